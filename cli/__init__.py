@@ -1,0 +1,1 @@
+"""One file, one command: parse, call, print. What is computed is computed in `degen`."""

@@ -1,0 +1,23 @@
+"""`degen export`: one table of a run as one tidy file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options, output
+
+
+def export(
+    run: options.RunFolder,
+    table: Annotated[str, typer.Option("--table", help="The table: checkpoints, layers, windows, spectrum, …")],
+    to: Annotated[Path, typer.Option("--to", help="The file: .parquet, .csv, .json or .duckdb.")],
+) -> None:
+    """Write one table of a run as one file, rows in the order of training."""
+    from degen.export import export_table
+    from degen.run import read_run
+
+    rows = export_table(read_run(run), table, to)
+    output.result(f"{to}: {rows} rows of {table}")

@@ -1,0 +1,83 @@
+"""The command `degen`: its commands, and the boundary at which errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from degen.errors import DegenError
+from degen.version import __version__
+
+from . import export, output, probes, scan, show
+
+INTERRUPTED = 130
+
+
+class Boundary(TyperGroup):
+    """Runs a command; a DegenError becomes one message and its exit code, an interruption 130.
+
+    Whatever else escapes is a fault of degen's own: one line and exit code 2, with the traceback under DEGEN_DEBUG=1.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Invoke the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except DegenError as error:
+            _end(error, str(error), error.exit_code)
+        except KeyboardInterrupt as error:
+            _end(error, "interrupted; what was finished is kept, and the same command goes on from there", INTERRUPTED)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone; nothing is left to say
+        except OSError as error:
+            _end(error, f"{error.filename or 'a file'}: {error.strerror or error}", 2)
+
+
+def _end(error: BaseException, message: str, code: int) -> None:
+    if os.environ.get("DEGEN_DEBUG") == "1":
+        raise error
+    output.error(message)
+    raise SystemExit(code)
+
+
+app = typer.Typer(
+    cls=Boundary,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        output.result(f"degen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def degen(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Measure when a language model's representations degenerate over training.
+
+    Exit codes: 0 done; 1 a check failed; 2 wrong usage or bad input; 3 undecidable; 4 incomplete, the rest is kept;
+    130 interrupted. DEGEN_DEBUG=1 shows tracebacks.
+    """
+
+
+app.command("scan")(scan.scan)
+app.command("show")(show.show)
+app.command("export")(export.export)
+app.command("probes")(probes.probes)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app(prog_name="degen")

@@ -1,0 +1,54 @@
+"""Options that more than one command shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `degen scan` wrote.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table; its list is `rows`.")]
+
+SeriesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SERIES]...",
+        help="A checkpoint folder, a folder of checkpoints (step1000, checkpoint-1000, …) or a .gguf file; "
+        "label=SERIES names the model in the tables. None: the bundled demo.",
+        show_default=False,
+    ),
+]
+Steps = Annotated[
+    str, typer.Option(help="Thin each series: all, log:20, or a list as in 0,1000:143000:4000 (end included).")
+]
+CorpusOption = Annotated[
+    str,
+    typer.Option(
+        help="Text to stream: .jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt, a folder of those, "
+        "hf://org/dataset[:split], or demo."
+    ),
+]
+Tokens = Annotated[int, typer.Option(help="Tokens to stream through each checkpoint.")]
+Context = Annotated[int, typer.Option(help="Longest window, in tokens.")]
+Seed = Annotated[int, typer.Option(help="Seed of the draw of windows.")]
+SampleOption = Annotated[
+    Path | None, typer.Option(help="sample.parquet of an earlier run: scan the very same windows.", show_default=False)
+]
+TokenizerOption = Annotated[
+    str | None, typer.Option(help="Tokenizer folder or name, instead of the series' own.", show_default=False)
+]
+Device = Annotated[str, typer.Option(help="Device of the pass, as torch names it; auto takes an accelerator.")]
+Dtype = Annotated[
+    str,
+    typer.Option(help="auto, float32, bfloat16 or float16; auto is float32 on a CPU, the checkpoint's own elsewhere."),
+]
+BatchSize = Annotated[str, typer.Option(help="Full windows in a batch, or auto.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads.", show_default="torch's own choice")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="The run folder; a run that stopped goes on where it was.")]
+Probes = Annotated[
+    str | None,
+    typer.Option(help="Comma list of probes; `degen probes` lists them.", show_default="the default ones"),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start over in a folder that holds a run.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done and what it costs, and do nothing.")]

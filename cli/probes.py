@@ -1,0 +1,39 @@
+"""`degen probes`: every probe there is."""
+
+from __future__ import annotations
+
+from . import options, output
+
+
+def probes(json: options.Json = False) -> None:
+    """List every probe: what it measures, needs and fills. Probes of other packages stand beside degen's own."""
+    from degen.probe import installed, load_probes
+
+    rows = []
+    for name, probe in load_probes(list(installed())).items():
+        fills = {table: [c.name for c in columns if not c.key] for table, columns in probe.columns.items()}
+        rows.append(
+            {
+                "name": name,
+                "default": probe.default,
+                "measures": probe.measures,
+                "needs": sorted(probe.needs),
+                "fills": fills,
+            }
+        )
+    if json:
+        output.result_json({"rows": rows})
+        return
+    output.result_table(
+        ["probe", "default", "needs", "measures", "fills"],
+        [
+            [
+                row["name"],
+                "yes" if row["default"] else "",
+                ", ".join(row["needs"]),
+                row["measures"],
+                "\n".join(f"{table}: {', '.join(names)}" for table, names in row["fills"].items()),
+            ]
+            for row in rows
+        ],
+    )

@@ -1,0 +1,76 @@
+"""How far a scan is: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from degen.progress import Progress
+
+from . import output
+
+if TYPE_CHECKING:
+    from degen.series import Checkpoint
+
+
+class Lines(Progress):
+    """Progress on stderr."""
+
+    def __init__(self) -> None:
+        self._console = output.stderr()
+        self._bar: Any = None
+        self._task: Any = None
+        self._of = 0
+        self._at = 0
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("tokens"),
+                TimeRemainingColumn(), console=self._console, transient=True,
+            )  # fmt: skip
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def note(self, text: str) -> None:
+        """A plain line."""
+        self._console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """A line that says it is a warning."""
+        self._console.print(f"warning: {text}", markup=False)
+
+    def begin(self, checkpoints: Sequence[Checkpoint], done: int) -> None:
+        """How many there are."""
+        self._of, self._at = len(checkpoints), done
+        if done:
+            self.note(f"{done} of {len(checkpoints)} checkpoints are measured already")
+
+    def start(self, checkpoint: Checkpoint, tokens: int) -> None:
+        """A bar for the checkpoint, on a terminal."""
+        self._began = time.monotonic()
+        if self._bar is not None:
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            text = f"[{self._at + 1}/{self._of}] {checkpoint}".replace("[", "\\[")
+            self._task = self._bar.add_task(text, total=tokens or None)
+
+    def advance(self, tokens: int) -> None:
+        """Move the bar."""
+        if self._bar is not None and self._task is not None:
+            self._bar.advance(self._task, tokens)
+
+    def finish(self, checkpoint: Checkpoint, status: str, summary: str) -> None:
+        """One line for the checkpoint."""
+        self._at += 1
+        seconds = time.monotonic() - self._began
+        self.note(f"[{self._at}/{self._of}] {checkpoint} {status} {seconds:.1f} s{': ' + summary if summary else ''}")

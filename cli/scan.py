@@ -1,0 +1,103 @@
+"""`degen scan`: measure every checkpoint of the series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from . import options, output
+
+if TYPE_CHECKING:
+    from degen.run import Run
+    from degen.settings import Settings
+
+
+def scan(
+    series: options.SeriesArgument = None,
+    corpus: options.CorpusOption = "demo",
+    tokens: options.Tokens = 50_000,
+    context: options.Context = 512,
+    seed: options.Seed = 0,
+    sample: options.SampleOption = None,
+    tokenizer: options.TokenizerOption = None,
+    steps: options.Steps = "all",
+    probes: options.Probes = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    batch_size: options.BatchSize = "auto",
+    threads: options.Threads = None,
+    out: options.Out = Path("degen-run"),
+    fresh: options.Fresh = False,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+) -> None:
+    """Measure every checkpoint of the series, in order, into a run folder.
+
+    Bare `degen scan` scans the bundled demo. A run asked for again goes on where it stopped. Exit code 4 says that some
+    checkpoints failed; each is a row with its reason, and the others are measured.
+    """
+    from degen.errors import DegenError
+    from degen.settings import Settings
+
+    if batch_size != "auto" and not batch_size.isdecimal():
+        raise DegenError(f"--batch-size {batch_size}: a number of windows, or auto")
+    settings = Settings(
+        series=tuple(series or ()),
+        steps=steps,
+        corpus=corpus,
+        tokens=tokens,
+        context=context,
+        seed=seed,
+        sample=str(sample) if sample else None,
+        tokenizer=tokenizer,
+        device=device,
+        dtype=dtype,
+        batch_size=None if batch_size == "auto" else int(batch_size),
+        threads=threads,
+        probes=tuple(name.strip() for name in probes.split(",")) if probes is not None else None,
+    )
+    if dry_run:
+        _print_plan(settings, json)
+        return
+    run = _scan(settings, out, fresh)
+    _print_run(run, json)
+    if run.failed:
+        raise typer.Exit(4)
+
+
+def _scan(settings: Settings, out: Path, fresh: bool) -> Run:
+    from degen.scan import Scan
+
+    from .progress import Lines
+
+    with Lines() as progress:
+        return Scan(settings, out, fresh, progress).run()
+
+
+def _print_run(run: Run, json: bool) -> None:
+    from .show import print_checkpoints
+
+    if json:
+        output.result_json({"run": str(run.path), "rows": run.checkpoints()})
+    else:
+        print_checkpoints(run)
+
+
+def _print_plan(settings: Settings, json: bool) -> None:
+    from degen.cost import price
+
+    priced = price(settings)
+    if json:
+        output.result_json({"rows": priced})
+        return
+    columns = list(priced[0]) if priced else []
+    rows = [[_readable(name, row[name]) for name in columns] for row in priced]
+    output.result_table(columns, rows)
+    total = {name: sum(row[name] or 0 for row in priced) for name in ("bytes", "flops")}
+    output.result(f"{len(priced)} checkpoints, {total['bytes'] / 1e9:.3g} GB to read, {total['flops']:.2g} FLOPs")
+
+
+def _readable(name: str, value: Any) -> Any:
+    return f"{value / 1e6:,.1f} MB" if name in ("bytes", "memory") and value is not None else value

@@ -1,0 +1,47 @@
+"""`degen show`: a run at a glance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import options, output
+
+if TYPE_CHECKING:
+    from degen.run import Run
+    from degen.tables import Row
+
+
+def show(run: options.RunFolder, json: options.Json = False) -> None:
+    """Show a run: its checkpoints in a table, and a sparkline of each metric over training."""
+    from degen.run import read_run
+
+    opened = read_run(run)
+    if json:
+        output.result_json({"run": str(opened.path), "rows": opened.checkpoints()})
+        return
+    print_checkpoints(opened)
+    _print_sparklines(opened)
+
+
+def print_checkpoints(run: Run) -> None:
+    """The table of checkpoints, with the metrics the probes put in front."""
+    rows = run.checkpoints()
+    metrics = [m for m in run.glance("checkpoints") if any(row[m] is not None for row in rows)]
+    columns = ["model", "revision", "step", *metrics, "status"]
+    if any(row["reason"] for row in rows):
+        columns.append("reason")
+    output.result_table(columns, [[row[name] for name in columns] for row in rows])
+
+
+def _print_sparklines(run: Run) -> None:
+    by_model: dict[str, list[Row]] = {}
+    for row in run.checkpoints():
+        by_model.setdefault(row["model"], []).append(row)
+    lines = []
+    for model, rows in by_model.items():
+        for metric in run.glance("checkpoints"):
+            values = [row[metric] for row in rows]
+            there = [v for v in values if v is not None]
+            if there:
+                lines.append([model, metric, output.sparkline(values), there[0], min(there), max(there), there[-1]])
+    output.result_table(["model", "metric", "over training", "first", "lowest", "highest", "last"], lines)

@@ -1,0 +1,214 @@
+"""What a configuration says of a model, and where its blocks, its head and its last transform are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import CheckpointError, one_line
+from .series import Checkpoint
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+# What models of some families do to logits after the head, by the configuration's attribute. The identity check of
+# every checkpoint decides whether the list is complete for it.
+_MULTIPLIERS = ("logit_scale", "lm_head_multiplier")  # Cohere; Falcon-H1
+_DIVISORS = ("logits_scaling",)  # Granite
+_SOFTCAP = "final_logit_softcapping"  # Gemma 2 and kin: cap · tanh(z / cap)
+
+_POSITION_NAMES = ("wpe", "embed_positions", "position_embeddings", "pos_emb")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The shape of a model, counted on a module without memory.
+
+    Attributes:
+        name: model class, as `GPTNeoXForCausalLM`.
+        model_type: the family, as `gpt_neox`.
+        parameters: all parameters, tied ones once.
+        parameters_non_embedding: without input embeddings, untied head and learned positions.
+        layers: transformer blocks.
+        hidden_size: width of the residual stream.
+        head_size: width the head sees.
+        vocab_size: rows of the head.
+        tied: whether the head is the input embedding.
+        positions: the longest context of learned positions; None where positions are not learned.
+    """
+
+    name: str
+    model_type: str
+    parameters: int
+    parameters_non_embedding: int
+    layers: int
+    hidden_size: int
+    head_size: int
+    vocab_size: int
+    tied: bool
+    positions: int | None
+
+
+def read_config(checkpoint: Checkpoint) -> Any:
+    """The transformers configuration of a checkpoint.
+
+    Raises:
+        CheckpointError: missing, not JSON, or of a model type that transformers does not know.
+    """
+    from transformers import AutoConfig
+
+    path = checkpoint.path
+    if not checkpoint.is_gguf:
+        _check_json(path / "config.json")
+    try:
+        if checkpoint.is_gguf:
+            return AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+        return AutoConfig.from_pretrained(path)
+    except Exception as error:  # the file is a stranger's, and so are the ways it can be wrong
+        raise CheckpointError(f"{path}: its configuration cannot be used ({one_line(error)})") from error
+
+
+def _check_json(file: Path) -> None:
+    if not file.is_file():
+        raise CheckpointError(f"{file.parent}: no config.json in it")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file}: not JSON ({error})") from error
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise CheckpointError(f"{file}: no model_type in it")
+
+
+def describe(config: Any) -> Architecture:
+    """Count a model's parameters and find its shape, without allocating it.
+
+    Raises:
+        CheckpointError: not a causal LM that transformers can build, or one without a linear head.
+    """
+    return _describe(config.to_json_string(use_diff=False), _Held(config))
+
+
+class _Held:
+    """A configuration as an argument that does not take part in the cache's key."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@lru_cache(maxsize=16)
+def _describe(_key: str, held: _Held) -> Architecture:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = held.config
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+    except Exception as error:  # any nonsense in a configuration ends up here
+        raise CheckpointError(
+            f"model type {config.model_type!r} cannot be built as a causal LM ({one_line(error)})"
+        ) from error
+    head = find_head(model)
+    embedding = model.get_input_embeddings()
+    tied = head.weight is embedding.weight
+    positions = _learned_positions(model, embedding)
+    outside = {id(p): p.numel() for p in (embedding.weight, head.weight, *(m.weight for m in positions))}
+    text = text_config(config)
+    total = sum(p.numel() for p in model.parameters())
+    return Architecture(
+        name=type(model).__name__,
+        model_type=config.model_type,
+        parameters=total,
+        parameters_non_embedding=total - sum(outside.values()),
+        layers=len(find_blocks(model)),
+        hidden_size=text.hidden_size,
+        head_size=head.weight.shape[1],
+        vocab_size=head.weight.shape[0],
+        tied=tied,
+        positions=text.max_position_embeddings if positions else None,
+    )
+
+
+def text_config(config: Any) -> Any:
+    """The part of a configuration that speaks of text."""
+    return config.get_text_config(decoder=True)
+
+
+def _learned_positions(model: nn.Module, embedding: nn.Module) -> list[Any]:
+    from torch import nn
+
+    return [
+        m for name, m in model.named_modules()
+        if isinstance(m, nn.Embedding) and m is not embedding and name.rpartition(".")[2] in _POSITION_NAMES
+    ]  # fmt: skip
+
+
+def find_head(model: Any) -> Any:
+    """The module that turns states into logits: linear, V × d, perhaps with a bias.
+
+    Raises:
+        CheckpointError: the model has no such module.
+    """
+    head = model.get_output_embeddings()
+    weight = getattr(head, "weight", None)
+    if weight is None or weight.dim() != 2:
+        raise CheckpointError(
+            f"model type {model.config.model_type!r} has no linear LM head that transformers names; "
+            "please open an issue with the model's name"
+        )
+    return head
+
+
+def find_blocks(model: Any) -> Any:
+    """The transformer blocks in order: the module list as long as the configuration says, the outermost one.
+
+    Raises:
+        CheckpointError: there is no such list.
+    """
+    from torch import nn
+
+    layers = text_config(model.config).num_hidden_layers
+    lists = [
+        (name.count("."), name, m) for name, m in model.named_modules()
+        if isinstance(m, nn.ModuleList) and len(m) == layers
+    ]  # fmt: skip
+    if not lists:
+        raise CheckpointError(
+            f"model type {model.config.model_type!r}: no list of {layers} blocks found in it; "
+            "please open an issue with the model's name"
+        )
+    return min(lists, key=lambda found: found[:2])[2]
+
+
+class LogitTransform:
+    """What the model does to logits after its head: a scale, then a cap.
+
+    Formula: z ↦ cap · tanh(s·z / cap), with s = 1 and no cap for most models.
+    """
+
+    def __init__(self, config: Any) -> None:
+        text = text_config(config)
+        self.scale = 1.0
+        for name in _MULTIPLIERS:
+            self.scale *= getattr(text, name, None) or 1.0
+        for name in _DIVISORS:
+            self.scale /= getattr(text, name, None) or 1.0
+        self.cap: float | None = getattr(text, _SOFTCAP, None)
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        """Transform logits in place and return them."""
+        if self.scale != 1.0:
+            logits.mul_(self.scale)
+        if self.cap is not None:
+            logits.div_(self.cap).tanh_().mul_(self.cap)
+        return logits

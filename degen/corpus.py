@@ -1,0 +1,215 @@
+"""Corpora: documents out of files or a streamed dataset, and a seeded draw of them without replacement."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import heapq
+import io
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from .errors import DegenError
+
+FORMATS = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".parquet", ".txt")
+STREAM_BUFFER = 10_000
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document: its number in the corpus, its text, its domain (None where unsaid)."""
+
+    number: int
+    text: str
+    domain: str | None
+
+
+class Corpus(ABC):
+    """Documents in an order drawn by seed, each once.
+
+    Attributes:
+        name: what the user named.
+        provenance: what run.json keeps of how documents were drawn.
+    """
+
+    name: str
+    provenance: dict[str, Any]
+
+    @abstractmethod
+    def draw(self, seed: int, at_least: int) -> Iterator[Document]:
+        """Yield every document once, in an order fixed by the seed; `at_least` is a hint of how many are needed."""
+
+
+def open_corpus(name: str) -> Corpus:
+    """Open what the user named as `--corpus`.
+
+    Raises:
+        DegenError: nothing there, or of a format that is not read.
+    """
+    if name.startswith("hf://"):
+        return StreamedCorpus(name)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file() and _format(p))
+        if not files:
+            raise DegenError(f"{path}: no file of the formats {', '.join(FORMATS)} in it")
+        return FileCorpus(name, files)
+    if not path.exists():
+        raise DegenError(f"{path}: no such corpus; give a file, a folder, hf://org/dataset or demo")
+    if not _format(path):
+        raise DegenError(f"{path}: not a corpus format; read are {', '.join(FORMATS)}")
+    return FileCorpus(name, [path])
+
+
+def _format(path: Path) -> str | None:
+    return next((f for f in sorted(FORMATS, key=len, reverse=True) if path.name.lower().endswith(f)), None)
+
+
+class FileCorpus(Corpus):
+    """Documents of local files, drawn over the whole of them.
+
+    The order is that of a hash of (seed, document number), so one pass over the files can keep the documents that
+    come first and read no text of the others.
+    """
+
+    def __init__(self, name: str, files: list[Path]) -> None:
+        self.name = name
+        self._files = files
+        self.provenance = {"files": len(files), "bytes": sum(p.stat().st_size for p in files)}
+
+    def draw(self, seed: int, at_least: int) -> Iterator[Document]:
+        """Yield every document once, in the order of its hash; each pass keeps twice as many as the last."""
+        after, keep = b"", max(at_least, 16)
+        while True:
+            first = self._first(seed, after, keep)
+            for _, number, source, raw in first:
+                yield _parse(number, source, raw)
+            if len(first) < keep:
+                return
+            after, keep = first[-1][0], 2 * keep
+
+    def _first(self, seed: int, after: bytes, keep: int) -> list[tuple[bytes, int, str, Any]]:
+        """The `keep` documents whose keys come first after `after`, in order of their keys."""
+
+        def keyed() -> Iterator[tuple[bytes, int, str, Any]]:
+            for number, (source, raw) in enumerate(self._records()):
+                key = hashlib.blake2b(f"{seed}:{number}".encode(), digest_size=16).digest()
+                if key > after:
+                    yield key, number, source, raw
+
+        return heapq.nsmallest(keep, keyed(), key=lambda record: record[0])
+
+    def _records(self) -> Iterator[tuple[str, Any]]:
+        for path in self._files:
+            try:
+                yield from _RECORDS[_format(path) or ""](path)
+            except (OSError, EOFError, UnicodeDecodeError) as error:
+                raise DegenError(f"{path}: cannot be read to its end ({error})") from error
+
+
+def _text_records(path: Path) -> Iterator[tuple[str, Any]]:
+    yield str(path), path
+
+
+def _line_records(path: Path) -> Iterator[tuple[str, Any]]:
+    with _open_lines(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield f"{path}, line {number}", line
+
+
+@contextmanager
+def _open_lines(path: Path) -> Iterator[IO[bytes]]:
+    if path.name.lower().endswith(".zst"):
+        import zstandard
+
+        try:
+            with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(
+                raw, read_across_frames=True
+            ) as decompressed:
+                yield io.BufferedReader(decompressed)  # type: ignore[type-var]
+        except zstandard.ZstdError as error:
+            raise DegenError(f"{path}: not a sound zstandard file ({error})") from error
+    elif path.name.lower().endswith(".gz"):
+        with gzip.open(path, "rb") as lines:
+            yield lines  # type: ignore[misc]
+    else:
+        with path.open("rb") as lines:
+            yield lines
+
+
+def _parquet_records(path: Path) -> Iterator[tuple[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
+        if "text" not in names:
+            raise DegenError(f"{path}: no column 'text'; it has {', '.join(names)}")
+        row = 0
+        for batch in file.iter_batches(1024, columns=[n for n in ("text", "meta") if n in names]):
+            for record in batch.to_pylist():
+                yield f"{path}, row {row}", record
+                row += 1
+    except pa.ArrowException as error:
+        raise DegenError(f"{path}: not a sound Parquet file ({error})") from error
+
+
+_RECORDS = {
+    ".txt": _text_records,
+    ".jsonl": _line_records,
+    ".jsonl.zst": _line_records,
+    ".jsonl.gz": _line_records,
+    ".parquet": _parquet_records,
+}
+
+
+def _parse(number: int, source: str, raw: Any) -> Document:
+    """A record as a document: a text file, a JSON line, or a row with `text` and perhaps `meta.pile_set_name`."""
+    if isinstance(raw, Path):
+        try:
+            return Document(number, raw.read_text(encoding="utf-8"), None)
+        except UnicodeDecodeError as error:
+            raise DegenError(f"{source}: not UTF-8 ({error.reason} at byte {error.start})") from error
+    if isinstance(raw, bytes):
+        try:
+            raw = json.loads(raw)
+        except ValueError as error:
+            raise DegenError(f"{source}: not JSON ({error})") from error
+    if not isinstance(raw, dict) or not isinstance(raw.get("text"), str):
+        raise DegenError(f"{source}: no text field 'text'")
+    meta = raw.get("meta")
+    domain = meta.get("pile_set_name") if isinstance(meta, dict) else None
+    return Document(number, raw["text"], domain)
+
+
+class StreamedCorpus(Corpus):
+    """A dataset of the hub, streamed: shards in seeded order, then a seeded shuffle buffer."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        dataset, _, split = name.removeprefix("hf://").partition(":")
+        if dataset.count("/") != 1:
+            raise DegenError(f"{name}: a streamed corpus is hf://org/dataset or hf://org/dataset:split")
+        self._dataset, self._split = dataset, split or "train"
+        self.provenance = {"dataset": dataset, "split": self._split, "shuffle_buffer": STREAM_BUFFER}
+
+    def draw(self, seed: int, at_least: int) -> Iterator[Document]:
+        """Yield the documents of the stream in its seeded order, numbered as they come."""
+        try:
+            import datasets
+        except ImportError as error:
+            raise DegenError(f"{self.name}: streaming needs an extra: pip install 'degen-lm[hub]'") from error
+        try:
+            stream = datasets.load_dataset(self._dataset, split=self._split, streaming=True)
+            shuffled = stream.shuffle(seed=seed, buffer_size=STREAM_BUFFER)
+            for number, record in enumerate(shuffled):
+                yield _parse(number, f"{self.name}, document {number}", record)
+        except (OSError, ValueError) as error:
+            raise DegenError(f"{self.name}: cannot be streamed ({error})") from error

@@ -1,0 +1,77 @@
+"""What a checkpoint costs before it is measured: how much fits in a batch, bytes to read, FLOPs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .architecture import Architecture, describe, read_config
+from .errors import CheckpointError, one_line
+from .head import HEAD_BLOCK
+from .plan import make_plan
+from .probe import StreamProbe
+from .series import Checkpoint
+from .settings import Settings
+from .tables import Row
+from .weights import open_tensors
+
+if TYPE_CHECKING:
+    import torch
+
+CPU_BUDGET = 256 * 2**20  # bytes of activations; larger batches are no faster there
+CPU_MOST = 8192  # tokens
+
+
+def auto_batch_tokens(architecture: Architecture, longest: int, device: torch.device) -> int:
+    """Padded tokens of a batch: as many windows as the activations of a block leave room for, at least one.
+
+    A token needs about 20·d floats at once in a block (its input, queries, keys, values, the gate and the 4·d of the
+    feed-forward layer twice) and d float64 in a probe. On an accelerator half of the free memory is taken.
+    """
+    import torch
+
+    per_token = 24 * 4 * architecture.hidden_size
+    if device.type == "cpu":
+        fits = min(CPU_BUDGET // per_token, CPU_MOST)
+    else:
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 4 * 2**30
+        fits = free // 2 // per_token
+    return max(fits // longest, 1) * longest
+
+
+def price(settings: Settings) -> list[Row]:
+    """What each checkpoint of a scan would cost, and nothing loaded for it but configurations.
+
+    Formula: FLOPs = tokens · (2·(N + V·d_head) + 2·L·d·context), N the non-embedding parameters; the last term is
+    causal attention's scores and sums, both half masked (Kaplan et al. 2020, arXiv 2001.08361, table 1). Without a
+    probe that wants text only the head is read.
+
+    Returns:
+        A row for each checkpoint: `bytes` to read from its files, `flops`, `memory` of the weights in bytes; nulls and
+        a `reason` where it cannot be measured.
+
+    Raises:
+        DegenError: the series or the probes cannot be found.
+    """
+    plan = make_plan(settings)
+    streams = any(issubclass(probe, StreamProbe) for probe in plan.probes.values())
+    tokens = settings.tokens if streams else 0
+    return [_price(checkpoint, tokens, settings) for checkpoint in plan.checkpoints]
+
+
+def _price(checkpoint: Checkpoint, tokens: int, settings: Settings) -> Row:
+    row: Row = {"model": checkpoint.model, "revision": checkpoint.revision, "step": checkpoint.step}
+    try:
+        shape = describe(read_config(checkpoint))
+        tensors = open_tensors(checkpoint)
+    except CheckpointError as error:
+        return row | {"parameters": None, "bytes": None, "flops": None, "memory": None, "reason": one_line(error)}
+    head = shape.vocab_size * shape.head_size
+    per_token = 2 * (shape.parameters_non_embedding + head) + 2 * shape.layers * shape.hidden_size * settings.context
+    wide = 2 if settings.dtype in ("float16", "bfloat16") else 4
+    return row | {
+        "parameters": shape.parameters,
+        "bytes": tensors.size(None if tokens else tensors.head_key()),
+        "flops": float(tokens) * per_token,
+        "memory": shape.parameters * wide if tokens else 8 * 2 * HEAD_BLOCK * shape.head_size,
+        "reason": None,
+    }

@@ -1,0 +1,36 @@
+"""The two exceptions of degen: what the user can mend, and what spoils one checkpoint."""
+
+from __future__ import annotations
+
+
+class DegenError(Exception):
+    """A mistake the user can mend: what is wrong, where, and what to do.
+
+    The command line prints the message alone and ends with `exit_code`.
+
+    Attributes:
+        exit_code: 2 for wrong usage or bad input; 4 where something was measured and kept.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        if exit_code is not None:
+            self.exit_code = exit_code
+
+
+class CheckpointError(DegenError):
+    """One checkpoint cannot be measured. It becomes a row with this reason; the others go on."""
+
+    exit_code = 4
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """The message of any exception as one line, with its type in front unless it is our own."""
+    text = " ".join(str(error).split())
+    if len(text) > limit:
+        text = text[: limit - 1] + "…"
+    if isinstance(error, DegenError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,236 @@
+"""The pass: every window through the model once, every stream probe served on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from .architecture import LogitTransform, find_blocks, find_head
+from .cross_entropy import token_losses
+from .errors import CheckpointError
+from .probe import Batch, Place, StreamProbe
+from .windows import Sample, batches
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+
+IDENTITY_POSITIONS = 16
+# Largest |our logits − the model's own|, relative to the largest logit: rounding of another batch shape, no more.
+IDENTITY_TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
+
+
+def run_pass(
+    model: Any,
+    sample: Sample,
+    probes: Sequence[StreamProbe],
+    batch_tokens: int,
+    device: torch.device,
+    advance: Callable[[int], None],
+) -> None:
+    """Stream a sample through a model, once for all probes.
+
+    States are handed to the probes as the pass moves on, and die with it. The head itself sees one position of a
+    batch: what it receives is caught on its threshold, and the losses are made from there.
+
+    Args:
+        model: a causal LM on `device`.
+        sample: the windows.
+        probes: accumulators, fed in place.
+        batch_tokens: padded tokens of a batch at most.
+        device: where the model is.
+        advance: told the tokens of every batch done.
+
+    Raises:
+        CheckpointError: our logits are not the model's, or states or losses are not finite.
+    """
+    import torch
+
+    _check_ids(model, sample)
+    with torch.inference_mode():
+        expected = _own_logits(model, sample, batch_tokens, device)
+        with _Taps(model, probes) as taps:
+            for batch in _prefetched(_collated(sample, batch_tokens, device)):
+                states = taps.run(batch)
+                _check_finite(model, batch, states, sample)
+                if expected is not None:
+                    _check_identity(model, taps, states, expected)
+                    expected = None
+                if taps.wants("losses"):
+                    _serve_losses(model, taps, batch, states)
+                advance(int(batch.ids.numel() if batch.mask is None else batch.mask.sum()))
+
+
+class _Taps:
+    """Hooks on the blocks and on the head's threshold, for as long as the block of a `with` lasts."""
+
+    def __init__(self, model: Any, probes: Sequence[StreamProbe]) -> None:
+        self.probes = probes
+        self.head = find_head(model)
+        self.transform = LogitTransform(model.config)
+        self._model = model
+        self._blocks = find_blocks(model)
+        self._states: torch.Tensor | None = None
+        self._batch: Batch | None = None
+        self._hooks = ExitStack()
+
+    def wants(self, need: str) -> bool:
+        return any(need in probe.needs for probe in self.probes)
+
+    def __enter__(self) -> _Taps:
+        register = self._hooks.enter_context
+        register(_hooked(self.head.register_forward_pre_hook(self._on_head)))
+        if self.wants("states"):
+            first = self._blocks[0]
+            register(_hooked(first.register_forward_pre_hook(self._on_first_block, with_kwargs=True)))
+            for layer, block in enumerate(self._blocks, 1):
+                register(_hooked(block.register_forward_hook(self._after_block(Place(layer, "block")))))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._hooks.close()
+
+    def run(self, batch: Batch) -> torch.Tensor:
+        """One forward pass; returns what the head received, B × T × d."""
+        self._batch, self._states = batch, None
+        options = {} if batch.mask is None else {"attention_mask": batch.mask.long()}
+        self._model(input_ids=batch.ids, **options)
+        if self._states is None:
+            raise CheckpointError(
+                f"model type {self._model.config.model_type!r} does not call its LM head module; "
+                "please open an issue with the model's name"
+            )
+        states, self._states = self._states, None
+        self._serve(Place(len(self._blocks), "head_input"), states)
+        return states
+
+    def _serve(self, place: Place, states: torch.Tensor) -> None:
+        assert self._batch is not None
+        for probe in self.probes:
+            if "states" in probe.needs:
+                probe.update_states(self._batch, place, states)
+
+    def _on_head(self, _module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        self._states = args[0]
+        return (args[0][:, :1], *args[1:])
+
+    def _on_first_block(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._serve(Place(0, "embedding"), args[0] if args else kwargs["hidden_states"])
+
+    def _after_block(self, place: Place) -> Callable[[Any, Any, Any], None]:
+        def hook(_module: Any, _args: Any, output: Any) -> None:
+            self._serve(place, output[0] if isinstance(output, tuple) else output)
+
+        return hook
+
+
+@contextmanager
+def _hooked(handle: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _collated(sample: Sample, batch_tokens: int, device: torch.device) -> Iterator[Batch]:
+    """Windows as padded tensors on the device, longest first."""
+    import torch
+
+    for rows in batches(sample, batch_tokens):
+        lengths = np.asarray([len(sample.windows[i].tokens) for i in rows])
+        ids = np.zeros((len(rows), lengths.max()), dtype=np.int64)
+        for row, i in enumerate(rows):
+            ids[row, : lengths[row]] = sample.windows[i].tokens
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        windows = np.asarray(rows, dtype=np.int64)
+
+        def there(array: np.ndarray[Any, Any]) -> torch.Tensor:
+            tensor = torch.from_numpy(array)
+            return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+        yield Batch(there(ids), None if mask.all() else there(mask), windows, sample.document_slots[windows])
+
+
+def _prefetched(items: Iterator[T]) -> Iterator[T]:
+    """The items, each prepared in a thread while the one before it is used."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
+
+
+def _own_logits(model: Any, sample: Sample, batch_tokens: int, device: torch.device) -> torch.Tensor:
+    """What the untouched model says of the first positions of the first window of the first batch."""
+    import torch
+
+    first = next(batches(sample, batch_tokens))[0]
+    ids = torch.from_numpy(sample.windows[first].tokens[:IDENTITY_POSITIONS].astype(np.int64))
+    logits: torch.Tensor = model(input_ids=ids.unsqueeze(0).to(device)).logits[0].float()
+    return logits
+
+
+def _check_identity(model: Any, taps: _Taps, states: torch.Tensor, expected: torch.Tensor) -> None:
+    """Our head on our head input must give the model's own logits, caps and scales included."""
+    import torch
+
+    head = taps.head
+    ours = torch.nn.functional.linear(states[0, : len(expected)], head.weight, getattr(head, "bias", None))
+    apart = (taps.transform(ours.float()) - expected).abs().max().item()
+    scale = max(1.0, expected.abs().max().item())
+    tolerance = IDENTITY_TOLERANCE.get(str(states.dtype).removeprefix("torch."), 1e-4) * scale
+    if expected.isfinite().all() and not apart <= tolerance:
+        raise CheckpointError(
+            f"identity check failed for model type {model.config.model_type!r}: our logits are {apart:.3g} from the "
+            f"model's own, {tolerance:.3g} is rounding; figures would be wrong, so none are given. "
+            "Please open an issue with the model's name"
+        )
+
+
+def _check_finite(model: Any, batch: Batch, states: torch.Tensor, sample: Sample) -> None:
+    bad = ~states.isfinite().all(dim=-1)
+    if batch.mask is not None:
+        bad &= batch.mask
+    if bad.any():
+        window = sample.windows[int(batch.windows[int(bad.any(dim=1).nonzero()[0])])].number
+        raise CheckpointError(f"NaN or infinity in the states of window {window}; {_culprit(model)}")
+
+
+def _culprit(model: Any) -> str:
+    """Which parameter is to blame, or that none is."""
+    for name, parameter in model.named_parameters():
+        bad = int((~parameter.isfinite()).sum())
+        if bad:
+            return f"the parameter {name} holds {bad} such values"
+    return f"the parameters are finite, so {model.dtype} overflows: try --dtype float32"
+
+
+def _check_ids(model: Any, sample: Sample) -> None:
+    """A tokenizer of another model gives ids that this one has no row for."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    largest = max(int(w.tokens.max()) for w in sample.windows)
+    if largest >= rows:
+        raise CheckpointError(
+            f"the tokenizer gives id {largest}, and the model has {rows} rows: is it this model's tokenizer?"
+        )
+
+
+def _serve_losses(model: Any, taps: _Taps, batch: Batch, states: torch.Tensor) -> None:
+    """The loss of every token but a window's first, for the probes that want it."""
+    import torch
+
+    targets = batch.ids[:, 1:]
+    scored = torch.ones_like(targets, dtype=torch.bool) if batch.mask is None else batch.mask[:, 1:]
+    found = token_losses(states[:, :-1][scored], targets[scored], taps.head, taps.transform)
+    if not found.isfinite().all():
+        raise CheckpointError(f"the loss of some tokens is NaN or infinite; {_culprit(model)}")
+    losses = torch.zeros(targets.shape, device=states.device)
+    losses[scored] = found
+    for probe in taps.probes:
+        if "losses" in probe.needs:
+            probe.update_losses(batch, losses, scored)

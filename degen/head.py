@@ -1,0 +1,88 @@
+"""The LM head as weight probes see it: the used rows of one stored matrix, a block at a time in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .architecture import Architecture
+from .errors import CheckpointError
+from .weights import StoredTensors
+
+if TYPE_CHECKING:
+    import torch
+
+
+HEAD_BLOCK = 4096  # rows at a time
+
+
+@dataclass(frozen=True)
+class Head:
+    """The LM head W, of V rows (tokens) and d columns (dimensions it sees).
+
+    Attributes:
+        tensors: the files it lies in.
+        key: its name there.
+        used: ids of the rows a tokenizer has, ascending; None for all of them.
+    """
+
+    tensors: StoredTensors
+    key: str
+    used: np.ndarray[Any, np.dtype[np.int64]] | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(V, d) as stored, unused rows included."""
+        rows, width = self.tensors.shape(self.key)
+        return rows, width
+
+    @property
+    def rows_used(self) -> int:
+        """How many rows the tokenizer has."""
+        return self.shape[0] if self.used is None else len(self.used)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the stored bytes."""
+        return self.tensors.sha256(self.key)
+
+    def blocks(self, rows: int = HEAD_BLOCK) -> Iterator[torch.Tensor]:
+        """The used rows in order, in blocks of up to `rows` stored rows, float64.
+
+        Raises:
+            CheckpointError: a row holds NaN or infinity.
+        """
+        for first in range(0, self.shape[0], rows):
+            block = self.tensors.rows(self.key, first, min(first + rows, self.shape[0])).double()
+            if self.used is not None:
+                inside = self.used[(self.used >= first) & (self.used < first + rows)] - first
+                block = block[inside.tolist()] if len(inside) < len(block) else block
+            bad = int((~block.isfinite()).any(dim=1).sum())
+            if bad:
+                raise CheckpointError(
+                    f"the LM head ({self.key}) holds NaN or infinity in {bad} of its rows {first} to "
+                    f"{first + len(block) - 1}"
+                )
+            yield block
+
+
+def find_stored_head(
+    tensors: StoredTensors, architecture: Architecture, ids: frozenset[int] | None
+) -> Head | None:
+    """The head among the stored tensors; None where no tensor of a known name has the head's shape."""
+    key = tensors.head_key()
+    if key is None or tensors.shape(key) != (architecture.vocab_size, architecture.head_size):
+        return None
+    return Head(tensors, key, used_rows(ids, architecture.vocab_size))
+
+
+def used_rows(ids: frozenset[int] | None, rows: int) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+    """Ids of a tokenizer that are rows of the head, ascending; None where that is all of them."""
+    if ids is None:
+        return None
+    used = np.asarray(sorted(i for i in ids if 0 <= i < rows), dtype=np.int64)
+    return None if len(used) == rows else used

@@ -1,0 +1,31 @@
+"""Standard errors by leaving out one document at a time."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def jackknife_error(leave_one_out: Floats) -> float | None:
+    """Delete-one-document jackknife standard error of a statistic.
+
+    Formula: sqrt((W − 1)/W · Σ_w (θ₍w₎ − θ̄)²), with θ₍w₎ the statistic without document w and θ̄ their mean.
+    Tokens of a document depend on each other; documents do not.
+
+    Args:
+        leave_one_out: θ₍w₎ for each of the W documents, in the statistic's unit.
+
+    Returns:
+        The error in the statistic's unit; None with fewer than two documents or an undefined θ₍w₎.
+
+    Source: Efron and Stein 1981, The jackknife estimate of variance.
+    """
+    documents = len(leave_one_out)
+    if documents < 2 or not np.isfinite(leave_one_out).all():
+        return None
+    spread = float(np.sum((leave_one_out - leave_one_out.mean()) ** 2))
+    return math.sqrt((documents - 1) / documents * spread)

@@ -1,0 +1,88 @@
+"""From a checkpoint's files to a module on a device, every tensor accounted for."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from .errors import CheckpointError, DegenError, one_line
+from .series import Checkpoint
+from .weights import weight_files
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def quieten() -> None:
+    """Keep transformers from writing to the terminal and from asking the hub for a conversion."""
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device a user named; for `auto` an accelerator if there is one.
+
+    Raises:
+        DegenError: no such device here.
+    """
+    import torch
+
+    try:
+        if name == "auto":
+            found = torch.accelerator.current_accelerator(check_available=True)
+            return found if found is not None else torch.device("cpu")
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DegenError(f"--device {name}: not available here ({one_line(error)})") from error
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> Any:
+    """The dtype of the pass: float32 on the CPU, the checkpoint's own on an accelerator, unless named.
+
+    Raises:
+        DegenError: not a dtype a model is run in.
+    """
+    import torch
+
+    if name not in DTYPES:
+        raise DegenError(f"--dtype {name}: not one of {', '.join(DTYPES)}")
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    return getattr(torch, name)
+
+
+def load_model(checkpoint: Checkpoint, config: Any, device: torch.device, dtype: Any) -> Any:
+    """Load a checkpoint as a causal LM, ready to be run.
+
+    Raises:
+        CheckpointError: files missing or unsound, or a parameter that the files do not hold: transformers would fill it
+            with random numbers and say so in a log.
+    """
+    from transformers import AutoModelForCausalLM
+
+    path = checkpoint.path
+    options: dict[str, Any] = {"dtype": dtype, "output_loading_info": True, "local_files_only": True}
+    if checkpoint.is_gguf:
+        path, options["gguf_file"] = path.parent, path.name
+    else:
+        _, kind = weight_files(path)
+        options.update(config=config, use_safetensors=kind == "safetensors", weights_only=True)
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(path, **options)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever transformers meets in a stranger's file is the file's fault
+        raise CheckpointError(f"{checkpoint.path}: cannot be loaded ({one_line(error)})") from error
+    missing = sorted(info["missing_keys"]) or sorted(str(key) for key in info["mismatched_keys"])
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise CheckpointError(f"{checkpoint.path}: the files do not hold {missing[0]}{more}, which the model needs")
+    model.config.use_cache = False
+    return model.eval().to(device)

@@ -1,0 +1,215 @@
+"""One checkpoint from files to rows: the cheapest load that serves every probe asked for."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .architecture import Architecture, describe, read_config
+from .errors import CheckpointError
+from .forward import run_pass
+from .head import Head, find_stored_head, used_rows
+from .loading import load_model
+from .probe import HeadProbe, Probe, StreamProbe
+from .series import Checkpoint
+from .tables import Row, Rows, Tables
+from .weights import LoadedTensors, StoredTensors, open_tensors
+from .windows import Sample
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be measured of every checkpoint of a series.
+
+    Attributes:
+        probes: the probes asked for, by name.
+        tables: their schemas.
+        sample: the windows; None where the series has no tokenizer.
+        ids: the tokenizer's ids; None where there is none.
+        device: of the pass.
+        dtype: of the pass, as transformers takes it.
+    """
+
+    probes: Mapping[str, type[Probe]]
+    tables: Tables
+    sample: Sample | None
+    ids: frozenset[int] | None
+    device: torch.device
+    dtype: Any
+
+    @property
+    def head_probes(self) -> dict[str, type[HeadProbe]]:
+        """Those that need the head's weights alone."""
+        return {n: p for n, p in self.probes.items() if issubclass(p, HeadProbe)}
+
+    @property
+    def stream_probes(self) -> dict[str, type[StreamProbe]]:
+        """Those that need text streamed through the model."""
+        return {n: p for n, p in self.probes.items() if issubclass(p, StreamProbe)}
+
+    @property
+    def unmeasured(self) -> str | None:
+        """Why some of the probes cannot be measured; None where all can."""
+        if self.sample is not None or not self.stream_probes:
+            return None
+        return f"{', '.join(self.stream_probes)} not measured: the series has no tokenizer; name one with --tokenizer"
+
+
+class Clock:
+    """Seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time of the block to a phase."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+@dataclass
+class Opened:
+    """A checkpoint whose files are open and whose tensors are still on disk."""
+
+    checkpoint: Checkpoint
+    config: Any
+    architecture: Architecture
+    tensors: StoredTensors
+    head: Head | None
+    clock: Clock = field(default_factory=Clock)
+
+
+def open_checkpoint(checkpoint: Checkpoint, job: Job) -> Opened:
+    """Read the configuration and find the head among the stored tensors.
+
+    Raises:
+        CheckpointError: configuration or files are missing or unsound.
+    """
+    clock = Clock()
+    with clock.phase("load"):
+        config = read_config(checkpoint)
+        architecture = describe(config)
+        tensors = open_tensors(checkpoint)
+        return Opened(
+            checkpoint, config, architecture, tensors, find_stored_head(tensors, architecture, job.ids), clock
+        )
+
+
+def measure(opened: Opened, job: Job, batch_tokens: int, advance: Callable[[int], None]) -> Rows:
+    """Measure a checkpoint.
+
+    Returns:
+        Rows by table, without the key columns.
+
+    Raises:
+        CheckpointError: it cannot be measured.
+        OutOfMemory: a batch of this size does not fit.
+    """
+    model = None
+    try:
+        if opened.head is None:
+            model = _load(opened, job)
+            tensors = LoadedTensors({"lm_head.weight": model.get_output_embeddings().weight})
+            opened.head = Head(tensors, "lm_head.weight", used_rows(job.ids, opened.architecture.vocab_size))
+        found = [("degen", {"checkpoints": [_identity(opened)]})]
+        for name, head_probe in job.head_probes.items():
+            with opened.clock.phase(name):
+                found.append((name, head_probe().measure(opened.head)))
+        if job.sample is not None and job.stream_probes:
+            model = model if model is not None else _load(opened, job)
+            found += _stream(opened, job, job.sample, model, batch_tokens, advance)
+    finally:
+        del model
+        gc.collect()
+    return job.tables.merge(found)
+
+
+def _load(opened: Opened, job: Job) -> Any:
+    with opened.clock.phase("load"), memory_errors():
+        return load_model(opened.checkpoint, opened.config, job.device, job.dtype)
+
+
+def _stream(
+    opened: Opened, job: Job, sample: Sample, model: Any, batch_tokens: int, advance: Callable[[int], None]
+) -> list[tuple[str, Rows]]:
+    positions = opened.architecture.positions
+    longest = max(len(w.tokens) for w in sample.windows)
+    if positions is not None and longest > positions:
+        raise CheckpointError(
+            f"windows of {longest} tokens, and the model has {positions} learned positions; use --context {positions}"
+        )
+    probes = {name: probe(sample) for name, probe in job.stream_probes.items()}
+    with opened.clock.phase("forward"), memory_errors():
+        run_pass(model, sample, list(probes.values()), batch_tokens, job.device, advance)
+    found = []
+    for name, probe in probes.items():
+        with opened.clock.phase(name):
+            found.append((name, probe.finish()))
+    places = [{"window": w.number, "document": w.document, "domain": w.domain} for w in sample.windows]
+    if any("windows" in probe.columns for probe in job.stream_probes.values()):
+        found.append(("degen", {"windows": places}))
+    return found
+
+
+def _identity(opened: Opened) -> Row:
+    """What the checkpoint is, apart from any measure."""
+    shape, head = opened.architecture, opened.head
+    assert head is not None
+    return {
+        "tokens_seen": opened.checkpoint.tokens_seen,
+        "architecture": shape.name,
+        "parameters": shape.parameters,
+        "parameters_non_embedding": shape.parameters_non_embedding,
+        "layers": shape.layers,
+        "hidden_size": shape.hidden_size,
+        "head_size": shape.head_size,
+        "vocab_size": shape.vocab_size,
+        "vocab_used": head.rows_used,
+        "tied": shape.tied,
+        "head_sha256": head.sha256,
+    }
+
+
+def timing_rows(clock: Clock, job: Job, modified: int) -> list[Row]:
+    """The rows of table `timing`: a phase each, and their total."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    shared = {
+        "peak_rss": peak,
+        "device": str(job.device),
+        "dtype": str(job.dtype).removeprefix("torch."),
+        "source_modified": modified,
+    }
+    phases = {**clock.seconds, "total": sum(clock.seconds.values())}
+    return [{"phase": name, "seconds": seconds, **shared} for name, seconds in phases.items()]
+
+
+class OutOfMemory(Exception):
+    """A batch did not fit; a smaller one may."""
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Tell an allocation that failed, on any device, from every other error."""
+    import torch
+
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise OutOfMemory(str(error)) from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+            raise OutOfMemory(str(error)) from error
+        raise

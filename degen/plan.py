@@ -1,0 +1,44 @@
+"""What a scan is about to do, found out before anything is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .probe import Probe, load_probes
+from .series import Checkpoint, Series, find_series
+from .settings import Settings
+from .tables import CHECKPOINTS, Tables
+
+
+@dataclass
+class Plan:
+    """What a scan is about to do: the series found and the probes that will measure them."""
+
+    series: list[Series]
+    probes: dict[str, type[Probe]]
+    tables: Tables
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """All checkpoints in the order they are scanned."""
+        return [c for s in self.series for c in s.checkpoints]
+
+
+def make_plan(settings: Settings) -> Plan:
+    """Find the series and the probes.
+
+    Raises:
+        DegenError: either cannot be found.
+    """
+    if settings.series:
+        found = find_series(settings.series, settings.steps)
+    else:
+        from .demo import series_paths
+
+        found = find_series([str(p) for p in series_paths()], settings.steps)
+    probes = load_probes(settings.probes)
+    columns = {name: probe.columns for name, probe in (load_probes(None) | probes).items()}
+    asked = {table for probe in probes.values() for table in probe.columns}
+    shown = {name: {t: c for t, c in tables.items() if t in asked or t == CHECKPOINTS}
+             for name, tables in columns.items()}  # fmt: skip
+    return Plan(found, probes, Tables(shown))

@@ -1,0 +1,35 @@
+"""What a scan says while it runs. The engine says it to this class; the command line shows it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from .series import Checkpoint
+
+_log = logging.getLogger("degen")
+
+
+class Progress:
+    """Where a scan says how far it is. This one writes warnings and notes to the log `degen`."""
+
+    def note(self, text: str) -> None:
+        """Something worth knowing."""
+        _log.info(text)
+
+    def warn(self, text: str) -> None:
+        """Something the user may want to mend."""
+        _log.warning(text)
+
+    def begin(self, checkpoints: Sequence[Checkpoint], done: int) -> None:
+        """The scan starts on these; `done` of them are measured already."""
+
+    def start(self, checkpoint: Checkpoint, tokens: int) -> None:
+        """A checkpoint is up next, with so many tokens to pass."""
+
+    def advance(self, tokens: int) -> None:
+        """So many tokens of it have passed."""
+
+    def finish(self, checkpoint: Checkpoint, status: str, summary: str) -> None:
+        """The checkpoint is measured and written, or failed for the reason given."""
+        (_log.warning if status == "failed" else _log.info)("%s: %s %s", checkpoint, status, summary)

@@ -1,0 +1,212 @@
+"""A run folder: what was asked, the parts that are done, the lock, and how it is read again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import DegenError
+from .series import Checkpoint
+from .tables import CHECKPOINTS, ENGINE_TABLES, SCHEMA_VERSION, TIMING, Row, Rows, Tables, atomic, file_name, write_part
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SAMPLE = "sample.parquet"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was scanned, for reading.
+
+    Attributes:
+        path: the run folder.
+    """
+
+    path: Path
+    info: Mapping[str, Any] = field(repr=False)
+
+    @cached_property
+    def tables(self) -> list[str]:
+        """Names of the tables there are."""
+        return sorted(p.name for p in self.path.iterdir() if p.is_dir() and any(p.rglob("[!.]*.parquet")))
+
+    def table(self, name: str) -> pa.Table:
+        """One table whole, in the order of series, then step, then the rows of each part.
+
+        Raises:
+            DegenError: there is no such table in the run.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if name not in self.tables:
+            raise DegenError(f"{self.path}: no table {name!r}; there are {', '.join(self.tables) or 'none yet'}")
+        try:
+            table = pq.read_table(self.path / name)
+        except (OSError, pa.ArrowException) as error:
+            raise DegenError(f"{self.path / name}: cannot be read ({error})") from error
+        series = {model: i for i, model in enumerate(self.info.get("models", []))}
+        models, steps = table["model"].to_pylist(), table["step"].to_pylist()
+        order = sorted(
+            range(len(table)),
+            key=lambda i: (series.get(models[i], len(series)), steps[i] is None, steps[i] or 0),
+        )
+        return table.take(pa.array(order, type=pa.int64()))
+
+    def glance(self, table: str) -> list[str]:
+        """Columns of a table that its probes put in front of the user."""
+        return [f.name for f in self.table(table).schema if (f.metadata or {}).get(b"glance") == b"1"]
+
+    def checkpoints(self) -> list[Row]:
+        """The rows of table `checkpoints`."""
+        rows: list[Row] = self.table(CHECKPOINTS).to_pylist()
+        return rows
+
+    @property
+    def failed(self) -> list[Row]:
+        """The checkpoints that could not be measured."""
+        return [row for row in self.checkpoints() if row["status"] == "failed"]
+
+
+def read_run(path: str | Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        DegenError: the folder is no run, or of a schema this version does not know.
+    """
+    folder = Path(path).expanduser()
+    info = _read_info(folder / "run.json")
+    if info is None:
+        raise DegenError(f"{folder}: not a run folder (no run.json in it)")
+    return Run(folder, info)
+
+
+def _read_info(file: Path) -> dict[str, Any] | None:
+    if not file.is_file():
+        return None
+    try:
+        info = json.loads(file.read_text(encoding="utf-8"))
+        version = info["schema_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DegenError(f"{file}: damaged ({error}); scan again with --fresh") from error
+    if version != SCHEMA_VERSION:
+        raise DegenError(f"{file}: schema version {version}; this degen reads version {SCHEMA_VERSION}")
+    return dict(info)
+
+
+class RunWriter:
+    """A run folder while it is scanned. Make one with `open_run`."""
+
+    def __init__(self, path: Path, info: dict[str, Any]) -> None:
+        self.path = path
+        self.info = info
+
+    def save_info(self) -> None:
+        """Write run.json, if it says anything new."""
+        file = self.path / "run.json"
+        text = json.dumps(self.info, indent=2, ensure_ascii=False) + "\n"
+        if file.is_file() and file.read_text(encoding="utf-8") == text:
+            return
+        with atomic(file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    def part(self, table: str, checkpoint: Checkpoint) -> Path:
+        """Where the part of a checkpoint lies."""
+        return self.path / table / file_name(checkpoint.model) / f"{file_name(checkpoint.revision)}.parquet"
+
+    def done(self, checkpoint: Checkpoint, modified: int) -> Row | None:
+        """The row of a checkpoint measured already; None if it was not, failed, or its files have changed since."""
+        row = next(iter(self._rows(CHECKPOINTS, checkpoint)), None)
+        if row is None or row["status"] == "failed":
+            return None
+        timing = self._rows(TIMING, checkpoint)
+        return row if timing and timing[0]["source_modified"] == modified else None
+
+    def rows(self, checkpoint: Checkpoint, tables: Tables) -> Rows:
+        """All that is stored of a checkpoint, by table."""
+        return {name: self._rows(name, checkpoint) for name in tables.names}
+
+    def _rows(self, table: str, checkpoint: Checkpoint) -> list[Row]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            rows: list[Row] = pq.ParquetFile(self.part(table, checkpoint)).read().to_pylist()
+        except (OSError, pa.ArrowException):
+            return []
+        return rows
+
+    def write(self, checkpoint: Checkpoint, tables: Tables, rows: Rows, source_hash: str) -> None:
+        """Write every part of a checkpoint; the one of `checkpoints` last, since it says that all are there."""
+        keys = {"model": checkpoint.model, "revision": checkpoint.revision, "step": checkpoint.step}
+        notes = {"degen.config_hash": self.info["config_hash"], "degen.source_hash": source_hash}
+        self.part(CHECKPOINTS, checkpoint).unlink(missing_ok=True)
+        for name in sorted(tables.names, key=lambda n: n == CHECKPOINTS):
+            part = [{**row, **keys} for row in rows.get(name, [])]
+            write_part(self.part(name, checkpoint), tables.schema(name), part, notes)
+
+
+@contextmanager
+def open_run(path: Path, asked: dict[str, Any], fresh: bool) -> Iterator[RunWriter]:
+    """Open a run folder for scanning: new, or one to continue; locked while the block lasts.
+
+    Args:
+        path: the folder; made if it is not there.
+        asked: the settings; those of a run to continue must be the same.
+        fresh: empty the run first.
+
+    Raises:
+        DegenError: the folder holds something else, other settings, or another scan is at work in it.
+    """
+    from filelock import FileLock, Timeout
+
+    if path.is_dir() and not (path / "run.json").exists() and any(p.name != ".lock" for p in path.iterdir()):
+        raise DegenError(f"{path}: holds files and is no run folder; choose another with --out")
+    if path.exists() and not path.is_dir():
+        raise DegenError(f"{path}: is a file; choose another folder with --out")
+    lock = FileLock(path / ".lock", timeout=0)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise DegenError(f"{path}: another scan is at work in it; wait for it or choose another --out") from None
+    except OSError as error:
+        raise DegenError(f"{path}: cannot be written ({error.strerror or error}); choose another --out") from error
+    try:
+        if fresh:
+            _empty(path)
+        info = _read_info(path / "run.json")
+        if info is not None and info.get("asked") != asked:
+            raise DegenError(f"{path}: {_difference(info.get('asked', {}), asked)}; choose another --out, or --fresh")
+        yield RunWriter(path, info if info is not None else {"schema_version": SCHEMA_VERSION, "asked": asked})
+    finally:
+        lock.release()
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Which settings differ, as the user would say them."""
+    names = [name for name in new if old.get(name) != new[name]]
+    said = ", ".join(f"{name} {old.get(name)!r} (now {new[name]!r})" for name in names[:2])
+    return f"was scanned with other settings: {said}" + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+
+
+def _empty(path: Path) -> None:
+    """Remove what a run wrote and nothing else, run.json last: a folder half emptied is still a run folder."""
+    import shutil
+
+    file = path / "run.json"
+    try:
+        names = json.loads(file.read_text(encoding="utf-8"))["tables"]
+    except (OSError, ValueError, KeyError, TypeError):
+        names = []
+    for name in {*names, *ENGINE_TABLES}:
+        if (path / file_name(name)).is_dir():
+            shutil.rmtree(path / file_name(name))
+    (path / SAMPLE).unlink(missing_ok=True)
+    file.unlink(missing_ok=True)

@@ -1,0 +1,116 @@
+"""Which windows a run scans: drawn once per tokenizer, kept with the run, or taken from an earlier one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .corpus import open_corpus
+from .errors import DegenError
+from .probe import StreamProbe
+from .progress import Progress
+from .run import SAMPLE, RunWriter
+from .series import Series
+from .settings import Settings
+from .windows import SHORTEST, Sample, draw_sample, read_samples, write_samples
+
+if TYPE_CHECKING:
+    from .plan import Plan
+    from .tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The windows of a run.
+
+    Attributes:
+        tokenizers: by model label; None for a series without one.
+        samples: by the tokenizer's fingerprint.
+        info: what run.json keeps of them.
+    """
+
+    tokenizers: dict[str, Tokenizer | None]
+    samples: dict[str, Sample]
+    info: dict[str, Any]
+
+    def tokenizer_of(self, series: Series) -> Tokenizer | None:
+        """The tokenizer of a series."""
+        return self.tokenizers[series.model]
+
+    def sample_of(self, series: Series) -> Sample | None:
+        """The windows of a series; None where it has no tokenizer or no probe wants any."""
+        tokenizer = self.tokenizers[series.model]
+        return self.samples.get(tokenizer.fingerprint) if tokenizer is not None else None
+
+
+def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress: Progress) -> Samples:
+    """Fix the windows before the first checkpoint, and write them to `sample.parquet`.
+
+    Raises:
+        DegenError: text is asked for and no series has a tokenizer, or there are no windows.
+    """
+    tokenizers = {series.model: _tokenizer(settings, series) for series in plan.series}
+    streamed = [name for name, probe in plan.probes.items() if issubclass(probe, StreamProbe)]
+    wanted = {t.fingerprint: t for t in tokenizers.values() if t is not None} if streamed else {}
+    if not wanted:
+        if streamed and settings.probes is not None:
+            raise DegenError(f"{', '.join(streamed)} need text, and no series has a tokenizer; name one with --tokenizer")
+        return Samples(tokenizers, {}, {})
+    kept = writer.path / SAMPLE
+    if settings.sample is not None and not kept.exists():
+        samples = _chosen(read_samples(Path(settings.sample).expanduser()), wanted, settings.sample)
+        info: dict[str, Any] = {"taken_from": settings.sample}
+    elif kept.exists() and "sample" in writer.info:
+        return Samples(tokenizers, _chosen(read_samples(kept), wanted, str(kept)), writer.info["sample"])
+    else:
+        samples, info = _drawn(settings, plan, wanted, progress)
+    write_samples(kept, list(samples.values()))
+    info["windows"] = {
+        fingerprint: {
+            "windows": len(s.windows), "documents": s.documents, "tokens": s.tokens, "passed_over": s.passed_over,
+            "sha256": s.sha256,
+        }
+        for fingerprint, s in samples.items()
+    }  # fmt: skip
+    return Samples(tokenizers, samples, info)
+
+
+def _tokenizer(settings: Settings, series: Series) -> Tokenizer | None:
+    from .tokenizer import Tokenizer, tokenizer_source
+
+    source = settings.tokenizer or tokenizer_source(series)
+    return Tokenizer(source) if source is not None else None
+
+
+def _chosen(there: dict[str, Sample], wanted: dict[str, Tokenizer], name: str) -> dict[str, Sample]:
+    for fingerprint, tokenizer in wanted.items():
+        if fingerprint not in there:
+            raise DegenError(
+                f"{name}: its windows were made by another tokenizer than {tokenizer.source} "
+                f"({', '.join(there)}, not {fingerprint})"
+            )
+    return {fingerprint: there[fingerprint] for fingerprint in wanted}
+
+
+def _drawn(
+    settings: Settings, plan: Plan, wanted: dict[str, Tokenizer], progress: Progress
+) -> tuple[dict[str, Sample], dict[str, Any]]:
+    if settings.corpus == "demo":
+        from .demo import corpus_path
+
+        corpus = open_corpus(str(corpus_path()))
+        corpus.name = "demo"
+        if settings.series:
+            progress.warn("the demo's text is scanned; name a corpus of your model's kind with --corpus")
+    else:
+        corpus = open_corpus(settings.corpus)
+    samples = {}
+    for fingerprint, tokenizer in wanted.items():
+        sample = draw_sample(corpus, tokenizer, settings.tokens, settings.context, settings.seed)
+        if sample.tokens < settings.tokens:
+            progress.warn(f"{corpus.name}: ends after {sample.tokens} of {settings.tokens} tokens; the scan goes on")
+        if sample.passed_over:
+            progress.note(f"{corpus.name}: {sample.passed_over} documents under {SHORTEST} tokens passed over")
+        samples[fingerprint] = sample
+    return samples, {"corpus": corpus.name, **corpus.provenance}

@@ -1,0 +1,253 @@
+"""The scan: a series of checkpoints and a corpus go in, a run folder of tables comes out."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import CheckpointError, DegenError, one_line
+from .plan import Plan, make_plan
+from .progress import Progress
+from .run import Run, RunWriter, open_run, read_run
+from .sampling import Samples, prepare_samples
+from .series import Checkpoint, Series
+from .settings import Settings, fingerprint
+from .tables import CHECKPOINTS, SCHEMA_VERSION, TIMING, Rows
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .measure import Job, Opened
+
+
+def scan(
+    series: str | Path | Sequence[str | Path] = (),
+    *,
+    out: str | Path = "degen-run",
+    fresh: bool = False,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Run:
+    """Measure every checkpoint of the series, in order, into a run folder.
+
+    Args:
+        series: one or several of: a checkpoint folder, a folder of checkpoints, a `.gguf` file, each perhaps with
+            `label=` in front. None: the bundled demo.
+        out: the run folder. A run that stopped goes on where it was.
+        fresh: start over in a folder that holds a run.
+        progress: told how far the scan is; by default warnings go to the log `degen`.
+        **settings: corpus, tokens, context, seed, sample, tokenizer, device, dtype, batch_size, threads, probes, steps;
+            see `degen.settings.Settings`.
+
+    Returns:
+        The run, for reading. Checkpoints that could not be measured are in `Run.failed`, each with its reason.
+
+    Raises:
+        DegenError: wrong settings, nothing to scan, or a run folder that cannot be used.
+
+    Source: Godey, de la Clergerie and Sagot 2024 (arXiv 2404.07647).
+    """
+    named = (series,) if isinstance(series, str | Path) else tuple(series)
+    for name in ("corpus", "sample", "tokenizer"):
+        if isinstance(settings.get(name), Path):
+            settings[name] = str(settings[name])
+    if settings.get("probes") is not None:
+        settings["probes"] = tuple(settings["probes"])
+    return Scan(Settings(tuple(map(str, named)), **settings), Path(out), fresh, progress or Progress()).run()
+
+
+class Scan:
+    """One scan from plan to parts. `run` is the whole way of the data, top to bottom."""
+
+    def __init__(self, settings: Settings, out: Path, fresh: bool, progress: Progress) -> None:
+        self.settings = settings
+        self.out = out
+        self.fresh = fresh
+        self.progress = progress
+
+    def run(self) -> Run:
+        """Scan what is not measured yet."""
+        plan = make_plan(self.settings)
+        with open_run(self.out, self.settings.asked(), self.fresh) as writer:
+            pending = [c for c in plan.checkpoints if writer.done(c, modified_ns(c)) is None]
+            self.progress.begin(plan.checkpoints, len(plan.checkpoints) - len(pending))
+            if pending or "config_hash" not in writer.info:
+                self._measure(plan, writer, pending)
+        return read_run(self.out)
+
+    def _measure(self, plan: Plan, writer: RunWriter, pending: Sequence[Checkpoint]) -> None:
+        """Fix the sample, then measure checkpoint after checkpoint."""
+        from .loading import quieten
+
+        quieten()
+        samples = prepare_samples(self.settings, plan, writer, self.progress)
+        self._describe(plan, writer, samples)
+        todo = set(pending)
+        for series in plan.series:
+            if not todo.isdisjoint(series.checkpoints):
+                SeriesScan(self, plan, writer, samples, series).run(todo)
+
+    def _describe(self, plan: Plan, writer: RunWriter, samples: Samples) -> None:
+        """Complete run.json before the first checkpoint."""
+        import torch
+
+        if self.settings.threads is not None:
+            torch.set_num_threads(self.settings.threads)
+        elif "threads" in writer.info:
+            torch.set_num_threads(writer.info["threads"])
+        info = writer.info
+        info["degen_version"] = __version__
+        info["versions"] = {"python": platform.python_version()} | {
+            name: version(name) for name in ("torch", "transformers", "safetensors", "pyarrow", "numpy")
+        }
+        info["models"] = [s.model for s in plan.series]
+        info["tables"] = plan.tables.names
+        info["probes"] = list(plan.probes)
+        info["threads"] = torch.get_num_threads()
+        info["sample"] = samples.info
+        info["config_hash"] = fingerprint(
+            {name: info["asked"][name] for name in ("tokens", "context", "seed", "device", "dtype")}
+            | {"probes": info["probes"], "schema_version": SCHEMA_VERSION}
+            | {"sample": sorted(s.sha256 for s in samples.samples.values())}
+        )
+        info.setdefault("batch_tokens", {})
+        writer.save_info()
+
+
+class SeriesScan:
+    """The checkpoints of one series, in order."""
+
+    def __init__(self, scan: Scan, plan: Plan, writer: RunWriter, samples: Samples, series: Series) -> None:
+        self.scan = scan
+        self.plan = plan
+        self.writer = writer
+        self.series = series
+        self.samples = samples
+        self.heads: dict[str, Checkpoint] = {}  # head_sha256 -> the first checkpoint measured with it
+        self.batch_tokens: int | None = None  # as run.json keeps it, by the checkpoint from which it holds
+
+    def run(self, todo: set[Checkpoint]) -> None:
+        """Measure those in `todo`; the others are done, and only remembered."""
+        job = self._job()
+        if job.unmeasured:
+            self.scan.progress.warn(f"{self.series.model}: {job.unmeasured}")
+        for checkpoint in self.series.checkpoints:
+            self.batch_tokens = self.writer.info["batch_tokens"].get(str(checkpoint), self.batch_tokens)
+            if checkpoint in todo:
+                self._measure(checkpoint, job)
+            else:
+                row = self.writer.done(checkpoint, modified_ns(checkpoint))
+                if row is not None and row["status"] == "ok":
+                    self.heads.setdefault(row["head_sha256"], checkpoint)
+
+    def _job(self) -> Job:
+        from .loading import choose_device, choose_dtype
+        from .measure import Job
+
+        settings = self.scan.settings
+        device = choose_device(settings.device)
+        tokenizer = self.samples.tokenizer_of(self.series)
+        return Job(
+            probes=self.plan.probes,
+            tables=self.plan.tables,
+            sample=self.samples.sample_of(self.series),
+            ids=tokenizer.ids if tokenizer is not None else None,
+            device=device,
+            dtype=choose_dtype(settings.dtype, device),
+        )
+
+    def _measure(self, checkpoint: Checkpoint, job: Job) -> None:
+        """Measure one checkpoint and write its parts; a failure is a row like any other."""
+        from .measure import Clock, open_checkpoint, timing_rows
+
+        progress = self.scan.progress
+        modified = modified_ns(checkpoint)
+        progress.start(checkpoint, job.sample.tokens if job.sample and job.stream_probes else 0)
+        clock, source = Clock(), ""
+        try:
+            opened = open_checkpoint(checkpoint, job)
+            clock = opened.clock
+            rows = self._duplicate(opened, job) or self._measured(opened, job)
+            row = rows[CHECKPOINTS][0]
+            source = fingerprint([row["head_sha256"], opened.config.to_json_string()])
+            self.heads.setdefault(row["head_sha256"], checkpoint)
+        except Exception as error:
+            if os.environ.get("DEGEN_DEBUG") == "1":
+                raise
+            row = {"tokens_seen": checkpoint.tokens_seen, "status": "failed", "reason": one_line(error)}
+            rows = {CHECKPOINTS: [row]}
+        rows[TIMING] = timing_rows(clock, job, modified)
+        self._write(checkpoint, rows, source)
+        progress.finish(checkpoint, row["status"], row["reason"] or "")
+
+    def _write(self, checkpoint: Checkpoint, rows: Rows, source: str) -> None:
+        try:
+            self.writer.write(checkpoint, self.plan.tables, rows, source)
+        except OSError as error:
+            raise DegenError(
+                f"{self.writer.path}: {checkpoint} cannot be written ({error.strerror or error}); what was finished is "
+                "kept, and the same command goes on from there",
+                exit_code=4,
+            ) from error
+
+    def _measured(self, opened: Opened, job: Job) -> Rows:
+        """Measure; where a batch does not fit, halve it and begin the checkpoint again."""
+        from .measure import OutOfMemory, measure
+        from .cost import auto_batch_tokens
+
+        progress, settings = self.scan.progress, self.scan.settings
+        longest = max((len(w.tokens) for w in job.sample.windows), default=1) if job.sample else settings.context
+        if self.batch_tokens is None:
+            asked = settings.batch_size and settings.batch_size * longest
+            self._keep_plan(opened, asked or auto_batch_tokens(opened.architecture, longest, job.device))
+        while True:
+            assert self.batch_tokens is not None
+            try:
+                rows = measure(opened, job, self.batch_tokens, progress.advance)
+            except OutOfMemory as error:
+                if self.batch_tokens <= longest:
+                    raise CheckpointError(
+                        f"out of memory with one window of {longest} tokens; lower --context ({one_line(error)})"
+                    ) from error
+                self._keep_plan(opened, max(self.batch_tokens // 2, longest))
+                progress.warn(f"{opened.checkpoint}: out of memory; batches of {self.batch_tokens} tokens from here")
+                progress.start(opened.checkpoint, job.sample.tokens if job.sample else 0)
+                continue
+            rows[CHECKPOINTS][0] |= {"status": "ok", "reason": job.unmeasured}
+            return rows
+
+    def _keep_plan(self, opened: Opened, batch_tokens: int) -> None:
+        """Batches of this size from this checkpoint on, also when the run is continued."""
+        self.batch_tokens = batch_tokens
+        self.writer.info["batch_tokens"][str(opened.checkpoint)] = batch_tokens
+        self.writer.save_info()
+
+    def _duplicate(self, opened: Opened, job: Job) -> Rows | None:
+        """The rows of an earlier checkpoint whose bytes are the same; None where there is none."""
+        from .duplicates import same_weights
+        from .measure import open_checkpoint
+
+        if opened.head is None or opened.head.sha256 not in self.heads:
+            return None
+        earlier = self.heads[opened.head.sha256]
+        if not same_weights(opened, open_checkpoint(earlier, job)):
+            return None
+        rows = self.writer.rows(earlier, self.plan.tables)
+        rows[CHECKPOINTS][0] |= {
+            "tokens_seen": opened.checkpoint.tokens_seen,
+            "status": "duplicate",
+            "duplicate_of": earlier.revision,
+        }
+        return rows
+
+
+def modified_ns(checkpoint: Checkpoint) -> int:
+    """The newest modification time among a checkpoint's files, in ns; 0 where there are none."""
+    files = [checkpoint.path] if checkpoint.is_gguf else checkpoint.path.glob("*")
+    try:
+        return max((f.stat().st_mtime_ns for f in files if f.is_file()), default=0)
+    except OSError:
+        return 0

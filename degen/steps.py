@@ -1,0 +1,93 @@
+"""Training steps: read them off a revision's name, order by them, thin a series to a few."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .errors import DegenError
+
+_REVISION = re.compile(
+    r"(?:stage(?P<stage>\d+)-)?"
+    r"(?:global_step|checkpoint|step|ckpt|iter)[-_]?(?P<step>\d+)"
+    r"(?:-tokens(?P<tokens>\d+(?:\.\d+)?)(?P<unit>[KMBT]?))?",
+    re.IGNORECASE,
+)
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a revision's name says: stage (0 where none), step, tokens seen (None where unsaid)."""
+
+    stage: int
+    step: int
+    tokens_seen: int | None
+
+
+def read_mark(revision: str) -> Mark | None:
+    """Read the step off a revision's name; None where the name is not a step.
+
+    Understood are `step1000`, `checkpoint-1000`, `global_step1000`, `step1000-tokens4B` and
+    `stage1-step1000-tokens4B`, in any case.
+    """
+    match = _REVISION.fullmatch(revision)
+    if match is None:
+        return None
+    tokens = match["tokens"]
+    seen = round(float(tokens) * _UNITS[match["unit"].upper()]) if tokens else None
+    return Mark(int(match["stage"] or 0), int(match["step"]), seen)
+
+
+def thin(steps: Sequence[int], expression: str) -> list[int]:
+    """Choose steps of a series by an expression; what does not exist becomes its nearest, once.
+
+    Args:
+        steps: the steps there are.
+        expression: `all`, `log:N` (N of them evenly spaced in log step), or a comma list of steps and of
+            ranges `first:last:stride`, the end included.
+
+    Returns:
+        The chosen steps, ascending, each once.
+
+    Raises:
+        DegenError: the expression is not of that form.
+    """
+    there = sorted(set(steps))
+    if expression == "all" or not there:
+        wanted: list[float] = [float(s) for s in there]
+    elif expression.startswith("log:"):
+        wanted = _log_spaced(there, _whole(expression[4:], expression))
+    else:
+        wanted = [float(s) for item in expression.split(",") for s in _listed(item.strip(), expression)]
+    return sorted({min(there, key=lambda s: (abs(s - w), s)) for w in wanted})
+
+
+def _log_spaced(there: Sequence[int], count: int) -> list[float]:
+    positive = [s for s in there if s > 0]
+    if count < 1:
+        raise DegenError("--steps log:N needs N of at least 1")
+    if count == 1 or len(positive) < 2:
+        return [float(there[-1])]
+    low, high = math.log(positive[0]), math.log(positive[-1])
+    return [math.exp(low + (high - low) * i / (count - 1)) for i in range(count)]
+
+
+def _listed(item: str, expression: str) -> list[int]:
+    bounds = [_whole(part, expression) for part in item.split(":")]
+    if len(bounds) == 1:
+        return bounds
+    if len(bounds) == 3 and bounds[2] > 0 and bounds[0] <= bounds[1]:
+        first, last, stride = bounds
+        return [*range(first, last, stride), last]
+    raise DegenError(f"--steps {expression}: a range is first:last:stride, rising, as in 1000:143000:4000")
+
+
+def _whole(text: str, expression: str) -> int:
+    if not text.isdecimal():
+        raise DegenError(
+            f"--steps {expression}: {text!r} is not a step; use all, log:20, or a list as in 0,1000:143000:4000"
+        )
+    return int(text)

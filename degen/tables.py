@@ -1,0 +1,215 @@
+"""The tables of a run: typed columns with unit and definition, and parts that are written atomically."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+from .errors import DegenError
+from .version import __version__
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+Row = dict[str, Any]
+Rows = dict[str, list[Row]]  # table -> its rows
+Type = Literal["float64", "int64", "string", "bool"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        name: the column's name, the field's standard term.
+        type: `float64`, `int64`, `string` or `bool`.
+        unit: the unit of the value, empty where it has none.
+        definition: what the value is, in a phrase.
+        key: whether the column tells the rows of a checkpoint apart.
+        glance: whether `degen show` puts it in front of the user.
+    """
+
+    name: str
+    type: Type
+    unit: str
+    definition: str
+    key: bool = False
+    glance: bool = False
+
+
+KEYS = (
+    Column("model", "string", "", "label of the series"),
+    Column("revision", "string", "", "name of the checkpoint within its series"),
+    Column("step", "int64", "steps", "optimiser steps so far; null if unknown"),
+)
+
+CHECKPOINTS = "checkpoints"
+TIMING = "timing"
+
+# What the engine itself knows. Probes add their columns, and tables of their own.
+ENGINE_TABLES: dict[str, tuple[Column, ...]] = {
+    CHECKPOINTS: (
+        Column("tokens_seen", "int64", "tokens", "training tokens so far; null if unknown"),
+        Column("status", "string", "", "ok, failed or duplicate"),
+        Column("reason", "string", "", "why it failed, or what could not be measured; null if nothing"),
+        Column("duplicate_of", "string", "", "revision whose head and body bytes are equal; metrics copied"),
+        Column("architecture", "string", "", "model class of the configuration"),
+        Column("parameters", "int64", "parameters", "all parameters, tied ones once"),
+        Column("parameters_non_embedding", "int64", "parameters",
+               "parameters without input embeddings, untied head and learned positions"),
+        Column("layers", "int64", "blocks", "number of transformer blocks"),
+        Column("hidden_size", "int64", "dimensions", "width of the residual stream"),
+        Column("head_size", "int64", "dimensions", "width the LM head sees"),
+        Column("vocab_size", "int64", "rows", "rows of the LM head"),
+        Column("vocab_used", "int64", "rows", "rows whose id the tokenizer has; all, without a tokenizer"),
+        Column("tied", "bool", "", "whether the head is the input embedding"),
+        Column("head_sha256", "string", "", "SHA-256 of the stored bytes of the head tensor"),
+    ),
+    "layers": (
+        Column("layer", "int64", "", "0 for the embedding, 1 to L for the blocks", key=True),
+        Column("site", "string", "", "embedding, block or head_input", key=True),
+    ),
+    "windows": (
+        Column("window", "int64", "", "window of sample.parquet", key=True),
+        Column("document", "int64", "", "document of the corpus, counted from 0"),
+        Column("domain", "string", "", "domain of the document; null if unknown"),
+    ),
+    TIMING: (
+        Column("phase", "string", "", "load, forward, a probe's name, or total", key=True),
+        Column("seconds", "float64", "s", "wall time of the phase"),
+        Column("peak_rss", "int64", "bytes", "largest resident memory of the process so far"),
+        Column("device", "string", "", "device of the pass"),
+        Column("dtype", "string", "", "dtype of the pass"),
+        Column("source_modified", "int64", "ns", "newest modification time of the checkpoint's files"),
+    ),
+}
+
+
+class Tables:
+    """The schemas of a run: the engine's columns and those of the probes that were asked for.
+
+    Args:
+        added: for every probe's name, its columns by table.
+
+    Raises:
+        DegenError: two probes fill the same column, or call it a key of another kind.
+    """
+
+    def __init__(self, added: Mapping[str, Mapping[str, Sequence[Column]]]) -> None:
+        self._columns: dict[str, list[Column]] = {CHECKPOINTS: list(ENGINE_TABLES[CHECKPOINTS])}
+        self._owner: dict[tuple[str, str], str] = {}
+        for probe, tables in added.items():
+            for table, columns in tables.items():
+                self._add(probe, table, columns)
+        self._columns[TIMING] = list(ENGINE_TABLES[TIMING])
+
+    def _add(self, probe: str, table: str, columns: Sequence[Column]) -> None:
+        there = self._columns.setdefault(table, list(ENGINE_TABLES.get(table, ())))
+        names = {c.name for c in (*KEYS, *there)}
+        for column in columns:
+            if column.name in names:
+                owner = self._owner.get((table, column.name), "degen itself")
+                raise DegenError(f"probe {probe}: column {table}.{column.name} is already filled by {owner}")
+            self._owner[table, column.name] = f"probe {probe}"
+            names.add(column.name)
+            there.append(column)
+
+    @property
+    def names(self) -> list[str]:
+        """The tables, in the order they were declared."""
+        return list(self._columns)
+
+    def columns(self, table: str) -> tuple[Column, ...]:
+        """All columns of a table, key columns first."""
+        return (*KEYS, *self._columns[table])
+
+    def schema(self, table: str) -> pa.Schema:
+        """The full typed schema of a table, with unit and definition on every field."""
+        import pyarrow as pa
+
+        fields = []
+        for column in self.columns(table):
+            notes = {"unit": column.unit, "definition": column.definition}
+            if column.glance:
+                notes["glance"] = "1"
+            fields.append(pa.field(column.name, pa.type_for_alias(column.type), metadata=notes))
+        return pa.schema(fields)
+
+    def merge(self, contributions: Iterable[tuple[str, Rows]]) -> Rows:
+        """Bring the rows of several probes together, by the key columns of each table.
+
+        Raises:
+            DegenError: a probe fills a column it has not declared.
+        """
+        merged: dict[str, dict[tuple[Any, ...], Row]] = {name: {} for name in self._columns}
+        for probe, rows in contributions:
+            for table, table_rows in rows.items():
+                if table not in merged:
+                    raise DegenError(f"probe {probe}: table {table!r} is not among the columns it declares")
+                keys = [c.name for c in self._columns[table] if c.key]
+                known = {c.name for c in self.columns(table)}
+                for row in table_rows:
+                    if stray := sorted(set(row) - known):
+                        raise DegenError(f"probe {probe}: column {table}.{stray[0]} is not declared")
+                    merged[table].setdefault(tuple(row.get(k) for k in keys), {}).update(row)
+        return {name: list(rows.values()) for name, rows in merged.items()}
+
+
+def write_part(path: Path, schema: pa.Schema, rows: Sequence[Row], notes: Mapping[str, str]) -> None:
+    """Write one part, whole or not at all.
+
+    Args:
+        path: `RUN/<table>/<model>/<revision>.parquet`.
+        schema: the table's full schema; columns a row lacks are null.
+        rows: the part's rows.
+        notes: provenance for the file's metadata; schema version and version are added.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    metadata = {"degen.schema_version": str(SCHEMA_VERSION), "degen.version": __version__, **notes}
+    columns = [
+        pa.array([row.get(field.name) for row in rows], type=field.type) for field in schema
+    ]
+    table = pa.Table.from_arrays(columns, schema=schema.with_metadata(metadata))
+    with atomic(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, and move it there once the block ended well.
+
+    The name starts with a dot, so that readers of the folder pass over what a killed scan left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}.partial"
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def file_name(name: str) -> str:
+    """A model's or revision's name as a file's name, inside the folder and plain to every reader.
+
+    Percent-encoded is all but letters, digits and `.+@,-_`: a slash leaves the folder, an equals sign looks like a
+    partition, a leading dot or underscore hides the file. Long names keep a hash of the whole.
+    """
+    escaped = quote(name, safe="+@,")
+    escaped = re.sub(r"^[._]", lambda m: f"%{ord(m[0]):02X}", escaped).replace("~", "%7E")
+    if len(escaped) > 120:
+        escaped = f"{escaped[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return escaped or "%00"

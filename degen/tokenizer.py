@@ -1,0 +1,125 @@
+"""One face for every tokenizer: tokens of a text, where they end in it, which ids it has."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import DegenError, one_line
+from .series import Series
+
+# A folder without any of these has no tokenizer; transformers would invent an empty one.
+_FILES = (
+    "tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt",
+    "tekken.json", "tiktoken.model", "qwen.tiktoken",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Tokens of a piece of text.
+
+    Attributes:
+        tokens: token ids, what the tokenizer puts before a text included, int32.
+        ends: for each token the character of the piece where it ends, int64; 0 for what was put before.
+    """
+
+    tokens: np.ndarray[Any, np.dtype[np.int32]]
+    ends: np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Tokenizer:
+    """A tokenizer of transformers, reduced to what a scan asks of it.
+
+    Args:
+        source: a folder, a `.gguf` file, or a name on the hub.
+
+    Raises:
+        DegenError: it cannot be loaded.
+    """
+
+    def __init__(self, source: str | Path) -> None:
+        self.source = str(source)
+        self._inner = _load(source)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256, shortened, of all that decides its tokens."""
+        backend = getattr(self._inner, "backend_tokenizer", None)
+        what = backend.to_str() if backend is not None else json.dumps(self._inner.get_vocab(), sort_keys=True)
+        return hashlib.sha256(f"{what}\n{self._prefix}".encode()).hexdigest()[:16]
+
+    @cached_property
+    def ids(self) -> frozenset[int]:
+        """Every id the tokenizer has."""
+        return frozenset(self._inner.get_vocab().values())
+
+    @cached_property
+    def _prefix(self) -> list[int]:
+        """What the tokenizer's own call puts before a text."""
+        encoded = self._inner("a", return_special_tokens_mask=True)
+        special = encoded["special_tokens_mask"]
+        return list(encoded["input_ids"][: special.index(0) if 0 in special else 0])
+
+    def tokenize(self, text: str, limit: int) -> Piece:
+        """The first `limit` tokens of a text, with what the tokenizer puts before it.
+
+        Only as much of the text as is needed is tokenized, with a margin, so that a cut inside it changes nothing.
+        """
+        length = 8 * limit + 256
+        while True:
+            part = text[:length]
+            tokens, ends = self._encode(part)
+            if len(tokens) >= limit + 32 or len(part) == len(text):
+                return Piece(tokens[:limit], ends[:limit])
+            length *= 2
+
+    def _encode(self, text: str) -> tuple[Any, Any]:
+        if self._inner.is_fast:
+            encoded = self._inner(
+                text, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False,
+                verbose=False,
+            )  # fmt: skip
+            ids, ends = encoded["input_ids"], [end for _, end in encoded["offset_mapping"]]
+        else:
+            ids = self._inner(text, add_special_tokens=False, verbose=False)["input_ids"]
+            ends = [min(len(self._inner.decode(ids[: i + 1])), len(text)) for i in range(len(ids))]
+        return (
+            np.asarray([*self._prefix, *ids], dtype=np.int32),
+            np.maximum.accumulate(np.asarray([*(0 for _ in self._prefix), *ends], dtype=np.int64)),
+        )
+
+
+def _load(source: str | Path) -> Any:
+    from transformers import AutoTokenizer
+
+    path = Path(source).expanduser()
+    try:
+        if path.suffix == ".gguf" and path.is_file():
+            return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+        if path.exists() and not has_tokenizer(path):
+            raise DegenError(f"{path}: no tokenizer in it (looked for {', '.join(_FILES[:3])}, …)")
+        return AutoTokenizer.from_pretrained(str(path) if path.exists() else str(source))
+    except DegenError:
+        raise
+    except Exception as error:  # whatever transformers meets in a stranger's file is the file's fault
+        raise DegenError(f"{source}: its tokenizer cannot be loaded ({one_line(error)})") from error
+
+
+def has_tokenizer(path: Path) -> bool:
+    """Whether a folder or GGUF file brings a tokenizer."""
+    if path.suffix == ".gguf":
+        return path.is_file()
+    return any((path / name).is_file() for name in _FILES)
+
+
+def tokenizer_source(series: Series) -> Path | None:
+    """Where the tokenizer of a series lies: beside the checkpoints, or in the first that has one."""
+    places = [series.root, *(c.path for c in series.checkpoints)]
+    return next((p for p in places if has_tokenizer(p)), None)

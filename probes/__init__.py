@@ -1,0 +1,1 @@
+"""One file, one measure. Every probe here is found through the entry-point group `degen.probes`."""

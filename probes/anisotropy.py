@@ -1,0 +1,135 @@
+"""Anisotropy: the mean cosine between hidden states, at every layer."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from degen.jackknife import jackknife_error
+from degen.probe import Batch, Place, StreamProbe
+from degen.tables import Column, Row, Rows
+from degen.windows import Sample
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def mean_cosine(square: Floats | float, count: Floats | float) -> Any:
+    """Mean cosine over all ordered pairs i ≠ j of n unit vectors: (‖S‖² − n) / (n(n − 1)).
+
+    Args:
+        square: ‖S‖², the squared length of the vectors' sum S.
+        count: n.
+
+    Returns:
+        In [−1/(n − 1), 1]; NaN for fewer than two vectors.
+
+    Source: Ethayarajh 2019 (arXiv 1909.00512), as Godey et al. 2024 (arXiv 2404.07647) measure it.
+    """
+    pairs = np.asarray(count * (count - 1), dtype=np.float64)
+    return np.divide(square - count, pairs, out=np.full_like(pairs, np.nan), where=pairs > 0)
+
+
+class _Sums:
+    """What one place keeps: for every document the sum of its unit vectors and their count."""
+
+    def __init__(self, documents: int, width: int) -> None:
+        self.unit = np.zeros((documents, width))  # s_w
+        self.count = np.zeros(documents)  # n_w
+        self.norm = 0.0  # Σ‖h‖
+        self.zeros = 0  # vectors without a direction
+
+    def add(self, other: _Sums) -> None:
+        self.unit += other.unit
+        self.count += other.count
+        self.norm += other.norm
+        self.zeros += other.zeros
+
+
+class Anisotropy(StreamProbe):
+    """Mean cosine between states of the same layer, over all pairs of tokens, within and across documents."""
+
+    measures = "mean cosine between hidden states at every layer, within and across documents"
+    needs = frozenset({"states"})
+    default = True
+    columns = {
+        "checkpoints": (
+            Column("anisotropy", "float64", "cosine", "mean cosine of the states the head receives", glance=True),
+            Column("anisotropy_se", "float64", "cosine", "its delete-one-document jackknife standard error"),
+        ),
+        "layers": (
+            Column("anisotropy", "float64", "cosine", "mean cos(hᵢ, hⱼ) over all i ≠ j"),
+            Column("anisotropy_se", "float64", "cosine", "its delete-one-document jackknife standard error"),
+            Column("anisotropy_within", "float64", "cosine", "mean cosine over pairs of the same document"),
+            Column("anisotropy_across", "float64", "cosine",
+                   "mean cosine over pairs of different documents; null for one document"),
+            Column("mean_norm", "float64", "", "mean length ‖h‖"),
+            Column("zero_vectors", "int64", "vectors", "vectors of length zero, left out of the cosines"),
+        ),
+    }  # fmt: skip
+
+    def __init__(self, sample: Sample) -> None:
+        super().__init__(sample)
+        self._sums: dict[Place, _Sums] = {}
+
+    def update_states(self, batch: Batch, place: Place, states: torch.Tensor) -> None:
+        """Add ĥ = h/‖h‖ of every token to its document's sum, in float64."""
+        upcast = states.double()
+        norms = upcast.norm(dim=-1)
+        if batch.mask is not None:
+            norms = norms * batch.mask
+        inverse = norms.reciprocal().masked_fill(norms == 0, 0.0)
+        sums = self._sums.setdefault(place, _Sums(self.sample.documents, states.shape[-1]))
+        there = float(batch.mask.sum()) if batch.mask is not None else float(norms.numel())
+        counted = (norms != 0).sum(dim=1).cpu().numpy()
+        np.add.at(sums.unit, batch.documents, (inverse.unsqueeze(1) @ upcast).squeeze(1).cpu().numpy())
+        np.add.at(sums.count, batch.documents, counted)
+        sums.norm += float(norms.sum())
+        sums.zeros += int(there - counted.sum())
+
+    def merge(self, other: Self) -> None:
+        """Add another instance's sums."""
+        for place, sums in other._sums.items():
+            self._sums.setdefault(place, _Sums(*sums.unit.shape)).add(sums)
+
+    def finish(self) -> Rows:
+        """A row for every layer and site; the head's input again in `checkpoints`."""
+        layers = []
+        whole: Row = {}
+        for place in sorted(self._sums, key=lambda p: (p.layer, p.site == "head_input")):
+            row = _layer_row(self._sums[place])
+            layers.append({"layer": place.layer, "site": place.site, **row})
+            if place.site == "head_input":
+                whole = {name: row[name] for name in ("anisotropy", "anisotropy_se")}
+        return {"checkpoints": [whole], "layers": layers}
+
+
+def _layer_row(sums: _Sums) -> Row:
+    """The figures of one place from its sums.
+
+    Formulas, with s_w and n_w a document's sum and count, S and n those of all: anisotropy (‖S‖² − n)/(n(n − 1));
+    within Σ(‖s_w‖² − n_w)/Σ n_w(n_w − 1); across (‖S‖² − Σ‖s_w‖²)/(n² − Σ n_w²); the jackknife leaves out one
+    document's s_w and n_w at a time.
+    """
+    some = sums.count > 0
+    s, n = sums.unit[some], sums.count[some]
+    S, N = s.sum(axis=0), float(n.sum())
+    within_pairs, across_pairs = float((n * (n - 1)).sum()), N**2 - float((n**2).sum())
+    own, all_ = (s**2).sum(axis=1), float(S @ S)  # ‖s_w‖², ‖S‖²
+    left_out = mean_cosine(all_ - 2 * (s @ S) + own, N - n)  # ‖S − s_w‖²
+    return {
+        "anisotropy": _number(mean_cosine(all_, N)),
+        "anisotropy_se": jackknife_error(left_out),
+        "anisotropy_within": float((own - n).sum()) / within_pairs if within_pairs else None,
+        "anisotropy_across": (all_ - float(own.sum())) / across_pairs if across_pairs else None,
+        "mean_norm": sums.norm / (N + sums.zeros) if N + sums.zeros else None,
+        "zero_vectors": sums.zeros,
+    }
+
+
+def _number(value: Any) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,89 @@
+"""Loss: next-token cross-entropy, per window and over all."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from degen.jackknife import jackknife_error
+from degen.probe import Batch, StreamProbe
+from degen.tables import Column, Rows
+from degen.windows import Sample
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def bits_per_byte(nats: float, size: int) -> float | None:
+    """Σ nats / (ln 2 · bytes of the scored tokens); None where there are no bytes."""
+    return nats / (math.log(2) * size) if size else None
+
+
+class Loss(StreamProbe):
+    """Mean next-token cross-entropy in nats; the first position of a window is not scored."""
+
+    measures = "next-token cross-entropy, perplexity and bits per byte, with the loss of every window"
+    needs = frozenset({"losses"})
+    default = True
+    columns = {
+        "checkpoints": (
+            Column("loss", "float64", "nats/token", "mean next-token cross-entropy over all scored tokens", glance=True),
+            Column("loss_se", "float64", "nats/token", "its delete-one-document jackknife standard error"),
+            Column("perplexity", "float64", "", "exp(loss)"),
+            Column("bits_per_byte", "float64", "bits/byte", "Σ nats / (ln 2 · bytes of the scored tokens)"),
+            Column("tokens_scored", "int64", "tokens", "tokens the loss is a mean of"),
+        ),
+        "windows": (
+            Column("loss", "float64", "nats/token", "mean cross-entropy over the window's scored tokens"),
+            Column("tokens", "int64", "tokens", "scored tokens of the window"),
+        ),
+    }  # fmt: skip
+
+    def __init__(self, sample: Sample) -> None:
+        super().__init__(sample)
+        self._nats: Floats = np.zeros(len(sample.windows))
+        self._scored: Floats = np.zeros(len(sample.windows))
+
+    def update_losses(self, batch: Batch, losses: torch.Tensor, scored: torch.Tensor) -> None:
+        """Add the tokens of a batch to their windows, in float64."""
+        self._nats[batch.windows] += (losses.double() * scored).sum(dim=1).cpu().numpy()
+        self._scored[batch.windows] += scored.sum(dim=1).cpu().numpy()
+
+    def merge(self, other: Self) -> None:
+        """Add another instance's sums."""
+        self._nats += other._nats
+        self._scored += other._scored
+
+    def finish(self) -> Rows:
+        """The loss over all tokens, and a row for every window.
+
+        Formulas: loss = Σ nats / Σ scored tokens; the jackknife leaves out one document's sums at a time.
+        """
+        nats, scored = float(self._nats.sum()), int(self._scored.sum())
+        windows = [
+            {"window": w.number, "loss": float(x) / int(k) if k else None, "tokens": int(k)}
+            for w, x, k in zip(self.sample.windows, self._nats, self._scored, strict=True)
+        ]
+        if not scored:
+            return {"checkpoints": [{"tokens_scored": 0}], "windows": windows}
+        loss = nats / scored
+        row = {
+            "loss": loss,
+            "loss_se": self._error(nats, scored),
+            "perplexity": math.exp(loss) if loss < 700 else math.inf,
+            "bits_per_byte": bits_per_byte(nats, sum(w.bytes for w in self.sample.windows)),
+            "tokens_scored": scored,
+        }
+        return {"checkpoints": [row], "windows": windows}
+
+    def _error(self, nats: float, scored: int) -> float | None:
+        slots, documents = self.sample.document_slots, self.sample.documents
+        own_nats = np.bincount(slots, self._nats, documents)
+        own_scored = np.bincount(slots, self._scored, documents)
+        rest = scored - own_scored
+        left_out = np.divide(nats - own_nats, rest, out=np.full(documents, np.nan), where=rest > 0)
+        return jackknife_error(left_out[own_scored > 0])

@@ -1,0 +1,108 @@
+"""Spectrum of the LM head: singular values, and how far they are from flat."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from degen.head import Head
+from degen.probe import HeadProbe
+from degen.tables import Column, Rows
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def singular_values(blocks: Iterable[torch.Tensor]) -> Floats:
+    """Singular values of a tall matrix that comes in blocks of rows, descending.
+
+    Formula: W = QR, so σ(W) = σ(R); R of the rows so far and the next block stacked is R of all of them. Householder
+    QR keeps an absolute error of ε·σ₁, where the Gram matrix WᵀW would lose every σ under √ε·σ₁ ≈ 1.5e-8·σ₁.
+
+    Args:
+        blocks: rows of W in order, each n × d float64.
+
+    Returns:
+        min(V, d) singular values, float64.
+
+    Source: Golub and Van Loan, Matrix Computations, 5.2 and 8.6.
+    """
+    import torch
+
+    triangle: torch.Tensor | None = None
+    for block in blocks:
+        stacked = block if triangle is None else torch.cat([triangle, block])
+        triangle = torch.linalg.qr(stacked, mode="r").R
+    if triangle is None:
+        return np.zeros(0)
+    values: Floats = torch.linalg.svdvals(triangle).numpy()
+    return values
+
+
+def entropy_from_flat(weights: Floats) -> float:
+    """How far a spectrum is from flat: KL(p‖uniform) = ln d − H(p), with p = w/Σw.
+
+    Args:
+        weights: non-negative, shape (d,): σ² for `singular_entropy`, σ for `singular_entropy_sigma`.
+
+    Returns:
+        Nats: 0 for a flat spectrum, ln d for one direction; NaN where all weights are zero.
+
+    Source: Godey et al. 2024 (arXiv 2404.07647), figure 5, for p = σ²/Σσ².
+    """
+    return math.log(len(weights)) - shannon_entropy(weights)
+
+
+def shannon_entropy(weights: Floats) -> float:
+    """H(p) = −Σ p ln p in nats, with p = w/Σw and 0·ln 0 = 0."""
+    total = float(weights.sum())
+    if not total > 0:
+        return math.nan
+    p = weights[weights > 0] / total
+    return float(-(p * np.log(p)).sum())
+
+
+class Spectrum(HeadProbe):
+    """Singular values of the used rows of the head in float64, and what they come to."""
+
+    measures = "singular values of the LM head, their entropy, effective and stable rank"
+    default = True
+    columns = {
+        "checkpoints": (
+            Column("singular_entropy", "float64", "nats", "KL(p‖uniform), p = σ²/Σσ²: 0 flat, ln d one direction",
+                   glance=True),
+            Column("singular_entropy_sigma", "float64", "nats", "KL(p‖uniform), p = σ/Σσ"),
+            Column("effective_rank", "float64", "dimensions", "exp(H(p)), p = σ/Σσ", glance=True),
+            Column("stable_rank", "float64", "dimensions", "Σσ²/σ₁²"),
+            Column("top_singular_share", "float64", "", "σ₁²/Σσ²"),
+        ),
+        "spectrum": (
+            Column("index", "int64", "", "0 for the largest singular value", key=True),
+            Column("singular_value", "float64", "", "singular value of the head's used rows"),
+        ),
+    }  # fmt: skip
+
+    def measure(self, head: Head) -> Rows:
+        """The spectrum of one head.
+
+        Formulas: p = σ²/Σσ² and p = σ/Σσ; effective rank exp(H(σ/Σσ)) (Roy and Vetterli 2007); stable rank Σσ²/σ₁²
+        (Rudelson and Vershynin 2007).
+        """
+        values = singular_values(head.blocks())
+        energy = values**2
+        top = float(energy[0]) if len(energy) else math.nan
+        total = float(energy.sum())
+        row = {
+            "singular_entropy": entropy_from_flat(energy),
+            "singular_entropy_sigma": entropy_from_flat(values),
+            "effective_rank": math.exp(shannon_entropy(values)),
+            "stable_rank": total / top if top > 0 else math.nan,
+            "top_singular_share": top / total if total > 0 else math.nan,
+        }
+        spectrum = [{"index": i, "singular_value": float(v)} for i, v in enumerate(values)]
+        return {"checkpoints": [row], "spectrum": spectrum}
