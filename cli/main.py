@@ -29,7 +29,11 @@ class Boundary(TyperGroup):
         except DegenError as error:
             _end(error, str(error), error.exit_code)
         except KeyboardInterrupt as error:
-            _end(error, "interrupted; what was finished is kept, and the same command goes on from there", INTERRUPTED)
+            _end(
+                error,
+                "interrupted; what was finished is kept, and the same command goes on from there",
+                INTERRUPTED,
+            )
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone; nothing is left to say
         except OSError as error:

@@ -20,7 +20,8 @@ SeriesArgument = Annotated[
     ),
 ]
 Steps = Annotated[
-    str, typer.Option(help="Thin each series: all, log:20, or a list as in 0,1000:143000:4000 (end included).")
+    str,
+    typer.Option(help="Thin each series: all, log:20, or a list as in 0,1000:143000:4000 (end included)."),
 ]
 CorpusOption = Annotated[
     str,
@@ -33,7 +34,8 @@ Tokens = Annotated[int, typer.Option(help="Tokens to stream through each checkpo
 Context = Annotated[int, typer.Option(help="Longest window, in tokens.")]
 Seed = Annotated[int, typer.Option(help="Seed of the draw of windows.")]
 SampleOption = Annotated[
-    Path | None, typer.Option(help="sample.parquet of an earlier run: scan the very same windows.", show_default=False)
+    Path | None,
+    typer.Option(help="sample.parquet of an earlier run: scan the very same windows.", show_default=False),
 ]
 TokenizerOption = Annotated[
     str | None, typer.Option(help="Tokenizer folder or name, instead of the series' own.", show_default=False)

@@ -86,6 +86,4 @@ def sparkline(values: Sequence[float | None], width: int = 60) -> str:
         return ""
     low, high = min(there), max(there)
     scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(
-        BLOCKS[round((v - low) * scale)] if v is not None and math.isfinite(v) else " " for v in values
-    )
+    return "".join(BLOCKS[round((v - low) * scale)] if v is not None and math.isfinite(v) else " " for v in values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from . import options, output
 
 
@@ -9,7 +11,7 @@ def probes(json: options.Json = False) -> None:
     """List every probe: what it measures, needs and fills. Probes of other packages stand beside degen's own."""
     from degen.probe import installed, load_probes
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, probe in load_probes(list(installed())).items():
         fills = {table: [c.name for c in columns if not c.key] for table, columns in probe.columns.items()}
         rows.append(

@@ -1,8 +1,8 @@
 """degen: measure when a language model's representations degenerate over training.
 
-    >>> import degen
-    >>> run = degen.scan("runs/my-model", corpus="pile.jsonl.zst", tokens=50_000, out="degen-run")
-    >>> run.table("checkpoints").to_pandas()
+>>> import degen
+>>> run = degen.scan("runs/my-model", corpus="pile.jsonl.zst", tokens=50_000, out="degen-run")
+>>> run.table("checkpoints").to_pandas()
 """
 
 from __future__ import annotations

@@ -129,10 +129,11 @@ def _open_lines(path: Path) -> Iterator[IO[bytes]]:
         import zstandard
 
         try:
-            with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(
-                raw, read_across_frames=True
-            ) as decompressed:
-                yield io.BufferedReader(decompressed)  # type: ignore[type-var]
+            with (
+                path.open("rb") as raw,
+                zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as decompressed,
+            ):
+                yield io.BufferedReader(decompressed)
         except zstandard.ZstdError as error:
             raise DegenError(f"{path}: not a sound zstandard file ({error})") from error
     elif path.name.lower().endswith(".gz"):

@@ -64,7 +64,13 @@ def _price(checkpoint: Checkpoint, tokens: int, settings: Settings) -> Row:
         shape = describe(read_config(checkpoint))
         tensors = open_tensors(checkpoint)
     except CheckpointError as error:
-        return row | {"parameters": None, "bytes": None, "flops": None, "memory": None, "reason": one_line(error)}
+        return row | {
+            "parameters": None,
+            "bytes": None,
+            "flops": None,
+            "memory": None,
+            "reason": one_line(error),
+        }
     head = shape.vocab_size * shape.head_size
     per_token = 2 * (shape.parameters_non_embedding + head) + 2 * shape.layers * shape.hidden_size * settings.context
     wide = 2 if settings.dtype in ("float16", "bfloat16") else 4

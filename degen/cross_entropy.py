@@ -13,9 +13,7 @@ TILE_TOKENS = 1024
 TILE_ROWS = 8192  # 1024 × 8192 float32 logits: 32 MB, the size at which the CPU's cache still helps
 
 
-def token_losses(
-    states: torch.Tensor, targets: torch.Tensor, head: Any, transform: LogitTransform
-) -> torch.Tensor:
+def token_losses(states: torch.Tensor, targets: torch.Tensor, head: Any, transform: LogitTransform) -> torch.Tensor:
     """Cross-entropy of each token, over tiles of tokens × vocabulary.
 
     Formula: ℓᵢ = ln Σ_v exp(zᵢᵥ) − z_{i,yᵢ}, z = f(h Wᵀ + b), with a running maximum over the tiles of the

@@ -53,7 +53,7 @@ def run_pass(
 
     _check_ids(model, sample)
     with torch.inference_mode():
-        expected = _own_logits(model, sample, batch_tokens, device)
+        expected: torch.Tensor | None = _own_logits(model, sample, batch_tokens, device)
         with _Taps(model, probes) as taps:
             for batch in _prefetched(_collated(sample, batch_tokens, device)):
                 states = taps.run(batch)
@@ -97,15 +97,15 @@ class _Taps:
 
     def run(self, batch: Batch) -> torch.Tensor:
         """One forward pass; returns what the head received, B × T × d."""
-        self._batch, self._states = batch, None
+        self._batch = batch
         options = {} if batch.mask is None else {"attention_mask": batch.mask.long()}
         self._model(input_ids=batch.ids, **options)
-        if self._states is None:
+        states, self._states = self._states, None
+        if states is None:
             raise CheckpointError(
                 f"model type {self._model.config.model_type!r} does not call its LM head module; "
                 "please open an issue with the model's name"
             )
-        states, self._states = self._states, None
         self._serve(Place(len(self._blocks), "head_input"), states)
         return states
 

@@ -70,9 +70,7 @@ class Head:
             yield block
 
 
-def find_stored_head(
-    tensors: StoredTensors, architecture: Architecture, ids: frozenset[int] | None
-) -> Head | None:
+def find_stored_head(tensors: StoredTensors, architecture: Architecture, ids: frozenset[int] | None) -> Head | None:
     """The head among the stored tensors; None where no tensor of a known name has the head's shape."""
     key = tensors.head_key()
     if key is None or tensors.shape(key) != (architecture.vocab_size, architecture.head_size):

@@ -116,7 +116,7 @@ def measure(opened: Opened, job: Job, batch_tokens: int, advance: Callable[[int]
 
     Raises:
         CheckpointError: it cannot be measured.
-        OutOfMemory: a batch of this size does not fit.
+        OutOfMemoryError: a batch of this size does not fit.
     """
     model = None
     try:
@@ -196,7 +196,7 @@ def timing_rows(clock: Clock, job: Job, modified: int) -> list[Row]:
     return [{"phase": name, "seconds": seconds, **shared} for name, seconds in phases.items()]
 
 
-class OutOfMemory(Exception):
+class OutOfMemoryError(Exception):
     """A batch did not fit; a smaller one may."""
 
 
@@ -208,8 +208,8 @@ def memory_errors() -> Iterator[None]:
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError) as error:
-        raise OutOfMemory(str(error)) from error
+        raise OutOfMemoryError(str(error)) from error
     except RuntimeError as error:
         if "can't allocate memory" in str(error) or "not enough memory" in str(error):
-            raise OutOfMemory(str(error)) from error
+            raise OutOfMemoryError(str(error)) from error
         raise

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import DegenError
 from .series import Checkpoint
-from .tables import CHECKPOINTS, ENGINE_TABLES, SCHEMA_VERSION, TIMING, Row, Rows, Tables, atomic, file_name, write_part
+from .tables import (
+    CHECKPOINTS,
+    ENGINE_TABLES,
+    SCHEMA_VERSION,
+    TIMING,
+    Row,
+    Rows,
+    Tables,
+    atomic,
+    file_name,
+    write_part,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -55,7 +55,9 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
     wanted = {t.fingerprint: t for t in tokenizers.values() if t is not None} if streamed else {}
     if not wanted:
         if streamed and settings.probes is not None:
-            raise DegenError(f"{', '.join(streamed)} need text, and no series has a tokenizer; name one with --tokenizer")
+            raise DegenError(
+                f"{', '.join(streamed)} need text, and no series has a tokenizer; name one with --tokenizer"
+            )
         return Samples(tokenizers, {}, {})
     kept = writer.path / SAMPLE
     if settings.sample is not None and not kept.exists():

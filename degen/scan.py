@@ -195,8 +195,8 @@ class SeriesScan:
 
     def _measured(self, opened: Opened, job: Job) -> Rows:
         """Measure; where a batch does not fit, halve it and begin the checkpoint again."""
-        from .measure import OutOfMemory, measure
         from .cost import auto_batch_tokens
+        from .measure import OutOfMemoryError, measure
 
         progress, settings = self.scan.progress, self.scan.settings
         longest = max((len(w.tokens) for w in job.sample.windows), default=1) if job.sample else settings.context
@@ -207,7 +207,7 @@ class SeriesScan:
             assert self.batch_tokens is not None
             try:
                 rows = measure(opened, job, self.batch_tokens, progress.advance)
-            except OutOfMemory as error:
+            except OutOfMemoryError as error:
                 if self.batch_tokens <= longest:
                     raise CheckpointError(
                         f"out of memory with one window of {longest} tokens; lower --context ({one_line(error)})"

@@ -94,9 +94,7 @@ def _find(spec: str) -> Series:
         raise DegenError(f"{path}: no such folder or file")
     if label is None:
         return series
-    return replace(
-        series, model=label, checkpoints=tuple(replace(c, model=label) for c in series.checkpoints)
-    )
+    return replace(series, model=label, checkpoints=tuple(replace(c, model=label) for c in series.checkpoints))
 
 
 def _split_label(spec: str) -> tuple[str | None, Path]:
@@ -122,8 +120,9 @@ def _from_folder(folder: Path) -> Series:
     model = folder.resolve().name
     checkpoints = [_checkpoint(model, name, mark, path) for name, mark, path in members]
     _refuse_twins(folder, members)
-    order = {name: (mark is None, mark.stage if mark else 0, mark.step if mark else 0, name)
-             for name, mark, _ in members}
+    order = {
+        name: (mark is None, mark.stage if mark else 0, mark.step if mark else 0, name) for name, mark, _ in members
+    }
     return Series(model, tuple(sorted(checkpoints, key=lambda c: order[c.revision])), folder)
 
 

@@ -64,8 +64,12 @@ ENGINE_TABLES: dict[str, tuple[Column, ...]] = {
         Column("duplicate_of", "string", "", "revision whose head and body bytes are equal; metrics copied"),
         Column("architecture", "string", "", "model class of the configuration"),
         Column("parameters", "int64", "parameters", "all parameters, tied ones once"),
-        Column("parameters_non_embedding", "int64", "parameters",
-               "parameters without input embeddings, untied head and learned positions"),
+        Column(
+            "parameters_non_embedding",
+            "int64",
+            "parameters",
+            "parameters without input embeddings, untied head and learned positions",
+        ),
         Column("layers", "int64", "blocks", "number of transformer blocks"),
         Column("hidden_size", "int64", "dimensions", "width of the residual stream"),
         Column("head_size", "int64", "dimensions", "width the LM head sees"),
@@ -177,9 +181,7 @@ def write_part(path: Path, schema: pa.Schema, rows: Sequence[Row], notes: Mappin
     import pyarrow.parquet as pq
 
     metadata = {"degen.schema_version": str(SCHEMA_VERSION), "degen.version": __version__, **notes}
-    columns = [
-        pa.array([row.get(field.name) for row in rows], type=field.type) for field in schema
-    ]
+    columns = [pa.array([row.get(field.name) for row in rows], type=field.type) for field in schema]
     table = pa.Table.from_arrays(columns, schema=schema.with_metadata(metadata))
     with atomic(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")

@@ -113,8 +113,9 @@ class SafeTensors(StoredTensors):
         self._headers: dict[Path, tuple[int, Any]] = {}
         for file in files:
             try:
-                opened = safe_open(file, framework="pt")
-                self._place.update({key: (opened, file) for key in opened.keys()})
+                opened: Any = safe_open(file, framework="pt")
+                names: list[str] = opened.keys()
+                self._place.update(dict.fromkeys(names, (opened, file)))
             except Exception as error:  # the library has no narrower class of its own to catch
                 size = file.stat().st_size
                 raise CheckpointError(
@@ -186,13 +187,13 @@ class LoadedTensors(StoredTensors):
         tensors = self._tensors.values() if key is None else [self._tensors[key]]
         return sum(t.numel() * t.element_size() for t in tensors)
 
-    def raw(self, key: str) -> Iterator[memoryview]:
+    def raw(self, key: str) -> Iterator[bytes]:
         """The stored bytes, in row-major order."""
         import torch
 
         flat = self._tensors[key].detach().cpu().contiguous().flatten()
-        for piece in flat.split(1 << 20):
-            yield memoryview(piece.view(torch.uint8).numpy())
+        for first in range(0, len(flat), 1 << 20):
+            yield flat[first : first + (1 << 20)].view(torch.uint8).numpy().tobytes()
 
 
 def read_bin(files: Sequence[Path]) -> LoadedTensors:
