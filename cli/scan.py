@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,7 @@ def scan(
 
 
 def _scan(settings: Settings, out: Path, fresh: bool) -> Run:
+    os.environ.setdefault("TQDM_DISABLE", "1")  # libraries draw bars of their own; ours is enough
     from degen.scan import Scan
 
     from .progress import Lines

@@ -47,13 +47,8 @@ class Settings:
     probes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("tokens", SHORTEST),
-            ("context", SHORTEST),
-            ("seed", 0),
-            ("batch_size", 1),
-            ("threads", 1),
-        ):
+        smallest = {"tokens": SHORTEST, "context": SHORTEST, "seed": 0, "batch_size": 1, "threads": 1}
+        for name, least in smallest.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise DegenError(f"--{name.replace('_', '-')} {value}: must be at least {least}")

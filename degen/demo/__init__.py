@@ -1,0 +1,18 @@
+"""Three tiny Pythia-shaped training runs and a held-out corpus, small enough to ship with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+_SERIES = ("healthy", "broken", "overfit")
+
+
+def series_paths() -> list[Path]:
+    """Folders of the bundled series, in the order healthy, broken, overfit."""
+    return [_HERE / "series" / name for name in _SERIES]
+
+
+def corpus_path() -> Path:
+    """The bundled held-out documents: gzipped JSON Lines in Pile style."""
+    return _HERE / "corpus.jsonl.gz"
