@@ -15,7 +15,10 @@ def export(
     table: Annotated[str, typer.Option("--table", help="The table: checkpoints, layers, windows, spectrum, …")],
     to: Annotated[Path, typer.Option("--to", help="The file: .parquet, .csv, .json or .duckdb.")],
 ) -> None:
-    """Write one table of a run as one file, rows in the order of training."""
+    """Write one table of a run as one file.
+
+    Rows are in the order of training. A .duckdb file gains the table, or has it replaced.
+    """
     from degen.export import export_table
     from degen.run import read_run
 

@@ -8,7 +8,10 @@ from . import options, output
 
 
 def probes(json: options.Json = False) -> None:
-    """List every probe: what it measures, needs and fills. Probes of other packages stand beside degen's own."""
+    """List every probe there is.
+
+    What each measures, needs and fills; probes of other packages stand beside degen's own.
+    """
     from degen.probe import installed, load_probes
 
     rows: list[dict[str, Any]] = []

@@ -34,7 +34,7 @@ def scan(
     dry_run: options.DryRun = False,
     json: options.Json = False,
 ) -> None:
-    """Measure every checkpoint of the series, in order, into a run folder.
+    """Measure every checkpoint of a series into a run folder.
 
     Bare `degen scan` scans the bundled demo. A run asked for again goes on where it stopped. Exit code 4 says that some
     checkpoints failed; each is a row with its reason, and the others are measured.
@@ -70,7 +70,7 @@ def scan(
 
 def _scan(settings: Settings, out: Path, fresh: bool) -> Run:
     os.environ.setdefault("TQDM_DISABLE", "1")  # libraries draw bars of their own; ours is enough
-    from degen.scan import Scan
+    from degen.scanning import Scan
 
     from .progress import Lines
 

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def show(run: options.RunFolder, json: options.Json = False) -> None:
-    """Show a run: its checkpoints in a table, and a sparkline of each metric over training."""
+    """Show a run at a glance.
+
+    A table of its checkpoints, and a sparkline of each metric over training.
+    """
     from degen.run import read_run
 
     opened = read_run(run)

@@ -14,7 +14,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .run import Run, read_run
-    from .scan import scan
+    from .scanning import scan
 
 __all__ = ["CheckpointError", "DegenError", "Run", "__version__", "read_run", "scan"]
 
@@ -22,7 +22,7 @@ __all__ = ["CheckpointError", "DegenError", "Run", "__version__", "read_run", "s
 def __getattr__(name: str) -> Any:
     """Load `scan`, `read_run` and `Run` on first use: `import degen` alone stays instant."""
     if name == "scan":
-        from .scan import scan
+        from .scanning import scan
 
         return scan
     if name in ("Run", "read_run"):

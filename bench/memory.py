@@ -1,0 +1,63 @@
+"""Peak resident memory of a scan, against tokens and against checkpoints, each scan in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+SCAN = """
+import sys, degen, torch
+torch.set_num_threads(2)
+tokens, out, corpus, tokenizer, *series = sys.argv[1:]
+run = degen.scan(series[0], corpus=corpus, tokens=int(tokens), out=out, tokenizer=tokenizer or None, threads=2)
+assert not run.failed, run.failed
+rows = run.table("timing").to_pylist()
+print(max(r["peak_rss"] for r in rows), sum(r["seconds"] for r in rows if r["phase"] == "total"))
+"""
+
+
+def peak(tokens: int, series: Path, corpus: str, tokenizer: str = "") -> float:
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-c", SCAN, str(tokens), f"{out}/run", corpus, tokenizer, str(series)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    size, seconds = done.stdout.split()[-2:]
+    print(f"  {series.name}, {tokens} tokens: peak {int(size) / 2**20:.0f} MB, {float(seconds):.0f} s", flush=True)
+    return int(size) / 2**20
+
+
+def make_series(folder: Path, checkpoints: int, tokenizer: Path) -> Path:
+    """Checkpoints of 50M parameters, as many as asked, with random weights."""
+    from transformers import AutoTokenizer, GPTNeoXConfig, GPTNeoXForCausalLM
+
+    series = folder / f"series-of-{checkpoints}"
+    for i in range(checkpoints):
+        torch.manual_seed(i)
+        shape = dict(hidden_size=512, num_hidden_layers=6, num_attention_heads=8, intermediate_size=2048)
+        model = GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=30_000, **shape))
+        model.save_pretrained(series / f"step{i}")
+    AutoTokenizer.from_pretrained(tokenizer).save_pretrained(series)
+    return series
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gguf", type=Path, help="a GGUF file, for growth with tokens")
+    parser.add_argument("--corpus", default="demo")
+    asked = parser.parse_args()
+    from degen.demo import series_paths
+
+    if asked.gguf:
+        few, many = (peak(n, asked.gguf, asked.corpus) for n in (5_000, 50_000))
+        print(f"5,000 to 50,000 tokens: {many - few:+.0f} MB")
+    with tempfile.TemporaryDirectory() as folder:
+        few, many = (peak(5_000, make_series(Path(folder), n, series_paths()[0]), "demo") for n in (2, 10))
+        print(f"2 to 10 checkpoints: {many - few:+.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

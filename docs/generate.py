@@ -1,0 +1,53 @@
+"""Write the reference pages, `commands.md` and `tables.md`, from the code itself; a test checks that they are fresh.
+
+python docs/generate.py
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from degen.probe import load_probes
+from degen.tables import Tables
+
+HERE = Path(__file__).parent
+COMMANDS = ("", "scan", "show", "export", "probes")
+
+
+def commands() -> str:
+    """Every command's help, as it prints it at 100 columns."""
+    pages = ["# Commands\n\nMade by `docs/generate.py` from `--help`.\n"]
+    for command in COMMANDS:
+        words = ["degen", *command.split()]
+        line = [sys.executable, "-c", "from degen.cli.main import main; main()", *command.split(), "--help"]
+        environment = os.environ | {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}
+        text = subprocess.run(line, capture_output=True, text=True, check=True, env=environment).stdout
+        body = "\n".join(row.rstrip() for row in text.strip("\n").splitlines())
+        pages.append(f"## `{' '.join(words)}`\n\n```text\n{body}\n```\n")
+    return "\n".join(pages)
+
+
+def tables() -> str:
+    """Every table of a run with the default probes: column, type, unit, definition."""
+    schemas = Tables({name: probe.columns for name, probe in load_probes(["anisotropy", "loss", "spectrum"]).items()})
+    pages = [
+        "# Tables\n\nMade by `docs/generate.py` from the code. Unit and definition are also on every Parquet field, as "
+        "metadata.\nEvery table starts with `model`, `revision` and `step`."
+    ]
+    for name in schemas.names:
+        rows = [
+            f"| `{c.name}` | {c.type} | {c.unit} | {c.definition.replace('|', chr(92) + '|')} |"
+            for c in schemas.columns(name)[3:]
+        ]
+        pages.append(
+            f"## `{name}`\n\n| column | type | unit | definition |\n| --- | --- | --- | --- |\n" + "\n".join(rows)
+        )
+    return "\n\n".join(pages) + "\n"
+
+
+if __name__ == "__main__":
+    (HERE / "commands.md").write_text(commands(), encoding="utf-8")
+    (HERE / "tables.md").write_text(tables(), encoding="utf-8")
