@@ -1,4 +1,4 @@
-"""Peak resident memory of a scan, against tokens and against checkpoints, each scan in a process of its own."""
+"""Peak resident memory of a scan, against tokens and against checkpoints, each scan in a process of its own (Linux)."""
 
 from __future__ import annotations
 
@@ -12,22 +12,42 @@ import torch
 
 SCAN = """
 import sys, degen, torch
-torch.set_num_threads(2)
+import degen.measure
+
+def high_water():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+def watched(*args, run_pass=degen.measure.run_pass):
+    with open("/proc/self/clear_refs", "w") as refs:
+        refs.write("5")  # forget the peak of loading: the high-water mark starts at what is resident now
+    loaded = high_water()
+    run_pass(*args)
+    above.append(high_water() - loaded)
+
+above = []
+degen.measure.run_pass = watched
 tokens, out, corpus, tokenizer, *series = sys.argv[1:]
 run = degen.scan(series[0], corpus=corpus, tokens=int(tokens), out=out, tokenizer=tokenizer or None, threads=2)
 assert not run.failed, run.failed
 rows = run.table("timing").to_pylist()
-print(max(r["peak_rss"] for r in rows), sum(r["seconds"] for r in rows if r["phase"] == "total"))
+print(max(r["peak_rss"] for r in rows), max(above), sum(r["seconds"] for r in rows if r["phase"] == "total"))
 """
 
 
-def peak(tokens: int, series: Path, corpus: str, tokenizer: str = "") -> float:
+def peak(tokens: int, series: Path, corpus: str, tokenizer: str = "") -> tuple[float, float]:
+    """Peak of the whole process, and of the pass above the loaded model, in MB."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-c", SCAN, str(tokens), f"{out}/run", corpus, tokenizer, str(series)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-    size, seconds = done.stdout.split()[-2:]
-    print(f"  {series.name}, {tokens} tokens: peak {int(size) / 2**20:.0f} MB, {float(seconds):.0f} s", flush=True)
-    return int(size) / 2**20
+    whole, above, seconds = (float(word) for word in done.stdout.split()[-3:])
+    whole, above = whole / 2**20, above / 2**20
+    print(
+        f"  {series.name}, {tokens} tokens: peak {whole:.0f} MB, the pass {above:.0f} MB above the loaded model, "
+        f"{seconds:.0f} s",
+        flush=True,
+    )
+    return whole, above
 
 
 def make_series(folder: Path, checkpoints: int, tokenizer: Path) -> Path:
@@ -53,10 +73,10 @@ def main() -> None:
 
     if asked.gguf:
         few, many = (peak(n, asked.gguf, asked.corpus) for n in (5_000, 50_000))
-        print(f"5,000 to 50,000 tokens: {many - few:+.0f} MB")
+        print(f"5,000 to 50,000 tokens: {many[1] - few[1]:+.0f} MB above the loaded model")
     with tempfile.TemporaryDirectory() as folder:
         few, many = (peak(5_000, make_series(Path(folder), n, series_paths()[0]), "demo") for n in (2, 10))
-        print(f"2 to 10 checkpoints: {many - few:+.0f} MB")
+        print(f"2 to 10 checkpoints: {many[0] - few[0]:+.0f} MB at the peak")
 
 
 if __name__ == "__main__":

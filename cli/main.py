@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+import sys
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from degen.errors import DegenError
+from degen.errors import DegenError, one_line
 from degen.version import __version__
 
 from . import export, output, probes, scan, show
@@ -17,10 +18,23 @@ INTERRUPTED = 130
 
 
 class Boundary(TyperGroup):
-    """Runs a command; a DegenError becomes one message and its exit code, an interruption 130.
+    """Runs a command; a DegenError or wrong usage becomes one message and its exit code, an interruption 130.
 
     Whatever else escapes is a fault of degen's own: one line and exit code 2, with the traceback under DEGEN_DEBUG=1.
     """
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Parse and run; usage errors are said like all others."""
+        try:
+            code = super().main(*args, **{**options, "standalone_mode": False})
+        except typer.TyperException as error:
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context is not None else "degen"
+            message = " ".join(error.format_message().split()).rstrip(".")
+            _end(error, f"{message}; see {command} --help", error.exit_code)
+        if code == INTERRUPTED:  # while it parsed: a command's interruption does not come back
+            _end(KeyboardInterrupt(), "interrupted; nothing was begun", INTERRUPTED)
+        raise SystemExit(code or 0)
 
     def invoke(self, ctx: Any) -> Any:
         """Invoke the command that was asked for."""
@@ -38,9 +52,13 @@ class Boundary(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone; nothing is left to say
         except OSError as error:
             _end(error, f"{error.filename or 'a file'}: {error.strerror or error}", 2)
+        except (typer.TyperException, typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            _end(error, f"{one_line(error)}: a fault of degen's own; DEGEN_DEBUG=1 shows where, please report it", 2)
 
 
-def _end(error: BaseException, message: str, code: int) -> None:
+def _end(error: BaseException, message: str, code: int) -> NoReturn:
     if os.environ.get("DEGEN_DEBUG") == "1":
         raise error
     output.error(message)
@@ -49,7 +67,6 @@ def _end(error: BaseException, message: str, code: int) -> None:
 
 app = typer.Typer(
     cls=Boundary,
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -84,4 +101,4 @@ app.command("probes")(probes.probes)
 
 def main() -> None:
     """Entry point of the command."""
-    app(prog_name="degen")
+    app(args=sys.argv[1:] or ["--help"], prog_name="degen")

@@ -66,10 +66,11 @@ def read_config(checkpoint: Checkpoint) -> Any:
         _check_json(path / "config.json")
     try:
         if checkpoint.is_gguf:
-            return AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
-        return AutoConfig.from_pretrained(path)
+            return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
+        return AutoConfig.from_pretrained(path, trust_remote_code=False)
     except Exception as error:  # the file is a stranger's, and so are the ways it can be wrong
-        raise CheckpointError(f"{path}: its configuration cannot be used ({one_line(error)})") from error
+        hint = "; is the file truncated?" if checkpoint.is_gguf else ""
+        raise CheckpointError(f"{path}: its configuration cannot be used ({one_line(error)}){hint}") from error
 
 
 def _check_json(file: Path) -> None:
@@ -77,7 +78,7 @@ def _check_json(file: Path) -> None:
         raise CheckpointError(f"{file.parent}: no config.json in it")
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{file}: not JSON ({error})") from error
     if not isinstance(config, dict) or "model_type" not in config:
         raise CheckpointError(f"{file}: no model_type in it")
@@ -113,7 +114,7 @@ def _describe(_key: str, held: _Held) -> Architecture:
     config = held.config
     try:
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except Exception as error:  # any nonsense in a configuration ends up here
         raise CheckpointError(
             f"model type {config.model_type!r} cannot be built as a causal LM ({one_line(error)})"

@@ -5,16 +5,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import heapq
-import io
 import json
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from .errors import DegenError
+from .errors import DegenError, one_line
 
 FORMATS = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".parquet", ".txt")
 STREAM_BUFFER = 10_000
@@ -108,7 +108,7 @@ class FileCorpus(Corpus):
         for path in self._files:
             try:
                 yield from _RECORDS[_format(path) or ""](path)
-            except (OSError, EOFError, UnicodeDecodeError) as error:
+            except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
                 raise DegenError(f"{path}: cannot be read to its end ({error})") from error
 
 
@@ -124,24 +124,44 @@ def _line_records(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 @contextmanager
-def _open_lines(path: Path) -> Iterator[IO[bytes]]:
+def _open_lines(path: Path) -> Iterator[Iterable[bytes]]:
     if path.name.lower().endswith(".zst"):
-        import zstandard
-
-        try:
-            with (
-                path.open("rb") as raw,
-                zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as decompressed,
-            ):
-                yield io.BufferedReader(decompressed)
-        except zstandard.ZstdError as error:
-            raise DegenError(f"{path}: not a sound zstandard file ({error})") from error
+        yield _lines(_zstandard_pieces(path))
     elif path.name.lower().endswith(".gz"):
         with gzip.open(path, "rb") as lines:
-            yield lines  # type: ignore[misc]
+            yield lines
     else:
         with path.open("rb") as lines:
             yield lines
+
+
+def _zstandard_pieces(path: Path) -> Iterator[bytes]:
+    """The decompressed bytes of all frames; a stream reader would take a frame cut short for the end."""
+    import zstandard
+
+    frame: Any = None
+    try:
+        with path.open("rb") as raw:
+            while piece := raw.read(1 << 17):
+                while piece:
+                    frame = frame or zstandard.ZstdDecompressor().decompressobj()
+                    yield frame.decompress(piece)
+                    piece, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
+    except zstandard.ZstdError as error:
+        raise DegenError(f"{path}: not a sound zstandard file ({error})") from error
+    if frame is not None:
+        raise DegenError(f"{path}: not a sound zstandard file (it is truncated)")
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    rest: list[bytes] = []
+    for piece in pieces:
+        first, *others = piece.split(b"\n")
+        rest.append(first)
+        for line in others:
+            yield b"".join(rest)
+            rest = [line]
+    yield b"".join(rest)
 
 
 def _parquet_records(path: Path) -> Iterator[tuple[str, Any]]:
@@ -181,7 +201,7 @@ def _parse(number: int, source: str, raw: Any) -> Document:
     if isinstance(raw, bytes):
         try:
             raw = json.loads(raw)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DegenError(f"{source}: not JSON ({error})") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("text"), str):
         raise DegenError(f"{source}: no text field 'text'")
@@ -212,5 +232,7 @@ class StreamedCorpus(Corpus):
             shuffled = stream.shuffle(seed=seed, buffer_size=STREAM_BUFFER)
             for number, record in enumerate(shuffled):
                 yield _parse(number, f"{self.name}, document {number}", record)
-        except (OSError, ValueError) as error:
-            raise DegenError(f"{self.name}: cannot be streamed ({error})") from error
+        except DegenError:
+            raise
+        except Exception as error:  # the network's and the dataset's ways to fail are many
+            raise DegenError(f"{self.name}: cannot be streamed ({one_line(error)})") from error

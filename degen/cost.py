@@ -76,7 +76,7 @@ def _price(checkpoint: Checkpoint, tokens: int, settings: Settings) -> Row:
     wide = 2 if settings.dtype in ("float16", "bfloat16") else 4
     return row | {
         "parameters": shape.parameters,
-        "bytes": tensors.size(None if tokens else tensors.head_key()),
+        "bytes": tensors.size(None if tokens else tensors.head_key(shape.tied)),
         "flops": float(tokens) * per_token,
         "memory": shape.parameters * wide if tokens else 8 * 2 * HEAD_BLOCK * shape.head_size,
         "reason": None,

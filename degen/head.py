@@ -72,7 +72,7 @@ class Head:
 
 def find_stored_head(tensors: StoredTensors, architecture: Architecture, ids: frozenset[int] | None) -> Head | None:
     """The head among the stored tensors; None where no tensor of a known name has the head's shape."""
-    key = tensors.head_key()
+    key = tensors.head_key(architecture.tied)
     if key is None or tensors.shape(key) != (architecture.vocab_size, architecture.head_size):
         return None
     return Head(tensors, key, used_rows(ids, architecture.vocab_size))

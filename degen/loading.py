@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import CheckpointError, DegenError, one_line
@@ -37,7 +38,7 @@ def choose_device(name: str) -> torch.device:
             found = torch.accelerator.current_accelerator(check_available=True)
             return found if found is not None else torch.device("cpu")
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.empty(1, device=device).item()  # `meta` has no memory to read from
     except (RuntimeError, AssertionError) as error:
         raise DegenError(f"--device {name}: not available here ({one_line(error)})") from error
     return device
@@ -68,7 +69,13 @@ def load_model(checkpoint: Checkpoint, config: Any, device: torch.device, dtype:
     from transformers import AutoModelForCausalLM
 
     path = checkpoint.path
-    options: dict[str, Any] = {"dtype": dtype, "output_loading_info": True, "local_files_only": True}
+    options: dict[str, Any] = {
+        "dtype": dtype,
+        "output_loading_info": True,
+        "local_files_only": True,
+        "trust_remote_code": False,
+        "ignore_mismatched_sizes": True,  # they are told below, by name
+    }
     if checkpoint.is_gguf:
         path, options["gguf_file"] = path.parent, path.name
     else:
@@ -80,9 +87,17 @@ def load_model(checkpoint: Checkpoint, config: Any, device: torch.device, dtype:
         raise
     except Exception as error:  # whatever transformers meets in a stranger's file is the file's fault
         raise CheckpointError(f"{checkpoint.path}: cannot be loaded ({one_line(error)})") from error
-    missing = sorted(info["missing_keys"]) or sorted(str(key) for key in info["mismatched_keys"])
+    for key, stored, wanted in sorted(info["mismatched_keys"], key=str):
+        raise CheckpointError(
+            f"{checkpoint.path}: {key} is {_size(stored)} in the files, and {_size(wanted)} by the configuration"
+        )
+    missing = sorted(info["missing_keys"])
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise CheckpointError(f"{checkpoint.path}: the files do not hold {missing[0]}{more}, which the model needs")
     model.config.use_cache = False
     return model.eval().to(device)
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape))

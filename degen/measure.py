@@ -122,7 +122,7 @@ def measure(opened: Opened, job: Job, batch_tokens: int, advance: Callable[[int]
     try:
         if opened.head is None:
             model = _load(opened, job)
-            tensors = LoadedTensors({"lm_head.weight": model.get_output_embeddings().weight})
+            tensors = LoadedTensors({"lm_head.weight": model.get_output_embeddings().weight.detach().cpu()})
             opened.head = Head(tensors, "lm_head.weight", used_rows(job.ids, opened.architecture.vocab_size))
         found = [("degen", {"checkpoints": [_identity(opened)]})]
         for name, head_probe in job.head_probes.items():
@@ -133,8 +133,17 @@ def measure(opened: Opened, job: Job, batch_tokens: int, advance: Callable[[int]
             found += _stream(opened, job, job.sample, model, batch_tokens, advance)
     finally:
         del model
-        gc.collect()
+        _free(job.device)
     return job.tables.merge(found)
+
+
+def _free(device: torch.device) -> None:
+    """Give back what a checkpoint took, before the next one is loaded."""
+    import torch
+
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def _load(opened: Opened, job: Job) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import DegenError
 from .series import Checkpoint
+from .steps import place_in_training
 from .tables import (
     CHECKPOINTS,
     ENGINE_TABLES,
@@ -48,7 +49,7 @@ class Run:
         return sorted(p.name for p in self.path.iterdir() if p.is_dir() and any(p.rglob("[!.]*.parquet")))
 
     def table(self, name: str) -> pa.Table:
-        """One table whole, in the order of series, then step, then the rows of each part.
+        """One table whole, in the order of series, then stage and step, then the rows of each part.
 
         Raises:
             DegenError: there is no such table in the run.
@@ -63,10 +64,10 @@ class Run:
         except (OSError, pa.ArrowException) as error:
             raise DegenError(f"{self.path / name}: cannot be read ({error})") from error
         series = {model: i for i, model in enumerate(self.info.get("models", []))}
-        models, steps = table["model"].to_pylist(), table["step"].to_pylist()
+        keys = [table[name].to_pylist() for name in ("model", "revision")]
         order = sorted(
             range(len(table)),
-            key=lambda i: (series.get(models[i], len(series)), steps[i] is None, steps[i] or 0),
+            key=lambda i: (series.get(keys[0][i], len(series)), place_in_training(keys[1][i])),
         )
         return table.take(pa.array(order, type=pa.int64()))
 
@@ -111,6 +112,24 @@ def _read_info(file: Path) -> dict[str, Any] | None:
     return dict(info)
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of which folder it is that a file in it could not be written.
+
+    Raises:
+        DegenError: the block met an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> DegenError:
+    """What to tell a user whose run folder takes no file."""
+    return DegenError(f"{path}: cannot be written ({error.strerror or error}); choose another --out")
+
+
 class RunWriter:
     """A run folder while it is scanned. Make one with `open_run`."""
 
@@ -124,7 +143,7 @@ class RunWriter:
         text = json.dumps(self.info, indent=2, ensure_ascii=False) + "\n"
         if file.is_file() and file.read_text(encoding="utf-8") == text:
             return
-        with atomic(file) as temporary:
+        with writing(self.path), atomic(file) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
     def part(self, table: str, checkpoint: Checkpoint) -> Path:
@@ -177,7 +196,7 @@ def open_run(path: Path, asked: dict[str, Any], fresh: bool) -> Iterator[RunWrit
     """
     from filelock import FileLock, Timeout
 
-    if path.is_dir() and not (path / "run.json").exists() and any(p.name != ".lock" for p in path.iterdir()):
+    if path.is_dir() and not (path / "run.json").exists() and any(not _from_before_begin(p) for p in path.iterdir()):
         raise DegenError(f"{path}: holds files and is no run folder; choose another with --out")
     if path.exists() and not path.is_dir():
         raise DegenError(f"{path}: is a file; choose another folder with --out")
@@ -188,7 +207,7 @@ def open_run(path: Path, asked: dict[str, Any], fresh: bool) -> Iterator[RunWrit
     except Timeout:
         raise DegenError(f"{path}: another scan is at work in it; wait for it or choose another --out") from None
     except OSError as error:
-        raise DegenError(f"{path}: cannot be written ({error.strerror or error}); choose another --out") from error
+        raise unwritable(path, error) from error
     try:
         if fresh:
             _empty(path)
@@ -200,6 +219,11 @@ def open_run(path: Path, asked: dict[str, Any], fresh: bool) -> Iterator[RunWrit
         lock.release()
 
 
+def _from_before_begin(file: Path) -> bool:
+    """Whether a scan that was killed before it wrote run.json may have left the file."""
+    return file.name in (".lock", SAMPLE) or (file.name.startswith(".") and file.suffix == ".partial")
+
+
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Which settings differ, as the user would say them."""
     names = [name for name in new if old.get(name) != new[name]]
@@ -207,17 +231,26 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return f"was scanned with other settings: {said}" + (f" and {len(names) - 2} more" if len(names) > 2 else "")
 
 
+def _is_table(folder: Path) -> bool:
+    """Whether a folder holds parts of ours, as their metadata says; run.json may be damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for part in folder.rglob("[!.]*.parquet"):
+        try:
+            return b"degen.version" in (pq.read_schema(part).metadata or {})
+        except (OSError, pa.ArrowException):
+            continue
+    return False
+
+
 def _empty(path: Path) -> None:
     """Remove what a run wrote and nothing else, run.json last: a folder half emptied is still a run folder."""
     import shutil
 
     file = path / "run.json"
-    try:
-        names = json.loads(file.read_text(encoding="utf-8"))["tables"]
-    except (OSError, ValueError, KeyError, TypeError):
-        names = []
-    for name in {*names, *ENGINE_TABLES}:
-        if (path / file_name(name)).is_dir():
-            shutil.rmtree(path / file_name(name))
+    for folder in path.iterdir():
+        if folder.is_dir() and (folder.name in ENGINE_TABLES or _is_table(folder)):
+            shutil.rmtree(folder)
     (path / SAMPLE).unlink(missing_ok=True)
     file.unlink(missing_ok=True)

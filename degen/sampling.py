@@ -10,7 +10,7 @@ from .corpus import open_corpus
 from .errors import DegenError
 from .probe import StreamProbe
 from .progress import Progress
-from .run import SAMPLE, RunWriter
+from .run import SAMPLE, RunWriter, writing
 from .series import Series
 from .settings import Settings
 from .windows import SHORTEST, Sample, draw_sample, read_samples, write_samples
@@ -60,14 +60,15 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
             )
         return Samples(tokenizers, {}, {})
     kept = writer.path / SAMPLE
-    if settings.sample is not None and not kept.exists():
+    if kept.exists() and "sample" in writer.info:
+        return Samples(tokenizers, _chosen(read_samples(kept), wanted, str(kept)), writer.info["sample"])
+    if settings.sample is not None:
         samples = _chosen(read_samples(Path(settings.sample).expanduser()), wanted, settings.sample)
         info: dict[str, Any] = {"taken_from": settings.sample}
-    elif kept.exists() and "sample" in writer.info:
-        return Samples(tokenizers, _chosen(read_samples(kept), wanted, str(kept)), writer.info["sample"])
     else:
         samples, info = _drawn(settings, plan, wanted, progress)
-    write_samples(kept, list(samples.values()))
+    with writing(writer.path):
+        write_samples(kept, list(samples.values()))
     info["windows"] = {
         fingerprint: {
             "windows": len(s.windows), "documents": s.documents, "tokens": s.tokens, "passed_over": s.passed_over,
@@ -79,10 +80,9 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
 
 
 def _tokenizer(settings: Settings, series: Series) -> Tokenizer | None:
-    from .tokenizer import Tokenizer, tokenizer_source
+    from .tokenizer import Tokenizer, tokenizer_of
 
-    source = settings.tokenizer or tokenizer_source(series)
-    return Tokenizer(source) if source is not None else None
+    return Tokenizer(settings.tokenizer) if settings.tokenizer is not None else tokenizer_of(series)
 
 
 def _chosen(there: dict[str, Sample], wanted: dict[str, Tokenizer], name: str) -> dict[str, Sample]:

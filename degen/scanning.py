@@ -80,9 +80,10 @@ class Scan:
 
     def _measure(self, plan: Plan, writer: RunWriter, pending: Sequence[Checkpoint]) -> None:
         """Fix the sample, then measure checkpoint after checkpoint."""
-        from .loading import quieten
+        from .loading import choose_device, choose_dtype, quieten
 
         quieten()
+        choose_dtype(self.settings.dtype, choose_device(self.settings.device))  # refused before anything is kept
         samples = prepare_samples(self.settings, plan, writer, self.progress)
         self._describe(plan, writer, samples)
         todo = set(pending)
@@ -126,7 +127,7 @@ class SeriesScan:
         self.writer = writer
         self.series = series
         self.samples = samples
-        self.heads: dict[str, Checkpoint] = {}  # head_sha256 -> the first checkpoint measured with it
+        self.heads: dict[str, list[Checkpoint]] = {}  # head_sha256 -> the checkpoints measured with it
         self.batch_tokens: int | None = None  # as run.json keeps it, by the checkpoint from which it holds
 
     def run(self, todo: set[Checkpoint]) -> None:
@@ -141,7 +142,7 @@ class SeriesScan:
             else:
                 row = self.writer.done(checkpoint, modified_ns(checkpoint))
                 if row is not None and row["status"] == "ok":
-                    self.heads.setdefault(row["head_sha256"], checkpoint)
+                    self.heads.setdefault(row["head_sha256"], []).append(checkpoint)
 
     def _job(self) -> Job:
         from .loading import choose_device, choose_dtype
@@ -173,7 +174,8 @@ class SeriesScan:
             rows = self._duplicate(opened, job) or self._measured(opened, job)
             row = rows[CHECKPOINTS][0]
             source = fingerprint([row["head_sha256"], opened.config.to_json_string()])
-            self.heads.setdefault(row["head_sha256"], checkpoint)
+            if row["status"] == "ok":
+                self.heads.setdefault(row["head_sha256"], []).append(checkpoint)
         except Exception as error:
             if os.environ.get("DEGEN_DEBUG") == "1":
                 raise
@@ -230,10 +232,11 @@ class SeriesScan:
         from .duplicates import same_weights
         from .measure import open_checkpoint
 
-        if opened.head is None or opened.head.sha256 not in self.heads:
+        if opened.head is None:
             return None
-        earlier = self.heads[opened.head.sha256]
-        if not same_weights(opened, open_checkpoint(earlier, job)):
+        alike = self.heads.get(opened.head.sha256, [])
+        earlier = next((c for c in alike if same_weights(opened, open_checkpoint(c, job))), None)
+        if earlier is None:
             return None
         rows = self.writer.rows(earlier, self.plan.tables)
         rows[CHECKPOINTS][0] |= {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .errors import DegenError
-from .steps import Mark, read_mark, thin
+from .steps import Mark, place_in_training, read_mark, thin
 
 WEIGHT_PATTERNS = ("*.safetensors", "*.bin", "*.safetensors.index.json", "*.bin.index.json")
 
@@ -120,10 +120,7 @@ def _from_folder(folder: Path) -> Series:
     model = folder.resolve().name
     checkpoints = [_checkpoint(model, name, mark, path) for name, mark, path in members]
     _refuse_twins(folder, members)
-    order = {
-        name: (mark is None, mark.stage if mark else 0, mark.step if mark else 0, name) for name, mark, _ in members
-    }
-    return Series(model, tuple(sorted(checkpoints, key=lambda c: order[c.revision])), folder)
+    return Series(model, tuple(sorted(checkpoints, key=lambda c: place_in_training(c.revision))), folder)
 
 
 def _listing(folder: Path) -> Iterable[Path]:

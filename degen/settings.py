@@ -54,7 +54,7 @@ class Settings:
                 raise DegenError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
 
     def asked(self) -> dict[str, Any]:
-        """The settings as run.json keeps them; paths absolute, for the same words elsewhere may mean another series."""
+        """The settings as run.json keeps them; paths absolute, for the same words may mean another series elsewhere."""
         asked = asdict(self) | {
             "series": [absolute(s) for s in self.series],
             "corpus": absolute(self.corpus),

@@ -41,6 +41,12 @@ def read_mark(revision: str) -> Mark | None:
     return Mark(int(match["stage"] or 0), int(match["step"]), seen)
 
 
+def place_in_training(revision: str) -> tuple[bool, int, int, str]:
+    """What orders the revisions of a series: stage, then step; names that are no step come last, by name."""
+    mark = read_mark(revision)
+    return (True, 0, 0, revision) if mark is None else (False, mark.stage, mark.step, revision)
+
+
 def thin(steps: Sequence[int], expression: str) -> list[int]:
     """Choose steps of a series by an expression; what does not exist becomes its nearest, once.
 
@@ -56,13 +62,13 @@ def thin(steps: Sequence[int], expression: str) -> list[int]:
         DegenError: the expression is not of that form.
     """
     there = sorted(set(steps))
-    if expression == "all" or not there:
+    if expression == "all":
         wanted: list[float] = [float(s) for s in there]
     elif expression.startswith("log:"):
         wanted = _log_spaced(there, _whole(expression[4:], expression))
     else:
         wanted = [float(s) for item in expression.split(",") for s in _listed(item.strip(), expression)]
-    return sorted({min(there, key=lambda s: (abs(s - w), s)) for w in wanted})
+    return sorted({min(there, key=lambda s: (abs(s - w), s)) for w in wanted}) if there else []
 
 
 def _log_spaced(there: Sequence[int], count: int) -> list[float]:
@@ -70,7 +76,7 @@ def _log_spaced(there: Sequence[int], count: int) -> list[float]:
     if count < 1:
         raise DegenError("--steps log:N needs N of at least 1")
     if count == 1 or len(positive) < 2:
-        return [float(there[-1])]
+        return [float(s) for s in there[-1:]]
     low, high = math.log(positive[0]), math.log(positive[-1])
     return [math.exp(low + (high - low) * i / (count - 1)) for i in range(count)]
 

@@ -214,4 +214,4 @@ def file_name(name: str) -> str:
     escaped = re.sub(r"^[._]", lambda m: f"%{ord(m[0]):02X}", escaped).replace("~", "%7E")
     if len(escaped) > 120:
         escaped = f"{escaped[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    return escaped or "%00"
+    return escaped or "%"

@@ -102,14 +102,16 @@ def _load(source: str | Path) -> Any:
     path = Path(source).expanduser()
     try:
         if path.suffix == ".gguf" and path.is_file():
-            return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+            return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
         if path.exists() and not has_tokenizer(path):
             raise DegenError(f"{path}: no tokenizer in it (looked for {', '.join(_FILES[:3])}, …)")
-        return AutoTokenizer.from_pretrained(str(path) if path.exists() else str(source))
+        return AutoTokenizer.from_pretrained(str(path) if path.exists() else str(source), trust_remote_code=False)
     except DegenError:
         raise
     except Exception as error:  # whatever transformers meets in a stranger's file is the file's fault
-        raise DegenError(f"{source}: its tokenizer cannot be loaded ({one_line(error)})") from error
+        raise DegenError(
+            f"{source}: its tokenizer cannot be loaded ({one_line(error)}); name one with --tokenizer"
+        ) from error
 
 
 def has_tokenizer(path: Path) -> bool:
@@ -119,7 +121,22 @@ def has_tokenizer(path: Path) -> bool:
     return any((path / name).is_file() for name in _FILES)
 
 
-def tokenizer_source(series: Series) -> Path | None:
-    """Where the tokenizer of a series lies: beside the checkpoints, or in the first that has one."""
-    places = [series.root, *(c.path for c in series.checkpoints)]
-    return next((p for p in places if has_tokenizer(p)), None)
+def tokenizer_of(series: Series) -> Tokenizer | None:
+    """The tokenizer of a series: the one beside the checkpoints, or of the first that has one; None without any.
+
+    Raises:
+        DegenError: it cannot be loaded. A damaged GGUF file is passed over where another one's serves.
+    """
+    error: DegenError | None = None
+    for place in (series.root, *(c.path for c in series.checkpoints)):
+        if not has_tokenizer(place):
+            continue
+        try:
+            return Tokenizer(place)
+        except DegenError as failed:
+            if place.suffix != ".gguf":
+                raise
+            error = error or failed
+    if error is not None:
+        raise error
+    return None

@@ -57,9 +57,10 @@ class StoredTensors(ABC):
             digest.update(piece)
         return digest.hexdigest()
 
-    def head_key(self) -> str | None:
-        """The tensor that makes logits; None where no known name is among the keys."""
-        return next((key for key in (*HEAD_KEYS, *EMBEDDING_KEYS) if key in self.keys), None)
+    def head_key(self, tied: bool) -> str | None:
+        """The tensor that makes logits, the input embedding of a tied model; None where no known name is a key."""
+        names = (*HEAD_KEYS, *EMBEDDING_KEYS) if tied else HEAD_KEYS
+        return next((key for key in names if key in self.keys), None)
 
 
 def open_tensors(checkpoint: Checkpoint) -> StoredTensors:
@@ -91,10 +92,11 @@ def weight_files(folder: Path) -> tuple[list[Path], str]:
 
 def _shards(index: Path) -> list[Path]:
     try:
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        files = [index.parent / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{index}: not a shard index ({one_line(error)})") from error
-    files = [index.parent / name for name in names]
+    if not files:
+        raise CheckpointError(f"{index}: names no shard")
     for file in files:
         if index.parent.resolve() not in file.resolve().parents and not file.is_symlink():
             raise CheckpointError(f"{index}: shard {file.name} lies outside the checkpoint")
@@ -211,11 +213,17 @@ def read_bin(files: Sequence[Path]) -> LoadedTensors:
         try:
             loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
         except Exception as error:  # a stranger's pickle can fail in any way; none of it is executed
-            raise CheckpointError(f"{file}: not readable as weights alone ({one_line(error)})") from error
+            raise CheckpointError(f"{file}: not readable as weights alone ({_unpickling(error)})") from error
         if not isinstance(loaded, dict):
             raise CheckpointError(f"{file}: holds a {type(loaded).__name__}, not a table of tensors")
         tensors.update((key, value) for key, value in loaded.items() if isinstance(value, torch.Tensor))
     return LoadedTensors(tensors)
+
+
+def _unpickling(error: Exception) -> str:
+    """What torch says of the file; the rest of its message advises to execute it."""
+    said = [line for line in str(error).splitlines() if "unsupported" in line.lower()]
+    return said[-1].strip() if said else one_line(error)
 
 
 class GgufTensors(StoredTensors):

@@ -124,6 +124,8 @@ def draw_sample(corpus: Corpus, tokenizer: Tokenizer, tokens: int, context: int,
             break
     while rest and cutters:
         cutters = [c for c in cutters if rest and take(c)]
+    if not windows and not passed_over:
+        raise DegenError(f"{corpus.name}: no document in it")
     if not windows:
         raise DegenError(
             f"{corpus.name}: no document gives a window of {SHORTEST} tokens ({passed_over} documents were too short)"
@@ -195,6 +197,8 @@ def read_samples(path: Path) -> dict[str, Sample]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if path.is_dir():
+        raise DegenError(f"{path}: is a folder; name the sample.parquet of a run")
     try:
         table = pq.read_table(path)
         rows = zip(*(table[name].to_pylist() for name in ("tokenizer", "window", "document", "domain", "start",

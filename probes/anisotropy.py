@@ -78,10 +78,12 @@ class Anisotropy(StreamProbe):
 
     def update_states(self, batch: Batch, place: Place, states: torch.Tensor) -> None:
         """Add ĥ = h/‖h‖ of every token to its document's sum, in float64."""
-        upcast = states.double()
+        import torch
+
+        upcast = states.to(dtype=torch.float64, copy=True)
+        if batch.mask is not None:  # what lies behind the end of a window may be anything, NaN too
+            upcast.masked_fill_(~batch.mask.unsqueeze(-1), 0.0)
         norms = upcast.norm(dim=-1)
-        if batch.mask is not None:
-            norms = norms * batch.mask
         inverse = norms.reciprocal().masked_fill(norms == 0, 0.0)
         sums = self._sums.setdefault(place, _Sums(self.sample.documents, states.shape[-1]))
         there = float(batch.mask.sum()) if batch.mask is not None else float(norms.numel())
