@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny matrices: a second thread only waits for the first
+
+from tiny import make_corpus, make_series
+
+
+@pytest.fixture(scope="session")
+def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three GPT-NeoX checkpoints, step0, step100 and step1000, with a tokenizer; not to be written to."""
+    return make_series(tmp_path_factory.mktemp("series") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two dozen documents in three domains, as JSON Lines; not to be written to."""
+    return make_corpus(tmp_path_factory.mktemp("corpus") / "corpus.jsonl")

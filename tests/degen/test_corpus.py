@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from tiny import make_corpus, pile
+
+from degen import DegenError
+from degen.corpus import open_corpus
+
+RECORDS = pile(10, 200)
+
+
+def lines(records: list[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(r, ensure_ascii=False).encode() + b"\n" for r in records)
+
+
+def write(path: Path, kind: str) -> Path:
+    """The ten records in a file or folder of each kind that is read."""
+    if kind == "frames.jsonl.zst":  # two frames, cut in the middle of a line, as pzstd and the Pile have them
+        data, compress = lines(RECORDS), zstandard.ZstdCompressor().compress
+        path = path / kind
+        path.write_bytes(compress(data[:701]) + compress(data[701:]))
+    elif kind == "one.jsonl.zst":
+        path = path / kind
+        path.write_bytes(zstandard.ZstdCompressor().compress(lines(RECORDS)))
+    elif kind == "one.jsonl.gz":
+        path = path / kind
+        path.write_bytes(gzip.compress(lines(RECORDS[:4])) + gzip.compress(lines(RECORDS[4:])))
+    elif kind == "one.parquet":
+        path = path / kind
+        columns = {"id": list(range(10)), "meta": [r["meta"] for r in RECORDS], "text": [r["text"] for r in RECORDS]}
+        pq.write_table(pa.table(columns), path, row_group_size=3)
+    elif kind == "ONE.JSONL":
+        path = path / kind
+        path.write_bytes(lines(RECORDS).replace(b"\n", b"\r\n\n"))  # blank lines are no documents
+    elif kind == "folder":
+        (path / "deeper").mkdir()
+        (path / "a.jsonl").write_bytes(lines(RECORDS[:3]))
+        (path / "b.jsonl.gz").write_bytes(gzip.compress(lines(RECORDS[3:5])))
+        (path / "deeper" / "c.jsonl").write_bytes(lines(RECORDS[5:]))
+        (path / "README.md").write_text("not a document")
+    else:
+        path = path / "one.jsonl"
+        path.write_bytes(lines(RECORDS))
+    return path
+
+
+KINDS = ["one.jsonl", "ONE.JSONL", "one.jsonl.zst", "frames.jsonl.zst", "one.jsonl.gz", "one.parquet", "folder"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_format_gives_the_same_documents_in_the_same_order(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    plain = open_corpus(str(write(tmp_path / "plain", "one.jsonl")))
+    (tmp_path / "other").mkdir()
+    other = open_corpus(str(write(tmp_path / "other", kind)))
+    found = list(other.draw(3, 4))
+    assert found == list(plain.draw(3, 4))
+    assert sorted(d.number for d in found) == list(range(10))
+    for document in found:
+        assert document.text == RECORDS[document.number]["text"]
+        assert document.domain == RECORDS[document.number]["meta"]["pile_set_name"]
+
+
+def test_text_files_are_one_document_each_without_a_domain(tmp_path: Path) -> None:
+    for i, text in enumerate(["zero\nzero", "öne", "two\n"]):
+        (tmp_path / f"{i}.txt").write_text(text, encoding="utf-8")
+    found = sorted(open_corpus(str(tmp_path)).draw(0, 10), key=lambda d: d.number)
+    assert [(d.number, d.text, d.domain) for d in found] == [
+        (0, "zero\nzero", None), (1, "öne", None), (2, "two\n", None),
+    ]  # fmt: skip
+    (single,) = open_corpus(str(tmp_path / "1.txt")).draw(0, 1)
+    assert single.text == "öne"
+
+
+def test_a_record_without_a_domain_has_none(tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path / "c.jsonl", ["a", {"text": "b", "meta": {}}, {"text": "c", "meta": "web"}])
+    assert {d.domain for d in open_corpus(str(corpus)).draw(0, 5)} == {None}
+
+
+@pytest.mark.parametrize("at_least", [1, 16, 17, 100, 1000])
+def test_every_document_comes_once_however_many_are_kept_at_a_time(at_least: int, tmp_path: Path) -> None:
+    corpus = open_corpus(str(make_corpus(tmp_path / "c.jsonl", [f"document {i}" for i in range(100)])))
+    drawn = [d.number for d in corpus.draw(7, at_least)]
+    assert sorted(drawn) == list(range(100))
+    assert drawn == [d.number for d in corpus.draw(7, 1000)]
+    assert drawn != sorted(drawn)
+
+
+def test_another_seed_is_another_order_over_the_whole_corpus(tmp_path: Path) -> None:
+    corpus = open_corpus(str(make_corpus(tmp_path / "c.jsonl", [f"document {i}" for i in range(200)])))
+    firsts = [[d.number for d in itertools.islice(corpus.draw(seed, 8), 8)] for seed in range(30)]
+    assert len({tuple(f) for f in firsts}) == 30
+    drawn = {n for f in firsts for n in f}
+    assert len(drawn) > 100  # of 200: 240 draws reach about 140 of them; a head of the file would be few
+    assert max(drawn) > 180
+
+
+def test_what_is_no_corpus_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("text\n")
+    (tmp_path / "empty").mkdir()
+    pq.write_table(pa.table({"content": ["x"]}), tmp_path / "c.parquet")
+    for name, says in (
+        ("c.csv", "not a corpus format"),
+        ("nowhere", "no such corpus"),
+        ("empty", "no file of the formats"),
+    ):
+        with pytest.raises(DegenError, match=says):
+            open_corpus(str(tmp_path / name))
+    with pytest.raises(DegenError, match="no column 'text'; it has content"):
+        list(open_corpus(str(tmp_path / "c.parquet")).draw(0, 1))

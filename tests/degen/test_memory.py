@@ -1,0 +1,111 @@
+"""Out of memory, for real: the operating system refuses, and the batch is halved."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import make_corpus, make_series, pile
+
+import degen
+
+LIMITED = """
+import json, resource, sys
+import torch
+from degen.progress import Progress
+from degen.scanning import scan
+from transformers import AutoModelForCausalLM
+
+torch.set_num_threads(1)
+series, corpus, out, room = sys.argv[1:5]
+AutoModelForCausalLM.from_pretrained(series + "/step1")(torch.zeros(1, 8, dtype=torch.int64))
+
+class Limit(Progress):
+    limited = False
+
+    def start(self, checkpoint, tokens):  # libraries are loaded and windows drawn: only the model is to come
+        if not self.limited:
+            with open("/proc/self/status") as status:
+                size = next(int(line.split()[1]) for line in status if line.startswith("VmSize:")) * 1024
+            resource.setrlimit(resource.RLIMIT_AS, (size + int(room), -1))
+            self.limited = True
+
+    def finish(self, checkpoint, status, summary):
+        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+
+run = scan(series, corpus=corpus, tokens=4096, context=256, out=out, progress=Limit())
+print(json.dumps([run.info["batch_tokens"], run.checkpoints()[0]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model whose feed-forward layer wants 64 kB a token, and a corpus of whole windows for it."""
+    root = tmp_path_factory.mktemp("wide")
+    series = make_series(root / "wide", steps=(1,), family="llama", intermediate_size=16_384, num_hidden_layers=1)
+    return series, make_corpus(root / "c.jsonl", pile(40, 2000))
+
+
+def limited(wide: tuple[Path, Path], out: Path, room: int) -> tuple[dict[str, int], dict[str, Any]]:
+    said = subprocess.run(
+        [sys.executable, "-c", LIMITED, *map(str, wide), str(out), str(room)],
+        env=os.environ | {"MALLOC_ARENA_MAX": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    batch_tokens, row = json.loads(said.stdout.splitlines()[-1])
+    return batch_tokens, row
+
+
+def test_where_the_system_refuses_memory_the_batch_is_halved(wide: tuple[Path, Path], tmp_path: Path) -> None:
+    free = degen.scan(wide[0], corpus=wide[1], tokens=4096, context=256, out=tmp_path / "free")
+    (whole,) = free.info["batch_tokens"].values()
+    assert whole >= 4096  # all in one batch: 3 × 256 MB in the feed-forward layer
+    batch_tokens, row = limited(wide, tmp_path / "run", 400 * 2**20)
+    assert row["status"] == "ok", row["reason"]
+    assert 256 <= batch_tokens["wide@step1"] < whole
+    expected = free.checkpoints()[0]
+    for name in ("loss", "anisotropy"):
+        assert row[name] == pytest.approx(expected[name], abs=1e-6)
+
+
+def test_where_one_window_does_not_fit_the_checkpoint_fails_and_says_so(
+    wide: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, row = limited(wide, tmp_path / "run", 52 * 2**20)
+    assert row["status"] == "failed"
+    assert "out of memory" in row["reason"], row["reason"]
+
+
+def test_a_device_that_refuses_halves_too_and_the_run_remembers(
+    series: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXForCausalLM
+
+    forward, most, seen = GPTNeoXForCausalLM.forward, 128, []
+
+    def small(self: Any, input_ids: torch.Tensor, **kwargs: Any) -> Any:
+        seen.append(input_ids.numel())
+        if input_ids.numel() > most:
+            raise torch.OutOfMemoryError(f"{input_ids.numel()} tokens")
+        return forward(self, input_ids=input_ids, **kwargs)
+
+    monkeypatch.setattr(GPTNeoXForCausalLM, "forward", small)
+    how: dict[str, Any] = {"corpus": corpus, "tokens": 1024, "context": 32, "batch_size": 32, "out": tmp_path / "run"}
+    run = degen.scan(series, **how)
+    assert [row["status"] for row in run.checkpoints()] == ["ok"] * 3
+    assert run.info["batch_tokens"] == {"tiny@step0": 128}
+    assert seen.count(max(seen)) == 1  # the second checkpoint begins with what the first has learnt
+    plan = json.loads((run.path / "run.json").read_text())["batch_tokens"]
+    (run.path / "checkpoints" / "tiny" / "step1000.parquet").unlink()
+    before = [row["loss"] for row in run.checkpoints()[:2]]
+    seen.clear()
+    again = degen.scan(series, **how)
+    assert max(seen) <= most
+    assert json.loads((run.path / "run.json").read_text())["batch_tokens"] == plan
+    assert [row["loss"] for row in again.checkpoints()[:2]] == before
