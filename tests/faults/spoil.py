@@ -1,0 +1,337 @@
+"""How things are spoiled: checkpoints, corpora, run folders, each for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import zstandard
+from faults.command import SMALL, degen
+from safetensors.torch import load_file, save_file
+from tiny import make_checkpoint, make_tokenizer, pile
+
+Args = tuple[object, ...]
+
+
+class Place:
+    """A folder of one's own: a series, a corpus and a run folder to be."""
+
+    def __init__(self, folder: Path, healthy: Path, corpus: Path) -> None:
+        self.folder = folder
+        self._healthy = healthy
+        self.corpus = corpus
+        self.run = folder / "run"
+
+    @property
+    def series(self) -> Path:
+        """A copy of the healthy series (step0, step100, step1000) that may be spoiled."""
+        copy = self.folder / "tiny"
+        return copy if copy.exists() else Path(shutil.copytree(self._healthy, copy))
+
+    def file(self, name: str, content: str | bytes = "x") -> Path:
+        """A file of that content."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def folder_with(self, name: str) -> Path:
+        """A folder with one file of no use in it."""
+        return self.file(name).parent
+
+    def scan(self, *args: object) -> Args:
+        """`degen scan`, small, of the series unless others are named, and of the corpus unless another is."""
+        named = args if args and not str(args[0]).startswith("-") else (self.series, *args)
+        corpus = () if "--corpus" in named else ("--corpus", self.corpus)
+        out = () if "--out" in named else ("--out", self.run)
+        return ("scan", *SMALL, *corpus, *out, *named)
+
+    def spectra(self, *args: object) -> Args:
+        """The same, quick: head weights alone."""
+        return self.scan(*args, "--probes", "spectrum")
+
+    def measured(self) -> Path:
+        """A run folder that is done."""
+        assert degen(*self.spectra()).code == 0
+        return self.run
+
+    def export(self, table: str, to: str | Path) -> Args:
+        """`degen export` of a run that is done."""
+        return ("export", self.measured(), "--table", table, "--to", self.folder / to)
+
+
+# --- checkpoints, each a folder ------------------------------------------------------------------------------------
+
+
+def weights(checkpoint: Path) -> Path:
+    return checkpoint / "model.safetensors"
+
+
+def write(checkpoint: Path, name: str, content: str | bytes) -> None:
+    (checkpoint / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def edit_config(checkpoint: Path, **changes: Any) -> None:
+    """Change the configuration; None takes a key out."""
+    file = checkpoint / "config.json"
+    config = json.loads(file.read_text()) | changes
+    file.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+
+
+def edit_weights(checkpoint: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Change the tensors."""
+    tensors = load_file(weights(checkpoint))
+    edit(tensors)
+    weights(checkpoint).unlink()
+    save_file(tensors, weights(checkpoint), metadata={"format": "pt"})
+
+
+def poison(checkpoint: Path, key: str, value: str) -> None:
+    """Put one bad value into a tensor."""
+    edit_weights(checkpoint, lambda tensors: tensors[key].view(-1)[3].fill_(float(value)))
+
+
+def drop(checkpoint: Path, key: str) -> None:
+    """Take a tensor out."""
+    edit_weights(checkpoint, lambda tensors: tensors.pop(key))
+
+
+def crop_vocabulary(checkpoint: Path) -> None:
+    """A model of a hundred tokens: the tokenizer's ids are too large for it."""
+
+    def crop(tensors: dict[str, Any]) -> None:
+        for key in ("gpt_neox.embed_in.weight", "embed_out.weight"):
+            tensors[key] = tensors[key][:100].clone()
+
+    edit_weights(checkpoint, crop)
+    edit_config(checkpoint, vocab_size=100)
+
+
+def truncate(file: Path, share: float) -> None:
+    """Cut a file short."""
+    os.truncate(file, int(file.stat().st_size * share))
+
+
+def endless_header(checkpoint: Path) -> None:
+    """A header said to be longer than the file."""
+    write(checkpoint, "model.safetensors", struct.pack("<Q", 2**40) + weights(checkpoint).read_bytes()[8:])
+
+
+def lying_header(checkpoint: Path, **lie: Any) -> None:
+    """A header that speaks of bytes that are not there."""
+    raw = weights(checkpoint).read_bytes()
+    size = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + size])
+    header["embed_out.weight"] |= lie
+    said = json.dumps(header).encode()
+    write(checkpoint, "model.safetensors", struct.pack("<Q", len(said)) + said + raw[8 + size :])
+
+
+def shard(checkpoint: Path, index: str | None = None) -> None:
+    """Two shards and an index, or the text of one."""
+    tensors = load_file(weights(checkpoint))
+    weights(checkpoint).unlink()
+    keys = sorted(tensors)
+    names = {key: f"model-0000{1 + (key in keys[3:])}-of-00002.safetensors" for key in keys}
+    for name in set(names.values()):
+        save_file({k: tensors[k] for k in keys if names[k] == name}, checkpoint / name, metadata={"format": "pt"})
+    said = index if index is not None else json.dumps({"metadata": {}, "weight_map": names})
+    write(checkpoint, "model.safetensors.index.json", said)
+
+
+def lose_shard(checkpoint: Path) -> None:
+    shard(checkpoint)
+    (checkpoint / "model-00002-of-00002.safetensors").unlink()
+
+
+class Hostile:
+    """What a stranger's pickle may hold: a call that would be made on loading."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, (str(self.folder),))
+
+
+def hostile_zip(checkpoint: Path) -> None:
+    """Weights as torch saves them, with a call to make the folder `executed` beside the series."""
+    import torch
+
+    weights(checkpoint).unlink()
+    torch.save({"embed_out.weight": Hostile(checkpoint.parent.parent / "executed")}, checkpoint / "pytorch_model.bin")
+
+
+def hostile_pickle(checkpoint: Path) -> None:
+    """The same as a bare pickle of the kind torch once wrote."""
+    weights(checkpoint).unlink()
+    evil = {"embed_out.weight": Hostile(checkpoint.parent.parent / "executed")}
+    write(checkpoint, "pytorch_model.bin", pickle.dumps(evil, protocol=2))
+
+
+def brings_code(checkpoint: Path) -> None:
+    """A configuration that names a module of its own, which makes the folder `executed` when it is imported."""
+    edit_config(checkpoint, model_type="mine", auto_map={
+        "AutoConfig": "modeling_mine.MineConfig", "AutoModelForCausalLM": "modeling_mine.MineForCausalLM",
+    })  # fmt: skip
+    write(checkpoint, "modeling_mine.py", f"import os\nos.mkdir({str(checkpoint.parent.parent / 'executed')!r})\n")
+
+
+def truncated_bin(checkpoint: Path) -> None:
+    import torch
+
+    torch.save(load_file(weights(checkpoint)), checkpoint / "pytorch_model.bin")
+    weights(checkpoint).unlink()
+    truncate(checkpoint / "pytorch_model.bin", 0.5)
+
+
+def bin_of_no_table(checkpoint: Path) -> None:
+    import torch
+
+    weights(checkpoint).unlink()
+    torch.save([1, 2, 3], checkpoint / "pytorch_model.bin")
+
+
+def weights_folder(checkpoint: Path) -> None:
+    weights(checkpoint).unlink()
+    weights(checkpoint).mkdir()
+
+
+def few_positions(checkpoint: Path) -> None:
+    """A GPT-2 with fewer learned positions than the windows are long."""
+    shutil.rmtree(checkpoint)
+    make_checkpoint(checkpoint, "gpt2", n_positions=24)
+
+
+def gguf_junk(checkpoint: Path) -> None:
+    shutil.rmtree(checkpoint)
+    checkpoint.with_suffix(".gguf").write_bytes(b"junk" * 500)
+
+
+def gguf_truncated(checkpoint: Path) -> None:
+    shutil.rmtree(checkpoint)
+    truncate(make_gguf(checkpoint.with_suffix(".gguf")), 0.7)
+
+
+def make_gguf(file: Path) -> Path:
+    """A tiny Llama as a GGUF file, tokenizer included."""
+    import gguf
+    import numpy as np
+
+    rng, width, rows = np.random.default_rng(0), 32, 256
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_context_length(128)
+    writer.add_embedding_length(width)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(64)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(4)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(rows)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(["ab", *(chr(33 + i) if i < 94 else f"t{i}" for i in range(rows - 1))])
+    writer.add_token_types([1] * rows)
+    writer.add_token_merges(["a b"])
+    shapes = {
+        "token_embd.weight": (rows, width), "output.weight": (rows, width), "output_norm.weight": (width,),
+        "blk.0.attn_norm.weight": (width,), "blk.0.ffn_norm.weight": (width,), "blk.0.attn_q.weight": (width, width),
+        "blk.0.attn_k.weight": (width, width), "blk.0.attn_v.weight": (width, width),
+        "blk.0.attn_output.weight": (width, width), "blk.0.ffn_gate.weight": (64, width),
+        "blk.0.ffn_up.weight": (64, width), "blk.0.ffn_down.weight": (width, 64),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        writer.add_tensor(name, rng.standard_normal(shape).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file
+
+
+# --- corpora and compressed bytes ----------------------------------------------------------------------------------
+
+
+def lines(count: int = 40) -> bytes:
+    """JSON Lines of documents long enough."""
+    return "".join(json.dumps(record) + "\n" for record in pile(count)).encode()
+
+
+def zst(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor().compress(data)
+
+
+def garbled(data: bytes) -> bytes:
+    """The same with a stretch in the middle overwritten."""
+    middle = len(data) // 2
+    return data[:middle] + b"\x5a" * 200 + data[middle + 200 :]
+
+
+def parquet(place: Place, **columns: list[Any]) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = place.folder / "corpus.parquet"
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+# --- series and run folders ----------------------------------------------------------------------------------------
+
+
+def without_tokenizer(place: Place) -> Path:
+    """The series with no tokenizer."""
+    for file in place.series.glob("tokenizer*"):
+        file.unlink()
+    return place.series
+
+
+def corrupt_tokenizer(place: Place) -> Path:
+    write(place.series, "tokenizer.json", '{"model": ')
+    return place.series
+
+
+def single(place: Place) -> Path:
+    """A checkpoint whose folder says nothing of a step."""
+    return Path((place.series / "step100").rename(place.folder / "single"))
+
+
+def namesake(place: Place) -> Path:
+    """Another series of the same name."""
+    return Path(shutil.copytree(place.series, place.folder / "b" / "tiny"))
+
+
+def twins(place: Place) -> Path:
+    """Two folders of one step."""
+    shutil.copytree(place.series / "step100", place.series / "checkpoint-100")
+    return place.series
+
+
+def damaged_gguf_alone(place: Place) -> Path:
+    file = make_gguf(place.folder / "model.gguf")
+    truncate(file, 0.7)
+    return file
+
+
+def foreign_sample(place: Place) -> Path:
+    """The sample of a run with another tokenizer."""
+    other, first = make_tokenizer(place.folder / "other", vocabulary=300), place.folder / "first"
+    assert degen(*place.scan("--tokenizer", other, "--probes", "loss", "--steps", "0", "--out", first)).code == 0
+    return first / "sample.parquet"
+
+
+def run_json(place: Place, text: str) -> Path:
+    """A run folder whose run.json is that text."""
+    place.measured()
+    write(place.run, "run.json", text)
+    return place.run
+
+
+def truncated_part(place: Place) -> Path:
+    truncate(place.measured() / "checkpoints" / "tiny" / "step100.parquet", 0.5)
+    return place.run

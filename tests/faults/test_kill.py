@@ -1,0 +1,283 @@
+"""A scan that is cut, by SIGKILL, by Ctrl-C or by a full disk, and continued."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars
+import pyarrow.parquet as pq
+import pytest
+from faults.command import Said, degen, executable, python_process
+from faults.warm import Warm
+from tiny import make_series
+
+from degen import read_run
+
+SEED = 20_240_411
+STEPS = (0, 1, 2, 5, 10, 50, 100, 200)
+CUTS = (1, 2, 3, 4, 5, 5)  # SIGKILLs a run, twenty in all
+
+
+@dataclass(frozen=True)
+class Uncut:
+    """A run that nothing disturbed."""
+
+    args: tuple[object, ...]
+    out: Path
+    seconds: float
+    files: dict[str, bytes]
+
+    def to(self, out: Path) -> tuple[object, ...]:
+        """The same command into another folder."""
+        return (*self.args, "--out", out)
+
+
+def files(run: Path, timing: bool = False) -> dict[str, bytes]:
+    """Every file of a run but the table `timing` and the lock."""
+    return {
+        str(p.relative_to(run)): p.read_bytes()
+        for p in sorted(run.rglob("*"))
+        if p.is_file() and p.name != ".lock" and (timing or p.relative_to(run).parts[0] != "timing")
+    }
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    with Warm() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def uncut(warm: Warm, tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Uncut:
+    folder = tmp_path_factory.mktemp("uncut")
+    series = make_series(folder / "tiny", STEPS)
+    args = ("scan", series, "--corpus", corpus, "--tokens", 512, "--context", 64, "--threads", 1)
+    out = folder / "run"
+    pid = warm.start((*args, "--out", out), folder / "log")
+    while not out.exists():
+        time.sleep(0.001)
+    start = time.monotonic()
+    assert warm.wait(pid) == 0, (folder / "log").read_text()
+    return Uncut(args, out, time.monotonic() - start, files(out))
+
+
+def assert_readers_do_not_stumble(run: Path, uncut: Uncut) -> None:
+    """Whatever there is of a run can be read whole, and each checkpoint in `checkpoints` has all its parts."""
+    done = {p.name for p in (run / "checkpoints").rglob("[!.]*.parquet")}
+    for table in ("checkpoints", "layers", "windows", "spectrum"):
+        parts = {p.name for p in (run / table).rglob("[!.]*.parquet")}
+        assert done <= parts
+        for name in parts:
+            where = f"{table}/tiny/{name}"
+            assert (run / where).read_bytes() == uncut.files[where]
+        if parts:
+            rows = len(pq.read_table(run / table))
+            assert rows == len(polars.read_parquet(run / table / "**/*.parquet"))
+            assert rows % len(parts) == 0
+
+
+def test_cut_by_sigkill_and_continued_equals_uncut(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+    print(f"seed {SEED}, {uncut.seconds:.2f} s uncut")
+    moment = random.Random(SEED)
+    found = set()
+    for number, cuts in enumerate(CUTS):
+        out, log = tmp_path / f"run{number}", tmp_path / "log"
+        for _ in range(cuts):
+            after = moment.uniform(0, 1.05 * uncut.seconds / cuts)
+            code = warm.cut(uncut.to(out), log, signal.SIGKILL, out, after)
+            assert code in (-signal.SIGKILL, 0), log.read_text()
+            assert_readers_do_not_stumble(out, uncut)
+            found.add(len(list((out / "checkpoints").rglob("[!.]*.parquet"))))
+        assert warm.run(uncut.to(out), log) == 0, log.read_text()
+        assert files(out) == uncut.files
+    assert len(found) >= 4, f"the kills all came in the same places: {found}"
+
+
+def test_cut_by_sigkill_before_anything_is_measured(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+    moment = random.Random(SEED)
+    out, log = tmp_path / "run", tmp_path / "log"
+    for _ in range(6):
+        warm.cut(uncut.to(out), log, signal.SIGKILL, out, moment.uniform(0, 0.05 * uncut.seconds))
+    warm.cut(uncut.to(out), log, signal.SIGKILL, out / "sample.parquet", 0)
+    assert warm.run(uncut.to(out), log) == 0, log.read_text()
+    assert files(out) == uncut.files
+
+
+def test_killed_between_the_sample_and_run_json(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+    """What such a kill leaves: the windows, no run.json, and a file half written."""
+    out, log = tmp_path / "run", tmp_path / "log"
+    out.mkdir()
+    (out / "sample.parquet").write_bytes(uncut.files["sample.parquet"][:-99])
+    (out / ".0123456789abcdef.partial").write_bytes(b"{")
+    sample = ("--sample", uncut.out / "sample.parquet")
+    assert warm.run((*uncut.to(out), *sample), log) == 0, log.read_text()
+    assert "taken_from" in read_run(out).info["sample"]
+    assert pq.read_table(out / "sample.parquet") == pq.read_table(uncut.out / "sample.parquet")
+    assert files(out)["windows/tiny/step50.parquet"][-4:] == b"PAR1"
+    assert read_run(out).checkpoints() == read_run(uncut.out).checkpoints()
+
+
+def test_ctrl_c_anywhere_gives_one_message_and_keeps_what_is_finished(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+    print(f"seed {SEED}")
+    moment = random.Random(SEED)
+    out, log = tmp_path / "run", tmp_path / "log"
+    for _ in range(8):
+        code = warm.cut(uncut.to(out), log, signal.SIGINT, out, moment.uniform(0, 0.25 * uncut.seconds))
+        said = Said(code, "", log.read_text())
+        said.assert_no_fault()
+        if code != 0:
+            assert code == 130, said.err
+            assert said.err.count("error:") == 1
+            assert "error: interrupted; " in said.err
+        assert not list(out.rglob("*.partial"))
+        assert_readers_do_not_stumble(out, uncut)
+    assert warm.run(uncut.to(out), log) == 0, log.read_text()
+    assert files(out) == uncut.files
+
+
+def started(uncut: Uncut, out: Path) -> subprocess.Popen[str]:
+    """A real `degen scan`, once its first checkpoint is written."""
+    process = subprocess.Popen(
+        [executable(), *map(str, uncut.to(out))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not list((out / "checkpoints").rglob("[!.]*.parquet")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+    return process
+
+
+def test_ctrl_c_in_a_real_process(uncut: Uncut, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = started(uncut, out)
+    process.send_signal(signal.SIGINT)
+    result, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert result == ""
+    assert Said(130, result, said).message == (
+        "interrupted; what was finished is kept, and the same command goes on from there"
+    )
+    kept = files(out)
+    assert "checkpoints/tiny/step0.parquet" in kept
+    assert "checkpoints/tiny/step200.parquet" not in kept
+    continued = degen(*uncut.to(out))
+    assert continued.code == 0
+    assert " of 8 checkpoints are measured already" in continued.err
+    assert {name: data for name, data in files(out).items() if name in kept} == kept
+    assert files(out) == uncut.files
+
+
+def test_a_second_scan_of_a_folder_is_refused_while_the_first_is_at_work(uncut: Uncut, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    first = started(uncut, out)
+    first.send_signal(signal.SIGSTOP)
+    try:
+        for more in ((), ("--fresh",)):
+            second = degen(*uncut.to(out), *more)
+            assert second.code == 2
+            assert f"{out}: another scan is at work in it" in second.message
+            assert "--out" in second.message
+        assert degen("show", out).code == 0
+    finally:
+        first.send_signal(signal.SIGCONT)
+    first.communicate(timeout=120)
+    assert first.returncode == 0
+    assert files(out) == uncut.files
+
+
+FULL = """
+import os, resource, signal, sys, threading, time
+out = sys.argv[sys.argv.index("--out") + 1]
+begun = os.path.join(out, sys.argv.pop(1))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+def fill():
+    while not os.path.exists(begun):
+        time.sleep(0.001)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))
+
+if os.path.basename(begun) == "now":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))
+threading.Thread(target=fill, daemon=True).start()
+sys.argv[0] = "degen"
+from degen.cli.main import main
+main()
+"""
+
+
+def test_a_full_disk_ends_the_scan_and_keeps_what_was_finished(uncut: Uncut, tmp_path: Path) -> None:
+    """No file may grow beyond 200 bytes once the first checkpoint is written."""
+    out = tmp_path / "run"
+    said = python_process(FULL, "checkpoints/tiny/step0.parquet", *uncut.to(out))
+    assert said.code == 4
+    assert str(out) in said.message
+    assert "cannot be written" in said.message
+    assert "what was finished is kept, and the same command goes on" in said.message
+    done = list((out / "checkpoints").rglob("[!.]*.parquet"))
+    assert 1 <= len(done) < len(STEPS)
+    assert not list(out.rglob("*.partial"))
+    assert_readers_do_not_stumble(out, uncut)
+    assert degen(*uncut.to(out)).code == 0
+    assert files(out) == uncut.files
+
+
+def test_a_disk_that_is_full_from_the_start(uncut: Uncut, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    said = python_process(FULL, "now", *uncut.to(out))
+    assert said.code == 2
+    assert str(out) in said.message
+    assert "cannot be written" in said.message
+    assert "--out" in said.message
+    assert degen(*uncut.to(out)).code == 0
+    assert files(out) == uncut.files
+
+
+WITHOUT = """
+import sys
+from degen.cli.main import main
+sys.argv[0] = "degen"
+try:
+    main()
+finally:
+    loaded = sorted({"torch", "transformers", "tokenizers", "datasets"} & set(sys.modules))
+    print("loaded:", *loaded, file=sys.stderr)
+"""
+
+
+def test_continuing_a_finished_run_changes_no_byte_and_loads_no_torch(uncut: Uncut, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert degen(*uncut.to(out)).code == 0
+    before = files(out, timing=True)
+    times = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.name != ".lock"}
+    for more in ((), ("--json",)):
+        said = python_process(WITHOUT, *uncut.to(out), *more)
+        assert said.code == 0
+        assert said.err.splitlines() == ["8 of 8 checkpoints are measured already", "loaded:"]
+    assert files(out, timing=True) == before
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.name != ".lock"} == times
+    assert said.json()["rows"][0]["revision"] == "step0"
+
+
+def test_a_checkpoint_that_failed_is_tried_again(uncut: Uncut, tmp_path: Path) -> None:
+    """And mended it counts, while the others stay as they were."""
+    series, out = make_series(tmp_path / "tiny", (0, 1, 2)), tmp_path / "run"
+    config = series / "step1" / "config.json"
+    config.rename(tmp_path / "kept.json")
+    args = ("scan", series, *uncut.args[2:], "--out", out)
+    assert degen(*args).code == 4
+    first = files(out)
+    os.rename(tmp_path / "kept.json", config)
+    said = degen(*args)
+    assert said.code == 0
+    assert "2 of 3 checkpoints are measured already" in said.err
+    then = files(out)
+    assert [row["status"] for row in read_run(out).checkpoints()] == ["ok", "ok", "ok"]
+    assert {name for name in then if then[name] != first.get(name)} == {
+        *(f"{table}/tiny/step1.parquet" for table in ("checkpoints", "layers", "windows", "spectrum"))
+    }

@@ -1,0 +1,131 @@
+"""A warm Python that forks a child for every command: `degen …` without three seconds of imports.
+
+Nothing is computed before a fork, so that no thread of torch or Arrow is lost in it. A request is a line of JSON on
+stdin, the answer a line on stdout: `{"args": […], "log": FILE}` gives a child's pid, `{"wait": pid}` its exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+MODULES = (
+    "torch", "transformers", "transformers.models.gpt_neox.modeling_gpt_neox", "safetensors.torch", "pyarrow.parquet",
+    "pyarrow.dataset", "tokenizers", "rich.table", "degen.scanning", "degen.measure", "degen.loading",
+    "degen.tokenizer", "degen.duplicates", "degen.cost", "degen.cli.main", "degen.probes.loss",
+    "degen.probes.anisotropy", "degen.probes.spectrum",
+)  # fmt: skip
+
+
+class Warm:
+    """The parent's side."""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._answer() == "ready"
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _value: object, _trace: TracebackType | None) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def start(self, args: tuple[object, ...], log: Path) -> int:
+        """Start `degen …`, its stdout and stderr into a file; gives the pid."""
+        return int(self._ask({"args": [str(a) for a in args], "log": str(log)}))
+
+    def wait(self, pid: int) -> int:
+        """The exit code of a child, −N for signal N."""
+        return int(self._ask({"wait": pid}))
+
+    def run(self, args: tuple[object, ...], log: Path) -> int:
+        """Start a command and wait for it."""
+        return self.wait(self.start(args, log))
+
+    def cut(self, args: tuple[object, ...], log: Path, sent: signal.Signals, begun: Path, after: float) -> int:
+        """Start a command, send it a signal some seconds after a path has appeared; gives the exit code."""
+        pid = self.start(args, log)
+        while not begun.exists():
+            time.sleep(0.001)
+        time.sleep(after)
+        os.kill(pid, sent)  # a zombie may be signalled: the parent reaps it in `wait`
+        return self.wait(pid)
+
+    def _ask(self, request: dict[str, Any]) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[Any]:
+    with os.fdopen(os.dup(1), "w") as answers:
+        yield lambda answer: print(json.dumps(answer), file=answers, flush=True)
+
+
+def _child(args: list[str], log: str) -> None:
+    """Become `degen …`."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv = ["degen", *args]
+    code = 1
+    try:
+        import torch
+        from degen.cli.main import main
+
+        torch.set_num_threads(1)
+        main()
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _serve() -> None:
+    import importlib
+
+    for name in MODULES:
+        importlib.import_module(name)
+    with _answering() as answer:
+        answer("ready")
+        for line in sys.stdin:
+            request = json.loads(line)
+            if "wait" in request:
+                answer(os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1]))
+            else:
+                pid = os.fork()
+                if pid == 0:
+                    _child(request["args"], request["log"])
+                answer(pid)
+
+
+if __name__ == "__main__":
+    _serve()
