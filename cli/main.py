@@ -52,6 +52,8 @@ class Boundary(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone; nothing is left to say
         except OSError as error:
             _end(error, f"{error.filename or 'a file'}: {error.strerror or error}", 2)
+        except MemoryError as error:
+            _end(error, f"out of memory ({one_line(error)}); what was finished is kept", 4)
         except (typer.TyperException, typer.Exit, typer.Abort):
             raise
         except Exception as error:
@@ -101,4 +103,5 @@ app.command("probes")(probes.probes)
 
 def main() -> None:
     """Entry point of the command."""
+    output.say_what_can_be_said()
     app(args=sys.argv[1:] or ["--help"], prog_name="degen")

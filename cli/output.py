@@ -6,12 +6,20 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def say_what_can_be_said() -> None:
+    """Print `?` for what a terminal's encoding cannot say, such as a sparkline in ASCII, rather than fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def stderr() -> Console:
@@ -33,7 +41,8 @@ def result(text: str) -> None:
 
 def result_json(document: Mapping[str, Any]) -> None:
     """The result as one JSON document; NaN and infinity become null, which JSON can say."""
-    print(json.dumps(_sayable(document), indent=2, ensure_ascii=False))
+    unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    print(json.dumps(_sayable(document), indent=2, ensure_ascii=not unicode))
 
 
 def _sayable(value: Any) -> Any:

@@ -12,10 +12,16 @@ def probes(json: options.Json = False) -> None:
 
     What each measures, needs and fills; probes of other packages stand beside degen's own.
     """
+    from degen.errors import DegenError
     from degen.probe import installed, load_probes
 
     rows: list[dict[str, Any]] = []
-    for name, probe in load_probes(list(installed())).items():
+    for name in installed():
+        try:
+            probe = load_probes([name])[name]
+        except DegenError as error:
+            rows.append({"name": name, "default": False, "measures": str(error), "needs": [], "fills": {}})
+            continue
         fills = {table: [c.name for c in columns if not c.key] for table, columns in probe.columns.items()}
         rows.append(
             {

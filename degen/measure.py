@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .architecture import Architecture, describe, read_config
-from .errors import CheckpointError
+from .errors import CheckpointError, one_line
 from .forward import run_pass
 from .head import Head, find_stored_head, used_rows
 from .loading import load_model
@@ -126,7 +126,7 @@ def measure(opened: Opened, job: Job, batch_tokens: int, advance: Callable[[int]
             opened.head = Head(tensors, "lm_head.weight", used_rows(job.ids, opened.architecture.vocab_size))
         found = [("degen", {"checkpoints": [_identity(opened)]})]
         for name, head_probe in job.head_probes.items():
-            with opened.clock.phase(name):
+            with opened.clock.phase(name), _naming(name):
                 found.append((name, head_probe().measure(opened.head)))
         if job.sample is not None and job.stream_probes:
             model = model if model is not None else _load(opened, job)
@@ -135,6 +135,17 @@ def measure(opened: Opened, job: Job, batch_tokens: int, advance: Callable[[int]
         del model
         _free(job.device)
     return job.tables.merge(found)
+
+
+@contextmanager
+def _naming(probe: str) -> Iterator[None]:
+    """Say which probe it was that failed, where it does not say itself what is wrong with the checkpoint."""
+    try:
+        yield
+    except (CheckpointError, MemoryError):
+        raise
+    except Exception as error:  # a third party's probe fails in ways of its own
+        raise CheckpointError(f"probe {probe}: {one_line(error)}") from error
 
 
 def _free(device: torch.device) -> None:
@@ -165,7 +176,7 @@ def _stream(
         run_pass(model, sample, list(probes.values()), batch_tokens, job.device, advance)
     found = []
     for name, probe in probes.items():
-        with opened.clock.phase(name):
+        with opened.clock.phase(name), _naming(name):
             found.append((name, probe.finish()))
     places = [{"window": w.number, "document": w.document, "domain": w.domain} for w in sample.windows]
     if any("windows" in probe.columns for probe in job.stream_probes.values()):

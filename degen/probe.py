@@ -8,6 +8,7 @@ anybody else's.
 from __future__ import annotations
 
 import difflib
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -120,14 +121,22 @@ def load_probes(names: Sequence[str] | None) -> dict[str, type[Probe]]:
     """
     there = installed()
     if names is None:
-        loaded = {name: _load(entry) for name, entry in there.items()}
-        return {name: probe for name, probe in loaded.items() if probe.default}
+        return {name: probe for name, entry in there.items() if (probe := _usable(entry)) and probe.default}
     for name in names:
         if name not in there:
             close = difflib.get_close_matches(name, there, n=1)
             hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(there)}"
             raise DegenError(f"no probe is called {name!r}{hint}")
     return {name: _load(there[name]) for name in sorted(set(names))}
+
+
+def _usable(entry: EntryPoint) -> type[Probe] | None:
+    """A probe that nobody asked for by name; a broken one stands in nobody's way."""
+    try:
+        return _load(entry)
+    except DegenError as error:
+        logging.getLogger("degen").warning("warning: %s; it is passed over", error)
+        return None
 
 
 def _load(entry: EntryPoint) -> type[Probe]:

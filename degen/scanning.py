@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
+import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -54,8 +56,8 @@ def scan(
     for name in ("corpus", "sample", "tokenizer"):
         if isinstance(settings.get(name), Path):
             settings[name] = str(settings[name])
-    if settings.get("probes") is not None:
-        settings["probes"] = tuple(settings["probes"])
+    if (probes := settings.get("probes")) is not None:
+        settings["probes"] = (probes,) if isinstance(probes, str) else tuple(probes)
     return Scan(Settings(tuple(map(str, named)), **settings), Path(out), fresh, progress or Progress()).run()
 
 
@@ -178,7 +180,7 @@ class SeriesScan:
                 self.heads.setdefault(row["head_sha256"], []).append(checkpoint)
         except Exception as error:
             if os.environ.get("DEGEN_DEBUG") == "1":
-                raise
+                progress.warn(traceback.format_exc())
             row = {"tokens_seen": checkpoint.tokens_seen, "status": "failed", "reason": one_line(error)}
             rows = {CHECKPOINTS: [row]}
         rows[TIMING] = timing_rows(clock, job, modified)
@@ -217,9 +219,10 @@ class SeriesScan:
                 self._keep_plan(opened, max(self.batch_tokens // 2, longest))
                 progress.warn(f"{opened.checkpoint}: out of memory; batches of {self.batch_tokens} tokens from here")
                 progress.start(opened.checkpoint, job.sample.tokens if job.sample else 0)
-                continue
-            rows[CHECKPOINTS][0] |= {"status": "ok", "reason": job.unmeasured}
-            return rows
+            else:
+                rows[CHECKPOINTS][0] |= {"status": "ok", "reason": job.unmeasured}
+                return rows
+            gc.collect()  # what the batch held that did not fit; its error is gone only here
 
     def _keep_plan(self, opened: Opened, batch_tokens: int) -> None:
         """Batches of this size from this checkpoint on, also when the run is continued."""

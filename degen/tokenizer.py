@@ -128,7 +128,8 @@ def tokenizer_of(series: Series) -> Tokenizer | None:
         DegenError: it cannot be loaded. A damaged GGUF file is passed over where another one's serves.
     """
     error: DegenError | None = None
-    for place in (series.root, *(c.path for c in series.checkpoints)):
+    beside = (c.path.parent for c in series.checkpoints if c.step is not None)  # one step named of a series
+    for place in (series.root, *(c.path for c in series.checkpoints), *beside):
         if not has_tokenizer(place):
             continue
         try:

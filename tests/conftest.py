@@ -4,13 +4,18 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny matrices: a second thread only waits for the first
 
-from tiny import make_corpus, make_series
+from tiny import make_corpus, make_series, pile
+
+# The same examples every time, however busy the machine is.
+settings.register_profile("degen", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("degen")
 
 
 @pytest.fixture(scope="session")
@@ -21,5 +26,5 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two dozen documents in three domains, as JSON Lines; not to be written to."""
-    return make_corpus(tmp_path_factory.mktemp("corpus") / "corpus.jsonl")
+    """Two dozen documents in three domains, long ones and short ones, as JSON Lines; not to be written to."""
+    return make_corpus(tmp_path_factory.mktemp("corpus") / "corpus.jsonl", pile(24, ragged=True))

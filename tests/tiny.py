@@ -68,10 +68,14 @@ def library_texts() -> tuple[str, ...]:
     return tuple(inspect.getsource(module) for module in modules)
 
 
-def pile(count: int = 24, characters: int = 900) -> list[dict[str, Any]]:
-    """Pile-style records: pieces of the library's sources in three domains, and a few other scripts among them."""
+def pile(count: int = 24, characters: int = 900, ragged: bool = False) -> list[dict[str, Any]]:
+    """Pile-style records: pieces of the library's sources in three domains, other scripts among them.
+
+    With `ragged` every second one is short, so that batches are padded.
+    """
     text = "".join(library_texts())
-    pieces = [text[i * characters : (i + 1) * characters] for i in range(count)]
+    ends = [60 + 8 * (i % 5) if ragged and i % 2 else characters for i in range(count)]  # 60 characters: 20 tokens
+    pieces = [text[i * characters : i * characters + ends[i]] for i in range(count)]
     pieces[1 % count] = "Ünïcödé – Ελληνικά, кириллица, 日本語, emoji 😀 and accents: élan vital. " * 12
     return [{"text": t, "meta": {"pile_set_name": ("Github", "Books3", "ArXiv")[i % 3]}} for i, t in enumerate(pieces)]
 

@@ -215,6 +215,8 @@ def test_two_scans_do_not_share_a_folder(series: Path, corpus: Path, scanned: de
 
 def test_batch_sizes_agree(scanned: degen.Run, series: Path, corpus: Path, tmp_path: Path) -> None:
     reference = scanned.checkpoints()
+    lengths = pq.read_table(scanned.path / "sample.parquet")["tokens"].combine_chunks().value_lengths().to_pylist()
+    assert len(set(lengths)) > 3  # so that a batch of several is padded
     for size in (1, 3, None):
         run = degen.scan(series, corpus=corpus, out=tmp_path / f"b{size}", **(HOW | {"batch_size": size}))
         for found, expected in zip(run.checkpoints(), reference, strict=True):
@@ -333,6 +335,11 @@ def test_a_series_without_a_tokenizer_gets_the_weight_probes_and_a_reason(corpus
     assert row["singular_entropy"] > 0
     with pytest.raises(DegenError, match="loss need text, and no series has a tokenizer"):
         degen.scan(tmp_path / "m", corpus=corpus, probes=["loss"], out=tmp_path / "other", **HOW)
+
+
+def test_one_probe_may_be_named_without_a_list(series: Path, tmp_path: Path) -> None:
+    run = degen.scan(series, probes="spectrum", steps="0", out=tmp_path / "run")
+    assert run.tables == ["checkpoints", "spectrum", "timing"]
 
 
 def test_scan_is_a_function_however_often_it_is_asked_for() -> None:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.numpy import load_file
-from tiny import FAMILIES, LAYERS, VOCABULARY, make_corpus, make_series
+from tiny import FAMILIES, LAYERS, VOCABULARY, make_corpus, make_series, pile
 from transformers import AutoModelForCausalLM
 
 import degen
@@ -141,7 +141,7 @@ def without_each(documents: np.ndarray, statistic: Any) -> float:
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_corpus(tmp_path_factory.mktemp("texts") / "texts.jsonl", 7)
+    return make_corpus(tmp_path_factory.mktemp("texts") / "texts.jsonl", pile(9, ragged=True))
 
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
@@ -153,6 +153,7 @@ def scanned(request: pytest.FixtureRequest, texts: Path, tmp_path_factory: pytes
     run = degen.scan(series, corpus=texts, tokens=401, context=48, batch_size=4, out=root / "run")
     assert [(row["status"], row["reason"]) for row in run.checkpoints()] == [("ok", None)] * len(steps)
     sample = pq.read_table(root / "run" / "sample.parquet").to_pylist()
+    assert len({len(w["tokens"]) for w in sample}) > 3  # some windows are padded
     return run, {step: Twin(series / f"step{step}", family, sample) for step in steps}
 
 

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny import make_model
+
+from degen.architecture import Architecture
+from degen.cost import auto_batch_tokens, price
+from degen.settings import Settings
+
+
+def test_a_plan_loads_nothing_and_counts_everything(series: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaded(*_: Any, **__: Any) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", loaded)
+    rows = price(Settings((str(series),), tokens=1000, context=64))
+    assert [row["revision"] for row in rows] == ["step0", "step100", "step1000"]
+    tensors = load_file(series / "step0" / "model.safetensors")
+    model = make_model("gpt_neox")
+    total = model.num_parameters()
+    body = total - 2 * 416 * 32
+    for row in rows:
+        assert row["reason"] is None
+        assert row["parameters"] == total
+        assert row["bytes"] == sum(t.numel() * t.element_size() for t in tensors.values())
+        assert row["memory"] == 4 * total
+        assert row["flops"] == 1000 * (2 * (body + 416 * 32) + 2 * 2 * 32 * 64)
+
+
+def test_weight_probes_alone_read_the_head_alone(series: Path) -> None:
+    rows = price(Settings((str(series),), probes=("spectrum",)))
+    assert {row["bytes"] for row in rows} == {416 * 32 * 4}
+    assert {row["flops"] for row in rows} == {0.0}
+
+
+def test_what_cannot_be_measured_has_a_reason(series: Path, tmp_path: Path) -> None:
+    (tmp_path / "m" / "step5").mkdir(parents=True)
+    (row,) = price(Settings((str(tmp_path / "m"),)))
+    assert row["bytes"] is row["flops"] is row["memory"] is None
+    assert "no config.json" in row["reason"]
+
+
+@pytest.mark.parametrize(("width", "longest"), [(32, 512), (4096, 512), (32, 100_000), (1_000_000, 16)])
+def test_a_batch_holds_whole_windows_and_one_at_least(width: int, longest: int) -> None:
+    shape = Architecture("x", "x", 1, 1, 1, width, width, 1, False, None)
+    tokens = auto_batch_tokens(shape, longest, torch.device("cpu"))
+    assert tokens % longest == 0
+    assert longest <= tokens <= max(8192, longest)
