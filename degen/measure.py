@@ -158,8 +158,15 @@ def _free(device: torch.device) -> None:
 
 
 def _load(opened: Opened, job: Job) -> Any:
-    with opened.clock.phase("load"), memory_errors():
-        return load_model(opened.checkpoint, opened.config, job.device, job.dtype)
+    try:
+        with opened.clock.phase("load"), memory_errors():
+            return load_model(opened.checkpoint, opened.config, job.device, job.dtype)
+    except OutOfMemoryError as error:
+        size = opened.architecture.parameters
+        raise CheckpointError(
+            f"out of memory while its {size:,} parameters were loaded ({one_line(error)}); a smaller --dtype or another "
+            "--device may hold them"
+        ) from error
 
 
 def _stream(

@@ -206,7 +206,9 @@ class SeriesScan:
         longest = max((len(w.tokens) for w in job.sample.windows), default=1) if job.sample else settings.context
         if self.batch_tokens is None:
             asked = settings.batch_size and settings.batch_size * longest
-            self._keep_plan(opened, asked or auto_batch_tokens(opened.architecture, longest, job.device))
+            most = longest * len(job.sample.windows) if job.sample else longest
+            auto = auto_batch_tokens(opened.architecture, longest, job.device)
+            self._keep_plan(opened, min(asked or auto, most))
         while True:
             assert self.batch_tokens is not None
             try:

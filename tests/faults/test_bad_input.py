@@ -239,7 +239,7 @@ KINDS: dict[str, Told | Spoiled] = {
     "config of an unknown model_type": Spoiled(
         lambda c: spoil.edit_config(c, model_type="nosuch"), ("cannot be used", "nosuch")
     ),
-    "config that brings code": Spoiled(spoil.brings_code, ("cannot be used", "trust_remote_code")),
+    "config that brings code": Spoiled(spoil.brings_code, ("cannot be used", "custom code")),
     "config of no causal LM": Spoiled(
         lambda c: spoil.write(c, "config.json", '{"model_type": "t5", "d_model": 32}'), ("'t5'", "causal LM")
     ),

@@ -173,10 +173,14 @@ def test_ctrl_c_in_a_real_process(uncut: Uncut, tmp_path: Path) -> None:
     assert files(out) == uncut.files
 
 
-def test_a_second_scan_of_a_folder_is_refused_while_the_first_is_at_work(uncut: Uncut, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    first = started(uncut, out)
-    first.send_signal(signal.SIGSTOP)
+def test_a_second_scan_of_a_folder_is_refused_while_the_first_is_at_work(
+    warm: Warm, uncut: Uncut, tmp_path: Path
+) -> None:
+    out, log = tmp_path / "run", tmp_path / "log"
+    first = warm.start(uncut.to(out), log)
+    while not list((out / "checkpoints").rglob("[!.]*.parquet")):
+        time.sleep(0.001)
+    os.kill(first, signal.SIGSTOP)
     try:
         for more in ((), ("--fresh",)):
             second = degen(*uncut.to(out), *more)
@@ -185,36 +189,15 @@ def test_a_second_scan_of_a_folder_is_refused_while_the_first_is_at_work(uncut: 
             assert "--out" in second.message
         assert degen("show", out).code == 0
     finally:
-        first.send_signal(signal.SIGCONT)
-    first.communicate(timeout=120)
-    assert first.returncode == 0
+        os.kill(first, signal.SIGCONT)
+    assert warm.wait(first) == 0, log.read_text()
     assert files(out) == uncut.files
 
 
-FULL = """
-import os, resource, signal, sys, threading, time
-out = sys.argv[sys.argv.index("--out") + 1]
-begun = os.path.join(out, sys.argv.pop(1))
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-def fill():
-    while not os.path.exists(begun):
-        time.sleep(0.001)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))
-
-if os.path.basename(begun) == "now":
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))
-threading.Thread(target=fill, daemon=True).start()
-sys.argv[0] = "degen"
-from degen.cli.main import main
-main()
-"""
-
-
-def test_a_full_disk_ends_the_scan_and_keeps_what_was_finished(uncut: Uncut, tmp_path: Path) -> None:
-    """No file may grow beyond 200 bytes once the first checkpoint is written."""
-    out = tmp_path / "run"
-    said = python_process(FULL, "checkpoints/tiny/step0.parquet", *uncut.to(out))
+def test_a_full_disk_ends_the_scan_and_keeps_what_was_finished(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+    out, log = tmp_path / "run", tmp_path / "log"
+    code = warm.run(uncut.to(out), log, full=out / "checkpoints/tiny/step0.parquet")
+    said = Said(code, "", log.read_text())
     assert said.code == 4
     assert str(out) in said.message
     assert "cannot be written" in said.message
@@ -227,9 +210,9 @@ def test_a_full_disk_ends_the_scan_and_keeps_what_was_finished(uncut: Uncut, tmp
     assert files(out) == uncut.files
 
 
-def test_a_disk_that_is_full_from_the_start(uncut: Uncut, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    said = python_process(FULL, "now", *uncut.to(out))
+def test_a_disk_that_is_full_from_the_start(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+    out, log = tmp_path / "run", tmp_path / "log"
+    said = Said(warm.run(uncut.to(out), log, full=tmp_path), "", log.read_text())
     assert said.code == 2
     assert str(out) in said.message
     assert "cannot be written" in said.message

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,17 +45,17 @@ class Warm:
         assert self._process.stdout is not None
         self._process.stdout.close()
 
-    def start(self, args: tuple[object, ...], log: Path) -> int:
-        """Start `degen …`, its stdout and stderr into a file; gives the pid."""
-        return int(self._ask({"args": [str(a) for a in args], "log": str(log)}))
+    def start(self, args: tuple[object, ...], log: Path, full: Path | None = None) -> int:
+        """Start `degen …`, its stdout and stderr into a file; gives the pid. The disk is full once `full` is there."""
+        return int(self._ask({"args": [str(a) for a in args], "log": str(log), "full": full and str(full)}))
 
     def wait(self, pid: int) -> int:
         """The exit code of a child, −N for signal N."""
         return int(self._ask({"wait": pid}))
 
-    def run(self, args: tuple[object, ...], log: Path) -> int:
+    def run(self, args: tuple[object, ...], log: Path, full: Path | None = None) -> int:
         """Start a command and wait for it."""
-        return self.wait(self.start(args, log))
+        return self.wait(self.start(args, log, full))
 
     def cut(self, args: tuple[object, ...], log: Path, sent: signal.Signals, begun: Path, after: float) -> int:
         """Start a command, send it a signal some seconds after a path has appeared; gives the exit code."""
@@ -81,13 +83,26 @@ def _answering() -> Iterator[Any]:
         yield lambda answer: print(json.dumps(answer), file=answers, flush=True)
 
 
-def _child(args: list[str], log: str) -> None:
+def _fill(once: str) -> None:
+    """Let no file grow beyond 1,500 bytes once a path is there, as on a full disk."""
+    while not os.path.exists(once):
+        time.sleep(0.001)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, resource.RLIM_INFINITY))
+
+
+def _child(args: list[str], log: str, full: str | None) -> None:
     """Become `degen …`."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if full is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        if os.path.exists(full):
+            _fill(full)
+        else:
+            threading.Thread(target=_fill, args=(full,), daemon=True).start()
     sys.argv = ["degen", *args]
     code = 1
     try:
@@ -123,7 +138,7 @@ def _serve() -> None:
             else:
                 pid = os.fork()
                 if pid == 0:
-                    _child(request["args"], request["log"])
+                    _child(request["args"], request["log"], request["full"])
                 answer(pid)
 
 

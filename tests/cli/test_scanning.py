@@ -1,0 +1,268 @@
+"""`degen scan`, `show` and `export` as they are typed."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas
+import polars
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from faults.command import SMALL, degen, degen_process
+from tiny import make_series
+
+from degen import read_run
+
+TABLES = ("checkpoints", "layers", "windows", "spectrum", "timing")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, series: Path, corpus: Path) -> Path:
+    out = tmp_path_factory.mktemp("scanning") / "run"
+    assert degen("scan", series, "--corpus", corpus, *SMALL, "--out", out).code == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight checkpoints, step0 to step128."""
+    return make_series(tmp_path_factory.mktemp("eight") / "eight", (0, 2, 4, 8, 16, 32, 64, 128), num_hidden_layers=1)
+
+
+# --- stdout and stderr ---------------------------------------------------------------------------------------------
+
+
+def test_json_of_a_scan_is_one_document_and_nothing_else(series: Path, corpus: Path, tmp_path: Path) -> None:
+    said = degen_process(
+        "scan", series, "--corpus", corpus, *SMALL, "--tokens", 40_000, "--out", tmp_path / "r", "--json"
+    )
+    assert said.code == 0
+    document = said.json()
+    assert document["run"] == str(tmp_path / "r")
+    assert [row["revision"] for row in document["rows"]] == ["step0", "step100", "step1000"]
+    assert document["rows"] == read_run(tmp_path / "r").checkpoints()
+    lines = said.err.splitlines()
+    assert lines[0].startswith("warning: ")
+    assert "of 40000 tokens; the scan goes on" in lines[0]
+    assert [line.split(" ok ")[0] for line in lines[1:]] == [
+        "[1/3] tiny@step0", "[2/3] tiny@step100", "[3/3] tiny@step1000"
+    ]  # fmt: skip
+
+
+def test_json_of_an_incomplete_scan_still_has_every_row(corpus: Path, tmp_path: Path) -> None:
+    series = make_series(tmp_path / "tiny", (0, 1))
+    (series / "step1" / "config.json").unlink()
+    said = degen("scan", series, "--corpus", corpus, *SMALL, "--out", tmp_path / "r", "--json")
+    assert said.code == 4
+    assert [row["status"] for row in said.json()["rows"]] == ["ok", "failed"]
+    assert "no config.json" in said.json()["rows"][1]["reason"]
+    shown = degen("show", tmp_path / "r")
+    assert shown.code == 0
+    assert "no config.json" in " ".join(shown.out.split())
+
+
+def test_json_of_show_is_that_of_the_scan(run: Path) -> None:
+    said = degen("show", run, "--json")
+    assert (said.code, said.err) == (0, "")
+    assert said.json() == {"run": str(run), "rows": read_run(run).checkpoints()}
+
+
+def test_show_puts_a_sparkline_beside_every_metric(run: Path) -> None:
+    said = degen("show", run)
+    assert (said.code, said.err) == (0, "")
+    rows = read_run(run).checkpoints()
+    lines = said.out.splitlines()
+    for metric in ("anisotropy", "loss", "singular_entropy", "effective_rank"):
+        line = next(x for x in lines if x.split()[:2] == ["tiny", metric])
+        values = [row[metric] for row in rows]
+        spark = line.split()[2]
+        assert len(spark) == 3
+        assert spark[values.index(min(values))] == "▁"
+        assert spark[values.index(max(values))] == "█"
+        assert line.split()[-1] == f"{values[-1]:.4g}"
+        assert line.split()[-4] == f"{values[0]:.4g}"
+
+
+# --- dry run -------------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_writes_nothing_and_counts_the_cost(series: Path, corpus: Path, tmp_path: Path) -> None:
+    args = ("scan", series, "--corpus", corpus, *SMALL, "--out", tmp_path / "r", "--dry-run")
+    said = degen(*args, "--json")
+    assert said.code == 0
+    assert list(tmp_path.iterdir()) == []
+    rows = said.json()["rows"]
+    assert [row["revision"] for row in rows] == ["step0", "step100", "step1000"]
+    size = (series / "step0" / "model.safetensors").stat().st_size
+    assert all(0.9 * size < row["bytes"] <= size for row in rows)
+    assert all(row["flops"] > 2 * 128 * row["parameters"] / 2 for row in rows)
+    assert "3 checkpoints" in degen(*args).out
+    heads = degen(*args, "--probes", "spectrum", "--json").json()["rows"]
+    assert [row["bytes"] for row in heads] == [416 * 32 * 4] * 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_says_what_will_fail(corpus: Path, tmp_path: Path) -> None:
+    series = make_series(tmp_path / "tiny", (0, 1))
+    (series / "step1" / "model.safetensors").unlink()
+    rows = degen("scan", series, "--dry-run", "--json").json()["rows"]
+    assert rows[0]["reason"] is None
+    assert "no weights" in rows[1]["reason"]
+
+
+# --- series --------------------------------------------------------------------------------------------------------
+
+
+def test_several_series_in_sequence_each_with_its_label(
+    series: Path, eight: Path, corpus: Path, tmp_path: Path
+) -> None:
+    said = degen(
+        "scan", f"zebra={series}", eight, f"ant={series / 'step100'}",
+        "--corpus", corpus, *SMALL, "--steps", "0,100,128", "--out", tmp_path / "r", "--json",
+    )  # fmt: skip
+    assert said.code == 0
+    assert [(row["model"], row["revision"], row["step"]) for row in said.json()["rows"]] == [
+        ("zebra", "step0", 0), ("zebra", "step100", 100), ("eight", "step0", 0), ("eight", "step128", 128),
+        ("ant", "step100", 100),
+    ]  # fmt: skip
+    by_name = {(row["model"], row["revision"]): row for row in said.json()["rows"]}
+    assert by_name["ant", "step100"]["loss"] == by_name["zebra", "step100"]["loss"]
+    assert sorted(p.name for p in (tmp_path / "r" / "checkpoints").iterdir()) == ["ant", "eight", "zebra"]
+    models = read_run(tmp_path / "r").table("spectrum")["model"].to_pylist()
+    assert models == sorted(models, key=["zebra", "eight", "ant"].index)
+
+
+@pytest.mark.parametrize(
+    ("steps", "chosen"),
+    [
+        ("all", [0, 2, 4, 8, 16, 32, 64, 128]),
+        ("0", [0]),
+        ("0,16,3", [0, 2, 16]),
+        ("9,10,8", [8]),
+        ("0:128:64", [0, 64, 128]),
+        ("2:10:4,128", [2, 4, 8, 128]),
+        ("log:3", [2, 16, 128]),
+        ("log:1", [128]),
+        ("999999", [128]),
+    ],
+)
+def test_steps_thin_a_series(eight: Path, steps: str, chosen: list[int]) -> None:
+    rows = degen("scan", eight, "--steps", steps, "--dry-run", "--json").json()["rows"]
+    assert [row["step"] for row in rows] == chosen
+
+
+def test_a_thinned_scan_measures_the_chosen_alone(eight: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    said = degen("scan", eight, "--steps", "0,128", "--probes", "spectrum", "--threads", 1, "--out", out, "--json")
+    assert [row["step"] for row in said.json()["rows"]] == [0, 128]
+    assert {p.name for p in (out / "spectrum" / "eight").iterdir()} == {"step0.parquet", "step128.parquet"}
+
+
+# --- samples -------------------------------------------------------------------------------------------------------
+
+
+def test_the_sample_of_a_run_scans_the_very_same_windows(
+    run: Path, series: Path, eight: Path, corpus: Path, tmp_path: Path
+) -> None:
+    sample = run / "sample.parquet"
+    args = (*SMALL[:2], "--context", 99, "--seed", 5, "--threads", 1, "--sample", sample)  # the sample decides
+    said = degen("scan", series, eight, *args, "--steps", "0,100", "--out", tmp_path / "r")
+    assert said.code == 0
+    assert "warning" not in said.err
+    assert (tmp_path / "r" / "sample.parquet").read_bytes() == sample.read_bytes()
+    again, first = read_run(tmp_path / "r"), read_run(run)
+    keep = {"model": "tiny", "revision": "step100"}
+
+    def rows(of: Any, table: str) -> list[dict[str, Any]]:
+        return [row for row in of.table(table).to_pylist() if keep.items() <= row.items()]
+
+    for table in ("windows", "layers", "checkpoints", "spectrum"):
+        assert rows(again, table) == rows(first, table)
+        assert rows(again, table)
+    places = [(row["window"], row["document"], row["domain"], row["tokens"]) for row in rows(first, "windows")]
+    other = [row for row in again.table("windows").to_pylist() if row["model"] == "eight" and row["step"] == 0]
+    assert [(row["window"], row["document"], row["domain"], row["tokens"]) for row in other] == places
+    assert again.info["sample"]["taken_from"] == str(sample)
+
+
+# --- export --------------------------------------------------------------------------------------------------------
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other):
+        return True
+    return bool(one == other) and type(one) is type(other)
+
+
+def assert_rows(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
+    assert len(found) == len(wanted) > 0
+    for row, right in zip(found, wanted, strict=True):
+        assert list(row) == list(right)
+        bad = {name: (row[name], right[name]) for name in right if not same(row[name], right[name])}
+        assert not bad
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_export_keeps_every_value(run: Path, tmp_path: Path, table: str) -> None:
+    whole = read_run(run).table(table)
+    right = whole.to_pylist()
+    for ending in ("parquet", "csv", "json", "duckdb"):
+        to = tmp_path / "deep" / f"a.{ending}"
+        said = degen("export", run, "--table", table, "--to", to)
+        assert (said.code, said.err) == (0, "")
+        assert said.out == f"{to}: {len(right)} rows of {table}\n"
+    folder = tmp_path / "deep"
+    assert pq.read_schema(folder / "a.parquet").field(0).metadata == whole.schema.field(0).metadata
+    assert_rows(pq.read_table(folder / "a.parquet").to_pylist(), right)
+    assert_rows(polars.read_parquet(folder / "a.parquet").to_dicts(), right)
+    assert_rows(json.loads((folder / "a.json").read_text(encoding="utf-8")), right)
+    with duckdb.connect(str(folder / "a.duckdb")) as connection:
+        assert_rows(connection.sql(f"SELECT * FROM {table}").to_arrow_table().to_pylist(), right)
+    strings = {f.name: pa.types.is_string(f.type) for f in whole.schema}
+    csv = polars.read_csv(
+        folder / "a.csv",
+        schema_overrides=polars.DataFrame(whole.slice(0, 0)).schema,
+    )
+    assert_rows(csv.to_dicts(), right)
+    frame = pandas.read_csv(folder / "a.csv", keep_default_na=False, na_values=[""])
+    assert list(frame.columns) == whole.column_names
+    for name in whole.column_names:
+        values = [None if pandas.isna(v) else v for v in frame[name].tolist()]
+        if not strings[name]:
+            assert [v if v is None else float(v) for v in values] == [
+                row[name] if row[name] is None else float(row[name]) for row in right
+            ]
+        else:
+            assert values == [row[name] for row in right]
+    assert sorted(p.name for p in folder.iterdir()) == ["a.csv", "a.duckdb", "a.json", "a.parquet"]
+
+
+def test_export_replaces_its_own_table_and_keeps_the_others(run: Path, tmp_path: Path) -> None:
+    to = tmp_path / "a.duckdb"
+    for table in ("spectrum", "layers", "layers"):
+        assert degen("export", run, "--table", table, "--to", to).code == 0
+    with duckdb.connect(str(to)) as connection:
+        assert {row[0] for row in connection.sql("SHOW TABLES").fetchall()} == {"layers", "spectrum"}
+        count = connection.sql("SELECT count(*) FROM layers").fetchall()
+    assert count == [(len(read_run(run).table("layers")),)]
+
+
+def test_tables_read_whole_without_degen(run: Path) -> None:
+    for table in TABLES:
+        rows = len(read_run(run).table(table))
+        schema = read_run(run).table(table).schema
+        assert len(pq.read_table(run / table)) == rows
+        assert len(polars.read_parquet(run / table / "**" / "*.parquet")) == rows
+        found = duckdb.sql(f"SELECT count(*) FROM '{run / table}/**/*.parquet'").fetchall()
+        assert found == [(rows,)]
+        for part in (run / table).rglob("*.parquet"):
+            assert pq.read_schema(part).equals(schema)
+        for field in schema:
+            assert field.metadata[b"definition"]
+            assert b"unit" in field.metadata
+        assert schema.names[:3] == ["model", "revision", "step"]
