@@ -1,7 +1,7 @@
 """What a scan costs over a bare `model(ids, labels=ids)`: same windows, same batches, same threads, in turn.
 
-The cost per token is the slope between two sizes, so that what is paid once (the spectrum of the head, the identity
-check) is told apart; the whole of a scan of 50,000 tokens is slope and constant put together.
+The spectrum of the head is paid once a checkpoint, whatever the tokens; a scan of 50,000 tokens is the pass scaled up
+and one spectrum.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--gguf", help="a GGUF file; without it a randomly initialised Pythia-160M")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--sizes", type=int, nargs=2, default=[4096, 12288])
+    parser.add_argument("--tokens", type=int, default=7168)
     parser.add_argument("--context", type=int, default=512)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
@@ -86,28 +86,21 @@ def main() -> None:
     batch_tokens = auto_batch_tokens(shape, asked.context, torch.device("cpu"))
     print(f"{shape.name}, {shape.parameters / 1e6:.0f}M parameters, vocabulary {shape.vocab_size}")
     print(f"{asked.threads} threads, windows of {asked.context}, batches of {batch_tokens} tokens")
-    small, large = (sample_of(n, asked.context, shape.vocab_size) for n in asked.sizes)
-    slopes: dict[str, list[float]] = {"bare": [], "degen": []}
-    constants, whole = [], []
+    sample = sample_of(asked.tokens, asked.context, shape.vocab_size)
+    bare(model, sample_of(asked.context, asked.context, shape.vocab_size), batch_tokens)  # warm up
+    times: dict[str, list[float]] = {"bare": [], "degen": [], "spectrum": []}
+    runs = {"bare": lambda: bare(model, sample, batch_tokens), "degen": lambda: scanned(model, sample, batch_tokens)}
     for pair in range(asked.pairs):
-        times = {}
-        for name, run in (("bare", bare), ("degen", scanned)):
-            low, high = run(model, small, batch_tokens), run(model, large, batch_tokens)
-            slopes[name].append((high - low) / (large.tokens - small.tokens))
-            times[name] = (low, high)
-        constants.append(spectrum(model) + max(0.0, times["degen"][0] - slopes["degen"][-1] * small.tokens))
-        bare_50k = slopes["bare"][-1] * 50_000
-        whole.append((slopes["degen"][-1] * 50_000 + constants[-1]) / bare_50k)
-        print(
-            f"pair {pair + 1}: per 1,000 tokens bare {1e3 * slopes['bare'][-1]:.2f} s, "
-            f"degen {1e3 * slopes['degen'][-1]:.2f} s, once {constants[-1]:.1f} s",
-            flush=True,
-        )
-    ratios = [d / b for b, d in zip(slopes["bare"], slopes["degen"], strict=True)]
-    print(
-        f"slope ratio degen/bare: median {statistics.median(ratios):.3f} (min {min(ratios):.3f}, max {max(ratios):.3f})"
-    )
-    print(f"50,000 tokens, spectrum and all: median {statistics.median(whole):.3f}")
+        for name in ("bare", "degen") if pair % 2 == 0 else ("degen", "bare"):
+            times[name].append(runs[name]())
+        times["spectrum"].append(spectrum(model))
+        row = ", ".join(f"{name} {seconds[-1]:.2f} s" for name, seconds in times.items())
+        print(f"pair {pair + 1}: {sample.tokens} tokens, {row}", flush=True)
+    passes = [d / b for b, d in zip(times["bare"], times["degen"], strict=True)]
+    scale = 50_000 / sample.tokens
+    whole = [(d * scale + s) / (b * scale) for b, d, s in zip(*times.values(), strict=True)]
+    print(f"pass, degen/bare: median {statistics.median(passes):.3f} (min {min(passes):.3f}, max {max(passes):.3f})")
+    print(f"scan of 50,000 tokens, spectrum and all: median {statistics.median(whole):.3f} (max {max(whole):.3f})")
 
 
 if __name__ == "__main__":

@@ -164,8 +164,8 @@ def _load(opened: Opened, job: Job) -> Any:
     except OutOfMemoryError as error:
         size = opened.architecture.parameters
         raise CheckpointError(
-            f"out of memory while its {size:,} parameters were loaded ({one_line(error)}); a smaller --dtype or another "
-            "--device may hold them"
+            f"out of memory while its {size:,} parameters were loaded ({one_line(error)}); a smaller --dtype or "
+            "another --device may hold them"
         ) from error
 
 
