@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -62,7 +63,7 @@ class Boundary(TyperGroup):
 
 def _end(error: BaseException, message: str, code: int) -> NoReturn:
     if os.environ.get("DEGEN_DEBUG") == "1":
-        raise error
+        traceback.print_exception(error)
     output.error(message)
     raise SystemExit(code)
 

@@ -21,7 +21,10 @@ SeriesArgument = Annotated[
 ]
 Steps = Annotated[
     str,
-    typer.Option(help="Thin each series: all, log:20, or a list as in 0,1000:143000:4000 (end included)."),
+    typer.Option(
+        help="Thin each series: all, log:20, or a list as in 0,1000:143000:4000 (end included); "
+        "a step that is not there becomes its nearest."
+    ),
 ]
 CorpusOption = Annotated[
     str,
@@ -35,7 +38,11 @@ Context = Annotated[int, typer.Option(help="Longest window, in tokens.")]
 Seed = Annotated[int, typer.Option(help="Seed of the draw of windows.")]
 SampleOption = Annotated[
     Path | None,
-    typer.Option(help="sample.parquet of an earlier run: scan the very same windows.", show_default=False),
+    typer.Option(
+        help="sample.parquet of an earlier run: scan the very same windows; "
+        "corpus, tokens, context and seed are then its own.",
+        show_default=False,
+    ),
 ]
 TokenizerOption = Annotated[
     str | None, typer.Option(help="Tokenizer folder or name, instead of the series' own.", show_default=False)

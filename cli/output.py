@@ -87,12 +87,22 @@ def cell(value: Any) -> str:
 
 
 def sparkline(values: Sequence[float | None], width: int = 60) -> str:
-    """Values as blocks of eight heights, lowest to highest; a gap where one is missing."""
+    """Values as blocks of eight heights, lowest to highest; a gap where one is missing.
+
+    A range under 1 % of the values themselves is drawn that low: noise should not look like a collapse.
+    """
     if len(values) > width:
         values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
     there = [v for v in values if v is not None and math.isfinite(v)]
     if not there:
         return ""
     low, high = min(there), max(there)
-    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(BLOCKS[round((v - low) * scale)] if v is not None and math.isfinite(v) else " " for v in values)
+    span = max(high - low, 0.01 * max(abs(high), abs(low)))
+    top = len(BLOCKS) - 1
+
+    def block(value: float | None) -> str:
+        if value is None or not math.isfinite(value):
+            return " "
+        return BLOCKS[round((value - low) / span * top)] if span > 0 else BLOCKS[0]
+
+    return "".join(map(block, values))

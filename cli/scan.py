@@ -93,7 +93,13 @@ def _print_plan(settings: Settings, json: bool) -> None:
     priced = price(settings)
     if json:
         output.result_json({"rows": priced})
-        return
+    else:
+        _print_prices(priced)
+    if any(row["reason"] for row in priced):
+        raise typer.Exit(4)
+
+
+def _print_prices(priced: list[dict[str, Any]]) -> None:
     columns = list(priced[0]) if priced else []
     rows = [[_readable(name, row[name]) for name in columns] for row in priced]
     output.result_table(columns, rows)

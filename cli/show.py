@@ -47,4 +47,5 @@ def _print_sparklines(run: Run) -> None:
             there = [v for v in values if v is not None]
             if there:
                 lines.append([model, metric, output.sparkline(values), there[0], min(there), max(there), there[-1]])
-    output.result_table(["model", "metric", "over training", "first", "lowest", "highest", "last"], lines)
+    if lines:
+        output.result_table(["model", "metric", "over training", "first", "lowest", "highest", "last"], lines)

@@ -207,6 +207,8 @@ def _parse(number: int, source: str, raw: Any) -> Document:
         raise DegenError(f"{source}: no text field 'text'")
     meta = raw.get("meta")
     domain = meta.get("pile_set_name") if isinstance(meta, dict) else None
+    if domain is not None and (not isinstance(domain, str) or not domain.isprintable()):
+        raise DegenError(f"{source}: the domain meta.pile_set_name is no printable text")
     return Document(number, raw["text"], domain)
 
 

@@ -63,6 +63,8 @@ def _price(checkpoint: Checkpoint, tokens: int, settings: Settings) -> Row:
     try:
         shape = describe(read_config(checkpoint))
         tensors = open_tensors(checkpoint)
+        if tokens and shape.positions is not None and settings.context > shape.positions:
+            raise CheckpointError(f"it has {shape.positions} learned positions; use --context {shape.positions}")
     except CheckpointError as error:
         return row | {
             "parameters": None,
@@ -76,7 +78,7 @@ def _price(checkpoint: Checkpoint, tokens: int, settings: Settings) -> Row:
     wide = 2 if settings.dtype in ("float16", "bfloat16") else 4
     return row | {
         "parameters": shape.parameters,
-        "bytes": tensors.size(None if tokens else tensors.head_key(shape.tied)),
+        "bytes": tensors.size(None if tokens else tensors.head_key(shape.tied, (shape.vocab_size, shape.head_size))),
         "flops": float(tokens) * per_token,
         "memory": shape.parameters * wide if tokens else 8 * 2 * HEAD_BLOCK * shape.head_size,
         "reason": None,

@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import dataclass, field
 
 from .measure import Opened
+from .series import Checkpoint
+
+_UNTOLD = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")  # says where from, not what
 
 
-def same_weights(one: Opened, other: Opened) -> bool:
-    """Whether every stored tensor and the configuration are the same, to the byte. Heads are compared by the caller."""
-    if one.config.to_json_string() != other.config.to_json_string() or one.tensors.keys != other.tensors.keys:
-        return False
-    return _body_sha256(one) == _body_sha256(other)
+@dataclass
+class Measured:
+    """The checkpoints of a series measured so far, found again by their bytes.
 
+    Only where two heads are equal are bodies read, and each body once.
+    """
 
-def _body_sha256(opened: Opened) -> str:
-    digest = hashlib.sha256()
-    for key in sorted(opened.tensors.keys):
-        digest.update(f"{key}{opened.tensors.shape(key)}".encode())
-        for piece in opened.tensors.raw(key):
-            digest.update(piece)
-    return digest.hexdigest()
+    _by_head: dict[str, list[Checkpoint]] = field(default_factory=dict)
+    _bodies: dict[Checkpoint, str] = field(default_factory=dict)
+
+    def add(self, head_sha256: str, checkpoint: Checkpoint) -> None:
+        """Remember a checkpoint."""
+        self._by_head.setdefault(head_sha256, []).append(checkpoint)
+
+    def alike(self, head_sha256: str) -> list[Checkpoint]:
+        """Those whose head is the same."""
+        return self._by_head.get(head_sha256, [])
+
+    def same(self, one: Opened, other: Opened) -> bool:
+        """Whether configuration and every stored tensor of two checkpoints are the same, to the byte."""
+        return self._body(one) == self._body(other)
+
+    def _body(self, opened: Opened) -> str:
+        if opened.checkpoint not in self._bodies:
+            config = {k: v for k, v in opened.config.to_dict().items() if k not in _UNTOLD}
+            digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+            for key in sorted(opened.tensors.keys):
+                digest.update(f"{key}{opened.tensors.shape(key)}".encode())
+                for piece in opened.tensors.raw(key):
+                    digest.update(piece)
+            self._bodies[opened.checkpoint] = digest.hexdigest()
+        return self._bodies[opened.checkpoint]

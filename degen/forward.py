@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +12,7 @@ import numpy as np
 from .architecture import LogitTransform, find_blocks, find_head
 from .cross_entropy import token_losses
 from .errors import CheckpointError
-from .probe import Batch, Place, StreamProbe
+from .probe import Batch, Place, StreamProbe, naming
 from .windows import Sample, batches
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ UNTOUCHED_CALL = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 def run_pass(
     model: Any,
     sample: Sample,
-    probes: Sequence[StreamProbe],
+    probes: Mapping[str, StreamProbe],
     batch_tokens: int,
     device: torch.device,
     advance: Callable[[int], None],
@@ -43,7 +43,7 @@ def run_pass(
     Args:
         model: a causal LM on `device`.
         sample: the windows.
-        probes: accumulators, fed in place.
+        probes: accumulators by name, fed in place.
         batch_tokens: padded tokens of a batch at most.
         device: where the model is.
         advance: told the tokens of every batch done.
@@ -72,7 +72,7 @@ def run_pass(
 class _Taps:
     """Hooks on the blocks and on the head's threshold, for as long as the block of a `with` lasts."""
 
-    def __init__(self, model: Any, probes: Sequence[StreamProbe]) -> None:
+    def __init__(self, model: Any, probes: Mapping[str, StreamProbe]) -> None:
         self.probes = probes
         self.head = find_head(model)
         self.transform = LogitTransform(model.config)
@@ -83,7 +83,7 @@ class _Taps:
         self._hooks = ExitStack()
 
     def wants(self, need: str) -> bool:
-        return any(need in probe.needs for probe in self.probes)
+        return any(need in probe.needs for probe in self.probes.values())
 
     def __enter__(self) -> _Taps:
         register = self._hooks.enter_context
@@ -118,9 +118,10 @@ class _Taps:
 
     def _serve(self, place: Place, states: torch.Tensor) -> None:
         assert self._batch is not None
-        for probe in self.probes:
+        for name, probe in self.probes.items():
             if "states" in probe.needs:
-                probe.update_states(self._batch, place, states)
+                with naming(name):
+                    probe.update_states(self._batch, place, states)
 
     def _on_head(self, _module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
         self._states = args[0]
@@ -190,9 +191,11 @@ def _check_identity(
 
     head = taps.head
     ours = torch.nn.functional.linear(states[0, : len(expected)], head.weight, getattr(head, "bias", None))
-    apart = (taps.transform(ours.float()) - expected).abs().max().item()
-    tolerance = tolerances[str(states.dtype).removeprefix("torch.")] * expected.abs().max().item()
-    if expected.isfinite().all() and not apart <= tolerance:
+    ours, finite = taps.transform(ours.float()), expected.isfinite()
+    apart = (ours - expected)[finite].abs().max().item() if finite.any() else 0.0
+    largest = expected[finite].abs().max().item() if finite.any() else 0.0
+    tolerance = tolerances[str(states.dtype).removeprefix("torch.")] * largest
+    if not (apart <= tolerance and torch.equal(finite, ours.isfinite())):
         raise CheckpointError(
             f"identity check failed for model type {model.config.model_type!r}: our logits are {apart:.3g} from the "
             f"model's own, {tolerance:.3g} is rounding; figures would be wrong, so none are given. "
@@ -239,6 +242,7 @@ def _serve_losses(model: Any, taps: _Taps, batch: Batch, states: torch.Tensor) -
         raise CheckpointError(f"the loss of some tokens is NaN or infinite; {_culprit(model)}")
     losses = torch.zeros(targets.shape, device=states.device)
     losses[scored] = found
-    for probe in taps.probes:
+    for name, probe in taps.probes.items():
         if "losses" in probe.needs:
-            probe.update_losses(batch, losses, scored)
+            with naming(name):
+                probe.update_losses(batch, losses, scored)

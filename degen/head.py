@@ -57,23 +57,23 @@ class Head:
             CheckpointError: a row holds NaN or infinity.
         """
         for first in range(0, self.shape[0], rows):
-            block = self.tensors.rows(self.key, first, min(first + rows, self.shape[0])).double()
+            last = min(first + rows, self.shape[0])
+            block = self.tensors.rows(self.key, first, last).double()
             if self.used is not None:
                 inside = self.used[(self.used >= first) & (self.used < first + rows)] - first
                 block = block[inside.tolist()] if len(inside) < len(block) else block
             bad = int((~block.isfinite()).any(dim=1).sum())
             if bad:
                 raise CheckpointError(
-                    f"the LM head ({self.key}) holds NaN or infinity in {bad} of its rows {first} to "
-                    f"{first + len(block) - 1}"
+                    f"the LM head ({self.key}) holds NaN or infinity in {bad} of its rows {first} to {last - 1}"
                 )
             yield block
 
 
 def find_stored_head(tensors: StoredTensors, architecture: Architecture, ids: frozenset[int] | None) -> Head | None:
     """The head among the stored tensors; None where no tensor of a known name has the head's shape."""
-    key = tensors.head_key(architecture.tied)
-    if key is None or tensors.shape(key) != (architecture.vocab_size, architecture.head_size):
+    key = tensors.head_key(architecture.tied, (architecture.vocab_size, architecture.head_size))
+    if key is None:
         return None
     return Head(tensors, key, used_rows(ids, architecture.vocab_size))
 

@@ -16,9 +16,10 @@ from .errors import CheckpointError, one_line
 from .forward import run_pass
 from .head import Head, find_stored_head, used_rows
 from .loading import load_model
-from .probe import HeadProbe, Probe, StreamProbe
+from .memory import OutOfMemoryError, memory_errors
+from .probe import HeadProbe, Probe, StreamProbe, naming
 from .series import Checkpoint
-from .tables import Row, Rows, Tables
+from .tables import CHECKPOINTS, Row, Rows, Tables
 from .weights import LoadedTensors, StoredTensors, open_tensors
 from .windows import Sample
 
@@ -90,6 +91,8 @@ class Opened:
     tensors: StoredTensors
     head: Head | None
     clock: Clock = field(default_factory=Clock)
+    dtype: Any = None  # of the model once it is loaded
+    identity: Row = field(default_factory=dict)  # what it is, apart from any measure, once its head is found
 
 
 def open_checkpoint(checkpoint: Checkpoint, job: Job) -> Opened:
@@ -124,10 +127,13 @@ def measure(opened: Opened, job: Job, batch_tokens: int, advance: Callable[[int]
             model = _load(opened, job)
             tensors = LoadedTensors({"lm_head.weight": model.get_output_embeddings().weight.detach().cpu()})
             opened.head = Head(tensors, "lm_head.weight", used_rows(job.ids, opened.architecture.vocab_size))
-        found = [("degen", {"checkpoints": [_identity(opened)]})]
+        opened.identity = _identity(opened)
+        found: list[tuple[str, Rows]] = [("degen", {CHECKPOINTS: [opened.identity]})]
         for name, head_probe in job.head_probes.items():
-            with opened.clock.phase(name), _naming(name):
+            with opened.clock.phase(name), naming(name):
                 found.append((name, head_probe().measure(opened.head)))
+        if job.sample is None and not job.head_probes:
+            raise CheckpointError(str(job.unmeasured))
         if job.sample is not None and job.stream_probes:
             model = model if model is not None else _load(opened, job)
             found += _stream(opened, job, job.sample, model, batch_tokens, advance)
@@ -135,17 +141,6 @@ def measure(opened: Opened, job: Job, batch_tokens: int, advance: Callable[[int]
         del model
         _free(job.device)
     return job.tables.merge(found)
-
-
-@contextmanager
-def _naming(probe: str) -> Iterator[None]:
-    """Say which probe it was that failed, where it does not say itself what is wrong with the checkpoint."""
-    try:
-        yield
-    except (CheckpointError, MemoryError):
-        raise
-    except Exception as error:  # a third party's probe fails in ways of its own
-        raise CheckpointError(f"probe {probe}: {one_line(error)}") from error
 
 
 def _free(device: torch.device) -> None:
@@ -160,7 +155,9 @@ def _free(device: torch.device) -> None:
 def _load(opened: Opened, job: Job) -> Any:
     try:
         with opened.clock.phase("load"), memory_errors():
-            return load_model(opened.checkpoint, opened.config, job.device, job.dtype)
+            model = load_model(opened.checkpoint, opened.config, job.device, job.dtype)
+            opened.dtype = model.dtype
+            return model
     except OutOfMemoryError as error:
         size = opened.architecture.parameters
         raise CheckpointError(
@@ -178,16 +175,17 @@ def _stream(
         raise CheckpointError(
             f"windows of {longest} tokens, and the model has {positions} learned positions; use --context {positions}"
         )
-    probes = {name: probe(sample) for name, probe in job.stream_probes.items()}
+    probes = {}
+    for name, probe_class in job.stream_probes.items():
+        with naming(name):
+            probes[name] = probe_class(sample)
     with opened.clock.phase("forward"), memory_errors():
-        run_pass(model, sample, list(probes.values()), batch_tokens, job.device, advance)
-    found = []
-    for name, probe in probes.items():
-        with opened.clock.phase(name), _naming(name):
-            found.append((name, probe.finish()))
+        run_pass(model, sample, probes, batch_tokens, job.device, advance)
     places = [{"window": w.number, "document": w.document, "domain": w.domain} for w in sample.windows]
-    if any("windows" in probe.columns for probe in job.stream_probes.values()):
-        found.append(("degen", {"windows": places}))
+    found: list[tuple[str, Rows]] = [("degen", {"windows": places})] if "windows" in job.tables.names else []
+    for name, probe in probes.items():
+        with opened.clock.phase(name), naming(name):
+            found.append((name, probe.finish()))
     return found
 
 
@@ -210,33 +208,14 @@ def _identity(opened: Opened) -> Row:
     }
 
 
-def timing_rows(clock: Clock, job: Job, modified: int) -> list[Row]:
+def timing_rows(clock: Clock, job: Job, modified: int, dtype: Any) -> list[Row]:
     """The rows of table `timing`: a phase each, and their total."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     shared = {
         "peak_rss": peak,
         "device": str(job.device),
-        "dtype": str(job.dtype).removeprefix("torch."),
+        "dtype": str(dtype if dtype is not None else job.dtype).removeprefix("torch."),
         "source_modified": modified,
     }
     phases = {**clock.seconds, "total": sum(clock.seconds.values())}
     return [{"phase": name, "seconds": seconds, **shared} for name, seconds in phases.items()]
-
-
-class OutOfMemoryError(Exception):
-    """A batch did not fit; a smaller one may."""
-
-
-@contextmanager
-def memory_errors() -> Iterator[None]:
-    """Tell an allocation that failed, on any device, from every other error."""
-    import torch
-
-    try:
-        yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise OutOfMemoryError(str(error)) from error
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
-            raise OutOfMemoryError(str(error)) from error
-        raise

@@ -10,15 +10,17 @@ from __future__ import annotations
 import difflib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from .errors import DegenError, one_line
+from .errors import CheckpointError, DegenError, one_line
 from .head import Head
+from .memory import is_out_of_memory
 from .tables import Column, Rows
 from .windows import Sample
 
@@ -106,6 +108,19 @@ class StreamProbe(Probe):
     @abstractmethod
     def finish(self) -> Rows:
         """The rows of one checkpoint, by table."""
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Say which probe it was that failed, where it does not say itself what is wrong with the checkpoint."""
+    try:
+        yield
+    except DegenError:
+        raise
+    except Exception as error:  # a third party's probe fails in ways of its own
+        if is_out_of_memory(error):
+            raise
+        raise CheckpointError(f"probe {name}: {one_line(error)}") from error
 
 
 def installed() -> dict[str, EntryPoint]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import DegenError
-from .series import Checkpoint
+from .series import WEIGHT_PATTERNS, Checkpoint
 from .steps import place_in_training
 from .tables import (
     CHECKPOINTS,
@@ -133,9 +133,17 @@ def unwritable(path: Path, error: OSError) -> DegenError:
 class RunWriter:
     """A run folder while it is scanned. Make one with `open_run`."""
 
-    def __init__(self, path: Path, info: dict[str, Any]) -> None:
+    def __init__(self, path: Path, info: dict[str, Any], fresh: bool) -> None:
         self.path = path
         self.info = info
+        self.fresh = fresh  # what lies in the folder is about to be replaced
+
+    def start(self) -> None:
+        """Empty the folder of an earlier run, if this one starts over; all input has been checked by now."""
+        if self.fresh:
+            with writing(self.path):
+                _empty(self.path)
+        self.fresh = False
 
     def save_info(self) -> None:
         """Write run.json, if it says anything new."""
@@ -150,13 +158,20 @@ class RunWriter:
         """Where the part of a checkpoint lies."""
         return self.path / table / file_name(checkpoint.model) / f"{file_name(checkpoint.revision)}.parquet"
 
-    def done(self, checkpoint: Checkpoint, modified: int) -> Row | None:
-        """The row of a checkpoint measured already; None if it was not, failed, or its files have changed since."""
+    def done(self, checkpoint: Checkpoint, tables: Tables) -> Row | None:
+        """The row of a checkpoint measured already.
+
+        None if it was not, failed, lacks a part, or its files have changed since; a checkpoint whose weights were
+        deleted to save space is still measured.
+        """
         row = next(iter(self._rows(CHECKPOINTS, checkpoint)), None)
-        if row is None or row["status"] == "failed":
-            return None
         timing = self._rows(TIMING, checkpoint)
-        return row if timing and timing[0]["source_modified"] == modified else None
+        if self.fresh or row is None or row["status"] == "failed" or not timing:
+            return None
+        if not all(self.part(name, checkpoint).is_file() for name in tables.names):
+            return None
+        modified = modified_ns(checkpoint)
+        return row if modified is None or timing[0]["source_modified"] == modified else None
 
     def rows(self, checkpoint: Checkpoint, tables: Tables) -> Rows:
         """All that is stored of a checkpoint, by table."""
@@ -189,7 +204,7 @@ def open_run(path: Path, asked: dict[str, Any], fresh: bool) -> Iterator[RunWrit
     Args:
         path: the folder; made if it is not there.
         asked: the settings; those of a run to continue must be the same.
-        fresh: empty the run first.
+        fresh: take the folder as if it were new; `RunWriter.start` empties it, once all input is checked.
 
     Raises:
         DegenError: the folder holds something else, other settings, or another scan is at work in it.
@@ -209,12 +224,11 @@ def open_run(path: Path, asked: dict[str, Any], fresh: bool) -> Iterator[RunWrit
     except OSError as error:
         raise unwritable(path, error) from error
     try:
-        if fresh:
-            _empty(path)
-        info = _read_info(path / "run.json")
+        info = None if fresh else _read_info(path / "run.json")
         if info is not None and info.get("asked") != asked:
             raise DegenError(f"{path}: {_difference(info.get('asked', {}), asked)}; choose another --out, or --fresh")
-        yield RunWriter(path, info if info is not None else {"schema_version": SCHEMA_VERSION, "asked": asked})
+        new = {"schema_version": SCHEMA_VERSION, "asked": asked}
+        yield RunWriter(path, info if info is not None else new, fresh)
     finally:
         lock.release()
 
@@ -227,8 +241,26 @@ def _from_before_begin(file: Path) -> bool:
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Which settings differ, as the user would say them."""
     names = [name for name in new if old.get(name) != new[name]]
-    said = ", ".join(f"{name} {old.get(name)!r} (now {new[name]!r})" for name in names[:2])
+    said = ", ".join(f"{name} {_said(old.get(name))} (now {_said(new[name])})" for name in names[:2])
     return f"was scanned with other settings: {said}" + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+
+
+def _said(value: Any) -> str:
+    """A setting as a user would write it."""
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or "none"
+    return "by default" if value is None else str(value)
+
+
+def modified_ns(checkpoint: Checkpoint) -> int | None:
+    """The newest modification time of a checkpoint's configuration and weights, in ns; None without weights."""
+    path = checkpoint.path
+    try:
+        weights = [path] if checkpoint.is_gguf else [f for p in WEIGHT_PATTERNS for f in path.glob(p)]
+        files = weights if checkpoint.is_gguf else [*weights, path / "config.json"]
+        return max(f.stat().st_mtime_ns for f in files if f.is_file()) if weights else None
+    except (OSError, ValueError):
+        return None
 
 
 def _is_table(folder: Path) -> bool:
@@ -249,7 +281,7 @@ def _empty(path: Path) -> None:
     import shutil
 
     file = path / "run.json"
-    for folder in path.iterdir():
+    for folder in sorted(path.iterdir(), key=lambda f: f.name != CHECKPOINTS):  # first what says that all is there
         if folder.is_dir() and (folder.name in ENGINE_TABLES or _is_table(folder)):
             shutil.rmtree(folder)
     (path / SAMPLE).unlink(missing_ok=True)

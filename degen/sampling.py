@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .architecture import describe, read_config, text_config
 from .corpus import open_corpus
-from .errors import DegenError
+from .errors import CheckpointError, DegenError
 from .probe import StreamProbe
 from .progress import Progress
 from .run import SAMPLE, RunWriter, writing
@@ -28,11 +29,19 @@ class Samples:
         tokenizers: by model label; None for a series without one.
         samples: by the tokenizer's fingerprint.
         info: what run.json keeps of them.
+        kept: whether they lie in the run folder already.
     """
 
     tokenizers: dict[str, Tokenizer | None]
     samples: dict[str, Sample]
     info: dict[str, Any]
+    kept: bool = True
+
+    def save(self, writer: RunWriter) -> None:
+        """Write them to `sample.parquet`, unless they are there."""
+        if not self.kept:
+            with writing(writer.path):
+                write_samples(writer.path / SAMPLE, list(self.samples.values()))
 
     def tokenizer_of(self, series: Series) -> Tokenizer | None:
         """The tokenizer of a series."""
@@ -45,10 +54,11 @@ class Samples:
 
 
 def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress: Progress) -> Samples:
-    """Fix the windows before the first checkpoint, and write them to `sample.parquet`.
+    """Fix the windows before the first checkpoint: those of the run that is continued, of another one, or new ones.
 
     Raises:
-        DegenError: text is asked for and no series has a tokenizer, or there are no windows.
+        DegenError: text is asked for and no series has a tokenizer, there are no windows, or a continued run was
+            scanned with others.
     """
     tokenizers = {series.model: _tokenizer(settings, series) for series in plan.series}
     streamed = [name for name, probe in plan.probes.items() if issubclass(probe, StreamProbe)]
@@ -59,16 +69,15 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
                 f"{', '.join(streamed)} need text, and no series has a tokenizer; name one with --tokenizer"
             )
         return Samples(tokenizers, {}, {})
-    kept = writer.path / SAMPLE
-    if kept.exists() and "sample" in writer.info:
-        return Samples(tokenizers, _chosen(read_samples(kept), wanted, str(kept)), writer.info["sample"])
-    if settings.sample is not None:
+    kept, before = writer.path / SAMPLE, writer.info.get("sample")
+    if kept.exists() and before is not None:
+        samples = _chosen(read_samples(kept), wanted, str(kept))
+        info: dict[str, Any] = {name: value for name, value in before.items() if name != "windows"}
+    elif settings.sample is not None:
         samples = _chosen(read_samples(Path(settings.sample).expanduser()), wanted, settings.sample)
-        info: dict[str, Any] = {"taken_from": settings.sample}
+        info = {"taken_from": settings.sample}
     else:
         samples, info = _drawn(settings, plan, wanted, progress)
-    with writing(writer.path):
-        write_samples(kept, list(samples.values()))
     info["windows"] = {
         fingerprint: {
             "windows": len(s.windows), "documents": s.documents, "tokens": s.tokens, "passed_over": s.passed_over,
@@ -76,7 +85,39 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
         }
         for fingerprint, s in samples.items()
     }  # fmt: skip
-    return Samples(tokenizers, samples, info)
+    if before is not None and before.get("windows") != info["windows"]:
+        raise DegenError(
+            f"{writer.path}: was scanned with other windows than {SAMPLE} or the corpus gives now; bring the file "
+            "back, or start over with --fresh"
+        )
+    return Samples(tokenizers, samples, info, kept.exists() and before is not None)
+
+
+def check_context(plan: Plan, samples: Samples, progress: Progress) -> None:
+    """Refuse windows longer than a series' learned positions, and warn of those longer than it was trained for.
+
+    Raises:
+        DegenError: a window is longer than the positions a model has.
+    """
+    for series in plan.series:
+        sample = samples.sample_of(series)
+        if sample is None:
+            continue
+        longest = max(len(w.tokens) for w in sample.windows)
+        for checkpoint in series.checkpoints:
+            try:
+                config = read_config(checkpoint)
+                learned, trained = describe(config).positions, text_config(config).max_position_embeddings
+            except (CheckpointError, AttributeError):
+                continue  # it fails in its own row, or has no such limit
+            if learned is not None and longest > learned:
+                raise DegenError(
+                    f"windows of {longest} tokens, and {checkpoint} has {learned} learned positions; "
+                    f"use --context {learned}"
+                )
+            if longest > trained:
+                progress.warn(f"{checkpoint}: windows of {longest} tokens, and it was made for {trained}")
+            break
 
 
 def _tokenizer(settings: Settings, series: Series) -> Tokenizer | None:
@@ -99,11 +140,11 @@ def _drawn(
     settings: Settings, plan: Plan, wanted: dict[str, Tokenizer], progress: Progress
 ) -> tuple[dict[str, Sample], dict[str, Any]]:
     if settings.corpus == "demo":
-        from .demo import corpus_path
+        from .demo import corpus_path, series_paths
 
         corpus = open_corpus(str(corpus_path()))
         corpus.name = "demo"
-        if settings.series:
+        if any(series_paths()[0].parent not in s.root.resolve().parents for s in plan.series):
             progress.warn("the demo's text is scanned; name a corpus of your model's kind with --corpus")
     else:
         corpus = open_corpus(settings.corpus)

@@ -6,16 +6,17 @@ import gc
 import os
 import platform
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .duplicates import Measured
 from .errors import CheckpointError, DegenError, one_line
 from .plan import Plan, make_plan
 from .progress import Progress
-from .run import Run, RunWriter, open_run, read_run
-from .sampling import Samples, prepare_samples
+from .run import Run, RunWriter, modified_ns, open_run, read_run
+from .sampling import Samples, check_context, prepare_samples
 from .series import Checkpoint, Series
 from .settings import Settings, fingerprint
 from .tables import CHECKPOINTS, SCHEMA_VERSION, TIMING, Rows
@@ -26,12 +27,23 @@ if TYPE_CHECKING:
 
 
 def scan(
-    series: str | Path | Sequence[str | Path] = (),
+    series: str | Path | Sequence[str | Path] | None = None,
     *,
     out: str | Path = "degen-run",
     fresh: bool = False,
     progress: Progress | None = None,
-    **settings: Any,
+    steps: str = "all",
+    corpus: str | Path = "demo",
+    tokens: int = 50_000,
+    context: int = 512,
+    seed: int = 0,
+    sample: str | Path | None = None,
+    tokenizer: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    batch_size: int | None = None,
+    threads: int | None = None,
+    probes: str | Sequence[str] | None = None,
 ) -> Run:
     """Measure every checkpoint of the series, in order, into a run folder.
 
@@ -40,9 +52,19 @@ def scan(
             `label=` in front. None: the bundled demo.
         out: the run folder. A run that stopped goes on where it was.
         fresh: start over in a folder that holds a run.
-        progress: told how far the scan is; by default warnings go to the log `degen`.
-        **settings: corpus, tokens, context, seed, sample, tokenizer, device, dtype, batch_size, threads, probes, steps;
-            see `degen.settings.Settings`.
+        progress: told how far the scan is; by default the log `degen` is, warnings as such and the rest as INFO.
+        steps: thins each series: `all`, `log:20`, or a list as in `0,1000:143000:4000`.
+        corpus: a file, a folder, `hf://org/dataset[:split]`, or `demo`.
+        tokens: sum of the windows' lengths.
+        context: the longest window, in tokens.
+        seed: of the draw of windows.
+        sample: `sample.parquet` of an earlier run, whose windows are taken instead of a draw.
+        tokenizer: a folder or name, instead of the series' own.
+        device: `auto`, or as torch names it.
+        dtype: `auto` (float32 on a CPU, the checkpoint's own elsewhere), `float32`, `bfloat16` or `float16`.
+        batch_size: full windows in a batch; None for automatic.
+        threads: CPU threads of torch; None for its own choice.
+        probes: names; None for the default ones.
 
     Returns:
         The run, for reading. Checkpoints that could not be measured are in `Run.failed`, each with its reason.
@@ -52,13 +74,23 @@ def scan(
 
     Source: Godey, de la Clergerie and Sagot 2024 (arXiv 2404.07647).
     """
-    named = (series,) if isinstance(series, str | Path) else tuple(series)
-    for name in ("corpus", "sample", "tokenizer"):
-        if isinstance(settings.get(name), Path):
-            settings[name] = str(settings[name])
-    if (probes := settings.get("probes")) is not None:
-        settings["probes"] = (probes,) if isinstance(probes, str) else tuple(probes)
-    return Scan(Settings(tuple(map(str, named)), **settings), Path(out), fresh, progress or Progress()).run()
+    named = (series,) if isinstance(series, str | Path) else tuple(series or ())
+    settings = Settings(
+        series=tuple(map(str, named)),
+        steps=steps,
+        corpus=str(corpus),
+        tokens=tokens,
+        context=context,
+        seed=seed,
+        sample=str(sample) if sample is not None else None,
+        tokenizer=str(tokenizer) if tokenizer is not None else None,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        threads=threads,
+        probes=(probes,) if isinstance(probes, str) else tuple(probes) if probes is not None else None,
+    )
+    return Scan(settings, Path(out), fresh, progress or Progress()).run()
 
 
 class Scan:
@@ -74,7 +106,7 @@ class Scan:
         """Scan what is not measured yet."""
         plan = make_plan(self.settings)
         with open_run(self.out, self.settings.asked(), self.fresh) as writer:
-            pending = [c for c in plan.checkpoints if writer.done(c, modified_ns(c)) is None]
+            pending = _pending(plan, writer)
             self.progress.begin(plan.checkpoints, len(plan.checkpoints) - len(pending))
             if pending or "config_hash" not in writer.info:
                 self._measure(plan, writer, pending)
@@ -85,16 +117,25 @@ class Scan:
         from .loading import choose_device, choose_dtype, quieten
 
         quieten()
-        choose_dtype(self.settings.dtype, choose_device(self.settings.device))  # refused before anything is kept
+        device = choose_device(self.settings.device)
+        dtype = choose_dtype(self.settings.dtype, device)
         samples = prepare_samples(self.settings, plan, writer, self.progress)
-        self._describe(plan, writer, samples)
+        check_context(plan, samples, self.progress)
+        self._resolve(plan, writer, samples, {"device": device.type, "dtype": str(dtype).removeprefix("torch.")})
+        writer.start()  # from here on the folder changes
+        samples.save(writer)
+        writer.save_info()
         todo = set(pending)
         for series in plan.series:
             if not todo.isdisjoint(series.checkpoints):
                 SeriesScan(self, plan, writer, samples, series).run(todo)
 
-    def _describe(self, plan: Plan, writer: RunWriter, samples: Samples) -> None:
-        """Complete run.json before the first checkpoint."""
+    def _resolve(self, plan: Plan, writer: RunWriter, samples: Samples, runs_on: Mapping[str, str]) -> None:
+        """Complete run.json before the first checkpoint: what the words of the settings mean here and now.
+
+        Raises:
+            DegenError: in a continued run they meant something else before.
+        """
         import torch
 
         if self.settings.threads is not None:
@@ -108,16 +149,38 @@ class Scan:
         }
         info["models"] = [s.model for s in plan.series]
         info["tables"] = plan.tables.names
-        info["probes"] = list(plan.probes)
         info["threads"] = torch.get_num_threads()
         info["sample"] = samples.info
+        resolved = {
+            "probes": list(plan.probes),
+            "columns": fingerprint({name: plan.tables.schema(name).to_string() for name in plan.tables.names}),
+            **runs_on,
+        }
+        before = info.setdefault("resolved", resolved)
+        if changed := [name for name in resolved if resolved[name] != before.get(name)]:
+            raise DegenError(
+                f"{writer.path}: {changed[0]} would be {resolved[changed[0]]} here, and was {before.get(changed[0])} "
+                "when the run began; choose another --out, or start over with --fresh"
+            )
         info["config_hash"] = fingerprint(
-            {name: info["asked"][name] for name in ("tokens", "context", "seed", "device", "dtype")}
-            | {"probes": info["probes"], "schema_version": SCHEMA_VERSION}
+            {name: info["asked"][name] for name in ("tokens", "context", "seed")}
+            | {"resolved": resolved, "schema_version": SCHEMA_VERSION}
             | {"sample": sorted(s.sha256 for s in samples.samples.values())}
         )
         info.setdefault("batch_tokens", {})
-        writer.save_info()
+
+
+def _pending(plan: Plan, writer: RunWriter) -> list[Checkpoint]:
+    """The checkpoints still to be measured, copies of one that is measured anew among them."""
+    pending: list[Checkpoint] = []
+    for series in plan.series:
+        anew: set[str] = set()
+        for checkpoint in series.checkpoints:
+            row = writer.done(checkpoint, plan.tables)
+            if row is None or row["duplicate_of"] in anew:
+                anew.add(checkpoint.revision)
+                pending.append(checkpoint)
+    return pending
 
 
 class SeriesScan:
@@ -129,7 +192,7 @@ class SeriesScan:
         self.writer = writer
         self.series = series
         self.samples = samples
-        self.heads: dict[str, list[Checkpoint]] = {}  # head_sha256 -> the checkpoints measured with it
+        self.measured = Measured()
         self.batch_tokens: int | None = None  # as run.json keeps it, by the checkpoint from which it holds
 
     def run(self, todo: set[Checkpoint]) -> None:
@@ -142,9 +205,9 @@ class SeriesScan:
             if checkpoint in todo:
                 self._measure(checkpoint, job)
             else:
-                row = self.writer.done(checkpoint, modified_ns(checkpoint))
+                row = self.writer.done(checkpoint, self.plan.tables)
                 if row is not None and row["status"] == "ok":
-                    self.heads.setdefault(row["head_sha256"], []).append(checkpoint)
+                    self.measured.add(row["head_sha256"], checkpoint)
 
     def _job(self) -> Job:
         from .loading import choose_device, choose_dtype
@@ -167,23 +230,23 @@ class SeriesScan:
         from .measure import Clock, open_checkpoint, timing_rows
 
         progress = self.scan.progress
-        modified = modified_ns(checkpoint)
+        modified = modified_ns(checkpoint) or 0
         progress.start(checkpoint, job.sample.tokens if job.sample and job.stream_probes else 0)
-        clock, source = Clock(), ""
+        opened, source = None, ""
         try:
             opened = open_checkpoint(checkpoint, job)
-            clock = opened.clock
             rows = self._duplicate(opened, job) or self._measured(opened, job)
             row = rows[CHECKPOINTS][0]
             source = fingerprint([row["head_sha256"], opened.config.to_json_string()])
             if row["status"] == "ok":
-                self.heads.setdefault(row["head_sha256"], []).append(checkpoint)
+                self.measured.add(row["head_sha256"], checkpoint)
         except Exception as error:
             if os.environ.get("DEGEN_DEBUG") == "1":
                 progress.warn(traceback.format_exc())
             row = {"tokens_seen": checkpoint.tokens_seen, "status": "failed", "reason": one_line(error)}
-            rows = {CHECKPOINTS: [row]}
-        rows[TIMING] = timing_rows(clock, job, modified)
+            rows = {CHECKPOINTS: [(opened.identity if opened is not None else {}) | row]}
+        clock, dtype = (opened.clock, opened.dtype) if opened is not None else (Clock(), None)
+        rows[TIMING] = timing_rows(clock, job, modified, dtype)
         self._write(checkpoint, rows, source)
         progress.finish(checkpoint, row["status"], row["reason"] or "")
 
@@ -200,7 +263,8 @@ class SeriesScan:
     def _measured(self, opened: Opened, job: Job) -> Rows:
         """Measure; where a batch does not fit, halve it and begin the checkpoint again."""
         from .cost import auto_batch_tokens
-        from .measure import OutOfMemoryError, measure
+        from .measure import measure
+        from .memory import OutOfMemoryError
 
         progress, settings = self.scan.progress, self.scan.settings
         longest = max((len(w.tokens) for w in job.sample.windows), default=1) if job.sample else settings.context
@@ -234,13 +298,12 @@ class SeriesScan:
 
     def _duplicate(self, opened: Opened, job: Job) -> Rows | None:
         """The rows of an earlier checkpoint whose bytes are the same; None where there is none."""
-        from .duplicates import same_weights
         from .measure import open_checkpoint
 
         if opened.head is None:
             return None
-        alike = self.heads.get(opened.head.sha256, [])
-        earlier = next((c for c in alike if same_weights(opened, open_checkpoint(c, job))), None)
+        alike = self.measured.alike(opened.head.sha256)
+        earlier = next((c for c in alike if self.measured.same(opened, open_checkpoint(c, job))), None)
         if earlier is None:
             return None
         rows = self.writer.rows(earlier, self.plan.tables)
@@ -250,12 +313,3 @@ class SeriesScan:
             "duplicate_of": earlier.revision,
         }
         return rows
-
-
-def modified_ns(checkpoint: Checkpoint) -> int:
-    """The newest modification time among a checkpoint's files, in ns; 0 where there are none."""
-    files = [checkpoint.path] if checkpoint.is_gguf else checkpoint.path.glob("*")
-    try:
-        return max((f.stat().st_mtime_ns for f in files if f.is_file()), default=0)
-    except OSError:
-        return 0

@@ -113,9 +113,11 @@ def _from_folder(folder: Path) -> Series:
     if not marked and (folder / "config.json").is_file():
         return _single(folder, folder.resolve().name)
     if not members:
+        inner = [p for p in _listing(folder) if p.is_dir() and any(map(_member, _listing(p)))]
+        hint = f"; {inner[0]} is a series: name it" if inner else ""
         raise DegenError(
             f"{folder}: no checkpoint in it; expected config.json, folders such as step1000 or checkpoint-1000, "
-            "or .gguf files"
+            f"or .gguf files{hint}"
         )
     model = folder.resolve().name
     checkpoints = [_checkpoint(model, name, mark, path) for name, mark, path in members]

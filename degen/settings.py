@@ -11,6 +11,8 @@ from typing import Any
 from .errors import DegenError
 from .windows import SHORTEST
 
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -47,6 +49,8 @@ class Settings:
     probes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise DegenError(f"--dtype {self.dtype}: not one of {', '.join(DTYPES)}")
         smallest = {"tokens": SHORTEST, "context": SHORTEST, "seed": 0, "batch_size": 1, "threads": 1}
         for name, least in smallest.items():
             value = getattr(self, name)

@@ -15,6 +15,7 @@ _REVISION = re.compile(
     r"(?:-tokens(?P<tokens>\d+(?:\.\d+)?)(?P<unit>[KMBT]?))?",
     re.IGNORECASE,
 )
+MOST_STEPS = 1_000_000
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
@@ -87,6 +88,8 @@ def _listed(item: str, expression: str) -> list[int]:
         return bounds
     if len(bounds) == 3 and bounds[2] > 0 and bounds[0] <= bounds[1]:
         first, last, stride = bounds
+        if (last - first) // stride > MOST_STEPS:
+            raise DegenError(f"--steps {expression}: names more than {MOST_STEPS:,} steps; take a longer stride")
         return [*range(first, last, stride), last]
     raise DegenError(f"--steps {expression}: a range is first:last:stride, rising, as in 1000:143000:4000")
 

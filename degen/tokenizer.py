@@ -89,11 +89,24 @@ class Tokenizer:
             ids, ends = encoded["input_ids"], [end for _, end in encoded["offset_mapping"]]
         else:
             ids = self._inner(text, add_special_tokens=False, verbose=False)["input_ids"]
-            ends = [min(len(self._inner.decode(ids[: i + 1])), len(text)) for i in range(len(ids))]
+            ends = self._found_ends(text, ids)
         return (
             np.asarray([*self._prefix, *ids], dtype=np.int32),
             np.maximum.accumulate(np.asarray([*(0 for _ in self._prefix), *ends], dtype=np.int64)),
         )
+
+    def _found_ends(self, text: str, ids: list[int]) -> list[int]:
+        """Where tokens end, for a tokenizer that does not say: each is looked for behind the one before it.
+
+        A token that is not found as it is written (an unknown word, a changed case) ends where the last one did.
+        """
+        ends, at = [], 0
+        for token in self._inner.convert_ids_to_tokens(ids):
+            written = self._inner.convert_tokens_to_string([token]).strip()
+            found = text.find(written, at, at + len(written) + 64) if written else -1
+            at = found + len(written) if found >= 0 else at
+            ends.append(at)
+        return ends
 
 
 def _load(source: str | Path) -> Any:
@@ -105,12 +118,14 @@ def _load(source: str | Path) -> Any:
             return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
         if path.exists() and not has_tokenizer(path):
             raise DegenError(f"{path}: no tokenizer in it (looked for {', '.join(_FILES[:3])}, …)")
+        if not path.exists() and (path.is_absolute() or str(source).count("/") > 1):
+            raise DegenError(f"{path}: no such folder")
         return AutoTokenizer.from_pretrained(str(path) if path.exists() else str(source), trust_remote_code=False)
     except DegenError:
         raise
     except Exception as error:  # whatever transformers meets in a stranger's file is the file's fault
         raise DegenError(
-            f"{source}: its tokenizer cannot be loaded ({one_line(error)}); name one with --tokenizer"
+            f"{source}: its tokenizer cannot be loaded ({one_line(error)}); name another with --tokenizer"
         ) from error
 
 
@@ -129,7 +144,11 @@ def tokenizer_of(series: Series) -> Tokenizer | None:
     """
     error: DegenError | None = None
     beside = (c.path.parent for c in series.checkpoints if c.step is not None)  # one step named of a series
-    for place in (series.root, *(c.path for c in series.checkpoints), *beside):
+    own = [c.path for c in series.checkpoints]
+    packed = [
+        path for path in own if path.suffix == ".gguf"
+    ]  # a GGUF brings its own; what lies beside may be another's
+    for place in (*packed, series.root, *own, *beside):
         if not has_tokenizer(place):
             continue
         try:

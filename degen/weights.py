@@ -57,10 +57,16 @@ class StoredTensors(ABC):
             digest.update(piece)
         return digest.hexdigest()
 
-    def head_key(self, tied: bool) -> str | None:
-        """The tensor that makes logits, the input embedding of a tied model; None where no known name is a key."""
+    def head_key(self, tied: bool, shape: tuple[int, int]) -> str | None:
+        """The tensor that makes logits, V × d; of a tied model the input embedding.
+
+        It has a known name, or it is the only one of that shape that is not called an embedding. None where neither
+        tells.
+        """
         names = (*HEAD_KEYS, *EMBEDDING_KEYS) if tied else HEAD_KEYS
-        return next((key for key in names if key in self.keys), None)
+        known = next((key for key in names if key in self.keys and self.shape(key) == shape), None)
+        alike = [key for key in self.keys if self.shape(key) == shape and (tied or "emb" not in key.lower())]
+        return known or (alike[0] if len(alike) == 1 else None)
 
 
 def open_tensors(checkpoint: Checkpoint) -> StoredTensors:

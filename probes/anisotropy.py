@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from degen.jackknife import jackknife_error
+from degen.precision import as_float64
 from degen.probe import Batch, Place, StreamProbe
 from degen.tables import Column, Row, Rows
 from degen.windows import Sample
@@ -78,11 +79,9 @@ class Anisotropy(StreamProbe):
 
     def update_states(self, batch: Batch, place: Place, states: torch.Tensor) -> None:
         """Add ĥ = h/‖h‖ of every token to its document's sum, in float64."""
-        import torch
-
-        upcast = states.to(dtype=torch.float64, copy=True)
+        upcast = as_float64(states)
         if batch.mask is not None:  # what lies behind the end of a window may be anything, NaN too
-            upcast.masked_fill_(~batch.mask.unsqueeze(-1), 0.0)
+            upcast.masked_fill_(~batch.mask.to(upcast.device).unsqueeze(-1), 0.0)
         norms = upcast.norm(dim=-1)
         inverse = norms.reciprocal().masked_fill(norms == 0, 0.0)
         sums = self._sums.setdefault(place, _Sums(self.sample.documents, states.shape[-1]))

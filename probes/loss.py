@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from degen.jackknife import jackknife_error
+from degen.precision import as_float64
 from degen.probe import Batch, StreamProbe
 from degen.tables import Column, Rows
 from degen.windows import Sample
@@ -50,7 +51,8 @@ class Loss(StreamProbe):
 
     def update_losses(self, batch: Batch, losses: torch.Tensor, scored: torch.Tensor) -> None:
         """Add the tokens of a batch to their windows, in float64."""
-        self._nats[batch.windows] += (losses.double() * scored).sum(dim=1).cpu().numpy()
+        nats = as_float64(losses)
+        self._nats[batch.windows] += (nats * scored.to(nats.device)).sum(dim=1).cpu().numpy()
         self._scored[batch.windows] += scored.sum(dim=1).cpu().numpy()
 
     def merge(self, other: Self) -> None:

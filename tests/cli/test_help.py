@@ -108,11 +108,11 @@ def test_import_degen_is_instant() -> None:
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    from degen import DegenError
-
     monkeypatch.setenv("DEGEN_DEBUG", "1")
-    with pytest.raises(DegenError, match="no such folder"):
-        degen("scan", "/nowhere")
+    said = degen("scan", "/nowhere")
+    assert said.code == 2
+    assert "Traceback" in said.err
+    assert said.err.strip().splitlines()[-1].startswith("error: /nowhere: no such folder")
 
 
 def test_a_reader_that_leaves_early_is_no_error(run: Path) -> None:

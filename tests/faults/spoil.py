@@ -14,7 +14,7 @@ from typing import Any
 import zstandard
 from faults.command import SMALL, degen
 from safetensors.torch import load_file, save_file
-from tiny import make_checkpoint, make_tokenizer, pile
+from tiny import make_checkpoint, make_series, make_tokenizer, pile
 
 Args = tuple[object, ...]
 
@@ -207,6 +207,11 @@ def few_positions(checkpoint: Path) -> None:
     """A GPT-2 with fewer learned positions than the windows are long."""
     shutil.rmtree(checkpoint)
     make_checkpoint(checkpoint, "gpt2", n_positions=24)
+
+
+def gpt2(place: Place) -> Path:
+    """A series of a family with learned positions, 24 of them."""
+    return make_series(place.folder / "gpt2", steps=(1,), family="gpt2", n_positions=24)
 
 
 def gguf_junk(checkpoint: Path) -> None:

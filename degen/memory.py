@@ -1,0 +1,31 @@
+"""Memory that did not suffice: told from every other error, on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class OutOfMemoryError(Exception):
+    """A batch did not fit; a smaller one may."""
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise OutOfMemoryError for an allocation that failed in the block."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise OutOfMemoryError(str(error)) from error
+        raise
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that an allocation failed; torch on a CPU says so in words alone."""
+    import torch
+
+    said = ("can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+    )
