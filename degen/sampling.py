@@ -11,7 +11,8 @@ from .corpus import open_corpus
 from .errors import CheckpointError, DegenError
 from .probe import StreamProbe
 from .progress import Progress
-from .run import SAMPLE, RunWriter, writing
+from .run import SAMPLE
+from .run_writer import RunWriter, writing
 from .series import Series
 from .settings import Settings
 from .windows import SHORTEST, Sample, draw_sample, read_samples, write_samples

@@ -1,0 +1,190 @@
+"""A run folder while it is scanned: the lock, the parts that are done, and how they are written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import DegenError
+from .run import SAMPLE, read_info
+from .series import WEIGHT_PATTERNS, Checkpoint
+from .tables import CHECKPOINTS, ENGINE_TABLES, SCHEMA_VERSION, TIMING, Row, Rows, Tables, atomic, file_name, write_part
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of which folder it is that a file in it could not be written.
+
+    Raises:
+        DegenError: the block met an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> DegenError:
+    """What to tell a user whose run folder takes no file."""
+    return DegenError(f"{path}: cannot be written ({error.strerror or error}); choose another --out")
+
+
+class RunWriter:
+    """A run folder while it is scanned. Make one with `open_run`."""
+
+    def __init__(self, path: Path, info: dict[str, Any], fresh: bool) -> None:
+        self.path = path
+        self.info = info
+        self.fresh = fresh  # what lies in the folder is about to be replaced
+
+    def start(self) -> None:
+        """Empty the folder of an earlier run, if this one starts over; all input has been checked by now."""
+        if self.fresh:
+            with writing(self.path):
+                _empty(self.path)
+        self.fresh = False
+
+    def save_info(self) -> None:
+        """Write run.json, if it says anything new."""
+        file = self.path / "run.json"
+        text = json.dumps(self.info, indent=2, ensure_ascii=False) + "\n"
+        if file.is_file() and file.read_text(encoding="utf-8") == text:
+            return
+        with writing(self.path), atomic(file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    def part(self, table: str, checkpoint: Checkpoint) -> Path:
+        """Where the part of a checkpoint lies."""
+        return self.path / table / file_name(checkpoint.model) / f"{file_name(checkpoint.revision)}.parquet"
+
+    def done(self, checkpoint: Checkpoint, tables: Tables) -> Row | None:
+        """The row of a checkpoint measured already.
+
+        None if it was not, failed, lacks a part, or its files have changed since; a checkpoint whose weights were
+        deleted to save space is still measured.
+        """
+        row = next(iter(self._rows(CHECKPOINTS, checkpoint)), None)
+        timing = self._rows(TIMING, checkpoint)
+        if self.fresh or row is None or row["status"] == "failed" or not timing:
+            return None
+        if not all(self.part(name, checkpoint).is_file() for name in tables.names):
+            return None
+        modified = modified_ns(checkpoint)
+        return row if modified is None or timing[0]["source_modified"] == modified else None
+
+    def rows(self, checkpoint: Checkpoint, tables: Tables) -> Rows:
+        """All that is stored of a checkpoint, by table."""
+        return {name: self._rows(name, checkpoint) for name in tables.names}
+
+    def _rows(self, table: str, checkpoint: Checkpoint) -> list[Row]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            rows: list[Row] = pq.ParquetFile(self.part(table, checkpoint)).read().to_pylist()
+        except (OSError, pa.ArrowException):
+            return []
+        return rows
+
+    def write(self, checkpoint: Checkpoint, tables: Tables, rows: Rows, source_hash: str) -> None:
+        """Write every part of a checkpoint; the one of `checkpoints` last, since it says that all are there."""
+        keys = {"model": checkpoint.model, "revision": checkpoint.revision, "step": checkpoint.step}
+        notes = {"degen.config_hash": self.info["config_hash"], "degen.source_hash": source_hash}
+        self.part(CHECKPOINTS, checkpoint).unlink(missing_ok=True)
+        for name in sorted(tables.names, key=lambda n: n == CHECKPOINTS):
+            part = [{**row, **keys} for row in rows.get(name, [])]
+            write_part(self.part(name, checkpoint), tables.schema(name), part, notes)
+
+
+@contextmanager
+def open_run(path: Path, asked: dict[str, Any], fresh: bool) -> Iterator[RunWriter]:
+    """Open a run folder for scanning: new, or one to continue; locked while the block lasts.
+
+    Args:
+        path: the folder; made if it is not there.
+        asked: the settings; those of a run to continue must be the same.
+        fresh: take the folder as if it were new; `RunWriter.start` empties it, once all input is checked.
+
+    Raises:
+        DegenError: the folder holds something else, other settings, or another scan is at work in it.
+    """
+    from filelock import FileLock, Timeout
+
+    if path.is_dir() and not (path / "run.json").exists() and any(not _from_before_begin(p) for p in path.iterdir()):
+        raise DegenError(f"{path}: holds files and is no run folder; choose another with --out")
+    if path.exists() and not path.is_dir():
+        raise DegenError(f"{path}: is a file; choose another folder with --out")
+    lock = FileLock(path / ".lock", timeout=0)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise DegenError(f"{path}: another scan is at work in it; wait for it or choose another --out") from None
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        info = None if fresh else read_info(path / "run.json")
+        if info is not None and info.get("asked") != asked:
+            raise DegenError(f"{path}: {_difference(info.get('asked', {}), asked)}; choose another --out, or --fresh")
+        new = {"schema_version": SCHEMA_VERSION, "asked": asked}
+        yield RunWriter(path, info if info is not None else new, fresh)
+    finally:
+        lock.release()
+
+
+def _from_before_begin(file: Path) -> bool:
+    """Whether a scan that was killed before it wrote run.json may have left the file."""
+    return file.name in (".lock", SAMPLE) or (file.name.startswith(".") and file.suffix == ".partial")
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Which settings differ, as the user would say them."""
+    names = [name for name in new if old.get(name) != new[name]]
+    said = ", ".join(f"{name} {_said(old.get(name))} (now {_said(new[name])})" for name in names[:2])
+    return f"was scanned with other settings: {said}" + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+
+
+def _said(value: Any) -> str:
+    """A setting as a user would write it."""
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or "none"
+    return "by default" if value is None else str(value)
+
+
+def modified_ns(checkpoint: Checkpoint) -> int | None:
+    """The newest modification time of a checkpoint's configuration and weights, in ns; None without weights."""
+    path = checkpoint.path
+    try:
+        weights = [path] if checkpoint.is_gguf else [f for p in WEIGHT_PATTERNS for f in path.glob(p)]
+        files = weights if checkpoint.is_gguf else [*weights, path / "config.json"]
+        return max(f.stat().st_mtime_ns for f in files if f.is_file()) if weights else None
+    except (OSError, ValueError):
+        return None
+
+
+def _is_table(folder: Path) -> bool:
+    """Whether a folder holds parts of ours, as their metadata says; run.json may be damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for part in folder.rglob("[!.]*.parquet"):
+        try:
+            return b"degen.version" in (pq.read_schema(part).metadata or {})
+        except (OSError, pa.ArrowException):
+            continue
+    return False
+
+
+def _empty(path: Path) -> None:
+    """Remove what a run wrote and nothing else, run.json last: a folder half emptied is still a run folder."""
+    import shutil
+
+    file = path / "run.json"
+    for folder in sorted(path.iterdir(), key=lambda f: f.name != CHECKPOINTS):  # first what says that all is there
+        if folder.is_dir() and (folder.name in ENGINE_TABLES or _is_table(folder)):
+            shutil.rmtree(folder)
+    (path / SAMPLE).unlink(missing_ok=True)
+    file.unlink(missing_ok=True)
