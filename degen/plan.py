@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .probe import Probe, load_probes
@@ -24,18 +25,18 @@ class Plan:
         return [c for s in self.series for c in s.checkpoints]
 
 
-def make_plan(settings: Settings) -> Plan:
-    """Find the series and the probes.
+def make_plan(settings: Settings, note: Callable[[str], None] = lambda _: None) -> Plan:
+    """Find the series and the probes; `note` is told what the user might not expect.
 
     Raises:
         DegenError: either cannot be found.
     """
     if settings.series:
-        found = find_series(settings.series, settings.steps)
+        found = find_series(settings.series, settings.steps, note)
     else:
         from .demo import series_paths
 
-        found = find_series([str(p) for p in series_paths()], settings.steps)
+        found = find_series([str(p) for p in series_paths()], settings.steps, note)
     probes = load_probes(settings.probes)
     columns = {name: probe.columns for name, probe in (load_probes(None) | probes).items()}
     asked = {table for probe in probes.values() for table in probe.columns}

@@ -98,7 +98,7 @@ class Scan:
 
     def run(self) -> Run:
         """Scan what is not measured yet."""
-        plan = make_plan(self.settings)
+        plan = make_plan(self.settings, self.progress.note)
         with open_run(self.out, self.settings.asked(), self.fresh) as writer:
             pending = _pending(plan, writer)
             self.progress.begin(plan.checkpoints, len(plan.checkpoints) - len(pending))

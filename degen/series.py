@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .errors import DegenError
-from .steps import Mark, place_in_training, read_mark, thin
+from .steps import Mark, place_in_training, read_mark, replaced, thin
 
 WEIGHT_PATTERNS = ("*.safetensors", "*.bin", "*.safetensors.index.json", "*.bin.index.json")
 
@@ -60,17 +60,22 @@ class Series:
         return replace(self, checkpoints=kept)
 
 
-def find_series(specs: Sequence[str], steps: str = "all") -> list[Series]:
+def find_series(specs: Sequence[str], steps: str = "all", note: Callable[[str], None] = lambda _: None) -> list[Series]:
     """Find every series the user named, thinned to the steps asked for.
 
     Args:
         specs: what CONTRACT calls SERIES, each perhaps with a `label=` in front.
         steps: the thinning, see `degen.steps.thin`.
+        note: told of steps that do not exist, and of the nearest taken for them.
 
     Raises:
         DegenError: nothing there, no checkpoint in it, two steps alike, or two series of one name.
     """
-    found = [_find(spec).thinned(steps) for spec in specs]
+    whole = [_find(spec) for spec in specs]
+    for series in whole:
+        for asked, taken in replaced([c.step for c in series.checkpoints if c.step is not None], steps).items():
+            note(f"{series.model}: there is no step {asked}; step {taken} is the nearest")
+    found = [series.thinned(steps) for series in whole]
     seen: dict[str, str] = {}
     for spec, series in zip(specs, found, strict=True):
         if series.model in seen:

@@ -72,6 +72,12 @@ def thin(steps: Sequence[int], expression: str) -> list[int]:
     return sorted({min(there, key=lambda s: (abs(s - w), s)) for w in wanted}) if there else []
 
 
+def replaced(steps: Sequence[int], expression: str) -> dict[int, int]:
+    """The steps asked for one by one that do not exist, and the nearest that stands for each."""
+    single = [item.strip() for item in expression.split(",") if item.strip().isdecimal()]
+    return {int(s): thin(steps, s)[0] for s in single if steps and int(s) not in steps}
+
+
 def _log_spaced(there: Sequence[int], count: int) -> list[float]:
     positive = [s for s in there if s > 0]
     if count < 1:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +75,8 @@ def open_tensors(checkpoint: Checkpoint) -> StoredTensors:
         CheckpointError: no weights, a missing shard, or a file that cannot be read.
     """
     if checkpoint.is_gguf:
+        from .gguf_tensors import GgufTensors
+
         return GgufTensors(checkpoint.path)
     files, kind = weight_files(checkpoint.path)
     return SafeTensors(files) if kind == "safetensors" else read_bin(files)
@@ -230,43 +231,3 @@ def _unpickling(error: Exception) -> str:
     """What torch says of the file; the rest of its message advises to execute it."""
     said = [line for line in str(error).splitlines() if "unsupported" in line.lower()]
     return said[-1].strip() if said else one_line(error)
-
-
-class GgufTensors(StoredTensors):
-    """Tensors of a GGUF file, dequantized row by row."""
-
-    def __init__(self, file: Path) -> None:
-        try:
-            import gguf
-        except ImportError as error:
-            raise CheckpointError(f"{file}: GGUF needs an extra: pip install 'degen-lm[gguf]'") from error
-        self._dequantize = gguf.dequantize
-        try:
-            self._tensors = {t.name: t for t in gguf.GGUFReader(file).tensors}
-        except Exception as error:  # the reader indexes into the file and fails as indexing does
-            raise CheckpointError(f"{file}: not a sound GGUF file ({one_line(error)})") from error
-
-    @cached_property
-    def keys(self) -> frozenset[str]:
-        """Names of all tensors."""
-        return frozenset(self._tensors)
-
-    def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of a tensor; GGUF lists dimensions from the fastest."""
-        return tuple(int(n) for n in reversed(self._tensors[key].shape))
-
-    def rows(self, key: str, first: int, last: int) -> torch.Tensor:
-        """Rows of a matrix as float32."""
-        import torch
-
-        tensor = self._tensors[key]
-        return torch.from_numpy(self._dequantize(tensor.data[first:last], tensor.tensor_type))
-
-    def size(self, key: str | None) -> int:
-        """Stored size, quantized."""
-        tensors = self._tensors.values() if key is None else [self._tensors[key]]
-        return sum(int(t.n_bytes) for t in tensors)
-
-    def raw(self, key: str) -> Iterator[memoryview]:
-        """The stored, quantized bytes."""
-        yield memoryview(self._tensors[key].data.reshape(-1).view("uint8"))

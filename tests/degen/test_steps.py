@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degen import DegenError
-from degen.steps import Mark, read_mark, thin
+from degen.steps import Mark, read_mark, replaced, thin
 
 PYTHIA = [0, *(2**i for i in range(10)), *range(1000, 143_001, 1000)]
 
@@ -121,3 +121,8 @@ def test_what_is_no_expression_is_refused(expression: str, says: str) -> None:
         thin([0, 1], expression)
     assert says in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_steps_that_do_not_exist_are_told_with_their_nearest() -> None:
+    assert replaced([0, 100, 600], "0,150,10000,0:600:100") == {150: 100, 10000: 600}
+    assert replaced([0, 100], "all") == replaced([0, 100], "log:2") == replaced([], "5") == {}

@@ -1,0 +1,54 @@
+"""Stored tensors of a GGUF file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import CheckpointError, one_line
+from .weights import StoredTensors
+
+if TYPE_CHECKING:
+    import torch
+
+
+class GgufTensors(StoredTensors):
+    """Tensors of a GGUF file, dequantized row by row."""
+
+    def __init__(self, file: Path) -> None:
+        try:
+            import gguf
+        except ImportError as error:
+            raise CheckpointError(f"{file}: GGUF needs an extra: pip install 'degen-lm[gguf]'") from error
+        self._dequantize = gguf.dequantize
+        try:
+            self._tensors = {t.name: t for t in gguf.GGUFReader(file).tensors}
+        except Exception as error:  # the reader indexes into the file and fails as indexing does
+            raise CheckpointError(f"{file}: not a sound GGUF file ({one_line(error)})") from error
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """Names of all tensors."""
+        return frozenset(self._tensors)
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Shape of a tensor; GGUF lists dimensions from the fastest."""
+        return tuple(int(n) for n in reversed(self._tensors[key].shape))
+
+    def rows(self, key: str, first: int, last: int) -> torch.Tensor:
+        """Rows of a matrix as float32."""
+        import torch
+
+        tensor = self._tensors[key]
+        return torch.from_numpy(self._dequantize(tensor.data[first:last], tensor.tensor_type))
+
+    def size(self, key: str | None) -> int:
+        """Stored size, quantized."""
+        tensors = self._tensors.values() if key is None else [self._tensors[key]]
+        return sum(int(t.n_bytes) for t in tensors)
+
+    def raw(self, key: str) -> Iterator[memoryview]:
+        """The stored, quantized bytes."""
+        yield memoryview(self._tensors[key].data.reshape(-1).view("uint8"))
