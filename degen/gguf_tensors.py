@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import CheckpointError, one_line
-from .weights import StoredTensors
+from .stored import StoredTensors
 
 if TYPE_CHECKING:
     import torch

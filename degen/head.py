@@ -11,7 +11,7 @@ import numpy as np
 
 from .architecture import Architecture
 from .errors import CheckpointError
-from .weights import StoredTensors
+from .stored import StoredTensors
 
 if TYPE_CHECKING:
     import torch

@@ -19,8 +19,9 @@ from .loading import load_model
 from .memory import OutOfMemoryError, memory_errors
 from .probe import HeadProbe, Probe, StreamProbe, naming
 from .series import Checkpoint
+from .stored import StoredTensors
 from .tables import CHECKPOINTS, Row, Rows, Tables
-from .weights import LoadedTensors, StoredTensors, open_tensors
+from .weights import LoadedTensors, open_tensors
 from .windows import Sample
 
 if TYPE_CHECKING:

@@ -1,71 +1,19 @@
-"""Stored tensors: find the head in a checkpoint's files, hash it, read it a few rows at a time."""
+"""The weight files of a checkpoint, opened: safetensors and legacy PyTorch files, whole or sharded, and GGUF."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import CheckpointError, one_line
+from .gguf_tensors import GgufTensors
 from .series import Checkpoint
+from .stored import StoredTensors
 
 if TYPE_CHECKING:
     import torch
-
-# Keys under which files keep the matrix that makes logits: a head of its own first, then the input embedding of a
-# tied model. transformers renames on load (`embed_out` becomes `lm_head`), so these are the files' names.
-HEAD_KEYS = ("lm_head.weight", "embed_out.weight", "output.weight", "transformer.lm_head.weight",
-             "model.lm_head.weight", "language_model.lm_head.weight")  # fmt: skip
-EMBEDDING_KEYS = ("model.embed_tokens.weight", "transformer.wte.weight", "wte.weight", "token_embd.weight",
-                  "model.decoder.embed_tokens.weight", "decoder.embed_tokens.weight", "gpt_neox.embed_in.weight",
-                  "transformer.word_embeddings.weight", "word_embeddings.weight", "embed_tokens.weight",
-                  "model.language_model.embed_tokens.weight", "backbone.embeddings.weight")  # fmt: skip
-
-
-class StoredTensors(ABC):
-    """The tensors of one checkpoint as they lie in its files."""
-
-    @property
-    @abstractmethod
-    def keys(self) -> frozenset[str]:
-        """Names of all tensors."""
-
-    @abstractmethod
-    def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of a tensor, as a module would hold it."""
-
-    @abstractmethod
-    def rows(self, key: str, first: int, last: int) -> torch.Tensor:
-        """Rows of a matrix, in the dtype it is stored in (float32 where it is quantized)."""
-
-    @abstractmethod
-    def raw(self, key: str) -> Iterator[bytes | memoryview]:
-        """The stored bytes of a tensor, in pieces."""
-
-    @abstractmethod
-    def size(self, key: str | None) -> int:
-        """Stored size of a tensor, of all of them for None."""
-
-    def sha256(self, key: str) -> str:
-        """SHA-256 of the stored bytes of a tensor."""
-        digest = hashlib.sha256()
-        for piece in self.raw(key):
-            digest.update(piece)
-        return digest.hexdigest()
-
-    def head_key(self, tied: bool, shape: tuple[int, int]) -> str | None:
-        """The tensor that makes logits, V × d; of a tied model the input embedding.
-
-        It has a known name, or it is the only one of that shape that is not called an embedding. None where neither
-        tells.
-        """
-        names = (*HEAD_KEYS, *EMBEDDING_KEYS) if tied else HEAD_KEYS
-        known = next((key for key in names if key in self.keys and self.shape(key) == shape), None)
-        alike = [key for key in self.keys if self.shape(key) == shape and (tied or "emb" not in key.lower())]
-        return known or (alike[0] if len(alike) == 1 else None)
 
 
 def open_tensors(checkpoint: Checkpoint) -> StoredTensors:
@@ -75,8 +23,6 @@ def open_tensors(checkpoint: Checkpoint) -> StoredTensors:
         CheckpointError: no weights, a missing shard, or a file that cannot be read.
     """
     if checkpoint.is_gguf:
-        from .gguf_tensors import GgufTensors
-
         return GgufTensors(checkpoint.path)
     files, kind = weight_files(checkpoint.path)
     return SafeTensors(files) if kind == "safetensors" else read_bin(files)

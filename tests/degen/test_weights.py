@@ -164,7 +164,7 @@ def test_a_head_of_a_name_nobody_knows_is_found_by_loading_the_model(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = degen.scan(whole, probes=["spectrum"], out=tmp_path / "known")
-    monkeypatch.setattr("degen.weights.HEAD_KEYS", ())
+    monkeypatch.setattr("degen.stored.HEAD_KEYS", ())
     other = degen.scan(whole, probes=["spectrum"], out=tmp_path / "unknown")
     (known,), (unknown,) = run.checkpoints(), other.checkpoints()
     assert unknown["status"] == "ok"
