@@ -28,3 +28,8 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two dozen documents in three domains, long ones and short ones, as JSON Lines; not to be written to."""
     return make_corpus(tmp_path_factory.mktemp("corpus") / "corpus.jsonl", pile(24, ragged=True))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest first, so that no core waits for them at the end."""
+    items.sort(key=lambda item: "real" not in item.keywords)
