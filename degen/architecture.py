@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _MULTIPLIERS = ("logit_scale", "lm_head_multiplier")  # Cohere; Falcon-H1
 _DIVISORS = ("logits_scaling",)  # Granite
 _SOFTCAP = "final_logit_softcapping"  # Gemma 2 and kin: cap · tanh(z / cap)
+
+_PROVENANCE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 
 _POSITION_NAMES = ("wpe", "embed_positions", "position_embeddings", "pos_emb")
 
@@ -82,6 +85,12 @@ def _check_json(file: Path) -> None:
         raise CheckpointError(f"{file}: not JSON ({error})") from error
     if not isinstance(config, dict) or "model_type" not in config:
         raise CheckpointError(f"{file}: no model_type in it")
+
+
+def config_sha256(config: Any) -> str:
+    """Hash of all that a configuration says of the model itself, and not of where it came from."""
+    facts = {name: value for name, value in config.to_dict().items() if name not in _PROVENANCE}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def describe(config: Any) -> Architecture:

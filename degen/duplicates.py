@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 
+from .architecture import config_sha256
 from .measure import Opened
 from .series import Checkpoint
-
-_UNTOLD = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")  # says where from, not what
 
 
 @dataclass
@@ -36,8 +34,7 @@ class Measured:
 
     def _body(self, opened: Opened) -> str:
         if opened.checkpoint not in self._bodies:
-            config = {k: v for k, v in opened.config.to_dict().items() if k not in _UNTOLD}
-            digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+            digest = hashlib.sha256(config_sha256(opened.config).encode())
             for key in sorted(opened.tensors.keys):
                 digest.update(f"{key}{opened.tensors.shape(key)}".encode())
                 for piece in opened.tensors.raw(key):

@@ -7,6 +7,7 @@ import os
 import traceback
 from typing import TYPE_CHECKING
 
+from .architecture import config_sha256
 from .duplicates import Measured
 from .errors import CheckpointError, DegenError, one_line
 from .plan import Plan
@@ -84,7 +85,7 @@ class SeriesScan:
             opened = open_checkpoint(checkpoint, job)
             rows = self._duplicate(opened, job) or self._measured(opened, job)
             row = rows[CHECKPOINTS][0]
-            source = fingerprint([row["head_sha256"], opened.config.to_json_string()])
+            source = fingerprint([row["head_sha256"], config_sha256(opened.config)])
             if row["status"] == "ok":
                 self.measured.add(row["head_sha256"], checkpoint)
         except Exception as error:
