@@ -89,9 +89,10 @@ def test_cut_by_sigkill_and_continued_equals_uncut(warm: Warm, uncut: Uncut, tmp
     found = set()
     for number, cuts in enumerate(CUTS):
         out, log = tmp_path / f"run{number}", tmp_path / "log"
-        for _ in range(cuts):
-            after = moment.uniform(0, 1.05 * uncut.seconds / cuts)
-            code = warm.cut(uncut.to(out), log, signal.SIGKILL, out, after)
+        parts = [out, *(out / "checkpoints" / "tiny" / f"step{step}.parquet" for step in STEPS)]
+        for begun in sorted(moment.sample(range(len(parts)), cuts)):  # how far it is, and a moment of the next step
+            after = moment.uniform(0, uncut.seconds / len(parts))
+            code = warm.cut(uncut.to(out), log, signal.SIGKILL, parts[begun], after)
             assert code in (-signal.SIGKILL, 0), log.read_text()
             assert_readers_do_not_stumble(out, uncut)
             found.add(len(list((out / "checkpoints").rglob("[!.]*.parquet"))))
