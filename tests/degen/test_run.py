@@ -249,15 +249,20 @@ def test_a_copied_checkpoint_is_a_duplicate_with_its_metrics(series: Path, corpu
     assert parts(run.path) == before
 
 
-def test_the_same_head_on_another_body_is_no_duplicate(series: Path, corpus: Path, tmp_path: Path) -> None:
+def two_bodies_under_one_head(series: Path, folder: Path) -> None:
+    """The first two checkpoints of a series, the second with the head of the first."""
     from safetensors.torch import load_file, save_file
 
-    shutil.copytree(series, tmp_path / "m")
-    shutil.rmtree(tmp_path / "m" / "step1000")
-    file = tmp_path / "m" / "step100" / "model.safetensors"
+    shutil.copytree(series, folder)
+    shutil.rmtree(folder / "step1000")
+    file = folder / "step100" / "model.safetensors"
     tensors = load_file(file)
-    tensors["embed_out.weight"] = load_file(series / "step0" / "model.safetensors")["embed_out.weight"]
+    tensors["embed_out.weight"] = load_file(folder / "step0" / "model.safetensors")["embed_out.weight"]
     save_file(tensors, file, {"format": "pt"})
+
+
+def test_the_same_head_on_another_body_is_no_duplicate(series: Path, corpus: Path, tmp_path: Path) -> None:
+    two_bodies_under_one_head(series, tmp_path / "m")
     run = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **HOW)
     first, second = run.checkpoints()
     assert first["head_sha256"] == second["head_sha256"]
@@ -267,14 +272,7 @@ def test_the_same_head_on_another_body_is_no_duplicate(series: Path, corpus: Pat
 
 
 def test_a_copy_of_the_second_of_two_bodies_under_one_head_is_found(series: Path, corpus: Path, tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    shutil.copytree(series, tmp_path / "m")
-    shutil.rmtree(tmp_path / "m" / "step1000")
-    file = tmp_path / "m" / "step100" / "model.safetensors"
-    tensors = load_file(file)
-    tensors["embed_out.weight"] = load_file(series / "step0" / "model.safetensors")["embed_out.weight"]
-    save_file(tensors, file, {"format": "pt"})
+    two_bodies_under_one_head(series, tmp_path / "m")
     shutil.copytree(tmp_path / "m" / "step100", tmp_path / "m" / "step200")
     run = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **HOW)
     assert [(r["status"], r["duplicate_of"]) for r in run.checkpoints()] == [
