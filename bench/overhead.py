@@ -48,9 +48,9 @@ def bare(model: torch.nn.Module, sample: Sample, batch_tokens: int) -> float:
 
 def scanned(model: torch.nn.Module, sample: Sample, batch_tokens: int) -> float:
     start = time.perf_counter()
-    probes = [p(sample) for p in load_probes(None).values() if not issubclass(p, HeadProbe)]
+    probes = {name: p(sample) for name, p in load_probes(None).items() if not issubclass(p, HeadProbe)}
     run_pass(model, sample, probes, batch_tokens, torch.device("cpu"), lambda _: None)
-    for probe in probes:
+    for probe in probes.values():
         probe.finish()
     return time.perf_counter() - start
 
