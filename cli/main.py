@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from degen.errors import DegenError, one_line
 from degen.version import __version__
 
-from . import export, output, probes, scan, show
+from . import export, output, probes, scan, show, suites
 
 INTERRUPTED = 130
 
@@ -100,6 +100,7 @@ app.command("scan")(scan.scan)
 app.command("show")(show.show)
 app.command("export")(export.export)
 app.command("probes")(probes.probes)
+app.command("suites")(suites.suites)
 
 
 def main() -> None:

@@ -14,8 +14,9 @@ SeriesArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[SERIES]...",
-        help="A checkpoint folder, a folder of checkpoints (step1000, checkpoint-1000, …) or a .gguf file; "
-        "label=SERIES names the model in the tables. None: the bundled demo.",
+        help="A checkpoint folder, a folder of checkpoints (step1000, checkpoint-1000, …), a .gguf file, "
+        "base+adapter, a suite (pythia:70m,160m; see `degen suites`), or revisions on the hub (org/name, "
+        "org/name@step*, org/name@step0,step512); label=SERIES names the model in the tables. None: the bundled demo.",
         show_default=False,
     ),
 ]
@@ -58,6 +59,36 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="The run folder; a run th
 Probes = Annotated[
     str | None,
     typer.Option(help="Comma list of probes; `degen probes` lists them.", show_default="the default ones"),
+]
+RevisionPattern = Annotated[
+    str | None,
+    typer.Option(
+        help=r"How names of revisions are read, where it is not as step1000: a regular expression with a group "
+        r"(?P<step>\d+), perhaps also stage, tokens and unit (K, M, B, T).",
+        show_default=False,
+    ),
+]
+TokensPerStep = Annotated[
+    int | None,
+    typer.Option(
+        help="Training tokens of a step, for tokens_seen where names say nothing of tokens.",
+        show_default="known for Pythia",
+    ),
+]
+Keep = Annotated[
+    str,
+    typer.Option(
+        help="Weights of the hub: all leaves them in its cache; none deletes what this command downloaded, "
+        "and never what was there."
+    ),
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code",
+        help="DANGER: run Python code that a checkpoint brings, with all you may do on this machine. "
+        "Only for repositories whose code you have read.",
+    ),
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start over in a folder that holds a run.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done and what it costs, and do nothing.")]

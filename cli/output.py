@@ -34,6 +34,11 @@ def error(message: str) -> None:
     print(f"error: {message}", file=sys.stderr)
 
 
+def warn(message: str) -> None:
+    """Something the user should know before it is too late."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
 def result(text: str) -> None:
     """The result as text."""
     print(text)

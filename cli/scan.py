@@ -25,12 +25,16 @@ def scan(
     tokenizer: options.TokenizerOption = None,
     steps: options.Steps = "all",
     probes: options.Probes = None,
+    revision_pattern: options.RevisionPattern = None,
+    tokens_per_step: options.TokensPerStep = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     batch_size: options.BatchSize = "auto",
     threads: options.Threads = None,
     out: options.Out = Path("degen-run"),
     fresh: options.Fresh = False,
+    keep: options.Keep = "none",
+    trust_remote_code: options.TrustRemoteCode = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
 ) -> None:
@@ -58,24 +62,29 @@ def scan(
         batch_size=None if batch_size == "auto" else int(batch_size),
         threads=threads,
         probes=tuple(name.strip() for name in probes.split(",")) if probes is not None else None,
+        revision_pattern=revision_pattern,
+        tokens_per_step=tokens_per_step,
+        trust_remote_code=trust_remote_code,
     )
+    if trust_remote_code:
+        output.warn("--trust-remote-code: Python code of these checkpoints runs here, with all you may do yourself")
     if dry_run:
         _print_plan(settings, json)
         return
-    run = _scan(settings, out, fresh)
+    run = _scan(settings, out, fresh, keep)
     _print_run(run, json)
     if run.failed:
         raise typer.Exit(4)
 
 
-def _scan(settings: Settings, out: Path, fresh: bool) -> Run:
+def _scan(settings: Settings, out: Path, fresh: bool, keep: str) -> Run:
     os.environ.setdefault("TQDM_DISABLE", "1")  # libraries draw bars of their own; ours is enough
     from degen.scanning import Scan
 
     from .progress import Lines
 
     with Lines() as progress:
-        return Scan(settings, out, fresh, progress).run()
+        return Scan(settings, out, fresh, progress, keep).run()
 
 
 def _print_run(run: Run, json: bool) -> None:

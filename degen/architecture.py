@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import CheckpointError, one_line
-from .series import Checkpoint
 
 if TYPE_CHECKING:
     import torch
@@ -56,23 +55,27 @@ class Architecture:
     positions: int | None
 
 
-def read_config(checkpoint: Checkpoint) -> Any:
+def read_config(path: Path, trust: bool = False) -> Any:
     """The transformers configuration of a checkpoint.
+
+    Args:
+        path: a folder with `config.json`, or a `.gguf` file.
+        trust: whether Python code that the folder brings may run.
 
     Raises:
         CheckpointError: missing, not JSON, or of a model type that transformers does not know.
     """
     from transformers import AutoConfig
 
-    path = checkpoint.path
-    if not checkpoint.is_gguf:
+    is_gguf = path.suffix == ".gguf"
+    if not is_gguf:
         _check_json(path / "config.json")
     try:
-        if checkpoint.is_gguf:
+        if is_gguf:
             return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
-        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+        return AutoConfig.from_pretrained(path, trust_remote_code=trust)
     except Exception as error:  # the file is a stranger's, and so are the ways it can be wrong
-        hint = "; is the file truncated?" if checkpoint.is_gguf else ""
+        hint = "; is the file truncated?" if is_gguf else ""
         raise CheckpointError(f"{path}: its configuration cannot be used ({one_line(error)}){hint}") from error
 
 
@@ -93,13 +96,17 @@ def config_sha256(config: Any) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def describe(config: Any) -> Architecture:
+def describe(config: Any, trust: bool = False) -> Architecture:
     """Count a model's parameters and find its shape, without allocating it.
+
+    Args:
+        config: as `read_config` gives it.
+        trust: whether Python code that its folder brings may run.
 
     Raises:
         CheckpointError: not a causal LM that transformers can build, or one without a linear head.
     """
-    return _describe(config.to_json_string(use_diff=False), _Held(config))
+    return _describe(config.to_json_string(use_diff=False), trust, _Held(config))
 
 
 class _Held:
@@ -116,14 +123,14 @@ class _Held:
 
 
 @lru_cache(maxsize=16)
-def _describe(_key: str, held: _Held) -> Architecture:
+def _describe(_key: str, trust: bool, held: _Held) -> Architecture:
     import torch
     from transformers import AutoModelForCausalLM
 
     config = held.config
     try:
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
     except Exception as error:  # any nonsense in a configuration ends up here
         raise CheckpointError(
             f"model type {config.model_type!r} cannot be built as a causal LM ({one_line(error)})"

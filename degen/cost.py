@@ -11,8 +11,8 @@ from .plan import make_plan
 from .probe import StreamProbe
 from .series import Checkpoint
 from .settings import Settings
+from .source import Source
 from .tables import Row
-from .weights import open_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -61,8 +61,9 @@ def price(settings: Settings) -> list[Row]:
 def _price(checkpoint: Checkpoint, tokens: int, settings: Settings) -> Row:
     row: Row = {"model": checkpoint.model, "revision": checkpoint.revision, "step": checkpoint.step}
     try:
-        shape = describe(read_config(checkpoint))
-        tensors = open_tensors(checkpoint)
+        trust = settings.trust_remote_code
+        shape = describe(read_config(checkpoint.source.config(), trust), trust)
+        size = checkpoint.source.size() if tokens else _head_size(checkpoint.source, shape)
         if tokens and shape.positions is not None and settings.context > shape.positions:
             raise CheckpointError(f"it has {shape.positions} learned positions; use --context {shape.positions}")
     except CheckpointError as error:
@@ -78,8 +79,13 @@ def _price(checkpoint: Checkpoint, tokens: int, settings: Settings) -> Row:
     wide = 2 if settings.dtype in ("float16", "bfloat16") else 4
     return row | {
         "parameters": shape.parameters,
-        "bytes": tensors.size(None if tokens else tensors.head_key(shape.tied, (shape.vocab_size, shape.head_size))),
+        "bytes": size,
         "flops": float(tokens) * per_token,
         "memory": shape.parameters * wide if tokens else 8 * 2 * HEAD_BLOCK * shape.head_size,
         "reason": None,
     }
+
+
+def _head_size(source: Source, shape: Architecture) -> int:
+    tensors = source.tensors()
+    return tensors.size(tensors.head_key(shape.tied, (shape.vocab_size, shape.head_size)))

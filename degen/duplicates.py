@@ -5,24 +5,45 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from .architecture import config_sha256
+from .architecture import config_sha256, read_config
 from .measure import Opened
 from .series import Checkpoint
+from .settings import fingerprint
+from .source import Source
+
+
+def published_digest(source: Source, trust: bool) -> str | None:
+    """What tells a checkpoint from all others before a tensor of it is read; None where nobody publishes hashes.
+
+    Raises:
+        CheckpointError: they cannot be had.
+    """
+    hashes = source.hashes()
+    if hashes is None:
+        return None
+    return fingerprint([sorted(hashes.items()), config_sha256(read_config(source.config(), trust))])
 
 
 @dataclass
 class Measured:
     """The checkpoints of a series measured so far, found again by their bytes.
 
-    Only where two heads are equal are bodies read, and each body once.
+    Where hashes are published they tell. Elsewhere bodies are read where two heads are equal, and each body once.
     """
 
+    _by_digest: dict[str, Checkpoint] = field(default_factory=dict)
     _by_head: dict[str, list[Checkpoint]] = field(default_factory=dict)
     _bodies: dict[Checkpoint, str] = field(default_factory=dict)
 
-    def add(self, head_sha256: str, checkpoint: Checkpoint) -> None:
+    def add(self, checkpoint: Checkpoint, head_sha256: str, digest: str | None) -> None:
         """Remember a checkpoint."""
+        if digest is not None:
+            self._by_digest.setdefault(digest, checkpoint)
         self._by_head.setdefault(head_sha256, []).append(checkpoint)
+
+    def published(self, digest: str | None) -> Checkpoint | None:
+        """The one that has these published hashes."""
+        return self._by_digest.get(digest) if digest is not None else None
 
     def alike(self, head_sha256: str) -> list[Checkpoint]:
         """Those whose head is the same."""

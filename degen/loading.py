@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import CheckpointError, DegenError, one_line
-from .series import Checkpoint
+from .source import Files
 from .weights import weight_files
 
 if TYPE_CHECKING:
@@ -51,8 +51,15 @@ def choose_dtype(name: str, device: torch.device) -> Any:
     return getattr(torch, name)
 
 
-def load_model(checkpoint: Checkpoint, config: Any, device: torch.device, dtype: Any) -> Any:
+def load_model(files: Files, config: Any, device: torch.device, dtype: Any, trust: bool = False) -> Any:
     """Load a checkpoint as a causal LM, ready to be run.
+
+    Args:
+        files: the checkpoint's own.
+        config: as `read_config` gives it.
+        device: where it goes.
+        dtype: as transformers takes it.
+        trust: whether Python code among the files may run.
 
     Raises:
         CheckpointError: files missing or unsound, or a parameter that the files do not hold: transformers would fill it
@@ -60,15 +67,15 @@ def load_model(checkpoint: Checkpoint, config: Any, device: torch.device, dtype:
     """
     from transformers import AutoModelForCausalLM
 
-    path = checkpoint.path
+    path = files.path
     options: dict[str, Any] = {
         "dtype": dtype,
         "output_loading_info": True,
         "local_files_only": True,
-        "trust_remote_code": False,
+        "trust_remote_code": trust,
         "ignore_mismatched_sizes": True,  # they are told below, by name
     }
-    if checkpoint.is_gguf:
+    if files.is_gguf:
         path, options["gguf_file"] = path.parent, path.name
     else:
         _, kind = weight_files(path)
@@ -78,15 +85,15 @@ def load_model(checkpoint: Checkpoint, config: Any, device: torch.device, dtype:
     except MemoryError:
         raise
     except Exception as error:  # whatever transformers meets in a stranger's file is the file's fault
-        raise CheckpointError(f"{checkpoint.path}: cannot be loaded ({one_line(error)})") from error
+        raise CheckpointError(f"{files.path}: cannot be loaded ({one_line(error)})") from error
     for key, stored, wanted in sorted(info["mismatched_keys"], key=str):
         raise CheckpointError(
-            f"{checkpoint.path}: {key} is {_size(stored)} in the files, and {_size(wanted)} by the configuration"
+            f"{files.path}: {key} is {_size(stored)} in the files, and {_size(wanted)} by the configuration"
         )
     missing = sorted(info["missing_keys"])
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise CheckpointError(f"{checkpoint.path}: the files do not hold {missing[0]}{more}, which the model needs")
+        raise CheckpointError(f"{files.path}: the files do not hold {missing[0]}{more}, which the model needs")
     model.config.use_cache = False
     return model.eval().to(device)
 

@@ -19,6 +19,7 @@ from .loading import load_model
 from .memory import OutOfMemoryError, memory_errors
 from .probe import HeadProbe, Probe, StreamProbe, naming
 from .series import Checkpoint
+from .source import Files
 from .stored import StoredTensors
 from .tables import CHECKPOINTS, Row, Rows, Tables
 from .weights import LoadedTensors, open_tensors
@@ -39,6 +40,7 @@ class Job:
         ids: the tokenizer's ids; None where there is none.
         device: of the pass.
         dtype: of the pass, as transformers takes it.
+        trust: whether Python code that a checkpoint brings may run.
     """
 
     probes: Mapping[str, type[Probe]]
@@ -47,6 +49,12 @@ class Job:
     ids: frozenset[int] | None
     device: torch.device
     dtype: Any
+    trust: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether every tensor of a checkpoint is wanted, or its head alone."""
+        return self.sample is not None and bool(self.stream_probes)
 
     @property
     def head_probes(self) -> dict[str, type[HeadProbe]]:
@@ -87,29 +95,34 @@ class Opened:
     """A checkpoint whose files are open and whose tensors are still on disk."""
 
     checkpoint: Checkpoint
+    files: Files
     config: Any
     architecture: Architecture
     tensors: StoredTensors
     head: Head | None
-    clock: Clock = field(default_factory=Clock)
+    clock: Clock
     dtype: Any = None  # of the model once it is loaded
     identity: Row = field(default_factory=dict)  # what it is, apart from any measure, once its head is found
 
 
-def open_checkpoint(checkpoint: Checkpoint, job: Job) -> Opened:
+def open_checkpoint(checkpoint: Checkpoint, files: Files, job: Job, clock: Clock) -> Opened:
     """Read the configuration and find the head among the stored tensors.
+
+    Args:
+        checkpoint: which one.
+        files: its files, on this machine.
+        job: what is to be measured.
+        clock: told how long it takes.
 
     Raises:
         CheckpointError: configuration or files are missing or unsound.
     """
-    clock = Clock()
     with clock.phase("load"):
-        config = read_config(checkpoint)
-        architecture = describe(config)
-        tensors = open_tensors(checkpoint)
-        return Opened(
-            checkpoint, config, architecture, tensors, find_stored_head(tensors, architecture, job.ids), clock
-        )
+        config = read_config(files.path, job.trust)
+        architecture = describe(config, job.trust)
+        tensors = open_tensors(files)
+        head = find_stored_head(tensors, architecture, job.ids)
+        return Opened(checkpoint, files, config, architecture, tensors, head, clock)
 
 
 def measure(opened: Opened, job: Job, batch_tokens: int, advance: Callable[[int], None]) -> Rows:
@@ -156,7 +169,7 @@ def _free(device: torch.device) -> None:
 def _load(opened: Opened, job: Job) -> Any:
     try:
         with opened.clock.phase("load"), memory_errors():
-            model = load_model(opened.checkpoint, opened.config, job.device, job.dtype)
+            model = load_model(opened.files, opened.config, job.device, job.dtype, job.trust)
             opened.dtype = model.dtype
             return model
     except OutOfMemoryError as error:
@@ -209,14 +222,14 @@ def _identity(opened: Opened) -> Row:
     }
 
 
-def timing_rows(clock: Clock, job: Job, modified: int, dtype: Any) -> list[Row]:
+def timing_rows(clock: Clock, job: Job, version: str | None, dtype: Any) -> list[Row]:
     """The rows of table `timing`: a phase each, and their total."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     shared = {
         "peak_rss": peak,
         "device": str(job.device),
         "dtype": str(dtype if dtype is not None else job.dtype).removeprefix("torch."),
-        "source_modified": modified,
+        "source_version": version,
     }
     phases = {**clock.seconds, "total": sum(clock.seconds.values())}
     return [{"phase": name, "seconds": seconds, **shared} for name, seconds in phases.items()]

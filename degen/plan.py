@@ -32,7 +32,7 @@ def make_plan(settings: Settings, note: Callable[[str], None] = lambda _: None) 
         DegenError: either cannot be found.
     """
     if settings.series:
-        found = find_series(settings.series, settings.steps, note)
+        found = find_series(settings.series, settings.steps, note, settings.grammar, settings.trust_remote_code)
     else:
         from .demo import series_paths
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SAMPLE = "sample.parquet"
+DOWNLOADS = ".downloads"  # weights of the hub while they are measured
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,12 @@ class Run:
             table = pq.read_table(self.path / name)
         except (OSError, pa.ArrowException) as error:
             raise DegenError(f"{self.path / name}: cannot be read ({error})") from error
+        pattern = self.info.get("asked", {}).get("revision_pattern")
         series = {model: i for i, model in enumerate(self.info.get("models", []))}
         keys = [table[name].to_pylist() for name in ("model", "revision")]
         order = sorted(
             range(len(table)),
-            key=lambda i: (series.get(keys[0][i], len(series)), place_in_training(keys[1][i])),
+            key=lambda i: (series.get(keys[0][i], len(series)), place_in_training(keys[1][i], pattern)),
         )
         return table.take(pa.array(order, type=pa.int64()))
 

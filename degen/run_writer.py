@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DegenError
-from .run import SAMPLE, read_info
-from .series import WEIGHT_PATTERNS, Checkpoint
+from .run import DOWNLOADS, SAMPLE, read_info
+from .series import Checkpoint
 from .tables import CHECKPOINTS, ENGINE_TABLES, SCHEMA_VERSION, TIMING, Row, Rows, Tables, atomic, file_name, write_part
 
 
@@ -72,8 +72,20 @@ class RunWriter:
             return None
         if not all(self.part(name, checkpoint).is_file() for name in tables.names):
             return None
-        modified = modified_ns(checkpoint)
-        return row if modified is None or timing[0]["source_modified"] == modified else None
+        version = checkpoint.source.version()
+        return row if version is None or timing[0]["source_version"] == version else None
+
+    def source_hash(self, checkpoint: Checkpoint) -> str | None:
+        """What the part of a checkpoint says of its source; None without one."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            notes = pq.read_schema(self.part(CHECKPOINTS, checkpoint)).metadata or {}
+        except (OSError, pa.ArrowException):
+            return None
+        said = notes.get(b"degen.source_hash")
+        return said.decode() if said is not None else None
 
     def rows(self, checkpoint: Checkpoint, tables: Tables) -> Rows:
         """All that is stored of a checkpoint, by table."""
@@ -137,7 +149,7 @@ def open_run(path: Path, asked: dict[str, Any], fresh: bool) -> Iterator[RunWrit
 
 def _from_before_begin(file: Path) -> bool:
     """Whether a scan that was killed before it wrote run.json may have left the file."""
-    return file.name in (".lock", SAMPLE) or (file.name.startswith(".") and file.suffix == ".partial")
+    return file.name in (".lock", DOWNLOADS, SAMPLE) or (file.name.startswith(".") and file.suffix == ".partial")
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -152,17 +164,6 @@ def _said(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value)) or "none"
     return "by default" if value is None else str(value)
-
-
-def modified_ns(checkpoint: Checkpoint) -> int | None:
-    """The newest modification time of a checkpoint's configuration and weights, in ns; None without weights."""
-    path = checkpoint.path
-    try:
-        weights = [path] if checkpoint.is_gguf else [f for p in WEIGHT_PATTERNS for f in path.glob(p)]
-        files = weights if checkpoint.is_gguf else [*weights, path / "config.json"]
-        return max(f.stat().st_mtime_ns for f in files if f.is_file()) if weights else None
-    except (OSError, ValueError):
-        return None
 
 
 def _is_table(folder: Path) -> bool:
@@ -186,5 +187,6 @@ def _empty(path: Path) -> None:
     for folder in sorted(path.iterdir(), key=lambda f: f.name != CHECKPOINTS):  # first what says that all is there
         if folder.is_dir() and (folder.name in ENGINE_TABLES or _is_table(folder)):
             shutil.rmtree(folder)
+    shutil.rmtree(path / DOWNLOADS, ignore_errors=True)
     (path / SAMPLE).unlink(missing_ok=True)
     file.unlink(missing_ok=True)

@@ -94,7 +94,7 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
     return Samples(tokenizers, samples, info, kept.exists() and before is not None)
 
 
-def check_context(plan: Plan, samples: Samples, progress: Progress) -> None:
+def check_context(plan: Plan, samples: Samples, progress: Progress, trust: bool) -> None:
     """Refuse windows longer than a series' learned positions, and warn of those longer than it was trained for.
 
     Raises:
@@ -107,8 +107,8 @@ def check_context(plan: Plan, samples: Samples, progress: Progress) -> None:
         longest = max(len(w.tokens) for w in sample.windows)
         for checkpoint in series.checkpoints:
             try:
-                config = read_config(checkpoint)
-                learned, trained = describe(config).positions, text_config(config).max_position_embeddings
+                config = read_config(checkpoint.source.config(), trust)
+                learned, trained = describe(config, trust).positions, text_config(config).max_position_embeddings
             except (CheckpointError, AttributeError):
                 continue  # it fails in its own row, or has no such limit
             if learned is not None and longest > learned:
@@ -124,7 +124,8 @@ def check_context(plan: Plan, samples: Samples, progress: Progress) -> None:
 def _tokenizer(settings: Settings, series: Series) -> Tokenizer | None:
     from .tokenizer import Tokenizer, tokenizer_of
 
-    return Tokenizer(settings.tokenizer) if settings.tokenizer is not None else tokenizer_of(series)
+    trust = settings.trust_remote_code
+    return Tokenizer(settings.tokenizer, trust) if settings.tokenizer is not None else tokenizer_of(series, trust)
 
 
 def _chosen(there: dict[str, Sample], wanted: dict[str, Tokenizer], name: str) -> dict[str, Sample]:
@@ -145,7 +146,8 @@ def _drawn(
 
         corpus = open_corpus(str(corpus_path()))
         corpus.name = "demo"
-        if any(series_paths()[0].parent not in s.root.resolve().parents for s in plan.series):
+        own = series_paths()[0].parent
+        if any(s.root is None or own not in s.root.resolve().parents for s in plan.series):
             progress.warn("the demo's text is scanned; name a corpus of your model's kind with --corpus")
     else:
         corpus = open_corpus(settings.corpus)

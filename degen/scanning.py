@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from .downloads import Downloads
 from .errors import DegenError
+from .fetching import Fetcher
 from .plan import Plan, make_plan
 from .progress import Progress
-from .run import Run, read_run
+from .run import DOWNLOADS, Run, read_run
 from .run_writer import RunWriter, open_run
 from .sampling import Samples, check_context, prepare_samples
 from .series import Checkpoint
@@ -38,12 +40,17 @@ def scan(
     batch_size: int | None = None,
     threads: int | None = None,
     probes: str | Sequence[str] | None = None,
+    revision_pattern: str | None = None,
+    tokens_per_step: int | None = None,
+    trust_remote_code: bool = False,
+    keep: str = "none",
 ) -> Run:
     """Measure every checkpoint of the series, in order, into a run folder.
 
     Args:
-        series: one or several of: a checkpoint folder, a folder of checkpoints, a `.gguf` file, each perhaps with
-            `label=` in front. None: the bundled demo.
+        series: one or several of: a checkpoint folder, a folder of checkpoints, a `.gguf` file, `base+adapter`, a
+            suite such as `pythia:70m`, revisions of the hub such as `org/name@step*`; each perhaps with `label=` in
+            front. None: the bundled demo.
         out: the run folder. A run that stopped goes on where it was.
         fresh: start over in a folder that holds a run.
         progress: told how far the scan is; by default the log `degen` is, warnings as such and the rest as INFO.
@@ -59,6 +66,10 @@ def scan(
         batch_size: full windows in a batch; None for automatic.
         threads: CPU threads of torch; None for its own choice.
         probes: names; None for the default ones.
+        revision_pattern: a regular expression that reads names of revisions, with a group `step`.
+        tokens_per_step: training tokens of a step, where names and suites say nothing of tokens.
+        trust_remote_code: run Python code that a checkpoint brings, with all you may do yourself.
+        keep: `all` leaves weights of the hub in its cache; `none` deletes what the scan downloaded.
 
     Returns:
         The run, for reading. Checkpoints that could not be measured are in `Run.failed`, each with its reason.
@@ -83,18 +94,22 @@ def scan(
         batch_size=batch_size,
         threads=threads,
         probes=(probes,) if isinstance(probes, str) else tuple(probes) if probes is not None else None,
+        revision_pattern=revision_pattern,
+        tokens_per_step=tokens_per_step,
+        trust_remote_code=trust_remote_code,
     )
-    return Scan(settings, Path(out), fresh, progress or Progress()).run()
+    return Scan(settings, Path(out), fresh, progress or Progress(), keep).run()
 
 
 class Scan:
     """One scan from plan to parts. `run` is the whole way of the data, top to bottom."""
 
-    def __init__(self, settings: Settings, out: Path, fresh: bool, progress: Progress) -> None:
+    def __init__(self, settings: Settings, out: Path, fresh: bool, progress: Progress, keep: str = "none") -> None:
         self.settings = settings
         self.out = out
         self.fresh = fresh
         self.progress = progress
+        self.downloads = Downloads(out / DOWNLOADS, keep)
 
     def run(self) -> Run:
         """Scan what is not measured yet."""
@@ -114,15 +129,20 @@ class Scan:
         device = choose_device(self.settings.device)
         dtype = choose_dtype(self.settings.dtype, device)
         samples = prepare_samples(self.settings, plan, writer, self.progress)
-        check_context(plan, samples, self.progress)
+        check_context(plan, samples, self.progress, self.settings.trust_remote_code)
         self._resolve(plan, writer, samples, {"device": device.type, "dtype": str(dtype).removeprefix("torch.")})
         writer.start()  # from here on the folder changes
         samples.save(writer)
         writer.save_info()
         todo = set(pending)
-        for series in plan.series:
-            if not todo.isdisjoint(series.checkpoints):
-                SeriesScan(series, self.settings, plan, samples, writer, self.progress).run(todo)
+        scans = {
+            s.model: SeriesScan(s, self.settings, plan, samples, writer, self.progress)
+            for s in plan.series if not todo.isdisjoint(s.checkpoints)
+        }  # fmt: skip
+        order = [wanted for series_scan in scans.values() for wanted in series_scan.wanted(todo)]
+        with Fetcher(self.downloads, order, lambda c: scans[c.model].is_copy(c)) as fetcher:
+            for series_scan in scans.values():
+                series_scan.run(todo, fetcher)
 
     def _resolve(self, plan: Plan, writer: RunWriter, samples: Samples, runs_on: Mapping[str, str]) -> None:
         """Complete run.json before the first checkpoint: what the words of the settings mean here and now.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import difflib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .errors import DegenError
+from .source import Source
 from .steps import Mark, place_in_training, read_mark, replaced, thin
-
-WEIGHT_PATTERNS = ("*.safetensors", "*.bin", "*.safetensors.index.json", "*.bin.index.json")
 
 
 @dataclass(frozen=True)
@@ -18,22 +18,17 @@ class Checkpoint:
 
     Attributes:
         model: the series' label in the tables.
-        revision: the folder's name, or `main` where the name says nothing of a step.
+        revision: the name of a folder, branch or tag; `main` where a folder's name says nothing of a step.
         step: optimiser steps so far, None if unknown.
         tokens_seen: training tokens so far, None if unknown.
-        path: a folder with `config.json` and weights, or a `.gguf` file.
+        source: where its files are.
     """
 
     model: str
     revision: str
     step: int | None
     tokens_seen: int | None
-    path: Path
-
-    @property
-    def is_gguf(self) -> bool:
-        """Whether the checkpoint is one GGUF file."""
-        return self.path.suffix == ".gguf"
+    source: Source
 
     def __str__(self) -> str:
         return f"{self.model}@{self.revision}"
@@ -46,12 +41,12 @@ class Series:
     Attributes:
         model: the label in the tables.
         checkpoints: ordered by stage and step, those without a step last.
-        root: the folder that was named; a tokenizer may lie there, beside the checkpoints.
+        root: the folder that was named, since a tokenizer may lie there; None for a series of the hub.
     """
 
     model: str
     checkpoints: tuple[Checkpoint, ...]
-    root: Path
+    root: Path | None
 
     def thinned(self, expression: str) -> Series:
         """The series with the chosen steps only; checkpoints without a step stay."""
@@ -59,114 +54,127 @@ class Series:
         kept = tuple(c for c in self.checkpoints if c.step is None or c.step in chosen)
         return replace(self, checkpoints=kept)
 
+    def labelled(self, label: str) -> Series:
+        """The series under another name."""
+        return replace(self, model=label, checkpoints=tuple(replace(c, model=label) for c in self.checkpoints))
 
-def find_series(specs: Sequence[str], steps: str = "all", note: Callable[[str], None] = lambda _: None) -> list[Series]:
+
+@dataclass(frozen=True)
+class Grammar:
+    """How the names of revisions are read.
+
+    Attributes:
+        pattern: a regular expression of the user's own, see `degen.steps.read_mark`.
+        tokens_per_step: training tokens of a step, for names that say nothing of tokens; None if unknown.
+    """
+
+    pattern: str | None = None
+    tokens_per_step: int | None = None
+
+    def mark(self, revision: str) -> Mark | None:
+        """What a name says; None where it is not a step."""
+        return read_mark(revision, self.pattern)
+
+    def checkpoint(self, model: str, revision: str, source: Source) -> Checkpoint:
+        """A checkpoint, with what its name says of step and tokens."""
+        mark = self.mark(revision)
+        if mark is None:
+            return Checkpoint(model, revision, None, None, source)
+        seen = mark.tokens_seen
+        if seen is None and self.tokens_per_step is not None:
+            seen = mark.step * self.tokens_per_step
+        return Checkpoint(model, revision, mark.step, seen, source)
+
+    def series(self, place: str, model: str, members: Sequence[tuple[str, Source]], root: Path | None) -> Series:
+        """The series of revisions and their sources, in the order of training.
+
+        Raises:
+            DegenError: two of them are the same step.
+        """
+        first: dict[tuple[int, int], str] = {}
+        for revision, _ in members:
+            if (mark := self.mark(revision)) is not None:
+                twin = first.setdefault((mark.stage, mark.step), revision)
+                if twin != revision:
+                    raise DegenError(
+                        f"{place}: {twin} and {revision} are both step {mark.step}; "
+                        "move one of them elsewhere, or name only one"
+                    )
+        checkpoints = [self.checkpoint(model, revision, source) for revision, source in members]
+        ordered = sorted(checkpoints, key=lambda c: place_in_training(c.revision, self.pattern))
+        return Series(model, tuple(ordered), root)
+
+
+def find_series(
+    specs: Sequence[str],
+    steps: str = "all",
+    note: Callable[[str], None] = lambda _: None,
+    grammar: Grammar = Grammar(),
+    trust: bool = False,
+) -> list[Series]:
     """Find every series the user named, thinned to the steps asked for.
 
     Args:
         specs: what CONTRACT calls SERIES, each perhaps with a `label=` in front.
         steps: the thinning, see `degen.steps.thin`.
         note: told of steps that do not exist, and of the nearest taken for them.
+        grammar: how names of revisions are read.
+        trust: whether Python code of a repository may run, and so is fetched.
 
     Raises:
         DegenError: nothing there, no checkpoint in it, two steps alike, or two series of one name.
     """
-    whole = [_find(spec) for spec in specs]
-    for series in whole:
+    named = [(spec, series) for spec in specs for series in _find(spec, grammar, trust)]
+    for _, series in named:
         for asked, taken in replaced([c.step for c in series.checkpoints if c.step is not None], steps).items():
             note(f"{series.model}: there is no step {asked}; step {taken} is the nearest")
-    found = [series.thinned(steps) for series in whole]
     seen: dict[str, str] = {}
-    for spec, series in zip(specs, found, strict=True):
+    for spec, series in named:
         if series.model in seen:
             raise DegenError(
                 f"{seen[series.model]} and {spec} would both be called {series.model!r} in the tables; "
                 f"name one of them: other={spec}"
             )
         seen[series.model] = spec
-    return found
+    return [series.thinned(steps) for _, series in named]
 
 
-def _find(spec: str) -> Series:
-    label, path = _split_label(spec)
-    if path.is_dir():
-        series = _from_folder(path)
-    elif path.is_file():
-        if path.suffix != ".gguf":
-            raise DegenError(f"{path}: a series is a folder of checkpoints, a checkpoint folder or a .gguf file")
-        series = _single(path, path.stem)
-    else:
-        raise DegenError(f"{path}: no such folder or file")
-    if label is None:
-        return series
-    return replace(series, model=label, checkpoints=tuple(replace(c, model=label) for c in series.checkpoints))
+def split_label(spec: str) -> tuple[str | None, str]:
+    """The label in front of a spec, None without one, and the rest. An existing path has no label.
 
-
-def _split_label(spec: str) -> tuple[str | None, Path]:
+    Raises:
+        DegenError: a label without a name, or without a series.
+    """
     label, equals, rest = spec.partition("=")
     if not equals or Path(spec).expanduser().exists():
-        return None, Path(spec).expanduser()
+        return None, spec
     if not label or not rest:
         raise DegenError(f"{spec!r}: a label is written label=SERIES")
-    return label, Path(rest).expanduser()
+    return label, rest
 
 
-def _from_folder(folder: Path) -> Series:
-    """A folder that holds step folders is a series; one that holds a model itself is a checkpoint."""
-    members = [m for m in map(_member, _listing(folder)) if m is not None]
-    marked = [m for m in members if m[1] is not None]
-    if not marked and (folder / "config.json").is_file():
-        return _single(folder, folder.resolve().name)
-    if not members:
-        inner = [p for p in _listing(folder) if p.is_dir() and any(map(_member, _listing(p)))]
-        hint = f"; {inner[0]} is a series: name it" if inner else ""
-        raise DegenError(
-            f"{folder}: no checkpoint in it; expected config.json, folders such as step1000 or checkpoint-1000, "
-            f"or .gguf files{hint}"
-        )
-    model = folder.resolve().name
-    checkpoints = [_checkpoint(model, name, mark, path) for name, mark, path in members]
-    _refuse_twins(folder, members)
-    return Series(model, tuple(sorted(checkpoints, key=lambda c: place_in_training(c.revision))), folder)
+def _find(spec: str, grammar: Grammar, trust: bool) -> list[Series]:
+    """An existing path wins over an adapter on its base, that over a suite, and a suite over the hub."""
+    label, name = split_label(spec)
+    found = _find_unlabelled(name, grammar, trust)
+    if label is None:
+        return found
+    if len(found) > 1:
+        raise DegenError(f"{spec}: a label names one series, and {name} is {len(found)}")
+    return [found[0].labelled(label)]
 
 
-def _listing(folder: Path) -> Iterable[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError as error:
-        raise DegenError(f"{folder}: cannot be read ({error.strerror})") from error
+def _find_unlabelled(name: str, grammar: Grammar, trust: bool) -> list[Series]:
+    from .hub_series import from_hub, is_hub_name
+    from .local_series import from_path
+    from .suites import from_suite, is_suite, suite_names
 
-
-def _member(path: Path) -> tuple[str, Mark | None, Path] | None:
-    """A checkpoint of a series folder: a step folder (whole or not), a folder with a config, a GGUF file."""
-    if path.suffix == ".gguf" and path.is_file():
-        return path.stem, read_mark(path.stem), path
-    if path.is_dir():
-        mark = read_mark(path.name)
-        if mark is not None or (path / "config.json").is_file():
-            return path.name, mark, path
-    return None
-
-
-def _refuse_twins(folder: Path, members: Iterable[tuple[str, Mark | None, Path]]) -> None:
-    first: dict[tuple[int, int], Path] = {}
-    for _, mark, path in members:
-        if mark is None:
-            continue
-        twin = first.setdefault((mark.stage, mark.step), path)
-        if twin is not path:
-            raise DegenError(
-                f"{folder}: {twin.name} and {path.name} are both step {mark.step}; move one of them elsewhere"
-            )
-
-
-def _single(path: Path, name: str) -> Series:
-    """One checkpoint as a series: a step's name belongs to the revision, its parent's to the model."""
-    mark = read_mark(name)
-    model = path.resolve().parent.name if mark else name
-    checkpoint = _checkpoint(model, name if mark else "main", mark, path)
-    return Series(model, (checkpoint,), path if path.is_dir() else path.parent)
-
-
-def _checkpoint(model: str, revision: str, mark: Mark | None, path: Path) -> Checkpoint:
-    return Checkpoint(model, revision, mark.step if mark else None, mark.tokens_seen if mark else None, path)
+    path = Path(name).expanduser()
+    if path.exists():
+        return [from_path(path, grammar)]
+    if is_suite(name):
+        return from_suite(name, grammar, trust)
+    if is_hub_name(name):
+        return [from_hub(name, grammar, trust)]
+    close = difflib.get_close_matches(name.partition(":")[0], suite_names(), n=1)
+    raise DegenError(f"{name}: no such folder or file" + (f"; did you mean the suite {close[0]}?" if close else ""))

@@ -5,21 +5,25 @@ from __future__ import annotations
 import gc
 import os
 import traceback
+from contextlib import ExitStack
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .architecture import config_sha256
-from .duplicates import Measured
+from .downloads import Downloads
+from .duplicates import Measured, published_digest
 from .errors import CheckpointError, DegenError, one_line
+from .fetching import Fetcher, Wanted
 from .plan import Plan
 from .progress import Progress
-from .run_writer import RunWriter, modified_ns
+from .run_writer import RunWriter
 from .sampling import Samples
 from .series import Checkpoint, Series
 from .settings import Settings, fingerprint
 from .tables import CHECKPOINTS, TIMING, Rows
 
 if TYPE_CHECKING:
-    from .measure import Job, Opened
+    from .measure import Clock, Job, Opened
 
 
 class SeriesScan:
@@ -41,23 +45,39 @@ class SeriesScan:
         self.series = series
         self.samples = samples
         self.measured = Measured()
+        self.opened: Opened | None = None  # the checkpoint that is being measured
+        self.digest: str | None = None  # what its published hashes say of it
         self.batch_tokens: int | None = None  # as run.json keeps it, by the checkpoint from which it holds
 
-    def run(self, todo: set[Checkpoint]) -> None:
+    def wanted(self, todo: set[Checkpoint]) -> list[Wanted]:
+        """Those in `todo` that are of this series, in order."""
+        return [Wanted(c, self.job.whole) for c in self.series.checkpoints if c in todo]
+
+    def is_copy(self, checkpoint: Checkpoint) -> bool:
+        """Whether published hashes say that a checkpoint equals one measured, or the one that is being measured.
+
+        Raises:
+            CheckpointError: they cannot be had.
+        """
+        digest = published_digest(checkpoint.source, self.settings.trust_remote_code)
+        return digest is not None and (digest == self.digest or self.measured.published(digest) is not None)
+
+    def run(self, todo: set[Checkpoint], fetcher: Fetcher) -> None:
         """Measure those in `todo`; the others are done, and only remembered."""
-        job = self._job()
-        if job.unmeasured:
-            self.progress.warn(f"{self.series.model}: {job.unmeasured}")
+        if self.job.unmeasured:
+            self.progress.warn(f"{self.series.model}: {self.job.unmeasured}")
         for checkpoint in self.series.checkpoints:
             self.batch_tokens = self.writer.info["batch_tokens"].get(str(checkpoint), self.batch_tokens)
             if checkpoint in todo:
-                self._measure(checkpoint, job)
+                self._measure(checkpoint, fetcher)
             else:
                 row = self.writer.done(checkpoint, self.plan.tables)
                 if row is not None and row["status"] == "ok":
-                    self.measured.add(row["head_sha256"], checkpoint)
+                    self.measured.add(checkpoint, row["head_sha256"], self.writer.source_hash(checkpoint))
 
-    def _job(self) -> Job:
+    @cached_property
+    def job(self) -> Job:
+        """What is to be measured of every checkpoint."""
         from .loading import choose_device, choose_dtype
         from .measure import Job
 
@@ -71,32 +91,48 @@ class SeriesScan:
             ids=tokenizer.ids if tokenizer is not None else None,
             device=device,
             dtype=choose_dtype(settings.dtype, device),
+            trust=settings.trust_remote_code,
         )
 
-    def _measure(self, checkpoint: Checkpoint, job: Job) -> None:
+    def _measure(self, checkpoint: Checkpoint, fetcher: Fetcher) -> None:
         """Measure one checkpoint and write its parts; a failure is a row like any other."""
-        from .measure import Clock, open_checkpoint, timing_rows
+        from .measure import Clock, timing_rows
 
-        progress = self.progress
-        modified = modified_ns(checkpoint) or 0
+        progress, job, clock = self.progress, self.job, Clock()
+        version, source = checkpoint.source.version(), ""
+        self.opened, self.digest = None, None
         progress.start(checkpoint, job.sample.tokens if job.sample and job.stream_probes else 0)
-        opened, source = None, ""
         try:
-            opened = open_checkpoint(checkpoint, job)
-            rows = self._duplicate(opened, job) or self._measured(opened, job)
+            rows, source = self._rows(checkpoint, fetcher, clock)
             row = rows[CHECKPOINTS][0]
-            source = fingerprint([row["head_sha256"], config_sha256(opened.config)])
-            if row["status"] == "ok":
-                self.measured.add(row["head_sha256"], checkpoint)
         except Exception as error:
             if os.environ.get("DEGEN_DEBUG") == "1":
                 progress.warn(traceback.format_exc())
             row = {"tokens_seen": checkpoint.tokens_seen, "status": "failed", "reason": one_line(error)}
-            rows = {CHECKPOINTS: [(opened.identity if opened is not None else {}) | row]}
-        clock, dtype = (opened.clock, opened.dtype) if opened is not None else (Clock(), None)
-        rows[TIMING] = timing_rows(clock, job, modified, dtype)
+            rows = {CHECKPOINTS: [(self.opened.identity if self.opened is not None else {}) | row]}
+        rows[TIMING] = timing_rows(clock, job, version, self.opened.dtype if self.opened is not None else None)
         self._write(checkpoint, rows, source)
         progress.finish(checkpoint, row["status"], row["reason"] or "")
+
+    def _rows(self, checkpoint: Checkpoint, fetcher: Fetcher, clock: Clock) -> tuple[Rows, str]:
+        """The rows of a checkpoint, copied or measured, and the hash of its source."""
+        from .measure import open_checkpoint
+
+        with clock.phase("fetch"):
+            self.digest = published_digest(checkpoint.source, self.job.trust)
+            earlier = self.measured.published(self.digest)
+        if earlier is not None:
+            return self._copied(checkpoint, earlier), str(self.digest)
+        with ExitStack() as stack:
+            with clock.phase("fetch"):
+                files = stack.enter_context(fetcher.files(checkpoint))
+            opened = self.opened = open_checkpoint(checkpoint, files, self.job, clock)
+            earlier = self._duplicate_of(opened, fetcher.downloads)
+            rows = self._copied(checkpoint, earlier) if earlier is not None else self._measured(opened)
+            head = rows[CHECKPOINTS][0]["head_sha256"]
+            if earlier is None:
+                self.measured.add(checkpoint, head, self.digest)
+            return rows, self.digest or fingerprint([head, config_sha256(opened.config)])
 
     def _write(self, checkpoint: Checkpoint, rows: Rows, source: str) -> None:
         try:
@@ -108,13 +144,13 @@ class SeriesScan:
                 exit_code=4,
             ) from error
 
-    def _measured(self, opened: Opened, job: Job) -> Rows:
+    def _measured(self, opened: Opened) -> Rows:
         """Measure; where a batch does not fit, halve it and begin the checkpoint again."""
         from .cost import auto_batch_tokens
         from .measure import measure
         from .memory import OutOfMemoryError
 
-        progress, settings = self.progress, self.settings
+        job, progress, settings = self.job, self.progress, self.settings
         longest = max((len(w.tokens) for w in job.sample.windows), default=1) if job.sample else settings.context
         if self.batch_tokens is None:
             asked = settings.batch_size and settings.batch_size * longest
@@ -144,19 +180,23 @@ class SeriesScan:
         self.writer.info["batch_tokens"][str(opened.checkpoint)] = batch_tokens
         self.writer.save_info()
 
-    def _duplicate(self, opened: Opened, job: Job) -> Rows | None:
-        """The rows of an earlier checkpoint whose bytes are the same; None where there is none."""
-        from .measure import open_checkpoint
+    def _duplicate_of(self, opened: Opened, downloads: Downloads) -> Checkpoint | None:
+        """An earlier checkpoint whose bytes are the same; None where there is none."""
+        from .measure import Clock, open_checkpoint
 
-        if opened.head is None:
-            return None
-        alike = self.measured.alike(opened.head.sha256)
-        earlier = next((c for c in alike if self.measured.same(opened, open_checkpoint(c, job))), None)
-        if earlier is None:
-            return None
+        if opened.head is None or self.digest is not None:
+            return None  # published hashes have told already
+        for earlier in self.measured.alike(opened.head.sha256):
+            files = earlier.source.fetch(downloads, whole=True)
+            if self.measured.same(opened, open_checkpoint(earlier, files, self.job, Clock())):
+                return earlier
+        return None
+
+    def _copied(self, checkpoint: Checkpoint, earlier: Checkpoint) -> Rows:
+        """The rows of an earlier checkpoint, for its copy."""
         rows = self.writer.rows(earlier, self.plan.tables)
         rows[CHECKPOINTS][0] |= {
-            "tokens_seen": opened.checkpoint.tokens_seen,
+            "tokens_seen": checkpoint.tokens_seen,
             "status": "duplicate",
             "duplicate_of": earlier.revision,
         }

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DegenError
+from .series import Grammar
+from .steps import compiled
 from .windows import SHORTEST
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -32,6 +34,9 @@ class Settings:
         batch_size: full windows in a batch; None for automatic.
         threads: CPU threads of torch; None for its own choice.
         probes: names; None for the default ones.
+        revision_pattern: a regular expression that reads names of revisions, see `degen.steps.read_mark`.
+        tokens_per_step: training tokens of a step, where names and suites say nothing of tokens.
+        trust_remote_code: whether Python code that a checkpoint brings may run.
     """
 
     series: tuple[str, ...]
@@ -47,15 +52,25 @@ class Settings:
     batch_size: int | None = None
     threads: int | None = None
     probes: tuple[str, ...] | None = None
+    revision_pattern: str | None = None
+    tokens_per_step: int | None = None
+    trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
+        if self.revision_pattern is not None:
+            compiled(self.revision_pattern)
         if self.dtype not in DTYPES:
             raise DegenError(f"--dtype {self.dtype}: not one of {', '.join(DTYPES)}")
-        smallest = {"tokens": SHORTEST, "context": SHORTEST, "seed": 0, "batch_size": 1, "threads": 1}
-        for name, least in smallest.items():
+        least_one = dict.fromkeys(("batch_size", "threads", "tokens_per_step"), 1)
+        for name, least in ({"tokens": SHORTEST, "context": SHORTEST, "seed": 0} | least_one).items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise DegenError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
+
+    @property
+    def grammar(self) -> Grammar:
+        """How names of revisions are read."""
+        return Grammar(self.revision_pattern, self.tokens_per_step)
 
     def asked(self) -> dict[str, Any]:
         """The settings as run.json keeps them; paths absolute, for the same words may mean another series elsewhere."""
@@ -70,12 +85,15 @@ class Settings:
 
 
 def absolute(name: str) -> str:
-    """An existing path made absolute, behind its label if it has one; any other name as it is."""
+    """An existing path made absolute, behind a label or among adapter and base as well; any other name as it is."""
     path = Path(name).expanduser()
     if path.exists():
         return str(path.resolve())
-    label, equals, rest = name.partition("=")
-    return f"{label}={absolute(rest)}" if equals and rest else name
+    for joint in "=+":
+        front, found, rest = name.partition(joint)
+        if found and front and rest:
+            return f"{front if joint == '=' else absolute(front)}{joint}{absolute(rest)}"
+    return name
 
 
 def fingerprint(of: Any) -> str:

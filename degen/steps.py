@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .errors import DegenError
 
@@ -28,23 +29,47 @@ class Mark:
     tokens_seen: int | None
 
 
-def read_mark(revision: str) -> Mark | None:
+def read_mark(revision: str, pattern: str | None = None) -> Mark | None:
     """Read the step off a revision's name; None where the name is not a step.
 
     Understood are `step1000`, `checkpoint-1000`, `global_step1000`, `step1000-tokens4B` and
-    `stage1-step1000-tokens4B`, in any case.
+    `stage1-step1000-tokens4B`, in any case. A pattern takes their place: a regular expression for the whole name with
+    a group `step`, and perhaps `stage`, `tokens` and `unit` (K, M, B, T).
     """
-    match = _REVISION.fullmatch(revision)
+    match = _REVISION.fullmatch(revision) if pattern is None else compiled(pattern).fullmatch(revision)
     if match is None:
         return None
-    tokens = match["tokens"]
-    seen = round(float(tokens) * _UNITS[match["unit"].upper()]) if tokens else None
-    return Mark(int(match["stage"] or 0), int(match["step"]), seen)
+    found = match.groupdict()
+    try:
+        tokens = found.get("tokens")
+        seen = round(float(tokens) * _UNITS[(found.get("unit") or "").upper()]) if tokens else None
+        return Mark(int(found.get("stage") or 0), int(found["step"]), seen)
+    except (TypeError, ValueError, KeyError):
+        raise DegenError(
+            f"--revision-pattern {pattern}: what it takes for numbers in {revision!r} are none "
+            f"({', '.join(f'{name} {value!r}' for name, value in found.items())})"
+        ) from None
 
 
-def place_in_training(revision: str) -> tuple[bool, int, int, str]:
+@lru_cache(maxsize=16)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A revision pattern of the user's own.
+
+    Raises:
+        DegenError: not a regular expression, or one without a group `step`.
+    """
+    try:
+        found = re.compile(pattern)
+    except re.error as error:
+        raise DegenError(f"--revision-pattern {pattern}: not a regular expression ({error})") from error
+    if "step" not in found.groupindex:
+        raise DegenError(rf"--revision-pattern {pattern}: has no group for the step; write it as (?P<step>\d+)")
+    return found
+
+
+def place_in_training(revision: str, pattern: str | None = None) -> tuple[bool, int, int, str]:
     """What orders the revisions of a series: stage, then step; names that are no step come last, by name."""
-    mark = read_mark(revision)
+    mark = read_mark(revision, pattern)
     return (True, 0, 0, revision) if mark is None else (False, mark.stage, mark.step, revision)
 
 
@@ -68,8 +93,17 @@ def thin(steps: Sequence[int], expression: str) -> list[int]:
     elif expression.startswith("log:"):
         wanted = _log_spaced(there, _whole(expression[4:], expression))
     else:
-        wanted = [float(s) for item in expression.split(",") for s in _listed(item.strip(), expression)]
+        wanted = [float(s) for s in listed(expression)]
     return sorted({min(there, key=lambda s: (abs(s - w), s)) for w in wanted}) if there else []
+
+
+def listed(expression: str) -> list[int]:
+    """The steps that a comma list of steps and ranges names.
+
+    Raises:
+        DegenError: the expression is not of that form.
+    """
+    return [step for item in expression.split(",") for step in _listed(item.strip(), expression)]
 
 
 def replaced(steps: Sequence[int], expression: str) -> dict[int, int]:

@@ -58,6 +58,9 @@ class StoredTensors(ABC):
         tells.
         """
         names = (*HEAD_KEYS, *EMBEDDING_KEYS) if tied else HEAD_KEYS
-        known = next((key for key in names if key in self.keys and self.shape(key) == shape), None)
-        alike = [key for key in self.keys if self.shape(key) == shape and (tied or "emb" not in key.lower())]
-        return known or (alike[0] if len(alike) == 1 else None)
+        there = self.keys
+        known = next((key for key in names if key in there and self.shape(key) == shape), None)
+        if known is not None:
+            return known
+        alike = [key for key in there if self.shape(key) == shape and (tied or "emb" not in key.lower())]
+        return alike[0] if len(alike) == 1 else None

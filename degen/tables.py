@@ -88,12 +88,12 @@ ENGINE_TABLES: dict[str, tuple[Column, ...]] = {
         Column("domain", "string", "", "domain of the document; null if unknown"),
     ),
     TIMING: (
-        Column("phase", "string", "", "load, forward, a probe's name, or total", key=True),
+        Column("phase", "string", "", "fetch, load, forward, a probe's name, or total", key=True),
         Column("seconds", "float64", "s", "wall time of the phase"),
         Column("peak_rss", "int64", "bytes", "largest resident memory of the process so far"),
         Column("device", "string", "", "device of the pass"),
         Column("dtype", "string", "", "dtype of the pass"),
-        Column("source_modified", "int64", "ns", "newest modification time of the checkpoint's files"),
+        Column("source_version", "string", "", "commit of the hub, or newest modification time of the files in ns"),
     ),
 }
 

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .errors import DegenError, one_line
+from .errors import CheckpointError, DegenError, one_line
 from .series import Series
+from .source import LocalSource
 
 # A folder without any of these has no tokenizer; transformers would invent an empty one.
-_FILES = (
+FILES = (
     "tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt",
     "tekken.json", "tiktoken.model", "qwen.tiktoken",
+)  # fmt: skip
+# What a tokenizer may bring beside one of them.
+FILES_BESIDE = (
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", "chat_template.jinja",
 )  # fmt: skip
 
 
@@ -39,14 +45,15 @@ class Tokenizer:
 
     Args:
         source: a folder, a `.gguf` file, or a name on the hub.
+        trust: whether Python code that it brings may run.
 
     Raises:
         DegenError: it cannot be loaded.
     """
 
-    def __init__(self, source: str | Path) -> None:
+    def __init__(self, source: str | Path, trust: bool = False) -> None:
         self.source = str(source)
-        self._inner = _load(source)
+        self._inner = _load(source, trust)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -109,7 +116,7 @@ class Tokenizer:
         return ends
 
 
-def _load(source: str | Path) -> Any:
+def _load(source: str | Path, trust: bool) -> Any:
     from transformers import AutoTokenizer
 
     path = Path(source).expanduser()
@@ -117,10 +124,10 @@ def _load(source: str | Path) -> Any:
         if path.suffix == ".gguf" and path.is_file():
             return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
         if path.exists() and not has_tokenizer(path):
-            raise DegenError(f"{path}: no tokenizer in it (looked for {', '.join(_FILES[:3])}, …)")
+            raise DegenError(f"{path}: no tokenizer in it (looked for {', '.join(FILES[:3])}, …)")
         if not path.exists() and (path.is_absolute() or str(source).count("/") > 1):
             raise DegenError(f"{path}: no such folder")
-        return AutoTokenizer.from_pretrained(str(path) if path.exists() else str(source), trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(str(path) if path.exists() else str(source), trust_remote_code=trust)
     except DegenError:
         raise
     except Exception as error:  # whatever transformers meets in a stranger's file is the file's fault
@@ -133,30 +140,41 @@ def has_tokenizer(path: Path) -> bool:
     """Whether a folder or GGUF file brings a tokenizer."""
     if path.suffix == ".gguf":
         return path.is_file()
-    return any((path / name).is_file() for name in _FILES)
+    return any((path / name).is_file() for name in FILES)
 
 
-def tokenizer_of(series: Series) -> Tokenizer | None:
+def tokenizer_of(series: Series, trust: bool = False) -> Tokenizer | None:
     """The tokenizer of a series: the one beside the checkpoints, or of the first that has one; None without any.
 
     Raises:
-        DegenError: it cannot be loaded. A damaged GGUF file is passed over where another one's serves.
+        DegenError: it cannot be loaded. A damaged GGUF file, or a revision that cannot be had, is passed over where
+            another one's serves.
     """
     error: DegenError | None = None
-    beside = (c.path.parent for c in series.checkpoints if c.step is not None)  # one step named of a series
-    own = [c.path for c in series.checkpoints]
-    packed = [
-        path for path in own if path.suffix == ".gguf"
-    ]  # a GGUF brings its own; what lies beside may be another's
-    for place in (*packed, series.root, *own, *beside):
-        if not has_tokenizer(place):
-            continue
+    for find in _places(series):
+        place: Path | None = None
         try:
-            return Tokenizer(place)
+            place = find()
+            if place is not None and has_tokenizer(place):
+                return Tokenizer(place, trust)
+        except CheckpointError as failed:
+            error = error or failed
         except DegenError as failed:
-            if place.suffix != ".gguf":
+            if place is None or place.suffix != ".gguf":
                 raise
             error = error or failed
     if error is not None:
-        raise error
+        raise DegenError(str(error))
     return None
+
+
+def _places(series: Series) -> Iterator[Callable[[], Path | None]]:
+    """Where to look, in order. A GGUF brings its own; what lies beside it may be another's."""
+    local = [c.source.path for c in series.checkpoints if isinstance(c.source, LocalSource)]
+    packed = [path for path in local if path.suffix == ".gguf"]
+    for path in (*packed, *([series.root] if series.root is not None else [])):
+        yield partial(Path, path)
+    for checkpoint in series.checkpoints:
+        yield checkpoint.source.tokenizer
+    if local and series.checkpoints[0].step is not None:  # one step named of a series
+        yield partial(Path, local[0].parent)

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import CheckpointError, one_line
 from .gguf_tensors import GgufTensors
-from .series import Checkpoint
+from .safetensors_header import Entry, read_header
+from .source import Files
 from .stored import StoredTensors
 
 if TYPE_CHECKING:
     import torch
 
+LONGEST_NAME = 255  # characters; what file systems take
 
-def open_tensors(checkpoint: Checkpoint) -> StoredTensors:
+
+def open_tensors(files: Files) -> StoredTensors:
     """Open the tensors of a checkpoint: safetensors before legacy `.bin`, sharded or not, or a GGUF file.
 
     Raises:
         CheckpointError: no weights, a missing shard, or a file that cannot be read.
     """
-    if checkpoint.is_gguf:
-        return GgufTensors(checkpoint.path)
-    files, kind = weight_files(checkpoint.path)
-    return SafeTensors(files) if kind == "safetensors" else read_bin(files)
+    if files.is_gguf:
+        return GgufTensors(files.path)
+    found, kind = weight_files(files.path)
+    return SafeTensors(found) if kind == "safetensors" else read_bin(found)
 
 
 def weight_files(folder: Path) -> tuple[list[Path], str]:
@@ -34,28 +38,80 @@ def weight_files(folder: Path) -> tuple[list[Path], str]:
     Raises:
         CheckpointError: there are none, or the index names one that is missing.
     """
-    for kind, name in (("safetensors", "model.safetensors"), ("bin", "pytorch_model.bin")):
-        if (folder / name).is_file():
-            return [folder / name], kind
-        index = folder / f"{name}.index.json"
-        if index.is_file():
-            return _shards(index), kind
-    raise CheckpointError(f"{folder}: no weights (model.safetensors or pytorch_model.bin, whole or with an index)")
+    layout = find_weights(str(folder), lambda name: (folder / name).is_file(), lambda name: (folder / name).read_text())
+    return [folder / name for name in layout.shards], layout.kind
 
 
-def _shards(index: Path) -> list[Path]:
+@dataclass(frozen=True)
+class Layout:
+    """How the weights of a checkpoint are spread over files.
+
+    Attributes:
+        kind: `safetensors` or `bin`.
+        shards: names of the weight files, in the order of their names.
+        index: name of the index; None for weights in one file.
+        place_of: the shard of every tensor, by the index; empty without one.
+    """
+
+    kind: Literal["safetensors", "bin"]
+    shards: tuple[str, ...]
+    index: str | None = None
+    place_of: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_weights(place: str, exists: Callable[[str], bool], read: Callable[[str], str]) -> Layout:
+    """Find the weight files of a checkpoint, wherever it lies: safetensors before legacy `.bin`, whole or sharded.
+
+    Args:
+        place: where that is, for messages.
+        exists: whether there is a file of that name.
+        read: the text of a file.
+
+    Raises:
+        CheckpointError: there are none, or the index names one that is missing or lies elsewhere.
+    """
+    kinds: tuple[tuple[Literal["safetensors", "bin"], str], ...]
+    kinds = (("safetensors", "model.safetensors"), ("bin", "pytorch_model.bin"))
+    for kind, name in kinds:
+        if exists(name):
+            return Layout(kind, (name,))
+        index = f"{name}.index.json"
+        if exists(index):
+            return _sharded(place, index, kind, exists, read)
+    raise CheckpointError(f"{place}: no weights (model.safetensors or pytorch_model.bin, whole or with an index)")
+
+
+def _sharded(
+    place: str,
+    index: str,
+    kind: Literal["safetensors", "bin"],
+    exists: Callable[[str], bool],
+    read: Callable[[str], str],
+) -> Layout:
     try:
-        files = [index.parent / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+        place_of = dict(json.loads(read(index))["weight_map"].items())
+        if not all(isinstance(name, str) for name in place_of.values()):
+            raise ValueError("its weight_map does not name files")
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{index}: not a shard index ({one_line(error)})") from error
-    if not files:
-        raise CheckpointError(f"{index}: names no shard")
-    for file in files:
-        if index.parent.resolve() not in file.resolve().parents and not file.is_symlink():
-            raise CheckpointError(f"{index}: shard {file.name} lies outside the checkpoint")
-        if not file.is_file():
-            raise CheckpointError(f"{file}: the index names this shard, and it is missing")
-    return files
+        raise CheckpointError(f"{place}/{index}: not a shard index ({one_line(error)})") from error
+    shards = tuple(sorted(set(place_of.values())))
+    if not shards:
+        raise CheckpointError(f"{place}/{index}: names no shard")
+    for name in shards:
+        if not is_inside(name):
+            raise CheckpointError(f"{place}/{index}: shard {name!r} lies outside the checkpoint")
+        if not exists(name):
+            raise CheckpointError(f"{place}/{name}: the index names this shard, and it is missing")
+    return Layout(kind, shards, index, place_of)
+
+
+def is_inside(name: str) -> bool:
+    """Whether a file's name, as a stranger gives it, stays inside the folder it is joined to."""
+    parts = name.split("/")
+    return (
+        bool(name) and len(name) <= LONGEST_NAME and name.isprintable() and "\\" not in name
+        and not any(part in ("", ".", "..") for part in parts)
+    )  # fmt: skip
 
 
 class SafeTensors(StoredTensors):
@@ -64,18 +120,14 @@ class SafeTensors(StoredTensors):
     def __init__(self, files: list[Path]) -> None:
         from safetensors import safe_open
 
-        self._place: dict[str, tuple[Any, Path]] = {}
-        self._headers: dict[Path, tuple[int, Any]] = {}
+        self._place: dict[str, tuple[Any, Path, Entry]] = {}
         for file in files:
+            entries = _header_of(file)
             try:
                 opened: Any = safe_open(file, framework="pt")
-                names: list[str] = opened.keys()
-                self._place.update(dict.fromkeys(names, (opened, file)))
             except Exception as error:  # the library has no narrower class of its own to catch
-                size = file.stat().st_size
-                raise CheckpointError(
-                    f"{file}: not a sound safetensors file of {size} bytes ({one_line(error)}); is it truncated?"
-                ) from error
+                raise CheckpointError(f"{file}: not a sound safetensors file ({one_line(error)})") from error
+            self._place.update((key, (opened, file, entry)) for key, entry in entries.items())
 
     @property
     def keys(self) -> frozenset[str]:
@@ -93,29 +145,31 @@ class SafeTensors(StoredTensors):
 
     def size(self, key: str | None) -> int:
         """Stored size, by the offsets of the headers."""
-        spans = [self._span(k) for k in (self.keys if key is None else [key])]
-        return sum(last - first for first, last in spans)
-
-    def _span(self, key: str) -> tuple[int, int]:
-        """First byte of a tensor in its file, and the one after its last."""
-        file = self._place[key][1]
-        if file not in self._headers:
-            with file.open("rb") as opened:
-                size = int.from_bytes(opened.read(8), "little")
-                self._headers[file] = (8 + size, json.loads(opened.read(size)))
-        start, header = self._headers[file]
-        first, last = header[key]["data_offsets"]
-        return start + first, start + last
+        entries = [self._place[k][2] for k in (self.keys if key is None else [key])]
+        return sum(entry.last - entry.first for entry in entries)
 
     def raw(self, key: str) -> Iterator[bytes]:
         """The stored bytes, by the offsets of the file's header."""
-        first, last = self._span(key)
-        with self._place[key][1].open("rb") as opened:
-            opened.seek(first)
-            rest = last - first
+        _, file, entry = self._place[key]
+        with file.open("rb") as opened:
+            opened.seek(entry.first)
+            rest = entry.last - entry.first
             while rest and (piece := opened.read(min(rest, 1 << 22))):
                 rest -= len(piece)
                 yield piece
+
+
+def _header_of(file: Path) -> dict[str, Entry]:
+    try:
+        with file.open("rb") as opened:
+
+            def read(first: int, last: int) -> bytes:
+                opened.seek(first)
+                return opened.read(last - first)
+
+            return read_header(str(file), file.stat().st_size, read)
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read ({error.strerror or error})") from error
 
 
 class LoadedTensors(StoredTensors):

@@ -180,7 +180,7 @@ def test_a_third_partys_probe_fills_its_columns_and_a_table_of_its_own(
         assert places[2, "head_input"]["longest"] == row["longest_state"]
         assert row["loss"] > 0
     phases = {row["phase"] for row in run.table("timing").to_pylist()}
-    assert phases == {"load", "forward", "loss", "norms", "total"}
+    assert phases == {"fetch", "load", "forward", "loss", "norms", "total"}
     shown = degen_with(site, "show", out)
     assert "longest_state" in shown.out
     assert "longest_state" in Said(*without(out)).out  # a run can be read where the probe is not installed

@@ -243,7 +243,7 @@ def test_a_copied_checkpoint_is_a_duplicate_with_its_metrics(series: Path, corpu
         assert len(copied) > 0
         for a, b in zip(copied, first, strict=True):
             assert {k: v for k, v in a.items() if k not in own} == {k: v for k, v in b.items() if k not in own}
-    assert {r["phase"] for r in rows(run, "timing", "step2-tokens4K")} == {"load", "total"}
+    assert {r["phase"] for r in rows(run, "timing", "step2-tokens4K")} == {"fetch", "load", "total"}
     before = parts(run.path)
     degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **HOW)
     assert parts(run.path) == before

@@ -6,6 +6,7 @@ import pytest
 
 from degen import DegenError
 from degen.series import Checkpoint, find_series
+from degen.source import LocalSource
 
 
 def checkpoint(path: Path) -> Path:
@@ -50,10 +51,10 @@ def test_what_is_no_checkpoint_is_passed_over(tmp_path: Path) -> None:
 
 def test_a_checkpoint_folder_is_a_series_of_one(tmp_path: Path) -> None:
     (series,) = find_series([str(checkpoint(tmp_path / "model"))])
-    assert series.checkpoints == (Checkpoint("model", "main", None, None, tmp_path / "model"),)
+    assert series.checkpoints == (Checkpoint("model", "main", None, None, LocalSource(tmp_path / "model")),)
     (series,) = find_series([str(checkpoint(tmp_path / "family" / "step12-tokens3K"))])
     assert series.checkpoints == (
-        Checkpoint("family", "step12-tokens3K", 12, 3000, tmp_path / "family" / "step12-tokens3K"),
+        Checkpoint("family", "step12-tokens3K", 12, 3000, LocalSource(tmp_path / "family" / "step12-tokens3K")),
     )
 
 
@@ -71,7 +72,7 @@ def test_gguf_files_are_named_by_what_stands_before_the_ending(tmp_path: Path) -
     assert revisions(folder) == ["step3", "step20", "final-Q4_K"]
     (series,) = find_series([str(folder / "step20.gguf")])
     assert (series.model, series.root) == ("quantized", folder)
-    assert [(c.revision, c.step, c.is_gguf) for c in series.checkpoints] == [("step20", 20, True)]
+    assert [(c.revision, c.step) for c in series.checkpoints] == [("step20", 20)]
     (series,) = find_series([str(folder / "final-Q4_K.gguf")])
     assert (series.model, series.checkpoints[0].revision, series.checkpoints[0].step) == ("final-Q4_K", "main", None)
 

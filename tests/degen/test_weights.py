@@ -16,12 +16,12 @@ from tiny import make_checkpoint, make_tokenizer
 
 import degen
 from degen.errors import CheckpointError
-from degen.series import Checkpoint
+from degen.source import Files
 from degen.weights import SafeTensors, open_tensors, weight_files
 
 
 def opened(folder: Path) -> Any:
-    return open_tensors(Checkpoint("m", "main", None, None, folder))
+    return open_tensors(Files(folder))
 
 
 @pytest.fixture(scope="module")

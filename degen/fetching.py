@@ -1,0 +1,131 @@
+"""The files of one checkpoint after another, the next one's fetched while this one is measured."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeVar
+
+from .downloads import Downloads
+from .errors import CheckpointError
+from .series import Checkpoint
+from .source import Files
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A checkpoint to be measured, and whether every tensor of it is needed or the head alone."""
+
+    checkpoint: Checkpoint
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What came of fetching a checkpoint: its files, or why there are none."""
+
+    checkpoint: Checkpoint
+    files: Files | None
+    error: CheckpointError | None
+
+    def result(self) -> Files:
+        """The files.
+
+        Raises:
+            CheckpointError: there are none.
+        """
+        if self.error is not None:
+            raise self.error
+        assert self.files is not None
+        return self.files
+
+
+class Fetcher:
+    """Gives the files of checkpoints in the order of a scan. Those of two at most are on disk at once.
+
+    Args:
+        downloads: where files of the hub go.
+        order: what is to be measured, in order.
+        is_copy: whether a checkpoint need not be fetched, since it is known to equal another one.
+    """
+
+    def __init__(self, downloads: Downloads, order: Sequence[Wanted], is_copy: Callable[[Checkpoint], bool]) -> None:
+        self.downloads = downloads
+        self._order = list(order)
+        self._is_copy = is_copy
+        self._ahead: Future[Fetched | None] | None = None
+
+    def __enter__(self) -> Self:
+        self.downloads.clear()  # what a scan that was killed left there
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.downloads.clear()
+
+    @contextmanager
+    def files(self, checkpoint: Checkpoint) -> Iterator[Files]:
+        """The files of a checkpoint while the block lasts; those of the next one are fetched meanwhile.
+
+        Raises:
+            CheckpointError: they cannot be had.
+        """
+        place = next(i for i, w in enumerate(self._order) if w.checkpoint == checkpoint)
+        try:
+            files = self._take(self._order[place])
+            if self._ahead is None:
+                self._ahead = _in_thread(lambda: self._look_ahead(self._order[place + 1 :]))
+            yield files
+        finally:
+            self.downloads.release(checkpoint.source)
+
+    def _take(self, wanted: Wanted) -> Files:
+        """What was fetched ahead, if that is it; else it is fetched now."""
+        found = self._ahead.result() if self._ahead is not None else None
+        if found is None or not self._is_later(found.checkpoint, wanted.checkpoint):
+            self._ahead = None
+        if found is not None and found.checkpoint == wanted.checkpoint:
+            return found.result()
+        return self._fetch(wanted).result()
+
+    def _is_later(self, one: Checkpoint, other: Checkpoint) -> bool:
+        order = [w.checkpoint for w in self._order]
+        return order.index(one) > order.index(other)
+
+    def _look_ahead(self, following: Sequence[Wanted]) -> Fetched | None:
+        """Fetch the next checkpoint that is no copy; None where there is none."""
+        wanted = next((w for w in following if not self._spared(w.checkpoint)), None)
+        return self._fetch(wanted) if wanted is not None else None
+
+    def _spared(self, checkpoint: Checkpoint) -> bool:
+        try:
+            return self._is_copy(checkpoint)
+        except CheckpointError:
+            return False  # it fails in its own row
+
+    def _fetch(self, wanted: Wanted) -> Fetched:
+        try:
+            return Fetched(wanted.checkpoint, wanted.checkpoint.source.fetch(self.downloads, wanted.whole), None)
+        except CheckpointError as error:
+            return Fetched(wanted.checkpoint, None, error)
+
+
+def _in_thread(call: Callable[[], T]) -> Future[T]:
+    """Call in a thread that no interruption waits for."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # it belongs to whoever asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True, name="fetch ahead").start()
+    return future

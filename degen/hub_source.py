@@ -1,0 +1,157 @@
+"""A revision on the hub as the source of a checkpoint: listed first, then only what is needed of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import hub
+from .errors import CheckpointError, one_line
+from .source import Files, Source
+from .stored import EMBEDDING_KEYS, HEAD_KEYS
+from .weights import Layout, find_weights
+
+if TYPE_CHECKING:
+    from .downloads import Downloads
+    from .hub_tensors import HubTensors
+
+# The configuration and tokenizer of most revisions of a series are the same, to the byte: one folder serves them all.
+_folders: dict[frozenset[tuple[str, str]], Path] = {}
+
+
+@dataclass(frozen=True)
+class HubSource(Source):
+    """One revision of a repository.
+
+    Attributes:
+        repo: `org/name`.
+        revision: a branch, a tag or a commit.
+        commit: the commit it stands for.
+        trust: whether Python code of the repository may run, and so is fetched.
+    """
+
+    repo: str
+    revision: str
+    commit: str
+    trust: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.revision}"
+
+    @cached_property
+    def files(self) -> dict[str, hub.HubFile]:
+        """Every file of the revision by name."""
+        return hub.listing(self.repo, self.commit)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """How its weights are spread over files.
+
+        Raises:
+            CheckpointError: there are none, or a shard is missing.
+        """
+        return find_weights(str(self), self.files.__contains__, lambda name: self._small(name).read_text())
+
+    def version(self) -> str:
+        """The commit."""
+        return f"commit {self.commit}"
+
+    def hashes(self) -> dict[str, str]:
+        """What the hub publishes of the weight files."""
+        return {name: self.files[name].hash for name in self.layout.shards}
+
+    def size(self) -> int:
+        """Bytes of the weight files, as they are listed."""
+        return sum(self.files[name].size for name in self.layout.shards)
+
+    def config(self) -> Path:
+        """A folder of the user's cache with the configuration, and with code where it may run."""
+        if "config.json" not in self.files:
+            raise CheckpointError(f"{self}: no config.json in it")
+        return self._folder(["config.json", *self._code])
+
+    def tokenizer(self) -> Path | None:
+        """A folder of the user's cache with the tokenizer's files and the configuration."""
+        from .tokenizer import FILES, FILES_BESIDE
+
+        if not any(name in self.files for name in FILES):
+            return None
+        wanted = (*FILES, *FILES_BESIDE, "config.json")
+        return self._folder([*(name for name in wanted if name in self.files), *self._code])
+
+    def tensors(self) -> HubTensors:
+        """The tensors, read by byte ranges."""
+        from .hub_tensors import HubTensors
+
+        if self.layout.kind != "safetensors":
+            raise CheckpointError(f"{self}: only legacy .bin files, which cannot be read in pieces")
+        sizes = {name: self.files[name].size for name in self.layout.shards}
+        return HubTensors(
+            str(self), self.layout, sizes, lambda name, a, b: hub.read_range(self.repo, self.commit, name, a, b)
+        )
+
+    def fetch(self, downloads: Downloads, whole: bool) -> Files:
+        """Links to what is cached, and downloads of the rest, in a folder that `downloads` gives."""
+        folder = downloads.folder(self)
+        try:
+            config = self.config()  # a cached folder that may hold more, weights of another revision even
+            for name in ("config.json", *self._code):
+                downloads.link(config / name, folder / name)
+            cached = all(hub.in_cache(self.repo, self.commit, name) for name in self.layout.shards)
+            if whole or cached:
+                self._take(self.layout.shards, folder, downloads)
+            elif not self._head_alone(folder):
+                self._take(self._shards_of_the_head(), folder, downloads)
+                whole = set(self._shards_of_the_head()) == set(self.layout.shards)
+        except OSError as error:
+            why = error.strerror or one_line(error)
+            raise CheckpointError(f"{self}: cannot be kept in {folder} ({why})") from error
+        return Files(folder, whole=whole or cached)
+
+    def _take(self, shards: Collection[str], folder: Path, downloads: Downloads) -> None:
+        """Shards, and the index if they are all of them; of some, each stands as a file of its own."""
+        for name in shards:
+            downloads.take(self.repo, self.commit, name, folder)
+        if self.layout.index is None:
+            return
+        if len(shards) == len(self.layout.shards):
+            downloads.link(self._small(self.layout.index), folder / self.layout.index)
+        else:
+            downloads.index(folder / self.layout.index, {k: s for k, s in self.layout.place_of.items() if s in shards})
+
+    def _head_alone(self, folder: Path) -> bool:
+        """Whether the head can be told from the headers and read by itself; then it is in the folder."""
+        from .architecture import describe, read_config
+
+        if self.layout.kind != "safetensors":
+            return False
+        shape = describe(read_config(self.config(), self.trust), self.trust)
+        tensors = self.tensors()
+        key = tensors.head_key(shape.tied, (shape.vocab_size, shape.head_size))
+        if key is not None:
+            tensors.save(key, folder / "model.safetensors")
+        return key is not None
+
+    def _shards_of_the_head(self) -> tuple[str, ...]:
+        """The shards that hold what may be the head; all of them where no name tells."""
+        known = {s for key, s in self.layout.place_of.items() if key in HEAD_KEYS or key in EMBEDDING_KEYS}
+        return tuple(sorted(known)) or self.layout.shards
+
+    @property
+    def _code(self) -> list[str]:
+        return [name for name in self.files if name.endswith(".py")] if self.trust else []
+
+    def _small(self, name: str) -> Path:
+        return hub.download(self.repo, self.commit, name)
+
+    def _folder(self, names: Collection[str]) -> Path:
+        """A folder with these files, of this revision or of another where they are the same."""
+        key = frozenset((f"{self.repo}/{name}", self.files[name].hash) for name in names)
+        if key not in _folders or not _folders[key].is_dir():
+            for name in names:
+                self._small(name)
+            _folders[key] = self._small("config.json" if "config.json" in names else next(iter(names))).parent
+        return _folders[key]

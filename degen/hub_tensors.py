@@ -1,0 +1,104 @@
+"""Stored tensors on the hub: safetensors read by byte ranges, nothing more than is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import CheckpointError
+from .safetensors_header import Entry, header_of, read_header
+from .stored import StoredTensors
+from .weights import Layout
+
+if TYPE_CHECKING:
+    import torch
+
+PIECE = 1 << 23  # bytes of one request
+
+
+class HubTensors(StoredTensors):
+    """Tensors of safetensors files on the hub. Headers are read of the shards that are asked about, once each.
+
+    Args:
+        place: where the files are, for messages.
+        layout: how the tensors are spread over them.
+        sizes: bytes of each shard.
+        read: gives bytes of a shard from one place up to another.
+    """
+
+    def __init__(
+        self, place: str, layout: Layout, sizes: dict[str, int], read: Callable[[str, int, int], bytes]
+    ) -> None:
+        self._place = place
+        self._layout = layout
+        self._sizes = sizes
+        self._read = read
+        self._headers: dict[str, dict[str, Entry]] = {}
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Names of all tensors; by the index where there is one."""
+        if self._layout.place_of:
+            return frozenset(self._layout.place_of)
+        return frozenset(key for shard in self._layout.shards for key in self._header(shard))
+
+    def shard(self, key: str) -> str:
+        """The file that holds a tensor."""
+        if self._layout.place_of:
+            return self._layout.place_of[key]
+        return next(shard for shard in self._layout.shards if key in self._header(shard))
+
+    def entry(self, key: str) -> Entry:
+        """What the header of its file says of a tensor.
+
+        Raises:
+            CheckpointError: the index names a file that does not hold it.
+        """
+        shard = self.shard(key)
+        header = self._header(shard)
+        if key not in header:
+            raise CheckpointError(f"{self._place}: the index says that {shard} holds {key}, and it does not")
+        return header[key]
+
+    def _header(self, shard: str) -> dict[str, Entry]:
+        if shard not in self._headers:
+            self._headers[shard] = read_header(
+                f"{self._place}: {shard}", self._sizes[shard], lambda first, last: self._read(shard, first, last)
+            )
+        return self._headers[shard]
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Shape of a tensor."""
+        return self.entry(key).shape
+
+    def rows(self, key: str, first: int, last: int) -> torch.Tensor:
+        """Rows of a tensor, in one request."""
+        from safetensors.torch import load
+
+        entry = self.entry(key)
+        width = (entry.last - entry.first) // max(entry.shape[0], 1)
+        data = self._read(self.shard(key), entry.first + first * width, entry.first + last * width)
+        part = Entry(entry.dtype, (last - first, *entry.shape[1:]), 0, len(data))
+        tensor: torch.Tensor = load(header_of({key: part}) + data)[key]
+        return tensor
+
+    def size(self, key: str | None) -> int:
+        """Stored size; of all of them that of their files."""
+        if key is None:
+            return sum(self._sizes[shard] for shard in self._layout.shards)
+        entry = self.entry(key)
+        return entry.last - entry.first
+
+    def raw(self, key: str) -> Iterator[bytes]:
+        """The stored bytes, a request a piece."""
+        entry, shard = self.entry(key), self.shard(key)
+        for first in range(entry.first, entry.last, PIECE):
+            yield self._read(shard, first, min(first + PIECE, entry.last))
+
+    def save(self, key: str, file: Path) -> None:
+        """Write one tensor as a safetensors file of its own, its bytes as they are stored."""
+        with file.open("wb") as opened:
+            opened.write(header_of({key: self.entry(key)}))
+            for piece in self.raw(key):
+                opened.write(piece)

@@ -1,0 +1,64 @@
+"""Series of the user's own files: a folder of checkpoints, a checkpoint folder, or a GGUF file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from .errors import DegenError
+from .series import Grammar, Series
+from .source import LocalSource
+
+
+def from_path(path: Path, grammar: Grammar) -> Series:
+    """The series that a folder or file is.
+
+    Raises:
+        DegenError: no checkpoint in it, or two of the same step.
+    """
+    if path.is_dir():
+        return _from_folder(path, grammar)
+    if path.suffix != ".gguf":
+        raise DegenError(f"{path}: a series is a folder of checkpoints, a checkpoint folder or a .gguf file")
+    return _single(path, path.stem, grammar)
+
+
+def _from_folder(folder: Path, grammar: Grammar) -> Series:
+    """A folder that holds step folders is a series; one that holds a model itself is a checkpoint."""
+    members = [m for m in (_member(p, grammar) for p in _listing(folder)) if m is not None]
+    marked = [name for name, _ in members if grammar.mark(name) is not None]
+    if not marked and (folder / "config.json").is_file():
+        return _single(folder, folder.resolve().name, grammar)
+    if not members:
+        inner = [p for p in _listing(folder) if p.is_dir() and any(_member(q, grammar) for q in _listing(p))]
+        hint = f"; {inner[0]} is a series: name it" if inner else ""
+        raise DegenError(
+            f"{folder}: no checkpoint in it; expected config.json, folders such as step1000 or checkpoint-1000, "
+            f"or .gguf files{hint}"
+        )
+    sources = [(name, LocalSource(path)) for name, path in members]
+    return grammar.series(str(folder), folder.resolve().name, sources, folder)
+
+
+def _listing(folder: Path) -> Iterable[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DegenError(f"{folder}: cannot be read ({error.strerror})") from error
+
+
+def _member(path: Path, grammar: Grammar) -> tuple[str, Path] | None:
+    """A checkpoint of a series folder: a step folder (whole or not), a folder with a config, a GGUF file."""
+    if path.suffix == ".gguf" and path.is_file():
+        return path.stem, path
+    if path.is_dir() and (grammar.mark(path.name) is not None or (path / "config.json").is_file()):
+        return path.name, path
+    return None
+
+
+def _single(path: Path, name: str, grammar: Grammar) -> Series:
+    """One checkpoint as a series: a step's name belongs to the revision, its parent's to the model."""
+    marked = grammar.mark(name) is not None
+    model = path.resolve().parent.name if marked else name
+    root = path if path.is_dir() else path.parent
+    return Series(model, (grammar.checkpoint(model, name if marked else "main", LocalSource(path)),), root)

@@ -1,0 +1,134 @@
+"""Where the files of a checkpoint are, and how they come to lie on this machine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .downloads import Downloads
+    from .stored import StoredTensors
+
+WEIGHT_PATTERNS = ("*.safetensors", "*.bin", "*.safetensors.index.json", "*.bin.index.json")
+
+
+@dataclass(frozen=True)
+class Files:
+    """A checkpoint's files on this machine.
+
+    Attributes:
+        path: a folder with `config.json` and weights, or a `.gguf` file.
+        adapter: a folder with an adapter for those weights; None for most.
+        whole: whether every tensor is there, or the head alone.
+    """
+
+    path: Path
+    adapter: Path | None = None
+    whole: bool = True
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether they are one GGUF file."""
+        return self.path.suffix == ".gguf"
+
+
+class Source(ABC):
+    """Where the files of one checkpoint are. Sources are equal if they name the same place."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """The place, as a user would name it."""
+
+    @abstractmethod
+    def version(self) -> str | None:
+        """What changes whenever the files do; None where the weights are gone."""
+
+    @abstractmethod
+    def config(self) -> Path:
+        """Where the configuration lies: a folder, or a `.gguf` file.
+
+        Raises:
+            CheckpointError: it cannot be had.
+        """
+
+    @abstractmethod
+    def tokenizer(self) -> Path | None:
+        """Where the tokenizer lies; None without one.
+
+        Raises:
+            CheckpointError: it cannot be had.
+        """
+
+    @abstractmethod
+    def tensors(self) -> StoredTensors:
+        """The tensors where they are, read as they are asked for.
+
+        Raises:
+            CheckpointError: no weights, or files that cannot be read piece by piece.
+        """
+
+    @abstractmethod
+    def fetch(self, downloads: Downloads, whole: bool) -> Files:
+        """Bring the files to this machine: with all tensors, or with the head at least.
+
+        Raises:
+            CheckpointError: files are missing or cannot be had.
+        """
+
+    def hashes(self) -> dict[str, str] | None:
+        """Published content hashes of the weight files by name; None where nobody publishes any.
+
+        Raises:
+            CheckpointError: they cannot be had.
+        """
+        return None
+
+    def size(self) -> int:
+        """Bytes of the weight files.
+
+        Raises:
+            CheckpointError: no weights.
+        """
+        return self.tensors().size(None)
+
+
+@dataclass(frozen=True)
+class LocalSource(Source):
+    """A checkpoint folder or a `.gguf` file of the user's own."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def version(self) -> str | None:
+        """The newest modification time of configuration and weights, in ns."""
+        path = self.path
+        try:
+            weights = [path] if path.suffix == ".gguf" else [f for p in WEIGHT_PATTERNS for f in path.glob(p)]
+            files = weights if path.suffix == ".gguf" else [*weights, path / "config.json"]
+            return f"modified {max(f.stat().st_mtime_ns for f in files if f.is_file())}" if weights else None
+        except (OSError, ValueError):
+            return None
+
+    def config(self) -> Path:
+        """The folder or file itself."""
+        return self.path
+
+    def tokenizer(self) -> Path | None:
+        """The folder or file itself, if it brings one."""
+        from .tokenizer import has_tokenizer
+
+        return self.path if has_tokenizer(self.path) else None
+
+    def tensors(self) -> StoredTensors:
+        """The tensors of its files."""
+        from .weights import open_tensors
+
+        return open_tensors(Files(self.path))
+
+    def fetch(self, downloads: Downloads, whole: bool) -> Files:
+        """Nothing to fetch."""
+        return Files(self.path)

@@ -1,0 +1,83 @@
+"""Named suites of models: `pythia`, `gpt2:124m,355m`. The suites themselves are data, in `suites.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+
+from .errors import DegenError
+from .hub_series import from_hub
+from .series import Grammar, Series
+from .steps import listed
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A family of models under one name.
+
+    Attributes:
+        name: as a user writes it.
+        about: what it is, in one line.
+        models: repository of every model by its name within the suite, smallest first.
+        revisions: which branches and tags are a repository's series, as behind an `@`.
+        steps: the steps that should be there, as `--steps` takes them; None if unknown.
+        tokens_per_step: training tokens of a step; None if unknown.
+    """
+
+    name: str
+    about: str
+    models: Mapping[str, str]
+    revisions: str = "main"
+    steps: str | None = None
+    tokens_per_step: int | None = field(default=None)
+
+
+@lru_cache(maxsize=1)
+def suites() -> dict[str, Suite]:
+    """Every suite by name, in the order of the file."""
+    tables = tomllib.loads(files("degen").joinpath("suites.toml").read_text(encoding="utf-8"))
+    return {name: Suite(name=name, **table) for name, table in tables.items()}
+
+
+def suite_names() -> list[str]:
+    """The names of all suites."""
+    return list(suites())
+
+
+def is_suite(spec: str) -> bool:
+    """Whether a spec begins with the name of a suite."""
+    return spec.partition(":")[0] in suites()
+
+
+def from_suite(spec: str, grammar: Grammar, trust: bool = False) -> list[Series]:
+    """The series of a suite, of all its models or of those named behind a colon.
+
+    Raises:
+        DegenError: the suite has no model of that name, or the hub cannot be asked.
+    """
+    name, colon, wanted = spec.partition(":")
+    suite = suites()[name]
+    chosen = wanted.split(",") if colon else list(suite.models)
+    for model in chosen:
+        if model not in suite.models:
+            raise DegenError(f"the suite {name} has no model {model!r}; there are {', '.join(suite.models)}")
+    return [from_hub(f"{suite.models[model]}@{suite.revisions}", grammar, trust) for model in dict.fromkeys(chosen)]
+
+
+def tokens_per_step(repo: str) -> int | None:
+    """Training tokens of a step of a repository, where a suite knows them."""
+    suite = _suite_of(repo)
+    return suite.tokens_per_step if suite is not None else None
+
+
+def expected_steps(repo: str) -> Sequence[int] | None:
+    """The steps that a repository should have, where a suite knows them."""
+    suite = _suite_of(repo)
+    return listed(suite.steps) if suite is not None and suite.steps is not None else None
+
+
+def _suite_of(repo: str) -> Suite | None:
+    return next((s for s in suites().values() if repo in s.models.values()), None)
