@@ -1,110 +1,169 @@
-"""A small server on loopback that speaks the part of the hub's protocol that streaming a dataset needs."""
+"""A small stand-in for the Hugging Face Hub on loopback, near enough for the real client to take it for one.
+
+    with hub({"org/model": Repo({"main": {"config.json": b"{}"}})}) as server:
+        server.faults.append(Fault("config.json", status=503))
+        hf_hub_download("org/model", "config.json", endpoint=server.endpoint)
+        assert server.served("config.json") == 2
+
+As on the hub, weights come from another origin than the API: a redirect that stays on the origin is followed by the
+client before it has read what the redirect says of the file.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, unquote, urlparse
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+from hub_http import listening
+from hub_repo import DAY, Blob, Repo, Snapshot
+from hub_traffic import Answer, Fault, Request, Traffic, refusal
+
+__all__ = ["Fault", "Hub", "Repo", "Request", "hub"]
+
+API = re.compile(r"/api/(model|dataset)s/([^/]+/[^/]+?)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.+))?|/(refs))?")
+RESOLVE = re.compile(r"(?:/(dataset)s)?/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
+
+
+class RefusedError(Exception):
+    """Carries the error out of wherever it was found."""
+
+    def __init__(self, status: int, code: str | None, message: str, **headers: str) -> None:
+        self.answer = refusal(status, code, message, **headers)
+
+
+class Hub(Traffic):
+    """The repositories and the two servers that give them out.
+
+    Attributes:
+        endpoint: what the client is given as HF_ENDPOINT.
+        cdn: where LFS files come from, for whoever knows their hash: at `/org/model/<revision>/<path>`, so that a
+            pattern of revision and path matches there as well as at the endpoint.
+        repos: by id; may be added to, and replaced, at any time.
+        page: how many entries of a tree are listed at once (with `expand` 50 at most).
+    """
+
+    def __init__(self, repos: Mapping[str, Repo]) -> None:
+        super().__init__()
+        self.endpoint = self.cdn = ""
+        self.repos = dict(repos)
+        self.page = 1000
+        self._stored: dict[str, bytes] = {}
+
+    def at_endpoint(self, target: str, token: str | None, body: bytes) -> Answer:
+        """Answer what is asked of huggingface.co."""
+        url = urlsplit(target)
+        try:
+            if match := RESOLVE.fullmatch(url.path):
+                repo = self._repo(match[1] or "model", match[2], token, files=True)
+                return self._file(repo, target, unquote(match[3]), unquote(match[4]))
+            if match := API.fullmatch(url.path):
+                return self._api(match, parse_qs(url.query), token, parse_qs(body.decode()))
+        except RefusedError as refused:
+            return refused.answer
+        return refusal(404, None, "Sorry, we can't find the page you are looking for.")
+
+    def at_cdn(self, target: str, token: str | None, body: bytes) -> Answer:
+        """Answer what is asked of the storage: an address holds its own permission and outlives the revision."""
+        content = self._stored.get("".join(parse_qs(urlsplit(target).query).get("sha256", [])))
+        if content is None:
+            return Answer(403, b"<Error><Code>AccessDenied</Code></Error>", {"Content-Type": "application/xml"})
+        return Answer(200, content, {"Accept-Ranges": "bytes"}, throttled=True)
+
+    def _repo(self, kind: str, name: str, token: str | None, files: bool) -> Repo:
+        repo = self.repos.get(name)
+        if repo is None or repo.kind != kind:
+            # the hub does not tell strangers what exists
+            message = "Repository not found" if token else "Invalid username or password."
+            raise RefusedError(404 if token else 401, "RepoNotFound", message)
+        if repo.gated and files and (token is None or token != repo.token):
+            restricted = f"Access to {kind} {name} is restricted"
+            if token is None:
+                raise RefusedError(401, "GatedRepo", f"{restricted}. You must have access to it and be authenticated.")
+            raise RefusedError(403, "GatedRepo", f"{restricted} and you are not in the authorized list.")
+        if repo.token and not repo.gated and token != repo.token:
+            if token is None:
+                raise RefusedError(401, "RepoNotFound", "Invalid username or password.")
+            raise RefusedError(401, None, "Invalid credentials in Authorization header")
+        return repo
+
+    def _snapshot(self, repo: Repo, revision: str) -> Snapshot:
+        found = repo.find(revision)
+        if found is None:
+            raise RefusedError(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        return found
+
+    def _file(self, repo: Repo, target: str, revision: str, path: str) -> Answer:
+        snapshot = self._snapshot(repo, revision)
+        commit = {"X-Repo-Commit": snapshot.commit}
+        blob = snapshot.blobs.get(path)
+        if blob is None:
+            # with the commit: the client keeps in its cache that this commit has no such file
+            raise RefusedError(404, "EntryNotFound", "Entry not found", **commit)
+        headers = commit | {"ETag": f'"{blob.oid}"', "Accept-Ranges": "bytes"}
+        return self._redirect(blob, blob.lfs, target, headers) if blob.lfs else Answer(200, blob.content, headers)
+
+    def _redirect(self, blob: Blob, lfs: dict[str, Any], target: str, headers: dict[str, str]) -> Answer:
+        self._stored[lfs["oid"]] = blob.content
+        location = f"{self.cdn}{urlsplit(target).path.replace('/resolve/', '/', 1)}?sha256={lfs['oid']}"
+        linked = {"X-Linked-Size": str(lfs["size"]), "X-Linked-ETag": f'"{lfs["oid"]}"', "ETag": f'"{lfs["oid"]}"'}
+        return Answer(302, b"", headers | linked | {"Location": location})
+
+    def _api(
+        self, match: re.Match[str], query: dict[str, list[str]], token: str | None, form: dict[str, list[str]]
+    ) -> Answer:
+        kind, name, verb, revision, under, refs = match.groups()
+        repo = self._repo(kind, name, token, files=False)
+        if refs:
+            return _json(repo.refs())
+        snapshot = self._snapshot(repo, unquote(revision or "main"))
+        if verb == "tree":
+            return self._tree(snapshot, match[0], unquote(under or ""), query)
+        if verb == "paths-info":
+            return _json(snapshot.entries(form.get("paths", []), _yes(form, "expand")))
+        return _json(_info(repo, name, snapshot, query))
+
+    def _tree(self, snapshot: Snapshot, url: str, under: str, query: dict[str, list[str]]) -> Answer:
+        expand = _yes(query, "expand")
+        entries = snapshot.tree(under, _yes(query, "recursive"), expand)
+        if entries is None:
+            raise RefusedError(404, "EntryNotFound", f"{under} does not exist", **{"X-Repo-Commit": snapshot.commit})
+        first = int(query.get("cursor", ["0"])[0])
+        last = first + min(self.page, 50 if expand else self.page)
+        answer = _json(entries[first:last])
+        if last < len(entries):
+            following = urlencode({**query, "cursor": [str(last)]}, doseq=True)
+            answer.headers["Link"] = f'<{self.endpoint}{url}?{following}>; rel="next"'
+        return answer
+
+
+def _yes(query: dict[str, list[str]], name: str) -> bool:
+    return query.get(name, ["false"])[0].lower() == "true"
+
+
+def _json(document: object) -> Answer:
+    return Answer(200, json.dumps(document).encode(), {"Content-Type": "application/json"})
+
+
+def _info(repo: Repo, name: str, snapshot: Snapshot, query: dict[str, list[str]]) -> dict[str, Any]:
+    told: dict[str, Any] = {"id": name, "author": name.split("/")[0], "sha": snapshot.commit, "tags": []}
+    told |= {"gated": "manual" if repo.gated else False, "private": bool(repo.token) and not repo.gated}
+    told |= {"disabled": False, "downloads": 0, "likes": 0}
+    told |= {"createdAt": DAY, "lastModified": DAY, "siblings": snapshot.siblings(_yes(query, "blobs"))}
+    expand = query.get("expand")
+    return {key: value for key, value in told.items() if not expand or key in ("id", *expand)}
 
 
 @contextmanager
-def hub(datasets: dict[str, dict[str, bytes]]) -> Iterator[tuple[str, list[str]]]:
-    """Serve datasets, a table of files each; yields the endpoint and the list of requests as they come."""
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            asked.append(f"{self.command} {self.path}")
-            path = unquote(urlparse(self.path).path)
-            if match := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
-                self.file(datasets.get(match[1], {}).get(match[2]))
-            elif match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)/tree/[^/]+/?(.*)", path):
-                self.tree(datasets.get(match[1]), match[2])
-            elif match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)/paths-info/[^/]+", path):
-                self.tree(datasets.get(match[1]), None)
-            elif match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+?)(/revision/[^/]+)?", path):
-                self.info(match[1], datasets.get(match[1]))
-            else:
-                self.missing()
-
-        do_HEAD = do_GET  # noqa: N815 - the handler's own naming
-
-        def do_POST(self) -> None:
-            self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.do_GET()
-
-        def file(self, content: bytes | None) -> None:
-            if content is None:
-                self.missing("EntryNotFound")
-                return
-            status, part = 200, content
-            if wanted := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
-                first, last = int(wanted[1]), int(wanted[2] or len(content) - 1)
-                status, part = 206, content[first : last + 1]
-            self.send_response(status)
-            if status == 206:
-                self.send_header("Content-Range", f"bytes {first}-{first + len(part) - 1}/{len(content)}")
-            self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("Accept-Ranges", "bytes")
-            self.finish_with(part)
-
-        def info(self, name: str, files: dict[str, bytes] | None) -> None:
-            if files is None:
-                self.missing("RepoNotFound")
-                return
-            self.send_json({"id": name, "sha": COMMIT, "siblings": [{"rfilename": f} for f in files], "tags": []})
-
-        def tree(self, files: dict[str, bytes] | None, under: str | None) -> None:
-            if files is None:
-                self.missing("RepoNotFound")
-                return
-            if under is None:
-                body = self.body.decode()
-                asked_for = json.loads(body)["paths"] if body.startswith("{") else parse_qs(body)["paths"]
-                files = {name: content for name, content in files.items() if name in asked_for}
-            self.send_json(
-                [
-                    {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
-                    for name, content in files.items()
-                    if not under or name.startswith(f"{under}/")
-                ]
-            )
-
-        def missing(self, code: str = "EntryNotFound") -> None:
-            self.send_response(404)
-            self.send_header("X-Error-Code", code)
-            self.finish_with(b"")
-
-        def send_json(self, document: object) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.finish_with(json.dumps(document).encode())
-
-        def finish_with(self, body: bytes) -> None:
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def hub(repos: Mapping[str, Repo]) -> Iterator[Hub]:
+    """Serve repositories, by id, until the end of the block."""
+    server = Hub(repos)
+    with listening(server, server.at_endpoint) as endpoint, listening(server, server.at_cdn) as cdn:
+        server.endpoint, server.cdn = endpoint, cdn
+        try:
+            yield server
+        finally:
+            server.closing.set()  # nobody waits for the throttled line any longer

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from hub import hub
+from hub import Repo, hub
 from tiny import pile
 
 
@@ -30,12 +30,12 @@ def scan(endpoint: str, series: Path, corpus: str, out: Path) -> subprocess.Comp
 
 def test_a_dataset_is_streamed_in_an_order_the_seed_fixes(series: Path, tmp_path: Path) -> None:
     samples = []
-    with hub({"org/pile": shards()}) as (endpoint, asked):
+    with hub({"org/pile": Repo({"main": shards()}, kind="dataset")}) as server:
         for out in (tmp_path / "one", tmp_path / "two"):
-            done = scan(endpoint, series, "hf://org/pile:train", out)
+            done = scan(server.endpoint, series, "hf://org/pile:train", out)
             assert done.returncode == 0, done.stderr
             samples.append(pq.read_table(out / "sample.parquet").to_pylist())
-        assert {line.rsplit("/", 1)[-1] for line in asked if "resolve" in line} >= set(shards())
+        assert {request.path.rsplit("/", 1)[-1] for request in server.asked("/resolve/")} >= set(shards())
     assert samples[0] == samples[1]
     assert sum(len(w["tokens"]) for w in samples[0]) == 600
     assert len({w["document"] for w in samples[0]}) == len(samples[0])  # without replacement
@@ -45,8 +45,8 @@ def test_a_dataset_is_streamed_in_an_order_the_seed_fixes(series: Path, tmp_path
 
 
 def test_a_dataset_that_is_not_there_is_one_message(series: Path, tmp_path: Path) -> None:
-    with hub({}) as (endpoint, _):
-        done = scan(endpoint, series, "hf://org/nothing", tmp_path / "run")
+    with hub({}) as server:
+        done = scan(server.endpoint, series, "hf://org/nothing", tmp_path / "run")
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: hf://org/nothing: cannot be streamed")

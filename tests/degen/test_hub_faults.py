@@ -1,0 +1,217 @@
+"""What goes wrong on the stand-in hub, held against the real client; and that it counts, throttles and ends well."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx2
+import pytest
+from hub import Fault, Hub, Repo, hub
+from hub_client import online
+from huggingface_hub import HfApi, HfFileSystem, constants, get_session, hf_hub_download
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+from safetensors.numpy import save
+
+NAME = "org/model"
+WEIGHTS = os.urandom(200_000)
+CDN = "model/main/weights.bin"
+ENDPOINT = "model/resolve/main/weights.bin"
+FILES = {"config.json": b"{}" * 50, "weights.bin": WEIGHTS, "model.safetensors": save({})}
+
+
+@pytest.fixture(autouse=True)
+def pauses(tmp_path: Path) -> Iterator[list[float]]:
+    with online(tmp_path / "cache") as made:
+        yield made
+
+
+@pytest.fixture
+def server() -> Iterator[Hub]:
+    with hub({NAME: Repo({"main": FILES})}) as running:
+        yield running
+
+
+def refs(server: Hub) -> object:
+    return HfApi(server.endpoint).list_repo_refs(NAME).branches[0].name
+
+
+def info(server: Hub) -> object:
+    return HfApi(server.endpoint).model_info(NAME).id
+
+
+def paths(server: Hub) -> object:
+    return HfApi(server.endpoint).get_paths_info(NAME, "config.json")[0].path
+
+
+def tree(server: Hub) -> object:
+    return [entry.path for entry in HfApi(server.endpoint).list_repo_tree(NAME)]
+
+
+def weights(server: Hub) -> object:
+    return Path(hf_hub_download(NAME, "weights.bin", endpoint=server.endpoint)).read_bytes()
+
+
+def config(server: Hub) -> object:
+    return Path(hf_hub_download(NAME, "config.json", endpoint=server.endpoint)).read_bytes()
+
+
+def tensors(server: Hub) -> object:
+    return HfApi(server.endpoint).parse_safetensors_file_metadata(NAME, "model.safetensors").tensors
+
+
+def part(server: Hub) -> object:
+    fs = HfFileSystem(endpoint=server.endpoint, skip_instance_cache=True)
+    with fs.open(f"{NAME}/weights.bin", cache_type="none") as file:
+        file.seek(1000)
+        return file.read(500)
+
+
+def whole(server: Hub) -> object:
+    fs = HfFileSystem(endpoint=server.endpoint, skip_instance_cache=True)
+    return fs.cat_file(f"{NAME}/weights.bin")
+
+
+Call = Callable[[Hub], object]
+GIVES: dict[Call, object] = {
+    refs: "main",
+    info: NAME,
+    paths: "config.json",
+    tensors: {},
+    tree: sorted(FILES),
+    part: WEIGHTS[1000:1500],
+    whole: WEIGHTS,
+    weights: WEIGHTS,
+    config: FILES["config.json"],
+}
+TRIED_AGAIN = [(tree, "/tree/"), (part, CDN), (part, ENDPOINT), (whole, CDN)]
+NOT_TRIED_AGAIN = [
+    (refs, "/refs"),
+    (info, "/api/models/"),
+    (paths, "/paths-info/"),
+    (tensors, "main/model.safetensors"),
+]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize(("call", "path"), TRIED_AGAIN)
+def test_an_error_that_passes_costs_one_more_attempt(
+    server: Hub, pauses: list[float], call: Call, path: str, status: int
+) -> None:
+    server.faults.append(Fault(path, status=status, retry_after=7))
+    assert call(server) == GIVES[call]
+    assert pauses == [1 if status == 500 else 8]  # Retry-After and a second more
+    assert [r.status for r in server.asked(path)].count(status) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500])
+@pytest.mark.parametrize(("call", "path"), NOT_TRIED_AGAIN)
+def test_calls_that_are_not_tried_again(server: Hub, pauses: list[float], call: Call, path: str, status: int) -> None:
+    server.faults.append(Fault(path, status=status, message="come back later"))
+    with pytest.raises(HfHubHTTPError, match="come back later"):
+        call(server)
+    assert not pauses
+    assert call(server) == GIVES[call]
+
+
+@pytest.mark.parametrize("cut", [0, 20, 90])
+@pytest.mark.parametrize(("call", "path"), [*TRIED_AGAIN, (weights, CDN), (config, "config.json")])
+def test_a_body_that_breaks_off_is_asked_for_again(server: Hub, call: Call, path: str, cut: int) -> None:
+    server.faults.append(Fault(path, cut=cut))
+    assert call(server) == GIVES[call]
+    sizes = [request.served for request in server.asked(path, "GET")]
+    if path == ENDPOINT:  # a redirect has no body to be cut
+        assert (sizes, server.faults[0].times) == ([0], 1)
+    else:
+        assert sizes[0] == cut < sizes[-1]
+
+
+@pytest.mark.parametrize("fault", [Fault("", cut=2), Fault("")])
+@pytest.mark.parametrize("call", [refs, info, paths, tensors])
+def test_an_answer_that_breaks_off_where_nothing_is_tried_again(server: Hub, call: Call, fault: Fault) -> None:
+    server.faults.append(replace(fault))
+    with pytest.raises(httpx2.RemoteProtocolError):
+        call(server)
+    assert call(server) == GIVES[call]
+
+
+def test_a_hub_that_hangs_up_spoils_a_download_at_its_head_and_not_at_its_body(
+    server: Hub, pauses: list[float]
+) -> None:
+    server.faults.append(Fault("weights.bin", method="HEAD"))
+    with pytest.raises(httpx2.RemoteProtocolError):
+        weights(server)
+    server.faults.append(Fault("weights.bin", method="GET", times=2))
+    assert weights(server) == WEIGHTS
+    assert ([r.status for r in server.requests], pauses) == ([0, 302, 0, 0, 200], [1, 1])
+
+
+def test_a_download_goes_on_where_it_was_cut(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # what is in a chunk that was not filled is lost
+    server.faults.append(Fault(CDN, cut=150_500))
+    assert weights(server) == WEIGHTS
+    assert [(r.range, r.served) for r in server.asked(CDN)] == [(None, 150_500), ("bytes=150000-", 50_000)]
+
+
+def test_a_download_asks_again_for_what_it_is_and_once_for_what_it_holds(server: Hub, pauses: list[float]) -> None:
+    server.faults.append(Fault("weights.bin", status=500, method="HEAD"))
+    assert weights(server) == WEIGHTS
+    assert (pauses, [r.status for r in server.requests]) == ([], [500, 302, 200])
+    server.faults.append(Fault("config.json", status=500, method="GET"))
+    with pytest.raises(HfHubHTTPError, match="500"):
+        config(server)
+    server.faults[:] = [Fault("", status=503, times=None)]
+    assert weights(server) == WEIGHTS  # out of the cache
+    with pytest.raises(LocalEntryNotFoundError):
+        config(server)
+    server.faults[:] = [Fault("config.json", status=403, code="GatedRepo")]
+    with pytest.raises(GatedRepoError):
+        config(server)
+
+
+def test_weights_come_at_the_rate_of_the_line(server: Hub) -> None:
+    server.bytes_per_second = 500_000
+    start = time.monotonic()
+    assert refs(server) == "main"
+    assert whole(server) == WEIGHTS
+    assert 0.35 < time.monotonic() - start < 5
+    server.bytes_per_second = 1000
+    threading.Timer(0.1, setattr, (server, "bytes_per_second", None)).start()
+    assert whole(server) == WEIGHTS
+    assert time.monotonic() - start < 10
+
+
+def test_what_nobody_takes_is_not_counted(server: Hub) -> None:
+    server.repos[NAME].push("main", {"weights.bin": bytes(30_000_000)})
+    with get_session().stream("GET", f"{server.endpoint}/{NAME}/resolve/main/weights.bin") as answer:
+        assert next(answer.iter_bytes(1000)) == bytes(1000)
+    assert server.served() < 10_000_000
+
+
+def test_it_ends_at_once_and_leaves_nothing() -> None:
+    before, failed = set(threading.enumerate()), threading.Event()
+
+    def wait_for_weights(endpoint: str) -> None:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            get_session().get(f"{endpoint}/{NAME}/resolve/main/weights.bin")
+        failed.set()
+
+    with hub({NAME: Repo({"main": FILES})}) as running:
+        refs(running)  # and its connection stays open
+        running.bytes_per_second = 1
+        client = threading.Thread(target=wait_for_weights, args=[running.endpoint])
+        client.start()
+        while not running.served(CDN):
+            time.sleep(0.01)
+        start = time.monotonic()
+    assert time.monotonic() - start < 5
+    client.join()
+    assert failed.is_set()
+    assert set(threading.enumerate()) == before
+    for address in (running.endpoint, running.cdn):
+        with pytest.raises(httpx2.ConnectError):
+            get_session().get(address)

@@ -1,0 +1,156 @@
+"""What goes over the wire of the stand-in hub: requests, answers, and what becomes of them on the way."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+
+TICK = 0.02  # seconds: a throttled body goes in pieces of so long
+PIECE = 64 * 1024  # bytes: another goes in pieces of so many
+
+
+@dataclass
+class Request:
+    """A request as it came, and what was written in answer.
+
+    Attributes:
+        path: path and query, unquoted: a branch a/b reads a/b.
+        token: what it bore as `Authorization: Bearer`.
+        status: of the answer; 0 until there is one, and where the server hung up without one.
+        served: bytes of the body that were written.
+    """
+
+    method: str
+    path: str
+    range: str | None = None
+    token: str | None = None
+    status: int = 0
+    served: int = 0
+
+
+@dataclass
+class Fault:
+    """Something that goes wrong: an error status, or an answer cut short, or with neither no answer at all.
+
+    Attributes:
+        path: a regular expression, searched in the request's path and query as in `Request.path`.
+        status: answer with this status.
+        cut: announce the whole body, send so many bytes of it and hang up; spent only on answers whose body is longer.
+        method: of this method only.
+        times: how often still; None: always.
+        retry_after: seconds, sent with 429 and 503; None: no such header.
+        code: `X-Error-Code`, by which the client tells errors of one status apart.
+        message: `X-Error-Message`; by default the phrase that goes with the status.
+    """
+
+    path: str
+    status: int | None = None
+    cut: int | None = None
+    method: str | None = None
+    times: int | None = 1
+    retry_after: int | None = 0
+    code: str | None = None
+    message: str | None = None
+
+    def hits(self, request: Request, body: int) -> bool:
+        """Whether this is its request; `body` is how long a body it would have got."""
+        return (
+            self.times != 0
+            and self.method in (None, request.method)
+            and (self.cut is None or body > self.cut)
+            and re.search(self.path, request.path) is not None
+        )
+
+    def answer(self, status: int) -> Answer:
+        """The error that is sent instead."""
+        answer = refusal(status, self.code, self.message or HTTPStatus(status).phrase)
+        if status in (429, 503) and self.retry_after is not None:
+            answer.headers["Retry-After"] = str(self.retry_after)
+        return answer
+
+
+@dataclass
+class Answer:
+    """What is sent if nothing goes wrong; a 200 with `Accept-Ranges` is a file, of which parts can be asked for."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    throttled: bool = False
+
+
+def refusal(status: int, code: str | None, message: str, **headers: str) -> Answer:
+    """An error as the hub words it: for the client in headers, for others in JSON."""
+    told = {"X-Error-Message": message, **headers} | ({"X-Error-Code": code} if code else {})
+    return Answer(status, json.dumps({"error": message}).encode(), told)
+
+
+def part(answer: Answer, wanted: str | None) -> Answer:
+    """The part of a file that a Range header asks for; the whole of it where that is not one range of bytes."""
+    match = re.fullmatch(r"bytes=(?:(\d+)-(\d*)|-(\d+))", wanted or "")
+    if match is None or (match[2] and int(match[2]) < int(match[1])):
+        return answer
+    size = len(answer.body)
+    first = int(match[1]) if match[1] else max(size - int(match[3]), 0)
+    last = min(int(match[2]), size - 1) if match[2] else size - 1
+    if first > last:
+        return replace(answer, status=416, body=b"", headers={"Content-Range": f"bytes */{size}"})
+    headers = answer.headers | {"Content-Range": f"bytes {first}-{last}/{size}"}
+    return replace(answer, status=206, body=answer.body[first : last + 1], headers=headers)
+
+
+class Traffic:
+    """What has been asked for, what will go wrong, and how fast weights are sent.
+
+    Attributes:
+        requests: every one since the start, in the order they came.
+        faults: the first that hits a request is spent on it; add to them at any time.
+        bytes_per_second: of all bodies of LFS files together, as on one line; None: as fast as it goes. May be set at
+            any time.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.faults: list[Fault] = []
+        self.bytes_per_second: float | None = None
+        self.closing = threading.Event()
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+
+    def asked(self, pattern: str = "", method: str | None = None) -> list[Request]:
+        """The requests so far that match, searched in `Request.path`."""
+        return [r for r in self.requests if re.search(pattern, r.path) and method in (None, r.method)]
+
+    def served(self, pattern: str = "") -> int:
+        """How many bytes of bodies the matching requests have been sent."""
+        return sum(request.served for request in self.asked(pattern))
+
+    def fault(self, request: Request, body: int) -> Fault | None:
+        """Spend a fault on this request, if there is one for it."""
+        with self._lock:
+            found = next((fault for fault in self.faults if fault.hits(request, body)), None)
+            if found and found.times is not None:
+                found.times -= 1
+            return found
+
+    def take(self, wanted: int) -> int:
+        """Wait until the throttled line is free; returns how many bytes of those wanted may go now.
+
+        Raises:
+            ConnectionAbortedError: the hub closes, and what has not gone by now does not go.
+        """
+        while (rate := self.bytes_per_second) is not None:
+            with self._lock:
+                now = time.monotonic()
+                if self._free_at <= now:
+                    piece = min(wanted, max(int(rate * TICK), 1))
+                    # a tick of credit, lest every late wake-up slow the line down
+                    self._free_at = max(self._free_at, now - TICK) + piece / rate
+                    return piece
+            if self.closing.wait(min(self._free_at - now, TICK)):
+                raise ConnectionAbortedError
+        return min(wanted, PIECE)
