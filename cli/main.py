@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from degen.errors import DegenError, one_line
 from degen.version import __version__
 
-from . import export, output, probes, scan, show, suites
+from . import audit, export, output, probes, scan, show, suites
 
 INTERRUPTED = 130
 
@@ -99,6 +99,7 @@ def degen(
 app.command("scan")(scan.scan)
 app.command("show")(show.show)
 app.command("export")(export.export)
+app.command("audit")(audit.audit)
 app.command("probes")(probes.probes)
 app.command("suites")(suites.suites)
 

@@ -75,6 +75,12 @@ TokensPerStep = Annotated[
         show_default="known for Pythia",
     ),
 ]
+Read = Annotated[
+    str,
+    typer.Option(
+        help="Values to read of each checkpoint, besides published hashes: a number such as 4M, all, or none."
+    ),
+]
 Keep = Annotated[
     str,
     typer.Option(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from degen.progress import Progress
 
@@ -12,6 +12,9 @@ from . import output
 
 if TYPE_CHECKING:
     from degen.series import Checkpoint
+
+
+T = TypeVar("T")
 
 
 class Lines(Progress):
@@ -31,7 +34,7 @@ class Lines(Progress):
             from rich.progress import Progress as Bar
 
             self._bar = Bar(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("tokens"),
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
                 TimeRemainingColumn(), console=self._console, transient=True,
             )  # fmt: skip
             self._bar.start()
@@ -49,6 +52,17 @@ class Lines(Progress):
         """A line that says it is a warning."""
         self._console.print(f"warning: {text}", markup=False)
 
+    def counted(self, items: Iterable[T], total: int, what: str) -> Iterator[T]:
+        """A bar of its own, on a terminal."""
+        task = self._bar.add_task(what, total=total, unit="") if self._bar is not None else None
+        for item in items:
+            yield item
+            if task is not None:
+                self._bar.advance(task)
+        if task is not None:
+            self._bar.remove_task(task)
+        self.note(f"{total} {what}")
+
     def begin(self, checkpoints: Sequence[Checkpoint], done: int) -> None:
         """How many there are."""
         self._of, self._at = len(checkpoints), done
@@ -62,7 +76,7 @@ class Lines(Progress):
             if self._task is not None:
                 self._bar.remove_task(self._task)
             text = f"[{self._at + 1}/{self._of}] {checkpoint}".replace("[", "\\[")
-            self._task = self._bar.add_task(text, total=tokens or None)
+            self._task = self._bar.add_task(text, total=tokens or None, unit="tokens")
 
     def advance(self, tokens: int) -> None:
         """Move the bar."""

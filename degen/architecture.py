@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import CheckpointError, one_line
+from .errors import CheckpointError, MissingFileError, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +69,7 @@ def read_config(path: Path, trust: bool = False) -> Any:
 
     is_gguf = path.suffix == ".gguf"
     if not is_gguf:
-        _check_json(path / "config.json")
+        check_json(path / "config.json")
     try:
         if is_gguf:
             return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
@@ -79,9 +79,15 @@ def read_config(path: Path, trust: bool = False) -> Any:
         raise CheckpointError(f"{path}: its configuration cannot be used ({one_line(error)}){hint}") from error
 
 
-def _check_json(file: Path) -> None:
+def check_json(file: Path) -> None:
+    """Check that a configuration is one.
+
+    Raises:
+        MissingFileError: it is not there.
+        CheckpointError: it is not JSON, or names no model type.
+    """
     if not file.is_file():
-        raise CheckpointError(f"{file.parent}: no config.json in it")
+        raise MissingFileError(f"{file.parent}: no config.json in it")
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -26,6 +26,10 @@ class CheckpointError(DegenError):
     exit_code = 4
 
 
+class MissingFileError(CheckpointError):
+    """A file that a checkpoint needs is not there."""
+
+
 def one_line(error: BaseException, limit: int = 300) -> str:
     """The message of any exception as one line, with its type in front unless it is our own."""
     text = " ".join(str(error).split())

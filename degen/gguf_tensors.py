@@ -22,6 +22,7 @@ class GgufTensors(StoredTensors):
             import gguf
         except ImportError as error:
             raise CheckpointError(f"{file}: GGUF needs an extra: pip install 'degen-lm[gguf]'") from error
+        self._name = file.name
         self._dequantize = gguf.dequantize
         try:
             self._tensors = {t.name: t for t in gguf.GGUFReader(file).tensors}
@@ -36,6 +37,10 @@ class GgufTensors(StoredTensors):
     def shape(self, key: str) -> tuple[int, ...]:
         """Shape of a tensor; GGUF lists dimensions from the fastest."""
         return tuple(int(n) for n in reversed(self._tensors[key].shape))
+
+    def shard(self, key: str) -> str:
+        """The one file."""
+        return self._name
 
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
         """Rows of a matrix as float32."""

@@ -83,6 +83,14 @@ def listing(repo: str, commit: str) -> dict[str, HubFile]:
     return {e.path: HubFile(e.path, e.size, e.lfs.sha256 if e.lfs else e.blob_id) for e in found}
 
 
+def remember(repo: str, revision: str, commit: str) -> None:
+    """Let the cache know what a name stands for, as the client does where it downloads by name: offline it is asked."""
+    if revision != commit and is_inside(revision):
+        file = _cached(repo) / "refs" / revision
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(commit)
+
+
 def _cached(repo: str) -> Path:
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
@@ -109,7 +117,7 @@ def download(repo: str, commit: str, name: str, folder: Path | None = None) -> P
 
     disable_progress_bars()
     with asking(f"{repo}: {name} at {commit[:8]}"):
-        return Path(hf_hub_download(repo, name, revision=commit, local_dir=folder))
+        return Path(_persist(lambda: hf_hub_download(repo, name, revision=commit, local_dir=folder)))
 
 
 def read_range(repo: str, commit: str, name: str, first: int, last: int) -> bytes:
@@ -168,35 +176,32 @@ def asking(what: str) -> Iterator[None]:
     Raises:
         CheckpointError: the block met an error of the hub's client.
     """
-    from huggingface_hub import errors
-
-    told: Sequence[tuple[type[Exception], str]] = (
-        (errors.GatedRepoError, "access must be asked for on its page; then log in with `hf auth login`"),
-        (
-            errors.RepositoryNotFoundError,
-            "no such repository on the hub, or a private one: `hf auth login` logs in",
-        ),
-        (errors.RevisionNotFoundError, "no such revision on the hub"),
-        (errors.OfflineModeIsEnabled, "not in the cache, and HF_HUB_OFFLINE forbids to ask the hub"),
-        (errors.LocalEntryNotFoundError, "not in the cache, and the hub cannot be reached"),
-        (errors.EntryNotFoundError, "no such file on the hub"),
-        (errors.HFValidationError, "not a name the hub knows"),
-    )
     try:
         yield
     except CheckpointError:
         raise
     except Exception as error:  # the client has no class of its own for all that can go wrong on the way
-        raise CheckpointError(f"{what}: {_said(error, told)}") from error
+        raise CheckpointError(f"{what}: {_said(error)}") from error
 
 
-def _said(error: Exception, told: Sequence[tuple[type[Exception], str]]) -> str:
+def _said(error: Exception) -> str:
+    from huggingface_hub import errors
+
+    told: Sequence[tuple[type[Exception], str]] = (
+        (errors.GatedRepoError, "access must be asked for on its page; then log in with `hf auth login`"),
+        (errors.RepositoryNotFoundError, "no such repository on the hub, or a private one: `hf auth login` logs in"),
+        (errors.RevisionNotFoundError, "no such revision on the hub"),
+        (errors.OfflineModeIsEnabled, "not in the cache, and HF_HUB_OFFLINE forbids to ask the hub"),
+        (errors.LocalEntryNotFoundError, f"not in the cache, and the hub cannot give it{_why(error)}"),
+        (errors.EntryNotFoundError, "no such file on the hub"),
+        (errors.HFValidationError, "not a name the hub knows"),
+    )
     status = _status(error)
     for kind, message in told:
         if isinstance(error, kind):
-            return message + _why(error)
-    if status == 401 or status == 403:
-        return f"the hub refuses it ({status}): log in with `hf auth login`"
+            return message
+    if status in (401, 403):
+        return f"the hub refuses it ({status}): `hf auth login` logs in"
     if status == 429:
         return "the hub says there were too many requests (429): wait a little, or log in with `hf auth login`"
     if status is not None:

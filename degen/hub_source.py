@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import hub
-from .errors import CheckpointError, one_line
+from .errors import CheckpointError, MissingFileError, one_line
 from .source import Files, Source
 from .stored import EMBEDDING_KEYS, HEAD_KEYS
 from .weights import Layout, find_weights
@@ -70,7 +70,7 @@ class HubSource(Source):
     def config(self) -> Path:
         """A folder of the user's cache with the configuration, and with code where it may run."""
         if "config.json" not in self.files:
-            raise CheckpointError(f"{self}: no config.json in it")
+            raise MissingFileError(f"{self}: no config.json in it")
         return self._folder(["config.json", *self._code])
 
     def tokenizer(self) -> Path | None:
@@ -100,6 +100,8 @@ class HubSource(Source):
             config = self.config()  # a cached folder that may hold more, weights of another revision even
             for name in ("config.json", *self._code):
                 downloads.link(config / name, folder / name)
+            if downloads.keep == "all":
+                self._keep(["config.json", *self._code])
             cached = all(hub.in_cache(self.repo, self.commit, name) for name in self.layout.shards)
             if whole or cached:
                 self._take(self.layout.shards, folder, downloads)
@@ -110,6 +112,12 @@ class HubSource(Source):
             why = error.strerror or one_line(error)
             raise CheckpointError(f"{self}: cannot be kept in {folder} ({why})") from error
         return Files(folder, whole=whole or cached)
+
+    def _keep(self, names: Collection[str]) -> None:
+        """Let the cache have small files under this revision, too: weights kept there are of use with them alone."""
+        for name in names:
+            self._small(name)
+        hub.remember(self.repo, self.revision, self.commit)
 
     def _take(self, shards: Collection[str], folder: Path, downloads: Downloads) -> None:
         """Shards, and the index if they are all of them; of some, each stands as a file of its own."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ class HubTensors(StoredTensors):
         self._sizes = sizes
         self._read = read
         self._headers: dict[str, dict[str, Entry]] = {}
+        self._held: list[tuple[str, int, bytes]] = []  # shard, first byte, bytes
 
     @property
     def keys(self) -> frozenset[str]:
@@ -78,10 +79,32 @@ class HubTensors(StoredTensors):
 
         entry = self.entry(key)
         width = (entry.last - entry.first) // max(entry.shape[0], 1)
-        data = self._read(self.shard(key), entry.first + first * width, entry.first + last * width)
+        data = self._bytes(self.shard(key), entry.first + first * width, entry.first + last * width)
         part = Entry(entry.dtype, (last - first, *entry.shape[1:]), 0, len(data))
         tensor: torch.Tensor = load(header_of({key: part}) + data)[key]
         return tensor
+
+    def hold(self, rows: Mapping[str, int]) -> None:
+        """Read what lies together in one request each."""
+        spans = []
+        for key, count in rows.items():
+            entry = self.entry(key)
+            width = (entry.last - entry.first) // max(entry.shape[0], 1)
+            spans.append((self.shard(key), entry.first, entry.first + count * width))
+        together: list[tuple[str, int, int]] = []
+        for shard, first, last in sorted(spans):
+            before = together[-1] if together else None
+            if before is not None and before[0] == shard and before[2] == first and last - before[1] <= PIECE:
+                together[-1] = (shard, before[1], last)
+            elif last - first <= PIECE:
+                together.append((shard, first, last))
+        self._held = [(shard, first, self._read(shard, first, last)) for shard, first, last in together]
+
+    def _bytes(self, shard: str, first: int, last: int) -> bytes:
+        for held, start, data in self._held:
+            if held == shard and start <= first and last <= start + len(data):
+                return data[first - start : last - start]
+        return self._read(shard, first, last)
 
     def size(self, key: str | None) -> int:
         """Stored size; of all of them that of their files."""

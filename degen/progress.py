@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from .series import Checkpoint
+
+T = TypeVar("T")
 
 _log = logging.getLogger("degen")
 
@@ -20,6 +23,11 @@ class Progress:
     def warn(self, text: str) -> None:
         """Something the user may want to mend."""
         _log.warning(text)
+
+    def counted(self, items: Iterable[T], total: int, what: str) -> Iterator[T]:
+        """Hand on items, and say how many there were."""
+        yield from items
+        self.note(f"{total} {what}")
 
     def begin(self, checkpoints: Sequence[Checkpoint], done: int) -> None:
         """The scan starts on these; `done` of them are measured already."""

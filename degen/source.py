@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +85,15 @@ class Source(ABC):
             CheckpointError: they cannot be had.
         """
         return None
+
+    def shards(self) -> Sequence[str]:
+        """Names of the weight files.
+
+        Raises:
+            CheckpointError: no weights.
+        """
+        tensors = self.tensors()
+        return sorted({tensors.shard(key) for key in tensors.keys})
 
     def size(self) -> int:
         """Bytes of the weight files.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ class StoredTensors(ABC):
         """Shape of a tensor, as a module would hold it."""
 
     @abstractmethod
+    def shard(self, key: str) -> str:
+        """Name of the file that holds a tensor."""
+
+    @abstractmethod
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
         """Rows of a matrix, in the dtype it is stored in (float32 where it is quantized)."""
 
@@ -43,6 +47,9 @@ class StoredTensors(ABC):
     @abstractmethod
     def size(self, key: str | None) -> int:
         """Stored size of a tensor, of all of them for None."""
+
+    def hold(self, rows: Mapping[str, int]) -> None:
+        """Make ready to read the first so many rows of these tensors; where reading is dear, at once."""
 
     def sha256(self, key: str) -> str:
         """SHA-256 of the stored bytes of a tensor."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .errors import CheckpointError, one_line
+from .errors import CheckpointError, MissingFileError, one_line
 from .gguf_tensors import GgufTensors
 from .safetensors_header import Entry, read_header
 from .source import Files
@@ -78,7 +78,7 @@ def find_weights(place: str, exists: Callable[[str], bool], read: Callable[[str]
         index = f"{name}.index.json"
         if exists(index):
             return _sharded(place, index, kind, exists, read)
-    raise CheckpointError(f"{place}: no weights (model.safetensors or pytorch_model.bin, whole or with an index)")
+    raise MissingFileError(f"{place}: no weights (model.safetensors or pytorch_model.bin, whole or with an index)")
 
 
 def _sharded(
@@ -101,7 +101,7 @@ def _sharded(
         if not is_inside(name):
             raise CheckpointError(f"{place}/{index}: shard {name!r} lies outside the checkpoint")
         if not exists(name):
-            raise CheckpointError(f"{place}/{name}: the index names this shard, and it is missing")
+            raise MissingFileError(f"{place}/{name}: the index names this shard, and it is missing")
     return Layout(kind, shards, index, place_of)
 
 
@@ -138,6 +138,10 @@ class SafeTensors(StoredTensors):
         """Shape of a tensor."""
         return tuple(self._place[key][0].get_slice(key).get_shape())
 
+    def shard(self, key: str) -> str:
+        """Name of the file."""
+        return self._place[key][1].name
+
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
         """Rows of a matrix, read from the file."""
         tensor: torch.Tensor = self._place[key][0].get_slice(key)[first:last]
@@ -173,10 +177,16 @@ def _header_of(file: Path) -> dict[str, Entry]:
 
 
 class LoadedTensors(StoredTensors):
-    """Tensors already in memory or memory-mapped: legacy PyTorch files, or a module's own."""
+    """Tensors already in memory or memory-mapped: legacy PyTorch files, or a module's own.
 
-    def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
+    Args:
+        tensors: by name.
+        place_of: the file of each; empty for a module's own.
+    """
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor], place_of: Mapping[str, str] | None = None) -> None:
         self._tensors = tensors
+        self._place_of = place_of or {}
 
     @property
     def keys(self) -> frozenset[str]:
@@ -186,6 +196,10 @@ class LoadedTensors(StoredTensors):
     def shape(self, key: str) -> tuple[int, ...]:
         """Shape of a tensor."""
         return tuple(self._tensors[key].shape)
+
+    def shard(self, key: str) -> str:
+        """Name of the file."""
+        return self._place_of.get(key, "")
 
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
         """Rows of a matrix."""
@@ -216,6 +230,7 @@ def read_bin(files: Sequence[Path]) -> LoadedTensors:
     import torch
 
     tensors: dict[str, torch.Tensor] = {}
+    place_of: dict[str, str] = {}
     for file in files:
         try:
             loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
@@ -223,8 +238,10 @@ def read_bin(files: Sequence[Path]) -> LoadedTensors:
             raise CheckpointError(f"{file}: not readable as weights alone ({_unpickling(error)})") from error
         if not isinstance(loaded, dict):
             raise CheckpointError(f"{file}: holds a {type(loaded).__name__}, not a table of tensors")
-        tensors.update((key, value) for key, value in loaded.items() if isinstance(value, torch.Tensor))
-    return LoadedTensors(tensors)
+        found = {key: value for key, value in loaded.items() if isinstance(value, torch.Tensor)}
+        tensors.update(found)
+        place_of.update(dict.fromkeys(found, file.name))
+    return LoadedTensors(tensors, place_of)
 
 
 def _unpickling(error: Exception) -> str:

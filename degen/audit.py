@@ -1,0 +1,167 @@
+"""Are the checkpoints of a series what they claim: facts of every revision, gathered with as few bytes as they need.
+
+Three rounds, each over all revisions: which files there are and what hashes are published of them; of every file that
+is unlike all others, its header and some of its values; then the judgement, see `degen.verdicts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .architecture import check_json
+from .errors import CheckpointError, MissingFileError, one_line
+from .progress import Progress
+from .series import Checkpoint, Grammar, Series, find_series
+from .steps import listed
+from .tables import Row
+from .verdicts import Facts, judge
+
+if TYPE_CHECKING:
+    from .shard_reading import Reading
+
+AT_ONCE = 8  # revisions asked about at a time; the hub's answers are short, and the wait for them long
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to audit, and how closely.
+
+    Attributes:
+        series: what the user named.
+        steps: thinning, see `degen.steps.thin`; a list of steps also says which should be there.
+        grammar: how names of revisions are read.
+        values: how many values of each checkpoint to read; None for all of them, 0 for none.
+    """
+
+    series: tuple[str, ...]
+    steps: str = "all"
+    grammar: Grammar = field(default_factory=Grammar)
+    values: int | None = 1 << 22
+
+
+def audit(question: Question, progress: Progress) -> list[Row]:
+    """Judge every revision of every series.
+
+    Returns:
+        A row for each revision, missing ones among them: `model`, `revision`, `step`, `verdict` (`ok` or the fault),
+        `reason`, `note`.
+
+    Raises:
+        DegenError: a series cannot be found.
+    """
+    rows: list[Row] = []
+    for series in find_series(question.series, question.steps, progress.note, question.grammar):
+        listings = _listed(series.checkpoints, progress)
+        readings = _read(listings, question.values, progress)
+        facts = [_facts(listing, readings, question.grammar) for listing in listings]
+        verdicts = judge(facts, _expected(series, question.steps), _final(series))
+        rows += [
+            {"model": series.model, "revision": v.revision, "step": v.step, "verdict": v.verdict, "reason": v.reason,
+             "note": v.note}
+            for v in verdicts
+        ]  # fmt: skip
+    return rows
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The weight files of a revision, and what is known of them unread.
+
+    Attributes:
+        checkpoint: the revision.
+        hashes: published hash of every weight file; a mark of the file's own where nobody publishes any.
+        published: whether the hashes are, so that equal ones say that files are equal.
+        fault: verdict and reason, where there is nothing to read.
+    """
+
+    checkpoint: Checkpoint
+    hashes: dict[str, str] = field(default_factory=dict)
+    published: bool = False
+    fault: tuple[str, str] | None = None
+
+
+def _listed(checkpoints: Sequence[Checkpoint], progress: Progress) -> list[Listing]:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(progress.counted(pool.map(_list, checkpoints), len(checkpoints), "revisions listed"))
+
+
+def _list(checkpoint: Checkpoint) -> Listing:
+    source = checkpoint.source
+    try:
+        config = source.config()
+        if config.is_dir():
+            check_json(config / "config.json")
+        published = source.hashes()
+        if published is not None:
+            return Listing(checkpoint, published, published=True)
+        return Listing(checkpoint, {name: f"{source}/{name}" for name in source.shards()})
+    except MissingFileError as error:
+        return Listing(checkpoint, fault=("missing_file", one_line(error)))
+    except CheckpointError as error:
+        return Listing(checkpoint, fault=("unreadable", one_line(error)))
+
+
+def _read(listings: Iterable[Listing], values: int | None, progress: Progress) -> dict[str, Reading]:
+    """What was read of every file that is unlike the others, by its hash."""
+    from .shard_reading import read_shard
+
+    if values == 0:
+        return {}
+    unlike = {hash: (listing, name) for listing in listings for name, hash in listing.hashes.items()}
+
+    def read(listing: Listing, name: str) -> Reading:
+        share = values // len(listing.hashes) if values is not None else None
+        return read_shard(listing.checkpoint.source, name, share, hashed=not listing.published)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = pool.map(lambda item: read(*item), unlike.values())
+        return dict(zip(unlike, progress.counted(found, len(unlike), "files read"), strict=True))
+
+
+def _facts(listing: Listing, readings: dict[str, Reading], grammar: Grammar) -> Facts:
+    """One revision's facts, from those of its files."""
+    checkpoint = listing.checkpoint
+    mark = grammar.mark(checkpoint.revision)
+    read = {name: readings[hash] for name, hash in listing.hashes.items() if hash in readings}
+    fault = listing.fault or next((r.fault for r in read.values() if r.fault is not None), None)
+    shapes = {key: shape for r in read.values() for key, shape in r.shapes.items()}
+    return Facts(
+        revision=checkpoint.revision,
+        step=checkpoint.step,
+        stage=mark.stage if mark is not None else 0,
+        hashes={name: read[name].hash or hash if name in read else hash for name, hash in listing.hashes.items()},
+        shapes=shapes or None,
+        samples={name: r.values for name, r in read.items()},
+        not_finite=next((r.not_finite for r in read.values() if r.not_finite is not None), None),
+        fault=fault,
+        notes=tuple(dict.fromkeys(r.note for r in read.values() if r.note is not None)),
+    )
+
+
+def _expected(series: Series, steps: str) -> Sequence[int] | None:
+    """The steps that should be there: those asked for one by one, or those that a suite knows of."""
+    from .hub_source import HubSource
+    from .suites import expected_steps
+
+    if steps != "all":
+        return None if steps.startswith("log:") else listed(steps)
+    repos = {c.source.repo for c in series.checkpoints if isinstance(c.source, HubSource)}
+    return expected_steps(repos.pop()) if len(repos) == 1 and len(series.checkpoints) > 1 else None
+
+
+def _final(series: Series) -> Facts | None:
+    """The main branch of a series of the hub, whose weights are the final ones; None elsewhere."""
+    from . import hub
+    from .hub_source import HubSource
+
+    source = series.checkpoints[-1].source
+    if not isinstance(source, HubSource):
+        return None
+    try:
+        commit = hub.refs(source.repo).get("main")
+        return Facts("main", None, hashes=HubSource(source.repo, "main", commit).hashes()) if commit else None
+    except CheckpointError:
+        return None  # without it the last step is the final one
