@@ -14,7 +14,7 @@ from degen.probe import load_probes
 from degen.tables import Tables
 
 HERE = Path(__file__).parent
-COMMANDS = ("", "scan", "show", "export", "probes")
+COMMANDS = ("", "scan", "show", "export", "audit", "probes", "suites")
 
 
 def commands() -> str:
