@@ -75,12 +75,17 @@ def read_config(path: Path, trust: bool = False) -> Any:
             return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
         return AutoConfig.from_pretrained(path, trust_remote_code=trust)
     except Exception as error:  # the file is a stranger's, and so are the ways it can be wrong
+        if not is_gguf and not trust and "auto_map" in check_json(path / "config.json"):
+            raise CheckpointError(
+                f"{path}: its model type needs Python code that comes with it; read that code, and if you trust it, "
+                "--trust-remote-code runs it"
+            ) from error
         hint = "; is the file truncated?" if is_gguf else ""
         raise CheckpointError(f"{path}: its configuration cannot be used ({one_line(error)}){hint}") from error
 
 
-def check_json(file: Path) -> None:
-    """Check that a configuration is one.
+def check_json(file: Path) -> dict[str, Any]:
+    """What a configuration file says, checked to be one.
 
     Raises:
         MissingFileError: it is not there.
@@ -94,6 +99,7 @@ def check_json(file: Path) -> None:
         raise CheckpointError(f"{file}: not JSON ({error})") from error
     if not isinstance(config, dict) or "model_type" not in config:
         raise CheckpointError(f"{file}: no model_type in it")
+    return config
 
 
 def config_sha256(config: Any) -> str:
