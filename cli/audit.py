@@ -10,7 +10,7 @@ from . import options, output
 
 
 def audit(
-    series: options.SeriesArgument,
+    series: options.SeriesRequired,
     steps: options.Steps = "all",
     revision_pattern: options.RevisionPattern = None,
     read: options.Read = "4M",
@@ -24,13 +24,10 @@ def audit(
     """
     from degen.audit import Question
     from degen.audit import audit as judge
-    from degen.errors import DegenError
     from degen.series import Grammar
 
     from .progress import Lines
 
-    if not series:
-        raise DegenError("name a series to audit")
     question = Question(tuple(series), steps, Grammar(revision_pattern), _values(read))
     with Lines() as progress:
         rows = judge(question, progress)

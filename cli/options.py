@@ -20,6 +20,10 @@ SeriesArgument = Annotated[
         show_default=False,
     ),
 ]
+SeriesRequired = Annotated[
+    list[str],
+    typer.Argument(metavar="SERIES...", help="As `degen scan` takes them.", show_default=False),
+]
 Steps = Annotated[
     str,
     typer.Option(

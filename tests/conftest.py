@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny matrices: a second thread only waits for the first
 
+from hub_scans import Scans, scanned_hub
 from tiny import make_corpus, make_series, pile
 
 # The same examples every time, however busy the machine is.
@@ -28,6 +30,13 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two dozen documents in three domains, long ones and short ones, as JSON Lines; not to be written to."""
     return make_corpus(tmp_path_factory.mktemp("corpus") / "corpus.jsonl", pile(24, ragged=True))
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Iterator[Scans]:
+    """A hub with nothing on it, and this process sent to it."""
+    with scanned_hub(tmp_path) as made:
+        yield made
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .errors import CheckpointError, one_line
-from .source import Source
-from .stored import HEAD_KEYS, StoredTensors
+from degen.errors import CheckpointError, one_line
+from degen.source import Source
+from degen.stored import HEAD_KEYS, StoredTensors
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 

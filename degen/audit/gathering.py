@@ -11,16 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .architecture import check_json
-from .errors import CheckpointError, MissingFileError, one_line
-from .progress import Progress
-from .series import Checkpoint, Grammar, Series, find_series
-from .steps import listed
-from .tables import Row
-from .verdicts import Facts, judge
+from degen.architecture import check_json
+from degen.errors import CheckpointError, MissingFileError, one_line
+from degen.progress import Progress
+from degen.series import Checkpoint, Grammar, Series, find_series
+from degen.steps import listed
+from degen.tables import Row
+
+from .facts import Facts
+from .verdicts import judge
 
 if TYPE_CHECKING:
-    from .shard_reading import Reading
+    from .reading import Reading
 
 AT_ONCE = 8  # revisions asked about at a time; the hub's answers are short, and the wait for them long
 
@@ -106,7 +108,7 @@ def _list(checkpoint: Checkpoint) -> Listing:
 
 def _read(listings: Iterable[Listing], values: int | None, progress: Progress) -> dict[str, Reading]:
     """What was read of every file that is unlike the others, by its hash."""
-    from .shard_reading import read_shard
+    from .reading import read_shard
 
     if values == 0:
         return {}
@@ -143,8 +145,8 @@ def _facts(listing: Listing, readings: dict[str, Reading], grammar: Grammar) -> 
 
 def _expected(series: Series, steps: str) -> Sequence[int] | None:
     """The steps that should be there: those asked for one by one, or those that a suite knows of."""
-    from .hub_source import HubSource
-    from .suites import expected_steps
+    from degen.hub_source import HubSource
+    from degen.suites import expected_steps
 
     if steps != "all":
         return None if steps.startswith("log:") else listed(steps)
@@ -154,8 +156,8 @@ def _expected(series: Series, steps: str) -> Sequence[int] | None:
 
 def _final(series: Series) -> Facts | None:
     """The main branch of a series of the hub, whose weights are the final ones; None elsewhere."""
-    from . import hub
-    from .hub_source import HubSource
+    from degen import hub
+    from degen.hub_source import HubSource
 
     source = series.checkpoints[-1].source
     if not isinstance(source, HubSource):

@@ -1,0 +1,7 @@
+"""Whether the checkpoints of a series are what they claim: facts are gathered, and judged."""
+
+from __future__ import annotations
+
+from .gathering import Question, audit
+
+__all__ = ["Question", "audit"]

@@ -1,0 +1,48 @@
+"""What is known of one revision before it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What was gathered of one revision.
+
+    Attributes:
+        revision: its name, unlike that of any other.
+        step: the step its name says; None where it is no step, as in `main`.
+        stage: 0 where none is named. Steps count anew in every stage.
+        hashes: weight file -> hash of its content, published or of what was read.
+        shapes: tensor -> shape; None where no header was read.
+        samples: weight file -> values at fixed places of its tensors, the same places in every revision. Of files with
+            equal hashes it is enough to have read one.
+        not_finite: what was found of NaN or infinity, as a sentence.
+        fault: verdict and reason, where gathering settled it.
+        notes: what else there is to say.
+    """
+
+    revision: str
+    step: int | None
+    stage: int = 0
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    shapes: Shapes | None = None
+    samples: Mapping[str, Floats] = field(default_factory=dict)
+    not_finite: str | None = None
+    fault: tuple[str, str] | None = None
+    notes: tuple[str, ...] = ()
+
+
+Charge = tuple[str, str]  # verdict and reason
+
+
+def count(n: int, thing: str) -> str:
+    """A number of things, in words."""
+    return f"{n:,} {thing}{'s' * (n != 1)}"

@@ -1,0 +1,67 @@
+"""The grid of steps: what is missing from it, and what is merely uneven."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
+
+from .facts import Facts
+
+
+def missing_steps(stepped: Sequence[Facts], expected: Collection[int] | None) -> Iterator[tuple[Facts, str]]:
+    """The revisions that should be there, and why: those expected, or the holes in even stretches."""
+    stages: dict[int, list[Facts]] = defaultdict(list)
+    for f in stepped:
+        stages[f.stage].append(f)
+    if expected is not None:
+        stage, members = max(stages.items(), default=(0, []))
+        for step in sorted(set(expected) - {f.step for f in stepped}):
+            name = _name(members[0], members[-1], step) if len(stages) == 1 else f"step{step}"
+            yield Facts(name, step, stage), "expected, and not there"
+        return
+    for stage, members in stages.items():
+        for before, after, stride in _holes(members):
+            reason = f"not there, between {before.revision} and {after.revision} in a stretch of every {stride:,} steps"
+            for step in range((before.step or 0) + stride, after.step or 0, stride):
+                yield Facts(_name(before, after, step), step, stage), reason
+
+
+def _holes(members: Sequence[Facts]) -> Iterator[tuple[Facts, Facts, int]]:
+    """The holes in the even stretches of a stage, as the revisions on either side and the stride.
+
+    A gap is a hole where it is a multiple of the stride, the stride being that of two of the three gaps on either side
+    and of one next to it. So no hole is seen where the stride changes for good, where steps are log-spaced, or near the
+    ends, and none wider than half of all the steps there are.
+    """
+    steps = [f.step or 0 for f in members]
+    gaps = [b - a for a, b in pairwise(steps)]
+    for j, gap in enumerate(gaps):
+        left, right = gaps[max(0, j - 3) : j][::-1], gaps[j + 1 : j + 4]
+        for stride in {*left[:1], *right[:1]}:
+            even = min(left.count(stride), right.count(stride)) > 1 and stride > 0
+            if even and gap % stride == 0 and 1 < gap // stride <= 1 + len(steps) // 2:
+                yield members[j], members[j + 1], stride
+
+
+def odd_gaps(stepped: Sequence[Facts]) -> dict[str, str]:
+    """Notes on gaps of at least twice both of their neighbours, which may be left out on purpose."""
+    notes = {}
+    for four in zip(stepped, stepped[1:], stepped[2:], stepped[3:], strict=False):
+        before, gap, after = (int(b.step or 0) - int(a.step or 0) for a, b in pairwise(four))
+        if four[0].stage == four[3].stage and gap >= 2 * max(before, after, 1):
+            around = f"between gaps of {before:,} and {after:,}"
+            notes[four[2].revision] = f"{gap:,} steps after {four[1].revision}, {around}"
+    return notes
+
+
+def _name(before: Facts, after: Facts, step: int) -> str:
+    """The name of a revision after the pattern of two others, without what cannot be inferred, such as tokens."""
+    numbers = (re.finditer(r"\d+", f.revision) for f in (before, after))
+    for a, b in zip(*numbers, strict=False):
+        head, tail = before.revision[: a.start()], before.revision[a.end() :]
+        if (int(a[0]), int(b[0])) == (before.step, after.step) and head == after.revision[: b.start()]:
+            plain = tail == after.revision[b.end() :] and not re.search(r"\d", tail)
+            return head + str(step).zfill(len(a[0]) if a[0].startswith("0") else 1) + (tail if plain else "")
+    return f"step{step}"

@@ -1,0 +1,125 @@
+"""Whether every revision of a series is what it claims: copies, wrong shards, jumps off the path, holes.
+
+Pure judgement of facts gathered elsewhere. Two kinds of evidence are used, shard by shard:
+
+*Identity.* Shards with equal hashes are the same weights. Of the steps that hold them one is genuine, or none.
+
+*Continuity.* Training moves along a path, so a step lies no farther from its neighbours than these from each other;
+see `degen.audit.path`.
+
+What cannot be told: a wrong shard from so near in training that its detour stays below 2, unless its hash betrays it;
+foreign weights at an end of the series that lie equally far from everything; four or more similar wrong steps in a row
+that are no copies of each other; which of adjacent copies is the genuine one (one is chosen, and the reason says that
+the others fit as well); anything by continuity in a series of three; what differs by less than bfloat16 rounds or in
+fewer values than LEAST_VALUES. And one kind of genuine step would be accused: one saved at a much higher learning rate
+than the steps on both sides of it, as where checkpoints that were annealed stand between some that were not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .case import Case
+from .facts import Charge, Facts, Shapes, count
+from .grid import missing_steps, odd_gaps
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be thought of one revision.
+
+    Attributes:
+        revision: its name; of a missing one the name it should have, as far as it can be inferred.
+        step: None where the name is no step.
+        verdict: `ok`, `duplicate`, `equals_final`, `wrong_shard`, `discontinuous`, `not_finite`, `different_shape`,
+            `missing`, or a fault of gathering as it was given.
+        reason: one sentence; None where the verdict is ok.
+        note: what is worth knowing and no fault.
+    """
+
+    revision: str
+    step: int | None
+    verdict: str
+    reason: str | None = None
+    note: str | None = None
+
+
+def judge(facts: Sequence[Facts], expected: Collection[int] | None = None, final: Facts | None = None) -> list[Verdict]:
+    """Judge every revision of a series, and name those that are missing.
+
+    Args:
+        facts: of all revisions, in any order.
+        expected: the steps that should be there; each that no revision has is missing. Where None, only a hole in an
+            evenly spaced stretch counts.
+        final: the revision that holds the final weights, such as `main`; where None, the last step.
+
+    Returns:
+        One verdict per revision, the gravest: a fault of gathering, then not finite, another shape, a copy, a wrong
+        shard, a jump. Ordered by stage and step, missing ones in their place, names that are no step last.
+    """
+    ordered = sorted(facts, key=_place)
+    stepped = [f for f in ordered if f.step is not None]
+    usual = _usual_shapes(ordered)
+    charges = {f.revision: charge for f in ordered if (charge := _given(f, usual))}
+    case = Case([f for f in stepped if f.revision not in charges], stepped[-1] if stepped else None, final)
+    charges |= case.charges()
+    gaps = {} if expected is not None else odd_gaps(stepped)
+    judged = []
+    for f in ordered:
+        verdict, reason = charges.get(f.revision, ("ok", None))
+        said = [*f.notes, case.alike(f) if verdict == "ok" else None, gaps.get(f.revision)]
+        note = "; ".join(s for s in said if s) or None
+        judged.append((_place(f), Verdict(f.revision, f.step, verdict, reason, note)))
+    for hole, reason in missing_steps(stepped, expected):
+        judged.append((_place(hole), Verdict(hole.revision, hole.step, "missing", reason)))
+    return [verdict for _, verdict in sorted(judged, key=lambda pair: pair[0])]
+
+
+def _place(facts: Facts) -> tuple[bool, int, int, str]:
+    return facts.step is None, facts.stage, facts.step or 0, facts.revision
+
+
+def _given(facts: Facts, usual: Shapes | None) -> Charge | None:
+    """What is wrong with a revision before its weights are compared with any other's."""
+    if facts.fault is not None:
+        return facts.fault
+    if facts.not_finite is not None:
+        return "not_finite", facts.not_finite
+    for shard, values in sorted(facts.samples.items()):
+        if odd := int(np.count_nonzero(~np.isfinite(values))):
+            return "not_finite", f"{shard} holds NaN or infinity in {odd} of {values.size} values read"
+    if usual is not None and facts.shapes is not None and (differs := _difference(facts.shapes, usual)):
+        return "different_shape", differs
+    return None
+
+
+def _usual_shapes(facts: Iterable[Facts]) -> Shapes | None:
+    """The tensors and shapes of more than half of the revisions whose headers were read; None where none are."""
+    read = [f.shapes for f in facts if f.shapes is not None and f.fault is None]
+    counts = Counter(frozenset((name, tuple(shape)) for name, shape in shapes.items()) for shapes in read)
+    for tensors, times in counts.most_common(1):
+        if 2 * times > len(read):
+            return dict(tensors)
+    return None
+
+
+def _difference(shapes: Shapes, usual: Shapes) -> str | None:
+    """How tensors differ from the usual ones: one of them, and how many more."""
+    found = [
+        f"{name} is {_by(shapes[name])}, in most revisions {_by(usual[name])}"
+        for name in sorted(shapes.keys() & usual.keys())
+        if tuple(shapes[name]) != tuple(usual[name])
+    ]
+    found += [f"{name} is not there, unlike in most revisions" for name in sorted(usual.keys() - shapes.keys())]
+    found += [f"{name} is there, unlike in most revisions" for name in sorted(shapes.keys() - usual.keys())]
+    if len(found) < 2:
+        return found[0] if found else None
+    return f"{found[0]}; {count(len(found) - 1, 'more tensor')} differ{'s' * (len(found) == 2)}"
+
+
+def _by(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape)) or "a single value"
