@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
 from . import hub
 from .errors import DegenError
-from .source import Source
+from .source import Files, Source
 
 Keep = Literal["none", "all"]
 
@@ -31,6 +32,8 @@ class Downloads:
             raise DegenError(f"--keep {keep}: not one of {', '.join(get_args(Keep))}")
         self.place = place
         self.keep = keep
+        self._shared: dict[tuple[Source, bool], Files] = {}
+        self._sharing = threading.Lock()
 
     def folder(self, source: Source) -> Path:
         """The folder of a source; what an earlier try left there is gone on with."""
@@ -65,10 +68,24 @@ class Downloads:
         """Write the index of some shards."""
         file.write_text(json.dumps({"weight_map": dict(place_of)}))
 
+    def shared(self, source: Source, whole: bool) -> Files:
+        """The files of a source that several checkpoints are made of: fetched once, and there until `clear`.
+
+        Raises:
+            CheckpointError: they cannot be had.
+        """
+        with self._sharing:
+            whole = whole or (source, True) in self._shared
+            if (source, whole) not in self._shared:
+                place = self.place / f"shared-{'whole' if whole else 'head'}"  # a release of the source leaves it alone
+                self._shared[source, whole] = source.fetch(Downloads(place, self.keep), whole)
+            return self._shared[source, whole]
+
     def release(self, source: Source) -> None:
         """Delete what was downloaded of a source."""
         shutil.rmtree(self._folder(source), ignore_errors=True)
 
     def clear(self) -> None:
         """Delete all that was downloaded and not kept, by an earlier run that was cut short, too."""
+        self._shared.clear()
         shutil.rmtree(self.place, ignore_errors=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from .adapter_source import AdapterSource
 from .architecture import config_sha256, read_config
 from .measure import Opened
 from .series import Checkpoint
@@ -24,26 +25,42 @@ def published_digest(source: Source, trust: bool) -> str | None:
     return fingerprint([sorted(hashes.items()), config_sha256(read_config(source.config(), trust))])
 
 
+def source_hash(opened: Opened, head_sha256: str) -> str:
+    """What the part of a checkpoint says of its source, where no hashes are published."""
+    source = opened.checkpoint.source
+    adapter = [source.adapter.sha256] if isinstance(source, AdapterSource) else []
+    return fingerprint([head_sha256, config_sha256(opened.config), *adapter])
+
+
 @dataclass
 class Measured:
     """The checkpoints of a series measured so far, found again by their bytes.
 
-    Where hashes are published they tell. Elsewhere bodies are read where two heads are equal, and each body once.
+    Where hashes are published they tell. Elsewhere bodies are read where two heads are equal, and each body once; of
+    adapters on one base, which have one head, the adapters alone.
     """
 
     _by_digest: dict[str, Checkpoint] = field(default_factory=dict)
     _by_head: dict[str, list[Checkpoint]] = field(default_factory=dict)
+    _by_adapter: dict[tuple[Source, str], Checkpoint] = field(default_factory=dict)
     _bodies: dict[Checkpoint, str] = field(default_factory=dict)
 
     def add(self, checkpoint: Checkpoint, head_sha256: str, digest: str | None) -> None:
         """Remember a checkpoint."""
         if digest is not None:
             self._by_digest.setdefault(digest, checkpoint)
-        self._by_head.setdefault(head_sha256, []).append(checkpoint)
+        source = checkpoint.source
+        if not isinstance(source, AdapterSource):
+            self._by_head.setdefault(head_sha256, []).append(checkpoint)
+        elif source.twin is not None:
+            self._by_adapter.setdefault(source.twin, checkpoint)
 
-    def published(self, digest: str | None) -> Checkpoint | None:
-        """The one that has these published hashes."""
-        return self._by_digest.get(digest) if digest is not None else None
+    def told(self, source: Source, digest: str | None) -> Checkpoint | None:
+        """The one that is the same by its published hashes, or by its adapter and the place of its base."""
+        if digest is not None:
+            return self._by_digest.get(digest)
+        twin = source.twin if isinstance(source, AdapterSource) else None
+        return self._by_adapter.get(twin) if twin is not None else None
 
     def alike(self, head_sha256: str) -> list[Checkpoint]:
         """Those whose head is the same."""

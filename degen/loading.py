@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import CheckpointError, DegenError, one_line
+from .merging import merge
 from .source import Files
 from .weights import weight_files
 
@@ -74,6 +75,7 @@ def load_model(files: Files, config: Any, device: torch.device, dtype: Any, trus
         "local_files_only": True,
         "trust_remote_code": trust,
         "ignore_mismatched_sizes": True,  # they are told below, by name
+        "adapter_kwargs": {"subfolder": "none"},  # else an adapter that lies beside the weights would be put on them
     }
     if files.is_gguf:
         path, options["gguf_file"] = path.parent, path.name
@@ -95,7 +97,8 @@ def load_model(files: Files, config: Any, device: torch.device, dtype: Any, trus
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise CheckpointError(f"{files.path}: the files do not hold {missing[0]}{more}, which the model needs")
     model.config.use_cache = False
-    return model.eval().to(device)
+    model = model.eval().to(device)
+    return model if files.adapter is None else merge(model, files.adapter)
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from .adapter import CONFIG as ADAPTER
 from .errors import DegenError
 from .series import Grammar, Series
 from .source import LocalSource
@@ -27,7 +28,7 @@ def _from_folder(folder: Path, grammar: Grammar) -> Series:
     """A folder that holds step folders is a series; one that holds a model itself is a checkpoint."""
     members = [m for m in (_member(p, grammar) for p in _listing(folder)) if m is not None]
     marked = [name for name, _ in members if grammar.mark(name) is not None]
-    if not marked and (folder / "config.json").is_file():
+    if not marked and _holds_model(folder):
         return _single(folder, folder.resolve().name, grammar)
     if not members:
         inner = [p for p in _listing(folder) if p.is_dir() and any(_member(q, grammar) for q in _listing(p))]
@@ -48,12 +49,16 @@ def _listing(folder: Path) -> Iterable[Path]:
 
 
 def _member(path: Path, grammar: Grammar) -> tuple[str, Path] | None:
-    """A checkpoint of a series folder: a step folder (whole or not), a folder with a config, a GGUF file."""
+    """A checkpoint of a series folder: a step folder (whole or not), a folder with a model or adapter, a GGUF file."""
     if path.suffix == ".gguf" and path.is_file():
         return path.stem, path
-    if path.is_dir() and (grammar.mark(path.name) is not None or (path / "config.json").is_file()):
+    if path.is_dir() and (grammar.mark(path.name) is not None or _holds_model(path)):
         return path.name, path
     return None
+
+
+def _holds_model(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("config.json", ADAPTER))
 
 
 def _single(path: Path, name: str, grammar: Grammar) -> Series:

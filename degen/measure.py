@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .adapter import open_adapter
 from .architecture import Architecture, describe, read_config
 from .errors import CheckpointError, one_line
 from .forward import run_pass
 from .head import Head, find_stored_head, used_rows
-from .loading import load_model
 from .memory import OutOfMemoryError, memory_errors
 from .probe import HeadProbe, Probe, StreamProbe, naming
+from .refill import SeriesModule
 from .series import Checkpoint
 from .source import Files
 from .stored import StoredTensors
@@ -121,12 +122,20 @@ def open_checkpoint(checkpoint: Checkpoint, files: Files, job: Job, clock: Clock
         config = read_config(files.path, job.trust)
         architecture = describe(config, job.trust)
         tensors = open_tensors(files)
-        head = find_stored_head(tensors, architecture, job.ids)
+        changed = files.adapter is not None and open_adapter(files.adapter).may_change_head
+        head = None if changed else find_stored_head(tensors, architecture, job.ids)
         return Opened(checkpoint, files, config, architecture, tensors, head, clock)
 
 
-def measure(opened: Opened, job: Job, batch_tokens: int, advance: Callable[[int], None]) -> Rows:
+def measure(opened: Opened, job: Job, module: SeriesModule, batch_tokens: int, advance: Callable[[int], None]) -> Rows:
     """Measure a checkpoint.
+
+    Args:
+        opened: the checkpoint.
+        job: what is to be measured.
+        module: what loads the checkpoints of its series.
+        batch_tokens: padded tokens of a batch at most.
+        advance: told the tokens of every batch done.
 
     Returns:
         Rows by table, without the key columns.
@@ -138,7 +147,9 @@ def measure(opened: Opened, job: Job, batch_tokens: int, advance: Callable[[int]
     model = None
     try:
         if opened.head is None:
-            model = _load(opened, job)
+            model = _load(opened, job, module)
+            if opened.files.adapter is not None:
+                opened.architecture = describe(model.config, job.trust)  # it may have other rows than its base
             tensors = LoadedTensors({"lm_head.weight": model.get_output_embeddings().weight.detach().cpu()})
             opened.head = Head(tensors, "lm_head.weight", used_rows(job.ids, opened.architecture.vocab_size))
         opened.identity = _identity(opened)
@@ -149,7 +160,7 @@ def measure(opened: Opened, job: Job, batch_tokens: int, advance: Callable[[int]
         if job.sample is None and not job.head_probes:
             raise CheckpointError(str(job.unmeasured))
         if job.sample is not None and job.stream_probes:
-            model = model if model is not None else _load(opened, job)
+            model = model if model is not None else _load(opened, job, module)
             found += _stream(opened, job, job.sample, model, batch_tokens, advance)
     finally:
         del model
@@ -158,7 +169,7 @@ def measure(opened: Opened, job: Job, batch_tokens: int, advance: Callable[[int]
 
 
 def _free(device: torch.device) -> None:
-    """Give back what a checkpoint took, before the next one is loaded."""
+    """Give back what a checkpoint took and the next one does not use."""
     import torch
 
     gc.collect()
@@ -166,10 +177,10 @@ def _free(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def _load(opened: Opened, job: Job) -> Any:
+def _load(opened: Opened, job: Job, module: SeriesModule) -> Any:
     try:
         with opened.clock.phase("load"), memory_errors():
-            model = load_model(opened.files, opened.config, job.device, job.dtype, job.trust)
+            model = module.load(opened.files, opened.config, opened.tensors, job.device, job.dtype, job.trust)
             opened.dtype = model.dtype
             return model
     except OutOfMemoryError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from .errors import DegenError
@@ -140,13 +141,15 @@ def find_series(
 
 
 def split_label(spec: str) -> tuple[str | None, str]:
-    """The label in front of a spec, None without one, and the rest. An existing path has no label.
+    """The label in front of a spec, None without one, and the rest. An existing path has none, nor have two of them.
 
     Raises:
         DegenError: a label without a name, or without a series.
     """
+    from .adapter_series import are_paths
+
     label, equals, rest = spec.partition("=")
-    if not equals or Path(spec).expanduser().exists():
+    if not equals or Path(spec).expanduser().exists() or are_paths(spec):
         return None, spec
     if not label or not rest:
         raise DegenError(f"{spec!r}: a label is written label=SERIES")
@@ -165,6 +168,18 @@ def _find(spec: str, grammar: Grammar, trust: bool) -> list[Series]:
 
 
 def _find_unlabelled(name: str, grammar: Grammar, trust: bool) -> list[Series]:
+    from .adapter_series import on_base, on_own_bases, split_adapter
+
+    find = partial(_find_plain, grammar=grammar, trust=trust)
+    if Path(name).expanduser().exists():
+        return [on_own_bases(series, find) for series in find(name)]
+    if (pair := split_adapter(name)) is None:
+        return find(name)
+    return [on_base(*pair, find)]
+
+
+def _find_plain(name: str, grammar: Grammar, trust: bool) -> list[Series]:
+    """The series of a name that has no adapter in it."""
     from .hub_series import from_hub, is_hub_name
     from .local_series import from_path
     from .suites import from_suite, is_suite, suite_names

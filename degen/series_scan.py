@@ -9,17 +9,17 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from .architecture import config_sha256
 from .downloads import Downloads
-from .duplicates import Measured, published_digest
+from .duplicates import Measured, published_digest, source_hash
 from .errors import CheckpointError, DegenError, one_line
 from .fetching import Fetcher, Wanted
 from .plan import Plan
 from .progress import Progress
+from .refill import SeriesModule
 from .run_writer import RunWriter
 from .sampling import Samples
 from .series import Checkpoint, Series
-from .settings import Settings, fingerprint
+from .settings import Settings
 from .tables import CHECKPOINTS, TIMING, Rows
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class SeriesScan:
         self.series = series
         self.samples = samples
         self.measured = Measured()
+        self.module = SeriesModule()
         self.opened: Opened | None = None  # the checkpoint that is being measured
         self.digest: str | None = None  # what its published hashes say of it
         self.batch_tokens: int | None = None  # as run.json keeps it, by the checkpoint from which it holds
@@ -60,20 +61,28 @@ class SeriesScan:
             CheckpointError: they cannot be had.
         """
         digest = published_digest(checkpoint.source, self.settings.trust_remote_code)
-        return digest is not None and (digest == self.digest or self.measured.published(digest) is not None)
+        same = digest is not None and digest == self.digest
+        return same or self.measured.told(checkpoint.source, digest) is not None
 
     def run(self, todo: set[Checkpoint], fetcher: Fetcher) -> None:
         """Measure those in `todo`; the others are done, and only remembered."""
         if self.job.unmeasured:
             self.progress.warn(f"{self.series.model}: {self.job.unmeasured}")
-        for checkpoint in self.series.checkpoints:
-            self.batch_tokens = self.writer.info["batch_tokens"].get(str(checkpoint), self.batch_tokens)
-            if checkpoint in todo:
-                self._measure(checkpoint, fetcher)
-            else:
-                row = self.writer.done(checkpoint, self.plan.tables)
-                if row is not None and row["status"] == "ok":
-                    self.measured.add(checkpoint, row["head_sha256"], self.writer.source_hash(checkpoint))
+        try:
+            for checkpoint in self.series.checkpoints:
+                self.batch_tokens = self.writer.info["batch_tokens"].get(str(checkpoint), self.batch_tokens)
+                if checkpoint in todo:
+                    self._measure(checkpoint, fetcher)
+                else:
+                    self._remember(checkpoint)
+        finally:
+            self.module.release()
+
+    def _remember(self, checkpoint: Checkpoint) -> None:
+        """A checkpoint that an earlier run measured may have copies in this one."""
+        row = self.writer.done(checkpoint, self.plan.tables)
+        if row is not None and row["status"] == "ok":
+            self.measured.add(checkpoint, row["head_sha256"], self.writer.source_hash(checkpoint))
 
     @cached_property
     def job(self) -> Job:
@@ -120,9 +129,10 @@ class SeriesScan:
 
         with clock.phase("fetch"):
             self.digest = published_digest(checkpoint.source, self.job.trust)
-            earlier = self.measured.published(self.digest)
+            earlier = self.measured.told(checkpoint.source, self.digest)
         if earlier is not None:
-            return self._copied(checkpoint, earlier), str(self.digest)
+            fetcher.spare(checkpoint)
+            return self._copied(checkpoint, earlier), self.digest or str(self.writer.source_hash(earlier))
         with ExitStack() as stack:
             with clock.phase("fetch"):
                 files = stack.enter_context(fetcher.files(checkpoint))
@@ -132,7 +142,7 @@ class SeriesScan:
             head = rows[CHECKPOINTS][0]["head_sha256"]
             if earlier is None:
                 self.measured.add(checkpoint, head, self.digest)
-            return rows, self.digest or fingerprint([head, config_sha256(opened.config)])
+            return rows, self.digest or source_hash(opened, head)
 
     def _write(self, checkpoint: Checkpoint, rows: Rows, source: str) -> None:
         try:
@@ -160,7 +170,7 @@ class SeriesScan:
         while True:
             assert self.batch_tokens is not None
             try:
-                rows = measure(opened, job, self.batch_tokens, progress.advance)
+                rows = measure(opened, job, self.module, self.batch_tokens, progress.advance)
             except OutOfMemoryError as error:
                 if self.batch_tokens <= longest:
                     raise CheckpointError(
@@ -184,8 +194,8 @@ class SeriesScan:
         """An earlier checkpoint whose bytes are the same; None where there is none."""
         from .measure import Clock, open_checkpoint
 
-        if opened.head is None or self.digest is not None:
-            return None  # published hashes have told already
+        if opened.head is None or self.digest is not None or opened.files.adapter is not None:
+            return None  # hashes have told already
         for earlier in self.measured.alike(opened.head.sha256):
             files = earlier.source.fetch(downloads, whole=True)
             if self.measured.same(opened, open_checkpoint(earlier, files, self.job, Clock())):

@@ -78,6 +78,13 @@ class Source(ABC):
             CheckpointError: files are missing or cannot be had.
         """
 
+    def keep_copy(self) -> None:  # noqa: B027 - most sources have nothing to keep
+        """Keep for later what is a copy of something kept, where that takes no bytes.
+
+        Raises:
+            CheckpointError: it cannot be had.
+        """
+
     def hashes(self) -> dict[str, str] | None:
         """Published content hashes of the weight files by name; None where nobody publishes any.
 

@@ -19,6 +19,8 @@ EMBEDDING_KEYS = ("model.embed_tokens.weight", "transformer.wte.weight", "wte.we
                   "transformer.word_embeddings.weight", "word_embeddings.weight", "embed_tokens.weight",
                   "model.language_model.embed_tokens.weight", "backbone.embeddings.weight")  # fmt: skip
 
+PIECE = 1 << 20  # bytes that are read at once, few enough for a core's cache
+
 
 class StoredTensors(ABC):
     """The tensors of one checkpoint as they lie in its files."""
@@ -43,6 +45,13 @@ class StoredTensors(ABC):
     @abstractmethod
     def raw(self, key: str) -> Iterator[bytes | memoryview]:
         """The stored bytes of a tensor, in pieces."""
+
+    def pieces(self, key: str) -> Iterator[torch.Tensor]:
+        """A tensor in its stored dtype, flat, piece by piece; the next piece may overwrite what the last one held."""
+        count = self.shape(key)[0]
+        step = max(1, PIECE * count // max(self.size(key), 1))
+        for first in range(0, count, step):
+            yield self.rows(key, first, min(first + step, count)).flatten()
 
     @abstractmethod
     def size(self, key: str | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from .errors import CheckpointError, MissingFileError, one_line
 from .gguf_tensors import GgufTensors
 from .safetensors_header import Entry, read_header
 from .source import Files
-from .stored import StoredTensors
+from .stored import PIECE, StoredTensors
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +100,7 @@ def _sharded(
         raise CheckpointError(f"{place}/{index}: names no shard")
     for name in shards:
         if not is_inside(name):
-            raise CheckpointError(f"{place}/{index}: shard {name!r} lies outside the checkpoint")
+            raise CheckpointError(f"{place}/{index}: shard {name[:80]!r} lies outside the checkpoint")
         if not exists(name):
             raise MissingFileError(f"{place}/{name}: the index names this shard, and it is missing")
     return Layout(kind, shards, index, place_of)
@@ -121,7 +122,9 @@ class SafeTensors(StoredTensors):
         from safetensors import safe_open
 
         self._place: dict[str, tuple[Any, Path, Entry]] = {}
+        self._stamps: dict[Path, tuple[int, ...]] = {}
         for file in files:
+            self._stamps[file] = _stamp(file)
             entries = _header_of(file)
             try:
                 opened: Any = safe_open(file, framework="pt")
@@ -147,6 +150,25 @@ class SafeTensors(StoredTensors):
         tensor: torch.Tensor = self._place[key][0].get_slice(key)[first:last]
         return tensor
 
+    def pieces(self, key: str) -> Iterator[torch.Tensor]:
+        """A tensor, read from the file past the memory map, whose pages would count as memory of this process.
+
+        Raises:
+            CheckpointError: the file is another one than the header was read of.
+        """
+        import torch
+
+        opened, file, entry = self._place[key]
+        dtype, rest = opened.get_tensor(key).dtype, entry.last - entry.first
+        buffer = torch.empty(min(rest, PIECE), dtype=torch.uint8)
+        with file.open("rb") as data:
+            data.seek(entry.first)
+            while rest and (count := data.readinto(buffer.numpy().data[: min(rest, PIECE)])):
+                rest -= count
+                yield buffer[:count].view(dtype)
+            if rest or _stamp(data.fileno()) != self._stamps[file]:
+                raise CheckpointError(f"{file}: changed while it was read")
+
     def size(self, key: str | None) -> int:
         """Stored size, by the offsets of the headers."""
         entries = [self._place[k][2] for k in (self.keys if key is None else [key])]
@@ -161,6 +183,15 @@ class SafeTensors(StoredTensors):
             while rest and (piece := opened.read(min(rest, 1 << 22))):
                 rest -= len(piece)
                 yield piece
+
+
+def _stamp(file: Path | int) -> tuple[int, ...]:
+    """What differs once a file is written to or replaced; of a missing one nothing, as opening it tells."""
+    try:
+        about = os.stat(file)
+    except OSError:
+        return ()
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def _header_of(file: Path) -> dict[str, Entry]:

@@ -1,0 +1,183 @@
+"""An adapter of PEFT, opened: what its two files say, checked as far as it can be without the base."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import CheckpointError, MissingFileError, one_line
+from .memory import is_out_of_memory
+from .stored import EMBEDDING_KEYS, HEAD_KEYS, StoredTensors
+from .weights import SafeTensors, read_bin
+
+if TYPE_CHECKING:
+    import torch
+
+CONFIG = "adapter_config.json"
+WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")  # the first of them that is there
+NEEDS_PEFT = "adapters need an extra: pip install 'degen-lm[peft]'"
+
+_PREFIX = "base_model.model."  # before a module's name in the files
+_WRAPPED = (".base_layer", ".original_module", ".modules_to_save")  # what PEFT may put behind it
+# Sizes that PEFT allocates by the word of the configuration, before a tensor of the files is compared.
+_SIZES = ("r", "init_r", "n_frequency", "num_vectors", "vector_length", "theta_d_length", "u")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter whose files are open.
+
+    Attributes:
+        folder: where they are.
+        config: PEFT's own configuration.
+        tensors: what it was trained to.
+    """
+
+    folder: Path
+    config: Any
+    tensors: StoredTensors
+
+    @property
+    def may_change_head(self) -> bool:
+        """Whether it may change the head or its width, see `may_change_head`."""
+        return may_change_head(self.tensors)
+
+    @property
+    def vocabulary(self) -> int | None:
+        """Rows of the embedding or the head that it brings whole; None where it brings neither."""
+        for key in self.tensors.keys:
+            if in_module(key) in (*HEAD_KEYS, *EMBEDDING_KEYS):
+                return self.tensors.shape(key)[0]
+        return None
+
+    def loaded(self) -> dict[str, torch.Tensor]:
+        """Every tensor by its name."""
+        return {key: self.tensors.rows(key, 0, self.tensors.shape(key)[0]) for key in self.tensors.keys}
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """What an `adapter_config.json` says.
+
+    Raises:
+        CheckpointError: there is none, or it is no adapter's.
+    """
+    if not file.is_file():
+        raise MissingFileError(f"{file.parent}: no {CONFIG} in it")
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{file}: not JSON ({one_line(error)})") from error
+    if not isinstance(settings, dict) or not isinstance(settings.get("peft_type"), str):
+        raise CheckpointError(f"{file}: no peft_type in it")
+    return settings
+
+
+def open_tensors(folder: Path) -> StoredTensors:
+    """The tensors of an adapter folder. A legacy `.bin` file is read as weights alone, and nothing in it is run.
+
+    Raises:
+        CheckpointError: there are none, or they cannot be read.
+    """
+    for name in WEIGHTS:
+        if (folder / name).is_file():
+            return SafeTensors([folder / name]) if name.endswith(".safetensors") else read_bin([folder / name])
+    raise MissingFileError(f"{folder}: no adapter weights ({' or '.join(WEIGHTS)})")
+
+
+def may_change_head(tensors: StoredTensors) -> bool:
+    """Whether an adapter may change the head. What lies within a block has the block's number in its name."""
+    return not all(key.startswith(_PREFIX) and any(p.isdecimal() for p in key.split(".")) for key in tensors.keys)
+
+
+def open_adapter(folder: Path) -> Adapter:
+    """Open an adapter, its configuration checked as far as it can be without the base.
+
+    Raises:
+        CheckpointError: files are missing or unsound, or it is of a kind that no causal LM can be made of.
+    """
+    settings = read_settings(folder / CONFIG)
+    _check_purpose(folder, settings)
+    with blaming(f"{folder / CONFIG}: cannot be used"):
+        from peft import PEFT_TYPE_TO_CONFIG_MAPPING
+
+        kind = settings["peft_type"]
+        if kind not in PEFT_TYPE_TO_CONFIG_MAPPING:
+            raise CheckpointError(f"{folder / CONFIG}: the installed peft knows no peft_type {kind!r}")
+        config = PEFT_TYPE_TO_CONFIG_MAPPING[kind].from_pretrained(str(folder))
+        config.inference_mode = True
+    if config.is_prompt_learning or config.is_adaption_prompt or kind == "XLORA":
+        raise CheckpointError(
+            f"{folder}: {kind} does not change the weights of its base but what runs beside them; "
+            "adapters are measured merged, and this one cannot be"
+        )
+    known = {field.name for field in fields(config)}
+    if unknown := [name for name, value in settings.items() if value and name not in known | {"runtime_config"}]:
+        raise CheckpointError(
+            f"{folder / CONFIG}: the installed peft does not know {unknown[0]} and would leave it out; update peft"
+        )
+    tensors = open_tensors(folder)
+    _check_sizes(folder, settings, tensors)
+    return Adapter(folder, config, tensors)
+
+
+def _check_purpose(folder: Path, settings: dict[str, Any]) -> None:
+    """Refuse an adapter of another kind of model, and one that asks for somebody's code."""
+    file, task = folder / CONFIG, settings.get("task_type")
+    if task not in (None, "CAUSAL_LM"):
+        raise CheckpointError(f"{file}: made for {task}, and only adapters of causal LMs are measured")
+    mapping = settings.get("auto_mapping") or {}
+    library = mapping.get("parent_library", "transformers") if isinstance(mapping, dict) else mapping
+    if str(library).split(".")[0] not in ("transformers", "transformers_modules"):
+        raise CheckpointError(f"{file}: made for a model of the package {str(library)!r}, which is not imported")
+    if settings.get("megatron_config") is not None:
+        raise CheckpointError(f"{file}: made for Megatron's layers, and models of transformers are measured")
+    if settings.get("layer_replication") is not None:
+        raise CheckpointError(f"{file}: repeats layers of its base, which cannot be merged then")
+    if str(begin := settings.get("init_lora_weights")).startswith("pissa_niter"):
+        raise CheckpointError(
+            f"{file}: trained on a base without its first singular vectors, as {begin} drew them, and the draw is not "
+            "stored; let PEFT convert it to plain LoRA"
+        )
+
+
+def _check_sizes(folder: Path, settings: dict[str, Any], tensors: StoredTensors) -> None:
+    """Refuse sizes that no tensor has. LoKr is told `r` is huge where its matrices shall be whole."""
+    largest = max((size for key in tensors.keys for size in tensors.shape(key)), default=0)
+    patterns = settings.get("rank_pattern")
+    asked = {name: settings.get(name) for name in _SIZES if (settings["peft_type"], name) != ("LOKR", "r")}
+    for name, size in (asked | (patterns if isinstance(patterns, dict) else {})).items():
+        if isinstance(size, int | float) and size > largest:
+            raise CheckpointError(f"{folder / CONFIG}: {name} is {size:,}, and its largest tensor has {largest:,} rows")
+
+
+def in_module(key: str) -> str:
+    """The name that a tensor of the files has in a model without adapter."""
+    for part in _WRAPPED:
+        key = key.replace(f"{part}.", ".")
+    return key.removeprefix(_PREFIX)
+
+
+@contextmanager
+def blaming(what: str) -> Iterator[None]:
+    """Keep PEFT's warnings off the terminal, and call whatever it meets in a stranger's files the files' fault.
+
+    Raises:
+        CheckpointError: the block met an error; one that says memory did not suffice is raised as it came.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (CheckpointError, MemoryError):
+        raise
+    except ModuleNotFoundError as error:
+        raise CheckpointError(NEEDS_PEFT if error.name == "peft" else f"{what} ({one_line(error)})") from error
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise CheckpointError(f"{what} ({one_line(error)})") from error

@@ -1,0 +1,120 @@
+"""An adapter on its base as the source of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .adapter import may_change_head, open_tensors
+from .adapter_place import AdapterPlace
+from .errors import CheckpointError
+from .source import Files, LocalSource, Source
+from .stored import StoredTensors
+
+if TYPE_CHECKING:
+    import torch
+
+    from .downloads import Downloads
+
+
+@dataclass(frozen=True)
+class AdapterSource(Source):
+    """An adapter on its base. The base is fetched once for all adapters of a scan.
+
+    Attributes:
+        base: the checkpoint it changes.
+        adapter: where its own files are.
+        beside: a folder where the base's tokenizer may lie as well: that of the series of which it is a step.
+    """
+
+    base: Source
+    adapter: AdapterPlace
+    beside: Path | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.base}+{self.adapter}"
+
+    def version(self) -> str | None:
+        """The versions of both."""
+        base, adapter = self.base.version(), self.adapter.version()
+        return f"{base}, adapter {adapter}" if base is not None and adapter is not None else None
+
+    def config(self) -> Path:
+        """That of the base, once the adapter is known to have one of its own."""
+        self.adapter.settings()
+        return self.base.config()
+
+    def tokenizer(self) -> Path | None:
+        """The adapter's own, which may know more tokens; else that of the base."""
+        from .tokenizer import has_tokenizer
+
+        found = self.adapter.tokenizer() or self.base.tokenizer()
+        return self.beside if found is None and self.beside is not None and has_tokenizer(self.beside) else found
+
+    def tensors(self) -> StoredTensors:
+        """The tensors of both, as they are stored."""
+        return _Both(self.base.tensors(), self.adapter.tensors())
+
+    def fetch(self, downloads: Downloads, whole: bool) -> Files:
+        """Both; all of the base where the adapter may change the head."""
+        folder = self.adapter.fetch(downloads, self)
+        files = downloads.shared(self.base, whole or may_change_head(open_tensors(folder)))
+        return replace(files, adapter=folder)
+
+    def hashes(self) -> dict[str, str] | None:
+        """What is published of the base, and the adapter's hash; None where the base's are not published."""
+        published = self.base.hashes()
+        return published | {self.adapter.weights: self.adapter.sha256} if published is not None else None
+
+    def size(self) -> int:
+        """Bytes of both."""
+        return self.base.size() + self.adapter.size()
+
+    @property
+    def twin(self) -> tuple[Source, str] | None:
+        """What is equal for checkpoints that are the same; None where published hashes tell, or the adapter is gone."""
+        if not isinstance(self.base, LocalSource):
+            return None
+        try:
+            return self.base, self.adapter.sha256
+        except CheckpointError:
+            return None
+
+
+class _Both(StoredTensors):
+    """The tensors of a base and of its adapter, which have other names."""
+
+    def __init__(self, base: StoredTensors, adapter: StoredTensors) -> None:
+        self._of = {key: tensors for tensors in (base, adapter) for key in tensors.keys}
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Names of all tensors."""
+        return frozenset(self._of)
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Shape of a tensor."""
+        return self._of[key].shape(key)
+
+    def shard(self, key: str) -> str:
+        """Name of the file that holds a tensor."""
+        return self._of[key].shard(key)
+
+    def rows(self, key: str, first: int, last: int) -> torch.Tensor:
+        """Rows of a matrix."""
+        return self._of[key].rows(key, first, last)
+
+    def raw(self, key: str) -> Iterator[bytes | memoryview]:
+        """The stored bytes of a tensor."""
+        return self._of[key].raw(key)
+
+    def size(self, key: str | None) -> int:
+        """Stored size."""
+        return self._of[key].size(key) if key is not None else sum(self._of[k].size(k) for k in self._of)
+
+    def hold(self, rows: Mapping[str, int]) -> None:
+        """Make ready to read of either."""
+        for tensors in set(self._of.values()):
+            tensors.hold({key: count for key, count in rows.items() if self._of[key] is tensors})

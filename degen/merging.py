@@ -1,0 +1,118 @@
+"""The model that an adapter makes of its base: the weights changed, and checked to say what the adapted model says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .adapter import Adapter, blaming, in_module, open_adapter
+from .errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+_NAME = "degen"  # of the adapter within the model; PEFT makes it a part of its tensors' names
+_PROBE = 16  # tokens on which the merged model is compared with the adapted one
+
+
+def merge(model: Any, folder: Path) -> Any:
+    """The model that an adapter makes of its base: a module of transformers like any other, its weights changed.
+
+    Args:
+        model: the base, which is changed.
+        folder: the adapter's.
+
+    Raises:
+        CheckpointError: the files are unsound, do not fit the base, or cannot be merged without changing what the
+            adapted model says.
+    """
+    import torch
+
+    adapter = open_adapter(folder)
+    with blaming(f"{folder}: cannot be merged into this base"), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # some kinds draw a start that the files then replace
+        _resize(model, adapter)
+        return _merged(model, adapter)
+
+
+def _resize(model: Any, adapter: Adapter) -> None:
+    """Give the model as many rows as the embedding has that the adapter brings."""
+    rows, embedding, head = adapter.vocabulary, model.get_input_embeddings(), model.get_output_embeddings()
+    if rows is None or rows == embedding.weight.shape[0]:
+        return
+    wanted = [embedding] if head.weight is embedding.weight else [embedding, head]
+    brought = {in_module(key) for key in adapter.tensors.keys}
+    for name, module in model.named_modules():
+        if any(module is w for w in wanted) and f"{name}.weight" not in brought:
+            raise CheckpointError(
+                f"{adapter.folder}: has a vocabulary of {rows} and its base one of {embedding.weight.shape[0]}, "
+                f"and {name}.weight is not in its files"
+            )
+    model.resize_token_embeddings(rows, mean_resizing=False)
+
+
+def _merged(model: Any, adapter: Adapter) -> Any:
+    import torch
+    from peft import PeftModel, set_peft_model_state_dict
+
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = head.weight is embedding.weight
+    wrapped = PeftModel(model, adapter.config, _NAME)
+    _check_keys(adapter, wrapped, set_peft_model_state_dict(wrapped, adapter.loaded(), _NAME))
+    if tied and adapter.may_change_head:  # what is merged into the one must not change the other
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
+    with torch.inference_mode():
+        adapted = _logits(wrapped.eval())
+    merged = wrapped.merge_and_unload().eval()
+    embedding, head = merged.get_input_embeddings(), merged.get_output_embeddings()
+    if tied and torch.equal(head.weight, embedding.weight):
+        head.weight = embedding.weight
+        merged.config.tie_word_embeddings = True
+    with torch.inference_mode():
+        _check_merged(adapter, _logits(merged), adapted, merged.dtype)
+    return merged
+
+
+def _check_keys(adapter: Adapter, wrapped: Any, found: Any) -> None:
+    """Every tensor of the files has its place in the model, and every one of the adapter's is in the files."""
+    surplus = sorted(k for k in found.unexpected_keys if ".modules_to_save." not in k)  # PEFT stores these twice
+    if surplus:
+        raise CheckpointError(f"{adapter.folder}: holds {_some(surplus)}, for which this base has no place")
+    state, missing = wrapped.state_dict(), set(found.missing_keys)
+    filled = {tensor.data_ptr() for key, tensor in state.items() if key not in missing}  # layers may share one
+    prefix = wrapped.base_model.prefix
+    lost = sorted(
+        key for key in missing
+        if prefix in key and _NAME in key.split(".") and "ranknum" not in key and state[key].data_ptr() not in filled
+    )  # fmt: skip
+    if lost:
+        raise CheckpointError(f"{adapter.folder}: does not hold {_some(lost)}, which its configuration asks for")
+
+
+def _logits(model: Any) -> torch.Tensor:
+    import torch
+
+    rows = model.get_input_embeddings().weight.shape[0]
+    ids = torch.arange(_PROBE, device=model.device).remainder(rows).unsqueeze(0)
+    logits: torch.Tensor = model(input_ids=ids).logits.float()
+    return logits
+
+
+def _check_merged(adapter: Adapter, merged: torch.Tensor, adapted: torch.Tensor, dtype: Any) -> None:
+    """A merge must not change what the model says, but for rounding. Values that are not finite are told later."""
+    from .forward import UNTOUCHED_CALL
+
+    finite = adapted.isfinite() & merged.isfinite()
+    if not finite.any():
+        return
+    apart = (merged - adapted)[finite].abs().max().item()
+    tolerance = UNTOUCHED_CALL[str(dtype).removeprefix("torch.")] * adapted[finite].abs().max().item()
+    if apart > tolerance:
+        raise CheckpointError(
+            f"{adapter.folder}: merged, it does not say what the adapted model says: logits are {apart:.3g} apart, "
+            f"{tolerance:.3g} is rounding; figures would be wrong, so none are given"
+        )
+
+
+def _some(keys: list[str]) -> str:
+    return keys[0].replace(f".{_NAME}", "") + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
