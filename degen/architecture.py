@@ -118,7 +118,8 @@ def describe(config: Any, trust: bool = False) -> Architecture:
     Raises:
         CheckpointError: not a causal LM that transformers can build, or one without a linear head.
     """
-    return _describe(config.to_json_string(use_diff=False), trust, _Held(config))
+    key = config.to_json_string(use_diff=False) if trust else config_sha256(config)  # code differs by folder
+    return _describe(key, trust, _Held(config))
 
 
 class _Held:

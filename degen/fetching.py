@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
@@ -32,13 +32,13 @@ class Fetched:
 
     checkpoint: Checkpoint
     files: Files | None
-    error: CheckpointError | None
+    error: Exception | None
 
     def result(self) -> Files:
         """The files.
 
         Raises:
-            CheckpointError: there are none.
+            CheckpointError: there are none. An error that is none of degen's own is raised as it came.
         """
         if self.error is not None:
             raise self.error
@@ -60,6 +60,7 @@ class Fetcher:
         self._order = list(order)
         self._is_copy = is_copy
         self._ahead: Future[Fetched | None] | None = None
+        self._over = False
 
     def __enter__(self) -> Self:
         self.downloads.clear()  # what a scan that was killed left there
@@ -68,6 +69,7 @@ class Fetcher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over = True  # for a thread that is still at work
         self.downloads.clear()
 
     @contextmanager
@@ -81,10 +83,16 @@ class Fetcher:
         try:
             files = self._take(self._order[place])
             if self._ahead is None:
-                self._ahead = _in_thread(lambda: self._look_ahead(self._order[place + 1 :]))
+                self._ahead = _in_thread(lambda: self._look_ahead(checkpoint, self._order[place + 1 :]))
             yield files
         finally:
             self.downloads.release(checkpoint.source)
+
+    def spare(self, checkpoint: Checkpoint) -> None:
+        """A checkpoint is a copy and will not be asked for; what keeps the others' files keeps it as well."""
+        if self.downloads.keep == "all":
+            with suppress(CheckpointError):  # without it the scan is as good
+                checkpoint.source.keep_copy()
 
     def _take(self, wanted: Wanted) -> Files:
         """What was fetched ahead, if that is it; else it is fetched now."""
@@ -93,28 +101,37 @@ class Fetcher:
             self._ahead = None
         if found is not None and found.checkpoint == wanted.checkpoint:
             return found.result()
+        if found is not None and self._ahead is None:
+            self.downloads.release(found.checkpoint.source)  # nobody came for it: it was a copy after all
         return self._fetch(wanted).result()
 
     def _is_later(self, one: Checkpoint, other: Checkpoint) -> bool:
         order = [w.checkpoint for w in self._order]
         return order.index(one) > order.index(other)
 
-    def _look_ahead(self, following: Sequence[Wanted]) -> Fetched | None:
-        """Fetch the next checkpoint that is no copy; None where there is none."""
+    def _look_ahead(self, current: Checkpoint, following: Sequence[Wanted]) -> Fetched | None:
+        """Fetch the next checkpoint that is no copy; None where there is none, or where it has the current one's files.
+
+        Those are deleted before it is its turn.
+        """
         wanted = next((w for w in following if not self._spared(w.checkpoint)), None)
-        return self._fetch(wanted) if wanted is not None else None
+        return self._fetch(wanted) if wanted is not None and wanted.checkpoint.source != current.source else None
 
     def _spared(self, checkpoint: Checkpoint) -> bool:
         try:
             return self._is_copy(checkpoint)
-        except CheckpointError:
+        except Exception:
             return False  # it fails in its own row
 
     def _fetch(self, wanted: Wanted) -> Fetched:
+        """Fetch a checkpoint. Whatever goes wrong belongs to its row and to no other."""
         try:
             return Fetched(wanted.checkpoint, wanted.checkpoint.source.fetch(self.downloads, wanted.whole), None)
-        except CheckpointError as error:
+        except Exception as error:
             return Fetched(wanted.checkpoint, None, error)
+        finally:
+            if self._over:
+                self.downloads.clear()
 
 
 def _in_thread(call: Callable[[], T]) -> Future[T]:

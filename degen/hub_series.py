@@ -63,10 +63,19 @@ def _choose(repo: str, wanted: str, there: Mapping[str, str], grammar: Grammar) 
         elif _COMMIT.fullmatch(name):
             chosen[name] = hub.commit_of(repo, name)
         else:
-            close = difflib.get_close_matches(name, there, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {_some(list(there))}"
-            raise DegenError(f"{repo} has no revision {name!r}; {hint}")
+            close = _nearest(name, there, grammar)
+            hint = f"did you mean {close}?" if close is not None else f"there are {_some(list(there))}"
+            raise DegenError(f"{repo} has no revision {name!r}{hub.beyond_cache()}; {hint}")
     return chosen
+
+
+def _nearest(name: str, there: Mapping[str, str], grammar: Grammar) -> str | None:
+    """The revision of the nearest step, where the name is a step; else the one whose name is most like it."""
+    wanted, marks = grammar.mark(name), {other: grammar.mark(other) for other in there}
+    steps = {other: mark for other, mark in marks.items() if mark is not None}
+    if wanted is not None and steps:
+        return min(steps, key=lambda other: (steps[other].stage != wanted.stage, abs(steps[other].step - wanted.step)))
+    return next(iter(difflib.get_close_matches(name, there, n=1)), None)
 
 
 def _matching(repo: str, said: str, there: Mapping[str, str], grammar: Grammar, glob: str) -> dict[str, str]:
@@ -75,7 +84,8 @@ def _matching(repo: str, said: str, there: Mapping[str, str], grammar: Grammar, 
     if grammar.pattern is not None:
         found = {name: commit for name, commit in found.items() if grammar.mark(name) is not None}
     if not found:
-        raise DegenError(f"{repo} has no revision that fits {said}; there are {_some(list(there))}")
+        what = f"{repo} has no revision that fits {said}{hub.beyond_cache()}"
+        raise DegenError(f"{what}; there are {_some(list(there))}")
     return found
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .downloads import Downloads
     from .hub_tensors import HubTensors
 
+MOST_SMALL = 200_000_000  # bytes of a configuration, a tokenizer or an index, which are read whole
+
 # The configuration and tokenizer of most revisions of a series are the same, to the byte: one folder serves them all.
 _folders: dict[frozenset[tuple[str, str]], Path] = {}
 
@@ -53,7 +55,10 @@ class HubSource(Source):
         Raises:
             CheckpointError: there are none, or a shard is missing.
         """
-        return find_weights(str(self), self.files.__contains__, lambda name: self._small(name).read_text())
+        try:
+            return find_weights(str(self), self.files.__contains__, lambda name: self._small(name).read_text("utf-8"))
+        except MissingFileError as error:
+            raise MissingFileError(f"{error}{self._hint}{hub.beyond_cache()}") from error
 
     def version(self) -> str:
         """The commit."""
@@ -70,17 +75,22 @@ class HubSource(Source):
     def config(self) -> Path:
         """A folder of the user's cache with the configuration, and with code where it may run."""
         if "config.json" not in self.files:
-            raise MissingFileError(f"{self}: no config.json in it")
+            raise MissingFileError(f"{self}: no config.json in it{self._hint}")
         return self._folder(["config.json", *self._code])
 
     def tokenizer(self) -> Path | None:
         """A folder of the user's cache with the tokenizer's files and the configuration."""
+        names = self._tokenizer
+        return self._folder([*names, *self._code]) if names else None
+
+    @property
+    def _tokenizer(self) -> list[str]:
+        """The tokenizer's files and the configuration; nothing without a tokenizer."""
         from .tokenizer import FILES, FILES_BESIDE
 
         if not any(name in self.files for name in FILES):
-            return None
-        wanted = (*FILES, *FILES_BESIDE, "config.json")
-        return self._folder([*(name for name in wanted if name in self.files), *self._code])
+            return []
+        return [name for name in (*FILES, *FILES_BESIDE, "config.json") if name in self.files]
 
     def tensors(self) -> HubTensors:
         """The tensors, read by byte ranges."""
@@ -101,7 +111,7 @@ class HubSource(Source):
             for name in ("config.json", *self._code):
                 downloads.link(config / name, folder / name)
             if downloads.keep == "all":
-                self._keep(["config.json", *self._code])
+                self._keep()
             cached = all(hub.in_cache(self.repo, self.commit, name) for name in self.layout.shards)
             if whole or cached:
                 self._take(self.layout.shards, folder, downloads)
@@ -113,10 +123,15 @@ class HubSource(Source):
             raise CheckpointError(f"{self}: cannot be kept in {folder} ({why})") from error
         return Files(folder, whole=whole or cached)
 
-    def _keep(self, names: Collection[str]) -> None:
+    def keep_copy(self) -> None:
+        """Let the cache have this revision, too, where it holds the weights as those of another one."""
+        if all(hub.holds(self.repo, hash) for hash in self.hashes().values()):
+            self._keep([name for name in (*self.layout.shards, self.layout.index) if name is not None])
+
+    def _keep(self, names: Collection[str] = ()) -> None:
         """Let the cache have small files under this revision, too: weights kept there are of use with them alone."""
-        for name in names:
-            self._small(name)
+        for name in ("config.json", *self._code, *self._tokenizer, *names):
+            hub.download(self.repo, self.commit, name)
         hub.remember(self.repo, self.revision, self.commit)
 
     def _take(self, shards: Collection[str], folder: Path, downloads: Downloads) -> None:
@@ -149,10 +164,16 @@ class HubSource(Source):
         return tuple(sorted(known)) or self.layout.shards
 
     @property
+    def _hint(self) -> str:
+        return f"; it holds an adapter: write BASE+{self}" if "adapter_config.json" in self.files else ""
+
+    @property
     def _code(self) -> list[str]:
         return [name for name in self.files if name.endswith(".py")] if self.trust else []
 
     def _small(self, name: str) -> Path:
+        if (size := self.files[name].size) > MOST_SMALL:
+            raise CheckpointError(f"{self}: {name} is {size:,} bytes, and nothing of its kind is that large")
         return hub.download(self.repo, self.commit, name)
 
     def _folder(self, names: Collection[str]) -> Path:

@@ -9,7 +9,6 @@ Source: https://github.com/huggingface/safetensors
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +17,12 @@ from .errors import CheckpointError, one_line
 
 LONGEST = 100_000_000  # bytes of a header, as the format's own library has it
 FIRST_READ = 1 << 16  # one request brings the whole header of most files
+_TOO_MUCH = 1 << 64  # the format's numbers lie below
 
-_ITEM = {
-    "F64": 8, "I64": 8, "U64": 8, "C64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
-    "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1,
+_BITS = {
+    "F64": 64, "I64": 64, "U64": 64, "C64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16,
+    "U16": 16, "I8": 8, "U8": 8, "BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
 }  # fmt: skip
 
 
@@ -55,35 +56,73 @@ def read_header(name: str, size: int, read: Callable[[int, int], bytes]) -> dict
     if len(text) < length:
         text += read(8 + len(text), 8 + length)
     try:
-        header = json.loads(text)
-        entries = {k: _entry(v, 8 + length) for k, v in header.items() if k != "__metadata__"}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        entries = _entries(text.decode(), 8 + length)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise _unsound(name, size, f"its header is no table of tensors: {one_line(error, 100)}") from error
     _check_offsets(name, size, 8 + length, entries)
     return entries
 
 
+def _entries(text: str, start: int) -> dict[str, Entry]:
+    header: Any = json.loads(text, object_pairs_hook=_object, parse_int=_whole)
+    notes: Any = header.pop("__metadata__", None) if isinstance(header, dict) else []
+    if notes is not None:
+        "".join(notes.values()).encode()  # they are texts, and of no use here
+    return {key: _entry(said, start) for key, said in header.items()}
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name that stands there twice")
+    "".join(found).encode()  # half a surrogate pair is no name
+    return found
+
+
+def _whole(digits: str) -> int:
+    """A number, of which Python would read longer ones than anybody means."""
+    if digits.startswith("-") or len(digits) > 20 or int(digits) >= _TOO_MUCH:
+        raise ValueError(f"{digits[:24]} for a size or an offset")
+    return int(digits)
+
+
 def _entry(said: Any, start: int) -> Entry:
-    first, last = said["data_offsets"]
-    numbers = (*said["shape"], first, last)
-    if not all(type(n) is int and n >= 0 for n in numbers):
-        raise ValueError(f"sizes or offsets that are no such numbers: {list(numbers)[:6]}")
-    return Entry(str(said["dtype"]), tuple(said["shape"]), start + first, start + last)
+    if not isinstance(said, dict) or said.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError("a tensor is told by dtype, shape and data_offsets, and by nothing else")
+    dtype, shape, offsets = said["dtype"], said["shape"], said["data_offsets"]
+    if dtype not in _BITS:
+        raise ValueError(f"{dtype!r:.24} is no dtype")
+    if not (isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2):
+        raise ValueError("shape and data_offsets are lists, the latter of two")
+    if not all(type(n) is int for n in (*shape, *offsets)):
+        raise ValueError("sizes and offsets are whole numbers")
+    return Entry(dtype, tuple(shape), start + offsets[0], start + offsets[1])
 
 
 def _check_offsets(name: str, size: int, start: int, entries: dict[str, Entry]) -> None:
     at = start
     for key, entry in sorted(entries.items(), key=lambda item: (item[1].first, item[1].last)):
+        said = key if key.isprintable() and len(key) <= 200 else repr(key[:200])
         if entry.first != at or entry.last < entry.first or entry.last > size:
             raise _unsound(
-                name, size, f"{key} would lie from byte {entry.first:,} to {entry.last:,}, and {at:,} is next"
+                name, size, f"{said} would lie from byte {entry.first:,} to {entry.last:,}, and {at:,} is next"
             )
-        item = _ITEM.get(entry.dtype)
-        if item is not None and math.prod(entry.shape) * item != entry.last - entry.first:
-            raise _unsound(name, size, f"{key} is {entry.dtype} of shape {list(entry.shape)} in other bytes than that")
+        if _bits(entry) != 8 * (entry.last - entry.first):
+            shape = " × ".join(map(str, entry.shape[:6])) + (" × …" if len(entry.shape) > 6 else "")
+            raise _unsound(name, size, f"{said} is {entry.dtype} of shape {shape or 'scalar'} in other bytes than that")
         at = entry.last
     if at != size:
         raise _unsound(name, size, f"its tensors end at byte {at:,}")
+
+
+def _bits(entry: Entry) -> int:
+    """Size of a tensor by dtype and shape; −1 where no file could hold it."""
+    product = 1
+    for length in (*entry.shape, _BITS[entry.dtype]):
+        product *= length
+        if product >= _TOO_MUCH:
+            return -1
+    return product
 
 
 def _unsound(name: str, size: int, why: str) -> CheckpointError:

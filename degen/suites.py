@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,7 +64,9 @@ def from_suite(spec: str, grammar: Grammar, trust: bool = False) -> list[Series]
     chosen = wanted.split(",") if colon else list(suite.models)
     for model in chosen:
         if model not in suite.models:
-            raise DegenError(f"the suite {name} has no model {model!r}; there are {', '.join(suite.models)}")
+            close = difflib.get_close_matches(model, suite.models, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(suite.models)}"
+            raise DegenError(f"the suite {name} has no model {model!r}; {hint}")
     return [from_hub(f"{suite.models[model]}@{suite.revisions}", grammar, trust) for model in dict.fromkeys(chosen)]
 
 

@@ -34,6 +34,13 @@ def _files(folder: Path) -> list[Path]:
     return [f for f in sorted(folder.rglob("*")) if f.is_file()]
 
 
+def kept(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file below a folder, links among them: when it was changed, and what it holds."""
+    return {
+        str(f.relative_to(folder)): (f.lstat().st_mtime_ns, f.read_bytes()) for f in folder.rglob("*") if f.is_file()
+    }
+
+
 def revisions(series: Path) -> dict[str, Files]:
     """A series on disk as branches: every checkpoint with the tokenizer that lies beside them."""
     beside = {f.name: f.read_bytes() for f in series.iterdir() if f.is_file()}
@@ -49,7 +56,9 @@ def sharded(folder: Path, shards: int = 3, legacy: bool = False) -> Path:
     tensors = load_file(whole)
     whole.unlink()
     stem, suffix = ("pytorch_model", "bin") if legacy else ("model", "safetensors")
-    names = [f"{stem}-{i + 1:05d}-of-{shards:05d}.{suffix}" for i in range(shards)] if shards > 1 else [f"{stem}.{suffix}"]
+    names = (
+        [f"{stem}-{i + 1:05d}-of-{shards:05d}.{suffix}" for i in range(shards)] if shards > 1 else [f"{stem}.{suffix}"]
+    )
     place_of = {key: names[i % shards] for i, key in enumerate(sorted(tensors))}
     for name in names:
         part = {key: tensor for key, tensor in tensors.items() if place_of[key] == name}

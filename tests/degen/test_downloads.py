@@ -1,0 +1,52 @@
+"""The folder for what is downloaded: links into the user's cache, and nothing else of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from degen import DegenError
+from degen.downloads import Downloads
+from degen.hub_source import HubSource
+
+SOURCES = [HubSource("org/m", name, commit * 40) for name, commit in (("a", "1"), ("a", "2"), ("b", "1"))]
+
+
+def test_every_revision_of_every_commit_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    downloads = Downloads(tmp_path / "downloads")
+    assert len({downloads.folder(source) for source in SOURCES}) == 3
+    assert downloads.folder(SOURCES[0]) == Downloads(tmp_path / "downloads").folder(SOURCES[0])
+    downloads.release(SOURCES[0])
+    assert len(list(downloads.place.iterdir())) == 2
+
+
+def test_links_are_deleted_and_never_what_they_lead_to(tmp_path: Path) -> None:
+    own = tmp_path / "cache" / "blob"
+    own.parent.mkdir()
+    own.write_text("mine")
+    (tmp_path / "cache" / "pointer").symlink_to("blob")
+    downloads = Downloads(tmp_path / "downloads")
+    for end in (lambda: downloads.release(SOURCES[0]), downloads.clear):
+        folder = downloads.folder(SOURCES[0])
+        for _ in range(2):  # what an earlier try linked is linked anew
+            downloads.link(tmp_path / "cache" / "pointer", folder / "sub" / "model.safetensors")
+        downloads.link(own.parent, folder / "all")
+        assert (folder / "sub" / "model.safetensors").readlink() == own.resolve()
+        end()
+        assert not folder.exists()
+    assert own.read_text() == "mine"
+
+
+def test_a_place_that_is_a_link_itself_is_not_followed(tmp_path: Path) -> None:
+    own = tmp_path / "cache" / "model.safetensors"
+    own.parent.mkdir()
+    own.write_text("mine")
+    (tmp_path / "downloads").symlink_to(own.parent)
+    Downloads(tmp_path / "downloads").clear()
+    assert own.read_text() == "mine"
+
+
+def test_an_unknown_way_of_keeping_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DegenError, match="--keep some: not one of none, all"):
+        Downloads(tmp_path, "some")

@@ -1,0 +1,260 @@
+"""The order in which checkpoints are fetched: one ahead and never two, copies not at all, failures alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from degen.downloads import Downloads
+from degen.errors import CheckpointError
+from degen.fetching import Fetcher, Wanted
+from degen.series import Checkpoint
+from degen.source import Files, Source
+from degen.stored import StoredTensors
+
+
+class Log(list[str]):
+    """What happened, in order; can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed = threading.Condition()
+
+    def say(self, event: str) -> None:
+        with self.changed:
+            self.append(event)
+            self.changed.notify_all()
+
+    def wait_for(self, event: str) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: event in self, timeout=10), (event, list(self))
+
+
+@dataclass(frozen=True)
+class Made(Source):
+    """A source that writes one file, and says so."""
+
+    name: str
+    log: Log = field(compare=False)
+    gate: threading.Event | None = field(default=None, compare=False)
+    error: BaseException | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def version(self) -> str:
+        return "1"
+
+    def config(self) -> Path:
+        raise NotImplementedError
+
+    def tokenizer(self) -> None:
+        return None
+
+    def tensors(self) -> StoredTensors:
+        raise NotImplementedError
+
+    def fetch(self, downloads: Downloads, whole: bool) -> Files:
+        self.log.say(f"fetch {self.name}")
+        if self.gate is not None:
+            assert self.gate.wait(10)
+        if self.error is not None:
+            raise self.error
+        folder = downloads.folder(self)
+        (folder / "weights").write_text(f"{self.name} {whole}")
+        self.log.say(f"have {self.name}")
+        return Files(folder, whole=whole)
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+def downloads(tmp_path: Path) -> Iterator[Downloads]:
+    made = Downloads(tmp_path / "downloads")
+    yield made
+    assert not made.place.exists()
+
+
+def order(log: Log, *names: str, **more: object) -> list[Wanted]:
+    """Checkpoints of these names; `c_error=…` and `c_gate=…` are those of the source of `c`."""
+
+    def source(name: str) -> Made:
+        given = {key.removeprefix(f"{name}_"): value for key, value in more.items() if key.startswith(f"{name}_")}
+        return Made(name, log, **given)  # type: ignore[arg-type]
+
+    return [Wanted(Checkpoint("m", name, i, None, source(name)), True) for i, name in enumerate(names)]
+
+
+def scan(
+    fetcher: Fetcher, wanted: list[Wanted], log: Log, within: Callable[[str], None] = lambda _: None
+) -> dict[str, str]:
+    """Ask for one after another, as a scan does; what came of each."""
+    came = {}
+    for name, checkpoint in [(w.checkpoint.revision, w.checkpoint) for w in wanted]:
+        try:
+            with fetcher.files(checkpoint) as files:
+                log.say(f"measure {name}")
+                within(name)
+                came[name] = (files.path / "weights").read_text()
+        except Exception as error:
+            came[name] = str(error)
+        log.say(f"done {name}")
+    return came
+
+
+def held(downloads: Downloads) -> int:
+    """How many checkpoints lie on disk."""
+    with suppress(FileNotFoundError):
+        return sum(1 for _ in downloads.place.iterdir())
+    return 0
+
+
+def test_the_next_one_comes_while_this_one_is_measured_and_not_the_one_after(log: Log, downloads: Downloads) -> None:
+    wanted = order(log, "a", "b", "c", "d")
+    following = {"a": "b", "b": "c", "c": "d"}
+
+    def within(name: str) -> None:
+        if name in following:
+            log.wait_for(f"have {following[name]}")
+        time.sleep(0.05)
+        assert held(downloads) == (2 if name in following else 1)
+
+    with Fetcher(downloads, wanted, lambda _: False) as fetcher:
+        came = scan(fetcher, wanted, log, within)
+    assert came == {name: f"{name} True" for name in "abcd"}
+    assert [event for event in log if not event.startswith("measure")] == [
+        "fetch a", "have a",
+        "fetch b", "have b", "done a",
+        "fetch c", "have c", "done b",
+        "fetch d", "have d", "done c",
+        "done d",
+    ]  # fmt: skip
+
+
+def test_what_is_slow_to_come_is_waited_for(log: Log, downloads: Downloads) -> None:
+    gate = threading.Event()
+    wanted = order(log, "a", "b", b_gate=gate)
+    threading.Timer(0.2, gate.set).start()
+    with Fetcher(downloads, wanted, lambda _: False) as fetcher:
+        assert scan(fetcher, wanted, log) == {"a": "a True", "b": "b True"}
+    assert log.index("done a") < log.index("have b") < log.index("measure b")
+
+
+def test_copies_are_not_fetched(log: Log, downloads: Downloads) -> None:
+    wanted = order(log, "a", "b", "c", "d")
+    with Fetcher(downloads, wanted, lambda c: c.revision in "bc") as fetcher:
+        scan(fetcher, [wanted[0], wanted[3]], log, lambda name: log.wait_for("have d"))
+    assert [event for event in log if event.startswith("fetch")] == ["fetch a", "fetch d"]
+
+
+def test_where_all_that_follows_are_copies_nothing_is_fetched(log: Log, downloads: Downloads) -> None:
+    wanted = order(log, "a", "b")
+    with Fetcher(downloads, wanted, lambda c: c.revision == "b") as fetcher:
+        scan(fetcher, wanted[:1], log)
+        time.sleep(0.05)
+    assert "fetch b" not in log
+
+
+def test_a_copy_of_one_that_failed_is_fetched_after_all_and_what_was_ahead_is_kept(
+    log: Log, downloads: Downloads
+) -> None:
+    wanted = order(log, "a", "b", "c")
+    with Fetcher(downloads, wanted, lambda c: c.revision == "b") as fetcher:
+        came = scan(fetcher, wanted, log, lambda name: log.wait_for("have c"))
+    assert came == {name: f"{name} True" for name in "abc"}
+    assert [event for event in log if event.startswith("fetch")] == ["fetch a", "fetch c", "fetch b"]
+
+
+def test_what_turns_out_to_be_a_copy_is_deleted_before_the_next_but_one_comes(log: Log, downloads: Downloads) -> None:
+    wanted = order(log, "a", "b", "c", "d")
+
+    def within(name: str) -> None:
+        log.wait_for({"a": "have b", "c": "have d", "d": "have d"}[name])
+        assert held(downloads) <= 2
+
+    with Fetcher(downloads, wanted, lambda _: False) as fetcher:
+        came = scan(fetcher, [wanted[0], *wanted[2:]], log, within)  # the scan finds b to be a copy when it is its turn
+    assert came == {name: f"{name} True" for name in "acd"}
+
+
+@pytest.mark.parametrize("error", [CheckpointError("b is gone"), RuntimeError("b is odd"), MemoryError("b is large")])
+def test_one_that_fails_ahead_fails_in_its_own_turn_and_alone(log: Log, downloads: Downloads, error: Exception) -> None:
+    wanted = order(log, "a", "b", "c", "d", b_error=error)
+    with Fetcher(downloads, wanted, lambda _: False) as fetcher:
+        came = scan(fetcher, wanted, log, lambda name: time.sleep(0.02))
+    assert came == {"a": "a True", "b": str(error), "c": "c True", "d": "d True"}
+    assert log.count("fetch b") == 1
+
+
+def test_one_that_fails_at_the_start_stops_nothing(log: Log, downloads: Downloads) -> None:
+    wanted = order(log, "a", "b", a_error=CheckpointError("a is gone"))
+    with Fetcher(downloads, wanted, lambda _: False) as fetcher:
+        assert scan(fetcher, wanted, log) == {"a": "a is gone", "b": "b True"}
+
+
+@pytest.mark.parametrize("error", [CheckpointError("no listing"), ValueError("odd")])
+def test_one_of_which_is_not_known_whether_it_is_a_copy_is_fetched(
+    log: Log, downloads: Downloads, error: Exception
+) -> None:
+    def is_copy(_: Checkpoint) -> bool:
+        raise error
+
+    wanted = order(log, "a", "b")
+    with Fetcher(downloads, wanted, is_copy) as fetcher:
+        assert scan(fetcher, wanted, log) == {"a": "a True", "b": "b True"}
+
+
+def test_the_same_files_under_two_labels_are_not_deleted_under_the_second(log: Log, downloads: Downloads) -> None:
+    source = Made("a", log)
+    wanted = [Wanted(Checkpoint(model, "a", 1, None, source), True) for model in ("one", "two")]
+    with Fetcher(downloads, wanted, lambda _: False) as fetcher:
+        for w in wanted:
+            with fetcher.files(w.checkpoint) as files:
+                time.sleep(0.05)
+                assert (files.path / "weights").is_file()
+
+
+def test_what_was_measured_is_deleted_however_the_measure_ended(log: Log, downloads: Downloads) -> None:
+    wanted = order(log, "a", "b")
+    with Fetcher(downloads, wanted, lambda _: False) as fetcher:
+        with suppress(ZeroDivisionError), fetcher.files(wanted[0].checkpoint):
+            log.wait_for("have b")
+            raise ZeroDivisionError
+        assert [f.read_text() for f in downloads.place.rglob("weights")] == ["b True"]
+
+
+def test_an_interruption_waits_for_nothing_and_leaves_nothing(log: Log, downloads: Downloads) -> None:
+    gate = threading.Event()
+    wanted = order(log, "a", "b", b_gate=gate)
+    start = time.monotonic()
+    with (
+        suppress(KeyboardInterrupt),
+        Fetcher(downloads, wanted, lambda _: False) as fetcher,
+        fetcher.files(wanted[0].checkpoint),
+    ):
+        log.wait_for("fetch b")
+        raise KeyboardInterrupt
+    assert time.monotonic() - start < 5
+    gate.set()  # the thread goes on, as it would in a notebook
+    log.wait_for("have b")
+    for _ in range(500):
+        if not downloads.place.exists():
+            break
+        time.sleep(0.01)
+
+
+def test_what_a_killed_scan_left_is_deleted(log: Log, downloads: Downloads) -> None:
+    left = downloads.place / "0123456789abcdef" / "model.safetensors"
+    left.parent.mkdir(parents=True)
+    left.write_text("old")
+    with Fetcher(downloads, order(log, "a"), lambda _: False):
+        assert not left.exists()

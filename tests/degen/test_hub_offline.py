@@ -1,0 +1,83 @@
+"""What is scanned where HF_HUB_OFFLINE forbids to ask the hub: what was kept, and nothing else is said to be there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from faults.command import degen as command
+from hub_scans import Scans, kept, revisions, sharded
+from huggingface_hub import hf_hub_download
+from tiny import make_series
+
+
+@pytest.mark.parametrize(("at", "names"), [
+    ("step*", ["step0", "step100", "step1000"]),
+    ("step100", ["step100"]),
+    ("main", ["main"]),
+    ("step1000,main", ["step1000", "main"]),
+    ("{step100}", ["{step100}"]),
+])  # fmt: skip
+def test_what_was_kept_is_scanned_offline(scans: Scans, series: Path, corpus: Path, at: str, names: list[str]) -> None:
+    branches = revisions(series)
+    repo = scans.add("org/tiny", branches | {"main": branches["step1000"] | {"README.md": b"final"}})
+    scans.scan("org/tiny@*", corpus=corpus, keep="all")
+    held, commits = kept(scans.cache), {name: repo.commit(name) for name in repo.branches}
+    online = scans.scan(f"org/tiny@{at.format(**commits)}", corpus=corpus, out="online")
+    scans.forget()
+    scans.offline()
+    run = scans.scan(f"org/tiny@{at.format(**commits)}", corpus=corpus, out="offline")
+    assert [row["revision"] for row in run.checkpoints()] == [name.format(**commits) for name in names]
+    assert not scans.hub.requests
+    for table in set(run.tables) - {"timing"}:
+        assert run.table(table).equals(online.table(table))
+    assert kept(scans.cache) == held
+
+
+def test_shards_that_were_kept_are_scanned_offline_head_and_all(scans: Scans, tmp_path: Path, corpus: Path) -> None:
+    series = make_series(tmp_path / "tiny", steps=(1, 2))
+    sharded(series / "step1")
+    sharded(series / "step2", legacy=True)
+    scans.add("org/tiny", revisions(series))
+    online = scans.scan("org/tiny@step*", corpus=corpus, keep="all")
+    scans.forget()
+    scans.offline()
+    assert scans.scan("org/tiny@step*", corpus=corpus, out="offline").table("windows").equals(online.table("windows"))
+    assert scans.heads("org/tiny@step*", out="heads").table("spectrum").equals(online.table("spectrum"))
+    said = command("scan", "org/tiny@step*", "--probes", "spectrum", "--dry-run", "--json")
+    assert (said.code, [row["bytes"] for row in said.json()["rows"]][:1]) == (
+        4,
+        [416 * 32 * 4],
+    )  # of .bin it cannot tell
+    assert not scans.hub.requests
+
+
+def test_offline_without_a_cache_is_one_message(scans: Scans, series: Path, tmp_path: Path, corpus: Path) -> None:
+    scans.add("org/tiny", revisions(series))
+    scans.heads("org/tiny@step0")  # whose weights were not kept
+    scans.offline()
+    scans.forget()
+    said = {spec: command("scan", spec, "-o", tmp_path / "offline") for spec in
+            ("org/other", "org/tiny", "org/tiny@step0", "org/tiny@step*", "org/tiny@" + "a" * 40)}  # fmt: skip
+    assert {s.code for s in said.values()} == {2}
+    assert "org/other: nothing of it is cached, and HF_HUB_OFFLINE forbids to ask the hub" in said["org/other"].message
+    assert "not in the cache, and HF_HUB_OFFLINE forbids" in said["org/tiny@" + "a" * 40].message
+    for name in ("org/tiny", "org/tiny@step0", "org/tiny@step*"):
+        assert "org/tiny has no revision" in said[name].message
+        assert "cache" in said[name].message
+    assert not scans.hub.requests
+
+
+def test_weights_that_were_not_kept_fail_offline_by_themselves(scans: Scans, series: Path, corpus: Path) -> None:
+    repo = scans.add("org/tiny", revisions(series))
+    scans.scan("org/tiny@step0", corpus=corpus, keep="all")
+    scans.scan("org/tiny@step100", corpus=corpus, out="not kept")
+    folder = scans.cache / "models--org--tiny"
+    (folder / "refs" / "step100").write_text(repo.commit("step100"))
+    hf_hub_download("org/tiny", "config.json", revision="step100")
+    scans.forget()
+    scans.offline()
+    run = scans.scan("org/tiny@step*", corpus=corpus, out="offline")
+    assert [row["status"] for row in run.checkpoints()] == ["ok", "failed"]
+    assert "no weights" in run.failed[0]["reason"]
+    assert "HF_HUB_OFFLINE" in run.failed[0]["reason"]

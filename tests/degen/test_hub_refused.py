@@ -1,0 +1,106 @@
+"""What is said of a series on the hub that cannot be had: one message, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from faults.command import degen
+from hub import Fault
+from hub_scans import Files, Scans
+
+TOKEN = "hf_mine"
+
+
+def files(mark: object) -> Files:
+    return {"config.json": json.dumps({"mark": mark}).encode()}
+
+
+@pytest.fixture
+def repo(scans: Scans) -> Scans:
+    """A repository `org/m` with branches and tags of all sorts."""
+    branches = ("main", "step0", "step1000", "step512", "step2000-tokens4B", "draft/step7")
+    scans.add("org/m", {name: files(name) for name in branches}, tags={"v1": files("v1"), "step64": files("step64")})
+    return scans
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (
+            "org/nosuch",
+            ("org/nosuch: no such repository on the hub", "private", "hf auth login", "no such folder here"),
+        ),
+        ("org/m@step1001", ("org/m has no revision 'step1001'; did you mean step1000?",)),
+        ("org/m@step600", ("did you mean step512?",)),
+        ("org/m@mian", ("did you mean main?",)),
+        ("org/m@xyzzy", ("has no revision 'xyzzy'; there are", "and 3 more")),
+        ("org/m@iter*", ("has no revision that fits iter*; there are",)),
+        ("org/m@", ("no revision behind the @", "org/m@step1000")),
+        ("org/m@step0,,main", ("has no revision ''",)),
+        ("org/m@1234567", ("org/m@1234567: no such revision on the hub",)),
+        ("org/na..me", ("org/na..me: not a name the hub knows", "no such folder here")),
+        ("org/private", ("org/private: no such repository on the hub, or a private one",)),
+        ("org/empty", ("org/empty has no revision 'main'; there are none",)),
+        ("org/m@step0 org/m@step512", ("would both be called 'm'", "other=org/m@step512")),
+        ("org/gated", ("org/gated", "access must be asked for on its page", "hf auth login")),
+    ],
+)
+def test_what_cannot_be_found_is_said_in_one_message(
+    repo: Scans, tmp_path: Path, spec: str, words: tuple[str, ...]
+) -> None:
+    repo.add("org/private", {"main": files("main")}, token=TOKEN)
+    repo.add("org/gated", {"main": files("main") | {"tokenizer.json": b"{}"}}, token=TOKEN, gated=True)
+    repo.add("org/empty", {})
+    said = degen("scan", *spec.split(), "-o", tmp_path / "run")
+    assert said.code == 2
+    for word in words:
+        assert word in said.message
+
+
+def test_a_token_opens_what_is_private_and_a_wrong_one_does_not(repo: Scans, tmp_path: Path) -> None:
+    repo.add("org/private", {"main": files("main")}, token=TOKEN)
+    repo.token("hf_else")
+    said = degen("scan", "org/private", "-o", tmp_path / "run")
+    assert (said.code, "the hub refuses it (401): `hf auth login` logs in" in said.message) == (2, True)
+    repo.token(TOKEN)
+    assert [c.revision for c in repo.find("org/private").checkpoints] == ["main"]
+    assert {r.token for r in repo.hub.asked("/refs")} == {"hf_else", TOKEN}
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault("/refs", status=500, times=None), "the hub answered 500; the same command goes on from there"),
+        (Fault("/refs", status=429, times=None), "too many requests (429)"),
+        (Fault("/refs", status=403, times=None), "the hub refuses it (403)"),
+        (Fault("/refs", times=None), "the hub cannot be reached"),
+        (Fault("/refs", cut=5, times=None), "the hub cannot be reached"),
+    ],
+)
+def test_a_hub_that_does_not_answer_is_said_in_one_message(
+    repo: Scans, tmp_path: Path, fault: Fault, words: str
+) -> None:
+    repo.hub.faults.append(fault)
+    said = degen("scan", "org/m", "-o", tmp_path / "run")
+    assert (said.code, words in said.message) == (2, True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault("/refs", status=500), Fault("/refs", status=429), Fault("/refs"), Fault("/refs", cut=5)]
+)
+def test_a_hub_that_stumbles_is_asked_again(repo: Scans, fault: Fault) -> None:
+    repo.hub.faults.append(fault)
+    assert [c.revision for c in repo.find("org/m").checkpoints] == ["main"]
+    assert len(repo.hub.requests) == 2
+
+
+def test_the_hub_says_how_long_to_wait(repo: Scans, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("degen.hub.time.sleep", waited.append)
+    monkeypatch.setattr("degen.hub.FIRST_WAIT", 1.0)
+    repo.hub.faults += [Fault("/refs", status=429, retry_after=s) for s in (None, 0, 30, 10_000)]
+    assert [c.revision for c in repo.find("org/m").checkpoints] == ["main"]
+    assert waited == [1, 2, 30, 300]

@@ -1,0 +1,269 @@
+"""A hub that means harm: nothing is written outside, nothing is executed, no memory is taken, and one line says why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults.command import degen as command
+from hub import Repo
+from hub_repo import Snapshot
+from hub_scans import Files, Scans, packed, revisions, sharded
+from huggingface_hub import constants
+
+import degen
+
+ODD = {
+    "up": "../{}", "far up": "../../../../../../{}", "within, and up": "a/../../{}", "absolute": "/tmp/{}",
+    "dot": "./{}", "nothing between": "a//{}", "line break": "a\n{}", "escape": "\x1b[31m{}", "bell": "\x07{}",
+    "backslash": "a\\..\\..\\{}", "drive": "C:\\{}", "no-break space": "\xa0{}", "override": "\u202e{}",
+    "half a surrogate pair": "\ud800{}", "long": "a" * 300 + "{}", "deep": "a/" * 200 + "{}",
+}  # fmt: skip
+MOST = 100_000_000  # bytes of memory that a refusal may take; importing a module or two is among it
+
+
+@pytest.fixture
+def contained(scans: Scans, tmp_path: Path) -> Callable[[], None]:
+    """Says that nothing lies outside the cache and the run folders, neither here nor above."""
+    before = {*tmp_path.parent.iterdir(), *Path("/tmp").iterdir()}
+
+    def check() -> None:
+        after = {*tmp_path.parent.iterdir(), *Path("/tmp").iterdir()}
+        assert not [p for p in after - before if "evil" in p.name]
+        assert {p.name for p in tmp_path.iterdir()} <= {"cache", "run"}
+        assert {p.name for p in scans.cache.glob("*")} <= {"models--org--m", "CACHEDIR.TAG", ".locks"}
+        assert not list(scans.cache.rglob("*evil*"))
+        for folder in filter(Path.is_dir, (tmp_path / "run").iterdir() if (tmp_path / "run").exists() else ()):
+            assert all(p.name != "evil" for p in folder.rglob("*"))
+
+    return check
+
+
+@pytest.fixture
+def files(series: Path) -> Files:
+    """A sound revision."""
+    return revisions(series)["step0"]
+
+
+@pytest.mark.parametrize("kind", set(ODD) - {"half a surrogate pair"})
+def test_files_of_odd_names_are_passed_over(
+    scans: Scans, files: Files, contained: Callable[[], None], kind: str
+) -> None:
+    odd = {ODD[kind].format(name): b"evil" for name in ("evil.safetensors", "evil.py", "tokenizer.json", "config.json")}
+    scans.add("org/m", {"step1": odd | files, "step2": odd | {"README.md": b"nothing of its own"}})
+    run = scans.heads("org/m@step*", keep="all")
+    assert [row["status"] for row in run.checkpoints()] == ["ok", "failed"]
+    assert "no weights" in run.failed[0]["reason"]
+    assert not scans.hub.asked("evil|GET.*tmp")
+    contained()
+
+
+@pytest.mark.parametrize("heads", [True, False])
+@pytest.mark.parametrize("legacy", [True, False])
+def test_an_index_that_names_shards_elsewhere_is_refused(
+    scans: Scans, files: Files, series: Path, corpus: Path, contained: Callable[[], None], heads: bool, legacy: bool
+) -> None:
+    index = "pytorch_model.bin.index.json" if legacy else "model.safetensors.index.json"
+    small = {name: content for name, content in files.items() if name != "model.safetensors"}
+    branches = {"step99": files}
+    for i, odd in enumerate(ODD.values()):
+        name = odd.format("evil.safetensors")
+        place_of = {"weight_map": {"embed_out.weight": name, "gpt_neox.embed_in.weight": name}}
+        there = {} if "\ud800" in name else {name: files["model.safetensors"]}
+        branches[f"step{i}"] = small | there | {index: json.dumps(place_of).encode()}
+    scans.add("org/m", branches)
+    run = scans.heads("org/m@step*") if heads else scans.scan("org/m@step*", corpus=corpus)
+    assert len(run.failed) == len(ODD)
+    for row in run.failed:
+        assert "lies outside the checkpoint" in row["reason"]
+        assert row["reason"].isprintable()
+    assert not scans.hub.asked("evil")
+    contained()
+
+
+def test_a_shard_named_like_a_drive_is_refused(scans: Scans, files: Files) -> None:
+    name = "C:evil.safetensors"
+    small = {n: content for n, content in files.items() if n != "model.safetensors"} | {name: b"evil"}
+    index = json.dumps({"weight_map": {"embed_out.weight": name}}).encode()
+    scans.add("org/m", {"step1": small | {"model.safetensors.index.json": index}, "step2": files})
+    for run in (scans.heads("org/m@step*"), scans.heads("org/m@step*", keep="all", out="all")):
+        assert [row["status"] for row in run.checkpoints()] == ["failed", "ok"]
+
+
+@pytest.mark.parametrize(
+    "weight_map",
+    [
+        [],
+        "text",
+        None,
+        {"a": 1},
+        {"a": None},
+        {"a": ["b"]},
+        {},
+        {"a": ""},
+        {"a": "missing.safetensors"},
+        {"a": "config.json"},
+    ],
+)
+def test_an_index_that_is_none_is_refused(scans: Scans, files: Files, weight_map: Any) -> None:
+    small = {name: content for name, content in files.items() if name != "model.safetensors"}
+    index = json.dumps({"weight_map": weight_map}).encode()
+    scans.add("org/m", {"step1": small | {"model.safetensors.index.json": index}, "step2": files})
+    run = scans.heads("org/m@step*")
+    assert [row["status"] for row in run.checkpoints()] == ["failed", "ok"]
+    assert "index" in run.failed[0]["reason"] or "config.json" in run.failed[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[", b"\xff\xfe", b"[" * 100_000, b"{}", b"12", b'{"weight_map": {"a": 1e999}}']
+)
+def test_an_index_that_cannot_be_read_is_refused(scans: Scans, files: Files, content: bytes) -> None:
+    small = {name: c for name, c in files.items() if name != "model.safetensors"}
+    scans.add("org/m", {"step1": small | {"model.safetensors.index.json": content}, "step2": files})
+    run = scans.heads("org/m@step*")
+    assert [row["status"] for row in run.checkpoints()] == ["failed", "ok"]
+    assert "not a shard index" in run.failed[0]["reason"]
+
+
+def test_an_index_that_names_the_wrong_shard(scans: Scans, series: Path, corpus: Path, tmp_path: Path) -> None:
+    folder = sharded(_copy(series / "step0", tmp_path / "made"))
+    index = folder / "model.safetensors.index.json"
+    place_of = json.loads(index.read_text())["weight_map"]
+    names = sorted(set(place_of.values()))
+    turned = {key: names[(names.index(name) + 1) % len(names)] for key, name in place_of.items()}
+    index.write_text(json.dumps({"weight_map": turned}))
+    beside = {f.name: f.read_bytes() for f in series.iterdir() if f.is_file()}
+    scans.add("org/m", {"step1": beside | packed(folder), "step2": revisions(series)["step100"]})
+    run = scans.heads("org/m@step*")
+    assert [row["status"] for row in run.checkpoints()] == ["failed", "ok"]
+    assert "the index says that" in run.failed[0]["reason"]
+    whole = scans.scan("org/m@step*", corpus=corpus, out="whole").checkpoints()
+    local = scans.scan(series, steps="0,100", corpus=corpus, out="local").checkpoints()
+    assert [row["loss"] for row in whole if row["status"] == "ok"] == [
+        ours["loss"] for ours, row in zip(local, whole, strict=True) if row["status"] == "ok"
+    ]
+
+
+def _copy(folder: Path, to: Path) -> Path:
+    to.mkdir()
+    for name, content in packed(folder).items():
+        (to / name).write_bytes(content)
+    return to
+
+
+class Liar(Repo):
+    """A repository that lists what it likes."""
+
+    said: Any = None
+
+    def refs(self) -> Any:
+        """Branches and tags."""
+        return self.said if self.said is not None else super().refs()
+
+
+def listed(**names: str) -> dict[str, Any]:
+    return {
+        "branches": [{"name": n, "ref": n, "targetCommit": c} for n, c in names.items()],
+        "tags": [],
+        "converts": [],
+    }
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_branches_of_odd_names_write_nothing_outside(
+    scans: Scans, files: Files, contained: Callable[[], None], kind: str
+) -> None:
+    repo = scans.hub.repos["org/m"] = Liar({"step1": files})
+    repo.said = listed(**{ODD[kind].format("evil"): repo.commit("step1"), "step1": repo.commit("step1")})
+    run = scans.heads("org/m@*", keep="all")
+    assert [row["revision"] for row in run.checkpoints()] == ["step1"]
+    said = command("scan", "org/m@*", "--probes", "spectrum", "--threads", 1, "-o", scans.folder / "run")
+    assert (said.code, "evil" in said.out + said.err) == (0, False)
+    contained()
+
+
+@pytest.mark.parametrize("commit", ["../../../evil", "/tmp/evil", "evil", "", "a" * 41, "A" * 40, "step1", "a\n"])
+def test_what_is_no_commit_is_none(scans: Scans, files: Files, contained: Callable[[], None], commit: str) -> None:
+    repo = scans.hub.repos["org/m"] = Liar({"step1": files})
+    repo.said = listed(step1=commit, main=commit)
+    for at in ("", "@step1", "@*"):
+        with pytest.raises(degen.DegenError, match="has no revision"):
+            scans.heads(f"org/m{at}", keep="all")
+    contained()
+
+
+@pytest.mark.parametrize(
+    "said", [[], "text", 12, {}, {"branches": None, "tags": []}, {"branches": [1], "tags": []}, listed() | {"tags": {"a": 1}},
+             {"branches": [{"name": 5, "targetCommit": "a" * 40}], "tags": []},
+             {"branches": [{"name": "main", "targetCommit": 5}], "tags": []}],
+)  # fmt: skip
+def test_refs_that_make_no_sense_are_one_message(scans: Scans, files: Files, said: Any) -> None:
+    repo = scans.hub.repos["org/m"] = Liar({"main": files})
+    repo.said = said
+    told = command("scan", "org/m", "-o", scans.folder / "run")
+    assert (told.code, "the hub's answer makes no sense" in told.message) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    ["text", [1], [None], [{}], [{"type": "file"}], [{"type": "file", "path": 7, "size": 1, "oid": "a"}],
+     [{"type": "file", "path": "config.json", "oid": "a"}],
+     [{"type": "file", "path": "config.json", "size": "9", "oid": "a"}],
+     [{"type": "file", "path": "config.json", "size": -1, "oid": "a"}],
+     [{"type": "file", "path": "config.json", "size": None, "oid": "a"}],
+     [{"type": "file", "path": "config.json", "size": 9, "lfs": {"size": 9}, "oid": "a"}],
+     [{"type": "file", "path": "config.json", "size": 9, "lfs": [1], "oid": "a"}]],
+)  # fmt: skip
+def test_a_listing_that_makes_no_sense_fails_one_checkpoint(
+    scans: Scans, series: Path, monkeypatch: pytest.MonkeyPatch, entries: Any
+) -> None:
+    repo = scans.add("org/m", revisions(series))
+    commit, tree = repo.commit("step100"), Snapshot.tree
+    monkeypatch.setattr(Snapshot, "tree", lambda self, *args: entries if self.commit == commit else tree(self, *args))
+    run = scans.heads("org/m@step*")
+    assert [row["status"] for row in run.checkpoints()] == ["ok", "failed", "ok"]
+    assert "the hub's answer makes no sense" in run.failed[0]["reason"]
+
+
+def test_a_listing_without_end_ends(scans: Scans, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("degen.hub.MOST_PAGES", 5)
+    scans.add("org/m", {"step1": files | {f"{i}.txt": b"" for i in range(100)}})
+    scans.hub.page = 10
+    said = command("scan", "org/m@step1", "-o", scans.folder / "run")
+    assert (said.code, "more than 5 pages of files" in said.message) == (2, True)
+    assert len(scans.hub.asked("/tree/")) % 5 == 0
+
+
+def test_small_files_that_are_listed_as_huge_are_not_fetched(
+    scans: Scans, series: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = revisions(series)
+    named["step0"] = {k: v for k, v in named["step0"].items() if k != "model.safetensors"} | {
+        "model.safetensors.index.json": b"{}"
+    }
+    scans.add("org/m", named)
+    tree = Snapshot.tree
+
+    def grown(self: Snapshot, *args: Any) -> Any:
+        huge = {"model.safetensors.index.json"} | ({"config.json"} if self.commit == repo.commit("step100") else set())
+        return [e | {"size": 10**12} if e["path"] in huge else e for e in tree(self, *args) or []]
+
+    repo = scans.hub.repos["org/m"]
+    monkeypatch.setattr(Snapshot, "tree", grown)
+    run = scans.heads("org/m@step*")
+    assert [row["status"] for row in run.checkpoints()] == ["failed", "failed", "ok"]
+    assert all("1,000,000,000,000 bytes" in row["reason"] for row in run.failed)
+
+
+def test_a_cache_that_cannot_be_written_to_is_a_reason(
+    scans: Scans, series: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    scans.add("org/m", revisions(series))
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "cache"))
+    said = command("scan", "org/m@step*", "-o", tmp_path / "run")
+    assert said.code == 2
+    assert "NotADirectoryError" in said.message or "Not a directory" in said.message
