@@ -57,7 +57,7 @@ class StoredTensors(ABC):
     def size(self, key: str | None) -> int:
         """Stored size of a tensor, of all of them for None."""
 
-    def hold(self, rows: Mapping[str, int]) -> None:
+    def hold(self, rows: Mapping[str, int]) -> None:  # noqa: B027 - where reading is cheap there is nothing to do
         """Make ready to read the first so many rows of these tensors; where reading is dear, at once."""
 
     def sha256(self, key: str) -> str:

@@ -196,9 +196,10 @@ def test_what_is_no_commit_is_none(scans: Scans, files: Files, contained: Callab
 
 
 @pytest.mark.parametrize(
-    "said", [[], "text", 12, {}, {"branches": None, "tags": []}, {"branches": [1], "tags": []}, listed() | {"tags": {"a": 1}},
-             {"branches": [{"name": 5, "targetCommit": "a" * 40}], "tags": []},
-             {"branches": [{"name": "main", "targetCommit": 5}], "tags": []}],
+    "said",
+    [[], "text", 12, {}, {"branches": None, "tags": []}, {"branches": [1], "tags": []}, {"branches": [], "tags": 1},
+     {"branches": [{"name": 5, "targetCommit": "a" * 40}], "tags": []},
+     {"branches": [{"name": "main", "targetCommit": 5}], "tags": []}],
 )  # fmt: skip
 def test_refs_that_make_no_sense_are_one_message(scans: Scans, files: Files, said: Any) -> None:
     repo = scans.hub.repos["org/m"] = Liar({"main": files})
