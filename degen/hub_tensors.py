@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import CheckpointError
+from .errors import CheckpointError, one_line
 from .safetensors_header import Entry, header_of, read_header
 from .stored import StoredTensors
 from .weights import Layout
@@ -81,7 +81,10 @@ class HubTensors(StoredTensors):
         width = (entry.last - entry.first) // max(entry.shape[0], 1)
         data = self._bytes(self.shard(key), entry.first + first * width, entry.first + last * width)
         part = Entry(entry.dtype, (last - first, *entry.shape[1:]), 0, len(data))
-        tensor: torch.Tensor = load(header_of({key: part}) + data)[key]
+        try:
+            tensor: torch.Tensor = load(header_of({key: part}) + data)[key]
+        except Exception as error:  # the library has no narrower class of its own for a dtype that torch has not
+            raise CheckpointError(f"{self._place}: {key}: {entry.dtype} cannot be read ({one_line(error)})") from error
         return tensor
 
     def hold(self, rows: Mapping[str, int]) -> None:
