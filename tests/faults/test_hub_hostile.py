@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,9 @@ def files(series: Path) -> Files:
     return revisions(series)["step0"]
 
 
-@pytest.mark.parametrize("kind", set(ODD) - {"half a surrogate pair"})
-def test_files_of_odd_names_are_passed_over(
-    scans: Scans, files: Files, contained: Callable[[], None], kind: str
-) -> None:
-    odd = {ODD[kind].format(name): b"evil" for name in ("evil.safetensors", "evil.py", "tokenizer.json", "config.json")}
+def test_files_of_odd_names_are_passed_over(scans: Scans, files: Files, contained: Callable[[], None]) -> None:
+    names = ("evil.safetensors", "evil.py", "tokenizer.json", "config.json")
+    odd = {o.format(name): b"evil" for o in ODD.values() for name in names if "\ud800" not in o}
     scans.add("org/m", {"step1": odd | files, "step2": odd | {"README.md": b"nothing of its own"}})
     run = scans.heads("org/m@step*", keep="all")
     assert [row["status"] for row in run.checkpoints()] == ["ok", "failed"]
@@ -93,39 +92,20 @@ def test_a_shard_named_like_a_drive_is_refused(scans: Scans, files: Files) -> No
         assert [row["status"] for row in run.checkpoints()] == ["failed", "ok"]
 
 
-@pytest.mark.parametrize(
-    "weight_map",
-    [
-        [],
-        "text",
-        None,
-        {"a": 1},
-        {"a": None},
-        {"a": ["b"]},
-        {},
-        {"a": ""},
-        {"a": "missing.safetensors"},
-        {"a": "config.json"},
-    ],
-)
-def test_an_index_that_is_none_is_refused(scans: Scans, files: Files, weight_map: Any) -> None:
+MAPS = [[], "text", None, {"a": 1}, {"a": None}, {"a": ["b"]}, {}, {"a": ""}, {"a": "missing"}, {"a": "config.json"}]
+INDICES = [b"", b"[", b"\xff\xfe", b"[" * 100_000, b"{}", b"12", b'{"weight_map": {"a": 1e999}}']
+
+
+def test_an_index_that_is_none_is_refused(scans: Scans, files: Files) -> None:
     small = {name: content for name, content in files.items() if name != "model.safetensors"}
-    index = json.dumps({"weight_map": weight_map}).encode()
-    scans.add("org/m", {"step1": small | {"model.safetensors.index.json": index}, "step2": files})
-    run = scans.heads("org/m@step*")
-    assert [row["status"] for row in run.checkpoints()] == ["failed", "ok"]
-    assert "index" in run.failed[0]["reason"] or "config.json" in run.failed[0]["reason"]
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"[", b"\xff\xfe", b"[" * 100_000, b"{}", b"12", b'{"weight_map": {"a": 1e999}}']
-)
-def test_an_index_that_cannot_be_read_is_refused(scans: Scans, files: Files, content: bytes) -> None:
-    small = {name: c for name, c in files.items() if name != "model.safetensors"}
-    scans.add("org/m", {"step1": small | {"model.safetensors.index.json": content}, "step2": files})
-    run = scans.heads("org/m@step*")
-    assert [row["status"] for row in run.checkpoints()] == ["failed", "ok"]
-    assert "not a shard index" in run.failed[0]["reason"]
+    bad = [*INDICES, *(json.dumps({"weight_map": said}).encode() for said in MAPS)]
+    branches = {f"step{i}": small | {"model.safetensors.index.json": content} for i, content in enumerate(bad)}
+    scans.add("org/m", branches | {"step99": files})
+    rows = scans.heads("org/m@step*").checkpoints()
+    assert [row["status"] for row in rows] == ["failed"] * len(bad) + ["ok"]
+    for i, row in enumerate(rows[:-1]):
+        words = "not a shard index" if i < len(INDICES) else "index|config.json: not a sound safetensors file"
+        assert re.search(words, row["reason"]), row["reason"]
 
 
 def test_an_index_that_names_the_wrong_shard(scans: Scans, series: Path, corpus: Path, tmp_path: Path) -> None:
@@ -172,12 +152,10 @@ def listed(**names: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("kind", ODD)
-def test_branches_of_odd_names_write_nothing_outside(
-    scans: Scans, files: Files, contained: Callable[[], None], kind: str
-) -> None:
+def test_branches_of_odd_names_write_nothing_outside(scans: Scans, files: Files, contained: Callable[[], None]) -> None:
     repo = scans.hub.repos["org/m"] = Liar({"step1": files})
-    repo.said = listed(**{ODD[kind].format("evil"): repo.commit("step1"), "step1": repo.commit("step1")})
+    repo.said = listed(**{odd.format("evil"): repo.commit("step1") for odd in (*ODD.values(), "{}/../step1")})
+    repo.said["branches"] += listed(step1=repo.commit("step1"))["branches"]
     run = scans.heads("org/m@*", keep="all")
     assert [row["revision"] for row in run.checkpoints()] == ["step1"]
     said = command("scan", "org/m@*", "--probes", "spectrum", "--threads", 1, "-o", scans.folder / "run")
@@ -208,25 +186,23 @@ def test_refs_that_make_no_sense_are_one_message(scans: Scans, files: Files, sai
     assert (told.code, "the hub's answer makes no sense" in told.message) == (2, True)
 
 
-@pytest.mark.parametrize(
-    "entries",
-    ["text", [1], [None], [{}], [{"type": "file"}], [{"type": "file", "path": 7, "size": 1, "oid": "a"}],
-     [{"type": "file", "path": "config.json", "oid": "a"}],
-     [{"type": "file", "path": "config.json", "size": "9", "oid": "a"}],
-     [{"type": "file", "path": "config.json", "size": -1, "oid": "a"}],
-     [{"type": "file", "path": "config.json", "size": None, "oid": "a"}],
-     [{"type": "file", "path": "config.json", "size": 9, "lfs": {"size": 9}, "oid": "a"}],
-     [{"type": "file", "path": "config.json", "size": 9, "lfs": [1], "oid": "a"}]],
-)  # fmt: skip
+CONFIG = {"type": "file", "path": "config.json", "size": 9, "oid": "a"}
+LISTINGS = [
+    "text", [1], [None], [{}], [{"type": "file"}], [CONFIG | {"path": 7}], [CONFIG | {"size": "9"}],
+    [CONFIG | {"size": -1}], [CONFIG | {"size": None}], [CONFIG | {"lfs": {"size": 9}}], [CONFIG | {"lfs": [1]}],
+]  # fmt: skip
+
+
 def test_a_listing_that_makes_no_sense_fails_one_checkpoint(
-    scans: Scans, series: Path, monkeypatch: pytest.MonkeyPatch, entries: Any
+    scans: Scans, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    repo = scans.add("org/m", revisions(series))
-    commit, tree = repo.commit("step100"), Snapshot.tree
-    monkeypatch.setattr(Snapshot, "tree", lambda self, *args: entries if self.commit == commit else tree(self, *args))
-    run = scans.heads("org/m@step*")
-    assert [row["status"] for row in run.checkpoints()] == ["ok", "failed", "ok"]
-    assert "the hub's answer makes no sense" in run.failed[0]["reason"]
+    names = {f"step{i}": entries for i, entries in enumerate(LISTINGS)}
+    repo = scans.add("org/m", {name: files | {"README.md": name.encode()} for name in (*names, "step99")})
+    said, tree = {repo.commit(name): entries for name, entries in names.items()}, Snapshot.tree
+    monkeypatch.setattr(Snapshot, "tree", lambda self, *args: said.get(self.commit) or tree(self, *args))
+    rows = scans.heads("org/m@step*").checkpoints()
+    assert [row["status"] for row in rows] == ["failed"] * len(LISTINGS) + ["ok"]
+    assert all("the hub's answer makes no sense" in row["reason"] for row in rows[:-1])
 
 
 def test_a_listing_without_end_ends(scans: Scans, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
