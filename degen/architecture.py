@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,10 @@ _DIVISORS = ("logits_scaling",)  # Granite
 _SOFTCAP = "final_logit_softcapping"  # Gemma 2 and kin: cap · tanh(z / cap)
 
 _PROVENANCE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+
+# transformers sets torch's default dtype, for all threads, while it builds: one at a time, and none but float32 where
+# another thread may be measuring.
+building = threading.RLock()
 
 _POSITION_NAMES = ("wpe", "embed_positions", "position_embeddings", "pos_emb")
 
@@ -142,8 +147,8 @@ def _describe(_key: str, trust: bool, held: _Held) -> Architecture:
 
     config = held.config
     try:
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
+        with building, torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=trust)
     except Exception as error:  # any nonsense in a configuration ends up here
         raise CheckpointError(
             f"model type {config.model_type!r} cannot be built as a causal LM ({one_line(error)})"

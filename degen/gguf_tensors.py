@@ -44,10 +44,12 @@ class GgufTensors(StoredTensors):
 
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
         """Rows of a matrix as float32."""
+        import numpy as np
         import torch
 
         tensor = self._tensors[key]
-        return torch.from_numpy(self._dequantize(tensor.data[first:last], tensor.tensor_type))
+        found = self._dequantize(tensor.data[first:last], tensor.tensor_type)
+        return torch.from_numpy(np.require(found, requirements="W"))  # what is not quantized is the file itself
 
     def size(self, key: str | None) -> int:
         """Stored size, quantized."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .architecture import building
 from .stored import StoredTensors
 
 if TYPE_CHECKING:
@@ -81,9 +82,10 @@ def _keys_of_twin(model: Any, tensors: StoredTensors) -> dict[str, str] | None:
         blanks = {key: torch.empty(tensors.shape(key), dtype=torch.float32) for key in sorted(tensors.keys)}
         for number, blank in enumerate(blanks.values(), 1):
             blank.view(-1)[:1] = number  # what is stored twice is tied where it is equal; that is for the files to say
-        twin = type(model).from_pretrained(
-            None, config=model.config, state_dict=dict(blanks), dtype=torch.float32, local_files_only=True
-        )
+        with building:
+            twin = type(model).from_pretrained(
+                None, config=model.config, state_dict=dict(blanks), dtype=torch.float32, local_files_only=True
+            )
     except Exception:  # whatever it is, the files themselves were loaded without it
         return None
     state, place = state_of(twin), {blank.data_ptr(): key for key, blank in blanks.items()}

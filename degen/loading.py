@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .architecture import building
 from .errors import CheckpointError, DegenError, one_line
 from .merging import merge
 from .source import Files
@@ -83,7 +84,8 @@ def load_model(files: Files, config: Any, device: torch.device, dtype: Any, trus
         _, kind = weight_files(path)
         options.update(config=config, use_safetensors=kind == "safetensors", weights_only=True)
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(path, **options)
+        with building:
+            model, info = AutoModelForCausalLM.from_pretrained(path, **options)
     except MemoryError:
         raise
     except Exception as error:  # whatever transformers meets in a stranger's file is the file's fault

@@ -20,6 +20,7 @@ EMBEDDING_KEYS = ("model.embed_tokens.weight", "transformer.wte.weight", "wte.we
                   "model.language_model.embed_tokens.weight", "backbone.embeddings.weight")  # fmt: skip
 
 PIECE = 1 << 20  # bytes that are read at once, few enough for a core's cache
+SMALL = 1 << 15  # numbers; torch shares out the work on more of them among its threads, and waits for the busiest core
 
 
 class StoredTensors(ABC):
@@ -47,11 +48,11 @@ class StoredTensors(ABC):
         """The stored bytes of a tensor, in pieces."""
 
     def pieces(self, key: str) -> Iterator[torch.Tensor]:
-        """A tensor in its stored dtype, flat, piece by piece; the next piece may overwrite what the last one held."""
+        """A tensor in its stored dtype, flat, in small pieces; the next one may overwrite what the last one held."""
         count = self.shape(key)[0]
         step = max(1, PIECE * count // max(self.size(key), 1))
         for first in range(0, count, step):
-            yield self.rows(key, first, min(first + step, count)).flatten()
+            yield from self.rows(key, first, min(first + step, count)).flatten().split(SMALL)
 
     @abstractmethod
     def size(self, key: str | None) -> int:

@@ -13,7 +13,7 @@ from .errors import CheckpointError, MissingFileError, one_line
 from .gguf_tensors import GgufTensors
 from .safetensors_header import Entry, read_header
 from .source import Files
-from .stored import PIECE, StoredTensors
+from .stored import PIECE, SMALL, StoredTensors
 
 if TYPE_CHECKING:
     import torch
@@ -147,7 +147,13 @@ class SafeTensors(StoredTensors):
 
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
         """Rows of a matrix, read from the file."""
-        tensor: torch.Tensor = self._place[key][0].get_slice(key)[first:last]
+        opened, file, entry = self._place[key]
+        try:
+            tensor: torch.Tensor = opened.get_slice(key)[first:last]
+        except Exception as error:  # the library has no narrower class of its own to catch
+            raise CheckpointError(
+                f"{file}: {key} is {entry.dtype}, which torch cannot read ({one_line(error)})"
+            ) from error
         return tensor
 
     def pieces(self, key: str) -> Iterator[torch.Tensor]:
@@ -165,7 +171,7 @@ class SafeTensors(StoredTensors):
             data.seek(entry.first)
             while rest and (count := data.readinto(buffer.numpy().data[: min(rest, PIECE)])):
                 rest -= count
-                yield buffer[:count].view(dtype)
+                yield from buffer[:count].view(dtype).split(SMALL)
             if rest or _stamp(data.fileno()) != self._stamps[file]:
                 raise CheckpointError(f"{file}: changed while it was read")
 
