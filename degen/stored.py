@@ -49,10 +49,12 @@ class StoredTensors(ABC):
 
     def pieces(self, key: str) -> Iterator[torch.Tensor]:
         """A tensor in its stored dtype, flat, in small pieces; the next one may overwrite what the last one held."""
+        import torch
+
         count = self.shape(key)[0]
         step = max(1, PIECE * count // max(self.size(key), 1))
         for first in range(0, count, step):
-            yield from self.rows(key, first, min(first + step, count)).flatten().split(SMALL)
+            yield from torch.split(self.rows(key, first, min(first + step, count)).flatten(), SMALL)
 
     @abstractmethod
     def size(self, key: str | None) -> int:

@@ -171,7 +171,7 @@ class SafeTensors(StoredTensors):
             data.seek(entry.first)
             while rest and (count := data.readinto(buffer.numpy().data[: min(rest, PIECE)])):
                 rest -= count
-                yield from buffer[:count].view(dtype).split(SMALL)
+                yield from torch.split(buffer[:count].view(dtype), SMALL)
             if rest or _stamp(data.fileno()) != self._stamps[file]:
                 raise CheckpointError(f"{file}: changed while it was read")
 
