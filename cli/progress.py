@@ -83,6 +83,13 @@ class Lines(Progress):
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task, tokens)
 
+    def training(self, text: str, done: int, total: int) -> None:
+        """The bar counts tokens trained on; its text is the loss of every rank."""
+        if self._bar is None or self._task is None:
+            self.note(f"  {done:,} of {total:,} tokens trained: {text}")
+        else:
+            self._bar.update(self._task, description=text.replace("[", "\\["), completed=done, total=total)
+
     def finish(self, checkpoint: Checkpoint, status: str, summary: str) -> None:
         """One line for the checkpoint."""
         self._at += 1

@@ -240,6 +240,17 @@ class LogitTransform:
             self.scale /= getattr(text, name, None) or 1.0
         self.cap: float | None = getattr(text, _SOFTCAP, None)
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether logits stay as they are."""
+        return self.scale == 1.0 and self.cap is None
+
+    def slope(self, transformed: torch.Tensor) -> torch.Tensor | float:
+        """f′ by f: s·(1 − (f/cap)²)."""
+        if self.cap is None:
+            return self.scale
+        return self.scale * (1 - (transformed / self.cap).square())
+
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         """Transform logits in place and return them."""
         if self.scale != 1.0:

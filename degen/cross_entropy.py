@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .architecture import LogitTransform
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
 TILE_TOKENS = 1024
+NESTED_TOKENS, NESTED_ROWS = 256, 4096  # two tiles of 4 MB: each rank goes over them again, and they stay in the cache
 TILE_ROWS = 8192  # 1024 × 8192 float32 logits: 32 MB, the size at which the CPU's cache still helps
 
 
@@ -37,20 +39,87 @@ def token_losses(states: torch.Tensor, targets: torch.Tensor, head: Any, transfo
     losses = torch.empty(len(states), dtype=torch.float32, device=states.device)
     for first in range(0, len(states), TILE_TOKENS):
         h, y = states[first : first + TILE_TOKENS], targets[first : first + TILE_TOKENS]
-        top = torch.full((len(h),), -torch.inf, device=states.device)
-        total, chosen = torch.zeros_like(top), torch.zeros_like(top)
+        total = _OnlineSum(y)
         for row in range(0, len(weight), TILE_ROWS):
             W = weight[row : row + TILE_ROWS]
             z = transform(_logits(h, W, None if bias is None else bias[row : row + TILE_ROWS], tile))
-            local = y - row
-            inside = (local >= 0) & (local < len(W))
-            picked = z.gather(1, local.clamp(0, len(W) - 1).unsqueeze(1)).squeeze(1)
-            chosen = torch.where(inside, picked, chosen)
-            higher = torch.maximum(top, z.amax(dim=1))
-            total = total * (top - higher).exp() + z.sub_(higher.unsqueeze(1)).exp_().sum(dim=1)
-            top = higher
-        losses[first : first + TILE_TOKENS] = top + total.log() - chosen
+            total.add(z, row, z)
+        losses[first : first + TILE_TOKENS] = total.losses()
     return losses
+
+
+def nested_token_losses(
+    coefficients: torch.Tensor,
+    factor: torch.Tensor,
+    bias: torch.Tensor | None,
+    targets: torch.Tensor,
+    ranks: Sequence[int],
+    transform: LogitTransform,
+) -> torch.Tensor:
+    """Cross-entropy of each token under the first r columns of a factored head, for several r at once.
+
+    Formula: ℓᵢᵣ = ln Σ_v exp(zᵢᵥ) − z_{i,yᵢ}, z = f(c[:, :r] U[:, :r]ᵀ + b). Each rank adds its columns to the logits
+    of the one before it, so that all ranks together cost the products of the largest, and each of them one sum of
+    exponentials; the cap is applied per rank.
+
+    Args:
+        coefficients: c, N × ρ float32.
+        factor: U, V × ρ float32.
+        bias: b, V; None without one.
+        targets: y, N, ids of the tokens to come.
+        ranks: ascending, each at most ρ.
+        transform: f, the model's scale and cap.
+
+    Returns:
+        N × K losses in nats, float32.
+    """
+    import torch
+
+    losses = coefficients.new_empty(len(coefficients), len(ranks))
+    work = coefficients.new_empty(2, min(NESTED_TOKENS, len(coefficients)) * min(NESTED_ROWS, len(factor)))
+    for first in range(0, len(coefficients), NESTED_TOKENS):
+        c, y = coefficients[first : first + NESTED_TOKENS], targets[first : first + NESTED_TOKENS]
+        sums = [_OnlineSum(y) for _ in ranks]
+        for row in range(0, len(factor), NESTED_ROWS):
+            U = factor[row : row + NESTED_ROWS]
+            z, copy = (w[: len(c) * len(U)].view(len(c), len(U)) for w in work)
+            z.copy_(bias[row : row + NESTED_ROWS].expand_as(z)) if bias is not None else z.zero_()
+            done = 0
+            for rank, total in zip(ranks, sums, strict=True):
+                z.addmm_(c[:, done:rank], U[:, done:rank].t())
+                total.add(z if transform.is_identity else transform(copy.copy_(z)), row, copy)
+                done = rank
+        losses[first : first + NESTED_TOKENS] = torch.stack([total.losses() for total in sums], dim=1)
+    return losses
+
+
+class _OnlineSum:
+    """ln Σ exp(z) − z_y over the tiles of a vocabulary, with a running maximum (Milakov and Gimelshein 2018)."""
+
+    def __init__(self, targets: torch.Tensor) -> None:
+        import torch
+
+        self._targets = targets
+        self._top = torch.full(targets.shape, -torch.inf, device=targets.device)
+        self._total = torch.zeros_like(self._top)
+        self._chosen = torch.zeros_like(self._top)
+
+    def add(self, z: torch.Tensor, first: int, work: torch.Tensor) -> None:
+        """Add a tile of logits, of rows `first` and on; `work` may be overwritten, `z` only where it is `work`."""
+        import torch
+
+        local = self._targets - first
+        inside = (local >= 0) & (local < z.shape[1])
+        picked = z.gather(1, local.clamp(0, z.shape[1] - 1).unsqueeze(1)).squeeze(1)
+        self._chosen = torch.where(inside, picked, self._chosen)
+        higher = torch.maximum(self._top, z.amax(dim=1))
+        exponentials = torch.sub(z, higher.unsqueeze(1), out=work).exp_()
+        self._total = self._total * (self._top - higher).exp() + exponentials.sum(dim=1)
+        self._top = higher
+
+    def losses(self) -> torch.Tensor:
+        """The loss of every token."""
+        return self._top + self._total.log() - self._chosen
 
 
 def _logits(h: torch.Tensor, W: torch.Tensor, bias: torch.Tensor | None, tile: torch.Tensor) -> torch.Tensor:

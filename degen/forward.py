@@ -12,7 +12,7 @@ import numpy as np
 from .architecture import LogitTransform, find_blocks, find_head
 from .cross_entropy import token_losses
 from .errors import CheckpointError
-from .probe import Batch, Place, StreamProbe, naming
+from .probe import Batch, OutputHead, Place, StreamProbe, naming
 from .windows import Sample, batches
 
 if TYPE_CHECKING:
@@ -54,10 +54,12 @@ def run_pass(
     import torch
 
     _check_ids(model, sample)
+    halves = any(probe.halves for probe in probes.values())
     with torch.inference_mode():
-        untouched: torch.Tensor | None = _own_logits(model, sample, batch_tokens, device)
-        with _Taps(model, probes) as taps:
-            for batch in _prefetched(_collated(sample, batch_tokens, device)):
+        untouched: torch.Tensor | None = _own_logits(model, sample, batch_tokens, device, halves)
+        with Taps(model, probes) as taps:
+            taps.begin()
+            for batch in prefetched(collated(sample, batch_tokens, device, halves)):
                 states, own = taps.run(batch)
                 _check_finite(model, batch, states, sample)
                 if untouched is not None:
@@ -69,7 +71,7 @@ def run_pass(
                 advance(int(batch.ids.numel() if batch.mask is None else batch.mask.sum()))
 
 
-class _Taps:
+class Taps:
     """Hooks on the blocks and on the head's threshold, for as long as the block of a `with` lasts."""
 
     def __init__(self, model: Any, probes: Mapping[str, StreamProbe]) -> None:
@@ -83,9 +85,10 @@ class _Taps:
         self._hooks = ExitStack()
 
     def wants(self, need: str) -> bool:
+        """Whether any probe needs it."""
         return any(need in probe.needs for probe in self.probes.values())
 
-    def __enter__(self) -> _Taps:
+    def __enter__(self) -> Taps:
         register = self._hooks.enter_context
         register(_hooked(self.head.register_forward_pre_hook(self._on_head)))
         if self.wants("states"):
@@ -97,6 +100,13 @@ class _Taps:
 
     def __exit__(self, *exception: object) -> None:
         self._hooks.close()
+
+    def begin(self) -> None:
+        """Show every probe the head."""
+        head = OutputHead(self.head.weight, getattr(self.head, "bias", None), self.transform)
+        for name, probe in self.probes.items():
+            with naming(name):
+                probe.begin(head)
 
     def run(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """One forward pass.
@@ -119,7 +129,7 @@ class _Taps:
     def _serve(self, place: Place, states: torch.Tensor) -> None:
         assert self._batch is not None
         for name, probe in self.probes.items():
-            if "states" in probe.needs:
+            if "states" in probe.needs or (place.site == "head_input" and "head_input" in probe.needs):
                 with naming(name):
                     probe.update_states(self._batch, place, states)
 
@@ -145,11 +155,11 @@ def _hooked(handle: Any) -> Iterator[None]:
         handle.remove()
 
 
-def _collated(sample: Sample, batch_tokens: int, device: torch.device) -> Iterator[Batch]:
+def collated(sample: Sample, batch_tokens: int, device: torch.device, halves: bool) -> Iterator[Batch]:
     """Windows as padded tensors on the device, longest first."""
     import torch
 
-    for rows in batches(sample, batch_tokens):
+    for rows in batches(sample, batch_tokens, halves):
         lengths = np.asarray([len(sample.windows[i].tokens) for i in rows])
         ids = np.zeros((len(rows), lengths.max()), dtype=np.int64)
         for row, i in enumerate(rows):
@@ -164,7 +174,7 @@ def _collated(sample: Sample, batch_tokens: int, device: torch.device) -> Iterat
         yield Batch(there(ids), None if mask.all() else there(mask), windows, sample.document_slots[windows])
 
 
-def _prefetched(items: Iterator[T]) -> Iterator[T]:
+def prefetched(items: Iterator[T]) -> Iterator[T]:
     """The items, each prepared in a thread while the one before it is used."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, None)
@@ -173,18 +183,18 @@ def _prefetched(items: Iterator[T]) -> Iterator[T]:
             yield item
 
 
-def _own_logits(model: Any, sample: Sample, batch_tokens: int, device: torch.device) -> torch.Tensor:
+def _own_logits(model: Any, sample: Sample, batch_tokens: int, device: torch.device, halves: bool) -> torch.Tensor:
     """What the untouched model says of the first positions of the first window of the first batch."""
     import torch
 
-    first = next(batches(sample, batch_tokens))[0]
+    first = next(batches(sample, batch_tokens, halves))[0]
     ids = torch.from_numpy(sample.windows[first].tokens[:IDENTITY_POSITIONS].astype(np.int64))
     logits: torch.Tensor = model(input_ids=ids.unsqueeze(0).to(device)).logits[0].float()
     return logits
 
 
 def _check_identity(
-    model: Any, taps: _Taps, states: torch.Tensor, expected: torch.Tensor, tolerances: Mapping[str, float]
+    model: Any, taps: Taps, states: torch.Tensor, expected: torch.Tensor, tolerances: Mapping[str, float]
 ) -> None:
     """Our head on our head input must give the model's own logits, caps and scales included."""
     import torch
@@ -231,7 +241,7 @@ def _check_ids(model: Any, sample: Sample) -> None:
         )
 
 
-def _serve_losses(model: Any, taps: _Taps, batch: Batch, states: torch.Tensor) -> None:
+def _serve_losses(model: Any, taps: Taps, batch: Batch, states: torch.Tensor) -> None:
     """The loss of every token but a window's first, for the probes that want it."""
     import torch
 

@@ -29,3 +29,20 @@ def jackknife_error(leave_one_out: Floats) -> float | None:
         return None
     spread = float(np.sum((leave_one_out - leave_one_out.mean()) ** 2))
     return math.sqrt((documents - 1) / documents * spread)
+
+
+def ratio_error(sums: Floats, counts: Floats, slots: np.ndarray[Any, np.dtype[np.int64]]) -> float | None:
+    """Jackknife standard error of Σ sums / Σ counts, leaving out one document at a time.
+
+    Args:
+        sums: of each window, in the statistic's unit times tokens.
+        counts: tokens of each window; windows without any do not take part.
+        slots: document of each window, from 0.
+
+    Returns:
+        The error in the statistic's unit; None with fewer than two documents that count.
+    """
+    own_sums, own_counts = np.bincount(slots, sums), np.bincount(slots, counts)
+    rest = own_counts.sum() - own_counts
+    left_out = np.divide(own_sums.sum() - own_sums, rest, out=np.full(len(rest), np.nan), where=rest > 0)
+    return jackknife_error(left_out[own_counts > 0])

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .adapter import open_adapter
@@ -16,15 +17,16 @@ from .architecture import Architecture, describe, read_config
 from .errors import CheckpointError, one_line
 from .forward import run_pass
 from .head import Head, find_stored_head, used_rows
+from .head_inputs import HeadInputs
 from .memory import OutOfMemoryError, memory_errors
-from .probe import HeadProbe, Probe, StreamProbe, naming
+from .probe import HeadProbe, Probe, StreamProbe, Tell, naming
 from .refill import SeriesModule
 from .series import Checkpoint
 from .source import Files
 from .stored import StoredTensors
-from .tables import CHECKPOINTS, Row, Rows, Tables
+from .tables import CHECKPOINTS, Row, Rows, Tables, file_name
 from .weights import LoadedTensors, open_tensors
-from .windows import Sample
+from .windows import Sample, Window
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +44,10 @@ class Job:
         device: of the pass.
         dtype: of the pass, as transformers takes it.
         trust: whether Python code that a checkpoint brings may run.
+        options: what was set for single probes, by probe and option.
+        training: windows to train on, without end; None where there is no text.
+        workshop: a folder for what training goes on from.
+        tell: told how training goes.
     """
 
     probes: Mapping[str, type[Probe]]
@@ -51,6 +57,10 @@ class Job:
     device: torch.device
     dtype: Any
     trust: bool = False
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    training: Callable[[], Iterator[Window]] | None = None
+    workshop: Path | None = None
+    tell: Tell = lambda *_: None
 
     @property
     def whole(self) -> bool:
@@ -203,9 +213,17 @@ def _stream(
     probes = {}
     for name, probe_class in job.stream_probes.items():
         with naming(name):
-            probes[name] = probe_class(sample)
+            probes[name] = probe_class(sample, **job.options.get(name, {}))
     with opened.clock.phase("forward"), memory_errors():
         run_pass(model, sample, probes, batch_tokens, job.device, advance)
+    for name, probe in probes.items():
+        if probe.trains:
+            assert job.training is not None
+            assert job.workshop is not None
+            state = file_name(opened.checkpoint.source.version() or "unknown")
+            place = job.workshop / file_name(str(opened.checkpoint)) / state / name
+            with opened.clock.phase(f"{name} training"), naming(name), memory_errors():
+                probe.train(HeadInputs(model, batch_tokens, job.device), job.training(), place, job.tell)
     places = [{"window": w.number, "document": w.document, "domain": w.domain} for w in sample.windows]
     found: list[tuple[str, Rows]] = [("degen", {"windows": places})] if "windows" in job.tables.names else []
     for name, probe in probes.items():

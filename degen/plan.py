@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .errors import DegenError
 from .probe import Probe, load_probes
 from .series import Checkpoint, Series, find_series
 from .settings import Settings
@@ -29,7 +30,7 @@ def make_plan(settings: Settings, note: Callable[[str], None] = lambda _: None) 
     """Find the series and the probes; `note` is told what the user might not expect.
 
     Raises:
-        DegenError: either cannot be found.
+        DegenError: either cannot be found, or a probe refuses its options.
     """
     if settings.series:
         found = find_series(settings.series, settings.steps, note, settings.grammar, settings.trust_remote_code)
@@ -38,6 +39,10 @@ def make_plan(settings: Settings, note: Callable[[str], None] = lambda _: None) 
 
         found = find_series([str(p) for p in series_paths()], settings.steps, note)
     probes = load_probes(settings.probes)
+    for name, options in settings.options.items():
+        if name not in probes:
+            raise DegenError(f"options are set for the probe {name!r}, which is not asked for")
+        probes[name].check(options)
     columns = {name: probe.columns for name, probe in (load_probes(None) | probes).items()}
     asked = {table for probe in probes.values() for table in probe.columns}
     shown = {name: {t: c for t, c in tables.items() if t in asked or t == CHECKPOINTS}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -18,18 +18,24 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from .architecture import LogitTransform
 from .errors import CheckpointError, DegenError, one_line
 from .head import Head
 from .memory import is_out_of_memory
 from .tables import Column, Rows
-from .windows import Sample
+from .windows import Sample, Window
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
+
+    from .head_inputs import HeadInputs
 
 GROUP = "degen.probes"
 
-Need = Literal["head", "states", "losses"]
+Tell = Callable[[str, int, int], None]
+Need = Literal["head", "states", "head_input", "losses"]
 
 
 class Probe(ABC):
@@ -37,7 +43,8 @@ class Probe(ABC):
 
     Attributes:
         measures: what it measures, in one line.
-        needs: `head` (the stored head matrix), `states` (hidden states), `losses` (the loss of every token).
+        needs: `head` (the stored head matrix), `states` (hidden states at every site), `head_input` (those the head
+            receives), `losses` (the loss of every token).
         columns: the columns it fills, by table; `checkpoints`, `layers` and `windows` are the engine's, others its own.
         default: whether a scan measures it unasked.
     """
@@ -46,6 +53,16 @@ class Probe(ABC):
     needs: ClassVar[frozenset[Need]]
     columns: ClassVar[Mapping[str, Sequence[Column]]]
     default: ClassVar[bool] = False
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        """Refuse options that make no sense, before anything is measured; a probe without options takes none.
+
+        Raises:
+            DegenError: an option is unknown, or its value is.
+        """
+        for name in options:
+            raise DegenError(f"probe {cls.__name__.lower()} has no option {name!r}")
 
 
 class HeadProbe(Probe):
@@ -56,6 +73,21 @@ class HeadProbe(Probe):
     @abstractmethod
     def measure(self, head: Head) -> Rows:
         """The rows of one checkpoint, by table."""
+
+
+@dataclass(frozen=True)
+class OutputHead:
+    """The head of a loaded model: logits = f(h Wᵀ + b).
+
+    Attributes:
+        weight: W, V × d, on the device and in the dtype of the model.
+        bias: b, V; None without one.
+        transform: f, what the model does to logits afterwards, in place.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    transform: LogitTransform
 
 
 @dataclass(frozen=True)
@@ -88,18 +120,39 @@ class StreamProbe(Probe):
 
     Its state may grow with the documents (documents × d) or the width (d²), never with the tokens times d.
 
+    Attributes:
+        halves: whether all windows of `sample.first_half` must come before the others.
+        trains: whether `train` is to be called; an instance may say so by its options.
+
     Args:
         sample: the windows that will come, each once, in an order of the engine's choosing.
+        options: what the user set for this probe by name; a probe without options takes none.
     """
 
-    def __init__(self, sample: Sample) -> None:
+    halves: ClassVar[bool] = False
+    trains: bool = False
+
+    def __init__(self, sample: Sample, **_options: Any) -> None:
         self.sample = sample
+
+    def begin(self, head: OutputHead) -> None:
+        """The pass begins with a model whose head this is."""
 
     def update_states(self, batch: Batch, place: Place, states: torch.Tensor) -> None:
         """Take the states of a batch at one place, B × T × d in the model's dtype; do not keep them."""
 
     def update_losses(self, batch: Batch, losses: torch.Tensor, scored: torch.Tensor) -> None:
         """Take the loss of every token in nats, B × (T − 1) float32, of tokens 1…T−1; `scored` says which count."""
+
+    def train(self, inputs: HeadInputs, windows: Iterator[Window], place: Path, tell: Tell) -> None:
+        """Once the sample has passed: take more of the model, frozen as it is.
+
+        Args:
+            inputs: what the head receives, of any windows.
+            windows: to train on, without end; none of the sample's second half.
+            place: a folder of this checkpoint's own, in which to keep what a continued run goes on from.
+            tell: told how it goes in words, how far it is, and how far it will go.
+        """
 
     @abstractmethod
     def merge(self, other: Self) -> None:

@@ -38,6 +38,10 @@ class Progress:
     def advance(self, tokens: int) -> None:
         """So many tokens of it have passed."""
 
+    def training(self, text: str, done: int, total: int) -> None:
+        """A head learns: how it goes, and tokens done and to do."""
+        _log.info("%s of %s tokens trained: %s", f"{done:,}", f"{total:,}", text)
+
     def finish(self, checkpoint: Checkpoint, status: str, summary: str) -> None:
         """The checkpoint is measured and written, or failed for the reason given."""
         (_log.warning if status == "failed" else _log.info)("%s: %s %s", checkpoint, status, summary)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SAMPLE = "sample.parquet"
+WORKSHOP = ".training"  # what training goes on from
 DOWNLOADS = ".downloads"  # weights of the hub while they are measured
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DegenError
-from .run import DOWNLOADS, SAMPLE, read_info
+from .run import DOWNLOADS, SAMPLE, WORKSHOP, read_info
 from .series import Checkpoint
 from .tables import CHECKPOINTS, ENGINE_TABLES, SCHEMA_VERSION, TIMING, Row, Rows, Tables, atomic, file_name, write_part
 
@@ -187,6 +187,7 @@ def _empty(path: Path) -> None:
     for folder in sorted(path.iterdir(), key=lambda f: f.name != CHECKPOINTS):  # first what says that all is there
         if folder.is_dir() and (folder.name in ENGINE_TABLES or _is_table(folder)):
             shutil.rmtree(folder)
-    shutil.rmtree(path / DOWNLOADS, ignore_errors=True)
+    for scratch in (DOWNLOADS, WORKSHOP):
+        shutil.rmtree(path / scratch, ignore_errors=True)
     (path / SAMPLE).unlink(missing_ok=True)
     file.unlink(missing_ok=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .architecture import describe, read_config, text_config
-from .corpus import open_corpus
+from .corpus import Corpus, open_corpus
 from .errors import CheckpointError, DegenError
 from .probe import StreamProbe
 from .progress import Progress
@@ -15,7 +17,7 @@ from .run import SAMPLE
 from .run_writer import RunWriter, writing
 from .series import Series
 from .settings import Settings
-from .windows import SHORTEST, Sample, draw_sample, read_samples, write_samples
+from .windows import SHORTEST, Sample, Window, draw_sample, read_samples, stream_windows, write_samples
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -94,6 +96,22 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
     return Samples(tokenizers, samples, info, kept.exists() and before is not None)
 
 
+def training_windows(settings: Settings, series: Series, sample: Sample) -> Iterator[Window]:
+    """Windows to train on, without end: of the corpus, but for the documents that are evaluated.
+
+    Where the windows were taken from an earlier run those of the first half come again and again.
+
+    Raises:
+        DegenError: the corpus has no other documents.
+    """
+    evaluated = {w.document for w, first in zip(sample.windows, sample.first_half, strict=True) if not first}
+    if settings.sample is not None:
+        return cycle([w for w in sample.windows if w.document not in evaluated])
+    tokenizer = _tokenizer(settings, series)
+    assert tokenizer is not None
+    return stream_windows(_corpus(settings), tokenizer, settings.context, settings.seed, evaluated)
+
+
 def check_context(plan: Plan, samples: Samples, progress: Progress, trust: bool) -> None:
     """Refuse windows longer than a series' learned positions, and warn of those longer than it was trained for.
 
@@ -141,16 +159,13 @@ def _chosen(there: dict[str, Sample], wanted: dict[str, Tokenizer], name: str) -
 def _drawn(
     settings: Settings, plan: Plan, wanted: dict[str, Tokenizer], progress: Progress
 ) -> tuple[dict[str, Sample], dict[str, Any]]:
+    corpus = _corpus(settings)
     if settings.corpus == "demo":
-        from .demo import corpus_path, series_paths
+        from .demo import series_paths
 
-        corpus = open_corpus(str(corpus_path()))
-        corpus.name = "demo"
         own = series_paths()[0].parent
         if any(s.root is None or own not in s.root.resolve().parents for s in plan.series):
             progress.warn("the demo's text is scanned; name a corpus of your model's kind with --corpus")
-    else:
-        corpus = open_corpus(settings.corpus)
     samples = {}
     for fingerprint, tokenizer in wanted.items():
         sample = draw_sample(corpus, tokenizer, settings.tokens, settings.context, settings.seed)
@@ -160,3 +175,13 @@ def _drawn(
             progress.note(f"{corpus.name}: {sample.passed_over} documents under {SHORTEST} tokens passed over")
         samples[fingerprint] = sample
     return samples, {"corpus": corpus.name, **corpus.provenance}
+
+
+def _corpus(settings: Settings) -> Corpus:
+    from .demo import corpus_path
+
+    if settings.corpus != "demo":
+        return open_corpus(settings.corpus)
+    corpus = open_corpus(str(corpus_path()))
+    corpus.name = "demo"
+    return corpus

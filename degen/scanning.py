@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from .downloads import Downloads
 from .errors import DegenError
@@ -40,6 +41,7 @@ def scan(
     batch_size: int | None = None,
     threads: int | None = None,
     probes: str | Sequence[str] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     revision_pattern: str | None = None,
     tokens_per_step: int | None = None,
     trust_remote_code: bool = False,
@@ -66,6 +68,7 @@ def scan(
         batch_size: full windows in a batch; None for automatic.
         threads: CPU threads of torch; None for its own choice.
         probes: names; None for the default ones.
+        options: for single probes, as in `{"rank": {"ranks": (64, 256)}}`.
         revision_pattern: a regular expression that reads names of revisions, with a group `step`.
         tokens_per_step: training tokens of a step, where names and suites say nothing of tokens.
         trust_remote_code: run Python code that a checkpoint brings, with all you may do yourself.
@@ -94,6 +97,7 @@ def scan(
         batch_size=batch_size,
         threads=threads,
         probes=(probes,) if isinstance(probes, str) else tuple(probes) if probes is not None else None,
+        options={name: dict(chosen) for name, chosen in (options or {}).items()},
         revision_pattern=revision_pattern,
         tokens_per_step=tokens_per_step,
         trust_remote_code=trust_remote_code,
@@ -177,7 +181,7 @@ class Scan:
                 "when the run began; choose another --out, or start over with --fresh"
             )
         info["config_hash"] = fingerprint(
-            {name: info["asked"][name] for name in ("tokens", "context", "seed")}
+            {name: info["asked"][name] for name in ("tokens", "context", "seed", "options")}
             | {"resolved": resolved, "schema_version": SCHEMA_VERSION}
             | {"sample": sorted(s.sha256 for s in samples.samples.values())}
         )

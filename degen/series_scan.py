@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import traceback
-from contextlib import ExitStack
-from functools import cached_property
+from contextlib import ExitStack, suppress
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from .downloads import Downloads
@@ -16,11 +17,12 @@ from .fetching import Fetcher, Wanted
 from .plan import Plan
 from .progress import Progress
 from .refill import SeriesModule
+from .run import WORKSHOP
 from .run_writer import RunWriter
-from .sampling import Samples
+from .sampling import Samples, training_windows
 from .series import Checkpoint, Series
 from .settings import Settings
-from .tables import CHECKPOINTS, TIMING, Rows
+from .tables import CHECKPOINTS, TIMING, Rows, file_name
 
 if TYPE_CHECKING:
     from .measure import Clock, Job, Opened
@@ -92,15 +94,19 @@ class SeriesScan:
 
         settings = self.settings
         device = choose_device(settings.device)
-        tokenizer = self.samples.tokenizer_of(self.series)
+        tokenizer, sample = self.samples.tokenizer_of(self.series), self.samples.sample_of(self.series)
         return Job(
             probes=self.plan.probes,
             tables=self.plan.tables,
-            sample=self.samples.sample_of(self.series),
+            sample=sample,
             ids=tokenizer.ids if tokenizer is not None else None,
             device=device,
             dtype=choose_dtype(settings.dtype, device),
             trust=settings.trust_remote_code,
+            options=settings.options,
+            training=partial(training_windows, settings, self.series, sample) if sample is not None else None,
+            workshop=self.writer.path / WORKSHOP,
+            tell=self.progress.training,
         )
 
     def _measure(self, checkpoint: Checkpoint, fetcher: Fetcher) -> None:
@@ -121,7 +127,14 @@ class SeriesScan:
             rows = {CHECKPOINTS: [(self.opened.identity if self.opened is not None else {}) | row]}
         rows[TIMING] = timing_rows(clock, job, version, self.opened.dtype if self.opened is not None else None)
         self._write(checkpoint, rows, source)
+        self._forget_training(checkpoint)
         progress.finish(checkpoint, row["status"], row["reason"] or "")
+
+    def _forget_training(self, checkpoint: Checkpoint) -> None:
+        """Delete what training would have gone on from; the last one takes the folder with it."""
+        shutil.rmtree(self.writer.path / WORKSHOP / file_name(str(checkpoint)), ignore_errors=True)
+        with suppress(OSError):
+            (self.writer.path / WORKSHOP).rmdir()
 
     def _rows(self, checkpoint: Checkpoint, fetcher: Fetcher, clock: Clock) -> tuple[Rows, str]:
         """The rows of a checkpoint, copied or measured, and the hash of its source."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class Settings:
         batch_size: full windows in a batch; None for automatic.
         threads: CPU threads of torch; None for its own choice.
         probes: names; None for the default ones.
+        options: what was set for single probes, by probe and option.
         revision_pattern: a regular expression that reads names of revisions, see `degen.steps.read_mark`.
         tokens_per_step: training tokens of a step, where names and suites say nothing of tokens.
         trust_remote_code: whether Python code that a checkpoint brings may run.
@@ -52,6 +54,7 @@ class Settings:
     batch_size: int | None = None
     threads: int | None = None
     probes: tuple[str, ...] | None = None
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     revision_pattern: str | None = None
     tokens_per_step: int | None = None
     trust_remote_code: bool = False
@@ -80,6 +83,7 @@ class Settings:
             "sample": absolute(self.sample) if self.sample else None,
             "tokenizer": absolute(self.tokenizer) if self.tokenizer else None,
             "probes": sorted(set(self.probes)) if self.probes is not None else None,
+            "options": json.loads(json.dumps(self.options)),  # lists, as they come back from the file
         }
         return asked
 

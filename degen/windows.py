@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from .tables import SCHEMA_VERSION, atomic
 from .tokenizer import Tokenizer
 
 SHORTEST = 16  # tokens; a document under this gives no window
+STREAMED_AT_ONCE = 4096  # documents kept of a pass over a local corpus
 CHARACTERS_PER_TOKEN = 4  # the start of a window is drawn so that a full one is expected to fit behind it
 
 Tokens = np.ndarray[Any, np.dtype[np.int32]]
@@ -71,6 +73,21 @@ class Sample:
     def tokens(self) -> int:
         """Tokens in all windows together."""
         return sum(len(w.tokens) for w in self.windows)
+
+    @cached_property
+    def first_half(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """For each window whether it is of the first half: half of the tokens, by whole documents.
+
+        Documents come in the order of their first window, each to the half that has fewer tokens by then.
+        """
+        tokens = np.bincount(self.document_slots, [len(w.tokens) for w in self.windows], self.documents)
+        sums, first = [0.0, 0.0], np.zeros(self.documents, dtype=bool)
+        for document, count in enumerate(tokens):
+            half = int(sums[0] > sums[1])
+            sums[half] += count
+            first[document] = half == 0
+        found: np.ndarray[Any, np.dtype[np.bool_]] = first[self.document_slots]
+        return found
 
     @property
     def sha256(self) -> str:
@@ -131,6 +148,36 @@ def draw_sample(corpus: Corpus, tokenizer: Tokenizer, tokens: int, context: int,
             f"{corpus.name}: no document gives a window of {SHORTEST} tokens ({passed_over} documents were too short)"
         )
     return Sample(tokenizer.fingerprint, tuple(windows), passed_over)
+
+
+def stream_windows(
+    corpus: Corpus, tokenizer: Tokenizer, context: int, seed: int, without: Collection[int]
+) -> Iterator[Window]:
+    """Windows without end, one of each document in seeded order, from other places in each round.
+
+    Args:
+        corpus: where documents come from.
+        tokenizer: makes tokens.
+        context: the longest window, in tokens.
+        seed: of the order and of the places.
+        without: documents that are left out.
+
+    Raises:
+        DegenError: no other document gives a window of 16 tokens.
+    """
+    number, rounds = 0, 0
+    while True:
+        before = number
+        for document in corpus.draw(seed, at_least=STREAMED_AT_ONCE):
+            if document.number in without:
+                continue
+            window = _Cutter(document, tokenizer, context, seed + rounds).next(number, context)
+            if window is not None:
+                yield window
+                number += 1
+        if number == before:
+            raise DegenError(f"{corpus.name}: no document is left to train on, besides those that are evaluated")
+        rounds += 1
 
 
 class _Cutter:
@@ -214,9 +261,22 @@ def read_samples(path: Path) -> dict[str, Sample]:
     return {t: Sample(t, tuple(w), int(passed_over.get(t, 0))) for t, w in windows.items()}
 
 
-def batches(sample: Sample, batch_tokens: int) -> Iterator[list[int]]:
-    """Windows in batches of up to `batch_tokens` padded tokens, longest first, so that little is padding."""
-    order = sorted(range(len(sample.windows)), key=lambda i: (-len(sample.windows[i].tokens), i))
+def batches(sample: Sample, batch_tokens: int, halves: bool = False) -> Iterator[list[int]]:
+    """Windows in batches of up to `batch_tokens` padded tokens, longest first, so that little is padding.
+
+    With `halves` all of the first half comes before any of the second, and no batch holds windows of both.
+    """
+    everything = range(len(sample.windows))
+    if halves:
+        first = sample.first_half
+        yield from _batches(sample, batch_tokens, [i for i in everything if first[i]])
+        yield from _batches(sample, batch_tokens, [i for i in everything if not first[i]])
+    else:
+        yield from _batches(sample, batch_tokens, everything)
+
+
+def _batches(sample: Sample, batch_tokens: int, chosen: Iterable[int]) -> Iterator[list[int]]:
+    order = sorted(chosen, key=lambda i: (-len(sample.windows[i].tokens), i))
     batch: list[int] = []
     for i in order:
         if batch and (len(batch) + 1) * len(sample.windows[batch[0]].tokens) > batch_tokens:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from degen.jackknife import jackknife_error
+from degen.jackknife import ratio_error
 from degen.precision import as_float64
 from degen.probe import Batch, StreamProbe
 from degen.tables import Column, Rows
@@ -75,17 +75,9 @@ class Loss(StreamProbe):
         loss = nats / scored
         row = {
             "loss": loss,
-            "loss_se": self._error(nats, scored),
+            "loss_se": ratio_error(self._nats, self._scored, self.sample.document_slots),
             "perplexity": math.exp(loss) if loss < 700 else math.inf,
             "bits_per_byte": bits_per_byte(nats, sum(w.bytes for w in self.sample.windows)),
             "tokens_scored": scored,
         }
         return {"checkpoints": [row], "windows": windows}
-
-    def _error(self, nats: float, scored: int) -> float | None:
-        slots, documents = self.sample.document_slots, self.sample.documents
-        own_nats = np.bincount(slots, self._nats, documents)
-        own_scored = np.bincount(slots, self._scored, documents)
-        rest = scored - own_scored
-        left_out = np.divide(nats - own_nats, rest, out=np.full(documents, np.nan), where=rest > 0)
-        return jackknife_error(left_out[own_scored > 0])

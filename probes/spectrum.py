@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from degen.head import Head
+from degen.linear_algebra import triangular_factor
 from degen.probe import HeadProbe
 from degen.tables import Column, Rows
 
@@ -21,8 +22,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 def singular_values(blocks: Iterable[torch.Tensor]) -> Floats:
     """Singular values of a tall matrix that comes in blocks of rows, descending.
 
-    Formula: W = QR, so σ(W) = σ(R); R of the rows so far and the next block stacked is R of all of them. Householder
-    QR keeps an absolute error of ε·σ₁, where the Gram matrix WᵀW would lose every σ under √ε·σ₁ ≈ 1.5e-8·σ₁.
+    Formula: W = QR, so σ(W) = σ(R).
 
     Args:
         blocks: rows of W in order, each n × d float64.
@@ -30,14 +30,11 @@ def singular_values(blocks: Iterable[torch.Tensor]) -> Floats:
     Returns:
         min(V, d) singular values, float64.
 
-    Source: Golub and Van Loan, Matrix Computations, 5.2 and 8.6.
+    Source: Golub and Van Loan, Matrix Computations, 8.6.
     """
     import torch
 
-    triangle: torch.Tensor | None = None
-    for block in blocks:
-        stacked = block if triangle is None else torch.cat([triangle, block])
-        triangle = torch.linalg.qr(stacked, mode="r").R
+    triangle = triangular_factor(blocks)
     if triangle is None:
         return np.zeros(0)
     values: Floats = torch.linalg.svdvals(triangle).numpy()

@@ -1,0 +1,146 @@
+"""What the head of a frozen model receives, of any windows: passed on, or kept in a file for another round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from .forward import Taps, collated, prefetched
+from .windows import Sample, Window
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scored tokens of some windows.
+
+    Attributes:
+        states: h, N × d float32, what the head receives where each of them is predicted.
+        targets: y, N, their ids.
+        windows: place among the windows asked for that each of them is of, N.
+    """
+
+    states: torch.Tensor
+    targets: torch.Tensor
+    windows: torch.Tensor
+
+
+class HeadInputs:
+    """A frozen model, seen from its head.
+
+    Args:
+        model: a causal LM on `device`.
+        batch_tokens: padded tokens of a batch at most.
+        device: where the model is.
+    """
+
+    def __init__(self, model: Any, batch_tokens: int, device: torch.device) -> None:
+        self._model = model
+        self._batch_tokens = batch_tokens
+        self.device = device
+
+    def of(self, windows: Sequence[Window]) -> Iterator[Scored]:
+        """The scored tokens of these windows, a batch at a time."""
+        import torch
+
+        sample = Sample("", tuple(windows))
+        with torch.inference_mode(), Taps(self._model, {}) as taps:
+            for batch in prefetched(collated(sample, self._batch_tokens, self.device, halves=False)):
+                states, _ = taps.run(batch)
+                targets = batch.ids[:, 1:]
+                scored = torch.ones_like(targets, dtype=torch.bool) if batch.mask is None else batch.mask[:, 1:]
+                places = torch.from_numpy(batch.windows).to(scored.device)[:, None].expand_as(targets)
+                yield Scored(states[:, :-1][scored].float(), targets[scored], places[scored])
+
+
+class StateFile:
+    """Scored tokens in a file, memory-mapped when they are read again.
+
+    Args:
+        file: made anew, and deleted at the end of the `with`.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._parts: list[tuple[int, int, np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._open = file.open("wb")
+
+    def add(self, part: Scored) -> None:
+        """Append some tokens."""
+        at = self._open.tell()
+        self._open.write(part.states.cpu().numpy().tobytes())
+        self._parts.append((at, part.states.shape[1], part.targets.cpu().numpy(), part.windows.cpu().numpy()))
+
+    def read(self, device: torch.device) -> Iterator[Scored]:
+        """All tokens in the order they came."""
+        import torch
+
+        self._open.flush()
+        for at, width, targets, windows in self._parts:
+            shape = (len(targets), width)
+            states = np.memmap(self._file, dtype=np.float32, mode="c", offset=at, shape=shape)
+            yield Scored(*(torch.from_numpy(array).to(device) for array in (states, targets, windows)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._open.close()
+        self._file.unlink(missing_ok=True)
+
+
+class Batches:
+    """Batches of windows to train on: new ones without end, or the states of the first few again and again.
+
+    Args:
+        inputs: the frozen model.
+        windows: without end.
+        size: windows of a batch.
+        cache: tokens whose states are kept in a file; 0 for none.
+        file: where.
+        done: windows trained on by an earlier try, which are passed over.
+    """
+
+    def __init__(
+        self, inputs: HeadInputs, windows: Iterator[Window], size: int, cache: int, file: Path, done: int
+    ) -> None:
+        self._inputs = inputs
+        self._size = size
+        self._kept: list[tuple[StateFile, list[Window]]] = []
+        self._tokens, self._cache, self._file = 0, cache, file
+        self._at = 0
+        self._windows = windows if cache else islice(windows, done, None)
+        self._skip = done if cache else 0
+
+    def next(self) -> tuple[Iterator[Scored], list[Window]]:
+        """The next batch: its scored tokens, and its windows."""
+        if self._cache and self._tokens >= self._cache:
+            states, batch = self._kept[self._at % len(self._kept)]
+            self._at += 1
+            return states.read(self._inputs.device), batch
+        batch = list(islice(self._windows, self._size))
+        if not self._cache:
+            return self._inputs.of(batch), batch
+        states = StateFile(self._file.with_suffix(f".{len(self._kept)}"))
+        for part in self._inputs.of(batch):
+            states.add(part)
+        self._kept.append((states, batch))
+        self._tokens += sum(len(w.tokens) for w in batch)
+        return states.read(self._inputs.device), batch
+
+    def __enter__(self) -> Self:
+        while self._skip > 0:  # an earlier try went this far through the cache
+            self._skip -= len(self.next()[1])
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for states, _ in self._kept:
+            states.__exit__()
