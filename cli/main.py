@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from degen.errors import DegenError, one_line
 from degen.version import __version__
 
-from . import audit, export, output, probes, scan, show, suites
+from . import audit, export, output, probes, rank, scan, show, suites
 
 INTERRUPTED = 130
 
@@ -97,6 +97,7 @@ def degen(
 
 
 app.command("scan")(scan.scan)
+app.command("rank")(rank.rank)
 app.command("show")(show.show)
 app.command("export")(export.export)
 app.command("audit")(audit.audit)

@@ -100,5 +100,31 @@ TrustRemoteCode = Annotated[
         "Only for repositories whose code you have read.",
     ),
 ]
+Ranks = Annotated[
+    str | None,
+    typer.Option(help="Ranks to measure, as in 64,256.", show_default="powers of two up to the width, and the width"),
+]
+Method = Annotated[
+    str,
+    typer.Option(help="Comma list of svd (truncate W), whitened (the best head for the states it sees) and trained."),
+]
+Within = Annotated[float, typer.Option(help="Nats per token of the full head within which a rank is no bottleneck.")]
+Init = Annotated[str, typer.Option(help="Where trained starts: normal, A and B from N(0, 1), or whitened.")]
+TrainTokens = Annotated[
+    int | None,
+    typer.Option(help="Tokens to train on.", show_default="150 million on an accelerator, 1 million on a CPU"),
+]
+TrainWindows = Annotated[int, typer.Option(help="Windows of a batch, that is of one step of Adam.")]
+Cache = Annotated[
+    int,
+    typer.Option(help="Keep the states of so many tokens in a file, and train on them again and again; 0: new ones."),
+]
+Gradient = Annotated[
+    bool,
+    typer.Option("--gradient", help="Measure the share of the logit gradient that the head cannot pass back, too."),
+]
+Plot = Annotated[
+    Path | None, typer.Option(help="Draw loss against rank into this file (.png, .pdf, .svg).", show_default=False)
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start over in a folder that holds a run.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done and what it costs, and do nothing.")]

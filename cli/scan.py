@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +44,47 @@ def scan(
     Bare `degen scan` scans the bundled demo. A run asked for again goes on where it stopped. Exit code 4 says that some
     checkpoints failed; each is a row with its reason, and the others are measured.
     """
+    chosen = settings(
+        series, corpus, tokens, context, seed, sample, tokenizer, steps, probes, revision_pattern, tokens_per_step,
+        device, dtype, batch_size, threads, trust_remote_code,
+    )  # fmt: skip
+    if dry_run:
+        _print_plan(chosen, json)
+        return
+    run = run_scan(chosen, out, fresh, keep)
+    _print_run(run, json)
+    if run.failed:
+        raise typer.Exit(4)
+
+
+def settings(
+    series: list[str] | None,
+    corpus: str,
+    tokens: int,
+    context: int,
+    seed: int,
+    sample: Path | None,
+    tokenizer: str | None,
+    steps: str,
+    probes: str | None,
+    revision_pattern: str | None,
+    tokens_per_step: int | None,
+    device: str,
+    dtype: str,
+    batch_size: str,
+    threads: int | None,
+    trust_remote_code: bool,
+    probe_options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
+    """What the options that scanning commands share come to."""
     from degen.errors import DegenError
     from degen.settings import Settings
 
     if batch_size != "auto" and not batch_size.isdecimal():
         raise DegenError(f"--batch-size {batch_size}: a number of windows, or auto")
-    settings = Settings(
+    if trust_remote_code:
+        output.warn("--trust-remote-code: Python code of these checkpoints runs here, with all you may do yourself")
+    return Settings(
         series=tuple(series or ()),
         steps=steps,
         corpus=corpus,
@@ -62,22 +98,15 @@ def scan(
         batch_size=None if batch_size == "auto" else int(batch_size),
         threads=threads,
         probes=tuple(name.strip() for name in probes.split(",")) if probes is not None else None,
+        options=probe_options or {},
         revision_pattern=revision_pattern,
         tokens_per_step=tokens_per_step,
         trust_remote_code=trust_remote_code,
     )
-    if trust_remote_code:
-        output.warn("--trust-remote-code: Python code of these checkpoints runs here, with all you may do yourself")
-    if dry_run:
-        _print_plan(settings, json)
-        return
-    run = _scan(settings, out, fresh, keep)
-    _print_run(run, json)
-    if run.failed:
-        raise typer.Exit(4)
 
 
-def _scan(settings: Settings, out: Path, fresh: bool, keep: str) -> Run:
+def run_scan(settings: Settings, out: Path, fresh: bool, keep: str) -> Run:
+    """Scan with a bar, or with lines where nobody looks at a terminal."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # libraries draw bars of their own; ours is enough
     from degen.scanning import Scan
 

@@ -14,7 +14,7 @@ from degen.probe import load_probes
 from degen.tables import Tables
 
 HERE = Path(__file__).parent
-COMMANDS = ("", "scan", "show", "export", "audit", "probes", "suites")
+COMMANDS = ("", "scan", "rank", "show", "export", "audit", "probes", "suites")
 
 
 def commands() -> str:
@@ -31,8 +31,9 @@ def commands() -> str:
 
 
 def tables() -> str:
-    """Every table of a run with the default probes: column, type, unit, definition."""
-    schemas = Tables({name: probe.columns for name, probe in load_probes(["anisotropy", "loss", "spectrum"]).items()})
+    """Every table of a run with the probes that come with degen: column, type, unit, definition."""
+    probes = load_probes(["anisotropy", "loss", "rank", "spectrum"])
+    schemas = Tables({name: probe.columns for name, probe in probes.items()})
     pages = [
         "# Tables\n\nMade by `docs/generate.py` from the code. Unit and definition are also on every Parquet field, as "
         "metadata.\nEvery table starts with `model`, `revision` and `step`."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,24 @@ def test_gemma_3_270m_from_its_gguf(tmp_path: Path) -> None:
     assert 2.5 < row["loss"] < 4.5  # a working language model on English prose
     model = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=gguf.name, dtype=torch.float32)
     check_against_brute_force(run, model, model.model.layers, "gemma-3-270m")
+    del model
+    check_ranks(gguf, tmp_path / "ranks")
+
+
+def check_ranks(gguf: Path, out: Path) -> None:
+    """Whitened is no worse than svd at any rank, both fall with rank but for noise, and are exact at full rank."""
+    ranks = (40, 160, 320, 480, 600, 640)
+    options = {"rank": {"ranks": ranks, "methods": ("svd", "whitened")}}
+    run = degen.scan(gguf, tokens=2500, context=256, probes=["loss", "rank"], options=options, out=out)
+    rows = {(r["method"], r["rank"]): r for r in run.table("ranks").to_pylist()}
+    for rank in ranks:
+        svd, whitened = rows["svd", rank], rows["whitened", rank]
+        assert whitened["loss"] <= svd["loss"] + 2 * math.hypot(svd["loss_gap_se"], whitened["loss_gap_se"]), rank
+    for method in ("svd", "whitened"):
+        for lower, higher in pairwise(ranks):
+            noise = math.hypot(rows[method, lower]["loss_gap_se"], rows[method, higher]["loss_gap_se"])
+            assert rows[method, higher]["loss"] <= rows[method, lower]["loss"] + 2 * noise, (method, higher)
+        assert abs(rows[method, 640]["loss_gap"]) < 1e-5
 
 
 def test_iglm_from_its_legacy_bin(tmp_path: Path) -> None:

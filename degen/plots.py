@@ -1,0 +1,68 @@
+"""Figures of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import DegenError, one_line
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+def check(file: Path) -> None:
+    """Whether a figure can be written there.
+
+    Raises:
+        DegenError: matplotlib is missing, knows no such format, or the folder is not there.
+    """
+    figure = _figure()
+    formats = figure.canvas.get_supported_filetypes()
+    if file.suffix.lstrip(".").lower() not in formats:
+        raise DegenError(f"--plot {file}: not a format of figures; there are {', '.join(sorted(formats))}")
+    if not file.absolute().parent.is_dir():
+        raise DegenError(f"--plot {file}: no such folder")
+
+
+def plot_ranks(run: Run, file: Path) -> None:
+    """Loss gap against rank, a curve for every checkpoint and method, with the gap's standard error.
+
+    Raises:
+        DegenError: nothing to draw, or the file cannot be written.
+    """
+    rows = run.table("ranks").to_pylist() if "ranks" in run.tables else []
+    if not rows:
+        raise DegenError(f"{run.path}: no ranks to draw")
+    figure = _figure()
+    axes = figure.add_subplot()
+    curves: dict[tuple[str, str, str], list[Any]] = {}
+    for row in rows:
+        curves.setdefault((row["model"], row["revision"], row["method"]), []).append(row)
+    for (model, revision, method), points in curves.items():
+        points.sort(key=lambda row: row["rank"])
+        axes.errorbar(
+            [row["rank"] for row in points],
+            [row["loss_gap"] for row in points],
+            [row["loss_gap_se"] or 0.0 for row in points],
+            label=f"{model}@{revision} {method}", marker="o", markersize=3, capsize=2,
+        )  # fmt: skip
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("symlog", linthresh=0.01)
+    axes.set_xlabel("rank of the LM head")
+    axes.set_ylabel("loss above the full head (nats/token)")
+    axes.grid(alpha=0.3)
+    if len(curves) <= 12:
+        axes.legend(fontsize="small")
+    try:
+        figure.savefig(file, dpi=150, bbox_inches="tight")
+    except OSError as error:
+        raise DegenError(f"{file}: cannot be written ({one_line(error)})") from error
+
+
+def _figure() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise DegenError("figures need an extra: pip install 'degen-lm[plot]'") from error
+    return Figure(figsize=(7, 4.5))

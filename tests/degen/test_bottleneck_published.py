@@ -1,0 +1,23 @@
+"""The published curves of rank-restricted heads, read by the code that reads ours."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from degen.bottleneck import bottleneck_rank
+
+CURVES = Path(__file__).parents[3] / "shared" / "data" / "rank_restricted_head_loss.csv"
+
+
+@pytest.mark.skipif(not CURVES.is_file(), reason=f"{CURVES} is not there")
+@pytest.mark.parametrize(("model", "rank"), [("pythia-410m", 768), ("pythia-1b", 1536), ("llama-7b", 2048)])
+def test_bottleneck_rank_of_published_curves(model: str, rank: int) -> None:
+    with CURVES.open() as file:
+        rows = [row for row in csv.DictReader(file) if row["model"] == model]
+    ranks, losses = [int(row["rank"]) for row in rows], [float(row["val_loss_nats"]) for row in rows]
+    full = losses[ranks.index(max(ranks))]
+    found = bottleneck_rank(ranks, [loss - full for loss in losses], [None] * len(rows))
+    assert (found.rank, found.low, found.high) == (rank, rank, rank)

@@ -1,0 +1,100 @@
+"""Restricted heads of every architecture, against heads that are multiplied out in float64."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from families.test_families import WITH_BOS, Twin
+from tiny import FAMILIES, make_corpus, make_series, pile
+
+import degen
+
+RANKS = (1, 5, 16, 32)
+METHODS = ("svd", "whitened")
+BIASED = {"gptj", "phi"}  # their heads have a bias
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_corpus(tmp_path_factory.mktemp("texts") / "texts.jsonl", pile(9, ragged=True))
+
+
+@pytest.fixture(scope="module", params=list(FAMILIES))
+def scanned(request: pytest.FixtureRequest, texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    family, root = request.param, tmp_path_factory.mktemp("rank")
+    series = make_series(root / family, steps=(64,), family=family, bos=family in WITH_BOS)
+    options = {"rank": {"ranks": RANKS, "methods": METHODS}}
+    run = degen.scan(series, corpus=texts, tokens=401, context=48, batch_size=3, probes=["loss", "rank"],
+                     options=options, out=root / "run")  # fmt: skip
+    assert [(row["status"], row["reason"]) for row in run.checkpoints()] == [("ok", None)]
+    return run, Twin(series / "step64", family, pq.read_table(root / "run" / "sample.parquet").to_pylist())
+
+
+def halves(sample: list[dict[str, Any]]) -> list[bool]:
+    """Which windows are of the first half: each document in turn to the half with fewer tokens."""
+    size: dict[int, int] = {}
+    for window in sample:
+        size[window["document"]] = size.get(window["document"], 0) + len(window["tokens"])
+    first, sums = {}, [0, 0]
+    for document, tokens in size.items():
+        half = 0 if sums[0] <= sums[1] else 1
+        sums[half] += tokens
+        first[document] = half == 0
+    return [first[window["document"]] for window in sample]
+
+
+def restricted(W: np.ndarray, C: np.ndarray, method: str, rank: int) -> np.ndarray:
+    """The head of a rank, multiplied out: W C^{1/2} is decomposed whole, and U Uᵀ W formed."""
+    values, E = np.linalg.eigh(C)
+    root = E @ np.diag(np.sqrt(np.clip(values, 0, None))) @ E.T
+    U = np.linalg.svd(W if method == "svd" else W @ root, full_matrices=False)[0][:, :rank]
+    return U @ U.T @ W
+
+
+def test_losses_are_those_of_heads_multiplied_out(scanned: Any) -> None:
+    run, twin = scanned
+    head = twin.model.lm_head
+    W = head.weight.detach().numpy()
+    states = [p["places"][2, "head_input"].numpy() for p in twin.passed]
+    first = halves(twin.sample)
+    gathered = np.concatenate([h for h, is_first in zip(states, first, strict=True) if is_first])
+    C = gathered.T @ gathered / len(gathered)
+    rows = {(r["method"], r["rank"]): r for r in run.table("ranks").to_pylist()}
+    ranks = sorted({min(rank, W.shape[1]) for rank in RANKS})
+    assert set(rows) == {(m, r) for m in METHODS for r in ranks}
+    transform = degen.architecture.LogitTransform(twin.model.config)
+    for method in METHODS:
+        for rank in ranks:
+            A = restricted(W, C, method, rank)
+            losses, full, documents = [], [], []
+            for window, h, passed, is_first in zip(twin.sample, states, twin.passed, first, strict=True):
+                if is_first:
+                    continue
+                z = torch.from_numpy(h[:-1] @ A.T)
+                z = transform(z if head.bias is None else z + head.bias)
+                ids = torch.tensor(window["tokens"][1:])
+                losses.append(torch.nn.functional.cross_entropy(z, ids, reduction="none").detach().numpy())
+                full.append(passed["losses"].numpy())
+                documents += [window["document"]] * len(ids)
+            told = rows[method, rank]
+            theirs, whole = np.concatenate(losses), np.concatenate(full)
+            assert told["loss"] == pytest.approx(theirs.mean(), abs=2e-5)
+            assert told["loss_gap"] == pytest.approx((theirs - whole).mean(), abs=2e-5)
+            assert told["w_error"] == pytest.approx(np.linalg.norm(W - A) / np.linalg.norm(W), abs=1e-6)
+
+
+def test_full_rank_is_the_models_own_loss(scanned: Any) -> None:
+    run, twin = scanned
+    first = halves(twin.sample)
+    own = np.concatenate([p["losses"].numpy() for p, f in zip(twin.passed, first, strict=True) if not f])
+    for row in run.table("ranks").to_pylist():
+        if row["rank"] == twin.model.lm_head.weight.shape[1]:
+            assert row["loss"] == pytest.approx(own.mean(), abs=1e-5)
+            assert abs(row["loss_gap"]) < 1e-5
+            assert row["w_error"] == pytest.approx(0, abs=1e-9)
+    assert (twin.model.lm_head.bias is not None) == (twin.family in BIASED)

@@ -1,0 +1,231 @@
+"""Heads that learn: their gradient, their beginning, and going on after an interruption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from probes.test_rank import Capped, Plain
+
+import degen
+from degen.architecture import LogitTransform
+from degen.errors import CheckpointError
+from degen.head_inputs import Scored, StateFile
+from degen.head_training import TrainedHead, Training, learning_rate
+from degen.probe import OutputHead
+from degen.windows import Window
+
+DEMO = Path(degen.__file__).parent / "demo" / "series" / "healthy"
+
+
+def a_head(rows: int = 30, width: int = 6, biased: bool = False, capped: bool = False, seed: int = 0) -> OutputHead:
+    draw = torch.Generator().manual_seed(seed)
+    W = torch.randn(rows, width, generator=draw)
+    bias = torch.randn(rows, generator=draw) if biased else None
+    return OutputHead(W, bias, LogitTransform((Capped if capped else Plain)()))
+
+
+def some_tokens(head: OutputHead, tokens: int = 40, seed: int = 1) -> Scored:
+    """Tokens as the full head would draw them, so that there is something to learn."""
+    draw = torch.Generator().manual_seed(seed)
+    h = 2 * torch.randn(tokens, head.weight.shape[1], generator=draw)
+    z = head.transform(h @ head.weight.T + (0 if head.bias is None else head.bias))
+    y = torch.multinomial(torch.softmax(z, dim=1), 1, generator=draw)[:, 0]
+    return Scored(h, y, torch.arange(tokens) % 4)
+
+
+def windows_of(part: Scored) -> list[Window]:
+    """Windows with as many scored tokens."""
+    return [Window(0, 0, None, 0, 0, np.zeros(len(part.targets) + 1, dtype=np.int32))]
+
+
+@given(st.integers(1, 6), st.booleans(), st.booleans(), st.integers(0, 1000))
+def test_the_gradient_is_that_of_autograd(rank: int, biased: bool, capped: bool, seed: int) -> None:
+    head = a_head(biased=biased, capped=capped, seed=seed)
+    part = some_tokens(head)
+    learner = TrainedHead.random(rank, head, seed)
+    learner.add(part, len(part.targets), head)
+    A, B = (t.detach().double().requires_grad_() for t in (learner.A, learner.B))
+    z = part.states.double() @ B.T @ A.T
+    z = z if head.bias is None else z + head.bias.double()
+    if capped:
+        z = 3.0 * torch.tanh(0.5 * z / 3.0)
+    torch.nn.functional.cross_entropy(z, part.targets).backward()
+    for ours, theirs in ((learner.A.grad, A.grad), (learner.B.grad, B.grad)):
+        assert ours is not None
+        assert theirs is not None
+        torch.testing.assert_close(ours.double(), theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_a_step_is_adams(monkeypatch: pytest.MonkeyPatch) -> None:
+    import degen.head_training as module
+
+    head, part = a_head(), some_tokens(a_head(), 50)
+    learner, twin = TrainedHead.random(3, head, 0), TrainedHead.random(3, head, 0)
+    monkeypatch.setattr(module, "CHUNK", 7 * 30)  # seven tokens at a time
+    A, B = twin.A.clone().requires_grad_(), twin.B.clone().requires_grad_()
+    adam = torch.optim.Adam([A, B], lr=learning_rate(3))
+    training = Training(head, [learner])
+    for _ in range(5):
+        training.step([part], windows_of(part))
+        adam.zero_grad()
+        torch.nn.functional.cross_entropy(part.states @ B.T @ A.T, part.targets).backward()
+        adam.step()
+    torch.testing.assert_close(learner.A, A.detach(), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(learner.B, B.detach(), atol=1e-3, rtol=1e-3)
+    assert (training.tokens, training.windows) == (250, 5)
+
+
+def test_heads_learn_and_the_best_is_kept() -> None:
+    head = a_head()
+    seen, unseen = some_tokens(head, 400), some_tokens(head, 400, seed=2)
+    training = Training(head, [TrainedHead.random(rank, head, 0) for rank in (2, 6)])
+    for _ in range(12):
+        training.validate([unseen], 4)
+        for _ in range(20):
+            training.step([seen], windows_of(seen))
+    nats = training.validate([unseen], 4)
+    losses = np.asarray([means for _, means in training.curve])
+    assert (losses[-1] < 0.5 * losses[0]).all()
+    np.testing.assert_allclose(nats.sum(axis=0) / 400, losses[-1], rtol=1e-12)
+    best = training.losses_of_best([unseen], 4).sum(axis=0) / 400
+    np.testing.assert_allclose(best, losses.min(axis=0), rtol=1e-6)
+
+
+def test_a_balanced_beginning_is_the_closed_form_itself() -> None:
+    draw = torch.Generator().manual_seed(0)
+    A, B = torch.randn(40, 3, generator=draw) / 1000, 50 * torch.randn(3, 9, generator=draw)
+    learner = TrainedHead.balanced(A, B)
+    torch.testing.assert_close(learner.A @ learner.B, A @ B)
+    assert float(learner.A.square().mean()) == pytest.approx(float(learner.B.square().mean()), rel=1e-5)
+    assert learner.rate < learning_rate(3)
+
+
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    head, part = a_head(), some_tokens(a_head(), 60)
+
+    def fresh() -> Training:
+        return Training(head, [TrainedHead.random(rank, head, 5) for rank in (2, 4)])
+
+    def steps(training: Training, count: int) -> None:
+        for _ in range(count):
+            training.step([part], windows_of(part))
+            training.validate([part], 4)
+
+    whole, first, second = fresh(), fresh(), fresh()
+    steps(whole, 8)
+    steps(first, 3)
+    first.save(tmp_path / "state.safetensors")
+    second.load(tmp_path / "state.safetensors")
+    steps(second, 5)
+    assert (second.curve, second.tokens, second.windows) == (whole.curve, whole.tokens, whole.windows)
+    for ours, theirs in zip(second.heads, whole.heads, strict=True):
+        assert torch.equal(ours.A, theirs.A)
+        assert torch.equal(ours.B, theirs.B)
+        assert all(torch.equal(a, b) for a, b in zip(second.best_of(ours), whole.best_of(theirs), strict=True))
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", None])
+def test_a_damaged_state_is_told(tmp_path: Path, content: bytes | None) -> None:
+    head, file = a_head(), tmp_path / "state.safetensors"
+    if content is None:
+        Training(head, [TrainedHead.random(3, head, 0)]).save(file)
+    else:
+        file.write_bytes(content)
+    with pytest.raises(CheckpointError, match="delete it"):
+        Training(head, [TrainedHead.random(2, head, 0)]).load(file)
+
+
+def test_states_in_a_file_come_back_as_they_were(tmp_path: Path) -> None:
+    parts = [some_tokens(a_head(), n, seed=n) for n in (5, 1, 17)]
+    with StateFile(tmp_path / "states") as kept:
+        for part in parts:
+            kept.add(part)
+        for _ in range(2):
+            for ours, theirs in zip(kept.read(torch.device("cpu")), parts, strict=True):
+                assert torch.equal(ours.states, theirs.states)
+                assert torch.equal(ours.targets, theirs.targets)
+                assert torch.equal(ours.windows, theirs.windows)
+    assert not list(tmp_path.iterdir())
+
+
+def scan(out: Path, **training: Any) -> list[dict[str, Any]]:
+    options = {"rank": {"ranks": (12,), "methods": ("whitened", "trained"), "training": training}}
+    run = degen.scan(DEMO, steps="3000", tokens=4000, context=64, probes=["loss", "rank"], options=options, out=out,
+                     threads=1)  # fmt: skip
+    assert not run.failed
+    rows: list[dict[str, Any]] = run.table("ranks").to_pylist()
+    return rows
+
+
+def test_training_from_the_closed_form_is_better_than_it_and_is_recorded(tmp_path: Path) -> None:
+    whitened, trained = scan(tmp_path / "run", tokens=6000, windows=4, every=8, init="whitened")
+    assert trained["loss"] < whitened["loss"]
+    assert trained["loss"] <= trained["loss_last"]
+    assert 0 < trained["tokens_trained"] <= 6300
+    assert trained["w_error"] > whitened["w_error"] * 0.9
+    assert (whitened["tokens_trained"], whitened["loss_last"]) == (None, None)
+    assert not (tmp_path / "run" / ".training").exists()
+
+
+def test_no_window_that_is_evaluated_is_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import degen.head_inputs as module
+
+    real = module.HeadInputs.of
+
+    def of(self: Any, windows: Sequence[Window]) -> Any:
+        documents.append({w.document for w in windows})
+        return real(self, windows)
+
+    documents: list[set[int]] = []
+    monkeypatch.setattr(module.HeadInputs, "of", of)
+    scan(tmp_path / "run", tokens=3000, windows=8, every=2)
+    evaluated, *trained = documents
+    assert evaluated
+    assert trained
+    assert not any(evaluated & batch for batch in trained)
+    sample = pq.read_table(tmp_path / "run" / "sample.parquet").to_pylist()
+    assert evaluated < {w["document"] for w in sample}
+
+
+def test_a_cache_is_trained_on_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import degen.head_inputs as module
+
+    passed: list[int] = []
+    real = module.HeadInputs.of
+
+    def of(self: Any, windows: Sequence[Window]) -> Any:
+        passed.append(sum(len(w.tokens) for w in windows))
+        return real(self, windows)
+
+    monkeypatch.setattr(module.HeadInputs, "of", of)
+    (_, trained) = scan(tmp_path / "run", tokens=6000, windows=4, every=8, cache=1000)
+    assert sum(passed[1:]) < 1300  # the first is what is evaluated
+    assert trained["tokens_trained"] > 3000
+    assert not list((tmp_path / "run").rglob("*.states*"))
+
+
+def test_training_that_was_cut_goes_on_in_a_continued_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    how = {"tokens": 4000, "windows": 4, "every": 4}
+    whole = scan(tmp_path / "whole", **how)
+    real, count = Training.validate, [0]
+
+    def cut(self: Training, *args: Any) -> Any:
+        count[0] += 1
+        if count[0] == 3:
+            raise KeyboardInterrupt
+        return real(self, *args)
+
+    monkeypatch.setattr(Training, "validate", cut)
+    with pytest.raises(KeyboardInterrupt):
+        scan(tmp_path / "cut", **how)
+    assert list((tmp_path / "cut" / ".training").rglob("state.safetensors"))
+    monkeypatch.setattr(Training, "validate", real)
+    assert scan(tmp_path / "cut", **how) == whole
