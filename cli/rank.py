@@ -37,7 +37,7 @@ def rank(
     dtype: options.Dtype = "auto",
     batch_size: options.BatchSize = "auto",
     threads: options.Threads = None,
-    out: options.Out = Path("degen-rank"),
+    out: options.Out = Path("degen-run"),
     fresh: options.Fresh = False,
     keep: options.Keep = "none",
     trust_remote_code: options.TrustRemoteCode = False,
