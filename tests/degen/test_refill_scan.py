@@ -232,6 +232,6 @@ def test_no_checkpoint_takes_the_memory_of_two(stored: str, tmp_path: Path) -> N
         [sys.executable, "-c", PEAK, *map(str, (small, *steps, *steps))], capture_output=True, text=True, check=True
     )
     first, *later, left = map(float, said.stdout.split())
-    assert first < size * (1.2 if stored == "float32" else 1.7)  # transformers maps what it casts
+    assert first < size * (1.5 if stored == "float32" else 1.9)  # transformers maps what it casts
     assert max(later) - first < 10
     assert left < size / 2
