@@ -77,9 +77,10 @@ class SeriesModule:
         try:
             if kind not in self._keys:
                 self._keys[kind] = find_keys(model, tensors)
-            if (keys := self._keys[kind]) is None:
+            keys, state = self._keys[kind], state_of(model)
+            if keys is None or state is None or keys.keys() != state.keys():
                 return False
-            self._filling = _Filling(kind, model, keys)
+            self._filling = _Filling(kind, model, state, keys)
         except Exception as error:  # whatever is odd about it, transformers has loaded it
             if is_out_of_memory(error):
                 raise
@@ -110,13 +111,13 @@ class _Filling:
     Args:
         kind: of the checkpoints that it can hold.
         model: as transformers loaded it, not run yet.
-        keys: stored tensors by the names of its parameters and persistent buffers.
+        state: its parameters and persistent buffers by name.
+        keys: the stored tensor of each.
     """
 
-    def __init__(self, kind: Kind, model: Any, keys: Mapping[str, str]) -> None:
+    def __init__(self, kind: Kind, model: Any, state: Mapping[str, torch.Tensor], keys: Mapping[str, str]) -> None:
         self.kind = kind
         self.model = model
-        state = state_of(model) or {}
         self._shapes = {name: tensor.shape for name, tensor in state.items()}
         self._parts: dict[int, tuple[torch.Tensor, list[str]]] = {}  # a tied tensor has several names
         for name, tensor in state.items():
@@ -128,8 +129,8 @@ class _Filling:
         """Copy stored tensors into the module, each cast to the dtype that is there.
 
         Returns:
-            Whether the module is now what transformers would load. Not so where a pass changed more than weights could
-            tell, and where what is tied is stored twice, in two versions.
+            Whether the module is now what transformers would load. It is not where a pass left something behind in it,
+            and where what is tied in it is stored twice, in two versions.
 
         Raises:
             CheckpointError: a file changed meanwhile.
@@ -142,8 +143,8 @@ class _Filling:
     def _fill(self, tensor: torch.Tensor, names: list[str], tensors: StoredTensors) -> bool:
         import torch
 
-        if not tensor.numel():
-            tensor.data = torch.empty(self._shapes[names[0]], dtype=tensor.dtype, device=tensor.device)
+        if tensor.shape != (shape := self._shapes[names[0]]):
+            tensor.data = torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
         key, *others = dict.fromkeys(self._keys[name] for name in names)
         flat, at = tensor.detach().view(-1), 0
         for piece in tensors.pieces(key):
@@ -163,13 +164,14 @@ class _Filling:
     def _seen(self, value: Any) -> Any:
         import torch
 
-        if isinstance(value, torch.Tensor) and id(value) not in self._parts:
-            return str(value.dtype), value.shape, LoadedTensors({"": value}).sha256("")
+        if isinstance(value, torch.Tensor):
+            held = id(value) if id(value) in self._parts else (value.shape, LoadedTensors({"": value}).sha256(""))
+            return held, value.dtype, value.device, value.requires_grad
         if isinstance(value, dict):
             return [(str(name), self._seen(item)) for name, item in value.items()]
         if isinstance(value, list | tuple):
             return [self._seen(item) for item in value]
-        return id(value) if isinstance(value, torch.Tensor) else value
+        return value
 
 
 def _kind(files: Files, config: Any, tensors: StoredTensors, dtype: Any, trust: bool) -> Kind | None:
