@@ -194,7 +194,7 @@ def without(run: Path) -> tuple[int, str, str]:
 
 def test_a_third_partys_probe_is_listed_beside_degens_own(install: Install) -> None:
     rows: dict[str, Any] = {r["name"]: r for r in degen_with(install("Norms"), "probes", "--json").json()["rows"]}
-    assert list(rows) == ["anisotropy", "loss", "norms", "spectrum"]
+    assert list(rows) == ["anisotropy", "loss", "norms", "rank", "spectrum"]
     assert rows["norms"] == {
         "name": "norms",
         "default": False,

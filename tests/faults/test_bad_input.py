@@ -69,8 +69,8 @@ KINDS: dict[str, Told | Spoiled] = {
     ),
     # what is typed
     "unknown probe, nearly right": Told(scan("--probes", "spectrun"), ("'spectrun'", "did you mean spectrum?")),
-    "unknown probe": Told(scan("--probes", "xyzzy"), ("'xyzzy'", "there are anisotropy, loss, spectrum")),
-    "no probe at all": Told(scan("--probes", ""), ("no probe is called ''", "anisotropy, loss, spectrum")),
+    "unknown probe": Told(scan("--probes", "xyzzy"), ("'xyzzy'", "there are anisotropy, loss, rank, spectrum")),
+    "no probe at all": Told(scan("--probes", ""), ("no probe is called ''", "anisotropy, loss, rank, spectrum")),
     "unknown option": Told(scan("--token", "5"), ("--token", "--tokens", "degen scan --help")),
     "unknown command": Told(lambda p: ("scann",), ("'scann'", "scan", "degen --help")),
     "argument missing": Told(lambda p: ("show",), ("RUN", "degen show --help")),
