@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
+import threading
 import traceback
 from typing import Annotated, Any, NoReturn
 
@@ -105,7 +107,18 @@ app.command("probes")(probes.probes)
 app.command("suites")(suites.suites)
 
 
+def _interrupt_again(lost: Any) -> None:
+    """Python drops an interruption that lands in somebody's `__del__`: send it again, a moment later."""
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    again = threading.Timer(0.05, _thread.interrupt_main)
+    again.daemon = True
+    again.start()
+
+
 def main() -> None:
     """Entry point of the command."""
     output.say_what_can_be_said()
+    sys.unraisablehook = _interrupt_again
     app(args=sys.argv[1:] or ["--help"], prog_name="degen")

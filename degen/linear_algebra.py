@@ -62,6 +62,8 @@ def right_factors(blocks: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.T
 
 def factored_error(W: torch.Tensor, A: torch.Tensor, B: torch.Tensor) -> float:
     """‖W − AB‖_F / ‖W‖_F, by blocks of rows in float64; NaN for W = 0."""
+    import torch
+
     apart, whole = 0.0, 0.0
     for part, rows in zip(torch.split(W, BLOCK), torch.split(A, BLOCK), strict=True):
         block = as_float64(part.detach())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 from degen.cli.output import BLOCKS, cell, result_json, sparkline
 from hypothesis import given
@@ -88,3 +90,22 @@ def test_json_never_says_nan(document: object) -> None:
         raise AssertionError(name)
 
     json.loads(out.getvalue(), parse_constant=refuse)
+
+
+def test_an_interruption_in_a_destructor_is_not_lost() -> None:
+    code = (
+        "import os, signal, sys, time\n"
+        "import degen.cli.main as main\n"
+        "sys.unraisablehook = main._interrupt_again\n"
+        "class Dying:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        time.sleep(0.01)\n"
+        "try:\n"
+        "    Dying()\n"
+        "    time.sleep(30)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")

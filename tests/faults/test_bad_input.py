@@ -240,7 +240,9 @@ KINDS: dict[str, Told | Spoiled] = {
     "config of an unknown model_type": Spoiled(
         lambda c: spoil.edit_config(c, model_type="nosuch"), ("cannot be used", "nosuch")
     ),
-    "config that brings code": Spoiled(spoil.brings_code, ("needs Python code that comes with it", "--trust-remote-code")),
+    "config that brings code": Spoiled(
+        spoil.brings_code, ("needs Python code that comes with it", "--trust-remote-code")
+    ),
     "config of no causal LM": Spoiled(
         lambda c: spoil.write(c, "config.json", '{"model_type": "t5", "d_model": 32}'), ("'t5'", "causal LM")
     ),

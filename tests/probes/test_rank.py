@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from degen.probes.rank import Rank
+from heads import Capped, Plain
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,18 +21,6 @@ from degen.windows import Sample, Window
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.tuples(st.integers(2, 40), st.integers(1, 9))  # rows of the head, dimensions
-
-
-class Plain:
-    """A configuration that says nothing of scales or caps."""
-
-    def get_text_config(self, decoder: bool) -> Any:
-        return self
-
-
-class Capped(Plain):
-    final_logit_softcapping = 3.0
-    logit_scale = 0.5
 
 
 def random_case(size: tuple[int, int], seed: int, states: int | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from heads import Capped, Plain
 from hypothesis import given
 from hypothesis import strategies as st
-from probes.test_rank import Capped, Plain
 
 import degen
 from degen.architecture import LogitTransform
