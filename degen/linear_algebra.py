@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from .head import HEAD_BLOCK
 from .precision import as_float64
 
 if TYPE_CHECKING:
     import torch
 
-BLOCK = 4096  # rows at a time
 SINGULAR = 1e-12  # a singular value below this share of the largest is zero
 
 
@@ -65,7 +65,7 @@ def factored_error(W: torch.Tensor, A: torch.Tensor, B: torch.Tensor) -> float:
     import torch
 
     apart, whole = 0.0, 0.0
-    for part, rows in zip(torch.split(W, BLOCK), torch.split(A, BLOCK), strict=True):
+    for part, rows in zip(torch.split(W, HEAD_BLOCK), torch.split(A, HEAD_BLOCK), strict=True):
         block = as_float64(part.detach())
         apart += float((block - as_float64(rows.detach()) @ as_float64(B.detach())).square().sum())
         whole += float(block.square().sum())

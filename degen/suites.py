@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
@@ -33,7 +33,7 @@ class Suite:
     models: Mapping[str, str]
     revisions: str = "main"
     steps: str | None = None
-    tokens_per_step: int | None = field(default=None)
+    tokens_per_step: int | None = None
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -115,7 +115,10 @@ class Rank(StreamProbe):
             raise DegenError("--ranks are whole numbers of at least 1, as in 64,256")
         if not options.get("within", WITHIN) > 0:
             raise DegenError(f"--within {options['within']}: must be above 0")
-        Plan(**(options.get("training") or {}))
+        training = options.get("training") or {}
+        if unknown := sorted(set(training) - {f.name for f in fields(Plan)}):
+            raise DegenError(f"training has no option {unknown[0]!r}")
+        Plan(**training)
 
     def __init__(
         self,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from degen.architecture import check_json
-from degen.errors import CheckpointError, MissingFileError, one_line
+from degen.errors import CheckpointError, DegenError, MissingFileError, one_line
 from degen.progress import Progress
 from degen.series import Checkpoint, Grammar, Series, find_series
 from degen.steps import listed
@@ -59,6 +59,9 @@ def audit(question: Question, progress: Progress) -> list[Row]:
         listings = _listed(series.checkpoints, progress)
         readings = _read(listings, question.values, progress)
         facts = [_facts(listing, readings, question.grammar) for listing in listings]
+        sound = next((i for i, listing in enumerate(listings) if listing.fault is None), None)
+        if sound is not None and (padding := _padding(series, listings[sound])) is not None:
+            facts[sound] = replace(facts[sound], notes=(*facts[sound].notes, padding))
         verdicts = judge(facts, _expected(series, question.steps), _final(series))
         rows += [
             {"model": series.model, "revision": v.revision, "step": v.step, "verdict": v.verdict, "reason": v.reason,
@@ -141,6 +144,28 @@ def _facts(listing: Listing, readings: dict[str, Reading], grammar: Grammar) -> 
         fault=fault,
         notes=tuple(dict.fromkeys(r.note for r in read.values() if r.note is not None)),
     )
+
+
+def _padding(series: Series, listing: Listing) -> str | None:
+    """What to note of a head with rows that the tokenizer never uses; None where there are none, or nobody can tell."""
+    from degen.head import used_rows
+    from degen.loading import quieten
+    from degen.tokenizer import tokenizer_of
+
+    config = listing.checkpoint.source.config()
+    if not config.is_dir():
+        return None
+    said = check_json(config / "config.json")
+    text = said.get("text_config")
+    rows = said.get("vocab_size") or (text.get("vocab_size") if isinstance(text, dict) else None)
+    quieten()
+    try:
+        tokenizer = tokenizer_of(series)
+    except DegenError:
+        return None
+    if tokenizer is None or not isinstance(rows, int) or (used := used_rows(tokenizer.ids, rows)) is None:
+        return None
+    return f"padded vocabulary: {rows:,} rows, {len(used):,} used"
 
 
 def _expected(series: Series, steps: str) -> Sequence[int] | None:

@@ -117,6 +117,16 @@ def test_legacy_files_and_gguf_are_audited_too(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_padded_vocabulary_is_noted_and_no_fault(tmp_path: Path) -> None:
+    from tiny import PADDED, VOCABULARY
+
+    said = degen("audit", make_series(tmp_path / "tiny"), "--json")
+    assert said.code == 0
+    first, *others = [row["note"] for row in said.json()["rows"]]
+    assert f"padded vocabulary: {PADDED} rows, {VOCABULARY} used" in first
+    assert not any("padded" in (note or "") for note in others)
+
+
 def test_what_is_deep_in_a_large_file_is_found_by_reading_all(scans: Scans) -> None:
     path = dirty.path_of_training()
     broken = {key: value.copy() for key, value in path[1000].items()}
