@@ -30,6 +30,19 @@ def packed(*folders: Path) -> Files:
     return {str(f.relative_to(folder)): f.read_bytes() for folder in folders for f in _files(folder)}
 
 
+def marked(mark: object) -> Files:
+    """A revision with a configuration of its own, and nothing else."""
+    return {"config.json": json.dumps({"mark": mark}).encode()}
+
+
+def add_odd(scans: Scans) -> Scans:
+    """Serve `org/m`, a repository with branches and tags of all sorts."""
+    branches = ("main", "step0", "step1000", "step512", "step2000-tokens4B", "draft/step7")
+    tags = {"v1": marked("v1"), "step64": marked("step64")}
+    scans.add("org/m", {name: marked(name) for name in branches}, tags=tags)
+    return scans
+
+
 def _files(folder: Path) -> list[Path]:
     return [f for f in sorted(folder.rglob("*")) if f.is_file()]
 

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from faults.command import degen
 from hub import Fault
-from hub_scans import Files, Scans
+from hub_scans import Scans, add_odd, marked
 
 TOKEN = "hf_mine"
 
 
-def files(mark: object) -> Files:
-    return {"config.json": json.dumps({"mark": mark}).encode()}
-
-
 @pytest.fixture
 def repo(scans: Scans) -> Scans:
-    """A repository `org/m` with branches and tags of all sorts."""
-    branches = ("main", "step0", "step1000", "step512", "step2000-tokens4B", "draft/step7")
-    scans.add("org/m", {name: files(name) for name in branches}, tags={"v1": files("v1"), "step64": files("step64")})
-    return scans
+    return add_odd(scans)
 
 
 @pytest.mark.parametrize(
@@ -50,8 +42,8 @@ def repo(scans: Scans) -> Scans:
 def test_what_cannot_be_found_is_said_in_one_message(
     repo: Scans, tmp_path: Path, spec: str, words: tuple[str, ...]
 ) -> None:
-    repo.add("org/private", {"main": files("main")}, token=TOKEN)
-    repo.add("org/gated", {"main": files("main") | {"tokenizer.json": b"{}"}}, token=TOKEN, gated=True)
+    repo.add("org/private", {"main": marked("main")}, token=TOKEN)
+    repo.add("org/gated", {"main": marked("main") | {"tokenizer.json": b"{}"}}, token=TOKEN, gated=True)
     repo.add("org/empty", {})
     said = degen("scan", *spec.split(), "-o", tmp_path / "run")
     assert said.code == 2
@@ -60,7 +52,7 @@ def test_what_cannot_be_found_is_said_in_one_message(
 
 
 def test_a_token_opens_what_is_private_and_a_wrong_one_does_not(repo: Scans, tmp_path: Path) -> None:
-    repo.add("org/private", {"main": files("main")}, token=TOKEN)
+    repo.add("org/private", {"main": marked("main")}, token=TOKEN)
     repo.token("hf_else")
     said = degen("scan", "org/private", "-o", tmp_path / "run")
     assert (said.code, "the hub refuses it (401): `hf auth login` logs in" in said.message) == (2, True)

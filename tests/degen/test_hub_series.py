@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-from hub_scans import Files, Scans
+from hub_scans import Scans, add_odd, marked
 
 from degen import DegenError
 from degen.hub_source import HubSource
 from degen.series import Grammar, find_series
 
 
-def files(mark: object) -> Files:
-    return {"config.json": json.dumps({"mark": mark}).encode()}
-
-
 @pytest.fixture
 def repo(scans: Scans) -> Scans:
-    """A repository `org/m` with branches and tags of all sorts."""
-    branches = ("main", "step0", "step1000", "step512", "step2000-tokens4B", "draft/step7")
-    scans.add("org/m", {name: files(name) for name in branches}, tags={"v1": files("v1"), "step64": files("step64")})
-    return scans
+    return add_odd(scans)
 
 
 def named(scans: Scans, spec: str, **more: str | int) -> list[str]:
@@ -58,7 +50,7 @@ def test_names_and_patterns_behind_an_at_sign(repo: Scans, at: str, revisions: l
 
 
 def test_a_branch_wins_over_a_tag_of_its_name(repo: Scans) -> None:
-    repo.hub.repos["org/m"].tags["step0"] = files("another")
+    repo.hub.repos["org/m"].tags["step0"] = marked("another")
     assert repo.find("org/m@step0").checkpoints[0].source.version() == (
         f"commit {repo.hub.repos['org/m'].commit('step0')}"
     )
@@ -66,7 +58,7 @@ def test_a_branch_wins_over_a_tag_of_its_name(repo: Scans) -> None:
 
 def test_commits_are_named_by_their_hash(repo: Scans) -> None:
     step0, past = (repo.hub.repos["org/m"].commit(name) for name in ("step0", "main"))
-    repo.hub.repos["org/m"].push("main", files("newer"))
+    repo.hub.repos["org/m"].push("main", marked("newer"))
     series = repo.find(f"org/m@{step0},{past},step512")
     sources = {c.revision: c.source for c in series.checkpoints}
     assert sources[step0] == HubSource("org/m", step0, step0)
@@ -101,7 +93,7 @@ def test_what_an_api_says_of_a_shortened_commit_is_taken(repo: Scans, monkeypatc
 def test_the_grammars_of_published_series(
     scans: Scans, names: list[str], steps: list[int], tokens: list[int | None]
 ) -> None:
-    scans.add("org/m", {name: files(name) for name in (*names, "main")})
+    scans.add("org/m", {name: marked(name) for name in (*names, "main")})
     glob = "*step*" if "step" in names[0] else "checkpoint-*"
     checkpoints = scans.find(f"org/m@{glob}").checkpoints
     assert [c.step for c in checkpoints] == steps
@@ -109,7 +101,7 @@ def test_the_grammars_of_published_series(
 
 
 def test_two_revisions_of_one_step_are_refused(scans: Scans) -> None:
-    scans.add("org/m", {"step10": files(1), "step10-tokens2M": files(2)}, tags={"step010": files(3)})
+    scans.add("org/m", {"step10": marked(1), "step10-tokens2M": marked(2)}, tags={"step010": marked(3)})
     with pytest.raises(DegenError, match=r"org/m: .*step0?10.* are both step 10; .*name only one"):
         scans.find("org/m@step*")
     assert named(scans, "org/m@step10-tokens2M") == ["step10-tokens2M"]
@@ -122,7 +114,7 @@ PATTERN = r"(?:phase(?P<stage>\d+)-)?it(?P<step>\d+)(?:-(?P<tokens>[\d.]+)(?P<un
 def odd(scans: Scans, tmp_path: Path) -> Scans:
     """A series of names that degen does not know by itself, on the hub and in a folder."""
     names = ("phase2-it5-1.5M", "it100", "it20-3K", "main", "step3", "phase1-it7-8")
-    scans.add("org/odd", {name: files(name) for name in names})
+    scans.add("org/odd", {name: marked(name) for name in names})
     for name in names:
         (tmp_path / "odd" / name).mkdir(parents=True)
         (tmp_path / "odd" / name / "config.json").write_text("{}")
@@ -165,7 +157,7 @@ def test_patterns_that_do_not_fit(odd: Scans, pattern: str, message: str | None)
 
 def test_tokens_are_counted_by_steps_where_names_say_nothing(scans: Scans) -> None:
     for name in ("EleutherAI/pythia-70m", "org/m"):
-        scans.add(name, {"step0": files(0), "step3": files(3), "step4-tokens5K": files(4)})
+        scans.add(name, {"step0": marked(0), "step3": marked(3), "step4-tokens5K": marked(4)})
     tokens = {
         (spec, per_step): [c.tokens_seen for c in scans.find(f"{spec}@step*", per_step=per_step).checkpoints]
         for spec in ("EleutherAI/pythia-70m", "org/m")
@@ -189,7 +181,7 @@ def test_steps_thin_a_series_and_the_nearest_stand_for_those_that_are_not_there(
 
 
 def test_a_label_names_the_series_and_two_of_one_name_are_refused(repo: Scans) -> None:
-    repo.add("other/m", {"main": files("main")})
+    repo.add("other/m", {"main": marked("main")})
     assert repo.find("mine=org/m@step0").model == "mine"
     with pytest.raises(DegenError, match=r"org/m@step0 and other/m would both be called 'm'.*other=other/m"):
         find_series(["org/m@step0", "other/m"])
@@ -207,11 +199,11 @@ def test_a_path_wins_over_a_suite_and_a_suite_over_the_hub(
     for name in ("gpt2", "gpt2:124m"):
         Path(name, "step5").rmdir()
         Path(name).rmdir()
-    repo.add("openai-community/gpt2", {"main": files("gpt2")})
+    repo.add("openai-community/gpt2", {"main": marked("gpt2")})
     assert str(repo.find("gpt2:124m").checkpoints[0].source) == "openai-community/gpt2@main"
 
 
 def test_the_grammar_of_a_suite_is_none_of_a_strangers(scans: Scans) -> None:
     assert Grammar().tokens_per_step is None
-    scans.add("stranger/pythia-70m", {"step5": files(5)})
+    scans.add("stranger/pythia-70m", {"step5": marked(5)})
     assert scans.find("stranger/pythia-70m@step*").checkpoints[0].tokens_seen is None
