@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,25 @@ def scans(tmp_path: Path) -> Iterator[Scans]:
     """A hub with nothing on it, and this process sent to it."""
     with scanned_hub(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def own_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where transformers keeps the code that checkpoints bring: a folder of this test's, forgotten after it.
+
+    The package that transformers makes of it is imported once in a process; a second test would look in the folder
+    of the first.
+    """
+    from transformers import dynamic_module_utils
+
+    folder = tmp_path / "modules"
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(folder))
+    path = list(sys.path)
+    yield folder
+    sys.path[:] = path
+    package = dynamic_module_utils.TRANSFORMERS_DYNAMIC_MODULE_NAME
+    for name in [n for n in sys.modules if n.partition(".")[0] == package]:
+        del sys.modules[name]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -188,11 +188,8 @@ def test_the_command_scans_the_hub_that_the_environment_names(
 
 
 def test_code_of_a_repository_runs_where_the_user_says_so_and_nowhere_else(
-    scans: Scans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scans: Scans, tmp_path: Path, own_modules: Path
 ) -> None:
-    from transformers import dynamic_module_utils
-
-    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
     witness = tmp_path / "witness"
     code = f"from pathlib import Path\nfrom transformers import LlamaConfig, LlamaForCausalLM\n" \
            f"Path({str(witness)!r}).write_text('ran')\nclass OwnConfig(LlamaConfig):\n    model_type = 'hub_own'\n" \

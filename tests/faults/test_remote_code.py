@@ -27,11 +27,8 @@ class OwnForCausalLM(LlamaForCausalLM):
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+def own(tmp_path: Path, own_modules: Path) -> tuple[Path, Path]:
     """A series whose model type exists in its own code alone, and the file that the code writes when it runs."""
-    from transformers import dynamic_module_utils
-
-    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
     witness = tmp_path / "witness"
     series = make_series(tmp_path / "own", family="llama")
     for folder in filter(Path.is_dir, series.iterdir()):
