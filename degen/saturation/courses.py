@@ -1,0 +1,125 @@
+"""Find courses in whatever a user names: a run, a table, a folder of parts, results of lm-evaluation-harness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from degen.errors import DegenError
+from degen.harness import is_results, read_results
+from degen.run import read_run
+from degen.table_files import has_parts, read_table_file
+from degen.tables import CHECKPOINTS
+
+from .course import Better, Course
+from .kinds import Floor
+from .run_courses import run_courses
+from .sheet import read_sheet
+from .table_courses import Series, course_of, find_series
+from .wishes import Wishes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Found = list[tuple[Series, Course | None]]
+
+
+def find_courses(
+    target: Path,
+    *,
+    metrics: Sequence[str] = (),
+    where: Mapping[str, str] = {},
+    better: Better | None = None,
+    floors: Mapping[str | None, Floor] = {},
+    sort: bool = False,
+    warn: Callable[[str], None],
+) -> list[Course]:
+    """The courses in what a user named, model by model.
+
+    A run folder gives its loss, anisotropy and singular entropy; a table, wide (a column a metric) or long (columns
+    `metric` and `value`), the metrics whose names say what they are, or all. Text columns such as `task`, and numbers
+    called `seed` or `layer`, tell series apart and go before the metric's name: `lambada_openai/acc`.
+
+    Args:
+        target: a run folder, a CSV or Parquet file, a folder of Parquet parts, or of result files of
+            lm-evaluation-harness.
+        metrics: names of metrics, bare or whole; empty for the usual ones.
+        where: values that columns must have.
+        better: which way is better; None to go by the metrics' names.
+        floors: least changes that matter by bare or whole name; None names all the rest.
+        sort: put rows in the order of their steps. Folders of parts and of result files have no order of their own,
+            so theirs always are.
+        warn: called with each line of warning.
+
+    Returns:
+        At least one course, each with at least one value.
+
+    Raises:
+        DegenError: nothing there, or not what was asked for.
+    """
+    target = target.expanduser()
+    wishes = Wishes(metrics, better, floors, sort, warn)
+    try:
+        found = _found(target, where, wishes)
+    except OSError as error:
+        raise DegenError(f"{target}: cannot be read ({error.strerror or error})") from error
+    courses = [course for _, course in found if course is not None]
+    _say_what_is_empty(target, found, wishes)
+    wishes.check_floors(target, [name for s, _ in found for name in (s.metric, s.name)])
+    return courses
+
+
+def _found(target: Path, where: Mapping[str, str], wishes: Wishes) -> Found:
+    if not target.is_dir():
+        if target.suffix == ".json":
+            raise DegenError(f"{target}: a JSON file; for results of lm-evaluation-harness, name the folder it is in")
+        return _table_courses(read_table_file(target), target, where, wishes)
+    if (target / "run.json").is_file():
+        return run_courses(read_run(target), where, wishes)
+    inside = target if target.name not in ("", "..") else target.resolve()
+    if (inside.parent / "run.json").is_file():
+        run = read_run(inside.parent)
+        if inside.name == CHECKPOINTS:
+            return run_courses(run, where, wishes)
+        return _table_courses(run.table(inside.name), target, where, wishes)
+    if has_parts(target):
+        wishes.sort = True
+        return _table_courses(read_table_file(target), target, where, wishes)
+    if is_results(target):
+        wishes.sort = True
+        return _table_courses(read_results(target, wishes.tell), target, where, wishes)
+    raise DegenError(
+        f"{target}: no run (run.json), no Parquet parts and no results of lm-evaluation-harness in it; "
+        "name a folder that holds one of them, or a table"
+    )
+
+
+def _table_courses(table: pa.Table, place: Path, where: Mapping[str, str], wishes: Wishes) -> Found:
+    sheet = read_sheet(table, place, where, wishes)
+    if not sheet.layout.metrics:
+        raise DegenError(f"{place}: no column of numbers beside the steps; add one for the metric")
+    if not sheet.layout.usual and not wishes.metrics:
+        there = ", ".join(sheet.layout.metrics)
+        raise DegenError(f"{place}: nothing but steps, sizes and errors in it; name a metric with --metric ({there})")
+    series = find_series(sheet, wishes, sheet.layout.usual)
+    return [(s, course_of(sheet, s, wishes)) for s in series]
+
+
+def _say_what_is_empty(place: Path, found: Found, wishes: Wishes) -> None:
+    """Warn of metrics without any value, by model; a task that lacks a metric others have is nothing to tell.
+
+    Raises:
+        DegenError: no metric has one.
+    """
+    there = {(s.model, s.metric) for s, course in found if course is not None}
+    if not there:
+        names = ", ".join(dict.fromkeys(s.metric for s, _ in found)) or "any metric"
+        raise DegenError(f"{place}: no value of {names} at any step; nothing to judge, name another metric")
+    empty: dict[str, list[str]] = {}
+    for s, _ in found:
+        if (s.model, s.metric) not in there and s.model not in empty.setdefault(s.metric, []):
+            empty[s.metric].append(s.model)
+    for metric, models in empty.items():
+        if models:
+            wishes.tell(f"{place}: no value of {metric} for {', '.join(models)}; left out")

@@ -1,0 +1,252 @@
+"""How far small models end above the loss law of the larger ones: figure 1b of arXiv 2404.07647."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from degen.errors import DegenError
+from degen.law_intervals import parameter_intervals, prediction_reach
+from degen.laws import HOFFMANN, Fit, Objective, fit_law
+
+from .course import Course
+
+FEWEST = 3  # models to fit on by default
+_FIXED = {"B": HOFFMANN.B, "E": HOFFMANN.E, "beta": HOFFMANN.beta}
+
+
+class _Model(NamedTuple):
+    """What the law is asked about: the last checkpoint of a model, and its best."""
+
+    name: str
+    size: int
+    tokens: float
+    loss: float
+    best_step: int
+    best_tokens: float
+    best_loss: float
+
+
+class _Gap(NamedTuple):
+    """Where a loss lies above the law, and the ends of the interval."""
+
+    predicted: float
+    gap: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model against the law. Losses in nats per token; gaps are fractions, L/L̂ − 1.
+
+    An interval lies around the gap: where all of it is above 0, the loss is worse than the law, the error of its fit
+    and the noise of a model account for.
+
+    Attributes:
+        model: its label.
+        parameters: all parameters, N.
+        tokens: training tokens of the final checkpoint, T.
+        role: whether the law was fitted on it.
+        final_loss: loss of the last checkpoint.
+        predicted_final: the law's loss there.
+        final_gap: gap of the last checkpoint; of a fitted model a residual.
+        final_gap_low: lower end of its prediction interval; None for a fitted model and without degrees of freedom.
+        final_gap_high: upper end.
+        best_step: step of the checkpoint of lowest loss, the first of equals.
+        best_loss: its loss.
+        predicted_best: the law's loss at the tokens of that checkpoint.
+        best_gap: its gap.
+        best_gap_low: lower end of its prediction interval, which does not know that the best was chosen.
+        best_gap_high: upper end.
+    """
+
+    model: str
+    parameters: int
+    tokens: float
+    role: Literal["fitted", "predicted"]
+    final_loss: float
+    predicted_final: float
+    final_gap: float
+    final_gap_low: float | None
+    final_gap_high: float | None
+    best_step: int
+    best_loss: float
+    predicted_best: float
+    best_gap: float
+    best_gap_low: float | None
+    best_gap_high: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Extrapolation:
+    """The law of the larger models, and every model against it.
+
+    Attributes:
+        fit: the fit on the larger models.
+        parameters: value, low and high of A, B, E, alpha and beta; of a fixed one all the same; low and high None
+            without degrees of freedom.
+        rows: in ascending order of size.
+        mean_final_gap: over the predicted models; None where there are none.
+        mean_best_gap: the same of their best checkpoints.
+        confidence: of all intervals.
+        left_out: models that could not be used, and why.
+        no_interval: why there are no intervals; None where there are.
+    """
+
+    fit: Fit
+    parameters: dict[str, dict[str, float | None]]
+    rows: list[Row]
+    mean_final_gap: float | None
+    mean_best_gap: float | None
+    confidence: float
+    left_out: list[tuple[str, str]]
+    no_interval: str | None
+
+
+def extrapolate(
+    courses: Sequence[Course],
+    larger: Collection[str],
+    *,
+    fixed: Mapping[str, float] | None = None,
+    objective: Objective = "log",
+    confidence: float = 0.9,
+) -> Extrapolation:
+    """Fit the law on the last checkpoints of larger models and hold every model against it.
+
+    Formula: gap = L/L̂ − 1; its interval (L/L̂)·exp(± reach) − 1, with reach of `degen.law_intervals.prediction_reach`.
+
+    Args:
+        courses: of the loss in nats per token, one per model. Checkpoints without a finite loss or known tokens do not
+            count, but a model whose last one has none is left out.
+        larger: models to fit on.
+        fixed: parameters of the law that are not fitted; B, E and beta of Hoffmann et al. by default, as in the paper.
+        objective: what the fit makes small; see `fit_law`.
+        confidence: of the intervals, between 0 and 1.
+
+    Returns:
+        The fit and a row per model.
+
+    Raises:
+        DegenError: for models that are not there, and for what `fit_law` refuses.
+
+    Source: Godey et al. 2024, arXiv 2404.07647, section 3 and figure 1b.
+    """
+    if not 0 < confidence < 1:
+        raise DegenError(f"the confidence must lie between 0 and 1, not at {confidence:g}")
+    _check_names(larger, [course.model for course in courses])
+    read = [(course.model, _read(course)) for course in courses]
+    models = sorted((m for _, m in read if isinstance(m, _Model)), key=lambda m: (m.size, m.name))
+    left_out = [(name, reason) for name, reason in read if isinstance(reason, str)]
+    fitted = [m for m in models if m.name in larger]
+    if not fitted:
+        raise DegenError("no larger model with a known size, known tokens and a finite final loss: name some to fit on")
+    points = [m.size for m in fitted], [m.tokens for m in fitted], [m.loss for m in fitted]
+    fit = fit_law(*points, fixed=_FIXED if fixed is None else fixed, objective=objective)
+    rows = [_row(m, fit, confidence, m.name in larger) for m in models]
+    predicted = [row for row in rows if row.role == "predicted"]
+    return Extrapolation(
+        fit=fit,
+        parameters=parameter_intervals(fit, confidence),
+        rows=rows,
+        mean_final_gap=float(np.mean([row.final_gap for row in predicted])) if predicted else None,
+        mean_best_gap=float(np.mean([row.best_gap for row in predicted])) if predicted else None,
+        confidence=confidence,
+        left_out=left_out,
+        no_interval=_why_no_interval(fit),
+    )
+
+
+def default_larger(courses: Sequence[Course], degenerated: Collection[str]) -> list[str]:
+    """The models to fit on where nobody names them: the healthy ones larger than every degenerated one.
+
+    Args:
+        courses: of the loss, one per model.
+        degenerated: models whose loss saturated, whether it recovered or not.
+
+    Returns:
+        Their names in ascending order of size; none where there are fewer than `FEWEST`, or where the size of a
+        degenerated model is unknown, so that nobody can say which are larger.
+    """
+    sizes = [course.parameters for course in courses if course.model in degenerated]
+    if None in sizes:
+        return []
+    least = max((size for size in sizes if size is not None), default=0)
+    read = [m for course in courses if course.model not in degenerated and isinstance(m := _read(course), _Model)]
+    found = sorted((m for m in read if m.size > least), key=lambda m: (m.size, m.name))
+    return [m.name for m in found] if len(found) >= FEWEST else []
+
+
+def _check_names(larger: Collection[str], there: Sequence[str]) -> None:
+    for name in larger:
+        if name not in there:
+            close = difflib.get_close_matches(name, there, n=1)
+            hint = f"; did you mean {close[0]}?" if close else f" among {', '.join(there)}"
+            raise DegenError(f"no model {name!r}{hint}")
+
+
+def _read(course: Course) -> _Model | str:
+    """The last and the best checkpoint of a model, or why the law cannot be asked about it."""
+    if not course.parameters:
+        return "its number of parameters is unknown"
+    if not len(course.steps):
+        return "it has no checkpoints"
+    if course.tokens is None:
+        return "its training tokens are unknown"
+    order = np.argsort(course.steps, kind="stable")
+    steps, tokens, losses = course.steps[order], course.tokens[order], course.values[order]
+    if not (math.isfinite(losses[-1]) and losses[-1] > 0):
+        return "its last checkpoint has no finite loss"
+    if not (math.isfinite(tokens[-1]) and tokens[-1] > 0):
+        return "the training tokens of its last checkpoint are unknown"
+    # a checkpoint at 0 tokens cannot be asked about: the law has no loss there
+    known = np.isfinite(losses) & np.isfinite(tokens) & (tokens > 0)
+    best = int(np.argmin(np.where(known, losses, np.inf)))
+    last = float(tokens[-1]), float(losses[-1])
+    return _Model(course.model, course.parameters, *last, int(steps[best]), float(tokens[best]), float(losses[best]))
+
+
+def _row(model: _Model, fit: Fit, confidence: float, in_fit: bool) -> Row:
+    """A model against the law; a model that the law was fitted on has no interval of prediction."""
+    asked = None if in_fit else confidence
+    final = _gap(fit, model.size, model.tokens, model.loss, asked)
+    best = _gap(fit, model.size, model.best_tokens, model.best_loss, asked)
+    return Row(
+        model=model.name,
+        parameters=model.size,
+        tokens=model.tokens,
+        role="fitted" if in_fit else "predicted",
+        final_loss=model.loss,
+        predicted_final=final.predicted,
+        final_gap=final.gap,
+        final_gap_low=final.low,
+        final_gap_high=final.high,
+        best_step=model.best_step,
+        best_loss=model.best_loss,
+        predicted_best=best.predicted,
+        best_gap=best.gap,
+        best_gap_low=best.low,
+        best_gap_high=best.high,
+    )
+
+
+def _gap(fit: Fit, size: int, tokens: float, loss: float, confidence: float | None) -> _Gap:
+    """L/L̂ − 1 and its prediction interval; see `extrapolate`."""
+    predicted = float(fit.law.loss(size, tokens))
+    ratio = loss / predicted
+    reach = None if confidence is None else prediction_reach(fit, size, tokens, confidence)
+    if reach is None:
+        return _Gap(predicted, ratio - 1, None, None)
+    return _Gap(predicted, ratio - 1, ratio * math.exp(-reach) - 1, ratio * math.exp(reach) - 1)
+
+
+def _why_no_interval(fit: Fit) -> str | None:
+    if fit.freedom:
+        return None
+    models = "1 model" if len(fit.residuals) == 1 else f"{len(fit.residuals)} models"
+    return f"{models} for {len(fit.free)} fitted parameters leave nothing to tell the noise from: fit on more models"

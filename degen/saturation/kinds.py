@@ -1,0 +1,145 @@
+"""What is known of a metric by its name: which way is better, and the least change that matters."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from degen.errors import DegenError
+
+from .course import Better
+
+WIDTH_UNKNOWN = 1024  # dimensions a head is taken to have where nobody says
+Unit = Literal["absolute", "share", "log share", "ln width"]
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The least change of a metric that matters, as a rule for any value of it.
+
+    Attributes:
+        amount: how much of the unit, 0 or more.
+        unit: `absolute`, in the metric's own; `share` of the best value; `log share`, of the logarithm of the best
+            value; `ln width`, of the logarithm of the width of the head.
+    """
+
+    amount: float
+    unit: Unit = "absolute"
+
+    def of(self, best: float, width: int | None = None) -> float:
+        """The floor in the metric's unit.
+
+        Formulas: `share` a·|b|; `log share` b·(exp(a·max(ln b, 1)) − 1), that is b^(1+a) − b for a perplexity b
+        above e and a share a of b below it, where ln b goes to nothing; `ln width` a·ln d.
+
+        Args:
+            best: the best value b of the metric.
+            width: d, dimensions that the LM head sees; 1024 where unknown.
+        """
+        if self.unit == "share":
+            return self.amount * abs(best)
+        if self.unit == "log share":
+            return best * math.expm1(self.amount * max(math.log(best), 1.0)) if best > 0 else 0.0
+        if self.unit == "ln width":
+            return self.amount * math.log(width or WIDTH_UNKNOWN)
+        return self.amount
+
+    @property
+    def needs_width(self) -> bool:
+        """Whether the floor depends on the width of the head."""
+        return self.unit == "ln width"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a metric's name says of it.
+
+    Attributes:
+        better: whether lower (`min`) or higher (`max`) values are better.
+        floor: the least change that matters, unless a user says otherwise.
+    """
+
+    better: Better
+    floor: Floor
+
+
+NO_FLOOR = Floor(0.0)
+_NO_METRIC = r"se|std|stderr|scale|weight|weights|coef|steps?|count|counts"  # what a loss has beside its value
+
+# Tried in this order, on whole words: an `anisotropy_loss` is a loss.
+_KINDS: tuple[tuple[str, Kind], ...] = (
+    (
+        r"loss|losses|nll|cross_entropy|bits_per_byte|bits_per_character|bits_per_char|bpb|bpc",
+        Kind("min", Floor(0.005, "share")),
+    ),
+    (r"perplexity|perplexities|ppl", Kind("min", Floor(0.005, "log share"))),
+    (r"anisotropy", Kind("min", Floor(0.1))),
+    (r"singular_entropy|^kl_[a-z0-9_]+", Kind("min", Floor(0.1, "ln width"))),
+    (r"top_singular_share", Kind("min", NO_FLOOR)),
+    (
+        r"acc|acc_norm|accuracy|f1|exact_match|em|mcc|bleu|rouge[a-z0-9]*|pass@|effective_rank|stable_rank",
+        Kind("max", NO_FLOOR),
+    ),
+)
+
+
+def kind_of(name: str) -> Kind | None:
+    """What a metric's name says; None for a name that says nothing.
+
+    Words are what lies between `_`, `/`, `,`, `-`, `.`, `:` and spaces, in any case, with or without a number at their
+    end: `val_loss2` is a loss, `gloss` is not; nor is `loss_scale`.
+
+    Args:
+        name: of the metric, such as `val_loss`, `acc_norm` or `exact_match,strict-match`.
+    """
+    words = "_".join(re.split(r"[_/,\-.:\s]+", name.lower()))
+    if re.search(rf"_(?:{_NO_METRIC})$", words):
+        return None
+    return next((kind for pattern, kind in _KINDS if re.search(rf"(?:^|_)(?:{pattern})\d*(?:_|$)", words)), None)
+
+
+def parse_floor(text: str) -> Floor:
+    """A floor as a user writes it: `0.02`, `0.5%` of the best value, or `0.1lnd`, times ln of the head's width.
+
+    Raises:
+        DegenError: anything else, a negative amount or one that is not finite.
+    """
+    match = re.fullmatch(r"(?P<amount>.*?)\s*(?P<unit>%|\*?\s*ln\s*\(?d\)?)?", text.strip(), re.IGNORECASE | re.DOTALL)
+    unit = match["unit"] if match else None
+    try:
+        amount = float(match["amount"]) if match else math.nan
+    except ValueError:
+        amount = math.nan
+    if not math.isfinite(amount):
+        raise DegenError(
+            f"--floor {text}: not a floor; write 0.02 (in the metric's unit), 0.5% (of the best value) or 0.1lnd"
+        )
+    if amount < 0:
+        raise DegenError(f"--floor {text}: is negative; the least change that matters is 0 or more")
+    if unit is None:
+        return Floor(amount)
+    return Floor(amount / 100, "share") if unit == "%" else Floor(amount, "ln width")
+
+
+def parse_floors(given: Sequence[str]) -> dict[str | None, Floor]:
+    """Floors by metric, from `0.5%` (for all: None) and `NAME=0.5%`.
+
+    Raises:
+        DegenError: one is no floor, lacks its name, or is given twice.
+    """
+    floors: dict[str | None, Floor] = {}
+    for text in given:
+        name, equals, amount = text.rpartition("=")
+        key = name.strip() if equals else None
+        if key == "":
+            raise DegenError(f"--floor {text}: no metric before the =; write it as ppl=0.5%")
+        if key in floors:
+            raise DegenError(f"--floor {text}: {key or 'the floor of all metrics'} is given twice; keep one")
+        try:
+            floors[key] = parse_floor(amount)
+        except DegenError as error:
+            raise DegenError(str(error).replace(f"--floor {amount}", f"--floor {text}", 1)) from None
+    return floors

@@ -1,0 +1,158 @@
+"""How far a value may lie from its course by chance: the standard errors, and what the neighbours show beyond them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .course import Floats, Ints
+
+NEIGHBOURS = 2  # on each side
+KEPT = 0.8  # of the residuals, the smallest: a jump of the course is no noise
+LEAST_CHECKPOINTS = 5  # below, neighbours say nothing of noise
+LATE_CHECKPOINTS = 8  # of the late part of training, for it to speak alone
+NEAR = 4.0  # standard deviations: that near its best a metric has finished falling
+ROUNDS = 2  # of noise and late part, each from the other
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise of a course.
+
+    Attributes:
+        covariance: n × n, of the values, in the metric's unit squared; what all checkpoints share is taken out.
+        freedom: degrees of freedom of its scale; infinite where the standard errors explain the scatter.
+        scatter: standard deviation between neighbours, in the metric's unit; None with too few checkpoints.
+    """
+
+    covariance: Floats
+    freedom: float
+    scatter: float | None
+
+    @property
+    def variances(self) -> Floats:
+        """The diagonal."""
+        diagonal: Floats = np.diag(self.covariance)
+        return diagonal
+
+
+def find_noise(
+    steps: Ints, values: Floats, errors: Floats | None, covariance: Floats | None, floor: float = 0.0
+) -> Noise | None:
+    """The noise of a course: its standard errors, and what the scatter between neighbours exceeds them by.
+
+    Formula: with s² the scatter squared and ē² the mean of the squared standard errors, both weighted by the training
+    each checkpoint stands for, every variance is eᵢ² + max(0, s² − ē²). Errors that checkpoints share, since they
+    scored the same windows, drop out of every comparison: with P = I − 11ᵀ/n, P C Pᵀ replaces C. The scatter is that
+    of the late part of training, where the metric is near its best (`late_start`) and its course bends least; of all
+    of it where that part has fewer than 8 checkpoints.
+
+    Args:
+        steps: ascending, n of them.
+        values: the metric at each, all finite, the larger the worse.
+        errors: standard errors; None where none is known.
+        covariance: n × n, instead of `errors`, where the values were measured on the same windows.
+        floor: the rise that matters, in the metric's unit.
+
+    Returns:
+        The noise; None where there is neither an error nor enough checkpoints.
+    """
+    n = len(values)
+    own: Floats | None = None
+    if covariance is not None:
+        centre = np.eye(n) - 1 / n
+        own = centre @ covariance @ centre
+    elif errors is not None and np.isfinite(errors).all():
+        own = np.diag(errors**2)
+    noise = _with_scatter(steps, values, own, 0)
+    if noise is None:
+        return None
+    for _ in range(ROUNDS):
+        start = late_start(values, noise.variances, floor)
+        if n - start < LATE_CHECKPOINTS:
+            break
+        again = _with_scatter(steps, values, own, start)
+        assert again is not None
+        noise = again
+    return noise
+
+
+def late_start(values: Floats, variances: Floats, floor: float) -> int:
+    """Where a metric first came near its best: within the floor, or 4 standard deviations. As an index.
+
+    Args:
+        values: the larger the worse.
+        variances: of each.
+        floor: the rise that matters, in the metric's unit.
+    """
+    near = max(floor, NEAR * float(np.sqrt(np.median(variances))))
+    return int(np.argmax(values <= values.min() + near))
+
+
+def _with_scatter(steps: Ints, values: Floats, own: Floats | None, start: int) -> Noise | None:
+    """The noise with the scatter from one checkpoint on."""
+    n = len(values)
+    tiny = (1e-9 * float(np.max(np.abs(values))) + 1e-300) ** 2 * np.eye(n)  # no value is more exact than that
+    found = find_scatter(steps[start:], values[start:])
+    if found is None:
+        return None if own is None else Noise(own + tiny, math.inf, None)
+    scatter, freedom = found
+    mean = 0.0 if own is None else float(training_shares(steps[start:]) @ np.diag(own)[start:])
+    excess = scatter**2 - mean
+    if own is not None and excess <= 0:
+        return Noise(own + tiny, math.inf, scatter)
+    return Noise((np.zeros((n, n)) if own is None else own) + excess * np.eye(n) + tiny, freedom, scatter)
+
+
+def find_scatter(steps: Ints, values: Floats) -> tuple[float, float] | None:
+    """Standard deviation of the values about a smooth course, and its degrees of freedom.
+
+    Formula: the residual of each value from the straight line in log step through its two neighbours on either side,
+    divided by √(1 + ‖h‖²), h the weights of the line; s² is the mean square of the smallest four fifths, each weighted
+    by the training it stands for (a few hundred early steps, saved in dense order, say nothing of the end), divided by
+    what that mean is for normal noise. For normal noise of 25 checkpoints s² varies as that of 13 draws does.
+
+    Args:
+        steps: ascending.
+        values: all finite.
+
+    Returns:
+        s in the metric's unit, and its degrees of freedom; None with fewer than 5 checkpoints.
+
+    Source: Gasser, Sroka and Jennen-Steinmetz 1986, for residuals from neighbours at uneven places.
+    """
+    from scipy.stats import norm
+
+    n = len(values)
+    if n < LEAST_CHECKPOINTS:
+        return None
+    places = np.log(steps - steps[0] + float(np.median(np.diff(steps))))
+    residuals = np.array([_residual(places, values, i) for i in range(1, n - 1)])
+    shares = training_shares(steps)[1:-1]
+    order = np.argsort(np.abs(residuals))
+    residuals, shares = residuals[order], shares[order] / shares.sum()
+    kept = np.cumsum(shares) <= KEPT + 1e-9
+    kept[0] = True
+    cut = float(norm.ppf((1 + KEPT) / 2))
+    expected = (KEPT - 2 * cut * float(norm.pdf(cut))) / KEPT
+    square = float(np.average(residuals[kept] ** 2, weights=shares[kept])) / expected
+    effective = 2 + 1 / float(np.sum(shares**2))
+    return math.sqrt(square), 0.5 * effective
+
+
+def _residual(places: Floats, values: Floats, i: int) -> float:
+    """Of one value from the line through its neighbours, in units of the noise."""
+    near = [j for j in range(max(0, i - NEIGHBOURS), min(len(values), i + NEIGHBOURS + 1)) if j != i]
+    design = np.stack([np.ones(len(near)), places[near] - places[i]], axis=1)
+    line = np.linalg.pinv(design)[0]
+    return float((values[i] - line @ values[near]) / np.sqrt(1 + line @ line))
+
+
+def training_shares(steps: Ints) -> Floats:
+    """The share of training each checkpoint stands for: half the way to its neighbours. Sums to 1."""
+    gaps = np.diff(steps).astype(np.float64)
+    shares = (np.append(gaps, 0) + np.insert(gaps, 0, 0)) / 2
+    total = float(shares.sum())
+    return shares / total if total > 0 else np.full(len(steps), 1 / len(steps))

@@ -1,0 +1,171 @@
+"""What the columns of a table are for: which say model and step, which are metrics, which tell series apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from degen.errors import DegenError
+from degen.steps import read_mark
+from degen.table_rows import did_you_mean, first_column, is_numeric, is_text, numbers, texts
+
+from .course import Floats
+from .kinds import kind_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MODEL = ("model", "model_name")
+STEP = ("step", "steps", "global_step", "iteration", "_step", "trainer/global_step", "train/global_step")
+WIDTH = ("head_size", "hidden_size", "d_model", "width")
+PARAMETERS = ("parameters", "total_params", "params", "n_params")
+TOKENS = ("tokens_seen", "tokens", "training_tokens")
+ERROR_ENDS = ("_stderr", "_se")
+SOLE_ERRORS = ("value_stderr", "value_se", "stderr", "se")
+NUMBERED = ("seed", "layer")  # numbers that tell series apart; all others are facts
+
+# Text that differs between the checkpoints of one series.
+NAMES_CHECKPOINT = frozenset(
+    {"revision", "architecture", "reason", "status", "duplicate_of", "head_sha256", "date", "path", "file"}
+)
+# Numbers that are no metric unless they are asked for by name.
+FACTS = frozenset(
+    {*STEP, *WIDTH, *PARAMETERS, *TOKENS, *SOLE_ERRORS, *NUMBERED, "parameters_non_embedding", "layers", "n_layers"}
+    | {"heads", "vocab_size", "vocab_used", "tokens_scored", "flops", "epoch", "lr", "learning_rate", "batch_size"}
+    | {
+        "window",
+        "windows",
+        "document",
+        "documents",
+        "index",
+        "rank",
+        "zero_vectors",
+        "seconds",
+        "peak_rss",
+        "time",
+        "timestamp",
+    }
+    | {"_runtime", "_timestamp"}
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which column of a table is what.
+
+    Attributes:
+        model: the one with the model's label; None where all rows are of one model.
+        step: the one with the step.
+        metric: of a long table, the one that names the metric; None for a wide one.
+        metrics: columns that hold metrics; of a long table its value column alone.
+        errors: for those that have one, the column of their standard error.
+        apart: columns that may tell series of a model apart.
+    """
+
+    model: str | None
+    step: str
+    metric: str | None
+    metrics: tuple[str, ...]
+    errors: dict[str, str]
+    apart: tuple[str, ...]
+
+    @property
+    def usual(self) -> tuple[str, ...]:
+        """The metrics to judge where nobody asks: those whose name says what they are, else all that are no facts."""
+        return tuple(c for c in self.likely if kind_of(c)) or self.likely
+
+    @property
+    def likely(self) -> tuple[str, ...]:
+        """The columns of numbers that are neither facts nor errors."""
+        return tuple(c for c in self.metrics if not _is_fact(c))
+
+
+def read_layout(table: pa.Table, place: Path) -> Layout:
+    """Find out which column is what, by name and type.
+
+    Args:
+        table: the table.
+        place: where it came from, for the errors.
+
+    Raises:
+        DegenError: no column of steps, or a long table without values.
+    """
+    model, step = first_column(table, MODEL), first_column(table, STEP)
+    metric, value = first_column(table, ["metric"]), first_column(table, ["value"])
+    if step is None:
+        hint = did_you_mean("step", table.column_names)
+        raise DegenError(f"{place}: no column 'step' ({hint}); call the one that holds the steps so")
+    if metric is not None and not is_text(table, metric):
+        metric = None
+    if metric is not None and value is None:
+        raise DegenError(f"{place}: a column {metric!r} but no column 'value' beside it; add it, or drop {metric!r}")
+    taken = {model, step, metric}
+    free = [c for c in table.column_names if c not in taken]
+    apart = [
+        c
+        for c in free
+        if (is_text(table, c) and c.lower() not in NAMES_CHECKPOINT) or (c.lower() in NUMBERED and is_numeric(table, c))
+    ]
+    if metric is not None and value is not None:
+        metrics = [value]
+    else:
+        metrics = [c for c in free if is_numeric(table, c)]
+    return Layout(model, step, metric, tuple(metrics), _errors(table, metrics), tuple(apart))
+
+
+def read_steps(table: pa.Table, column: str, place: Path) -> Floats:
+    """The steps, NaN where one is missing.
+
+    Args:
+        table: the table.
+        column: its column of steps: whole numbers, or text such as `1000` and `step1000`.
+        place: where the table came from, for the errors.
+
+    Raises:
+        DegenError: a value is no step, or there is none at all.
+    """
+    steps = _steps_in_text(table, column, place) if is_text(table, column) else numbers(table, column, place)
+    odd = steps[~np.isnan(steps) & ((steps < 0) | (steps != np.floor(steps)) | (steps > 2**53))]
+    if len(odd):
+        raise DegenError(f"{place}: column {column!r} holds {odd[0]:g}; a step is a whole number, 0 or more")
+    if np.isnan(steps).all():
+        raise DegenError(f"{place}: column {column!r} holds no step; fill it in")
+    return steps
+
+
+def _steps_in_text(table: pa.Table, column: str, place: Path) -> Floats:
+    steps = []
+    for text in texts(table, column):
+        mark = read_mark(text.strip()) if text else None
+        if text is None or not text.strip():
+            steps.append(np.nan)
+        elif mark is not None:
+            steps.append(float(mark.step))
+        elif text.strip().isdecimal():
+            steps.append(float(text))
+        else:
+            raise DegenError(f"{place}: column {column!r} holds {text!r}, which is no step; write 1000 or step1000")
+    return np.array(steps, dtype=np.float64)
+
+
+def _errors(table: pa.Table, metrics: Sequence[str]) -> dict[str, str]:
+    """The columns of standard errors: `loss_se`, `acc_stderr`, `acc_stderr,none`, or `stderr` of the only metric."""
+    found = {}
+    for metric in metrics:
+        name, comma, kept = metric.lower().partition(",")
+        own = first_column(table, [f"{name}{end}{comma}{kept}" for end in ERROR_ENDS])
+        if own is not None:
+            found[metric] = own
+    only = [m for m in metrics if not _is_fact(m)]
+    sole = first_column(table, SOLE_ERRORS)
+    if len(only) == 1 and sole is not None:
+        found.setdefault(only[0], sole)
+    return found
+
+
+def _is_fact(column: str) -> bool:
+    return column.lower() in FACTS or column.lower().partition(",")[0].endswith(ERROR_ENDS)

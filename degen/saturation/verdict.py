@@ -1,0 +1,166 @@
+"""The verdict on one metric of one model: did it get worse late in training, since when, by how much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from .course import Course, Floats, Ints
+from .noise import LEAST_CHECKPOINTS, Noise, find_noise
+from .onset import Onset, find_onset
+from .rise import Rise, find_rise
+
+Word = Literal["saturated", "recovered", "not_saturated", "undecided"]
+
+LEAST = 3  # checkpoints, to have a best that is neither the first nor the last
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What can be said of a course.
+
+    Attributes:
+        course: whose verdict it is.
+        verdict: `saturated`, `recovered`, `not_saturated` or `undecided`.
+        reason: why, in a sentence.
+        checkpoints: how many values there were.
+        best_step: where the metric was best.
+        best_value: what it was there.
+        final_step: the last checkpoint.
+        final_value: what it was there.
+        gap: by how much the final value is worse than the best, in the metric's unit; never negative.
+        noise: standard deviation of a value, the median over checkpoints.
+        p_value: how often a course that never gets worse looks as much as if it did; see `find_rise`.
+        onset: when it began, for what saturated or recovered.
+    """
+
+    course: Course
+    verdict: Word
+    reason: str
+    checkpoints: int
+    best_step: int | None = None
+    best_value: float | None = None
+    final_step: int | None = None
+    final_value: float | None = None
+    gap: float | None = None
+    noise: float | None = None
+    p_value: float | None = None
+    onset: Onset | None = None
+
+
+def judge(course: Course, level: float = 0.05, confidence: float = 0.9) -> Verdict:
+    """Judge a course.
+
+    A metric is `saturated` where it got worse after its best (p-value of `find_rise` below the level), its final value
+    lies above the level of its best by more than that value's own noise, and the gap reaches the floor. It has
+    `recovered` where it got worse by the floor on the way, by the same test or by that of F, and is not saturated. It
+    is `not_saturated` where the gap stays below the floor or more than half of the courses that never get worse look
+    as bad, and `undecided` between.
+
+    Args:
+        course: as it was read.
+        level: of the test: how often a course that never gets worse may be called saturated.
+        confidence: of the onset's interval.
+    """
+    there = np.flatnonzero(np.isfinite(course.values))
+    obstacle = _obstacle(course, there)
+    if obstacle is not None:
+        return Verdict(course, "undecided", obstacle, len(there))
+    errors = None if course.errors is None else course.errors[there]
+    covariance = None if course.covariance is None else course.covariance[np.ix_(there, there)]
+    steps, values = course.steps[there], course.values[there]
+    bad = values if course.better == "min" else -values  # the larger the worse
+    noise = find_noise(steps, bad, errors, covariance, course.floor)
+    if noise is None:
+        return Verdict(
+            course,
+            "undecided",
+            f"{len(there)} checkpoints show no noise to compare with; {LEAST_CHECKPOINTS} would, or standard errors",
+            len(there),
+        )
+    return _judged(course, steps, values, noise, level, confidence)
+
+
+def _obstacle(course: Course, there: Ints) -> str | None:
+    """What makes a verdict impossible."""
+    steps, values = course.steps, course.values[there]
+    back = np.flatnonzero(np.diff(steps) < 0)
+    twice = np.flatnonzero(np.diff(np.sort(steps)) == 0)
+    if len(twice):
+        return f"step {np.sort(steps)[twice[0]]} stands twice; keep one of its rows, or tell them apart with --where"
+    if len(back):
+        i = int(back[0])
+        return f"step {steps[i + 1]} stands behind {steps[i]}; if it is one run and not two, --sort puts them in order"
+    if not len(there):
+        return "no checkpoint has a value" if len(steps) else "no checkpoint"
+    if there[-1] != len(steps) - 1:
+        return f"the last checkpoint, step {steps[-1]}, has no value"
+    if len(there) < LEAST:
+        return f"{len(there)} checkpoint{'s' * (len(there) > 1)} with a value; {LEAST} are needed"
+    if np.ptp(values) == 0:
+        return f"all {len(there)} values are {values[0]:g}; a metric that never moves says nothing"
+    return None
+
+
+def _judged(course: Course, steps: Ints, values: Floats, noise: Noise, level: float, confidence: float) -> Verdict:
+    from scipy.stats import norm
+
+    bad = values if course.better == "min" else -values  # the larger the worse
+    rise = find_rise(bad, noise, course.floor)
+    best = int(np.argmin(bad))
+    gap = float(bad[-1] - bad[best])
+    risen = bad[rise.start :] - np.minimum.accumulate(bad[rise.start :])  # above the best so far
+    worst, hump = rise.start + int(np.argmax(risen)), float(risen.max())
+    stays = rise.final_excess > float(norm.ppf(1 - level))
+    word: Word
+    if rise.p_value < level and stays and gap >= course.floor:
+        word = "saturated"
+    elif min(rise.p_value, rise.p_course) < level and hump >= course.floor:
+        word = "recovered"
+    elif gap < course.floor or rise.p_value >= 0.5:
+        word = "not_saturated"
+    else:
+        word = "undecided"
+    onset = None
+    if word in ("saturated", "recovered"):
+        onset = _onset(steps, bad, noise, rise, course.floor, confidence)
+    reason = _reason(course, word, gap, hump, int(steps[worst]), int(steps[best]), rise)
+    missing = len(course.steps) - len(steps)
+    return Verdict(
+        course=course,
+        verdict=word,
+        reason=reason + (f"; {missing} checkpoint{'s' * (missing > 1)} without a value left out" if missing else ""),
+        checkpoints=len(steps),
+        best_step=int(steps[best]),
+        best_value=float(values[best]),
+        final_step=int(steps[-1]),
+        final_value=float(values[-1]),
+        gap=gap,
+        noise=float(np.sqrt(np.median(noise.variances))),
+        p_value=rise.p_value,
+        onset=onset,
+    )
+
+
+def _onset(steps: Ints, bad: Floats, noise: Noise, rise: Rise, floor: float, confidence: float) -> Onset:
+    """Of the stretch of training that looks most like a valley."""
+    end = max(rise.peak + 1, LEAST)
+    part = Noise(noise.covariance[:end, :end], noise.freedom, noise.scatter)
+    return find_onset(steps[:end], bad[:end], part, floor, confidence)
+
+
+def _reason(course: Course, word: Word, gap: float, hump: float, worst: int, best: int, rise: Rise) -> str:
+    """The verdict in a sentence, with its figures."""
+    worse = "above" if course.better == "min" else "below"
+    ends = f"ends {gap:.3g} {worse} its best at step {best}" if gap > 0 else "ends at its best"
+    if word == "saturated":
+        return ends
+    if word == "recovered":
+        return f"was {hump:.3g} {worse} its best so far at step {worst}; {ends}"
+    if gap == 0:
+        return ends
+    if word == "not_saturated" and gap < course.floor:
+        return f"{ends}, less than the {course.floor:.3g} that matter"
+    return f"{ends}, and so do {rise.p_value:.0%} of courses that never get worse, by noise alone"

@@ -1,0 +1,175 @@
+"""Tables that others wrote, as they are: CSV, Parquet, or a folder of Parquet parts."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import DegenError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+FORMATS = (*SEPARATORS, ".parquet")
+_INDEX = ("__index_level_0__", "Unnamed: 0")  # row numbers that pandas leaves behind, beside an empty name
+
+
+def read_table_file(path: Path) -> pa.Table:
+    """Read a table: `.csv`, `.tsv` (either with `.gz`), `.parquet`, or a folder of Parquet parts.
+
+    Columns of a CSV get the type that all their rows allow; empty cells, `nan`, `NA` and the like are missing where the
+    column is one of numbers. Parts are read in the order of their names; folders called `key=value` become columns of
+    text. Columns of lists and records are left out.
+
+    Args:
+        path: the file or folder.
+
+    Returns:
+        The table, at least one row of it, with column names that differ.
+
+    Raises:
+        DegenError: nothing there, an ending that is not read, a damaged or empty file, no rows, or two columns of one
+            name.
+    """
+    path = path.expanduser()
+    try:
+        table = _parts(path) if path.is_dir() else _file(path)
+    except OSError as error:
+        raise DegenError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if not table.num_rows:
+        raise DegenError(f"{path}: has columns but no rows; give a table that holds some")
+    return table
+
+
+def has_parts(folder: Path) -> bool:
+    """Whether a folder holds Parquet parts, at any depth."""
+    return bool(_part_files(folder))
+
+
+def stem(path: Path) -> str:
+    """The name of a table file or folder without its ending."""
+    name = path.name if path.name not in ("", "..") else path.resolve().name
+    ending = _ending(path)
+    return name[: -len(ending)] or name if ending and not path.is_dir() else name
+
+
+def _ending(path: Path) -> str | None:
+    return next((e for e in sorted(FORMATS, key=len, reverse=True) if path.name.lower().endswith(e)), None)
+
+
+def _file(path: Path) -> pa.Table:
+    if not path.exists():
+        raise DegenError(f"{path}: no such file or folder; give a table ({', '.join(FORMATS)})")
+    ending = _ending(path)
+    if ending is None:
+        raise DegenError(f"{path}: not a table that is read; save it as one of {', '.join(FORMATS)}")
+    if not path.stat().st_size:
+        raise DegenError(f"{path}: the file is empty; write it again")
+    table = _parquet(path) if ending == ".parquet" else _csv(path, SEPARATORS[ending])
+    return _named(table, path)
+
+
+def _csv(path: Path, separator: str) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.csv as csv
+
+    raw = _text(path)
+    header = raw.partition("\n")[0]
+    if other := next((s for s in (";", "\t", ",") if s != separator and s in header and separator not in header), None):
+        raise DegenError(
+            f"{path}: its header has {other!r} between the names where {separator!r} is expected; "
+            "save it with commas (.csv) or tabs (.tsv)"
+        )
+    data = raw.encode()
+    try:
+        return csv.read_csv(
+            pa.BufferReader(data),
+            # One block: types come from all the rows, not from the first megabyte. One thread: errors name the row.
+            read_options=csv.ReadOptions(block_size=min(len(data) + 1, 2**31 - 1), use_threads=False),
+            parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+            convert_options=csv.ConvertOptions(null_values=[*csv.ConvertOptions().null_values, "None"]),
+        )
+    except pa.ArrowException as error:
+        said = " ".join(str(error).split())[:200]
+        raise DegenError(f"{path}: not a sound table of text ({said}); mend that row") from error
+
+
+def _text(path: Path) -> str:
+    """The text of a file, unpacked."""
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()
+        text = raw.decode("utf-8-sig")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DegenError(f"{path}: not a sound gzip file ({error}); write it again") from error
+    except UnicodeDecodeError as error:
+        raise DegenError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
+    if not text.strip():
+        raise DegenError(f"{path}: the file is empty; write it again")
+    return text.lstrip("\r\n")
+
+
+def _parquet(path: Path) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(path).read()
+        for i, field in enumerate(table.schema):
+            if pa.types.is_dictionary(field.type):
+                table = table.set_column(i, field.name, table.column(i).cast(field.type.value_type))
+            elif str(field.type) == "string_view":  # what Arrow itself cannot filter yet
+                table = table.set_column(i, field.name, table.column(i).cast(pa.string()))
+        # Lists of lists and the like are nobody's figures, and some can neither be filtered nor joined.
+        table = table.select([i for i, field in enumerate(table.schema) if not _is_nested(field.type)])
+        return table.replace_schema_metadata(None)
+    except (pa.ArrowException, OSError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise DegenError(f"{path}: not a sound Parquet file ({said}); write it again") from error
+
+
+def _is_nested(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_nested(kind)) or "view" in str(kind)
+
+
+def _part_files(folder: Path) -> list[Path]:
+    """The parts of a folder by name; what starts with `.` or `_` is somebody's bookkeeping."""
+    found = sorted(p for p in folder.rglob("*.parquet") if p.is_file())
+    return [p for p in found if not any(name.startswith((".", "_")) for name in p.relative_to(folder).parts)]
+
+
+def _parts(folder: Path) -> pa.Table:
+    import pyarrow as pa
+
+    tables = []
+    for path in _part_files(folder):
+        table = _named(_parquet(path), path)
+        for part in path.relative_to(folder).parts[:-1]:
+            name, equals, value = part.partition("=")
+            if equals and name not in table.column_names:
+                table = table.append_column(name, pa.array([value] * len(table), pa.string()))
+        tables.append(table)
+    if not tables:
+        raise DegenError(f"{folder}: no Parquet part (*.parquet) in it; name a folder that holds some, or a file")
+    try:
+        return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+    except pa.ArrowException as error:
+        said = " ".join(str(error).split())[:200]
+        raise DegenError(f"{folder}: its parts do not make one table ({said}); give a column one type") from error
+
+
+def _named(table: pa.Table, path: Path) -> pa.Table:
+    """The table without row numbers that pandas left behind, its names without spaces around them."""
+    names = [name.strip() for name in table.column_names]
+    kept = [i for i, name in enumerate(names) if name and name not in _INDEX]
+    table = table.rename_columns(names).select(kept)
+    twice = next((name for name in table.column_names if table.column_names.count(name) > 1), None)
+    if twice is not None:
+        raise DegenError(f"{path}: two columns are called {twice!r}; rename one")
+    if not kept:
+        raise DegenError(f"{path}: no column has a name; write a header")
+    return table

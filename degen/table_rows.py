@@ -1,0 +1,128 @@
+"""Rows and columns of a table that a user names: filtered, as numbers, as texts, by role."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import DegenError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+LISTED = 12  # names that an error lists before it gives up
+
+
+def did_you_mean(name: str, there: Iterable[str]) -> str:
+    """What to tell a user whose name is not there: the nearest name, or else those there are."""
+    names = list(dict.fromkeys(there))
+    lower = {n.lower(): n for n in names}
+    close = difflib.get_close_matches(name.lower(), lower, n=1)
+    if close:
+        return f"did you mean {lower[close[0]]!r}?"
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"there are {', '.join(names[:LISTED])}{more}" if names else "there are none"
+
+
+def first_column(table: pa.Table, names: Sequence[str]) -> str | None:
+    """The first of some names that is a column, however it is capitalised; None where none is."""
+    columns = {column.lower(): column for column in reversed(table.column_names)}
+    return next((columns[name] for name in names if name in columns), None)
+
+
+def is_numeric(table: pa.Table, column: str) -> bool:
+    """Whether a column holds numbers; one without any value holds none."""
+    import pyarrow as pa
+
+    kind = table.schema.field(column).type
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def is_text(table: pa.Table, column: str) -> bool:
+    """Whether a column holds text, or yes and no."""
+    import pyarrow as pa
+
+    kind = table.schema.field(column).type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_boolean(kind))
+
+
+def numbers(table: pa.Table, column: str, place: Path) -> Floats:
+    """A column as float64, NaN where it is missing.
+
+    Args:
+        table: the table.
+        column: one of its columns.
+        place: where the table came from, for the error.
+
+    Raises:
+        DegenError: the column holds something else.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_null(table.schema.field(column).type):
+        return np.full(len(table), np.nan)
+    if not is_numeric(table, column):
+        odd = next((text for text in texts(table, column) if text is not None and not _number(text)), None)
+        what = "holds numbers as text" if odd is None else f"holds no numbers ({odd!r}, for one)"
+        raise DegenError(f"{place}: column {column!r} {what}; mend it or name another")
+    found: Floats = np.array(table[column].cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+    return found
+
+
+def texts(table: pa.Table, column: str) -> list[str | None]:
+    """A column as texts, None where it is missing."""
+    return [None if value is None else str(value) for value in table[column].to_pylist()]
+
+
+def keep_rows(table: pa.Table, where: Mapping[str, str], place: Path) -> pa.Table:
+    """The rows whose columns have the values asked for.
+
+    Args:
+        table: the table.
+        where: the value of each column; numbers are compared as numbers.
+        place: where the table came from, for the error.
+
+    Returns:
+        At least one row.
+
+    Raises:
+        DegenError: no such column, a value that does not occur, or no row with all of them.
+    """
+    import pyarrow as pa
+
+    kept = np.ones(len(table), dtype=bool)
+    for column, value in where.items():
+        if column not in table.column_names:
+            raise DegenError(f"{place}: no column {column!r} to filter by; {did_you_mean(column, table.column_names)}")
+        found = _equal(table, column, value)
+        if not found.any():
+            there = [text for text in texts(table, column) if text is not None]
+            raise DegenError(f"{place}: column {column!r} is nowhere {value!r}; {did_you_mean(value, there)}")
+        kept &= found
+    if not kept.any():
+        asked = ", ".join(f"{column}={value}" for column, value in where.items())
+        raise DegenError(f"{place}: no row has {asked} at once; ask for less")
+    return table.filter(pa.array(kept))
+
+
+def _equal(table: pa.Table, column: str, value: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    if is_numeric(table, column) and _number(value):
+        return np.array([v is not None and float(v) == float(value) for v in table[column].to_pylist()], dtype=bool)
+    import pyarrow as pa
+
+    if pa.types.is_boolean(table.schema.field(column).type):
+        value = value.capitalize()
+    return np.array([text == value for text in texts(table, column)], dtype=bool)
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,334 @@
+"""Courses out of tables and of folders of parts or results: who is a series, what is a metric, what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from published import published
+
+from degen import DegenError
+from degen.saturation.course import Course
+from degen.saturation.courses import find_courses
+from degen.saturation.kinds import Floor
+
+WIDE = "model,step,loss,acc\na,0,4,.1\na,10,2,.3\nb,0,5,.2\nb,10,3,.4\n"
+LONG = "model,step,task,metric,value,stderr\n" + "".join(
+    f"m,{step},{task},{metric},{value},0.{step + 1}\n"
+    for task, metric, value in (("piqa", "acc", 0.5), ("lambada", "acc", 0.4), ("lambada", "ppl", 30))
+    for step in (0, 1, 2)
+)
+
+
+def silent(line: str) -> None:
+    raise AssertionError(f"nothing to warn of, yet: {line}")
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def names(courses: Sequence[Course]) -> list[str]:
+    return [f"{c.model} {c.metric}" for c in courses]
+
+
+def read(tmp_path: Path, text: str, **how: Any) -> list[Course]:
+    return find_courses(write(tmp_path / "t.csv", text), **{"warn": silent, **how})
+
+
+def test_a_wide_table_has_a_course_a_model_and_metric(tmp_path: Path) -> None:
+    courses = read(tmp_path, WIDE)
+    assert names(courses) == ["a loss", "a acc", "b loss", "b acc"]
+    assert [c.better for c in courses] == ["min", "max"] * 2
+    assert courses[2].steps.tolist() == [0, 10]
+    assert courses[2].values.tolist() == [5, 3]
+    assert courses[2].floor == pytest.approx(0.005 * 3)
+    assert courses[2].errors is courses[2].covariance is courses[2].tokens is courses[2].parameters is None
+
+
+def test_metrics_come_in_the_order_asked(tmp_path: Path) -> None:
+    assert names(read(tmp_path, WIDE, metrics=["acc", "loss"])) == ["a acc", "a loss", "b acc", "b loss"]
+    assert names(read(tmp_path, WIDE, metrics=["loss"], where={"model": "b"})) == ["b loss"]
+
+
+def test_a_long_table_tells_tasks_apart(tmp_path: Path) -> None:
+    courses = read(tmp_path, LONG)
+    assert names(courses) == ["m piqa/acc", "m lambada/acc", "m lambada/ppl"]
+    assert courses[1].values.tolist() == [0.4] * 3
+    assert courses[1].errors is not None
+    assert courses[1].errors.tolist() == [0.1, 0.2, 0.3]
+    assert courses[2].floor == pytest.approx(30**1.005 - 30)
+    assert names(read(tmp_path, LONG, metrics=["ppl"])) == ["m lambada/ppl"]
+    assert names(read(tmp_path, LONG, metrics=["lambada/acc"])) == ["m lambada/acc"]
+    assert names(read(tmp_path, LONG, metrics=["ppl"], where={"task": "lambada"})) == ["m ppl"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("step,loss\n0,1\n1,2\n", ["t loss"]),  # no model: that of the file's name
+        ("model,step,loss\n,0,1\n,1,2\n", ["t loss"]),
+        ("Model,Global_Step,Loss\na,0,1\na,1,2\n", ["a Loss"]),
+        ("steps,loss\nstep0,1\nstep10-tokens1B,2\n", ["t loss"]),
+        ("step,revision,loss\n0,step0,1\n1,main,2\n", ["t loss"]),
+        ("step,checkpoint,loss\n0,out/a,1\n1,out/b,2\n", ["t loss"]),  # another name of the step
+        ("step,size,model,loss\n0,S,a,1\n1,S,a,2\n0,L,b,1\n1,L,b,2\n", ["a loss", "b loss"]),  # a fact of the model
+        ("step,split,loss\n0,train,1\n0,val,2\n1,train,1\n1,val,2\n", ["t train/loss", "t val/loss"]),
+        ("step,split,loss\n0,,1\n0,val,2\n1,,1\n1,val,2\n", ["t loss", "t val/loss"]),
+        ("step,task,loss\n0,a,1\n2,a,1\n1,b,2\n3,b,2\n", ["t a/loss", "t b/loss"]),  # never at the same step
+        ("step,seed,loss\n0,0,1\n1,0,1\n0,1,2\n1,1,2\n", ["t seed=0/loss", "t seed=1/loss"]),
+        ("step,seed,loss\n0,7,1\n1,7,2\n", ["t loss"]),
+        ("step,layer,domain,loss\n0,0,x,1\n0,1,x,2\n1,0,x,1\n1,1,x,2\n", ["t layer=0/loss", "t layer=1/loss"]),
+        ("step,tied,loss\n0,true,1\n0,false,2\n1,true,1\n1,false,2\n", ["t tied=True/loss", "t tied=False/loss"]),
+        ("step,shots,loss\n0,0,1\n0,5,2\n1,0,1\n1,5,2\n", ["t loss"]),  # other numbers tell nothing apart
+        ("step,loss,gloss\n0,1,1\n1,2,2\n", ["t loss"]),
+        ("step,loss,loss_se,val_loss\n0,1,1,1\n1,2,2,1\n", ["t loss", "t val_loss"]),
+        ("step,loss,acc\n0,1,\n1,2,\n", ["t loss"]),
+        ("step,value\n0,1\n1,2\n", ["t value"]),
+        ("step,metric,value\n0,1,1\n1,2,2\n", ["t metric", "t value"]),  # numbers name no metric
+    ],
+)
+def test_columns_are_what_their_names_and_types_say(text: str, found: list[str], tmp_path: Path) -> None:
+    assert names(read(tmp_path, text, warn=lambda line: None)) == found
+
+
+def test_without_a_known_name_all_numbers_but_facts_are_metrics(tmp_path: Path) -> None:
+    text = (
+        "step,tokens,params,hidden_size,seed,epoch,brier,brier_stderr,other\n0,1,2,3,4,5,.6,.7,8\n1,1,2,3,4,5,.5,.7,9\n"
+    )
+    told: list[str] = []
+    courses = read(tmp_path, text, warn=told.append)
+    assert names(courses) == ["t brier", "t other"]
+    assert [(c.better, c.floor) for c in courses] == [("min", 0.0)] * 2
+    assert len(told) == 2
+    assert told[0].startswith("brier: the name does not say which way is better; lower counts as better")
+    assert "--better max" in told[0]
+    assert [c.better for c in read(tmp_path, text, better="max")] == ["max"] * 2
+    assert names(read(tmp_path, text, metrics=["epoch"], better="max")) == ["t epoch"]  # whoever asks gets it
+
+
+@pytest.mark.parametrize("column", ["loss_stderr", "loss_se", "stderr", "se", "Loss_SE"])
+def test_standard_errors_of_the_only_metric(column: str, tmp_path: Path) -> None:
+    (course,) = read(tmp_path, f"step,loss,{column}\n0,1,.1\n1,2,\n2,2,inf\n")
+    assert course.errors is not None
+    np.testing.assert_array_equal(course.errors, [0.1, np.nan, np.nan])
+
+
+def test_standard_errors_of_several_metrics(tmp_path: Path) -> None:
+    loss, acc, ppl = read(
+        tmp_path, 'step,loss,"acc,none",ppl,"acc_stderr,none",stderr,ppl_se\n0,1,2,3,4,5,\n1,2,3,4,5,6,\n'
+    )
+    assert loss.errors is None  # whose `stderr` is, nobody says
+    assert acc.errors is not None
+    assert acc.errors.tolist() == [4, 5]
+    assert ppl.errors is None
+
+
+def test_facts_of_the_model_come_along(tmp_path: Path) -> None:
+    text = "step,tokens,total_params,hidden_size,head_size,singular_entropy\n0,,10,64,,1\n1,5,10,64,32,.5\n"
+    (course,) = read(tmp_path, text)
+    assert course.parameters == 10
+    assert course.tokens is not None
+    np.testing.assert_array_equal(course.tokens, [np.nan, 5])
+    assert course.floor == pytest.approx(0.1 * math.log(32))
+    (course,) = read(tmp_path, "step,tokens,loss\n0,0B,1\n1,2B,2\n")
+    assert course.tokens is None  # for readers
+    (course,) = read(tmp_path, text.replace("head_size", "other"))
+    assert course.floor == pytest.approx(0.1 * math.log(64))
+
+
+def test_an_unknown_width_is_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    courses = read(tmp_path, "model,step,kl_a\nm,0,1\nm,1,2\nn,0,1\n", warn=told.append)
+    assert [c.floor for c in courses] == [pytest.approx(0.1 * math.log(1024))] * 2
+    assert told[0] == (
+        "m: no column says how wide the head is (head_size, hidden_size); the floor of kl_a is 0.1 ln 1024"
+    )
+    assert len(told) == 2
+
+
+def test_floors_go_by_the_whole_name_then_the_bare_then_all(tmp_path: Path) -> None:
+    floors: dict[str | None, Floor] = {"acc": Floor(0.01), "piqa/acc": Floor(0.02), None: Floor(0.1, "share")}
+    courses = read(tmp_path, LONG, floors=floors)
+    assert [c.floor for c in courses] == [0.02, 0.01, pytest.approx(3.0)]
+    (best,) = read(tmp_path, "step,acc\n0,.5\n1,inf\n2,.8\n3,.2\n", floors={None: Floor(0.1, "share")})
+    assert best.floor == pytest.approx(0.08)
+    (worst,) = read(tmp_path, "step,acc\n0,.5\n1,.8\n2,.2\n", floors={None: Floor(0.1, "share")}, better="min")
+    assert worst.floor == pytest.approx(0.02)
+
+
+def test_the_order_of_rows_is_kept_unless_asked(tmp_path: Path) -> None:
+    text = "step,loss\n10,1\n0,2\n10,3\n5,nan\n20,inf\n"
+    (course,) = read(tmp_path, text)
+    assert course.steps.tolist() == [10, 0, 10, 5, 20]
+    np.testing.assert_array_equal(course.values, [1, 2, 3, np.nan, np.nan])
+    (course,) = read(tmp_path, text, sort=True)
+    assert course.steps.tolist() == [0, 5, 10, 10, 20]
+    np.testing.assert_array_equal(course.values, [2, np.nan, 1, 3, np.nan])
+
+
+def test_what_is_missing_is_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    text = "model,step,loss,acc\na,0,1,\na,,1,\nb,0,,.5\nb,1,,.5\n"
+    assert names(read(tmp_path, text, warn=told.append)) == ["a loss", "b acc"]
+    file = tmp_path / "t.csv"
+    assert told == [
+        f"{file}: rows without a step left out: 1",
+        f"{file}: no value of acc for a; left out",
+        f"{file}: no value of loss for b; left out",
+    ]
+
+
+def test_a_task_without_a_metric_is_nothing_to_tell(tmp_path: Path) -> None:
+    courses = read(tmp_path, "step,task,acc,ppl\n0,a,.1,\n1,a,.2,\n0,b,.1,9\n1,b,.2,8\n")
+    assert names(courses) == ["t a/acc", "t b/acc", "t b/ppl"]
+
+
+def test_parts_are_read_in_the_order_of_their_steps(tmp_path: Path) -> None:
+    for model, step in itertools.product("ba", (0, 1000, 200)):
+        part = tmp_path / "parts" / model / f"step{step}.parquet"
+        part.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"model": [model], "step": [step], "loss": [1.0 + step]}), part)
+    courses = find_courses(tmp_path / "parts", warn=silent)
+    assert names(courses) == ["a loss", "b loss"]
+    assert courses[0].steps.tolist() == [0, 200, 1000]
+    assert courses[0].values.tolist() == [1, 201, 1001]
+
+
+def test_a_parquet_file_is_read_as_its_csv(tmp_path: Path) -> None:
+    file = write(tmp_path / "t.csv", LONG)
+    pd.read_csv(file).astype({"task": "category", "value": "float32"}).to_parquet(tmp_path / "t.parquet")
+    for course, other in zip(
+        find_courses(file, warn=silent), find_courses(tmp_path / "t.parquet", warn=silent), strict=True
+    ):
+        assert (course.model, course.metric, course.steps.tolist()) == (other.model, other.metric, other.steps.tolist())
+        np.testing.assert_allclose(course.values, other.values, rtol=1e-6)
+
+
+def test_results_of_the_harness_are_a_long_table(tmp_path: Path) -> None:
+    for step in (1000, 0, 200):
+        figures = {
+            "acc,none": step / 2000,
+            "acc_stderr,none": 0.1,
+            "perplexity,none": 9.0,
+            "perplexity_stderr,none": "N/A",
+        }
+        results = {"lambada_openai": figures, "piqa": {"acc,none": 0.5, "acc_stderr,none": 0.2}}
+        content = {"results": results, "model_name": f"out/checkpoint-{step}"}
+        write(tmp_path / "evals" / f"checkpoint-{step}" / "results_2024.json", json.dumps(content))
+    courses = find_courses(tmp_path / "evals", warn=silent)
+    assert names(courses) == ["out lambada_openai/acc", "out piqa/acc", "out lambada_openai/perplexity"]
+    assert courses[0].steps.tolist() == [0, 200, 1000]
+    assert courses[0].values.tolist() == [0.0, 0.1, 0.5]
+    assert courses[2].errors is None
+    (one,) = find_courses(tmp_path / "evals", metrics=["perplexity"], where={"task": "lambada_openai"}, warn=silent)
+    assert one.metric == "perplexity"
+
+
+@pytest.mark.parametrize(
+    ("text", "how", "says"),
+    [
+        ("stp,loss\n0,1\n", {}, r"t\.csv: no column 'step' \(did you mean 'stp'\?\); call the one"),
+        ("epoch,loss\n0,1\n", {}, r"t\.csv: no column 'step' \(there are epoch, loss\)"),
+        ("step,loss\n0.5,1\n", {}, r"t\.csv: column 'step' holds 0\.5; a step is a whole number"),
+        ("step,loss\n-1,1\n", {}, r"t\.csv: column 'step' holds -1; a step"),
+        ("step,loss\n1e300,1\n", {}, r"t\.csv: column 'step' holds 1e\+300; a step"),
+        ("step,loss\ninf,1\n", {}, r"t\.csv: column 'step' holds inf; a step"),
+        ("step,loss\nmain,1\n", {}, r"t\.csv: column 'step' holds 'main', which is no step; write 1000 or step1000"),
+        ("step,loss\n,1\n,2\n", {}, r"t\.csv: column 'step' holds no step; fill it in"),
+        ("step,loss\n2024-05-01,1\n", {}, r"t\.csv: column 'step' holds no numbers \('2024-05-01"),
+        ("step,metric\n0,acc\n", {}, r"t\.csv: a column 'metric' but no column 'value' beside it; add it"),
+        (
+            "step,metric,value\n0,acc,high\n",
+            {},
+            r"t\.csv: column 'value' holds no numbers \('high', for one\); mend it",
+        ),
+        ("step,metric,value\n0,acc,\n", {}, r"t\.csv: no value of acc at any step; nothing to judge"),
+        ("step,loss\n0,nan\n1,inf\n", {}, r"t\.csv: no value of loss at any step; nothing to judge"),
+        ("step,note\n0,good\n", {}, r"t\.csv: no column of numbers beside the steps; add one"),
+        ("step,tokens\n0,5\n", {}, r"t\.csv: nothing but steps, sizes and errors .*--metric.*tokens"),
+        ("step,loss,loss_se\n0,1,-1\n", {}, r"t\.csv: column 'loss_se' holds -1; a standard error is 0 or more"),
+        ("step,loss,loss_se\n0,1,x\n", {}, r"t\.csv: column 'loss_se' holds no numbers \('x'"),
+        (WIDE, {"metrics": ["los"]}, r"t\.csv: no metric 'los'; did you mean 'loss'\?"),
+        (WIDE, {"metrics": ["zzz"]}, r"t\.csv: no metric 'zzz'; there are loss, acc"),
+        (WIDE, {"metrics": ["loss", "model"]}, r"t\.csv: column 'model' holds no numbers; name a metric"),
+        (LONG, {"metrics": ["pppl"]}, r"t\.csv: no metric 'pppl'; did you mean 'ppl'\?"),
+        (LONG, {"metrics": ["lambda/ppl"]}, r"no metric 'lambda/ppl'; did you mean 'lambada/ppl'\?"),
+        (LONG, {"where": {"tsk": "piqa"}}, r"t\.csv: no column 'tsk' to filter by; did you mean 'task'\?"),
+        (LONG, {"where": {"task": "lambda"}}, r"t\.csv: column 'task' is nowhere 'lambda'; did you mean 'lambada'\?"),
+        (LONG, {"where": {"task": "piqa", "metric": "ppl"}}, r"t\.csv: no row has task=piqa, metric=ppl at once"),
+        (
+            LONG,
+            {"floors": {"pppl": Floor(1.0)}},
+            r"t\.csv: a floor for 'pppl', which is no metric here; did you mean 'ppl'",
+        ),
+        ("step;loss\n0;1\n", {}, r"t\.csv: its header has ';'"),
+        ("step,loss,loss\n0,1,2\n", {}, r"t\.csv: two columns are called 'loss'"),
+        ("", {}, r"t\.csv: the file is empty"),
+        ("step,loss\n", {}, r"t\.csv: has columns but no rows"),
+        ("step,loss\n0,1\n1\n", {}, r"t\.csv: not a sound table of text .*mend that row"),
+    ],
+)
+def test_what_is_no_table_of_courses_is_refused(text: str, how: dict[str, Any], says: str, tmp_path: Path) -> None:
+    with pytest.raises(DegenError, match=says) as caught:
+        read(tmp_path, text, **how)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_what_is_no_target_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    bad = {
+        tmp_path / "absent": "absent: no such file or folder; give a table",
+        tmp_path / "empty": "empty: no run .* no Parquet parts and no results of lm-evaluation-harness in it; name",
+        write(
+            tmp_path / "r.json", "{}"
+        ): r"r\.json: a JSON file; for results of lm-evaluation-harness, name the folder",
+        write(tmp_path / "t.txt", "x"): r"t\.txt: not a table that is read; save it as one of",
+        tmp_path / ("x" * 300): "cannot be read .File name too long.",
+    }
+    for target, says in bad.items():
+        with pytest.raises(DegenError, match=says):
+            find_courses(target, warn=silent)
+
+
+def test_the_published_evaluations_are_read() -> None:
+    file = published("pythia_lm_eval.csv")
+    assert len(find_courses(file, warn=silent)) == 8 * 14
+    courses = find_courses(file, metrics=["ppl"], where={"task": "lambada_openai"}, warn=silent)
+    assert {c.metric for c in courses} == {"ppl"}
+    assert len({c.model for c in courses}) == 8
+    for course in courses:
+        assert len(course.steps) == 27
+        assert course.errors is not None
+        assert np.isfinite(course.errors).all()
+    by_model = {c.model: c for c in courses}
+    for model, step in (("pythia-70m", 53_000), ("pythia-160m", 63_000)):
+        course = by_model[model]
+        assert course.steps[int(np.argmin(course.values))] == step
+        assert course.floor == pytest.approx(min(course.values) ** 1.005 - min(course.values))
+
+
+def test_the_published_losses_and_heads_are_read() -> None:
+    losses = {c.model: c for c in find_courses(published("pythia_pile_loss.csv"), warn=silent)}
+    small = losses["pythia-14m"]
+    assert (small.metric, small.better, small.parameters) == ("loss_nats", "min", 14_067_712)
+    assert small.steps[int(np.nanargmin(small.values))] == 35_000
+    assert small.tokens is not None
+    np.testing.assert_array_equal(small.tokens, small.steps * 2_097_152)
+    heads = {c.model: c for c in find_courses(published("pythia_head_singular_entropy.csv"), warn=silent)}
+    assert heads["pythia-14m"].floor == pytest.approx(0.1 * math.log(128))
+    both = find_courses(published("pythia_wikitext_anisotropy.csv"), where={"model": "pythia-14m"}, warn=silent)
+    assert [(c.metric, c.better) for c in both] == [("wikitext_word_ppl", "min"), ("last_layer_anisotropy", "min")]
+    assert both[1].floor == 0.1

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from published import published
+
+from degen.errors import DegenError
+from degen.laws import HOFFMANN
+from degen.saturation.course import Course
+from degen.saturation.extrapolation import Extrapolation, default_larger, extrapolate
+
+SIZES = {"14m": 14_000_000, "70m": 70_000_000, "410m": 405_000_000, "1b": 1_010_000_000, "3b": 2_780_000_000,
+         "7b": 6_860_000_000, "12b": 11_850_000_000}  # fmt: skip
+LARGER = ["410m", "1b", "3b", "7b", "12b"]
+STEPS = np.array([0, 35_000, 70_000, 140_000])
+
+
+def course(model: str, values: Any = None, **others: Any) -> Course:
+    """A model that follows the law of Hoffmann et al., 2^21 tokens a step; infinite loss at step 0."""
+    tokens = STEPS * 2.0**21
+    with np.errstate(divide="ignore"):
+        loss = HOFFMANN.loss(SIZES[model], tokens)
+    given: dict[str, Any] = {"steps": STEPS, "tokens": tokens, "parameters": SIZES[model]} | others
+    return Course(model, "loss", values=loss if values is None else np.asarray(values), better="min", **given)
+
+
+def suite(noise: float = 0.0, seed: int = 0) -> list[Course]:
+    draw = np.random.default_rng(seed)
+    found = [course(model) for model in SIZES]
+    return [replace(c, values=c.values * np.exp(draw.normal(0, noise, len(STEPS)))) for c in found]
+
+
+def pythia() -> list[Course]:
+    rows: dict[str, list[dict[str, str]]] = {}
+    with published("pythia_pile_loss.csv").open() as file:
+        for row in csv.DictReader(file):
+            rows.setdefault(row["model"], []).append(row)
+    return [
+        Course(
+            model=model,
+            metric="loss",
+            steps=np.array([int(r["step"]) for r in found]),
+            values=np.array([float(r["loss_nats"]) for r in found]),
+            better="min",
+            parameters=int(found[0]["total_params"]),
+            tokens=np.array([float(r["tokens"]) for r in found]),
+        )
+        for model, found in rows.items()
+    ]
+
+
+# What it finds
+
+
+def test_models_that_follow_the_law_have_no_gap() -> None:
+    found = extrapolate(suite(), LARGER)
+    assert [row.model for row in found.rows] == list(SIZES)
+    assert [row.role for row in found.rows] == ["predicted"] * 2 + ["fitted"] * 5
+    for row in found.rows:
+        assert row.final_gap == pytest.approx(0, abs=1e-9)
+        assert row.final_loss == pytest.approx(row.predicted_final, rel=1e-9)
+        assert row.tokens == 140_000 * 2**21
+    assert found.parameters["A"]["value"] == pytest.approx(HOFFMANN.A, rel=1e-6)
+    assert found.parameters["E"] == {"value": 1.69, "low": 1.69, "high": 1.69}
+
+
+def test_gaps_are_those_that_were_made() -> None:
+    """The best checkpoint is held against the law at its own tokens."""
+    courses = suite()
+    factors = np.array([1.0, 1.02, 0.99, 1.10])
+    courses[0] = replace(courses[0], values=courses[0].values * factors)
+    courses[1] = replace(courses[1], values=courses[1].values * np.array([1, 1, 1, 1.2]))
+    found = extrapolate(courses, LARGER)
+    small, second = found.rows[:2]
+    assert (small.best_step, second.best_step) == (70_000, 70_000)
+    assert (small.final_gap, small.best_gap) == pytest.approx((0.10, -0.01))
+    assert (second.final_gap, second.best_gap) == pytest.approx((0.20, 0.0), abs=1e-8)
+    assert found.mean_final_gap == pytest.approx(0.15)
+    assert found.mean_best_gap == pytest.approx(-0.005)
+
+
+def test_the_order_of_models_and_checkpoints_does_not_matter() -> None:
+    courses = suite(0.01)
+    assert courses[0].tokens is not None
+    turned = [
+        replace(c, steps=c.steps[::-1], values=c.values[::-1], tokens=STEPS[::-1] * 2.0**21) for c in courses[::-1]
+    ]
+    assert extrapolate(turned, LARGER[::-1]).rows == extrapolate(courses, LARGER).rows
+
+
+def test_of_equally_good_checkpoints_the_first_is_best() -> None:
+    courses = [course("14m", [9.0, 4.0, 4.0, 4.5]), *suite()[2:]]
+    assert extrapolate(courses, LARGER).rows[0].best_step == 35_000
+
+
+def test_other_parameters_can_be_fixed() -> None:
+    found = extrapolate(suite(), LARGER, fixed={"B": 410.7, "beta": 0.28})
+    assert found.fit.free == ("A", "E", "alpha")
+    assert found.parameters["E"]["value"] == pytest.approx(1.69, rel=1e-5)
+
+
+# Intervals
+
+
+def test_intervals_hold_where_the_law_goes_about_as_often_as_they_say() -> None:
+    """Two models of a true gap of 8 %, 200 times, with noise of half a percent."""
+    held = 0
+    for seed in range(200):
+        courses = suite(0.005, seed)
+        courses[:2] = [replace(c, values=c.values * 1.08) for c in courses[:2]]
+        for row in extrapolate(courses, LARGER).rows[:2]:
+            assert row.final_gap_low is not None
+            assert row.final_gap_high is not None
+            held += row.final_gap_low <= 0.08 <= row.final_gap_high
+    assert 0.85 <= held / 400 <= 0.95
+
+
+@pytest.mark.parametrize("objective", ["log", "linear", "huber"])
+def test_more_confidence_makes_wider_intervals_around_the_gap(objective: Any) -> None:
+    wide, narrow = (
+        extrapolate(suite(0.01), LARGER, objective=objective, confidence=c).rows[0] for c in (0.95, 0.5)
+    )  # fmt: skip
+    ends = wide.final_gap_low, narrow.final_gap_low, wide.final_gap, narrow.final_gap_high, wide.final_gap_high
+    assert list(ends) == sorted(ends)  # type: ignore[type-var]
+    assert None not in (wide.best_gap_low, wide.best_gap_high)
+
+
+def test_fitted_models_have_residuals_and_no_intervals_of_prediction() -> None:
+    found = extrapolate(suite(0.01), LARGER)
+    fitted = [row for row in found.rows if row.role == "fitted"]
+    assert [math.log1p(row.final_gap) for row in fitted] == pytest.approx(list(found.fit.residuals))
+    assert {row.final_gap_low for row in fitted} == {None}
+    assert found.no_interval is None
+
+
+def test_without_degrees_of_freedom_there_are_no_intervals_and_a_reason() -> None:
+    found = extrapolate(suite(0.01), ["7b", "12b"])
+    assert found.no_interval == (
+        "2 models for 2 fitted parameters leave nothing to tell the noise from: fit on more models"
+    )
+    assert found.rows[0].final_gap_low is None
+    assert found.parameters["A"]["low"] is None
+    assert found.parameters["B"]["low"] == HOFFMANN.B
+
+
+# What cannot be used
+
+
+def test_models_that_the_law_cannot_be_asked_about_are_left_out_with_the_reason() -> None:
+    courses = suite()
+    odd = [
+        course("14m", parameters=None),
+        course("70m", tokens=None),
+        course("410m", [9.0, 3.0, 2.9, math.nan]),
+        course("1b", tokens=np.array([0.0, 1e10, 2e10, math.nan])),
+        course("3b", [], steps=STEPS[:0], tokens=STEPS[:0] * 1.0),
+    ]
+    named = [replace(c, model=f"odd-{c.model}") for c in odd]
+    found = extrapolate([*named, *courses], [*LARGER, "odd-410m"])
+    assert found.left_out == [
+        ("odd-14m", "its number of parameters is unknown"),
+        ("odd-70m", "its training tokens are unknown"),
+        ("odd-410m", "its last checkpoint has no finite loss"),
+        ("odd-1b", "the training tokens of its last checkpoint are unknown"),
+        ("odd-3b", "it has no checkpoints"),
+    ]
+    assert found.rows == extrapolate(courses, LARGER).rows
+
+
+def test_checkpoints_without_a_loss_or_tokens_are_never_the_best() -> None:
+    courses = [course("14m", [1.0, math.nan, 4.1, 4.2]), *suite()[2:]]
+    assert extrapolate(courses, LARGER).rows[0].best_step == 70_000
+
+
+def test_without_anything_to_predict_there_is_no_mean() -> None:
+    found = extrapolate(suite()[2:], LARGER)
+    assert (found.mean_final_gap, found.mean_best_gap) == (None, None)
+
+
+def test_mistakes_are_told() -> None:
+    with pytest.raises(DegenError, match="no model '12B'; did you mean 12b"):
+        extrapolate(suite(), ["7b", "12B"])
+    with pytest.raises(DegenError, match="no model 'opt' among 14m, 70m"):
+        extrapolate(suite(), ["opt"])
+    with pytest.raises(DegenError, match="confidence must lie between 0 and 1"):
+        extrapolate(suite(), LARGER, confidence=90)
+    with pytest.raises(DegenError, match="1 point cannot determine 2 parameters"):
+        extrapolate(suite(), ["12b"])
+    for nothing in ([], ["12b"]):
+        with pytest.raises(DegenError, match="name some to fit on"):
+            extrapolate([*suite()[:-1], course("12b", parameters=None)], nothing)
+
+
+# Which models are fitted on
+
+
+def test_by_default_the_healthy_models_above_every_degenerated_one() -> None:
+    courses = suite()[::-1]
+    assert default_larger(courses, ["70m"]) == LARGER
+    assert default_larger(courses, ["14m", "410m"]) == LARGER[1:]
+    assert default_larger(courses, []) == list(SIZES)
+
+
+def test_fewer_than_three_are_none() -> None:
+    assert default_larger(suite(), ["1b"]) == LARGER[2:]
+    assert default_larger(suite(), ["3b"]) == []
+
+
+def test_models_that_cannot_be_fitted_on_do_not_count() -> None:
+    courses = [*suite()[:-1], course("12b", parameters=None)]
+    assert default_larger(courses, ["410m"]) == ["1b", "3b", "7b"]
+    assert default_larger(courses, ["12b"]) == []  # nobody knows which are larger than it
+
+
+# The published figures
+
+
+def test_the_small_models_of_pythia_end_8_percent_above_the_law_of_the_larger() -> None:
+    courses = pythia()
+    small = ["pythia-14m", "pythia-31m", "pythia-70m", "pythia-160m"]
+    larger = default_larger(courses, small)
+    assert larger == [f"pythia-{size}" for size in ("410m", "1b", "1.4b", "2.8b", "6.9b", "12b")]
+    found = extrapolate(courses, larger)
+    assert found.parameters["A"]["value"] == pytest.approx(118.66, abs=0.005)
+    assert found.parameters["alpha"]["value"] == pytest.approx(0.2463, abs=5e-5)
+    assert check_mean(found.mean_final_gap) == pytest.approx(8.4, abs=0.1)
+    assert check_mean(found.mean_best_gap) == pytest.approx(4.5, abs=0.1)
+    assert [row.best_step for row in found.rows[:4]] == [35_000, 50_000, 50_000, 75_000]
+    assert above(found) == small
+
+
+def test_the_law_of_the_paper_lies_within_the_interval() -> None:
+    """A = 119.09 and α = 0.246, from the authors' unrounded losses."""
+    courses = pythia()
+    found = extrapolate(courses, [c.model for c in courses[4:]])
+    for name, value in (("A", 119.09), ("alpha", 0.246)):
+        low, high = found.parameters[name]["low"], found.parameters[name]["high"]
+        assert low is not None
+        assert high is not None
+        assert low < value < high
+
+
+def check_mean(gap: float | None) -> float:
+    assert gap is not None
+    return 100 * gap
+
+
+def above(found: Extrapolation) -> list[str]:
+    """The models whose final loss lies above the law beyond doubt."""
+    return [row.model for row in found.rows if row.final_gap_low is not None and row.final_gap_low > 0]

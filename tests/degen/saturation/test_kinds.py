@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from degen import DegenError
+from degen.saturation.kinds import Floor, kind_of, parse_floor, parse_floors
+
+SHARE, LOG, WIDTH = Floor(0.005, "share"), Floor(0.005, "log share"), Floor(0.1, "ln width")
+
+
+@pytest.mark.parametrize(
+    ("names", "better", "floor"),
+    [
+        ("loss val_loss loss_nats eval/loss nll bits_per_byte loss2 anisotropy_loss", "min", SHARE),
+        ("val-cross-entropy Train.Loss", "min", SHARE),
+        ("perplexity ppl wikitext_word_ppl word_perplexity perplexity,none lambada_openai/ppl", "min", LOG),
+        ("anisotropy last_layer_anisotropy anisotropy_within", "min", Floor(0.1)),
+        ("singular_entropy singular_entropy_sigma head_singular_entropy kl_sigma2_nats", "min", WIDTH),
+        ("top_singular_share", "min", Floor(0.0)),
+        ("acc acc_norm accuracy piqa/acc f1 macro_f1 exact_match exact_match,strict-match em mcc", "max", Floor(0.0)),
+        ("bleu rouge1 rougeL_max pass@1 pass@10 effective_rank stable_rank", "max", Floor(0.0)),
+    ],
+)  # fmt: skip
+def test_a_name_says_what_it_measures(names: str, better: str, floor: Floor) -> None:
+    for name in names.split():
+        kind = kind_of(name)
+        assert kind is not None, name
+        assert (kind.better, kind.floor) == (better, floor), name
+
+
+OTHERS = """
+gloss embedding lossless accent dippl memory stepper kl nkl_x entropy rank passing loss_se acc_stderr loss_scale
+brier_score step tokens
+"""
+
+
+@pytest.mark.parametrize("name", OTHERS.split())
+def test_other_names_say_nothing(name: str) -> None:
+    assert kind_of(name) is None
+
+
+def test_floors_of_known_values() -> None:
+    assert SHARE.of(4.0) == pytest.approx(0.02)
+    assert SHARE.of(-4.0) == pytest.approx(0.02)
+    assert WIDTH.of(3.0, 512) == pytest.approx(0.1 * math.log(512))
+    assert WIDTH.of(3.0) == pytest.approx(0.1 * math.log(1024))
+    assert Floor(0.1).of(0.7, 512) == 0.1
+    assert LOG.of(130.0) == pytest.approx(130**1.005 - 130)
+    assert LOG.of(1.5) == pytest.approx(1.5 * math.expm1(0.005))
+    assert LOG.of(0.0) == 0.0
+
+
+@given(st.floats(1.0, 1e6))
+def test_a_perplexity_has_the_floor_of_its_loss(ppl: float) -> None:
+    loss = math.log(ppl)
+    floor = LOG.of(ppl)
+    assert math.log(ppl + floor) - loss == pytest.approx(0.005 * max(loss, 1.0), rel=1e-6)
+    assert LOG.of(ppl * (1 + 1e-9)) == pytest.approx(floor, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "floor"),
+    [
+        ("0.02", Floor(0.02)),
+        (" 1e-3 ", Floor(0.001)),
+        ("0", Floor(0.0)),
+        ("0.5%", Floor(0.005, "share")),
+        ("2 %", Floor(0.02, "share")),
+        ("0.1lnd", WIDTH),
+        ("0.1 ln d", WIDTH),
+        ("0.1*ln(d)", WIDTH),
+        ("1E-1LND", WIDTH),
+    ],
+)
+def test_floors_are_read_as_they_are_written(text: str, floor: Floor) -> None:
+    found = parse_floor(text)
+    assert found.unit == floor.unit
+    assert found.amount == pytest.approx(floor.amount)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "not a floor; write 0.02"),
+        ("%", "not a floor"),
+        ("lnd", "not a floor"),
+        ("small", "not a floor"),
+        ("nan", "not a floor"),
+        ("inf", "not a floor"),
+        ("1e999", "not a floor"),
+        ("0.5%%", "not a floor"),
+        ("0.1 lnx", "not a floor"),
+        ("0,5%", "not a floor"),
+        ("-0.1", "is negative"),
+        ("-1%", "is negative"),
+    ],
+)
+def test_what_is_no_floor_is_refused(text: str, says: str) -> None:
+    with pytest.raises(DegenError, match="--floor") as caught:
+        parse_floor(text)
+    assert says in str(caught.value)
+
+
+def test_floors_by_name() -> None:
+    assert parse_floors(["ppl=0.5%", "0.02", "seed=0/acc = 1%"]) == {
+        "ppl": Floor(0.005, "share"),
+        None: Floor(0.02),
+        "seed=0/acc": Floor(0.01, "share"),
+    }
+    assert parse_floors([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["=0.5%"], "--floor =0.5%: no metric before the =; write it as ppl=0.5%"),
+        (["ppl="], "--floor ppl=: not a floor"),
+        (["ppl=x"], "--floor ppl=x: not a floor"),
+        (["ppl=-1"], "--floor ppl=-1: is negative"),
+        (["ppl=1", "ppl=2"], "--floor ppl=2: ppl is given twice"),
+        (["1", "2"], "--floor 2: the floor of all metrics is given twice"),
+    ],
+)
+def test_floors_that_make_no_sense_are_refused(given: list[str], says: str) -> None:
+    with pytest.raises(DegenError) as caught:
+        parse_floors(given)
+    assert str(caught.value).startswith(says)
