@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from degen.errors import DegenError, one_line
 from degen.version import __version__
 
-from . import audit, export, output, probes, rank, scan, show, suites
+from . import audit, export, output, probes, rank, saturation, scan, show, suites
 
 INTERRUPTED = 130
 
@@ -99,6 +99,7 @@ def degen(
 
 
 app.command("scan")(scan.scan)
+app.command("saturation")(saturation.saturation)
 app.command("rank")(rank.rank)
 app.command("show")(show.show)
 app.command("export")(export.export)

@@ -26,14 +26,38 @@ def export_table(run: Run, name: str, to: Path) -> int:
     Raises:
         DegenError: an unknown ending, no such table, a missing extra, or a file that cannot be written.
     """
+    check_ending(to)
+    table = run.table(name)
+    write_table(table, name, to)
+    return int(table.num_rows)
+
+
+def check_ending(to: Path) -> None:
+    """Refuse a file whose ending is of no format that can be written.
+
+    Raises:
+        DegenError: it names the endings there are.
+    """
     if to.suffix not in _WRITERS:
         raise DegenError(f"{to}: ends in none of {', '.join(_WRITERS)}")
-    table = run.table(name)
+
+
+def write_table(table: pa.Table, name: str, to: Path) -> None:
+    """Write any table as `export_table` does.
+
+    Args:
+        table: the rows.
+        name: the name that a table of DuckDB gets.
+        to: the file.
+
+    Raises:
+        DegenError: an unknown ending, a missing extra, or a file that cannot be written.
+    """
+    check_ending(to)
     try:
         _WRITERS[to.suffix](table, name, to)
     except OSError as error:
         raise DegenError(f"{to}: cannot be written ({error.strerror or error})") from error
-    return int(table.num_rows)
 
 
 def _parquet(table: pa.Table, _name: str, to: Path) -> None:

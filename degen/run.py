@@ -54,10 +54,12 @@ class Run:
             raise DegenError(f"{self.path / name}: cannot be read ({error})") from error
         pattern = self.info.get("asked", {}).get("revision_pattern")
         series = {model: i for i, model in enumerate(self.info.get("models", []))}
-        keys = [table[name].to_pylist() for name in ("model", "revision")]
+        models = table["model"].to_pylist()
+        whole = "revision" not in table.column_names  # a row is of a model's whole series
+        revisions = [""] * len(table) if whole else table["revision"].to_pylist()
         order = sorted(
             range(len(table)),
-            key=lambda i: (series.get(keys[0][i], len(series)), place_in_training(keys[1][i], pattern)),
+            key=lambda i: (series.get(models[i], len(series)), place_in_training(revisions[i], pattern)),
         )
         return table.take(pa.array(order, type=pa.int64()))
 

@@ -11,7 +11,19 @@ from typing import Any
 from .errors import DegenError
 from .run import DOWNLOADS, SAMPLE, WORKSHOP, read_info
 from .series import Checkpoint
-from .tables import CHECKPOINTS, ENGINE_TABLES, SCHEMA_VERSION, TIMING, Row, Rows, Tables, atomic, file_name, write_part
+from .tables import (
+    CHECKPOINTS,
+    ENGINE_TABLES,
+    SATURATION,
+    SCHEMA_VERSION,
+    TIMING,
+    Row,
+    Rows,
+    Tables,
+    atomic,
+    file_name,
+    write_part,
+)
 
 
 @contextmanager
@@ -106,6 +118,7 @@ class RunWriter:
         keys = {"model": checkpoint.model, "revision": checkpoint.revision, "step": checkpoint.step}
         notes = {"degen.config_hash": self.info["config_hash"], "degen.source_hash": source_hash}
         self.part(CHECKPOINTS, checkpoint).unlink(missing_ok=True)
+        (self.path / SATURATION / f"{file_name(checkpoint.model)}.parquet").unlink(missing_ok=True)  # of fewer
         for name in sorted(tables.names, key=lambda n: n == CHECKPOINTS):
             part = [{**row, **keys} for row in rows.get(name, [])]
             write_part(self.part(name, checkpoint), tables.schema(name), part, notes)

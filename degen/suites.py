@@ -71,7 +71,11 @@ def from_suite(spec: str, grammar: Grammar, trust: bool = False) -> list[Series]
 
 
 def tokens_per_step(repo: str) -> int | None:
-    """Training tokens of a step of a repository, where a suite knows them."""
+    """Training tokens of a step of a repository, where a suite knows them.
+
+    Args:
+        repo: `owner/name`, or the name alone, as the tables have it.
+    """
     suite = _suite_of(repo)
     return suite.tokens_per_step if suite is not None else None
 
@@ -83,4 +87,7 @@ def expected_steps(repo: str) -> Sequence[int] | None:
 
 
 def _suite_of(repo: str) -> Suite | None:
-    return next((s for s in suites().values() if repo in s.models.values()), None)
+    def has(suite: Suite) -> bool:
+        return any(repo in (model, model.rpartition("/")[2]) for model in suite.models.values())
+
+    return next(filter(has, suites().values()), None)

@@ -54,6 +54,7 @@ KEYS = (
 
 CHECKPOINTS = "checkpoints"
 TIMING = "timing"
+SATURATION = "saturation"  # of a model's whole series, one file each; what was not scanned yet is not in it
 
 # What the engine itself knows. Probes add their columns, and tables of their own.
 ENGINE_TABLES: dict[str, tuple[Column, ...]] = {
@@ -138,15 +139,7 @@ class Tables:
 
     def schema(self, table: str) -> pa.Schema:
         """The full typed schema of a table, with unit and definition on every field."""
-        import pyarrow as pa
-
-        fields = []
-        for column in self.columns(table):
-            notes = {"unit": column.unit, "definition": column.definition}
-            if column.glance:
-                notes["glance"] = "1"
-            fields.append(pa.field(column.name, pa.type_for_alias(column.type), metadata=notes))
-        return pa.schema(fields)
+        return schema_of(self.columns(table))
 
     def merge(self, contributions: Iterable[tuple[str, Rows]]) -> Rows:
         """Bring the rows of several probes together, by the key columns of each table.
@@ -166,6 +159,19 @@ class Tables:
                         raise DegenError(f"probe {probe}: column {table}.{stray[0]} is not declared")
                     merged[table].setdefault(tuple(row.get(k) for k in keys), {}).update(row)
         return {name: list(rows.values()) for name, rows in merged.items()}
+
+
+def schema_of(columns: Iterable[Column]) -> pa.Schema:
+    """The typed schema of columns, with unit and definition on every field."""
+    import pyarrow as pa
+
+    fields = []
+    for column in columns:
+        notes = {"unit": column.unit, "definition": column.definition}
+        if column.glance:
+            notes["glance"] = "1"
+        fields.append(pa.field(column.name, pa.type_for_alias(column.type), metadata=notes))
+    return pa.schema(fields)
 
 
 def write_part(path: Path, schema: pa.Schema, rows: Sequence[Row], notes: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from degen.probe import load_probes
 from degen.tables import Tables
 
 HERE = Path(__file__).parent
-COMMANDS = ("", "scan", "rank", "show", "export", "audit", "probes", "suites")
+COMMANDS = ("", "scan", "rank", "show", "saturation", "export", "audit", "probes", "suites")
 
 
 def commands() -> str:

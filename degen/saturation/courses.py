@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from degen.errors import DegenError
 from degen.harness import is_results, read_results
 from degen.run import read_run
@@ -22,7 +24,7 @@ from .wishes import Wishes
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Found = list[tuple[Series, Course | None]]
+Found = list[tuple[Series, Course]]
 
 
 def find_courses(
@@ -53,7 +55,7 @@ def find_courses(
         warn: called with each line of warning.
 
     Returns:
-        At least one course, each with at least one value.
+        At least one course. A metric that a model has nowhere is there as well, all NaN.
 
     Raises:
         DegenError: nothing there, or not what was asked for.
@@ -64,10 +66,8 @@ def find_courses(
         found = _found(target, where, wishes)
     except OSError as error:
         raise DegenError(f"{target}: cannot be read ({error.strerror or error})") from error
-    courses = [course for _, course in found if course is not None]
-    _say_what_is_empty(target, found, wishes)
     wishes.check_floors(target, [name for s, _ in found for name in (s.metric, s.name)])
-    return courses
+    return _told(found)
 
 
 def _found(target: Path, where: Mapping[str, str], wishes: Wishes) -> Found:
@@ -106,20 +106,11 @@ def _table_courses(table: pa.Table, place: Path, where: Mapping[str, str], wishe
     return [(s, course_of(sheet, s, wishes)) for s in series]
 
 
-def _say_what_is_empty(place: Path, found: Found, wishes: Wishes) -> None:
-    """Warn of metrics without any value, by model; a task that lacks a metric others have is nothing to tell.
-
-    Raises:
-        DegenError: no metric has one.
-    """
-    there = {(s.model, s.metric) for s, course in found if course is not None}
-    if not there:
-        names = ", ".join(dict.fromkeys(s.metric for s, _ in found)) or "any metric"
-        raise DegenError(f"{place}: no value of {names} at any step; nothing to judge, name another metric")
-    empty: dict[str, list[str]] = {}
-    for s, _ in found:
-        if (s.model, s.metric) not in there and s.model not in empty.setdefault(s.metric, []):
-            empty[s.metric].append(s.model)
-    for metric, models in empty.items():
-        if models:
-            wishes.tell(f"{place}: no value of {metric} for {', '.join(models)}; left out")
+def _told(found: Found) -> list[Course]:
+    """The courses without those of a task that lacks a metric which the model's other tasks have."""
+    there = {(series.model, series.metric) for series, course in found if np.isfinite(course.values).any()}
+    return [
+        course
+        for series, course in found
+        if np.isfinite(course.values).any() or (series.model, series.metric) not in there
+    ]

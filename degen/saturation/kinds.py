@@ -70,11 +70,10 @@ NO_FLOOR = Floor(0.0)
 _NO_METRIC = r"se|std|stderr|scale|weight|weights|coef|steps?|count|counts"  # what a loss has beside its value
 
 # Tried in this order, on whole words: an `anisotropy_loss` is a loss.
+_LOSS = r"loss|losses|nll|cross_entropy"
 _KINDS: tuple[tuple[str, Kind], ...] = (
-    (
-        r"loss|losses|nll|cross_entropy|bits_per_byte|bits_per_character|bits_per_char|bpb|bpc",
-        Kind("min", Floor(0.005, "share")),
-    ),
+    (_LOSS, Kind("min", Floor(0.005, "share"))),
+    (r"bits_per_byte|bits_per_character|bits_per_char|bpb|bpc", Kind("min", Floor(0.005, "share"))),
     (r"perplexity|perplexities|ppl", Kind("min", Floor(0.005, "log share"))),
     (r"anisotropy", Kind("min", Floor(0.1))),
     (r"singular_entropy|^kl_[a-z0-9_]+", Kind("min", Floor(0.1, "ln width"))),
@@ -95,10 +94,24 @@ def kind_of(name: str) -> Kind | None:
     Args:
         name: of the metric, such as `val_loss`, `acc_norm` or `exact_match,strict-match`.
     """
+    words = _words(name)
+    return next((kind for pattern, kind in _KINDS if words is not None and _has(words, pattern)), None)
+
+
+def is_loss(name: str) -> bool:
+    """Whether a metric's name says that it is a loss in nats, which a loss law is fitted to."""
+    words = _words(name)
+    return words is not None and _has(words, _LOSS)
+
+
+def _words(name: str) -> str | None:
+    """A name in lower case with one `_` between its words; None for what stands beside a metric."""
     words = "_".join(re.split(r"[_/,\-.:\s]+", name.lower()))
-    if re.search(rf"_(?:{_NO_METRIC})$", words):
-        return None
-    return next((kind for pattern, kind in _KINDS if re.search(rf"(?:^|_)(?:{pattern})\d*(?:_|$)", words)), None)
+    return None if re.search(rf"_(?:{_NO_METRIC})$", words) else words
+
+
+def _has(words: str, pattern: str) -> bool:
+    return re.search(rf"(?:^|_)(?:{pattern})\d*(?:_|$)", words) is not None
 
 
 def parse_floor(text: str) -> Floor:

@@ -44,7 +44,8 @@ def find_noise(
     """The noise of a course: its standard errors, and what the scatter between neighbours exceeds them by.
 
     Formula: with s² the scatter squared and ē² the mean of the squared standard errors, both weighted by the training
-    each checkpoint stands for, every variance is eᵢ² + max(0, s² − ē²). Errors that checkpoints share, since they
+    each checkpoint stands for, every variance is eᵢ² + s² − ē² where s² exceeds ē² by more than chance, that is by more
+    than in one of twenty draws; else it is eᵢ². Errors that checkpoints share, since they
     scored the same windows, drop out of every comparison: with P = I − 11ᵀ/n, P C Pᵀ replaces C. The scatter is that
     of the late part of training, where the metric is near its best (`late_start`) and its course bends least; of all
     of it where that part has fewer than 8 checkpoints.
@@ -93,6 +94,8 @@ def late_start(values: Floats, variances: Floats, floor: float) -> int:
 
 def _with_scatter(steps: Ints, values: Floats, own: Floats | None, start: int) -> Noise | None:
     """The noise with the scatter from one checkpoint on."""
+    from scipy.stats import chi2
+
     n = len(values)
     tiny = (1e-9 * float(np.max(np.abs(values))) + 1e-300) ** 2 * np.eye(n)  # no value is more exact than that
     found = find_scatter(steps[start:], values[start:])
@@ -100,9 +103,9 @@ def _with_scatter(steps: Ints, values: Floats, own: Floats | None, start: int) -
         return None if own is None else Noise(own + tiny, math.inf, None)
     scatter, freedom = found
     mean = 0.0 if own is None else float(training_shares(steps[start:]) @ np.diag(own)[start:])
-    excess = scatter**2 - mean
-    if own is not None and excess <= 0:
+    if own is not None and scatter**2 <= mean * float(chi2.ppf(0.95, freedom)) / freedom:
         return Noise(own + tiny, math.inf, scatter)
+    excess = scatter**2 - mean
     return Noise((np.zeros((n, n)) if own is None else own) + excess * np.eye(n) + tiny, freedom, scatter)
 
 

@@ -39,11 +39,11 @@ def find_rise(values: Floats, noise: Noise, floor: float) -> Rise:
     """Test whether a course rose after its best.
 
     Formula: with F the misfit of the nearest course that never rises and V that of the nearest one that falls, then
-    rises, T = F − V, both in units of the noise, over the late part of training (`late_start`). Among all courses that never rise the plateau gives the
-    largest T, so p = P(T₀ ≥ T) with T₀ from draws of the noise on a plateau: the search for the best is repeated in
-    every draw, and draws carry what the checkpoints' errors have in common. Where the noise was estimated with ν
-    degrees of freedom, T₀ is divided by a draw of χ²_ν/ν. Only the order of the steps enters, never their distances.
-    F alone, compared with its own draws, gives p_course.
+    rises, T = F − V, both in units of the noise, over the late part of training (`late_start`). Among all courses
+    that never rise the plateau gives the largest T, so p = P(T₀ ≥ T) with T₀ from draws of the noise on a plateau: the
+    search for the best is repeated in every draw, and draws carry what the checkpoints' errors have in common. Where
+    the noise was estimated with ν degrees of freedom, T₀ is divided by a draw of χ²_ν/ν. Only the order of the steps
+    enters, never their distances. F alone, compared with its own draws, gives p_course.
 
     Args:
         values: the metric in the order of training, the larger the worse; n ≥ 3.

@@ -27,7 +27,7 @@ USUAL = ("loss", "anisotropy", "singular_entropy")
 WINDOWS = "windows"
 
 
-def run_courses(run: Run, where: Mapping[str, str], wishes: Wishes) -> list[tuple[Series, Course | None]]:
+def run_courses(run: Run, where: Mapping[str, str], wishes: Wishes) -> list[tuple[Series, Course]]:
     """The courses of a run's metrics, in training order.
 
     The loss comes with the covariance of its values wherever all checkpoints were measured on the same windows.
@@ -38,7 +38,7 @@ def run_courses(run: Run, where: Mapping[str, str], wishes: Wishes) -> list[tupl
         wishes: what was asked for; without metrics, those of loss, anisotropy and singular entropy that there are.
 
     Returns:
-        Every series with its course; None for one without any value.
+        Every series with its course.
 
     Raises:
         DegenError: what was asked for is not there.
@@ -56,7 +56,7 @@ def run_courses(run: Run, where: Mapping[str, str], wishes: Wishes) -> list[tupl
     found = []
     for series in find_series(sheet, wishes, usual, tell_apart=False):
         course = course_of(sheet, series, wishes)
-        if course is not None and series.column == "loss":
+        if series.column == "loss" and np.isfinite(course.values).any():
             course = replace(course, covariance=pairs.covariance(series, course))
         found.append((series, course))
     return found

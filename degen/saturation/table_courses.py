@@ -122,8 +122,8 @@ def _no_metric(name: str, series: Sequence[Series], sheet: Sheet) -> str:
     return f"{sheet.place}: no metric {name!r}; {did_you_mean(name, names)}"
 
 
-def course_of(sheet: Sheet, series: Series, wishes: Wishes) -> Course | None:
-    """One course; None where no checkpoint has a value.
+def course_of(sheet: Sheet, series: Series, wishes: Wishes) -> Course:
+    """One course.
 
     Values that are infinite count as missing, as do those of checkpoints whose status is `failed`.
 
@@ -136,8 +136,6 @@ def course_of(sheet: Sheet, series: Series, wishes: Wishes) -> Course | None:
     if {"status", "duplicate_of"} <= set(table.column_names):
         status = texts(table, "status")
         values[[status[row] == "failed" for row in rows]] = np.nan
-    if np.isnan(values).all():
-        return None
     width = _first(sheet, WIDTH, rows)
     better = wishes.direction(series.metric)
     tokens = first_column(table, TOKENS)

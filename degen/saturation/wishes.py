@@ -71,7 +71,7 @@ class Wishes:
                 f"{model}: no column says how wide the head is (head_size, hidden_size); "
                 f"the floor of {name} is {rule.amount:g} ln {WIDTH_UNKNOWN}"
             )
-        return rule.of(best, width)
+        return 0.0 if np.isnan(best) else rule.of(best, width)
 
     def check_floors(self, place: Path, names: Iterable[str]) -> None:
         """Refuse a floor of a metric that is not there.
@@ -85,5 +85,6 @@ class Wishes:
 
 
 def best_of(values: Floats, better: Better) -> float:
-    """The best of values of which at least one is a number."""
-    return float(np.nanmin(values) if better == "min" else np.nanmax(values))
+    """The best of values; NaN where none is a number."""
+    known = values[np.isfinite(values)]
+    return float("nan") if not len(known) else float(known.min() if better == "min" else known.max())

@@ -1,0 +1,210 @@
+"""The answer to when models saturated: a verdict for every model and metric, and the law of the larger models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from degen.errors import DegenError
+from degen.laws import Objective
+from degen.run import Run
+from degen.run_writer import writing
+from degen.suites import tokens_per_step as known_tokens_per_step
+from degen.tables import SATURATION, Column, Row, file_name, schema_of, write_part
+
+from .co_occurrence import co_occurrence
+from .course import Better, Course
+from .courses import find_courses
+from .extrapolation import Extrapolation, default_larger, extrapolate
+from .kinds import Floor, is_loss
+from .verdict import Verdict, judge
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS = (
+    Column("model", "string", "", "label of the series"),
+    Column("metric", "string", "", "name of the metric"),
+    Column("verdict", "string", "", "saturated, recovered, not_saturated or undecided"),
+    Column("reason", "string", "", "the verdict in a sentence"),
+    Column("best_step", "int64", "steps", "where the metric was best"),
+    Column("best_value", "float64", "the metric's", "the metric there"),
+    Column("final_value", "float64", "the metric's", "the metric at the last checkpoint"),
+    Column("gap", "float64", "the metric's", "by how much the final value is worse than the best; 0 or more"),
+    Column("p_value", "float64", "", "how often a course that never gets worse looks as much as if it did"),
+    Column("onset_step", "int64", "steps", "when it left its earlier course, of what saturated or recovered"),
+    Column("onset_low", "int64", "steps", "lower end of the onset's interval"),
+    Column("onset_high", "int64", "steps", "upper end of the onset's interval"),
+    Column("final_step", "int64", "steps", "the last checkpoint"),
+    Column("checkpoints", "int64", "", "checkpoints with a value"),
+    Column("noise", "float64", "the metric's", "standard deviation of a value, the median over checkpoints"),
+    Column("floor", "float64", "the metric's", "the least change that matters"),
+    Column("co_occurrence", "string", "", "the model's other onsets that this one lies before, with or after"),
+    Column("expected_final", "float64", "nats", "loss at the final tokens by the law of the larger models"),
+    Column("excess_final", "float64", "", "final loss over the expected one, less 1"),
+    Column("excess_final_low", "float64", "", "lower end of its prediction interval"),
+    Column("excess_final_high", "float64", "", "upper end of its prediction interval"),
+    Column("expected_best", "float64", "nats", "loss at the tokens of the best checkpoint by the same law"),
+    Column("excess_best", "float64", "", "best loss over the expected one, less 1"),
+    Column("excess_best_low", "float64", "", "lower end of its prediction interval"),
+    Column("excess_best_high", "float64", "", "upper end of its prediction interval"),
+)
+
+
+@dataclass(frozen=True)
+class Larger:
+    """How the law of the larger models is to be fitted.
+
+    Attributes:
+        models: labels of the models to fit on; None for the healthy ones larger than every degenerated one.
+        fixed: parameters of the law that are not fitted; None for B, E and beta of Hoffmann et al.
+        objective: what the fit makes small; see `degen.laws.fit_law`.
+        tokens_per_step: training tokens of a step, where the table has none; suites know theirs.
+    """
+
+    models: Sequence[str] | None = None
+    fixed: Mapping[str, float] | None = None
+    objective: Objective = "log"
+    tokens_per_step: int | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What `degen saturation` found.
+
+    Attributes:
+        verdicts: for every model and metric.
+        extrapolation: the law of the larger models; None where there is no loss, or too few models to fit on.
+    """
+
+    verdicts: list[Verdict]
+    extrapolation: Extrapolation | None
+
+    def rows(self) -> list[Row]:
+        """The rows of table `saturation`."""
+        return [self._row(verdict) for verdict in self.verdicts]
+
+    def table(self) -> pa.Table:
+        """Table `saturation`."""
+        import pyarrow as pa
+
+        return pa.Table.from_pylist(self.rows(), schema=schema_of(COLUMNS))
+
+    def _row(self, v: Verdict) -> Row:
+        onset = v.onset
+        return {
+            "model": v.course.model,
+            "metric": v.course.metric,
+            "verdict": v.verdict,
+            "reason": v.reason,
+            "best_step": v.best_step,
+            "best_value": v.best_value,
+            "final_value": v.final_value,
+            "gap": v.gap,
+            "p_value": v.p_value,
+            "onset_step": onset.step if onset is not None else None,
+            "onset_low": onset.low if onset is not None else None,
+            "onset_high": onset.high if onset is not None else None,
+            "final_step": v.final_step,
+            "checkpoints": v.checkpoints,
+            "noise": v.noise,
+            "floor": v.course.floor,
+            "co_occurrence": co_occurrence(v, self.verdicts),
+            **self._excess(v.course),
+        }
+
+    def _excess(self, course: Course) -> Row:
+        """How far a loss lies above the law; nothing for other metrics."""
+        names = [c.name for c in COLUMNS if c.name.startswith(("expected_", "excess_"))]
+        of_models = {row.model: row for row in self.extrapolation.rows} if self.extrapolation is not None else {}
+        row = of_models.get(course.model)
+        if row is None or not is_loss(course.metric):
+            return dict.fromkeys(names)
+        values = [row.predicted_final, row.final_gap, row.final_gap_low, row.final_gap_high]
+        values += [row.predicted_best, row.best_gap, row.best_gap_low, row.best_gap_high]
+        return dict(zip(names, values, strict=True))
+
+
+def find_saturation(
+    target: str | Path,
+    *,
+    metrics: Sequence[str] = (),
+    where: Mapping[str, str] | None = None,
+    better: Better | None = None,
+    floors: Mapping[str | None, Floor] | None = None,
+    sort: bool = False,
+    level: float = 0.05,
+    confidence: float = 0.9,
+    larger: Larger | None = None,
+    warn: Callable[[str], None] = lambda line: None,
+) -> Answer:
+    """When every model of a run or table saturated, or that it did not.
+
+    Args:
+        target: a run folder, a table, or results of lm-evaluation-harness; see `find_courses`.
+        metrics: names of metrics; empty for the usual ones.
+        where: values that columns must have.
+        better: which way is better; None to go by the metrics' names.
+        floors: least changes that matter, by metric; None names all the rest.
+        sort: put rows in the order of their steps.
+        level: how often a course that never gets worse may be called saturated.
+        confidence: of all intervals.
+        larger: how the law of the larger models is fitted.
+        warn: called with each line of warning.
+
+    Raises:
+        DegenError: nothing there, or not what was asked for.
+    """
+    for name, value in (("level", level), ("confidence", confidence)):
+        if not 0 < value < 1:
+            raise DegenError(f"the {name} must lie between 0 and 1, not at {value:g}")
+    courses = find_courses(
+        Path(target), metrics=metrics, where=where or {}, better=better, floors=floors or {}, sort=sort, warn=warn
+    )
+    verdicts = [judge(course, level, confidence) for course in courses]
+    return Answer(verdicts, _extrapolation(verdicts, larger or Larger(), confidence, warn))
+
+
+def write_answer(answer: Answer, run: Run) -> None:
+    """Keep an answer in its run, as table `saturation`, a file for each model.
+
+    Raises:
+        DegenError: the folder takes no file.
+    """
+    notes = {"degen.config_hash": str(run.info.get("config_hash", ""))}
+    for model in dict.fromkeys(v.course.model for v in answer.verdicts):
+        rows = [row for row in answer.rows() if row["model"] == model]
+        with writing(run.path):
+            write_part(run.path / SATURATION / f"{file_name(model)}.parquet", schema_of(COLUMNS), rows, notes)
+
+
+def _extrapolation(
+    verdicts: Sequence[Verdict], larger: Larger, confidence: float, warn: Callable[[str], None]
+) -> Extrapolation | None:
+    """The law of the larger models; None where nobody asked for it and there is too little to fit it on."""
+    losses: dict[str, Verdict] = {}
+    for v in verdicts:
+        if is_loss(v.course.metric):
+            losses.setdefault(v.course.model, v)
+    courses = [_with_tokens(v.course, larger.tokens_per_step) for v in losses.values()]
+    models = larger.models
+    if models is None:
+        degenerated = [model for model, v in losses.items() if v.verdict in ("saturated", "recovered")]
+        models = default_larger(courses, degenerated)
+        if not models or len(models) == len(courses):  # nobody to predict
+            return None
+    found = extrapolate(courses, models, fixed=larger.fixed, objective=larger.objective, confidence=confidence)
+    for model, reason in found.left_out:
+        warn(f"{model}: not held against the larger models; {reason}")
+    return found
+
+
+def _with_tokens(course: Course, tokens_per_step: int | None) -> Course:
+    per_step = tokens_per_step or known_tokens_per_step(course.model)
+    if course.tokens is not None or per_step is None:
+        return course
+    return replace(course, tokens=course.steps.astype(np.float64) * per_step)
