@@ -54,6 +54,13 @@ def saturation(
         float, typer.Option(help="How often a course that never gets worse may be called saturated.")
     ] = 0.05,
     confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.9,
+    after: Annotated[
+        float,
+        typer.Option(
+            help="The share of all steps that is the beginning of training. Its checkpoints are left out: a model that "
+            "has learnt nothing yet has the best geometry."
+        ),
+    ] = 0.05,
     sort: Annotated[
         bool, typer.Option("--sort", help="Put the rows of a table in the order of their steps; they are one run.")
     ] = False,
@@ -105,6 +112,7 @@ def saturation(
         sort=sort,
         level=level,
         confidence=confidence,
+        after=after,
         larger=Larger(
             models=parsing.names("--larger", larger) if larger is not None else None,
             fixed=_fixed(fix),

@@ -40,7 +40,7 @@ COLUMNS = (
     Column("onset_low", "int64", "steps", "lower end of the onset's interval"),
     Column("onset_high", "int64", "steps", "upper end of the onset's interval"),
     Column("final_step", "int64", "steps", "the last checkpoint"),
-    Column("checkpoints", "int64", "", "checkpoints with a value"),
+    Column("checkpoints", "int64", "", "checkpoints with a value, after the beginning of training"),
     Column("noise", "float64", "the metric's", "standard deviation of a value, the median over checkpoints"),
     Column("floor", "float64", "the metric's", "the least change that matters"),
     Column("co_occurrence", "string", "", "the model's other onsets that this one lies before, with or after"),
@@ -139,6 +139,7 @@ def find_saturation(
     sort: bool = False,
     level: float = 0.05,
     confidence: float = 0.9,
+    after: float = 0.05,
     larger: Larger | None = None,
     warn: Callable[[str], None] = lambda line: None,
 ) -> Answer:
@@ -153,6 +154,7 @@ def find_saturation(
         sort: put rows in the order of their steps.
         level: how often a course that never gets worse may be called saturated.
         confidence: of all intervals.
+        after: the share of all steps that is the beginning of training, whose checkpoints are left out.
         larger: how the law of the larger models is fitted.
         warn: called with each line of warning.
 
@@ -161,11 +163,13 @@ def find_saturation(
     """
     for name, value in (("level", level), ("confidence", confidence)):
         if not 0 < value < 1:
-            raise DegenError(f"the {name} must lie between 0 and 1, not at {value:g}")
+            raise DegenError(f"--{name} {value:g}: must lie between 0 and 1")
+    if not 0 <= after < 1:
+        raise DegenError(f"--after {after:g}: a share of training, 0 or more and below 1")
     courses = find_courses(
         Path(target), metrics=metrics, where=where or {}, better=better, floors=floors or {}, sort=sort, warn=warn
     )
-    verdicts = [judge(course, level, confidence) for course in courses]
+    verdicts = [judge(course, level, confidence, after) for course in courses]
     return Answer(verdicts, _extrapolation(verdicts, larger or Larger(), confidence, warn))
 
 

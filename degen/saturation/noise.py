@@ -45,10 +45,10 @@ def find_noise(
 
     Formula: with s² the scatter squared and ē² the mean of the squared standard errors, both weighted by the training
     each checkpoint stands for, every variance is eᵢ² + s² − ē² where s² exceeds ē² by more than chance, that is by more
-    than in one of twenty draws; else it is eᵢ². Errors that checkpoints share, since they
-    scored the same windows, drop out of every comparison: with P = I − 11ᵀ/n, P C Pᵀ replaces C. The scatter is that
-    of the late part of training, where the metric is near its best (`late_start`) and its course bends least; of all
-    of it where that part has fewer than 8 checkpoints.
+    than in one of twenty draws; else it is eᵢ². Errors that checkpoints share, since they scored the same windows,
+    drop out of every comparison: with P = I − 11ᵀ/n, P C Pᵀ replaces C. The scatter is that of the late part of
+    training, where the metric is near its best (`late_start`) and its course bends least. Where that part has fewer
+    than 8 checkpoints it is that of all of it; with fewer than 8 in all, standard errors stand alone.
 
     Args:
         steps: ascending, n of them.
@@ -98,9 +98,11 @@ def _with_scatter(steps: Ints, values: Floats, own: Floats | None, start: int) -
 
     n = len(values)
     tiny = (1e-9 * float(np.max(np.abs(values))) + 1e-300) ** 2 * np.eye(n)  # no value is more exact than that
+    if own is not None and n - start < LATE_CHECKPOINTS:
+        return Noise(own + tiny, math.inf, None)
     found = find_scatter(steps[start:], values[start:])
     if found is None:
-        return None if own is None else Noise(own + tiny, math.inf, None)
+        return None
     scatter, freedom = found
     mean = 0.0 if own is None else float(training_shares(steps[start:]) @ np.diag(own)[start:])
     if own is not None and scatter**2 <= mean * float(chi2.ppf(0.95, freedom)) / freedom:

@@ -23,8 +23,8 @@ class Onset:
 
     Attributes:
         step: mean of the places that fit, each weighted by its likelihood.
-        low: the earliest that fits.
-        high: the latest that fits.
+        low: the last checkpoint before the earliest place that fits.
+        high: the first checkpoint after the latest that fits.
     """
 
     step: int
@@ -40,7 +40,7 @@ def find_onset(steps: Ints, values: Floats, noise: Noise, floor: float, confiden
     it where it never gets there; collapses are no straight lines later on. R(τ) is the least misfit over course, c and
     s; τ runs over eight places between any two checkpoints. The interval is R(τ) ≤ min R + 1.5·q, q the quantile of
     χ²₁, or of F(1, ν) where the noise was estimated; the factor is from simulation, since a change point is no regular
-    parameter. Between two checkpoints without noise every place fits, and the interval is the gap.
+    parameter. Its ends are moved out to the next checkpoints: nobody saw what happened between them.
 
     Args:
         steps: ascending.
@@ -66,9 +66,9 @@ def find_onset(steps: Ints, values: Floats, noise: Noise, floor: float, confiden
         bound = float(chi2.ppf(confidence, 1))
     above = misfits - misfits.min()
     fits = np.flatnonzero(above <= CALIBRATION * bound)
-    likelihood = np.exp(-above / 2)
-    step = float(likelihood @ places / likelihood.sum())
-    low, high = places[fits[0]], places[fits[-1]] + np.diff(np.append(places, times[-1]))[fits[-1]]
+    likelihood = np.exp(-above[fits] / 2)
+    step = float(likelihood @ places[fits] / likelihood.sum())
+    low, high = times[fits[0] // PLACES], times[fits[-1] // PLACES + 1]
     return Onset(round(step), round(float(low)), round(float(high)))
 
 

@@ -38,57 +38,72 @@ class Rise:
 def find_rise(values: Floats, noise: Noise, floor: float) -> Rise:
     """Test whether a course rose after its best.
 
-    Formula: with F the misfit of the nearest course that never rises and V that of the nearest one that falls, then
-    rises, T = F − V, both in units of the noise, over the late part of training (`late_start`). Among all courses
-    that never rise the plateau gives the largest T, so p = P(T₀ ≥ T) with T₀ from draws of the noise on a plateau: the
-    search for the best is repeated in every draw, and draws carry what the checkpoints' errors have in common. Where
-    the noise was estimated with ν degrees of freedom, T₀ is divided by a draw of χ²_ν/ν. Only the order of the steps
-    enters, never their distances. F alone, compared with its own draws, gives p_course.
+    Formula: F is the misfit of the nearest course that never rises and V that of the nearest one that falls, then
+    rises, both in units of the noise, over the late part of training (`late_start`). Where standard errors explain the
+    scatter, T = F − V; where the size of the noise had to be estimated, E² = (F − V)/F, which does not depend on it.
+    Among all courses that never rise the plateau gives the largest, so p = P(T₀ ≥ T) with T₀ from draws of the noise
+    on a plateau: the search for the best is repeated in every draw, and draws carry what the checkpoints' errors have
+    in common. Only the order of the steps enters, never their distances. F alone, against its own draws, gives
+    p_course; each draw of it is divided by one of χ²_ν/ν where the noise was estimated with ν degrees of freedom.
 
     Args:
         values: the metric in the order of training, the larger the worse; n ≥ 3.
         noise: their noise.
         floor: the rise that matters, in the metric's unit.
 
-    Source: Robertson, Wright and Dykstra 1988, Order Restricted Statistical Inference, chapters 2 and 6; Phipson and
-        Smyth 2010 for (1 + hits)/(1 + draws).
+    Source: Robertson, Wright and Dykstra 1988, Order Restricted Statistical Inference, chapters 2 and 6 (χ̄² and Ē²);
+        Phipson and Smyth 2010 for (1 + hits)/(1 + draws).
     """
     start = late_start(values, noise.variances, floor)
-    late, weights = values[start:], 1 / noise.variances[start:]
-    valley, course = _statistics(late[None], weights)
-    valley_null, course_null = _null(noise.covariance[start:, start:], noise.freedom)
+    late, covariance = values[start:], noise.covariance[start:, start:]
+    weights = 1 / np.diag(covariance)
+    estimated = math.isfinite(noise.freedom)
+    valley, course = _statistics(late[None], weights, estimated)
+    valley_null, course_null = _null(covariance, noise.freedom)
     return Rise(
         p_value=_p_value(valley_null, float(valley[0])),
         p_course=_p_value(course_null, float(course[0])),
-        final_excess=_final_excess(late, weights, noise.covariance[start:, start:]),
+        final_excess=_final_excess(late, weights, covariance),
         start=start,
         peak=start + _peak(late, weights),
     )
 
 
+def _statistics(values: Floats, weights: Floats, estimated: bool) -> tuple[Floats, Floats]:
+    """T, or E² where the noise was estimated, and F of every row."""
+    misfits = valley_misfits(values, weights)
+    never_rises = misfits[:, -1]
+    rise = never_rises - misfits.min(axis=1)
+    return (rise / np.maximum(never_rises, 1e-300) if estimated else rise), never_rises
+
+
+def _p_value(null: Floats, observed: float) -> float:
+    return float((1 + np.sum(null >= observed - 1e-9)) / (1 + len(null)))
+
+
 def _null(covariance: Floats, freedom: float) -> tuple[Floats, Floats]:
-    """T and F of draws of the noise on a plateau."""
+    """The statistics of draws of the noise on a plateau."""
     n, variance = len(covariance), covariance[0, 0]
     if np.array_equal(covariance, variance * np.eye(n)):
         return _even_null(n, freedom)  # the same for every such course
-    return _statistics(_scaled(_normal(n) @ _root(covariance), freedom), 1 / np.diag(covariance))
+    return _null_of(_normal(n) @ _root(covariance), 1 / np.diag(covariance), freedom)
 
 
 @lru_cache(maxsize=512)
 def _even_null(n: int, freedom: float) -> tuple[Floats, Floats]:
-    return _statistics(_scaled(_normal(n), freedom), np.ones(n))
+    return _null_of(_normal(n), np.ones(n), freedom)
+
+
+def _null_of(drawn: Floats, weights: Floats, freedom: float) -> tuple[Floats, Floats]:
+    estimated = math.isfinite(freedom)
+    rise, course = _statistics(drawn, weights, estimated)
+    if estimated:  # as large as it looks where the noise was estimated too small, or too large
+        course = course / (np.random.default_rng(1).chisquare(freedom, DRAWS) / freedom)
+    return rise, course
 
 
 def _normal(n: int) -> Floats:
     return np.random.default_rng(0).standard_normal((DRAWS, n))
-
-
-def _scaled(drawn: Floats, freedom: float) -> Floats:
-    """Draws as large as they look where the noise was estimated too small, or too large."""
-    if not math.isfinite(freedom):
-        return drawn
-    scale: Floats = np.sqrt(np.random.default_rng(1).chisquare(freedom, (DRAWS, 1)) / freedom)
-    return drawn / scale
 
 
 def _root(covariance: Floats) -> Floats:
@@ -100,20 +115,14 @@ def _root(covariance: Floats) -> Floats:
     return root
 
 
-def _statistics(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """T and F of every row."""
-    misfits = valley_misfits(values, weights)
-    never_rises = misfits[:, -1]
-    return never_rises - misfits.min(axis=1), never_rises
-
-
-def _p_value(null: Floats, observed: float) -> float:
-    return float((1 + np.sum(null >= observed - 1e-12)) / (1 + len(null)))
-
-
 def _final_excess(values: Floats, weights: Floats, covariance: Floats) -> float:
-    """The last value less the mean of the valley's lowest block, in standard errors."""
-    falls = int(np.argmin(valley_misfits(values[None], weights)))
+    """The last value less the mean of the valley's lowest block, in standard errors.
+
+    Values that lie nearer to the valley than their noise says, as in a collapse of few checkpoints whose leaps look
+    like noise to its neighbours, count for what they are: errors are scaled by √(V/(n − levels)) where that is below 1.
+    """
+    misfits = valley_misfits(values[None], weights)[0]
+    falls = int(np.argmin(misfits))
     fitted = np.append(
         falling_fit(values[:falls], weights[:falls]) if falls else [],
         -falling_fit(-values[falls:], weights[falls:]) if falls < len(values) else [],
@@ -122,11 +131,14 @@ def _final_excess(values: Floats, weights: Floats, covariance: Floats) -> float:
     contrast = np.zeros(len(values))
     contrast[-1] = 1
     contrast[block] -= weights[block] / weights[block].sum()
-    error = math.sqrt(max(0.0, float(contrast @ covariance @ contrast)))
-    return float(contrast @ values) / error if error > 0 else 0.0
+    freedom = max(1, len(values) - len(np.unique(fitted)))
+    scale = min(1.0, math.sqrt(float(misfits[falls]) / freedom))
+    error = scale * math.sqrt(max(0.0, float(contrast @ covariance @ contrast)))
+    excess = float(contrast @ values)
+    return excess / error if error > 0 else math.copysign(math.inf, excess) if excess else 0.0
 
 
 def _peak(values: Floats, weights: Floats) -> int:
     """The last checkpoint of the stretch that looks most like a valley."""
-    evidence = [float(_statistics(values[None, : j + 1], weights[: j + 1])[0][0]) for j in range(len(values))]
+    evidence = [float(_statistics(values[None, : j + 1], weights[: j + 1], False)[0][0]) for j in range(len(values))]
     return int(np.argmax(evidence))

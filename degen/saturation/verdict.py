@@ -50,22 +50,24 @@ class Verdict:
     onset: Onset | None = None
 
 
-def judge(course: Course, level: float = 0.05, confidence: float = 0.9) -> Verdict:
-    """Judge a course.
+def judge(course: Course, level: float = 0.05, confidence: float = 0.9, after: float = 0.05) -> Verdict:
+    """Judge a course, as it went after the beginning of training.
 
     A metric is `saturated` where it got worse after its best (p-value of `find_rise` below the level), its final value
     lies above the level of its best by more than that value's own noise, and the gap reaches the floor. It has
-    `recovered` where it got worse by the floor on the way, by the same test or by that of F, and is not saturated. It
-    is `not_saturated` where the gap stays below the floor or more than half of the courses that never get worse look
+    `recovered` where it got worse by the floor on the way, by the same test or by that of F, and came back. It is `not_saturated` where the gap stays below the floor or more than half of the courses that never get worse look
     as bad, and `undecided` between.
 
     Args:
         course: as it was read.
         level: of the test: how often a course that never gets worse may be called saturated.
         confidence: of the onset's interval.
+        after: the share of all steps that is the beginning. Its checkpoints are left out: the geometry of a model that
+            has learnt nothing is at its best, and what it loses then is no degeneration.
     """
-    there = np.flatnonzero(np.isfinite(course.values))
-    obstacle = _obstacle(course, there)
+    late = course.steps >= after * course.steps.max(initial=0)
+    there = np.flatnonzero(np.isfinite(course.values) & late)
+    obstacle = _obstacle(course, there, after)
     if obstacle is not None:
         return Verdict(course, "undecided", obstacle, len(there))
     errors = None if course.errors is None else course.errors[there]
@@ -83,7 +85,7 @@ def judge(course: Course, level: float = 0.05, confidence: float = 0.9) -> Verdi
     return _judged(course, steps, values, noise, level, confidence)
 
 
-def _obstacle(course: Course, there: Ints) -> str | None:
+def _obstacle(course: Course, there: Ints, after: float) -> str | None:
     """What makes a verdict impossible."""
     steps, values = course.steps, course.values[there]
     back = np.flatnonzero(np.diff(steps) < 0)
@@ -98,7 +100,8 @@ def _obstacle(course: Course, there: Ints) -> str | None:
     if there[-1] != len(steps) - 1:
         return f"the last checkpoint, step {steps[-1]}, has no value"
     if len(there) < LEAST:
-        return f"{len(there)} checkpoint{'s' * (len(there) > 1)} with a value; {LEAST} are needed"
+        early = f" after the first {after:.0%} of training" if np.isfinite(course.values).sum() > len(there) else ""
+        return f"{len(there)} checkpoint{'s' * (len(there) > 1)} with a value{early}; {LEAST} are needed"
     if np.ptp(values) == 0:
         return f"all {len(there)} values are {values[0]:g}; a metric that never moves says nothing"
     return None
@@ -113,11 +116,11 @@ def _judged(course: Course, steps: Ints, values: Floats, noise: Noise, level: fl
     gap = float(bad[-1] - bad[best])
     risen = bad[rise.start :] - np.minimum.accumulate(bad[rise.start :])  # above the best so far
     worst, hump = rise.start + int(np.argmax(risen)), float(risen.max())
-    stays = rise.final_excess > float(norm.ppf(1 - level))
+    stays = rise.final_excess > float(norm.ppf(1 - level)) and gap >= course.floor
     word: Word
-    if rise.p_value < level and stays and gap >= course.floor:
+    if rise.p_value < level and stays:
         word = "saturated"
-    elif min(rise.p_value, rise.p_course) < level and hump >= course.floor:
+    elif min(rise.p_value, rise.p_course) < level and hump >= course.floor and not stays:
         word = "recovered"
     elif gap < course.floor or rise.p_value >= 0.5:
         word = "not_saturated"
@@ -127,7 +130,7 @@ def _judged(course: Course, steps: Ints, values: Floats, noise: Noise, level: fl
     if word in ("saturated", "recovered"):
         onset = _onset(steps, bad, noise, rise, course.floor, confidence)
     reason = _reason(course, word, gap, hump, int(steps[worst]), int(steps[best]), rise)
-    missing = len(course.steps) - len(steps)
+    missing = int(np.sum(~np.isfinite(course.values[course.steps >= steps[0]])))
     return Verdict(
         course=course,
         verdict=word,
