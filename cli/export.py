@@ -13,7 +13,7 @@ from . import options, output
 def export(
     run: options.RunFolder,
     table: Annotated[str, typer.Option("--table", help="The table: checkpoints, layers, windows, spectrum, …")],
-    to: Annotated[Path, typer.Option("--to", help="The file: .parquet, .csv, .json or .duckdb.")],
+    to: Annotated[Path, typer.Option("--to", help="The file to write: .parquet, .csv, .json or .duckdb.")],
 ) -> None:
     """Write one table of a run as one file.
 

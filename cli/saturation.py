@@ -86,7 +86,7 @@ def saturation(
     tokens_per_step: options.TokensPerStep = None,
     to: Annotated[
         Path | None,
-        typer.Option(help="Write the result to a file, too: .parquet, .csv, .json or .duckdb.", show_default=False),
+        typer.Option(help="The file to write: .parquet, .csv, .json or .duckdb.", show_default=False),
     ] = None,
     json: options.Json = False,
 ) -> None:

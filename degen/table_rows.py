@@ -43,6 +43,13 @@ def is_numeric(table: pa.Table, column: str) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
+def is_empty(table: pa.Table, column: str) -> bool:
+    """Whether a column has no value at all, so that nobody can say what it would hold."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_null(table.schema.field(column).type))
+
+
 def is_text(table: pa.Table, column: str) -> bool:
     """Whether a column holds text, or yes and no."""
     import pyarrow as pa

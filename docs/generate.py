@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from degen.probe import load_probes
-from degen.tables import Tables
+from degen.saturation.answer import COLUMNS
+from degen.tables import SATURATION, Tables
 
 HERE = Path(__file__).parent
 COMMANDS = ("", "scan", "rank", "show", "saturation", "export", "audit", "probes", "suites")
@@ -36,13 +37,11 @@ def tables() -> str:
     schemas = Tables({name: probe.columns for name, probe in probes.items()})
     pages = [
         "# Tables\n\nMade by `docs/generate.py` from the code. Unit and definition are also on every Parquet field, as "
-        "metadata.\nEvery table starts with `model`, `revision` and `step`."
+        "metadata.\nEvery table starts with `model`, `revision` and `step`; `saturation`, of whole series, has `model`."
     ]
-    for name in schemas.names:
-        rows = [
-            f"| `{c.name}` | {c.type} | {c.unit} | {c.definition.replace('|', chr(92) + '|')} |"
-            for c in schemas.columns(name)[3:]
-        ]
+    columns = {name: schemas.columns(name)[3:] for name in schemas.names} | {SATURATION: COLUMNS[1:]}
+    for name, of_table in columns.items():
+        rows = [f"| `{c.name}` | {c.type} | {c.unit} | {c.definition.replace('|', chr(92) + '|')} |" for c in of_table]
         pages.append(
             f"## `{name}`\n\n| column | type | unit | definition |\n| --- | --- | --- | --- |\n" + "\n".join(rows)
         )

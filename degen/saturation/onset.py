@@ -87,7 +87,8 @@ def _misfit(times: Floats, values: Floats, weights: Floats, place: float) -> flo
     """R(τ): least Σ w (x − model)² over courses that never rise, the level they end at, and the slope from there.
 
     For a given level c the course is the best one that never rises, cut off at c, and the slope is least squares; the
-    sum is convex in c, which is found by narrowing an interval.
+    sum is convex in c, which is found by narrowing an interval. No level lies below all values: a course may not fall
+    unseen between two checkpoints to rise from there.
     """
     before = times <= place
     earlier, later = values[before], values[~before]
@@ -96,7 +97,8 @@ def _misfit(times: Floats, values: Floats, weights: Floats, place: float) -> flo
     ramp = times[~before] - place
     ramp = ramp / ramp[-1]
     square, product, mass = float(v @ ramp**2), float(v @ (ramp * later)), float(v @ ramp)
-    low, high = float(values.min()), float(values.max())
+    bottom, top = float(values.min()), float(values.max())
+    low, high = bottom, top
     least = np.inf
     for _ in range(5):
         levels = np.linspace(low, high, 17)
@@ -106,5 +108,5 @@ def _misfit(times: Floats, values: Floats, weights: Floats, place: float) -> flo
         best = int(np.argmin(sums))
         least = min(least, float(sums[best]))
         width = (high - low) / 16
-        low, high = levels[best] - width, levels[best] + width
+        low, high = max(bottom, levels[best] - width), min(top, levels[best] + width)
     return least

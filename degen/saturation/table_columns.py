@@ -11,7 +11,7 @@ import numpy as np
 
 from degen.errors import DegenError
 from degen.steps import read_mark
-from degen.table_rows import did_you_mean, first_column, is_numeric, is_text, numbers, texts
+from degen.table_rows import did_you_mean, first_column, is_empty, is_numeric, is_text, numbers, texts
 
 from .course import Floats
 from .kinds import kind_of
@@ -113,7 +113,8 @@ def read_layout(table: pa.Table, place: Path) -> Layout:
     if metric is not None and value is not None:
         metrics = [value]
     else:
-        metrics = [c for c in free if is_numeric(table, c)]
+        metrics = [c for c in free if is_numeric(table, c) or (is_empty(table, c) and kind_of(c))]
+        metrics = metrics or [c for c in free if is_empty(table, c)]  # nothing was measured: that, too, is an answer
     return Layout(model, step, metric, tuple(metrics), _errors(table, metrics), tuple(apart))
 
 

@@ -55,8 +55,9 @@ def judge(course: Course, level: float = 0.05, confidence: float = 0.9, after: f
 
     A metric is `saturated` where it got worse after its best (p-value of `find_rise` below the level), its final value
     lies above the level of its best by more than that value's own noise, and the gap reaches the floor. It has
-    `recovered` where it got worse by the floor on the way, by the same test or by that of F, and came back. It is `not_saturated` where the gap stays below the floor or more than half of the courses that never get worse look
-    as bad, and `undecided` between.
+    `recovered` where it got worse by the floor on the way, by the same test or by that of F, and came back. It is
+    `not_saturated` where the gap stays below the floor, or more than half of the courses that never get worse look as
+    bad, and `undecided` between.
 
     Args:
         course: as it was read.
@@ -129,7 +130,7 @@ def _judged(course: Course, steps: Ints, values: Floats, noise: Noise, level: fl
     onset = None
     if word in ("saturated", "recovered"):
         onset = _onset(steps, bad, noise, rise, course.floor, confidence)
-    reason = _reason(course, word, gap, hump, int(steps[worst]), int(steps[best]), rise)
+    reason = _reason(course, word, gap, hump, int(steps[worst]), rise)
     missing = int(np.sum(~np.isfinite(course.values[course.steps >= steps[0]])))
     return Verdict(
         course=course,
@@ -154,16 +155,14 @@ def _onset(steps: Ints, bad: Floats, noise: Noise, rise: Rise, floor: float, con
     return find_onset(steps[:end], bad[:end], part, floor, confidence)
 
 
-def _reason(course: Course, word: Word, gap: float, hump: float, worst: int, best: int, rise: Rise) -> str:
+def _reason(course: Course, word: Word, gap: float, hump: float, worst: int, rise: Rise) -> str:
     """The verdict in a sentence, with its figures."""
-    worse = "above" if course.better == "min" else "below"
-    ends = f"ends {gap:.3g} {worse} its best at step {best}" if gap > 0 else "ends at its best"
-    if word == "saturated":
-        return ends
+    side = "above" if course.better == "min" else "below"
+    ends = f"ends {gap:.3g} {side} its best" if gap > 0 else "ends at its best"
     if word == "recovered":
-        return f"was {hump:.3g} {worse} its best so far at step {worst}; {ends}"
-    if gap == 0:
+        return f"was {hump:.3g} {side} its best at step {worst}, {ends}"
+    if word == "saturated" or gap == 0:
         return ends
     if word == "not_saturated" and gap < course.floor:
         return f"{ends}, less than the {course.floor:.3g} that matter"
-    return f"{ends}, and so do {rise.p_value:.0%} of courses that never get worse, by noise alone"
+    return f"{ends}, as {rise.p_value:.0%} of courses that never get worse do by noise"

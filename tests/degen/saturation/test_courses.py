@@ -94,7 +94,7 @@ def test_a_long_table_tells_tasks_apart(tmp_path: Path) -> None:
         ("step,shots,loss\n0,0,1\n0,5,2\n1,0,1\n1,5,2\n", ["t loss"]),  # other numbers tell nothing apart
         ("step,loss,gloss\n0,1,1\n1,2,2\n", ["t loss"]),
         ("step,loss,loss_se,val_loss\n0,1,1,1\n1,2,2,1\n", ["t loss", "t val_loss"]),
-        ("step,loss,acc\n0,1,\n1,2,\n", ["t loss"]),
+        ("step,loss,acc\n0,1,\n1,2,\n", ["t loss", "t acc"]),  # not measured, and that is said
         ("step,value\n0,1\n1,2\n", ["t value"]),
         ("step,metric,value\n0,1,1\n1,2,2\n", ["t metric", "t value"]),  # numbers name no metric
     ],

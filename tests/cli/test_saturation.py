@@ -1,0 +1,187 @@
+"""`degen saturation` as a user meets it: tables in, verdicts out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from faults.command import SMALL, degen, python_process
+from published import published
+
+STEPS = np.arange(1, 26) * 1000
+
+
+def table(file: Path, values: Sequence[object], steps: Sequence[object] = tuple(STEPS), name: str = "loss") -> Path:
+    rows = [f"a,{step},{value}" for step, value in zip(steps, values, strict=True)]
+    file.write_text("\n".join([f"model,step,{name}", *rows]) + "\n")
+    return file
+
+
+def collapsed(seed: int = 0) -> list[float]:
+    rise = np.clip((STEPS - 16000) / 9000, 0, None)
+    return list(3 + 0.1 * rise + np.random.default_rng(seed).normal(0, 0.005, 25))
+
+
+def test_a_collapse_is_told_with_its_onset(tmp_path: Path) -> None:
+    said = degen("saturation", table(tmp_path / "losses.csv", collapsed()), "--json")
+    assert said.code == 0
+    assert said.err == ""
+    (row,) = said.json()["rows"]
+    assert (row["model"], row["metric"], row["verdict"]) == ("a", "loss", "saturated")
+    assert row["onset_low"] <= 16000 <= row["onset_high"]
+    assert row["gap"] == pytest.approx(row["final_value"] - row["best_value"])
+    assert row["floor"] == pytest.approx(0.005 * row["best_value"])
+
+
+def test_the_terminal_has_a_sparkline_and_the_reason(tmp_path: Path) -> None:
+    said = degen("saturation", table(tmp_path / "losses.csv", collapsed()))
+    assert said.code == 0
+    (line,) = [row for row in said.out.splitlines() if " saturated " in row]
+    assert "█" in line
+    assert "above its best" in line
+
+
+def test_one_metric_has_nothing_to_co_occur_with_and_two_have(tmp_path: Path) -> None:
+    assert "lies" not in degen("saturation", table(tmp_path / "one.csv", collapsed())).out
+    rows = [f"a,{s},{x},{y}" for s, x, y in zip(STEPS, collapsed(1), collapsed(2), strict=True)]
+    both = tmp_path / "both.csv"
+    both.write_text("\n".join(["model,step,loss,val_loss", *rows]) + "\n")
+    said = degen("saturation", both)
+    assert "with val_loss" in said.out
+    assert "no cause" in said.out
+
+
+@pytest.mark.parametrize(
+    ("values", "steps", "reason"),
+    [
+        ([3.0], [0], "1 checkpoint with a value; 3 are needed"),
+        ([3.0, 4.0], [0, 1], "2 checkpoints with a value"),
+        (["nan"] * 5, range(5), "no checkpoint has a value"),
+        ([3.0] * 9, range(9), "all 9 values are 3"),
+        ([3.0, 2.9, 2.8, 2.7, 2.6], [0, 2, 1, 3, 4], "step 1 stands behind 2"),
+        ([3.0, 2.9, 2.8, 2.7, 2.6], [0, 1, 1, 3, 4], "step 1 stands twice"),
+        ([3.0, 2.9, 2.8, 2.7, "nan"], range(5), "the last checkpoint, step 4, has no value"),
+    ],
+)
+def test_what_says_nothing_is_undecided(
+    values: list[object], steps: Sequence[object], reason: str, tmp_path: Path
+) -> None:
+    said = degen("saturation", table(tmp_path / "t.csv", values, list(steps)), "--json", "--after", 0)
+    assert said.code == 0
+    (row,) = said.json()["rows"]
+    assert row["verdict"] == "undecided"
+    assert reason in row["reason"]
+
+
+def test_sorting_is_asked_for(tmp_path: Path) -> None:
+    order = np.random.default_rng(0).permutation(25)
+    file = table(tmp_path / "t.csv", [collapsed()[i] for i in order], [int(STEPS[i]) for i in order])
+    assert degen("saturation", file, "--json").json()["rows"][0]["verdict"] == "undecided"
+    ordered = degen("saturation", table(tmp_path / "u.csv", collapsed()), "--json").json()["rows"]
+    assert degen("saturation", file, "--sort", "--json").json()["rows"] == ordered
+
+
+def test_higher_is_better_where_the_name_or_the_user_says_so(tmp_path: Path) -> None:
+    falling = [-x for x in collapsed()]
+    assert degen("saturation", table(tmp_path / "t.csv", falling, name="acc"), "--json").json()["rows"][0][
+        "verdict"
+    ] == ("saturated")  # fmt: skip
+    file = table(tmp_path / "u.csv", falling, name="score")
+    said = degen("saturation", file, "--json")
+    assert "--better max" in said.err
+    assert said.json()["rows"][0]["verdict"] == "not_saturated"
+    said = degen("saturation", file, "--better", "max", "--json")
+    assert (said.err, said.json()["rows"][0]["verdict"]) == ("", "saturated")
+
+
+def test_the_floor_decides_what_matters(tmp_path: Path) -> None:
+    file = table(tmp_path / "t.csv", collapsed())
+    said = degen("saturation", file, "--floor", "0.5", "--json").json()["rows"][0]
+    assert (said["verdict"], said["floor"], said["onset_step"]) == ("not_saturated", 0.5, None)
+    assert degen("saturation", file, "--floor", "loss=10%", "--json").json()["rows"][0]["verdict"] == "not_saturated"
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "json", "duckdb"])
+def test_the_result_goes_to_a_file(ending: str, tmp_path: Path) -> None:
+    to = tmp_path / f"verdicts.{ending}"
+    said = degen("saturation", table(tmp_path / "t.csv", collapsed()), "--to", to)
+    assert said.code == 0
+    if ending == "parquet":
+        assert pq.read_table(to)["verdict"].to_pylist() == ["saturated"]
+    elif ending == "json":
+        assert [row["verdict"] for row in json.loads(to.read_text())] == ["saturated"]
+    elif ending == "csv":
+        assert pl.read_csv(to)["verdict"].to_list() == ["saturated"]
+    else:
+        import duckdb
+
+        with duckdb.connect(str(to)) as connection:
+            assert connection.execute("SELECT verdict FROM saturation").fetchall() == [("saturated",)]
+
+
+def test_a_run_keeps_its_verdicts(series: Path, corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert degen("scan", series, "--corpus", corpus, "-o", out, *SMALL).code == 0
+    said = degen("saturation", out, "--json")
+    assert said.code == 0
+    assert [row["metric"] for row in said.json()["rows"]] == ["loss", "anisotropy", "singular_entropy"]
+    kept = pl.read_parquet(out / "saturation" / "*.parquet")
+    assert kept["verdict"].to_list() == [row["verdict"] for row in said.json()["rows"]]
+    assert degen("export", out, "--table", "saturation", "--to", tmp_path / "s.csv").code == 0
+    assert degen("show", out).code == 0
+
+
+def test_the_law_of_the_larger_models_is_printed_and_told(tmp_path: Path) -> None:
+    file = published("pythia_pile_loss.csv")
+    said = degen("saturation", file, "--json").json()
+    assert said["parameters"]["A"]["value"] == pytest.approx(118.66, abs=0.005)
+    assert said["parameters"]["A"]["low"] < 119.09 < said["parameters"]["A"]["high"]
+    assert said["extrapolation"]["mean_final_gap"] == pytest.approx(0.084, abs=0.0005)
+    named = degen("saturation", file, "--larger", "pythia-1b,pythia-2.8b,pythia-12b", "--json").json()
+    roles = {row["model"]: row["role"] for row in named["extrapolation"]["models"]}
+    assert [model for model, role in roles.items() if role == "fitted"] == ["pythia-1b", "pythia-2.8b", "pythia-12b"]
+    printed = degen("saturation", file).out
+    assert "alpha = 0.24632" in printed
+    assert "end 8.4 % above it on average" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--metric", "los"], "no metric 'los'; did you mean 'loss'?"),
+        (["--where", "task"], "--where task: a name and a value, as in task=lambada_openai"),
+        (["--where", "tsk=a"], "no column 'tsk' to filter by"),
+        (["--better", "up"], "--better up: not one of min, max"),
+        (["--floor", "much"], "--floor much: not a floor"),
+        (["--level", 2], "--level 2: must lie between 0 and 1"),
+        (["--confidence", 0], "--confidence 0: must lie between 0 and 1"),
+        (["--after", 1], "--after 1: a share of training"),
+        (["--objective", "l1"], "--objective l1: not one of log, linear, huber"),
+        (["--fix", "B=x"], "--fix B=x: 'x' is no number"),
+        (["--fix", "B"], "--fix B: a name and a value"),
+        (["--larger", "a,,b"], "--larger a,,b: a name is empty"),
+        (["--larger", "b"], "no model 'b'"),
+        (["--to", "verdicts.xlsx"], "verdicts.xlsx: ends in none of .parquet, .csv, .json, .duckdb"),
+    ],
+)
+def test_a_mistake_is_one_line(options: list[object], says: str, tmp_path: Path) -> None:
+    said = degen("saturation", table(tmp_path / "t.csv", collapsed()), *options)
+    assert said.code == 2
+    assert said.out == ""
+    assert says in said.message
+
+
+def test_it_answers_without_torch(tmp_path: Path) -> None:
+    file = table(tmp_path / "t.csv", collapsed())
+    script = (
+        "import sys\nfrom degen.cli.main import main\n"
+        f"sys.argv = ['degen', 'saturation', {str(file)!r}]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('loaded', {'torch', 'transformers', 'tokenizers'} & set(sys.modules), file=sys.stderr)\n"
+    )
+    assert "loaded set()" in python_process(script).err
