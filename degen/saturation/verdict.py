@@ -96,12 +96,13 @@ def _obstacle(course: Course, there: Ints, after: float) -> str | None:
     if len(back):
         i = int(back[0])
         return f"step {steps[i + 1]} stands behind {steps[i]}; if it is one run and not two, --sort puts them in order"
-    if not len(there):
+    known = np.isfinite(course.values)
+    if not known.any():
         return "no checkpoint has a value" if len(steps) else "no checkpoint"
-    if there[-1] != len(steps) - 1:
+    if not known[-1]:
         return f"the last checkpoint, step {steps[-1]}, has no value"
     if len(there) < LEAST:
-        early = f" after the first {after:.0%} of training" if np.isfinite(course.values).sum() > len(there) else ""
+        early = f" after the first {after:.0%} of training" if known.sum() > len(there) else ""
         return f"{len(there)} checkpoint{'s' * (len(there) > 1)} with a value{early}; {LEAST} are needed"
     if np.ptp(values) == 0:
         return f"all {len(there)} values are {values[0]:g}; a metric that never moves says nothing"

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from degen.saturation.co_occurrence import co_occurrence
+from degen.saturation.course import Course
+from degen.saturation.onset import Onset
+from degen.saturation.verdict import Verdict
+
+
+def verdict(metric: str, low: int | None = None, high: int = 0, model: str = "m") -> Verdict:
+    course = Course(model, metric, np.arange(3), np.zeros(3), "min")
+    if low is None:
+        return Verdict(course, "not_saturated", "", 3)
+    return Verdict(course, "saturated", "", 3, onset=Onset((low + high) // 2, low, high))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "says"),
+    [
+        (300, 400, "before loss"),
+        (201, 300, "before loss"),
+        (200, 300, "before loss"),  # one ends where the other begins
+        (199, 300, "with loss"),
+        (120, 130, "with loss"),
+        (100, 200, "with loss"),
+        (0, 1000, "with loss"),
+        (50, 101, "with loss"),
+        (50, 100, "after loss"),
+        (50, 99, "after loss"),
+        (0, 10, "after loss"),
+    ],
+)
+def test_an_onset_is_before_with_or_after_another(low: int, high: int, says: str) -> None:
+    one, other = verdict("anisotropy", 100, 200), verdict("loss", low, high)
+    assert co_occurrence(one, [one, other]) == says
+    turned = {"before": "after", "after": "before", "with": "with"}[says.split()[0]]
+    assert co_occurrence(other, [one, other]) == f"{turned} anisotropy"
+
+
+def test_metrics_are_told_by_their_place_in_the_order_they_came() -> None:
+    one = verdict("a", 100, 200)
+    others = [verdict("z", 0, 50), verdict("y", 300, 400), verdict("x", 150, 160), verdict("w", 500, 600), one]
+    assert co_occurrence(one, others) == "before y, w; with x; after z"
+
+
+def test_other_models_and_metrics_without_an_onset_do_not_count() -> None:
+    one = verdict("a", 100, 200)
+    others = [one, verdict("b"), verdict("b", 300, 400, model="other"), verdict("a", 300, 400, model="other")]
+    assert co_occurrence(one, others) is None
+    assert co_occurrence(one, []) is None
+    assert co_occurrence(one, [*others, verdict("c", 0, 50)]) == "after c"
+
+
+def test_what_has_no_onset_has_no_place() -> None:
+    one = verdict("a")
+    assert co_occurrence(one, [one, verdict("b", 300, 400)]) is None
