@@ -24,12 +24,10 @@ class Noise:
     Attributes:
         covariance: n × n, of the values, in the metric's unit squared; what all checkpoints share is taken out.
         freedom: degrees of freedom of its scale; infinite where the standard errors explain the scatter.
-        scatter: standard deviation between neighbours, in the metric's unit; None with too few checkpoints.
     """
 
     covariance: Floats
     freedom: float
-    scatter: float | None
 
     @property
     def variances(self) -> Floats:
@@ -45,10 +43,11 @@ def find_noise(
 
     Formula: with s² the scatter squared and ē² the mean of the squared standard errors, both weighted by the training
     each checkpoint stands for, every variance is eᵢ² + s² − ē² where s² exceeds ē² by more than chance, that is by more
-    than in one of twenty draws; else it is eᵢ². Errors that checkpoints share, since they scored the same windows,
-    drop out of every comparison: with P = I − 11ᵀ/n, P C Pᵀ replaces C. The scatter is that of the late part of
-    training, where the metric is near its best (`late_start`) and its course bends least. Where that part has fewer
-    than 8 checkpoints it is that of all of it; with fewer than 8 in all, standard errors stand alone.
+    than in one of twenty draws, whether one neighbour on either side is looked at or two (a leap of the course is in
+    two residuals of the former and in four of the latter); else it is eᵢ². Errors that checkpoints share, since they
+    scored the same windows, drop out of every comparison: with P = I − 11ᵀ/n, P C Pᵀ replaces C. The scatter is that
+    of the late part of training, where the metric is near its best (`late_start`) and its course bends least. Where
+    that part has fewer than 8 checkpoints it is that of all of it; with fewer than 8 in all, errors stand alone.
 
     Args:
         steps: ascending, n of them.
@@ -94,27 +93,35 @@ def late_start(values: Floats, variances: Floats, floor: float) -> int:
 
 def _with_scatter(steps: Ints, values: Floats, own: Floats | None, start: int) -> Noise | None:
     """The noise with the scatter from one checkpoint on."""
-    from scipy.stats import chi2
-
     n = len(values)
     tiny = (1e-9 * float(np.max(np.abs(values))) + 1e-300) ** 2 * np.eye(n)  # no value is more exact than that
     if own is not None and n - start < LATE_CHECKPOINTS:
-        return Noise(own + tiny, math.inf, None)
+        return Noise(own + tiny, math.inf)
     found = find_scatter(steps[start:], values[start:])
     if found is None:
         return None
     scatter, freedom = found
-    mean = 0.0 if own is None else float(training_shares(steps[start:]) @ np.diag(own)[start:])
-    if own is not None and scatter**2 <= mean * float(chi2.ppf(0.95, freedom)) / freedom:
-        return Noise(own + tiny, math.inf, scatter)
-    excess = scatter**2 - mean
-    return Noise((np.zeros((n, n)) if own is None else own) + excess * np.eye(n) + tiny, freedom, scatter)
+    if own is None:
+        return Noise(scatter**2 * np.eye(n) + tiny, freedom)
+    mean = float(training_shares(steps[start:]) @ np.diag(own)[start:])
+    if not _exceeds(found, mean) or not _exceeds(find_scatter(steps[start:], values[start:], 1), mean):
+        return Noise(own + tiny, math.inf)
+    return Noise(own + (scatter**2 - mean) * np.eye(n) + tiny, freedom)
 
 
-def find_scatter(steps: Ints, values: Floats) -> tuple[float, float] | None:
+def _exceeds(found: tuple[float, float] | None, mean: float) -> bool:
+    """Whether a scatter exceeds the mean squared error by more than chance."""
+    from scipy.stats import chi2
+
+    assert found is not None
+    scatter, freedom = found
+    return scatter**2 > mean * float(chi2.ppf(0.95, freedom)) / freedom
+
+
+def find_scatter(steps: Ints, values: Floats, neighbours: int = NEIGHBOURS) -> tuple[float, float] | None:
     """Standard deviation of the values about a smooth course, and its degrees of freedom.
 
-    Formula: the residual of each value from the straight line in log step through its two neighbours on either side,
+    Formula: the residual of each value from the straight line in log step through its neighbours, two on either side,
     divided by √(1 + ‖h‖²), h the weights of the line; s² is the mean square of the smallest four fifths, each weighted
     by the training it stands for (a few hundred early steps, saved in dense order, say nothing of the end), divided by
     what that mean is for normal noise. For normal noise of 25 checkpoints s² varies as that of 13 draws does.
@@ -122,6 +129,7 @@ def find_scatter(steps: Ints, values: Floats) -> tuple[float, float] | None:
     Args:
         steps: ascending.
         values: all finite.
+        neighbours: on each side.
 
     Returns:
         s in the metric's unit, and its degrees of freedom; None with fewer than 5 checkpoints.
@@ -134,7 +142,7 @@ def find_scatter(steps: Ints, values: Floats) -> tuple[float, float] | None:
     if n < LEAST_CHECKPOINTS:
         return None
     places = np.log(steps - steps[0] + float(np.median(np.diff(steps))))
-    residuals = np.array([_residual(places, values, i) for i in range(1, n - 1)])
+    residuals = np.array([_residual(places, values, i, neighbours) for i in range(1, n - 1)])
     shares = training_shares(steps)[1:-1]
     order = np.argsort(np.abs(residuals))
     residuals, shares = residuals[order], shares[order] / shares.sum()
@@ -147,9 +155,9 @@ def find_scatter(steps: Ints, values: Floats) -> tuple[float, float] | None:
     return math.sqrt(square), 0.5 * effective
 
 
-def _residual(places: Floats, values: Floats, i: int) -> float:
+def _residual(places: Floats, values: Floats, i: int, neighbours: int) -> float:
     """Of one value from the line through its neighbours, in units of the noise."""
-    near = [j for j in range(max(0, i - NEIGHBOURS), min(len(values), i + NEIGHBOURS + 1)) if j != i]
+    near = [j for j in range(max(0, i - neighbours), min(len(values), i + neighbours + 1)) if j != i]
     design = np.stack([np.ones(len(near)), places[near] - places[i]], axis=1)
     line = np.linalg.pinv(design)[0]
     return float((values[i] - line @ values[near]) / np.sqrt(1 + line @ line))

@@ -14,6 +14,7 @@ from .rise import Rise, find_rise
 
 Word = Literal["saturated", "recovered", "not_saturated", "undecided"]
 
+STAYS = 0.01  # how often a value that came back may be taken for one that stayed
 LEAST = 3  # checkpoints, to have a best that is neither the first nor the last
 
 
@@ -54,7 +55,7 @@ def judge(course: Course, level: float = 0.05, confidence: float = 0.9, after: f
     """Judge a course, as it went after the beginning of training.
 
     A metric is `saturated` where it got worse after its best (p-value of `find_rise` below the level), its final value
-    lies above the level of its best by more than that value's own noise, and the gap reaches the floor. It has
+    lies above the level of its best by more than that value's own noise (99 %), and the gap reaches the floor. It has
     `recovered` where it got worse by the floor on the way, by the same test or by that of F, and came back. It is
     `not_saturated` where the gap stays below the floor, or more than half of the courses that never get worse look as
     bad, and `undecided` between.
@@ -118,7 +119,7 @@ def _judged(course: Course, steps: Ints, values: Floats, noise: Noise, level: fl
     gap = float(bad[-1] - bad[best])
     risen = bad[rise.start :] - np.minimum.accumulate(bad[rise.start :])  # above the best so far
     worst, hump = rise.start + int(np.argmax(risen)), float(risen.max())
-    stays = rise.final_excess > float(norm.ppf(1 - level)) and gap >= course.floor
+    stays = rise.final_excess > float(norm.ppf(1 - min(level, STAYS))) and gap >= course.floor
     word: Word
     if rise.p_value < level and stays:
         word = "saturated"
@@ -152,7 +153,7 @@ def _judged(course: Course, steps: Ints, values: Floats, noise: Noise, level: fl
 def _onset(steps: Ints, bad: Floats, noise: Noise, rise: Rise, floor: float, confidence: float) -> Onset:
     """Of the stretch of training that looks most like a valley."""
     end = max(rise.peak + 1, LEAST)
-    part = Noise(noise.covariance[:end, :end], noise.freedom, noise.scatter)
+    part = Noise(noise.covariance[:end, :end], noise.freedom)
     return find_onset(steps[:end], bad[:end], part, floor, confidence)
 
 

@@ -147,13 +147,14 @@ def test_few_checkpoints_have_the_noise_of_their_errors_or_none(n: int) -> None:
     assert find_noise(steps, values, np.full(n, np.nan), None) is None
     noise = found(steps, values, np.full(n, 0.02))
     np.testing.assert_allclose(noise.variances, 0.02**2)
-    assert (noise.freedom, noise.scatter) == (math.inf, None)
+    assert noise.freedom == math.inf
 
 
 def test_five_checkpoints_without_errors_have_their_scatter() -> None:
     noise, scatter = found(EVEN[:5], noisy()[:5]), find_scatter(EVEN[:5], noisy()[:5])
-    assert (noise.scatter, noise.freedom) == scatter
-    np.testing.assert_allclose(noise.covariance, noise.scatter**2 * np.eye(5), rtol=1e-9)  # type: ignore[operator]
+    assert scatter is not None
+    assert noise.freedom == scatter[1]
+    np.testing.assert_allclose(noise.covariance, scatter[0] ** 2 * np.eye(5), rtol=1e-9)
 
 
 def test_errors_that_explain_the_scatter_are_used_as_they_are() -> None:
@@ -177,11 +178,12 @@ def test_errors_that_the_scatter_stays_below_are_used_as_they_are() -> None:
 def test_errors_that_the_scatter_exceeds_are_increased_to_it() -> None:
     errors = 0.3 * SIGMA * np.linspace(0.9, 1.1, 25)
     noise = found(EVEN, noisy(), errors)
-    assert noise.scatter is not None
-    assert math.isfinite(noise.freedom)
+    scatter = find_scatter(EVEN, noisy())
+    assert scatter is not None
+    assert noise.freedom == scatter[1]
     mean = float(training_shares(EVEN) @ errors**2)
-    np.testing.assert_allclose(noise.variances, errors**2 + noise.scatter**2 - mean, rtol=1e-9)
-    assert float(training_shares(EVEN) @ noise.variances) == pytest.approx(noise.scatter**2)
+    np.testing.assert_allclose(noise.variances, errors**2 + scatter[0] ** 2 - mean, rtol=1e-9)
+    assert float(training_shares(EVEN) @ noise.variances) == pytest.approx(scatter[0] ** 2)
     seen = [np.median(found(EVEN, noisy(seed=seed), errors).variances) for seed in range(200)]
     assert np.sqrt(np.mean(seen)) == pytest.approx(SIGMA, rel=0.05)
 
@@ -199,11 +201,18 @@ def test_noise_is_that_of_the_late_part_of_training() -> None:
     noise = found(EVEN, noisy() + fall)
     start = late_start(noisy() + fall, noise.variances, 0.0)
     assert EVEN[start] >= 40_000
-    assert (noise.scatter, noise.freedom) == find_scatter(EVEN[start:], noisy()[start:])
-    whole = find_scatter(EVEN, noisy() + fall)
+    late, whole = find_scatter(EVEN[start:], noisy()[start:]), find_scatter(EVEN, noisy() + fall)
+    assert late is not None
     assert whole is not None
-    assert noise.scatter is not None
-    assert 10 * noise.scatter < whole[0]
+    np.testing.assert_allclose(noise.variances, late[0] ** 2, rtol=1e-9)
+    assert noise.freedom == late[1]
+    assert 10 * late[0] < whole[0]
+
+
+def test_two_leaps_of_the_course_do_not_outvote_standard_errors() -> None:
+    values = noisy()
+    values[12:18] += 10 * SIGMA
+    assert found(EVEN, values, np.full(25, SIGMA)).freedom == math.inf
 
 
 def test_what_all_checkpoints_share_drops_out_exactly() -> None:

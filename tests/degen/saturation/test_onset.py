@@ -18,7 +18,7 @@ UNEVEN = np.array([1, 2, 8, 64, 500, 2000, 9000, 20_000, 40_000, 45_000, 60_000,
 
 
 def noise(sigma: float, n: int = 20, freedom: float = math.inf) -> Noise:
-    return Noise(sigma**2 * np.eye(n), freedom, None)
+    return Noise(sigma**2 * np.eye(n), freedom)
 
 
 def hinge(steps: Ints, place: float, fall: float = 0.2) -> Floats:
@@ -103,7 +103,7 @@ def test_the_interval_is_where_the_misfit_stays_below_its_bound() -> None:
     sizes = np.linspace(0.05, 0.2, 20)
     values = hinge(STEPS, 52_000) + np.random.default_rng(1).normal(0, sizes)
     times, bound = STEPS.astype(np.float64), 1.5 * float(chi2.ppf(0.9, 1))
-    found = find_onset(STEPS, values, Noise(np.diag(sizes**2), math.inf, None), 5.0)  # plain at nine tenths of the rise
+    found = find_onset(STEPS, values, Noise(np.diag(sizes**2), math.inf), 5.0)  # plain at nine tenths of the rise
     ends = [n for n in range(12, 21) if slow_onset(times[:n], values[:n], 1 / sizes[:n] ** 2, bound) == found]
     assert ends  # the first n checkpoints, up to where the rise is plain
     assert values[ends[0] - 1] > 3.6

@@ -19,18 +19,18 @@ ANYTHING = 1e9  # a floor that lets the whole course be late
 
 
 def known(n: int = N, sigma: float = 1.0) -> Noise:
-    return Noise(sigma**2 * np.eye(n), math.inf, None)
+    return Noise(sigma**2 * np.eye(n), math.inf)
 
 
 def estimated(n: int = N, freedom: float = 3.0) -> Noise:
-    return Noise(np.eye(n), freedom, 1.0)
+    return Noise(np.eye(n), freedom)
 
 
 def correlated(n: int = N) -> Noise:
     """Neighbours err together, and the later the more."""
     distance = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
     size = np.linspace(0.7, 1.4, n)
-    return Noise(np.outer(size, size) * 0.6**distance, math.inf, None)
+    return Noise(np.outer(size, size) * 0.6**distance, math.inf)
 
 
 # Slow twins
@@ -108,7 +108,7 @@ def test_p_values_of_estimated_noise_are_shares_of_what_does_not_depend_on_its_s
         rise = find_rise(values, estimated(), ANYTHING)
         assert rise.p_value == pytest.approx(np.mean(ratios >= t / f), abs=0.03)
         assert rise.p_course == pytest.approx(np.mean(null[:, 1] / sizes >= f), abs=0.03)
-        twice = find_rise(values, Noise(4 * np.eye(N), 3.0, 2.0), ANYTHING)
+        twice = find_rise(values, Noise(4 * np.eye(N), 3.0), ANYTHING)
         assert twice.p_value == rise.p_value
 
 
@@ -227,9 +227,9 @@ def test_only_the_order_of_the_steps_enters() -> None:
 
 @pytest.mark.parametrize("freedom", [math.inf, 12.5])
 def test_values_in_another_unit_have_the_same_p_value(freedom: float) -> None:
-    values, noise = noisy_valley(), Noise(SIGMA**2 * np.eye(25), freedom, SIGMA)
+    values, noise = noisy_valley(), Noise(SIGMA**2 * np.eye(25), freedom)
     one = find_rise(values, noise, 0.015)
-    other = find_rise(1000 * values - 7, Noise(1e6 * noise.covariance, freedom, None), 15.0)
+    other = find_rise(1000 * values - 7, Noise(1e6 * noise.covariance, freedom), 15.0)
     assert (other.p_value, other.p_course, other.start, other.peak) == (
         one.p_value,
         one.p_course,
