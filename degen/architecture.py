@@ -153,16 +153,25 @@ def _describe(_key: str, trust: bool, held: _Held) -> Architecture:
         raise CheckpointError(
             f"model type {config.model_type!r} cannot be built as a causal LM ({one_line(error)})"
         ) from error
+    return describe_module(model)
+
+
+def describe_module(model: Any) -> Architecture:
+    """Count the parameters of a causal LM that is built, with or without memory, and find its shape.
+
+    Raises:
+        CheckpointError: it has no linear head that transformers names, or no list of blocks.
+    """
     head = find_head(model)
     embedding = model.get_input_embeddings()
     tied = head.weight is embedding.weight
     positions = _learned_positions(model, embedding)
     outside = {id(p): p.numel() for p in (embedding.weight, head.weight, *(m.weight for m in positions))}
-    text = text_config(config)
+    text = text_config(model.config)
     total = sum(p.numel() for p in model.parameters())
     return Architecture(
         name=type(model).__name__,
-        model_type=config.model_type,
+        model_type=model.config.model_type,
         parameters=total,
         parameters_non_embedding=total - sum(outside.values()),
         layers=len(find_blocks(model)),

@@ -13,6 +13,7 @@ from .series import Checkpoint
 from .settings import Settings
 from .source import Source
 from .tables import Row
+from .windows import Sample
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,23 @@ def auto_batch_tokens(architecture: Architecture, longest: int, device: torch.de
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 4 * 2**30
         fits = free // 2 // per_token
     return max(fits // longest, 1) * longest
+
+
+def batch_tokens_for(
+    sample: Sample | None, windows: int | None, context: int, architecture: Architecture, device: torch.device
+) -> int:
+    """Padded tokens of a batch: as many full windows as were asked for or fit, and no more than there are.
+
+    Args:
+        sample: the windows; None where there are none.
+        windows: full windows in a batch; None for automatic.
+        context: the longest window where there are none.
+        architecture: of the model.
+        device: where it is.
+    """
+    longest = sample.longest if sample is not None else context
+    most = longest * len(sample.windows) if sample is not None else longest
+    return min(windows * longest if windows else auto_batch_tokens(architecture, longest, device), most)
 
 
 def price(settings: Settings) -> list[Row]:

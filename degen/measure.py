@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .adapter import open_adapter
-from .architecture import Architecture, describe, read_config
+from .architecture import Architecture, describe, find_head, read_config
+from .costs import TRAINING, forward_flops
 from .errors import CheckpointError, one_line
 from .forward import run_pass
 from .head import Head, find_stored_head, used_rows
@@ -160,18 +161,19 @@ def measure(opened: Opened, job: Job, module: SeriesModule, batch_tokens: int, a
             model = _load(opened, job, module)
             if opened.files.adapter is not None:
                 opened.architecture = describe(model.config, job.trust)  # it may have other rows than its base
-            tensors = LoadedTensors({"lm_head.weight": model.get_output_embeddings().weight.detach().cpu()})
-            opened.head = Head(tensors, "lm_head.weight", used_rows(job.ids, opened.architecture.vocab_size))
-        opened.identity = _identity(opened)
+            opened.head = head_of(model, job.ids)
+        tokens_seen = opened.checkpoint.tokens_seen
+        opened.identity = {"tokens_seen": tokens_seen, **identity(opened.architecture, opened.head, tokens_seen)}
         found: list[tuple[str, Rows]] = [("degen", {CHECKPOINTS: [opened.identity]})]
-        for name, head_probe in job.head_probes.items():
-            with opened.clock.phase(name), naming(name):
-                found.append((name, head_probe().measure(opened.head)))
+        found += measure_head(opened.head, job, opened.clock)
         if job.sample is None and not job.head_probes:
             raise CheckpointError(str(job.unmeasured))
         if job.sample is not None and job.stream_probes:
             model = model if model is not None else _load(opened, job, module)
-            found += _stream(opened, job, job.sample, model, batch_tokens, advance)
+            state = file_name(opened.checkpoint.source.version() or "unknown")
+            place = job.workshop / file_name(str(opened.checkpoint)) / state if job.workshop is not None else None
+            shape, clock = opened.architecture, opened.clock
+            found += measure_stream(model, shape, job, job.sample, batch_tokens, clock, advance, place)
     finally:
         del model
         _free(job.device)
@@ -201,43 +203,89 @@ def _load(opened: Opened, job: Job, module: SeriesModule) -> Any:
         ) from error
 
 
-def _stream(
-    opened: Opened, job: Job, sample: Sample, model: Any, batch_tokens: int, advance: Callable[[int], None]
+def head_of(model: Any, ids: frozenset[int] | None) -> Head:
+    """The head of a model in memory, as head probes see it; `ids` are those the tokenizer has."""
+    weight = find_head(model).weight.detach().cpu()
+    return Head(LoadedTensors({"lm_head.weight": weight}), "lm_head.weight", used_rows(ids, weight.shape[0]))
+
+
+def measure_head(head: Head, job: Job, clock: Clock) -> list[tuple[str, Rows]]:
+    """The rows of every head probe, beside its name."""
+    found = []
+    for name, head_probe in job.head_probes.items():
+        with clock.phase(name), naming(name):
+            found.append((name, head_probe().measure(head)))
+    return found
+
+
+def measure_stream(
+    model: Any,
+    architecture: Architecture,
+    job: Job,
+    sample: Sample,
+    batch_tokens: int,
+    clock: Clock,
+    advance: Callable[[int], None],
+    place: Path | None = None,
 ) -> list[tuple[str, Rows]]:
-    positions = opened.architecture.positions
-    longest = max(len(w.tokens) for w in sample.windows)
-    if positions is not None and longest > positions:
-        raise CheckpointError(
-            f"windows of {longest} tokens, and the model has {positions} learned positions; use --context {positions}"
-        )
+    """Stream the windows through a model, from a file or in training, and let every stream probe finish.
+
+    Args:
+        model: a causal LM on the job's device, in evaluation mode.
+        architecture: its shape.
+        job: what is to be measured.
+        sample: the windows.
+        batch_tokens: padded tokens of a batch at most.
+        clock: told how long it takes.
+        advance: told the tokens of every batch done.
+        place: a folder for what training goes on from; None where no probe trains.
+
+    Returns:
+        The rows of every stream probe, beside its name, and where the windows lie.
+
+    Raises:
+        CheckpointError: the model cannot be measured.
+        OutOfMemoryError: a batch of this size does not fit.
+    """
+    check_positions(architecture, sample)
     probes = {}
     for name, probe_class in job.stream_probes.items():
         with naming(name):
             probes[name] = probe_class(sample, **job.options.get(name, {}))
-    with opened.clock.phase("forward"), memory_errors():
+    with clock.phase("forward"), memory_errors():
         run_pass(model, sample, probes, batch_tokens, job.device, advance)
     for name, probe in probes.items():
         if probe.trains:
             assert job.training is not None
-            assert job.workshop is not None
-            state = file_name(opened.checkpoint.source.version() or "unknown")
-            place = job.workshop / file_name(str(opened.checkpoint)) / state / name
-            with opened.clock.phase(f"{name} training"), naming(name), memory_errors():
-                probe.train(HeadInputs(model, batch_tokens, job.device), job.training(), place, job.tell)
+            assert place is not None
+            with clock.phase(f"{name} training"), naming(name), memory_errors():
+                probe.train(HeadInputs(model, batch_tokens, job.device), job.training(), place / name, job.tell)
     places = [{"window": w.number, "document": w.document, "domain": w.domain} for w in sample.windows]
     found: list[tuple[str, Rows]] = [("degen", {"windows": places})] if "windows" in job.tables.names else []
     for name, probe in probes.items():
-        with opened.clock.phase(name), naming(name):
+        with clock.phase(name), naming(name):
             found.append((name, probe.finish()))
     return found
 
 
-def _identity(opened: Opened) -> Row:
-    """What the checkpoint is, apart from any measure."""
-    shape, head = opened.architecture, opened.head
-    assert head is not None
+def check_positions(architecture: Architecture, sample: Sample) -> None:
+    """Refuse windows that are longer than the positions a model has learned.
+
+    Raises:
+        CheckpointError: they are.
+    """
+    positions = architecture.positions
+    if positions is not None and sample.longest > positions:
+        raise CheckpointError(
+            f"windows of {sample.longest} tokens, and the model has {positions} learned positions; "
+            f"use --context {positions}"
+        )
+
+
+def identity(shape: Architecture, head: Head, tokens_seen: int | None = None) -> Row:
+    """What a model is, apart from any measure: columns of `checkpoints`."""
+    flops = TRAINING * forward_flops(shape)
     return {
-        "tokens_seen": opened.checkpoint.tokens_seen,
         "architecture": shape.name,
         "parameters": shape.parameters,
         "parameters_non_embedding": shape.parameters_non_embedding,
@@ -247,6 +295,8 @@ def _identity(opened: Opened) -> Row:
         "vocab_size": shape.vocab_size,
         "vocab_used": head.rows_used,
         "tied": shape.tied,
+        "flops_per_token": flops,
+        "training_flops": flops * tokens_seen if tokens_seen is not None else None,
         "head_sha256": head.sha256,
     }
 

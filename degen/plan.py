@@ -38,6 +38,15 @@ def make_plan(settings: Settings, note: Callable[[str], None] = lambda _: None) 
         from .demo import series_paths
 
         found = find_series([str(p) for p in series_paths()], settings.steps, note)
+    return Plan(found, *plan_probes(settings))
+
+
+def plan_probes(settings: Settings) -> tuple[dict[str, type[Probe]], Tables]:
+    """The probes that are asked for, by name, and the tables they fill.
+
+    Raises:
+        DegenError: a probe cannot be found, or refuses its options.
+    """
     probes = load_probes(settings.probes)
     for name, options in settings.options.items():
         if name not in probes:
@@ -47,4 +56,4 @@ def make_plan(settings: Settings, note: Callable[[str], None] = lambda _: None) 
     asked = {table for probe in probes.values() for table in probe.columns}
     shown = {name: {t: c for t, c in tables.items() if t in asked or t == CHECKPOINTS}
              for name, tables in columns.items()}  # fmt: skip
-    return Plan(found, probes, Tables(shown))
+    return probes, Tables(shown)

@@ -80,20 +80,43 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
         samples = _chosen(read_samples(Path(settings.sample).expanduser()), wanted, settings.sample)
         info = {"taken_from": settings.sample}
     else:
-        samples, info = _drawn(settings, plan, wanted, progress)
-    info["windows"] = {
-        fingerprint: {
-            "windows": len(s.windows), "documents": s.documents, "tokens": s.tokens, "passed_over": s.passed_over,
-            "sha256": s.sha256,
-        }
-        for fingerprint, s in samples.items()
-    }  # fmt: skip
+        _warn_of_demo(settings, plan, progress)
+        samples, info = _drawn(settings, wanted, progress)
+    info["windows"] = _summaries(samples)
     if before is not None and before.get("windows") != info["windows"]:
         raise DegenError(
             f"{writer.path}: was scanned with other windows than {SAMPLE} or the corpus gives now; bring the file "
             "back, or start over with --fresh"
         )
     return Samples(tokenizers, samples, info, kept.exists() and before is not None)
+
+
+def sample_for(settings: Settings, tokenizer: Tokenizer, progress: Progress) -> tuple[Sample, dict[str, Any]]:
+    """The windows of one tokenizer where there is no run: of an earlier one if the settings name it, or new ones.
+
+    Returns:
+        The windows, and what run.json keeps of them.
+
+    Raises:
+        DegenError: there are none.
+    """
+    wanted = {tokenizer.fingerprint: tokenizer}
+    if settings.sample is not None:
+        samples = _chosen(read_samples(Path(settings.sample).expanduser()), wanted, settings.sample)
+        info: dict[str, Any] = {"taken_from": settings.sample}
+    else:
+        samples, info = _drawn(settings, wanted, progress)
+    return samples[tokenizer.fingerprint], {**info, "windows": _summaries(samples)}
+
+
+def _summaries(samples: dict[str, Sample]) -> dict[str, Any]:
+    return {
+        fingerprint: {
+            "windows": len(s.windows), "documents": s.documents, "tokens": s.tokens, "passed_over": s.passed_over,
+            "sha256": s.sha256,
+        }
+        for fingerprint, s in samples.items()
+    }  # fmt: skip
 
 
 def training_windows(settings: Settings, series: Series, sample: Sample) -> Iterator[Window]:
@@ -156,16 +179,19 @@ def _chosen(there: dict[str, Sample], wanted: dict[str, Tokenizer], name: str) -
     return {fingerprint: there[fingerprint] for fingerprint in wanted}
 
 
-def _drawn(
-    settings: Settings, plan: Plan, wanted: dict[str, Tokenizer], progress: Progress
-) -> tuple[dict[str, Sample], dict[str, Any]]:
-    corpus = _corpus(settings)
+def _warn_of_demo(settings: Settings, plan: Plan, progress: Progress) -> None:
     if settings.corpus == "demo":
         from .demo import series_paths
 
         own = series_paths()[0].parent
         if any(s.root is None or own not in s.root.resolve().parents for s in plan.series):
             progress.warn("the demo's text is scanned; name a corpus of your model's kind with --corpus")
+
+
+def _drawn(
+    settings: Settings, wanted: dict[str, Tokenizer], progress: Progress
+) -> tuple[dict[str, Sample], dict[str, Any]]:
+    corpus = _corpus(settings)
     samples = {}
     for fingerprint, tokenizer in wanted.items():
         sample = draw_sample(corpus, tokenizer, settings.tokens, settings.context, settings.seed)

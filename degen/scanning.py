@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from .downloads import Downloads
-from .errors import DegenError
 from .fetching import Fetcher
 from .plan import Plan, make_plan
 from .progress import Progress
 from .run import DOWNLOADS, Run, read_run
+from .run_info import complete_info
 from .run_writer import RunWriter, open_run
-from .sampling import Samples, check_context, prepare_samples
+from .sampling import check_context, prepare_samples
 from .series import Checkpoint
 from .series_scan import SeriesScan
-from .settings import Settings, fingerprint
-from .tables import SCHEMA_VERSION
-from .version import __version__
+from .settings import Settings
 
 
 def scan(
@@ -134,7 +130,8 @@ class Scan:
         dtype = choose_dtype(self.settings.dtype, device)
         samples = prepare_samples(self.settings, plan, writer, self.progress)
         check_context(plan, samples, self.progress, self.settings.trust_remote_code)
-        self._resolve(plan, writer, samples, {"device": device.type, "dtype": str(dtype).removeprefix("torch.")})
+        self._use_threads(writer)
+        complete_info(writer, [s.model for s in plan.series], plan.probes, plan.tables, samples, device, dtype)
         writer.start()  # from here on the folder changes
         samples.save(writer)
         writer.save_info()
@@ -148,44 +145,14 @@ class Scan:
             for series_scan in scans.values():
                 series_scan.run(todo, fetcher)
 
-    def _resolve(self, plan: Plan, writer: RunWriter, samples: Samples, runs_on: Mapping[str, str]) -> None:
-        """Complete run.json before the first checkpoint: what the words of the settings mean here and now.
-
-        Raises:
-            DegenError: in a continued run they meant something else before.
-        """
+    def _use_threads(self, writer: RunWriter) -> None:
+        """As many threads as asked for, or as when the run began."""
         import torch
 
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
         elif "threads" in writer.info:
             torch.set_num_threads(writer.info["threads"])
-        info = writer.info
-        info["degen_version"] = __version__
-        info["versions"] = {"python": platform.python_version()} | {
-            name: version(name) for name in ("torch", "transformers", "safetensors", "pyarrow", "numpy")
-        }
-        info["models"] = [s.model for s in plan.series]
-        info["tables"] = plan.tables.names
-        info["threads"] = torch.get_num_threads()
-        info["sample"] = samples.info
-        resolved = {
-            "probes": list(plan.probes),
-            "columns": fingerprint({name: plan.tables.schema(name).to_string() for name in plan.tables.names}),
-            **runs_on,
-        }
-        before = info.setdefault("resolved", resolved)
-        if changed := [name for name in resolved if resolved[name] != before.get(name)]:
-            raise DegenError(
-                f"{writer.path}: {changed[0]} would be {resolved[changed[0]]} here, and was {before.get(changed[0])} "
-                "when the run began; choose another --out, or start over with --fresh"
-            )
-        info["config_hash"] = fingerprint(
-            {name: info["asked"][name] for name in ("tokens", "context", "seed", "options")}
-            | {"resolved": resolved, "schema_version": SCHEMA_VERSION}
-            | {"sample": sorted(s.sha256 for s in samples.samples.values())}
-        )
-        info.setdefault("batch_tokens", {})
 
 
 def _pending(plan: Plan, writer: RunWriter) -> list[Checkpoint]:

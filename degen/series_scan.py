@@ -169,17 +169,15 @@ class SeriesScan:
 
     def _measured(self, opened: Opened) -> Rows:
         """Measure; where a batch does not fit, halve it and begin the checkpoint again."""
-        from .cost import auto_batch_tokens
+        from .cost import batch_tokens_for
         from .measure import measure
         from .memory import OutOfMemoryError
 
         job, progress, settings = self.job, self.progress, self.settings
-        longest = max((len(w.tokens) for w in job.sample.windows), default=1) if job.sample else settings.context
+        longest = job.sample.longest if job.sample else settings.context
         if self.batch_tokens is None:
-            asked = settings.batch_size and settings.batch_size * longest
-            most = longest * len(job.sample.windows) if job.sample else longest
-            auto = auto_batch_tokens(opened.architecture, longest, job.device)
-            self._keep_plan(opened, min(asked or auto, most))
+            shape, windows = opened.architecture, settings.batch_size
+            self._keep_plan(opened, batch_tokens_for(job.sample, windows, settings.context, shape, job.device))
         while True:
             assert self.batch_tokens is not None
             try:
@@ -218,8 +216,10 @@ class SeriesScan:
     def _copied(self, checkpoint: Checkpoint, earlier: Checkpoint) -> Rows:
         """The rows of an earlier checkpoint, for its copy."""
         rows = self.writer.rows(earlier, self.plan.tables)
+        seen, per_token = checkpoint.tokens_seen, rows[CHECKPOINTS][0].get("flops_per_token")
         rows[CHECKPOINTS][0] |= {
-            "tokens_seen": checkpoint.tokens_seen,
+            "tokens_seen": seen,
+            "training_flops": per_token * seen if per_token is not None and seen is not None else None,
             "status": "duplicate",
             "duplicate_of": earlier.revision,
         }

@@ -77,6 +77,13 @@ ENGINE_TABLES: dict[str, tuple[Column, ...]] = {
         Column("vocab_size", "int64", "rows", "rows of the LM head"),
         Column("vocab_used", "int64", "rows", "rows whose id the tokenizer has; all, without a tokenizer"),
         Column("tied", "bool", "", "whether the head is the input embedding"),
+        Column(
+            "flops_per_token",
+            "float64",
+            "FLOPs",
+            "of training, forward and backward: 6·(N + V·d_head), N non-embedding",
+        ),
+        Column("training_flops", "float64", "FLOPs", "flops_per_token times tokens_seen; null if those are unknown"),
         Column("head_sha256", "string", "", "SHA-256 of the stored bytes of the head tensor"),
     ),
     "layers": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -44,21 +45,28 @@ class Tokenizer:
     """A tokenizer of transformers, reduced to what a scan asks of it.
 
     Args:
-        source: a folder, a `.gguf` file, or a name on the hub.
+        source: a folder, a `.gguf` file, a name on the hub, or a tokenizer of transformers, which is copied: a call
+            leaves padding and truncation set in it, and it may be in use.
         trust: whether Python code that it brings may run.
 
     Raises:
         DegenError: it cannot be loaded.
     """
 
-    def __init__(self, source: str | Path, trust: bool = False) -> None:
-        self.source = str(source)
-        self._inner = _load(source, trust)
+    def __init__(self, source: str | Path | Any, trust: bool = False) -> None:
+        if isinstance(source, str | Path):
+            self.source, self._inner = str(source), _load(source, trust)
+        else:
+            self.source = str(getattr(source, "name_or_path", "") or type(source).__name__)
+            self._inner = copy.deepcopy(source)
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256, shortened, of all that decides its tokens."""
         backend = getattr(self._inner, "backend_tokenizer", None)
+        if backend is not None:  # what its last user called it with; every call of ours says otherwise
+            backend.no_truncation()
+            backend.no_padding()
         what = backend.to_str() if backend is not None else json.dumps(self._inner.get_vocab(), sort_keys=True)
         return hashlib.sha256(f"{what}\n{self._prefix}".encode()).hexdigest()[:16]
 

@@ -74,6 +74,11 @@ class Sample:
         """Tokens in all windows together."""
         return sum(len(w.tokens) for w in self.windows)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest window; 1 without any."""
+        return max((len(w.tokens) for w in self.windows), default=1)
+
     @cached_property
     def first_half(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """For each window whether it is of the first half: half of the tokens, by whole documents.
