@@ -1,0 +1,192 @@
+"""The figures that a rule is about: the checkpoints it selects, each with its reference where the rule has one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from degen.table_rows import did_you_mean
+
+from .rule import Rule, StepRange
+from .tracks import Point, Source, Track, refused
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that a rule is held against.
+
+    Attributes:
+        model: label of the model.
+        revision: name of the checkpoint; None where only the step is known.
+        step: its step; None if unknown.
+        place: the layer and site, domain or task; None where the metric is of the whole checkpoint.
+        value: the metric there, perhaps infinite; None where it is missing.
+        error: its standard error; None if unknown.
+        missing: why the rule cannot be judged; None where it can.
+        reference: what a relation compares with; None where the rule has none, or none is known.
+        reference_step: the step it was measured at; None if unknown.
+        difference: of `rise` the value less the reference, of `drop` the reference less the value.
+        difference_error: its standard error; None if unknown.
+        note: what should be known of the reference; None where nothing should.
+    """
+
+    model: str
+    revision: str | None
+    step: int | None
+    place: str | None
+    value: float | None
+    error: float | None
+    missing: str | None = None
+    reference: float | None = None
+    reference_step: int | None = None
+    difference: float | None = None
+    difference_error: float | None = None
+    note: str | None = None
+
+
+def find_figures(rule: Rule, source: Source, baseline: Source | None = None) -> list[Figure]:
+    """The figures that a rule is about.
+
+    Without a baseline the reference of `rise` is the smallest value so far, that of `drop` the largest, the figure's
+    own checkpoint included. With one it is the baseline's value at the same step; where the rule is about the latest
+    checkpoint and the baseline has no such step, at the baseline's latest.
+
+    Args:
+        rule: the rule.
+        source: what was measured.
+        baseline: what relations compare with; None for the past of the same series.
+
+    Returns:
+        At least one figure, in the order of models, places and training.
+
+    Raises:
+        DegenError: an unknown metric, or a selector that matches nothing.
+    """
+    tracks = source.tracks(rule)
+    figures = []
+    for track in tracks:
+        for i in _selected(rule, track, source):
+            figure = _absolute(track, track.points[i])
+            if rule.relation is not None and figure.missing is None:
+                if baseline is None:
+                    figure = _against_past(rule, track, i, source, figure)
+                else:
+                    figure = _against_baseline(rule, track, track.points[i], source, baseline, figure)
+            figures.append(figure)
+    return figures
+
+
+def _selected(rule: Rule, track: Track, source: Source) -> list[int]:
+    """The checkpoints that a rule selects of a track.
+
+    The latest is the last whose step is known. One whose step is not known may be later still, so it is judged, too.
+    """
+    points = track.points
+    known = [p.step for p in points if p.step is not None]
+    if rule.step == "all":
+        return list(range(len(points)))
+    if isinstance(rule.step, StepRange):
+        chosen = [i for i, p in enumerate(points) if p.step is not None and p.step in rule.step]
+        if not chosen:
+            steps = sorted(set(known))
+            there = f"its steps are {', '.join(map(str, _few(steps)))}" if steps else "none of its steps is known"
+            raise refused(rule, f"{source.path}: {track.model} has no checkpoint at step {rule.step}; {there}")
+        return chosen
+    return [i for i, p in enumerate(points) if p.step is None or (known and p.step == known[-1])]
+
+
+def _few(steps: Sequence[int]) -> list[int | str]:
+    return list(steps) if len(steps) <= 12 else [*steps[:6], "…", *steps[-5:]]
+
+
+def _absolute(track: Track, point: Point) -> Figure:
+    return Figure(track.model, point.revision, point.step, track.place, point.value, point.error, point.missing)
+
+
+def _against_past(rule: Rule, track: Track, i: int, source: Source, figure: Figure) -> Figure:
+    """The figure with the best so far as its reference."""
+    finite = [p for p in track.points if p.value is not None and math.isfinite(p.value)]
+    if len(finite) < 2 and not (figure.value is not None and math.isinf(figure.value) and finite):
+        return replace(
+            figure, missing=f"too few checkpoints: a {rule.relation} needs two that are measured, or a --baseline"
+        )
+    so_far = [p for p in track.points[: i + 1] if p.value is not None and math.isfinite(p.value)]
+    if not so_far:
+        return replace(figure, missing="too few checkpoints: none before it is measured")
+    best = (min if rule.relation == "rise" else max)(so_far, key=lambda p: p.value or 0.0)
+    return _compared(rule, figure, best, _difference_error(rule, track, track.points[i], source, track, best, source))
+
+
+def _against_baseline(
+    rule: Rule, track: Track, point: Point, source: Source, baseline: Source, figure: Figure
+) -> Figure:
+    """The figure with the baseline's value as its reference."""
+    other = _counterpart(rule, track, source, baseline)
+    if other is None:
+        return replace(figure, missing=f"the baseline has no {track.place}")
+    same = [p for p in other.points if p.step is not None and p.step == point.step]
+    if not same and rule.step != "latest" and len(other.points) > 1:
+        return replace(figure, missing=f"the baseline has no step {point.step}")
+    known = [p for p in other.points if p.step is not None]
+    reference = (same or known or list(other.points))[-1]
+    if reference.value is None:
+        at = f" at step {reference.step}" if reference.step is not None else ""
+        return replace(figure, missing=f"the baseline{at}: {reference.missing}")
+    found = _compared(
+        rule, figure, reference, _difference_error(rule, track, point, source, other, reference, baseline)
+    )
+    if source.samples and baseline.samples and not source.samples & baseline.samples:
+        return replace(found, note="the baseline was measured on other text")
+    return found
+
+
+def _counterpart(rule: Rule, track: Track, source: Source, baseline: Source) -> Track | None:
+    """The baseline's track of the same model and place; None where it lacks the place.
+
+    A baseline of one model stands for the one model there is, whatever the two are called.
+    """
+    model = track.model
+    if model not in baseline.models:
+        if len(baseline.models) > 1 or len(source.models) > 1:
+            hint = did_you_mean(model, baseline.models)
+            raise refused(rule, f"the baseline {baseline.path} has no model {model!r}; {hint}")
+        model = baseline.models[0]
+    tracks = baseline.tracks(replace(rule, model=model))
+    if len(tracks) == 1 and (rule.layer == "last" or tracks[0].place is None or track.place is None):
+        return tracks[0]
+    return next((t for t in tracks if t.place == track.place), None)
+
+
+def _compared(rule: Rule, figure: Figure, reference: Point, error: float | None) -> Figure:
+    if figure.value is None or reference.value is None:
+        raise AssertionError("only values that are there are compared")
+    difference = figure.value - reference.value
+    difference = difference if rule.relation == "rise" else -difference
+    if math.isnan(difference):
+        return replace(figure, missing="the value and its reference are both infinite")
+    return replace(
+        figure,
+        reference=reference.value,
+        reference_step=reference.step,
+        difference=difference + 0.0,  # -0.0 is 0.0
+        difference_error=error,
+    )
+
+
+def _difference_error(
+    rule: Rule, track: Track, point: Point, source: Source, other: Track, reference: Point, measured: Source
+) -> float | None:
+    """The standard error of a difference: paired for losses on the same windows, else √(e₁² + e₂²)."""
+    if point is reference:
+        return 0.0
+    shared = source is measured or bool(source.samples & measured.samples)
+    if shared and rule.metric == "loss" and point.revision is not None and reference.revision is not None:
+        own = source.windows(track.model, point.revision, rule.domain)
+        others = measured.windows(other.model, reference.revision, rule.domain)
+        paired = own.difference_error(others) if own is not None and others is not None else None
+        if paired is not None:
+            return paired
+    if point.error is None or reference.error is None:
+        return None
+    return math.hypot(point.error, reference.error)

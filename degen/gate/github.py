@@ -1,0 +1,95 @@
+"""Verdicts where GitHub shows them: annotations of a job, and its summary."""
+
+# No `from __future__ import annotations`: the name is taken by the function that GitHub's own word fits best.
+import re
+from collections.abc import Mapping
+
+from .judge import Outcome, Verdicts
+from .wording import against, amount, place_of, told
+
+MOST = 10  # annotations of a step that GitHub keeps
+_MARKUP = re.compile(r"([\\`*_\[\]<>|&#~!])")
+
+
+def in_github(environ: Mapping[str, str]) -> bool:
+    """Whether this runs as a step of GitHub Actions."""
+    return environ.get("GITHUB_ACTIONS") == "true"
+
+
+def annotations(verdicts: Verdicts) -> list[str]:
+    """Workflow commands for what did not pass: ten at most, of every rule the worst before the next of any.
+
+    Args:
+        verdicts: what became of the rules.
+
+    Returns:
+        Lines such as `::error title=degen gate%3A failed::loss < 3 at …`; undecidable rules are errors, too.
+    """
+    wrong = [o for o in verdicts.outcomes if o.verdict != "passed"]
+    nth: dict[str, int] = {}
+    ranked = []
+    for outcome in wrong:
+        rule = str(outcome.rule)
+        nth[rule] = nth.get(rule, 0) + 1
+        ranked.append((outcome.verdict != "failed", nth[rule], outcome))
+    ranked.sort(key=lambda r: r[:2])
+    lines = [_command(f"degen gate: {o.verdict}", f"{o.rule} at {place_of(o.figure)}: {told(o)}") for _, _, o in ranked]
+    if verdicts.incomplete:
+        lines.append(_command("degen gate: incomplete", f"not measured: {', '.join(verdicts.incomplete)}"))
+    return lines[:MOST]
+
+
+def step_summary(verdicts: Verdicts) -> str:
+    """The outcomes as a table of Markdown.
+
+    Args:
+        verdicts: what became of the rules.
+    """
+    heads = ["verdict", "rule", "model", "step", "place", "value", "against", "bound", "reason"]
+    lines = [
+        f"### degen gate: {verdicts.verdict}",
+        "",
+        _escaped(verdicts.target),
+        "",
+        f"| {' | '.join(heads)} |",
+        f"|{' --- |' * len(heads)}",
+        *(f"| {' | '.join(map(_escaped, _cells(o)))} |" for o in verdicts.outcomes),
+    ]
+    if verdicts.incomplete:
+        lines += ["", f"Not measured: {_escaped(', '.join(verdicts.incomplete))}"]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(outcome: Outcome) -> list[str]:
+    figure = outcome.figure
+    step = figure.revision or "" if figure.step is None else str(figure.step)
+    bound = "" if outcome.bound is None else f"{outcome.rule.comparison} {outcome.bound:.6g}"
+    where = [figure.model, step, figure.place or ""]
+    return [
+        outcome.verdict,
+        str(outcome.rule),
+        *where,
+        amount(outcome) or "",
+        against(figure) or "",
+        bound,
+        outcome.reason or "",
+    ]
+
+
+def _command(title: str, message: str) -> str:
+    return f"::error title={_property(title)}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    """The message of a workflow command: line ends would end the command."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    """A property of a workflow command: colons and commas would end it, as well."""
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _escaped(text: str) -> str:
+    """Text as a cell of a table of Markdown: on one line, and without markup of its own."""
+    return _MARKUP.sub(r"\\\1", " ".join(text.split()))

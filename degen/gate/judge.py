@@ -1,0 +1,225 @@
+"""Whether rules hold: one verdict for every rule and figure, and the exit code of them all."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any, Literal
+
+from degen.errors import DegenError
+
+from .figures import Figure, find_figures
+from .rule import Rule
+from .target import open_source
+
+Verdict = Literal["failed", "undecidable", "passed"]
+GRAVITY: tuple[Verdict, ...] = ("failed", "undecidable", "passed")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a rule at one figure.
+
+    Attributes:
+        rule: the rule.
+        verdict: `failed`, `undecidable` or `passed`.
+        figure: the figure it was held against.
+        bound: the bound in the metric's unit; None where it depends on a reference that is missing.
+        low: lower end of the interval; None without a confidence or a standard error.
+        high: its upper end; None as well.
+        margin: how far the figure lies on the right side of the bound, negative on the wrong one; None where missing.
+        reason: why, where it needs saying; None where it does not.
+    """
+
+    rule: Rule
+    verdict: Verdict
+    figure: Figure
+    bound: float | None
+    low: float | None
+    high: float | None
+    margin: float | None
+    reason: str | None
+
+    def row(self) -> dict[str, Any]:
+        """The outcome as a row of a table."""
+        f = self.figure
+        return {
+            "rule": str(self.rule),
+            "model": f.model,
+            "revision": f.revision,
+            "step": f.step,
+            "place": f.place,
+            "value": f.value,
+            "error": f.error,
+            "reference": f.reference,
+            "reference_step": f.reference_step,
+            "difference": f.difference,
+            "difference_error": f.difference_error,
+            "low": self.low,
+            "high": self.high,
+            "bound": self.bound,
+            "margin": self.margin,
+            "verdict": self.verdict,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What became of all rules.
+
+    Attributes:
+        target: what was judged, as it was named.
+        outcomes: one for every rule and figure, the worst first: by verdict, then by rule, then by margin.
+        incomplete: the checkpoints that could not be measured.
+    """
+
+    target: str
+    outcomes: tuple[Outcome, ...]
+    incomplete: tuple[str, ...] = ()
+
+    @cached_property
+    def verdict(self) -> Literal["failed", "undecidable", "incomplete", "passed"]:
+        """The gravest: a rule that failed, one that is undecidable, a checkpoint that is missing."""
+        found = {o.verdict for o in self.outcomes}
+        if "failed" in found:
+            return "failed"
+        if "undecidable" in found:
+            return "undecidable"
+        return "incomplete" if self.incomplete else "passed"
+
+    @property
+    def exit_code(self) -> int:
+        """0 passed, 1 failed, 3 undecidable, 4 incomplete."""
+        return {"passed": 0, "failed": 1, "undecidable": 3, "incomplete": 4}[self.verdict]
+
+    def count(self, verdict: Verdict) -> int:
+        """How many outcomes have a verdict."""
+        return sum(o.verdict == verdict for o in self.outcomes)
+
+
+def judge(
+    rules: Sequence[Rule],
+    target: str | Path,
+    baseline: str | Path | None = None,
+    confidence: float | None = None,
+    strict: bool = False,
+    warn: Callable[[str], None] | None = None,
+) -> Verdicts:
+    """Hold what was measured against rules.
+
+    Without a confidence, figures are compared as they are. With one, a rule fails only where the end of the one-sided
+    normal interval, value ± z·standard error, that lies nearer to keeping it breaks it. Where the interval straddles
+    the bound the rule passes, or with `strict` is undecidable.
+
+    Args:
+        rules: at least one.
+        target: a run folder, a table, or a folder of results of lm-evaluation-harness.
+        baseline: another one of those, for rules with `.rise` or `.drop`; None for the best so far.
+        confidence: of the interval, from 0.5 to below 1; None to compare values.
+        strict: whether what an interval cannot tell is undecidable.
+        warn: called with each line of warning; None to log it.
+
+    Returns:
+        The outcomes, and the exit code that they come to.
+
+    Raises:
+        DegenError: no rule, an unknown metric, a selector that matches nothing, a target that cannot be read.
+    """
+    rules = list(dict.fromkeys(rules))
+    if not rules:
+        raise DegenError("no rule to judge by; give one, as in --rule 'anisotropy[layer=last] < 0.6'")
+    z = interval_quantile(confidence, strict)
+    warn = warn or logging.getLogger("degen").warning
+    source = open_source(target, warn)
+    other = open_source(baseline, warn) if baseline is not None else None
+    if other is not None and all(rule.relation is None for rule in rules):
+        warn(f"the baseline {other.path} is not used: no rule is about a .rise or .drop")
+    outcomes = [judge_figure(rule, figure, z, strict) for rule in rules for figure in find_figures(rule, source, other)]
+    place = {rule: i for i, rule in enumerate(rules)}
+    worst_first = sorted(
+        outcomes,
+        key=lambda o: (GRAVITY.index(o.verdict), place[o.rule], math.inf if o.margin is None else o.margin),
+    )
+    return Verdicts(str(target), tuple(worst_first), tuple(source.failed))
+
+
+def judge_figure(rule: Rule, figure: Figure, z: float | None = None, strict: bool = False) -> Outcome:
+    """Hold one figure against a rule.
+
+    Args:
+        rule: the rule.
+        figure: a figure it is about.
+        z: standard errors from the value to the end of its interval; None to compare values.
+        strict: whether what the interval cannot tell is undecidable.
+    """
+    value, error = figure.value, figure.error
+    if rule.relation is not None:
+        value, error = figure.difference, figure.difference_error
+    relative = rule.bound.percent is not None
+    known = not relative or figure.reference is not None
+    bound = rule.bound.of(figure.reference or 0.0) if known else None
+    if figure.missing is not None or value is None or bound is None:
+        return Outcome(rule, "undecidable", figure, bound, None, None, None, figure.missing or "not measured")
+    verdict: Verdict
+    reason: str | None
+    margin = bound - value if rule.upper else value - bound
+    keeps = rule.keeps(value, bound)
+    if math.isinf(value):
+        verdict, reason = _infinite(keeps)
+        return Outcome(rule, verdict, figure, bound, None, None, margin, reason)
+    if z is None or error is None:
+        unknown = "no standard error is known; compared as a value" if z is not None else None
+        return Outcome(
+            rule, "passed" if keeps else "failed", figure, bound, None, None, margin, _said(unknown, figure.note)
+        )
+    low, high = value - z * error, value + z * error
+    kind, severe = (low, high) if rule.upper else (high, low)
+    verdict, reason = _within(keeps, rule.keeps(kind, bound), rule.keeps(severe, bound), strict)
+    return Outcome(rule, verdict, figure, bound, low, high, margin, _said(reason, figure.note))
+
+
+def interval_quantile(confidence: float | None, strict: bool) -> float | None:
+    """Standard errors from a value to the end of its one-sided normal interval; None without a confidence.
+
+    Raises:
+        DegenError: no confidence that can be had, or none where `strict` asks what an interval tells.
+    """
+    if confidence is None:
+        if strict:
+            raise DegenError("--strict asks what an interval can tell; say of which --confidence, as in 0.95")
+        return None
+    if not 0.5 <= confidence < 1:
+        raise DegenError(f"--confidence {confidence:g}: a number from 0.5 to below 1, as in 0.95")
+    return NormalDist().inv_cdf(confidence)
+
+
+def _within(keeps: bool, kindly: bool, severely: bool, strict: bool) -> tuple[Verdict, str | None]:
+    """The verdict where an interval is known.
+
+    Args:
+        keeps: whether the value keeps the rule.
+        kindly: whether the end of the interval that is nearer to keeping it does.
+        severely: whether the other end does.
+        strict: whether what the interval cannot tell is undecidable.
+    """
+    if not kindly:
+        return "failed", None
+    if severely:
+        return "passed", None
+    if strict:
+        return "undecidable", "the bound lies within noise: inside the interval"
+    return "passed", None if keeps else "breaks the bound, but within noise: the interval reaches beyond it"
+
+
+def _infinite(keeps: bool) -> tuple[Verdict, str]:
+    return ("undecidable", "is infinite, which keeps no rule") if keeps else ("failed", "is infinite")
+
+
+def _said(*parts: str | None) -> str | None:
+    return "; ".join(part for part in parts if part) or None

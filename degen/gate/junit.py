@@ -1,0 +1,57 @@
+"""Verdicts as JUnit XML, which continuous integration shows as tests."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+from .judge import Outcome, Verdicts
+from .wording import place_of, told
+
+# What XML 1.0 can say; the rest, such as most control characters and lone surrogates, it cannot even escape.
+_UNSAYABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit_xml(verdicts: Verdicts) -> str:
+    """A suite with one test case for every outcome.
+
+    A rule that failed is a `failure`, one that is undecidable an `error`. Checkpoints that could not be measured are
+    named in `system-err`.
+
+    Args:
+        verdicts: what became of the rules.
+
+    Returns:
+        The document, with a line that says it is UTF-8.
+    """
+    counts = {
+        "tests": str(len(verdicts.outcomes)),
+        "failures": str(verdicts.count("failed")),
+        "errors": str(verdicts.count("undecidable")),
+        "skipped": "0",
+    }
+    suites = ElementTree.Element("testsuites", {"name": "degen gate", **counts})
+    suite = ElementTree.SubElement(suites, "testsuite", {"name": "degen gate", **counts})
+    for outcome in verdicts.outcomes:
+        _add_case(suite, verdicts.target, outcome)
+    if verdicts.incomplete:
+        missing = ElementTree.SubElement(suite, "system-err")
+        missing.text = _sayable(f"not measured: {', '.join(verdicts.incomplete)}")
+    ElementTree.indent(suites)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(suites, encoding="unicode")}\n'
+
+
+def _add_case(suite: ElementTree.Element, target: str, outcome: Outcome) -> None:
+    name = _sayable(f"{outcome.rule} at {place_of(outcome.figure)}")
+    case = ElementTree.SubElement(suite, "testcase", {"classname": _sayable(target), "name": name})
+    kinds = {"failed": "failure", "undecidable": "error"}
+    text = _sayable(told(outcome))
+    if outcome.verdict in kinds:
+        found = ElementTree.SubElement(case, kinds[outcome.verdict], {"message": text, "type": outcome.verdict})
+        found.text = text
+    else:
+        ElementTree.SubElement(case, "system-out").text = text
+
+
+def _sayable(text: str) -> str:
+    return _UNSAYABLE.sub("\ufffd", text)

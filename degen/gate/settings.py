@@ -1,0 +1,187 @@
+"""Rules and options of a gate that lie beside the code: `degen.toml`, or `[tool.degen]` of `pyproject.toml`.
+
+[gate]                                  # in pyproject.toml: [tool.degen.gate]
+rules = ["anisotropy[layer=last] < 0.6", "loss.rise < max(0.02, 1%)"]
+max_singular_entropy = 3.5
+baseline = "runs/main"                  # a path, from this file
+confidence = 0.95
+strict = true
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from degen.errors import DegenError
+
+from .rule import Bound, Rule, parse_rule
+
+OWN, PROJECT = "degen.toml", "pyproject.toml"
+# Rules that most gates have, with a name of their own for the bound.
+SHORTCUTS: dict[str, tuple[str, str | None]] = {
+    "max_anisotropy": ("anisotropy", None),
+    "max_singular_entropy": ("singular_entropy", None),
+    "max_loss_rise": ("loss", "rise"),
+}
+_KEYS = ("rules", "baseline", "confidence", "strict", *SHORTCUTS)
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """What a gate is asked to judge by.
+
+    Attributes:
+        rules: as written, without those of the shortcuts.
+        shortcuts: bounds by shortcut, such as `max_anisotropy`.
+        baseline: a run or table; None where there is none.
+        confidence: of intervals; None where nobody asks for one.
+        strict: whether what intervals cannot tell is undecidable; None where nobody says.
+        file: where this was read; None for what was said on the command line.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    shortcuts: Mapping[str, float] = field(default_factory=dict)
+    baseline: Path | None = None
+    confidence: float | None = None
+    strict: bool | None = None
+    file: Path | None = None
+
+    def all_rules(self) -> list[Rule]:
+        """The rules, each once, after those of the shortcuts."""
+        return list(dict.fromkeys([*(_shortcut(name, bound) for name, bound in self.shortcuts.items()), *self.rules]))
+
+    def under(self, said: GateSettings) -> GateSettings:
+        """These settings below those of the command line, whose rules are added and whose options win."""
+        return GateSettings(
+            rules=(*self.rules, *said.rules),
+            shortcuts={**self.shortcuts, **said.shortcuts},
+            baseline=said.baseline if said.baseline is not None else self.baseline,
+            confidence=said.confidence if said.confidence is not None else self.confidence,
+            strict=said.strict if said.strict is not None else self.strict,
+            file=self.file,
+        )
+
+
+def find_settings(folder: Path) -> GateSettings | None:
+    """The settings nearest to a folder: in it, or in those around it up to the root of its repository.
+
+    In each folder `degen.toml` goes before `pyproject.toml`, and one of these without a word for degen is passed over.
+    Outside of a repository the folder itself is all that is looked in.
+
+    Args:
+        folder: where to begin.
+
+    Returns:
+        What the first such file says; None where there is none.
+
+    Raises:
+        DegenError: the file is damaged, or says what is not understood.
+    """
+    for around in _around(folder.resolve()):
+        for name in (OWN, PROJECT):
+            file = around / name
+            if file.is_file() and (said := _said(file)) is not None:
+                return _settings(said, file)
+    return None
+
+
+def read_settings(file: Path) -> GateSettings:
+    """The settings of a file that was named: `pyproject.toml`, or any other as if it were `degen.toml`.
+
+    Raises:
+        DegenError: the file is not there or damaged, or says what is not understood.
+    """
+    said = _said(file.expanduser())
+    if said is None:
+        raise DegenError(f"{file}: no [tool.degen] in it; write [tool.degen.gate] with rules = [...]")
+    return _settings(said, file.expanduser())
+
+
+def _around(folder: Path) -> Sequence[Path]:
+    """A folder and those around it, up to the root of its repository."""
+    folders = (folder, *folder.parents)
+    root = next((i for i, f in enumerate(folders) if (f / ".git").exists()), 0)
+    return folders[: root + 1]
+
+
+def _said(file: Path) -> dict[str, Any] | None:
+    """What a file says to degen; None for a project that says nothing."""
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DegenError(f"{file}: cannot be read ({error.strerror or error})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DegenError(f"{file}: not sound TOML ({error})") from error
+    if file.name != PROJECT:
+        return found
+    tool = found.get("tool")
+    said = tool.get("degen") if isinstance(tool, dict) else None
+    if said is None:
+        return None
+    whole: dict[str, Any] = _checked(said, dict, file, "[tool.degen]", "a table")
+    return whole
+
+
+def _settings(said: Mapping[str, Any], file: Path) -> GateSettings:
+    head = "tool.degen." if file.name == PROJECT else ""
+    _check_keys(said, ("gate", "rules"), file, f"[{head.rstrip('.')}]" if head else "the file")
+    where = f"[{head}gate]"
+    gate: dict[str, Any] = _checked(said.get("gate", {}), dict, file, where, "a table")
+    _check_keys(gate, _KEYS, file, where)
+    rules = [*_rules(said.get("rules", []), file), *_rules(gate.get("rules", []), file)]
+    baseline = gate.get("baseline")
+    if baseline is not None:
+        text: str = _checked(baseline, str, file, "baseline", 'a path, as in "runs/main"')
+        baseline = file.resolve().parent / Path(text).expanduser()
+    strict = gate.get("strict")
+    return GateSettings(
+        rules=tuple(rules),
+        shortcuts={name: _number(gate[name], file, name) for name in SHORTCUTS if name in gate},
+        baseline=baseline,
+        confidence=_number(gate["confidence"], file, "confidence") if "confidence" in gate else None,
+        strict=_checked(strict, bool, file, "strict", "true or false") if strict is not None else None,
+        file=file,
+    )
+
+
+def _check_keys(table: Mapping[str, Any], known: Sequence[str], file: Path, where: str) -> None:
+    import difflib
+
+    for key in table:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            raise DegenError(f"{file}: {where} has an unknown key {key!r}; {hint}")
+
+
+def _rules(said: object, file: Path) -> list[Rule]:
+    if not isinstance(said, list) or not all(isinstance(text, str) for text in said):
+        raise DegenError(f'{file}: rules is no list of texts; write rules = ["loss.rise < 0.02"]')
+    try:
+        return [parse_rule(text) for text in said]
+    except DegenError as error:
+        raise DegenError(f"{file}: {error}") from None
+
+
+def _number(said: object, file: Path, name: str) -> float:
+    if isinstance(said, bool) or not isinstance(said, (int, float)) or not math.isfinite(said):
+        raise DegenError(f"{file}: {name} = {said!r} is no number, as in {name} = 0.95")
+    return float(said)
+
+
+def _checked(said: Any, kind: type, file: Path, name: str, what: str) -> Any:
+    if not isinstance(said, kind):
+        raise DegenError(f"{file}: {name} is {said!r}, and not {what}")
+    return said
+
+
+def _shortcut(name: str, bound: float) -> Rule:
+    if not math.isfinite(bound):
+        raise DegenError(f"--{name.replace('_', '-')} {bound}: a finite number, as in 0.6")
+    metric, relation = SHORTCUTS[name]
+    return Rule(metric, "<", Bound(bound), "rise" if relation else None)

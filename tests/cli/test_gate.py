@@ -1,0 +1,243 @@
+"""`degen gate` as a user runs it: exit codes, reports, rules from files, and a series that is scanned first."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from faults.command import SMALL, Said, degen, degen_process, python_process
+
+WITHOUT = """
+import sys
+from degen.cli.main import main
+sys.argv[0] = "degen"
+try:
+    main()
+finally:
+    heavy = {"torch", "transformers", "tokenizers", "datasets", "safetensors", "scipy", "pandas"}
+    print("loaded:", *sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def run(series: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three checkpoints; not to be written to."""
+    out = tmp_path_factory.mktemp("gate") / "run"
+    assert degen("scan", series, "--corpus", corpus, "--out", out, *SMALL).code == 0
+    return out
+
+
+@pytest.fixture
+def copy(run: Path, tmp_path: Path) -> Path:
+    """The same run, to be written to."""
+    return Path(shutil.copytree(run, tmp_path / "run"))
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory without settings, and no GitHub around."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def change(run: Path, revision: str, **columns: object) -> None:
+    """Write other values into a checkpoint's part of `checkpoints`; None is null."""
+    path = run / "checkpoints" / "tiny" / f"{revision}.parquet"
+    found = pq.ParquetFile(path).read()
+    for name, value in columns.items():
+        i = found.schema.get_field_index(name)
+        found = found.set_column(i, found.schema.field(i), pa.array([value], found.schema.field(i).type))
+    pq.write_table(found, path)
+
+
+def gate(*args: object) -> Said:
+    said = degen("gate", *args)
+    said.assert_no_fault()
+    return said
+
+
+PASSES, FAILS, UNKNOWN = "loss < 99", "loss < 0", "bottleneck_rank < 99"
+
+
+def test_exit_codes_and_which_goes_first(run: Path, copy: Path) -> None:
+    change(copy, "step100", status="failed", reason="torn")  # incomplete
+    for target, rules, code, verdict in [
+        (run, [PASSES], 0, "passed"),
+        (run, [PASSES, FAILS], 1, "failed"),
+        (run, [PASSES, UNKNOWN], 3, "undecidable"),
+        (run, [FAILS, UNKNOWN], 1, "failed"),
+        (copy, [PASSES], 4, "incomplete"),
+        (copy, [PASSES, FAILS], 1, "failed"),
+        (copy, [PASSES, UNKNOWN], 3, "undecidable"),
+        (copy, [FAILS, UNKNOWN], 1, "failed"),
+    ]:
+        said = gate(target, *(word for rule in rules for word in ("--rule", rule)))
+        assert (said.code, said.out.split()[-1], said.err) == (code, verdict, "")
+        document = gate(target, "--json", *(word for rule in rules for word in ("--rule", rule)))
+        assert document.code == code
+        assert (document.json()["target"], document.json()["verdict"]) == (str(target), verdict)
+        assert len(document.json()["rows"]) == len(rules)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "no rule to judge by"),
+        (("--rule", "los < 3"), "did you mean 'loss'?"),
+        (("--rule", "loss.rize < 3"), "rule \"loss.rize < 3\": character 6: no relation 'rize'; did you mean 'rise'?"),
+        (("--rule", PASSES, "--confidence", 2), "--confidence 2: a number from 0.5"),
+        (("--rule", PASSES, "--strict"), "--strict asks what an interval can tell"),
+        (("--max-anisotropy", "nan"), "--max-anisotropy nan: a finite number"),
+        (("--max-anisotropy", "much"), "Invalid value for '--max-anisotropy'"),
+        (("--rule", PASSES, "--baseline", "nowhere.csv"), "nowhere.csv: no such file"),
+        (("--rule", PASSES, "--config", "nowhere.toml"), "nowhere.toml: cannot be read"),
+        (("--rule", PASSES, "--junit", "no/such/folder.xml"), "--junit no/such/folder.xml: cannot be written"),
+    ],
+)
+def test_wrong_usage_is_said_in_one_line(words: tuple[object, ...], says: str, run: Path) -> None:
+    said = gate(run, *words)
+    assert said.code == 2
+    assert says in said.message
+
+
+def test_a_target_that_is_nothing(tmp_path: Path) -> None:
+    assert "no such file or folder" in gate("nowhere.csv", "--rule", PASSES).message
+    assert "no such folder or file" in gate("./nowhere", "--rule", PASSES).message
+    (tmp_path / "empty").mkdir()
+    assert gate("empty", "--rule", PASSES).code == 2
+
+
+def test_nan_and_a_failed_latest_checkpoint_never_pass(copy: Path) -> None:
+    change(copy, "step1000", anisotropy=float("nan"))
+    said = gate(copy, "--max-anisotropy", 2)
+    assert said.code == 3
+    assert "is NaN" in said.out
+    change(copy, "step1000", status="failed", reason="torn file")
+    said = gate(copy, "--max-anisotropy", 2, "--max-singular-entropy", 99, "--max-loss-rise", 99)
+    assert said.code == 3
+    assert said.out.count("the checkpoint failed: torn file") == 3
+    assert "not measured: tiny@step1000" in said.out
+
+
+def test_shortcuts_are_rules(run: Path) -> None:
+    rows = gate(run, "--max-anisotropy", 0.5, "--max-singular-entropy", 3, "--max-loss-rise", 0.1, "--json").json()[
+        "rows"
+    ]
+    assert {row["rule"] for row in rows} == {"anisotropy < 0.5", "singular_entropy < 3", "loss.rise < 0.1"}
+    rise = next(row for row in rows if row["rule"] == "loss.rise < 0.1")
+    assert rise["difference"] == pytest.approx(rise["value"] - rise["reference"])
+    assert {"model", "revision", "step", "place", "error", "bound", "margin", "low", "high", "reason"} <= set(rise)
+
+
+def test_noise(run: Path) -> None:
+    (row,) = gate(run, "--rule", PASSES, "--json").json()["rows"]
+    rule = f"loss < {row['value'] - 0.5 * row['error']}"  # breaks it by half a standard error
+    assert gate(run, "--rule", rule).code == 1
+    assert gate(run, "--rule", rule, "--confidence", 0.95).code == 0
+    assert gate(run, "--rule", rule, "--confidence", 0.95, "--strict").code == 3
+    assert gate(run, "--rule", rule, "--confidence", 0.6, "--strict").code == 1
+
+
+def test_rules_of_a_file_and_of_the_command_line(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "degen.toml").write_text(f"[gate]\nrules = ['{FAILS}']\nmax_anisotropy = 2\nconfidence = 0.9")
+    rows = gate(run, "--rule", PASSES, "--max-anisotropy", 3, "--json").json()["rows"]
+    assert {row["rule"]: row["verdict"] for row in rows} == {
+        "anisotropy < 3": "passed", FAILS: "failed", PASSES: "passed",
+    }  # fmt: skip
+    assert all(row["low"] is not None for row in rows)
+    (tmp_path / "other.toml").write_text(f"rules = ['{PASSES}']")
+    assert gate(run, "--config", "other.toml").code == 0
+    (tmp_path / "degen.toml").write_text("[gat]")
+    assert "degen.toml: the file has an unknown key 'gat'; did you mean gate?" in gate(run).message
+
+
+def test_a_baseline(run: Path, copy: Path) -> None:
+    change(copy, "step1000", loss=0.5)
+    assert gate(run, "--max-loss-rise", 0.1, "--baseline", copy).code == 1
+    assert gate(run, "--rule", "loss.rise <= 0", "--baseline", run).code == 0
+    said = gate(run, "--rule", PASSES, "--baseline", run)
+    assert said.err.startswith("warning: the baseline")
+
+
+def test_a_table(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("model,step,acc,acc_se\nm,1,.5,.1\nm,2,.4,.1\n")
+    assert gate("t.csv", "--rule", "acc.drop < 0.05").code == 1
+    assert gate("t.csv", "--rule", "acc.drop < 0.05", "--confidence", 0.95).code == 0
+
+
+def test_junit_is_written_whatever_the_verdict(run: Path, tmp_path: Path) -> None:
+    assert gate(run, "--rule", FAILS, "--rule", PASSES, "--rule", UNKNOWN, "--junit", "gate.xml").code == 1
+    suite = ElementTree.parse(tmp_path / "gate.xml").getroot()
+    assert [suite.get(name) for name in ("tests", "failures", "errors")] == ["3", "1", "1"]
+
+
+def test_github_is_told_on_stderr_and_in_the_summary(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = tmp_path / "summary.md"
+    summary.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    assert gate(run, "--rule", FAILS).err == ""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert gate(run, "--rule", FAILS, "--no-github").err == ""
+    assert summary.read_text() == "before\n"
+    said = gate(run, "--rule", FAILS, "--json")
+    assert said.code == 1
+    (line,) = said.err.splitlines()
+    assert line.startswith("::error title=degen gate%3A failed::loss < 0 at tiny step 1000: ")
+    assert said.json()["verdict"] == "failed"
+    assert summary.read_text().startswith("before\n### degen gate: failed\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "no" / "summary.md"))
+    assert "warning: GITHUB_STEP_SUMMARY" in gate(run, "--rule", PASSES).err
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY")
+    monkeypatch.delenv("GITHUB_ACTIONS")
+    assert gate(run, "--rule", FAILS, "--github").err.startswith("::error ")
+
+
+def test_a_series_is_scanned_first(series: Path, corpus: Path, tmp_path: Path) -> None:
+    how = ("--corpus", corpus, "--out", "scanned", *SMALL)
+    said = gate(series, "--rule", "loss[step=all] < 99", "--json", *how)
+    assert said.code == 0
+    assert sorted(row["step"] for row in said.json()["rows"]) == [0, 100, 1000]
+    assert said.json()["target"] == str(series)
+    assert (tmp_path / "scanned" / "run.json").is_file()
+    assert gate("scanned", "--rule", "loss < 99").code == 0
+    single = gate(series / "step100", "--max-loss-rise", 1, "--out", "single", "--corpus", corpus, *SMALL)
+    assert single.code == 3
+    assert "too few checkpoints" in single.out
+
+
+def test_a_series_with_a_torn_checkpoint_is_incomplete(series: Path, corpus: Path, tmp_path: Path) -> None:
+    shutil.copytree(series, tmp_path / "s")
+    weights = tmp_path / "s" / "step100" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    how = ("--corpus", corpus, "--out", "torn", *SMALL)
+    assert gate("s", "--rule", PASSES, *how).code == 4
+    assert gate("torn", "--rule", FAILS).code == 1
+
+
+def test_mistakes_are_found_before_anything_is_scanned(series: Path, tmp_path: Path) -> None:
+    for words in (("--rule", "loss < nan"), ("--rule", PASSES, "--strict"), ("--rule", PASSES, "--baseline", "no.csv"),
+                  ("--rule", PASSES, "--junit", "no/x.xml")):  # fmt: skip
+        assert gate(series, *words, "--out", "early").code == 2
+    assert not (tmp_path / "early").exists()
+
+
+def test_gating_a_run_loads_nothing_heavy(run: Path) -> None:
+    rules = ("--max-loss-rise", 99, "--rule", "anisotropy[layer=last] < 99", "--rule", "loss[domain=Github] < 99")
+    said = python_process(WITHOUT, "gate", run, *rules, "--confidence", "0.9", "--baseline", run)
+    assert (said.code, said.err) == (0, "loaded:\n")
+
+
+def test_in_a_process_of_its_own(run: Path, tmp_path: Path) -> None:
+    environment = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(tmp_path / "s.md"), "LC_ALL": "C"}
+    said = degen_process("gate", run, "--rule", FAILS, cwd=tmp_path, **environment)
+    assert said.code == 1
+    assert said.err.startswith("::error ")
+    assert os.path.getsize(tmp_path / "s.md")

@@ -1,0 +1,378 @@
+"""The figures a rule is about: out of runs, of tables and of results of the harness."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from tiny import make_checkpoint
+
+import degen
+from degen import DegenError
+from degen.export import export_table
+from degen.gate.figures import Figure, find_figures
+from degen.gate.rule import parse_rule
+from degen.gate.target import is_measured, open_source
+
+HOW: dict[str, Any] = {"tokens": 512, "context": 32, "threads": 1}
+
+
+def silent(line: str) -> None:
+    raise AssertionError(f"nothing to warn of, yet: {line}")
+
+
+def change(run: Path, table: str, revision: str, **columns: Any) -> None:
+    """Write other values into the part of a checkpoint; None is null."""
+    import pyarrow as pa
+
+    path = run / table / "tiny" / f"{revision}.parquet"
+    found = pq.ParquetFile(path).read()
+    for name, value in columns.items():
+        i = found.schema.get_field_index(name)
+        found = found.set_column(i, found.schema.field(i), pa.array([value] * len(found), found.schema.field(i).type))
+    pq.write_table(found, path)
+
+
+@pytest.fixture(scope="module")
+def run(series: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> degen.Run:
+    """A run of three checkpoints with windows; not to be written to."""
+    return degen.scan(series, corpus=corpus, out=tmp_path_factory.mktemp("gate") / "run", **HOW)
+
+
+@pytest.fixture
+def copy(run: degen.Run, tmp_path: Path) -> Path:
+    """The same run, to be written to."""
+    return Path(shutil.copytree(run.path, tmp_path / "run"))
+
+
+def figures(rule: str, target: Path, baseline: Path | None = None) -> list[Figure]:
+    other = open_source(baseline, silent) if baseline is not None else None
+    return find_figures(parse_rule(rule), open_source(target, silent), other)
+
+
+def one(rule: str, target: Path, baseline: Path | None = None) -> Figure:
+    (figure,) = figures(rule, target, baseline)
+    return figure
+
+
+def left_out(run: degen.Run, revisions: tuple[str, str], domain: str | None = None) -> float:
+    """The jackknife error of a difference of losses, window by window, one document after the other left out."""
+    rows = [w for w in run.table("windows").to_pylist() if w["tokens"] and domain in (None, w["domain"])]
+    documents = sorted({w["document"] for w in rows})
+    thetas = []
+    for left in documents:
+        means = []
+        for revision in revisions:
+            kept = [w for w in rows if w["revision"] == revision and w["document"] != left]
+            means.append(sum(w["loss"] * w["tokens"] for w in kept) / sum(w["tokens"] for w in kept))
+        thetas.append(means[0] - means[1])
+    n = len(documents)
+    return math.sqrt((n - 1) / n * sum((t - np.mean(thetas)) ** 2 for t in thetas))
+
+
+def test_the_latest_checkpoint_is_what_a_rule_is_about(run: degen.Run) -> None:
+    row = run.checkpoints()[-1]
+    assert one("loss < 3", run.path) == Figure("tiny", "step1000", 1000, None, row["loss"], row["loss_se"])
+    entropy = one("singular_entropy < 3", run.path)
+    assert (entropy.value, entropy.error) == (row["singular_entropy"], None)
+    assert one("vocab_size < 3", run.path).value == row["vocab_size"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "chosen"),
+    [
+        ("latest", [1000]), ("all", [0, 100, 1000]), ("100", [100]), ("1:", [100, 1000]), (":100", [0, 100]),
+        ("0:1000", [0, 100, 1000]), ("50:500", [100]),
+    ],
+)  # fmt: skip
+def test_steps_are_chosen_with_both_ends(steps: str, chosen: list[int], run: degen.Run) -> None:
+    assert [f.step for f in figures(f"loss[step={steps}] < 3", run.path)] == chosen
+
+
+def test_layers_and_sites(run: degen.Run) -> None:
+    rows = {(r["layer"], r["site"]): r for r in run.table("layers").to_pylist() if r["revision"] == "step1000"}
+
+    def places(selector: str) -> list[str | None]:
+        found = figures(f"anisotropy[{selector}] < 1", run.path)
+        for f in found:
+            assert f.place is not None
+            _, layer, site = f.place.split()
+            assert (f.value, f.error) == (rows[int(layer), site]["anisotropy"], rows[int(layer), site]["anisotropy_se"])
+        return [f.place for f in found]
+
+    assert places("layer=last") == ["layer 2 head_input"]
+    assert places("layer=last,site=block") == ["layer 2 block"]
+    assert places("layer=2") == ["layer 2 block", "layer 2 head_input"]
+    assert places("layer=0") == ["layer 0 embedding"]
+    assert places("site=block") == ["layer 1 block", "layer 2 block"]
+    assert places("layer=all") == ["layer 0 embedding", "layer 1 block", "layer 2 block", "layer 2 head_input"]
+    assert one("anisotropy[layer=last] < 1", run.path).value == run.checkpoints()[-1]["anisotropy"]
+    assert one("mean_norm[layer=last] < 1", run.path).error is None
+
+
+def test_domains_are_means_over_their_tokens(run: degen.Run) -> None:
+    windows = [w for w in run.table("windows").to_pylist() if w["revision"] == "step1000" and w["tokens"]]
+    for domain in ("Github", "Books3", "ArXiv"):
+        own = [w for w in windows if w["domain"] == domain]
+        figure = one(f"loss[domain={domain}] < 3", run.path)
+        assert figure.value == pytest.approx(sum(w["loss"] * w["tokens"] for w in own) / sum(w["tokens"] for w in own))
+        assert figure.place == f"domain {domain}"
+        assert figure.error is not None
+        assert figure.error > 0
+
+
+@pytest.mark.parametrize("domain", [None, "Github"])
+def test_a_rise_is_from_the_best_so_far_with_the_paired_error(domain: str | None, run: degen.Run) -> None:
+    selector = f",domain={domain}" if domain else ""
+    found = figures(f"loss.rise[step=all{selector}] < 1", run.path)
+    values = [f.value for f in found if f.value is not None]
+    best = [int(np.argmin(values[: i + 1])) for i in range(3)]
+    for i, figure in enumerate(found):
+        assert figure.reference == values[best[i]]
+        assert figure.reference_step == found[best[i]].step
+        assert figure.difference == pytest.approx(values[i] - values[best[i]])
+        names = (str(figure.revision), str(found[best[i]].revision))
+        expected = left_out(run, names, domain) if best[i] != i else 0.0
+        assert figure.difference_error == pytest.approx(expected, abs=1e-12)
+    assert domain or any(b != i for i, b in enumerate(best))
+
+
+def test_a_drop_is_from_the_largest_so_far(run: degen.Run) -> None:
+    ranks = [row["effective_rank"] for row in run.checkpoints()]
+    for i, figure in enumerate(figures("effective_rank.drop[step=all] < 1", run.path)):
+        assert figure.reference == max(ranks[: i + 1])
+        assert figure.difference == pytest.approx(max(ranks[: i + 1]) - ranks[i])
+
+
+def test_errors_that_are_not_paired_add_in_squares(copy: Path) -> None:
+    change(copy, "checkpoints", "step100", anisotropy=-0.5, anisotropy_se=0.3, loss=0.1, loss_se=0.03)
+    change(copy, "checkpoints", "step1000", anisotropy=0.5, anisotropy_se=0.4, loss=0.5, loss_se=0.04)
+    assert one("anisotropy.rise < 1", copy).difference_error == pytest.approx(0.5)
+    change(copy, "windows", "step100", tokens=7)  # not the same windows any more
+    assert one("loss.rise < 1", copy).difference_error == pytest.approx(0.05)
+    change(copy, "checkpoints", "step100", loss_se=None)
+    assert one("loss.rise < 1", copy).difference_error is None
+
+
+def test_a_latest_checkpoint_that_failed_is_missing(copy: Path) -> None:
+    change(copy, "checkpoints", "step1000", status="failed", reason="NaN in a tensor")
+    for rule in ("loss < 99", "loss.rise < 99", "anisotropy[layer=last] < 99", "loss[domain=Github] < 99"):
+        figure = one(rule, copy)
+        assert (figure.step, figure.value) == (1000, None)
+        assert figure.missing == "the checkpoint failed: NaN in a tensor"
+
+
+def test_null_and_nan_are_missing_and_infinity_is_not(copy: Path) -> None:
+    change(copy, "checkpoints", "step1000", loss=None, anisotropy=math.nan, perplexity=math.inf)
+    change(copy, "layers", "step1000", mean_norm=math.nan)
+    change(copy, "windows", "step1000", loss=math.nan)
+    assert one("loss < 3", copy).missing == "not measured"
+    assert one("anisotropy < 3", copy).missing == "is NaN"
+    assert one("mean_norm[layer=last] < 3", copy).missing == "is NaN"
+    assert one("loss[domain=Github] < 3", copy).missing == "is NaN"
+    assert one("perplexity < 3", copy).value == math.inf
+
+
+def test_the_best_so_far_passes_over_what_is_missing(copy: Path) -> None:
+    change(copy, "checkpoints", "step100", loss=math.nan)
+    change(copy, "checkpoints", "step0", loss=1.0)
+    change(copy, "checkpoints", "step1000", loss=1.5)
+    assert one("loss.rise < 1", copy).difference == pytest.approx(0.5)
+    change(copy, "checkpoints", "step0", status="failed")
+    assert "too few checkpoints" in str(one("loss.rise < 1", copy).missing)
+
+
+def test_a_checkpoint_whose_step_is_unknown_may_be_the_latest(copy: Path) -> None:
+    change(copy, "checkpoints", "step0", step=None)
+    assert [f.revision for f in figures("loss < 3", copy)] == ["step1000", "step0"]
+    assert [f.revision for f in figures("loss[step=0:] < 3", copy)] == ["step100", "step1000"]
+    for revision in ("step100", "step1000"):
+        change(copy, "checkpoints", revision, step=None)
+    assert len(figures("loss < 3", copy)) == 3
+    with pytest.raises(DegenError, match="none of its steps is known"):
+        figures("loss[step=100] < 3", copy)
+
+
+def test_a_copy_has_the_values_that_were_copied(series: Path, corpus: Path, tmp_path: Path) -> None:
+    shutil.copytree(series, tmp_path / "s")
+    shutil.copytree(tmp_path / "s" / "step100", tmp_path / "s" / "step2000")
+    scanned = degen.scan(tmp_path / "s", corpus=corpus, out=tmp_path / "run", **HOW)
+    assert scanned.checkpoints()[-1]["status"] == "duplicate"
+    figure = one("loss.rise < 3", tmp_path / "run")
+    assert (figure.step, figure.value) == (2000, scanned.checkpoints()[1]["loss"])
+    assert figure.difference_error is not None
+    export_table(scanned, "checkpoints", tmp_path / "c.csv")
+    assert one("loss < 3", tmp_path / "c.csv").value == pytest.approx(figure.value)
+
+
+def test_a_corpus_without_domains_has_none_to_select(copy: Path) -> None:
+    for revision in ("step0", "step100", "step1000"):
+        change(copy, "windows", revision, domain=None)
+    with pytest.raises(DegenError, match="no text of domain 'Github'; there are none"):
+        figures("loss[domain=Github] < 3", copy)
+
+
+def test_a_run_of_heads_does_not_know_the_rest(series: Path, tmp_path: Path) -> None:
+    degen.scan(series, probes=["spectrum"], out=tmp_path / "run")
+    for rule in ("loss < 3", "anisotropy[layer=last] < 3", "mean_norm[layer=last] < 3", "bottleneck_rank < 3"):
+        assert one(rule, tmp_path / "run").missing == "not measured"
+    assert one("loss[domain=Github] < 3", tmp_path / "run").missing == "not measured"
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ("los < 3", r'^rule "los < 3": \S+run: no metric \'los\' in table checkpoints; did you mean \'loss\'\?$'),
+        ("zzz[layer=1] < 3", "no metric 'zzz' in table layers; there are anisotropy, anisotropy_se"),
+        ("mean_norm < 3", r"a figure of layers; select one, as in mean_norm\[layer=last\]"),
+        ("loss[layer=1] < 3", "a figure of whole checkpoints; drop layer and site"),
+        ("status < 3", "status of table checkpoints holds no numbers"),
+        ("loss[model=tiney] < 3", r"has no model 'tiney'; did you mean 'tiny'\?"),
+        ("loss[step=17] < 3", "tiny has no checkpoint at step 17; its steps are 0, 100, 1000"),
+        ("loss[step=2000:] < 3", "no checkpoint at step 2000:"),
+        ("anisotropy[layer=99] < 3", "tiny has no layer 99; it has 0 to 2"),
+        ("anisotropy[site=blok] < 3", r"no site 'blok'; did you mean 'block'\?"),
+        ("anisotropy[layer=last,site=embedding] < 3", "layer 2 of tiny has no site 'embedding'; it has block, "),
+        ("loss[domain=github] < 3", r"no text of domain 'github'; did you mean 'Github'\?"),
+        ("perplexity[domain=Github] < 3", "of a domain the loss alone is known"),
+        ("loss[domain=Github,layer=1] < 3", "no figure is of a layer and of a domain"),
+        ('"a\nb" < 3', '^rule ""a b" < 3": '),
+    ],
+)  # fmt: skip
+def test_what_a_run_does_not_have_is_refused(rule: str, says: str, run: degen.Run) -> None:
+    with pytest.raises(DegenError, match=says) as error:
+        figures(rule, run.path)
+    assert "\n" not in str(error.value)
+    assert error.value.exit_code == 2
+
+
+def test_a_baseline_is_compared_step_by_step_and_paired(run: degen.Run, copy: Path) -> None:
+    same = one("loss.rise[step=100] < 1", run.path, copy)
+    assert (same.difference, same.reference_step, same.difference_error) == (0.0, 100, 0.0)
+    change(copy, "checkpoints", "step1000", step=5000, loss=2.0, anisotropy_se=0.3)
+    later = one("loss.rise < 1", run.path, copy)  # no step 1000 there: its latest
+    row = run.checkpoints()[-1]
+    assert (later.reference, later.reference_step) == (2.0, 5000)
+    assert later.difference == pytest.approx(row["loss"] - 2.0)
+    assert later.difference_error == 0.0  # the same windows, losses as they were
+    assert one("anisotropy.drop < 1", run.path, copy).difference_error == pytest.approx(
+        math.hypot(row["anisotropy_se"], 0.3)
+    )
+    assert one("loss.rise[step=1000] < 1", run.path, copy).missing == "the baseline has no step 1000"
+
+
+def test_another_checkpoint_on_the_same_sample_is_paired_and_on_another_is_not(
+    run: degen.Run, series: Path, corpus: Path, tmp_path: Path
+) -> None:
+    how = {"threads": 1, "steps": "100"}
+    degen.scan(series, sample=run.path / "sample.parquet", out=tmp_path / "same", **how)
+    paired = one("loss.rise < 1", run.path, tmp_path / "same")
+    assert paired.reference_step == 100
+    assert paired.difference_error == pytest.approx(left_out(run, ("step1000", "step100")))
+    assert paired.note is None
+    degen.scan(series, corpus=corpus, seed=1, out=tmp_path / "other", steps="100", **HOW)
+    apart = one("loss.rise < 1", run.path, tmp_path / "other")
+    (reference,) = degen.read_run(tmp_path / "other").checkpoints()
+    assert apart.difference_error == pytest.approx(math.hypot(run.checkpoints()[-1]["loss_se"], reference["loss_se"]))
+    assert apart.note == "the baseline was measured on other text"
+
+
+def test_a_baseline_of_one_model_stands_for_one_of_another_name(run: degen.Run, copy: Path, tmp_path: Path) -> None:
+    table = tmp_path / "main.csv"
+    table.write_text("model,step,loss,loss_se\nmain,900,2.5,0.25\n")
+    figure = one("loss.rise < 1", run.path, table)
+    assert (figure.reference, figure.reference_step) == (2.5, 900)
+    assert figure.difference_error == pytest.approx(math.hypot(figure.error or 0, 0.25))
+    table.write_text("model,step,loss\nmain,900,2.5\ntinny,900,3\n")
+    with pytest.raises(DegenError, match=r"the baseline \S+main.csv has no model 'tiny'; did you mean 'tinny'\?"):
+        figures("loss.rise < 1", run.path, table)
+    table.write_text("model,step,loss\nmain,1000,nan\n")
+    assert one("loss.rise < 1", run.path, table).missing == "the baseline at step 1000: not measured"
+    with pytest.raises(DegenError, match="no metric 'anisotropy'"):
+        figures("anisotropy.rise < 1", run.path, table)
+    change(copy, "checkpoints", "step1000", status="failed", reason=None)
+    assert one("loss.rise < 1", run.path, copy).missing == "the baseline at step 1000: the checkpoint failed"
+
+
+def test_two_models_are_judged_each(series: Path, corpus: Path, tmp_path: Path) -> None:
+    degen.scan([f"b={series}", f"a={series}"], corpus=corpus, out=tmp_path / "both", **HOW)
+    assert [f.model for f in figures("loss < 3", tmp_path / "both")] == ["b", "a"]
+    assert one("loss[model=a] < 3", tmp_path / "both").model == "a"
+
+
+def test_tables_wide_and_long(tmp_path: Path) -> None:
+    wide = tmp_path / "wide.csv"
+    wide.write_text("model,step,task,acc,acc_stderr\nm,200,A,.6,.02\nm,100,A,.7,.01\nm,100,B,.5,.01\nm,200,B,,\n")
+    a, b = figures("acc.drop < 1", wide)
+    assert (a.place, a.step, a.reference_step) == ("A", 200, 100)
+    assert a.difference == pytest.approx(0.1)
+    assert a.difference_error == pytest.approx(math.hypot(0.01, 0.02))
+    assert (b.place, b.step, b.missing) == ("B", 200, "not measured")
+    assert one("A/acc > 0", wide).place == "A"
+    long = tmp_path / "long.csv"
+    long.write_text("model,step,metric,value\nm,100,loss,3\nm,200,loss,2\nm,100,acc,.5\nn,100,acc,.4\n")
+    assert one("loss[model=m] < 3", long).value == 2
+    acc = figures("acc < 3", long)
+    assert [(f.model, f.step, f.value) for f in acc] == [("m", 200, None), ("n", 100, 0.4)]
+    assert acc[0].missing == "no row of it at step 200; its last is step 100"
+    assert [f.missing for f in figures("loss < 3", long)] == [None, "no row of loss"]
+    with pytest.raises(DegenError, match=r"no metric 'los'; did you mean 'loss'\?"):
+        figures("los < 3", long)
+
+
+def test_missing_and_infinite_values_of_tables(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("step,loss,ppl,empty,word\n1,2,3,,a\n2,nan,inf,,b\n")
+    assert one("loss < 3", table).missing == "not measured"
+    assert one("ppl < 3", table).value == math.inf
+    assert one("empty < 3", table).missing == "not measured"
+    assert one("loss < 3", table).model == "t"
+    with pytest.raises(DegenError, match="column 'word' holds no numbers"):
+        figures("word < 3", table)
+
+
+def test_exported_tables_take_selectors(run: degen.Run, copy: Path, tmp_path: Path) -> None:
+    export_table(run, "layers", tmp_path / "l.parquet")
+    for selector in ("layer=last", "layer=1", "layer=2,site=block"):
+        rule = f"anisotropy[{selector}] < 1"
+        assert one(rule, tmp_path / "l.parquet").value == one(rule, run.path).value
+    assert len(figures("anisotropy[layer=all] < 1", tmp_path / "l.parquet")) == 4
+    with pytest.raises(DegenError, match="column 'layer' is nowhere '99'"):
+        figures("anisotropy[layer=99] < 1", tmp_path / "l.parquet")
+    with pytest.raises(DegenError, match="has no column 'domain' to select by; drop domain"):
+        figures("anisotropy[domain=a] < 1", tmp_path / "l.parquet")
+    change(copy, "checkpoints", "step1000", status="failed", reason="torn")
+    export_table(degen.read_run(copy), "checkpoints", tmp_path / "c.csv")
+    source = open_source(tmp_path / "c.csv", silent)
+    assert source.failed == ["tiny@step1000"]
+    assert one("loss < 99", tmp_path / "c.csv").missing == "not measured"
+    assert open_source(copy, silent).failed == ["tiny@step1000"]
+
+
+def test_results_of_the_harness(tmp_path: Path) -> None:
+    for step, acc in ((100, 0.6), (200, 0.5)):
+        (tmp_path / f"pythia-step{step}.json").write_text(
+            json.dumps({"results": {"arc": {"acc,none": acc, "acc_stderr,none": 0.01}}})
+        )
+    figure = one("arc/acc.drop < 0.02", tmp_path)
+    assert (figure.model, figure.step, figure.place) == ("pythia", 200, "arc")
+    assert figure.difference == pytest.approx(0.1)
+    assert figure.difference_error == pytest.approx(math.hypot(0.01, 0.01))
+    assert one("acc > 0", tmp_path).place is None
+    assert is_measured(tmp_path)
+
+
+def test_what_must_be_scanned_first(run: degen.Run, series: Path, tmp_path: Path) -> None:
+    measured = [run.path, run.path / "layers", tmp_path / "t.csv", tmp_path / "no.parquet"]
+    assert all(is_measured(target) for target in measured)
+    single = make_checkpoint(tmp_path / "single")
+    shutil.copytree(run.path / "layers", single / "logs")  # a table beside the weights makes no table of them
+    for target in (series, series / "step0", single, "org/name@step*", "pythia:70m", tmp_path / "model.gguf"):
+        assert not is_measured(target)
+    assert one("loss < 3", run.path / "checkpoints") == one("loss < 3", run.path)

@@ -1,0 +1,183 @@
+"""Verdicts: bounds, intervals, what is missing, and the exit code they come to."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from degen import DegenError
+from degen.gate import Outcome, Verdicts, judge, parse_rule
+from degen.gate.figures import Figure
+from degen.gate.judge import interval_quantile, judge_figure
+
+Z95 = 1.6448536269514722
+
+
+def figure(value: float | None, error: float | None = None, **more: Any) -> Figure:
+    return Figure("m", "step1", 1, None, value, error, **more)
+
+
+def verdict(rule: str, value: float | None, error: float | None = None, z: float | None = None, **more: Any) -> str:
+    return judge_figure(parse_rule(rule), figure(value, error), z, **more).verdict
+
+
+@pytest.mark.parametrize(
+    ("rule", "below", "at", "above"),
+    [
+        ("x < 1", "passed", "failed", "failed"),
+        ("x <= 1", "passed", "passed", "failed"),
+        ("x > 1", "failed", "failed", "passed"),
+        ("x >= 1", "failed", "passed", "passed"),
+    ],
+)
+def test_values_are_compared_as_they_are(rule: str, below: str, at: str, above: str) -> None:
+    assert [verdict(rule, v) for v in (0.999, 1.0, 1.001)] == [below, at, above]
+    assert [verdict(rule, v, error=100.0) for v in (0.999, 1.0, 1.001)] == [below, at, above]
+
+
+@pytest.mark.parametrize("rule", ["x < 1", "x > -1"])
+def test_an_interval_fails_beyond_the_bound_and_else_passes_or_is_undecidable(rule: str) -> None:
+    sign = 1 if "<" in rule else -1
+    lax = [verdict(rule, sign * v, 0.1, Z95) for v in (0.8, 0.9, 1.1, 1.2)]
+    strict = [verdict(rule, sign * v, 0.1, Z95, strict=True) for v in (0.8, 0.9, 1.1, 1.2)]
+    assert lax == ["passed", "passed", "passed", "failed"]
+    assert strict == ["passed", "undecidable", "undecidable", "failed"]
+
+
+def test_what_passes_for_noise_says_so() -> None:
+    outcome = judge_figure(parse_rule("x < 1"), figure(1.1, 0.1), Z95)
+    assert outcome.reason == "breaks the bound, but within noise: the interval reaches beyond it"
+    assert (outcome.low, outcome.high) == (pytest.approx(1.1 - Z95 / 10), pytest.approx(1.1 + Z95 / 10))
+    assert outcome.margin == pytest.approx(-0.1)
+    kept = judge_figure(parse_rule("x < 1"), figure(0.9, 0.1), Z95)
+    assert (kept.verdict, kept.reason) == ("passed", None)
+
+
+def test_without_an_error_the_value_counts_and_the_reason_says_so() -> None:
+    for strict in (False, True):
+        for value, said in ((0.9, "passed"), (1.1, "failed")):
+            outcome = judge_figure(parse_rule("x < 1"), figure(value), Z95, strict)
+            assert outcome.verdict == said
+            assert outcome.reason == "no standard error is known; compared as a value"
+    assert judge_figure(parse_rule("x < 1"), figure(0.9)).reason is None
+
+
+@given(
+    st.floats(-10, 10), st.floats(0, 3), st.floats(-10, 10), st.sampled_from(["<", "<=", ">", ">="]), st.floats(0, 3)
+)
+def test_noise_only_ever_takes_the_certainty_of_a_verdict_away(
+    value: float, error: float, bound: float, comparison: str, z: float
+) -> None:
+    rule = f"x {comparison} {bound!r}"
+    plain, lax = verdict(rule, value), verdict(rule, value, error, z)
+    strict = verdict(rule, value, error, z, strict=True)
+    assert strict in (plain, "undecidable")
+    assert lax == ("failed" if strict == "failed" else "passed")
+    if error == 0:
+        assert lax == strict == plain
+
+
+def test_nothing_that_is_missing_passes() -> None:
+    for rule in ("x < 1", "x > 1", "x <= 1", "x >= 1", "x.rise < 1", "x.drop < 5%"):
+        for z in (None, Z95):
+            assert verdict(rule, None, z=z) == "undecidable"
+            assert judge_figure(parse_rule(rule), figure(0.0, missing="is NaN"), z).reason == "is NaN"
+    assert verdict("x < 1", math.inf) == "failed"
+    assert verdict("x > 1", math.inf) == "undecidable"
+    assert verdict("x > 1", -math.inf, 0.1, Z95) == "failed"
+
+
+def test_relations_compare_differences_with_bounds_of_the_reference() -> None:
+    rise = figure(3.1, 9.0, reference=3.0, reference_step=5, difference=0.1, difference_error=0.01)
+    for rule, said, bound in (
+        ("x.rise < 0.11", "passed", 0.11),
+        ("x.rise < 0.05", "failed", 0.05),
+        ("x.rise < 1%", "failed", 0.03),
+        ("x.rise < max(0.2, 1%)", "passed", 0.2),
+        ("x.rise < max(0.02, 5%)", "passed", 0.15),
+    ):
+        outcome = judge_figure(parse_rule(rule), rise, Z95)
+        assert outcome.verdict == said
+        assert outcome.bound == pytest.approx(bound)
+        assert outcome.low == pytest.approx(0.1 - Z95 / 100)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "t.csv"
+    path.write_text("model,step,loss,loss_se,acc\na,1,3,.1,.5\na,2,2.5,.1,\nb,1,3,.1,.5\nb,2,3.2,.1,.6\nc,2,9,,.1\n")
+    return path
+
+
+def outcomes(verdicts: Verdicts) -> list[tuple[str, str]]:
+    return [(o.figure.model, o.verdict) for o in verdicts.outcomes]
+
+
+def test_the_worst_comes_first(table: Path) -> None:
+    verdicts = judge([parse_rule("acc > 0.2"), parse_rule("loss < 3.1")], table)
+    assert outcomes(verdicts) == [
+        ("c", "failed"), ("c", "failed"), ("b", "failed"), ("a", "undecidable"), ("b", "passed"), ("a", "passed"),
+    ]  # fmt: skip
+    assert (verdicts.verdict, verdicts.exit_code) == ("failed", 1)
+    assert [verdicts.count(v) for v in ("failed", "undecidable", "passed")] == [3, 1, 2]
+
+
+def test_too_few_checkpoints_for_a_rise(table: Path) -> None:
+    verdicts = judge([parse_rule("loss.rise < 0.1")], table)
+    assert outcomes(verdicts) == [("b", "failed"), ("c", "undecidable"), ("a", "passed")]
+    assert str(verdicts.outcomes[1].reason).startswith("too few checkpoints: a rise needs two that are measured")
+
+
+def test_a_rise_within_noise(table: Path) -> None:
+    rule = [parse_rule("loss.rise[model=b] < 0.1")]
+    assert judge(rule, table).exit_code == 1
+    assert judge(rule, table, confidence=0.95).exit_code == 0
+    assert judge(rule, table, confidence=0.95, strict=True).exit_code == 3
+    assert judge(rule, table, confidence=0.5, strict=True).exit_code == 1
+
+
+def test_a_baseline_that_nothing_uses_is_told(table: Path) -> None:
+    told: list[str] = []
+    judge([parse_rule("loss[model=a] < 3")], table, baseline=table, warn=told.append)
+    assert told == [f"the baseline {table} is not used: no rule is about a .rise or .drop"]
+
+
+def test_the_same_rule_twice_is_one(table: Path) -> None:
+    rules = [parse_rule("loss[model=a]<3"), parse_rule("loss[ model=a ] < 3.0")]
+    assert len(judge(rules, table).outcomes) == 1
+
+
+def outcome(said: Any) -> Outcome:
+    return Outcome(parse_rule("x < 1"), said, figure(0.0), 1.0, None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "incomplete", "code"),
+    [
+        (["passed"], (), 0),
+        (["passed", "failed", "undecidable"], ("m@step1",), 1),
+        (["passed", "undecidable"], ("m@step1",), 3),
+        (["passed"], ("m@step1",), 4),
+        (["undecidable"], (), 3),
+    ],
+)
+def test_of_several_exit_codes_the_gravest_counts(said: list[str], incomplete: tuple[str, ...], code: int) -> None:
+    assert Verdicts("t", tuple(map(outcome, said)), incomplete).exit_code == code
+
+
+def test_what_cannot_be_asked_is_refused(table: Path) -> None:
+    with pytest.raises(DegenError, match="no rule to judge by"):
+        judge([], table)
+    for confidence in (0.0, 0.49, 1.0, 95.0, math.nan):
+        with pytest.raises(DegenError, match=r"a number from 0\.5 to below 1"):
+            judge([parse_rule("loss < 3")], table, confidence=confidence)
+    with pytest.raises(DegenError, match="say of which --confidence"):
+        judge([parse_rule("loss < 3")], table, strict=True)
+    with pytest.raises(DegenError, match="no such file"):
+        judge([parse_rule("loss.rise < 3")], table, baseline="nowhere.csv")
+    assert interval_quantile(0.95, True) == pytest.approx(Z95)

@@ -1,0 +1,138 @@
+"""Rules and options of degen.toml and pyproject.toml, and what the command line does to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from degen import DegenError
+from degen.gate.rule import parse_rule
+from degen.gate.settings import GateSettings, find_settings, read_settings
+
+WHOLE = """
+rules = ["acc > 0.1"]
+[gate]
+rules = ["loss.rise < max(0.02, 1%)", "anisotropy[layer=last] < 0.6"]
+baseline = "runs/main"
+confidence = 0.95
+strict = true
+max_anisotropy = 0.7
+max_singular_entropy = 3
+max_loss_rise = 0.5
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    root = tmp_path / "repository"
+    (root / ".git").mkdir(parents=True)
+    (root / "a" / "b").mkdir(parents=True)
+    return root
+
+
+def test_all_that_a_file_can_say(repository: Path) -> None:
+    (repository / "degen.toml").write_text(WHOLE)
+    found = find_settings(repository)
+    assert found is not None
+    assert [str(rule) for rule in found.all_rules()] == [
+        "anisotropy < 0.7", "singular_entropy < 3", "loss.rise < 0.5", "acc > 0.1", "loss.rise < max(0.02, 1%)",
+        "anisotropy[layer=last] < 0.6",
+    ]  # fmt: skip
+    assert (found.confidence, found.strict) == (0.95, True)
+    assert found.baseline == repository / "runs" / "main"
+    assert found.file == repository / "degen.toml"
+    head, gate = WHOLE.split("[gate]")
+    (repository / "pyproject.toml").write_text(f"[tool.degen]{head}\n[tool.degen.gate]{gate}")
+    assert read_settings(repository / "pyproject.toml").all_rules() == found.all_rules()
+
+
+def test_the_nearest_file_counts_up_to_the_root_of_the_repository(repository: Path) -> None:
+    inner = repository / "a" / "b"
+    (repository.parent / "degen.toml").write_text('[gate]\nrules = ["outside < 1"]')
+    assert find_settings(inner) is None
+    (repository / "degen.toml").write_text('[gate]\nrules = ["root < 1"]')
+    (repository / "a" / "pyproject.toml").write_text("[tool.ruff]\nline-length = 100")
+    found = find_settings(inner)
+    assert found is not None
+    assert found.rules == (parse_rule("root < 1"),)
+    (repository / "a" / "pyproject.toml").write_text('[tool.degen]\nrules = ["project < 1"]')
+    found = find_settings(inner)
+    assert found is not None
+    assert found.rules == (parse_rule("project < 1"),)
+    (repository / "a" / "degen.toml").write_text('rules = ["own < 1"]')
+    found = find_settings(inner)
+    assert found is not None
+    assert found.rules == (parse_rule("own < 1"),)
+
+
+def test_outside_of_a_repository_only_the_folder_itself_is_looked_in(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "degen.toml").write_text('rules = ["x < 1"]')
+    assert find_settings(tmp_path / "in") is None
+    assert find_settings(tmp_path) is not None
+
+
+def test_the_command_line_adds_rules_and_overrides_options(repository: Path) -> None:
+    (repository / "degen.toml").write_text(WHOLE)
+    below = read_settings(repository / "degen.toml")
+    said = GateSettings((parse_rule("x < 1"),), {"max_anisotropy": 0.1}, Path("other"), 0.9, False)
+    both = below.under(said)
+    rules = [str(rule) for rule in both.all_rules()]
+    assert rules[:3] == ["anisotropy < 0.1", "singular_entropy < 3", "loss.rise < 0.5"]
+    assert rules[-1] == "x < 1"
+    assert len(rules) == 7
+    assert (both.baseline, both.confidence, both.strict) == (Path("other"), 0.9, False)
+    alone = below.under(GateSettings())
+    assert alone.all_rules() == below.all_rules()
+    assert (alone.baseline, alone.confidence, alone.strict) == (below.baseline, 0.95, True)
+    assert both.under(said).all_rules() == both.all_rules()  # each rule once
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[gate", r"degen.toml: not sound TOML \("),
+        ("[gat]", "the file has an unknown key 'gat'; did you mean gate?"),
+        ("[gate]\nrule = []", r"\[gate\] has an unknown key 'rule'; did you mean rules\?"),
+        ("[gate]\nmax_anisotrpy = 1", "did you mean max_anisotropy?"),
+        ("[gate]\nxyzzy = 1", "there are rules, baseline, confidence, strict"),
+        ("[gate]\nrules = 'loss < 1'", "rules is no list of texts"),
+        ("[gate]\nrules = [1]", "rules is no list of texts"),
+        ("[gate]\nrules = ['loss.rize < 1']", "degen.toml: rule \"loss.rize < 1\": character 6: no relation 'rize'"),
+        ("[gate]\nconfidence = 'high'", "confidence = 'high' is no number"),
+        ("[gate]\nconfidence = true", "confidence = True is no number"),
+        ("[gate]\nmax_anisotropy = nan", "max_anisotropy = nan is no number"),
+        ("[gate]\nmax_loss_rise = inf", "max_loss_rise = inf is no number"),
+        ("[gate]\nstrict = 1", "strict is 1, and not true or false"),
+        ("[gate]\nbaseline = 3", "baseline is 3, and not a path"),
+        ("gate = 3", r"\[gate\] is 3, and not a table"),
+    ],
+)
+def test_what_a_file_should_not_say_is_refused(text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "degen.toml").write_text(text)
+    with pytest.raises(DegenError, match=says.replace("?", r"\?") if "\\" not in says else says) as error:
+        find_settings(tmp_path)
+    assert str(error.value).startswith(str(tmp_path / "degen.toml"))
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_file_that_was_named_must_say_something(tmp_path: Path) -> None:
+    with pytest.raises(DegenError, match=r"no.toml: cannot be read \(No such file"):
+        read_settings(tmp_path / "no.toml")
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'")
+    with pytest.raises(DegenError, match=r"no \[tool.degen\] in it"):
+        read_settings(tmp_path / "pyproject.toml")
+    (tmp_path / "pyproject.toml").write_text("tool = 3")
+    assert find_settings(tmp_path) is None
+    (tmp_path / "pyproject.toml").write_text("[tool]\ndegen = 3")
+    with pytest.raises(DegenError, match=r"\[tool.degen\] is 3"):
+        find_settings(tmp_path)
+    (tmp_path / "mine.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(DegenError, match="not sound TOML"):
+        read_settings(tmp_path / "mine.toml")
+
+
+def test_a_shortcut_needs_a_finite_bound() -> None:
+    with pytest.raises(DegenError, match="--max-anisotropy nan: a finite number"):
+        GateSettings(shortcuts={"max_anisotropy": float("nan")}).all_rules()
