@@ -1,0 +1,141 @@
+"""The run folder of a training: what a watch measured, as `degen scan` would have written it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from degen.errors import CheckpointError, DegenError
+from degen.run import SAMPLE
+from degen.run_info import complete_info
+from degen.run_writer import RunWriter, open_run
+from degen.series import Checkpoint
+from degen.source import Files, Source
+from degen.steps import read_mark
+from degen.tables import CHECKPOINTS, TIMING, Rows
+
+from .monitor import Measurement, Monitor
+
+if TYPE_CHECKING:
+    import torch
+
+    from degen.downloads import Downloads
+    from degen.stored import StoredTensors
+
+
+@dataclass(frozen=True)
+class InMemory(Source):
+    """A model that is being trained: it has no files."""
+
+    def __str__(self) -> str:
+        return "the model in memory"
+
+    def version(self) -> str | None:
+        """It has none."""
+        return None
+
+    def config(self) -> Path:
+        """It has none."""
+        raise CheckpointError(f"{self} has no files")
+
+    def tokenizer(self) -> Path | None:
+        """It has none of its own."""
+        return None
+
+    def tensors(self) -> StoredTensors:
+        """It has none that are stored."""
+        raise CheckpointError(f"{self} has no files")
+
+    def fetch(self, downloads: Downloads, whole: bool) -> Files:
+        """Nothing can be fetched."""
+        raise CheckpointError(f"{self} has no files")
+
+
+class RunKeeper:
+    """A run folder that grows while a model trains.
+
+    Args:
+        folder: where; made if it is not there.
+        monitor: what measures.
+        label: of the model in the tables.
+    """
+
+    def __init__(self, folder: Path, monitor: Monitor, label: str) -> None:
+        self.folder = folder
+        self._monitor = monitor
+        self._label = label
+        self._device: torch.device | None = None
+        self._dtype: Any = None
+
+    def begin(self, step: int, device: torch.device, dtype: Any) -> None:
+        """Make the folder ready, before anything is measured.
+
+        Args:
+            step: from which training goes on; 0 for one that begins. What was measured of later steps is deleted, for
+                they will come again.
+            device: of the model.
+            dtype: of the model.
+
+        Raises:
+            DegenError: the folder cannot be written, was made with other settings, or holds another training.
+        """
+        if step == 0 and (self.folder / CHECKPOINTS).is_dir():
+            raise DegenError(
+                f"{self.folder}: holds what was measured of an earlier training; choose another `out`, or delete it"
+            )
+        self._device, self._dtype = device, dtype
+        with self._open() as writer:
+            self._forget_after(step, writer)
+
+    def write(self, step: int, measurement: Measurement) -> None:
+        """Write the parts of a measurement.
+
+        Raises:
+            DegenError: the folder cannot be written.
+        """
+        checkpoint = self._checkpoint(step)
+        with self._open() as writer:
+            writer.info["batch_tokens"][str(checkpoint)] = measurement.batch_tokens
+            writer.save_info()
+            self._write(writer, checkpoint, measurement.rows, measurement.source_hash)
+
+    def write_failed(self, step: int, reason: str) -> None:
+        """Write that a model could not be measured, and why.
+
+        Raises:
+            DegenError: the folder cannot be written.
+        """
+        rows: Rows = {CHECKPOINTS: [{"status": "failed", "reason": reason}], TIMING: []}
+        with self._open() as writer:
+            self._write(writer, self._checkpoint(step), rows, "")
+
+    def _forget_after(self, step: int, writer: RunWriter) -> None:
+        parts = writer.part(CHECKPOINTS, self._checkpoint(step)).parent.glob("step*.parquet")
+        for mark in filter(None, [read_mark(part.stem) for part in parts]):
+            if mark.step > step:
+                for table in (CHECKPOINTS, *self._monitor.tables.names):
+                    writer.part(table, self._checkpoint(mark.step)).unlink(missing_ok=True)
+
+    def _checkpoint(self, step: int) -> Checkpoint:
+        return Checkpoint(self._label, f"step{step}", step, None, InMemory())
+
+    def _write(self, writer: RunWriter, checkpoint: Checkpoint, rows: Rows, source_hash: str) -> None:
+        try:
+            writer.write(checkpoint, self._monitor.tables, rows, source_hash)
+        except OSError as error:
+            raise DegenError(f"{self.folder}: cannot be written ({error.strerror or error})") from error
+
+    @contextmanager
+    def _open(self) -> Iterator[RunWriter]:
+        monitor, device = self._monitor, self._device
+        assert device is not None  # `begin` comes first
+        asked = monitor.settings.asked() | {"series": [self._label]}
+        with open_run(self.folder, asked, fresh=False) as writer:
+            complete_info(writer, [self._label], monitor.probes, monitor.tables, monitor.samples, device, self._dtype)
+            if not (self.folder / SAMPLE).is_file():
+                monitor.samples.save(writer)
+            writer.save_info()
+            yield writer

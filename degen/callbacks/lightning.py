@@ -1,0 +1,115 @@
+"""The callback for Lightning, under either of its names: `lightning` and `pytorch_lightning`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Unpack
+
+from degen.errors import DegenError
+
+from .lookout import Lookout, OnViolation
+from .monitor import Measuring
+
+NAMES = ("lightning.pytorch", "pytorch_lightning")
+
+
+def _bases() -> tuple[type, ...]:
+    """The callback class of every Lightning there is: each Trainer asks for its own.
+
+    Raises:
+        DegenError: there is none.
+    """
+    there = [name for name in NAMES if find_spec(name.partition(".")[0]) is not None]
+    if not there:
+        raise DegenError("the callback for Lightning needs Lightning; pip install lightning")
+    return tuple(import_module(name).Callback for name in there)
+
+
+def _model_of(module: Any) -> Any:
+    """The transformers model in a module, where most keep it.
+
+    Raises:
+        DegenError: it is not there.
+    """
+    model = getattr(module, "model", None)
+    if not hasattr(model, "get_output_embeddings"):
+        raise DegenError(
+            f"{type(module).__name__}.model is no model of transformers; say where it is: "
+            "LightningDegenerationCallback(model_of=lambda module: module.…)"
+        )
+    return model
+
+
+class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
+    """Measures the model while Lightning trains it, and stops a training that degenerates.
+
+    The figures go to every logger of the Trainer as `degen/loss` and so on, exact, at the optimiser's step. Training
+    itself is what it would be without: weights, optimiser and random states are not touched. In a distributed training
+    the main process measures and the others wait.
+
+    Args:
+        every: `validation`, to measure whenever that has ended, or a number of optimiser steps.
+        rules: what must hold of the figures, in the words of `degen gate`.
+        on_violation: where a rule is broken: `log` it, or `stop` the training at that step as well.
+        confidence: how sure a violation must be, as in `degen gate`; None to compare the figures as they are.
+        out: a run folder in which the measurements are kept. A training that is resumed goes on in it.
+        tokenizer: what windows are made with; None for the module's attribute `tokenizer`.
+        prefix: in front of every name that a logger is told.
+        model_of: finds the transformers model in the module; by default its attribute `model`.
+        measuring: what `Monitor` is told: `corpus` or `sample`, `tokens`, `context`, `seed`, `probes`, `options`,
+            `batch_size`.
+
+    Raises:
+        DegenError: settings that make no sense; those that depend on model, corpus or tokenizer when training begins.
+    """
+
+    def __init__(
+        self,
+        *,
+        every: str | int = "validation",
+        rules: str | Sequence[str] = (),
+        on_violation: OnViolation = "log",
+        confidence: float | None = None,
+        out: str | Path | None = None,
+        tokenizer: Any = None,
+        prefix: str = "degen/",
+        model_of: Callable[[Any], Any] = _model_of,
+        **measuring: Unpack[Measuring],
+    ) -> None:
+        super().__init__()
+        events = ("validation",)
+        self._lookout = Lookout(tokenizer, every, events, rules, on_violation, confidence, out, prefix, measuring)
+        self._model_of = model_of
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Draw the windows, and refuse what cannot work."""
+        if trainer.is_global_zero:
+            tokenizer = getattr(pl_module, "tokenizer", None)
+            self._lookout.begin(self._model_of(pl_module), tokenizer, trainer.global_step)
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *batch: Any) -> None:
+        """Measure every so many steps."""
+        self._look("step", trainer, pl_module)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Measure beside a validation; not beside the one that only tries whether validation works."""
+        if not trainer.sanity_checking:
+            self._look("validation", trainer, pl_module)
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Watch no longer."""
+        self._lookout.end()
+
+    def _look(self, event: str, trainer: Any, module: Any) -> None:
+        if not self._lookout.is_due(event, trainer.global_step):
+            return
+        stop = False
+        if trainer.is_global_zero:
+            figures, stop = self._lookout.look(self._model_of(module), trainer.global_step)
+            for logger in trainer.loggers if figures else ():
+                logger.log_metrics(figures, step=trainer.global_step)
+        if trainer.strategy.broadcast(stop):
+            trainer.should_stop = True

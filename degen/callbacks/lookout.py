@@ -1,0 +1,124 @@
+"""What the callbacks of both libraries do alike: when to look, what to tell, whether to stop."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from degen.errors import DegenError
+from degen.gate import parse_rule
+from degen.progress import Progress
+
+from .monitor import Measuring, Monitor
+from .watch import Sighting, Watch
+
+OnViolation = Literal["log", "stop"]
+VIOLATIONS = "violations"  # told to the tracker beside the figures, where there are rules
+
+
+class Lookout:
+    """A watch that begins and ends with a training.
+
+    Args:
+        tokenizer: what windows are made with; None for the one that training names.
+        every: the library's event, or so many steps.
+        events: those there are.
+        rules: what must hold of the figures, in the words of `degen gate`.
+        on_violation: `log`, or `stop` the training as well.
+        confidence: see `Watch`.
+        out: a run folder for the measurements; None to keep none.
+        prefix: in front of every name that a tracker is told.
+        measuring: what `Monitor` is told.
+
+    Raises:
+        DegenError: an unknown event or rule.
+        TypeError: an option that `Monitor` does not have.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        every: str | int,
+        events: Sequence[str],
+        rules: str | Sequence[str],
+        on_violation: OnViolation,
+        confidence: float | None,
+        out: str | Path | None,
+        prefix: str,
+        measuring: Measuring,
+    ) -> None:
+        inspect.signature(Monitor).bind(None, **measuring)
+        if (every not in events) if isinstance(every, str) else (isinstance(every, bool) or every < 1):
+            raise DegenError(f"every={every!r}: not {', '.join(map(repr, events))}, nor a number of steps")
+        if on_violation not in get_args(OnViolation):
+            raise DegenError(f"on_violation={on_violation!r}: not one of {', '.join(map(repr, get_args(OnViolation)))}")
+        self.every = every
+        self.rules = [parse_rule(rule) for rule in ([rules] if isinstance(rules, str) else rules)]
+        self._tokenizer = tokenizer
+        self._stops = on_violation == "stop"
+        self._confidence = confidence
+        self._out = out
+        self._prefix = prefix
+        self._measuring = measuring
+        self._progress = Progress()
+        self._watch: Watch | None = None
+
+    def begin(self, model: Any, tokenizer: Any, step: int) -> None:
+        """Training begins, or goes on from a step.
+
+        Args:
+            model: that will be trained.
+            tokenizer: that training names; None for none.
+            step: optimiser steps so far.
+
+        Raises:
+            DegenError: settings that cannot work, found before the first step.
+        """
+        chosen = self._tokenizer if self._tokenizer is not None else tokenizer
+        if chosen is None:
+            raise DegenError("no tokenizer to make windows with; give the callback one (tokenizer=…)")
+        monitor = Monitor(chosen, **self._measuring)
+        self._watch = Watch(monitor, rules=self.rules, confidence=self._confidence, out=self._out)
+        self._watch.begin(model, step)
+
+    def end(self) -> None:
+        """Training has ended; what is evaluated later is not watched."""
+        self._watch = None
+
+    def is_due(self, event: str, step: int) -> bool:
+        """Whether to look now: the event is the one to look at, or that of a step that is to be looked at.
+
+        Args:
+            event: of the library, `step` for the end of a step.
+            step: optimiser steps so far.
+        """
+        if event == "step":
+            return not isinstance(self.every, str) and step > 0 and step % self.every == 0
+        return event == self.every
+
+    def look(self, model: Any, step: int) -> tuple[dict[str, float], bool]:
+        """Measure, in the main process; a step is measured once.
+
+        Returns:
+            What to tell the tracker, and whether training must stop.
+        """
+        if self._watch is None or self._watch.latest == step:
+            return {}, False
+        seen = self._watch.look(model, step)
+        self._tell(seen)
+        figures = dict(seen.figures)
+        if self.rules:
+            figures[VIOLATIONS] = len(seen.broken)
+        return {f"{self._prefix}{name}": value for name, value in figures.items()}, self._stops and bool(seen.broken)
+
+    def _tell(self, seen: Sighting) -> None:
+        """One line for what went wrong; a note that a rule cannot be decided yet, as at the beginning."""
+        if seen.failed is not None:
+            self._progress.warn(f"degen: step {seen.step} could not be measured: {seen.failed}")
+        if seen.broken:
+            what = "training stops" if self._stops else "training goes on"
+            self._progress.warn(f"degen: step {seen.step}: {'; '.join(seen.broken)}; {what}")
+        if seen.undecided:
+            self._progress.note(f"degen: step {seen.step}: undecided: {'; '.join(seen.undecided)}")

@@ -1,0 +1,244 @@
+"""A model in memory, measured as a scan measures the checkpoint it would be saved as."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from degen.architecture import Architecture, config_sha256, describe_module
+from degen.cost import batch_tokens_for
+from degen.errors import CheckpointError, DegenError, one_line
+from degen.measure import (
+    Clock,
+    Job,
+    check_positions,
+    head_of,
+    identity,
+    measure_head,
+    measure_stream,
+    timing_rows,
+)
+from degen.memory import OutOfMemoryError
+from degen.plan import plan_probes
+from degen.probe import StreamProbe
+from degen.progress import Progress
+from degen.sampling import Samples, sample_for
+from degen.settings import Settings, fingerprint
+from degen.tables import CHECKPOINTS, TIMING, Row, Rows
+from degen.tokenizer import Tokenizer
+
+from .untouched import untouched, unwrapped
+
+if TYPE_CHECKING:
+    import torch
+
+MODEL = "model"  # label where nobody named one
+
+
+class Measuring(TypedDict, total=False):
+    """What a `Monitor` can be told besides the tokenizer; see there."""
+
+    corpus: str | Path | None
+    tokens: int
+    context: int
+    seed: int
+    sample: str | Path | None
+    probes: str | Sequence[str] | None
+    options: Mapping[str, Mapping[str, Any]] | None
+    batch_size: int | None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was found of a model at one moment.
+
+    Attributes:
+        rows: by table, without the key columns; `timing` among them.
+        measures: the columns of `checkpoints` that hold figures of the probes.
+        source_hash: what tells the model from another one, as a part of a run keeps it.
+        batch_tokens: padded tokens of a batch at most.
+        device: of the pass.
+        dtype: of the model.
+    """
+
+    rows: Rows
+    measures: tuple[str, ...]
+    source_hash: str
+    batch_tokens: int
+    device: torch.device
+    dtype: Any
+
+    @property
+    def row(self) -> Row:
+        """Its row of `checkpoints`."""
+        return self.rows[CHECKPOINTS][0]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Those of its row that were measured: what a tracker is told."""
+        return {name: self.row[name] for name in self.measures if self.row.get(name) is not None}
+
+
+class Monitor:
+    """Windows and probes, made ready once; each measurement then costs one pass.
+
+    Args:
+        tokenizer: of transformers, or a folder or name to load it from. It is copied, never called.
+        corpus: a file, a folder, `hf://org/dataset[:split]`, or `demo`; what the windows are drawn from.
+        tokens: sum of the windows' lengths.
+        context: the longest window, in tokens.
+        seed: of the draw of windows.
+        sample: `sample.parquet` of an earlier run, whose windows are taken instead of a draw.
+        probes: names; None for the default ones.
+        options: for single probes, as in `{"rank": {"ranks": (64, 256)}}`.
+        batch_size: full windows in a batch; None for automatic.
+
+    Raises:
+        DegenError: nothing to draw windows from, a setting that makes no sense, or a probe that trains.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        corpus: str | Path | None = None,
+        tokens: int = 50_000,
+        context: int = 512,
+        seed: int = 0,
+        sample: str | Path | None = None,
+        probes: str | Sequence[str] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        self.settings = Settings(
+            series=(),
+            corpus=str(corpus) if corpus is not None else "demo",
+            tokens=tokens,
+            context=context,
+            seed=seed,
+            sample=str(sample) if sample is not None else None,
+            batch_size=batch_size,
+            probes=(probes,) if isinstance(probes, str) else tuple(probes) if probes is not None else None,
+            options={name: dict(chosen) for name, chosen in (options or {}).items()},
+        )
+        self.probes, self.tables = plan_probes(self.settings)
+        self.tokenizer = Tokenizer(_text_tokenizer(tokenizer))
+        self.samples = Samples({MODEL: self.tokenizer}, {}, {}, kept=False)
+        if any(issubclass(probe, StreamProbe) for probe in self.probes.values()):
+            if corpus is None and sample is None:
+                raise DegenError("no text to measure on; name a corpus, or the sample.parquet of a run")
+            found, info = sample_for(self.settings, self.tokenizer, Progress())
+            self.samples = Samples({MODEL: self.tokenizer}, {found.tokenizer: found}, info, kept=False)
+        self._refuse_training()
+        self._batch_tokens: int | None = None
+
+    def _refuse_training(self) -> None:
+        for name, probe in self.probes.items():
+            if self._sample is None or not issubclass(probe, StreamProbe):
+                continue
+            if probe(self._sample, **self.settings.options.get(name, {})).trains:
+                raise DegenError(f"the probe {name} would train for itself; scan the checkpoints that are saved for it")
+
+    @property
+    def _sample(self) -> Any:
+        return next(iter(self.samples.samples.values()), None)
+
+    def check(self, model: Any) -> None:
+        """Refuse a model that cannot be measured, without running it.
+
+        Raises:
+            CheckpointError: it is sharded, has no head that transformers names, or fewer positions than a window.
+        """
+        shape = describe_module(unwrapped(model))
+        if self._sample is not None:
+            check_positions(shape, self._sample)
+
+    def measure(self, model: Any) -> Measurement:
+        """Measure a model as it is now, and leave it and all random states as they are.
+
+        The figures are those of a scan of the checkpoint it would be saved as, on the same device, in the same dtype
+        and with batches of the same size: to the last bit on a CPU. Mixed precision plays no part in either.
+
+        Args:
+            model: a causal LM, perhaps wrapped by torch.compile, data parallelism or PEFT, on any device.
+
+        Raises:
+            CheckpointError: it cannot be measured.
+        """
+        model = unwrapped(model)
+        shape, device = describe_module(model), model.device
+        job = Job(
+            self.probes, self.tables, self._sample, self.tokenizer.ids, device, model.dtype,
+            options=self.settings.options,
+        )  # fmt: skip
+        if self._batch_tokens is None:
+            asked, context = self.settings.batch_size, self.settings.context
+            self._batch_tokens = batch_tokens_for(job.sample, asked, context, shape, device)
+        clock = Clock()
+        with untouched(model):
+            rows = self._rows(model, shape, job, clock)
+        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": None}
+        rows[TIMING] = timing_rows(clock, job, None, model.dtype)
+        source = fingerprint([rows[CHECKPOINTS][0]["head_sha256"], config_sha256(model.config)])
+        return Measurement(rows, self.measured(CHECKPOINTS), source, self._batch_tokens, device, model.dtype)
+
+    def _rows(self, model: Any, shape: Architecture, job: Job, clock: Clock) -> Rows:
+        """One pass; where a batch does not fit, halve it and begin again."""
+        head = head_of(model, job.ids)
+        found = [("degen", {CHECKPOINTS: [{"tokens_seen": None, **identity(shape, head)}]})]
+        found += measure_head(head, job, clock)
+        while job.sample is not None:
+            assert self._batch_tokens is not None
+            try:
+                found += measure_stream(model, shape, job, job.sample, self._batch_tokens, clock, lambda _: None)
+                break
+            except OutOfMemoryError as error:
+                if self._batch_tokens <= job.sample.longest:
+                    raise CheckpointError(
+                        f"out of memory with one window of {job.sample.longest} tokens; lower the context "
+                        f"({one_line(error)})"
+                    ) from error
+                self._batch_tokens = max(self._batch_tokens // 2, job.sample.longest)
+            gc.collect()  # what the batch held that did not fit; its error is gone only here
+        return self.tables.merge(found)
+
+    def measured(self, table: str) -> tuple[str, ...]:
+        """The figures that the probes fill of a table, by the names of their columns."""
+        columns = [c for probe in self.probes.values() for c in probe.columns.get(table, ())]
+        return tuple(c.name for c in columns if c.type in ("float64", "int64") and not c.key)
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains of the windows, as far as they are known."""
+        windows = self._sample.windows if self._sample is not None else ()
+        return tuple(dict.fromkeys(w.domain for w in windows if w.domain is not None))
+
+
+def measure_model(model: Any, tokenizer: Any, **measuring: Unpack[Measuring]) -> Row:
+    """Measure a model in memory, once.
+
+    Args:
+        model: a causal LM, perhaps wrapped by torch.compile, data parallelism or PEFT, on any device.
+        tokenizer: of transformers, or a folder or name to load it from.
+        measuring: what `Monitor` is told: `corpus` or `sample`, `tokens`, `context`, `seed`, `probes`, `options`,
+            `batch_size`.
+
+    Returns:
+        Its row of table `checkpoints`: `loss`, `anisotropy`, `singular_entropy` and the others, by name.
+
+    Raises:
+        DegenError: wrong settings, or a model that cannot be measured.
+    """
+    return Monitor(tokenizer, **measuring).measure(model).row
+
+
+def _text_tokenizer(given: Any) -> Any:
+    """A processor of several kinds of input holds the tokenizer among others."""
+    if given is None:
+        raise DegenError("no tokenizer to make windows with; name one")
+    from transformers import ProcessorMixin
+
+    return given.tokenizer if isinstance(given, ProcessorMixin) else given

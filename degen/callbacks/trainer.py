@@ -1,0 +1,133 @@
+"""The callback for the Trainer of transformers."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, Unpack
+
+from transformers import Trainer, TrainerCallback
+
+from .lookout import Lookout, OnViolation
+from .monitor import Measuring
+
+
+class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
+    """Measures the model while the Trainer of transformers trains it, and stops a training that degenerates.
+
+    The figures go to whatever tracker the Trainer has, and to `trainer.state.log_history`, as `degen/loss` and so on;
+    some trackers put `train/` in front, as they do with all that the Trainer logs. Training itself is what it would be
+    without: weights, optimiser and random states are not touched. In a distributed training the main process measures
+    and the others wait.
+
+        Trainer(..., processing_class=tokenizer, callbacks=[
+            DegenerationCallback(corpus="val.jsonl", every=500, rules=["anisotropy < 0.6"], on_violation="stop"),
+        ])
+
+    Args:
+        every: `evaluate` or `save`, to measure whenever the Trainer has done that, or a number of steps.
+        rules: what must hold of the figures, in the words of `degen gate`: `anisotropy < 0.6`, `loss.rise < 0.02`
+            (against the training's own past), `anisotropy[layer=3] < 0.9`.
+        on_violation: where a rule is broken: `log` it, or `stop` the training at that step as well.
+        confidence: how sure a violation must be, as in `degen gate`; None to compare the figures as they are.
+        out: a run folder in which the measurements are kept, for `degen show`, `saturation` and `gate`. A training that
+            is resumed goes on in it.
+        tokenizer: what windows are made with; None for the `processing_class` of the Trainer.
+        prefix: in front of every name that a tracker is told.
+        measuring: what `Monitor` is told: `corpus` or `sample`, `tokens`, `context`, `seed`, `probes`, `options`,
+            `batch_size`.
+
+    Raises:
+        DegenError: settings that make no sense; those that depend on model, corpus or tokenizer when training begins.
+    """
+
+    def __init__(
+        self,
+        *,
+        every: str | int = "evaluate",
+        rules: str | Sequence[str] = (),
+        on_violation: OnViolation = "log",
+        confidence: float | None = None,
+        out: str | Path | None = None,
+        tokenizer: Any = None,
+        prefix: str = "degen/",
+        **measuring: Unpack[Measuring],
+    ) -> None:
+        events = ("evaluate", "save")
+        self._lookout = Lookout(tokenizer, every, events, rules, on_violation, confidence, out, prefix, measuring)
+        self._trainer: weakref.ref[Any] | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Draw the windows, and refuse what cannot work."""
+        if state.is_world_process_zero:
+            trainer = _calling_trainer()
+            self._trainer = weakref.ref(trainer) if trainer is not None else None
+            self._lookout.begin(given["model"], given.get("processing_class"), state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Measure every so many steps."""
+        self._look("step", state, control, given)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Measure beside an evaluation."""
+        self._look("evaluate", state, control, given)
+
+    def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Measure what was saved."""
+        self._look("save", state, control, given)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Watch no longer."""
+        self._lookout.end()
+
+    def _look(self, event: str, state: Any, control: Any, given: Mapping[str, Any]) -> None:
+        if not self._lookout.is_due(event, state.global_step):
+            return
+        stop = False
+        if state.is_world_process_zero:
+            figures, stop = self._lookout.look(given["model"], state.global_step)
+            if figures:
+                _log(self._trainer() if self._trainer is not None else None, figures, state, control)
+        if _agreed(stop):
+            control.should_training_stop = True
+
+
+def _log(trainer: Any, figures: dict[str, float], state: Any, control: Any) -> None:
+    """Log through the Trainer: to its history and to every tracker.
+
+    Its `log` also says that the logging which is due at this step is done, which it is not.
+    """
+    due = control.should_log
+    if trainer is not None:
+        trainer.log(figures)
+    else:  # somebody else's loop calls the callbacks
+        state.log_history.append({**figures, "step": state.global_step})
+    control.should_log = due
+
+
+def _calling_trainer() -> Any:
+    """The Trainer in whose training this is called; None without one.
+
+    It tells its callbacks everything but itself, and only its own `log` reaches the trackers; so it is looked for among
+    the callers. That is done once, before the first batch: looking into a frame keeps alive what is in it.
+    """
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if isinstance(found := frame.f_locals.get("self"), Trainer):
+            return found
+        frame = frame.f_back
+    return None
+
+
+def _agreed(stop: bool) -> bool:
+    """What the main process decided, in every process; one that stopped alone would leave the others waiting."""
+    import torch.distributed as processes
+
+    if not (processes.is_available() and processes.is_initialized() and processes.get_world_size() > 1):
+        return stop
+    said = [stop]
+    processes.broadcast_object_list(said, src=0)
+    return said[0]

@@ -1,0 +1,143 @@
+"""A model lent out in the middle of its training, and given back as it was."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from degen.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def unwrapped(model: Any) -> Any:
+    """The causal LM inside what training wraps it in: torch.compile, data parallelism, DeepSpeed, adapters of PEFT.
+
+    Raises:
+        CheckpointError: it has no whole weights in this process, or prompts of PEFT in front of it.
+    """
+    from torch.nn import DataParallel
+    from torch.nn.parallel import DistributedDataParallel
+
+    while True:
+        if hasattr(model, "_orig_mod"):
+            model = model._orig_mod
+        elif isinstance(model, DataParallel | DistributedDataParallel) or type(model).__name__ == "DeepSpeedEngine":
+            model = model.module
+        elif hasattr(model, "get_base_model") and hasattr(model, "active_peft_config"):
+            if model.active_peft_config.is_prompt_learning:
+                raise CheckpointError("a model with learned prompts in front of it cannot be measured")
+            model = model.get_base_model()
+        else:
+            break
+    if (name := _elsewhere(model)) is not None:
+        raise CheckpointError(
+            f"the parameter {name} is not whole in this process (FSDP, ZeRO 3, tensor parallelism or offloading); "
+            "scan the checkpoints that training saves instead"
+        )
+    return model
+
+
+def _elsewhere(model: Any) -> str | None:
+    """A parameter of which this process holds a shard, or nothing."""
+    for module in model.modules():
+        if type(module).__name__ == "FullyShardedDataParallel":
+            return "of a module under FSDP"
+    for name, parameter in model.named_parameters():
+        if parameter.is_meta or hasattr(parameter, "ds_id") or hasattr(parameter, "device_mesh"):
+            return str(name)
+    return None
+
+
+@contextmanager
+def untouched(model: Any) -> Iterator[None]:
+    """For as long as the block lasts the model is as a scan would load it; afterwards it is as it was before.
+
+    During the block every module is in evaluation mode, nothing is cached, mixed precision is off, and what was
+    compiled runs as it was written. Given back are: every attribute of every module (`training` among them), the
+    buffers and what is in them, `use_cache`, and the random states of Python, numpy and torch on every device.
+    Parameters and gradients are not given back, for nothing here writes to them.
+
+    Args:
+        model: a causal LM, unwrapped.
+    """
+    import torch
+
+    with ExitStack() as stack:
+        stack.enter_context(_random_states())
+        stack.enter_context(_no_cache(model.config))
+        for module in model.modules():
+            stack.enter_context(_as_loaded(module))
+        stack.enter_context(torch.autocast(model.device.type, enabled=False))
+        yield
+
+
+@contextmanager
+def _as_loaded(module: Any) -> Iterator[None]:
+    """A single module; `__dict__` is written to, since a module's own `train` may do more than to set a flag."""
+    attributes = vars(module)
+    before = dict(attributes)
+    buffers = {name: (tensor, _copied(tensor)) for name, tensor in module._buffers.items()}
+    attributes["training"] = False
+    if attributes.get("_compiled_call_impl") is not None:
+        attributes["_compiled_call_impl"] = None
+    if "_original_forward" in attributes:  # accelerate's, beneath its mixed precision
+        attributes["forward"] = attributes["_original_forward"]
+    try:
+        yield
+    finally:
+        for name in attributes.keys() - before.keys():
+            del attributes[name]
+        attributes.update(before)
+        module._buffers.clear()
+        for name, (tensor, content) in buffers.items():
+            if tensor is not None and content is not None and not _same(tensor, content):
+                tensor.copy_(content)
+            module._buffers[name] = tensor
+
+
+def _copied(tensor: torch.Tensor | None) -> torch.Tensor | None:
+    return None if tensor is None else tensor.detach().clone()
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    import torch
+
+    return one.shape == other.shape and torch.equal(one, other)
+
+
+@contextmanager
+def _no_cache(config: Any) -> Iterator[None]:
+    """Without keys and values kept, as a scan runs a model."""
+    before = {name: value for name, value in vars(config).items() if name == "use_cache"}
+    config.use_cache = False
+    try:
+        yield
+    finally:
+        del config.use_cache
+        vars(config).update(before)
+
+
+@contextmanager
+def _random_states() -> Iterator[None]:
+    import torch
+
+    python, legacy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    on_cuda = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    cuda = torch.cuda.get_rng_state_all() if on_cuda else None
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)
+        torch.set_rng_state(cpu)
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
+        if mps is not None:
+            torch.mps.set_rng_state(mps)

@@ -1,0 +1,183 @@
+"""A model watched over its training: measured again and again, each time held against rules."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from degen.architecture import Architecture, describe_module
+from degen.errors import DegenError, one_line
+from degen.gate import Outcome, Rule, judge, parse_rule
+from degen.table_rows import did_you_mean
+from degen.tables import CHECKPOINTS
+
+from .keeping import RunKeeper
+from .monitor import MODEL, Measurement, Monitor
+from .untouched import unwrapped
+
+LAYERS = "layers"
+SITES = ("embedding", "block", "head_input")
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What a watch saw at one step.
+
+    Attributes:
+        step: optimiser steps so far.
+        measurement: what was found; None where the model could not be measured.
+        failed: why it could not be; None where it was.
+        broken: for each rule that is broken at this step: the rule, and the figure that breaks it.
+        undecided: for each rule that nobody can decide at this step: the rule, and why.
+    """
+
+    step: int
+    measurement: Measurement | None
+    failed: str | None = None
+    broken: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What a tracker is told; nothing where the model could not be measured."""
+        return self.measurement.figures if self.measurement is not None else {}
+
+
+@dataclass
+class Watch:
+    """Measures a model during its training, keeps what it finds, and judges it by rules as `degen gate` would.
+
+    The measurements lie in a run folder, for the gate reads one; without `out` in a temporary one.
+
+    Attributes:
+        monitor: what measures.
+        rules: what must hold, as `degen gate` takes them; `.rise` and `.drop` are against the best so far.
+        confidence: of the one-sided interval by which a rule must be broken; None to compare figures as they are.
+        out: the run folder; None to keep nothing beyond this process.
+        label: of the model in the tables.
+        latest: the step that was measured last; None before the first.
+    """
+
+    monitor: Monitor
+    rules: Sequence[Rule | str] = ()
+    confidence: float | None = None
+    out: str | Path | None = None
+    label: str = MODEL
+    latest: int | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        given = [self.rules] if isinstance(self.rules, str) else self.rules
+        self._rules = [parse_rule(rule) if isinstance(rule, str) else rule for rule in given]
+        for rule in self._rules:
+            self._check(rule)
+        if self.confidence is not None and not 0.5 <= self.confidence < 1:
+            raise DegenError(f"confidence={self.confidence:g}: a number from 0.5 to below 1, as in 0.95")
+        folder = Path(self.out).expanduser() if self.out is not None else None
+        if folder is None and self._rules:
+            folder = Path(tempfile.mkdtemp(prefix="degen-watch-"))
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._keeper = RunKeeper(folder, self.monitor, self.label) if folder is not None else None
+        self._begun = False
+
+    def begin(self, model: Any, step: int = 0) -> None:
+        """Refuse what cannot work, before training does.
+
+        Args:
+            model: that will be trained.
+            step: from which training goes on; measurements of later steps, of a training that was cut, are deleted.
+
+        Raises:
+            DegenError: the model cannot be measured, or the run folder not be used.
+        """
+        self.monitor.check(model)
+        inner = unwrapped(model)
+        for rule in self._rules:
+            _check_place(rule, describe_module(inner))
+        if self._keeper is not None:
+            self._keeper.begin(step, inner.device, inner.dtype)
+        self._begun = True
+
+    def look(self, model: Any, step: int) -> Sighting:
+        """Measure, keep and judge. What goes wrong with the model is told, not raised: training goes on.
+
+        Args:
+            model: as it is now.
+            step: optimiser steps so far.
+
+        Raises:
+            DegenError: the run folder cannot be written; at the first look also what `begin` refuses.
+        """
+        if not self._begun:
+            self.begin(model)
+        self.latest = step
+        try:
+            measurement = self.monitor.measure(model)
+        except Exception as error:  # whatever a model, or a third party's probe, can come up with
+            reason = one_line(error)
+            if self._keeper is not None:
+                self._keeper.write_failed(step, reason)
+            return Sighting(step, None, reason)
+        if self._keeper is None:
+            return Sighting(step, measurement)
+        self._keeper.write(step, measurement)
+        broken, undecided = self._judged(self._keeper.folder, step)
+        return Sighting(step, measurement, None, broken, undecided)
+
+    def _judged(self, folder: Path, step: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The rules that are broken at a step, and those that nobody can decide; earlier steps had their turn."""
+        outcomes, undecided = self._outcomes(folder)
+        now = [o for o in outcomes if o.figure.step == step]
+        undecided += [f'rule "{o.rule}": {o.reason}' for o in now if o.verdict == "undecidable"]
+        return tuple(_said(o) for o in now if o.verdict == "failed"), tuple(undecided)
+
+    def _outcomes(self, folder: Path) -> tuple[list[Outcome], list[str]]:
+        """What the gate says, and why it refuses a rule: one that selects steps which are still to come, say."""
+        if not self._rules:
+            return [], []
+        try:
+            return list(judge(self._rules, folder, confidence=self.confidence).outcomes), []
+        except DegenError:
+            outcomes, refused = [], []
+        for rule in self._rules:  # one by one, for the others can be judged
+            try:
+                outcomes += judge([rule], folder, confidence=self.confidence).outcomes
+            except DegenError as error:
+                refused.append(one_line(error))
+        return outcomes, refused
+
+    def _check(self, rule: Rule) -> None:
+        """Refuse a rule about what is not measured: it could never be broken."""
+        table = CHECKPOINTS if rule.layer is None and rule.site is None else LAYERS
+        measured = self.monitor.measured(table)
+        if rule.metric not in measured:
+            raise DegenError(
+                f'rule "{rule}": {rule.metric} is not measured of {table}; {did_you_mean(rule.metric, measured)}'
+            )
+        if rule.model not in (None, self.label):
+            raise DegenError(f'rule "{rule}": the model here is called {self.label!r}')
+        if rule.domain not in (None, *self.monitor.domains):
+            hint = did_you_mean(str(rule.domain), self.monitor.domains)
+            raise DegenError(f'rule "{rule}": no text of domain {rule.domain!r}; {hint}')
+
+
+def _check_place(rule: Rule, shape: Architecture) -> None:
+    """Refuse a layer or site that a model does not have."""
+    if isinstance(rule.layer, int) and rule.layer > shape.layers:
+        raise DegenError(f'rule "{rule}": the model has layers 0 to {shape.layers}')
+    if rule.site is not None and rule.site not in SITES:
+        raise DegenError(f'rule "{rule}": no site {rule.site!r}; {did_you_mean(rule.site, SITES)}')
+
+
+def _said(outcome: Outcome) -> str:
+    """A broken rule in a few words: `rule "loss.rise < 0.02" broken: 0.3, from 4.1 at step 100`."""
+    figure = outcome.figure
+    place = f" at {figure.place}" if figure.place else ""
+    if outcome.rule.relation is None:
+        return f'rule "{outcome.rule}" is broken{place}: {figure.value:.4g}'
+    reference = f", from {figure.reference:.4g}" if figure.reference is not None else ""
+    return f'rule "{outcome.rule}" is broken{place}: {figure.difference:.4g}{reference} at step {figure.reference_step}'

@@ -1,0 +1,163 @@
+"""A real Lightning run, under either name of it, is the run without the callback."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trainings import MEASURED, load_tokenizer, make_examples, make_trainee
+
+import degen
+
+LIBRARIES = ("lightning.pytorch", "pytorch_lightning")
+EVERY, STEPS = 20, [20, 40, 60]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:(lightning|pytorch_lightning|lightning_utilities|torchmetrics).*",
+    "ignore:.*(does not have many workers|number of training batches|LeafSpec|isinstance.treespec).*",
+)
+
+
+@dataclass
+class Ran:
+    trainer: Any
+    module: Any
+    random_state: Any
+    out: Path
+
+    def told(self, name: str) -> dict[int, float]:
+        """What the CSV logger, a tracker like any other, was told by step."""
+        with (self.out / "logs" / "metrics.csv").open(newline="") as file:
+            return {int(row["step"]): float(row[name]) for row in csv.DictReader(file) if row.get(name)}
+
+
+def make_module(library: str, tokenizer: Any, out: Path) -> Any:
+    import torch
+
+    class Module(import_module(library).LightningModule):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = make_trainee()
+            self.tokenizer = tokenizer
+
+        def training_step(self, batch: Any, _index: int) -> Any:
+            loss = self.model(input_ids=batch, labels=batch).loss
+            self.log("train_loss", loss)
+            return loss
+
+        def validation_step(self, batch: Any, _index: int) -> None:
+            self.log("validation_loss", self.model(input_ids=batch, labels=batch).loss)
+
+        def on_train_batch_end(self, *_: Any) -> None:
+            if self.trainer.global_step % EVERY == 0:
+                self.model.save_pretrained(out / f"step{self.trainer.global_step}")
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.AdamW(self.parameters(), lr=3e-3)
+
+        def loader(self, shuffle: bool) -> Any:
+            examples = torch.tensor([example["input_ids"] for example in make_examples(tokenizer, 64)])
+            return torch.utils.data.DataLoader(examples, batch_size=4, shuffle=shuffle)  # type: ignore[arg-type]
+
+    return Module()
+
+
+def run(library: str, tokenizer: Any, out: Path, *callbacks: Any, **arguments: Any) -> Ran:
+    import torch
+
+    lightning = import_module(library)
+    lightning.seed_everything(0, verbose=False)
+    module = make_module(library, tokenizer, out / "saved")
+    settings = {
+        "max_steps": 60, "accelerator": "cpu", "devices": 1, "enable_progress_bar": False, "log_every_n_steps": 10,
+        "enable_checkpointing": False, "enable_model_summary": False, "num_sanity_val_steps": 1, "limit_val_batches": 2,
+    } | arguments  # fmt: skip
+    logger = import_module(f"{library}.loggers").CSVLogger(out, name="", version="logs")
+    trainer = lightning.Trainer(logger=logger, callbacks=list(callbacks), **settings)
+    trainer.fit(module, module.loader(True), module.loader(False))
+    return Ran(trainer, module, torch.get_rng_state(), out)
+
+
+def watch(**settings: Any) -> Any:
+    from degen.callbacks import LightningDegenerationCallback
+
+    return LightningDegenerationCallback(**MEASURED, **settings)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(series: Path) -> Any:
+    return load_tokenizer(series)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_run_is_the_same_and_the_figures_those_of_a_scan(
+    tokenizer: Any, series: Path, corpus: Path, tmp_path: Path, library: str
+) -> None:
+    import torch
+
+    plain = run(library, tokenizer, tmp_path / "plain")
+    watched = run(library, tokenizer, tmp_path / "watched", watch(corpus=corpus, every=EVERY, rules="loss < 0"))
+    assert watched.trainer.global_step == 60  # `log` goes on after a violation
+    one, other = plain.module.state_dict(), watched.module.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    states = [ran.trainer.optimizers[0].state_dict()["state"] for ran in (plain, watched)]
+    assert all(torch.equal(v, states[1][key][n]) for key, state in states[0].items() for n, v in state.items())
+    assert torch.equal(plain.random_state, watched.random_state)
+    assert plain.told("train_loss") == watched.told("train_loss") != {}
+    rows = degen.scan(
+        tmp_path / "watched" / "saved", corpus=corpus, tokenizer=series, out=tmp_path / "run", **MEASURED
+    ).checkpoints()  # type: ignore[arg-type]
+    assert [row["step"] for row in rows] == STEPS
+    for name in ("loss", "anisotropy", "singular_entropy"):
+        assert watched.told(f"degen/{name}") == {row["step"]: row[name] for row in rows}
+    assert watched.told("degen/violations") == {20: 1, 40: 1, 60: 1}
+
+
+def test_stop_ends_the_run_at_the_step(
+    tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    callback = watch(corpus=corpus, every=7, rules="loss > 5.5", on_violation="stop", out=tmp_path / "run")
+    ran = run("lightning.pytorch", tokenizer, tmp_path, callback)
+    losses = ran.told("degen/loss")
+    assert list(losses) == list(range(7, ran.trainer.global_step + 1, 7))
+    assert [loss > 5.5 for loss in losses.values()] == [True] * (len(losses) - 1) + [False]
+    assert 7 < ran.trainer.global_step < 60
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "degen"]
+    assert line.endswith("; training stops")
+    assert [row["loss"] for row in degen.read_run(tmp_path / "run").checkpoints()] == list(losses.values())
+
+
+def test_it_measures_beside_validations(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+    ran = run("lightning.pytorch", tokenizer, tmp_path, watch(corpus=corpus), max_steps=32, val_check_interval=8)
+    assert list(ran.told("degen/loss")) == [8, 16, 24, 32]
+
+
+def test_a_module_that_keeps_its_model_elsewhere_is_told(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+    callback = watch(corpus=corpus, every=1, model_of=lambda module: module.model)
+    assert run("lightning.pytorch", tokenizer, tmp_path / "a", callback, max_steps=1).told("degen/loss").keys() == {1}
+    from degen.callbacks.lightning import _model_of
+
+    with pytest.raises(degen.DegenError, match=r"Path.model is no model of transformers; say where it is"):
+        _model_of(tmp_path)
+
+
+def test_without_lightning_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    import degen.callbacks.lightning as ours
+
+    monkeypatch.setattr(ours, "find_spec", lambda name: None)
+    with pytest.raises(degen.DegenError, match="pip install lightning"):
+        ours._bases()
+
+
+def test_neither_callback_needs_the_others_library() -> None:
+    import subprocess
+
+    code = (
+        "import sys, degen.callbacks as c; c.DegenerationCallback; c.Watch; "
+        "assert not any(n.startswith(('lightning', 'pytorch_lightning')) for n in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])

@@ -1,0 +1,205 @@
+"""A model is measured in the middle of whatever it is doing, and nothing of it is changed."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import make_checkpoint, make_model, make_tokenizer
+from trainings import MEASURED, load_tokenizer, make_examples, make_trainee
+
+import degen
+from degen.callbacks import Monitor, Watch, measure_model
+
+
+@pytest.fixture(scope="module")
+def tokenizer(series: Path) -> Any:
+    return load_tokenizer(series)
+
+
+def scan_of(model: Any, corpus: Path, folder: Path) -> dict[str, Any]:
+    """The row of `degen scan` for a model that is saved; what it is called is left out."""
+    make_tokenizer(folder / "saved")
+    model.save_pretrained(folder / "saved")
+    (row,) = degen.scan(folder / "saved", corpus=corpus, out=folder / "run", **MEASURED).checkpoints()  # type: ignore[arg-type]
+    return {n: v for n, v in row.items() if n not in ("model", "revision", "step", "duplicate_of")}
+
+
+def everything(model: Any) -> Any:
+    """All that a measurement might have changed, copied."""
+    import torch
+
+    return {
+        "attributes": [{n: v for n, v in vars(m).items() if not n.startswith("_")} for m in model.modules()],
+        "names": [sorted(vars(m)) for m in model.modules()],
+        "hooks": [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()],
+        "parameters": [(p.clone(), p.requires_grad, p.grad, p.dtype, id(p)) for p in model.parameters()],
+        "buffers": [(n, b.clone(), id(b), b.is_inference()) for n, b in model.named_buffers()],
+        "config": model.config.to_dict(),
+        "random": (random.getstate(), np.random.get_state()[1:3], torch.get_rng_state()),
+        "torch": (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.get_default_dtype()),
+    }
+
+
+def same(one: Any, other: Any) -> bool:
+    import torch
+
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one is other or one == other)
+
+
+@pytest.mark.parametrize("family", ["gpt_neox", "gpt2", "gemma3_text", "mixtral", "mamba", "opt"])
+def test_nothing_is_touched(tokenizer: Any, corpus: Path, family: str) -> None:
+    import torch
+
+    model = make_model(family, scale=1.0).train()
+    batch = torch.tensor([make_examples(tokenizer, 2)[1]["input_ids"]])
+    model(input_ids=batch, labels=batch).loss.backward()  # gradients are there
+    for frozen in list(model.parameters())[::3]:
+        frozen.requires_grad_(False)
+    for module in list(model.modules())[1::4]:
+        module.training = False  # some are in evaluation mode, and their parents and children are not
+    grads = [p.grad.clone() if p.grad is not None else None for p in model.parameters()]
+    monitor = Monitor(tokenizer, corpus=corpus, **MEASURED)
+    before = everything(model)
+    first, second = monitor.measure(model), monitor.measure(model)
+    assert same(before, everything(model))
+    assert same(grads, [p.grad for p in model.parameters()])
+    assert first.row == second.row
+    model(input_ids=batch, labels=batch).loss.backward()  # nothing of inference mode was left in it
+
+
+def test_what_a_forward_pass_keeps_in_its_buffers_is_given_back(tokenizer: Any, corpus: Path) -> None:
+    """RoPE that grows with the text replaces its frequencies; long windows would reach into training.
+
+    It also calculates one text differently beside another one, which a scan does not take for its own figures.
+    """
+    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
+    model = make_model("llama", max_position_embeddings=32, rope_parameters=rope).train()
+    before = everything(model)
+    with pytest.raises(degen.CheckpointError, match="identity check failed"):
+        measure_model(model, tokenizer, corpus=corpus, **MEASURED)
+    assert same(before, everything(model))
+
+
+@pytest.mark.parametrize("family", ["gpt_neox", "gpt2", "gemma2", "opt-350m", "mixtral"])
+def test_figures_are_those_of_a_scan(tokenizer: Any, corpus: Path, tmp_path: Path, family: str) -> None:
+    model = make_model(family).train()
+    assert measure_model(model, tokenizer, corpus=corpus, **MEASURED) == scan_of(model, corpus, tmp_path)
+
+
+def test_wrapped_models_are_unwrapped(tokenizer: Any, corpus: Path) -> None:
+    import torch
+
+    model = make_trainee()
+    expected = measure_model(model, tokenizer, corpus=corpus, **MEASURED)
+    compiled_in_place = make_trainee()
+    compiled_in_place.compile()
+    for wrapped in (torch.compile(model), torch.nn.DataParallel(model), compiled_in_place):
+        assert measure_model(wrapped, tokenizer, corpus=corpus, **MEASURED) == expected
+    assert compiled_in_place._compiled_call_impl is not None
+
+
+def test_ambient_autocast_and_no_grad_change_nothing(tokenizer: Any, corpus: Path) -> None:
+    import torch
+
+    model = make_trainee()
+    expected = measure_model(model, tokenizer, corpus=corpus, **MEASURED)
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+        assert measure_model(model, tokenizer, corpus=corpus, **MEASURED) == expected
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # peft asks transformers for it
+def test_an_adapter_is_measured_on_its_base(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+    import peft
+
+    model = peft.get_peft_model(
+        make_trainee(), peft.LoraConfig(r=4, init_lora_weights=False, target_modules=["query_key_value"])
+    )
+    row = measure_model(model, tokenizer, corpus=corpus, **MEASURED)
+    assert model.training
+    merged = scan_of(model.merge_and_unload(), corpus, tmp_path)
+    for name in ("loss", "anisotropy", "singular_entropy"):  # W x + B A x rounds otherwise than (W + B A) x
+        assert row[name] == pytest.approx(merged[name], rel=1e-5)
+
+
+def test_windows_of_a_scan_are_taken_again(tokenizer: Any, series: Path, corpus: Path, tmp_path: Path) -> None:
+    run = degen.scan(series / "step100", corpus=corpus, out=tmp_path, **MEASURED)  # type: ignore[arg-type]
+    tokenizer(["text", "more"], truncation=True, max_length=4)  # leaves its mark in it
+    row = measure_model(make_model(seed=101), tokenizer, sample=tmp_path / "sample.parquet", batch_size=8)
+    (scanned,) = run.checkpoints()
+    assert {name: scanned[name] for name in row} == row
+
+
+def test_the_head_alone_takes_no_text(tokenizer: Any) -> None:
+    row = measure_model(make_trainee(), tokenizer, probes="spectrum")
+    assert row["singular_entropy"] > 0
+    assert "loss" not in row
+
+
+def test_sharded_weights_are_refused(tokenizer: Any, corpus: Path) -> None:
+    import torch
+    from accelerate import init_empty_weights
+    from transformers import AutoModelForCausalLM
+
+    with init_empty_weights():
+        model = AutoModelForCausalLM.from_config(make_trainee().config, dtype=torch.float32)
+    with pytest.raises(degen.CheckpointError, match="not whole in this process"):
+        measure_model(model, tokenizer, corpus=corpus, **MEASURED)
+
+
+def test_a_probe_that_trains_is_refused(tokenizer: Any, corpus: Path) -> None:
+    with pytest.raises(degen.DegenError, match="the probe rank would train"):
+        Monitor(tokenizer, corpus=corpus, probes="rank", options={"rank": {"methods": ("trained",)}}, **MEASURED)
+
+
+def test_other_probes_can_be_asked_for(tokenizer: Any, corpus: Path) -> None:
+    monitor = Monitor(tokenizer, corpus=corpus, probes=["rank"], options={"rank": {"ranks": (4, 32)}}, **MEASURED)
+    measurement = monitor.measure(make_trainee())
+    assert [row["rank"] for row in measurement.rows["ranks"]] == [4, 32]
+    assert measurement.figures["bottleneck_rank"] == measurement.row["bottleneck_rank"]
+    assert "loss" not in measurement.figures
+
+
+def test_a_loop_of_ones_own(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+    import torch
+
+    model = make_trainee()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    examples = torch.tensor([e["input_ids"] for e in make_examples(tokenizer, 8)])
+    watch = Watch(Monitor(tokenizer, corpus=corpus, **MEASURED), rules=["loss > 5.9"], out=tmp_path / "run")
+    watch.begin(model)
+    for step in range(1, 101):
+        model(input_ids=examples, labels=examples).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if step % 10 == 0 and watch.look(model, step).broken:
+            break
+    rows = degen.read_run(tmp_path / "run").checkpoints()
+    assert [row["step"] for row in rows] == list(range(10, step + 1, 10))
+    assert [row["loss"] > 5.9 for row in rows] == [True] * (len(rows) - 1) + [False]
+
+
+def test_positions_are_checked_before_training(tokenizer: Any, corpus: Path) -> None:
+    model = make_model("gpt2", n_positions=32)
+    with pytest.raises(degen.CheckpointError, match="has 32 learned positions; use --context 32"):
+        Watch(Monitor(tokenizer, corpus=corpus, **MEASURED)).begin(model)
+
+
+def test_a_checkpoint_saved_elsewhere_is_not_needed(series: Path, corpus: Path, tmp_path: Path) -> None:
+    """The tokenizer may be a folder."""
+    folder = make_checkpoint(tmp_path / "model")
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert measure_model(model, series, corpus=corpus, **MEASURED)["status"] == "ok"

@@ -1,0 +1,287 @@
+"""A real Trainer run with the callback is the run without it, and tells what a scan of its checkpoints tells."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trainings import MEASURED, load_tokenizer, make_trainee, make_trainer
+
+import degen
+from degen.callbacks import DegenerationCallback
+from degen.gate import judge, parse_rule
+
+EVERY, STEPS = 40, [40, 80, 120, 160, 200]
+KEYS = ("model", "revision", "step")
+
+
+def make_tracker() -> Any:
+    """What TensorBoard, wandb and the others are to the Trainer: a callback that is told of every log."""
+    from transformers import TrainerCallback
+
+    class Tracker(TrainerCallback):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.seen: list[dict[str, Any]] = []
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
+            self.seen.append({**logs, "step": state.global_step})
+
+        def of(self, name: str) -> dict[int, float]:
+            return {logs["step"]: logs[name] for logs in self.seen if name in logs}
+
+    return Tracker()
+
+
+@dataclass
+class Ran:
+    trainer: Any
+    tracker: Any
+    random_state: Any
+    seconds: float
+    out: Path
+
+
+@pytest.fixture(scope="module")
+def tokenizer(series: Path) -> Any:
+    return load_tokenizer(series)
+
+
+def run(tokenizer: Any, folder: Path, *callbacks: Any, resume: bool = False, **arguments: Any) -> Ran:
+    import torch
+
+    tracker = make_tracker()  # before the callback, as the Trainer's own trackers are
+    trainer = make_trainer(tokenizer, folder, [tracker, *callbacks], **arguments)
+    start = time.perf_counter()
+    trainer.train(resume_from_checkpoint=resume)
+    return Ran(trainer, tracker, torch.get_rng_state(), time.perf_counter() - start, folder)
+
+
+@pytest.fixture(scope="module")
+def plain(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder = tmp_path_factory.mktemp("plain")
+    return run(tokenizer, folder / "saved", save_strategy="steps", save_steps=EVERY)
+
+
+@pytest.fixture(scope="module")
+def watched(tokenizer: Any, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder = tmp_path_factory.mktemp("watched")
+    callback = DegenerationCallback(
+        corpus=corpus, every=EVERY, rules=["loss < 0", "loss.rise < 0"], out=folder / "run", **MEASURED
+    )
+    return run(tokenizer, folder / "saved", callback, save_strategy="steps", save_steps=EVERY)
+
+
+@pytest.fixture(scope="module")
+def scanned(watched: Ran, corpus: Path) -> degen.Run:
+    return degen.scan(watched.out, corpus=corpus, out=watched.out.parent / "scanned", **MEASURED)  # type: ignore[arg-type]
+
+
+def test_weights_and_optimizer_end_bit_identical(plain: Ran, watched: Ran) -> None:
+    import torch
+
+    print(f"200 steps: {plain.seconds:.2f} s without, {watched.seconds:.2f} s with 5 measurements")
+    one, other = plain.trainer.model.state_dict(), watched.trainer.model.state_dict()
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    states = [r.trainer.optimizer.state_dict()["state"] for r in (plain, watched)]
+    assert states[0].keys() == states[1].keys() != set()
+    for key, state in states[0].items():
+        assert all(torch.equal(value, states[1][key][name]) for name, value in state.items())
+    assert torch.equal(plain.random_state, watched.random_state)
+
+
+def test_what_the_trainer_logs_of_its_own_is_the_same(plain: Ran, watched: Ran) -> None:
+    def own(ran: Ran) -> list[Any]:
+        kept = [logs for logs in ran.trainer.state.log_history if "degen/loss" not in logs]
+        return [{n: v for n, v in logs.items() if "per_second" not in n and "runtime" not in n} for logs in kept]
+
+    assert own(plain) == own(watched)
+    assert len(own(plain)) == 5  # four times in 200 steps, and the summary
+
+
+def test_the_figures_are_those_of_a_scan_of_the_saved_checkpoints(watched: Ran, scanned: degen.Run) -> None:
+    rows = scanned.checkpoints()
+    assert [row["step"] for row in rows] == STEPS
+    for name in ("loss", "loss_se", "bits_per_byte", "anisotropy", "singular_entropy", "effective_rank"):
+        assert watched.tracker.of(f"degen/{name}") == {row["step"]: row[name] for row in rows}
+
+
+def test_the_run_it_keeps_is_the_run_of_the_scan(watched: Ran, scanned: degen.Run) -> None:
+    kept = degen.read_run(watched.out.parent / "run")
+    assert kept.tables == scanned.tables
+    for name in set(kept.tables) - {"timing"}:
+        one, other = kept.table(name), scanned.table(name)
+        assert one.schema == other.schema
+        assert one.drop_columns(KEYS).equals(other.drop_columns(KEYS))
+    assert kept.table("checkpoints")["revision"].to_pylist() == [f"step{step}" for step in STEPS]
+    assert (kept.path / "sample.parquet").read_bytes() == (scanned.path / "sample.parquet").read_bytes()
+    assert judge([parse_rule("loss < 0")], kept.path).exit_code == 1
+
+
+def test_trackers_and_history_are_told(watched: Ran) -> None:
+    assert list(watched.tracker.of("degen/anisotropy")) == STEPS
+    history = [logs for logs in watched.trainer.state.log_history if "degen/loss" in logs]
+    assert [logs["step"] for logs in history] == STEPS
+    assert all("epoch" in logs for logs in history)
+    losses = [logs["degen/loss"] for logs in history]
+    rose = [loss >= min(losses[: i + 1]) if i else False for i, loss in enumerate(losses)]
+    assert [logs["degen/violations"] for logs in history] == [1 + r for r in rose]
+
+
+def test_log_goes_on_after_a_violation(watched: Ran) -> None:
+    assert watched.trainer.state.global_step == 200
+
+
+def test_stop_ends_the_run_at_the_step_whose_figure_breaks_the_rule(
+    tokenizer: Any, corpus: Path, watched: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses = watched.tracker.of("degen/loss")
+    assert losses[120] > losses[160]
+    rule = f"loss > {(losses[120] + losses[160]) / 2}"
+    callback = DegenerationCallback(corpus=corpus, every=EVERY, rules=rule, on_violation="stop", **MEASURED)
+    ran = run(tokenizer, tmp_path, callback)
+    assert ran.trainer.state.global_step == 160
+    assert ran.tracker.of("degen/loss") == {step: losses[step] for step in (40, 80, 120, 160)}
+    assert ran.tracker.of("degen/violations") == {40: 0, 80: 0, 120: 0, 160: 1}
+
+
+def test_a_violation_is_one_line_on_stderr(
+    tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules = ["anisotropy[layer=1,site=block] < -1", "loss.rise < -1"]
+    callback = DegenerationCallback(corpus=corpus, every=2, rules=rules, on_violation="stop", **MEASURED)
+    ran = run(tokenizer, tmp_path, callback, max_steps=6)
+    assert ran.trainer.state.global_step == 2
+    lines = [record.getMessage() for record in caplog.records if record.name == "degen"]
+    assert len(lines) == 1
+    assert lines[0].startswith(
+        'degen: step 2: rule "anisotropy[layer=1,site=block] < -1" is broken at layer 1 block: 0.'
+    )
+    assert lines[0].endswith("; training stops")
+
+
+def test_a_rule_about_steps_to_come_waits_for_them(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+    rules = ["loss[step=4:] < 0", "loss > 99"]
+    ran = run(tokenizer, tmp_path, DegenerationCallback(corpus=corpus, every=2, rules=rules, **MEASURED), max_steps=6)
+    assert ran.tracker.of("degen/violations") == {2: 1, 4: 2, 6: 2}
+
+
+@pytest.mark.parametrize("event", ["evaluate", "save"])
+def test_it_measures_beside_evaluations_and_saves(tokenizer: Any, corpus: Path, tmp_path: Path, event: str) -> None:
+    callback = DegenerationCallback(
+        corpus=corpus, every=event, rules="loss.drop < 0.001", on_violation="stop", **MEASURED
+    )
+    ran = run(
+        tokenizer, tmp_path, callback, max_steps=60, eval_strategy="steps", eval_steps=10, save_strategy="steps",
+        save_steps=20,
+    )  # fmt: skip
+    told = ran.tracker.of("degen/loss")
+    steps = list(told)
+    assert steps == ([*range(10, 70, 10)] if event == "evaluate" else [20, 40, 60])[: len(steps)]
+    broken = ran.tracker.of("degen/violations")
+    assert ran.trainer.state.global_step == steps[-1]
+    if any(broken.values()):
+        assert [step for step, count in broken.items() if count] == [steps[-1]]
+
+
+def test_a_resumed_run_goes_on_and_remembers(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+    import torch
+
+    def callback() -> Any:
+        return DegenerationCallback(corpus=corpus, every=5, rules="loss.rise < -9", out=tmp_path / "run", **MEASURED)
+
+    saving = {"save_strategy": "steps", "save_steps": 10, "max_steps": 20}
+    run(tokenizer, tmp_path / "saved", callback(), **saving)
+    shutil.rmtree(tmp_path / "saved" / "checkpoint-20")  # killed before, say
+    shutil.copytree(tmp_path / "saved", tmp_path / "other")
+    again = run(tokenizer, tmp_path / "saved", callback(), resume=True, **saving)
+    assert list(again.tracker.of("degen/loss")) == [15, 20]
+    assert again.tracker.of("degen/violations") == {15: 1, 20: 1}  # there is a past, that of the first process
+    kept = degen.read_run(tmp_path / "run").checkpoints()
+    assert [row["step"] for row in kept] == [5, 10, 15, 20]
+    assert {row["step"]: row["loss"] for row in kept[2:]} == again.tracker.of("degen/loss")
+    without = run(tokenizer, tmp_path / "other", resume=True, **saving)
+    one, other = without.trainer.model.state_dict(), again.trainer.model.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_an_earlier_training_left_is_not_mixed_with_another(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+    for found in (False, True):
+        callback = DegenerationCallback(corpus=corpus, every=2, out=tmp_path / "run", **MEASURED)
+        if found:
+            with pytest.raises(degen.DegenError, match="earlier training; choose another `out`"):
+                run(tokenizer, tmp_path / "saved", callback, max_steps=2)
+        else:
+            run(tokenizer, tmp_path / "saved", callback, max_steps=2)
+
+
+def test_a_model_that_cannot_be_measured_is_told_and_trains_on(
+    tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import torch
+
+    model = make_trainee()
+    with torch.no_grad():
+        model.lm_head.weight[5, 5] = torch.nan
+    callback = DegenerationCallback(
+        corpus=corpus, every=2, rules="loss < 0", on_violation="stop", out=tmp_path / "run", **MEASURED
+    )
+    ran = run(tokenizer, tmp_path / "saved", callback, model=model, max_steps=3)
+    assert ran.trainer.state.global_step == 3
+    assert not ran.tracker.of("degen/loss")
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert line.startswith("degen: step 2 could not be measured: ")
+    (row,) = degen.read_run(tmp_path / "run").failed
+    assert "NaN" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "no text to measure on"),
+        ({"corpus": "demo", "rules": "los < 3"}, "did you mean 'loss'"),
+        ({"corpus": "demo", "rules": "loss[domain=Nowhere] < 3"}, "no text of domain 'Nowhere'"),
+        ({"corpus": "demo", "rules": "anisotropy[layer=9] < 3"}, "the model has layers 0 to 2"),
+        ({"corpus": "demo", "rules": "anisotropy[site=blok] < 3"}, "did you mean 'block'"),
+        ({"corpus": "demo", "rules": "bottleneck_rank > 3"}, "is not measured of checkpoints"),
+        ({"corpus": "demo", "probes": "spectrum,loss"}, "no probe is called"),
+        ({"corpus": "demo", "confidence": 3}, "a number from 0.5 to below 1"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_first_step(
+    tokenizer: Any, tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(degen.DegenError, match=message):
+        run(tokenizer, tmp_path, DegenerationCallback(every=1, tokens=500, **settings), max_steps=1)
+
+
+def test_what_makes_no_sense_is_refused_at_once() -> None:
+    for settings, message in [
+        ({"every": "evaluation"}, "every='evaluation': not 'evaluate', 'save', nor a number of steps"),
+        ({"every": 0}, "every=0"),
+        ({"on_violation": "raise"}, "not one of 'log', 'stop'"),
+        ({"rules": "loss ="}, "no comparison '='"),
+    ]:
+        with pytest.raises(degen.DegenError, match=message):
+            DegenerationCallback(**settings)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="tokns"):
+        DegenerationCallback(tokns=3)
+
+
+def test_without_a_tokenizer_it_says_what_to_do(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+    trainer = make_trainer(tokenizer, tmp_path, [DegenerationCallback(corpus=corpus, every=1)], max_steps=1)
+    trainer.callback_handler.processing_class = None
+    with pytest.raises(degen.DegenError, match="no tokenizer to make windows with; give the callback one"):
+        trainer.train()
+
+
+def test_mixed_precision_is_off_while_measuring(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+    callback = DegenerationCallback(corpus=corpus, every="save", **MEASURED)
+    ran = run(tokenizer, tmp_path / "saved", callback, max_steps=6, save_strategy="steps", save_steps=3, bf16=True)
+    rows = degen.scan(tmp_path / "saved", corpus=corpus, out=tmp_path / "run", **MEASURED).checkpoints()  # type: ignore[arg-type]
+    assert ran.tracker.of("degen/loss") == {row["step"]: row["loss"] for row in rows}
+    assert len(rows) == 2
