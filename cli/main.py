@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from degen.errors import DegenError, one_line
 from degen.version import __version__
 
-from . import audit, export, output, probes, rank, saturation, scan, show, suites
+from . import audit, export, gate, output, probes, rank, saturation, scaling, scan, show, suites
 
 INTERRUPTED = 130
 
@@ -100,7 +100,9 @@ def degen(
 
 app.command("scan")(scan.scan)
 app.command("saturation")(saturation.saturation)
+app.command("gate")(gate.gate)
 app.command("rank")(rank.rank)
+app.add_typer(scaling.app, name="scaling")
 app.command("show")(show.show)
 app.command("export")(export.export)
 app.command("audit")(audit.audit)

@@ -15,7 +15,10 @@ from degen.saturation.answer import COLUMNS
 from degen.tables import SATURATION, Tables
 
 HERE = Path(__file__).parent
-COMMANDS = ("", "scan", "rank", "show", "saturation", "export", "audit", "probes", "suites")
+COMMANDS = (
+    "", "scan", "rank", "show", "saturation", "scaling", "scaling fit", "scaling slopes", "scaling pareto", "gate",
+    "export", "audit", "probes", "suites",
+)  # fmt: skip
 
 
 def commands() -> str:

@@ -1,0 +1,110 @@
+"""What `degen scaling slopes` and `degen scaling pareto` show on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import output
+
+if TYPE_CHECKING:
+    from degen.scaling.architectures import Slopes
+    from degen.scaling.efficiency import Pareto
+    from degen.tables import Row
+
+SHOWN = 20  # reversals that a terminal shows; --json has all
+
+
+def print_slopes(answer: Slopes) -> None:
+    """Slopes, the ranking in each region, and where it changes."""
+    lines = [
+        [r["architecture"], r["pair"], r["y_axis"], r["x_axis"], r["points"], _between(r, "slope"), r["slope_se"],
+         r["r_squared"], r["curvature_p"], r["reason"]]
+        for r in answer.rows
+    ]  # fmt: skip
+    heads = ["architecture", "pair", "slope of", "against", "points", "slope", "its error", "R²", "bends, p", "reason"]
+    output.result_table(heads, lines, title="Slopes of straight lines")
+    if answer.no_ranking is not None:
+        output.result(f"No ranking over compute: {answer.no_ranking}")
+        return
+    ranks = [
+        [r["quality"], f"{r['flops_low']:.3g} … {r['flops_high']:.3g}", r["flops_centre"], r["rank"], r["architecture"],
+         _between(r, "value"), _between(r, "gap"), r["points_in_region"], r["reason"]]
+        for r in answer.ranking
+    ]  # fmt: skip
+    heads = ["quality", "FLOPs", "centre", "rank", "architecture", "value", "ahead of the next by", "points in it"]
+    output.result_table([*heads, "reason"], ranks, title="Ranking by the lines against log10 FLOPs, at each centre")
+    crossings = [
+        [r["quality"], r["best_below"], r["best_above"], _between(r, "flops"), "yes" if r["sure"] else "no",
+         r["reason"]]
+        for r in answer.crossings
+    ]  # fmt: skip
+    if crossings:
+        heads = ["quality", "better below", "better above", "FLOPs of the crossing", "sure", "reason"]
+        output.result_table(heads, crossings, title="Where the order of two changes")
+    else:
+        output.result("No two lines cross within the compute that both have: the order changes nowhere.")
+
+
+def print_pareto(answer: Pareto) -> None:
+    """The frontier, upstream against downstream, what reverses, and shapes."""
+    columns = [*(cost.name for cost in answer.costs), *(quality.name for quality in answer.qualities)]
+    points = [
+        [r["point"], *(r[c] for c in columns), _yes(r["frontier"]), r["dominated_by"], r["dominators"], r["same_as"],
+         r["reason"]]
+        for r in answer.rows
+    ]  # fmt: skip
+    heads = ["point", *columns, "frontier", "dominated by", "dominators", "same as", "reason"]
+    output.result_table(heads, points, title="The frontier of all columns at once")
+    if len(answer.frontiers) > 1:
+        each = [[r["cost"], r["quality"], r["points"], ", ".join(r["frontier"])] for r in answer.frontiers]
+        output.result_table(["cost", "quality", "points", "frontier, cheapest first"], each, title="Each pair")
+    correlations = [
+        [r["upstream"], r["downstream"], r["points"], _between(r, "spearman"), _between(r, "kendall"), r["pairs"],
+         r["reversals"], r["beyond_noise"], r["reason"]]
+        for r in answer.correlations
+    ]  # fmt: skip
+    heads = ["upstream", "downstream", "points", "Spearman", "Kendall", "pairs", "reverse", "beyond noise", "reason"]
+    output.result_table(
+        heads, correlations, title="Rank correlation of upstream and downstream (intervals: Fisher's z)"
+    )
+    _print_reversals(answer.reversals)
+    shapes = [
+        [r["cost"], r["quality"], r["verdict"], _between(r, "effect"), r["points"], r["pairs"], r["deeper_better"],
+         r["reason"]]
+        for r in answer.shapes
+    ]  # fmt: skip
+    heads = ["at equal", "quality", "verdict", "change where d_model/layers halves", "points", "equal pairs"]
+    output.result_table([*heads, "deeper better in", "reason"], shapes, title="Depth against width")
+
+
+def _print_reversals(reversals: Sequence[Row]) -> None:
+    if not reversals:
+        return
+    noise = {True: "yes", False: "no", None: "unknown"}
+    rows = [
+        [r["better_upstream"], r["better_downstream"], f"{r['upstream']} {_two(r['upstream_values'])}",
+         f"{r['downstream']} {_two(r['downstream_values'])}", noise[r["within_noise"]], "yes" if r["on_all"] else "no"]
+        for r in reversals[:SHOWN]
+    ]  # fmt: skip
+    heads = ["better upstream", "better downstream", "upstream", "downstream", "within noise", "on all downstream"]
+    output.result_table(heads, rows, title="Pairs that reverse")
+    if len(reversals) > SHOWN:
+        output.result(f"{len(reversals) - SHOWN} more reversals; --json has all")
+
+
+def _between(row: Row, name: str) -> str | None:
+    """A value with its interval; nothing where there is none."""
+    value, low, high = row[name], row.get(f"{name}_low"), row.get(f"{name}_high")
+    if value is None:
+        return None
+    interval = f" ({output.cell(low)} … {output.cell(high)})" if low is not None and high is not None else ""
+    return f"{output.cell(value)}{interval}"
+
+
+def _two(values: Sequence[Any]) -> str:
+    return " against ".join(output.cell(value) for value in values)
+
+
+def _yes(said: bool | None) -> str | None:
+    return None if said is None else "yes" if said else "no"

@@ -1,0 +1,82 @@
+"""The answer of a fit, whichever law was fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from degen.errors import DegenError
+
+from .bootstrap import Interval
+from .quantities import PF_DAY
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A fitted law.
+
+    Attributes:
+        law: `hoffmann`, `envelope`, `isoflop` or `kaplan`.
+        formula: the law as a reader writes it.
+        rests_on: what the rows are, as `240 points`.
+        parameters: value, low and high of every parameter, by name.
+        fixed: names of those that were not fitted.
+        rows: what the fit rests on: points, or budgets.
+        frontier: the compute-optimal model at each of some budgets; empty where the law says none.
+        predictions: what was asked for, one row each.
+        warnings: what a reader should know before using any of it.
+        confidence: of the intervals.
+        no_interval: why there are none; None where there are.
+        more: what only this law has, for JSON.
+    """
+
+    law: str
+    formula: str
+    rests_on: str
+    parameters: Mapping[str, Interval]
+    rows: Sequence[Row]
+    fixed: Sequence[str] = ()
+    frontier: Sequence[Row] = ()
+    predictions: Sequence[Row] = ()
+    warnings: Sequence[str] = ()
+    confidence: float = 0.9
+    no_interval: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def table(self) -> pa.Table:
+        """The rows as a table."""
+        import pyarrow as pa
+
+        return pa.Table.from_pylist(list(self.rows))
+
+
+def compute_in(flops: float, units: str) -> float:
+    """Compute in `flops` or `pf-days`."""
+    return flops / PF_DAY if units == "pf-days" else flops
+
+
+def check_wishes(wishes: Sequence[Mapping[str, float]], allowed: Sequence[frozenset[str]], what: str) -> None:
+    """Refuse predictions that a law cannot make.
+
+    Args:
+        wishes: each what is given, as `{"N": 1e9}`.
+        allowed: which letters can be given together.
+        what: the law, for the error.
+
+    Raises:
+        DegenError: it names what can be given.
+    """
+    for wish in wishes:
+        said = ",".join(f"{name}={value:g}" for name, value in wish.items())
+        if frozenset(wish) not in allowed:
+            ways = "; ".join(",".join(f"{name}=…" for name in sorted(names, reverse=True)) for names in allowed)
+            raise DegenError(f"--predict {said}: {what} predicts from {ways}")
+        for name, value in wish.items():
+            if not 0 < value < float("inf"):
+                raise DegenError(f"--predict {said}: {name} must be positive and finite")

@@ -1,0 +1,117 @@
+"""How architectures compare: their slopes, their ranking over compute, and where it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from degen.errors import DegenError
+from degen.tables import Row, schema_of
+
+from .asked import NO_DOWNSTREAM, NO_UPSTREAM, Asked, check_confidence, find_qualities
+from .crossings import find_crossings
+from .points import Points
+from .ranking import find_courses, find_regions, rank_regions
+from .roles import Tell, architectures, find_values
+from .slopes import COLUMNS, Quantity, Role, find_slopes, pairs_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """What `degen scaling slopes` found.
+
+    Attributes:
+        rows: a line for each architecture, pair of quantities and kind of axes; see `slopes.COLUMNS`.
+        ranking: the architectures in each region of compute; see `rank_regions`.
+        crossings: where their order changes; see `find_crossings`.
+        no_ranking: why there is no ranking; None where there is one.
+        labels: the architecture of each point, for the figure.
+        pairs: what the lines are drawn through, for the figure.
+    """
+
+    rows: list[Row]
+    ranking: list[Row]
+    crossings: list[Row]
+    no_ranking: str | None
+    labels: list[str]
+    pairs: list[tuple[Quantity, Quantity]]
+
+    def table(self) -> pa.Table:
+        """The rows as a table."""
+        import pyarrow as pa
+
+        return pa.Table.from_pylist(self.rows, schema=schema_of(COLUMNS))
+
+
+def compare_architectures(
+    points: Points, asked: Asked, regions: int | Sequence[float] = 4, tell: Tell = lambda line: None
+) -> Slopes:
+    """Slopes of every architecture, their ranking over compute, and where it changes.
+
+    Args:
+        points: of `read_points`.
+        asked: columns, directions and confidence.
+        regions: of compute: how many, or their edges in FLOPs.
+        tell: called with each warning.
+
+    Raises:
+        DegenError: a column that is missing, or nothing that a line can be drawn through.
+    """
+    check_confidence(asked.confidence)
+    labels = architectures(points, asked.architecture) or [points.path.name] * len(points)
+    upstream, downstream, _ = find_qualities(points, asked, tell)
+    if upstream is None and not downstream:
+        raise DegenError(f"{points.path}: {NO_UPSTREAM}, and {NO_DOWNSTREAM}")
+    flops, size = _quantity(points, "flops"), _quantity(points, "parameters")
+    up = Quantity("upstream", upstream.name, upstream.values) if upstream is not None else _none("upstream")
+    down = [Quantity("downstream", q.name, q.values) for q in downstream] or [_none("downstream")]
+    pairs = pairs_of([flops, size], up, down)
+    rows = find_slopes(labels, pairs, asked.confidence)
+    if all(row["slope"] is None for row in rows):
+        raise DegenError(f"{points.path}: no slope can be told; {_why(rows)}")
+    for label, count in _few(rows).items():
+        tell(f"{label}: {count} points to a line; its slope is nearly a guess, and so is its interval's width")
+    found = find_regions(flops.values if flops.values is not None else np.array([]), regions)
+    ranking, crossings = [], []
+    for quality in ([upstream] if upstream is not None else []) + downstream:
+        if flops.values is not None and found:
+            courses = find_courses(labels, flops.values, quality.values)
+            ranking += rank_regions(courses, found, quality, asked.confidence)
+            crossings += find_crossings(courses, found, quality, asked.confidence)
+    no_ranking = flops.missing or (None if found else "all points lie at one compute, which has no regions")
+    return Slopes(rows, ranking, crossings, no_ranking, labels, pairs)
+
+
+def _quantity(points: Points, role: Role) -> Quantity:
+    if not points.has(role):
+        also = ", nor parameters and tokens to have it from 6ND" if role == "flops" else ""
+        return Quantity(role, "", None, f"no column of {role}{also}; name it with --columns {role}=COLUMN")
+    values = find_values(points, role)
+    if np.isnan(values).all():
+        also = ", for want of tokens" if role == "flops" and "flops" not in points.columns else ""
+        return Quantity(role, "", None, f"{role} known in no row{also}; name another column with --columns")
+    return Quantity(role, role, values)
+
+
+def _none(role: Role) -> Quantity:
+    return Quantity(role, "", None, NO_UPSTREAM if role == "upstream" else NO_DOWNSTREAM)
+
+
+def _why(rows: Sequence[Row]) -> str:
+    """Why no line can be drawn: where there are most points, or else all that is missing."""
+    nearest = max(rows, key=lambda row: row["points"])
+    if nearest["points"]:
+        return f"{nearest['architecture']}: {nearest['reason']}"
+    return "; ".join(dict.fromkeys(row["reason"] for row in rows if row["architecture"] == rows[0]["architecture"]))
+
+
+def _few(rows: Sequence[Row]) -> dict[str, int]:
+    """Architectures whose lines go through two or three points, and how many."""
+    few = [row for row in rows if row["slope"] is not None and row["points"] <= 3]
+    return {row["architecture"]: row["points"] for row in reversed(few)}

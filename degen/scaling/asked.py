@@ -1,0 +1,68 @@
+"""What a user says of a comparison of models, and the qualities that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from degen.errors import DegenError
+from degen.saturation.course import Better
+
+from .points import Points
+from .roles import Quality, Tell, check_directions, find_downstream, find_quality, find_upstream
+
+NO_UPSTREAM = "no column of upstream quality (loss, perplexity, upstream); name it with --upstream"
+NO_DOWNSTREAM = "no column of downstream quality (downstream, accuracy and the like); name it with --downstream"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user says of both comparisons.
+
+    Attributes:
+        architecture: column of the architecture; None for the usual names.
+        upstream: column of the quality in pre-training; None for a loss or the like.
+        downstream: columns of qualities of tasks; empty for those whose names say so.
+        directions: which way of a column is better, where its name does not say it.
+        confidence: of all intervals.
+    """
+
+    architecture: str | None = None
+    upstream: str | None = None
+    downstream: Sequence[str] = ()
+    directions: Mapping[str, Better] | None = None
+    confidence: float = 0.9
+
+
+def check_confidence(confidence: float) -> None:
+    """Refuse a confidence that is none.
+
+    Raises:
+        DegenError: it does not lie between 0 and 1.
+    """
+    if not 0 < confidence < 1:
+        raise DegenError(f"--confidence {confidence:g}: must lie between 0 and 1")
+
+
+def find_qualities(
+    points: Points, asked: Asked, tell: Tell, more: Sequence[str] = ()
+) -> tuple[Quality | None, list[Quality], list[Quality]]:
+    """Upstream, downstream, and further columns of quality, warned of once each.
+
+    Args:
+        points: the rows.
+        asked: their names and directions.
+        tell: called with each warning.
+        more: names of the further columns.
+
+    Raises:
+        DegenError: a column is missing or holds no numbers, or a direction is of none of them.
+    """
+    first = find_upstream(points, asked.upstream)
+    others = [name for name in find_downstream(points, asked.downstream, first) if name != first]
+    directions = asked.directions or {}
+    names = dict.fromkeys([*([first] if first is not None else []), *others, *more])
+    found = {name: find_quality(points, name, directions, tell) for name in names}
+    check_directions(directions, list(found))
+    upstream = found[first] if first is not None else None
+    return upstream, [found[name] for name in others], [found[name] for name in dict.fromkeys(more)]

@@ -1,0 +1,158 @@
+"""Figures of the comparisons: lines of architectures, and the Pareto frontier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from degen.errors import DegenError, one_line
+from degen.tables import Row
+
+from .architectures import Slopes
+from .efficiency import Pareto
+from .roles import Cost, Quality
+from .slopes import Quantity
+
+NAMED = 25  # points that a figure has room to name
+JOINED = 60  # reversals that it has room to show
+
+
+def check_figure(file: Path) -> None:
+    """Whether a figure can be written there.
+
+    Raises:
+        DegenError: matplotlib is missing, knows no such format, or the folder is not there.
+    """
+    formats = _figure(1, 1).canvas.get_supported_filetypes()
+    if file.suffix.lstrip(".").lower() not in formats:
+        raise DegenError(f"--figure {file}: not a format of figures; there are {', '.join(sorted(formats))}")
+    if not file.absolute().parent.is_dir():
+        raise DegenError(f"--figure {file}: no such folder")
+
+
+def draw_slopes(answer: Slopes, file: Path) -> None:
+    """A panel for each pair of quantities and kind of axes, with the points and line of each architecture.
+
+    Raises:
+        DegenError: the file cannot be written.
+    """
+    wanted = [(x, y) for x, y in answer.pairs if x.values is not None and y.values is not None]
+    shown = [(x, y, axes) for x, y in wanted for axes in _drawn(answer.rows, x, y)]
+    columns = min(4, len(shown))
+    figure = _figure(columns, -(-len(shown) // columns))
+    for number, (x, y, axes) in enumerate(shown, start=1):
+        panel = figure.add_subplot(-(-len(shown) // columns), columns, number)
+        rows = [row for row in answer.rows if (row["x"], row["y"], row["axes"]) == (x.name, y.name, axes)]
+        for row in rows:
+            _draw_line(panel, row, x, y, [label == row["architecture"] for label in answer.labels])
+        panel.set_xscale("linear" if axes == "linear" else "log")
+        panel.set_yscale("log" if axes == "log-log" else "linear")
+        _readable(panel)
+        panel.set_xlabel(x.name)
+        panel.set_ylabel(y.name)
+        panel.set_title(f"{x.role}-{y.role}, {axes}", fontsize="small")
+        panel.grid(alpha=0.3)
+        if number == 1 and len(rows) <= 12:
+            panel.legend(fontsize="x-small")
+    _save(figure, file)
+
+
+def draw_pareto(answer: Pareto, file: Path) -> None:
+    """A panel for each cost and quality with its frontier, and one of upstream and downstream with what reverses.
+
+    Raises:
+        DegenError: there is nothing to draw, or the file cannot be written.
+    """
+    compared = [row["downstream"] for row in answer.correlations if row["upstream"] in answer.values]
+    compared = [name for name in compared if name in answer.values]
+    count = len(answer.costs) * len(answer.qualities) + len(compared)
+    if not count:
+        raise DegenError(f"--figure {file}: nothing to draw, no cost and no downstream quality")
+    columns = min(4, count)
+    figure = _figure(columns, -(-count // columns))
+    panels = [figure.add_subplot(-(-count // columns), columns, i + 1) for i in range(count)]
+    pairs = [(cost, quality) for cost in answer.costs for quality in answer.qualities]
+    for panel, (cost, quality) in zip(panels, pairs, strict=False):
+        _draw_frontier(panel, answer, cost, quality)
+    for panel, name in zip(panels[len(pairs) :], compared, strict=True):
+        _draw_reversals(panel, answer, name)
+    _save(figure, file)
+
+
+def _drawn(rows: Sequence[Row], x: Quantity, y: Quantity) -> list[str]:
+    """The kinds of axes on which at least one architecture has a line."""
+    own = [row for row in rows if (row["x"], row["y"]) == (x.name, y.name) and row["slope"] is not None]
+    return list(dict.fromkeys(row["axes"] for row in own))
+
+
+def _draw_line(panel: Any, row: Row, x: Quantity, y: Quantity, own: Sequence[bool]) -> None:
+    if row["slope"] is None or x.values is None or y.values is None:
+        return
+    known = np.array(own) & np.isfinite(x.values) & np.isfinite(y.values)
+    at = np.sort(x.values[known])
+    fitted = row["intercept"] + row["slope"] * (at if row["axes"] == "linear" else np.log10(at))
+    (line,) = panel.plot(at, 10**fitted if row["axes"] == "log-log" else fitted, label=row["architecture"])
+    panel.plot(x.values[known], y.values[known], "o", markersize=3, color=line.get_color())
+
+
+def _readable(panel: Any) -> None:
+    """Few labels, and plain numbers on logarithmic axes of less than a decade: powers of ten would run together."""
+    from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
+
+    for axis, (low, high) in ((panel.xaxis, panel.get_xlim()), (panel.yaxis, panel.get_ylim())):
+        if axis.get_scale() == "linear":
+            axis.set_major_locator(MaxNLocator(5))
+        elif high < 10 * low:
+            axis.set_major_locator(MaxNLocator(5))
+            axis.set_major_formatter(ScalarFormatter())
+            axis.set_minor_locator(NullLocator())
+
+
+def _draw_frontier(panel: Any, answer: Pareto, cost: Cost, quality: Quality) -> None:
+    found = next(r for r in answer.frontiers if (r["cost"], r["quality"]) == (cost.name, quality.name))
+    at = [answer.names.index(name) for name in found["frontier"]]
+    panel.plot(cost.values, quality.values, "o", markersize=3, color="0.6")
+    panel.plot(cost.values[at], quality.values[at], "o-", markersize=4, drawstyle="steps-post")
+    for i in at[:NAMED]:
+        panel.annotate(answer.names[i], (cost.values[i], quality.values[i]), fontsize="xx-small")
+    panel.set_xscale("log" if np.nanmin(cost.values) > 0 else "linear")
+    _readable(panel)
+    panel.set_xlabel(cost.name)
+    panel.set_ylabel(f"{quality.name} ({'lower' if quality.better == 'min' else 'higher'} is better)")
+    panel.set_title("frontier", fontsize="small")
+    panel.grid(alpha=0.3)
+
+
+def _draw_reversals(panel: Any, answer: Pareto, name: str) -> None:
+    upstream = next(row["upstream"] for row in answer.correlations if row["downstream"] == name)
+    panel.plot(answer.values[upstream], answer.values[name], "o", markersize=3, color="0.4")
+    for row in [row for row in answer.reversals if row["downstream"] == name][:JOINED]:
+        sure = row["within_noise"] is not True
+        panel.plot(row["upstream_values"], row["downstream_values"], "-" if sure else ":", color="C3", alpha=0.6)
+    _readable(panel)
+    panel.set_xlabel(upstream)
+    panel.set_ylabel(name)
+    panel.set_title("pairs that reverse (dotted: within noise)", fontsize="small")
+    panel.grid(alpha=0.3)
+
+
+def _figure(columns: int, rows: int) -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise DegenError("figures need an extra: pip install 'degen-lm[plot]'") from error
+    wide, high = 4 * columns, 3.2 * rows
+    figure = Figure(figsize=(wide, high))
+    # room for labels in inches, as no layout has to be searched for: that takes longer than drawing
+    figure.subplots_adjust(0.85 / wide, 0.55 / high, 1 - 0.15 / wide, 1 - 0.35 / high, wspace=0.4, hspace=0.42)
+    return figure
+
+
+def _save(figure: Any, file: Path) -> None:
+    try:
+        figure.savefig(file, dpi=150)
+    except (OSError, ValueError) as error:
+        raise DegenError(f"{file}: cannot be written ({one_line(error)})") from error

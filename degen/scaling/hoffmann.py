@@ -1,0 +1,265 @@
+"""Approach 3 of Hoffmann et al.: L = E + A/N^α + B/D^β, its frontier, and how sure both are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from degen.errors import DegenError
+from degen.law_search import NAMES
+from degen.laws import Fit, Law, fit_law
+
+from .answer import Answer, Row, check_wishes
+from .bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
+from .influence import Influence, find_influence
+from .points import Points
+
+FORMULA = "L = E + A/N^alpha + B/D^beta"
+BUDGETS = tuple(10.0**k for k in range(18, 27))  # FLOPs at which the frontier is shown
+WISHES = [frozenset(w) for w in ({"N", "D"}, {"N", "C"}, {"D", "C"}, {"C"}, {"N"}, {"D"})]
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """The models of least loss for their compute, under C = 6ND.
+
+    Formula: N_opt = G·(C/6)^a, D_opt = (C/6)^b/G with a = β/(α + β), b = α/(α + β), G = (αA/βB)^(1/(α + β)).
+
+    Source: Hoffmann et al. 2022, arXiv 2203.15556, equation 4.
+    """
+
+    a: Any
+    b: Any
+    G: Any
+
+    def parameters(self, flops: Any) -> Any:
+        """N_opt for C FLOPs."""
+        return self.G * (flops / 6) ** self.a
+
+    def tokens(self, flops: Any) -> Any:
+        """D_opt for C FLOPs."""
+        return (flops / 6) ** self.b / self.G
+
+    def flops_of(self, parameters: Any) -> Any:
+        """C for which N parameters are best."""
+        return 6 * (parameters / self.G) ** (1 / self.a)
+
+    def flops_for(self, tokens: Any) -> Any:
+        """C for which D tokens are best."""
+        return 6 * (tokens * self.G) ** (1 / self.b)
+
+
+def frontier_of(A: Any, B: Any, alpha: Any, beta: Any) -> Frontier:
+    """The frontier of a law, or of many at once: each a number or an array."""
+    total = alpha + beta
+    return Frontier(beta / total, alpha / total, np.exp(np.log(alpha * A / (beta * B)) / total))
+
+
+@dataclass(frozen=True, eq=False)
+class HoffmannFit:
+    """The law that was fitted, and what surrounds it.
+
+    Attributes:
+        points: those that were fitted.
+        fit: the fit.
+        draws: the bootstrap; A, B, E, alpha, beta of each.
+        influence: the points that carry the fit.
+        fixed: parameters that were not fitted.
+    """
+
+    points: Points
+    fit: Fit
+    draws: Draws
+    influence: Influence
+    fixed: Mapping[str, float]
+
+    @property
+    def law(self) -> Law:
+        """The fitted law."""
+        return self.fit.law
+
+    @property
+    def frontier(self) -> Frontier | None:
+        """The compute-optimal frontier; None where the law has no such thing, a term being fixed at 0."""
+        law = self.law
+        if min(law.A, law.B, law.alpha, law.beta) <= 0:
+            return None
+        return frontier_of(law.A, law.B, law.alpha, law.beta)
+
+    @property
+    def drawn(self) -> Frontier | None:
+        """The frontiers of all draws at once, those alone that have one."""
+        if self.frontier is None or not self.draws.found:
+            return None
+        A, B, _, alpha, beta = self._laws()
+        there = (alpha > 0) & (beta > 0)
+        return frontier_of(A[there], B[there], alpha[there], beta[there])
+
+    def parameters(self) -> dict[str, dict[str, float | None]]:
+        """Value, low and high of A, B, E, alpha, beta, and of the frontier's a, b, G."""
+        found = self.draws.intervals({name: getattr(self.law, name) for name in NAMES}, self.fixed)
+        frontier, drawn = self.frontier, self.drawn
+        if frontier is not None:
+            for name in ("a", "b", "G"):
+                spread = getattr(drawn, name) if drawn is not None else None
+                if spread is not None and np.ndim(spread) == 0:  # what it is made of is fixed
+                    spread = np.full(1, float(spread))
+                found[name] = self.draws.interval(float(getattr(frontier, name)), spread)
+        return found
+
+    def optimum(self, flops: float) -> Row:
+        """The best model for C FLOPs: N, D, tokens per parameter and loss, each with its interval.
+
+        Raises:
+            DegenError: the law has no frontier.
+        """
+        best, drawn = self.frontier, self.drawn
+        if best is None:
+            raise DegenError(f"a law with {_said(self.law)} has no best model for its compute: free what is fixed at 0")
+
+        def at(frontier: Frontier) -> dict[str, Any]:
+            n, d = frontier.parameters(flops), frontier.tokens(flops)
+            return {"parameters": n, "tokens": d, "tokens_per_parameter": d / n}
+
+        spread = at(drawn) if drawn is not None else {}
+        row: Row = {"flops": flops}
+        for name, value in at(best).items():
+            row |= _named(name, self.draws.interval(float(value), spread.get(name)))
+        n, d = row["parameters"], row["tokens"]
+        return row | self._loss(n, d, best_of=flops)
+
+    def predict(self, wish: Mapping[str, float]) -> Row:
+        """What the law says of a model: of two of N, D and C the loss; of one of them the best model that has it.
+
+        The interval is that of the law, where many models would lie on average; a single one varies around it.
+
+        Raises:
+            DegenError: nothing the law predicts from.
+        """
+        check_wishes([wish], WISHES, "the law")
+        if len(wish) == 1:
+            best = self.frontier
+            flops = wish.get("C")
+            if flops is None and best is not None:
+                flops = best.flops_of(wish["N"]) if "N" in wish else best.flops_for(wish["D"])
+            return self.optimum(float(flops if flops is not None else np.nan))
+        n = wish["N"] if "N" in wish else wish["C"] / (6 * wish["D"])
+        d = wish["D"] if "D" in wish else wish["C"] / (6 * n)
+        return {"flops": 6 * n * d, "parameters": n, "tokens": d, "tokens_per_parameter": d / n} | self._loss(n, d)
+
+    def answer(self, wishes: Sequence[Mapping[str, float]] = ()) -> Answer:
+        """All of it, for print and JSON."""
+        points, law = self.points, self.law
+        fitted = law.loss(points.parameters, points.tokens)
+        columns = zip(points.names, points.parameters, points.tokens, points.flops, points.loss, fitted, strict=True)
+        carrying = set(self.influence.points)
+        rows = [
+            {"name": name, "parameters": float(n), "tokens": float(d), "flops": float(c), "loss": float(loss),
+             "fitted": float(said), "residual": float(np.log(loss / said)), "carries_the_fit": i in carrying}
+            for i, (name, n, d, c, loss, said) in enumerate(columns)
+        ]  # fmt: skip
+        return Answer(
+            law="hoffmann",
+            formula=FORMULA,
+            rests_on=f"{len(points)} points",
+            parameters=self.parameters(),
+            fixed=tuple(self.fixed),
+            rows=rows,
+            frontier=[self.optimum(flops) for flops in BUDGETS] if self.frontier is not None else [],
+            predictions=[self.predict(wish) for wish in wishes],
+            warnings=self._warnings(),
+            confidence=self.draws.confidence,
+            no_interval=self.draws.trouble,
+            more={
+                "objective": {"name": "huber", "delta": self.fit.delta, "value": self.fit.value},
+                "influence": {
+                    "outliers": [points.names[i] for i in self.influence.outliers],
+                    "decisive": [points.names[i] for i in self.influence.decisive],
+                    "without": asdict(self.influence.without) if self.influence.without is not None else None,
+                },
+            },
+        )
+
+    def _warnings(self) -> list[str]:
+        found, names = self.influence, self.points.names
+        said = []
+        if found.outliers:
+            listed = ", ".join(f"{names[i]} (loss {self.points.loss[i]:.4g})" for i in found.outliers)
+            many = "points lie" if len(found.outliers) > 1 else "point lies"
+            said.append(f"{len(found.outliers)} {many} too far from the law of the others to be of its noise: {listed}")
+        if found.decisive:
+            listed = ", ".join(names[i] for i in found.decisive)
+            said.append(f"few points carry the fit; without any one of these it is another: {listed}")
+        if found.points and found.without is not None:
+            said.append(f"without them the fit is {_said(found.without)}, rather than {_said(self.law)}")
+        if self.law.alpha <= 0 or self.law.beta <= 0:
+            said.append("an exponent is not positive: loss would grow with size or data, and no frontier follows")
+        return said
+
+    def _laws(self) -> list[Floats]:
+        """A, B, E, alpha, beta of every draw; constant where fixed."""
+        return [self.draws.found[name] for name in NAMES]
+
+    def _loss(self, n: float, d: float, best_of: float | None = None) -> Row:
+        """The loss of a model with its interval; the draws' own best models where it is the best of a budget."""
+        values = None
+        if self.draws.found:
+            A, B, E, alpha, beta = self._laws()
+            sizes: Any = n
+            data: Any = d
+            if best_of is not None:
+                there = (alpha > 0) & (beta > 0)
+                A, B, E, alpha, beta = (x[there] for x in (A, B, E, alpha, beta))
+                drawn = frontier_of(A, B, alpha, beta)
+                sizes, data = drawn.parameters(best_of), drawn.tokens(best_of)
+            values = E + A * sizes**-alpha + B * data**-beta
+        return _named("loss", self.draws.interval(float(self.law.loss(n, d)), values))
+
+
+def fit_hoffmann(
+    points: Points, bootstrap: Bootstrap, fixed: Mapping[str, float] | None = None, start: Law | None = None
+) -> HoffmannFit:
+    """Fit the parametric law to points: Huber's loss of log loss with δ = 1e-3, from the paper's grid.
+
+    Args:
+        points: with parameters, tokens and losses.
+        bootstrap: how the intervals are drawn: points with replacement, each fit started from that of all points.
+        fixed: parameters that keep a given value, by name.
+        start: a law from which alone to search; None for the grid.
+
+    Raises:
+        DegenError: the points do not determine the free parameters.
+
+    Source: Hoffmann et al. 2022, arXiv 2203.15556, approach 3.
+    """
+    points = points.complete("parameters", "tokens", "loss")
+    chosen = dict(fixed or {})
+    n, d, loss = points.parameters, points.tokens, points.loss
+    free = [name for name in NAMES if name not in chosen]
+    if len(points) <= len(free):
+        raise DegenError(
+            f"{points.path}: {len(points)} points do not suffice for {len(free)} parameters ({', '.join(free)}) and "
+            "their errors; add points or --fix some"
+        )
+    try:
+        fit = fit_law(n, d, loss, fixed=chosen, objective="huber", start=start)
+    except DegenError as error:
+        raise DegenError(f"{points.path}: {error}") from error
+
+    def refit(draw: np.random.Generator) -> Mapping[str, float]:
+        at = pairs(draw, len(points))
+        return asdict(fit_law(n[at], d[at], loss[at], fixed=chosen, objective="huber", start=fit.law).law)
+
+    draws = run_bootstrap(bootstrap, refit, points=len(points), free=len(fit.free))
+    return HoffmannFit(points, fit, draws, find_influence(fit, n, d, loss, chosen), chosen)
+
+
+def _named(name: str, interval: Mapping[str, float | None]) -> Row:
+    return {name: interval["value"], f"{name}_low": interval["low"], f"{name}_high": interval["high"]}
+
+
+def _said(law: Law) -> str:
+    return ", ".join(f"{name} = {getattr(law, name):.4g}" for name in NAMES)

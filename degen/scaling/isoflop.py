@@ -1,0 +1,171 @@
+"""Approach 2 of Hoffmann et al.: models of many sizes at each of some budgets, and a parabola through each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from degen.errors import DegenError
+
+from .bootstrap import Bootstrap, run_bootstrap
+from .optimum import OptimumFit, check_grows, optimum_constants
+from .points import Points
+from .power import Floats
+
+APART = 1.1  # a budget ends where the next compute is larger by this factor
+WIDEST = 1.3  # ratio of the largest compute of a budget to its smallest; more is no budget
+FEWEST_SIZES = 4  # of a budget: three have a parabola through them whatever they are
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """The losses of one budget over size.
+
+    Attributes:
+        flops: C, the geometric mean of its models.
+        x: ln N, shape (m,).
+        loss: L.
+        per_token: ln of the FLOPs of a training token, C/D, shape (m,).
+    """
+
+    flops: float
+    x: Floats
+    loss: Floats
+    per_token: Floats
+
+    @cached_property
+    def basis(self) -> Floats:
+        """1, z and z² of z = ln N about its mean, m × 3."""
+        z = self.x - self.x.mean()
+        return np.stack([np.ones_like(z), z, z**2], axis=1)
+
+    @cached_property
+    def leverage(self) -> Floats:
+        """The share of each loss in its own fitted one."""
+        orthogonal, _ = np.linalg.qr(self.basis)
+        return np.asarray(np.sum(orthogonal**2, axis=1))
+
+    def parabola(self, loss: Floats) -> Floats:
+        """The three coefficients of the parabola through some losses."""
+        return np.asarray(np.linalg.lstsq(self.basis, loss, rcond=None)[0])
+
+    def lowest(self, loss: Floats) -> tuple[float, float] | str:
+        """The lowest point of the parabola through some losses, as ln N and loss; or what is wrong with it."""
+        level, slope, bend = self.parabola(loss)
+        if not bend > 0:
+            return "has no lowest point"
+        z = -slope / (2 * bend)
+        if not self.basis[:, 1].min() <= z <= self.basis[:, 1].max():
+            return "has its lowest point beyond the sizes there are"
+        return float(z + self.x.mean()), float(level + slope * z / 2)
+
+    def tokens(self, size: float) -> float:
+        """D of a model with this ln N at the budget, its FLOPs per token between those of its neighbours."""
+        order = np.argsort(self.x)
+        return float(np.exp(np.log(self.flops) - np.interp(size, self.x[order], self.per_token[order])))
+
+
+def fit_isoflop(points: Points, bootstrap: Bootstrap) -> OptimumFit:
+    """Find the best size at each budget from a parabola in ln N, and power laws through them.
+
+    Formula: L = p + q·ln N + r·(ln N)² at each budget; N_opt its lowest point, D_opt = C/6N_opt (or what the table says
+    of FLOPs per token); then ln N_opt and ln D_opt linear in ln C. A budget whose lowest point lies beyond its sizes,
+    or that has none, is left out with a warning.
+
+    Args:
+        points: with four sizes or more at each of two budgets or more.
+        bootstrap: how the intervals are drawn: losses anew about each parabola, (L − L̂)/sqrt(1 − h) of all budgets, h
+            the share of a loss in its own L̂.
+
+    Raises:
+        DegenError: fewer than two budgets with a best size.
+
+    Source: Hoffmann et al. 2022, arXiv 2203.15556, section 3.2.
+    """
+    points = points.complete("parameters", "tokens", "flops", "loss")
+    profiles, warnings = profiles_of(points)
+    sound: list[Profile] = []
+    for profile in profiles:
+        vertex = profile.lowest(profile.loss)
+        if isinstance(vertex, str):
+            warnings.append(f"the parabola at {profile.flops:.3g} FLOPs {vertex}: that budget is left out; add sizes")
+        else:
+            sound.append(profile)
+    if len(sound) < 2:
+        said = "; ".join(warnings) or "all models have one compute"
+        raise DegenError(f"{points.path}: fewer than two budgets have a best size ({said})")
+
+    def constants_of(losses: list[Floats]) -> dict[str, float]:
+        flops, sizes, tokens = [], [], []
+        for profile, loss in zip(sound, losses, strict=True):
+            vertex = profile.lowest(loss)
+            if isinstance(vertex, str):
+                continue
+            flops.append(profile.flops)
+            sizes.append(np.exp(vertex[0]))
+            tokens.append(profile.tokens(vertex[0]))
+        if len(flops) < 2:
+            raise DegenError("fewer than two budgets have a best size")
+        return optimum_constants(np.array(flops), np.array(sizes), np.array(tokens))
+
+    constants = constants_of([profile.loss for profile in sound])
+    check_grows(constants, points.path)
+    smooth = [profile.basis @ profile.parabola(profile.loss) for profile in sound]
+    noise = np.concatenate(
+        [
+            (p.loss - fitted) / fitted / np.sqrt(np.maximum(1 - p.leverage, 1e-3))
+            for p, fitted in zip(sound, smooth, strict=True)
+        ]
+    )
+
+    def refit(draw: np.random.Generator) -> Mapping[str, float]:
+        return constants_of([fitted * (1 + draw.choice(noise, len(fitted))) for fitted in smooth])
+
+    models = sum(len(profile.x) for profile in sound)
+    # residuals are as wide as the noise already: degrees of freedom are all that the intervals need
+    draws = run_bootstrap(bootstrap, refit, points=max(models - 3 * len(sound), 1), free=0)
+    rows = [_row(profile) for profile in sound]
+    drawn = [(f"{p.flops:.3g} FLOPs", np.exp(p.x), p.loss) for p in sound]
+    said = f"{len(sound)} budgets of {models} models"
+    return OptimumFit("isoflop", said, rows, constants, draws, warnings, drawn)
+
+
+def profiles_of(points: Points) -> tuple[list[Profile], list[str]]:
+    """The budgets of a table in ascending order, and what was left out of it.
+
+    Compute that differs by less than a tenth from the next is one budget.
+    """
+    order = np.argsort(points.flops, kind="stable")
+    flops = points.flops[order]
+    ends = np.flatnonzero(np.diff(np.log(flops)) > np.log(APART)) + 1
+    found: list[Profile] = []
+    warnings, few = [], 0
+    for rows in np.split(order, ends):
+        c, n = points.flops[rows], points.parameters[rows]
+        if c.max() > WIDEST * c.min():
+            warnings.append(
+                f"{len(rows)} models from {c.min():.3g} to {c.max():.3g} FLOPs lie too close for several budgets and "
+                "too far apart for one: left out"
+            )
+        elif len(np.unique(n)) < FEWEST_SIZES:
+            few += len(rows)
+        else:
+            middle = float(np.exp(np.log(c).mean()))
+            found.append(Profile(middle, np.log(n), points.loss[rows], np.log(c / points.tokens[rows])))
+    if few:
+        many = "1 model has" if few == 1 else f"{few} models have"
+        warnings.append(f"{many} a compute with fewer than {FEWEST_SIZES} sizes, too few for a parabola: left out")
+    return found, warnings
+
+
+def _row(profile: Profile) -> dict[str, float | int | None]:
+    vertex = profile.lowest(profile.loss)
+    assert not isinstance(vertex, str)
+    size, tokens = float(np.exp(vertex[0])), profile.tokens(vertex[0])
+    return {
+        "flops": profile.flops, "parameters": size, "tokens": tokens, "tokens_per_parameter": tokens / size,
+        "loss": vertex[1], "curvature": float(profile.parabola(profile.loss)[2]), "models": len(profile.x),
+    }  # fmt: skip

@@ -1,0 +1,128 @@
+"""The laws of Kaplan et al.: L(N), L(D), L(C), L(N, D) and L(N, S), without a bottom that no model goes below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from degen.errors import DegenError
+
+from .answer import Answer, Row, check_wishes, compute_in
+from .bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
+from .kaplan_forms import FORMS, Form
+from .points import Points
+
+UNITS = ("flops", "pf-days")
+
+
+@dataclass(frozen=True, eq=False)
+class KaplanFit:
+    """One of the laws, fitted.
+
+    Attributes:
+        points: those that were fitted.
+        form: which law.
+        units: of compute in its constants, `flops` or `pf-days`.
+        constants: its parameters.
+        values: what it takes, of every point, by letter.
+        draws: the bootstrap: the constants of each draw.
+        all_parameters: whether N counts all parameters, as the table has no others.
+    """
+
+    points: Points
+    form: Form
+    units: str
+    constants: Mapping[str, float]
+    values: Mapping[str, Floats]
+    draws: Draws
+    all_parameters: bool
+
+    def predict(self, wish: Mapping[str, float]) -> Row:
+        """The loss where the law's variables have some values; compute in the law's own units.
+
+        Raises:
+            DegenError: not what the law takes.
+        """
+        check_wishes([wish], [frozenset(self.form.variables)], f"L({', '.join(self.form.variables)})")
+        at = tuple(wish[letter] for letter in self.form.variables)
+        value = float(self.form.loss(self.constants, at))
+        spread = self.form.loss(self.draws.found, at) if self.draws.found else None
+        interval = self.draws.interval(value, spread)
+        return {**wish, "loss": value, "loss_low": interval["low"], "loss_high": interval["high"]}
+
+    def answer(self, wishes: Sequence[Mapping[str, float]] = ()) -> Answer:
+        """All of it, for print and JSON."""
+        fitted = self.form.loss(self.constants, tuple(self.values[x] for x in self.form.variables))
+        rows = [
+            {"name": name}
+            | {letter: float(values[i]) for letter, values in self.values.items()}
+            | {"loss": float(loss), "fitted": float(said), "residual": float(np.log(loss / said))}
+            for i, (name, loss, said) in enumerate(zip(self.points.names, self.points.loss, fitted, strict=True))
+        ]
+        warnings = []
+        if self.all_parameters and "N" in self.form.variables:
+            warnings.append(
+                "N counts all parameters: the table has no parameters_non_embedding, which these laws are stated in"
+            )
+        return Answer(
+            law="kaplan",
+            formula=self.form.formula,
+            rests_on=f"{len(self.points)} points",
+            parameters=self.draws.intervals(self.constants),
+            rows=rows,
+            predictions=[self.predict(wish) for wish in wishes],
+            warnings=warnings,
+            confidence=self.draws.confidence,
+            no_interval=self.draws.trouble,
+            more={"form": self.form.name, "units": self.units},
+        )
+
+
+def fit_kaplan(points: Points, form: str, bootstrap: Bootstrap, units: str = "flops") -> KaplanFit:
+    """Fit one of the laws by least squares on log loss, intervals by drawing points anew.
+
+    Formula: L(X) = (X_c/X)^α_X for N, D or C; L(N, D) = [(N_c/N)^(α_N/α_D) + D_c/D]^α_D;
+    L(N, S) = (N_c/N)^α_N + (S_c/S)^α_S. N non-embedding parameters, D tokens, C compute, S steps.
+
+    Args:
+        points: with losses and what the form takes; total parameters are taken where no others are known.
+        form: `N`, `D`, `C`, `ND` or `NS`.
+        bootstrap: how the intervals are drawn.
+        units: of compute, `flops` or `pf-days` (8.64e19 FLOPs).
+
+    Raises:
+        DegenError: no such form, or points that do not determine its parameters.
+
+    Source: Kaplan et al. 2020, arXiv 2001.08361, equations 1.1 to 1.6.
+    """
+    if form not in FORMS:
+        raise DegenError(f"--form {form}: not one of {', '.join(FORMS)}")
+    if units not in UNITS:
+        raise DegenError(f"--units {units}: not one of {', '.join(UNITS)}")
+    law = FORMS[form]
+    size = "parameters_non_embedding" if points.has("parameters_non_embedding") else "parameters"
+    quantities = {"N": size, "D": "tokens", "C": "flops", "S": "steps"}
+    points = points.complete("loss", *(quantities[letter] for letter in law.variables))
+    values = {letter: points.quantity(quantities[letter]) for letter in law.variables}
+    if "C" in values:
+        values["C"] = np.array([compute_in(flops, units) for flops in values["C"]])
+    if len(points) <= len(law.constants) + 1:
+        names = ", ".join(law.constants)
+        raise DegenError(
+            f"{points.path}: {len(points)} points do not suffice for {len(law.constants)} parameters ({names}) and "
+            "their errors; add points"
+        )
+    given, loss = tuple(values.values()), points.loss
+    try:
+        constants = law.fit(given, loss, None)
+    except DegenError as error:
+        raise DegenError(f"{points.path}: {error}") from error
+
+    def refit(draw: np.random.Generator) -> Mapping[str, float]:
+        at = pairs(draw, len(points))
+        return law.fit(tuple(x[at] for x in given), loss[at], constants)
+
+    draws = run_bootstrap(bootstrap, refit, points=len(points), free=len(law.constants))
+    return KaplanFit(points, law, units, constants, values, draws, size == "parameters")

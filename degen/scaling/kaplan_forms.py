@@ -1,0 +1,160 @@
+"""The five forms of Kaplan et al. and how each is fitted: least squares on log loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from degen.errors import DegenError
+from degen.law_search import NAMES
+from degen.laws import Law, fit_law
+
+from .power import Floats, fit_power
+
+Constants = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Form:
+    """One of the laws.
+
+    Attributes:
+        name: `N`, `D`, `C`, `ND` or `NS`.
+        formula: as a reader writes it.
+        variables: the letters of what it takes, in order.
+        constants: names of its parameters.
+        loss: L from the constants and the variables' values.
+        fit: the constants from values and losses; the last argument are constants to start from.
+    """
+
+    name: str
+    formula: str
+    variables: tuple[str, ...]
+    constants: tuple[str, ...]
+    loss: Callable[[Mapping[str, Any], tuple[Any, ...]], Any]
+    fit: Callable[[tuple[Floats, ...], Floats, Mapping[str, float] | None], Constants]
+
+
+def _alone(letter: str, what: str) -> Form:
+    """L(X) = (X_c/X)^α_X."""
+    scale, power = f"{letter}_c", f"alpha_{letter}"
+
+    def loss(constants: Mapping[str, Any], values: tuple[Any, ...]) -> Any:
+        return (constants[scale] / values[0]) ** constants[power]
+
+    def fit(values: tuple[Floats, ...], losses: Floats, _start: Mapping[str, float] | None) -> Constants:
+        line = fit_power(values[0], losses, what)
+        if line.exponent >= 0:
+            raise DegenError(f"loss does not fall with {what}: L({letter}) has no {scale}; look at the points")
+        return {power: -line.exponent, scale: _finite(-line.log_coefficient / line.exponent, scale)}
+
+    return Form(letter, f"L = ({scale}/{letter})^{power}", (letter,), (power, scale), loss, fit)
+
+
+def _loss_nd(constants: Mapping[str, Any], values: tuple[Any, ...]) -> Any:
+    ratio = constants["alpha_N"] / constants["alpha_D"]
+    size, data = (constants["N_c"] / values[0]) ** ratio, constants["D_c"] / values[1]
+    return (size + data) ** constants["alpha_D"]
+
+
+def _fit_nd(values: tuple[Floats, ...], losses: Floats, start: Mapping[str, float] | None) -> Constants:
+    """L(N, D) by Levenberg and Marquardt in (u, v, ρ, α_D), ln L = α_D·ln(exp(u − ρ·x) + exp(v − y)).
+
+    x and y are ln N and ln D about their means, ρ = α_N/α_D; N_c = exp(u/ρ) and D_c = exp(v) about the means.
+    """
+    from scipy.optimize import least_squares
+
+    middle = [float(np.log(x).mean()) for x in values]
+    x, y = (np.log(each) - mean for each, mean in zip(values, middle, strict=True))
+    target = np.log(losses)
+
+    def terms(p: Floats) -> tuple[Floats, Floats]:
+        both = np.stack([p[0] - p[2] * x, p[1] - y])
+        top = both.max(axis=0)
+        shares = np.exp(both - top)
+        total = shares.sum(axis=0)
+        return top + np.log(total), shares / total
+
+    def residuals(p: Floats) -> Floats:
+        return np.asarray(p[3] * terms(p)[0] - target)
+
+    def jacobian(p: Floats) -> Floats:
+        whole, (size, data) = terms(p)
+        return np.stack([p[3] * size, p[3] * data, -p[3] * size * x, whole], axis=1)
+
+    starts = []
+    if start is not None:
+        ratio = start["alpha_N"] / start["alpha_D"]
+        begin = [ratio * (math.log(start["N_c"]) - middle[0]), math.log(start["D_c"]) - middle[1]]
+        starts = [[*begin, ratio, start["alpha_D"]]]
+    else:
+        for power in (0.05, 0.1, 0.2, 0.4):
+            level = float(target.mean()) / power - math.log(2)  # both terms alike in the middle
+            starts += [[level, level, ratio, power] for ratio in (0.3, 0.7, 1.0, 2.0)]
+    with np.errstate(all="ignore"):
+        found = [
+            least_squares(residuals, s, jac=jacobian, method="lm", xtol=1e-12, ftol=1e-12, max_nfev=500) for s in starts
+        ]
+    best = min(found, key=lambda one: one.cost if np.isfinite(one.cost) else math.inf)
+    _check_told_apart(best.jac)
+    u, v, ratio, power = (float(p) for p in best.x)
+    if not (ratio > 0 and power > 0):
+        raise DegenError("the fit of L(N, D) ends with a loss that grows with size or data: look at the points")
+    scale = {"N_c": _finite(u / ratio + middle[0], "N_c"), "D_c": _finite(v + middle[1], "D_c")}
+    return {"alpha_N": ratio * power, "alpha_D": power, **scale}
+
+
+def _loss_ns(constants: Mapping[str, Any], values: tuple[Any, ...]) -> Any:
+    size, steps = values
+    return (constants["N_c"] / size) ** constants["alpha_N"] + (constants["S_c"] / steps) ** constants["alpha_S"]
+
+
+def _fit_ns(values: tuple[Floats, ...], losses: Floats, start: Mapping[str, float] | None) -> Constants:
+    """L(N, S) is the law of two terms with E = 0, A = N_c^α_N and B = S_c^α_S."""
+    begin = None
+    if start is not None:
+        size, steps = (start[f"{x}_c"] ** start[f"alpha_{x}"] for x in "NS")
+        begin = Law(A=size, B=steps, E=0.0, alpha=start["alpha_N"], beta=start["alpha_S"])
+    try:
+        law = fit_law(values[0], values[1], losses, fixed={"E": 0.0}, objective="log", start=begin).law
+    except DegenError as error:
+        said = str(error)
+        for ours, theirs in zip(("alpha_N", "alpha_S"), NAMES[3:], strict=True):
+            said = said.replace(theirs, ours)
+        raise DegenError(said.replace("tokens", "steps")) from error
+    if law.alpha <= 0 or law.beta <= 0:
+        raise DegenError("the fit of L(N, S) ends with a loss that grows with size or steps: look at the points")
+    scale = {"N_c": _finite(math.log(law.A) / law.alpha, "N_c"), "S_c": _finite(math.log(law.B) / law.beta, "S_c")}
+    return {"alpha_N": law.alpha, "alpha_S": law.beta, **scale}
+
+
+def _check_told_apart(jacobian: Floats) -> None:
+    length = np.maximum(np.linalg.norm(jacobian, axis=0), 1e-300)
+    if not np.isfinite(jacobian).all() or np.linalg.svd(jacobian / length, compute_uv=False)[-1] < 1e-7:
+        raise DegenError("these points cannot tell the parameters of L(N, D) apart: add other sizes or amounts of data")
+
+
+def _finite(logarithm: float, name: str) -> float:
+    """A scale from its logarithm."""
+    if not abs(logarithm) < 700:
+        raise DegenError(f"{name} would be exp({logarithm:.4g}): the points hardly say how loss falls; add others")
+    return math.exp(logarithm)
+
+
+FORMS: dict[str, Form] = {
+    "N": _alone("N", "size"),
+    "D": _alone("D", "data"),
+    "C": _alone("C", "compute"),
+    "ND": Form(
+        "ND", "L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D", ("N", "D"), ("alpha_N", "alpha_D", "N_c", "D_c"),
+        _loss_nd, _fit_nd,
+    ),
+    "NS": Form(
+        "NS", "L = (N_c/N)^alpha_N + (S_c/S)^alpha_S", ("N", "S"), ("alpha_N", "alpha_S", "N_c", "S_c"), _loss_ns,
+        _fit_ns,
+    ),
+}  # fmt: skip

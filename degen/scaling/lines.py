@@ -1,0 +1,158 @@
+"""Straight lines by least squares: slope, value at a place, and how sure both are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+SAME = 1e-9  # places whose decimal logarithms differ by less are one place
+BEYOND = 1e-9  # a place so little outside a range is its end
+
+
+@dataclass(frozen=True)
+class Line:
+    """A straight line through n points, y = a + b·x.
+
+    Attributes:
+        points: n.
+        slope: b.
+        centre: mean of x.
+        height: mean of y, which the line has at `centre`.
+        spread: Σ (x − x̄)².
+        variance: of a point around the line, RSS/(n − 2); None for two points, which leave nothing to tell it by.
+        r_squared: share of the variance of y that the line explains; None where y is the same everywhere.
+        curvature_p: p-value of the term of x² beside the line (F-test); None for fewer than 4 points or an exact line.
+    """
+
+    points: int
+    slope: float
+    centre: float
+    height: float
+    spread: float
+    variance: float | None
+    r_squared: float | None
+    curvature_p: float | None
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom, n − 2."""
+        return self.points - 2
+
+    @property
+    def intercept(self) -> float:
+        """Where the line is at x = 0: a."""
+        return self.at(0.0)
+
+    @property
+    def slope_se(self) -> float | None:
+        """Standard error of the slope, s/√Σ(x − x̄)²; None for two points."""
+        return None if self.variance is None else math.sqrt(self.variance / self.spread)
+
+    def at(self, x: float) -> float:
+        """The line at x."""
+        return self.height + self.slope * (x - self.centre)
+
+    def variance_at(self, x: float) -> float | None:
+        """Variance of the line at x, s²·(1/n + (x − x̄)²/Σ(x − x̄)²); None for two points."""
+        if self.variance is None:
+            return None
+        return self.variance * (1 / self.points + (x - self.centre) ** 2 / self.spread)
+
+    def slope_interval(self, confidence: float) -> tuple[float, float] | None:
+        """The t-interval of the slope with n − 2 degrees of freedom; None for two points."""
+        if self.slope_se is None:
+            return None
+        reach = t_quantile(confidence, self.freedom) * self.slope_se
+        return self.slope - reach, self.slope + reach
+
+    def interval_at(self, x: float, confidence: float) -> tuple[float, float] | None:
+        """The t-interval of the line at x, not of a new point there; None for two points."""
+        variance = self.variance_at(x)
+        if variance is None:
+            return None
+        reach = t_quantile(confidence, self.freedom) * math.sqrt(variance)
+        return self.at(x) - reach, self.at(x) + reach
+
+
+def no_line(x: Floats) -> str | None:
+    """Why no line can be drawn through points at x; None where one can."""
+    if len(x) < 2:
+        return f"{len(x)} point{'s' if len(x) != 1 else ''} with both; a line needs 2, an interval 3"
+    if np.ptp(x) < SAME:
+        return f"all {len(x)} points lie at one x; a slope needs two"
+    return None
+
+
+def fit_line(x: Floats, y: Floats) -> Line:
+    """The line of least squares.
+
+    Formula: b = Σ(x − x̄)(y − ȳ) / Σ(x − x̄)².
+
+    Args:
+        x: places, of which at least two differ; see `no_line`.
+        y: values there.
+    """
+    n, centre, height = len(x), float(x.mean()), float(y.mean())
+    dx, dy = x - centre, y - height
+    spread = float(dx @ dx)
+    slope = float(dx @ dy) / spread
+    rest = dy - slope * dx
+    left, total = float(rest @ rest), float(dy @ dy)
+    # what rounding leaves of equal values is no variance that a line could explain
+    flat = total <= n * (1e-14 * max(1.0, float(np.abs(y).max()))) ** 2
+    return Line(
+        points=n,
+        slope=slope,
+        centre=centre,
+        height=height,
+        spread=spread,
+        variance=left / (n - 2) if n > 2 else None,
+        r_squared=None if flat else 1 - left / total,
+        curvature_p=None if flat or left <= 1e-20 * total else _curvature(dx, dy, left),
+    )
+
+
+def t_quantile(confidence: float, freedom: float) -> float:
+    """How many standard errors a two-sided interval reaches, by Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + confidence) / 2))
+
+
+def welch_quantile(one: Line, two: Line, at: float, confidence: float) -> float:
+    """How many standard errors the difference of two lines reaches at a place, where their noise differs.
+
+    Student's t with (v + w)² / (v²/f + w²/g) degrees of freedom (Welch); v, w the lines' variances there and f, g their
+    degrees of freedom.
+
+    Args:
+        one: a line through 3 points or more.
+        two: another.
+        at: the place.
+        confidence: of the interval.
+    """
+    v, w = one.variance_at(at) or 0.0, two.variance_at(at) or 0.0
+    scale = max(v, w) or 1.0
+    parts = (v / scale) ** 2 / one.freedom + (w / scale) ** 2 / two.freedom
+    freedom = ((v + w) / scale) ** 2 / parts if parts > 0 else one.freedom + two.freedom
+    return t_quantile(confidence, freedom)
+
+
+def _curvature(dx: Floats, dy: Floats, left: float) -> float | None:
+    """p-value of a term of x²: F = (RSS₁ − RSS₂) / (RSS₂ / (n − 3)) on 1 and n − 3 degrees of freedom."""
+    from scipy.special import fdtrc
+
+    n = len(dx)
+    design = np.stack([np.ones(n), dx, dx**2], axis=1) / [1, np.abs(dx).max(), np.abs(dx).max() ** 2]
+    if n < 4 or np.linalg.matrix_rank(design) < 3:
+        return None
+    rest = dy - design @ np.linalg.lstsq(design, dy, rcond=None)[0]
+    curved = float(rest @ rest)
+    return float(fdtrc(1, n - 3, max(left - curved, 0.0) / (curved / (n - 3)))) if curved > 0 else 0.0

@@ -1,0 +1,109 @@
+"""Power laws of the best size and the best number of tokens in compute, as approaches 1 and 2 give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from degen.errors import DegenError
+
+from .answer import Answer, Row, check_wishes
+from .bootstrap import Draws
+from .hoffmann import BUDGETS
+from .power import Floats, Power, fit_power
+
+FORMULA = "N_opt = k_N·C^a, D_opt = k_D·C^b"
+WISHES = [frozenset("C"), frozenset("N"), frozenset("D")]
+
+
+def optimum_constants(flops: Floats, sizes: Floats, tokens: Floats) -> dict[str, float]:
+    """a, b, k_N and k_D from the best models of some budgets, by least squares on logarithms.
+
+    Raises:
+        DegenError: the best size does not grow with compute, or there is but one budget.
+    """
+    size, data = fit_power(flops, sizes, "compute"), fit_power(flops, tokens, "compute")
+    return {
+        "a": size.exponent,
+        "b": data.exponent,
+        "k_N": float(np.exp(size.log_coefficient)),
+        "k_D": float(np.exp(data.log_coefficient)),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class OptimumFit:
+    """The best models of some budgets, and the power laws through them.
+
+    Attributes:
+        law: `envelope` or `isoflop`.
+        rests_on: what the rows are.
+        rows: the budgets, with the best model of each.
+        constants: a, b, k_N, k_D.
+        draws: the bootstrap: the constants of each draw.
+        warnings: what a reader should know.
+        drawn: what a figure of it shows: for every curve or parabola its name, C or N, and loss.
+    """
+
+    law: str
+    rests_on: str
+    rows: Sequence[Row]
+    constants: Mapping[str, float]
+    draws: Draws
+    warnings: Sequence[str]
+    drawn: Sequence[tuple[str, Floats, Floats]]
+
+    def predict(self, wish: Mapping[str, float]) -> Row:
+        """The best model for C FLOPs, or the budget for which N parameters or D tokens are best.
+
+        Raises:
+            DegenError: something else was given.
+        """
+        check_wishes([wish], WISHES, "the power law")
+        ((letter, given),) = wish.items()
+        flops = given
+        if letter != "C":
+            exponent, scale = self.constants["a" if letter == "N" else "b"], self.constants[f"k_{letter}"]
+            flops = float(Power(exponent, float(np.log(scale))).inverse(given))
+        row: Row = {"flops": flops}
+        found = {name: np.asarray(values) for name, values in self.draws.found.items()}
+        best = _best(self.constants, flops)
+        spread = _best(found, flops) if found else {}
+        for name, value in best.items():
+            interval = self.draws.interval(float(value), spread.get(name))
+            row |= {name: interval["value"], f"{name}_low": interval["low"], f"{name}_high": interval["high"]}
+        return row
+
+    def answer(self, wishes: Sequence[Mapping[str, float]] = ()) -> Answer:
+        """All of it, for print and JSON."""
+        return Answer(
+            law=self.law,
+            formula=FORMULA,
+            rests_on=self.rests_on,
+            parameters=self.draws.intervals(self.constants),
+            rows=self.rows,
+            frontier=[self.predict({"C": flops}) for flops in BUDGETS],
+            predictions=[self.predict(wish) for wish in wishes],
+            warnings=self.warnings,
+            confidence=self.draws.confidence,
+            no_interval=self.draws.trouble,
+        )
+
+
+def check_grows(constants: Mapping[str, float], place: Any) -> None:
+    """Refuse a best size that shrinks with compute.
+
+    Raises:
+        DegenError: it does.
+    """
+    if constants["a"] <= 0:
+        raise DegenError(f"{place}: the best size shrinks with compute (a = {constants['a']:.3g}); look at the losses")
+
+
+def _best(constants: Mapping[str, Any], flops: float) -> dict[str, Any]:
+    n = constants["k_N"] * flops ** constants["a"]
+    d = constants["k_D"] * flops ** constants["b"]
+    return {"parameters": n, "tokens": d, "tokens_per_parameter": d / n}

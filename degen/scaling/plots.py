@@ -1,0 +1,114 @@
+"""Figures of fits: what was measured and the law through it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from degen.errors import DegenError, one_line
+
+from .fit import AnyFit
+from .hoffmann import HoffmannFit
+from .kaplan import KaplanFit
+
+_CURVES = 12  # curves that a legend has room for
+
+
+def draw_fit(fit: AnyFit, file: Path) -> None:
+    """Draw a fit into a file.
+
+    Raises:
+        DegenError: matplotlib is missing, or the file cannot be written.
+    """
+    figure = _figure()
+    if isinstance(fit, KaplanFit):
+        _draw_kaplan(figure, fit)
+    else:
+        figure.subplots_adjust(wspace=0.4)
+        left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
+        if isinstance(fit, HoffmannFit):
+            flops = _draw_points(figure, left, fit)
+            best = fit.frontier is not None
+        else:
+            for name, x, loss in fit.drawn:
+                left.plot(x, loss, marker="o", markersize=2, linewidth=0.8, label=name)
+            left.set_xscale("log")
+            left.set_xlabel("training FLOPs" if fit.law == "envelope" else "parameters")
+            left.set_ylabel("loss (nats/token)")
+            if len(fit.drawn) <= _CURVES:
+                left.legend(fontsize="x-small")
+            flops = np.array([row["flops"] for row in fit.rows])
+            right.plot(flops, [row["parameters"] for row in fit.rows], ".", color="black", label="found")
+            best = True
+        if best:
+            _draw_optimum(right, fit, flops)
+    for axes in figure.axes:
+        axes.grid(alpha=0.3)
+    try:
+        figure.savefig(file, dpi=150, bbox_inches="tight")
+    except (OSError, ValueError) as error:
+        raise DegenError(f"{file}: cannot be written ({one_line(error)})") from error
+
+
+def _draw_points(figure: Any, axes: Any, fit: HoffmannFit) -> Any:
+    """Losses against compute, coloured by size, with the law's loss on its frontier."""
+    points = fit.points
+    shown = axes.scatter(points.flops, points.loss, c=np.log10(points.parameters), s=12)
+    figure.colorbar(shown, ax=axes, label="log10 parameters")
+    carrying = list(fit.influence.points)
+    if carrying:
+        axes.scatter(
+            points.flops[carrying], points.loss[carrying], s=60, facecolors="none", edgecolors="red",
+            label="carry the fit",
+        )  # fmt: skip
+    if fit.frontier is not None:
+        flops = np.geomspace(points.flops.min(), points.flops.max(), 100)
+        best = fit.law.loss(fit.frontier.parameters(flops), fit.frontier.tokens(flops))
+        axes.plot(flops, best, color="black", label="best for its compute")
+        axes.legend(fontsize="x-small")
+    axes.set_xscale("log")
+    axes.set_xlabel("training FLOPs")
+    axes.set_ylabel("loss (nats/token)")
+    return points.flops
+
+
+def _draw_optimum(axes: Any, fit: Any, flops: Any) -> None:
+    """The best size against compute, with its interval, within the compute that was measured."""
+    at = np.geomspace(flops.min(), flops.max(), 40)
+    rows = [fit.predict({"C": float(c)}) for c in at]
+    axes.plot(at, [row["parameters"] for row in rows], color="tab:blue", label="best for its compute")
+    if rows[0]["parameters_low"] is not None:
+        low, high = ([row[f"parameters_{end}"] for row in rows] for end in ("low", "high"))
+        axes.fill_between(at, low, high, alpha=0.25, color="tab:blue", linewidth=0)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("training FLOPs")
+    axes.set_ylabel("parameters")
+    axes.legend(fontsize="x-small")
+
+
+def _draw_kaplan(figure: Any, fit: KaplanFit) -> None:
+    """Losses against the first variable: measured, and as the law says."""
+    axes = figure.add_subplot()
+    letter = fit.form.variables[0]
+    order = np.argsort(fit.values[letter])
+    fitted = fit.form.loss(fit.constants, tuple(fit.values[x] for x in fit.form.variables))
+    axes.plot(fit.values[letter], fit.points.loss, "o", markersize=4, label="measured")
+    alone = len(fit.form.variables) == 1
+    axes.plot(fit.values[letter][order], fitted[order], "-" if alone else "x", color="black", label=fit.form.formula)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    unit = {"N": "parameters", "D": "tokens", "C": fit.units}[letter]
+    axes.set_xlabel(f"{letter} ({unit})")
+    axes.set_ylabel("loss (nats/token)")
+    axes.legend(fontsize="small")
+
+
+def _figure() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise DegenError("figures need an extra: pip install 'degen-lm[plot]'") from error
+    return Figure(figsize=(11, 4.5))

@@ -1,0 +1,223 @@
+"""The points that a scaling law is fitted to: models with their sizes, tokens, compute and losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from degen.errors import DegenError
+from degen.run import read_run
+from degen.table_files import read_table_file
+from degen.table_rows import did_you_mean, numbers, texts
+from degen.tables import CHECKPOINTS
+
+from .quantities import ALIASES, PF_DAY, TEXTS, find_columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Rows of a table, and what scaling laws need of them.
+
+    Attributes:
+        path: where the table came from.
+        table: the rows, with every column there is.
+        columns: the column of every quantity that the table has itself, by quantity.
+        numbers_of_rows: where each row stood in the table, counted from 1.
+    """
+
+    path: Path
+    table: pa.Table
+    columns: Mapping[str, str]
+    numbers_of_rows: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def parameters(self) -> Floats:
+        """N, all parameters; NaN where unknown, as for every quantity."""
+        return self.quantity("parameters")
+
+    @property
+    def tokens(self) -> Floats:
+        """D, training tokens; C/6N where the table says nothing."""
+        return self.quantity("tokens")
+
+    @property
+    def flops(self) -> Floats:
+        """C, training FLOPs; from PF-days, or 6ND, where the table says nothing."""
+        return self.quantity("flops")
+
+    @property
+    def loss(self) -> Floats:
+        """L in nats per token."""
+        return self.quantity("loss")
+
+    @property
+    def models(self) -> list[str | None] | None:
+        """The model of each row; None where the table has no such column."""
+        return texts(self.table, self.columns["model"]) if "model" in self.columns else None
+
+    @cached_property
+    def names(self) -> list[str]:
+        """A name for each row: model and step, or the number of the row where those do not tell rows apart."""
+        rows = [f"row {number}" for number in self.numbers_of_rows]
+        models = self.models
+        if models is None:
+            return rows
+        names = [model if model is not None else row for model, row in zip(models, rows, strict=True)]
+        if len(set(names)) < len(names):
+            names = [f"{name}/{mark}" if mark else name for name, mark in zip(names, self._marks(), strict=True)]
+        twice = {name for name in names if names.count(name) > 1}
+        return [f"{name} ({row})" if name in twice else name for name, row in zip(names, rows, strict=True)]
+
+    def numbers(self, column: str) -> Floats:
+        """Any column of the table as float64, NaN where it is missing.
+
+        Raises:
+            DegenError: no such column, or it holds no numbers.
+        """
+        if column not in self.table.column_names:
+            raise DegenError(f"{self.path}: no column {column!r}; {did_you_mean(column, self.table.column_names)}")
+        return numbers(self.table, column, self.path)
+
+    def has(self, quantity: str) -> bool:
+        """Whether a quantity is in the table or follows from others."""
+        return self._find(quantity) is not None
+
+    def quantity(self, name: str) -> Floats:
+        """A quantity of every row, such as `parameters` or `tokens`; NaN where it is unknown.
+
+        Formula: D = C/6N and C = 6ND where the table does not say them itself.
+
+        Raises:
+            DegenError: the table has no column for it, and it does not follow from others.
+
+        Source: Kaplan et al. 2020, arXiv 2001.08361, section 2.1.
+        """
+        found = self._find(name)
+        if found is None:
+            also = {"tokens": ", nor those of parameters and flops to have them from C/6N"}.get(name, "")
+            raise DegenError(
+                f"{self.path}: no column of {name} ({', '.join(ALIASES[name][:4])}, …){also}; "
+                f"name it with --columns {name}=COLUMN; there are {', '.join(self.table.column_names[:12])}"
+            )
+        return found
+
+    def take(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> Points:
+        """Some of the rows, by position or by a mask, in that order."""
+        import pyarrow as pa
+
+        chosen = np.asarray(rows)
+        at = [int(i) for i in (np.flatnonzero(chosen) if chosen.dtype == bool else chosen)]
+        kept = tuple(self.numbers_of_rows[i] for i in at)
+        return replace(self, table=self.table.take(pa.array(at, pa.int64())), numbers_of_rows=kept)
+
+    def complete(self, *quantities: str) -> Points:
+        """The rows in which all of some quantities are known, each of them positive.
+
+        Raises:
+            DegenError: a quantity is missing everywhere, or is somewhere zero, negative or infinite.
+        """
+        known = np.ones(len(self), dtype=bool)
+        for name in quantities:
+            values = self.quantity(name)
+            for at in np.flatnonzero(~np.isnan(values) & ~(np.isfinite(values) & (values > 0))):
+                hint = "mend the row or leave it out"
+                raise DegenError(f"{self.path}: {self.names[at]} has {name} {values[at]:g}, not positive; {hint}")
+            if np.isnan(values).all():
+                raise DegenError(f"{self.path}: {name} is known in no row; name another column with --columns")
+            known &= ~np.isnan(values)
+        if not known.any():
+            raise DegenError(f"{self.path}: no row has {' and '.join(quantities)} at once; complete the table")
+        return self.take(known)
+
+    def without_highest(self, many: int) -> Points:
+        """The rows but those with the highest losses, as many as asked for.
+
+        Raises:
+            DegenError: that leaves none.
+        """
+        points = self.complete("loss")
+        if not 0 <= many < len(points):
+            raise DegenError(f"--without-highest {many}: {points.path} has {len(points)} rows with a loss")
+        return points.take(np.sort(np.argsort(points.loss, kind="stable")[: len(points) - many])) if many else self
+
+    @property
+    def is_series(self) -> bool:
+        """Whether a model has several rows, as its checkpoints are."""
+        return len(set(self._owners())) < len(self) if "model" in self.columns else False
+
+    def final(self) -> Points:
+        """The last row of each model: the one of most tokens, among those with a loss.
+
+        Raises:
+            DegenError: the table does not tell models apart.
+        """
+        if "model" not in self.columns:
+            raise DegenError(f"{self.path}: no column of model to tell the last row of each by; name it with --columns")
+        points = self.complete("loss", "tokens")
+        last: dict[str, int] = {}
+        for i, (owner, tokens) in enumerate(zip(points._owners(), points.tokens, strict=True)):
+            if owner not in last or tokens >= points.tokens[last[owner]]:
+                last[owner] = i
+        return points.take(sorted(last.values()))
+
+    def _owners(self) -> list[str]:
+        return [model or "" for model in self.models or []]
+
+    def _find(self, name: str) -> Floats | None:
+        own = self._own(name)
+        size = self._own("parameters")
+        other = self._own({"tokens": "flops", "flops": "tokens"}.get(name, name))
+        if name not in ("tokens", "flops") or size is None or other is None:
+            return own
+        with np.errstate(divide="ignore", invalid="ignore"):  # a size of 0 is refused where it is used
+            follows = other / (6 * size) if name == "tokens" else 6 * size * other
+        return follows if own is None else np.where(np.isnan(own), follows, own)
+
+    def _own(self, name: str) -> Floats | None:
+        """What the table itself says of a quantity."""
+        if name == "flops" and name not in self.columns and "pf_days" in self.columns:
+            return self.numbers(self.columns["pf_days"]) * PF_DAY
+        return self.numbers(self.columns[name]) if name in self.columns and name not in TEXTS else None
+
+    def _marks(self) -> list[str | None]:
+        """The revision or step of each row."""
+        column = self.columns.get("revision") or self.columns.get("steps") or self.columns.get("tokens")
+        return texts(self.table, column) if column is not None else [None] * len(self)
+
+
+def read_points(path: Path, columns: Mapping[str, str]) -> Points:
+    """Read points from a run folder, its table `checkpoints` or any CSV or Parquet table.
+
+    Args:
+        path: the run folder, file, or folder of Parquet parts.
+        columns: the columns of quantities that are called otherwise, as `{"params": "N"}`.
+
+    Returns:
+        The points, a row of the table each; of a run those whose measurement did not fail.
+
+    Raises:
+        DegenError: nothing there that can be read, or no such quantity or column.
+    """
+    path = path.expanduser()
+    table = read_run(path).table(CHECKPOINTS) if (path / "run.json").is_file() else read_table_file(path)
+    found = find_columns(table.column_names, columns, path)
+    points = Points(path, table, found, tuple(range(1, table.num_rows + 1)))
+    if "status" not in table.column_names:
+        return points
+    sound = [status != "failed" for status in texts(table, "status")]
+    if not any(sound):
+        raise DegenError(f"{path}: every checkpoint in it failed; scan again")
+    return points.take(np.array(sound))

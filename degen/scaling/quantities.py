@@ -1,0 +1,81 @@
+"""The quantities that scaling laws speak of, and the names that columns have for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from degen.errors import DegenError
+from degen.table_rows import did_you_mean
+
+PF_DAY = 8.64e19  # FLOPs of 10^15 a second for a day
+
+# Names of columns for each quantity, the first that is there counts. Letters stand as they are, words in any case.
+ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "parameters": ("parameters", "params", "N", "n", "model_size", "total_params", "n_params", "num_params"),
+        "parameters_non_embedding": (
+            "parameters_non_embedding", "params_non_embedding", "non_embedding_parameters", "non_embedding_params",
+            "n_non_embedding",
+        ),
+        "tokens": ("tokens", "tokens_seen", "D", "training_tokens", "train_tokens", "n_tokens"),
+        "flops": ("flops", "C", "compute", "training_flops", "train_flops"),
+        "pf_days": ("pf_days", "pf-days", "pflop_days", "petaflop_days", "petaflop-days"),
+        "loss": ("loss", "loss_nats", "val_loss", "final_loss", "L", "test_loss", "eval_loss"),
+        "steps": ("steps", "step", "S", "training_steps"),
+        "model": ("model", "name", "run", "architecture"),
+        "revision": ("revision", "checkpoint"),
+    }
+)  # fmt: skip
+TEXTS = ("model", "revision")  # all others are numbers
+
+
+def quantity_of(name: str) -> str | None:
+    """The quantity that a name stands for; None for a name of none."""
+    return next((quantity for quantity, names in ALIASES.items() if column_of(names, [name]) is not None), None)
+
+
+def column_of(names: Sequence[str], columns: Sequence[str]) -> str | None:
+    """The first of some names among columns: single letters exactly, words in any case."""
+    for name in names:
+        for column in columns:
+            if column == name or (len(name) > 1 and column.lower() == name.lower()):
+                return column
+    return None
+
+
+def find_columns(columns: Sequence[str], asked: Mapping[str, str], place: Path) -> dict[str, str]:
+    """The column of every quantity that a table has.
+
+    Args:
+        columns: those of the table.
+        asked: what a user said, `quantity=column`, the quantity by any of its names; `column=quantity` is understood
+            where nothing else can be meant.
+        place: where the table came from, for the error.
+
+    Raises:
+        DegenError: no such quantity, no such column, or a quantity that is given twice.
+    """
+    found = {quantity: column for quantity, names in ALIASES.items() if (column := column_of(names, columns))}
+    said: dict[str, str] = {}
+    for left, right in asked.items():
+        quantity, column = _which(left, right, columns, place)
+        if quantity in said:
+            raise DegenError(f"--columns {left}={right}: {quantity} is {said[quantity]!r} already; keep one")
+        said[quantity] = column
+    # a column that was given another meaning has lost the one of its name
+    return {quantity: column for quantity, column in found.items() if column not in said.values()} | said
+
+
+def _which(left: str, right: str, columns: Sequence[str], place: Path) -> tuple[str, str]:
+    """Quantity and column of `left=right`."""
+    if (quantity := quantity_of(left)) is not None and right in columns:
+        return quantity, right
+    if (turned := quantity_of(right)) is not None and left in columns:
+        return turned, left
+    if quantity is None and turned is None:
+        known = ", ".join(q for q in ALIASES if q not in TEXTS)
+        raise DegenError(f"--columns {left}={right}: {left!r} is no quantity; there are {known}, as in params=N")
+    missing = right if quantity is not None else left
+    raise DegenError(f"{place}: no column {missing!r}; {did_you_mean(missing, columns)}")

@@ -1,0 +1,167 @@
+"""Which architecture is best in which region of compute."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from degen.errors import DegenError
+from degen.tables import Row
+
+from .lines import BEYOND, Floats, Line, fit_line, no_line, welch_quantile
+from .roles import Quality
+
+
+@dataclass(frozen=True)
+class Region:
+    """A stretch of compute, in FLOPs, ends included."""
+
+    low: float
+    high: float
+
+    @property
+    def centre(self) -> float:
+        """Its middle on a logarithmic axis, √(low · high)."""
+        return math.sqrt(self.low) * math.sqrt(self.high)
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """One architecture over compute: its points and the line through them, against log₁₀ FLOPs.
+
+    Attributes:
+        architecture: its label.
+        x: log₁₀ FLOPs of its points.
+        line: of least squares; None where there can be none.
+        obstacle: why not.
+    """
+
+    architecture: str
+    x: Floats
+    line: Line | None
+    obstacle: str | None
+
+
+def find_regions(flops: Floats, asked: int | Sequence[float]) -> list[Region]:
+    """Regions of equal width in log₁₀ FLOPs over all points, or between edges; none where all lie at one compute.
+
+    Raises:
+        DegenError: fewer than one region, or edges that do not rise.
+    """
+    known = flops[np.isfinite(flops) & (flops > 0)]
+    if isinstance(asked, int):
+        if asked < 1:
+            raise DegenError(f"--regions {asked}: at least 1")
+        if not len(known) or np.ptp(np.log10(known)) <= BEYOND:
+            return []
+        edges = np.logspace(np.log10(known.min()), np.log10(known.max()), asked + 1)
+    else:
+        edges = np.array(asked, dtype=np.float64)
+        if len(edges) < 2 or not (np.isfinite(edges).all() and edges[0] > 0 and (np.diff(edges) > 0).all()):
+            said = ",".join(f"{edge:g}" for edge in edges)
+            raise DegenError(f"--regions {said}: edges must rise and be positive, as in 1e18,1e20,1e22")
+    return [Region(float(low), float(high)) for low, high in pairwise(edges)]
+
+
+def find_courses(architectures: Sequence[str], flops: Floats, values: Floats) -> list[Course]:
+    """The line of each architecture on semi-log axes, y = a + b·log₁₀ FLOPs."""
+    labels = np.array(architectures, dtype=object)
+    known = np.isfinite(flops) & (flops > 0) & np.isfinite(values)
+    courses = []
+    for label in dict.fromkeys(architectures):
+        own = known & (labels == label)
+        x, obstacle = np.log10(flops[own]), no_line(np.log10(flops[own]))
+        courses.append(Course(label, x, fit_line(x, values[own]) if obstacle is None else None, obstacle))
+    return courses
+
+
+def rank_regions(
+    courses: Sequence[Course], regions: Sequence[Region], quality: Quality, confidence: float = 0.9
+) -> list[Row]:
+    """The architectures of each region, best first, by what their lines say at its centre.
+
+    Fitted values rather than means of points: points of a region lie at other compute in each architecture. An
+    architecture has a rank where the centre lies between its own first and last point, and a row with the reason where
+    it does not: no line is drawn beyond its points. `gap` is how much better it is than the next one, with an interval
+    by Welch's degrees of freedom; where that holds 0, the order of the two is not sure.
+
+    Args:
+        courses: the architectures; see `find_courses`.
+        regions: the regions.
+        quality: what the lines are of.
+        confidence: of the intervals.
+
+    Returns:
+        A row for each region and architecture.
+    """
+    sign = 1.0 if quality.better == "max" else -1.0
+    rows: list[Row] = []
+    for number, region in enumerate(regions, start=1):
+        at = math.log10(region.centre)
+        head: Row = {
+            "quality": quality.name, "better": quality.better, "region": number,
+            "flops_low": region.low, "flops_high": region.high, "flops_centre": region.centre,
+        }  # fmt: skip
+        reasons = {course.architecture: _outside(course, at) for course in courses}
+        inside = [course for course in courses if course.line is not None and reasons[course.architecture] is None]
+        inside.sort(key=lambda course: -sign * course.line.at(at) if course.line is not None else 0.0)
+        for rank, course in enumerate(inside, start=1):
+            following = inside[rank] if rank < len(inside) else None
+            rows.append(head | _ranked(course, following, rank, at, sign, confidence) | _inside(course, region))
+        for course in courses:
+            if course not in inside:
+                blank: Row = dict.fromkeys(("rank", "value", "value_low", "value_high", "gap", "gap_low", "gap_high"))
+                own: Row = {"architecture": course.architecture, **blank, "reason": reasons[course.architecture]}
+                rows.append(head | own | _inside(course, region))
+    return rows
+
+
+def _outside(course: Course, at: float) -> str | None:
+    """Why an architecture has no rank at a place; None where it has."""
+    if course.line is None:
+        return course.obstacle
+    first, last = float(course.x.min()), float(course.x.max())
+    if at < first - BEYOND:
+        return f"its points begin at {10**first:.3g} FLOPs, above the centre: no extrapolation"
+    if at > last + BEYOND:
+        return f"its points end at {10**last:.3g} FLOPs, below the centre: no extrapolation"
+    return None
+
+
+def _inside(course: Course, region: Region) -> Row:
+    low, high = math.log10(region.low) - BEYOND, math.log10(region.high) + BEYOND
+    return {"points_in_region": int(((course.x >= low) & (course.x <= high)).sum())}
+
+
+def _ranked(course: Course, following: Course | None, rank: int, at: float, sign: float, confidence: float) -> Row:
+    assert course.line is not None
+    value = course.line.interval_at(at, confidence)
+    row: Row = {
+        "architecture": course.architecture,
+        "rank": rank,
+        "value": course.line.at(at),
+        "value_low": value[0] if value is not None else None,
+        "value_high": value[1] if value is not None else None,
+        "gap": None,
+        "gap_low": None,
+        "gap_high": None,
+        "reason": "no interval: its line rests on 2 points" if value is None else None,
+    }
+    if following is None or following.line is None:
+        return row
+    gap = sign * (course.line.at(at) - following.line.at(at))
+    reach = _reach(course.line, following.line, at, confidence)
+    low, high = (gap - reach, gap + reach) if reach is not None else (None, None)
+    return row | {"gap": gap, "gap_low": low, "gap_high": high}
+
+
+def _reach(one: Line, two: Line, at: float, confidence: float) -> float | None:
+    """Half the interval of the difference of two lines at a place; None where either has no interval."""
+    v, w = one.variance_at(at), two.variance_at(at)
+    if v is None or w is None:
+        return None
+    return welch_quantile(one, two, at, confidence) * math.sqrt(v + w)

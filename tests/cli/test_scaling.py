@@ -1,0 +1,186 @@
+"""`degen scaling fit` as a user meets it: a table in, a law out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+import pytest
+from faults.command import SMALL, degen, python_process
+from made_points import cloud, curves, kaplan, profiles
+from tiny import make_corpus, make_series
+
+from degen.laws import HOFFMANN
+from degen.scaling.points import Points
+
+FAST = ("--bootstrap", 20)
+
+
+def saved(folder: Path, points: Points) -> Path:
+    file = folder / "points.csv"
+    pc.write_csv(points.table, file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved(tmp_path_factory.mktemp("points"), cloud(HOFFMANN, points=30))
+
+
+FIXED = ("--fix", "B=410.7", "--fix", "beta=0.28", *FAST)  # what is fixed need not be searched for
+
+
+def test_hoffmann_has_parameters_frontier_and_predictions(table: Path) -> None:
+    said = degen("scaling", "fit", table, *FIXED, "--predict", "N=70e9,D=1.4e12", "--predict", "C=1e21", "--json")
+    assert said.code == 0
+    found: dict[str, Any] = said.json()
+    assert found["law"] == "hoffmann"
+    assert set(found["parameters"]) == {"A", "B", "E", "alpha", "beta", "a", "b", "G"}
+    assert found["parameters"]["B"] == {"value": 410.7, "low": 410.7, "high": 410.7}
+    alpha = found["parameters"]["alpha"]
+    assert alpha["low"] < alpha["value"] < alpha["high"]
+    assert len(found["rows"]) == 30
+    assert {"name", "parameters", "tokens", "loss", "fitted", "residual"} <= set(found["rows"][0])
+    one, best = found["predictions"]
+    assert one["tokens_per_parameter"] == pytest.approx(20)
+    assert one["loss"] == pytest.approx(float(HOFFMANN.loss(70e9, 1.4e12)), abs=0.05)
+    assert best["parameters"] * best["tokens"] * 6 == pytest.approx(1e21)
+    assert found["frontier"][0]["flops"] == 1e18
+    assert "20 bootstrap draws" in said.err
+
+
+def test_the_terminal_says_the_law_and_what_the_intervals_are(table: Path) -> None:
+    said = degen("scaling", "fit", table, *FIXED)
+    assert said.code == 0
+    assert said.out.startswith("L = E + A/N^alpha + B/D^beta, fitted to 30 points")
+    assert "tokens_per_parameter" in said.out
+    assert "90 % of the bootstrap's draws" in said.out
+    assert "No intervals: no bootstrap was asked for." in degen("scaling", "fit", table, *FIXED, "--bootstrap", 0).out
+
+
+def test_columns_of_other_names_are_mapped(tmp_path: Path) -> None:
+    points = cloud(HOFFMANN, points=30)
+    file = tmp_path / "t.parquet"
+    pq.write_table(points.table.rename_columns(["size", "data", "nats"]), file)
+    said = degen("scaling", "fit", file, *FIXED, "--columns", "params=size,D=data,loss=nats", "--json")
+    assert said.code == 0
+    missing = degen("scaling", "fit", file, *FIXED)
+    assert missing.code == 2
+    assert "no column of parameters" in missing.message
+
+
+@pytest.mark.parametrize(
+    ("law", "points", "names"),
+    [
+        (("isoflop",), profiles(HOFFMANN), {"a", "b", "k_N", "k_D"}),
+        (("envelope",), curves(HOFFMANN, noise=0.002, models=8, marks=30), {"a", "b", "k_N", "k_D"}),
+        (("kaplan", "--form", "ND"), kaplan("ND"), {"alpha_N", "alpha_D", "N_c", "D_c"}),
+        (("kaplan", "--form", "C", "--units", "pf-days"), kaplan("C"), {"alpha_C", "C_c"}),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_the_other_laws(law: tuple[str, ...], points: Points, names: set[str], tmp_path: Path) -> None:
+    figure, to = tmp_path / "f.png", tmp_path / "rows.parquet"
+    more = ("--figure", figure, "--to", to, "--json")
+    said = degen("scaling", "fit", saved(tmp_path, points), "--law", *law, *FAST, *more)
+    assert said.code == 0
+    found = said.json()
+    assert set(found["parameters"]) == names
+    assert all(p["low"] <= p["value"] <= p["high"] for p in found["parameters"].values())
+    assert figure.stat().st_size > 10_000
+    assert pl.read_parquet(to).height == len(found["rows"])
+
+
+def test_a_figure_and_a_file_of_the_points(table: Path, tmp_path: Path) -> None:
+    figure, to = tmp_path / "f.svg", tmp_path / "rows.json"
+    assert degen("scaling", "fit", table, *FIXED, "--figure", figure, "--to", to).code == 0
+    assert figure.read_text(encoding="utf-8").startswith("<?xml")
+    assert len(json.loads(to.read_text())) == 30
+
+
+def test_a_scanned_suite_goes_straight_into_a_fit(tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path / "corpus.jsonl", 8)
+    series = []
+    for i, width in enumerate((16, 32, 48, 64)):
+        folder = tmp_path / f"w{width}"
+        make_series(folder, steps=(10 * (i + 1), 100), hidden_size=width)
+        series.append(folder)
+    out = tmp_path / "run"
+    assert degen("scan", *series, "--corpus", corpus, "-o", out, "--tokens-per-step", 1000, *SMALL).code == 0
+    rows = pl.read_parquet(out / "checkpoints" / "**" / "*.parquet")
+    assert (rows["training_flops"] == rows["flops_per_token"] * rows["tokens_seen"]).all()
+    assert (rows["flops_per_token"] > 6 * rows["parameters_non_embedding"]).all()
+    fixed = [word for one in ("A=1", "B=1", "alpha=0.3", "beta=0.3") for word in ("--fix", one)]
+    said = degen("scaling", "fit", out, *fixed, "--bootstrap", 20, "--json")  # models that learnt nothing: E is left
+    assert said.code == 0
+    found = said.json()["rows"]
+    assert len(found) == 8
+    assert [row["flops"] for row in found] == rows.sort("model", "step")["training_flops"].to_list()
+    assert "--final takes the last of each" in said.err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--law", "chinchilla"], "--law chinchilla: not one of hoffmann, envelope, isoflop, kaplan"),
+        (["--fix", "B"], "--fix B: a name and a value"),
+        (["--fix", "gamma=1"], "the law has no parameter 'gamma'"),
+        (["--law", "kaplan", "--fix", "A=1"], "--fix is for --law hoffmann"),
+        (["--form", "ND"], "--form ND is for --law kaplan"),
+        (["--law", "kaplan", "--form", "X"], "--form X: not one of N, D, C, ND, NS"),
+        (["--law", "kaplan", "--units", "days"], "--units days: not one of flops, pf-days"),
+        (["--predict", "S=3"], "--predict S=3: hoffmann predicts from"),
+        (["--predict", "N=-3,D=1"], "N must be positive"),
+        (["--law", "isoflop", "--predict", "N=1e9,D=1e9"], "isoflop predicts from C=…; N=…; D=…"),
+        (["--columns", "params=width"], "no column 'width'"),
+        (["--without-highest", 30], "--without-highest 30"),
+        (["--final"], "no column of model"),
+        (["--confidence", 2], "--confidence 2: must lie between 0 and 1"),
+        (["--bootstrap", 3], "--bootstrap 3: too few for confidence 0.9"),
+        (["--to", "law.xlsx"], "law.xlsx: ends in none of .parquet, .csv, .json, .duckdb"),
+        (["--figure", "law.xyz"], "not a format of figures"),
+    ],
+)
+def test_a_mistake_is_one_line(options: list[object], says: str, table: Path) -> None:
+    said = degen("scaling", "fit", table, *options)
+    assert said.code == 2
+    assert said.out == ""
+    assert says in said.message
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("params,tokens,loss\n" + "1e8,1e9,3\n" * 9, "cannot"),
+        ("params,tokens,loss\n1e8,1e9,-3\n1e9,1e9,-2\n", "row 1 has loss -3, not positive"),
+        ("params,loss\n1e8,3\n1e9,2\n", "no column of tokens"),
+        ("params,tokens,loss\n1e8,1e9,3\n1e9,1e9,2.9\n1e9,1e10,2.8\n", "3 points do not suffice"),
+    ],
+)
+def test_a_degenerate_table_is_a_message_and_no_number(text: str, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text(text)
+    said = degen("scaling", "fit", file)
+    assert (said.code, said.out) == (2, "")
+    assert says in said.message
+
+
+def test_the_group_says_what_is_wrong() -> None:
+    assert "Missing command" in degen("scaling").message
+    assert "No such command" in degen("scaling", "fut").message
+    assert "slopes" in degen("scaling", "--help").out
+
+
+def test_it_answers_without_torch(table: Path) -> None:
+    script = (
+        "import sys\nfrom degen.cli.main import main\n"
+        f"sys.argv = ['degen', 'scaling', 'fit', {str(table)!r}, '--bootstrap', '0', '--fix', 'B=410.7', "
+        "'--fix', 'beta=0.28']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('loaded', {'torch', 'transformers', 'tokenizers'} & set(sys.modules), file=sys.stderr)\n"
+    )
+    assert "loaded set()" in python_process(script).err

@@ -1,0 +1,252 @@
+"""`degen scaling slopes` and `degen scaling pareto` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import typer
+from degen.cli import scaling_compare
+from degen.cli.main import app
+from faults.command import Said, degen
+
+N = np.logspace(7, 9.5, 6)
+PUBLISHED = ["wide,3.6e9,-1.46,85.1,76.5,88.1", "deep,3.8e9,-1.49,86.9,79.9,89.5"]
+TASKS = ("--downstream", "glue", "--downstream", "superglue", "--downstream", "squad")
+
+
+def slopes(*args: object) -> Said:
+    return degen("scaling", "slopes", *args)
+
+
+def pareto(*args: object) -> Said:
+    return degen("scaling", "pareto", *args)
+
+
+def table(file: Path, head: str, rows: Iterable[str]) -> Path:
+    file.write_text("\n".join([head, *rows]) + "\n")
+    return file
+
+
+def two_architectures(file: Path, head: str = "architecture,params,tokens,loss,accuracy") -> Path:
+    """Planted: slopes of −0.3 and −0.2 per decade of N, and a crossing at N = 1e8, 1.2e18 FLOPs."""
+    rows = []
+    for name, slope in (("transformer", -0.3), ("mixer", -0.2)):
+        for i, n in enumerate(N):
+            x = np.log10(n) - 8
+            wiggle = 0.002 * (-1) ** (i // 2)
+            rows.append(f"{name},{n:.8g},{20 * n:.8g},{3 + slope * x + wiggle:.6g},{0.5 - slope * x / 3 + wiggle:.6g}")
+    return table(file, head, rows)
+
+
+def published(file: Path) -> Path:
+    return table(file, "model,params,upstream,glue,superglue,squad", PUBLISHED)
+
+
+def rows_of(said: Said, name: str = "rows", **wanted: object) -> list[dict[str, Any]]:
+    assert said.code == 0, said.err
+    return [row for row in said.json()[name] if all(row[key] == value for key, value in wanted.items())]
+
+
+def test_planted_slopes_are_found(tmp_path: Path) -> None:
+    said = slopes(two_architectures(tmp_path / "t.csv"), "--json")
+    assert said.err == ""
+    for name, slope in (("transformer", -0.3), ("mixer", -0.2)):
+        (row,) = rows_of(said, architecture=name, pair="parameters-upstream", axes="semi-log")
+        assert row["slope_low"] < slope < row["slope_high"]
+        assert (row["x_axis"], row["y_axis"], row["points"]) == ("log10 parameters", "loss", 6)
+        (row,) = rows_of(said, architecture=name, pair="flops-downstream", axes="semi-log")
+        assert row["slope"] == pytest.approx(-slope / 6, rel=0.03)
+    assert {row["pair"] for row in said.json()["rows"]} == {
+        "flops-upstream", "flops-downstream", "parameters-upstream", "parameters-downstream", "upstream-downstream",
+    }  # fmt: skip
+
+
+def test_the_planted_change_of_ranking_is_found(tmp_path: Path) -> None:
+    said = slopes(two_architectures(tmp_path / "t.csv"), "--json")
+    (crossing,) = rows_of(said, "crossings", quality="loss")
+    assert (crossing["best_below"], crossing["best_above"], crossing["sure"]) == ("mixer", "transformer", True)
+    assert crossing["flops_low"] < 1.2e18 < crossing["flops_high"]
+    best = {row["region"]: row["architecture"] for row in rows_of(said, "ranking", quality="loss", rank=1)}
+    assert best == {1: "mixer", 2: "mixer", 3: "transformer", 4: "transformer"}
+    edges = slopes(two_architectures(tmp_path / "t.csv"), "--json", "--regions", "1e16,1e18,1e21")
+    assert [row["flops_low"] for row in rows_of(edges, "ranking", quality="loss", rank=1)] == [1e16, 1e18]
+
+
+def test_columns_are_mapped_and_parquet_is_read(tmp_path: Path) -> None:
+    plain = slopes(two_architectures(tmp_path / "t.csv"), "--json").json()
+    file = two_architectures(tmp_path / "u.csv", "kind,size,seen,nats,score")
+    given = ("--columns", "params=size,tokens=seen,loss=nats", "--architecture", "kind", "--downstream", "score")
+    said = slopes(file, *given, "--direction", "score=max", "--json")
+    assert said.err == ""
+    assert [row["slope"] for row in said.json()["rows"]] == [row["slope"] for row in plain["rows"]]
+    data = np.genfromtxt(file, delimiter=",", names=True, dtype=None, encoding="utf-8")
+    pq.write_table(pa.table({name: data[name] for name in data.dtype.names or ()}), tmp_path / "u.parquet")
+    again = slopes(tmp_path / "u.parquet", *given, "--direction", "score=max", "--json").json()
+    assert again["rows"] == said.json()["rows"]
+
+
+def test_the_published_reversal_is_reported_as_one(tmp_path: Path) -> None:
+    names = ("upstream", "glue", "superglue", "squad")
+    directions = [part for name in names for part in ("--direction", f"{name}=max")]
+    said = pareto(published(tmp_path / "t.csv"), "--upstream", "upstream", *TASKS, *directions, "--json")
+    assert said.err == ""
+    reversals = rows_of(said, "reversals")
+    assert [row["downstream"] for row in reversals] == ["glue", "superglue", "squad"]
+    assert {(row["better_upstream"], row["better_downstream"], row["on_all"]) for row in reversals} == {
+        ("wide", "deep", True)
+    }
+    shown = pareto(published(tmp_path / "t.csv"), *TASKS).out
+    assert "Pairs that reverse" in shown
+    assert "-1.46 against -1.49" in shown
+
+
+def test_a_loss_below_zero_everywhere_is_taken_as_negated(tmp_path: Path) -> None:
+    file = table(tmp_path / "t.csv", "model,params,loss", ["a,1e8,-3.0", "b,2e8,-2.5", "c,3e8,-2.7"])
+    said = pareto(file, "--json")
+    assert "loss: all values are negative" in said.err
+    assert [row["frontier"] for row in rows_of(said)] == [True, True, False]
+    lower = pareto(file, "--direction", "loss=min", "--json")
+    assert lower.err == ""
+    assert [row["frontier"] for row in rows_of(lower)] == [True, False, False]
+    named = table(tmp_path / "u.csv", "model,params,negative_log_perplexity", ["a,1e8,-3.0", "b,2e8,-2.5"])
+    assert pareto(named, "--json").err == ""
+
+
+def test_the_frontier_names_what_dominates(tmp_path: Path) -> None:
+    rows = ["a,1e8,100,3.0", "b,2e8,90,2.5", "c,3e8,200,2.7", "d,4e8,,2.0"]
+    file = table(tmp_path / "t.csv", "model,params,seconds,loss", rows)
+    said = pareto(file, "--json")
+    assert "left out of the frontier, as values are missing: 1" in said.err
+    found = {row["point"]: (row["frontier"], row["dominated_by"]) for row in rows_of(said)}
+    assert found == {"a": (True, None), "b": (True, None), "c": (False, "b"), "d": (None, None)}
+    pairs = {(row["cost"], row["quality"]): row["frontier"] for row in rows_of(said, "frontiers")}
+    assert pairs == {("parameters", "loss"): ["a", "b", "d"], ("seconds", "loss"): ["b"]}
+    only = rows_of(pareto(file, "--cost", "params", "--quality", "loss", "--json"))
+    assert [row["frontier"] for row in only] == [True, True, False, True]
+
+
+def test_depth_against_width_is_told_or_not(tmp_path: Path) -> None:
+    rows = []
+    for i, cost in enumerate(np.logspace(18, 20, 5)):
+        for layers, width in ((6, 1024), (12, 768), (32, 512)):
+            loss = 3 - 0.2 * i + 0.03 * np.log2(width / layers) + 0.001 * (-1) ** (i + layers // 6)
+            rows.append(f"m{i}-{layers},{cost:.6g},{loss:.6g},{layers},{width}")
+    file = table(tmp_path / "t.csv", "model,flops,loss,layers,d_model", rows)
+    (row,) = rows_of(pareto(file, "--json"), "shapes", cost="flops")
+    assert row["verdict"] == "deeper is better"
+    assert row["effect_low"] < -0.03 < row["effect_high"]
+    (row,) = rows_of(pareto(two_architectures(tmp_path / "u.csv"), "--json"), "shapes", cost="flops", quality="loss")
+    assert (row["verdict"], row["effect"]) == ("cannot tell", None)
+    assert "no column layers" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("head", "rows", "message"),
+    [
+        ("model_type,params,loss", ["a,1e8,3.0"] * 5, "one value of parameters"),
+        ("model_type,params", ["a,1e8", "a,2e8"], "--upstream"),
+        ("model_type,loss", ["a,3.0", "a,2.0", "a,2.5"], "no column of parameters"),
+        ("model_type,params,loss", ["a,1e8,nan", "a,2e8,nan", "a,3e8,2"], "1 point with both"),
+        ("model_type,params,loss", ["a,1e8,3", "b,2e8,2", "c,3e8,2"], "1 point with both"),
+        ("model_type,params,loss", ["a,1e8,3", ",2e8,2"], "has no model_type"),
+    ],
+)
+def test_a_table_that_tells_nothing_of_slopes_is_a_message(
+    head: str, rows: Sequence[str], message: str, tmp_path: Path
+) -> None:
+    said = slopes(table(tmp_path / "t.csv", head, rows))
+    assert (said.code, said.out) == (2, "")
+    assert message in said.message
+
+
+def test_what_is_missing_is_a_row_with_the_reason(tmp_path: Path) -> None:
+    file = table(tmp_path / "t.csv", "model_type,params,loss", [f"a,{n},{4 - 0.1 * i}" for i, n in enumerate(N)])
+    said = slopes(file, "--json")
+    (row,) = rows_of(said, pair="flops-upstream", axes="semi-log")
+    assert row["slope"] is None
+    assert "no column of flops" in row["reason"]
+    (row,) = rows_of(said, pair="upstream-downstream", axes="log-log")
+    assert "--downstream" in row["reason"]
+    assert "No ranking over compute" in slopes(file).out
+
+
+def test_a_cost_below_zero_is_a_message(tmp_path: Path) -> None:
+    said = pareto(table(tmp_path / "t.csv", "model,params,loss", ["a,1e8,3", "b,-1e8,2"]))
+    assert said.code == 2
+    assert "b has parameters -1e+08; a cost is 0 or more" in said.message
+
+
+def test_three_points_correlate_to_nothing(tmp_path: Path) -> None:
+    rows = ["a,1e8,3,0.1", "b,2e8,2,0.2", "c,3e8,1,0.3"]
+    said = pareto(table(tmp_path / "t.csv", "model,params,loss,acc", rows), "--json")
+    (row,) = rows_of(said, "correlations")
+    assert (row["spearman"], row["kendall"]) == (None, None)
+    assert "3 points" in row["reason"]
+    few = slopes(table(tmp_path / "u.csv", "family,params,loss", ["x,1e8,3", "x,2e8,2", "x,3e8,1.5"]))
+    assert "x: 3 points to a line" in few.err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("pareto", "--cost", "watts"), "no column 'watts'"),
+        (("pareto", "--quality", "los"), "did you mean 'loss'?"),
+        (("pareto", "--direction", "loss=low"), "not one of min, max"),
+        (("pareto", "--direction", "width=min"), "is no column of quality here"),
+        (("pareto", "--equal-cost", "much"), "a share, as in 10%"),
+        (("pareto", "--equal-cost", "nan"), "a positive share"),
+        (("pareto", "--figure", "x.doc"), "not a format of figures"),
+        (("pareto", "--to", "x.xls"), "ends in none of"),
+        (("slopes", "--regions", "many"), "a whole number, or edges"),
+        (("slopes", "--regions", "0"), "at least 1"),
+        (("slopes", "--columns", "params"), "a name and a value"),
+        (("slopes", "--architecture", "kind"), "no column 'kind'"),
+        (("slopes", "--confidence", "1"), "must lie between 0 and 1"),
+    ],
+)
+def test_wrong_usage_is_one_line(args: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    file = two_architectures(tmp_path / "t.csv")
+    said = degen("scaling", args[0], file, *args[1:])
+    assert said.code == 2
+    assert message in said.message
+
+
+@pytest.mark.parametrize("command", ["slopes", "pareto"])
+def test_result_and_figure_go_to_files(command: str, tmp_path: Path) -> None:
+    file, to, figure = two_architectures(tmp_path / "t.csv"), tmp_path / "rows.parquet", tmp_path / "figure.svg"
+    said = degen("scaling", command, file, "--to", to, "--figure", figure, "--json")
+    assert said.code == 0, said.err
+    assert pq.read_table(to).num_rows == len(said.json()["rows"])
+    assert set(pq.read_table(to).column_names) == set(said.json()["rows"][0])
+    assert figure.read_text(encoding="utf-8").lstrip().startswith("<?xml")
+
+
+def test_shared_options_read_alike() -> None:
+    """One name, one help, one default, here and in every other command."""
+    group: Any = typer.main.get_command(app)
+    others = [parameter for command in group.commands.values() for parameter in command.params]
+    seen = {p.name: (p.help, tuple(p.opts), p.default) for p in others if p.param_type_name == "option"}
+    own = typer.Typer()
+    own.command("slopes")(scaling_compare.slopes)
+    own.command("pareto")(scaling_compare.pareto)
+    commands: Any = typer.main.get_command(own)
+    for command in commands.commands.values():
+        for parameter in command.params:
+            assert parameter.help
+            if parameter.param_type_name == "option" and parameter.name != "help":
+                said = (parameter.help, tuple(parameter.opts), parameter.default)
+                assert seen.setdefault(parameter.name, said) == said
+
+
+def test_the_document_is_json_without_nan(tmp_path: Path) -> None:
+    for command in ("slopes", "pareto"):
+        said = degen("scaling", command, two_architectures(tmp_path / "t.csv"), "--json")
+        assert "NaN" not in said.out
+        assert json.loads(said.out)["target"].endswith("t.csv")

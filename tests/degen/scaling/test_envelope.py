@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from made_points import BESIROGLU, cloud, curves, holds, points_of
+
+from degen.errors import DegenError
+from degen.laws import HOFFMANN, Law
+from degen.scaling.bootstrap import Bootstrap
+from degen.scaling.curves import curves_of
+from degen.scaling.envelope import fit_envelope
+from degen.scaling.hoffmann import frontier_of
+from degen.scaling.smoothing import Smoother
+
+NONE = Bootstrap(draws=0)
+
+
+@pytest.mark.parametrize("law", [HOFFMANN, BESIROGLU], ids=["hoffmann", "besiroglu"])
+@pytest.mark.parametrize("models", [6, 12])
+def test_the_exponents_of_a_known_law_are_found(law: Law, models: int) -> None:
+    fit = fit_envelope(curves(law, noise=0.0, models=models), NONE)
+    truth = frontier_of(law.A, law.B, law.alpha, law.beta)
+    assert fit.constants["a"] == pytest.approx(truth.a, abs=0.02)
+    assert fit.constants["b"] == pytest.approx(truth.b, abs=0.02)
+    assert fit.predict({"C": 1e20})["parameters"] == pytest.approx(truth.parameters(1e20), rel=0.05)
+
+
+def test_noise_of_a_percent_leaves_them_inside_their_intervals() -> None:
+    law, inside = BESIROGLU, 0
+    truth = frontier_of(law.A, law.B, law.alpha, law.beta)
+    for seed in range(10):
+        fit = fit_envelope(curves(law, seed), Bootstrap(30, seed=seed), budgets=300)
+        inside += holds(fit.draws.intervals(fit.constants), {"a": truth.a})["a"]
+    assert inside >= 8
+
+
+def test_a_curve_without_noise_is_left_as_it_is_and_noise_is_smoothed() -> None:
+    x = np.linspace(40, 48, 50)
+    y = np.log(1.7 + 30 * np.exp(-0.08 * x))
+    spline = Smoother(x)
+    np.testing.assert_allclose(spline.fitted(y), y, atol=2e-5)
+    noise = np.random.default_rng(0).normal(0, 0.01, 50)
+    assert np.abs(spline.fitted(y + noise) - y).mean() < 0.5 * np.abs(noise).mean()
+    assert spline.leverage(y + noise).sum() < 15
+
+
+def test_the_smoother_is_that_of_scipy_for_the_same_strength() -> None:
+    from scipy.interpolate import make_smoothing_spline
+
+    x = np.sort(np.random.default_rng(1).uniform(0, 5, 30))
+    y = np.sin(x) + np.random.default_rng(2).normal(0, 0.2, 30)
+    spline = Smoother(x)
+    twin = make_smoothing_spline(x, y, lam=spline.strength(y))
+    np.testing.assert_allclose(spline.fitted(y), twin(x), atol=1e-6)
+    places = np.linspace(x[0], x[-1], 77)
+    np.testing.assert_allclose(spline.at(y, places), twin(places), atol=1e-6)
+
+
+def test_rows_of_a_model_are_a_curve_and_of_a_size_where_no_model_is_named() -> None:
+    n, d = np.repeat([1e8, 1e9], 3), np.tile([1e9, 2e9, 4e9], 2)
+    columns = {"parameters": n, "tokens": d, "loss": HOFFMANN.loss(n, d)}
+    assert [curve.size for curve in curves_of(points_of(**columns))] == [1e8, 1e9]
+    assert [curve.name for curve in curves_of(points_of(**columns, model=["b"] * 3 + ["a"] * 3))] == ["b", "a"]
+    assert len(curves_of(points_of(**columns, model=list("abcdef")))) == 2
+
+
+def test_too_little_for_an_envelope_is_said() -> None:
+    with pytest.raises(DegenError, match="no model has two checkpoints"):
+        fit_envelope(cloud(HOFFMANN), NONE)
+    with pytest.raises(DegenError, match="3 sizes have a training curve, and an envelope needs 4"):
+        fit_envelope(curves(HOFFMANN, models=3), NONE)
+    n, d = np.repeat([1e7, 1e8, 1e9, 1e10], 9), np.tile(np.geomspace(1e9, 1.1e9, 9), 4)
+    with pytest.raises(DegenError, match="no two sizes are best"):
+        fit_envelope(points_of(parameters=n, tokens=d, loss=HOFFMANN.loss(n, d)), NONE)

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_points import BESIROGLU, cloud, holds, points_of
+from published import published
+from scipy.optimize import minimize_scalar
+
+from degen.errors import DegenError
+from degen.laws import HOFFMANN, Law
+from degen.scaling.bootstrap import Bootstrap, run_bootstrap
+from degen.scaling.hoffmann import fit_hoffmann, frontier_of
+from degen.scaling.points import read_points
+
+NONE = Bootstrap(draws=0)
+# near the optimum of all points, and of those without the five highest losses
+ALL = Law(A=495.7, B=12_850, E=1.8913, alpha=0.3493, beta=0.4530)
+SOUND = Law(A=477.8, B=2143, E=1.8172, alpha=0.3473, beta=0.3672)
+
+
+def test_the_frontier_is_where_loss_is_least_for_its_compute() -> None:
+    frontier = frontier_of(HOFFMANN.A, HOFFMANN.B, HOFFMANN.alpha, HOFFMANN.beta)
+    for flops in (1e19, 1e24):
+        best = minimize_scalar(
+            lambda x, c=flops: float(HOFFMANN.loss(math.exp(x), c / 6 / math.exp(x))), (15, 25), tol=1e-12
+        )
+        n, d = frontier.parameters(flops), frontier.tokens(flops)
+        assert n == pytest.approx(math.exp(best.x), rel=1e-5)
+        assert 6 * n * d == pytest.approx(flops)
+        assert frontier.flops_of(n) == pytest.approx(flops)
+        assert frontier.flops_for(d) == pytest.approx(flops)
+
+
+def test_the_points_of_chinchilla_and_the_published_constants_inside() -> None:
+    points = read_points(published("chinchilla_points.csv"), {}).without_highest(5)
+    fit = fit_hoffmann(points, Bootstrap(100, 0.8), start=SOUND)
+    found = fit.parameters()
+    for name, value, within in (
+        ("A", 477.8, 1), ("B", 2143, 10), ("E", 1.8172, 5e-4), ("alpha", 0.3473, 2e-4), ("beta", 0.3672, 3e-4),
+    ):  # fmt: skip
+        assert found[name]["value"] == pytest.approx(value, abs=within)
+    assert all(holds(found, vars(BESIROGLU)).values())
+    assert not fit.influence.points
+    assert fit.answer().warnings == []
+
+
+def test_the_five_highest_losses_of_chinchilla_are_named() -> None:
+    points = read_points(published("chinchilla_points.csv"), {})
+    fit = fit_hoffmann(points, NONE, start=ALL)
+    assert set(fit.influence.points) == set(np.argsort(points.loss)[-5:])
+    said = " ".join(fit.answer().warnings)
+    assert all(f"row {i + 1} (" in said for i in np.argsort(points.loss)[-5:])
+    assert "B = 2143" in said
+
+
+@pytest.mark.parametrize("law", [HOFFMANN, BESIROGLU], ids=["hoffmann", "besiroglu"])
+def test_published_constants_are_found_again_from_noise_of_a_percent(law: Law) -> None:
+    inside = dict.fromkeys(vars(law), 0)
+    for seed in range(10):
+        fit = fit_hoffmann(cloud(law, seed, points=40), Bootstrap(30, seed=seed), start=law)
+        for name, held in holds(fit.parameters(), vars(law)).items():
+            inside[name] += held
+    assert min(inside.values()) >= 8
+
+
+def test_noise_alone_makes_no_outlier() -> None:
+    found = [fit_hoffmann(cloud(HOFFMANN, s), NONE, start=HOFFMANN).influence for s in range(8)]
+    assert sum(bool(one.outliers) for one in found) == 0
+    assert sum(bool(one.decisive) for one in found) <= 1  # five parameters hang on few points now and then
+
+
+def test_a_wrong_loss_is_named_and_a_point_that_alone_says_something() -> None:
+    points = cloud(HOFFMANN, points=40)
+    loss = points.loss.copy()
+    loss[7] *= 1.3
+    spoilt = points_of(parameters=points.parameters, tokens=points.tokens, loss=loss)
+    assert fit_hoffmann(spoilt, NONE, start=HOFFMANN).influence.outliers == (7,)
+    n = np.append(np.full(12, 1e8), 1e10)
+    d = np.geomspace(1e9, 1e11, 13)
+    loss = HOFFMANN.loss(n, d) * np.exp(np.random.default_rng(0).normal(0, 0.003, 13))
+    fixed = {"E": HOFFMANN.E, "beta": HOFFMANN.beta, "B": HOFFMANN.B}
+    alone = fit_hoffmann(points_of(parameters=n, tokens=d, loss=loss), NONE, fixed, start=HOFFMANN)
+    assert alone.influence.decisive == (12,)
+    assert "row 13" in " ".join(alone.answer().warnings)
+
+
+def test_fixed_parameters_stay_and_have_no_interval_of_their_own() -> None:
+    fit = fit_hoffmann(cloud(HOFFMANN), Bootstrap(20), {"B": 410.7, "beta": 0.28}, start=HOFFMANN)
+    found = fit.parameters()
+    assert found["B"] == {"value": 410.7, "low": 410.7, "high": 410.7}
+    low, high = found["A"]["low"], found["A"]["high"]
+    assert low is not None
+    assert high is not None
+    assert low < found["A"]["value"] < high  # type: ignore[operator]
+
+
+def test_predictions_agree_with_one_another() -> None:
+    fit = fit_hoffmann(cloud(HOFFMANN), Bootstrap(20), start=HOFFMANN)
+    best = fit.predict({"C": 1e22})
+    assert best["parameters_low"] < best["parameters"] < best["parameters_high"]
+    same = fit.predict({"N": best["parameters"], "D": best["tokens"]})
+    assert same["loss"] == pytest.approx(best["loss"])
+    assert fit.predict({"N": best["parameters"]})["flops"] == pytest.approx(1e22)
+    assert fit.predict({"D": best["tokens"]})["flops"] == pytest.approx(1e22)
+    assert fit.predict({"C": 1e22, "N": best["parameters"]})["tokens"] == pytest.approx(best["tokens"])
+    with pytest.raises(DegenError, match="predicts from"):
+        fit.predict({"S": 3.0})
+
+
+def test_the_same_every_time_and_told_of_every_draw() -> None:
+    told: list[tuple[int, int]] = []
+    asked = Bootstrap(20, seed=3, told=lambda *at: told.append(at))
+    once, again = (fit_hoffmann(cloud(HOFFMANN), asked, start=HOFFMANN).parameters() for _ in range(2))
+    assert once == again
+    assert told == [(i, 20) for i in range(1, 21)] * 2
+
+
+def test_percentiles_are_those_of_a_normal_mean() -> None:
+    values = np.random.default_rng(0).normal(0, 1, 60)
+    draws = run_bootstrap(Bootstrap(2000), lambda d: {"m": float(d.choice(values, 60).mean())}, points=60, free=1)
+    found = draws.interval(float(values.mean()), draws.found["m"])
+    assert found["high"] - found["low"] == pytest.approx(2 * 1.671 * values.std(ddof=1) / math.sqrt(60), rel=0.08)  # type: ignore[operator]
+
+
+def test_draws_that_cannot_be_fitted_leave_no_interval() -> None:
+    def refit(draw: np.random.Generator) -> dict[str, float]:
+        if draw.random() < 0.5:
+            raise DegenError("no")
+        return {"m": 1.0}
+
+    draws = run_bootstrap(Bootstrap(40), refit, points=9, free=1)
+    assert draws.interval(1.0, draws.found.get("m")) == {"value": 1.0, "low": None, "high": None}
+    assert draws.trouble is not None
+    assert "could not be fitted" in draws.trouble
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([(1e8, 1e9, 3), (1e9, 1e10, 2.5), (2e9, 1e10, 2.4)], "3 points do not suffice for 5 parameters"),
+        ([(1e8, 1e9 * i, 3 / i**0.1) for i in range(1, 9)], "cannot"),
+        ([(1e8 * i, 1e9 * i**2, -1.0) for i in range(1, 9)], "has loss -1, not positive"),
+    ],
+)
+def test_degenerate_tables_end_in_a_message(rows: list[tuple[float, float, float]], message: str) -> None:
+    n, d, loss = (np.array(column) for column in zip(*rows, strict=True))
+    with pytest.raises(DegenError, match=message):
+        fit_hoffmann(points_of(parameters=n, tokens=d, loss=loss), NONE)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"draws": -1}, "--bootstrap -1"),
+        ({"confidence": 1.0}, "--confidence 1: must lie between 0 and 1"),
+        ({"draws": 5}, "--bootstrap 5: too few for confidence 0.9; give 20"),
+    ],
+)
+def test_a_bootstrap_that_cannot_be(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(DegenError, match=message):
+        Bootstrap(**settings)  # type: ignore[arg-type]
+
+
+def test_no_frontier_without_a_term(tmp_path: Path) -> None:
+    fit = fit_hoffmann(cloud(Law(A=0.0, B=410.7, E=1.69, alpha=0.34, beta=0.28)), NONE, {"A": 0.0, "alpha": 0.3})
+    assert fit.frontier is None
+    assert fit.answer().frontier == []
+    with pytest.raises(DegenError, match="no best model"):
+        fit.predict({"C": 1e20})

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from published import published
+
+from degen.errors import DegenError
+from degen.scaling.points import Points, read_points
+
+
+def written(folder: Path, text: str, **columns: str) -> Points:
+    file = folder / "t.csv"
+    file.write_text(text)
+    return read_points(file, columns)
+
+
+def test_columns_are_known_by_their_usual_names(tmp_path: Path) -> None:
+    points = written(tmp_path, "Total_Params,tokens_seen,val_loss,Step,name\n10,200,3,7,a\n20,400,2,8,b\n")
+    assert (list(points.parameters), list(points.tokens), list(points.loss)) == ([10, 20], [200, 400], [3, 2])
+    assert list(points.flops) == [6 * 10 * 200, 6 * 20 * 400]
+    assert (points.names, list(points.quantity("steps"))) == (["a", "b"], [7, 8])
+
+
+def test_single_letters_are_told_by_their_case(tmp_path: Path) -> None:
+    points = written(tmp_path, "N,d,D,C,L\n10,1,200,5,3\n")
+    assert (points.parameters[0], points.tokens[0], points.flops[0], points.loss[0]) == (10, 200, 5, 3)
+    with pytest.raises(DegenError, match="no column of tokens"):
+        _ = written(tmp_path, "N,d,L\n10,1,3\n").tokens
+
+
+@pytest.mark.parametrize(("said", "column"), [("params", "width"), ("N", "width"), ("width", "params")])
+def test_other_names_are_mapped_in_either_order(said: str, column: str, tmp_path: Path) -> None:
+    points = written(tmp_path, "width,tokens,loss\n10,200,3\n", **{said: column})
+    assert points.parameters[0] == 10
+
+
+def test_tokens_follow_from_flops_and_only_where_they_are_missing(tmp_path: Path) -> None:
+    points = written(tmp_path, "params,flops,tokens,loss\n10,600,,3\n10,600,11,3\n")
+    assert list(points.tokens) == [10, 11]
+    assert list(written(tmp_path, "params,flops,loss\n10,600,3\n").tokens) == [10]
+    assert list(written(tmp_path, "params,pf_days,loss\n1e9,2,3\n").flops) == [2 * 8.64e19]
+
+
+def test_the_points_of_chinchilla() -> None:
+    points = read_points(published("chinchilla_points.csv"), {})
+    assert len(points) == 245
+    np.testing.assert_allclose(points.tokens, points.flops / (6 * points.parameters))
+    assert points.names[244] == "row 245"
+    assert sorted(points.loss)[:240] == sorted(points.without_highest(5).loss)
+
+
+def test_checkpoints_have_names_and_the_last_of_each_can_be_taken(tmp_path: Path) -> None:
+    points = written(tmp_path, "model,step,params,tokens,loss\na,1,10,1,4\na,2,10,2,3\nb,1,20,1,2\n")
+    assert points.names == ["a/1", "a/2", "b/1"]
+    assert points.is_series
+    assert points.final().names == ["a", "b"]
+    assert list(points.final().loss) == [3, 2]
+
+
+def test_any_column_can_be_taken(tmp_path: Path) -> None:
+    points = written(tmp_path, "params,tokens,loss,depth\n10,1,3,\n20,1,2,5\n")
+    assert np.isnan(points.numbers("depth")[0])
+    with pytest.raises(DegenError, match="no column 'dept'; did you mean 'depth'"):
+        points.numbers("dept")
+    assert len(points.complete("parameters", "loss")) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "message"),
+    [
+        ("a,loss\n1,2\n", {}, "no column of parameters .* --columns parameters=COLUMN; there are a, loss"),
+        ("params,tokens,loss\n1,2,3\n", {"params": "sizes"}, "no column 'sizes'"),
+        ("params,tokens,loss\n1,2,3\n", {"colour": "hue"}, "'colour' is no quantity"),
+        ("params,tokens,loss\n1,2,-3\n", {}, "row 1 has loss -3, not positive"),
+        ("params,tokens,loss\n0,2,3\n", {}, "row 1 has parameters 0, not positive"),
+        ("params,tokens,loss\n,2,3\n", {}, "parameters is known in no row"),
+        ("params,tokens,loss\nx,2,3\n", {}, "'params' holds no numbers"),
+        ("params,tokens,loss\n1,2,\n1,,3\n", {}, "no row has parameters and tokens and loss at once"),
+    ],
+)
+def test_what_cannot_be_used_is_said(text: str, columns: dict[str, str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(DegenError, match=message):
+        written(tmp_path, text, **columns).complete("parameters", "tokens", "loss")

@@ -1,0 +1,133 @@
+"""Rankings over compute and planted crossings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from degen.errors import DegenError
+from degen.scaling.crossings import find_crossings
+from degen.scaling.lines import welch_quantile
+from degen.scaling.ranking import find_courses, find_regions, rank_regions
+from degen.scaling.roles import Quality
+from degen.tables import Row
+
+C = np.logspace(17, 21, 9)
+LABELS = ["a"] * 9 + ["b"] * 9
+BOTH = np.concatenate([C, C])
+
+
+def loss(noise: float = 0.0, seed: int = 0, at: float = 19.0) -> np.ndarray:
+    x = np.log10(C) - at
+    clean = np.concatenate([3 - 0.20 * x, 3 - 0.15 * x])  # b is better below, a above
+    return clean + np.random.default_rng(seed).normal(0, noise, 18) if noise else clean
+
+
+def compare(values: np.ndarray, flops: np.ndarray = BOTH, regions: int = 4) -> tuple[list[Row], list[Row]]:
+    quality, found = Quality("loss", values, "min"), find_regions(flops, regions)
+    courses = find_courses(LABELS, flops, values)
+    return rank_regions(courses, found, quality), find_crossings(courses, found, quality)
+
+
+def test_the_ranking_changes_where_it_was_planted() -> None:
+    ranking, crossings = compare(loss())
+    first = {row["region"]: row["architecture"] for row in ranking if row["rank"] == 1}
+    assert first == {1: "b", 2: "b", 3: "a", 4: "a"}
+    (crossing,) = crossings
+    assert (crossing["best_below"], crossing["best_above"], crossing["sure"]) == ("b", "a", True)
+    assert crossing["flops"] == pytest.approx(1e19)
+    assert crossing["flops_low"] == pytest.approx(1e19)
+
+
+def test_values_are_the_lines_at_the_centre_and_gaps_are_between_them() -> None:
+    ranking, _ = compare(loss(), regions=1)
+    best, next_best = ranking
+    assert best["flops_centre"] == pytest.approx(1e19)
+    assert best["value"] == pytest.approx(3)
+    ranking, _ = compare(loss(at=18))
+    best, next_best = (row for row in ranking if row["region"] == 4)
+    assert best["flops_centre"] == pytest.approx(10**20.5)
+    assert best["value"] == pytest.approx(3 - 0.2 * 2.5)
+    assert best["gap"] == pytest.approx(next_best["value"] - best["value"])
+    assert next_best["gap"] is None
+    assert best["points_in_region"] == 3
+
+
+def test_higher_is_better_turns_the_ranking_around() -> None:
+    courses, regions = find_courses(LABELS, BOTH, loss()), find_regions(BOTH, 4)
+    quality = Quality("score", loss(), "max")
+    assert rank_regions(courses, regions, quality)[0]["architecture"] == "a"
+    assert find_crossings(courses, regions, quality)[0]["best_below"] == "a"
+
+
+def test_no_line_is_drawn_beyond_its_points() -> None:
+    flops = np.concatenate([C, np.where(C < 3e19, C, np.nan)])
+    ranking, crossings = compare(loss(), flops)
+    (lost,) = [row for row in ranking if row["rank"] is None and row["region"] == 4]
+    assert lost["architecture"] == "b"
+    assert (lost["value"], lost["points_in_region"]) == (None, 0)
+    assert "points end at 1e+19 FLOPs" in lost["reason"]
+    assert len(crossings) == 1
+    assert compare(loss(at=20.5), flops)[1] == []
+
+
+def test_lines_that_may_be_parallel_have_a_crossing_without_interval() -> None:
+    (crossing,) = [c for seed in range(9) for c in compare(loss(0.3, seed))[1]][:1]
+    assert crossing["flops_low"] is None
+    assert not crossing["sure"]
+    assert "slopes do not differ" in crossing["reason"]
+
+
+def test_the_interval_of_a_crossing_holds_it_as_often_as_it_says() -> None:
+    held = []
+    for seed in range(400):
+        for crossing in compare(loss(0.02, seed))[1]:
+            held.append(crossing["flops_low"] is None or crossing["flops_low"] <= 1e19 <= crossing["flops_high"])
+    assert len(held) > 350
+    assert 0.86 <= np.mean(held) <= 0.95
+
+
+def test_at_the_ends_of_its_interval_the_lines_are_just_apart() -> None:
+    """There their difference is t standard errors, by the lines' own variances."""
+    values = loss(0.05, seed=3, at=20)
+    (crossing,) = compare(values)[1]
+    one, two = (course.line for course in find_courses(LABELS, BOTH, values))
+    assert one is not None
+    assert two is not None
+    t = welch_quantile(one, two, np.log10(crossing["flops"]), 0.9)
+    for end in (crossing["flops_low"], crossing["flops_high"]):
+        x = np.log10(end)
+        error = np.sqrt((one.variance_at(x) or 0) + (two.variance_at(x) or 0))
+        assert abs(one.at(x) - two.at(x)) == pytest.approx(t * error)
+    assert one.at(np.log10(crossing["flops"])) == pytest.approx(two.at(np.log10(crossing["flops"])))
+
+
+def test_the_interval_of_a_gap_holds_it_as_often_as_it_says() -> None:
+    held = []
+    for seed in range(400):
+        best = next(row for row in compare(loss(0.02, seed))[0] if row["region"] == 4)
+        gap = 0.05 * (np.log10(best["flops_centre"]) - 19)
+        held.append(best["gap_low"] <= (gap if best["architecture"] == "a" else -gap) <= best["gap_high"])
+    assert 0.86 <= np.mean(held) <= 0.94
+
+
+def test_regions_are_equal_in_log_flops_or_as_a_user_says() -> None:
+    regions = find_regions(C, 4)
+    assert [region.low for region in regions] == pytest.approx([1e17, 1e18, 1e19, 1e20])
+    assert [(r.low, r.high) for r in find_regions(C, [1e17, 1e20, 1e22])] == [(1e17, 1e20), (1e20, 1e22)]
+    assert find_regions(np.full(3, 1e18), 4) == []
+    for wrong in ([1e18], [1e18, 1e17], [0.0, 1e18], [1e18, np.inf]):
+        with pytest.raises(DegenError, match="edges must rise"):
+            find_regions(C, wrong)
+    with pytest.raises(DegenError, match="at least 1"):
+        find_regions(C, 0)
+
+
+def test_two_points_rank_without_an_interval_and_one_does_not() -> None:
+    flops, labels = np.array([1e17, 1e21, 1e18]), ["two", "two", "one"]
+    values = np.array([3.0, 2.0, 2.5])
+    quality, regions = Quality("loss", values, "min"), find_regions(flops, 1)
+    two, one = rank_regions(find_courses(labels, flops, values), regions, quality)
+    assert (two["rank"], two["value"], two["value_low"]) == (1, pytest.approx(2.5), None)
+    assert one["rank"] is None
+    assert "a line needs 2" in one["reason"]

@@ -1,0 +1,129 @@
+"""Rank correlations against scipy and by simulation; planted and published reversals."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from degen.scaling.correlation import kendall, spearman
+from degen.scaling.reversals import ALL, correlate, find_reversals
+from degen.scaling.roles import Quality
+
+# Scale Efficiently (arXiv 2109.10686): 3.6B wide and 3.8B deep; upstream is the negative log-perplexity.
+UPSTREAM = Quality("upstream", np.array([-1.46, -1.49]), "max")
+DOWNSTREAM = [
+    Quality("glue", np.array([85.1, 86.9]), "max"),
+    Quality("superglue", np.array([76.5, 79.9]), "max"),
+    Quality("squad", np.array([88.1, 89.5]), "max"),
+]
+
+
+def test_the_published_reversal_is_one() -> None:
+    found = find_reversals(["wide", "deep"], UPSTREAM, DOWNSTREAM)
+    rows = found.rows()
+    assert [row["downstream"] for row in rows] == ["glue", "superglue", "squad"]
+    for row in rows:
+        assert (row["better_upstream"], row["better_downstream"], row["on_all"]) == ("wide", "deep", True)
+        assert row["within_noise"] is None
+    counted = correlate(found)
+    assert [(row["downstream"], row["pairs"], row["reversals"]) for row in counted] == [
+        ("glue", 1, 1), ("superglue", 1, 1), ("squad", 1, 1), (ALL, 1, 1),
+    ]  # fmt: skip
+    assert all(row["spearman"] is None and "2 points" in row["reason"] for row in counted)
+
+
+def test_as_a_loss_it_is_the_same_reversal() -> None:
+    (row,) = find_reversals(["wide", "deep"], Quality("loss", -UPSTREAM.values, "min"), DOWNSTREAM[:1]).rows()
+    assert row["better_upstream"] == "wide"
+    assert row["upstream_values"] == [1.46, 1.49]
+
+
+def test_planted_reversals_are_found_and_nothing_else() -> None:
+    rng = np.random.default_rng(0)
+    loss, score = rng.integers(0, 9, 20) / 3, rng.integers(0, 9, 20) / 3
+    score[3] = np.nan
+    names = [str(i) for i in range(20)]
+    planted = {
+        (names[i], names[j])
+        for i in range(20)
+        for j in range(20)
+        if loss[i] < loss[j] and score[i] < score[j]
+    }  # fmt: skip
+    found = find_reversals(names, Quality("loss", loss, "min"), [Quality("score", score, "max")])
+    rows = found.rows()
+    assert {(row["better_upstream"], row["better_downstream"]) for row in rows} == planted
+    assert len(rows) == found.count == len(planted)
+    away = [abs(row["upstream_values"][0] - row["upstream_values"][1]) for row in rows]
+    assert away == sorted(away, reverse=True)
+    assert found.rows(most=3) == rows[:3]
+    (counted,) = correlate(found)
+    known = [i for i in range(20) if i != 3]
+    told = [(i, j) for i, j in combinations(known, 2) if loss[i] != loss[j] and score[i] != score[j]]
+    assert (counted["pairs"], counted["reversals"]) == (len(told), len(planted))
+
+
+def test_no_reversal_where_the_order_is_the_same_and_a_tie_is_none() -> None:
+    up = Quality("up", np.array([1.0, 2.0, 2.0]), "max")
+    assert find_reversals(list("abc"), up, [Quality("down", np.array([1.0, 3.0, 2.0]), "max")]).rows() == []
+
+
+def test_a_reversal_within_noise_is_marked() -> None:
+    values, score = np.array([2.0, 2.1]), Quality("acc", np.array([0.5, 0.6]), "max", np.array([0.01, 0.01]))
+    for error, within in ((0.001, False), (0.1, True), (np.nan, None)):
+        upstream = Quality("loss", values, "min", np.full(2, error))
+        found = find_reversals(["a", "b"], upstream, [score])
+        assert found.rows()[0]["within_noise"] is within
+        (counted,) = correlate(found)
+        assert counted["beyond_noise"] == {False: 1, True: 0, None: None}[within]
+    noisy = Quality("acc", score.values, "max", np.array([0.1, 0.1]))  # one of the two within its noise is enough
+    found = find_reversals(["a", "b"], Quality("loss", values, "min"), [noisy, score])
+    assert [row["within_noise"] for row in found.rows()] == [True, None]
+    assert [row["beyond_noise"] for row in correlate(found)] == [0, None, 0]  # on all at once: one is doubtful
+
+
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_correlations_are_those_of_scipy(levels: int) -> None:
+    from scipy.stats import kendalltau, spearmanr
+
+    rng = np.random.default_rng(levels)
+    x, y = (rng.integers(0, levels, 15).astype(float) for _ in range(2))
+    assert spearman(x, y).value == pytest.approx(spearmanr(x, y).statistic)
+    assert kendall(x, y).value == pytest.approx(kendalltau(x, y).statistic)
+
+
+@pytest.mark.parametrize(("points", "r"), [(6, 0.0), (10, 0.6), (20, 0.98), (25, 0.9)])
+def test_the_intervals_hold_as_often_as_they_say(points: int, r: float) -> None:
+    """Of normal pairs with correlation r: ρ = (6/π) asin(r/2), τ = (2/π) asin r."""
+    rng, draws = np.random.default_rng(points), 250
+    rho, tau, held = 6 / math.pi * math.asin(r / 2), 2 / math.pi * math.asin(r), np.zeros(2)
+    for _ in range(draws):
+        x = rng.normal(size=points)
+        y = r * x + math.sqrt(1 - r * r) * rng.normal(size=points)
+        for i, (found, true) in enumerate(((spearman(x, y), rho), (kendall(x, y), tau))):
+            assert found.low is not None
+            assert found.high is not None
+            held[i] += found.low <= true <= found.high
+    assert (held / draws > 0.85).all()
+
+
+def test_a_perfect_order_has_an_interval_that_is_no_point() -> None:
+    x = np.arange(8.0)
+    for found in (spearman(x, x**3), kendall(x, x**3)):
+        assert found.value == pytest.approx(1)
+        assert found.high == 1
+        assert found.low is not None
+        assert 0.5 < found.low < 0.95
+    turned = spearman(x, -x)
+    assert turned.value == pytest.approx(-1)
+    assert turned.low == -1
+
+
+@pytest.mark.parametrize(("x", "reason"), [(np.arange(4.0), "4 points"), (np.ones(9), "the same at all points")])
+def test_too_little_to_correlate_is_said(x: np.ndarray, reason: str) -> None:
+    y = np.arange(len(x), dtype=np.float64)
+    for found in (spearman(x, y), kendall(x, y)):
+        assert (found.value, found.low, found.high) == (None, None, None)
+        assert reason in str(found.reason)

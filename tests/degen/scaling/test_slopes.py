@@ -1,0 +1,112 @@
+"""Slopes against numpy's own fits, planted lines, and what has no slope."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from degen.scaling.lines import fit_line, no_line
+from degen.scaling.slopes import Quantity, find_slopes, pairs_of
+
+N = np.logspace(7, 10, 9)
+
+
+def row(rows: list[dict[str, object]], **wanted: object) -> dict[str, object]:
+    (found,) = [r for r in rows if all(r[key] == value for key, value in wanted.items())]
+    return found
+
+
+def quantities(loss: np.ndarray, score: np.ndarray) -> list[tuple[Quantity, Quantity]]:
+    costs = [Quantity("flops", "flops", 6 * N * 20 * N), Quantity("parameters", "parameters", N)]
+    return pairs_of(costs, Quantity("upstream", "loss", loss), [Quantity("downstream", "glue", score)])
+
+
+def test_a_planted_slope_is_found_on_every_pair_of_axes() -> None:
+    rows = find_slopes(["a"] * 9, quantities(5 - 0.3 * np.log10(N), 10 * N**0.2))
+    assert row(rows, pair="parameters-upstream", axes="semi-log")["slope"] == pytest.approx(-0.3)
+    assert row(rows, pair="flops-upstream", axes="semi-log")["slope"] == pytest.approx(-0.15)
+    assert row(rows, pair="parameters-downstream", axes="log-log")["slope"] == pytest.approx(0.2)
+    assert row(rows, pair="flops-downstream", axes="log-log")["slope"] == pytest.approx(0.1)
+    assert {r["pair"] for r in rows} == {
+        "flops-upstream", "flops-downstream", "parameters-upstream", "parameters-downstream", "upstream-downstream",
+    }  # fmt: skip
+    labels = {(r["axes"], r["x_axis"], r["y_axis"]) for r in rows if r["pair"] == "upstream-downstream"}
+    assert labels == {
+        ("semi-log", "log10 loss", "glue"), ("log-log", "log10 loss", "log10 glue"), ("linear", "loss", "glue"),
+    }  # fmt: skip
+
+
+def test_slope_error_and_interval_are_those_of_scipy() -> None:
+    from scipy.stats import linregress, t
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=7), rng.normal(size=7)
+    line, twin = fit_line(x, y), linregress(x, y)
+    assert line.slope == pytest.approx(twin.slope)
+    assert line.slope_se == pytest.approx(twin.stderr)
+    assert line.intercept == pytest.approx(twin.intercept)
+    assert line.r_squared == pytest.approx(twin.rvalue**2)
+    assert line.slope_interval(0.9) == pytest.approx(
+        (twin.slope - t.ppf(0.95, 5) * twin.stderr, twin.slope + t.ppf(0.95, 5) * twin.stderr)
+    )
+    variance = line.variance_at(0.0)
+    assert variance is not None
+    assert np.sqrt(variance) == pytest.approx(twin.intercept_stderr)
+
+
+def test_the_interval_holds_the_slope_as_often_as_it_says() -> None:
+    rng, x = np.random.default_rng(1), np.arange(5.0)
+    held = 0
+    for _ in range(1000):
+        interval = fit_line(x, 2 * x + rng.normal(size=5)).slope_interval(0.9)
+        assert interval is not None
+        held += interval[0] <= 2 <= interval[1]
+    assert 870 <= held <= 930
+
+
+def test_a_bend_is_told_from_a_line() -> None:
+    x = np.linspace(-1, 1, 9)
+    wiggle = 0.01 * np.sin(7 * np.arange(9.0) - 28)  # odd, so that it bends no way
+    bent, straight = fit_line(x, x + x**2 + wiggle), fit_line(x, x + wiggle)
+    assert bent.curvature_p is not None
+    assert bent.curvature_p < 1e-6
+    assert straight.curvature_p is not None
+    assert straight.curvature_p > 0.1
+    assert fit_line(x, x).curvature_p is None
+
+
+def test_negative_log_perplexity_has_no_logarithm_and_the_row_says_so() -> None:
+    rows = find_slopes(["a"] * 9, quantities(-5 + 0.3 * np.log10(N), 10 * N**0.2))
+    assert row(rows, pair="flops-upstream", axes="semi-log")["slope"] == pytest.approx(0.15)
+    lost = row(rows, pair="flops-upstream", axes="log-log")
+    assert lost["slope"] is None
+    assert "loss is 0 or less at 9 of 9 points" in str(lost["reason"])
+    assert row(rows, pair="upstream-downstream", axes="semi-log")["slope"] is None
+    assert row(rows, pair="upstream-downstream", axes="linear")["slope"] is not None
+
+
+def test_two_points_give_a_slope_without_an_interval_and_one_gives_none() -> None:
+    loss = np.full(9, np.nan)
+    loss[:3] = 3.0, 2.5, 2.2
+    rows = find_slopes(["one"] + ["two"] * 2 + ["none"] * 6, quantities(loss, loss))
+    two = row(rows, architecture="two", pair="parameters-upstream", axes="semi-log")
+    assert two["slope"] == pytest.approx(-0.3 / 0.375)
+    assert (two["slope_low"], two["slope_se"], two["points"]) == (None, None, 2)
+    assert "2 points" in str(two["reason"])
+    for label, count in (("one", "1 point with"), ("none", "0 points with")):
+        lost = row(rows, architecture=label, pair="parameters-upstream", axes="semi-log")
+        assert lost["slope"] is None
+        assert count in str(lost["reason"])
+
+
+def test_one_size_has_no_slope() -> None:
+    assert no_line(np.full(5, 8.0)) == "all 5 points lie at one x; a slope needs two"
+    pairs = [(Quantity("parameters", "N", np.full(9, 1e8)), Quantity("upstream", "loss", N))]
+    (semi, _) = find_slopes(["a"] * 9, pairs)
+    assert semi["slope"] is None
+    assert "one value of N" in semi["reason"]
+
+
+def test_equal_values_have_slope_zero_and_nothing_to_explain() -> None:
+    line = fit_line(np.arange(4.0), np.full(4, 2.3))
+    assert (line.slope, line.r_squared) == (0.0, None)
