@@ -142,7 +142,8 @@ class Watch:
         try:
             return list(judge(self._rules, folder, confidence=self.confidence).outcomes), []
         except DegenError:
-            outcomes, refused = [], []
+            outcomes: list[Outcome] = []
+        refused: list[str] = []
         for rule in self._rules:  # one by one, for the others can be judged
             try:
                 outcomes += judge([rule], folder, confidence=self.confidence).outcomes
