@@ -1,4 +1,4 @@
-"""The two exceptions of degen: what the user can mend, and what spoils one checkpoint."""
+"""The exceptions of degen: what the user can mend, and what spoils one checkpoint."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ class CheckpointError(DegenError):
 
 class MissingFileError(CheckpointError):
     """A file that a checkpoint needs is not there."""
+
+
+class NotFiniteError(CheckpointError):
+    """NaN or infinity where a model should have numbers."""
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:

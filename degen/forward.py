@@ -11,7 +11,7 @@ import numpy as np
 
 from .architecture import LogitTransform, find_blocks, find_head
 from .cross_entropy import token_losses
-from .errors import CheckpointError
+from .errors import CheckpointError, NotFiniteError
 from .probe import Batch, OutputHead, Place, StreamProbe, naming
 from .windows import Sample, batches
 
@@ -49,7 +49,8 @@ def run_pass(
         advance: told the tokens of every batch done.
 
     Raises:
-        CheckpointError: our logits are not the model's, or states or losses are not finite.
+        CheckpointError: our logits are not the model's.
+        NotFiniteError: states or losses are not finite.
     """
     import torch
 
@@ -219,7 +220,7 @@ def _check_finite(model: Any, batch: Batch, states: torch.Tensor, sample: Sample
         bad &= batch.mask
     if bad.any():
         window = sample.windows[int(batch.windows[int(bad.any(dim=1).nonzero()[0])])].number
-        raise CheckpointError(f"NaN or infinity in the states of window {window}; {_culprit(model)}")
+        raise NotFiniteError(f"NaN or infinity in the states of window {window}; {_culprit(model)}")
 
 
 def _culprit(model: Any) -> str:
@@ -249,7 +250,7 @@ def _serve_losses(model: Any, taps: Taps, batch: Batch, states: torch.Tensor) ->
     scored = torch.ones_like(targets, dtype=torch.bool) if batch.mask is None else batch.mask[:, 1:]
     found = token_losses(states[:, :-1][scored], targets[scored], taps.head, taps.transform)
     if not found.isfinite().all():
-        raise CheckpointError(f"the loss of some tokens is NaN or infinite; {_culprit(model)}")
+        raise NotFiniteError(f"the loss of some tokens is NaN or infinite; {_culprit(model)}")
     losses = torch.zeros(targets.shape, device=states.device)
     losses[scored] = found
     for name, probe in taps.probes.items():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .architecture import Architecture
-from .errors import CheckpointError
+from .errors import NotFiniteError
 from .stored import StoredTensors
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Head:
         """The used rows in order, in blocks of up to `rows` stored rows, float64.
 
         Raises:
-            CheckpointError: a row holds NaN or infinity.
+            NotFiniteError: a row holds NaN or infinity.
         """
         for first in range(0, self.shape[0], rows):
             last = min(first + rows, self.shape[0])
@@ -64,7 +64,7 @@ class Head:
                 block = block[inside.tolist()] if len(inside) < len(block) else block
             bad = int((~block.isfinite()).any(dim=1).sum())
             if bad:
-                raise CheckpointError(
+                raise NotFiniteError(
                     f"the LM head ({self.key}) holds NaN or infinity in {bad} of its rows {first} to {last - 1}"
                 )
             yield block

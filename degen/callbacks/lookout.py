@@ -109,7 +109,7 @@ class Lookout:
         seen = self._watch.look(model, step)
         self._tell(seen)
         figures = dict(seen.figures)
-        if self.rules:
+        if self.rules and (figures or seen.broken):
             figures[VIOLATIONS] = len(seen.broken)
         return {f"{self._prefix}{name}": value for name, value in figures.items()}, self._stops and bool(seen.broken)
 

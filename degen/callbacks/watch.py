@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from degen.architecture import Architecture, describe_module
-from degen.errors import DegenError, one_line
+from degen.errors import DegenError, NotFiniteError, one_line
 from degen.gate import Outcome, Rule, judge, parse_rule
 from degen.table_rows import did_you_mean
 from degen.tables import CHECKPOINTS
@@ -32,7 +32,8 @@ class Sighting:
         step: optimiser steps so far.
         measurement: what was found; None where the model could not be measured.
         failed: why it could not be; None where it was.
-        broken: for each rule that is broken at this step: the rule, and the figure that breaks it.
+        broken: for each rule that is broken at this step: the rule, and the figure that breaks it; every rule where
+            the model holds NaN or infinity.
         undecided: for each rule that nobody can decide at this step: the rule, and why.
     """
 
@@ -121,7 +122,8 @@ class Watch:
             reason = one_line(error)
             if self._keeper is not None:
                 self._keeper.write_failed(step, reason)
-            return Sighting(step, None, reason)
+            broken = self._rules if isinstance(error, NotFiniteError) else ()
+            return Sighting(step, None, reason, tuple(f'rule "{rule}" is broken: NaN and infinity keep none' for rule in broken))
         if self._keeper is None:
             return Sighting(step, measurement)
         self._keeper.write(step, measurement)

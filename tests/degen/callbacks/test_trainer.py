@@ -222,19 +222,40 @@ def test_what_an_earlier_training_left_is_not_mixed_with_another(tokenizer: Any,
 def test_a_model_that_cannot_be_measured_is_told_and_trains_on(
     tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import torch
-
     model = make_trainee()
-    with torch.no_grad():
-        model.lm_head.weight[5, 5] = torch.nan
+    model.lm_head.register_forward_hook(lambda module, given, logits: 2 * logits)  # not what the stored head says
     callback = DegenerationCallback(
         corpus=corpus, every=2, rules="loss < 0", on_violation="stop", out=tmp_path / "run", **MEASURED
     )
     ran = run(tokenizer, tmp_path / "saved", callback, model=model, max_steps=3)
     assert ran.trainer.state.global_step == 3
     assert not ran.tracker.of("degen/loss")
+    assert not ran.tracker.of("degen/violations")
     (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert line.startswith("degen: step 2 could not be measured: ")
+    assert line.startswith("degen: step 2 could not be measured: identity check failed")
+    (row,) = degen.read_run(tmp_path / "run").failed
+    assert "identity check" in row["reason"]
+
+
+@pytest.mark.parametrize("on_violation", ["log", "stop"])
+def test_a_model_that_is_no_longer_finite_keeps_no_rule(
+    tokenizer: Any, corpus: Path, tmp_path: Path, on_violation: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    import torch
+
+    model = make_trainee()
+    with torch.no_grad():
+        model.lm_head.weight[5, 5] = torch.nan
+    callback = DegenerationCallback(
+        corpus=corpus, every=2, rules=["loss < 99", "anisotropy < 9"], on_violation=on_violation,
+        out=tmp_path / "run", **MEASURED,
+    )  # fmt: skip
+    ran = run(tokenizer, tmp_path / "saved", callback, model=model, max_steps=3)
+    assert ran.trainer.state.global_step == (2 if on_violation == "stop" else 3)
+    assert ran.tracker.of("degen/violations") == {2: 2}
+    failed, broken = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert failed.startswith("degen: step 2 could not be measured: the LM head")
+    assert broken.startswith('degen: step 2: rule "loss < 99" is broken: NaN')
     (row,) = degen.read_run(tmp_path / "run").failed
     assert "NaN" in row["reason"]
 
