@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,31 @@ def make_trainer(tokenizer: Any, out: Path, callbacks: Sequence[Any] = (), model
         processing_class=tokenizer,
         callbacks=list(callbacks),
     )
+
+
+def module_class(library: str, tokenizer: Any) -> Any:
+    """A module of Lightning, of either name, with a fresh model and loaders of its examples."""
+    import torch
+
+    class Module(import_module(library).LightningModule):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = make_trainee()
+            self.tokenizer = tokenizer
+
+        def training_step(self, batch: Any, _index: int) -> Any:
+            loss = self.model(input_ids=batch, labels=batch).loss
+            self.log("train_loss", loss)
+            return loss
+
+        def validation_step(self, batch: Any, _index: int) -> None:
+            self.log("validation_loss", self.model(input_ids=batch, labels=batch).loss)
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.AdamW(self.parameters(), lr=3e-3)
+
+        def loader(self, shuffle: bool) -> Any:
+            examples = torch.tensor([example["input_ids"] for example in make_examples(tokenizer, 64)])
+            return torch.utils.data.DataLoader(examples, batch_size=4, shuffle=shuffle)  # type: ignore[arg-type]
+
+    return Module

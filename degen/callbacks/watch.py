@@ -122,8 +122,9 @@ class Watch:
             reason = one_line(error)
             if self._keeper is not None:
                 self._keeper.write_failed(step, reason)
-            broken = self._rules if isinstance(error, NotFiniteError) else ()
-            return Sighting(step, None, reason, tuple(f'rule "{rule}" is broken: NaN and infinity keep none' for rule in broken))
+            fallen = self._rules if isinstance(error, NotFiniteError) else []
+            said = tuple(f'rule "{rule}" is broken: NaN and infinity keep none' for rule in fallen)
+            return Sighting(step, None, reason, said)
         if self._keeper is None:
             return Sighting(step, measurement)
         self._keeper.write(step, measurement)

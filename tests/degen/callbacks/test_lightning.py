@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainings import MEASURED, load_tokenizer, make_examples, make_trainee
+from trainings import MEASURED, load_tokenizer, module_class
 
 import degen
 
@@ -35,35 +35,15 @@ class Ran:
             return {int(row["step"]): float(row[name]) for row in csv.DictReader(file) if row.get(name)}
 
 
-def make_module(library: str, tokenizer: Any, out: Path) -> Any:
-    import torch
+def make_saving_module(library: str, tokenizer: Any, out: Path) -> Any:
+    """One that saves its model wherever the callback measures it."""
 
-    class Module(import_module(library).LightningModule):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = make_trainee()
-            self.tokenizer = tokenizer
-
-        def training_step(self, batch: Any, _index: int) -> Any:
-            loss = self.model(input_ids=batch, labels=batch).loss
-            self.log("train_loss", loss)
-            return loss
-
-        def validation_step(self, batch: Any, _index: int) -> None:
-            self.log("validation_loss", self.model(input_ids=batch, labels=batch).loss)
-
+    class Saving(module_class(library, tokenizer)):  # type: ignore[misc]
         def on_train_batch_end(self, *_: Any) -> None:
             if self.trainer.global_step % EVERY == 0:
                 self.model.save_pretrained(out / f"step{self.trainer.global_step}")
 
-        def configure_optimizers(self) -> Any:
-            return torch.optim.AdamW(self.parameters(), lr=3e-3)
-
-        def loader(self, shuffle: bool) -> Any:
-            examples = torch.tensor([example["input_ids"] for example in make_examples(tokenizer, 64)])
-            return torch.utils.data.DataLoader(examples, batch_size=4, shuffle=shuffle)  # type: ignore[arg-type]
-
-    return Module()
+    return Saving()
 
 
 def run(library: str, tokenizer: Any, out: Path, *callbacks: Any, **arguments: Any) -> Ran:
@@ -71,7 +51,7 @@ def run(library: str, tokenizer: Any, out: Path, *callbacks: Any, **arguments: A
 
     lightning = import_module(library)
     lightning.seed_everything(0, verbose=False)
-    module = make_module(library, tokenizer, out / "saved")
+    module = make_saving_module(library, tokenizer, out / "saved")
     settings = {
         "max_steps": 60, "accelerator": "cpu", "devices": 1, "enable_progress_bar": False, "log_every_n_steps": 10,
         "enable_checkpointing": False, "enable_model_summary": False, "num_sanity_val_steps": 1, "limit_val_batches": 2,
