@@ -35,21 +35,9 @@ NAMES_CHECKPOINT = frozenset(
 # Numbers that are no metric unless they are asked for by name.
 FACTS = frozenset(
     {*STEP, *WIDTH, *PARAMETERS, *TOKENS, *SOLE_ERRORS, *NUMBERED, "parameters_non_embedding", "layers", "n_layers"}
-    | {"heads", "vocab_size", "vocab_used", "tokens_scored", "flops", "epoch", "lr", "learning_rate", "batch_size"}
-    | {
-        "window",
-        "windows",
-        "document",
-        "documents",
-        "index",
-        "rank",
-        "zero_vectors",
-        "seconds",
-        "peak_rss",
-        "time",
-        "timestamp",
-    }
-    | {"_runtime", "_timestamp"}
+    | {"heads", "vocab_size", "vocab_used", "tokens_scored", "epoch", "lr", "learning_rate", "batch_size"}
+    | {"flops", "flops_per_token", "training_flops", "seconds", "peak_rss", "time", "timestamp", "rank"}
+    | {"window", "windows", "document", "documents", "index", "zero_vectors", "_runtime", "_timestamp"}
 )
 
 

@@ -37,7 +37,9 @@ def test_copies_are_told_by_their_hashes_and_their_rows_are_copied(copies: Scans
     assert status(run) == STATUS
     rows = {row["revision"]: row for row in run.checkpoints()}
     for name in ("step150", "step200"):
-        own = {"revision": name, "step": int(name[4:]), "tokens_seen": 10 * int(name[4:])}
+        seen = 10 * int(name[4:])
+        own = {"revision": name, "step": int(name[4:]), "tokens_seen": seen}
+        own["training_flops"] = seen * rows["step100"]["flops_per_token"]
         assert rows[name] == rows["step100"] | own | {"status": "duplicate", "duplicate_of": "step100"}
         for table in ("layers", "windows", "spectrum"):
             parts = [[r for r in run.table(table).drop_columns(["step"]).to_pylist() if r["revision"] == n]

@@ -235,9 +235,10 @@ def test_a_copied_checkpoint_is_a_duplicate_with_its_metrics(series: Path, corpu
     original, duplicate, *_ = run.checkpoints()
     assert (duplicate["status"], duplicate["duplicate_of"], duplicate["step"]) == ("duplicate", "step0", 2)
     assert (original["status"], original["duplicate_of"]) == ("ok", None)
-    own = ("revision", "step", "tokens_seen", "status", "duplicate_of")
+    own = ("revision", "step", "tokens_seen", "training_flops", "status", "duplicate_of")
     assert {k: v for k, v in duplicate.items() if k not in own} == {k: v for k, v in original.items() if k not in own}
     assert duplicate["tokens_seen"] == 4000
+    assert duplicate["training_flops"] == 4000 * duplicate["flops_per_token"] == 4000 * original["flops_per_token"]
     for table in ("layers", "windows", "spectrum"):
         copied, first = rows(run, table, "step2-tokens4K"), rows(run, table, "step0")
         assert len(copied) > 0
