@@ -49,7 +49,9 @@ def rank(
     is a run like that of `degen scan`, with table `ranks`.
     """
     if plot is not None:
-        _check_plot(plot)
+        from degen.drawing import check_plot
+
+        check_plot(plot)
     training = {"tokens": train_tokens, "windows": train_windows, "init": init, "cache": cache, "seed": seed}
     chosen: dict[str, Any] = {
         "ranks": _numbers(ranks) if ranks is not None else None,
@@ -79,13 +81,6 @@ def _numbers(said: str) -> list[int]:
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise DegenError(f"--ranks {said}: whole numbers of at least 1, as in 64,256")
     return [int(part) for part in parts]
-
-
-def _check_plot(file: Path) -> None:
-    """Say what is wrong with the figure's file before anything is measured."""
-    from degen.plots import check
-
-    check(file)
 
 
 def _print(run: Run, json: bool) -> None:

@@ -72,25 +72,21 @@ def fit(
     confidence: scaling_compare.Confidence = 0.9,
     # Not `seed`, which is one of the draw of windows elsewhere.
     draws_seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")] = 0,
-    figure: scaling_compare.FigureFile = None,
-    to: scaling_compare.To = None,
+    plot_file: scaling_compare.PlotFile = None,
+    out_file: scaling_compare.OutFile = None,
     json: options.Json = False,
 ) -> None:
     """Fit a scaling law, with bootstrap intervals and the compute-optimal frontier.
 
     Tokens follow from FLOPs as C/6N where the table has none. Columns parameters, tokens_seen and others of a run are
-    known by name. The file of --to gets what the fit rests on (points or budgets), --json all.
+    known by name. The file of --out gets what the fit rests on (points or budgets), --json all.
     """
-    from degen.export import check_ending, write_table
-    from degen.scaling.figures import check_figure
+    from degen.export import write_table
     from degen.scaling.fit import LAWS, Wanted, check_wanted
     from degen.scaling.fit import fit as fit_points
     from degen.scaling.points import read_points
 
-    if to is not None:
-        check_ending(to)
-    if figure is not None:
-        check_figure(figure)
+    scaling_compare.check_files(plot_file, out_file)
     named = parsing.pairs("--columns", columns.split(","), "params=N") if columns is not None else {}
     chosen, finish = _bootstrap(bootstrap, confidence, draws_seed)
     wanted = Wanted(
@@ -111,12 +107,12 @@ def fit(
         finish()
     for text in answer.warnings:
         output.warn(text)
-    if to is not None:
-        write_table(answer.table(), "scaling_fit", to)
-    if figure is not None:
+    if out_file is not None:
+        write_table(answer.table(), "scaling_fit", out_file)
+    if plot_file is not None:
         from degen.scaling.plots import draw_fit
 
-        draw_fit(found, figure)
+        draw_fit(found, plot_file)
     if json:
         output.result_json(_document(table, answer))
     else:

@@ -57,11 +57,15 @@ Direction = Annotated[
     ),
 ]
 Confidence = Annotated[float, typer.Option(help="Confidence of the intervals.")]
-FigureFile = Annotated[
-    Path | None, typer.Option("--figure", help="Draw it into this file (.png, .pdf, .svg).", show_default=False)
+# Not `plot` and `out`, which are other options of `degen rank`: what it draws is its own, and it writes a folder.
+PlotFile = Annotated[
+    Path | None, typer.Option("--plot", help="Draw it into this file (.png, .pdf, .svg).", show_default=False)
 ]
-To = Annotated[
-    Path | None, typer.Option("--to", help="The file to write: .parquet, .csv, .json or .duckdb.", show_default=False)
+OutFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", help="Write the rows to this file: .parquet, .csv, .json or .duckdb.", show_default=False
+    ),
 ]
 
 
@@ -80,27 +84,27 @@ def slopes(
         ),
     ] = "4",
     confidence: Confidence = 0.9,
-    figure: FigureFile = None,
-    to: To = None,
+    plot_file: PlotFile = None,
+    out_file: OutFile = None,
     json: options.Json = False,
 ) -> None:
     """Say how fast each architecture improves with size and compute, and where their order changes.
 
     The slopes of straight lines for FLOPs and parameters against upstream and downstream quality, and upstream against
     downstream, on semi-log (y against log10 x) and log-log axes; the ranking in each region of compute; and the compute
-    at which two lines cross. No line is drawn beyond its points. The file of --to gets the slopes, --json all.
+    at which two lines cross. No line is drawn beyond its points. The file of --out gets the slopes, --json all.
     """
     from degen.scaling.architectures import compare_architectures
 
-    _check_files(figure, to)
+    check_files(plot_file, out_file)
     asked = _asked(architecture, upstream, downstream, direction, confidence)
     answer = compare_architectures(_points(table, columns), asked, _regions(regions), output.warn)
-    if to is not None:
-        _write(answer, "slopes", to)
-    if figure is not None:
+    if out_file is not None:
+        _write(answer, "slopes", out_file)
+    if plot_file is not None:
         from degen.scaling.figures import draw_slopes
 
-        draw_slopes(answer, figure)
+        draw_slopes(answer, plot_file)
     if json:
         document = {"rows": answer.rows, "ranking": answer.ranking, "crossings": answer.crossings}
         output.result_json({"target": str(table), "confidence": confidence, **document})
@@ -132,27 +136,27 @@ def pareto(
         str, typer.Option(help="Costs within this share of each other are equal, where shapes are compared.")
     ] = "10%",
     confidence: Confidence = 0.9,
-    figure: FigureFile = None,
-    to: To = None,
+    plot_file: PlotFile = None,
+    out_file: OutFile = None,
     json: options.Json = False,
 ) -> None:
     """Say which models no other beats at their cost, and where better upstream is not better downstream.
 
     The frontier over all columns of cost and quality at once, and over each pair of them; what dominates the others;
     the rank correlation of upstream and downstream quality, and the pairs of models that reverse; and whether deeper
-    models are better at equal cost, where the table has shapes. The file of --to gets the points, --json all.
+    models are better at equal cost, where the table has shapes. The file of --out gets the points, --json all.
     """
     from degen.scaling.efficiency import find_pareto
 
-    _check_files(figure, to)
+    check_files(plot_file, out_file)
     asked = _asked(architecture, upstream, downstream, direction, confidence)
     answer = find_pareto(_points(table, columns), asked, cost or (), quality or (), _share(equal_cost), output.warn)
-    if to is not None:
-        _write(answer, "pareto", to)
-    if figure is not None:
+    if out_file is not None:
+        _write(answer, "pareto", out_file)
+    if plot_file is not None:
         from degen.scaling.figures import draw_pareto
 
-        draw_pareto(answer, figure)
+        draw_pareto(answer, plot_file)
     if json:
         document = {name: getattr(answer, name) for name in ("rows", "frontiers", "correlations", "reversals")}
         output.result_json({"target": str(table), "confidence": confidence, **document, "shapes": answer.shapes})
@@ -160,16 +164,16 @@ def pareto(
         scaling_tables.print_pareto(answer)
 
 
-def _check_files(figure: Path | None, to: Path | None) -> None:
+def check_files(plot: Path | None, out: Path | None) -> None:
     """Refuse files that cannot be written before anything is computed."""
-    if to is not None:
+    if out is not None:
         from degen.export import check_ending
 
-        check_ending(to)
-    if figure is not None:
-        from degen.scaling.figures import check_figure
+        check_ending(out)
+    if plot is not None:
+        from degen.drawing import check_plot
 
-        check_figure(figure)
+        check_plot(plot)
 
 
 def _write(answer: Slopes | Pareto, name: str, to: Path) -> None:

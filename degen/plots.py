@@ -5,24 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import DegenError, one_line
+from .drawing import new_figure, save_figure
+from .errors import DegenError
 
 if TYPE_CHECKING:
     from .run import Run
-
-
-def check(file: Path) -> None:
-    """Whether a figure can be written there.
-
-    Raises:
-        DegenError: matplotlib is missing, knows no such format, or the folder is not there.
-    """
-    figure = _figure()
-    formats = figure.canvas.get_supported_filetypes()
-    if file.suffix.lstrip(".").lower() not in formats:
-        raise DegenError(f"--plot {file}: not a format of figures; there are {', '.join(sorted(formats))}")
-    if not file.absolute().parent.is_dir():
-        raise DegenError(f"--plot {file}: no such folder")
 
 
 def plot_ranks(run: Run, file: Path) -> None:
@@ -34,7 +21,7 @@ def plot_ranks(run: Run, file: Path) -> None:
     rows = run.table("ranks").to_pylist() if "ranks" in run.tables else []
     if not rows:
         raise DegenError(f"{run.path}: no ranks to draw")
-    figure = _figure()
+    figure = new_figure(7, 4.5)
     axes = figure.add_subplot()
     curves: dict[tuple[str, str, str], list[Any]] = {}
     for row in rows:
@@ -54,15 +41,4 @@ def plot_ranks(run: Run, file: Path) -> None:
     axes.grid(alpha=0.3)
     if len(curves) <= 12:
         axes.legend(fontsize="small")
-    try:
-        figure.savefig(file, dpi=150, bbox_inches="tight")
-    except OSError as error:
-        raise DegenError(f"{file}: cannot be written ({one_line(error)})") from error
-
-
-def _figure() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DegenError("figures need an extra: pip install 'degen-lm[plot]'") from error
-    return Figure(figsize=(7, 4.5))
+    save_figure(figure, file)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from degen.errors import DegenError, one_line
+from degen.drawing import new_figure, save_figure
+from degen.errors import DegenError
 from degen.tables import Row
 
 from .architectures import Slopes
@@ -18,19 +19,6 @@ from .slopes import Quantity
 
 NAMED = 25  # points that a figure has room to name
 JOINED = 60  # reversals that it has room to show
-
-
-def check_figure(file: Path) -> None:
-    """Whether a figure can be written there.
-
-    Raises:
-        DegenError: matplotlib is missing, knows no such format, or the folder is not there.
-    """
-    formats = _figure(1, 1).canvas.get_supported_filetypes()
-    if file.suffix.lstrip(".").lower() not in formats:
-        raise DegenError(f"--figure {file}: not a format of figures; there are {', '.join(sorted(formats))}")
-    if not file.absolute().parent.is_dir():
-        raise DegenError(f"--figure {file}: no such folder")
 
 
 def draw_slopes(answer: Slopes, file: Path) -> None:
@@ -57,7 +45,7 @@ def draw_slopes(answer: Slopes, file: Path) -> None:
         panel.grid(alpha=0.3)
         if number == 1 and len(rows) <= 12:
             panel.legend(fontsize="x-small")
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def draw_pareto(answer: Pareto, file: Path) -> None:
@@ -70,7 +58,7 @@ def draw_pareto(answer: Pareto, file: Path) -> None:
     compared = [name for name in compared if name in answer.values]
     count = len(answer.costs) * len(answer.qualities) + len(compared)
     if not count:
-        raise DegenError(f"--figure {file}: nothing to draw, no cost and no downstream quality")
+        raise DegenError(f"--plot {file}: nothing to draw, no cost and no downstream quality")
     columns = min(4, count)
     figure = _figure(columns, -(-count // columns))
     panels = [figure.add_subplot(-(-count // columns), columns, i + 1) for i in range(count)]
@@ -79,7 +67,7 @@ def draw_pareto(answer: Pareto, file: Path) -> None:
         _draw_frontier(panel, answer, cost, quality)
     for panel, name in zip(panels[len(pairs) :], compared, strict=True):
         _draw_reversals(panel, answer, name)
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def _drawn(rows: Sequence[Row], x: Quantity, y: Quantity) -> list[str]:
@@ -140,19 +128,8 @@ def _draw_reversals(panel: Any, answer: Pareto, name: str) -> None:
 
 
 def _figure(columns: int, rows: int) -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DegenError("figures need an extra: pip install 'degen-lm[plot]'") from error
     wide, high = 4 * columns, 3.2 * rows
-    figure = Figure(figsize=(wide, high))
+    figure = new_figure(wide, high)
     # room for labels in inches, as no layout has to be searched for: that takes longer than drawing
     figure.subplots_adjust(0.85 / wide, 0.55 / high, 1 - 0.15 / wide, 1 - 0.35 / high, wspace=0.4, hspace=0.42)
     return figure
-
-
-def _save(figure: Any, file: Path) -> None:
-    try:
-        figure.savefig(file, dpi=150)
-    except (OSError, ValueError) as error:
-        raise DegenError(f"{file}: cannot be written ({one_line(error)})") from error

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from degen.errors import DegenError, one_line
+from degen.drawing import new_figure, save_figure
 
 from .fit import AnyFit
 from .hoffmann import HoffmannFit
@@ -22,7 +22,7 @@ def draw_fit(fit: AnyFit, file: Path) -> None:
     Raises:
         DegenError: matplotlib is missing, or the file cannot be written.
     """
-    figure = _figure()
+    figure = new_figure(11, 4.5)
     if isinstance(fit, KaplanFit):
         _draw_kaplan(figure, fit)
     else:
@@ -46,10 +46,7 @@ def draw_fit(fit: AnyFit, file: Path) -> None:
             _draw_optimum(right, fit, flops)
     for axes in figure.axes:
         axes.grid(alpha=0.3)
-    try:
-        figure.savefig(file, dpi=150, bbox_inches="tight")
-    except (OSError, ValueError) as error:
-        raise DegenError(f"{file}: cannot be written ({one_line(error)})") from error
+    save_figure(figure, file)
 
 
 def _draw_points(figure: Any, axes: Any, fit: HoffmannFit) -> Any:
@@ -104,11 +101,3 @@ def _draw_kaplan(figure: Any, fit: KaplanFit) -> None:
     axes.set_xlabel(f"{letter} ({unit})")
     axes.set_ylabel("loss (nats/token)")
     axes.legend(fontsize="small")
-
-
-def _figure() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DegenError("figures need an extra: pip install 'degen-lm[plot]'") from error
-    return Figure(figsize=(11, 4.5))

@@ -85,7 +85,7 @@ def test_columns_of_other_names_are_mapped(tmp_path: Path) -> None:
 )
 def test_the_other_laws(law: tuple[str, ...], points: Points, names: set[str], tmp_path: Path) -> None:
     figure, to = tmp_path / "f.png", tmp_path / "rows.parquet"
-    more = ("--figure", figure, "--to", to, "--json")
+    more = ("--plot", figure, "--out", to, "--json")
     said = degen("scaling", "fit", saved(tmp_path, points), "--law", *law, *FAST, *more)
     assert said.code == 0
     found = said.json()
@@ -97,7 +97,7 @@ def test_the_other_laws(law: tuple[str, ...], points: Points, names: set[str], t
 
 def test_a_figure_and_a_file_of_the_points(table: Path, tmp_path: Path) -> None:
     figure, to = tmp_path / "f.svg", tmp_path / "rows.json"
-    assert degen("scaling", "fit", table, *FIXED, "--figure", figure, "--to", to).code == 0
+    assert degen("scaling", "fit", table, *FIXED, "--plot", figure, "--out", to).code == 0
     assert figure.read_text(encoding="utf-8").startswith("<?xml")
     assert len(json.loads(to.read_text())) == 30
 
@@ -141,8 +141,8 @@ def test_a_scanned_suite_goes_straight_into_a_fit(tmp_path: Path) -> None:
         (["--final"], "no column of model"),
         (["--confidence", 2], "--confidence 2: must lie between 0 and 1"),
         (["--bootstrap", 3], "--bootstrap 3: too few for confidence 0.9"),
-        (["--to", "law.xlsx"], "law.xlsx: ends in none of .parquet, .csv, .json, .duckdb"),
-        (["--figure", "law.xyz"], "not a format of figures"),
+        (["--out", "law.xlsx"], "law.xlsx: ends in none of .parquet, .csv, .json, .duckdb"),
+        (["--plot", "law.xyz"], "not a format of figures"),
     ],
 )
 def test_a_mistake_is_one_line(options: list[object], says: str, table: Path) -> None:

@@ -202,8 +202,8 @@ def test_three_points_correlate_to_nothing(tmp_path: Path) -> None:
         (("pareto", "--direction", "width=min"), "is no column of quality here"),
         (("pareto", "--equal-cost", "much"), "a share, as in 10%"),
         (("pareto", "--equal-cost", "nan"), "a positive share"),
-        (("pareto", "--figure", "x.doc"), "not a format of figures"),
-        (("pareto", "--to", "x.xls"), "ends in none of"),
+        (("pareto", "--plot", "x.doc"), "not a format of figures"),
+        (("pareto", "--out", "x.xls"), "ends in none of"),
         (("slopes", "--regions", "many"), "a whole number, or edges"),
         (("slopes", "--regions", "0"), "at least 1"),
         (("slopes", "--columns", "params"), "a name and a value"),
@@ -221,7 +221,7 @@ def test_wrong_usage_is_one_line(args: tuple[str, ...], message: str, tmp_path: 
 @pytest.mark.parametrize("command", ["slopes", "pareto"])
 def test_result_and_figure_go_to_files(command: str, tmp_path: Path) -> None:
     file, to, figure = two_architectures(tmp_path / "t.csv"), tmp_path / "rows.parquet", tmp_path / "figure.svg"
-    said = degen("scaling", command, file, "--to", to, "--figure", figure, "--json")
+    said = degen("scaling", command, file, "--out", to, "--plot", figure, "--json")
     assert said.code == 0, said.err
     assert pq.read_table(to).num_rows == len(said.json()["rows"])
     assert set(pq.read_table(to).column_names) == set(said.json()["rows"][0])

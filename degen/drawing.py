@@ -1,0 +1,50 @@
+"""Files of figures: whether one can be written, an empty figure, and saving it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .errors import DegenError, one_line
+
+
+def check_plot(file: Path) -> None:
+    """Whether a figure can be written there.
+
+    Raises:
+        DegenError: matplotlib is missing, knows no such format, or the folder is not there.
+    """
+    formats = new_figure(1, 1).canvas.get_supported_filetypes()
+    if file.suffix.lstrip(".").lower() not in formats:
+        raise DegenError(f"--plot {file}: not a format of figures; there are {', '.join(sorted(formats))}")
+    if not file.absolute().parent.is_dir():
+        raise DegenError(f"--plot {file}: no such folder")
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure.
+
+    Args:
+        width: in inches.
+        height: in inches.
+
+    Raises:
+        DegenError: matplotlib is missing.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise DegenError("figures need an extra: pip install 'degen-lm[plot]'") from error
+    return Figure(figsize=(width, height))
+
+
+def save_figure(figure: Any, file: Path) -> None:
+    """Write a figure, cut to what is drawn.
+
+    Raises:
+        DegenError: the file cannot be written.
+    """
+    try:
+        figure.savefig(file, dpi=150, bbox_inches="tight")
+    except (OSError, ValueError) as error:
+        raise DegenError(f"{file}: cannot be written ({one_line(error)})") from error
