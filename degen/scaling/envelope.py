@@ -12,7 +12,7 @@ from degen.errors import DegenError
 
 from .bootstrap import Bootstrap, run_bootstrap
 from .curves import Curve, curves_of
-from .optimum import OptimumFit, check_grows, optimum_constants
+from .optimum import Drawn, OptimumFit, check_grows, optimum_constants
 from .points import Points
 from .power import Floats, fit_power
 
@@ -80,7 +80,10 @@ def fit_envelope(points: Points, bootstrap: Bootstrap, budgets: int = BUDGETS) -
         warnings.append(f"only {len(rows)} of {budgets} budgets have a best size between two others: train more sizes")
     if any(curve.smoother is None for curve in curves) and bootstrap.draws:
         warnings.append("some curves have too few checkpoints to tell their noise: the intervals know nothing of it")
-    drawn = [(curve.name, np.exp(curve.x), np.exp(curve.y)) for curve in curves]
+    drawn = [
+        Drawn(curve.name, np.exp(curve.x), np.exp(curve.y), (np.exp(curve.x), np.exp(curve.at(curve.x))))
+        for curve in curves
+    ]
     return OptimumFit("envelope", f"{len(rows)} of {budgets} budgets", rows, constants, draws, warnings, drawn)
 
 

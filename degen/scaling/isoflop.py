@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
 from degen.errors import DegenError
 
 from .bootstrap import Bootstrap, run_bootstrap
-from .optimum import OptimumFit, check_grows, optimum_constants
+from .optimum import Drawn, OptimumFit, check_grows, optimum_constants
 from .points import Points
 from .power import Floats
 
 APART = 1.1  # a budget ends where the next compute is larger by this factor
-WIDEST = 1.3  # ratio of the largest compute of a budget to its smallest; more is no budget
+WIDEST = 1.2  # ratio of the largest compute of a budget to its smallest, at most
+STANDS_OUT = 2  # times as many models as in as wide a stretch on either side make a budget among many models
 FEWEST_SIZES = 4  # of a budget: three have a parabola through them whatever they are
 
 
@@ -61,6 +63,11 @@ class Profile:
         if not self.basis[:, 1].min() <= z <= self.basis[:, 1].max():
             return "has its lowest point beyond the sizes there are"
         return float(z + self.x.mean()), float(level + slope * z / 2)
+
+    def course(self) -> tuple[Floats, Floats]:
+        """N and L along the parabola, from the smallest size to the largest."""
+        z = np.linspace(self.basis[:, 1].min(), self.basis[:, 1].max(), 50)
+        return np.exp(z + self.x.mean()), np.polyval(self.parabola(self.loss)[::-1], z)
 
     def tokens(self, size: float) -> float:
         """D of a model with this ln N at the budget, its FLOPs per token between those of its neighbours."""
@@ -128,7 +135,7 @@ def fit_isoflop(points: Points, bootstrap: Bootstrap) -> OptimumFit:
     # residuals are as wide as the noise already: degrees of freedom are all that the intervals need
     draws = run_bootstrap(bootstrap, refit, points=max(models - 3 * len(sound), 1), free=0)
     rows = [_row(profile) for profile in sound]
-    drawn = [(f"{p.flops:.3g} FLOPs", np.exp(p.x), p.loss) for p in sound]
+    drawn = [Drawn(f"{p.flops:.3g} FLOPs", np.exp(p.x), p.loss, p.course()) for p in sound]
     said = f"{len(sound)} budgets of {models} models"
     return OptimumFit("isoflop", said, rows, constants, draws, warnings, drawn)
 
@@ -136,29 +143,46 @@ def fit_isoflop(points: Points, bootstrap: Bootstrap) -> OptimumFit:
 def profiles_of(points: Points) -> tuple[list[Profile], list[str]]:
     """The budgets of a table in ascending order, and what was left out of it.
 
-    Compute that differs by less than a tenth from the next is one budget.
+    A budget is what gaps of a tenth in compute leave alone, if it is no wider than a fifth. In a wider stretch, where
+    runs of other kinds lie between the budgets, it is a window a fifth wide, the one of most models first, that holds
+    twice as many as the windows beside it. A model counts at its own loss, as if its compute were that of the budget.
     """
     order = np.argsort(points.flops, kind="stable")
-    flops = points.flops[order]
-    ends = np.flatnonzero(np.diff(np.log(flops)) > np.log(APART)) + 1
+    x = np.log(points.flops[order])
     found: list[Profile] = []
-    warnings, few = [], 0
-    for rows in np.split(order, ends):
+    for first, end in _stretches(x):
+        rows = order[first:end]
         c, n = points.flops[rows], points.parameters[rows]
-        if c.max() > WIDEST * c.min():
-            warnings.append(
-                f"{len(rows)} models from {c.min():.3g} to {c.max():.3g} FLOPs lie too close for several budgets and "
-                "too far apart for one: left out"
-            )
-        elif len(np.unique(n)) < FEWEST_SIZES:
-            few += len(rows)
-        else:
+        if len(np.unique(n)) >= FEWEST_SIZES:
             middle = float(np.exp(np.log(c).mean()))
             found.append(Profile(middle, np.log(n), points.loss[rows], np.log(c / points.tokens[rows])))
-    if few:
-        many = "1 model has" if few == 1 else f"{few} models have"
-        warnings.append(f"{many} a compute with fewer than {FEWEST_SIZES} sizes, too few for a parabola: left out")
-    return found, warnings
+    out = len(points) - sum(len(profile.x) for profile in found)
+    if not out:
+        return found, []
+    said = f"{out} of {len(points)} models {'is' if out == 1 else 'are'} at no budget, which is {FEWEST_SIZES} sizes"
+    return found, [f"{said} of nearly the same compute, apart from that of others: left out"]
+
+
+def _stretches(x: Floats) -> list[tuple[int, int]]:
+    """First and end of what may be budgets, among ln C in ascending order."""
+    width, found = np.log(WIDEST), []
+    ends = [0, *(np.flatnonzero(np.diff(x) > np.log(APART)) + 1), len(x)]
+    todo = []
+    for first, end in pairwise(map(int, ends)):
+        (found if x[end - 1] - x[first] <= width else todo).append((first, end))
+    while todo:
+        first, end = todo.pop()
+        if end - first < FEWEST_SIZES:
+            continue
+        count = np.searchsorted(x[first:end], x[first:end] + width, side="right") - np.arange(end - first)
+        low = first + int(count.argmax())
+        high = low + int(count.max())
+        todo += [(first, low), (high, end)]
+        beside = (x[low] + x[high - 1]) / 2 + width * np.array([-1.5, -0.5, 0.5, 1.5])
+        edges = np.searchsorted(x, beside)
+        if high - low >= STANDS_OUT * max(min(edges[1], low) - edges[0], edges[3] - max(edges[2], high)):
+            found.append((low, high))
+    return sorted(found)
 
 
 def _row(profile: Profile) -> dict[str, float | int | None]:

@@ -35,6 +35,23 @@ def optimum_constants(flops: Floats, sizes: Floats, tokens: Floats) -> dict[str,
 
 
 @dataclass(frozen=True, eq=False)
+class Drawn:
+    """What a figure shows of a training curve, over C, or of a budget, over N.
+
+    Attributes:
+        name: of the curve or budget.
+        x: C or N of what was measured.
+        loss: L of it.
+        course: C or N, and L, of the line through it.
+    """
+
+    name: str
+    x: Floats
+    loss: Floats
+    course: tuple[Floats, Floats]
+
+
+@dataclass(frozen=True, eq=False)
 class OptimumFit:
     """The best models of some budgets, and the power laws through them.
 
@@ -45,7 +62,7 @@ class OptimumFit:
         constants: a, b, k_N, k_D.
         draws: the bootstrap: the constants of each draw.
         warnings: what a reader should know.
-        drawn: what a figure of it shows: for every curve or parabola its name, C or N, and loss.
+        drawn: the curves or parabolas that a figure shows.
     """
 
     law: str
@@ -54,7 +71,7 @@ class OptimumFit:
     constants: Mapping[str, float]
     draws: Draws
     warnings: Sequence[str]
-    drawn: Sequence[tuple[str, Floats, Floats]]
+    drawn: Sequence[Drawn]
 
     def predict(self, wish: Mapping[str, float]) -> Row:
         """The best model for C FLOPs, or the budget for which N parameters or D tokens are best.

@@ -12,6 +12,7 @@ from degen.drawing import new_figure, save_figure
 from .fit import AnyFit
 from .hoffmann import HoffmannFit
 from .kaplan import KaplanFit
+from .optimum import OptimumFit
 
 _CURVES = 12  # curves that a legend has room for
 
@@ -32,13 +33,7 @@ def draw_fit(fit: AnyFit, file: Path) -> None:
             flops = _draw_points(figure, left, fit)
             best = fit.frontier is not None
         else:
-            for name, x, loss in fit.drawn:
-                left.plot(x, loss, marker="o", markersize=2, linewidth=0.8, label=name)
-            left.set_xscale("log")
-            left.set_xlabel("training FLOPs" if fit.law == "envelope" else "parameters")
-            left.set_ylabel("loss (nats/token)")
-            if len(fit.drawn) <= _CURVES:
-                left.legend(fontsize="x-small")
+            _draw_courses(left, fit)
             flops = np.array([row["flops"] for row in fit.rows])
             right.plot(flops, [row["parameters"] for row in fit.rows], ".", color="black", label="found")
             best = True
@@ -69,6 +64,21 @@ def _draw_points(figure: Any, axes: Any, fit: HoffmannFit) -> Any:
     axes.set_xlabel("training FLOPs")
     axes.set_ylabel("loss (nats/token)")
     return points.flops
+
+
+def _draw_courses(axes: Any, fit: OptimumFit) -> None:
+    """The training curves over compute, or the losses of each budget over size, and the best model of each budget."""
+    for one in fit.drawn:
+        (line,) = axes.plot(*one.course, linewidth=0.8, label=one.name)
+        axes.plot(one.x, one.loss, "o", markersize=2, color=line.get_color())
+    across = "flops" if fit.law == "envelope" else "parameters"
+    at, loss = ([row[name] for row in fit.rows] for name in (across, "loss"))
+    axes.plot(at, loss, ".", color="black", markersize=3 if fit.law == "envelope" else 7, label="best for its compute")
+    axes.set_xscale("log")
+    axes.set_xlabel("training FLOPs" if fit.law == "envelope" else "parameters")
+    axes.set_ylabel("loss (nats/token)")
+    if len(fit.drawn) <= _CURVES:
+        axes.legend(fontsize="x-small")
 
 
 def _draw_optimum(axes: Any, fit: Any, flops: Any) -> None:

@@ -3,14 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from made_points import BESIROGLU, cloud, holds, points_of, profiles
+from published import published
 
 from degen.errors import DegenError
 from degen.laws import HOFFMANN, Law
 from degen.scaling.bootstrap import Bootstrap
 from degen.scaling.hoffmann import frontier_of
 from degen.scaling.isoflop import fit_isoflop
+from degen.scaling.points import read_points
 
 NONE = Bootstrap(draws=0)
+BUDGETS = [6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21]  # of the paper, section 3.2, and of `profiles`
 
 
 @pytest.mark.parametrize("law", [HOFFMANN, BESIROGLU], ids=["hoffmann", "besiroglu"])
@@ -53,8 +56,32 @@ def test_budgets_that_say_nothing_are_left_out_by_name() -> None:
     fit = fit_isoflop(points_of(parameters=n, flops=c, loss=HOFFMANN.loss(n, c / 6 / n)), NONE)
     assert len(fit.rows) == 9
     said = " ".join(fit.warnings)
-    assert "1 model has a compute with fewer than 4 sizes" in said
+    assert "1 of 87 models is at no budget" in said
     assert "at 1e+24 FLOPs has" in said
+
+
+def test_budgets_are_found_among_runs_of_other_kinds() -> None:
+    points, draw, many = profiles(HOFFMANN, sizes=25), np.random.default_rng(3), 300
+    c = points.flops * np.exp(draw.uniform(-0.08, 0.08, len(points)))
+    c = np.append(c, np.exp(draw.uniform(np.log(4e18), np.log(4e21), many)))
+    n = np.append(points.parameters, np.exp(draw.uniform(np.log(1e8), np.log(1e10), many)))
+    assert (np.diff(np.sort(np.log(c))) > np.log(1.1)).sum() < 8  # gaps do not part the nine budgets
+    loss = HOFFMANN.loss(n, c / 6 / n) * np.exp(draw.normal(0, 0.01, len(n)))
+    fit = fit_isoflop(points_of(parameters=n, flops=c, loss=loss), NONE)
+    found = np.array([row["flops"] for row in fit.rows])
+    assert len(found) <= 10  # one of the others' making, by chance
+    assert all(np.abs(np.log(found / budget)).min() < 0.1 for budget in BUDGETS)
+    truth = frontier_of(HOFFMANN.A, HOFFMANN.B, HOFFMANN.alpha, HOFFMANN.beta)
+    assert fit.constants["a"] == pytest.approx(truth.a, abs=0.03)
+    assert "models are at no budget" in fit.warnings[0]
+
+
+def test_the_budgets_of_chinchilla_are_those_of_the_paper() -> None:
+    points = read_points(published("chinchilla_points.csv"), {})
+    fit = fit_isoflop(points, NONE)
+    assert [row["flops"] for row in fit.rows] == pytest.approx(BUDGETS, rel=0.1)
+    for left in (points, points.without_highest(5)):
+        assert 0.462 < fit_isoflop(left, NONE).constants["a"] < 0.534  # the interval of table 2
 
 
 def test_tables_without_budgets_end_in_a_message() -> None:
