@@ -38,6 +38,19 @@ def new_figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height))
 
 
+def label_axes(panel: Any) -> None:
+    """Few labels, and plain numbers on logarithmic axes of less than a decade: powers of ten would run together."""
+    from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
+
+    for axis, (low, high) in ((panel.xaxis, panel.get_xlim()), (panel.yaxis, panel.get_ylim())):
+        if axis.get_scale() == "linear":
+            axis.set_major_locator(MaxNLocator(5))
+        elif high < 10 * low:
+            axis.set_major_locator(MaxNLocator(5))
+            axis.set_major_formatter(ScalarFormatter())
+            axis.set_minor_locator(NullLocator())
+
+
 def save_figure(figure: Any, file: Path) -> None:
     """Write a figure, cut to what is drawn.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from degen.drawing import new_figure, save_figure
+from degen.drawing import label_axes, new_figure, save_figure
 from degen.errors import DegenError
 from degen.tables import Row
 
@@ -38,7 +38,7 @@ def draw_slopes(answer: Slopes, file: Path) -> None:
             _draw_line(panel, row, x, y, [label == row["architecture"] for label in answer.labels])
         panel.set_xscale("linear" if axes == "linear" else "log")
         panel.set_yscale("log" if axes == "log-log" else "linear")
-        _readable(panel)
+        label_axes(panel)
         panel.set_xlabel(x.name)
         panel.set_ylabel(y.name)
         panel.set_title(f"{x.role}-{y.role}, {axes}", fontsize="small")
@@ -86,19 +86,6 @@ def _draw_line(panel: Any, row: Row, x: Quantity, y: Quantity, own: Sequence[boo
     panel.plot(x.values[known], y.values[known], "o", markersize=3, color=line.get_color())
 
 
-def _readable(panel: Any) -> None:
-    """Few labels, and plain numbers on logarithmic axes of less than a decade: powers of ten would run together."""
-    from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
-
-    for axis, (low, high) in ((panel.xaxis, panel.get_xlim()), (panel.yaxis, panel.get_ylim())):
-        if axis.get_scale() == "linear":
-            axis.set_major_locator(MaxNLocator(5))
-        elif high < 10 * low:
-            axis.set_major_locator(MaxNLocator(5))
-            axis.set_major_formatter(ScalarFormatter())
-            axis.set_minor_locator(NullLocator())
-
-
 def _draw_frontier(panel: Any, answer: Pareto, cost: Cost, quality: Quality) -> None:
     found = next(r for r in answer.frontiers if (r["cost"], r["quality"]) == (cost.name, quality.name))
     at = [answer.names.index(name) for name in found["frontier"]]
@@ -107,7 +94,7 @@ def _draw_frontier(panel: Any, answer: Pareto, cost: Cost, quality: Quality) -> 
     for i in at[:NAMED]:
         panel.annotate(answer.names[i], (cost.values[i], quality.values[i]), fontsize="xx-small")
     panel.set_xscale("log" if np.nanmin(cost.values) > 0 else "linear")
-    _readable(panel)
+    label_axes(panel)
     panel.set_xlabel(cost.name)
     panel.set_ylabel(f"{quality.name} ({'lower' if quality.better == 'min' else 'higher'} is better)")
     panel.set_title("frontier", fontsize="small")
@@ -120,7 +107,7 @@ def _draw_reversals(panel: Any, answer: Pareto, name: str) -> None:
     for row in [row for row in answer.reversals if row["downstream"] == name][:JOINED]:
         sure = row["within_noise"] is not True
         panel.plot(row["upstream_values"], row["downstream_values"], "-" if sure else ":", color="C3", alpha=0.6)
-    _readable(panel)
+    label_axes(panel)
     panel.set_xlabel(upstream)
     panel.set_ylabel(name)
     panel.set_title("pairs that reverse (dotted: within noise)", fontsize="small")

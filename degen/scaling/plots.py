@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from degen.drawing import new_figure, save_figure
+from degen.drawing import label_axes, new_figure, save_figure
 
 from .fit import AnyFit
 from .hoffmann import HoffmannFit
@@ -35,7 +35,7 @@ def draw_fit(fit: AnyFit, file: Path) -> None:
         else:
             _draw_courses(left, fit)
             flops = np.array([row["flops"] for row in fit.rows])
-            right.plot(flops, [row["parameters"] for row in fit.rows], ".", color="black", label="found")
+            right.plot(flops, [row["parameters"] for row in fit.rows], ".", color="black", markersize=3, label="found")
             best = True
         if best:
             _draw_optimum(right, fit, flops)
@@ -107,7 +107,9 @@ def _draw_kaplan(figure: Any, fit: KaplanFit) -> None:
     axes.plot(fit.values[letter][order], fitted[order], "-" if alone else "x", color="black", label=fit.form.formula)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    unit = {"N": "parameters", "D": "tokens", "C": fit.units}[letter]
-    axes.set_xlabel(f"{letter} ({unit})")
+    label_axes(axes)
+    size = "parameters, all" if fit.all_parameters else "parameters, non-embedding"
+    compute = "PF-days" if fit.units == "pf-days" else "FLOPs"
+    axes.set_xlabel(f"{letter} ({ {'N': size, 'D': 'tokens', 'C': f'training {compute}'}[letter] })")
     axes.set_ylabel("loss (nats/token)")
     axes.legend(fontsize="small")
