@@ -14,6 +14,7 @@ from degen.tables import Row
 
 from .architectures import Slopes
 from .efficiency import Pareto
+from .quantities import quantity_of
 from .roles import Cost, Quality
 from .slopes import Quantity
 
@@ -39,8 +40,8 @@ def draw_slopes(answer: Slopes, file: Path) -> None:
         panel.set_xscale("linear" if axes == "linear" else "log")
         panel.set_yscale("log" if axes == "log-log" else "linear")
         label_axes(panel)
-        panel.set_xlabel(x.name)
-        panel.set_ylabel(y.name)
+        panel.set_xlabel(_label(x.name))
+        panel.set_ylabel(_label(y.name))
         panel.set_title(f"{x.role}-{y.role}, {axes}", fontsize="small")
         panel.grid(alpha=0.3)
         if number == 1 and len(rows) <= 12:
@@ -91,12 +92,19 @@ def _draw_frontier(panel: Any, answer: Pareto, cost: Cost, quality: Quality) -> 
     at = [answer.names.index(name) for name in found["frontier"]]
     panel.plot(cost.values, quality.values, "o", markersize=3, color="0.6")
     panel.plot(cost.values[at], quality.values[at], "o-", markersize=4, drawstyle="steps-post")
-    for i in at[:NAMED]:
-        panel.annotate(answer.names[i], (cost.values[i], quality.values[i]), fontsize="xx-small")
     panel.set_xscale("log" if np.nanmin(cost.values) > 0 else "linear")
+    up = 3 if quality.better == "min" else -3  # to the side where the frontier's steps are not
+    for i in at[:NAMED]:
+        across = panel.transAxes.inverted().transform(panel.transData.transform((cost.values[i], quality.values[i])))[0]
+        left = across > 0.5  # a name at the right edge would leave the panel
+        panel.annotate(
+            answer.names[i], (cost.values[i], quality.values[i]), (-3, -up) if left else (3, up),
+            textcoords="offset points", fontsize="xx-small", ha="right" if left else "left",
+            va="top" if (up > 0) == left else "bottom",
+        )  # fmt: skip
     label_axes(panel)
-    panel.set_xlabel(cost.name)
-    panel.set_ylabel(f"{quality.name} ({'lower' if quality.better == 'min' else 'higher'} is better)")
+    panel.set_xlabel(_label(cost.name))
+    panel.set_ylabel(f"{_label(quality.name)}, {'lower' if quality.better == 'min' else 'higher'} is better")
     panel.set_title("frontier", fontsize="small")
     panel.grid(alpha=0.3)
 
@@ -108,10 +116,16 @@ def _draw_reversals(panel: Any, answer: Pareto, name: str) -> None:
         sure = row["within_noise"] is not True
         panel.plot(row["upstream_values"], row["downstream_values"], "-" if sure else ":", color="C3", alpha=0.6)
     label_axes(panel)
-    panel.set_xlabel(upstream)
-    panel.set_ylabel(name)
+    panel.set_xlabel(_label(upstream))
+    panel.set_ylabel(_label(name))
     panel.set_title("pairs that reverse (dotted: within noise)", fontsize="small")
     panel.grid(alpha=0.3)
+
+
+def _label(name: str) -> str:
+    """A column or quantity with its unit, where that is known."""
+    units = {"flops": "training FLOPs", "loss": f"{name} (nats/token)", "tokens": "training tokens"}
+    return units.get(quantity_of(name) or "", name)
 
 
 def _figure(columns: int, rows: int) -> Any:

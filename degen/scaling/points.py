@@ -195,7 +195,11 @@ class Points:
     def _marks(self) -> list[str | None]:
         """The revision or step of each row."""
         column = self.columns.get("revision") or self.columns.get("steps") or self.columns.get("tokens")
-        return texts(self.table, column) if column is not None else [None] * len(self)
+        if column is None:
+            return [None] * len(self)
+        whole = [None if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)
+                 for value in self.table[column].to_pylist()]  # fmt: skip
+        return whole
 
 
 def read_points(path: Path, columns: Mapping[str, str]) -> Points:
