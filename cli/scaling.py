@@ -100,7 +100,7 @@ def fit(
         bootstrap=chosen,
     )
     check_wanted(wanted)
-    points = read_points(table, named)
+    points = read_points(table, named, output.warn)
     try:
         found, answer = fit_points(points, wanted)
     finally:

@@ -186,7 +186,7 @@ def _points(table: Path, columns: str | None) -> Points:
     from degen.scaling.points import read_points
 
     given = parsing.names("--columns", columns) if columns is not None else None
-    return read_points(table, parsing.pairs("--columns", given, "params=N"))
+    return read_points(table, parsing.pairs("--columns", given, "params=N"), output.warn)
 
 
 def _asked(

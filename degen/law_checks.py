@@ -55,7 +55,7 @@ def check_told_apart(problem: Problem, theta: Floats) -> None:
         return
     columns = problem.jacobian(theta[None])[0]
     length = np.maximum(np.linalg.norm(columns, axis=0), 1e-300)  # 0 for alpha where every N is 1
-    _, size, axes = np.linalg.svd(columns / length)
+    _, size, axes = np.linalg.svd(columns / length, full_matrices=False)
     if size[-1] < _APART:
         mixed = [NAMES[i] for i, part in zip(problem.free, axes[-1], strict=True) if abs(part) > 0.05]
         short = f"tell {', '.join(mixed[:-1])} and {mixed[-1]} apart" if len(mixed) > 1 else f"determine {mixed[0]}"

@@ -75,8 +75,6 @@ def compare_architectures(
     rows = find_slopes(labels, pairs, asked.confidence)
     if all(row["slope"] is None for row in rows):
         raise DegenError(f"{points.path}: no slope can be told; {_why(rows)}")
-    for label, count in _few(rows).items():
-        tell(f"{label}: {count} points to a line; its slope is nearly a guess, and so is its interval's width")
     found = find_regions(flops.values if flops.values is not None else np.array([]), regions)
     ranking, crossings = [], []
     for quality in ([upstream] if upstream is not None else []) + downstream:
@@ -107,11 +105,7 @@ def _why(rows: Sequence[Row]) -> str:
     """Why no line can be drawn: where there are most points, or else all that is missing."""
     nearest = max(rows, key=lambda row: row["points"])
     if nearest["points"]:
-        return f"{nearest['architecture']}: {nearest['reason']}"
+        several = len({row["architecture"] for row in rows}) > 1
+        hint = "; name the column that tells architectures apart with --architecture" if several else ""
+        return f"{nearest['architecture']}: {nearest['reason']}{hint}"
     return "; ".join(dict.fromkeys(row["reason"] for row in rows if row["architecture"] == rows[0]["architecture"]))
-
-
-def _few(rows: Sequence[Row]) -> dict[str, int]:
-    """Architectures whose lines go through two or three points, and how many."""
-    few = [row for row in rows if row["slope"] is not None and row["points"] <= 3]
-    return {row["architecture"]: row["points"] for row in reversed(few)}

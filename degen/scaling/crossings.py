@@ -63,10 +63,8 @@ def _fieller(one: Line, two: Line, at: float, confidence: float) -> tuple[tuple[
 
     With z the distance from the crossing: (Δb·z)² ≤ t²·(v₀ + 2·v₁·z + v₂·z²), the right being the variance there.
     """
-    if one.variance is None or two.variance is None:
-        return None, "no interval: a line rests on 2 points"
     t = welch_quantile(one, two, at, confidence)
-    lines = [(line.variance or 0.0, at - line.centre, line) for line in (one, two)]
+    lines = [(line.variance, at - line.centre, line) for line in (one, two)]
     v0 = sum(s * (1 / line.points + d * d / line.spread) for s, d, line in lines)
     v1 = sum(s * d / line.spread for s, d, line in lines)
     v2 = sum(s / line.spread for s, _, line in lines)

@@ -98,7 +98,7 @@ def find_pareto(
         tell(f"{points.path}: {NO_COST}")
     rows = find_frontier(names, paid, good) if paid else _no_frontier(names, good)
     if paid and (count := sum(row["frontier"] is None for row in rows)):
-        tell(f"{points.path}: rows left out of the frontier, as values are missing: {count}")
+        tell(f"{points.path}: rows left out of the frontier, as values are missing or infinite: {count}")
     reversals, correlations = [], [_no_correlation(upstream, downstream)]
     if upstream is not None and downstream:
         found = find_reversals(names, upstream, downstream, asked.confidence)

@@ -14,7 +14,7 @@ from .bootstrap import Bootstrap
 from .envelope import fit_envelope
 from .hoffmann import HoffmannFit, fit_hoffmann
 from .isoflop import fit_isoflop
-from .kaplan import KaplanFit, fit_kaplan
+from .kaplan import KaplanFit, fit_kaplan, quantities_of
 from .kaplan_forms import FORMS
 from .optimum import OptimumFit
 from .points import Points
@@ -70,6 +70,13 @@ def check_wanted(wanted: Wanted) -> None:
         check_wishes(wanted.predict, ways, wanted.law)
 
 
+def needed(points: Points, wanted: Wanted) -> list[str]:
+    """The quantities that a fit takes of each point."""
+    if wanted.law == "kaplan":
+        return quantities_of(points, wanted.form or "N")
+    return ["parameters", "tokens", *(["flops"] if wanted.law != "hoffmann" else []), "loss"]
+
+
 def fit(points: Points, wanted: Wanted) -> tuple[AnyFit, Answer]:
     """Fit a law to points.
 
@@ -84,6 +91,8 @@ def fit(points: Points, wanted: Wanted) -> tuple[AnyFit, Answer]:
         points = points.final()
     if wanted.without_highest:
         points = points.without_highest(wanted.without_highest)
+    rows = len(points)
+    points = points.complete(*needed(points, wanted))
     found: AnyFit
     if wanted.law == "hoffmann":
         found = fit_hoffmann(points, wanted.bootstrap, wanted.fixed)
@@ -94,6 +103,9 @@ def fit(points: Points, wanted: Wanted) -> tuple[AnyFit, Answer]:
     else:
         found = fit_kaplan(points, wanted.form or "N", wanted.bootstrap, wanted.units or "flops")
     answer = found.answer(wanted.predict)
+    if len(points) < rows:
+        said = f"rows left out as {', '.join(needed(points, wanted))} are not all known there: {rows - len(points)}"
+        answer = replace(answer, warnings=[said, *answer.warnings])
     if points.is_series and wanted.law != "envelope" and wanted.form != "NS":
         said = (
             "models have several rows each, and all are fitted as if training had ended there; --final takes the last "

@@ -15,7 +15,8 @@ from degen.laws import Fit, Law, fit_law
 from .answer import Answer, Row, check_wishes
 from .bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
 from .influence import Influence, find_influence
-from .points import Points
+from .points import Points, check_enough
+from .power import check_part_ways
 
 FORMULA = "L = E + A/N^alpha + B/D^beta"
 BUDGETS = tuple(10.0**k for k in range(18, 27))  # FLOPs at which the frontier is shown
@@ -195,8 +196,6 @@ class HoffmannFit:
             said.append(f"few points carry the fit; without any one of these it is another: {listed}")
         if found.points and found.without is not None:
             said.append(f"without them the fit is {_said(found.without)}, rather than {_said(self.law)}")
-        if self.law.alpha <= 0 or self.law.beta <= 0:
-            said.append("an exponent is not positive: loss would grow with size or data, and no frontier follows")
         return said
 
     def _laws(self) -> list[Floats]:
@@ -239,15 +238,19 @@ def fit_hoffmann(
     chosen = dict(fixed or {})
     n, d, loss = points.parameters, points.tokens, points.loss
     free = [name for name in NAMES if name not in chosen]
-    if len(points) <= len(free):
-        raise DegenError(
-            f"{points.path}: {len(points)} points do not suffice for {len(free)} parameters ({', '.join(free)}) and "
-            "their errors; add points or --fix some"
-        )
+    check_enough(points, free, "add points or --fix some")
     try:
+        if {"A", "alpha"} & set(free) and {"B", "beta"} & set(free):
+            check_part_ways(n, d, "size and tokens")
         fit = fit_law(n, d, loss, fixed=chosen, objective="huber", start=start)
     except DegenError as error:
         raise DegenError(f"{points.path}: {error}") from error
+
+    for name, what in (("alpha", "size"), ("beta", "tokens")):
+        if name in free and (value := getattr(fit.law, name)) <= 0:
+            raise DegenError(
+                f"{points.path}: loss does not fall with {what} ({name} = {value:.3g}); look at the points"
+            )
 
     def refit(draw: np.random.Generator) -> Mapping[str, float]:
         at = pairs(draw, len(points))

@@ -12,7 +12,8 @@ from degen.errors import DegenError
 from .answer import Answer, Row, check_wishes, compute_in
 from .bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
 from .kaplan_forms import FORMS, Form
-from .points import Points
+from .points import Points, check_enough
+from .power import check_part_ways
 
 UNITS = ("flops", "pf-days")
 
@@ -80,6 +81,13 @@ class KaplanFit:
         )
 
 
+def quantities_of(points: Points, form: str) -> list[str]:
+    """The quantities of a form's variables in order, then `loss`; total parameters where no others are known."""
+    size = "parameters_non_embedding" if points.has("parameters_non_embedding") else "parameters"
+    names = {"N": size, "D": "tokens", "C": "flops", "S": "steps"}
+    return [*(names[letter] for letter in FORMS[form].variables), "loss"]
+
+
 def fit_kaplan(points: Points, form: str, bootstrap: Bootstrap, units: str = "flops") -> KaplanFit:
     """Fit one of the laws by least squares on log loss, intervals by drawing points anew.
 
@@ -102,20 +110,20 @@ def fit_kaplan(points: Points, form: str, bootstrap: Bootstrap, units: str = "fl
     if units not in UNITS:
         raise DegenError(f"--units {units}: not one of {', '.join(UNITS)}")
     law = FORMS[form]
-    size = "parameters_non_embedding" if points.has("parameters_non_embedding") else "parameters"
-    quantities = {"N": size, "D": "tokens", "C": "flops", "S": "steps"}
-    points = points.complete("loss", *(quantities[letter] for letter in law.variables))
-    values = {letter: points.quantity(quantities[letter]) for letter in law.variables}
+    *names, loss_name = quantities_of(points, form)
+    points = points.complete(*names, loss_name)
+    values = {letter: points.quantity(name) for letter, name in zip(law.variables, names, strict=True)}
     if "C" in values:
         values["C"] = np.array([compute_in(flops, units) for flops in values["C"]])
-    if len(points) <= len(law.constants) + 1:
-        names = ", ".join(law.constants)
+    check_enough(points, law.constants, "add points")
+    if form == "C" and points.has("parameters") and len(set(points.parameters.tolist())) == 1:
         raise DegenError(
-            f"{points.path}: {len(points)} points do not suffice for {len(law.constants)} parameters ({names}) and "
-            "their errors; add points"
+            f"{points.path}: all points have one size, and L(C) is of the best size for each compute: add others"
         )
     given, loss = tuple(values.values()), points.loss
     try:
+        if len(given) == 2:
+            check_part_ways(given[0], given[1], "size and tokens" if form == "ND" else "size and steps")
         constants = law.fit(given, loss, None)
     except DegenError as error:
         raise DegenError(f"{points.path}: {error}") from error
@@ -125,4 +133,4 @@ def fit_kaplan(points: Points, form: str, bootstrap: Bootstrap, units: str = "fl
         return law.fit(tuple(x[at] for x in given), loss[at], constants)
 
     draws = run_bootstrap(bootstrap, refit, points=len(points), free=len(law.constants))
-    return KaplanFit(points, law, units, constants, values, draws, size == "parameters")
+    return KaplanFit(points, law, units, constants, values, draws, "parameters" in names)

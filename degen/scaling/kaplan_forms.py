@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from degen.errors import DegenError
-from degen.law_search import NAMES
 from degen.laws import Law, fit_law
 
 from .power import Floats, fit_power
@@ -122,10 +121,9 @@ def _fit_ns(values: tuple[Floats, ...], losses: Floats, start: Mapping[str, floa
     try:
         law = fit_law(values[0], values[1], losses, fixed={"E": 0.0}, objective="log", start=begin).law
     except DegenError as error:
-        said = str(error)
-        for ours, theirs in zip(("alpha_N", "alpha_S"), NAMES[3:], strict=True):
-            said = said.replace(theirs, ours)
-        raise DegenError(said.replace("tokens", "steps")) from error
+        raise DegenError(
+            "these points do not determine L(N, S): add models of other sizes or numbers of steps"
+        ) from error
     if law.alpha <= 0 or law.beta <= 0:
         raise DegenError("the fit of L(N, S) ends with a loss that grows with size or steps: look at the points")
     scale = {"N_c": _finite(math.log(law.A) / law.alpha, "N_c"), "S_c": _finite(math.log(law.B) / law.beta, "S_c")}

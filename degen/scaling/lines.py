@@ -14,11 +14,12 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 SAME = 1e-9  # places whose decimal logarithms differ by less are one place
 BEYOND = 1e-9  # a place so little outside a range is its end
+FEWEST = 4  # different points of a line: through three, its noise is told by one degree of freedom
 
 
 @dataclass(frozen=True)
 class Line:
-    """A straight line through n points, y = a + b·x.
+    """A straight line through n points, at least `FEWEST`, y = a + b·x.
 
     Attributes:
         points: n.
@@ -26,9 +27,9 @@ class Line:
         centre: mean of x.
         height: mean of y, which the line has at `centre`.
         spread: Σ (x − x̄)².
-        variance: of a point around the line, RSS/(n − 2); None for two points, which leave nothing to tell it by.
+        variance: of a point around the line, RSS/(n − 2).
         r_squared: share of the variance of y that the line explains; None where y is the same everywhere.
-        curvature_p: p-value of the term of x² beside the line (F-test); None for fewer than 4 points or an exact line.
+        curvature_p: p-value of the term of x² beside the line (F-test); None for an exact line or points at two places.
     """
 
     points: int
@@ -36,7 +37,7 @@ class Line:
     centre: float
     height: float
     spread: float
-    variance: float | None
+    variance: float
     r_squared: float | None
     curvature_p: float | None
 
@@ -51,42 +52,36 @@ class Line:
         return self.at(0.0)
 
     @property
-    def slope_se(self) -> float | None:
-        """Standard error of the slope, s/√Σ(x − x̄)²; None for two points."""
-        return None if self.variance is None else math.sqrt(self.variance / self.spread)
+    def slope_se(self) -> float:
+        """Standard error of the slope, s/√Σ(x − x̄)²."""
+        return math.sqrt(self.variance / self.spread)
 
     def at(self, x: float) -> float:
         """The line at x."""
         return self.height + self.slope * (x - self.centre)
 
-    def variance_at(self, x: float) -> float | None:
-        """Variance of the line at x, s²·(1/n + (x − x̄)²/Σ(x − x̄)²); None for two points."""
-        if self.variance is None:
-            return None
+    def variance_at(self, x: float) -> float:
+        """Variance of the line at x, s²·(1/n + (x − x̄)²/Σ(x − x̄)²)."""
         return self.variance * (1 / self.points + (x - self.centre) ** 2 / self.spread)
 
-    def slope_interval(self, confidence: float) -> tuple[float, float] | None:
-        """The t-interval of the slope with n − 2 degrees of freedom; None for two points."""
-        if self.slope_se is None:
-            return None
+    def slope_interval(self, confidence: float) -> tuple[float, float]:
+        """The t-interval of the slope with n − 2 degrees of freedom."""
         reach = t_quantile(confidence, self.freedom) * self.slope_se
         return self.slope - reach, self.slope + reach
 
-    def interval_at(self, x: float, confidence: float) -> tuple[float, float] | None:
-        """The t-interval of the line at x, not of a new point there; None for two points."""
-        variance = self.variance_at(x)
-        if variance is None:
-            return None
-        reach = t_quantile(confidence, self.freedom) * math.sqrt(variance)
+    def interval_at(self, x: float, confidence: float) -> tuple[float, float]:
+        """The t-interval of the line at x, not of a new point there."""
+        reach = t_quantile(confidence, self.freedom) * math.sqrt(self.variance_at(x))
         return self.at(x) - reach, self.at(x) + reach
 
 
-def no_line(x: Floats) -> str | None:
-    """Why no line can be drawn through points at x; None where one can."""
-    if len(x) < 2:
-        return f"{len(x)} point{'s' if len(x) != 1 else ''} with both; a line needs 2, an interval 3"
+def no_line(x: Floats, y: Floats) -> str | None:
+    """Why no line can be drawn through points; None where one can. Equal points count once."""
+    different = len(set(zip(x.tolist(), y.tolist(), strict=True)))
+    if different < FEWEST:
+        return f"{different} different point{'s' if different != 1 else ''} with both; a slope needs {FEWEST}"
     if np.ptp(x) < SAME:
-        return f"all {len(x)} points lie at one x; a slope needs two"
+        return f"all {different} points lie at one x; a slope needs two"
     return None
 
 
@@ -96,7 +91,7 @@ def fit_line(x: Floats, y: Floats) -> Line:
     Formula: b = Σ(x − x̄)(y − ȳ) / Σ(x − x̄)².
 
     Args:
-        x: places, of which at least two differ; see `no_line`.
+        x: places of points that a line can be drawn through; see `no_line`.
         y: values there.
     """
     n, centre, height = len(x), float(x.mean()), float(y.mean())
@@ -113,7 +108,7 @@ def fit_line(x: Floats, y: Floats) -> Line:
         centre=centre,
         height=height,
         spread=spread,
-        variance=left / (n - 2) if n > 2 else None,
+        variance=left / (n - 2),
         r_squared=None if flat else 1 - left / total,
         curvature_p=None if flat or left <= 1e-20 * total else _curvature(dx, dy, left),
     )
@@ -133,12 +128,12 @@ def welch_quantile(one: Line, two: Line, at: float, confidence: float) -> float:
     degrees of freedom.
 
     Args:
-        one: a line through 3 points or more.
+        one: a line.
         two: another.
         at: the place.
         confidence: of the interval.
     """
-    v, w = one.variance_at(at) or 0.0, two.variance_at(at) or 0.0
+    v, w = one.variance_at(at), two.variance_at(at)
     scale = max(v, w) or 1.0
     parts = (v / scale) ** 2 / one.freedom + (w / scale) ** 2 / two.freedom
     freedom = ((v + w) / scale) ** 2 / parts if parts > 0 else one.freedom + two.freedom
@@ -151,7 +146,7 @@ def _curvature(dx: Floats, dy: Floats, left: float) -> float | None:
 
     n = len(dx)
     design = np.stack([np.ones(n), dx, dx**2], axis=1) / [1, np.abs(dx).max(), np.abs(dx).max() ** 2]
-    if n < 4 or np.linalg.matrix_rank(design) < 3:
+    if np.linalg.matrix_rank(design) < 3:
         return None
     rest = dy - design @ np.linalg.lstsq(design, dy, rcond=None)[0]
     curved = float(rest @ rest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+Tell = Callable[[str], None]
+
+FEWEST = 4  # points of any fit: three say next to nothing of their noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,15 +205,38 @@ class Points:
         return whole
 
 
-def read_points(path: Path, columns: Mapping[str, str]) -> Points:
+def check_enough(points: Points, free: Sequence[str], hint: str) -> None:
+    """Refuse fewer points than tell parameters and their errors.
+
+    Args:
+        points: what is to be fitted.
+        free: names of the fitted parameters.
+        hint: what else to do than to add points.
+
+    Raises:
+        DegenError: as few points as parameters, or fewer than `FEWEST`.
+    """
+    count = len(points)
+    if count < max(len(free) + 1, FEWEST):
+        said = f"1 parameter ({free[0]})" if len(free) == 1 else f"{len(free)} parameters ({', '.join(free)})"
+        has = "1 point does" if count == 1 else f"{count} points do"
+        also = " and its errors" if len(free) == 1 else " and their errors"
+        raise DegenError(f"{points.path}: {has} not suffice for {said}{also}; {hint}")
+
+
+def read_points(path: Path, columns: Mapping[str, str], tell: Tell = lambda line: None) -> Points:
     """Read points from a run folder, its table `checkpoints` or any CSV or Parquet table.
+
+    A point counts once: rows that are equal in every column are one, whatever number a column gives them. Of a run
+    checkpoints that failed are left out, and those whose weights are an earlier one's.
 
     Args:
         path: the run folder, file, or folder of Parquet parts.
         columns: the columns of quantities that are called otherwise, as `{"params": "N"}`.
+        tell: called with each warning.
 
     Returns:
-        The points, a row of the table each; of a run those whose measurement did not fail.
+        The points, a row of the table each.
 
     Raises:
         DegenError: nothing there that can be read, or no such quantity or column.
@@ -219,9 +245,31 @@ def read_points(path: Path, columns: Mapping[str, str]) -> Points:
     table = read_run(path).table(CHECKPOINTS) if (path / "run.json").is_file() else read_table_file(path)
     found = find_columns(table.column_names, columns, path)
     points = Points(path, table, found, tuple(range(1, table.num_rows + 1)))
-    if "status" not in table.column_names:
-        return points
-    sound = [status != "failed" for status in texts(table, "status")]
-    if not any(sound):
-        raise DegenError(f"{path}: every checkpoint in it failed; scan again")
-    return points.take(np.array(sound))
+    if {"status", "duplicate_of"} <= set(table.column_names):
+        points = points.take([i for i, status in enumerate(texts(table, "status")) if status != "failed"])
+        if not len(points):
+            raise DegenError(f"{path}: every checkpoint in it failed; scan again")
+        own = [status != "duplicate" for status in texts(points.table, "status")]
+        if not all(own):
+            tell(f"{path}: checkpoints left out as copies of other revisions (status duplicate): {own.count(False)}")
+            points = points.take(np.array(own))
+    first = _first_of_equals(points)
+    if len(first) < len(points):
+        tell(f"{path}: rows left out as they repeat others: {len(points) - len(first)}")
+    return points.take(first)
+
+
+def _first_of_equals(points: Points) -> list[int]:
+    """The first of all rows that are equal in every column, but for a column that only numbers the rows."""
+    import pyarrow as pa
+
+    table, known = points.table, set(points.columns.values())
+    columns = []
+    for name in table.column_names:
+        values = table[name].to_pylist()
+        if name in known or not pa.types.is_integer(table[name].type) or len(set(values)) < len(values):
+            columns.append(["nan" if value != value else value for value in values])
+    seen: dict[tuple[Any, ...], int] = {}
+    for i, row in enumerate(zip(*columns, strict=True)):
+        seen.setdefault(row, i)
+    return list(seen.values())

@@ -14,6 +14,9 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 APART = 1e-6  # spread of ln x, as a standard deviation, below which all x are one
 
 
+TOGETHER = float(np.log(1.1))  # how far ln y may lie from a line in ln x, from end to end, to follow from it
+
+
 @dataclass(frozen=True)
 class Power:
     """y = exp(log_coefficient)·x^exponent."""
@@ -28,6 +31,26 @@ class Power:
     def inverse(self, y: Any) -> Any:
         """The x that has this y."""
         return np.exp((np.log(y) - self.log_coefficient) / self.exponent)
+
+
+def check_part_ways(x: Floats, y: Floats, what: str) -> None:
+    """Refuse points of which one quantity follows from the other, as at one budget or one number of tokens each.
+
+    Args:
+        x: positive, shape (n,).
+        y: positive, shape (n,).
+        what: of what they count, for the error.
+
+    Raises:
+        DegenError: y lies within a tenth of a power law of x.
+    """
+    a, b = np.log(x) - np.log(x).mean(), np.log(y) - np.log(y).mean()
+    slope = float(a @ b) / float(a @ a) if a.std() >= APART else 0.0
+    if a.std() >= APART and np.ptp(b - slope * a) < TOGETHER:
+        raise DegenError(
+            f"{what} go together in these points, as at one budget or in one ratio, and their effects cannot be told "
+            "apart: add models of other budgets and ratios"
+        )
 
 
 def fit_power(x: Floats, y: Floats, what: str) -> Power:

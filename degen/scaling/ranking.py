@@ -74,7 +74,8 @@ def find_courses(architectures: Sequence[str], flops: Floats, values: Floats) ->
     courses = []
     for label in dict.fromkeys(architectures):
         own = known & (labels == label)
-        x, obstacle = np.log10(flops[own]), no_line(np.log10(flops[own]))
+        x = np.log10(flops[own])
+        obstacle = no_line(x, values[own])
         courses.append(Course(label, x, fit_line(x, values[own]) if obstacle is None else None, obstacle))
     return courses
 
@@ -139,29 +140,21 @@ def _inside(course: Course, region: Region) -> Row:
 
 def _ranked(course: Course, following: Course | None, rank: int, at: float, sign: float, confidence: float) -> Row:
     assert course.line is not None
-    value = course.line.interval_at(at, confidence)
+    low, high = course.line.interval_at(at, confidence)
     row: Row = {
         "architecture": course.architecture,
         "rank": rank,
         "value": course.line.at(at),
-        "value_low": value[0] if value is not None else None,
-        "value_high": value[1] if value is not None else None,
+        "value_low": low,
+        "value_high": high,
         "gap": None,
         "gap_low": None,
         "gap_high": None,
-        "reason": "no interval: its line rests on 2 points" if value is None else None,
+        "reason": None,
     }
     if following is None or following.line is None:
         return row
     gap = sign * (course.line.at(at) - following.line.at(at))
-    reach = _reach(course.line, following.line, at, confidence)
-    low, high = (gap - reach, gap + reach) if reach is not None else (None, None)
-    return row | {"gap": gap, "gap_low": low, "gap_high": high}
-
-
-def _reach(one: Line, two: Line, at: float, confidence: float) -> float | None:
-    """Half the interval of the difference of two lines at a place; None where either has no interval."""
-    v, w = one.variance_at(at), two.variance_at(at)
-    if v is None or w is None:
-        return None
-    return welch_quantile(one, two, at, confidence) * math.sqrt(v + w)
+    error = math.sqrt(course.line.variance_at(at) + following.line.variance_at(at))
+    reach = welch_quantile(course.line, following.line, at, confidence) * error
+    return row | {"gap": gap, "gap_low": gap - reach, "gap_high": gap + reach}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +14,8 @@ from degen.saturation.kinds import is_loss, kind_of
 from degen.saturation.table_columns import ERROR_ENDS
 from degen.table_rows import did_you_mean, first_column, is_numeric, texts
 
-from .points import Floats, Points
+from .points import Floats, Points, Tell
 from .quantities import TEXTS, quantity_of
-
-Tell = Callable[[str], None]
 
 ARCHITECTURE = ("architecture", "family", "model_type")
 SECONDS = ("seconds", "train_seconds", "training_seconds", "step_seconds", "latency")
@@ -105,7 +103,7 @@ def find_costs(points: Points, asked: Sequence[str]) -> list[Cost]:
     """The columns of costs: those asked for, or else parameters, FLOPs and seconds, where they are.
 
     Raises:
-        DegenError: one that was asked for is missing, or a cost is negative.
+        DegenError: one that was asked for is missing, a cost is negative, or a size or compute not positive.
     """
     names = list(dict.fromkeys(asked))
     if not names:
@@ -115,9 +113,10 @@ def find_costs(points: Points, asked: Sequence[str]) -> list[Cost]:
         names = [name for name in names if not np.isnan(find_values(points, name)).all()]
     costs = [Cost(name, find_values(points, name)) for name in names]
     for cost in costs:
-        for row in np.flatnonzero(cost.values < 0):
+        whole = quantity_of(cost.name) in ("parameters", "parameters_non_embedding", "tokens", "flops")
+        for row in np.flatnonzero(cost.values <= 0 if whole else cost.values < 0):
             said = f"{points.names[row]} has {cost.name} {cost.values[row]:g}"
-            raise DegenError(f"{points.path}: {said}; a cost is 0 or more")
+            raise DegenError(f"{points.path}: {said}; it is {'above 0' if whole else '0 or more'}")
     return costs
 
 
@@ -152,11 +151,15 @@ def find_quality(points: Points, name: str, directions: Mapping[str, Better], te
         tell: called with a warning where neither the user nor the name says which way is better.
 
     Raises:
-        DegenError: there is no such column, or it holds no numbers.
+        DegenError: there is no such column, it holds no numbers, or it is a loss that somewhere is none.
     """
     values = find_values(points, name)
     known_loss = name == points.columns.get("loss")  # whatever it is called
-    better = directions.get(name) or _direction(name, "min" if known_loss else None, values, tell)
+    better = directions.get(name) or _direction(name, "min" if known_loss else None, tell)
+    if name not in directions and better == "min" and (known_loss or is_loss(name)):
+        for row in np.flatnonzero(values <= 0):
+            said = f"{points.names[row]} has {name} {values[row]:g}, and a loss is above 0"
+            raise DegenError(f"{points.path}: {said}; mend the row, or say --direction {name}=max if it is negated")
     stem, comma, kept = name.partition(",")
     column = first_column(points.table, [f"{stem}{end}{comma}{kept}".lower() for end in ERROR_ENDS])
     return Quality(name, values, better, points.numbers(column) if column is not None else None)
@@ -174,7 +177,7 @@ def check_directions(directions: Mapping[str, Better], names: Sequence[str]) -> 
             raise DegenError(f"--direction {name}={better}: {name} is no column of quality here; {hint}")
 
 
-def _direction(name: str, known: Better | None, values: Floats, tell: Tell) -> Better:
+def _direction(name: str, known: Better | None, tell: Tell) -> Better:
     """Which way of a column is better by what is known of it, by its name, or else upwards with a warning."""
     words = "_".join(re.split(r"[_/,\-.:\s]+", name.lower()))
     if re.search(rf"(?:^|_){_NEGATED}(?:_|$)", words):
@@ -183,10 +186,6 @@ def _direction(name: str, known: Better | None, values: Floats, tell: Tell) -> B
     better = known or (kind.better if kind is not None else None)
     if better is None:
         tell(f"{name}: higher is taken as better; --direction {name}=min if it is lower")
-        return "max"
-    there = values[~np.isnan(values)]
-    if better == "min" and len(there) and bool((there < 0).all()):
-        tell(f"{name}: all values are negative, so it is taken as negated, higher is better; --direction {name}=min")
         return "max"
     return better
 

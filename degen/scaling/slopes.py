@@ -15,7 +15,6 @@ from .lines import Floats, Mask, fit_line, no_line
 Axes = Literal["semi-log", "log-log", "linear"]
 Role = Literal["flops", "parameters", "upstream", "downstream"]
 
-NO_INTERVAL = "no interval: a line through 2 points leaves nothing to tell the noise by"
 COLUMNS = (
     Column("architecture", "string", "", "label of the architecture"),
     Column("pair", "string", "", "what is drawn against what, x first"),
@@ -32,7 +31,7 @@ COLUMNS = (
     Column("intercept", "float64", "y axis", "the line where the x axis is 0"),
     Column("r_squared", "float64", "", "share of the variance of y that the line explains"),
     Column("curvature_p", "float64", "", "p-value of a term of x squared beside the line: small where it bends"),
-    Column("reason", "string", "", "why there is no slope, or no interval"),
+    Column("reason", "string", "", "why there is no slope"),
 )
 
 
@@ -109,22 +108,19 @@ def _row(label: str, x: Quantity, y: Quantity, axes: Axes, own: Mask, confidence
         return row | {"reason": obstacle}
     at = np.log10(at) if axes != "linear" else at
     height = np.log10(height) if axes == "log-log" else height
-    obstacle = no_line(at)
+    obstacle = no_line(at, height)
     if obstacle is not None:
         return row | {"reason": obstacle.replace("one x", f"one value of {x.name}")}
     line = fit_line(at, height)
-    interval = line.slope_interval(confidence)
+    low, high = line.slope_interval(confidence)
     return row | {
         "slope": line.slope,
         "slope_se": line.slope_se,
-        "slope_low": interval[0] if interval is not None else None,
-        "slope_high": interval[1] if interval is not None else None,
+        "slope_low": low,
+        "slope_high": high,
         "intercept": line.intercept,
         "r_squared": line.r_squared,
         "curvature_p": line.curvature_p,
-        "reason": "no interval: a line through 2 points leaves nothing to tell the noise by"
-        if interval is None
-        else None,
     }
 
 

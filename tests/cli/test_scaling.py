@@ -155,7 +155,7 @@ def test_a_mistake_is_one_line(options: list[object], says: str, table: Path) ->
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("params,tokens,loss\n" + "1e8,1e9,3\n" * 9, "cannot"),
+        ("params,tokens,loss\n" + "1e8,1e9,3\n" * 9, "1 point does not suffice"),
         ("params,tokens,loss\n1e8,1e9,-3\n1e9,1e9,-2\n", "row 1 has loss -3, not positive"),
         ("params,loss\n1e8,3\n1e9,2\n", "no column of tokens"),
         ("params,tokens,loss\n1e8,1e9,3\n1e9,1e9,2.9\n1e9,1e10,2.8\n", "3 points do not suffice"),

@@ -107,14 +107,15 @@ def test_the_published_reversal_is_reported_as_one(tmp_path: Path) -> None:
     assert "-1.46 against -1.49" in shown
 
 
-def test_a_loss_below_zero_everywhere_is_taken_as_negated(tmp_path: Path) -> None:
+def test_a_negated_loss_is_taken_where_the_user_or_its_name_says_so(tmp_path: Path) -> None:
     file = table(tmp_path / "t.csv", "model,params,loss", ["a,1e8,-3.0", "b,2e8,-2.5", "c,3e8,-2.7"])
-    said = pareto(file, "--json")
-    assert "loss: all values are negative" in said.err
-    assert [row["frontier"] for row in rows_of(said)] == [True, True, False]
-    lower = pareto(file, "--direction", "loss=min", "--json")
-    assert lower.err == ""
-    assert [row["frontier"] for row in rows_of(lower)] == [True, False, False]
+    refused = pareto(file, "--json")
+    assert (refused.code, refused.out) == (2, "")
+    assert "a has loss -3, and a loss is above 0; mend the row, or say --direction loss=max" in refused.message
+    for better, frontier in (("max", [True, True, False]), ("min", [True, False, False])):
+        said = pareto(file, "--direction", f"loss={better}", "--json")
+        assert said.err == ""
+        assert [row["frontier"] for row in rows_of(said)] == frontier
     named = table(tmp_path / "u.csv", "model,params,negative_log_perplexity", ["a,1e8,-3.0", "b,2e8,-2.5"])
     assert pareto(named, "--json").err == ""
 
@@ -123,7 +124,7 @@ def test_the_frontier_names_what_dominates(tmp_path: Path) -> None:
     rows = ["a,1e8,100,3.0", "b,2e8,90,2.5", "c,3e8,200,2.7", "d,4e8,,2.0"]
     file = table(tmp_path / "t.csv", "model,params,seconds,loss", rows)
     said = pareto(file, "--json")
-    assert "left out of the frontier, as values are missing: 1" in said.err
+    assert "left out of the frontier, as values are missing or infinite: 1" in said.err
     found = {row["point"]: (row["frontier"], row["dominated_by"]) for row in rows_of(said)}
     assert found == {"a": (True, None), "b": (True, None), "c": (False, "b"), "d": (None, None)}
     pairs = {(row["cost"], row["quality"]): row["frontier"] for row in rows_of(said, "frontiers")}
@@ -150,12 +151,22 @@ def test_depth_against_width_is_told_or_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "rows", "message"),
     [
-        ("model_type,params,loss", ["a,1e8,3.0"] * 5, "one value of parameters"),
+        ("model_type,params,loss", [f"a,1e8,3.{i}" for i in range(5)], "one value of parameters"),
         ("model_type,params", ["a,1e8", "a,2e8"], "--upstream"),
         ("model_type,loss", ["a,3.0", "a,2.0", "a,2.5"], "no column of parameters"),
-        ("model_type,params,loss", ["a,1e8,nan", "a,2e8,nan", "a,3e8,2"], "1 point with both"),
-        ("model_type,params,loss", ["a,1e8,3", "b,2e8,2", "c,3e8,2"], "1 point with both"),
+        (
+            "model_type,params,loss",
+            ["a,1e8,nan", "a,2e8,nan", "a,3e8,2"],
+            "1 different point with both; a slope needs 4",
+        ),
+        (
+            "model_type,params,loss",
+            ["a,1e8,3", "b,2e8,2", "c,3e8,2"],
+            "name the column that tells architectures apart with --architecture",
+        ),
         ("model_type,params,loss", ["a,1e8,3", ",2e8,2"], "has no model_type"),
+        ("model_type,params,loss", ["a,1e8,3", "a,2e8,2", "a,3e8,1"] * 4, "3 different points with both"),
+        ("model_type,params,loss", [f"a,{n},{-3 + i}" for i, n in enumerate(N)], "a loss is above 0"),
     ],
 )
 def test_a_table_that_tells_nothing_of_slopes_is_a_message(
@@ -178,9 +189,12 @@ def test_what_is_missing_is_a_row_with_the_reason(tmp_path: Path) -> None:
 
 
 def test_a_cost_below_zero_is_a_message(tmp_path: Path) -> None:
-    said = pareto(table(tmp_path / "t.csv", "model,params,loss", ["a,1e8,3", "b,-1e8,2"]))
+    said = pareto(table(tmp_path / "t.csv", "model,params,loss", ["a,1e8,3", "b,0,2"]))
     assert said.code == 2
-    assert "b has parameters -1e+08; a cost is 0 or more" in said.message
+    assert "b has parameters 0; it is above 0" in said.message
+    said = pareto(table(tmp_path / "u.csv", "model,seconds,loss", ["a,0,3", "b,-1,2"]))
+    assert said.code == 2
+    assert "b has seconds -1; it is 0 or more" in said.message
 
 
 def test_three_points_correlate_to_nothing(tmp_path: Path) -> None:
@@ -190,7 +204,8 @@ def test_three_points_correlate_to_nothing(tmp_path: Path) -> None:
     assert (row["spearman"], row["kendall"]) == (None, None)
     assert "3 points" in row["reason"]
     few = slopes(table(tmp_path / "u.csv", "family,params,loss", ["x,1e8,3", "x,2e8,2", "x,3e8,1.5"]))
-    assert "x: 3 points to a line" in few.err
+    assert (few.code, few.out) == (2, "")
+    assert "no slope can be told; x: 3 different points with both; a slope needs 4" in few.message
 
 
 @pytest.mark.parametrize(

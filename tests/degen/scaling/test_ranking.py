@@ -97,7 +97,7 @@ def test_at_the_ends_of_its_interval_the_lines_are_just_apart() -> None:
     t = welch_quantile(one, two, np.log10(crossing["flops"]), 0.9)
     for end in (crossing["flops_low"], crossing["flops_high"]):
         x = np.log10(end)
-        error = np.sqrt((one.variance_at(x) or 0) + (two.variance_at(x) or 0))
+        error = np.sqrt(one.variance_at(x) + two.variance_at(x))
         assert abs(one.at(x) - two.at(x)) == pytest.approx(t * error)
     assert one.at(np.log10(crossing["flops"])) == pytest.approx(two.at(np.log10(crossing["flops"])))
 
@@ -123,11 +123,11 @@ def test_regions_are_equal_in_log_flops_or_as_a_user_says() -> None:
         find_regions(C, 0)
 
 
-def test_two_points_rank_without_an_interval_and_one_does_not() -> None:
-    flops, labels = np.array([1e17, 1e21, 1e18]), ["two", "two", "one"]
-    values = np.array([3.0, 2.0, 2.5])
+def test_three_points_have_no_rank() -> None:
+    flops, labels = np.append(np.geomspace(1e17, 1e21, 4), [1e17, 1e19, 1e21]), ["four"] * 4 + ["three"] * 3
+    values = np.array([3.0, 2.6, 2.3, 2.0, 2.9, 2.5, 2.1])
     quality, regions = Quality("loss", values, "min"), find_regions(flops, 1)
-    two, one = rank_regions(find_courses(labels, flops, values), regions, quality)
-    assert (two["rank"], two["value"], two["value_low"]) == (1, pytest.approx(2.5), None)
-    assert one["rank"] is None
-    assert "a line needs 2" in one["reason"]
+    four, three = rank_regions(find_courses(labels, flops, values), regions, quality)
+    assert (four["rank"], three["rank"]) == (1, None)
+    assert four["value_low"] < four["value"] < four["value_high"]
+    assert "a slope needs 4" in three["reason"]

@@ -49,18 +49,15 @@ def test_slope_error_and_interval_are_those_of_scipy() -> None:
     assert line.slope_interval(0.9) == pytest.approx(
         (twin.slope - t.ppf(0.95, 5) * twin.stderr, twin.slope + t.ppf(0.95, 5) * twin.stderr)
     )
-    variance = line.variance_at(0.0)
-    assert variance is not None
-    assert np.sqrt(variance) == pytest.approx(twin.intercept_stderr)
+    assert np.sqrt(line.variance_at(0.0)) == pytest.approx(twin.intercept_stderr)
 
 
 def test_the_interval_holds_the_slope_as_often_as_it_says() -> None:
     rng, x = np.random.default_rng(1), np.arange(5.0)
     held = 0
     for _ in range(1000):
-        interval = fit_line(x, 2 * x + rng.normal(size=5)).slope_interval(0.9)
-        assert interval is not None
-        held += interval[0] <= 2 <= interval[1]
+        low, high = fit_line(x, 2 * x + rng.normal(size=5)).slope_interval(0.9)
+        held += low <= 2 <= high
     assert 870 <= held <= 930
 
 
@@ -85,22 +82,25 @@ def test_negative_log_perplexity_has_no_logarithm_and_the_row_says_so() -> None:
     assert row(rows, pair="upstream-downstream", axes="linear")["slope"] is not None
 
 
-def test_two_points_give_a_slope_without_an_interval_and_one_gives_none() -> None:
+def test_fewer_than_four_different_points_give_no_slope() -> None:
     loss = np.full(9, np.nan)
-    loss[:3] = 3.0, 2.5, 2.2
-    rows = find_slopes(["one"] + ["two"] * 2 + ["none"] * 6, quantities(loss, loss))
-    two = row(rows, architecture="two", pair="parameters-upstream", axes="semi-log")
-    assert two["slope"] == pytest.approx(-0.3 / 0.375)
-    assert (two["slope_low"], two["slope_se"], two["points"]) == (None, None, 2)
-    assert "2 points" in str(two["reason"])
-    for label, count in (("one", "1 point with"), ("none", "0 points with")):
+    loss[:8] = 3.0, 2.5, 2.2, 2.0, 2.9, 2.6, 2.3, 2.3
+    rows = find_slopes(["four"] * 4 + ["three"] * 3 + ["one", "none"], quantities(loss, loss))
+    assert row(rows, architecture="four", pair="parameters-upstream", axes="semi-log")["slope"] is not None
+    for label, count in (("three", "3 different points"), ("one", "1 different point "), ("none", "0 different")):
         lost = row(rows, architecture=label, pair="parameters-upstream", axes="semi-log")
-        assert lost["slope"] is None
+        assert (lost["slope"], lost["slope_low"], lost["slope_se"]) == (None, None, None)
         assert count in str(lost["reason"])
 
 
+def test_equal_points_count_once() -> None:
+    x, y = np.array([1.0, 2.0, 3.0, 3.0, 3.0]), np.array([3.0, 2.0, 1.0, 1.0, 1.0])
+    assert no_line(x, y) == "3 different points with both; a slope needs 4"
+    assert no_line(x, y + np.array([0, 0, 0, 0, 0.1])) is None
+
+
 def test_one_size_has_no_slope() -> None:
-    assert no_line(np.full(5, 8.0)) == "all 5 points lie at one x; a slope needs two"
+    assert no_line(np.full(5, 8.0), np.arange(5.0)) == "all 5 points lie at one x; a slope needs two"
     pairs = [(Quantity("parameters", "N", np.full(9, 1e8)), Quantity("upstream", "loss", N))]
     (semi, _) = find_slopes(["a"] * 9, pairs)
     assert semi["slope"] is None

@@ -1,0 +1,144 @@
+"""Tables that say nothing of what is asked: `degen scaling` ends in one line and no number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from faults.command import degen
+from made_points import noisy
+
+from degen.laws import HOFFMANN
+
+HEAD = ["model", "family", "params", "tokens", "loss", "step", "accuracy"]
+N = np.geomspace(1e7, 1e10, 12)
+D = N * np.exp(np.random.default_rng(0).uniform(0, 5, 12))
+FITS = {
+    "hoffmann": ("fit",),
+    "fixed": ("fit", "--fix", "B=410.7", "--fix", "beta=0.28", "--fix", "E=1.69"),
+    "envelope": ("fit", "--law", "envelope"),
+    "isoflop": ("fit", "--law", "isoflop"),
+    **{form: ("fit", "--law", "kaplan", "--form", form) for form in ("N", "D", "C", "ND", "NS")},
+}
+COMMANDS = {**FITS, "slopes": ("slopes",), "pareto": ("pareto",)}
+Rows = list[list[str]]
+
+
+def rows_of(sizes: np.ndarray, tokens: np.ndarray) -> Rows:
+    losses = noisy(HOFFMANN.loss(sizes, tokens), 0.01, 1)
+    return [
+        [f"m{i}", "a", f"{n:.6g}", f"{d:.6g}", f"{loss:.5f}", str(1000 * (i + 1)), f"{0.2 + 0.02 * i + loss / 99:.4f}"]
+        for i, (n, d, loss) in enumerate(zip(sizes, tokens, losses, strict=True))
+    ]
+
+
+def changed(column: str, *values: str, first: int = 0) -> Rows:
+    """Sound rows with other values in a column from some row on."""
+    rows = rows_of(N, D)
+    for i, value in enumerate(values, first):
+        rows[i][HEAD.index(column)] = value
+    return rows
+
+
+SOUND = rows_of(N, D)
+TABLES: dict[str, tuple[Rows, dict[str, str]]] = {
+    # the rows, and what each command says of them; one that is not named may answer
+    "one size": (
+        rows_of(np.full(10, 1e8), 1e9 * 2.0 ** np.arange(10)),
+        {"hoffmann": "cannot tell A, E and alpha apart", "fixed": "cannot tell A and alpha", "envelope": "needs 4",
+         "isoflop": "fewer than two budgets", "N": "different size", "C": "all points have one size",
+         "ND": "cannot tell", "NS": "do not determine"},
+    ),
+    "negative losses": (
+        [[*row[:4], f"-{row[4]}", *row[5:]] for row in SOUND],
+        dict.fromkeys(FITS, "m0 has loss -") | dict.fromkeys(("slopes", "pareto"), "a loss is above 0"),
+    ),
+    "a negative loss": (
+        changed("loss", "-3", first=4),
+        dict.fromkeys(FITS, "m4 has loss -3") | dict.fromkeys(("slopes", "pareto"), "m4 has loss -3"),
+    ),
+    "3 points": (
+        SOUND[:3],
+        dict.fromkeys(set(FITS) - {"envelope", "isoflop"}, "3 points do not suffice")
+        | {"envelope": "no model has two checkpoints", "isoflop": "fewer than two budgets",
+           "slopes": "3 different points with both; a slope needs 4"},
+    ),
+    "3 points four times over": (
+        [row for row in SOUND[:3] for _ in range(4)],
+        dict.fromkeys(set(FITS) - {"envelope", "isoflop"}, "3 points do not suffice")
+        | {"envelope": "no model has two checkpoints", "isoflop": "fewer than two budgets",
+           "slopes": "3 different points with both; a slope needs 4"},
+    ),
+    "no loss anywhere": (
+        [[*row[:4], "nan", *row[5:6], ""] for row in SOUND],
+        dict.fromkeys(FITS, "loss is known in no row") | {"slopes": "0 different points|no slope", "pareto": "needs 2"},
+    ),
+    "text for a size": (changed("params", "7B"), dict.fromkeys(set(COMMANDS) - {"D"}, "holds no numbers ('7B'")),
+    "a size of 0": (
+        changed("params", "0", first=3),
+        dict.fromkeys(set(FITS) - {"D", "C"}, "m3 has parameters 0")
+        | {"C": "m3 has flops 0", "pareto": "m3 has parameters 0", "slopes": ""},
+    ),
+    "a size below 0": (
+        changed("params", "-5", first=3),
+        dict.fromkeys(set(FITS) - {"D", "C"}, "m3 has parameters -5")
+        | {"C": "m3 has flops -", "pareto": "m3 has parameters -5", "slopes": ""},
+    ),
+    "an infinite loss": (changed("loss", "inf", first=2), dict.fromkeys(FITS, "m2 has loss inf")),
+    "one budget": (
+        rows_of(N, 1e20 / 6 / N),
+        {"hoffmann": "size and tokens go together", "ND": "size and tokens go together", "C": "compute",
+         "isoflop": "fewer than two budgets", "envelope": "no model has two checkpoints"},
+    ),
+    "one ratio": (rows_of(N, 20 * N), dict.fromkeys(("hoffmann", "ND"), "size and tokens go together")),
+    "losses that rise": (
+        changed("loss", *(f"{2 + i / 10}" for i in range(12))),
+        dict.fromkeys(("fixed", "N"), "does not fall with size") | {"D": "data", "C": "compute"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "command"),
+    [(table, command) for table, (_, messages) in TABLES.items() for command in COMMANDS if messages.get(command)],
+)
+def test_one_line_and_no_number(table: str, command: str, tmp_path: Path) -> None:
+    rows, messages = TABLES[table]
+    file = tmp_path / "t.csv"
+    file.write_text("\n".join(map(",".join, [HEAD, *rows])) + "\n")
+    said = degen("scaling", *COMMANDS[command], file)
+    assert (said.code, said.out) == (2, "")
+    (line,) = [line for line in said.err.splitlines() if not line.startswith("warning: ")]
+    assert line.startswith("error: ")
+    assert any(message in line for message in messages[command].split("|"))
+
+
+@pytest.mark.parametrize("column", ["params", "loss", "tokens"])
+@pytest.mark.parametrize("command", ["hoffmann", "envelope", "isoflop", "ND", "slopes", "pareto"])
+def test_a_missing_column_is_one_line(command: str, column: str, tmp_path: Path) -> None:
+    at, file = HEAD.index(column), tmp_path / "t.csv"
+    rows = [[value for i, value in enumerate(row) if i != at and HEAD[i] != "accuracy"] for row in [HEAD, *SOUND]]
+    file.write_text("\n".join(map(",".join, rows)) + "\n")
+    said = degen("scaling", *COMMANDS[command], file)
+    if command == "pareto" and column != "loss":
+        assert (said.code, "Traceback" in said.err) == (0, False)  # a cost is left
+    elif (command, column) == ("slopes", "tokens"):
+        assert said.code == 0
+        assert "no column of flops" in said.out  # in the rows of that cost
+    else:
+        assert (said.code, said.out) == (2, "")
+        assert "no column of" in said.message
+
+
+def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    rows = [*changed("loss", "", "nan"), SOUND[4], SOUND[5]]
+    file.write_text(
+        "\n".join(map(",".join, [["number", *HEAD], *([str(i), *row] for i, row in enumerate(rows))])) + "\n"
+    )
+    said = degen("scaling", "fit", file, "--law", "kaplan", "--form", "D", "--bootstrap", 0, "--json")
+    assert said.code == 0
+    assert len(said.json()["rows"]) == 10
+    assert "rows left out as they repeat others: 2" in said.err
+    assert "rows left out as tokens, loss are not all known there: 2" in said.err
