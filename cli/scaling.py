@@ -66,7 +66,7 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    final: Annotated[bool, typer.Option("--final", help="Take the last checkpoint of each model alone.")] = False,
+    final: scaling_compare.Final = False,
     without_highest: Annotated[int, typer.Option(help="How many of the highest losses to leave out.")] = 0,
     bootstrap: Annotated[int, typer.Option(help="Bootstrap draws behind the intervals; 0: none.")] = 100,
     confidence: scaling_compare.Confidence = 0.9,

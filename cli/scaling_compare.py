@@ -56,6 +56,7 @@ Direction = Annotated[
         show_default="as the name says, or max",
     ),
 ]
+Final = Annotated[bool, typer.Option("--final", help="Take the last checkpoint of each model alone.")]
 Confidence = Annotated[float, typer.Option(help="Confidence of the intervals.")]
 # Not `plot` and `out`, which are other options of `degen rank`: what it draws is its own, and it writes a folder.
 PlotFile = Annotated[
@@ -83,6 +84,7 @@ def slopes(
             "as in 1e18,1e20,1e22."
         ),
     ] = "4",
+    final: Final = False,
     confidence: Confidence = 0.9,
     plot_file: PlotFile = None,
     out_file: OutFile = None,
@@ -98,7 +100,7 @@ def slopes(
 
     check_files(plot_file, out_file)
     asked = _asked(architecture, upstream, downstream, direction, confidence)
-    answer = compare_architectures(_points(table, columns), asked, _regions(regions), output.warn)
+    answer = compare_architectures(_points(table, columns, final), asked, _regions(regions), output.warn)
     if out_file is not None:
         _write(answer, "slopes", out_file)
     if plot_file is not None:
@@ -135,6 +137,7 @@ def pareto(
     equal_cost: Annotated[
         str, typer.Option(help="Costs within this share of each other are equal, where shapes are compared.")
     ] = "10%",
+    final: Final = False,
     confidence: Confidence = 0.9,
     plot_file: PlotFile = None,
     out_file: OutFile = None,
@@ -150,7 +153,9 @@ def pareto(
 
     check_files(plot_file, out_file)
     asked = _asked(architecture, upstream, downstream, direction, confidence)
-    answer = find_pareto(_points(table, columns), asked, cost or (), quality or (), _share(equal_cost), output.warn)
+    answer = find_pareto(
+        _points(table, columns, final), asked, cost or (), quality or (), _share(equal_cost), output.warn
+    )
     if out_file is not None:
         _write(answer, "pareto", out_file)
     if plot_file is not None:
@@ -182,11 +187,16 @@ def _write(answer: Slopes | Pareto, name: str, to: Path) -> None:
     write_table(answer.table(), name, to)
 
 
-def _points(table: Path, columns: str | None) -> Points:
+def _points(table: Path, columns: str | None, final: bool) -> Points:
     from degen.scaling.points import read_points
 
     given = parsing.names("--columns", columns) if columns is not None else None
-    return read_points(table, parsing.pairs("--columns", given, "params=N"), output.warn)
+    points = read_points(table, parsing.pairs("--columns", given, "params=N"), output.warn)
+    if final:
+        return points.final()
+    if points.is_series:
+        output.warn("models have several rows each, and each row counts as a model; --final takes the last of each")
+    return points
 
 
 def _asked(

@@ -139,7 +139,9 @@ class Points:
                 hint = "mend the row or leave it out"
                 raise DegenError(f"{self.path}: {self.names[at]} has {name} {values[at]:g}, not positive; {hint}")
             if np.isnan(values).all():
-                raise DegenError(f"{self.path}: {name} is known in no row; name another column with --columns")
+                scanned = name in ("tokens", "flops") and "tokens_seen" in self.table.column_names
+                way = "scan with --tokens-per-step, or name" if scanned else "name"
+                raise DegenError(f"{self.path}: {name} is known in no row; {way} another column with --columns")
             known &= ~np.isnan(values)
         if not known.any():
             raise DegenError(f"{self.path}: no row has {' and '.join(quantities)} at once; complete the table")
@@ -158,26 +160,31 @@ class Points:
 
     @property
     def is_series(self) -> bool:
-        """Whether a model has several rows, as its checkpoints are."""
+        """Whether a model of one size has several rows, as its checkpoints are."""
         return len(set(self._owners())) < len(self) if "model" in self.columns else False
 
     def final(self) -> Points:
-        """The last row of each model: the one of most tokens, among those with a loss.
+        """The last row of each model, among those with a loss: of most tokens, or else steps, or else in the table.
 
         Raises:
             DegenError: the table does not tell models apart.
         """
         if "model" not in self.columns:
             raise DegenError(f"{self.path}: no column of model to tell the last row of each by; name it with --columns")
-        points = self.complete("loss", "tokens")
-        last: dict[str, int] = {}
-        for i, (owner, tokens) in enumerate(zip(points._owners(), points.tokens, strict=True)):
-            if owner not in last or tokens >= points.tokens[last[owner]]:
+        points = self.complete("loss") if self.has("loss") else self
+        known = (points.quantity(name) for name in ("tokens", "steps") if points.has(name))
+        place = next((values for values in known if not np.isnan(values).any()), np.arange(len(points)))
+        last: dict[tuple[str, str], int] = {}
+        for i, owner in enumerate(points._owners()):
+            if owner not in last or place[i] >= place[last[owner]]:
                 last[owner] = i
         return points.take(sorted(last.values()))
 
-    def _owners(self) -> list[str]:
-        return [model or "" for model in self.models or []]
+    def _owners(self) -> list[tuple[str, str]]:
+        """Model and size of each row: a name may be that of an architecture, of which there are several sizes."""
+        models = self.models or []
+        sizes = self.parameters if self.has("parameters") else np.zeros(len(models))
+        return [(model or "", f"{size:.9g}") for model, size in zip(models, sizes, strict=True)]
 
     def _find(self, name: str) -> Floats | None:
         own = self._own(name)

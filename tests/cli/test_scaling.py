@@ -121,6 +121,12 @@ def test_a_scanned_suite_goes_straight_into_a_fit(tmp_path: Path) -> None:
     assert len(found) == 8
     assert [row["flops"] for row in found] == rows.sort("model", "step")["training_flops"].to_list()
     assert "--final takes the last of each" in said.err
+    lines = degen("scaling", "slopes", out, "--final", "--json").json()["rows"]
+    assert {row["points"] for row in lines if row["pair"] == "flops-upstream"} == {4}
+    assert all(row["slope"] is not None for row in lines if row["pair"] == "parameters-upstream")
+    frontier = degen("scaling", "pareto", out, "--final", "--json").json()["rows"]
+    assert [row["point"] for row in frontier] == [f"w{width}" for width in (16, 32, 48, 64)]
+    assert "each row counts as a model" in degen("scaling", "pareto", out).err
 
 
 @pytest.mark.parametrize(

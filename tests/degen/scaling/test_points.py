@@ -57,6 +57,30 @@ def test_checkpoints_have_names_and_the_last_of_each_can_be_taken(tmp_path: Path
     assert points.is_series
     assert points.final().names == ["a", "b"]
     assert list(points.final().loss) == [3, 2]
+    assert not points.final().is_series
+
+
+def test_sizes_of_one_name_are_several_models(tmp_path: Path) -> None:
+    points = written(tmp_path, "architecture,params,loss\nmoe,10,4\nmoe,20,3\n")
+    assert not points.is_series
+    assert list(points.final().loss) == [4, 3]
+
+
+def test_rows_that_repeat_others_count_once(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("number,seed,params,loss\n1,1,10,4\n2,1,10,4\n3,2,10,4\n4,2,20,\n5,2,20,\n")
+    told: list[str] = []
+    points = read_points(tmp_path / "t.csv", {}, told.append)
+    assert points.numbers_of_rows == (1, 3, 4)
+    assert told == [f"{tmp_path / 't.csv'}: rows left out as they repeat others: 2"]
+
+
+def test_copies_and_failures_of_a_run_are_left_out(tmp_path: Path) -> None:
+    rows = "a,s1,ok,,3\na,s2,duplicate,s1,3\na,s3,failed,,\nb,s1,ok,,2\n"
+    (tmp_path / "t.csv").write_text(f"model,revision,status,duplicate_of,loss\n{rows}")
+    told: list[str] = []
+    points = read_points(tmp_path / "t.csv", {}, told.append)
+    assert points.names == ["a", "b"]
+    assert "copies of other revisions (status duplicate): 1" in told[0]
 
 
 def test_any_column_can_be_taken(tmp_path: Path) -> None:
