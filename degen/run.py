@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import DegenError
 from .steps import place_in_training
-from .tables import CHECKPOINTS, SCHEMA_VERSION, Row
+from .tables import CHECKPOINTS, READABLE, Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,6 +104,6 @@ def read_info(file: Path) -> dict[str, Any] | None:
         version = info["schema_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DegenError(f"{file}: damaged ({error}); scan again with --fresh") from error
-    if version != SCHEMA_VERSION:
-        raise DegenError(f"{file}: schema version {version}; this degen reads version {SCHEMA_VERSION}")
+    if version not in READABLE:
+        raise DegenError(f"{file}: schema version {version}; this degen reads {' and '.join(map(str, READABLE))}")
     return dict(info)

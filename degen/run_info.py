@@ -61,10 +61,10 @@ def complete_info(
     }
     before = info.setdefault("resolved", resolved)
     if changed := [name for name in resolved if resolved[name] != before.get(name)]:
-        raise DegenError(
-            f"{writer.path}: {changed[0]} would be {resolved[changed[0]]} here, and was {before.get(changed[0])} "
-            "when the run began; choose another --out, or start over with --fresh"
-        )
+        said = f"{changed[0]} would be {resolved[changed[0]]} here, and was {before.get(changed[0])} when the run began"
+        if changed[0] == "columns":
+            said = f"its tables have other columns than this degen writes (schema version {info['schema_version']})"
+        raise DegenError(f"{writer.path}: {said}; choose another --out, or start over with --fresh")
     info["config_hash"] = fingerprint(
         {name: info["asked"][name] for name in ("tokens", "context", "seed", "options")}
         | {"resolved": resolved, "schema_version": SCHEMA_VERSION}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -29,6 +30,37 @@ def scanned(tmp_path: Path, corpus: Path) -> tuple[Path, Path, Path]:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+def aged(run: Path) -> None:
+    """Make a run one that was written before training FLOPs were columns of its table."""
+    for part in run.rglob("[!.]*.parquet"):
+        table = pq.read_table(part, partitioning=None)
+        kept = [name for name in table.column_names if name not in ("flops_per_token", "training_flops")]
+        notes = {**table.schema.metadata, b"degen.schema_version": b"1"}
+        pq.write_table(table.select(kept).replace_schema_metadata(notes), part)
+    info = json.loads((run / "run.json").read_text())
+    info["schema_version"] = 1
+    info["resolved"]["columns"] = "of an earlier version"
+    (run / "run.json").write_text(json.dumps(info))
+
+
+def test_a_run_of_an_earlier_schema_is_read_and_not_continued(scanned: tuple[Path, Path, Path]) -> None:
+    series, text, out = scanned
+    losses = degen.read_run(out).table("checkpoints")["loss"]
+    aged(out)
+    run = degen.read_run(out)
+    assert run.table("checkpoints")["loss"].equals(losses)
+    assert "training_flops" not in run.table("checkpoints").column_names
+    shutil.copytree(series / "step2", series / "step3")
+    before = files(out)
+    with pytest.raises(DegenError, match=r"other columns than this degen writes \(schema version 1\); .*--fresh"):
+        degen.scan(series, corpus=text, out=out, **SMALL)
+    assert files(out) == before
+    assert (
+        "training_flops"
+        in degen.scan(series, corpus=text, out=out, fresh=True, **SMALL).table("checkpoints").column_names
+    )
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ KINDS: dict[str, Told | Spoiled] = {
     ),
     "run.json damaged": Told(lambda p: spoil.run_json(p, DAMAGED) and p.spectra(), ("run.json", "damaged", "--fresh")),
     "run of another schema": Told(
-        lambda p: ("show", spoil.run_json(p, '{"schema_version": 99}')), ("run.json", "version 99", "version 1")
+        lambda p: ("show", spoil.run_json(p, '{"schema_version": 99}')), ("run.json", "version 99", "reads 1 and 2")
     ),
     "show of a damaged run": Told(lambda p: ("show", spoil.run_json(p, "[]")), ("run.json", "damaged")),
     "show of a damaged part": Told(lambda p: ("show", spoil.truncated_part(p)), ("checkpoints", "cannot be read")),
