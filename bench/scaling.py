@@ -1,6 +1,6 @@
 """How often each scaling law, fitted to data made from its published constants, finds them inside its intervals.
 
-PYTHONPATH=.:tests python bench/scaling.py [draws] [law...]
+PYTHONPATH=.:tests python bench/scaling.py [tables] [law...]
 """
 
 from __future__ import annotations

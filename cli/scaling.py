@@ -181,7 +181,7 @@ def _print(answer: Answer) -> None:
     if answer.predictions:
         _print_models("Predicted", answer.predictions)
     if answer.no_interval is None:
-        output.result(f"low … high: where {100 * answer.confidence:g} % of the bootstrap's draws lie.")
+        output.result(f"low … high: {100 * answer.confidence:g} % intervals, from the bootstrap.")
     else:
         output.result(f"No intervals: {answer.no_interval}.")
 

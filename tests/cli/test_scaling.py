@@ -58,7 +58,7 @@ def test_the_terminal_says_the_law_and_what_the_intervals_are(table: Path) -> No
     assert said.code == 0
     assert said.out.startswith("L = E + A/N^alpha + B/D^beta, fitted to 30 points")
     assert "tokens_per_parameter" in said.out
-    assert "90 % of the bootstrap's draws" in said.out
+    assert "90 % intervals, from the bootstrap" in said.out
     assert "No intervals: no bootstrap was asked for." in degen("scaling", "fit", table, *FIXED, "--bootstrap", 0).out
 
 
