@@ -13,9 +13,9 @@ from degen.tables import Row, schema_of
 
 from .asked import NO_DOWNSTREAM, NO_UPSTREAM, Asked, check_confidence, find_qualities
 from .crossings import find_crossings
-from .points import Points
+from .points import Points, Tell
 from .ranking import find_courses, find_regions, rank_regions
-from .roles import Tell, architectures, find_values
+from .roles import architectures, find_values
 from .slopes import COLUMNS, Quantity, Role, find_slopes, pairs_of
 
 if TYPE_CHECKING:

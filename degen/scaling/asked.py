@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from degen.errors import DegenError
 from degen.saturation.course import Better
 
-from .points import Points
-from .roles import Quality, Tell, check_directions, find_downstream, find_quality, find_upstream
+from .points import Points, Tell
+from .roles import Quality, check_directions, find_downstream, find_quality, find_upstream
 
 NO_UPSTREAM = "no column of upstream quality (loss, perplexity, upstream); name it with --upstream"
 NO_DOWNSTREAM = "no column of downstream quality (downstream, accuracy and the like); name it with --downstream"

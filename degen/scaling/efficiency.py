@@ -12,9 +12,9 @@ from degen.tables import Column, Row, schema_of
 
 from .asked import NO_DOWNSTREAM, NO_UPSTREAM, Asked, check_confidence, find_qualities
 from .pareto import find_frontier, find_pair_frontiers
-from .points import Floats, Points
+from .points import Floats, Points, Tell
 from .reversals import correlate, find_reversals
-from .roles import Cost, Quality, Tell, architectures, find_costs
+from .roles import Cost, Quality, architectures, find_costs
 from .shapes import compare_shapes, read_shapes
 
 if TYPE_CHECKING:

@@ -67,7 +67,8 @@ class Profile:
     def course(self) -> tuple[Floats, Floats]:
         """N and L along the parabola, from the smallest size to the largest."""
         z = np.linspace(self.basis[:, 1].min(), self.basis[:, 1].max(), 50)
-        return np.exp(z + self.x.mean()), np.polyval(self.parabola(self.loss)[::-1], z)
+        level, slope, bend = self.parabola(self.loss)
+        return np.exp(z + self.x.mean()), level + slope * z + bend * z**2
 
     def tokens(self, size: float) -> float:
         """D of a model with this ln N at the budget, its FLOPs per token between those of its neighbours."""
@@ -165,9 +166,10 @@ def profiles_of(points: Points) -> tuple[list[Profile], list[str]]:
 
 def _stretches(x: Floats) -> list[tuple[int, int]]:
     """First and end of what may be budgets, among ln C in ascending order."""
-    width, found = np.log(WIDEST), []
+    width = np.log(WIDEST)
+    found: list[tuple[int, int]] = []
+    todo: list[tuple[int, int]] = []
     ends = [0, *(np.flatnonzero(np.diff(x) > np.log(APART)) + 1), len(x)]
-    todo = []
     for first, end in pairwise(map(int, ends)):
         (found if x[end - 1] - x[first] <= width else todo).append((first, end))
     while todo:
