@@ -11,9 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import typer
-from degen.cli import scaling_compare
-from degen.cli.main import app
 from faults.command import Said, degen
 
 N = np.logspace(7, 9.5, 6)
@@ -241,23 +238,6 @@ def test_result_and_figure_go_to_files(command: str, tmp_path: Path) -> None:
     assert pq.read_table(to).num_rows == len(said.json()["rows"])
     assert set(pq.read_table(to).column_names) == set(said.json()["rows"][0])
     assert figure.read_text(encoding="utf-8").lstrip().startswith("<?xml")
-
-
-def test_shared_options_read_alike() -> None:
-    """One name, one help, one default, here and in every other command."""
-    group: Any = typer.main.get_command(app)
-    others = [parameter for command in group.commands.values() for parameter in command.params]
-    seen = {p.name: (p.help, tuple(p.opts), p.default) for p in others if p.param_type_name == "option"}
-    own = typer.Typer()
-    own.command("slopes")(scaling_compare.slopes)
-    own.command("pareto")(scaling_compare.pareto)
-    commands: Any = typer.main.get_command(own)
-    for command in commands.commands.values():
-        for parameter in command.params:
-            assert parameter.help
-            if parameter.param_type_name == "option" and parameter.name != "help":
-                said = (parameter.help, tuple(parameter.opts), parameter.default)
-                assert seen.setdefault(parameter.name, said) == said
 
 
 def test_the_document_is_json_without_nan(tmp_path: Path) -> None:
