@@ -13,6 +13,7 @@ from . import options, output, scan
 if TYPE_CHECKING:
     from degen.gate import Verdicts
     from degen.gate.settings import GateSettings
+    from degen.plan import Plan
 
 
 def gate(
@@ -102,6 +103,7 @@ def gate(
     out: options.Out = Path("degen-run"),
     fresh: options.Fresh = False,
     keep: options.Keep = "none",
+    dry_run: options.DryRun = False,
     trust_remote_code: options.TrustRemoteCode = False,
     json: options.Json = False,
 ) -> None:
@@ -113,7 +115,8 @@ def gate(
     """
     from degen.errors import DegenError
     from degen.gate import judge, parse_rule
-    from degen.gate.judge import interval_quantile
+    from degen.gate.judge import check_confidence
+    from degen.gate.run_tracks import check_rules
     from degen.gate.settings import SHORTCUTS, GateSettings
     from degen.gate.target import is_measured, open_source
 
@@ -132,20 +135,32 @@ def gate(
             "no rule to judge by; give one, as in --rule 'anisotropy[layer=last] < 0.6', or write a degen.toml with "
             "rules = [...] under [gate]"
         )
-    interval_quantile(chosen.confidence, bool(chosen.strict))  # what is wrong is said before anything is scanned
-    if junit is not None and not junit.expanduser().absolute().parent.is_dir():
-        raise DegenError(f"--junit {junit}: cannot be written (no such folder); make it first")
-    measured = target
-    if not is_measured(target):
+    check_confidence(chosen.confidence, bool(chosen.strict))  # what is wrong is said before anything is scanned
+    if junit is not None and (junit.expanduser().is_dir() or not junit.expanduser().absolute().parent.is_dir()):
+        what = "is a folder; name a file" if junit.expanduser().is_dir() else "no such folder; make it first"
+        raise DegenError(f"--junit {junit}: cannot be written ({what})")
+    measured, series = target, None
+    if is_measured(target):
+        if dry_run:
+            raise DegenError(f"--dry-run: {target} is measured, so nothing is to be scanned; leave --dry-run out")
+    else:
         if chosen.baseline is not None:
             open_source(chosen.baseline, output.warn)
         settings = scan.settings(
             [target], corpus, tokens, context, seed, sample, tokenizer, steps, probes, revision_pattern, None, device,
             dtype, batch_size, threads, trust_remote_code,
         )  # fmt: skip
-        measured = str(scan.run_scan(settings, out, fresh, keep).path)
-    verdicts = judge(rules, measured, chosen.baseline, chosen.confidence, bool(chosen.strict), output.warn)
-    _report(verdicts, junit, github)
+        if dry_run:
+            scan.print_plan(settings, json)
+            return
+        series = {}
+
+        def look(plan: Plan) -> None:
+            check_rules(rules, plan)
+            series.update({s.model: [c.revision for c in s.checkpoints] for s in plan.series})
+
+        measured = str(scan.run_scan(settings, out, fresh, keep, look).path)
+    verdicts = judge(rules, measured, chosen.baseline, chosen.confidence, bool(chosen.strict), output.warn, series)
     if json:
         rows = [outcome.row() for outcome in verdicts.outcomes]
         output.result_json(
@@ -153,6 +168,7 @@ def gate(
         )
     else:
         _print(verdicts)
+    _report(verdicts, junit, github)
     if verdicts.exit_code:
         raise typer.Exit(verdicts.exit_code)
 
@@ -175,7 +191,9 @@ def _report(verdicts: Verdicts, junit: Path | None, github: bool | None) -> None
         try:
             junit.expanduser().write_text(junit_xml(verdicts), encoding="utf-8")
         except OSError as error:
-            raise DegenError(f"--junit {junit}: cannot be written ({error.strerror or error})") from error
+            # the verdict counts for more, unless it is that all is well
+            code = verdicts.exit_code or None
+            raise DegenError(f"--junit {junit}: cannot be written ({error.strerror or error})", code) from error
     if not (in_github(os.environ) if github is None else github):
         return
     for line in annotations(verdicts):

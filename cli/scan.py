@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import typer
 from . import options, output
 
 if TYPE_CHECKING:
+    from degen.plan import Plan
     from degen.run import Run
     from degen.settings import Settings
 
@@ -49,7 +50,7 @@ def scan(
         device, dtype, batch_size, threads, trust_remote_code,
     )  # fmt: skip
     if dry_run:
-        _print_plan(chosen, json)
+        print_plan(chosen, json)
         return
     run = run_scan(chosen, out, fresh, keep)
     _print_run(run, json)
@@ -105,15 +106,23 @@ def settings(
     )
 
 
-def run_scan(settings: Settings, out: Path, fresh: bool, keep: str) -> Run:
-    """Scan with a bar, or with lines where nobody looks at a terminal."""
+def run_scan(settings: Settings, out: Path, fresh: bool, keep: str, look: Callable[[Plan], None] | None = None) -> Run:
+    """Scan with a bar, or with lines where nobody looks at a terminal.
+
+    Args:
+        settings: what is asked for.
+        out: the run folder.
+        fresh: start over.
+        keep: of downloads.
+        look: shown the plan before anything is measured.
+    """
     os.environ.setdefault("TQDM_DISABLE", "1")  # libraries draw bars of their own; ours is enough
     from degen.scanning import Scan
 
     from .progress import Lines
 
     with Lines() as progress:
-        return Scan(settings, out, fresh, progress, keep).run()
+        return Scan(settings, out, fresh, progress, keep).run(look)
 
 
 def _print_run(run: Run, json: bool) -> None:
@@ -125,7 +134,8 @@ def _print_run(run: Run, json: bool) -> None:
         print_checkpoints(run)
 
 
-def _print_plan(settings: Settings, json: bool) -> None:
+def print_plan(settings: Settings, json: bool) -> None:
+    """What a scan would do and cost."""
     from degen.cost import price
 
     priced = price(settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +111,11 @@ class Scan:
         self.progress = progress
         self.downloads = Downloads(out / DOWNLOADS, keep)
 
-    def run(self) -> Run:
-        """Scan what is not measured yet."""
+    def run(self, look: Callable[[Plan], None] | None = None) -> Run:
+        """Scan what is not measured yet; `look` is shown the plan before."""
         plan = make_plan(self.settings, self.progress.note)
+        if look is not None:
+            look(plan)
         with open_run(self.out, self.settings.asked(), self.fresh) as writer:
             pending = _pending(plan, writer)
             self.progress.begin(plan.checkpoints, len(plan.checkpoints) - len(pending))

@@ -11,6 +11,8 @@ from degen.table_rows import did_you_mean
 from .rule import Rule, StepRange
 from .tracks import Point, Source, Track, refused
 
+Measured = tuple[Track, Point, Source]  # a figure, in its course, and where that was measured
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -28,6 +30,8 @@ class Figure:
         reference_step: the step it was measured at; None if unknown.
         difference: of `rise` the value less the reference, of `drop` the reference less the value.
         difference_error: its standard error; None if unknown.
+        margin_error: of the difference less a percentage of the reference, where such is the bound; else the same.
+        freedom: degrees of freedom of the error that counts; None if unknown.
         note: what should be known of the reference; None where nothing should.
     """
 
@@ -42,6 +46,8 @@ class Figure:
     reference_step: int | None = None
     difference: float | None = None
     difference_error: float | None = None
+    margin_error: float | None = None
+    freedom: int | None = None
     note: str | None = None
 
 
@@ -101,7 +107,10 @@ def _few(steps: Sequence[int]) -> list[int | str]:
 
 
 def _absolute(track: Track, point: Point) -> Figure:
-    return Figure(track.model, point.revision, point.step, track.place, point.value, point.error, point.missing)
+    return Figure(
+        track.model, point.revision, point.step, track.place, point.value, point.error, point.missing,
+        freedom=point.freedom,
+    )  # fmt: skip
 
 
 def _against_past(rule: Rule, track: Track, i: int, source: Source, figure: Figure) -> Figure:
@@ -115,7 +124,7 @@ def _against_past(rule: Rule, track: Track, i: int, source: Source, figure: Figu
     if not so_far:
         return replace(figure, missing="too few checkpoints: none before it is measured")
     best = (min if rule.relation == "rise" else max)(so_far, key=lambda p: p.value or 0.0)
-    return _compared(rule, figure, best, _difference_error(rule, track, track.points[i], source, track, best, source))
+    return _compared(rule, figure, (track, track.points[i], source), (track, best, source))
 
 
 def _against_baseline(
@@ -133,9 +142,7 @@ def _against_baseline(
     if reference.value is None:
         at = f" at step {reference.step}" if reference.step is not None else ""
         return replace(figure, missing=f"the baseline{at}: {reference.missing}")
-    found = _compared(
-        rule, figure, reference, _difference_error(rule, track, point, source, other, reference, baseline)
-    )
+    found = _compared(rule, figure, (track, point, source), (other, reference, baseline))
     if source.samples and baseline.samples and not source.samples & baseline.samples:
         return replace(found, note="the baseline was measured on other text")
     return found
@@ -155,38 +162,59 @@ def _counterpart(rule: Rule, track: Track, source: Source, baseline: Source) -> 
     tracks = baseline.tracks(replace(rule, model=model))
     if len(tracks) == 1 and (rule.layer == "last" or tracks[0].place is None or track.place is None):
         return tracks[0]
-    return next((t for t in tracks if t.place == track.place), None)
+    return next((t for t in tracks if t.same_place(track)), None)
 
 
-def _compared(rule: Rule, figure: Figure, reference: Point, error: float | None) -> Figure:
+def _compared(rule: Rule, figure: Figure, own: Measured, other: Measured) -> Figure:
+    """The figure with its difference from a reference, and how sure that is."""
+    reference = other[1]
     if figure.value is None or reference.value is None:
         raise AssertionError("only values that are there are compared")
     difference = figure.value - reference.value
     difference = difference if rule.relation == "rise" else -difference
     if math.isnan(difference):
         return replace(figure, missing="the value and its reference are both infinite")
+    error, freedom = _difference_error(rule, own, other, 1.0)
+    weight = _weight(rule, reference.value)
     return replace(
         figure,
         reference=reference.value,
         reference_step=reference.step,
         difference=difference + 0.0,  # -0.0 is 0.0
         difference_error=error,
+        margin_error=error if weight == 1.0 else _difference_error(rule, own, other, weight)[0],
+        freedom=freedom,
     )
 
 
-def _difference_error(
-    rule: Rule, track: Track, point: Point, source: Source, other: Track, reference: Point, measured: Source
-) -> float | None:
-    """The standard error of a difference: paired for losses on the same windows, else √(e₁² + e₂²)."""
+def _weight(rule: Rule, reference: float) -> float:
+    """By how much of the reference the figure and the bound differ: a percentage moves with what it is of.
+
+    The margin of `rise < p%` is value − reference − p/100·|reference|, that of `drop` the reference's share less.
+    """
+    percent, least = rule.bound.percent, rule.bound.absolute
+    if percent is None or rule.bound.of(reference) == least or not math.isfinite(reference):
+        return 1.0
+    share = math.copysign(percent / 100, reference)
+    return 1 + share if rule.relation == "rise" else 1 - share
+
+
+def _difference_error(rule: Rule, own: Measured, other: Measured, weight: float) -> tuple[float | None, int | None]:
+    """The standard error of value − weight · reference, and its degrees of freedom.
+
+    Paired for losses on the same windows, else √(e₁² + (weight·e₂)²) with the fewer of the two degrees of freedom.
+    """
+    (track, point, source), (its, reference, measured) = own, other
     if point is reference:
-        return 0.0
+        return 0.0, point.freedom
     shared = source is measured or bool(source.samples & measured.samples)
     if shared and rule.metric == "loss" and point.revision is not None and reference.revision is not None:
-        own = source.windows(track.model, point.revision, rule.domain)
-        others = measured.windows(other.model, reference.revision, rule.domain)
-        paired = own.difference_error(others) if own is not None and others is not None else None
-        if paired is not None:
-            return paired
+        here = source.windows(track.model, point.revision, rule.domain)
+        there = measured.windows(its.model, reference.revision, rule.domain)
+        paired = here.difference_error(there, weight) if here is not None and there is not None else None
+        if paired is not None and here is not None:
+            return paired, here.freedom
     if point.error is None or reference.error is None:
-        return None
-    return math.hypot(point.error, reference.error)
+        return None, None
+    known = [f for f in (point.freedom, reference.freedom) if f is not None]
+    return math.hypot(point.error, weight * reference.error), min(known, default=None)

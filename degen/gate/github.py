@@ -8,6 +8,7 @@ from .judge import Outcome, Verdicts
 from .wording import against, amount, place_of, told
 
 MOST = 10  # annotations of a step that GitHub keeps
+SHOWN = 200  # rows of a summary; GitHub refuses one of more than 1 MiB
 _MARKUP = re.compile(r"([\\`*_\[\]<>|&#~!])")
 
 
@@ -40,7 +41,7 @@ def annotations(verdicts: Verdicts) -> list[str]:
 
 
 def step_summary(verdicts: Verdicts) -> str:
-    """The outcomes as a table of Markdown.
+    """The outcomes as a table of Markdown, the worst first.
 
     Args:
         verdicts: what became of the rules.
@@ -53,10 +54,13 @@ def step_summary(verdicts: Verdicts) -> str:
         "",
         f"| {' | '.join(heads)} |",
         f"|{' --- |' * len(heads)}",
-        *(f"| {' | '.join(map(_escaped, _cells(o)))} |" for o in verdicts.outcomes),
+        *(f"| {' | '.join(map(_escaped, _cells(o)))} |" for o in verdicts.outcomes[:SHOWN]),
     ]
+    if (more := len(verdicts.outcomes) - SHOWN) > 0:
+        lines += ["", f"… and {more} more; `--json` and `--junit` have all of them"]
     if verdicts.incomplete:
-        lines += ["", f"Not measured: {_escaped(', '.join(verdicts.incomplete))}"]
+        named = [*verdicts.incomplete[:SHOWN], *(["…"] if len(verdicts.incomplete) > SHOWN else [])]
+        lines += ["", f"Not measured: {_escaped(', '.join(named))}"]
     return "\n".join(lines) + "\n"
 
 

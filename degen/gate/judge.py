@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any, Literal
 
 from degen.errors import DegenError
+from degen.quantiles import one_sided
 
 from .figures import Figure, find_figures
 from .rule import Rule
@@ -110,12 +110,14 @@ def judge(
     confidence: float | None = None,
     strict: bool = False,
     warn: Callable[[str], None] | None = None,
+    series: Mapping[str, Sequence[str]] | None = None,
 ) -> Verdicts:
     """Hold what was measured against rules.
 
     Without a confidence, figures are compared as they are. With one, a rule fails only where the end of the one-sided
-    normal interval, value ± z·standard error, that lies nearer to keeping it breaks it. Where the interval straddles
-    the bound the rule passes, or with `strict` is undecidable.
+    interval, value ± t·standard error, that lies nearer to keeping it breaks it. Where the interval straddles the bound
+    the rule passes, or with `strict` is undecidable. t is the quantile of Student's distribution with as many degrees
+    of freedom as documents were scored, less one; of the normal one where that is unknown.
 
     Args:
         rules: at least one.
@@ -124,6 +126,8 @@ def judge(
         confidence: of the interval, from 0.5 to below 1; None to compare values.
         strict: whether what an interval cannot tell is undecidable.
         warn: called with each line of warning; None to log it.
+        series: of a run, the checkpoints that each model has now, first to last. What was measured later in training
+            than these is of a training that was undone, and left out. None: all that was measured counts.
 
     Returns:
         The outcomes, and the exit code that they come to.
@@ -134,13 +138,14 @@ def judge(
     rules = list(dict.fromkeys(rules))
     if not rules:
         raise DegenError("no rule to judge by; give one, as in --rule 'anisotropy[layer=last] < 0.6'")
-    z = interval_quantile(confidence, strict)
+    check_confidence(confidence, strict)
     warn = warn or logging.getLogger("degen").warning
-    source = open_source(target, warn)
+    source = open_source(target, warn, series)
     other = open_source(baseline, warn) if baseline is not None else None
     if other is not None and all(rule.relation is None for rule in rules):
         warn(f"the baseline {other.path} is not used: no rule is about a .rise or .drop")
-    outcomes = [judge_figure(rule, figure, z, strict) for rule in rules for figure in find_figures(rule, source, other)]
+    figures = [(rule, figure) for rule in rules for figure in find_figures(rule, source, other)]
+    outcomes = [judge_figure(rule, figure, confidence, strict) for rule, figure in figures]
     place = {rule: i for i, rule in enumerate(rules)}
     worst_first = sorted(
         outcomes,
@@ -149,18 +154,18 @@ def judge(
     return Verdicts(str(target), tuple(worst_first), tuple(source.failed))
 
 
-def judge_figure(rule: Rule, figure: Figure, z: float | None = None, strict: bool = False) -> Outcome:
+def judge_figure(rule: Rule, figure: Figure, confidence: float | None = None, strict: bool = False) -> Outcome:
     """Hold one figure against a rule.
 
     Args:
         rule: the rule.
         figure: a figure it is about.
-        z: standard errors from the value to the end of its interval; None to compare values.
+        confidence: of the interval; None to compare values.
         strict: whether what the interval cannot tell is undecidable.
     """
     value, error = figure.value, figure.error
     if rule.relation is not None:
-        value, error = figure.difference, figure.difference_error
+        value, error = figure.difference, figure.margin_error
     relative = rule.bound.percent is not None
     known = not relative or figure.reference is not None
     bound = rule.bound.of(figure.reference or 0.0) if known else None
@@ -173,30 +178,29 @@ def judge_figure(rule: Rule, figure: Figure, z: float | None = None, strict: boo
     if math.isinf(value):
         verdict, reason = _infinite(keeps)
         return Outcome(rule, verdict, figure, bound, None, None, margin, reason)
-    if z is None or error is None:
-        unknown = "no standard error is known; compared as a value" if z is not None else None
+    if confidence is None or error is None:
+        unknown = "no standard error is known; compared as a value" if confidence is not None else None
         return Outcome(
             rule, "passed" if keeps else "failed", figure, bound, None, None, margin, _said(unknown, figure.note)
         )
-    low, high = value - z * error, value + z * error
+    reach = one_sided(confidence, figure.freedom) * error if error else 0.0
+    low, high = value - reach, value + reach
     kind, severe = (low, high) if rule.upper else (high, low)
     verdict, reason = _within(keeps, rule.keeps(kind, bound), rule.keeps(severe, bound), strict)
     return Outcome(rule, verdict, figure, bound, low, high, margin, _said(reason, figure.note))
 
 
-def interval_quantile(confidence: float | None, strict: bool) -> float | None:
-    """Standard errors from a value to the end of its one-sided normal interval; None without a confidence.
+def check_confidence(confidence: float | None, strict: bool) -> None:
+    """Refuse a confidence that cannot be had, and none where `strict` asks what an interval tells.
 
     Raises:
-        DegenError: no confidence that can be had, or none where `strict` asks what an interval tells.
+        DegenError: either.
     """
     if confidence is None:
         if strict:
             raise DegenError("--strict asks what an interval can tell; say of which --confidence, as in 0.95")
-        return None
-    if not 0.5 <= confidence < 1:
+    elif not 0.5 <= confidence < 1:
         raise DegenError(f"--confidence {confidence:g}: a number from 0.5 to below 1, as in 0.95")
-    return NormalDist().inv_cdf(confidence)
 
 
 def _within(keeps: bool, kindly: bool, severely: bool, strict: bool) -> tuple[Verdict, str | None]:

@@ -15,8 +15,8 @@ _UNSAYABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def junit_xml(verdicts: Verdicts) -> str:
     """A suite with one test case for every outcome.
 
-    A rule that failed is a `failure`, one that is undecidable an `error`. Checkpoints that could not be measured are
-    named in `system-err`.
+    A rule that failed is a `failure`, one that is undecidable an `error`, and so is a checkpoint that could not be
+    measured.
 
     Args:
         verdicts: what became of the rules.
@@ -25,18 +25,19 @@ def junit_xml(verdicts: Verdicts) -> str:
         The document, with a line that says it is UTF-8.
     """
     counts = {
-        "tests": str(len(verdicts.outcomes)),
+        "tests": str(len(verdicts.outcomes) + len(verdicts.incomplete)),
         "failures": str(verdicts.count("failed")),
-        "errors": str(verdicts.count("undecidable")),
+        "errors": str(verdicts.count("undecidable") + len(verdicts.incomplete)),
         "skipped": "0",
     }
     suites = ElementTree.Element("testsuites", {"name": "degen gate", **counts})
     suite = ElementTree.SubElement(suites, "testsuite", {"name": "degen gate", **counts})
     for outcome in verdicts.outcomes:
         _add_case(suite, verdicts.target, outcome)
-    if verdicts.incomplete:
-        missing = ElementTree.SubElement(suite, "system-err")
-        missing.text = _sayable(f"not measured: {', '.join(verdicts.incomplete)}")
+    for name in verdicts.incomplete:
+        case = {"classname": _sayable(verdicts.target), "name": _sayable(f"{name} is measured")}
+        missing = ElementTree.SubElement(suite, "testcase", case)
+        ElementTree.SubElement(missing, "error", {"message": "could not be measured", "type": "incomplete"})
     ElementTree.indent(suites)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(suites, encoding="unicode")}\n'
 

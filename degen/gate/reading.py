@@ -86,7 +86,9 @@ class Reading:
             if self._take("]"):
                 return found
             if not self._take(","):
-                self._wrong(self._at, "a comma or ] belongs behind a selector")
+                spaced = isinstance(found[key], str) and key in ("model", "site", "domain")
+                hint = f'; put quotes around names with spaces, as in {key}="a b"' if spaced else ""
+                self._wrong(self._at, f"a comma or ] belongs behind a selector{hint}")
 
     def _value(self, key: str) -> Any:
         self._space()

@@ -5,10 +5,10 @@ Parts are read one by one and no more of them than a rule needs: the readers of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,10 +24,31 @@ from .tracks import Floats, Ints, Point, Track, Windows, point, refused
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from degen.plan import Plan
+
 LAYERS, WINDOWS = "layers", "windows"
 HEAD_INPUT = "head_input"
+NUMBERS = ("float64", "int64")
 _WINDOW_COLUMNS = ("window", "document", "domain", "tokens", "loss")
 _CHECKPOINT_COLUMNS = ("model", "revision", "step", "status", "reason")
+_NOTHING = Point(None, None, None, None, "no checkpoint of it is measured yet; go on with the scan")
+
+
+def check_rules(rules: Sequence[Rule], plan: Plan) -> None:
+    """Refuse rules about what a scan cannot measure, before it begins. Layers, sites and domains are known only after.
+
+    Raises:
+        DegenError: an unknown metric or model.
+    """
+    models = [series.model for series in plan.series]
+    for rule in rules:
+        if rule.model is not None and rule.model not in models:
+            raise refused(rule, f"the series has no model {rule.model!r}; {did_you_mean(rule.model, models)}")
+        table = LAYERS if rule.layer is not None or rule.site is not None else CHECKPOINTS
+        columns = plan.tables.columns(table) if table in plan.tables.names else ()
+        there = [*(c.name for c in columns if c.type in NUMBERS and not c.key), *_declared(table)]
+        if rule.metric not in there:
+            raise refused(rule, f"no metric {rule.metric!r} in table {table}; {did_you_mean(rule.metric, there)}")
 
 
 class RunTracks:
@@ -35,10 +56,17 @@ class RunTracks:
 
     Args:
         run: the run.
+        warn: called with each line of warning.
+        series: the checkpoints that each model has now; what was measured later in training than these is left out.
+            None: all that were measured count.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(
+        self, run: Run, warn: Callable[[str], None], series: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self._run = run
+        self._warn = warn
+        self._series = series
         self._parts: dict[tuple[str, str, str, tuple[str, ...]], pa.Table | None] = {}
 
     @property
@@ -48,8 +76,9 @@ class RunTracks:
 
     @cached_property
     def models(self) -> list[str]:
-        """Labels of the models, as they were named."""
-        return list(dict.fromkeys(row["model"] for row in self._checkpoints))
+        """Labels of the models, as they were named: those that are measured, and those that are yet to be."""
+        named = self._run.info.get("models", [])
+        return list(dict.fromkeys([*named, *(row["model"] for row in self._checkpoints)]))
 
     @cached_property
     def failed(self) -> list[str]:
@@ -59,9 +88,19 @@ class RunTracks:
     @cached_property
     def samples(self) -> frozenset[str]:
         """Hashes of the windows that were scored."""
+        return frozenset(str(drawn["sha256"]) for drawn in self._drawn if "sha256" in drawn)
+
+    @cached_property
+    def _freedom(self) -> int | None:
+        """Degrees of freedom of the standard errors of checkpoints: they are jackknifed over documents."""
+        documents = [int(drawn["documents"]) for drawn in self._drawn if drawn.get("documents")]
+        return max(min(documents) - 1, 1) if documents else None
+
+    @property
+    def _drawn(self) -> list[dict[str, Any]]:
+        """What run.json says of the windows of each tokenizer."""
         sample = self._run.info.get("sample") or {}
-        drawn = sample.get("windows") or {}
-        return frozenset(str(w["sha256"]) for w in drawn.values() if isinstance(w, dict) and "sha256" in w)
+        return [drawn for drawn in (sample.get("windows") or {}).values() if isinstance(drawn, dict)]
 
     def tracks(self, rule: Rule) -> list[Track]:
         """What a rule is about, before its steps are chosen.
@@ -72,6 +111,11 @@ class RunTracks:
         if rule.model is not None and rule.model not in self.models:
             raise refused(rule, f"{self.path} has no model {rule.model!r}; {did_you_mean(rule.model, self.models)}")
         models = self.models if rule.model is None else [rule.model]
+        unmeasured = [Track(model, None, (_NOTHING,)) for model in models if not self._rows(model)]
+        return unmeasured + self._measured(rule, [model for model in models if self._rows(model)])
+
+    def _measured(self, rule: Rule, models: Sequence[str]) -> list[Track]:
+        """What a rule is about, of models that have checkpoints."""
         by_layer = rule.layer is not None or rule.site is not None
         if by_layer and rule.domain is not None:
             raise refused(rule, "no figure is of a layer and of a domain; select one of them")
@@ -110,7 +154,7 @@ class RunTracks:
             raise DegenError(f"{self.path}: no checkpoint in it yet; go on with the scan")
         series = {model: i for i, model in enumerate(self._run.info.get("models", []))}
         pattern = self._run.info.get("asked", {}).get("revision_pattern")
-        return sorted(
+        rows = sorted(
             rows,
             key=lambda r: (
                 series.get(r["model"], len(series)),
@@ -119,6 +163,21 @@ class RunTracks:
                 place_in_training(r["revision"], pattern),
             ),
         )
+        return rows if self._series is None else self._without_undone(rows, self._series)
+
+    def _without_undone(self, rows: Sequence[Row], series: Mapping[str, Sequence[str]]) -> list[Row]:
+        """The rows up to the last checkpoint that each model still has; earlier ones are its past, there or not."""
+        kept: list[Row] = []
+        undone: list[Row] = []
+        ended: set[str] = set()  # models of which the last checkpoint has been seen, from the end
+        for row in reversed(rows):
+            if row["revision"] in series.get(row["model"], ()):
+                ended.add(row["model"])
+            (kept if row["model"] in ended else undone).insert(0, row)
+        if undone:
+            names = ", ".join(f"{row['model']}@{row['revision']}" for row in undone)
+            self._warn(f"{self.path}: no longer in the series, and left out: {names}")
+        return kept
 
     def _rows(self, model: str) -> list[Row]:
         return [row for row in self._checkpoints if row["model"] == model]
@@ -163,9 +222,9 @@ class RunTracks:
 
     def _of_checkpoint(self, row: Row, metric: str) -> Point:
         """A figure of a whole checkpoint."""
-        table = self._part(CHECKPOINTS, row["model"], row["revision"], (metric, f"{metric}_se"))
+        table = self._part(CHECKPOINTS, row["model"], row["revision"], (metric, f"{metric}_se", "loss_se"))
         measured = table.to_pylist()[0] if table is not None and table.num_rows else {}
-        return _whole({**measured, **row}, metric)
+        return _whole({**measured, **row}, metric, self._freedom)
 
     def _of_layers(self, rule: Rule, model: str) -> list[Track]:
         rows = self._rows(model)
@@ -184,7 +243,12 @@ class RunTracks:
             Track(
                 model,
                 f"layer {layer} {site}",
-                tuple(_at(row, f.get((layer, site)), rule.metric) for row, f in zip(rows, measured, strict=True)),
+                tuple(
+                    _at(row, f.get((layer, site)), rule.metric, self._freedom)
+                    for row, f in zip(rows, measured, strict=True)
+                ),
+                layer,
+                site,
             )
             for layer, site in chosen
         ]
@@ -225,23 +289,25 @@ class RunTracks:
         own = self.windows(row["model"], row["revision"], domain)
         if own is None:
             return point(row["revision"], row["step"], None, None, f"no scored token of domain {domain}")
-        return point(row["revision"], row["step"], own.mean(), own.error(), None)
+        return point(row["revision"], row["step"], own.mean(), own.error(), None, own.freedom)
 
 
-def _whole(row: Row, metric: str | None) -> Point:
+def _whole(row: Row, metric: str | None, freedom: int | None = None) -> Point:
     """A figure of a row of `checkpoints`; None for one that was not measured there."""
     if row["status"] == "failed":
         why = f"the checkpoint failed: {row['reason']}" if row["reason"] else "the checkpoint failed"
         return Point(row["revision"], row["step"], None, None, why)
     value, error = (row.get(metric), row.get(f"{metric}_se")) if metric is not None else (None, None)
-    return point(row["revision"], row["step"], value, error, row["reason"])
+    if metric == "perplexity" and value is not None and row.get("loss_se") is not None:
+        error = value * row["loss_se"]  # exp(loss), by the delta method
+    return point(row["revision"], row["step"], value, error, row["reason"], freedom)
 
 
-def _at(row: Row, place: Row | None, metric: str) -> Point:
+def _at(row: Row, place: Row | None, metric: str, freedom: int | None) -> Point:
     """A figure of a row of `layers`; None for a checkpoint that has none there."""
     if row["status"] == "failed" or place is None:
         return _whole(row, None)
-    return point(row["revision"], row["step"], place.get(metric), place.get(f"{metric}_se"), row["reason"])
+    return point(row["revision"], row["step"], place.get(metric), place.get(f"{metric}_se"), row["reason"], freedom)
 
 
 def _declared(table: str) -> list[str]:
@@ -254,7 +320,7 @@ def _declared(table: str) -> list[str]:
             (probe,) = load_probes([name]).values()
         except DegenError:  # a broken probe of somebody's knows no metric
             continue
-        found += [c.name for c in probe.columns.get(table, ()) if c.type in ("float64", "int64") and not c.key]
+        found += [c.name for c in probe.columns.get(table, ()) if c.type in NUMBERS and not c.key]
     return found
 
 

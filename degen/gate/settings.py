@@ -56,7 +56,15 @@ class GateSettings:
         return list(dict.fromkeys([*(_shortcut(name, bound) for name, bound in self.shortcuts.items()), *self.rules]))
 
     def under(self, said: GateSettings) -> GateSettings:
-        """These settings below those of the command line, whose rules are added and whose options win."""
+        """These settings below those of the command line, whose rules are added and whose options win.
+
+        Raises:
+            DegenError: what is left of these settings cannot be done.
+        """
+        if said.baseline is None and self.baseline is not None and not self.baseline.exists():
+            raise DegenError(f"{self.file}: the baseline {self.baseline} is not there; mend it, or name a --baseline")
+        if said.strict is None and self.strict and said.confidence is None and self.confidence is None:
+            raise DegenError(f"{self.file}: strict = true asks what an interval can tell; add confidence = 0.95")
         return GateSettings(
             rules=(*self.rules, *said.rules),
             shortcuts={**self.shortcuts, **said.shortcuts},
@@ -70,7 +78,8 @@ class GateSettings:
 def find_settings(folder: Path) -> GateSettings | None:
     """The settings nearest to a folder: in it, or in those around it up to the root of its repository.
 
-    In each folder `degen.toml` goes before `pyproject.toml`, and one of these without a word for degen is passed over.
+    In each folder `degen.toml` goes before `pyproject.toml`; an empty one, or one without a word for degen, is passed
+    over.
     Outside of a repository the folder itself is all that is looked in.
 
     Args:
@@ -98,7 +107,8 @@ def read_settings(file: Path) -> GateSettings:
     """
     said = _said(file.expanduser())
     if said is None:
-        raise DegenError(f"{file}: no [tool.degen] in it; write [tool.degen.gate] with rules = [...]")
+        table = "[tool.degen.gate]" if file.name == PROJECT else "[gate]"
+        raise DegenError(f"{file}: not a word for degen in it; write {table} with rules = [...]")
     return _settings(said, file.expanduser())
 
 
@@ -118,7 +128,7 @@ def _said(file: Path) -> dict[str, Any] | None:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DegenError(f"{file}: not sound TOML ({error})") from error
     if file.name != PROJECT:
-        return found
+        return found or None
     tool = found.get("tool")
     said = tool.get("degen") if isinstance(tool, dict) else None
     if said is None:
@@ -139,11 +149,14 @@ def _settings(said: Mapping[str, Any], file: Path) -> GateSettings:
         text: str = _checked(baseline, str, file, "baseline", 'a path, as in "runs/main"')
         baseline = file.resolve().parent / Path(text).expanduser()
     strict = gate.get("strict")
+    confidence = _number(gate["confidence"], file, "confidence", "0.95") if "confidence" in gate else None
+    if confidence is not None and not 0.5 <= confidence < 1:
+        raise DegenError(f"{file}: confidence = {confidence:g}: a number from 0.5 to below 1, as in 0.95")
     return GateSettings(
         rules=tuple(rules),
-        shortcuts={name: _number(gate[name], file, name) for name in SHORTCUTS if name in gate},
+        shortcuts={name: _number(gate[name], file, name, "0.6") for name in SHORTCUTS if name in gate},
         baseline=baseline,
-        confidence=_number(gate["confidence"], file, "confidence") if "confidence" in gate else None,
+        confidence=confidence,
         strict=_checked(strict, bool, file, "strict", "true or false") if strict is not None else None,
         file=file,
     )
@@ -168,9 +181,9 @@ def _rules(said: object, file: Path) -> list[Rule]:
         raise DegenError(f"{file}: {error}") from None
 
 
-def _number(said: object, file: Path, name: str) -> float:
+def _number(said: object, file: Path, name: str, example: str) -> float:
     if isinstance(said, bool) or not isinstance(said, (int, float)) or not math.isfinite(said):
-        raise DegenError(f"{file}: {name} = {said!r} is no number, as in {name} = 0.95")
+        raise DegenError(f"{file}: {name} = {said!r} is no number, as in {name} = {example}")
     return float(said)
 
 

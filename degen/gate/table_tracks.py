@@ -6,6 +6,7 @@ that was not written there is missing there, however good it was before.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -49,7 +50,7 @@ class TableTracks:
     @cached_property
     def models(self) -> list[str]:
         """Labels of the models, as they appear."""
-        return list(dict.fromkeys(self._sheet.models))
+        return list(dict.fromkeys(self._labels))
 
     @cached_property
     def failed(self) -> list[str]:
@@ -88,7 +89,7 @@ class TableTracks:
             own = [series for series in found if series.model == model]
             tracks += [self._track(label, sheet, series, course_of(sheet, series, wishes)) for series in own]
             if not own:
-                nowhere = Point(None, self._latest[model], None, None, f"no row of {rule.metric}")
+                nowhere = Point(None, self._latest.get(model), None, None, f"no row of {rule.metric}")
                 tracks.append(Track(model, None, (nowhere,)))
         return tracks
 
@@ -107,8 +108,25 @@ class TableTracks:
         latest, last = self._latest[series.model], int(course.steps[-1])
         if last < latest:
             points.append(Point(None, latest, None, None, f"no row of it at step {latest}; its last is step {last}"))
+        if without := self._stepless.get(series.model):
+            points.append(Point(None, None, None, None, f"rows without a step, which may be its latest: {without}"))
         place = series.name.removesuffix(series.metric).rstrip("/")
-        return Track(series.model, place or label, tuple(points))
+        first = sheet.table.slice(int(series.rows[0]), 1)
+        layer, site = (first_column(first, [key]) for key in ("layer", "site"))
+        number = numbers(first, layer, self.path)[0] if layer is not None else np.nan
+        return Track(
+            series.model,
+            place or label,
+            tuple(points),
+            int(number) if np.isfinite(number) else None,
+            texts(first, site)[0] if site is not None else None,
+        )
+
+    @cached_property
+    def _stepless(self) -> dict[str, int]:
+        """How many rows of each model have no step: any of them may be the latest."""
+        steps = read_steps(self.table, read_layout(self.table, self.path).step, self.path)
+        return dict(Counter(label for label, step in zip(self._labels, steps, strict=True) if np.isnan(step)))
 
     @cached_property
     def _latest(self) -> dict[str, int]:
@@ -139,8 +157,6 @@ class TableTracks:
         labels = texts(table, layout.model) if layout.model is not None else [None] * len(table)
         steps = read_steps(table, layout.step, self.path)
         kept = ~np.isnan(steps)
-        if (missing := int((~kept).sum())) and table.num_rows == self.table.num_rows:
-            self.warn(f"{self.path}: rows without a step left out: {missing}")
         models = [label or stem(self.path) for label, keep in zip(labels, kept, strict=True) if keep]
         return Sheet(table.filter(pa.array(kept)), steps[kept].astype(np.int64), models, layout, self.path)
 

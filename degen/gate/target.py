@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from degen.errors import DegenError
 from degen.run import read_run
-from degen.tables import CHECKPOINTS
+from degen.tables import CHECKPOINTS, TIMING
 
 from .run_tracks import RunTracks
 from .tracks import Source
@@ -37,23 +37,26 @@ def is_measured(target: str | Path) -> bool:
     return has_parts(path) or is_results(path)
 
 
-def open_source(target: str | Path, warn: Callable[[str], None]) -> Source:
+def open_source(
+    target: str | Path, warn: Callable[[str], None], series: Mapping[str, Sequence[str]] | None = None
+) -> Source:
     """Open what was measured.
 
     Args:
         target: a run folder, one of its tables, a CSV or Parquet file, a folder of Parquet parts, or of result files of
             lm-evaluation-harness.
         warn: called with each line of warning.
+        series: of a run, the checkpoints that each model has now; None for all that were measured.
 
     Raises:
         DegenError: nothing there, or nothing that holds figures.
     """
     path = Path(target).expanduser()
     if (path / "run.json").is_file():
-        return RunTracks(read_run(path))
+        return RunTracks(read_run(path), warn, series)
     inside = path.resolve()
     if path.is_dir() and (inside.parent / "run.json").is_file() and inside.name == CHECKPOINTS:
-        return RunTracks(read_run(path.parent if path.name == CHECKPOINTS else inside.parent))
+        return RunTracks(read_run(path.parent if path.name == CHECKPOINTS else inside.parent), warn, series)
     from .table_tracks import TableTracks
 
     return TableTracks(_table(path, warn), path, warn)
@@ -67,6 +70,11 @@ def _table(path: Path, warn: Callable[[str], None]) -> pa.Table:
         if path.suffix == ".json":
             raise DegenError(f"{path}: a JSON file; for results of lm-evaluation-harness, name the folder it is in")
         return read_table_file(path)
+    inside = [folder.name for folder in _folders(path) if (folder / "run.json").is_file()]
+    if inside:
+        raise DegenError(f"{path}: no run, but it holds one: did you mean {path / inside[0]}?")
+    if (path / CHECKPOINTS).is_dir() and (path / TIMING).is_dir():
+        raise DegenError(f"{path}: a run without its run.json; copy that, too, or name the folder of one of its tables")
     if has_parts(path):
         return read_table_file(path)
     if is_results(path):

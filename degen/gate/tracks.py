@@ -30,6 +30,7 @@ class Point:
         value: the metric, perhaps infinite; None where it is missing.
         error: its standard error; None if unknown.
         missing: why there is no value; None where there is one.
+        freedom: degrees of freedom of the error, documents − 1; None if unknown.
     """
 
     revision: str | None
@@ -37,6 +38,7 @@ class Point:
     value: float | None
     error: float | None = None
     missing: str | None = None
+    freedom: int | None = None
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,21 @@ class Track:
         model: label of the model.
         place: the layer and site, domain or task; None where the metric is of the whole checkpoint.
         points: at least one, in the order of training; those whose step is unknown come last.
+        layer: number of the layer; None where the metric is of no single one.
+        site: of the layer; None where nobody says.
     """
 
     model: str
     place: str | None
     points: tuple[Point, ...]
+    layer: int | None = None
+    site: str | None = None
+
+    def same_place(self, other: Track) -> bool:
+        """Whether a track of another source is of the same place, however the two call it."""
+        if self.layer is None or other.layer is None:
+            return self.place == other.place
+        return self.layer == other.layer and (self.site == other.site or self.site is None or other.site is None)
 
 
 @dataclass(frozen=True)
@@ -71,10 +83,19 @@ class Windows:
         """Its delete-one-document jackknife standard error; None with fewer than two documents."""
         return _known(ratio_error(self.losses * self.tokens, self.tokens, self._slots()))
 
-    def difference_error(self, other: Windows) -> float | None:
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of its errors: documents − 1."""
+        return len(np.unique(self.documents)) - 1
+
+    def difference_error(self, other: Windows, weight: float = 1.0) -> float | None:
         """The standard error of the difference from the loss of another checkpoint on the same windows.
 
-        Formula: the delete-one-document jackknife of Σ (a − b) · tokens / Σ tokens, a and b the losses of a window.
+        Formula: the delete-one-document jackknife of Σ (a − w·b) · tokens / Σ tokens, a and b the losses of a window.
+
+        Args:
+            other: the other checkpoint's.
+            weight: w.
 
         Returns:
             The error in nats per token; None where the windows differ, or lie in fewer than two documents.
@@ -86,7 +107,7 @@ class Windows:
         )
         if not same:
             return None
-        return _known(ratio_error((self.losses - other.losses) * self.tokens, self.tokens, self._slots()))
+        return _known(ratio_error((self.losses - weight * other.losses) * self.tokens, self.tokens, self._slots()))
 
     def _slots(self) -> Ints:
         slots: Ints = np.unique(self.documents, return_inverse=True)[1]
@@ -123,7 +144,9 @@ class Source(Protocol):
         """The scored windows of a checkpoint; None where there are none."""
 
 
-def point(revision: str | None, step: int | None, value: object, error: object, reason: str | None) -> Point:
+def point(
+    revision: str | None, step: int | None, value: object, error: object, reason: str | None, freedom: int | None = None
+) -> Point:
     """A point out of what a table says, where null and NaN are missing.
 
     Args:
@@ -132,6 +155,7 @@ def point(revision: str | None, step: int | None, value: object, error: object, 
         value: the metric; anything but a number is missing.
         error: its standard error; anything but a finite number of 0 or more is unknown.
         reason: what the table says of a value that is missing; None where it says nothing.
+        freedom: degrees of freedom of the error; None if unknown.
     """
     known = _number(error)
     error = known if known is not None and math.isfinite(known) and known >= 0 else None
@@ -140,7 +164,7 @@ def point(revision: str | None, step: int | None, value: object, error: object, 
         return Point(revision, step, None, None, f"not measured: {reason}" if reason else "not measured")
     if math.isnan(number):
         return Point(revision, step, None, None, "is NaN")
-    return Point(revision, step, number, error)
+    return Point(revision, step, number, error, None, freedom)
 
 
 def refused(rule: Rule, why: str) -> DegenError:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from degen.quantiles import two_sided
+
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -66,12 +68,12 @@ class Line:
 
     def slope_interval(self, confidence: float) -> tuple[float, float]:
         """The t-interval of the slope with n − 2 degrees of freedom."""
-        reach = t_quantile(confidence, self.freedom) * self.slope_se
+        reach = two_sided(confidence, self.freedom) * self.slope_se
         return self.slope - reach, self.slope + reach
 
     def interval_at(self, x: float, confidence: float) -> tuple[float, float]:
         """The t-interval of the line at x, not of a new point there."""
-        reach = t_quantile(confidence, self.freedom) * math.sqrt(self.variance_at(x))
+        reach = two_sided(confidence, self.freedom) * math.sqrt(self.variance_at(x))
         return self.at(x) - reach, self.at(x) + reach
 
 
@@ -114,13 +116,6 @@ def fit_line(x: Floats, y: Floats) -> Line:
     )
 
 
-def t_quantile(confidence: float, freedom: float) -> float:
-    """How many standard errors a two-sided interval reaches, by Student's t."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, (1 + confidence) / 2))
-
-
 def welch_quantile(one: Line, two: Line, at: float, confidence: float) -> float:
     """How many standard errors the difference of two lines reaches at a place, where their noise differs.
 
@@ -137,7 +132,7 @@ def welch_quantile(one: Line, two: Line, at: float, confidence: float) -> float:
     scale = max(v, w) or 1.0
     parts = (v / scale) ** 2 / one.freedom + (w / scale) ** 2 / two.freedom
     freedom = ((v + w) / scale) ** 2 / parts if parts > 0 else one.freedom + two.freedom
-    return t_quantile(confidence, freedom)
+    return two_sided(confidence, freedom)
 
 
 def _curvature(dx: Floats, dy: Floats, left: float) -> float | None:

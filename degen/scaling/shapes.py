@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from degen.errors import DegenError
+from degen.quantiles import two_sided
 from degen.table_rows import first_column
 from degen.tables import Row
 
-from .lines import Floats, t_quantile
+from .lines import Floats
 from .points import Points
 from .roles import Cost, Quality
 
@@ -115,7 +116,7 @@ def _compare(
     if obstacle is not None:
         return row | {"reason": obstacle}
     slope, error = _last_slope(design, quality.values[known])
-    effect, reach = -slope * math.log10(2), t_quantile(confidence, _freedom(design)) * error * math.log10(2)
+    effect, reach = -slope * math.log10(2), two_sided(confidence, _freedom(design)) * error * math.log10(2)
     low, high = effect - reach, effect + reach
     gain = (low, high) if quality.better == "max" else (-high, -low)
     verdict = "deeper is better" if gain[0] > 0 else "wider is better" if gain[1] < 0 else "no difference shown"

@@ -19,7 +19,7 @@ sys.argv[0] = "degen"
 try:
     main()
 finally:
-    heavy = {"torch", "transformers", "tokenizers", "datasets", "safetensors", "scipy", "pandas"}
+    heavy = {"torch", "transformers", "tokenizers", "datasets", "safetensors", "pandas"}
     print("loaded:", *sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
 
@@ -213,6 +213,41 @@ def test_a_series_is_scanned_first(series: Path, corpus: Path, tmp_path: Path) -
     assert "too few checkpoints" in single.out
 
 
+def test_a_series_gated_again_is_judged_by_the_checkpoints_it_has(series: Path, corpus: Path, tmp_path: Path) -> None:
+    shutil.copytree(series, tmp_path / "s")
+    how = ("--corpus", corpus, "--out", "again", *SMALL)
+    assert gate("s", "--rule", "loss < 99", *how).code == 0
+    (tmp_path / "s" / "step1000").rename(tmp_path / "away")
+    shutil.copytree(tmp_path / "s" / "step0", tmp_path / "s" / "step200")  # a training that was undone goes another way
+    said = gate("s", "--rule", "loss < 99", "--json", *how)
+    assert [row["step"] for row in said.json()["rows"]] == [200]
+    assert "no longer in the series, and left out: s@step1000" in said.err
+    (tmp_path / "away").rename(tmp_path / "s" / "step1000")
+    (tmp_path / "s" / "step0").rename(tmp_path / "away")  # old ones are cleared away, and stay the run's past
+    said = gate("s", "--rule", "loss[step=all] < 99", "--json", *how)
+    assert sorted(row["step"] for row in said.json()["rows"]) == [0, 100, 200, 1000]
+    assert "left out" not in said.err
+
+
+def test_what_a_scan_would_cost(series: Path, corpus: Path, run: Path, tmp_path: Path) -> None:
+    said = gate(series, "--rule", PASSES, "--dry-run", "--corpus", corpus, "--out", "dry", *SMALL)
+    assert said.code == 0
+    assert "3 checkpoints" in said.out
+    assert not (tmp_path / "dry").exists()
+    assert gate(run, "--rule", PASSES, "--dry-run").code == 2
+
+
+def test_a_verdict_outlives_a_report_that_cannot_be_written(run: Path, tmp_path: Path) -> None:
+    full = Path("/dev/full")  # a file that every write to fails
+    if not full.exists():
+        pytest.skip("there is no /dev/full here")
+    said = gate(run, "--rule", FAILS, "--junit", full)
+    assert said.code == 1
+    assert said.out.rstrip().endswith("failed")
+    assert "--junit /dev/full: cannot be written" in said.err
+    assert gate(run, "--rule", PASSES, "--junit", full).code == 2
+
+
 def test_a_series_with_a_torn_checkpoint_is_incomplete(series: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(series, tmp_path / "s")
     weights = tmp_path / "s" / "step100" / "model.safetensors"
@@ -224,7 +259,9 @@ def test_a_series_with_a_torn_checkpoint_is_incomplete(series: Path, corpus: Pat
 
 def test_mistakes_are_found_before_anything_is_scanned(series: Path, tmp_path: Path) -> None:
     for words in (("--rule", "loss < nan"), ("--rule", PASSES, "--strict"), ("--rule", PASSES, "--baseline", "no.csv"),
-                  ("--rule", PASSES, "--junit", "no/x.xml")):  # fmt: skip
+                  ("--rule", PASSES, "--junit", "no/x.xml"), ("--rule", PASSES, "--junit", "."),
+                  ("--rule", "anisotropi[layer=last] < 1"), ("--rule", "lss < 1"),
+                  ("--rule", "loss[model=tinny] < 1")):  # fmt: skip
         assert gate(series, *words, "--out", "early").code == 2
     assert not (tmp_path / "early").exists()
 

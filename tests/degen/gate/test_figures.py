@@ -61,7 +61,7 @@ def one(rule: str, target: Path, baseline: Path | None = None) -> Figure:
     return figure
 
 
-def left_out(run: degen.Run, revisions: tuple[str, str], domain: str | None = None) -> float:
+def left_out(run: degen.Run, revisions: tuple[str, str], domain: str | None = None, weight: float = 1) -> float:
     """The jackknife error of a difference of losses, window by window, one document after the other left out."""
     rows = [w for w in run.table("windows").to_pylist() if w["tokens"] and domain in (None, w["domain"])]
     documents = sorted({w["document"] for w in rows})
@@ -71,14 +71,17 @@ def left_out(run: degen.Run, revisions: tuple[str, str], domain: str | None = No
         for revision in revisions:
             kept = [w for w in rows if w["revision"] == revision and w["document"] != left]
             means.append(sum(w["loss"] * w["tokens"] for w in kept) / sum(w["tokens"] for w in kept))
-        thetas.append(means[0] - means[1])
+        thetas.append(means[0] - weight * means[1])
     n = len(documents)
     return math.sqrt((n - 1) / n * sum((t - np.mean(thetas)) ** 2 for t in thetas))
 
 
 def test_the_latest_checkpoint_is_what_a_rule_is_about(run: degen.Run) -> None:
     row = run.checkpoints()[-1]
-    assert one("loss < 3", run.path) == Figure("tiny", "step1000", 1000, None, row["loss"], row["loss_se"])
+    documents = {w["document"] for w in run.table("windows").to_pylist()}
+    assert one("loss < 3", run.path) == Figure(
+        "tiny", "step1000", 1000, None, row["loss"], row["loss_se"], freedom=len(documents) - 1
+    )
     entropy = one("singular_entropy < 3", run.path)
     assert (entropy.value, entropy.error) == (row["singular_entropy"], None)
     assert one("vocab_size < 3", run.path).value == row["vocab_size"]
@@ -158,6 +161,97 @@ def test_errors_that_are_not_paired_add_in_squares(copy: Path) -> None:
     assert one("loss.rise < 1", copy).difference_error == pytest.approx(0.05)
     change(copy, "checkpoints", "step100", loss_se=None)
     assert one("loss.rise < 1", copy).difference_error is None
+
+
+def test_a_figure_that_is_its_own_reference_has_risen_by_nothing(copy: Path) -> None:
+    change(copy, "checkpoints", "step1000", anisotropy=-1.0, anisotropy_se=0.4)
+    figure = one("anisotropy.rise < 1", copy)
+    assert (figure.difference, figure.difference_error) == (0.0, 0.0)
+
+
+def test_a_percentage_shares_the_noise_of_what_it_is_of(copy: Path) -> None:
+    change(copy, "checkpoints", "step100", anisotropy=-0.5, anisotropy_se=0.3)
+    change(copy, "checkpoints", "step0", anisotropy=9.0)
+    change(copy, "checkpoints", "step1000", anisotropy=0.5, anisotropy_se=0.4)
+    rise = one("anisotropy.rise < 50%", copy)  # value - reference - 0.5 |reference|, the reference being negative
+    assert (rise.difference, rise.difference_error) == (pytest.approx(1.0), pytest.approx(0.5))
+    assert rise.margin_error == pytest.approx(math.hypot(0.4, 0.5 * 0.3))
+    assert one("anisotropy.rise < max(0.01, 50%)", copy).margin_error == rise.margin_error
+    assert one("anisotropy.rise < max(9, 50%)", copy).margin_error == rise.difference_error
+    change(copy, "checkpoints", "step0", anisotropy=-0.9)
+    change(copy, "checkpoints", "step100", anisotropy=2.0, anisotropy_se=0.3)
+    drop = one("anisotropy.drop < 50%", copy)
+    assert drop.margin_error == pytest.approx(math.hypot(0.4, 0.5 * 0.3))
+
+
+def test_a_percentage_is_paired_as_well(run: degen.Run) -> None:
+    losses = {row["revision"]: row["loss"] for row in run.checkpoints()}
+    for relation, pick, weight in (("rise", min, 1.05), ("drop", max, 0.95)):
+        best = pick(losses, key=lambda name: losses[name])
+        figure = one(f"loss.{relation} < 5%", run.path)
+        expected = 0.0 if best == "step1000" else left_out(run, ("step1000", best), weight=weight)
+        assert figure.margin_error == pytest.approx(expected)
+    assert max(losses, key=lambda name: losses[name]) != min(losses, key=lambda name: losses[name])
+
+
+def test_errors_have_as_many_degrees_of_freedom_as_documents_less_one(run: degen.Run) -> None:
+    windows = [w for w in run.table("windows").to_pylist() if w["revision"] == "step1000"]
+    documents = {w["document"] for w in windows}
+    for rule in ("loss < 3", "anisotropy < 3", "anisotropy[layer=1,site=block] < 3", "loss.rise < 3"):
+        assert one(rule, run.path).freedom == len(documents) - 1
+    github = {w["document"] for w in windows if w["domain"] == "Github" and w["tokens"]}
+    assert one("loss[domain=Github] < 3", run.path).freedom == len(github) - 1 < len(documents) - 1
+
+
+def test_perplexity_has_the_error_of_its_loss(run: degen.Run) -> None:
+    row = run.checkpoints()[-1]
+    assert one("perplexity < 3", run.path).error == pytest.approx(math.exp(row["loss"]) * row["loss_se"])
+
+
+def test_a_model_that_is_yet_to_be_measured_is_missing(copy: Path) -> None:
+    info = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps(info | {"models": ["tiny", "other"]}))
+    assert {f.model: f.missing for f in figures("loss < 3", copy)} == {
+        "other": "no checkpoint of it is measured yet; go on with the scan", "tiny": None,
+    }  # fmt: skip
+    for rule in ("loss[model=other] < 3", "anisotropy[model=other,layer=all] < 3", "loss.rise[model=other] < 3"):
+        assert one(rule, copy).missing is not None
+
+
+def test_what_a_series_no_longer_has_is_no_latest(copy: Path) -> None:
+    told: list[str] = []
+    source = open_source(copy, told.append, {"tiny": ["step0", "step100"]})
+    (figure,) = find_figures(parse_rule("loss.rise < 3"), source)
+    assert figure.step == 100
+    assert told == [f"{copy}: no longer in the series, and left out: tiny@step1000"]
+    source = open_source(copy, silent, {"tiny": ["step0", "step1000"]})  # the middle is its past all the same
+    assert [f.step for f in find_figures(parse_rule("loss[step=all] < 3"), source)] == [0, 100, 1000]
+
+
+def test_rows_of_a_table_without_a_step_may_be_the_latest(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("model,step,acc\nm,0,.5\nm,100,.6\nm,,.1\nn,100,.6\n")
+    found = figures("acc > 0.2", table)
+    assert [(f.model, f.step, f.missing) for f in found] == [
+        ("m", 100, None), ("m", None, "rows without a step, which may be its latest: 1"), ("n", 100, None),
+    ]  # fmt: skip
+    assert len(figures("acc[step=0:] > 0.2", table)) == 3
+
+
+def test_layers_of_an_exported_table_are_those_of_the_run(run: degen.Run, tmp_path: Path) -> None:
+    export_table(run, "layers", tmp_path / "layers.csv")
+    for place in ("layer=all", "layer=2,site=block", "layer=1", "layer=last", "site=embedding"):
+        for found in figures(f"anisotropy.rise[{place}] < 1", run.path, tmp_path / "layers.csv"):
+            assert found.missing is None
+            assert found.difference == pytest.approx(0, abs=1e-12)
+
+
+def test_a_folder_that_holds_a_run_is_none(copy: Path) -> None:
+    with pytest.raises(DegenError, match=rf"did you mean {copy}\?"):
+        open_source(copy.parent, silent)
+    (copy / "run.json").unlink()
+    with pytest.raises(DegenError, match=r"a run without its run\.json"):
+        open_source(copy, silent)
 
 
 def test_a_latest_checkpoint_that_failed_is_missing(copy: Path) -> None:

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from degen import DegenError
 from degen.gate import Outcome, Verdicts, judge, parse_rule
 from degen.gate.figures import Figure
-from degen.gate.judge import interval_quantile, judge_figure
+from degen.gate.judge import check_confidence, judge_figure
 
 Z95 = 1.6448536269514722
 
@@ -22,8 +23,8 @@ def figure(value: float | None, error: float | None = None, **more: Any) -> Figu
     return Figure("m", "step1", 1, None, value, error, **more)
 
 
-def verdict(rule: str, value: float | None, error: float | None = None, z: float | None = None, **more: Any) -> str:
-    return judge_figure(parse_rule(rule), figure(value, error), z, **more).verdict
+def verdict(rule: str, value: float | None, error: float | None = None, sure: float | None = None, **more: Any) -> str:
+    return judge_figure(parse_rule(rule), figure(value, error), sure, **more).verdict
 
 
 @pytest.mark.parametrize(
@@ -43,57 +44,75 @@ def test_values_are_compared_as_they_are(rule: str, below: str, at: str, above: 
 @pytest.mark.parametrize("rule", ["x < 1", "x > -1"])
 def test_an_interval_fails_beyond_the_bound_and_else_passes_or_is_undecidable(rule: str) -> None:
     sign = 1 if "<" in rule else -1
-    lax = [verdict(rule, sign * v, 0.1, Z95) for v in (0.8, 0.9, 1.1, 1.2)]
-    strict = [verdict(rule, sign * v, 0.1, Z95, strict=True) for v in (0.8, 0.9, 1.1, 1.2)]
+    lax = [verdict(rule, sign * v, 0.1, 0.95) for v in (0.8, 0.9, 1.1, 1.2)]
+    strict = [verdict(rule, sign * v, 0.1, 0.95, strict=True) for v in (0.8, 0.9, 1.1, 1.2)]
     assert lax == ["passed", "passed", "passed", "failed"]
     assert strict == ["passed", "undecidable", "undecidable", "failed"]
 
 
 def test_what_passes_for_noise_says_so() -> None:
-    outcome = judge_figure(parse_rule("x < 1"), figure(1.1, 0.1), Z95)
+    outcome = judge_figure(parse_rule("x < 1"), figure(1.1, 0.1), 0.95)
     assert outcome.reason == "breaks the bound, but within noise: the interval reaches beyond it"
     assert (outcome.low, outcome.high) == (pytest.approx(1.1 - Z95 / 10), pytest.approx(1.1 + Z95 / 10))
     assert outcome.margin == pytest.approx(-0.1)
-    kept = judge_figure(parse_rule("x < 1"), figure(0.9, 0.1), Z95)
+    kept = judge_figure(parse_rule("x < 1"), figure(0.9, 0.1), 0.95)
     assert (kept.verdict, kept.reason) == ("passed", None)
 
 
 def test_without_an_error_the_value_counts_and_the_reason_says_so() -> None:
     for strict in (False, True):
         for value, said in ((0.9, "passed"), (1.1, "failed")):
-            outcome = judge_figure(parse_rule("x < 1"), figure(value), Z95, strict)
+            outcome = judge_figure(parse_rule("x < 1"), figure(value), 0.95, strict)
             assert outcome.verdict == said
             assert outcome.reason == "no standard error is known; compared as a value"
     assert judge_figure(parse_rule("x < 1"), figure(0.9)).reason is None
 
 
 @given(
-    st.floats(-10, 10), st.floats(0, 3), st.floats(-10, 10), st.sampled_from(["<", "<=", ">", ">="]), st.floats(0, 3)
+    st.floats(-10, 10),
+    st.floats(0, 3),
+    st.floats(-10, 10),
+    st.sampled_from(["<", "<=", ">", ">="]),
+    st.floats(0.5, 0.999),
 )
 def test_noise_only_ever_takes_the_certainty_of_a_verdict_away(
-    value: float, error: float, bound: float, comparison: str, z: float
+    value: float, error: float, bound: float, comparison: str, sure: float
 ) -> None:
     rule = f"x {comparison} {bound!r}"
-    plain, lax = verdict(rule, value), verdict(rule, value, error, z)
-    strict = verdict(rule, value, error, z, strict=True)
+    plain, lax = verdict(rule, value), verdict(rule, value, error, sure)
+    strict = verdict(rule, value, error, sure, strict=True)
     assert strict in (plain, "undecidable")
     assert lax == ("failed" if strict == "failed" else "passed")
     if error == 0:
         assert lax == strict == plain
 
 
+def test_few_documents_make_a_wide_interval() -> None:
+    """Figures of n documents, normal and independent, whose mean is on the bound: 5 % fail, whatever n is."""
+    generator = np.random.default_rng(0)
+    rule = parse_rule("x < 0")
+    for n in (2, 3, 5, 20):
+        drawn = generator.normal(size=(4000, n))
+        errors = drawn.std(axis=1, ddof=1) / math.sqrt(n)
+        found = [
+            judge_figure(rule, figure(float(mean), float(error), freedom=n - 1), 0.95).verdict
+            for mean, error in zip(drawn.mean(axis=1), errors, strict=True)
+        ]
+        assert found.count("failed") / 4000 == pytest.approx(0.05, abs=0.011)
+
+
 def test_nothing_that_is_missing_passes() -> None:
     for rule in ("x < 1", "x > 1", "x <= 1", "x >= 1", "x.rise < 1", "x.drop < 5%"):
-        for z in (None, Z95):
-            assert verdict(rule, None, z=z) == "undecidable"
-            assert judge_figure(parse_rule(rule), figure(0.0, missing="is NaN"), z).reason == "is NaN"
+        for sure in (None, 0.95):
+            assert verdict(rule, None, sure=sure) == "undecidable"
+            assert judge_figure(parse_rule(rule), figure(0.0, missing="is NaN"), sure).reason == "is NaN"
     assert verdict("x < 1", math.inf) == "failed"
     assert verdict("x > 1", math.inf) == "undecidable"
-    assert verdict("x > 1", -math.inf, 0.1, Z95) == "failed"
+    assert verdict("x > 1", -math.inf, 0.1, 0.95) == "failed"
 
 
 def test_relations_compare_differences_with_bounds_of_the_reference() -> None:
-    rise = figure(3.1, 9.0, reference=3.0, reference_step=5, difference=0.1, difference_error=0.01)
+    rise = figure(3.1, 9.0, reference=3.0, reference_step=5, difference=0.1, difference_error=0.01, margin_error=0.01)
     for rule, said, bound in (
         ("x.rise < 0.11", "passed", 0.11),
         ("x.rise < 0.05", "failed", 0.05),
@@ -101,7 +120,7 @@ def test_relations_compare_differences_with_bounds_of_the_reference() -> None:
         ("x.rise < max(0.2, 1%)", "passed", 0.2),
         ("x.rise < max(0.02, 5%)", "passed", 0.15),
     ):
-        outcome = judge_figure(parse_rule(rule), rise, Z95)
+        outcome = judge_figure(parse_rule(rule), rise, 0.95)
         assert outcome.verdict == said
         assert outcome.bound == pytest.approx(bound)
         assert outcome.low == pytest.approx(0.1 - Z95 / 100)
@@ -180,4 +199,4 @@ def test_what_cannot_be_asked_is_refused(table: Path) -> None:
         judge([parse_rule("loss < 3")], table, strict=True)
     with pytest.raises(DegenError, match="no such file"):
         judge([parse_rule("loss.rise < 3")], table, baseline="nowhere.csv")
-    assert interval_quantile(0.95, True) == pytest.approx(Z95)
+    check_confidence(0.95, True)

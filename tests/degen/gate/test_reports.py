@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from degen.gate import Outcome, Verdicts, parse_rule
 from degen.gate.figures import Figure
-from degen.gate.github import MOST, annotations, in_github, step_summary
+from degen.gate.github import MOST, SHOWN, annotations, in_github, step_summary
 from degen.gate.junit import junit_xml
 from degen.gate.rule import Bound, Rule
 
@@ -34,8 +34,8 @@ def test_every_outcome_is_a_test_case() -> None:
     )
     suite = ElementTree.fromstring(junit_xml(verdicts))
     (inner,) = suite.findall("testsuite")
-    assert (inner.get("tests"), inner.get("failures"), inner.get("errors")) == ("3", "1", "1")
-    failed, undecidable, passed = inner.findall("testcase")
+    assert (inner.get("tests"), inner.get("failures"), inner.get("errors")) == ("4", "1", "2")
+    failed, undecidable, passed, incomplete = inner.findall("testcase")
     assert failed.get("name") == "x < 0.6 at m step 5"
     assert failed.get("classname") == "run"
     assert [child.tag for child in failed] == ["failure"]
@@ -44,7 +44,8 @@ def test_every_outcome_is_a_test_case() -> None:
     assert undecidable[0].get("message") == "is NaN"
     assert [child.tag for child in passed] == ["system-out"]
     assert passed.get("name") == "x < 0.6 at n step 5, layer 2 block"
-    assert inner.findtext("system-err") == "not measured: m@step9"
+    assert incomplete.get("name") == "m@step9 is measured"
+    assert [(child.tag, child.get("type")) for child in incomplete] == [("error", "incomplete")]
 
 
 @pytest.mark.parametrize("said", ["failed", "undecidable", "passed"])
@@ -113,6 +114,14 @@ def test_the_summary_is_one_table() -> None:
     assert "+0.1 ± 0.01" in table[3]
     assert "3.1 against 3 at step 4" in table[3]
     assert not any(re.search(r"(?<!\\)[<`]", line) for line in lines)
+
+
+def test_a_summary_of_many_outcomes_stays_small() -> None:
+    many = Verdicts("run", tuple(outcome(name=f"m{i}") for i in range(9000)), tuple(f"m@{i}" for i in range(9000)))
+    summary = step_summary(many)
+    assert len(summary.encode()) < 100_000
+    assert summary.count("| failed |") == SHOWN
+    assert f"… and {9000 - SHOWN} more" in summary
 
 
 def test_where_github_is() -> None:

@@ -88,6 +88,7 @@ MISTAKES = [
     ("loss[layer=lst] < 3", 12, "did you mean 'last'?"),
     ("loss[domain=a].rise < 3", 15, "a relation stands before the selectors"),
     ("loss[domain=a", 14, "a comma or ] belongs behind a selector"),
+    ("loss[domain=Moby Dick] < 3", 18, 'put quotes around names with spaces, as in domain="a b"'),
 ]
 
 

@@ -83,6 +83,9 @@ def test_the_command_line_adds_rules_and_overrides_options(repository: Path) -> 
     assert rules[-1] == "x < 1"
     assert len(rules) == 7
     assert (both.baseline, both.confidence, both.strict) == (Path("other"), 0.9, False)
+    with pytest.raises(DegenError, match=r"degen.toml: the baseline \S+runs/main is not there; mend it"):
+        below.under(GateSettings())
+    (repository / "runs" / "main").mkdir(parents=True)
     alone = below.under(GateSettings())
     assert alone.all_rules() == below.all_rules()
     assert (alone.baseline, alone.confidence, alone.strict) == (below.baseline, 0.95, True)
@@ -104,6 +107,7 @@ def test_the_command_line_adds_rules_and_overrides_options(repository: Path) -> 
         ("[gate]\nconfidence = true", "confidence = True is no number"),
         ("[gate]\nmax_anisotropy = nan", "max_anisotropy = nan is no number"),
         ("[gate]\nmax_loss_rise = inf", "max_loss_rise = inf is no number"),
+        ("[gate]\nconfidence = 95", "confidence = 95: a number from 0.5 to below 1"),
         ("[gate]\nstrict = 1", "strict is 1, and not true or false"),
         ("[gate]\nbaseline = 3", "baseline is 3, and not a path"),
         ("gate = 3", r"\[gate\] is 3, and not a table"),
@@ -121,7 +125,7 @@ def test_a_file_that_was_named_must_say_something(tmp_path: Path) -> None:
     with pytest.raises(DegenError, match=r"no.toml: cannot be read \(No such file"):
         read_settings(tmp_path / "no.toml")
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'")
-    with pytest.raises(DegenError, match=r"no \[tool.degen\] in it"):
+    with pytest.raises(DegenError, match=r"not a word for degen in it; write \[tool.degen.gate\]"):
         read_settings(tmp_path / "pyproject.toml")
     (tmp_path / "pyproject.toml").write_text("tool = 3")
     assert find_settings(tmp_path) is None
@@ -131,6 +135,23 @@ def test_a_file_that_was_named_must_say_something(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(DegenError, match="not sound TOML"):
         read_settings(tmp_path / "mine.toml")
+
+
+def test_an_empty_file_hides_no_other(tmp_path: Path) -> None:
+    (tmp_path / "degen.toml").write_text("# nothing yet\n")
+    (tmp_path / "pyproject.toml").write_text("[tool.degen.gate]\nmax_anisotropy = 0.5\n")
+    found = find_settings(tmp_path)
+    assert found is not None
+    assert found.file == tmp_path / "pyproject.toml"
+
+
+def test_strict_in_a_file_needs_a_confidence(tmp_path: Path) -> None:
+    (tmp_path / "degen.toml").write_text("[gate]\nstrict = true\n")
+    below = read_settings(tmp_path / "degen.toml")
+    with pytest.raises(DegenError, match=r"degen.toml: strict = true asks what an interval can tell"):
+        below.under(GateSettings())
+    assert below.under(GateSettings(confidence=0.9)).strict
+    assert below.under(GateSettings(strict=False)).strict is False
 
 
 def test_a_shortcut_needs_a_finite_bound() -> None:
