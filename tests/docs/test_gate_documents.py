@@ -82,8 +82,10 @@ def test_the_script_of_the_readme_passes_fails_and_cannot_tell(tmp_path: Path) -
     done = shell(script, tmp_path, SERIES=str(series(tmp_path, spoil=True)))
     assert done.returncode == 3, done.stderr
     suite = junit(tmp_path / "degen.xml")
-    assert (suite.tests, suite.failures, suite.errors) == (2, 0, 2)
-    assert all(isinstance(case.result[0], Error) and "NaN" in case.result[0].message for case in suite)
+    assert (suite.tests, suite.failures, suite.errors) == (3, 0, 3)
+    *rules, checkpoint = suite
+    assert all(isinstance(case.result[0], Error) and "NaN" in case.result[0].message for case in rules)
+    assert checkpoint.name == "my-model@step3000 is measured"
 
 
 @pytest.fixture(scope="module")
