@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -115,9 +116,18 @@ def _interrupt_again(lost: Any) -> None:
     if not isinstance(lost.exc_value, KeyboardInterrupt):
         sys.__unraisablehook__(lost)
         return
-    again = threading.Timer(0.05, _thread.interrupt_main)
+    again = threading.Timer(0.05, _interrupt_main)
     again.daemon = True
     again.start()
+
+
+def _interrupt_main() -> None:
+    """A real signal where there is one: it wakes a main thread that sleeps or waits."""
+    main_thread = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main_thread is not None:
+        signal.pthread_kill(main_thread, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 def main() -> None:

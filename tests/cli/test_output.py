@@ -107,5 +107,5 @@ def test_an_interruption_in_a_destructor_is_not_lost() -> None:
         "except KeyboardInterrupt:\n"
         "    print('interrupted')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=25, check=True)
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
