@@ -7,10 +7,9 @@ import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from faults.command import SMALL, Said, degen, degen_process, python_process
+from run_parts import change
 
 WITHOUT = """
 import sys
@@ -46,16 +45,6 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def change(run: Path, revision: str, **columns: object) -> None:
-    """Write other values into a checkpoint's part of `checkpoints`; None is null."""
-    path = run / "checkpoints" / "tiny" / f"{revision}.parquet"
-    found = pq.ParquetFile(path).read()
-    for name, value in columns.items():
-        i = found.schema.get_field_index(name)
-        found = found.set_column(i, found.schema.field(i), pa.array([value], found.schema.field(i).type))
-    pq.write_table(found, path)
-
-
 def gate(*args: object) -> Said:
     said = degen("gate", *args)
     said.assert_no_fault()
@@ -66,7 +55,7 @@ PASSES, FAILS, UNKNOWN = "loss < 99", "loss < 0", "bottleneck_rank < 99"
 
 
 def test_exit_codes_and_which_goes_first(run: Path, copy: Path) -> None:
-    change(copy, "step100", status="failed", reason="torn")  # incomplete
+    change(copy, "checkpoints", "step100", status="failed", reason="torn")  # incomplete
     for target, rules, code, verdict in [
         (run, [PASSES], 0, "passed"),
         (run, [PASSES, FAILS], 1, "failed"),
@@ -114,11 +103,11 @@ def test_a_target_that_is_nothing(tmp_path: Path) -> None:
 
 
 def test_nan_and_a_failed_latest_checkpoint_never_pass(copy: Path) -> None:
-    change(copy, "step1000", anisotropy=float("nan"))
+    change(copy, "checkpoints", "step1000", anisotropy=float("nan"))
     said = gate(copy, "--max-anisotropy", 2)
     assert said.code == 3
     assert "is NaN" in said.out
-    change(copy, "step1000", status="failed", reason="torn file")
+    change(copy, "checkpoints", "step1000", status="failed", reason="torn file")
     said = gate(copy, "--max-anisotropy", 2, "--max-singular-entropy", 99, "--max-loss-rise", 99)
     assert said.code == 3
     assert said.out.count("the checkpoint failed: torn file") == 3
@@ -158,7 +147,7 @@ def test_rules_of_a_file_and_of_the_command_line(run: Path, tmp_path: Path) -> N
 
 
 def test_a_baseline(run: Path, copy: Path) -> None:
-    change(copy, "step1000", loss=0.5)
+    change(copy, "checkpoints", "step1000", loss=0.5)
     assert gate(run, "--max-loss-rise", 0.1, "--baseline", copy).code == 1
     assert gate(run, "--rule", "loss.rise <= 0", "--baseline", run).code == 0
     said = gate(run, "--rule", PASSES, "--baseline", run)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
+from run_parts import change
 from tiny import make_checkpoint
 
 import degen
@@ -25,18 +25,6 @@ HOW: dict[str, Any] = {"tokens": 512, "context": 32, "threads": 1}
 
 def silent(line: str) -> None:
     raise AssertionError(f"nothing to warn of, yet: {line}")
-
-
-def change(run: Path, table: str, revision: str, **columns: Any) -> None:
-    """Write other values into the part of a checkpoint; None is null."""
-    import pyarrow as pa
-
-    path = run / table / "tiny" / f"{revision}.parquet"
-    found = pq.ParquetFile(path).read()
-    for name, value in columns.items():
-        i = found.schema.get_field_index(name)
-        found = found.set_column(i, found.schema.field(i), pa.array([value] * len(found), found.schema.field(i).type))
-    pq.write_table(found, path)
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from run_parts import change
 from tiny import make_checkpoint
 
 import degen
@@ -35,16 +34,6 @@ def run(series: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def copy(run: degen.Run, tmp_path: Path) -> Path:
     """The same run, to be written to."""
     return Path(shutil.copytree(run.path, tmp_path / "run"))
-
-
-def change(run: Path, table: str, revision: str, **columns: Any) -> None:
-    """Write other values into the part of a checkpoint; None is null."""
-    path = run / table / "tiny" / f"{revision}.parquet"
-    found = pq.ParquetFile(path).read()
-    for name, value in columns.items():
-        i = found.schema.get_field_index(name)
-        found = found.set_column(i, found.schema.field(i), pa.array([value] * len(found), found.schema.field(i).type))
-    pq.write_table(found, path)
 
 
 def test_a_run_gives_its_three_figures_with_what_is_known_of_them(run: degen.Run) -> None:
