@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -50,7 +51,7 @@ class Lookout:
         measuring: Measuring,
     ) -> None:
         inspect.signature(Monitor).bind(None, **measuring)
-        if (every not in events) if isinstance(every, str) else (isinstance(every, bool) or every < 1):
+        if every not in events and not _is_count(every):
             raise DegenError(f"every={every!r}: not {', '.join(map(repr, events))}, nor a number of steps")
         if on_violation not in get_args(OnViolation):
             raise DegenError(f"on_violation={on_violation!r}: not one of {', '.join(map(repr, get_args(OnViolation)))}")
@@ -122,3 +123,7 @@ class Lookout:
             self._progress.warn(f"degen: step {seen.step}: {'; '.join(seen.broken)}; {what}")
         if seen.undecided:
             self._progress.note(f"degen: step {seen.step}: undecided: {'; '.join(seen.undecided)}")
+
+
+def _is_count(every: object) -> bool:
+    return isinstance(every, Integral) and not isinstance(every, bool) and int(every) >= 1

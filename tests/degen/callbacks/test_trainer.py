@@ -284,6 +284,9 @@ def test_what_makes_no_sense_is_refused_at_once() -> None:
     for settings, message in [
         ({"every": "evaluation"}, "every='evaluation': not 'evaluate', 'save', nor a number of steps"),
         ({"every": 0}, "every=0"),
+        ({"every": True}, "every=True"),
+        ({"every": 2.5}, "every=2.5: not 'evaluate', 'save', nor a number of steps"),
+        ({"every": None}, "every=None: not 'evaluate', 'save', nor a number of steps"),
         ({"on_violation": "raise"}, "not one of 'log', 'stop'"),
         ({"rules": "loss ="}, "no comparison '='"),
     ]:
