@@ -19,7 +19,8 @@ def unwrapped(model: Any) -> Any:
     """The causal LM inside what training wraps it in: torch.compile, data parallelism, DeepSpeed, adapters of PEFT.
 
     Raises:
-        CheckpointError: it has no whole weights in this process, or prompts of PEFT in front of it.
+        CheckpointError: it has no whole weights in this process, prompts of PEFT in front of it, or an adapter on its
+            LM head.
     """
     from torch.nn import DataParallel
     from torch.nn.parallel import DistributedDataParallel
@@ -40,7 +41,17 @@ def unwrapped(model: Any) -> Any:
             f"the parameter {name} is not whole in this process (FSDP, ZeRO 3, tensor parallelism or offloading); "
             "scan the checkpoints that training saves instead"
         )
+    if _is_adapted(model.get_output_embeddings()):
+        raise CheckpointError(
+            "an adapter on the LM head cannot be measured while it trains; scan the adapters that are saved, or train "
+            "the head whole (modules_to_save)"
+        )
     return model
+
+
+def _is_adapted(head: Any) -> bool:
+    """Whether what PEFT trains lies beside a module's weight, which alone is then not what the module does."""
+    return hasattr(head, "get_base_layer") and not head.merged
 
 
 def _elsewhere(model: Any) -> str | None:

@@ -133,6 +133,49 @@ def test_an_adapter_is_measured_on_its_base(tokenizer: Any, corpus: Path, tmp_pa
         assert row[name] == pytest.approx(merged[name], rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+@pytest.mark.parametrize("probes", ["spectrum", None])
+def test_an_adapter_on_the_head_is_refused_before_training(
+    tokenizer: Any, corpus: Path, tmp_path: Path, probes: str | None
+) -> None:
+    import peft
+
+    model = peft.get_peft_model(
+        make_trainee(), peft.LoraConfig(r=4, init_lora_weights=False, target_modules=["query_key_value", "lm_head"])
+    )
+    message = "an adapter on the LM head cannot be measured while it trains; scan the adapters that are saved"
+    with pytest.raises(degen.CheckpointError, match=message):
+        Watch(Monitor(tokenizer, corpus=corpus, probes=probes, **MEASURED)).begin(model)
+    model.merge_adapter()  # the weight is then all there is
+    row = measure_model(model, tokenizer, corpus=corpus, probes=probes, **MEASURED)
+    model.unmerge_adapter()
+    merged = scan_of(model.merge_and_unload(), corpus, tmp_path)
+    assert row["singular_entropy"] == pytest.approx(merged["singular_entropy"], rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+def test_a_head_that_is_trained_whole_beside_adapters_is_measured(
+    tokenizer: Any, corpus: Path, tmp_path: Path
+) -> None:
+    import peft
+    import torch
+
+    model = peft.get_peft_model(
+        make_trainee(),
+        peft.LoraConfig(
+            r=4, init_lora_weights=False, target_modules=["query_key_value"], modules_to_save=["lm_head"]
+        ),
+    )
+    base = measure_model(model, tokenizer, corpus=corpus, **MEASURED)
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(torch.linspace(0.1, 2, 32))  # as training would change it
+    row = measure_model(model, tokenizer, corpus=corpus, **MEASURED)
+    assert abs(row["singular_entropy"] - base["singular_entropy"]) > 0.01
+    merged = scan_of(model.merge_and_unload(), corpus, tmp_path)
+    for name in ("loss", "anisotropy", "singular_entropy"):
+        assert row[name] == pytest.approx(merged[name], rel=1e-5)
+
+
 def test_windows_of_a_scan_are_taken_again(tokenizer: Any, series: Path, corpus: Path, tmp_path: Path) -> None:
     run = degen.scan(series / "step100", corpus=corpus, out=tmp_path, **MEASURED)  # type: ignore[arg-type]
     tokenizer(["text", "more"], truncation=True, max_length=4)  # leaves its mark in it
