@@ -16,6 +16,7 @@ from degen.gate import Outcome, Rule, judge, parse_rule
 from degen.table_rows import did_you_mean
 from degen.tables import CHECKPOINTS
 
+from .finite import check_finite
 from .keeping import RunKeeper
 from .monitor import MODEL, Measurement, Monitor
 from .untouched import unwrapped
@@ -117,6 +118,7 @@ class Watch:
             self.begin(model)
         self.latest = step
         try:
+            check_finite(unwrapped(model))
             measurement = self.monitor.measure(model)
         except Exception as error:  # whatever a model, or a third party's probe, can come up with
             reason = one_line(error)

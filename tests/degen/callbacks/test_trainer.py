@@ -12,7 +12,7 @@ import pytest
 from trainings import MEASURED, load_tokenizer, make_trainee, make_trainer
 
 import degen
-from degen.callbacks import DegenerationCallback
+from degen.callbacks import DegenerationCallback, Monitor, Watch
 from degen.gate import judge, parse_rule
 
 EVERY, STEPS = 40, [40, 80, 120, 160, 200]
@@ -252,10 +252,35 @@ def test_a_model_that_is_no_longer_finite_keeps_no_rule(
     assert ran.trainer.state.global_step == (2 if on_violation == "stop" else 3)
     assert ran.tracker.of("degen/violations") == {2: 2}
     failed, broken = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert failed.startswith("degen: step 2 could not be measured: the LM head")
+    first = "gpt_neox.embed_in.weight"  # two steps have spread it everywhere
+    assert failed == f"degen: step 2 could not be measured: the parameter {first} holds NaN or infinity"
     assert broken.startswith('degen: step 2: rule "loss < 99" is broken: NaN')
     (row,) = degen.read_run(tmp_path / "run").failed
     assert "NaN" in row["reason"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("probe", "rule", "spoilt"),
+    [
+        ("spectrum", "singular_entropy > 0", "gpt_neox.layers.1.mlp.dense_4h_to_h.bias"),
+        ("anisotropy", "anisotropy < 9", "lm_head.weight"),
+    ],
+)
+def test_a_parameter_that_no_probe_looks_at_breaks_rules_too(
+    tokenizer: Any, corpus: Path, value: str, dtype: str, probe: str, rule: str, spoilt: str
+) -> None:
+    import torch
+
+    model = make_trainee().to(getattr(torch, dtype))
+    watch = Watch(Monitor(tokenizer, corpus=corpus, probes=probe, **MEASURED), rules=[rule])
+    assert not watch.look(model, 1).broken
+    with torch.no_grad():
+        model.get_parameter(spoilt).view(-1)[3] = float(value)
+    seen = watch.look(model, 2)
+    assert seen.failed == f"the parameter {spoilt} holds NaN or infinity"
+    assert seen.broken == (f'rule "{rule}" is broken: NaN and infinity keep none',)
 
 
 @pytest.mark.parametrize(
