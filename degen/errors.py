@@ -20,6 +20,18 @@ class DegenError(Exception):
             self.exit_code = exit_code
 
 
+class RunFolderError(DegenError):
+    """A run folder that cannot be used.
+
+    Attributes:
+        problem: what is wrong, and where; what to do depends on who asked for the folder.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}; {remedy}")
+        self.problem = problem
+
+
 class CheckpointError(DegenError):
     """One checkpoint cannot be measured. It becomes a row with this reason; the others go on."""
 

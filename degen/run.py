@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import DegenError
+from .errors import DegenError, RunFolderError
 from .steps import place_in_training
 from .tables import CHECKPOINTS, READABLE, Row
 
@@ -103,7 +103,7 @@ def read_info(file: Path) -> dict[str, Any] | None:
         info = json.loads(file.read_text(encoding="utf-8"))
         version = info["schema_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DegenError(f"{file}: damaged ({error}); scan again with --fresh") from error
+        raise RunFolderError(f"{file}: damaged ({error})", "scan again with --fresh") from error
     if version not in READABLE:
         raise DegenError(f"{file}: schema version {version}; this degen reads {' and '.join(map(str, READABLE))}")
     return dict(info)

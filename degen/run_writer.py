@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import DegenError
+from .errors import RunFolderError
 from .run import DOWNLOADS, SAMPLE, WORKSHOP, read_info
 from .series import Checkpoint
 from .tables import (
@@ -31,7 +31,7 @@ def writing(path: Path) -> Iterator[None]:
     """Say of which folder it is that a file in it could not be written.
 
     Raises:
-        DegenError: the block met an OSError.
+        RunFolderError: the block met an OSError.
     """
     try:
         yield
@@ -39,9 +39,9 @@ def writing(path: Path) -> Iterator[None]:
         raise unwritable(path, error) from error
 
 
-def unwritable(path: Path, error: OSError) -> DegenError:
+def unwritable(path: Path, error: OSError) -> RunFolderError:
     """What to tell a user whose run folder takes no file."""
-    return DegenError(f"{path}: cannot be written ({error.strerror or error}); choose another --out")
+    return RunFolderError(f"{path}: cannot be written ({error.strerror or error})", "choose another --out")
 
 
 class RunWriter:
@@ -134,26 +134,27 @@ def open_run(path: Path, asked: dict[str, Any], fresh: bool) -> Iterator[RunWrit
         fresh: take the folder as if it were new; `RunWriter.start` empties it, once all input is checked.
 
     Raises:
-        DegenError: the folder holds something else, other settings, or another scan is at work in it.
+        RunFolderError: the folder holds something else, other settings, or another scan is at work in it.
     """
     from filelock import FileLock, Timeout
 
     if path.is_dir() and not (path / "run.json").exists() and any(not _from_before_begin(p) for p in path.iterdir()):
-        raise DegenError(f"{path}: holds files and is no run folder; choose another with --out")
+        raise RunFolderError(f"{path}: holds files and is no run folder", "choose another with --out")
     if path.exists() and not path.is_dir():
-        raise DegenError(f"{path}: is a file; choose another folder with --out")
+        raise RunFolderError(f"{path}: is a file", "choose another folder with --out")
     lock = FileLock(path / ".lock", timeout=0)
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise DegenError(f"{path}: another scan is at work in it; wait for it or choose another --out") from None
+        raise RunFolderError(f"{path}: another scan is at work in it", "wait for it or choose another --out") from None
     except OSError as error:
         raise unwritable(path, error) from error
     try:
         info = None if fresh else read_info(path / "run.json")
         if info is not None and info.get("asked") != asked:
-            raise DegenError(f"{path}: {_difference(info.get('asked', {}), asked)}; choose another --out, or --fresh")
+            difference = _difference(info.get("asked", {}), asked)
+            raise RunFolderError(f"{path}: {difference}", "choose another --out, or --fresh")
         new = {"schema_version": SCHEMA_VERSION, "asked": asked}
         yield RunWriter(path, info if info is not None else new, fresh)
     finally:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from degen.errors import CheckpointError, DegenError
+from degen.errors import CheckpointError, RunFolderError
 from degen.run import SAMPLE
 from degen.run_info import complete_info
-from degen.run_writer import RunWriter, open_run
+from degen.run_writer import RunWriter, open_run, unwritable
 from degen.series import Checkpoint
 from degen.source import Files, Source
 from degen.steps import read_mark
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from degen.downloads import Downloads
     from degen.stored import StoredTensors
+
+
+REMEDY = "choose another `out`"
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,11 @@ class RunKeeper:
             dtype: of the model.
 
         Raises:
-            DegenError: the folder cannot be written, was made with other settings, or holds another training.
+            RunFolderError: the folder cannot be written, was made with other settings, or holds another training.
         """
         if step == 0 and (self.folder / CHECKPOINTS).is_dir():
-            raise DegenError(
-                f"{self.folder}: holds what was measured of an earlier training; choose another `out`, or delete it"
+            raise RunFolderError(
+                f"{self.folder}: holds what was measured of an earlier training", f"{REMEDY}, or delete it"
             )
         self._device, self._dtype = device, dtype
         with self._open() as writer:
@@ -94,23 +97,23 @@ class RunKeeper:
         """Write the parts of a measurement.
 
         Raises:
-            DegenError: the folder cannot be written.
+            RunFolderError: the folder cannot be written.
         """
         checkpoint = self._checkpoint(step)
         with self._open() as writer:
             writer.info["batch_tokens"][str(checkpoint)] = measurement.batch_tokens
             writer.save_info()
-            self._write(writer, checkpoint, measurement.rows, measurement.source_hash)
+            writer.write(checkpoint, self._monitor.tables, measurement.rows, measurement.source_hash)
 
     def write_failed(self, step: int, reason: str) -> None:
         """Write that a model could not be measured, and why.
 
         Raises:
-            DegenError: the folder cannot be written.
+            RunFolderError: the folder cannot be written.
         """
         rows: Rows = {CHECKPOINTS: [{"status": "failed", "reason": reason}], TIMING: []}
         with self._open() as writer:
-            self._write(writer, self._checkpoint(step), rows, "")
+            writer.write(self._checkpoint(step), self._monitor.tables, rows, "")
 
     def _forget_after(self, step: int, writer: RunWriter) -> None:
         parts = writer.part(CHECKPOINTS, self._checkpoint(step)).parent.glob("step*.parquet")
@@ -122,20 +125,21 @@ class RunKeeper:
     def _checkpoint(self, step: int) -> Checkpoint:
         return Checkpoint(self._label, f"step{step}", step, None, InMemory())
 
-    def _write(self, writer: RunWriter, checkpoint: Checkpoint, rows: Rows, source_hash: str) -> None:
-        try:
-            writer.write(checkpoint, self._monitor.tables, rows, source_hash)
-        except OSError as error:
-            raise DegenError(f"{self.folder}: cannot be written ({error.strerror or error})") from error
-
     @contextmanager
     def _open(self) -> Iterator[RunWriter]:
         monitor, device = self._monitor, self._device
         assert device is not None  # `begin` comes first
         asked = monitor.settings.asked() | {"series": [self._label]}
-        with open_run(self.folder, asked, fresh=False) as writer:
-            complete_info(writer, [self._label], monitor.probes, monitor.tables, monitor.samples, device, self._dtype)
-            if not (self.folder / SAMPLE).is_file():
-                monitor.samples.save(writer)
-            writer.save_info()
-            yield writer
+        try:
+            with open_run(self.folder, asked, fresh=False) as writer:
+                complete_info(
+                    writer, [self._label], monitor.probes, monitor.tables, monitor.samples, device, self._dtype
+                )
+                if not (self.folder / SAMPLE).is_file():
+                    monitor.samples.save(writer)
+                writer.save_info()
+                yield writer
+        except OSError as error:
+            raise RunFolderError(unwritable(self.folder, error).problem, REMEDY) from error
+        except RunFolderError as error:  # it speaks of the command line
+            raise RunFolderError(error.problem, REMEDY) from error
