@@ -154,17 +154,13 @@ def test_an_adapter_on_the_head_is_refused_before_training(
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
-def test_a_head_that_is_trained_whole_beside_adapters_is_measured(
-    tokenizer: Any, corpus: Path, tmp_path: Path
-) -> None:
+def test_a_head_that_is_trained_whole_beside_adapters_is_measured(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
     import peft
     import torch
 
     model = peft.get_peft_model(
         make_trainee(),
-        peft.LoraConfig(
-            r=4, init_lora_weights=False, target_modules=["query_key_value"], modules_to_save=["lm_head"]
-        ),
+        peft.LoraConfig(r=4, init_lora_weights=False, target_modules=["query_key_value"], modules_to_save=["lm_head"]),
     )
     base = measure_model(model, tokenizer, corpus=corpus, **MEASURED)
     with torch.no_grad():
