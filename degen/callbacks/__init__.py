@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .lightning import LightningDegenerationCallback
     from .monitor import Measurement, Monitor, measure_model
     from .trainer import DegenerationCallback
-    from .watch import Sighting, Watch
+    from .watch import Sighting, Undecided, Watch
 
 __all__ = [
     "DegenerationCallback",
@@ -21,6 +21,7 @@ __all__ = [
     "Measurement",
     "Monitor",
     "Sighting",
+    "Undecided",
     "Watch",
     "measure_model",
 ]
@@ -36,7 +37,7 @@ def __getattr__(name: str) -> Any:
         from .lightning import LightningDegenerationCallback
 
         return LightningDegenerationCallback
-    if name in ("Sighting", "Watch"):
+    if name in ("Sighting", "Undecided", "Watch"):
         from . import watch
 
         return getattr(watch, name)

@@ -101,7 +101,7 @@ class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Watch no longer."""
-        self._lookout.end()
+        self._lookout.end(trainer.global_step)
 
     def _look(self, event: str, trainer: Any, module: Any) -> None:
         if not self._lookout.is_due(event, trainer.global_step):

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from degen.errors import DegenError
-from degen.gate import parse_rule
+from degen.gate import Rule, parse_rule
 from degen.progress import Progress
 
 from .monitor import Measuring, Monitor
 from .watch import Sighting, Watch
 
 OnViolation = Literal["log", "stop"]
-VIOLATIONS = "violations"  # told to the tracker beside the figures, where there are rules
+VIOLATIONS, UNDECIDED = "violations", "undecided"  # told to the tracker beside the figures, where there are rules
 
 
 class Lookout:
@@ -83,9 +83,23 @@ class Lookout:
         monitor = Monitor(chosen, **self._measuring)
         self._watch = Watch(monitor, rules=self.rules, confidence=self._confidence, out=self._out)
         self._watch.begin(model, step)
+        self._unkept: str | None = None
+        self._warned: set[Rule] = set()
 
-    def end(self) -> None:
-        """Training has ended; what is evaluated later is not watched."""
+    def end(self, step: int) -> None:
+        """Training has ended; what is evaluated later is not watched.
+
+        Args:
+            step: optimiser steps in all.
+        """
+        if self._watch is None:
+            return
+        if self._watch.latest is None:
+            nothing = f"every={self.every!r} did not come up before training ended at step {step}"
+            self._progress.warn(f"degen: nothing was measured: {nothing}")
+        else:
+            for never in self._watch.never_decided:
+                self._progress.warn(f'degen: rule "{never.rule}" was never decided: {never.reason}')
         self._watch = None
 
     def is_due(self, event: str, step: int) -> bool:
@@ -110,19 +124,29 @@ class Lookout:
         seen = self._watch.look(model, step)
         self._tell(seen)
         figures = dict(seen.figures)
-        if self.rules and (figures or seen.broken):
-            figures[VIOLATIONS] = len(seen.broken)
+        if self.rules:
+            figures |= {VIOLATIONS: len(seen.broken), UNDECIDED: len(seen.undecided)}
         return {f"{self._prefix}{name}": value for name, value in figures.items()}, self._stops and bool(seen.broken)
 
     def _tell(self, seen: Sighting) -> None:
-        """One line for what went wrong; a note that a rule cannot be decided yet, as at the beginning."""
+        """One line for whatever went wrong; a note for rules that wait, as at the beginning."""
+        at = f"degen: step {seen.step}"
         if seen.failed is not None:
-            self._progress.warn(f"degen: step {seen.step} could not be measured: {seen.failed}")
+            self._progress.warn(f"{at} could not be measured: {seen.failed}")
+        if seen.unkept not in (None, self._unkept):  # a full disk is told once
+            so = ", so no rule is decided" if self.rules else ""
+            self._progress.warn(f"{at}: what was measured could not be kept{so}: {seen.unkept}")
+        self._unkept = seen.unkept
         if seen.broken:
             what = "training stops" if self._stops else "training goes on"
-            self._progress.warn(f"degen: step {seen.step}: {'; '.join(seen.broken)}; {what}")
-        if seen.undecided:
-            self._progress.note(f"degen: step {seen.step}: undecided: {'; '.join(seen.undecided)}")
+            self._progress.warn(f"{at}: {'; '.join(seen.broken)}; {what}")
+        known = seen.failed is not None or seen.unkept is not None
+        for undecided in seen.undecided:
+            if known or undecided.waits or undecided.rule in self._warned:
+                self._progress.note(f"{at}: {undecided}")
+            else:
+                self._progress.warn(f"{at}: {undecided}")
+                self._warned.add(undecided.rule)
 
 
 def _is_count(every: object) -> bool:

@@ -81,7 +81,7 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Watch no longer."""
-        self._lookout.end()
+        self._lookout.end(state.global_step)
 
     def _look(self, event: str, state: Any, control: Any, given: Mapping[str, Any]) -> None:
         if not self._lookout.is_due(event, state.global_step):

@@ -60,6 +60,10 @@ def run(tokenizer: Any, folder: Path, *callbacks: Any, resume: bool = False, **a
     return Ran(trainer, tracker, torch.get_rng_state(), time.perf_counter() - start, folder)
 
 
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name == "degen" and r.levelname == "WARNING"]
+
+
 @pytest.fixture(scope="module")
 def plain(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("plain")
@@ -156,18 +160,121 @@ def test_a_violation_is_one_line_on_stderr(
     callback = DegenerationCallback(corpus=corpus, every=2, rules=rules, on_violation="stop", **MEASURED)
     ran = run(tokenizer, tmp_path, callback, max_steps=6)
     assert ran.trainer.state.global_step == 2
-    lines = [record.getMessage() for record in caplog.records if record.name == "degen"]
-    assert len(lines) == 1
-    assert lines[0].startswith(
-        'degen: step 2: rule "anisotropy[layer=1,site=block] < -1" is broken at layer 1 block: 0.'
-    )
-    assert lines[0].endswith("; training stops")
+    told, never = warnings_of(caplog)
+    assert told.startswith('degen: step 2: rule "anisotropy[layer=1,site=block] < -1" is broken at layer 1 block: 0.')
+    assert told.endswith("; training stops")
+    assert never.startswith('degen: rule "loss.rise < -1" was never decided: too few checkpoints')
 
 
 def test_a_rule_about_steps_to_come_waits_for_them(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
     rules = ["loss[step=4:] < 0", "loss > 99"]
     ran = run(tokenizer, tmp_path, DegenerationCallback(corpus=corpus, every=2, rules=rules, **MEASURED), max_steps=6)
     assert ran.tracker.of("degen/violations") == {2: 1, 4: 2, 6: 2}
+
+
+def test_a_rule_that_is_broken_at_many_places_counts_once(
+    tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules = ["anisotropy[layer=all] < -1", "loss < 0"]
+    ran = run(tokenizer, tmp_path, DegenerationCallback(corpus=corpus, every=2, rules=rules, **MEASURED), max_steps=2)
+    assert ran.tracker.of("degen/violations") == {2: 2}
+    (told,) = warnings_of(caplog)
+    assert '"anisotropy[layer=all] < -1" is broken at ' in told
+    assert " (and at 3 more); rule " in told  # embedding, two blocks and what the head reads: one is told
+
+
+def test_undecided_rules_are_counted_and_told_once(
+    tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules = [
+        "loss < 99",
+        "loss.rise < 99",  # waits for a second checkpoint
+        "loss[step=4:] < 99",  # waits for its steps
+        "loss[step=3] < 99",  # waits, and is passed over
+        "loss[step=100:] < 99",  # waits for ever
+    ]
+    ran = run(tokenizer, tmp_path, DegenerationCallback(corpus=corpus, every=2, rules=rules, **MEASURED), max_steps=8)
+    assert ran.tracker.of("degen/undecided") == {2: 4, 4: 2, 6: 2, 8: 2}
+    assert ran.tracker.of("degen/violations") == {2: 0, 4: 0, 6: 0, 8: 0}
+    assert warnings_of(caplog) == [
+        'degen: step 4: rule "loss[step=3] < 99" is undecided: model has no checkpoint at step 3; its steps are 2, 4',
+        'degen: rule "loss[step=3] < 99" was never decided: model has no checkpoint at step 3; '
+        "its steps are 2, 4, 6, 8",
+        'degen: rule "loss[step=100:] < 99" was never decided: model has no checkpoint at step 100:; '
+        "its steps are 2, 4, 6, 8",
+    ]
+
+
+def test_a_rule_whose_steps_are_over_is_no_longer_undecided(tokenizer: Any, corpus: Path) -> None:
+    watch = Watch(Monitor(tokenizer, corpus=corpus, **MEASURED), rules=["loss[step=:2] < 0", "loss.rise < 9"])
+    first, second = watch.look(make_trainee(), 2), watch.look(make_trainee(), 4)
+    assert [str(undecided.rule) for undecided in first.undecided] == ["loss.rise < 9"]
+    assert first.undecided[0].waits
+    assert len(first.broken) == 1
+    assert second.undecided == second.broken == ()
+    assert watch.never_decided == ()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_run_folder_that_takes_no_more_is_told_once_and_trained_on(
+    tokenizer: Any, corpus: Path, tmp_path: Path, kept: bool, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from transformers import TrainerCallback
+
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+
+    class Spoiling(TrainerCallback):  # type: ignore[misc]
+        """Puts a file where the run folder was after step 2, and takes it away after step 6."""
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            if state.global_step == 3:
+                (folder,) = [tmp_path / "run"] if kept else (tmp_path / "temporary").glob("degen-watch-*")
+                self.folder = folder.rename(tmp_path / "moved"), folder
+                folder.write_text("not a folder")
+            if state.global_step == 7:
+                self.folder[1].unlink()
+                self.folder[0].rename(self.folder[1])
+
+    callback = DegenerationCallback(
+        corpus=corpus, every=2, rules=["loss < 99", "loss.rise < -9"], on_violation="stop",
+        out=tmp_path / "run" if kept else None, **MEASURED,
+    )  # fmt: skip
+    ran = run(tokenizer, tmp_path / "saved", callback, Spoiling(), max_steps=10)
+    assert list(ran.tracker.of("degen/loss")) == [2, 4, 6, 8]  # figures are told all the same
+    assert ran.tracker.of("degen/undecided") == {2: 1, 4: 2, 6: 2, 8: 0}
+    assert ran.trainer.state.global_step == 8  # judged against step 2
+    told, broken = warnings_of(caplog)
+    assert told.startswith("degen: step 4: what was measured could not be kept, so no rule is decided: ")
+    assert told.endswith(": is a file; choose another `out`")
+    assert broken.startswith('degen: step 8: rule "loss.rise < -9" is broken')
+
+
+def test_a_full_disk_is_told_and_trained_on(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+    """A limit on the size of files is to a process what a full disk is; NaN breaks rules all the same."""
+    import resource
+
+    import torch
+
+    watch = Watch(Monitor(tokenizer, corpus=corpus, **MEASURED), rules=["loss < 99"], out=tmp_path / "run")
+    model = make_trainee()
+    assert watch.look(model, 1).unkept is None
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        seen = watch.look(model, 2)
+        with torch.no_grad():
+            model.lm_head.weight[0, 0] = torch.nan
+        spoilt = watch.look(model, 3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert seen.unkept == f"{tmp_path / 'run'}: cannot be written (File too large); choose another `out`"
+    assert seen.figures["loss"] > 0
+    assert [undecided.reason for undecided in seen.undecided] == [seen.unkept]
+    assert "File too large" in str(spoilt.unkept)
+    assert spoilt.broken == ('rule "loss < 99" is broken: NaN and infinity keep none',)
+    assert [row["step"] for row in degen.read_run(tmp_path / "run").checkpoints()] == [1]
 
 
 @pytest.mark.parametrize(("event", "steps"), [("evaluate", [10, 20, 30, 40]), ("save", [20, 40])])
@@ -217,6 +324,30 @@ def test_what_an_earlier_training_left_is_not_mixed_with_another(tokenizer: Any,
             run(tokenizer, tmp_path / "saved", callback, max_steps=2)
 
 
+def test_a_folder_that_cannot_be_used_is_refused_in_words_of_the_callback(
+    tokenizer: Any, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = Monitor(tokenizer, corpus=corpus, probes="spectrum")
+    (tmp_path / "file").touch()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").touch()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "run.json").write_text("{")
+    Watch(Monitor(tokenizer, corpus=corpus, **MEASURED), out=tmp_path / "other").begin(make_trainee())
+    for name, problem in [
+        ("file", "is a file"),
+        ("full", "holds files and is no run folder"),
+        ("damaged", r"damaged \(.*\)"),
+        ("other", "was scanned with other settings: .*"),
+        ("file/inside", r"cannot be written \(Not a directory\)"),
+    ]:
+        with pytest.raises(degen.DegenError, match=f"{tmp_path / name}.*: {problem}; choose another `out`$"):
+            Watch(monitor, out=tmp_path / name).begin(make_trainee())
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(degen.DegenError, match=r"no temporary folder for what rules need \(No such .*\); name `out`"):
+        Watch(monitor, rules="singular_entropy > 0")
+
+
 def test_a_model_that_cannot_be_measured_is_told_and_trains_on(
     tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -228,9 +359,11 @@ def test_a_model_that_cannot_be_measured_is_told_and_trains_on(
     ran = run(tokenizer, tmp_path / "saved", callback, model=model, max_steps=3)
     assert ran.trainer.state.global_step == 3
     assert not ran.tracker.of("degen/loss")
-    assert not ran.tracker.of("degen/violations")
-    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert line.startswith("degen: step 2 could not be measured: identity check failed")
+    assert ran.tracker.of("degen/violations") == {2: 0}
+    assert ran.tracker.of("degen/undecided") == {2: 1}
+    told, never = warnings_of(caplog)
+    assert told.startswith("degen: step 2 could not be measured: identity check failed")
+    assert never.startswith('degen: rule "loss < 0" was never decided: identity check failed')
     (row,) = degen.read_run(tmp_path / "run").failed
     assert "identity check" in row["reason"]
 
@@ -251,7 +384,7 @@ def test_a_model_that_is_no_longer_finite_keeps_no_rule(
     ran = run(tokenizer, tmp_path / "saved", callback, model=model, max_steps=3)
     assert ran.trainer.state.global_step == (2 if on_violation == "stop" else 3)
     assert ran.tracker.of("degen/violations") == {2: 2}
-    failed, broken = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    failed, broken = warnings_of(caplog)
     first = "gpt_neox.embed_in.weight"  # two steps have spread it everywhere
     assert failed == f"degen: step 2 could not be measured: the parameter {first} holds NaN or infinity"
     assert broken.startswith('degen: step 2: rule "loss < 99" is broken: NaN')
