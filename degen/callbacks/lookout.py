@@ -150,4 +150,4 @@ class Lookout:
 
 
 def _is_count(every: object) -> bool:
-    return isinstance(every, Integral) and not isinstance(every, bool) and int(every) >= 1
+    return not isinstance(every, bool) and isinstance(every, Integral) and int(every) >= 1

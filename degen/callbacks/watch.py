@@ -262,7 +262,7 @@ def _lacks_past(outcome: Outcome) -> bool:
 
 
 def _said(outcomes: Sequence[Outcome]) -> str:
-    """A rule broken at its worst place, in a few words: `rule "loss.rise < 0.02" is broken: 0.3, from 4.1 at step 9`."""
+    """A broken rule at its worst place in a few words: `rule "loss.rise < 0.02" is broken: 0.3, from 4 at step 9`."""
     outcome, *others = outcomes
     figure = outcome.figure
     place = f" at {figure.place}" if figure.place else ""
