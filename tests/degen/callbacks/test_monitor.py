@@ -20,11 +20,11 @@ def tokenizer(series: Path) -> Any:
     return load_tokenizer(series)
 
 
-def scan_of(model: Any, corpus: Path, folder: Path) -> dict[str, Any]:
+def scan_of(model: Any, corpus: Path, folder: Path, dtype: str = "auto", out: str = "run") -> dict[str, Any]:
     """The row of `degen scan` for a model that is saved; what it is called is left out."""
     make_tokenizer(folder / "saved")
     model.save_pretrained(folder / "saved")
-    (row,) = degen.scan(folder / "saved", corpus=corpus, out=folder / "run", **MEASURED).checkpoints()  # type: ignore[arg-type]
+    (row,) = degen.scan(folder / "saved", corpus=corpus, out=folder / out, dtype=dtype, **MEASURED).checkpoints()  # type: ignore[arg-type]
     return {n: v for n, v in row.items() if n not in ("model", "revision", "step", "duplicate_of")}
 
 
@@ -96,6 +96,15 @@ def test_what_a_forward_pass_keeps_in_its_buffers_is_given_back(tokenizer: Any, 
 def test_figures_are_those_of_a_scan(tokenizer: Any, corpus: Path, tmp_path: Path, family: str) -> None:
     model = make_model(family).train()
     assert measure_model(model, tokenizer, corpus=corpus, **MEASURED) == scan_of(model, corpus, tmp_path)
+
+
+def test_figures_in_bfloat16_are_those_of_a_scan_in_bfloat16(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+    import torch
+
+    model = make_trainee().to(torch.bfloat16)
+    row = measure_model(model, tokenizer, corpus=corpus, **MEASURED)
+    assert row == scan_of(model, corpus, tmp_path, dtype="bfloat16")
+    assert row["loss"] != scan_of(model, corpus, tmp_path, dtype="auto", out="float32")["loss"]  # float32 on a CPU
 
 
 def test_wrapped_models_are_unwrapped(tokenizer: Any, corpus: Path) -> None:
