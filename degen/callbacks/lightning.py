@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from .lookout import Lookout, OnViolation
 from .monitor import Measuring
 
 NAMES = ("lightning.pytorch", "pytorch_lightning")
+ABSENT = "this training has no validation", "give fit data for it, or set every to a number of steps"
 
 
 def _bases() -> tuple[type, ...]:
@@ -43,6 +45,15 @@ def _model_of(module: Any) -> Any:
     return model
 
 
+def _last_step(trainer: Any, module: Any) -> float | None:
+    """The step that training ends at; None where that is unknown, or a trial (`fast_dev_run`) ends it sooner."""
+    if trainer.fast_dev_run:
+        return None
+    # with several optimisers a batch is several steps
+    steps = trainer.estimated_stepping_batches if module.automatic_optimization else trainer.max_steps
+    return float(steps) if 0 < steps < math.inf else None
+
+
 class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
     """Measures the model while Lightning trains it, and stops a training that degenerates.
 
@@ -51,8 +62,10 @@ class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
     the main process measures and the others wait.
 
     Args:
-        every: `validation`, to measure whenever that has ended, or a number of optimiser steps.
-        rules: what must hold of the figures, in the words of `degen gate`.
+        every: `validation`, to measure whenever that has ended, or a number of optimiser steps. Rules that would never
+            be judged so, as without data for validation, are refused when training begins.
+        rules: what must hold of the figures, in the words of `degen gate`. What `.rise` and `.drop` compare with is the
+            training's own past, which a training that is resumed knows from `out` alone.
         on_violation: where a rule is broken: `log` it, or `stop` the training at that step as well.
         confidence: how sure a violation must be, as in `degen gate`; None to compare the figures as they are.
         out: a run folder in which the measurements are kept. A training that is resumed goes on in it.
@@ -88,7 +101,9 @@ class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
         """Draw the windows, and refuse what cannot work."""
         if trainer.is_global_zero:
             tokenizer = getattr(pl_module, "tokenizer", None)
-            self._lookout.begin(self._model_of(pl_module), tokenizer, trainer.global_step)
+            absent = None if trainer.enable_validation else ABSENT
+            last = _last_step(trainer, pl_module)
+            self._lookout.begin(self._model_of(pl_module), tokenizer, trainer.global_step, last, absent)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *batch: Any) -> None:
         """Measure every so many steps."""

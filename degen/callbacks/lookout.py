@@ -66,17 +66,21 @@ class Lookout:
         self._progress = Progress()
         self._watch: Watch | None = None
 
-    def begin(self, model: Any, tokenizer: Any, step: int) -> None:
+    def begin(self, model: Any, tokenizer: Any, step: int, last: float | None, absent: tuple[str, str] | None) -> None:
         """Training begins, or goes on from a step.
 
         Args:
             model: that will be trained.
             tokenizer: that training names; None for none.
             step: optimiser steps so far.
+            last: the step that training ends at; None if unknown.
+            absent: why the library's event to look at does not come in this training, and what to do; None where it
+                does, or nobody knows.
 
         Raises:
             DegenError: settings that cannot work, found before the first step.
         """
+        self._check_due(step, last, absent)
         chosen = self._tokenizer if self._tokenizer is not None else tokenizer
         if chosen is None:
             raise DegenError("no tokenizer to make windows with; give the callback one (tokenizer=…)")
@@ -85,6 +89,19 @@ class Lookout:
         self._watch.begin(model, step)
         self._unkept: str | None = None
         self._warned: set[Rule] = set()
+
+    def _check_due(self, step: int, last: float | None, absent: tuple[str, str] | None) -> None:
+        """Refuse rules that would never be judged; without rules, warn that nothing will be measured."""
+        if not isinstance(self.every, str):
+            absent = None
+            if step == 0 and last is not None and self.every > last:
+                absent = f"training ends at step {last:.0f}", f"choose {last:.0f} or fewer"
+        if absent is None:
+            return
+        why, remedy = absent
+        if self.rules:
+            raise DegenError(f"every={self.every!r}: {why}, so no rule would ever be judged; {remedy}")
+        self._progress.warn(f"degen: every={self.every!r}: {why}, so nothing will be measured; {remedy}")
 
     def end(self, step: int) -> None:
         """Training has ended; what is evaluated later is not watched.

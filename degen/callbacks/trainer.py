@@ -28,9 +28,11 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
         ])
 
     Args:
-        every: `evaluate` or `save`, to measure whenever the Trainer has done that, or a number of steps.
+        every: `evaluate` or `save`, to measure whenever the Trainer has done that, or a number of steps. Rules that
+            would never be judged so, as with `eval_strategy="no"`, are refused when training begins.
         rules: what must hold of the figures, in the words of `degen gate`: `anisotropy < 0.6`, `loss.rise < 0.02`
-            (against the training's own past), `anisotropy[layer=3] < 0.9`.
+            (against the training's own past, which a training that is resumed knows from `out` alone),
+            `anisotropy[layer=3] < 0.9`.
         on_violation: where a rule is broken: `log` it, or `stop` the training at that step as well.
         confidence: how sure a violation must be, as in `degen gate`; None to compare the figures as they are.
         out: a run folder in which the measurements are kept, for `degen show`, `saturation` and `gate`. A training that
@@ -65,7 +67,9 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero:
             trainer = _calling_trainer()
             self._trainer = weakref.ref(trainer) if trainer is not None else None
-            self._lookout.begin(given["model"], given.get("processing_class"), state.global_step)
+            last = state.max_steps if state.max_steps > 0 else None
+            absent = _absent(self._lookout.every, args)
+            self._lookout.begin(given["model"], given.get("processing_class"), state.global_step, last, absent)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Measure every so many steps."""
@@ -93,6 +97,15 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
                 _log(self._trainer() if self._trainer is not None else None, figures, state, control)
         if _agreed(stop):
             control.should_training_stop = True
+
+
+def _absent(every: str | int, args: Any) -> tuple[str, str] | None:
+    """Why the Trainer does not do what is to be measured beside, and what to do; None where it does."""
+    option = {"evaluate": "eval_strategy", "save": "save_strategy"}.get(str(every))
+    if option is None or getattr(args, option, None) != "no":
+        return None
+    verb = "evaluates" if every == "evaluate" else "saves"
+    return f'the Trainer never {verb} ({option}="no")', f"set {option}, or every to a number of steps"
 
 
 def _log(trainer: Any, figures: dict[str, float], state: Any, control: Any) -> None:

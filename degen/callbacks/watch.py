@@ -81,7 +81,8 @@ class Watch:
 
     Attributes:
         monitor: what measures.
-        rules: what must hold, as `degen gate` takes them; `.rise` and `.drop` are against the best so far.
+        rules: what must hold, as `degen gate` takes them; `.rise` and `.drop` are against the best so far, which a
+            training that is resumed knows from `out` alone.
         confidence: of the one-sided interval by which a rule must be broken; None to compare figures as they are.
         out: the run folder; None to keep nothing beyond this process.
         label: of the model in the tables.

@@ -80,7 +80,12 @@ def test_the_run_is_the_same_and_the_figures_those_of_a_scan(
     import torch
 
     plain = run(library, tokenizer, tmp_path / "plain")
-    watched = run(library, tokenizer, tmp_path / "watched", watch(corpus=corpus, every=EVERY, rules="loss < 0"))
+    watched = run(
+        library,
+        tokenizer,
+        tmp_path / "watched",
+        watch(corpus=corpus, every=EVERY, rules=["loss < 0", "loss.rise < 99"]),
+    )
     assert watched.trainer.global_step == 60  # `log` goes on after a violation
     one, other = plain.module.state_dict(), watched.module.state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -95,6 +100,7 @@ def test_the_run_is_the_same_and_the_figures_those_of_a_scan(
     for name in ("loss", "anisotropy", "singular_entropy"):
         assert watched.told(f"degen/{name}") == {row["step"]: row[name] for row in rows}
     assert watched.told("degen/violations") == {20: 1, 40: 1, 60: 1}
+    assert watched.told("degen/undecided") == {20: 1, 40: 0, 60: 0}
 
 
 def test_stop_ends_the_run_at_the_step(
@@ -114,6 +120,51 @@ def test_stop_ends_the_run_at_the_step(
 def test_it_measures_beside_validations(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
     ran = run("lightning.pytorch", tokenizer, tmp_path, watch(corpus=corpus), max_steps=32, val_check_interval=8)
     assert list(ran.told("degen/loss")) == [8, 16, 24, 32]
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name == "degen" and r.levelname == "WARNING"]
+
+
+NEVER = [
+    ({}, {"limit_val_batches": 0}, "every='validation': this training has no validation, so {}; give fit data for it, "
+     "or set every to a number of steps"),
+    ({"every": 7}, {"max_steps": 6}, "every=7: training ends at step 6, so {}; choose 6 or fewer"),
+    ({"every": 20}, {"max_steps": -1, "max_epochs": 1}, "every=20: training ends at step 16, so {}; choose 16 or "
+     "fewer"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(("settings", "arguments", "message"), NEVER)
+def test_rules_that_would_never_be_judged_are_refused(
+    tokenizer: Any, corpus: Path, tmp_path: Path, library: str, settings: dict[str, Any], arguments: dict[str, Any],
+    message: str,
+) -> None:  # fmt: skip
+    callback = watch(corpus=corpus, rules="loss < 99", **settings)
+    with pytest.raises(degen.DegenError) as refused:
+        run(library, tokenizer, tmp_path, callback, **arguments)
+    assert str(refused.value) == message.format("no rule would ever be judged")
+
+
+def test_without_rules_a_training_that_is_never_measured_is_told_before_and_after(
+    tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(LIBRARIES[0], tokenizer, tmp_path, watch(corpus=corpus), max_steps=3, limit_val_batches=0)
+    assert warnings_of(caplog) == [
+        f"degen: {NEVER[0][2].format('nothing will be measured')}",
+        "degen: nothing was measured: every='validation' did not come up before training ended at step 3",
+    ]
+
+
+def test_a_trial_of_one_step_is_not_refused(
+    tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    callback = watch(corpus=corpus, every=20, rules="loss < 99")
+    assert run(LIBRARIES[0], tokenizer, tmp_path, callback, fast_dev_run=True).trainer.global_step == 1
+    assert warnings_of(caplog) == [
+        "degen: nothing was measured: every=20 did not come up before training ended at step 1"
+    ]
 
 
 def test_a_module_that_keeps_its_model_elsewhere_is_told(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:

@@ -436,6 +436,66 @@ def test_what_cannot_work_is_refused_before_the_first_step(
         run(tokenizer, tmp_path, DegenerationCallback(every=1, tokens=500, **settings), max_steps=1)
 
 
+NEVER = [
+    ({}, 'every=\'evaluate\': the Trainer never evaluates (eval_strategy="no"), so {}; set eval_strategy, or every to '
+     "a number of steps"),
+    ({"every": "save"}, 'every=\'save\': the Trainer never saves (save_strategy="no"), so {}; set save_strategy, or '
+     "every to a number of steps"),
+    ({"every": 7}, "every=7: training ends at step 6, so {}; choose 6 or fewer"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "message"), NEVER)
+def test_rules_that_would_never_be_judged_are_refused(
+    tokenizer: Any, corpus: Path, tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    callback = DegenerationCallback(corpus=corpus, rules="loss < 99", **settings, **MEASURED)
+    trainer = make_trainer(tokenizer, tmp_path, [callback], max_steps=6)
+    with pytest.raises(degen.DegenError) as refused:
+        trainer.train()
+    assert str(refused.value) == message.format("no rule would ever be judged")
+    assert trainer.state.global_step == 0
+
+
+@pytest.mark.parametrize(("settings", "message"), NEVER)
+def test_without_rules_a_training_that_is_never_measured_is_told_before_and_after(
+    tokenizer: Any, corpus: Path, tmp_path: Path, settings: dict[str, Any], message: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    ran = run(tokenizer, tmp_path, DegenerationCallback(corpus=corpus, **settings, **MEASURED), max_steps=6)
+    assert ran.trainer.state.global_step == 6
+    every = settings.get("every", "evaluate")
+    assert warnings_of(caplog) == [
+        f"degen: {message.format('nothing will be measured')}",
+        f"degen: nothing was measured: every={every!r} did not come up before training ended at step 6",
+    ]
+
+
+def test_evaluations_that_another_callback_asks_for_are_measured_beside(
+    tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from transformers import TrainerCallback
+
+    class Asking(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            control.should_evaluate = state.global_step == 2
+
+    callback = DegenerationCallback(corpus=corpus, rules="loss < 99", **MEASURED)
+    ran = run(tokenizer, tmp_path, callback, Asking(), max_steps=4, eval_strategy="steps", eval_steps=1_000)
+    assert next(iter(ran.tracker.of("degen/loss"))) == 2
+    assert warnings_of(caplog) == []
+
+
+def test_evaluations_that_never_came_are_told_at_the_end(
+    tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    callback = DegenerationCallback(corpus=corpus, rules="loss < 99", **MEASURED)
+    run(tokenizer, tmp_path, callback, max_steps=2, eval_strategy="steps", eval_steps=1, eval_delay=9)
+    assert warnings_of(caplog) == [
+        "degen: nothing was measured: every='evaluate' did not come up before training ended at step 2"
+    ]
+
+
 def test_what_makes_no_sense_is_refused_at_once() -> None:
     for settings, message in [
         ({"every": "evaluation"}, "every='evaluation': not 'evaluate', 'save', nor a number of steps"),
