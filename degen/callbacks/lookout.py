@@ -151,7 +151,7 @@ class Lookout:
         if seen.failed is not None:
             self._progress.warn(f"{at} could not be measured: {seen.failed}")
         if seen.unkept not in (None, self._unkept):  # a full disk is told once
-            so = ", so no rule is decided" if self.rules else ""
+            so = ", so no rule is decided" if seen.undecided else ""
             self._progress.warn(f"{at}: what was measured could not be kept{so}: {seen.unkept}")
         self._unkept = seen.unkept
         if seen.broken:
