@@ -118,7 +118,7 @@ def _against_past(rule: Rule, track: Track, i: int, source: Source, figure: Figu
     finite = [p for p in track.points if p.value is not None and math.isfinite(p.value)]
     if len(finite) < 2 and not (figure.value is not None and math.isinf(figure.value) and finite):
         return replace(
-            figure, missing=f"too few checkpoints: a {rule.relation} needs two that are measured, or a --baseline"
+            figure, missing=f"too few checkpoints: a {rule.relation} needs two that are measured, or a baseline"
         )
     so_far = [p for p in track.points[: i + 1] if p.value is not None and math.isfinite(p.value)]
     if not so_far:

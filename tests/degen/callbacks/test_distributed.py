@@ -11,7 +11,7 @@ from trainings import MEASURED
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
-import json, sys
+import json, sys, torch
 from pathlib import Path
 from degen.callbacks import DegenerationCallback
 from trainings import load_tokenizer, make_trainer
@@ -30,6 +30,9 @@ told = {logs["step"]: logs["degen/loss"] for logs in trainer.state.log_history i
 wrapped = type(trainer.model_wrapped).__name__
 said = {"step": trainer.state.global_step, "told": told, "world": trainer.args.world_size, "wrapped": wrapped}
 (Path(out) / f"rank{trainer.args.process_index}.json").write_text(json.dumps(said))
+# a process that ends while the other still talks to it is aborted
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
 """
 
 
