@@ -64,6 +64,10 @@ def find_columns(columns: Sequence[str], asked: Mapping[str, str], place: Path) 
         if quantity in said:
             raise DegenError(f"--columns {left}={right}: {quantity} is {said[quantity]!r} already; keep one")
         said[quantity] = column
+    if {"flops", "pf_days"} <= set(said):
+        raise DegenError(f"--columns: compute is {said['flops']!r} and {said['pf_days']!r}; keep flops or pf_days")
+    if "pf_days" in said:
+        found.pop("flops", None)  # what is asked for goes before what has the name
     # a column that was given another meaning has lost the one of its name
     return {quantity: column for quantity, column in found.items() if column not in said.values()} | said
 

@@ -87,15 +87,17 @@ def architectures(points: Points, asked: str | None, or_model: bool = True) -> l
 def find_values(points: Points, name: str) -> Floats:
     """A column or quantity by name, NaN where it is missing or infinite.
 
+    `parameters`, `loss` and the like are the quantity, whichever column a user gave it; other names are columns first.
+
     Raises:
         DegenError: there is neither, or it holds no numbers.
     """
-    quantity = quantity_of(name)
-    own = quantity is not None and points.columns.get(quantity) == name
-    if quantity is not None and quantity not in TEXTS and (own or name not in points.table.column_names):
-        values = points.quantity(quantity)
-    else:
+    quantity, there = quantity_of(name), name in points.table.column_names
+    if quantity is None or quantity in TEXTS:
         values = points.numbers(name)
+    else:
+        meant = name in (quantity, points.columns.get(quantity)) and points.has(quantity)
+        values = points.quantity(quantity) if meant or not there else points.numbers(name)
     return np.where(np.isfinite(values), values, np.nan)
 
 

@@ -51,6 +51,21 @@ def rows_of(said: Said, name: str = "rows", **wanted: object) -> list[dict[str, 
     return [row for row in said.json()[name] if all(row[key] == value for key, value in wanted.items())]
 
 
+def test_a_quantity_is_the_column_a_user_gave_it(tmp_path: Path) -> None:
+    """Not one that is called like it."""
+    head, rows = "model,family,parameters,flops,N,C,loss,accuracy", []
+    for i, n in enumerate(N):
+        rows.append(f"m{i},a,{i + 1},{9 - i},{n:.8g},{120 * n * n:.8g},{3 * n**-0.05:.8g},{0.1 * i:.2g}")
+    file, columns = table(tmp_path / "t.csv", head, rows), ("--columns", "params=N,flops=C")
+    for pair, slope in (("parameters-upstream", -0.05), ("flops-upstream", -0.025)):
+        (row,) = rows_of(slopes(file, *columns, "--json"), pair=pair, axes="log-log")
+        assert row["slope"] == pytest.approx(slope)
+    answer = rows_of(pareto(file, *columns, "--json"))
+    assert [row["parameters"] for row in answer] == pytest.approx(N)
+    assert [row["flops"] for row in answer] == pytest.approx(120 * N**2)
+    assert rows_of(pareto(file, *columns, "--cost", "N", "--json"))[0]["N"] == 1e7
+
+
 def test_planted_slopes_are_found(tmp_path: Path) -> None:
     said = slopes(two_architectures(tmp_path / "t.csv"), "--json")
     assert said.err == ""

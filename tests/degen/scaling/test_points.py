@@ -43,6 +43,14 @@ def test_tokens_follow_from_flops_and_only_where_they_are_missing(tmp_path: Path
     assert list(written(tmp_path, "params,pf_days,loss\n1e9,2,3\n").flops) == [2 * 8.64e19]
 
 
+def test_pf_days_that_are_asked_for_go_before_a_column_of_flops(tmp_path: Path) -> None:
+    table = "params,flops,used,loss\n1e9,3,2,3\n"
+    assert list(written(tmp_path, table).flops) == [3]
+    assert list(written(tmp_path, table, pf_days="used").flops) == [2 * 8.64e19]
+    with pytest.raises(DegenError, match="keep flops or pf_days"):
+        written(tmp_path, table, pf_days="used", flops="flops")
+
+
 def test_the_points_of_chinchilla() -> None:
     points = read_points(published("chinchilla_points.csv"), {})
     assert len(points) == 245
