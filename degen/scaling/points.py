@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +14,12 @@ import numpy as np
 
 from degen.errors import DegenError
 from degen.run import read_run
+from degen.saturation.kinds import kind_of
 from degen.table_files import read_table_file
 from degen.table_rows import did_you_mean, numbers, texts
 from degen.tables import CHECKPOINTS
 
-from .quantities import ALIASES, PF_DAY, TEXTS, find_columns
+from .quantities import ALIASES, LAYERS, PF_DAY, SECONDS, TEXTS, WIDTH, find_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,8 +84,8 @@ class Points:
         names = [model if model is not None else row for model, row in zip(models, rows, strict=True)]
         if len(set(names)) < len(names):
             names = [f"{name}/{mark}" if mark else name for name, mark in zip(names, self._marks(), strict=True)]
-        twice = {name for name in names if names.count(name) > 1}
-        return [f"{name} ({row})" if name in twice else name for name, row in zip(names, rows, strict=True)]
+        often = Counter(names)
+        return [f"{name} ({row})" if often[name] > 1 else name for name, row in zip(names, rows, strict=True)]
 
     def numbers(self, column: str) -> Floats:
         """Any column of the table as float64, NaN where it is missing.
@@ -234,8 +237,8 @@ def check_enough(points: Points, free: Sequence[str], hint: str) -> None:
 def read_points(path: Path, columns: Mapping[str, str], tell: Tell = lambda line: None) -> Points:
     """Read points from a run folder, its table `checkpoints` or any CSV or Parquet table.
 
-    A point counts once: rows that are equal in every column are one, whatever number a column gives them. Of a run
-    checkpoints that failed are left out, and those whose weights are an earlier one's.
+    A point counts once: rows that are equal in every column are one, whatever number a column gives them that only
+    counts them. Of a run checkpoints that failed are left out, and those whose weights are an earlier one's.
 
     Args:
         path: the run folder, file, or folder of Parquet parts.
@@ -267,16 +270,29 @@ def read_points(path: Path, columns: Mapping[str, str], tell: Tell = lambda line
 
 
 def _first_of_equals(points: Points) -> list[int]:
-    """The first of all rows that are equal in every column, but for a column that only numbers the rows."""
+    """The first of all rows that are equal in every column, but for one that only numbers the rows."""
     import pyarrow as pa
 
-    table, known = points.table, set(points.columns.values())
-    columns = []
+    table, columns = points.table, []
     for name in table.column_names:
-        values = table[name].to_pylist()
-        if name in known or not pa.types.is_integer(table[name].type) or len(set(values)) < len(values):
-            columns.append(["nan" if value != value else value for value in values])
+        values = table[name]
+        kind = values.type
+        if pa.types.is_timestamp(kind) or pa.types.is_duration(kind) or pa.types.is_time(kind):  # some in nanoseconds
+            values = values.cast(pa.string())
+        if not _numbers_rows(name, values, points.columns):
+            columns.append(["nan" if value != value else value for value in values.to_pylist()])
     seen: dict[tuple[Any, ...], int] = {}
     for i, row in enumerate(zip(*columns, strict=True)):
         seen.setdefault(row, i)
     return list(seen.values())
+
+
+def _numbers_rows(name: str, values: pa.ChunkedArray, known: Mapping[str, str]) -> bool:
+    """Whether a column is whole numbers that rise from row to row and measure nothing, as far as its name says."""
+    import pyarrow as pa
+
+    if name in known.values() or not pa.types.is_integer(values.type) or values.null_count:
+        return False
+    word = name.lower()
+    measures = word in (*LAYERS, *WIDTH, *SECONDS) or word.startswith(("upstream", "downstream")) or kind_of(name)
+    return not measures and all(a < b for a, b in pairwise(values.to_pylist()))

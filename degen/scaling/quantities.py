@@ -29,6 +29,10 @@ ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )  # fmt: skip
 TEXTS = ("model", "revision")  # all others are numbers
+# what only a comparison of models asks for
+SECONDS = ("seconds", "train_seconds", "training_seconds", "step_seconds", "latency")
+LAYERS = ("layers", "n_layers", "num_layers", "n_layer", "num_hidden_layers", "depth")
+WIDTH = ("d_model", "hidden_size", "width", "n_embd", "model_dim", "embed_dim")
 
 
 def quantity_of(name: str) -> str | None:

@@ -15,10 +15,9 @@ from degen.saturation.table_columns import ERROR_ENDS
 from degen.table_rows import did_you_mean, first_column, is_numeric, texts
 
 from .points import Floats, Points, Tell
-from .quantities import TEXTS, quantity_of
+from .quantities import SECONDS, TEXTS, quantity_of
 
 ARCHITECTURE = ("architecture", "family", "model_type")
-SECONDS = ("seconds", "train_seconds", "training_seconds", "step_seconds", "latency")
 UPSTREAM = ("upstream", "negative_log_perplexity", "neg_log_perplexity", "neg_log_ppl", "perplexity", "ppl")
 _NEGATED = r"neg(ative)?_log_(perplexity|perplexities|ppl)"  # minus a loss, as T5 and its kin report it
 

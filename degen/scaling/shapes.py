@@ -15,10 +15,9 @@ from degen.tables import Row
 
 from .lines import Floats
 from .points import Points
+from .quantities import LAYERS, WIDTH
 from .roles import Cost, Quality
 
-LAYERS = ("layers", "n_layers", "num_layers", "n_layer", "num_hidden_layers", "depth")
-WIDTH = ("d_model", "hidden_size", "width", "n_embd", "model_dim", "embed_dim")
 BENT = 8  # points from which the curve of quality over cost may bend
 MOST_SHARED = 0.9  # share of the variance of log aspect ratio that cost may explain: a variance inflation of 10
 SAME_SHAPE = 0.01  # aspect ratios within so much of each other are one

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.command import python_process
 from published import published
 
 from degen.errors import DegenError
@@ -80,6 +82,40 @@ def test_rows_that_repeat_others_count_once(tmp_path: Path) -> None:
     points = read_points(tmp_path / "t.csv", {}, told.append)
     assert points.numbers_of_rows == (1, 3, 4)
     assert told == [f"{tmp_path / 't.csv'}: rows left out as they repeat others: 2"]
+
+
+@pytest.mark.parametrize("column", ["score", "layers", "downstream", "accuracy"])
+def test_whole_numbers_that_measure_something_tell_rows_apart(column: str, tmp_path: Path) -> None:
+    numbers = (80, 81, 75, 79) if column == "score" else (80, 81, 85, 89)
+    rows = "".join(f"{number},a,10,4\n" for number in numbers)
+    assert len(written(tmp_path, f"{column},family,params,loss\n{rows}")) == 4
+
+
+def test_times_in_nanoseconds_need_no_pandas(tmp_path: Path) -> None:
+    rows = "2024-01-01T00:00:00.123456789,10,4\n2024-01-01T00:00:01,10,4\n"
+    (tmp_path / "t.csv").write_text(f"when,params,loss\n{rows}")
+    script = """
+import sys
+from pathlib import Path
+
+class Without:
+    def find_spec(self, name, *_):
+        if name == "pandas":
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Without())
+from degen.scaling.points import read_points
+print(len(read_points(Path(sys.argv[1]), {})))
+"""
+    assert python_process(script, tmp_path / "t.csv").out == "2\n"
+
+
+def test_many_rows_have_names_at_once(tmp_path: Path) -> None:
+    rows = "".join(f"m{i % 50},{i},10,4\n" for i in range(30_000))
+    points = written(tmp_path, f"model,step,params,loss\n{rows}")
+    begun = time.perf_counter()
+    assert len(set(points.names)) == 30_000
+    assert time.perf_counter() - begun < 3
 
 
 def test_copies_and_failures_of_a_run_are_left_out(tmp_path: Path) -> None:
