@@ -16,7 +16,7 @@ from degen.errors import DegenError
 from degen.run import read_run
 from degen.saturation.kinds import kind_of
 from degen.table_files import read_table_file
-from degen.table_rows import did_you_mean, numbers, texts
+from degen.table_rows import did_you_mean, is_numeric, numbers, texts
 from degen.tables import CHECKPOINTS
 
 from .quantities import ALIASES, LAYERS, PF_DAY, SECONDS, TEXTS, WIDTH, find_columns
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Tell = Callable[[str], None]
 
 FEWEST = 4  # points of any fit: three say next to nothing of their noise
@@ -166,6 +167,20 @@ class Points:
         """Whether a model of one size has several rows, as its checkpoints are."""
         return len(set(self._owners())) < len(self) if "model" in self.columns else False
 
+    @property
+    def untrained(self) -> Mask:
+        """Which rows are of models before training: of 0 tokens, or of step 0 where the model has later ones."""
+        rows = np.zeros(len(self), dtype=bool)
+        own = {name: column for name, column in self.columns.items() if is_numeric(self.table, column)}
+        if "tokens" in own:
+            rows |= self.numbers(own["tokens"]) == 0
+        models = self.models
+        if "steps" in own and models is not None:
+            steps = self.numbers(own["steps"])
+            trained = {model for model, step in zip(models, steps, strict=True) if step > 0}
+            rows |= (steps == 0) & np.array([model in trained for model in models], dtype=bool)
+        return rows
+
     def final(self) -> Points:
         """The last row of each model, among those with a loss: of most tokens, or else steps, or else in the table.
 
@@ -238,7 +253,8 @@ def read_points(path: Path, columns: Mapping[str, str], tell: Tell = lambda line
     """Read points from a run folder, its table `checkpoints` or any CSV or Parquet table.
 
     A point counts once: rows that are equal in every column are one, whatever number a column gives them that only
-    counts them. Of a run checkpoints that failed are left out, and those whose weights are an earlier one's.
+    counts them. Rows of models that are not trained yet are left out, as step 0 of a series; of a run checkpoints that
+    failed, too, and those whose weights are an earlier one's.
 
     Args:
         path: the run folder, file, or folder of Parquet parts.
@@ -266,7 +282,12 @@ def read_points(path: Path, columns: Mapping[str, str], tell: Tell = lambda line
     first = _first_of_equals(points)
     if len(first) < len(points):
         tell(f"{path}: rows left out as they repeat others: {len(points) - len(first)}")
-    return points.take(first)
+    points = points.take(first)
+    untrained = points.untrained
+    if untrained.any() and not untrained.all():
+        tell(f"{path}: rows left out as nothing was trained by then (0 tokens or steps): {int(untrained.sum())}")
+        points = points.take(~untrained)
+    return points
 
 
 def _first_of_equals(points: Points) -> list[int]:

@@ -53,6 +53,19 @@ def test_hoffmann_has_parameters_frontier_and_predictions(table: Path) -> None:
     assert "20 bootstrap draws" in said.err
 
 
+def test_a_series_with_its_untrained_model_goes_straight_in(tmp_path: Path) -> None:
+    points = curves(HOFFMANN, models=6, marks=12)
+    rows = [f"m{n:.4g},{round(d / n * 100)},{d},{n},{loss}" for n, d, loss in
+            zip(points.parameters, points.tokens, points.loss, strict=True)]  # fmt: skip
+    rows += [f"m{n:.4g},0,0,{n},10.8" for n in sorted(set(points.parameters))]
+    file = tmp_path / "scan.csv"
+    file.write_text("\n".join(["model,step,tokens_seen,parameters,loss", *rows]) + "\n")
+    for command in (("fit", "--law", "envelope", *FAST), ("pareto",), ("slopes",)):
+        said = degen("scaling", *command, file)
+        assert said.code == 0, said.err
+        assert "nothing was trained by then (0 tokens or steps): 6" in said.err
+
+
 def test_the_terminal_says_the_law_and_what_the_intervals_are(table: Path) -> None:
     said = degen("scaling", "fit", table, *FIXED)
     assert said.code == 0

@@ -111,11 +111,22 @@ print(len(read_points(Path(sys.argv[1]), {})))
 
 
 def test_many_rows_have_names_at_once(tmp_path: Path) -> None:
-    rows = "".join(f"m{i % 50},{i},10,4\n" for i in range(30_000))
+    rows = "".join(f"m{i % 50},{i + 1},10,4\n" for i in range(30_000))
     points = written(tmp_path, f"model,step,params,loss\n{rows}")
     begun = time.perf_counter()
     assert len(set(points.names)) == 30_000
     assert time.perf_counter() - begun < 3
+
+
+def test_models_before_training_are_left_out(tmp_path: Path) -> None:
+    rows = "a,0,0,10,11\na,1,64,10,4\na,2,128,10,3\nb,0,,20,11\nb,1,,20,3\nc,0,,30,2\n"
+    (tmp_path / "t.csv").write_text(f"model,step,tokens_seen,parameters,loss\n{rows}")
+    told: list[str] = []
+    points = read_points(tmp_path / "t.csv", {}, told.append)
+    assert points.numbers_of_rows == (2, 3, 5, 6)  # c has no other step
+    assert told == [f"{tmp_path / 't.csv'}: rows left out as nothing was trained by then (0 tokens or steps): 2"]
+    with pytest.raises(DegenError, match="row 1 has tokens 0, not positive"):
+        written(tmp_path, "params,tokens,loss\n10,0,3\n").complete("tokens")
 
 
 def test_copies_and_failures_of_a_run_are_left_out(tmp_path: Path) -> None:
