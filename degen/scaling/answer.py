@@ -80,3 +80,17 @@ def check_wishes(wishes: Sequence[Mapping[str, float]], allowed: Sequence[frozen
         for name, value in wish.items():
             if not 0 < value < float("inf"):
                 raise DegenError(f"--predict {said}: {name} must be positive and finite")
+
+
+def check_predicted(wish: Mapping[str, float], row: Row) -> Row:
+    """A prediction, in plain numbers.
+
+    Raises:
+        DegenError: a value of it is no positive number, as what was given lies too far out.
+    """
+    plain = {name: None if value is None else float(value) for name, value in row.items()}
+    for name, value in plain.items():
+        if value is not None and not name.endswith(("_low", "_high")) and not 0 < value < float("inf"):
+            said = ",".join(f"{letter}={given:g}" for letter, given in wish.items())
+            raise DegenError(f"--predict {said}: {name} would be {value:g}, so far is it from the points; ask nearer")
+    return plain

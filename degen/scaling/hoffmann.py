@@ -12,7 +12,7 @@ from degen.errors import DegenError
 from degen.law_search import NAMES
 from degen.laws import Fit, Law, fit_law
 
-from .answer import Answer, Row, check_wishes
+from .answer import Answer, Row, check_predicted, check_wishes
 from .bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
 from .influence import Influence, find_influence
 from .points import Points, check_enough
@@ -20,6 +20,7 @@ from .power import check_part_ways
 
 FORMULA = "L = E + A/N^alpha + B/D^beta"
 BUDGETS = tuple(10.0**k for k in range(18, 27))  # FLOPs at which the frontier is shown
+GIVEN = {"N": "parameters", "D": "tokens", "C": "flops"}
 WISHES = [frozenset(w) for w in ({"N", "D"}, {"N", "C"}, {"D", "C"}, {"C"}, {"N"}, {"D"})]
 
 
@@ -51,6 +52,20 @@ class Frontier:
     def flops_for(self, tokens: Any) -> Any:
         """C for which D tokens are best."""
         return 6 * (tokens * self.G) ** (1 / self.b)
+
+
+def best_model(frontier: Any, letter: str, given: float) -> dict[str, Any]:
+    """The model of a frontier, or of many at once, for which C, N or D is given.
+
+    Args:
+        frontier: with `parameters`, `tokens`, `flops_of` and `flops_for`.
+        letter: which of the three.
+        given: its value.
+    """
+    flops = {"C": lambda c: c, "N": frontier.flops_of, "D": frontier.flops_for}[letter](given)
+    n = given if letter == "N" else frontier.parameters(flops)
+    d = given if letter == "D" else frontier.tokens(flops)
+    return {"flops": flops, "parameters": n, "tokens": d, "tokens_per_parameter": d / n}
 
 
 def frontier_of(A: Any, B: Any, alpha: Any, beta: Any) -> Frontier:
@@ -111,8 +126,8 @@ class HoffmannFit:
                 found[name] = self.draws.interval(float(getattr(frontier, name)), spread)
         return found
 
-    def optimum(self, flops: float) -> Row:
-        """The best model for C FLOPs: N, D, tokens per parameter and loss, each with its interval.
+    def optimum(self, letter: str, given: float) -> Row:
+        """The best model for C FLOPs, or that has N parameters or D tokens; what is not given with its interval.
 
         Raises:
             DegenError: the law has no frontier.
@@ -120,17 +135,13 @@ class HoffmannFit:
         best, drawn = self.frontier, self.drawn
         if best is None:
             raise DegenError(f"a law with {_said(self.law)} has no best model for its compute: free what is fixed at 0")
-
-        def at(frontier: Frontier) -> dict[str, Any]:
-            n, d = frontier.parameters(flops), frontier.tokens(flops)
-            return {"parameters": n, "tokens": d, "tokens_per_parameter": d / n}
-
-        spread = at(drawn) if drawn is not None else {}
-        row: Row = {"flops": flops}
-        for name, value in at(best).items():
-            row |= _named(name, self.draws.interval(float(value), spread.get(name)))
-        n, d = row["parameters"], row["tokens"]
-        return row | self._loss(n, d, best_of=flops)
+        spread = best_model(drawn, letter, given) if drawn is not None else {}
+        row: Row = {}
+        for name, value in best_model(best, letter, given).items():
+            row[name] = value
+            if name != GIVEN[letter]:
+                row |= _named(name, self.draws.interval(float(value), spread.get(name)))
+        return row | self._loss(row["parameters"], row["tokens"], spread)
 
     def predict(self, wish: Mapping[str, float]) -> Row:
         """What the law says of a model: of two of N, D and C the loss; of one of them the best model that has it.
@@ -141,15 +152,14 @@ class HoffmannFit:
             DegenError: nothing the law predicts from.
         """
         check_wishes([wish], WISHES, "the law")
-        if len(wish) == 1:
-            best = self.frontier
-            flops = wish.get("C")
-            if flops is None and best is not None:
-                flops = best.flops_of(wish["N"]) if "N" in wish else best.flops_for(wish["D"])
-            return self.optimum(float(flops if flops is not None else np.nan))
-        n = wish["N"] if "N" in wish else wish["C"] / (6 * wish["D"])
-        d = wish["D"] if "D" in wish else wish["C"] / (6 * n)
-        return {"flops": 6 * n * d, "parameters": n, "tokens": d, "tokens_per_parameter": d / n} | self._loss(n, d)
+        given = {letter: np.float64(value) for letter, value in wish.items()}
+        with np.errstate(all="ignore"):  # what leaves the range of numbers is refused
+            if len(given) == 1:
+                return check_predicted(wish, self.optimum(*next(iter(given.items()))))
+            n = given["N"] if "N" in given else given["C"] / (6 * given["D"])
+            d = given["D"] if "D" in given else given["C"] / (6 * n)
+            row = {"flops": 6 * n * d, "parameters": n, "tokens": d, "tokens_per_parameter": d / n}
+            return check_predicted(wish, row | self._loss(n, d))
 
     def answer(self, wishes: Sequence[Mapping[str, float]] = ()) -> Answer:
         """All of it, for print and JSON."""
@@ -169,7 +179,7 @@ class HoffmannFit:
             parameters=self.parameters(),
             fixed=tuple(self.fixed),
             rows=rows,
-            frontier=[self.optimum(flops) for flops in BUDGETS] if self.frontier is not None else [],
+            frontier=[self.optimum("C", flops) for flops in BUDGETS] if self.frontier is not None else [],
             predictions=[self.predict(wish) for wish in wishes],
             warnings=self._warnings(),
             confidence=self.draws.confidence,
@@ -202,18 +212,17 @@ class HoffmannFit:
         """A, B, E, alpha, beta of every draw; constant where fixed."""
         return [self.draws.found[name] for name in NAMES]
 
-    def _loss(self, n: float, d: float, best_of: float | None = None) -> Row:
-        """The loss of a model with its interval; the draws' own best models where it is the best of a budget."""
+    def _loss(self, n: float, d: float, best: Mapping[str, Any] | None = None) -> Row:
+        """The loss of a model with its interval; of the draws' own best models where there are any."""
         values = None
         if self.draws.found:
             A, B, E, alpha, beta = self._laws()
             sizes: Any = n
             data: Any = d
-            if best_of is not None:
+            if best:
                 there = (alpha > 0) & (beta > 0)
                 A, B, E, alpha, beta = (x[there] for x in (A, B, E, alpha, beta))
-                drawn = frontier_of(A, B, alpha, beta)
-                sizes, data = drawn.parameters(best_of), drawn.tokens(best_of)
+                sizes, data = best["parameters"], best["tokens"]
             values = E + A * sizes**-alpha + B * data**-beta
         return _named("loss", self.draws.interval(float(self.law.loss(n, d)), values))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from degen.errors import DegenError
 
-from .answer import Answer, Row, check_wishes, compute_in
+from .answer import Answer, Row, check_predicted, check_wishes, compute_in
 from .bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
 from .kaplan_forms import FORMS, Form
 from .points import Points, check_enough
@@ -47,11 +47,13 @@ class KaplanFit:
             DegenError: not what the law takes.
         """
         check_wishes([wish], [frozenset(self.form.variables)], f"L({', '.join(self.form.variables)})")
-        at = tuple(wish[letter] for letter in self.form.variables)
-        value = float(self.form.loss(self.constants, at))
-        spread = self.form.loss(self.draws.found, at) if self.draws.found else None
-        interval = self.draws.interval(value, spread)
-        return {**wish, "loss": value, "loss_low": interval["low"], "loss_high": interval["high"]}
+        at = tuple(np.float64(wish[letter]) for letter in self.form.variables)
+        with np.errstate(all="ignore"):  # what leaves the range of numbers is refused
+            value = float(self.form.loss(self.constants, at))
+            spread = self.form.loss(self.draws.found, at) if self.draws.found else None
+            interval = self.draws.interval(value, spread)
+        row = {**wish, "loss": value, "loss_low": interval["low"], "loss_high": interval["high"]}
+        return check_predicted(wish, row)
 
     def answer(self, wishes: Sequence[Mapping[str, float]] = ()) -> Answer:
         """All of it, for print and JSON."""

@@ -10,10 +10,10 @@ import numpy as np
 
 from degen.errors import DegenError
 
-from .answer import Answer, Row, check_wishes
+from .answer import Answer, Row, check_predicted, check_wishes
 from .bootstrap import Draws
-from .hoffmann import BUDGETS
-from .power import Floats, Power, fit_power
+from .hoffmann import BUDGETS, GIVEN, best_model
+from .power import Floats, fit_power
 
 FORMULA = "N_opt = k_N·C^a, D_opt = k_D·C^b"
 WISHES = [frozenset("C"), frozenset("N"), frozenset("D")]
@@ -81,18 +81,17 @@ class OptimumFit:
         """
         check_wishes([wish], WISHES, "the power law")
         ((letter, given),) = wish.items()
-        flops = given
-        if letter != "C":
-            exponent, scale = self.constants["a" if letter == "N" else "b"], self.constants[f"k_{letter}"]
-            flops = float(Power(exponent, float(np.log(scale))).inverse(given))
-        row: Row = {"flops": flops}
-        found = {name: np.asarray(values) for name, values in self.draws.found.items()}
-        best = _best(self.constants, flops)
-        spread = _best(found, flops) if found else {}
-        for name, value in best.items():
-            interval = self.draws.interval(float(value), spread.get(name))
-            row |= {name: interval["value"], f"{name}_low": interval["low"], f"{name}_high": interval["high"]}
-        return row
+        with np.errstate(all="ignore"):  # what leaves the range of numbers is refused
+            best = best_model(_Powers(self.constants), letter, np.float64(given))
+            found = {name: np.asarray(values) for name, values in self.draws.found.items()}
+            spread = best_model(_Powers(found), letter, np.float64(given)) if found else {}
+            row: Row = {}
+            for name, value in best.items():
+                row[name] = value
+                if name != GIVEN[letter]:
+                    interval = self.draws.interval(float(value), spread.get(name))
+                    row |= {f"{name}_low": interval["low"], f"{name}_high": interval["high"]}
+        return check_predicted(wish, row)
 
     def answer(self, wishes: Sequence[Mapping[str, float]] = ()) -> Answer:
         """All of it, for print and JSON."""
@@ -120,7 +119,20 @@ def check_grows(constants: Mapping[str, float], place: Any) -> None:
         raise DegenError(f"{place}: the best size shrinks with compute (a = {constants['a']:.3g}); look at the losses")
 
 
-def _best(constants: Mapping[str, Any], flops: float) -> dict[str, Any]:
-    n = constants["k_N"] * flops ** constants["a"]
-    d = constants["k_D"] * flops ** constants["b"]
-    return {"parameters": n, "tokens": d, "tokens_per_parameter": d / n}
+@dataclass(frozen=True, eq=False)
+class _Powers:
+    """N_opt = k_N·C^a and D_opt = k_D·C^b, of one fit or of many at once."""
+
+    constants: Mapping[str, Any]
+
+    def parameters(self, flops: Any) -> Any:
+        return self.constants["k_N"] * flops ** self.constants["a"]
+
+    def tokens(self, flops: Any) -> Any:
+        return self.constants["k_D"] * flops ** self.constants["b"]
+
+    def flops_of(self, parameters: Any) -> Any:
+        return (parameters / self.constants["k_N"]) ** (1 / self.constants["a"])
+
+    def flops_for(self, tokens: Any) -> Any:
+        return (tokens / self.constants["k_D"]) ** (1 / self.constants["b"])

@@ -28,10 +28,6 @@ class Power:
         """The law's y."""
         return np.exp(self.log_coefficient + self.exponent * np.log(x))
 
-    def inverse(self, y: Any) -> Any:
-        """The x that has this y."""
-        return np.exp((np.log(y) - self.log_coefficient) / self.exponent)
-
 
 def check_part_ways(x: Floats, y: Floats, what: str) -> None:
     """Refuse points of which one quantity follows from the other, as at one budget or one number of tokens each.

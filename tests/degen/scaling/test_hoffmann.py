@@ -97,6 +97,27 @@ def test_fixed_parameters_stay_and_have_no_interval_of_their_own() -> None:
     assert low < found["A"]["value"] < high  # type: ignore[operator]
 
 
+def test_the_interval_of_a_prediction_is_that_of_what_was_not_given() -> None:
+    fit = fit_hoffmann(cloud(HOFFMANN), Bootstrap(40), start=HOFFMANN)
+    row, drawn = fit.predict({"N": 1e9}), fit.drawn
+    assert drawn is not None
+    assert "parameters_low" not in row
+    flops = drawn.flops_of(1e9)
+    for name, values in (("flops", flops), ("tokens", flops / 6e9), ("tokens_per_parameter", flops / 6e18)):
+        interval = fit.draws.interval(row[name], values)
+        assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx((interval["low"], interval["high"]))
+    row = fit.predict({"D": 1e11})
+    assert "tokens_low" not in row
+    assert row["flops_low"] / 6e11 == pytest.approx(row["parameters_low"])
+
+
+@pytest.mark.parametrize("wish", [{"N": 1e300}, {"D": 1e308}, {"N": 1e-300}, {"N": 1e308, "D": 1e308}])
+def test_what_no_number_can_hold_is_not_predicted(wish: dict[str, float]) -> None:
+    fit = fit_hoffmann(cloud(HOFFMANN), NONE, start=HOFFMANN)
+    with pytest.raises(DegenError, match=r"--predict .*; ask nearer"):
+        fit.predict(wish)
+
+
 def test_predictions_agree_with_one_another() -> None:
     fit = fit_hoffmann(cloud(HOFFMANN), Bootstrap(20), start=HOFFMANN)
     best = fit.predict({"C": 1e22})

@@ -90,3 +90,15 @@ def test_tables_without_budgets_end_in_a_message() -> None:
     n = np.geomspace(1e8, 1e9, 6)
     with pytest.raises(DegenError, match="fewer than two budgets"):
         fit_isoflop(points_of(parameters=n, flops=np.full(6, 1e20), loss=HOFFMANN.loss(n, 1e20 / 6 / n)), NONE)
+
+
+def test_the_interval_of_the_data_of_a_size_is_right_as_often_as_it_says() -> None:
+    truth = fit_isoflop(profiles(HOFFMANN, noise=0), NONE).predict({"N": 5e9})
+    inside = 0
+    for seed in range(20):
+        row = fit_isoflop(profiles(HOFFMANN, seed), Bootstrap(60, seed=seed)).predict({"N": 5e9})
+        inside += row["tokens_low"] <= truth["tokens"] <= row["tokens_high"]
+        assert "parameters_low" not in row
+    assert inside >= 15
+    with pytest.raises(DegenError, match="ask nearer"):
+        fit_isoflop(profiles(HOFFMANN), NONE).predict({"D": 1e-300})

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_points import KAPLAN, holds, kaplan, points_of
@@ -77,3 +79,10 @@ def test_degenerate_tables_end_in_a_message(form: str, sizes: list[float], losse
     points = points_of(parameters=np.array(sizes), tokens=np.geomspace(1e9, 1e11, len(sizes)), loss=np.array(losses))
     with pytest.raises(DegenError, match=message):
         fit_kaplan(points, form, NONE)
+
+
+def test_what_no_number_can_hold_is_not_predicted() -> None:
+    fit = fit_kaplan(kaplan("NS"), "NS", NONE)
+    steep = replace(fit, constants={**fit.constants, "alpha_S": 1.5})
+    with pytest.raises(DegenError, match="--predict N=1e\\+09,S=1e-300: loss would be inf"):
+        steep.predict({"N": 1e9, "S": 1e-300})
