@@ -85,7 +85,9 @@ class KaplanFit:
 
 def quantities_of(points: Points, form: str) -> list[str]:
     """The quantities of a form's variables in order, then `loss`; total parameters where no others are known."""
-    size = "parameters_non_embedding" if points.has("parameters_non_embedding") else "parameters"
+    size = "parameters_non_embedding"
+    if not points.has(size) or (points.has("parameters") and np.isnan(points.quantity(size)).all()):
+        size = "parameters"
     names = {"N": size, "D": "tokens", "C": "flops", "S": "steps"}
     return [*(names[letter] for letter in FORMS[form].variables), "loss"]
 

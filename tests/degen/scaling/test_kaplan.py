@@ -86,3 +86,12 @@ def test_what_no_number_can_hold_is_not_predicted() -> None:
     steep = replace(fit, constants={**fit.constants, "alpha_S": 1.5})
     with pytest.raises(DegenError, match="--predict N=1e\\+09,S=1e-300: loss would be inf"):
         steep.predict({"N": 1e9, "S": 1e-300})
+
+
+def test_all_parameters_are_taken_where_the_others_are_known_nowhere() -> None:
+    points = kaplan("N", noise=0.0)
+    sizes = points.quantity("parameters_non_embedding")
+    both = points_of(parameters=sizes, parameters_non_embedding=np.full(len(points), np.nan), loss=points.loss)
+    fit = fit_kaplan(both, "N", NONE)
+    assert dict(fit.constants) == pytest.approx(KAPLAN["N"], rel=1e-5)
+    assert "N counts all parameters" in fit.answer().warnings[0]
