@@ -86,7 +86,7 @@ def fit(
     from degen.scaling.fit import fit as fit_points
     from degen.scaling.points import read_points
 
-    scaling_compare.check_files(plot_file, out_file)
+    scaling_compare.check_files(table, plot_file, out_file)
     named = parsing.pairs("--columns", columns.split(","), "params=N") if columns is not None else {}
     chosen, finish = _bootstrap(bootstrap, confidence, draws_seed)
     wanted = Wanted(

@@ -98,7 +98,7 @@ def slopes(
     """
     from degen.scaling.architectures import compare_architectures
 
-    check_files(plot_file, out_file)
+    check_files(table, plot_file, out_file)
     asked = _asked(architecture, upstream, downstream, direction, confidence)
     answer = compare_architectures(_points(table, columns, final), asked, _regions(regions), output.warn)
     if out_file is not None:
@@ -151,7 +151,7 @@ def pareto(
     """
     from degen.scaling.efficiency import find_pareto
 
-    check_files(plot_file, out_file)
+    check_files(table, plot_file, out_file)
     asked = _asked(architecture, upstream, downstream, direction, confidence)
     answer = find_pareto(
         _points(table, columns, final), asked, cost or (), quality or (), _share(equal_cost), output.warn
@@ -169,12 +169,15 @@ def pareto(
         scaling_tables.print_pareto(answer)
 
 
-def check_files(plot: Path | None, out: Path | None) -> None:
-    """Refuse files that cannot be written before anything is computed."""
+def check_files(table: Path, plot: Path | None, out: Path | None) -> None:
+    """Refuse files that cannot be written, or that would replace the table, before anything is computed."""
     if out is not None:
+        from degen.errors import DegenError
         from degen.export import check_ending
 
         check_ending(out)
+        if out.exists() and table.expanduser().exists() and out.samefile(table.expanduser()):
+            raise DegenError(f"--out {out}: is the table itself, which it would replace; name another file")
     if plot is not None:
         from degen.drawing import check_plot
 

@@ -16,6 +16,7 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 SAME = 1e-9  # places whose decimal logarithms differ by less are one place
 BEYOND = 1e-9  # a place so little outside a range is its end
+LARGEST = 1e150  # whose square is a number
 FEWEST = 4  # different points of a line: through three, its noise is told by one degree of freedom
 
 
@@ -82,6 +83,9 @@ def no_line(x: Floats, y: Floats) -> str | None:
     different = len(set(zip(x.tolist(), y.tolist(), strict=True)))
     if different < FEWEST:
         return f"{different} different point{'s' if different != 1 else ''} with both; a slope needs {FEWEST}"
+    largest = float(max(np.abs(x).max(), np.abs(y).max()))
+    if largest > LARGEST:
+        return f"values of up to {largest:.3g} are too large for a line"
     if np.ptp(x) < SAME:
         return f"all {different} points lie at one x; a slope needs two"
     return None

@@ -12,6 +12,8 @@ from degen.tables import Row
 from .lines import Floats, Mask
 from .roles import Cost, Quality
 
+OWN = ("point", "frontier", "dominated_by", "dominators", "same_as", "reason")  # columns of the answer
+
 
 def dominators(values: Floats, row: int) -> Mask:
     """Which rows dominate one: nowhere worse, somewhere better.
@@ -55,7 +57,8 @@ def find_frontier(names: Sequence[str], costs: Sequence[Cost], qualities: Sequen
         missing), `dominated_by`, `dominators` (how many), `same_as` (a point before it, equal in all), `reason`.
 
     Raises:
-        DegenError: fewer than two points have all the values, or a column is both cost and quality.
+        DegenError: fewer than two points have all the values, a column is both cost and quality, or it is called as one
+            of the answer's own.
     """
     columns: list[Cost | Quality] = [*costs, *qualities]
     _check(costs, qualities)
@@ -106,6 +109,10 @@ def _check(costs: Sequence[Cost], qualities: Sequence[Quality]) -> None:
     both = next((cost.name for cost in costs if cost.name in {quality.name for quality in qualities}), None)
     if both is not None:
         raise DegenError(f"--cost {both}: is a column of quality, too; it can be one of the two")
+    names = [*(cost.name for cost in costs), *(quality.name for quality in qualities)]
+    taken = next((name for name in names if name in OWN), None)
+    if taken is not None:
+        raise DegenError(f"a column is called {taken!r}, as one of the answer's own ({', '.join(OWN)}); rename it")
 
 
 def dense_ranks(values: Floats) -> Floats:

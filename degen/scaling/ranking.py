@@ -15,6 +15,8 @@ from degen.tables import Row
 from .lines import BEYOND, Floats, Line, fit_line, no_line, welch_quantile
 from .roles import Quality
 
+MOST_REGIONS = 1000  # more than a table can be asked about, and than memory has room for
+
 
 @dataclass(frozen=True)
 class Region:
@@ -50,12 +52,12 @@ def find_regions(flops: Floats, asked: int | Sequence[float]) -> list[Region]:
     """Regions of equal width in log₁₀ FLOPs over all points, or between edges; none where all lie at one compute.
 
     Raises:
-        DegenError: fewer than one region, or edges that do not rise.
+        DegenError: fewer than one region or more than 1,000, or edges that do not rise.
     """
     known = flops[np.isfinite(flops) & (flops > 0)]
     if isinstance(asked, int):
-        if asked < 1:
-            raise DegenError(f"--regions {asked}: at least 1")
+        if not 1 <= asked <= MOST_REGIONS:
+            raise DegenError(f"--regions {asked}: at least 1, at most {MOST_REGIONS}")
         if not len(known) or np.ptp(np.log10(known)) <= BEYOND:
             return []
         edges = np.logspace(np.log10(known.min()), np.log10(known.max()), asked + 1)

@@ -142,3 +142,36 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     assert len(said.json()["rows"]) == 10
     assert "rows left out as they repeat others: 2" in said.err
     assert "rows left out as tokens, loss are not all known there: 2" in said.err
+
+
+@pytest.mark.parametrize("command", ["N", "slopes", "pareto"])
+def test_the_table_is_not_written_over(command: str, tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text(before := "\n".join(map(",".join, [HEAD, *SOUND])) + "\n")
+    said = degen("scaling", *COMMANDS[command], file, "--out", tmp_path / "." / "t.csv")
+    assert (said.code, said.out, file.read_text()) == (2, "", before)
+    assert "is the table itself" in said.message
+
+
+def test_regions_are_no_more_than_there_is_room_for(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("\n".join(map(",".join, [HEAD, *SOUND])) + "\n")
+    assert degen("scaling", "slopes", file, "--regions", 1001).message == "--regions 1001: at least 1, at most 1000"
+
+
+@pytest.mark.parametrize("name", ["frontier", "point", "reason"])
+def test_a_column_called_as_one_of_the_answer_is_refused(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("\n".join(map(",".join, [[*HEAD[:-1], name], *SOUND])) + "\n")
+    said = degen("scaling", "pareto", file, "--quality", name)
+    assert said.code == 2
+    assert f"a column is called '{name}', as one of the answer's own" in said.err
+
+
+def test_losses_too_large_for_a_line_are_said(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("\n".join(map(",".join, [HEAD, *changed("loss", *(f"{30 - i}e300" for i in range(12)))])) + "\n")
+    said = degen("scaling", "slopes", file, "--json")
+    assert said.code == 0
+    (row,) = [r for r in said.json()["rows"] if (r["pair"], r["axes"]) == ("parameters-upstream", "semi-log")]
+    assert (row["slope"], row["reason"]) == (None, "values of up to 3e+301 are too large for a line")
