@@ -11,6 +11,7 @@ from degen.errors import DegenError
 from . import hoffmann, optimum
 from .answer import Answer, check_wishes
 from .bootstrap import Bootstrap
+from .doubts import small_sizes
 from .envelope import fit_envelope
 from .hoffmann import HoffmannFit, fit_hoffmann
 from .isoflop import fit_isoflop
@@ -106,6 +107,8 @@ def fit(points: Points, wanted: Wanted) -> tuple[AnyFit, Answer]:
     if len(points) < rows:
         said = f"rows left out as {', '.join(needed(points, wanted))} are not all known there: {rows - len(points)}"
         answer = replace(answer, warnings=[said, *answer.warnings])
+    if wanted.law != "kaplan" and (doubt := small_sizes(points)):
+        answer = replace(answer, warnings=[*doubt, *answer.warnings])
     if points.is_series and wanted.law != "envelope" and wanted.form != "NS":
         said = (
             "models have several rows each, and all are fitted as if training had ended there; --final takes the last "

@@ -19,6 +19,7 @@ from degen.table_files import read_table_file
 from degen.table_rows import did_you_mean, is_numeric, numbers, texts
 from degen.tables import CHECKPOINTS
 
+from .doubts import find_doubts
 from .quantities import ALIASES, LAYERS, PF_DAY, SECONDS, TEXTS, WIDTH, find_columns
 
 if TYPE_CHECKING:
@@ -287,6 +288,9 @@ def read_points(path: Path, columns: Mapping[str, str], tell: Tell = lambda line
     if untrained.any() and not untrained.all():
         tell(f"{path}: rows left out as nothing was trained by then (0 tokens or steps): {int(untrained.sum())}")
         points = points.take(~untrained)
+    asked = {name: column for name, column in found.items() if column in (*columns, *columns.values())}
+    for doubt in find_doubts(points, asked):
+        tell(doubt)
     return points
 
 
