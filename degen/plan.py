@@ -37,7 +37,7 @@ def make_plan(settings: Settings, note: Callable[[str], None] = lambda _: None) 
     else:
         from .demo import series_paths
 
-        found = find_series([str(p) for p in series_paths()], settings.steps, note)
+        found = find_series([str(p) for p in series_paths()], settings.steps, note, settings.grammar)
     return Plan(found, *plan_probes(settings))
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from degen import DegenError
+from degen.plan import make_plan
 from degen.series import Checkpoint, find_series
+from degen.settings import Settings
 from degen.source import LocalSource
 
 
@@ -142,3 +144,9 @@ def test_the_folder_may_be_where_we_stand(tmp_path: Path, monkeypatch: pytest.Mo
     assert (series.model, series.checkpoints[0].revision) == ("named", "step7")
     (series,) = find_series(["step7"])
     assert series.model == "named"
+
+
+def test_the_demo_takes_tokens_of_a_step_as_any_series_does() -> None:
+    seen = {c.step: c.tokens_seen for c in make_plan(Settings((), tokens_per_step=1024)).checkpoints}
+    assert (seen[0], seen[1000]) == (0, 1_024_000)
+    assert {c.tokens_seen for c in make_plan(Settings(())).checkpoints} == {None}
