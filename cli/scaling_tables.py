@@ -43,7 +43,9 @@ def print_slopes(answer: Slopes) -> None:
         heads = ["quality", "better below", "better above", "FLOPs of the crossing", "sure", "reason"]
         output.result_table(heads, crossings, title="Where the order of two changes")
     else:
-        output.result("No two lines cross within the compute that both have: the order changes nowhere.")
+        ranked = {r["architecture"] for r in answer.ranking if r["rank"] is not None}
+        said = "the order changes nowhere" if len(ranked) > 1 else "there is no order of two"
+        output.result(f"No two lines cross within the compute that both have: {said}.")
 
 
 def print_pareto(answer: Pareto) -> None:

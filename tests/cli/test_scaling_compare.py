@@ -66,6 +66,13 @@ def test_a_quantity_is_the_column_a_user_gave_it(tmp_path: Path) -> None:
     assert rows_of(pareto(file, *columns, "--cost", "N", "--json"))[0]["N"] == 1e7
 
 
+def test_one_architecture_has_no_order(tmp_path: Path) -> None:
+    rows = [f"a,{n:.8g},{20 * n:.8g},{3 - i / 10 + 0.003 * (-1) ** i}" for i, n in enumerate(N)]
+    said = slopes(table(tmp_path / "t.csv", "architecture,params,tokens,loss", rows))
+    assert "there is no order of two" in said.out
+    assert "changes nowhere" not in said.out
+
+
 def test_planted_slopes_are_found(tmp_path: Path) -> None:
     said = slopes(two_architectures(tmp_path / "t.csv"), "--json")
     assert said.err == ""
