@@ -28,6 +28,9 @@ _PROVENANCE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 # another thread may be measuring.
 building = threading.RLock()
 
+# How many experts of a mixture a token passes through, by the configuration's attribute.
+_ROUTED = ("num_experts_per_tok", "top_k_experts", "moe_topk", "moe_k")
+
 _POSITION_NAMES = ("wpe", "embed_positions", "position_embeddings", "pos_emb")
 
 
@@ -40,8 +43,11 @@ class Architecture:
         model_type: the family, as `gpt_neox`.
         parameters: all parameters, tied ones once.
         parameters_non_embedding: without input embeddings, untied head and learned positions.
+        parameters_idle: of the experts of a mixture that a token does not pass through; 0 where all are used.
         layers: transformer blocks.
         hidden_size: width of the residual stream.
+        attention_size: width of the heads of an attention together, which need not be that of the stream; 0 where the
+            configuration knows of no attention.
         head_size: width the head sees.
         vocab_size: rows of the head.
         tied: whether the head is the input embedding.
@@ -52,8 +58,10 @@ class Architecture:
     model_type: str
     parameters: int
     parameters_non_embedding: int
+    parameters_idle: int
     layers: int
     hidden_size: int
+    attention_size: int
     head_size: int
     vocab_size: int
     tied: bool
@@ -174,8 +182,10 @@ def describe_module(model: Any) -> Architecture:
         model_type=model.config.model_type,
         parameters=total,
         parameters_non_embedding=total - sum(outside.values()),
+        parameters_idle=_idle_parameters(model, text),
         layers=len(find_blocks(model)),
         hidden_size=text.hidden_size,
+        attention_size=_attention_size(text),
         head_size=head.weight.shape[1],
         vocab_size=head.weight.shape[0],
         tied=tied,
@@ -186,6 +196,39 @@ def describe_module(model: Any) -> Architecture:
 def text_config(config: Any) -> Any:
     """The part of a configuration that speaks of text."""
     return config.get_text_config(decoder=True)
+
+
+def _setting(config: Any, name: str) -> Any:
+    """What a configuration says under a name; None where it says nothing, or something else for every layer."""
+    try:
+        return getattr(config, name, None)
+    except Exception:  # transformers refuses an attribute that differs by layer, in its own way
+        return None
+
+
+def _attention_size(text: Any) -> int:
+    heads = _setting(text, "num_attention_heads")
+    if not heads:
+        return 0
+    width = _setting(text, "head_dim")
+    return int(heads * width) if width else int(text.hidden_size)
+
+
+def _idle_parameters(model: nn.Module, text: Any) -> int:
+    """Parameters of experts that a token is not sent to: of E experts with k used, (E − k)/E of all that are stacked.
+
+    transformers stacks the matrices of a layer's experts, the expert first, in modules that are called after them.
+    """
+    used = next(filter(None, (_setting(text, name) for name in _ROUTED)), None)
+    if not isinstance(used, int):
+        return 0
+    idle = 0
+    for module in model.modules():
+        own = list(module.parameters(recurse=False)) if "Experts" in type(module).__name__ else []
+        experts = next((len(p) for p in own if p.dim() == 3), 0)
+        stacked = [p for p in own if p.dim() > 1 and len(p) == experts]
+        idle += sum(p.numel() // experts * max(experts - used, 0) for p in stacked)
+    return idle
 
 
 def _learned_positions(model: nn.Module, embedding: nn.Module) -> list[Any]:

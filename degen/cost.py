@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .architecture import Architecture, describe, read_config
+from .costs import forward_flops
 from .errors import CheckpointError, one_line
 from .head import HEAD_BLOCK
 from .plan import make_plan
@@ -59,9 +60,8 @@ def batch_tokens_for(
 def price(settings: Settings) -> list[Row]:
     """What each checkpoint of a scan would cost, and nothing loaded for it but configurations.
 
-    Formula: FLOPs = tokens · (2·(N + V·d_head) + 2·L·d·context), N the non-embedding parameters; the last term is
-    causal attention's scores and sums, both half masked (Kaplan et al. 2020, arXiv 2001.08361, table 1). Without a
-    probe that wants text only the head is read.
+    Formula: FLOPs = tokens · `forward_flops` at the length of the windows. Without a probe that wants text only the
+    head is read.
 
     Returns:
         A row for each checkpoint: `bytes` to read from its files, `flops`, `memory` of the weights in bytes; nulls and
@@ -92,13 +92,11 @@ def _price(checkpoint: Checkpoint, tokens: int, settings: Settings) -> Row:
             "memory": None,
             "reason": one_line(error),
         }
-    head = shape.vocab_size * shape.head_size
-    per_token = 2 * (shape.parameters_non_embedding + head) + 2 * shape.layers * shape.hidden_size * settings.context
     wide = 2 if settings.dtype in ("float16", "bfloat16") else 4
     return row | {
         "parameters": shape.parameters,
         "bytes": size,
-        "flops": float(tokens) * per_token,
+        "flops": tokens * forward_flops(shape, settings.context),
         "memory": shape.parameters * wide if tokens else 8 * 2 * HEAD_BLOCK * shape.head_size,
         "reason": None,
     }

@@ -18,12 +18,14 @@ class Costs:
     Attributes:
         parameters: all, tied ones once.
         parameters_non_embedding: without input embeddings, untied head, and learned or relative positions.
+        parameters_active: all but the experts of a mixture that a token is not sent to.
         forward: FLOPs of a token in a forward pass.
         training: FLOPs of a token in training, forward and backward.
     """
 
     parameters: int
     parameters_non_embedding: int
+    parameters_active: int
     forward: float
     training: float
 
@@ -43,15 +45,16 @@ def costs_of(config: Any, context: int = 0, trust: bool = False) -> Costs:
     """
     shape = describe(config, trust)
     forward = forward_flops(shape, context)
-    return Costs(shape.parameters, shape.parameters_non_embedding, forward, TRAINING * forward)
+    active = shape.parameters - shape.parameters_idle
+    return Costs(shape.parameters, shape.parameters_non_embedding, active, forward, TRAINING * forward)
 
 
 def forward_flops(shape: Architecture, context: int = 0) -> float:
     """FLOPs of a token in a forward pass.
 
-    Formula: 2·(N + V·d_head) + 2·L·d·T, with N the non-embedding parameters, V·d_head the head's, and the last term
-    causal attention's scores and sums over T tokens, both half masked. Looking up an embedding costs nothing. In a
-    mixture of experts every expert is counted, though a token passes through few.
+    Formula: 2·(N + V·d_head) + 2·L·d·T, with N the non-embedding parameters that a token meets (of a mixture's experts
+    only those it is sent to), V·d_head the head's, and the last term causal attention's scores and sums over T tokens,
+    both half masked, d the width of all heads. Looking up an embedding costs nothing.
 
     Args:
         shape: of the model.
@@ -59,9 +62,8 @@ def forward_flops(shape: Architecture, context: int = 0) -> float:
 
     Source: Kaplan et al. 2020, arXiv 2001.08361, table 1.
     """
-    head = shape.vocab_size * shape.head_size
-    attention = 2 * shape.layers * shape.hidden_size * context
-    return float(2 * (shape.parameters_non_embedding + head) + attention)
+    met = shape.parameters_non_embedding - shape.parameters_idle + shape.vocab_size * shape.head_size
+    return float(2 * met + 2 * shape.layers * shape.attention_size * context)
 
 
 @dataclass(frozen=True)
@@ -152,4 +154,4 @@ def t5_costs(shape: T5Shape, inputs: int = 1, targets: int = 1, attention: bool 
         seen = shape.layers * inputs**2 + layers * (targets**2 / 2 + inputs * targets)
         flops += 4 * shape.inner * seen
     forward = flops / (inputs + targets)
-    return Costs(shape.parameters, shape.parameters_non_embedding, forward, TRAINING * forward)
+    return Costs(shape.parameters, shape.parameters_non_embedding, shape.parameters, forward, TRAINING * forward)

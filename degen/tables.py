@@ -82,7 +82,8 @@ ENGINE_TABLES: dict[str, tuple[Column, ...]] = {
             "flops_per_token",
             "float64",
             "FLOPs",
-            "of training, forward and backward: 6·(N + V·d_head), N non-embedding",
+            "of training, forward and backward: 6·(N + V·d_head), N non-embedding, without experts that a token is not "
+            "sent to",
         ),
         Column("training_flops", "float64", "FLOPs", "flops_per_token times tokens_seen; null if those are unknown"),
         Column("head_sha256", "string", "", "SHA-256 of the stored bytes of the head tensor"),

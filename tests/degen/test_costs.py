@@ -9,7 +9,7 @@ import torch
 from tiny import FAMILIES, make_config
 
 from degen.architecture import describe
-from degen.costs import T5Shape, costs_of, forward_flops, t5_costs
+from degen.costs import Costs, T5Shape, costs_of, forward_flops, t5_costs
 from degen.errors import DegenError
 
 TWELVE = (
@@ -42,6 +42,59 @@ def test_flops_of_a_token_are_twice_the_weights_it_meets() -> None:
     assert costs_of(config).forward == body
     assert costs_of(config, context=64).forward == body + 2 * 2 * 32 * 64
     assert costs_of(config, context=64).training == 3 * forward_flops(shape, 64)
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f != "mamba"])
+def test_flops_are_those_of_the_products_that_a_forward_pass_takes(family: str) -> None:
+    """Counted by torch as they run; what is no product of matrices (norms, biases) is within the formula's excess."""
+    from torch.utils.flop_counter import FlopCounterMode
+    from transformers import AutoModelForCausalLM
+
+    context, config = 16, make_config(family)
+    config._attn_implementation = "eager"
+    config._experts_implementation = "eager"
+    model: Any = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(input_ids=torch.arange(context)[None])
+    counted = counter.get_flop_counts()["Global"]
+    attention = sum(n for op, n in counted.items() if str(op) in ("aten.bmm", "aten.baddbmm"))
+    weights = sum(counted.values()) - attention
+    vectors = sum(p.numel() for p in model.parameters() if p.dim() == 1)
+    met = costs_of(config).forward
+    assert 0 <= met - weights / context <= 2 * vectors
+    scores = costs_of(config, context).forward - met
+    assert attention / context / 2 <= scores * 1.02  # half of it masked; rotary angles are products, too
+    assert attention / context / 2 >= scores
+
+
+def mixture(kind: str, **settings: Any) -> Costs:
+    import transformers
+
+    return costs_of(getattr(transformers, kind)(**settings))
+
+
+def test_mixtures_of_experts_have_the_active_parameters_that_their_makers_publish() -> None:
+    attention = {"num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "hidden_size": 4096}
+    mixtral = mixture("MixtralConfig", vocab_size=32000, intermediate_size=14336, **attention)
+    phi = mixture(
+        "PhimoeConfig",
+        vocab_size=32064,
+        intermediate_size=6400,
+        num_local_experts=16,
+        num_experts_per_tok=2,
+        **attention,
+    )
+    qwen = mixture(
+        "Qwen3MoeConfig", vocab_size=151936, hidden_size=2048, moe_intermediate_size=768, num_hidden_layers=48,
+        num_attention_heads=32, num_key_value_heads=4, head_dim=128, num_experts=128, num_experts_per_tok=8,
+    )  # fmt: skip
+    deepseek = mixture("DeepseekV3Config")
+    found = [f"{c.parameters / 1e9:.1f} {c.parameters_active / 1e9:.1f}" for c in (mixtral, phi, qwen, deepseek)]
+    # published: 46.7B and 12.9B, 42 and 6.6, 30.5 and 3.3, 671 and 37
+    assert found == ["46.7 12.9", "41.9 6.6", "30.5 3.4", "671.0 37.6"]
+    assert mixtral.forward < 2 * mixtral.parameters_active  # an embedding costs nothing
+    dense = costs_of(make_config("llama"))
+    assert dense.parameters_active == dense.parameters
 
 
 def t5(**settings: Any) -> int:
