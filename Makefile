@@ -30,7 +30,7 @@ types: .venv/ready
 	  echo "types: $$seen files checked, $$there in the rooms $(ROOMS)"; test $$there -eq $$seen
 
 tests: .venv/ready
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # A wheel, installed where nothing of the repository is in sight.
 wheel: .venv/ready
