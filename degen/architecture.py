@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import threading
@@ -85,7 +86,8 @@ def read_config(path: Path, trust: bool = False) -> Any:
         check_json(path / "config.json")
     try:
         if is_gguf:
-            return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
+            there = path.stat()
+            return copy.deepcopy(_gguf_config(path, there.st_mtime_ns, there.st_size))
         return AutoConfig.from_pretrained(path, trust_remote_code=trust)
     except Exception as error:  # the file is a stranger's, and so are the ways it can be wrong
         if not is_gguf and not trust and "auto_map" in check_json(path / "config.json"):
@@ -95,6 +97,14 @@ def read_config(path: Path, trust: bool = False) -> Any:
             ) from error
         hint = "; is the file truncated?" if is_gguf else ""
         raise CheckpointError(f"{path}: its configuration cannot be used ({one_line(error)}){hint}") from error
+
+
+@lru_cache(maxsize=4)
+def _gguf_config(path: Path, _modified: int, _size: int) -> Any:
+    """Of a file as it is now: every look at its vocabulary takes as long as loading a small model."""
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
 
 
 def check_json(file: Path) -> dict[str, Any]:

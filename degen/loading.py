@@ -71,6 +71,7 @@ def load_model(files: Files, config: Any, device: torch.device, dtype: Any, trus
 
     path = files.path
     options: dict[str, Any] = {
+        "config": config,
         "dtype": dtype,
         "output_loading_info": True,
         "local_files_only": True,
@@ -82,7 +83,7 @@ def load_model(files: Files, config: Any, device: torch.device, dtype: Any, trus
         path, options["gguf_file"] = path.parent, path.name
     else:
         _, kind = weight_files(path)
-        options.update(config=config, use_safetensors=kind == "safetensors", weights_only=True)
+        options.update(use_safetensors=kind == "safetensors", weights_only=True)
     try:
         with building:
             model, info = AutoModelForCausalLM.from_pretrained(path, **options)

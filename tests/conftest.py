@@ -25,11 +25,6 @@ settings.register_profile("degen", deadline=None, derandomize=True, suppress_hea
 settings.load_profile("degen")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Real weights first: they take the longest, and nobody should wait for them alone at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("real") is None)
-
-
 @pytest.fixture(scope="session")
 def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three GPT-NeoX checkpoints, step0, step100 and step1000, with a tokenizer; not to be written to."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.spoil import make_gguf
 from tiny import LAYERS, make_config
 from transformers import AutoConfig
 
-from degen.architecture import Architecture, describe
+from degen.architecture import Architecture, describe, read_config
 from degen.errors import CheckpointError
 
 PUBLISHED: dict[str, tuple[dict[str, Any], int, int]] = {
@@ -61,3 +64,17 @@ def test_two_configurations_are_not_taken_for_one_another() -> None:
 def test_a_model_that_is_no_causal_lm_says_so() -> None:
     with pytest.raises(CheckpointError, match="'t5' cannot be built as a causal LM"):
         describe(AutoConfig.for_model("t5"))
+
+
+def test_a_gguf_file_that_changes_is_read_anew(tmp_path: Path) -> None:
+    file = make_gguf(tmp_path / "model.gguf")
+    first = read_config(file)
+    first.hidden_size = 1  # what a caller does to its own
+    assert read_config(file).hidden_size == 32
+    whole = file.read_bytes()
+    file.write_bytes(b"GGUF" + bytes(len(whole) - 4))
+    os.utime(file, (0, 0))
+    with pytest.raises(CheckpointError, match="cannot be used"):
+        read_config(file)
+    file.write_bytes(whole)
+    assert read_config(file).to_dict() == read_config(file).to_dict()

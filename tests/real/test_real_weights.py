@@ -26,6 +26,8 @@ ANTIBODIES = {
     "AADFKRRFTFSLDTSKSTAYLQMNSLRAEDTAVYYCAKYPHYYGSSHWYFDVWGQGTLVTVSS",
 }  # fmt: skip
 
+RANKS, METHODS = (40, 160, 320, 480, 600, 640), ("svd", "whitened")
+
 pytestmark = pytest.mark.real
 
 
@@ -83,7 +85,8 @@ def test_gemma_3_270m_from_its_gguf(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     gguf = package.assemble(tmp_path / "gemma-3-270m.gguf")
-    run = degen.scan(gguf, tokens=700, context=256, out=tmp_path / "run")
+    probes, options = ["anisotropy", "loss", "rank", "spectrum"], {"rank": {"ranks": RANKS, "methods": METHODS}}
+    run = degen.scan(gguf, tokens=1500, context=256, probes=probes, options=options, out=tmp_path / "run")
     (row,) = run.checkpoints()
     assert (row["status"], row["reason"], row["architecture"]) == ("ok", None, "Gemma3ForCausalLM")
     assert (row["parameters"], row["layers"], row["hidden_size"]) == (268_098_176, 18, 640)  # as its card says
@@ -91,21 +94,17 @@ def test_gemma_3_270m_from_its_gguf(tmp_path: Path) -> None:
     assert 2.5 < row["loss"] < 4.5  # a working language model on English prose
     model = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=gguf.name, dtype=torch.float32)
     check_against_brute_force(run, model, model.model.layers, "gemma-3-270m")
-    del model
-    check_ranks(gguf, tmp_path / "ranks")
+    check_ranks(run)
 
 
-def check_ranks(gguf: Path, out: Path) -> None:
+def check_ranks(run: Any) -> None:
     """Whitened is no worse than svd at any rank, both fall with rank but for noise, and are exact at full rank."""
-    ranks = (40, 160, 320, 480, 600, 640)
-    options = {"rank": {"ranks": ranks, "methods": ("svd", "whitened")}}
-    run = degen.scan(gguf, tokens=2500, context=256, probes=["loss", "rank"], options=options, out=out)
     rows = {(r["method"], r["rank"]): r for r in run.table("ranks").to_pylist()}
-    for rank in ranks:
+    for rank in RANKS:
         svd, whitened = rows["svd", rank], rows["whitened", rank]
         assert whitened["loss"] <= svd["loss"] + 2 * math.hypot(svd["loss_gap_se"], whitened["loss_gap_se"]), rank
-    for method in ("svd", "whitened"):
-        for lower, higher in pairwise(ranks):
+    for method in METHODS:
+        for lower, higher in pairwise(RANKS):
             noise = math.hypot(rows[method, lower]["loss_gap_se"], rows[method, higher]["loss_gap_se"])
             assert rows[method, higher]["loss"] <= rows[method, lower]["loss"] + 2 * noise, (method, higher)
         assert abs(rows[method, 640]["loss_gap"]) < 1e-5
