@@ -96,13 +96,13 @@ def saturation(
     together; and how far the losses lie above what the larger models predict. The verdicts of a run are kept in it, as
     table saturation.
     """
-    from degen.export import check_ending, write_table
+    from degen.export import check_answer, write_table
     from degen.run import read_run
     from degen.saturation import Larger, find_saturation, write_answer
     from degen.saturation.kinds import parse_floors
 
     if to is not None:
-        check_ending(to)
+        check_answer(to, target)
     answer = find_saturation(
         target,
         metrics=metric or (),

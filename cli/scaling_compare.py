@@ -172,12 +172,9 @@ def pareto(
 def check_files(table: Path, plot: Path | None, out: Path | None) -> None:
     """Refuse files that cannot be written, or that would replace the table, before anything is computed."""
     if out is not None:
-        from degen.errors import DegenError
-        from degen.export import check_ending
+        from degen.export import check_answer
 
-        check_ending(out)
-        if out.exists() and table.expanduser().exists() and out.samefile(table.expanduser()):
-            raise DegenError(f"--out {out}: is the table itself, which it would replace; name another file")
+        check_answer(out, table)
     if plot is not None:
         from degen.drawing import check_plot
 

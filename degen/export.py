@@ -42,6 +42,18 @@ def check_ending(to: Path) -> None:
         raise DegenError(f"{to}: ends in none of {', '.join(_WRITERS)}")
 
 
+def check_answer(to: Path, source: Path) -> None:
+    """Refuse a file for an answer before it is computed: no format that can be written, or the table it is about.
+
+    Raises:
+        DegenError: either.
+    """
+    check_ending(to)
+    source = source.expanduser()
+    if to.exists() and source.exists() and to.samefile(source):
+        raise DegenError(f"{to}: is the table itself, which the answer would replace; name another file")
+
+
 def write_table(table: pa.Table, name: str, to: Path) -> None:
     """Write any table as `export_table` does.
 

@@ -124,6 +124,14 @@ def test_the_result_goes_to_a_file(ending: str, tmp_path: Path) -> None:
             assert connection.execute("SELECT verdict FROM saturation").fetchall() == [("saturated",)]
 
 
+def test_the_table_is_not_written_over(tmp_path: Path) -> None:
+    file = table(tmp_path / "t.csv", collapsed())
+    before = file.read_text()
+    said = degen("saturation", file, "--to", tmp_path / "." / "t.csv")
+    assert (said.code, said.out, file.read_text()) == (2, "", before)
+    assert "is the table itself" in said.message
+
+
 def test_a_run_keeps_its_verdicts(series: Path, corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert degen("scan", series, "--corpus", corpus, "-o", out, *SMALL).code == 0
