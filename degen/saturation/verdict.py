@@ -56,9 +56,9 @@ def judge(course: Course, level: float = 0.05, confidence: float = 0.9, after: f
 
     A metric is `saturated` where it got worse after its best (p-value of `find_rise` below the level), its final value
     lies above the level of its best by more than that value's own noise (99 %), and the gap reaches the floor. It has
-    `recovered` where it got worse by the floor on the way, by the same test or by that of F, and came back. It is
-    `not_saturated` where the gap stays below the floor, or more than half of the courses that never get worse look as
-    bad, and `undecided` between.
+    `recovered` where it got worse by the floor after it was first near its best (`late_start`), by the same test or by
+    that of F, and came back. It is `not_saturated` where the gap stays below the floor, or more than half of the
+    courses that never get worse look as bad, and `undecided` between.
 
     Args:
         course: as it was read.
