@@ -136,9 +136,8 @@ def gate(
             "rules = [...] under [gate]"
         )
     check_confidence(chosen.confidence, bool(chosen.strict))  # what is wrong is said before anything is scanned
-    if junit is not None and (junit.expanduser().is_dir() or not junit.expanduser().absolute().parent.is_dir()):
-        what = "is a folder; name a file" if junit.expanduser().is_dir() else "no such folder; make it first"
-        raise DegenError(f"--junit {junit}: cannot be written ({what})")
+    if junit is not None:
+        _check_junit(junit)
     measured, series = target, None
     if is_measured(target):
         if dry_run:
@@ -171,6 +170,16 @@ def gate(
     _report(verdicts, junit, github)
     if verdicts.exit_code:
         raise typer.Exit(verdicts.exit_code)
+
+
+def _check_junit(file: Path) -> None:
+    """Refuse a file that cannot be written, before anything is scanned."""
+    from degen.errors import DegenError
+
+    place = file.expanduser().absolute()
+    if place.is_dir() or not place.parent.is_dir():
+        what = "is a folder; name a file" if place.is_dir() else "no such folder; make it first"
+        raise DegenError(f"--junit {file}: cannot be written ({what})")
 
 
 def _settings(said: GateSettings, config: Path | None) -> GateSettings:

@@ -173,11 +173,11 @@ class RunTracks:
         for row in reversed(rows):
             if row["revision"] in series.get(row["model"], ()):
                 ended.add(row["model"])
-            (kept if row["model"] in ended else undone).insert(0, row)
+            (kept if row["model"] in ended else undone).append(row)
         if undone:
-            names = ", ".join(f"{row['model']}@{row['revision']}" for row in undone)
+            names = ", ".join(f"{row['model']}@{row['revision']}" for row in reversed(undone))
             self._warn(f"{self.path}: no longer in the series, and left out: {names}")
-        return kept
+        return kept[::-1]
 
     def _rows(self, model: str) -> list[Row]:
         return [row for row in self._checkpoints if row["model"] == model]

@@ -68,6 +68,25 @@ def best_model(frontier: Any, letter: str, given: float) -> dict[str, Any]:
     return {"flops": flops, "parameters": n, "tokens": d, "tokens_per_parameter": d / n}
 
 
+def best_row(frontier: Any, drawn: Any, draws: Draws, letter: str, given: float) -> tuple[Row, dict[str, Any]]:
+    """The best model with an interval of all that was not given, and the best models of the draws.
+
+    Args:
+        frontier: as in `best_model`.
+        drawn: of all draws at once; None without any.
+        draws: what the intervals are from.
+        letter: which of C, N and D is given.
+        given: its value.
+    """
+    spread = best_model(drawn, letter, given) if drawn is not None else {}
+    row: Row = {}
+    for name, value in best_model(frontier, letter, given).items():
+        row[name] = value
+        if name != GIVEN[letter]:
+            row |= _named(name, draws.interval(float(value), spread.get(name)))
+    return row, spread
+
+
 def frontier_of(A: Any, B: Any, alpha: Any, beta: Any) -> Frontier:
     """The frontier of a law, or of many at once: each a number or an array."""
     total = alpha + beta
@@ -132,15 +151,10 @@ class HoffmannFit:
         Raises:
             DegenError: the law has no frontier.
         """
-        best, drawn = self.frontier, self.drawn
+        best = self.frontier
         if best is None:
             raise DegenError(f"a law with {_said(self.law)} has no best model for its compute: free what is fixed at 0")
-        spread = best_model(drawn, letter, given) if drawn is not None else {}
-        row: Row = {}
-        for name, value in best_model(best, letter, given).items():
-            row[name] = value
-            if name != GIVEN[letter]:
-                row |= _named(name, self.draws.interval(float(value), spread.get(name)))
+        row, spread = best_row(best, self.drawn, self.draws, letter, given)
         return row | self._loss(row["parameters"], row["tokens"], spread)
 
     def predict(self, wish: Mapping[str, float]) -> Row:

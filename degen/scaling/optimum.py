@@ -12,7 +12,7 @@ from degen.errors import DegenError
 
 from .answer import Answer, Row, check_predicted, check_wishes
 from .bootstrap import Draws
-from .hoffmann import BUDGETS, GIVEN, best_model
+from .hoffmann import BUDGETS, best_row
 from .power import Floats, fit_power
 
 FORMULA = "N_opt = k_N·C^a, D_opt = k_D·C^b"
@@ -82,15 +82,9 @@ class OptimumFit:
         check_wishes([wish], WISHES, "the power law")
         ((letter, given),) = wish.items()
         with np.errstate(all="ignore"):  # what leaves the range of numbers is refused
-            best = best_model(_Powers(self.constants), letter, np.float64(given))
             found = {name: np.asarray(values) for name, values in self.draws.found.items()}
-            spread = best_model(_Powers(found), letter, np.float64(given)) if found else {}
-            row: Row = {}
-            for name, value in best.items():
-                row[name] = value
-                if name != GIVEN[letter]:
-                    interval = self.draws.interval(float(value), spread.get(name))
-                    row |= {f"{name}_low": interval["low"], f"{name}_high": interval["high"]}
+            drawn = _Powers(found) if found else None
+            row, _ = best_row(_Powers(self.constants), drawn, self.draws, letter, np.float64(given))
         return check_predicted(wish, row)
 
     def answer(self, wishes: Sequence[Mapping[str, float]] = ()) -> Answer:
