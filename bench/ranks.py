@@ -24,7 +24,7 @@ from degen.head_inputs import HeadInputs, Scored
 from degen.head_training import TrainedHead, Training
 from degen.nested_head import nested_heads
 from degen.probe import OutputHead
-from degen.windows import Window
+from degen.text.windows import Window
 
 RANKS = (32, 64, 128, 256, 512, 768)
 

@@ -22,11 +22,11 @@ def audit(
     NaN and infinity, and weights far from those before and after. Where hashes are published nothing is read to tell
     copies; NaN and jumps show in the values that are read. Exit code 1 says that something is wrong.
     """
+    from degen.cli.progress import Lines
+
     from degen.audit import Question
     from degen.audit import audit as judge
     from degen.series import Grammar
-
-    from .progress import Lines
 
     question = Question(tuple(series), steps, Grammar(revision_pattern), _values(read))
     with Lines() as progress:

@@ -84,7 +84,7 @@ def _numbers(said: str) -> list[int]:
 
 
 def _print(run: Run, json: bool) -> None:
-    from .show import print_checkpoints
+    from degen.cli.show import print_checkpoints
 
     rows = run.table("ranks").to_pylist() if "ranks" in run.tables else []
     if json:

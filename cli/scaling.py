@@ -126,9 +126,9 @@ app.command("pareto")(scaling_compare.pareto)
 
 def _bootstrap(draws: int, confidence: float, seed: int) -> tuple[Bootstrap, Any]:
     """What is asked of the bootstrap, its progress shown from the first draw on; and what ends that."""
-    from degen.scaling.bootstrap import Bootstrap
+    from degen.cli.progress import Lines
 
-    from .progress import Lines
+    from degen.scaling.bootstrap import Bootstrap
 
     lines = Lines()
     bar = lines.counted(range(draws), draws, "bootstrap draws")

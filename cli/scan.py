@@ -117,16 +117,16 @@ def run_scan(settings: Settings, out: Path, fresh: bool, keep: str, look: Callab
         look: shown the plan before anything is measured.
     """
     os.environ.setdefault("TQDM_DISABLE", "1")  # libraries draw bars of their own; ours is enough
-    from degen.scanning import Scan
+    from degen.cli.progress import Lines
 
-    from .progress import Lines
+    from degen.scanning import Scan
 
     with Lines() as progress:
         return Scan(settings, out, fresh, progress, keep).run(look)
 
 
 def _print_run(run: Run, json: bool) -> None:
-    from .show import print_checkpoints
+    from degen.cli.show import print_checkpoints
 
     if json:
         output.result_json({"run": str(run.path), "rows": run.checkpoints()})

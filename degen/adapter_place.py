@@ -143,7 +143,7 @@ class LocalAdapter(AdapterPlace):
 
     def tokenizer(self) -> Path | None:
         """The folder itself, if it brings one."""
-        from .tokenizer import has_tokenizer
+        from degen.text.tokenizer import has_tokenizer
 
         return self.path if has_tokenizer(self.path) else None
 

@@ -48,7 +48,7 @@ class AdapterSource(Source):
 
     def tokenizer(self) -> Path | None:
         """The adapter's own, which may know more tokens; else that of the base."""
-        from .tokenizer import has_tokenizer
+        from degen.text.tokenizer import has_tokenizer
 
         found = self.adapter.tokenizer() or self.base.tokenizer()
         return self.beside if found is None and self.beside is not None and has_tokenizer(self.beside) else found

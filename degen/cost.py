@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from degen.text.windows import Sample
+
 from .architecture import Architecture, describe, read_config
 from .costs import forward_flops
 from .errors import CheckpointError, one_line
@@ -14,7 +16,6 @@ from .series import Checkpoint
 from .settings import Settings
 from .source import Source
 from .tables import Row
-from .windows import Sample
 
 if TYPE_CHECKING:
     import torch

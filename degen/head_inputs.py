@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from degen.text.windows import Sample, Window
+
 from .forward import Taps, collated, prefetched
-from .windows import Sample, Window
 
 if TYPE_CHECKING:
     import torch

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from degen.text.windows import Window
+
 from .cross_entropy import nested_token_losses
 from .errors import CheckpointError, one_line
 from .head_inputs import Scored
 from .precision import as_float64
 from .probe import OutputHead
 from .tables import atomic
-from .windows import Window
 
 if TYPE_CHECKING:
     import torch

@@ -86,7 +86,7 @@ class HubSource(Source):
     @property
     def _tokenizer(self) -> list[str]:
         """The tokenizer's files and the configuration; nothing without a tokenizer."""
-        from .tokenizer import FILES, FILES_BESIDE
+        from degen.text.tokenizer import FILES, FILES_BESIDE
 
         if not any(name in self.files for name in FILES):
             return []

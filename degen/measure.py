@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from degen.text.windows import Sample, Window
+
 from .adapter import open_adapter
 from .architecture import Architecture, describe, find_head, read_config
 from .costs import TRAINING, forward_flops
@@ -27,7 +29,6 @@ from .source import Files
 from .stored import StoredTensors
 from .tables import CHECKPOINTS, Row, Rows, Tables, file_name
 from .weights import LoadedTensors, open_tensors
-from .windows import Sample, Window
 
 if TYPE_CHECKING:
     import torch

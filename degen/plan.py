@@ -35,7 +35,7 @@ def make_plan(settings: Settings, note: Callable[[str], None] = lambda _: None) 
     if settings.series:
         found = find_series(settings.series, settings.steps, note, settings.grammar, settings.trust_remote_code)
     else:
-        from .demo import series_paths
+        from degen.demo import series_paths
 
         found = find_series([str(p) for p in series_paths()], settings.steps, note, settings.grammar)
     return Plan(found, *plan_probes(settings))

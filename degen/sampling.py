@@ -8,8 +8,10 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from degen.text.corpus import Corpus, open_corpus
+from degen.text.windows import SHORTEST, Sample, Window, draw_sample, read_samples, stream_windows, write_samples
+
 from .architecture import describe, read_config, text_config
-from .corpus import Corpus, open_corpus
 from .errors import CheckpointError, DegenError
 from .probe import StreamProbe
 from .progress import Progress
@@ -17,11 +19,11 @@ from .run import SAMPLE
 from .run_writer import RunWriter, writing
 from .series import Series
 from .settings import Settings
-from .windows import SHORTEST, Sample, Window, draw_sample, read_samples, stream_windows, write_samples
 
 if TYPE_CHECKING:
+    from degen.text.tokenizer import Tokenizer
+
     from .plan import Plan
-    from .tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def check_context(plan: Plan, samples: Samples, progress: Progress, trust: bool)
 
 
 def _tokenizer(settings: Settings, series: Series) -> Tokenizer | None:
-    from .tokenizer import Tokenizer, tokenizer_of
+    from degen.text.tokenizer import Tokenizer, tokenizer_of
 
     trust = settings.trust_remote_code
     return Tokenizer(settings.tokenizer, trust) if settings.tokenizer is not None else tokenizer_of(series, trust)
@@ -181,7 +183,7 @@ def _chosen(there: dict[str, Sample], wanted: dict[str, Tokenizer], name: str) -
 
 def _warn_of_demo(settings: Settings, plan: Plan, progress: Progress) -> None:
     if settings.corpus == "demo":
-        from .demo import series_paths
+        from degen.demo import series_paths
 
         own = series_paths()[0].parent
         if any(s.root is None or own not in s.root.resolve().parents for s in plan.series):
@@ -204,7 +206,7 @@ def _drawn(
 
 
 def _corpus(settings: Settings) -> Corpus:
-    from .demo import corpus_path
+    from degen.demo import corpus_path
 
     if settings.corpus != "demo":
         return open_corpus(settings.corpus)

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from degen.text.windows import SHORTEST
+
 from .errors import DegenError
 from .series import Grammar
 from .steps import compiled
-from .windows import SHORTEST
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 

@@ -136,7 +136,7 @@ class LocalSource(Source):
 
     def tokenizer(self) -> Path | None:
         """The folder or file itself, if it brings one."""
-        from .tokenizer import has_tokenizer
+        from degen.text.tokenizer import has_tokenizer
 
         return self.path if has_tokenizer(self.path) else None
 

@@ -11,7 +11,7 @@ from degen.jackknife import jackknife_error
 from degen.precision import as_float64
 from degen.probe import Batch, Place, StreamProbe
 from degen.tables import Column, Row, Rows
-from degen.windows import Sample
+from degen.text.windows import Sample
 
 if TYPE_CHECKING:
     import torch

@@ -21,7 +21,7 @@ from degen.nested_head import NestedHead, gradient_lost, nested_heads
 from degen.precision import as_float64
 from degen.probe import Batch, OutputHead, Place, StreamProbe, Tell
 from degen.tables import Column, Rows
-from degen.windows import Sample, Window
+from degen.text.windows import Sample, Window
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ from typing import Any
 
 from tiny import VOCABULARY
 
-from degen.windows import read_samples
+from degen.text.windows import read_samples
 
 
 @contextmanager

@@ -150,7 +150,7 @@ def _padding(series: Series, listing: Listing) -> str | None:
     """What to note of a head with rows that the tokenizer never uses; None where there are none, or nobody can tell."""
     from degen.head import used_rows
     from degen.loading import quieten
-    from degen.tokenizer import tokenizer_of
+    from degen.text.tokenizer import tokenizer_of
 
     config = listing.checkpoint.source.config()
     if not config.is_dir():

@@ -11,16 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from degen.architecture import Architecture, config_sha256, describe_module
 from degen.cost import batch_tokens_for
 from degen.errors import CheckpointError, DegenError, one_line
-from degen.measure import (
-    Clock,
-    Job,
-    check_positions,
-    head_of,
-    identity,
-    measure_head,
-    measure_stream,
-    timing_rows,
-)
+from degen.measure import Clock, Job, check_positions, head_of, identity, measure_head, measure_stream, timing_rows
 from degen.memory import OutOfMemoryError
 from degen.plan import plan_probes
 from degen.probe import StreamProbe
@@ -28,7 +19,7 @@ from degen.progress import Progress
 from degen.sampling import Samples, sample_for
 from degen.settings import Settings, fingerprint
 from degen.tables import CHECKPOINTS, TIMING, Row, Rows
-from degen.tokenizer import Tokenizer
+from degen.text.tokenizer import Tokenizer
 
 from .untouched import untouched, unwrapped
 

@@ -15,9 +15,9 @@ from tiny import make_corpus, make_tokenizer, pile
 
 import degen
 from degen import DegenError
-from degen.corpus import open_corpus
-from degen.tokenizer import Tokenizer
-from degen.windows import Sample, Window, batches, draw_sample, read_samples, write_samples
+from degen.text.corpus import open_corpus
+from degen.text.tokenizer import Tokenizer
+from degen.text.windows import Sample, Window, batches, draw_sample, read_samples, write_samples
 
 
 class Texts(list[str]):

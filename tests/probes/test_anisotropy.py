@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degen.probe import Batch, Place
-from degen.windows import Sample, Window
+from degen.text.windows import Sample, Window
 
 HEAD = Place(3, "head_input")
 shapes = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 6)), min_size=2, max_size=7)  # (document, length)

@@ -17,7 +17,7 @@ from degen.errors import CheckpointError, DegenError
 from degen.linear_algebra import factored_error, right_factors, triangular_factor
 from degen.nested_head import gradient_lost, nested_heads, rotation
 from degen.probe import OutputHead
-from degen.windows import Sample, Window
+from degen.text.windows import Sample, Window
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.tuples(st.integers(2, 40), st.integers(1, 9))  # rows of the head, dimensions

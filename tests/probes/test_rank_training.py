@@ -20,7 +20,7 @@ from degen.errors import CheckpointError
 from degen.head_inputs import Scored, StateFile
 from degen.head_training import TrainedHead, Training, learning_rate
 from degen.probe import OutputHead
-from degen.windows import Window
+from degen.text.windows import Window
 
 DEMO = Path(degen.__file__).parent / "demo" / "series" / "healthy"
 

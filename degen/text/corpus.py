@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import DegenError, one_line
+from degen.errors import DegenError, one_line
 
 FORMATS = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".parquet", ".txt")
 STREAM_BUFFER = 10_000

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from degen.errors import DegenError
+from degen.tables import SCHEMA_VERSION, atomic
+
 from .corpus import Corpus, Document
-from .errors import DegenError
-from .tables import SCHEMA_VERSION, atomic
 from .tokenizer import Tokenizer
 
 SHORTEST = 16  # tokens; a document under this gives no window
