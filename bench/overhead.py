@@ -21,7 +21,7 @@ from degen.head import Head
 from degen.loading import quieten
 from degen.probe import HeadProbe, load_probes
 from degen.text.windows import Sample, Window, batches
-from degen.weights import LoadedTensors
+from degen.weights.open_weights import LoadedTensors
 
 PYTHIA_160M = dict(
     hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072, vocab_size=50304

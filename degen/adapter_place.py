@@ -10,14 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from degen.weights.open_weights import Layout
+from degen.weights.peft_adapter import CONFIG, WEIGHTS, open_tensors, read_settings
+from degen.weights.stored_tensors import StoredTensors
+
 from . import hub
-from .adapter import CONFIG, WEIGHTS, open_tensors, read_settings
 from .errors import CheckpointError, MissingFileError
 from .hub_source import MOST_SMALL, HubSource
 from .settings import fingerprint
 from .source import Source
-from .stored import StoredTensors
-from .weights import Layout
 
 if TYPE_CHECKING:
     from .downloads import Downloads

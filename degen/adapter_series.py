@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeGuard
 
-from .adapter import CONFIG, NEEDS_PEFT, read_settings
+from degen.weights.peft_adapter import CONFIG, NEEDS_PEFT, read_settings
+
 from .adapter_place import HubAdapter, LocalAdapter
 from .adapter_source import AdapterSource
 from .errors import CheckpointError, DegenError

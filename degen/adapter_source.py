@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .adapter import may_change_head, open_tensors
+from degen.weights.peft_adapter import may_change_head, open_tensors
+from degen.weights.stored_tensors import StoredTensors
+
 from .adapter_place import AdapterPlace
 from .errors import CheckpointError
 from .source import Files, LocalSource, Source
-from .stored import StoredTensors
 
 if TYPE_CHECKING:
     import torch

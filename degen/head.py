@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from degen.weights.stored_tensors import StoredTensors
+
 from .architecture import Architecture
 from .errors import NotFiniteError
-from .stored import StoredTensors
 
 if TYPE_CHECKING:
     import torch

@@ -11,8 +11,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
+from degen.weights.open_weights import is_inside
+
 from .errors import CheckpointError, one_line
-from .weights import is_inside
 
 T = TypeVar("T")
 

@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from degen.weights.open_weights import Layout, find_weights
+from degen.weights.stored_tensors import EMBEDDING_KEYS, HEAD_KEYS
+
 from . import hub
 from .errors import CheckpointError, MissingFileError, one_line
 from .source import Files, Source
-from .stored import EMBEDDING_KEYS, HEAD_KEYS
-from .weights import Layout, find_weights
 
 if TYPE_CHECKING:
     from .downloads import Downloads

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from degen.weights.open_weights import Layout
+from degen.weights.safetensors_header import Entry, header_of, read_header
+from degen.weights.stored_tensors import StoredTensors
+
 from .errors import CheckpointError, one_line
-from .safetensors_header import Entry, header_of, read_header
-from .stored import StoredTensors
-from .weights import Layout
 
 if TYPE_CHECKING:
     import torch

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from degen.weights.stored_tensors import StoredTensors
+
 from .architecture import building
-from .stored import StoredTensors
 
 if TYPE_CHECKING:
     import torch

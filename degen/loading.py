@@ -6,11 +6,12 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from degen.weights.open_weights import weight_files
+
 from .architecture import building
 from .errors import CheckpointError, DegenError, one_line
 from .merging import merge
 from .source import Files
-from .weights import weight_files
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from .adapter import CONFIG as ADAPTER
+from degen.weights.peft_adapter import CONFIG as ADAPTER
+
 from .errors import DegenError
 from .series import Grammar, Series
 from .source import LocalSource

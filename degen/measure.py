@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.text.windows import Sample, Window
+from degen.weights.open_weights import LoadedTensors, open_tensors
+from degen.weights.peft_adapter import open_adapter
+from degen.weights.stored_tensors import StoredTensors
 
-from .adapter import open_adapter
 from .architecture import Architecture, describe, find_head, read_config
 from .costs import TRAINING, forward_flops
 from .errors import CheckpointError, one_line
@@ -26,9 +28,7 @@ from .probe import HeadProbe, Probe, StreamProbe, Tell, naming
 from .refill import SeriesModule
 from .series import Checkpoint
 from .source import Files
-from .stored import StoredTensors
 from .tables import CHECKPOINTS, Row, Rows, Tables, file_name
-from .weights import LoadedTensors, open_tensors
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .adapter import Adapter, blaming, in_module, open_adapter
+from degen.weights.peft_adapter import Adapter, blaming, in_module, open_adapter
+
 from .errors import CheckpointError
 
 if TYPE_CHECKING:

@@ -16,12 +16,13 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from degen.weights.open_weights import LoadedTensors
+from degen.weights.stored_tensors import StoredTensors
+
 from .key_map import find_keys, holds, state_of
 from .loading import load_model
 from .memory import is_out_of_memory
 from .source import Files
-from .stored import StoredTensors
-from .weights import LoadedTensors
 
 if TYPE_CHECKING:
     import torch

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from degen.weights.stored_tensors import StoredTensors
+
     from .downloads import Downloads
-    from .stored import StoredTensors
 
 WEIGHT_PATTERNS = ("*.safetensors", "*.bin", "*.safetensors.index.json", "*.bin.index.json")
 
@@ -142,7 +143,7 @@ class LocalSource(Source):
 
     def tensors(self) -> StoredTensors:
         """The tensors of its files."""
-        from .weights import open_tensors
+        from degen.weights.open_weights import open_tensors
 
         return open_tensors(Files(self.path))
 

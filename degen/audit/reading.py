@@ -12,7 +12,7 @@ import numpy as np
 
 from degen.errors import CheckpointError, one_line
 from degen.source import Source
-from degen.stored import HEAD_KEYS, StoredTensors
+from degen.weights.stored_tensors import HEAD_KEYS, StoredTensors
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from degen.downloads import Downloads
-    from degen.stored import StoredTensors
+    from degen.weights.stored_tensors import StoredTensors
 
 
 REMEDY = "choose another `out`"

@@ -107,7 +107,7 @@ def test_a_run_goes_on_where_an_adapter_changed_and_still_knows_its_twins(
 def test_the_base_is_not_hashed_once_an_adapter(
     base: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from degen.weights import SafeTensors
+    from degen.weights.open_weights import SafeTensors
 
     read: list[str] = []
     raw: Callable[..., Any] = SafeTensors.raw

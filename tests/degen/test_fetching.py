@@ -16,7 +16,7 @@ from degen.errors import CheckpointError
 from degen.fetching import Fetcher, Wanted
 from degen.series import Checkpoint
 from degen.source import Files, Source
-from degen.stored import StoredTensors
+from degen.weights.stored_tensors import StoredTensors
 
 
 class Log(list[str]):

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save
 
 from degen.errors import CheckpointError
 from degen.hub_tensors import PIECE, HubTensors
-from degen.safetensors_header import _BITS
-from degen.weights import Layout
+from degen.weights.open_weights import Layout
+from degen.weights.safetensors_header import _BITS
 
 MANY = {
     "a": torch.arange(60, dtype=torch.float32).reshape(5, 4, 3), "b": torch.randn(7, 2).half(), "c": torch.tensor(3.0),

@@ -16,7 +16,7 @@ from degen.architecture import read_config
 from degen.key_map import find_keys, holds
 from degen.loading import load_model
 from degen.source import Files
-from degen.weights import LoadedTensors, open_tensors
+from degen.weights.open_weights import LoadedTensors, open_tensors
 
 CALCULATED = {"mixtral"}  # transformers stacks the matrices of its experts
 

@@ -17,7 +17,7 @@ from degen.architecture import read_config
 from degen.loading import load_model
 from degen.refill import SeriesModule
 from degen.source import Files
-from degen.weights import open_tensors
+from degen.weights.open_weights import open_tensors
 
 CPU = torch.device("cpu")
 IDS = torch.arange(40).unsqueeze(0)

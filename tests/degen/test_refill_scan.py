@@ -23,7 +23,7 @@ from degen.errors import CheckpointError
 from degen.loading import load_model
 from degen.refill import SeriesModule
 from degen.source import Files
-from degen.weights import SafeTensors, open_tensors
+from degen.weights.open_weights import SafeTensors, open_tensors
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {"tokens": 200, "context": 32, "threads": 1}
@@ -199,7 +199,7 @@ from degen.architecture import read_config
 from degen.loading import load_model, quieten
 from degen.refill import SeriesModule
 from degen.source import Files
-from degen.weights import open_tensors
+from degen.weights.open_weights import open_tensors
 
 def status(name):
     with open("/proc/self/status") as lines:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError, deserialize
 
 from degen.errors import CheckpointError
-from degen.safetensors_header import _BITS, FIRST_READ, Entry, header_of, read_header
+from degen.weights.safetensors_header import _BITS, FIRST_READ, Entry, header_of, read_header
 
 Read = dict[str, tuple[str, tuple[int, ...], bytes]]
 
@@ -157,7 +157,7 @@ LIAR = """
 import resource, sys
 from pathlib import Path
 from degen.errors import CheckpointError
-from degen.safetensors_header import read_header
+from degen.weights.safetensors_header import read_header
 resource.setrlimit(resource.RLIMIT_AS, (400_000_000, 400_000_000))
 with Path(sys.argv[1]).open("rb") as file:
     def read(first, last):

@@ -17,7 +17,7 @@ from tiny import make_checkpoint, make_tokenizer
 import degen
 from degen.errors import CheckpointError
 from degen.source import Files
-from degen.weights import SafeTensors, open_tensors, weight_files
+from degen.weights.open_weights import SafeTensors, open_tensors, weight_files
 
 
 def opened(folder: Path) -> Any:
@@ -165,7 +165,7 @@ def test_a_head_of_a_name_nobody_knows_is_found_by_loading_the_model(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = degen.scan(whole, probes=["spectrum"], out=tmp_path / "known")
-    monkeypatch.setattr("degen.stored.HEAD_KEYS", ())
+    monkeypatch.setattr("degen.weights.stored_tensors.HEAD_KEYS", ())
     other = degen.scan(whole, probes=["spectrum"], out=tmp_path / "unknown")
     (known,), (unknown,) = run.checkpoints(), other.checkpoints()
     assert unknown["status"] == "ok"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from degen.errors import CheckpointError
 from degen.head import Head, used_rows
-from degen.weights import LoadedTensors
+from degen.weights.open_weights import LoadedTensors
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.tuples(st.integers(2, 60), st.integers(1, 12)).filter(lambda s: s[0] >= s[1])

@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import CheckpointError, one_line
-from .stored import StoredTensors
+from degen.errors import CheckpointError, one_line
+
+from .stored_tensors import StoredTensors
 
 if TYPE_CHECKING:
     import torch

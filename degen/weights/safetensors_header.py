@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import CheckpointError, one_line
+from degen.errors import CheckpointError, one_line
 
 LONGEST = 100_000_000  # bytes of a header, as the format's own library has it
 FIRST_READ = 1 << 16  # one request brings the whole header of most files

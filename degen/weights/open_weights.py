@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .errors import CheckpointError, MissingFileError, one_line
-from .gguf_tensors import GgufTensors
+from degen.errors import CheckpointError, MissingFileError, one_line
+from degen.source import Files
+
+from .gguf import GgufTensors
 from .safetensors_header import Entry, read_header
-from .source import Files
-from .stored import PIECE, SMALL, StoredTensors
+from .stored_tensors import PIECE, SMALL, StoredTensors
 
 if TYPE_CHECKING:
     import torch
