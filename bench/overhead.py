@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, GPTNeoXConfig
 
-from degen.architecture import describe
 from degen.cost import auto_batch_tokens
 from degen.forward import run_pass
-from degen.head import Head
-from degen.loading import quieten
+from degen.model.architecture import describe
+from degen.model.lm_head import Head
+from degen.model.loading import quieten
 from degen.probe import HeadProbe, load_probes
 from degen.text.windows import Sample, Window, batches
 from degen.weights.open_weights import LoadedTensors

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, GPTNeoXConfig
 
-from degen.architecture import LogitTransform
 from degen.cross_entropy import nested_token_losses, token_losses
 from degen.head_inputs import HeadInputs, Scored
 from degen.head_training import TrainedHead, Training
+from degen.model.architecture import LogitTransform
 from degen.nested_head import nested_heads
 from degen.probe import OutputHead
 from degen.text.windows import Window

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from degen.model.architecture import Architecture, describe, read_config
+from degen.model.flops import forward_flops
+from degen.model.lm_head import HEAD_BLOCK
 from degen.text.windows import Sample
 
-from .architecture import Architecture, describe, read_config
-from .costs import forward_flops
 from .errors import CheckpointError, one_line
-from .head import HEAD_BLOCK
 from .plan import make_plan
 from .probe import StreamProbe
 from .series import Checkpoint

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from degen.model.architecture import config_sha256, read_config
+
 from .adapter_source import AdapterSource
-from .architecture import config_sha256, read_config
 from .measure import Opened
 from .series import Checkpoint
 from .settings import fingerprint

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from degen.model.architecture import LogitTransform, find_blocks, find_head
 from degen.text.windows import Sample, batches
 
-from .architecture import LogitTransform, find_blocks, find_head
 from .cross_entropy import token_losses
 from .errors import CheckpointError, NotFiniteError
 from .probe import Batch, OutputHead, Place, StreamProbe, naming

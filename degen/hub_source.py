@@ -148,7 +148,7 @@ class HubSource(Source):
 
     def _head_alone(self, folder: Path) -> bool:
         """Whether the head can be told from the headers and read by itself; then it is in the folder."""
-        from .architecture import describe, read_config
+        from degen.model.architecture import describe, read_config
 
         if self.layout.kind != "safetensors":
             return False

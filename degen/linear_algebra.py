@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .head import HEAD_BLOCK
+from degen.model.lm_head import HEAD_BLOCK
+
 from .precision import as_float64
 
 if TYPE_CHECKING:

@@ -12,20 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from degen.model.architecture import Architecture, describe, find_head, read_config
+from degen.model.flops import TRAINING, forward_flops
+from degen.model.lm_head import Head, find_stored_head, used_rows
+from degen.model.module_reuse import SeriesModule
 from degen.text.windows import Sample, Window
 from degen.weights.open_weights import LoadedTensors, open_tensors
 from degen.weights.peft_adapter import open_adapter
 from degen.weights.stored_tensors import StoredTensors
 
-from .architecture import Architecture, describe, find_head, read_config
-from .costs import TRAINING, forward_flops
 from .errors import CheckpointError, one_line
 from .forward import run_pass
-from .head import Head, find_stored_head, used_rows
 from .head_inputs import HeadInputs
 from .memory import OutOfMemoryError, memory_errors
 from .probe import HeadProbe, Probe, StreamProbe, Tell, naming
-from .refill import SeriesModule
 from .series import Checkpoint
 from .source import Files
 from .tables import CHECKPOINTS, Row, Rows, Tables, file_name

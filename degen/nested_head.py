@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from degen.model.lm_head import HEAD_BLOCK
+
 from .errors import CheckpointError
-from .head import HEAD_BLOCK
 from .linear_algebra import right_factors
 from .precision import as_float64
 from .probe import OutputHead

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from degen.model.architecture import LogitTransform
+from degen.model.lm_head import Head
 from degen.text.windows import Sample, Window
 
-from .architecture import LogitTransform
 from .errors import CheckpointError, DegenError, one_line
-from .head import Head
 from .memory import is_out_of_memory
 from .tables import Column, Rows
 

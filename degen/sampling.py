@@ -8,10 +8,10 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from degen.model.architecture import describe, read_config, text_config
 from degen.text.corpus import Corpus, open_corpus
 from degen.text.windows import SHORTEST, Sample, Window, draw_sample, read_samples, stream_windows, write_samples
 
-from .architecture import describe, read_config, text_config
 from .errors import CheckpointError, DegenError
 from .probe import StreamProbe
 from .progress import Progress

@@ -125,7 +125,7 @@ class Scan:
 
     def _measure(self, plan: Plan, writer: RunWriter, pending: Sequence[Checkpoint]) -> None:
         """Fix the sample, then measure checkpoint after checkpoint."""
-        from .loading import choose_device, choose_dtype, quieten
+        from degen.model.loading import choose_device, choose_dtype, quieten
 
         quieten()
         device = choose_device(self.settings.device)

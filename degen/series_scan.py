@@ -10,13 +10,14 @@ from contextlib import ExitStack, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from degen.model.module_reuse import SeriesModule
+
 from .downloads import Downloads
 from .duplicates import Measured, published_digest, source_hash
 from .errors import CheckpointError, DegenError, one_line
 from .fetching import Fetcher, Wanted
 from .plan import Plan
 from .progress import Progress
-from .refill import SeriesModule
 from .run import WORKSHOP
 from .run_writer import RunWriter
 from .sampling import Samples, training_windows
@@ -89,7 +90,8 @@ class SeriesScan:
     @cached_property
     def job(self) -> Job:
         """What is to be measured of every checkpoint."""
-        from .loading import choose_device, choose_dtype
+        from degen.model.loading import choose_device, choose_dtype
+
         from .measure import Job
 
         settings = self.settings

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from degen.head import Head
 from degen.linear_algebra import triangular_factor
+from degen.model.lm_head import Head
 from degen.probe import HeadProbe
 from degen.tables import Column, Rows
 

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from degen.architecture import check_json
 from degen.errors import CheckpointError, DegenError, MissingFileError, one_line
+from degen.model.architecture import check_json
 from degen.progress import Progress
 from degen.series import Checkpoint, Grammar, Series, find_series
 from degen.steps import listed
@@ -148,8 +148,8 @@ def _facts(listing: Listing, readings: dict[str, Reading], grammar: Grammar) -> 
 
 def _padding(series: Series, listing: Listing) -> str | None:
     """What to note of a head with rows that the tokenizer never uses; None where there are none, or nobody can tell."""
-    from degen.head import used_rows
-    from degen.loading import quieten
+    from degen.model.lm_head import used_rows
+    from degen.model.loading import quieten
     from degen.text.tokenizer import tokenizer_of
 
     config = listing.checkpoint.source.config()

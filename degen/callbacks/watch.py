@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from degen.architecture import Architecture, describe_module
 from degen.errors import DegenError, NotFiniteError, one_line
 from degen.gate import Outcome, Rule, judge, parse_rule
 from degen.gate.rule import StepRange
+from degen.model.architecture import Architecture, describe_module
 from degen.table_rows import did_you_mean
 from degen.tables import CHECKPOINTS
 

@@ -12,7 +12,7 @@ from faults.spoil import make_gguf
 from tiny import PADDED, WIDTH, make_checkpoint, make_tokenizer
 
 import degen
-from degen import refill
+from degen.model import module_reuse as refill
 
 SMALL: dict[str, Any] = {"tokens": 400, "context": 48, "threads": 1}
 FIGURES = ("loss", "anisotropy", "singular_entropy", "effective_rank")

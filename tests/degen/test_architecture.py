@@ -11,8 +11,8 @@ from faults.spoil import make_gguf
 from tiny import LAYERS, make_config
 from transformers import AutoConfig
 
-from degen.architecture import Architecture, describe, read_config
 from degen.errors import CheckpointError
+from degen.model.architecture import Architecture, describe, read_config
 
 PUBLISHED: dict[str, tuple[dict[str, Any], int, int]] = {
     "pythia-70m": (

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 from tiny import make_model
 
-from degen.architecture import Architecture
 from degen.cost import auto_batch_tokens, price
+from degen.model.architecture import Architecture
 from degen.settings import Settings
 
 

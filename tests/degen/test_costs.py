@@ -8,9 +8,9 @@ import pytest
 import torch
 from tiny import FAMILIES, make_config
 
-from degen.architecture import describe
-from degen.costs import Costs, T5Shape, costs_of, forward_flops, t5_costs
 from degen.errors import DegenError
+from degen.model.architecture import describe
+from degen.model.flops import Costs, T5Shape, costs_of, forward_flops, t5_costs
 
 TWELVE = (
     "gpt_neox", "gpt2", "opt", "opt-350m", "gemma2", "llama", "mistral", "qwen3", "bloom", "falcon", "mixtral", "mamba",

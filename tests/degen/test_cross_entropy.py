@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degen import cross_entropy
-from degen.architecture import LogitTransform
+from degen.model.architecture import LogitTransform
 
 
 def a_transform(**said: Any) -> LogitTransform:

@@ -18,10 +18,10 @@ from tiny import make_checkpoint, make_series
 from transformers import GPTNeoXForCausalLM
 
 import degen
-from degen.architecture import read_config
 from degen.errors import CheckpointError
-from degen.loading import load_model
-from degen.refill import SeriesModule
+from degen.model.architecture import read_config
+from degen.model.loading import load_model
+from degen.model.module_reuse import SeriesModule
 from degen.source import Files
 from degen.weights.open_weights import SafeTensors, open_tensors
 
@@ -195,9 +195,9 @@ def test_files_that_change_under_our_hands_are_not_mixed(how: str, filled: Any) 
 PEAK = """
 import sys, torch
 from pathlib import Path
-from degen.architecture import read_config
-from degen.loading import load_model, quieten
-from degen.refill import SeriesModule
+from degen.model.architecture import read_config
+from degen.model.loading import load_model, quieten
+from degen.model.module_reuse import SeriesModule
 from degen.source import Files
 from degen.weights.open_weights import open_tensors
 

@@ -268,9 +268,9 @@ def test_the_twin_itself_sees_what_the_head_receives(scanned: Any) -> None:
 @pytest.mark.parametrize(
     ("family", "guess", "wrong"),
     [
-        ("gemma2", "degen.architecture._SOFTCAP", "nobody_says_so"),
-        ("cohere", "degen.architecture._MULTIPLIERS", ()),
-        ("granite", "degen.architecture._DIVISORS", ()),
+        ("gemma2", "degen.model.architecture._SOFTCAP", "nobody_says_so"),
+        ("cohere", "degen.model.architecture._MULTIPLIERS", ()),
+        ("granite", "degen.model.architecture._DIVISORS", ()),
     ],
 )
 def test_a_wrong_logit_transform_fails_the_checkpoint(

@@ -67,7 +67,7 @@ def test_losses_are_those_of_heads_multiplied_out(scanned: Any) -> None:
     rows = {(r["method"], r["rank"]): r for r in run.table("ranks").to_pylist()}
     ranks = sorted({min(rank, W.shape[1]) for rank in RANKS})
     assert set(rows) == {(m, r) for m in METHODS for r in ranks}
-    transform = degen.architecture.LogitTransform(twin.model.config)
+    transform = degen.model.architecture.LogitTransform(twin.model.config)
     for method in METHODS:
         for rank in ranks:
             A = restricted(W, C, method, rank)

@@ -10,11 +10,11 @@ from heads import Capped, Plain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from degen.architecture import LogitTransform
 from degen.bottleneck import bottleneck_rank
 from degen.cross_entropy import nested_token_losses
 from degen.errors import CheckpointError, DegenError
 from degen.linear_algebra import factored_error, right_factors, triangular_factor
+from degen.model.architecture import LogitTransform
 from degen.nested_head import gradient_lost, nested_heads, rotation
 from degen.probe import OutputHead
 from degen.text.windows import Sample, Window

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import degen
-from degen.architecture import LogitTransform
 from degen.errors import CheckpointError
 from degen.head_inputs import Scored, StateFile
 from degen.head_training import TrainedHead, Training, learning_rate
+from degen.model.architecture import LogitTransform
 from degen.probe import OutputHead
 from degen.text.windows import Window
 

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from degen.errors import CheckpointError
-from degen.head import Head, used_rows
+from degen.model.lm_head import Head, used_rows
 from degen.weights.open_weights import LoadedTensors
 
 seeds = st.integers(0, 2**32 - 1)

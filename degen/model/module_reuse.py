@@ -16,13 +16,13 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from degen.memory import is_out_of_memory
+from degen.source import Files
 from degen.weights.open_weights import LoadedTensors
 from degen.weights.stored_tensors import StoredTensors
 
-from .key_map import find_keys, holds, state_of
 from .loading import load_model
-from .memory import is_out_of_memory
-from .source import Files
+from .stored_keys import find_keys, holds, state_of
 
 if TYPE_CHECKING:
     import torch

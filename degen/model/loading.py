@@ -6,12 +6,12 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from degen.errors import CheckpointError, DegenError, one_line
+from degen.source import Files
 from degen.weights.open_weights import weight_files
 
 from .architecture import building
-from .errors import CheckpointError, DegenError, one_line
 from .merging import merge
-from .source import Files
 
 if TYPE_CHECKING:
     import torch

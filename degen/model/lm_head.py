@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from degen.errors import NotFiniteError
 from degen.weights.stored_tensors import StoredTensors
 
 from .architecture import Architecture
-from .errors import NotFiniteError
 
 if TYPE_CHECKING:
     import torch

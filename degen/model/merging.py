@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from degen.errors import CheckpointError
 from degen.weights.peft_adapter import Adapter, blaming, in_module, open_adapter
-
-from .errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +100,7 @@ def _logits(model: Any) -> torch.Tensor:
 
 def _check_merged(adapter: Adapter, merged: torch.Tensor, adapted: torch.Tensor, dtype: Any) -> None:
     """A merge must not change what the model says, but for rounding. Values that are not finite are told later."""
-    from .forward import UNTOUCHED_CALL
+    from degen.forward import UNTOUCHED_CALL
 
     finite = adapted.isfinite() & merged.isfinite()
     if not finite.any():

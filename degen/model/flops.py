@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from degen.errors import DegenError
+
 from .architecture import Architecture, describe
-from .errors import DegenError
 
 TRAINING = 3  # a backward pass takes two forward passes: gradients of activations, and of weights
 

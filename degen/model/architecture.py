@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import CheckpointError, MissingFileError, one_line
+from degen.errors import CheckpointError, MissingFileError, one_line
 
 if TYPE_CHECKING:
     import torch
