@@ -26,7 +26,7 @@ def audit(
 
     from degen.audit import Question
     from degen.audit import audit as judge
-    from degen.series import Grammar
+    from degen.checkpoints.series import Grammar
 
     question = Question(tuple(series), steps, Grammar(revision_pattern), _values(read))
     with Lines() as progress:

@@ -11,7 +11,7 @@ from degen.progress import Progress
 from . import output
 
 if TYPE_CHECKING:
-    from degen.series import Checkpoint
+    from degen.checkpoints.series import Checkpoint
 
 
 T = TypeVar("T")

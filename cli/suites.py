@@ -12,7 +12,7 @@ def suites(json: options.Json = False) -> None:
 
     `degen scan pythia:70m,160m` scans two of one; `--steps` thins their checkpoints.
     """
-    from degen.suites import suites as known
+    from degen.checkpoints.suites import suites as known
 
     rows: list[dict[str, Any]] = [
         {"suite": s.name, "model": model, "repository": repo, "revisions": s.revisions, "about": s.about}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from degen.checkpoints.series import Checkpoint
+from degen.checkpoints.source import Source
 from degen.model.architecture import Architecture, describe, read_config
 from degen.model.flops import forward_flops
 from degen.model.lm_head import HEAD_BLOCK
@@ -12,9 +14,7 @@ from degen.text.windows import Sample
 from .errors import CheckpointError, one_line
 from .plan import make_plan
 from .probe import StreamProbe
-from .series import Checkpoint
 from .settings import Settings
-from .source import Source
 from .tables import Row
 
 if TYPE_CHECKING:

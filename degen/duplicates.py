@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from degen.checkpoints.adapter_source import AdapterSource
+from degen.checkpoints.series import Checkpoint
+from degen.checkpoints.source import Source
 from degen.model.architecture import config_sha256, read_config
 
-from .adapter_source import AdapterSource
 from .measure import Opened
-from .series import Checkpoint
 from .settings import fingerprint
-from .source import Source
 
 
 def published_digest(source: Source, trust: bool) -> str | None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from degen.checkpoints.steps import Mark, read_mark
+
 from .errors import DegenError
-from .steps import Mark, read_mark
 
 if TYPE_CHECKING:
     import pyarrow as pa

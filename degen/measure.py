@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from degen.checkpoints.series import Checkpoint
+from degen.checkpoints.source import Files
 from degen.model.architecture import Architecture, describe, find_head, read_config
 from degen.model.flops import TRAINING, forward_flops
 from degen.model.lm_head import Head, find_stored_head, used_rows
@@ -26,8 +28,6 @@ from .forward import run_pass
 from .head_inputs import HeadInputs
 from .memory import OutOfMemoryError, memory_errors
 from .probe import HeadProbe, Probe, StreamProbe, Tell, naming
-from .series import Checkpoint
-from .source import Files
 from .tables import CHECKPOINTS, Row, Rows, Tables, file_name
 
 if TYPE_CHECKING:

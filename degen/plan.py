@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from degen.checkpoints.series import Checkpoint, Series, find_series
+
 from .errors import DegenError
 from .probe import Probe, load_probes
-from .series import Checkpoint, Series, find_series
 from .settings import Settings
 from .tables import CHECKPOINTS, Tables
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from .series import Checkpoint
+from degen.checkpoints.series import Checkpoint
 
 T = TypeVar("T")
 

@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from degen.checkpoints.steps import place_in_training
+
 from .errors import DegenError, RunFolderError
-from .steps import place_in_training
 from .tables import CHECKPOINTS, READABLE, Row
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from degen.checkpoints.series import Checkpoint
+
 from .errors import RunFolderError
 from .run import DOWNLOADS, SAMPLE, WORKSHOP, read_info
-from .series import Checkpoint
 from .tables import (
     CHECKPOINTS,
     ENGINE_TABLES,

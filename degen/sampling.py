@@ -8,6 +8,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from degen.checkpoints.series import Series
 from degen.model.architecture import describe, read_config, text_config
 from degen.text.corpus import Corpus, open_corpus
 from degen.text.windows import SHORTEST, Sample, Window, draw_sample, read_samples, stream_windows, write_samples
@@ -17,7 +18,6 @@ from .probe import StreamProbe
 from .progress import Progress
 from .run import SAMPLE
 from .run_writer import RunWriter, writing
-from .series import Series
 from .settings import Settings
 
 if TYPE_CHECKING:

@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .downloads import Downloads
-from .fetching import Fetcher
+from degen.checkpoints.downloads import Downloads
+from degen.checkpoints.prefetch import Fetcher
+from degen.checkpoints.series import Checkpoint
+
 from .plan import Plan, make_plan
 from .progress import Progress
 from .run import DOWNLOADS, Run, read_run
 from .run_info import complete_info
 from .run_writer import RunWriter, open_run
 from .sampling import check_context, prepare_samples
-from .series import Checkpoint
 from .series_scan import SeriesScan
 from .settings import Settings
 

@@ -10,18 +10,18 @@ from contextlib import ExitStack, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from degen.checkpoints.downloads import Downloads
+from degen.checkpoints.prefetch import Fetcher, Wanted
+from degen.checkpoints.series import Checkpoint, Series
 from degen.model.module_reuse import SeriesModule
 
-from .downloads import Downloads
 from .duplicates import Measured, published_digest, source_hash
 from .errors import CheckpointError, DegenError, one_line
-from .fetching import Fetcher, Wanted
 from .plan import Plan
 from .progress import Progress
 from .run import WORKSHOP
 from .run_writer import RunWriter
 from .sampling import Samples, training_windows
-from .series import Checkpoint, Series
 from .settings import Settings
 from .tables import CHECKPOINTS, TIMING, Rows, file_name
 

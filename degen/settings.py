@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from degen.checkpoints.series import Grammar
+from degen.checkpoints.steps import compiled
 from degen.text.windows import SHORTEST
 
 from .errors import DegenError
-from .series import Grammar
-from .steps import compiled
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -24,7 +24,7 @@ class Settings:
 
     Attributes:
         series: what the user named, in order.
-        steps: thinning, see `degen.steps.thin`.
+        steps: thinning, see `degen.checkpoints.steps.thin`.
         corpus: what `--corpus` names; `demo` for the bundled text.
         tokens: sum of the windows' lengths.
         context: the longest window, in tokens.
@@ -37,7 +37,7 @@ class Settings:
         threads: CPU threads of torch; None for its own choice.
         probes: names; None for the default ones.
         options: what was set for single probes, by probe and option.
-        revision_pattern: a regular expression that reads names of revisions, see `degen.steps.read_mark`.
+        revision_pattern: a regular expression that reads names of revisions, see `degen.checkpoints.steps.read_mark`.
         tokens_per_step: training tokens of a step, where names and suites say nothing of tokens.
         trust_remote_code: whether Python code that a checkpoint brings may run.
     """

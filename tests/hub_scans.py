@@ -14,9 +14,9 @@ from hub_client import online
 from huggingface_hub import constants
 
 import degen
-from degen import hub as asked
-from degen import hub_source
-from degen.series import Grammar, Series, find_series
+from degen.checkpoints import hub_client as asked
+from degen.checkpoints import hub_source
+from degen.checkpoints.series import Grammar, Series, find_series
 
 SMALL: dict[str, Any] = {"tokens": 128, "context": 32, "threads": 1}
 HEADS: dict[str, Any] = {"probes": ["spectrum"], "threads": 1}

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from degen.checkpoints.series import Checkpoint, Grammar, Series, find_series
+from degen.checkpoints.steps import listed
 from degen.errors import CheckpointError, DegenError, MissingFileError, one_line
 from degen.model.architecture import check_json
 from degen.progress import Progress
-from degen.series import Checkpoint, Grammar, Series, find_series
-from degen.steps import listed
 from degen.tables import Row
 
 from .facts import Facts
@@ -33,7 +33,7 @@ class Question:
 
     Attributes:
         series: what the user named.
-        steps: thinning, see `degen.steps.thin`; a list of steps also says which should be there.
+        steps: thinning, see `degen.checkpoints.steps.thin`; a list of steps also says which should be there.
         grammar: how names of revisions are read.
         values: how many values of each checkpoint to read; None for all of them, 0 for none.
     """
@@ -170,8 +170,8 @@ def _padding(series: Series, listing: Listing) -> str | None:
 
 def _expected(series: Series, steps: str) -> Sequence[int] | None:
     """The steps that should be there: those asked for one by one, or those that a suite knows of."""
-    from degen.hub_source import HubSource
-    from degen.suites import expected_steps
+    from degen.checkpoints.hub_source import HubSource
+    from degen.checkpoints.suites import expected_steps
 
     if steps != "all":
         return None if steps.startswith("log:") else listed(steps)
@@ -181,8 +181,8 @@ def _expected(series: Series, steps: str) -> Sequence[int] | None:
 
 def _final(series: Series) -> Facts | None:
     """The main branch of a series of the hub, whose weights are the final ones; None elsewhere."""
-    from degen import hub
-    from degen.hub_source import HubSource
+    from degen.checkpoints import hub_client as hub
+    from degen.checkpoints.hub_source import HubSource
 
     source = series.checkpoints[-1].source
     if not isinstance(source, HubSource):

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from degen.checkpoints.source import Source
 from degen.errors import CheckpointError, one_line
-from degen.source import Source
 from degen.weights.stored_tensors import HEAD_KEYS, StoredTensors
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from degen.checkpoints.series import Checkpoint
+from degen.checkpoints.source import Files, Source
+from degen.checkpoints.steps import read_mark
 from degen.errors import CheckpointError, RunFolderError
 from degen.run import SAMPLE
 from degen.run_info import complete_info
 from degen.run_writer import RunWriter, open_run, unwritable
-from degen.series import Checkpoint
-from degen.source import Files, Source
-from degen.steps import read_mark
 from degen.tables import CHECKPOINTS, TIMING, Rows
 
 from .monitor import Measurement, Monitor
@@ -22,7 +22,7 @@ from .monitor import Measurement, Monitor
 if TYPE_CHECKING:
     import torch
 
-    from degen.downloads import Downloads
+    from degen.checkpoints.downloads import Downloads
     from degen.weights.stored_tensors import StoredTensors
 
 

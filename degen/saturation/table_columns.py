@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from degen.checkpoints.steps import read_mark
 from degen.errors import DegenError
-from degen.steps import read_mark
 from degen.table_rows import did_you_mean, first_column, is_empty, is_numeric, is_text, numbers, texts
 
 from .course import Floats

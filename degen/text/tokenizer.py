@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from degen.checkpoints.series import Series
+from degen.checkpoints.source import LocalSource
 from degen.errors import CheckpointError, DegenError, one_line
-from degen.series import Series
-from degen.source import LocalSource
 
 # A folder without any of these has no tokenizer; transformers would invent an empty one.
 FILES = (

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from degen.checkpoints.source import Files
 from degen.errors import CheckpointError, MissingFileError, one_line
-from degen.source import Files
 
 from .gguf import GgufTensors
 from .safetensors_header import Entry, read_header

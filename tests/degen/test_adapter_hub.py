@@ -14,10 +14,10 @@ from tiny import make_checkpoint, make_tokenizer
 
 import degen
 from degen import DegenError
-from degen.adapter_place import HubAdapter, LocalAdapter
-from degen.adapter_source import AdapterSource
-from degen.hub_source import HubSource
-from degen.source import LocalSource
+from degen.checkpoints.adapter_files import HubAdapter, LocalAdapter
+from degen.checkpoints.adapter_source import AdapterSource
+from degen.checkpoints.hub_source import HubSource
+from degen.checkpoints.source import LocalSource
 
 WEIGHTS = "adapter_model.safetensors"
 FIGURES = ("revision", "step", "status", "duplicate_of", "loss", "anisotropy", "singular_entropy", "head_sha256")

@@ -15,11 +15,12 @@ from faults.command import degen_process
 from tiny import make_checkpoint, make_series, make_tokenizer
 
 import degen
-from degen import DegenError, adapter_series
-from degen.adapter_place import LocalAdapter
-from degen.adapter_source import AdapterSource
-from degen.series import Series, find_series
-from degen.source import LocalSource
+from degen import DegenError
+from degen.checkpoints import adapter_series
+from degen.checkpoints.adapter_files import LocalAdapter
+from degen.checkpoints.adapter_source import AdapterSource
+from degen.checkpoints.series import Series, find_series
+from degen.checkpoints.source import LocalSource
 
 SMALL: dict[str, Any] = {"tokens": 200, "context": 48, "threads": 1}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from degen import DegenError
-from degen.downloads import Downloads
-from degen.hub_source import HubSource
+from degen.checkpoints.downloads import Downloads
+from degen.checkpoints.hub_source import HubSource
 
 SOURCES = [HubSource("org/m", name, commit * 40) for name, commit in (("a", "1"), ("a", "2"), ("b", "1"))]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from degen.downloads import Downloads
+from degen.checkpoints.downloads import Downloads
+from degen.checkpoints.prefetch import Fetcher, Wanted
+from degen.checkpoints.series import Checkpoint
+from degen.checkpoints.source import Files, Source
 from degen.errors import CheckpointError
-from degen.fetching import Fetcher, Wanted
-from degen.series import Checkpoint
-from degen.source import Files, Source
 from degen.weights.stored_tensors import StoredTensors
 
 

@@ -91,8 +91,8 @@ def test_a_hub_that_stumbles_is_asked_again(repo: Scans, fault: Fault) -> None:
 
 def test_the_hub_says_how_long_to_wait(repo: Scans, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr("degen.hub.time.sleep", waited.append)
-    monkeypatch.setattr("degen.hub.FIRST_WAIT", 1.0)
+    monkeypatch.setattr("degen.checkpoints.hub_client.time.sleep", waited.append)
+    monkeypatch.setattr("degen.checkpoints.hub_client.FIRST_WAIT", 1.0)
     repo.hub.faults += [Fault("/refs", status=429, retry_after=s) for s in (None, 0, 30, 10_000)]
     assert [c.revision for c in repo.find("org/m").checkpoints] == ["main"]
     assert waited == [1, 2, 30, 300]

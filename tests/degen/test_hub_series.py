@@ -8,8 +8,8 @@ import pytest
 from hub_scans import Scans, add_odd, marked
 
 from degen import DegenError
-from degen.hub_source import HubSource
-from degen.series import Grammar, find_series
+from degen.checkpoints.hub_source import HubSource
+from degen.checkpoints.series import Grammar, find_series
 
 
 @pytest.fixture

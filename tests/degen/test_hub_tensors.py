@@ -11,8 +11,8 @@ from headers import file_of, tensor
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
+from degen.checkpoints.hub_tensors import PIECE, HubTensors
 from degen.errors import CheckpointError
-from degen.hub_tensors import PIECE, HubTensors
 from degen.weights.open_weights import Layout
 from degen.weights.safetensors_header import _BITS
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from degen import DegenError
+from degen.checkpoints.series import Checkpoint, find_series
+from degen.checkpoints.source import LocalSource
 from degen.plan import make_plan
-from degen.series import Checkpoint, find_series
 from degen.settings import Settings
-from degen.source import LocalSource
 
 
 def checkpoint(path: Path) -> Path:

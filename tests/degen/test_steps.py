@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degen import DegenError
-from degen.steps import Mark, read_mark, replaced, thin
+from degen.checkpoints.steps import Mark, read_mark, replaced, thin
 
 PYTHIA = [0, *(2**i for i in range(10)), *range(1000, 143_001, 1000)]
 

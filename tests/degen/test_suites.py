@@ -13,9 +13,9 @@ from faults.command import degen as command
 from hub_scans import Scans, revisions
 
 from degen import DegenError
-from degen.series import Grammar, find_series
-from degen.steps import listed
-from degen.suites import Suite, expected_steps, from_suite, is_suite, suite_names, suites, tokens_per_step
+from degen.checkpoints.series import Grammar, find_series
+from degen.checkpoints.steps import listed
+from degen.checkpoints.suites import Suite, expected_steps, from_suite, is_suite, suite_names, suites, tokens_per_step
 
 REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 UNITS = {"m": 1e6, "b": 1e9}

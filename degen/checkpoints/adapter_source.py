@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from degen.errors import CheckpointError
 from degen.weights.peft_adapter import may_change_head, open_tensors
 from degen.weights.stored_tensors import StoredTensors
 
-from .adapter_place import AdapterPlace
-from .errors import CheckpointError
+from .adapter_files import AdapterPlace
 from .source import Files, LocalSource, Source
 
 if TYPE_CHECKING:

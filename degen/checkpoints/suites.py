@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from .errors import DegenError
+from degen.errors import DegenError
+
 from .hub_series import from_hub
 from .series import Grammar, Series
 from .steps import listed
@@ -39,7 +40,7 @@ class Suite:
 @lru_cache(maxsize=1)
 def suites() -> dict[str, Suite]:
     """Every suite by name, in the order of the file."""
-    tables = tomllib.loads(files("degen").joinpath("suites.toml").read_text(encoding="utf-8"))
+    tables = tomllib.loads(files("degen.checkpoints").joinpath("suites.toml").read_text(encoding="utf-8"))
     return {name: Suite(name=name, **table) for name, table in tables.items()}
 
 

@@ -10,14 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from degen.errors import CheckpointError, MissingFileError
+from degen.settings import fingerprint
 from degen.weights.open_weights import Layout
 from degen.weights.peft_adapter import CONFIG, WEIGHTS, open_tensors, read_settings
 from degen.weights.stored_tensors import StoredTensors
 
-from . import hub
-from .errors import CheckpointError, MissingFileError
+from . import hub_client as hub
 from .hub_source import MOST_SMALL, HubSource
-from .settings import fingerprint
 from .source import Source
 
 if TYPE_CHECKING:

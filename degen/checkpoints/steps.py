@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .errors import DegenError
+from degen.errors import DegenError
 
 _REVISION = re.compile(
     r"(?:stage(?P<stage>\d+)-)?"

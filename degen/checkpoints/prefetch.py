@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
+from degen.errors import CheckpointError
+
 from .downloads import Downloads
-from .errors import CheckpointError
 from .series import Checkpoint
 from .source import Files
 

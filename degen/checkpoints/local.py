@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from degen.errors import DegenError
 from degen.weights.peft_adapter import CONFIG as ADAPTER
 
-from .errors import DegenError
 from .series import Grammar, Series
 from .source import LocalSource
 

@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from . import hub
-from .errors import CheckpointError, DegenError
+from degen.errors import CheckpointError, DegenError
+
+from . import hub_client as hub
 from .hub_source import HubSource
 from .series import Grammar, Series
 

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from degen.errors import CheckpointError, one_line
 from degen.weights.open_weights import Layout
 from degen.weights.safetensors_header import Entry, header_of, read_header
 from degen.weights.stored_tensors import StoredTensors
-
-from .errors import CheckpointError, one_line
 
 if TYPE_CHECKING:
     import torch

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from degen.errors import CheckpointError, MissingFileError, one_line
 from degen.weights.open_weights import Layout, find_weights
 from degen.weights.stored_tensors import EMBEDDING_KEYS, HEAD_KEYS
 
-from . import hub
-from .errors import CheckpointError, MissingFileError, one_line
+from . import hub_client as hub
 from .source import Files, Source
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
-from . import hub
-from .errors import DegenError
+from degen.errors import DegenError
+
+from . import hub_client as hub
 from .source import Files, Source
 
 Keep = Literal["none", "all"]

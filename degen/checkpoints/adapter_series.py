@@ -9,11 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeGuard
 
+from degen.errors import CheckpointError, DegenError
 from degen.weights.peft_adapter import CONFIG, NEEDS_PEFT, read_settings
 
-from .adapter_place import HubAdapter, LocalAdapter
+from .adapter_files import HubAdapter, LocalAdapter
 from .adapter_source import AdapterSource
-from .errors import CheckpointError, DegenError
 from .hub_series import is_hub_name
 from .hub_source import HubSource
 from .series import Checkpoint, Series

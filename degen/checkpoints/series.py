@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from .errors import DegenError
+from degen.errors import DegenError
+
 from .source import Source
 from .steps import Mark, place_in_training, read_mark, replaced, thin
 
@@ -65,7 +66,7 @@ class Grammar:
     """How the names of revisions are read.
 
     Attributes:
-        pattern: a regular expression of the user's own, see `degen.steps.read_mark`.
+        pattern: a regular expression of the user's own, see `degen.checkpoints.steps.read_mark`.
         tokens_per_step: training tokens of a step, for names that say nothing of tokens; None if unknown.
     """
 
@@ -117,7 +118,7 @@ def find_series(
 
     Args:
         specs: what CONTRACT calls SERIES, each perhaps with a `label=` in front.
-        steps: the thinning, see `degen.steps.thin`.
+        steps: the thinning, see `degen.checkpoints.steps.thin`.
         note: told of steps that do not exist, and of the nearest taken for them.
         grammar: how names of revisions are read.
         trust: whether Python code of a repository may run, and so is fetched.
@@ -181,7 +182,7 @@ def _find_unlabelled(name: str, grammar: Grammar, trust: bool) -> list[Series]:
 def _find_plain(name: str, grammar: Grammar, trust: bool) -> list[Series]:
     """The series of a name that has no adapter in it."""
     from .hub_series import from_hub, is_hub_name
-    from .local_series import from_path
+    from .local import from_path
     from .suites import from_suite, is_suite, suite_names
 
     path = Path(name).expanduser()

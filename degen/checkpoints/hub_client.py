@@ -11,9 +11,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
+from degen.errors import CheckpointError, one_line
 from degen.weights.open_weights import is_inside
-
-from .errors import CheckpointError, one_line
 
 T = TypeVar("T")
 

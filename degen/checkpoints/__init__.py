@@ -1,0 +1,4 @@
+"""From what a user names to ordered checkpoints: folders, the hub, suites, adapters; and their files, fetched.
+
+Imports model and below.
+"""
