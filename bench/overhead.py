@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPTNeoXConfig
 
 from degen.cost import auto_batch_tokens
-from degen.forward import run_pass
+from degen.forward.run_pass import run_pass
 from degen.model.architecture import describe
 from degen.model.lm_head import Head
 from degen.model.loading import quieten

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, GPTNeoXConfig
 
-from degen.cross_entropy import nested_token_losses, token_losses
-from degen.head_inputs import HeadInputs, Scored
+from degen.forward.cross_entropy import nested_token_losses, token_losses
+from degen.forward.head_inputs import HeadInputs, Scored
 from degen.head_training import TrainedHead, Training
 from degen.model.architecture import LogitTransform
 from degen.nested_head import nested_heads

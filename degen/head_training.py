@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from degen.forward.cross_entropy import nested_token_losses
+from degen.forward.head_inputs import Scored
 from degen.text.windows import Window
 
-from .cross_entropy import nested_token_losses
 from .errors import CheckpointError, one_line
-from .head_inputs import Scored
 from .precision import as_float64
 from .probe import OutputHead
 from .tables import atomic

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import Files
+from degen.forward.head_inputs import HeadInputs
+from degen.forward.run_pass import run_pass
 from degen.model.architecture import Architecture, describe, find_head, read_config
 from degen.model.flops import TRAINING, forward_flops
 from degen.model.lm_head import Head, find_stored_head, used_rows
@@ -24,8 +26,6 @@ from degen.weights.peft_adapter import open_adapter
 from degen.weights.stored_tensors import StoredTensors
 
 from .errors import CheckpointError, one_line
-from .forward import run_pass
-from .head_inputs import HeadInputs
 from .memory import OutOfMemoryError, memory_errors
 from .probe import HeadProbe, Probe, StreamProbe, Tell, naming
 from .tables import CHECKPOINTS, Row, Rows, Tables, file_name

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from .head_inputs import HeadInputs
+    from degen.forward.head_inputs import HeadInputs
 
 GROUP = "degen.probes"
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from degen.bottleneck import WITHIN, bottleneck_rank
-from degen.cross_entropy import nested_token_losses
 from degen.errors import CheckpointError, DegenError
-from degen.head_inputs import Batches, HeadInputs, StateFile
+from degen.forward.cross_entropy import nested_token_losses
+from degen.forward.head_inputs import Batches, HeadInputs, StateFile
 from degen.head_training import TrainedHead, Training
 from degen.jackknife import ratio_error
 from degen.linear_algebra import factored_error

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from degen import cross_entropy
+from degen.forward import cross_entropy
 from degen.model.architecture import LogitTransform
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degen.bottleneck import bottleneck_rank
-from degen.cross_entropy import nested_token_losses
 from degen.errors import CheckpointError, DegenError
+from degen.forward.cross_entropy import nested_token_losses
 from degen.linear_algebra import factored_error, right_factors, triangular_factor
 from degen.model.architecture import LogitTransform
 from degen.nested_head import gradient_lost, nested_heads, rotation
@@ -114,7 +114,7 @@ def test_a_head_with_a_zero_direction_is_exact_at_its_own_rank() -> None:
 def test_nested_losses_are_those_of_logits_multiplied_out(
     tokens: int, rows: int, rank: int, seed: int, biased: bool, capped: bool
 ) -> None:
-    import degen.cross_entropy as module
+    import degen.forward.cross_entropy as module
 
     draw = torch.Generator().manual_seed(seed)
     c, U = torch.randn(tokens, rank, generator=draw), torch.randn(rows, rank, generator=draw)

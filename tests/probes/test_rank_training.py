@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import degen
 from degen.errors import CheckpointError
-from degen.head_inputs import Scored, StateFile
+from degen.forward.head_inputs import Scored, StateFile
 from degen.head_training import TrainedHead, Training, learning_rate
 from degen.model.architecture import LogitTransform
 from degen.probe import OutputHead
@@ -176,7 +176,7 @@ def test_training_from_the_closed_form_is_better_than_it_and_is_recorded(tmp_pat
 
 
 def test_no_window_that_is_evaluated_is_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import degen.head_inputs as module
+    import degen.forward.head_inputs as module
 
     real = module.HeadInputs.of
 
@@ -196,7 +196,7 @@ def test_no_window_that_is_evaluated_is_trained_on(tmp_path: Path, monkeypatch: 
 
 
 def test_a_cache_is_trained_on_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import degen.head_inputs as module
+    import degen.forward.head_inputs as module
 
     passed: list[int] = []
     real = module.HeadInputs.of

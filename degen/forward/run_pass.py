@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from degen.errors import CheckpointError, NotFiniteError
 from degen.model.architecture import LogitTransform, find_blocks, find_head
+from degen.probe import Batch, OutputHead, Place, StreamProbe, naming
 from degen.text.windows import Sample, batches
 
 from .cross_entropy import token_losses
-from .errors import CheckpointError, NotFiniteError
-from .probe import Batch, OutputHead, Place, StreamProbe, naming
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ import numpy as np
 
 from degen.text.windows import Sample, Window
 
-from .forward import Taps, collated, prefetched
+from .run_pass import Taps, collated, prefetched
 
 if TYPE_CHECKING:
     import torch

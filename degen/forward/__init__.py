@@ -1,0 +1,4 @@
+"""One forward pass that serves every stream probe: hooks, token losses, what the head receives.
+
+Imports model and below.
+"""
