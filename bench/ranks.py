@@ -20,10 +20,10 @@ from transformers import AutoModelForCausalLM, GPTNeoXConfig
 
 from degen.forward.cross_entropy import nested_token_losses, token_losses
 from degen.forward.head_inputs import HeadInputs, Scored
-from degen.head_training import TrainedHead, Training
 from degen.model.architecture import LogitTransform
-from degen.nested_head import nested_heads
 from degen.probe import OutputHead
+from degen.rank.nested_head import nested_heads
+from degen.rank.trained_head import TrainedHead, Training
 from degen.text.windows import Window
 
 RANKS = (32, 64, 128, 256, 512, 768)

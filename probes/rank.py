@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from degen.bottleneck import WITHIN, bottleneck_rank
 from degen.errors import CheckpointError, DegenError
 from degen.forward.cross_entropy import nested_token_losses
 from degen.forward.head_inputs import Batches, HeadInputs, StateFile
-from degen.head_training import TrainedHead, Training
 from degen.jackknife import ratio_error
-from degen.linear_algebra import factored_error
-from degen.nested_head import NestedHead, gradient_lost, nested_heads
 from degen.precision import as_float64
 from degen.probe import Batch, OutputHead, Place, StreamProbe, Tell
+from degen.rank.bottleneck_rank import WITHIN, bottleneck_rank
+from degen.rank.linear_algebra import factored_error
+from degen.rank.nested_head import NestedHead, gradient_lost, nested_heads
+from degen.rank.trained_head import TrainedHead, Training
 from degen.tables import Column, Rows
 from degen.text.windows import Sample, Window
 

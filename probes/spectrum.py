@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from degen.linear_algebra import triangular_factor
 from degen.model.lm_head import Head
 from degen.probe import HeadProbe
+from degen.rank.linear_algebra import triangular_factor
 from degen.tables import Column, Rows
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from degen.bottleneck import bottleneck_rank
+from degen.rank.bottleneck_rank import bottleneck_rank
 
 CURVES = Path(__file__).parents[3] / "shared" / "data" / "rank_restricted_head_loss.csv"
 

@@ -10,13 +10,13 @@ from heads import Capped, Plain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from degen.bottleneck import bottleneck_rank
 from degen.errors import CheckpointError, DegenError
 from degen.forward.cross_entropy import nested_token_losses
-from degen.linear_algebra import factored_error, right_factors, triangular_factor
 from degen.model.architecture import LogitTransform
-from degen.nested_head import gradient_lost, nested_heads, rotation
 from degen.probe import OutputHead
+from degen.rank.bottleneck_rank import bottleneck_rank
+from degen.rank.linear_algebra import factored_error, right_factors, triangular_factor
+from degen.rank.nested_head import gradient_lost, nested_heads, rotation
 from degen.text.windows import Sample, Window
 
 seeds = st.integers(0, 2**32 - 1)

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 import degen
 from degen.errors import CheckpointError
 from degen.forward.head_inputs import Scored, StateFile
-from degen.head_training import TrainedHead, Training, learning_rate
 from degen.model.architecture import LogitTransform
 from degen.probe import OutputHead
+from degen.rank.trained_head import TrainedHead, Training, learning_rate
 from degen.text.windows import Window
 
 DEMO = Path(degen.__file__).parent / "demo" / "series" / "healthy"
@@ -65,7 +65,7 @@ def test_the_gradient_is_that_of_autograd(rank: int, biased: bool, capped: bool,
 
 
 def test_a_step_is_adams(monkeypatch: pytest.MonkeyPatch) -> None:
-    import degen.head_training as module
+    import degen.rank.trained_head as module
 
     head, part = a_head(), some_tokens(a_head(), 50)
     learner, twin = TrainedHead.random(3, head, 0), TrainedHead.random(3, head, 0)

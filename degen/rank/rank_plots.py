@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .drawing import new_figure, save_figure
-from .errors import DegenError
+from degen.drawing import new_figure, save_figure
+from degen.errors import DegenError
 
 if TYPE_CHECKING:
-    from .run import Run
+    from degen.run import Run
 
 
 def plot_ranks(run: Run, file: Path) -> None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from degen.errors import CheckpointError
 from degen.model.lm_head import HEAD_BLOCK
+from degen.precision import as_float64
+from degen.probe import OutputHead
 
-from .errors import CheckpointError
 from .linear_algebra import right_factors
-from .precision import as_float64
-from .probe import OutputHead
 
 if TYPE_CHECKING:
     import torch

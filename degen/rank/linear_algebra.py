@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from degen.model.lm_head import HEAD_BLOCK
-
-from .precision import as_float64
+from degen.precision import as_float64
 
 if TYPE_CHECKING:
     import torch
