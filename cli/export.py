@@ -19,8 +19,8 @@ def export(
 
     Rows are in the order of training. A .duckdb file gains the table, or has it replaced.
     """
-    from degen.export import export_table
-    from degen.run import read_run
+    from degen.runs.export import export_table
+    from degen.runs.run import read_run
 
     rows = export_table(read_run(run), table, to)
     output.result(f"{to}: {rows} rows of {table}")

@@ -10,7 +10,7 @@ import typer
 from . import options, output, scan
 
 if TYPE_CHECKING:
-    from degen.run import Run
+    from degen.runs.run import Run
 
 
 def rank(

@@ -96,8 +96,8 @@ def saturation(
     together; and how far the losses lie above what the larger models predict. The verdicts of a run are kept in it, as
     table saturation.
     """
-    from degen.export import check_answer, write_table
-    from degen.run import read_run
+    from degen.runs.export import check_answer, write_table
+    from degen.runs.run import read_run
     from degen.saturation import Larger, find_saturation, write_answer
     from degen.saturation.kinds import parse_floors
 

@@ -81,7 +81,7 @@ def fit(
     Tokens follow from FLOPs as C/6N where the table has none. Columns parameters, tokens_seen and others of a run are
     known by name. The file of --out gets what the fit rests on (points or budgets), --json all.
     """
-    from degen.export import write_table
+    from degen.runs.export import write_table
     from degen.scaling.fit import LAWS, Wanted, check_wanted
     from degen.scaling.fit import fit as fit_points
     from degen.scaling.points import read_points

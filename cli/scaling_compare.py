@@ -172,7 +172,7 @@ def pareto(
 def check_files(table: Path, plot: Path | None, out: Path | None) -> None:
     """Refuse files that cannot be written, or that would replace the table, before anything is computed."""
     if out is not None:
-        from degen.export import check_answer
+        from degen.runs.export import check_answer
 
         check_answer(out, table)
     if plot is not None:
@@ -182,7 +182,7 @@ def check_files(table: Path, plot: Path | None, out: Path | None) -> None:
 
 
 def _write(answer: Slopes | Pareto, name: str, to: Path) -> None:
-    from degen.export import write_table
+    from degen.runs.export import write_table
 
     write_table(answer.table(), name, to)
 

@@ -13,7 +13,7 @@ from . import options, output
 
 if TYPE_CHECKING:
     from degen.plan import Plan
-    from degen.run import Run
+    from degen.runs.run import Run
     from degen.settings import Settings
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from . import options, output
 
 if TYPE_CHECKING:
-    from degen.run import Run
+    from degen.runs.run import Run
     from degen.tables import Row
 
 
@@ -16,7 +16,7 @@ def show(run: options.RunFolder, json: options.Json = False) -> None:
 
     A table of its checkpoints, and a sparkline of each metric over training.
     """
-    from degen.run import read_run
+    from degen.runs.run import read_run
 
     opened = read_run(run)
     if json:

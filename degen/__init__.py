@@ -13,7 +13,8 @@ from .errors import CheckpointError, DegenError
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .run import Run, read_run
+    from degen.runs.run import Run, read_run
+
     from .scanning import scan
 
 __all__ = ["CheckpointError", "DegenError", "Run", "__version__", "read_run", "scan"]
@@ -26,7 +27,7 @@ def __getattr__(name: str) -> Any:
 
         return scan
     if name in ("Run", "read_run"):
-        from . import run
+        from degen.runs import run
 
         return getattr(run, name)
     raise AttributeError(f"module 'degen' has no attribute {name!r}")

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from degen.runs.run_writer import RunWriter
+
 from .errors import DegenError
 from .probe import Probe
-from .run_writer import RunWriter
 from .sampling import Samples
 from .settings import fingerprint
 from .tables import SCHEMA_VERSION, Tables

@@ -9,12 +9,12 @@ from typing import Any
 from degen.checkpoints.downloads import Downloads
 from degen.checkpoints.prefetch import Fetcher
 from degen.checkpoints.series import Checkpoint
+from degen.runs.run import DOWNLOADS, Run, read_run
+from degen.runs.run_writer import RunWriter, open_run
 
 from .plan import Plan, make_plan
 from .progress import Progress
-from .run import DOWNLOADS, Run, read_run
 from .run_info import complete_info
-from .run_writer import RunWriter, open_run
 from .sampling import check_context, prepare_samples
 from .series_scan import SeriesScan
 from .settings import Settings

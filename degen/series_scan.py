@@ -14,13 +14,13 @@ from degen.checkpoints.downloads import Downloads
 from degen.checkpoints.prefetch import Fetcher, Wanted
 from degen.checkpoints.series import Checkpoint, Series
 from degen.model.module_reuse import SeriesModule
+from degen.runs.run import WORKSHOP
+from degen.runs.run_writer import RunWriter
 
 from .duplicates import Measured, published_digest, source_hash
 from .errors import CheckpointError, DegenError, one_line
 from .plan import Plan
 from .progress import Progress
-from .run import WORKSHOP
-from .run_writer import RunWriter
 from .sampling import Samples, training_windows
 from .settings import Settings
 from .tables import CHECKPOINTS, TIMING, Rows, file_name

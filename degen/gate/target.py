@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from degen.errors import DegenError
-from degen.run import read_run
+from degen.runs.run import read_run
 from degen.tables import CHECKPOINTS, TIMING
 
 from .run_tracks import RunTracks

@@ -9,7 +9,7 @@ from degen.drawing import new_figure, save_figure
 from degen.errors import DegenError
 
 if TYPE_CHECKING:
-    from degen.run import Run
+    from degen.runs.run import Run
 
 
 def plot_ranks(run: Run, file: Path) -> None:

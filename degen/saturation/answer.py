@@ -12,8 +12,8 @@ import numpy as np
 from degen.checkpoints.suites import tokens_per_step as known_tokens_per_step
 from degen.errors import DegenError
 from degen.laws import Objective
-from degen.run import Run
-from degen.run_writer import writing
+from degen.runs.run import Run
+from degen.runs.run_writer import writing
 from degen.tables import SATURATION, Column, Row, file_name, schema_of, write_part
 
 from .co_occurrence import co_occurrence

@@ -10,7 +10,7 @@ import numpy as np
 
 from degen.errors import DegenError
 from degen.harness import is_results, read_results
-from degen.run import read_run
+from degen.runs.run import read_run
 from degen.table_files import has_parts, read_table_file
 from degen.tables import CHECKPOINTS
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from degen.errors import DegenError
-from degen.run import Run
+from degen.runs.run import Run
 from degen.table_rows import texts
 from degen.tables import CHECKPOINTS
 

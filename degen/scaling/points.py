@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from degen.errors import DegenError
-from degen.run import read_run
+from degen.runs.run import read_run
 from degen.saturation.kinds import kind_of
 from degen.table_files import read_table_file
 from degen.table_rows import did_you_mean, is_numeric, numbers, texts

@@ -10,7 +10,7 @@ import pytest
 
 import degen
 from degen import DegenError
-from degen.export import export_table
+from degen.runs.export import export_table
 
 
 @pytest.fixture(scope="module")

@@ -126,7 +126,7 @@ def test_weights_are_gone_after_the_scan_and_two_at_most_are_there_meanwhile(
 def test_a_scan_that_ends_badly_leaves_no_weights(
     scans: Scans, series: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    from degen.run_writer import RunWriter
+    from degen.runs.run_writer import RunWriter
 
     def fail(*_: object) -> None:
         raise error

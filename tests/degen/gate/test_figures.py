@@ -15,10 +15,10 @@ from tiny import make_checkpoint
 
 import degen
 from degen import DegenError
-from degen.export import export_table
 from degen.gate.figures import Figure, find_figures
 from degen.gate.rule import parse_rule
 from degen.gate.target import is_measured, open_source
+from degen.runs.export import export_table
 
 HOW: dict[str, Any] = {"tokens": 512, "context": 32, "threads": 1}
 

@@ -17,7 +17,7 @@ from tiny import make_checkpoint
 
 import degen
 from degen import DegenError
-from degen.export import export_table
+from degen.runs.export import export_table
 from degen.saturation import Answer, Larger, find_saturation, write_answer
 from degen.saturation.answer import COLUMNS
 from degen.saturation.course import Course

@@ -13,7 +13,7 @@ from tiny import make_checkpoint
 
 import degen
 from degen import DegenError
-from degen.export import export_table
+from degen.runs.export import export_table
 from degen.saturation.courses import find_courses
 from degen.saturation.kinds import Floor
 

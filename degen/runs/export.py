@@ -7,9 +7,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import DegenError
+from degen.errors import DegenError
+from degen.tables import atomic
+
 from .run import Run
-from .tables import atomic
 
 if TYPE_CHECKING:
     import pyarrow as pa

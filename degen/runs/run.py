@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.steps import place_in_training
-
-from .errors import DegenError, RunFolderError
-from .tables import CHECKPOINTS, READABLE, Row
+from degen.errors import DegenError, RunFolderError
+from degen.tables import CHECKPOINTS, READABLE, Row
 
 if TYPE_CHECKING:
     import pyarrow as pa

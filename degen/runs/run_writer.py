@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from degen.checkpoints.series import Checkpoint
-
-from .errors import RunFolderError
-from .run import DOWNLOADS, SAMPLE, WORKSHOP, read_info
-from .tables import (
+from degen.errors import RunFolderError
+from degen.tables import (
     CHECKPOINTS,
     ENGINE_TABLES,
     SATURATION,
@@ -25,6 +23,8 @@ from .tables import (
     file_name,
     write_part,
 )
+
+from .run import DOWNLOADS, SAMPLE, WORKSHOP, read_info
 
 
 @contextmanager
