@@ -23,7 +23,8 @@ from hub_scans import revisions
 
 SCAN = """
 import sys, time
-import torch, transformers, degen, degen.measure, degen.model.loading, degen.text.tokenizer, degen.duplicates
+import torch, transformers, degen, degen.model.loading, degen.text.tokenizer
+import degen.scanning.duplicates, degen.scanning.measure
 import safetensors.torch, pyarrow.parquet, huggingface_hub
 import transformers.models.gpt_neox.modeling_gpt_neox
 series, out, tokens, threads = sys.argv[1:]

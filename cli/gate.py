@@ -13,7 +13,7 @@ from . import options, output, scan
 if TYPE_CHECKING:
     from degen.gate import Verdicts
     from degen.gate.settings import GateSettings
-    from degen.plan import Plan
+    from degen.scanning.plan import Plan
 
 
 def gate(

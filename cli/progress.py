@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from degen.progress import Progress
+from degen.scanning.progress import Progress
 
 from . import output
 

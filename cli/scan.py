@@ -12,9 +12,9 @@ import typer
 from . import options, output
 
 if TYPE_CHECKING:
-    from degen.plan import Plan
     from degen.runs.run import Run
-    from degen.settings import Settings
+    from degen.scanning.plan import Plan
+    from degen.scanning.settings import Settings
 
 
 def scan(
@@ -79,7 +79,7 @@ def settings(
 ) -> Settings:
     """What the options that scanning commands share come to."""
     from degen.errors import DegenError
-    from degen.settings import Settings
+    from degen.scanning.settings import Settings
 
     if batch_size != "auto" and not batch_size.isdecimal():
         raise DegenError(f"--batch-size {batch_size}: a number of windows, or auto")
@@ -119,7 +119,7 @@ def run_scan(settings: Settings, out: Path, fresh: bool, keep: str, look: Callab
     os.environ.setdefault("TQDM_DISABLE", "1")  # libraries draw bars of their own; ours is enough
     from degen.cli.progress import Lines
 
-    from degen.scanning import Scan
+    from degen.scanning.scan import Scan
 
     with Lines() as progress:
         return Scan(settings, out, fresh, progress, keep).run(look)
@@ -136,7 +136,7 @@ def _print_run(run: Run, json: bool) -> None:
 
 def print_plan(settings: Settings, json: bool) -> None:
     """What a scan would do and cost."""
-    from degen.cost import price
+    from degen.scanning.dry_run import price
 
     priced = price(settings)
     if json:

@@ -14,8 +14,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from degen.runs.run import Run, read_run
-
-    from .scanning import scan
+    from degen.scanning.scan import scan
 
 __all__ = ["CheckpointError", "DegenError", "Run", "__version__", "read_run", "scan"]
 
@@ -23,7 +22,7 @@ __all__ = ["CheckpointError", "DegenError", "Run", "__version__", "read_run", "s
 def __getattr__(name: str) -> Any:
     """Load `scan`, `read_run` and `Run` on first use: `import degen` alone stays instant."""
     if name == "scan":
-        from .scanning import scan
+        from degen.scanning.scan import scan
 
         return scan
     if name in ("Run", "read_run"):

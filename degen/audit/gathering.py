@@ -15,7 +15,7 @@ from degen.checkpoints.series import Checkpoint, Grammar, Series, find_series
 from degen.checkpoints.steps import listed
 from degen.errors import CheckpointError, DegenError, MissingFileError, one_line
 from degen.model.architecture import check_json
-from degen.progress import Progress
+from degen.scanning.progress import Progress
 from degen.tables import Row
 
 from .facts import Facts

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from degen.errors import DegenError
 from degen.gate import Rule, parse_rule
-from degen.progress import Progress
+from degen.scanning.progress import Progress
 
 from .monitor import Measuring, Monitor
 from .watch import Sighting, Watch

@@ -8,16 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from degen.cost import batch_tokens_for
 from degen.errors import CheckpointError, DegenError, one_line
-from degen.measure import Clock, Job, check_positions, head_of, identity, measure_head, measure_stream, timing_rows
 from degen.memory import OutOfMemoryError
 from degen.model.architecture import Architecture, config_sha256, describe_module
-from degen.plan import plan_probes
 from degen.probe import StreamProbe
-from degen.progress import Progress
-from degen.sampling import Samples, sample_for
-from degen.settings import Settings, fingerprint
+from degen.scanning.dry_run import batch_tokens_for
+from degen.scanning.measure import (
+    Clock,
+    Job,
+    check_positions,
+    head_of,
+    identity,
+    measure_head,
+    measure_stream,
+    timing_rows,
+)
+from degen.scanning.plan import plan_probes
+from degen.scanning.progress import Progress
+from degen.scanning.sampling import Samples, sample_for
+from degen.scanning.settings import Settings, fingerprint
 from degen.tables import CHECKPOINTS, TIMING, Row, Rows
 from degen.text.tokenizer import Tokenizer
 

@@ -24,7 +24,7 @@ from .tracks import Floats, Ints, Point, Track, Windows, point, refused
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from degen.plan import Plan
+    from degen.scanning.plan import Plan
 
 LAYERS, WINDOWS = "layers", "windows"
 HEAD_INPUT = "head_input"

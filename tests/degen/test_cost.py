@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 from tiny import make_model
 
-from degen.cost import auto_batch_tokens, price
 from degen.model.architecture import Architecture
-from degen.settings import Settings
+from degen.scanning.dry_run import auto_batch_tokens, price
+from degen.scanning.settings import Settings
 
 
 def test_a_plan_loads_nothing_and_counts_everything(series: Path, monkeypatch: pytest.MonkeyPatch) -> None:

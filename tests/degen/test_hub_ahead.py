@@ -13,7 +13,7 @@ from hub_scans import Files, Scans, revisions
 from tiny import make_series
 
 import degen
-import degen.measure
+import degen.scanning.measure
 
 WHOLE = [None, ["spectrum"]]  # probes: all of them, and those of the head
 
@@ -28,13 +28,13 @@ def during(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]],
     """Has something called while a checkpoint is measured."""
 
     def set_up(call: Callable[[str], None]) -> None:
-        measure = degen.measure.measure
+        measure = degen.scanning.measure.measure
 
         def watched(opened: Any, *args: Any) -> Any:
             call(str(opened.checkpoint))
             return measure(opened, *args)
 
-        monkeypatch.setattr(degen.measure, "measure", watched)
+        monkeypatch.setattr(degen.scanning.measure, "measure", watched)
 
     return set_up
 

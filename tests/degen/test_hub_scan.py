@@ -113,7 +113,7 @@ def test_a_branch_that_moved_is_measured_again_and_no_other(scans: Scans, series
 def test_a_run_that_was_cut_goes_on_and_is_what_it_would_have_been(
     scans: Scans, series: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    import degen.series_scan as engine
+    import degen.scanning.series_scan as engine
 
     scans.add("org/tiny", revisions(series))
     whole = scans.scan("org/tiny@step*", corpus=corpus, out="whole")

@@ -18,8 +18,8 @@ import degen
 LIMITED = """
 import json, resource, sys
 import torch
-from degen.progress import Progress
-from degen.scanning import scan
+from degen.scanning.progress import Progress
+from degen.scanning.scan import scan
 from transformers import AutoModelForCausalLM
 
 torch.set_num_threads(1)

@@ -7,8 +7,8 @@ import pytest
 from degen import DegenError
 from degen.checkpoints.series import Checkpoint, find_series
 from degen.checkpoints.source import LocalSource
-from degen.plan import make_plan
-from degen.settings import Settings
+from degen.scanning.plan import make_plan
+from degen.scanning.settings import Settings
 
 
 def checkpoint(path: Path) -> Path:

@@ -22,9 +22,9 @@ from typing import Any, Self
 
 MODULES = (
     "torch", "transformers", "transformers.models.gpt_neox.modeling_gpt_neox", "safetensors.torch", "pyarrow.parquet",
-    "pyarrow.dataset", "tokenizers", "rich.table", "degen.scanning", "degen.measure", "degen.model.loading",
-    "degen.text.tokenizer", "degen.duplicates", "degen.cost", "degen.cli.main", "degen.probes.loss",
-    "degen.probes.anisotropy", "degen.probes.spectrum",
+    "pyarrow.dataset", "tokenizers", "rich.table", "degen.scanning.scan", "degen.scanning.measure",
+    "degen.model.loading", "degen.text.tokenizer", "degen.scanning.duplicates", "degen.scanning.dry_run",
+    "degen.cli.main", "degen.probes.loss", "degen.probes.anisotropy", "degen.probes.spectrum",
 )  # fmt: skip
 
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import Source
+from degen.errors import CheckpointError, one_line
 from degen.model.architecture import Architecture, describe, read_config
 from degen.model.flops import forward_flops
 from degen.model.lm_head import HEAD_BLOCK
+from degen.probe import StreamProbe
+from degen.tables import Row
 from degen.text.windows import Sample
 
-from .errors import CheckpointError, one_line
 from .plan import make_plan
-from .probe import StreamProbe
 from .settings import Settings
-from .tables import Row
 
 if TYPE_CHECKING:
     import torch

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from degen.errors import DegenError
+from degen.probe import Probe
 from degen.runs.run_writer import RunWriter
+from degen.tables import SCHEMA_VERSION, Tables
+from degen.version import __version__
 
-from .errors import DegenError
-from .probe import Probe
 from .sampling import Samples
 from .settings import fingerprint
-from .tables import SCHEMA_VERSION, Tables
-from .version import __version__
 
 if TYPE_CHECKING:
     import torch

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 from degen.checkpoints.downloads import Downloads
 from degen.checkpoints.prefetch import Fetcher, Wanted
 from degen.checkpoints.series import Checkpoint, Series
+from degen.errors import CheckpointError, DegenError, one_line
 from degen.model.module_reuse import SeriesModule
 from degen.runs.run import WORKSHOP
 from degen.runs.run_writer import RunWriter
+from degen.tables import CHECKPOINTS, TIMING, Rows, file_name
 
 from .duplicates import Measured, published_digest, source_hash
-from .errors import CheckpointError, DegenError, one_line
 from .plan import Plan
 from .progress import Progress
 from .sampling import Samples, training_windows
 from .settings import Settings
-from .tables import CHECKPOINTS, TIMING, Rows, file_name
 
 if TYPE_CHECKING:
     from .measure import Clock, Job, Opened
@@ -171,9 +171,10 @@ class SeriesScan:
 
     def _measured(self, opened: Opened) -> Rows:
         """Measure; where a batch does not fit, halve it and begin the checkpoint again."""
-        from .cost import batch_tokens_for
+        from degen.memory import OutOfMemoryError
+
+        from .dry_run import batch_tokens_for
         from .measure import measure
-        from .memory import OutOfMemoryError
 
         job, progress, settings = self.job, self.progress, self.settings
         longest = job.sample.longest if job.sample else settings.context

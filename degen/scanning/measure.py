@@ -14,21 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import Files
+from degen.errors import CheckpointError, one_line
 from degen.forward.head_inputs import HeadInputs
 from degen.forward.run_pass import run_pass
+from degen.memory import OutOfMemoryError, memory_errors
 from degen.model.architecture import Architecture, describe, find_head, read_config
 from degen.model.flops import TRAINING, forward_flops
 from degen.model.lm_head import Head, find_stored_head, used_rows
 from degen.model.module_reuse import SeriesModule
+from degen.probe import HeadProbe, Probe, StreamProbe, Tell, naming
+from degen.tables import CHECKPOINTS, Row, Rows, Tables, file_name
 from degen.text.windows import Sample, Window
 from degen.weights.open_weights import LoadedTensors, open_tensors
 from degen.weights.peft_adapter import open_adapter
 from degen.weights.stored_tensors import StoredTensors
-
-from .errors import CheckpointError, one_line
-from .memory import OutOfMemoryError, memory_errors
-from .probe import HeadProbe, Probe, StreamProbe, Tell, naming
-from .tables import CHECKPOINTS, Row, Rows, Tables, file_name
 
 if TYPE_CHECKING:
     import torch

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.series import Series
+from degen.errors import CheckpointError, DegenError
 from degen.model.architecture import describe, read_config, text_config
+from degen.probe import StreamProbe
 from degen.runs.run import SAMPLE
 from degen.runs.run_writer import RunWriter, writing
 from degen.text.corpus import Corpus, open_corpus
 from degen.text.windows import SHORTEST, Sample, Window, draw_sample, read_samples, stream_windows, write_samples
 
-from .errors import CheckpointError, DegenError
-from .probe import StreamProbe
 from .progress import Progress
 from .settings import Settings
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from degen.checkpoints.series import Checkpoint, Series, find_series
+from degen.errors import DegenError
+from degen.probe import Probe, load_probes
+from degen.tables import CHECKPOINTS, Tables
 
-from .errors import DegenError
-from .probe import Probe, load_probes
 from .settings import Settings
-from .tables import CHECKPOINTS, Tables
 
 
 @dataclass

@@ -11,9 +11,8 @@ from typing import Any
 
 from degen.checkpoints.series import Grammar
 from degen.checkpoints.steps import compiled
+from degen.errors import DegenError
 from degen.text.windows import SHORTEST
-
-from .errors import DegenError
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
