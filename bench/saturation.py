@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from degen.saturation.course import Course, Floats
+from degen.metrics.curve import Course, Floats
 from degen.saturation.verdict import Verdict, judge
 
 CHECKPOINTS = 25

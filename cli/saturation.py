@@ -11,8 +11,8 @@ import typer
 from . import options, output, parsing
 
 if TYPE_CHECKING:
+    from degen.metrics.curve import Better
     from degen.saturation.answer import Answer
-    from degen.saturation.course import Better
     from degen.saturation.extrapolation import Extrapolation
 
 CAUTION = "What turns together need not cause each other: an order of onsets is no cause."
@@ -96,10 +96,10 @@ def saturation(
     together; and how far the losses lie above what the larger models predict. The verdicts of a run are kept in it, as
     table saturation.
     """
+    from degen.metrics.metric_kinds import parse_floors
     from degen.runs.export import check_answer, write_table
     from degen.runs.run import read_run
     from degen.saturation import Larger, find_saturation, write_answer
-    from degen.saturation.kinds import parse_floors
 
     if to is not None:
         check_answer(to, target)

@@ -11,7 +11,7 @@ import typer
 from . import options, output, parsing, scaling_tables
 
 if TYPE_CHECKING:
-    from degen.saturation.course import Better
+    from degen.metrics.curve import Better
     from degen.scaling.architectures import Slopes
     from degen.scaling.asked import Asked
     from degen.scaling.efficiency import Pareto

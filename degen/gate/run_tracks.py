@@ -14,8 +14,8 @@ import numpy as np
 
 from degen.checkpoints.steps import place_in_training
 from degen.errors import DegenError
+from degen.metrics.columns import did_you_mean
 from degen.runs.run import Run
-from degen.table_rows import did_you_mean
 from degen.tables import CHECKPOINTS, Row, file_name
 
 from .rule import Rule

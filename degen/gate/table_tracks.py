@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from degen.saturation.course import Course
-from degen.saturation.kinds import NO_FLOOR
-from degen.saturation.sheet import Sheet
-from degen.saturation.table_columns import read_layout, read_steps
-from degen.saturation.table_courses import Series, course_of, find_series
-from degen.saturation.wishes import Wishes
-from degen.table_files import stem
-from degen.table_rows import did_you_mean, first_column, keep_rows, numbers, texts
+from degen.metrics.checkpoint_table import Sheet
+from degen.metrics.columns import did_you_mean, first_column, keep_rows, numbers, texts
+from degen.metrics.curve import Course
+from degen.metrics.curve_options import Wishes
+from degen.metrics.layout import read_layout, read_steps
+from degen.metrics.metric_kinds import NO_FLOOR
+from degen.metrics.read_table import stem
+from degen.metrics.table_curves import Series, course_of, find_series
 
 from .rule import Rule
 from .tracks import Point, Track, Windows, point, refused

@@ -21,7 +21,7 @@ _MODEL_FILES = ("config.json", "adapter_config.json")
 
 def is_measured(target: str | Path) -> bool:
     """Whether something is a run, a table or a folder of results, and not a series that is yet to be scanned."""
-    from degen.table_files import FORMATS, has_parts
+    from degen.metrics.read_table import FORMATS, has_parts
 
     path = Path(target).expanduser()
     if not path.is_dir():
@@ -32,7 +32,7 @@ def is_measured(target: str | Path) -> bool:
         return False
     if any(path.glob("*.gguf")):
         return False
-    from degen.harness import is_results
+    from degen.metrics.lm_eval_results import is_results
 
     return has_parts(path) or is_results(path)
 
@@ -63,8 +63,8 @@ def open_source(
 
 
 def _table(path: Path, warn: Callable[[str], None]) -> pa.Table:
-    from degen.harness import is_results, read_results
-    from degen.table_files import has_parts, read_table_file
+    from degen.metrics.lm_eval_results import is_results, read_results
+    from degen.metrics.read_table import has_parts, read_table_file
 
     if not path.is_dir():
         if path.suffix == ".json":

@@ -12,15 +12,15 @@ import numpy as np
 from degen.checkpoints.suites import tokens_per_step as known_tokens_per_step
 from degen.errors import DegenError
 from degen.laws import Objective
+from degen.metrics.curve import Better, Course
+from degen.metrics.find_curves import find_courses
+from degen.metrics.metric_kinds import Floor, is_loss
 from degen.runs.run import Run
 from degen.runs.run_writer import writing
 from degen.tables import SATURATION, Column, Row, file_name, schema_of, write_part
 
 from .co_occurrence import co_occurrence
-from .course import Better, Course
-from .courses import find_courses
 from .extrapolation import Extrapolation, default_larger, extrapolate
-from .kinds import Floor, is_loss
 from .verdict import Verdict, judge
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ import numpy as np
 from degen.errors import DegenError
 from degen.law_intervals import parameter_intervals, prediction_reach
 from degen.laws import HOFFMANN, Fit, Objective, fit_law
-
-from .course import Course
+from degen.metrics.curve import Course
 
 FEWEST = 3  # models to fit on by default
 _FIXED = {"B": HOFFMANN.B, "E": HOFFMANN.E, "beta": HOFFMANN.beta}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .course import Floats
+from degen.metrics.curve import Floats
 
 
 def falling_fit(values: Floats, weights: Floats) -> Floats:

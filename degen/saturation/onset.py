@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .course import Floats, Ints
+from degen.metrics.curve import Floats, Ints
+
 from .monotone import falling_fit, valley_misfits
 from .noise import Noise
 

@@ -8,7 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from .course import Floats
+from degen.metrics.curve import Floats
+
 from .monotone import falling_fit, valley_misfits
 from .noise import Noise, late_start
 

@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from .course import Course, Floats, Ints
+from degen.metrics.curve import Course, Floats, Ints
+
 from .noise import LEAST_CHECKPOINTS, Noise, find_noise
 from .onset import Onset, find_onset
 from .rise import Rise, find_rise

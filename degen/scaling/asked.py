@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from degen.errors import DegenError
-from degen.saturation.course import Better
+from degen.metrics.curve import Better
 
 from .points import Points, Tell
 from .roles import Quality, check_directions, find_downstream, find_quality, find_upstream

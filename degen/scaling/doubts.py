@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from degen.table_rows import is_numeric
+from degen.metrics.columns import is_numeric
 
 from .quantities import ALIASES, TEXTS, column_of
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from degen.errors import DegenError
-from degen.saturation.course import Better
+from degen.metrics.curve import Better
 from degen.tables import Column, Row, schema_of
 
 from .asked import NO_DOWNSTREAM, NO_UPSTREAM, Asked, check_confidence, find_qualities

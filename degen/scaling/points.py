@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from degen.errors import DegenError
+from degen.metrics.columns import did_you_mean, is_numeric, numbers, texts
+from degen.metrics.metric_kinds import kind_of
+from degen.metrics.read_table import read_table_file
 from degen.runs.run import read_run
-from degen.saturation.kinds import kind_of
-from degen.table_files import read_table_file
-from degen.table_rows import did_you_mean, is_numeric, numbers, texts
 from degen.tables import CHECKPOINTS
 
 from .doubts import find_doubts

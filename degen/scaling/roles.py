@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from degen.errors import DegenError
-from degen.saturation.course import Better
-from degen.saturation.kinds import is_loss, kind_of
-from degen.saturation.table_columns import ERROR_ENDS
-from degen.table_rows import did_you_mean, first_column, is_numeric, texts
+from degen.metrics.columns import did_you_mean, first_column, is_numeric, texts
+from degen.metrics.curve import Better
+from degen.metrics.layout import ERROR_ENDS
+from degen.metrics.metric_kinds import is_loss, kind_of
 
 from .points import Floats, Points, Tell
 from .quantities import SECONDS, TEXTS, quantity_of

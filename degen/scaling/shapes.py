@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from degen.errors import DegenError
+from degen.metrics.columns import first_column
 from degen.quantiles import two_sided
-from degen.table_rows import first_column
 from degen.tables import Row
 
 from .lines import Floats

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from degen import DegenError
-from degen.harness import find_mark, is_results, read_results
+from degen.metrics.lm_eval_results import find_mark, is_results, read_results
 
 
 def save(file: Path, content: Any) -> Path:

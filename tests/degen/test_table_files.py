@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from degen import DegenError
-from degen.table_files import has_parts, read_table_file, stem
-from degen.table_rows import did_you_mean, first_column, keep_rows, numbers, texts
+from degen.metrics.columns import did_you_mean, first_column, keep_rows, numbers, texts
+from degen.metrics.read_table import has_parts, read_table_file, stem
 
 ROWS = {"model": ["a", "a", "b"], "step": [0, 10, 0], "loss": [3.5, None, 2.0]}
 HERE = Path("t.csv")

@@ -17,10 +17,10 @@ from tiny import make_checkpoint
 
 import degen
 from degen import DegenError
+from degen.metrics.curve import Course
 from degen.runs.export import export_table
 from degen.saturation import Answer, Larger, find_saturation, write_answer
 from degen.saturation.answer import COLUMNS
-from degen.saturation.course import Course
 from degen.saturation.verdict import judge
 from degen.tables import schema_of
 

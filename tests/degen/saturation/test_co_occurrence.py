@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from degen.metrics.curve import Course
 from degen.saturation.co_occurrence import co_occurrence
-from degen.saturation.course import Course
 from degen.saturation.onset import Onset
 from degen.saturation.verdict import Verdict
 

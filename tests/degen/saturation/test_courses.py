@@ -17,9 +17,9 @@ import pytest
 from published import published
 
 from degen import DegenError
-from degen.saturation.course import Course
-from degen.saturation.courses import find_courses
-from degen.saturation.kinds import Floor
+from degen.metrics.curve import Course
+from degen.metrics.find_curves import find_courses
+from degen.metrics.metric_kinds import Floor
 
 WIDE = "model,step,loss,acc\na,0,4,.1\na,10,2,.3\nb,0,5,.2\nb,10,3,.4\n"
 LONG = "model,step,task,metric,value,stderr\n" + "".join(

@@ -11,7 +11,7 @@ from published import published
 
 from degen.errors import DegenError
 from degen.laws import HOFFMANN
-from degen.saturation.course import Course
+from degen.metrics.curve import Course
 from degen.saturation.extrapolation import Extrapolation, default_larger, extrapolate
 
 SIZES = {"14m": 14_000_000, "70m": 70_000_000, "410m": 405_000_000, "1b": 1_010_000_000, "3b": 2_780_000_000,

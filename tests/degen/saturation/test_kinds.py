@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degen import DegenError
-from degen.saturation.kinds import Floor, kind_of, parse_floor, parse_floors
+from degen.metrics.metric_kinds import Floor, kind_of, parse_floor, parse_floors
 
 SHARE, LOG, WIDTH = Floor(0.005, "share"), Floor(0.005, "log share"), Floor(0.1, "ln width")
 

@@ -13,9 +13,9 @@ from tiny import make_checkpoint
 
 import degen
 from degen import DegenError
+from degen.metrics.find_curves import find_courses
+from degen.metrics.metric_kinds import Floor
 from degen.runs.export import export_table
-from degen.saturation.courses import find_courses
-from degen.saturation.kinds import Floor
 
 HOW: dict[str, Any] = {"tokens": 512, "context": 32, "threads": 1}
 

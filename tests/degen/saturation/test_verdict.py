@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.saturation import RAMP, SHAPES, Case, judged
-from degen.saturation.course import Better, Course
+from degen.metrics.curve import Better, Course
 from degen.saturation.verdict import Verdict, judge
 
 STEPS = np.arange(1, 26) * 5000

@@ -11,14 +11,14 @@ import numpy as np
 
 from degen.errors import DegenError
 from degen.runs.run import Run
-from degen.table_rows import texts
 from degen.tables import CHECKPOINTS
 
-from .course import Course, Floats
-from .pairing import paired_covariance, window_losses
-from .sheet import Sheet, read_sheet
-from .table_courses import Series, course_of, find_series
-from .wishes import Wishes
+from .checkpoint_table import Sheet, read_sheet
+from .columns import texts
+from .curve import Course, Floats
+from .curve_options import Wishes
+from .table_curves import Series, course_of, find_series
+from .window_losses import paired_covariance, window_losses
 
 if TYPE_CHECKING:
     import pyarrow as pa

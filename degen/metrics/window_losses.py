@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .course import Floats, Ints
+from .curve import Floats, Ints
 
 if TYPE_CHECKING:
     import pyarrow as pa

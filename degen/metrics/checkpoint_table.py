@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from degen.errors import DegenError
-from degen.table_files import stem
-from degen.table_rows import keep_rows, numbers, texts
 
-from .course import Floats, Ints
-from .table_columns import Layout, read_layout, read_steps
-from .wishes import Wishes
+from .columns import keep_rows, numbers, texts
+from .curve import Floats, Ints
+from .curve_options import Wishes
+from .layout import Layout, read_layout, read_steps
+from .read_table import stem
 
 if TYPE_CHECKING:
     import pyarrow as pa

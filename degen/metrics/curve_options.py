@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from degen.errors import DegenError
-from degen.table_rows import did_you_mean
 
-from .course import Better, Floats
-from .kinds import NO_FLOOR, WIDTH_UNKNOWN, Floor, kind_of
+from .columns import did_you_mean
+from .curve import Better, Floats
+from .metric_kinds import NO_FLOOR, WIDTH_UNKNOWN, Floor, kind_of
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Literal
 
 from degen.errors import DegenError
 
-from .course import Better
+from .curve import Better
 
 WIDTH_UNKNOWN = 1024  # dimensions a head is taken to have where nobody says
 Unit = Literal["absolute", "share", "log share", "ln width"]

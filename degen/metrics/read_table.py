@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import DegenError
+from degen.errors import DegenError
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from degen.errors import DegenError
-from degen.table_rows import did_you_mean, first_column, is_numeric, is_text, texts
 
-from .course import Course, Floats, Ints
-from .sheet import Sheet
-from .table_columns import PARAMETERS, TOKENS, WIDTH
-from .wishes import Wishes, best_of
+from .checkpoint_table import Sheet
+from .columns import did_you_mean, first_column, is_numeric, is_text, texts
+from .curve import Course, Floats, Ints
+from .curve_options import Wishes, best_of
+from .layout import PARAMETERS, TOKENS, WIDTH
 
 
 @dataclass(frozen=True)

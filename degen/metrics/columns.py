@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import DegenError
+from degen.errors import DegenError
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,10 +11,10 @@ import numpy as np
 
 from degen.checkpoints.steps import read_mark
 from degen.errors import DegenError
-from degen.table_rows import did_you_mean, first_column, is_empty, is_numeric, is_text, numbers, texts
 
-from .course import Floats
-from .kinds import kind_of
+from .columns import did_you_mean, first_column, is_empty, is_numeric, is_text, numbers, texts
+from .curve import Floats
+from .metric_kinds import kind_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

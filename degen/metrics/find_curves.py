@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from degen.errors import DegenError
-from degen.harness import is_results, read_results
 from degen.runs.run import read_run
-from degen.table_files import has_parts, read_table_file
 from degen.tables import CHECKPOINTS
 
-from .course import Better, Course
-from .kinds import Floor
-from .run_courses import run_courses
-from .sheet import read_sheet
-from .table_courses import Series, course_of, find_series
-from .wishes import Wishes
+from .checkpoint_table import read_sheet
+from .curve import Better, Course
+from .curve_options import Wishes
+from .lm_eval_results import is_results, read_results
+from .metric_kinds import Floor
+from .read_table import has_parts, read_table_file
+from .run_curves import run_courses
+from .table_curves import Series, course_of, find_series
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from degen.checkpoints.steps import Mark, read_mark
-
-from .errors import DegenError
+from degen.errors import DegenError
 
 if TYPE_CHECKING:
     import pyarrow as pa
