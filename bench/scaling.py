@@ -14,11 +14,11 @@ import numpy as np
 from made_points import KAPLAN, LAWS, cloud, curves, holds, kaplan, profiles
 
 from degen.laws import Law
-from degen.scaling.bootstrap import Bootstrap
 from degen.scaling.envelope import fit_envelope
 from degen.scaling.hoffmann import fit_hoffmann
 from degen.scaling.isoflop import fit_isoflop
 from degen.scaling.kaplan import fit_kaplan
+from degen.stats.bootstrap import Bootstrap
 
 NOISE = 0.01
 Intervals = dict[str, Any]

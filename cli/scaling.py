@@ -12,7 +12,7 @@ from . import options, output, parsing, scaling_compare
 
 if TYPE_CHECKING:
     from degen.scaling.answer import Answer
-    from degen.scaling.bootstrap import Bootstrap
+    from degen.stats.bootstrap import Bootstrap
 
 app = typer.Typer(
     help="Fit scaling laws to losses of models of many sizes, and compare architectures.",
@@ -128,7 +128,7 @@ def _bootstrap(draws: int, confidence: float, seed: int) -> tuple[Bootstrap, Any
     """What is asked of the bootstrap, its progress shown from the first draw on; and what ends that."""
     from degen.cli.progress import Lines
 
-    from degen.scaling.bootstrap import Bootstrap
+    from degen.stats.bootstrap import Bootstrap
 
     lines = Lines()
     bar = lines.counted(range(draws), draws, "bootstrap draws")

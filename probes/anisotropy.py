@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from degen.jackknife import jackknife_error
 from degen.precision import as_float64
 from degen.probe import Batch, Place, StreamProbe
+from degen.stats.jackknife import jackknife_error
 from degen.tables import Column, Row, Rows
 from degen.text.windows import Sample
 

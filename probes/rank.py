@@ -13,13 +13,13 @@ import numpy as np
 from degen.errors import CheckpointError, DegenError
 from degen.forward.cross_entropy import nested_token_losses
 from degen.forward.head_inputs import Batches, HeadInputs, StateFile
-from degen.jackknife import ratio_error
 from degen.precision import as_float64
 from degen.probe import Batch, OutputHead, Place, StreamProbe, Tell
 from degen.rank.bottleneck_rank import WITHIN, bottleneck_rank
 from degen.rank.linear_algebra import factored_error
 from degen.rank.nested_head import NestedHead, gradient_lost, nested_heads
 from degen.rank.trained_head import TrainedHead, Training
+from degen.stats.jackknife import ratio_error
 from degen.tables import Column, Rows
 from degen.text.windows import Sample, Window
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from degen.errors import DegenError
-from degen.quantiles import one_sided
+from degen.stats.quantiles import one_sided
 
 from .figures import Figure, find_figures
 from .rule import Rule

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from degen.errors import DegenError
-from degen.jackknife import ratio_error
+from degen.stats.jackknife import ratio_error
 
 from .reading import one_line
 from .rule import Rule

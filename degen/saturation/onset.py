@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from degen.metrics.curve import Floats, Ints
+from degen.stats.monotone import falling_fit, valley_misfits
 
-from .monotone import falling_fit, valley_misfits
 from .noise import Noise
 
 BEYOND_NOISE = 4.0  # standard deviations at which a rise is plain; what comes later says nothing of its beginning

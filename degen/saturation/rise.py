@@ -9,8 +9,8 @@ from functools import lru_cache
 import numpy as np
 
 from degen.metrics.curve import Floats
+from degen.stats.monotone import falling_fit, valley_misfits
 
-from .monotone import falling_fit, valley_misfits
 from .noise import Noise, late_start
 
 DRAWS = 4000  # of noise; a p-value is no smaller than 1/4001

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import DegenError
+from degen.stats.bootstrap import Interval
 
-from .bootstrap import Interval
 from .quantities import PF_DAY
 
 if TYPE_CHECKING:

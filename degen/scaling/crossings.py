@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 
+from degen.stats.linear_fit import BEYOND, Line, welch_quantile
 from degen.tables import Row
 
-from .lines import BEYOND, Line, welch_quantile
 from .ranking import Course, Region
 from .roles import Quality
 

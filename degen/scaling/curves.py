@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from degen.errors import DegenError
+from degen.stats.smoothing import Smoother
 
 from .points import Points
-from .smoothing import Smoother
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 

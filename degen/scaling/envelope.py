@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from degen.errors import DegenError
+from degen.stats.bootstrap import Bootstrap, run_bootstrap
+from degen.stats.power_law import Floats, fit_power
 
-from .bootstrap import Bootstrap, run_bootstrap
 from .curves import Curve, curves_of
 from .optimum import Drawn, OptimumFit, check_grows, optimum_constants
 from .points import Points
-from .power import Floats, fit_power
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from degen.errors import DegenError
+from degen.stats.bootstrap import Bootstrap
 
 from . import hoffmann, optimum
 from .answer import Answer, check_wishes
-from .bootstrap import Bootstrap
 from .doubts import small_sizes
 from .envelope import fit_envelope
 from .hoffmann import HoffmannFit, fit_hoffmann

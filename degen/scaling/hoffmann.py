@@ -11,12 +11,12 @@ import numpy as np
 from degen.errors import DegenError
 from degen.law_search import NAMES
 from degen.laws import Fit, Law, fit_law
+from degen.stats.bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
+from degen.stats.power_law import check_part_ways
 
 from .answer import Answer, Row, check_predicted, check_wishes
-from .bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
 from .influence import Influence, find_influence
 from .points import Points, check_enough
-from .power import check_part_ways
 
 FORMULA = "L = E + A/N^alpha + B/D^beta"
 BUDGETS = tuple(10.0**k for k in range(18, 27))  # FLOPs at which the frontier is shown

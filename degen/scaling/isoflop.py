@@ -10,11 +10,11 @@ from itertools import pairwise
 import numpy as np
 
 from degen.errors import DegenError
+from degen.stats.bootstrap import Bootstrap, run_bootstrap
+from degen.stats.power_law import Floats
 
-from .bootstrap import Bootstrap, run_bootstrap
 from .optimum import Drawn, OptimumFit, check_grows, optimum_constants
 from .points import Points
-from .power import Floats
 
 APART = 1.1  # a budget ends where the next compute is larger by this factor
 WIDEST = 1.2  # ratio of the largest compute of a budget to its smallest, at most

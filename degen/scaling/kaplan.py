@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from degen.errors import DegenError
+from degen.stats.bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
+from degen.stats.power_law import check_part_ways
 
 from .answer import Answer, Row, check_predicted, check_wishes, compute_in
-from .bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
 from .kaplan_forms import FORMS, Form
 from .points import Points, check_enough
-from .power import check_part_ways
 
 UNITS = ("flops", "pf-days")
 

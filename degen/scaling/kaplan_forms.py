@@ -11,8 +11,7 @@ import numpy as np
 
 from degen.errors import DegenError
 from degen.laws import Law, fit_law
-
-from .power import Floats, fit_power
+from degen.stats.power_law import Floats, fit_power
 
 Constants = dict[str, float]
 

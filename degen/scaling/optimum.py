@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from degen.errors import DegenError
+from degen.stats.bootstrap import Draws
+from degen.stats.power_law import Floats, fit_power
 
 from .answer import Answer, Row, check_predicted, check_wishes
-from .bootstrap import Draws
 from .hoffmann import BUDGETS, best_row
-from .power import Floats, fit_power
 
 FORMULA = "N_opt = k_N·C^a, D_opt = k_D·C^b"
 WISHES = [frozenset("C"), frozenset("N"), frozenset("D")]

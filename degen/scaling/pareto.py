@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from degen.errors import DegenError
+from degen.stats.linear_fit import Floats, Mask
 from degen.tables import Row
 
-from .lines import Floats, Mask
 from .roles import Cost, Quality
 
 OWN = ("point", "frontier", "dominated_by", "dominators", "same_as", "reason")  # columns of the answer

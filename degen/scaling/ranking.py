@@ -10,9 +10,9 @@ from itertools import pairwise
 import numpy as np
 
 from degen.errors import DegenError
+from degen.stats.linear_fit import BEYOND, Floats, Line, fit_line, no_line, welch_quantile
 from degen.tables import Row
 
-from .lines import BEYOND, Floats, Line, fit_line, no_line, welch_quantile
 from .roles import Quality
 
 MOST_REGIONS = 1000  # more than a table can be asked about, and than memory has room for

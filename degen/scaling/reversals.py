@@ -9,10 +9,10 @@ from statistics import NormalDist
 
 import numpy as np
 
+from degen.stats.correlation import kendall, ranks, spearman
+from degen.stats.linear_fit import Floats, Ints, Mask
 from degen.tables import Row
 
-from .correlation import kendall, ranks, spearman
-from .lines import Floats, Ints, Mask
 from .roles import Quality
 
 ALL = "all of them"  # stands where one of several columns would

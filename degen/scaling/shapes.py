@@ -10,10 +10,10 @@ import numpy as np
 
 from degen.errors import DegenError
 from degen.metrics.columns import first_column
-from degen.quantiles import two_sided
+from degen.stats.linear_fit import Floats
+from degen.stats.quantiles import two_sided
 from degen.tables import Row
 
-from .lines import Floats
 from .points import Points
 from .quantities import LAYERS, WIDTH
 from .roles import Cost, Quality

@@ -8,9 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from degen.stats.linear_fit import Floats, Mask, fit_line, no_line
 from degen.tables import Column, Row
-
-from .lines import Floats, Mask, fit_line, no_line
 
 Axes = Literal["semi-log", "log-log", "linear"]
 Role = Literal["flops", "parameters", "upstream", "downstream"]

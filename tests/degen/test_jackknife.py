@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from degen.jackknife import jackknife_error
+from degen.stats.jackknife import jackknife_error
 
 figures = st.floats(-1e6, 1e6)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degen.metrics.curve import Floats
-from degen.saturation.monotone import falling_fit, falling_misfits, valley_misfits
+from degen.stats.monotone import falling_fit, falling_misfits, valley_misfits
 
 DRAW = np.random.default_rng(0)
 ROWS = DRAW.normal(0, 1, (12, 9)).cumsum(axis=1) - np.linspace(0, 2, 9)

@@ -6,9 +6,9 @@ import pytest
 from made_points import points_of, profiles
 
 from degen.laws import HOFFMANN
-from degen.scaling.bootstrap import Bootstrap
 from degen.scaling.fit import Wanted, fit
 from degen.scaling.points import read_points
+from degen.stats.bootstrap import Bootstrap
 
 
 def told(folder: Path, text: str, **columns: str) -> list[str]:

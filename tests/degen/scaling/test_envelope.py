@@ -6,11 +6,11 @@ from made_points import BESIROGLU, cloud, curves, holds, points_of
 
 from degen.errors import DegenError
 from degen.laws import HOFFMANN, Law
-from degen.scaling.bootstrap import Bootstrap
 from degen.scaling.curves import curves_of
 from degen.scaling.envelope import fit_envelope
 from degen.scaling.hoffmann import frontier_of
-from degen.scaling.smoothing import Smoother
+from degen.stats.bootstrap import Bootstrap
+from degen.stats.smoothing import Smoother
 
 NONE = Bootstrap(draws=0)
 

@@ -11,9 +11,9 @@ from scipy.optimize import minimize_scalar
 
 from degen.errors import DegenError
 from degen.laws import HOFFMANN, Law
-from degen.scaling.bootstrap import Bootstrap, run_bootstrap
 from degen.scaling.hoffmann import fit_hoffmann, frontier_of
 from degen.scaling.points import read_points
+from degen.stats.bootstrap import Bootstrap, run_bootstrap
 
 NONE = Bootstrap(draws=0)
 # near the optimum of all points, and of those without the five highest losses

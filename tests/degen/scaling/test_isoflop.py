@@ -7,10 +7,10 @@ from published import published
 
 from degen.errors import DegenError
 from degen.laws import HOFFMANN, Law
-from degen.scaling.bootstrap import Bootstrap
 from degen.scaling.hoffmann import frontier_of
 from degen.scaling.isoflop import fit_isoflop
 from degen.scaling.points import read_points
+from degen.stats.bootstrap import Bootstrap
 
 NONE = Bootstrap(draws=0)
 BUDGETS = [6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21]  # of the paper, section 3.2, and of `profiles`

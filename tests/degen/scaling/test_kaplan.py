@@ -7,9 +7,9 @@ import pytest
 from made_points import KAPLAN, holds, kaplan, points_of
 
 from degen.errors import DegenError
-from degen.scaling.bootstrap import Bootstrap
 from degen.scaling.kaplan import fit_kaplan
 from degen.scaling.kaplan_forms import FORMS
+from degen.stats.bootstrap import Bootstrap
 
 NONE = Bootstrap(draws=0)
 

@@ -7,9 +7,9 @@ import pytest
 
 from degen.errors import DegenError
 from degen.scaling.crossings import find_crossings
-from degen.scaling.lines import welch_quantile
 from degen.scaling.ranking import find_courses, find_regions, rank_regions
 from degen.scaling.roles import Quality
+from degen.stats.linear_fit import welch_quantile
 from degen.tables import Row
 
 C = np.logspace(17, 21, 9)

@@ -8,9 +8,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from degen.scaling.correlation import kendall, spearman
 from degen.scaling.reversals import ALL, correlate, find_reversals
 from degen.scaling.roles import Quality
+from degen.stats.correlation import kendall, spearman
 
 # Scale Efficiently (arXiv 2109.10686): 3.6B wide and 3.8B deep; upstream is the negative log-perplexity.
 UPSTREAM = Quality("upstream", np.array([-1.46, -1.49]), "max")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from degen.quantiles import two_sided
+from .quantiles import two_sided
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
