@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from made_points import KAPLAN, LAWS, cloud, curves, holds, kaplan, profiles
 
-from degen.laws import Law
+from degen.laws.law import Law
 from degen.scaling.envelope import fit_envelope
 from degen.scaling.hoffmann import fit_hoffmann
 from degen.scaling.isoflop import fit_isoflop

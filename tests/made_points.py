@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from degen.laws import HOFFMANN, Law
+from degen.laws.law import HOFFMANN, Law
 from degen.scaling.hoffmann import frontier_of
 from degen.scaling.kaplan_forms import FORMS
 from degen.scaling.points import Points

@@ -11,7 +11,7 @@ import numpy as np
 
 from degen.checkpoints.suites import tokens_per_step as known_tokens_per_step
 from degen.errors import DegenError
-from degen.laws import Objective
+from degen.laws.law import Objective
 from degen.metrics.curve import Better, Course
 from degen.metrics.find_curves import find_courses
 from degen.metrics.metric_kinds import Floor, is_loss
@@ -62,7 +62,7 @@ class Larger:
     Attributes:
         models: labels of the models to fit on; None for the healthy ones larger than every degenerated one.
         fixed: parameters of the law that are not fitted; None for B, E and beta of Hoffmann et al.
-        objective: what the fit makes small; see `degen.laws.fit_law`.
+        objective: what the fit makes small; see `degen.laws.law.fit_law`.
         tokens_per_step: training tokens of a step, where the table has none; suites know theirs.
     """
 

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from degen.errors import DegenError
-from degen.law_intervals import parameter_intervals, prediction_reach
-from degen.laws import HOFFMANN, Fit, Objective, fit_law
+from degen.laws.law import HOFFMANN, Fit, Objective, fit_law
+from degen.laws.law_intervals import parameter_intervals, prediction_reach
 from degen.metrics.curve import Course
 
 FEWEST = 3  # models to fit on by default
@@ -118,7 +118,8 @@ def extrapolate(
 ) -> Extrapolation:
     """Fit the law on the last checkpoints of larger models and hold every model against it.
 
-    Formula: gap = L/L̂ − 1; its interval (L/L̂)·exp(± reach) − 1, with reach of `degen.law_intervals.prediction_reach`.
+    Formula: gap = L/L̂ − 1; its interval (L/L̂)·exp(± reach) − 1, reach as in
+    `degen.laws.law_intervals.prediction_reach`.
 
     Args:
         courses: of the loss in nats per token, one per model. Checkpoints without a finite loss or known tokens do not

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from degen.errors import DegenError
-from degen.law_search import NAMES
-from degen.laws import Fit, Law, fit_law
+from degen.laws.law import Fit, Law, fit_law
+from degen.laws.law_search import NAMES
 from degen.stats.bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
 from degen.stats.power_law import check_part_ways
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from degen.errors import DegenError
-from degen.laws import Fit, Law, fit_law
+from degen.laws.law import Fit, Law, fit_law
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 

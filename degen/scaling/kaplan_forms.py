@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from degen.errors import DegenError
-from degen.laws import Law, fit_law
+from degen.laws.law import Law, fit_law
 from degen.stats.power_law import Floats, fit_power
 
 Constants = dict[str, float]

@@ -14,7 +14,7 @@ from faults.command import SMALL, degen, python_process
 from made_points import cloud, curves, kaplan, profiles
 from tiny import make_corpus, make_series
 
-from degen.laws import HOFFMANN
+from degen.laws.law import HOFFMANN
 from degen.scaling.points import Points
 
 FAST = ("--bootstrap", 20)

@@ -9,7 +9,7 @@ import pytest
 from faults.command import degen
 from made_points import noisy
 
-from degen.laws import HOFFMANN
+from degen.laws.law import HOFFMANN
 
 HEAD = ["model", "family", "params", "tokens", "loss", "step", "accuracy"]
 N = np.geomspace(1e7, 1e10, 12)

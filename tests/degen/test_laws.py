@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from published import published
 
 from degen.errors import DegenError
-from degen.law_intervals import parameter_intervals, prediction_reach
-from degen.law_search import NAMES, Problem, best_of_starts, descend, grid_starts
-from degen.laws import HOFFMANN, Fit, Floats, Law, Objective, fit_law
+from degen.laws.law import HOFFMANN, Fit, Floats, Law, Objective, fit_law
+from degen.laws.law_intervals import parameter_intervals, prediction_reach
+from degen.laws.law_search import NAMES, Problem, best_of_starts, descend, grid_starts
 
 OBJECTIVES: list[Objective] = ["log", "linear", "huber"]
 REST = {"B": HOFFMANN.B, "E": HOFFMANN.E, "beta": HOFFMANN.beta}  # fixed in the paper, as the models share one T

@@ -10,7 +10,7 @@ import pytest
 from published import published
 
 from degen.errors import DegenError
-from degen.laws import HOFFMANN
+from degen.laws.law import HOFFMANN
 from degen.metrics.curve import Course
 from degen.saturation.extrapolation import Extrapolation, default_larger, extrapolate
 

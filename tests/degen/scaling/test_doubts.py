@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from made_points import points_of, profiles
 
-from degen.laws import HOFFMANN
+from degen.laws.law import HOFFMANN
 from degen.scaling.fit import Wanted, fit
 from degen.scaling.points import read_points
 from degen.stats.bootstrap import Bootstrap

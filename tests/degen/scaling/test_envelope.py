@@ -5,7 +5,7 @@ import pytest
 from made_points import BESIROGLU, cloud, curves, holds, points_of
 
 from degen.errors import DegenError
-from degen.laws import HOFFMANN, Law
+from degen.laws.law import HOFFMANN, Law
 from degen.scaling.curves import curves_of
 from degen.scaling.envelope import fit_envelope
 from degen.scaling.hoffmann import frontier_of

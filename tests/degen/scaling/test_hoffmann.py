@@ -10,7 +10,7 @@ from published import published
 from scipy.optimize import minimize_scalar
 
 from degen.errors import DegenError
-from degen.laws import HOFFMANN, Law
+from degen.laws.law import HOFFMANN, Law
 from degen.scaling.hoffmann import fit_hoffmann, frontier_of
 from degen.scaling.points import read_points
 from degen.stats.bootstrap import Bootstrap, run_bootstrap

@@ -6,7 +6,7 @@ from made_points import BESIROGLU, cloud, holds, points_of, profiles
 from published import published
 
 from degen.errors import DegenError
-from degen.laws import HOFFMANN, Law
+from degen.laws.law import HOFFMANN, Law
 from degen.scaling.hoffmann import frontier_of
 from degen.scaling.isoflop import fit_isoflop
 from degen.scaling.points import read_points

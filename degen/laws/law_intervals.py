@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from .law import Fit
 from .law_search import NAMES
-from .laws import Fit
 
 _WIDEST = 700.0  # reach in a logarithm beyond which its exponential is no float64
 

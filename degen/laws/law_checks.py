@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .errors import DegenError
+from degen.errors import DegenError
+
 from .law_search import NAMES, Floats, Problem
 
 _APART = 1e-7  # columns of a Jacobian nearer to dependence than this cannot be told apart in float64

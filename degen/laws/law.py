@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from .errors import DegenError
+from degen.errors import DegenError
+
 from .law_checks import check_fixed, check_points, check_told_apart
 from .law_search import NAMES, Problem, best_of_starts, descend, grid_starts, is_settled
 
