@@ -12,8 +12,8 @@ from . import options, output, parsing
 
 if TYPE_CHECKING:
     from degen.metrics.curve import Better
-    from degen.saturation.answer import Answer
     from degen.saturation.extrapolation import Extrapolation
+    from degen.saturation.result import Answer
 
 CAUTION = "What turns together need not cause each other: an order of onsets is no cause."
 

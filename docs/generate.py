@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from degen.probe import load_probes
-from degen.saturation.answer import COLUMNS
+from degen.saturation.result import COLUMNS
 from degen.tables import SATURATION, Tables
 
 HERE = Path(__file__).parent

@@ -5,6 +5,6 @@ answer = find_saturation("degen-run")
 answer.table()      # a pyarrow table
 """
 
-from .answer import Answer, Larger, find_saturation, write_answer
+from .result import Answer, Larger, find_saturation, write_answer
 
 __all__ = ["Answer", "Larger", "find_saturation", "write_answer"]

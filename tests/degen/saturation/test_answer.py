@@ -20,7 +20,7 @@ from degen import DegenError
 from degen.metrics.curve import Course
 from degen.runs.export import export_table
 from degen.saturation import Answer, Larger, find_saturation, write_answer
-from degen.saturation.answer import COLUMNS
+from degen.saturation.result import COLUMNS
 from degen.saturation.verdict import judge
 from degen.tables import schema_of
 
