@@ -116,9 +116,9 @@ def gate(
     from degen.errors import DegenError
     from degen.gate import judge, parse_rule
     from degen.gate.judge import check_confidence
+    from degen.gate.open_target import is_measured, open_source
     from degen.gate.run_tracks import check_rules
     from degen.gate.settings import SHORTCUTS, GateSettings
-    from degen.gate.target import is_measured, open_source
 
     bounds = dict(zip(SHORTCUTS, (max_anisotropy, max_singular_entropy, max_loss_rise), strict=True))
     said = GateSettings(
@@ -216,7 +216,7 @@ def _report(verdicts: Verdicts, junit: Path | None, github: bool | None) -> None
 
 
 def _print(verdicts: Verdicts) -> None:
-    from degen.gate.wording import against, amount
+    from degen.gate.format import against, amount
 
     rows = []
     for outcome in verdicts.outcomes:

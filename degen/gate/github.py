@@ -4,8 +4,8 @@
 import re
 from collections.abc import Mapping
 
+from .format import against, amount, place_of, told
 from .judge import Outcome, Verdicts
-from .wording import against, amount, place_of, told
 
 MOST = 10  # annotations of a step that GitHub keeps
 SHOWN = 200  # rows of a summary; GitHub refuses one of more than 1 MiB

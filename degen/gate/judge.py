@@ -13,9 +13,9 @@ from typing import Any, Literal
 from degen.errors import DegenError
 from degen.stats.quantiles import one_sided
 
-from .figures import Figure, find_figures
+from .metric_values import Figure, find_figures
+from .open_target import open_source
 from .rule import Rule
-from .target import open_source
 
 Verdict = Literal["failed", "undecidable", "passed"]
 GRAVITY: tuple[Verdict, ...] = ("failed", "undecidable", "passed")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
+from .format import place_of, told
 from .judge import Outcome, Verdicts
-from .wording import place_of, told
 
 # What XML 1.0 can say; the rest, such as most control characters and lone surrogates, it cannot even escape.
 _UNSAYABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

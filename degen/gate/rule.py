@@ -153,7 +153,7 @@ def parse_rule(text: str) -> Rule:
     Raises:
         DegenError: the rule is not of that form. One line, which names the character where it goes wrong.
     """
-    from .reading import Reading
+    from .parser import Reading
 
     return Reading(text).rule()
 

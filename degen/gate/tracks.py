@@ -13,7 +13,7 @@ import numpy as np
 from degen.errors import DegenError
 from degen.stats.jackknife import ratio_error
 
-from .reading import one_line
+from .parser import one_line
 from .rule import Rule
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]

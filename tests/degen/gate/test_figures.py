@@ -15,9 +15,9 @@ from tiny import make_checkpoint
 
 import degen
 from degen import DegenError
-from degen.gate.figures import Figure, find_figures
+from degen.gate.metric_values import Figure, find_figures
+from degen.gate.open_target import is_measured, open_source
 from degen.gate.rule import parse_rule
-from degen.gate.target import is_measured, open_source
 from degen.runs.export import export_table
 
 HOW: dict[str, Any] = {"tokens": 512, "context": 32, "threads": 1}

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from degen import DegenError
 from degen.gate import Outcome, Verdicts, judge, parse_rule
-from degen.gate.figures import Figure
 from degen.gate.judge import check_confidence, judge_figure
+from degen.gate.metric_values import Figure
 
 Z95 = 1.6448536269514722
 

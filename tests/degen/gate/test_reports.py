@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degen.gate import Outcome, Verdicts, parse_rule
-from degen.gate.figures import Figure
 from degen.gate.github import MOST, SHOWN, annotations, in_github, step_summary
 from degen.gate.junit import junit_xml
+from degen.gate.metric_values import Figure
 from degen.gate.rule import Bound, Rule
 
 NASTY = "a%0A,b:c::d\"e'<f>&|`g`\n::warning::h\r\x00\x1b[31m\ud800\ufffe]]>é"

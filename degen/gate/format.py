@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .figures import Figure
 from .judge import Outcome
+from .metric_values import Figure
 
 
 def place_of(figure: Figure) -> str:
