@@ -11,7 +11,7 @@ import typer
 from . import options, output, parsing, scaling_compare
 
 if TYPE_CHECKING:
-    from degen.scaling.answer import Answer
+    from degen.scaling.result import Answer
     from degen.stats.bootstrap import Bootstrap
 
 app = typer.Typer(
@@ -110,7 +110,7 @@ def fit(
     if out_file is not None:
         write_table(answer.table(), "scaling_fit", out_file)
     if plot_file is not None:
-        from degen.scaling.plots import draw_fit
+        from degen.scaling.fit_plots import draw_fit
 
         draw_fit(found, plot_file)
     if json:

@@ -12,9 +12,9 @@ from . import options, output, parsing, scaling_tables
 
 if TYPE_CHECKING:
     from degen.metrics.curve import Better
-    from degen.scaling.architectures import Slopes
-    from degen.scaling.asked import Asked
-    from degen.scaling.efficiency import Pareto
+    from degen.scaling.architectures.families import Slopes
+    from degen.scaling.architectures.options import Asked
+    from degen.scaling.architectures.pareto_report import Pareto
     from degen.scaling.points import Points
 
 Table = Annotated[
@@ -96,7 +96,7 @@ def slopes(
     downstream, on semi-log (y against log10 x) and log-log axes; the ranking in each region of compute; and the compute
     at which two lines cross. No line is drawn beyond its points. The file of --out gets the slopes, --json all.
     """
-    from degen.scaling.architectures import compare_architectures
+    from degen.scaling.architectures.families import compare_architectures
 
     check_files(table, plot_file, out_file)
     asked = _asked(architecture, upstream, downstream, direction, confidence)
@@ -104,7 +104,7 @@ def slopes(
     if out_file is not None:
         _write(answer, "slopes", out_file)
     if plot_file is not None:
-        from degen.scaling.figures import draw_slopes
+        from degen.scaling.architectures.plots import draw_slopes
 
         draw_slopes(answer, plot_file)
     if json:
@@ -149,7 +149,7 @@ def pareto(
     the rank correlation of upstream and downstream quality, and the pairs of models that reverse; and whether deeper
     models are better at equal cost, where the table has shapes. The file of --out gets the points, --json all.
     """
-    from degen.scaling.efficiency import find_pareto
+    from degen.scaling.architectures.pareto_report import find_pareto
 
     check_files(table, plot_file, out_file)
     asked = _asked(architecture, upstream, downstream, direction, confidence)
@@ -159,7 +159,7 @@ def pareto(
     if out_file is not None:
         _write(answer, "pareto", out_file)
     if plot_file is not None:
-        from degen.scaling.figures import draw_pareto
+        from degen.scaling.architectures.plots import draw_pareto
 
         draw_pareto(answer, plot_file)
     if json:
@@ -206,7 +206,7 @@ def _asked(
     direction: Sequence[str] | None,
     confidence: float,
 ) -> Asked:
-    from degen.scaling.asked import Asked
+    from degen.scaling.architectures.options import Asked
 
     sides: tuple[Better, ...] = ("min", "max")
     said = parsing.pairs("--direction", direction, "loss=min")

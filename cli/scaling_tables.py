@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from . import output
 
 if TYPE_CHECKING:
-    from degen.scaling.architectures import Slopes
-    from degen.scaling.efficiency import Pareto
+    from degen.scaling.architectures.families import Slopes
+    from degen.scaling.architectures.pareto_report import Pareto
     from degen.tables import Row
 
 SHOWN = 20  # reversals that a terminal shows; --json has all

@@ -12,7 +12,7 @@ from degen.errors import DegenError
 from degen.stats.bootstrap import Bootstrap, run_bootstrap
 from degen.stats.power_law import Floats, fit_power
 
-from .curves import Curve, curves_of
+from .loss_curves import Curve, curves_of
 from .optimum import Drawn, OptimumFit, check_grows, optimum_constants
 from .points import Points
 

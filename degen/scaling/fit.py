@@ -10,8 +10,7 @@ from degen.errors import DegenError
 from degen.stats.bootstrap import Bootstrap
 
 from . import hoffmann, optimum
-from .answer import Answer, check_wishes
-from .doubts import small_sizes
+from .column_checks import small_sizes
 from .envelope import fit_envelope
 from .hoffmann import HoffmannFit, fit_hoffmann
 from .isoflop import fit_isoflop
@@ -19,6 +18,7 @@ from .kaplan import KaplanFit, fit_kaplan, quantities_of
 from .kaplan_forms import FORMS
 from .optimum import OptimumFit
 from .points import Points
+from .result import Answer, check_wishes
 
 LawName = Literal["hoffmann", "envelope", "isoflop", "kaplan"]
 LAWS: tuple[LawName, ...] = ("hoffmann", "envelope", "isoflop", "kaplan")

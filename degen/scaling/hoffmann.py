@@ -14,9 +14,9 @@ from degen.laws.law_search import NAMES
 from degen.stats.bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
 from degen.stats.power_law import check_part_ways
 
-from .answer import Answer, Row, check_predicted, check_wishes
 from .influence import Influence, find_influence
 from .points import Points, check_enough
+from .result import Answer, Row, check_predicted, check_wishes
 
 FORMULA = "L = E + A/N^alpha + B/D^beta"
 BUDGETS = tuple(10.0**k for k in range(18, 27))  # FLOPs at which the frontier is shown

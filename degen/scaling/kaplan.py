@@ -11,9 +11,9 @@ from degen.errors import DegenError
 from degen.stats.bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
 from degen.stats.power_law import check_part_ways
 
-from .answer import Answer, Row, check_predicted, check_wishes, compute_in
 from .kaplan_forms import FORMS, Form
 from .points import Points, check_enough
+from .result import Answer, Row, check_predicted, check_wishes, compute_in
 
 UNITS = ("flops", "pf-days")
 

@@ -12,8 +12,8 @@ from degen.errors import DegenError
 from degen.stats.bootstrap import Draws
 from degen.stats.power_law import Floats, fit_power
 
-from .answer import Answer, Row, check_predicted, check_wishes
 from .hoffmann import BUDGETS, best_row
+from .result import Answer, Row, check_predicted, check_wishes
 
 FORMULA = "N_opt = k_N·C^a, D_opt = k_D·C^b"
 WISHES = [frozenset("C"), frozenset("N"), frozenset("D")]

@@ -19,7 +19,7 @@ from degen.metrics.read_table import read_table_file
 from degen.runs.run import read_run
 from degen.tables import CHECKPOINTS
 
-from .doubts import find_doubts
+from .column_checks import find_doubts
 from .quantities import ALIASES, LAYERS, PF_DAY, SECONDS, TEXTS, WIDTH, find_columns
 
 if TYPE_CHECKING:

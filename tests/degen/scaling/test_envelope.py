@@ -6,9 +6,9 @@ from made_points import BESIROGLU, cloud, curves, holds, points_of
 
 from degen.errors import DegenError
 from degen.laws.law import HOFFMANN, Law
-from degen.scaling.curves import curves_of
 from degen.scaling.envelope import fit_envelope
 from degen.scaling.hoffmann import frontier_of
+from degen.scaling.loss_curves import curves_of
 from degen.stats.bootstrap import Bootstrap
 from degen.stats.smoothing import Smoother
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from degen.errors import DegenError
-from degen.scaling.pareto import find_frontier, find_pair_frontiers, frontier
-from degen.scaling.roles import Cost, Quality
+from degen.scaling.architectures.columns import Cost, Quality
+from degen.scaling.architectures.pareto import find_frontier, find_pair_frontiers, frontier
 
 small = st.integers(0, 4)
 tables = st.integers(1, 4).flatmap(

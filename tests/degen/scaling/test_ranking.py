@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from degen.errors import DegenError
-from degen.scaling.crossings import find_crossings
-from degen.scaling.ranking import find_courses, find_regions, rank_regions
-from degen.scaling.roles import Quality
+from degen.scaling.architectures.columns import Quality
+from degen.scaling.architectures.crossings import find_crossings
+from degen.scaling.architectures.ranking import find_courses, find_regions, rank_regions
 from degen.stats.linear_fit import welch_quantile
 from degen.tables import Row
 

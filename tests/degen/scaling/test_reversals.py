@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from degen.scaling.reversals import ALL, correlate, find_reversals
-from degen.scaling.roles import Quality
+from degen.scaling.architectures.columns import Quality
+from degen.scaling.architectures.reversals import ALL, correlate, find_reversals
 from degen.stats.correlation import kendall, spearman
 
 # Scale Efficiently (arXiv 2109.10686): 3.6B wide and 3.8B deep; upstream is the negative log-perplexity.

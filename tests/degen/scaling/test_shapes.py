@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from degen.errors import DegenError
-from degen.scaling.roles import Cost, Quality
-from degen.scaling.shapes import Shapes, compare_shapes
+from degen.scaling.architectures.columns import Cost, Quality
+from degen.scaling.architectures.depth_width import Shapes, compare_shapes
 from degen.tables import Row
 
 COST = np.repeat(np.logspace(18, 21, 5), 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from degen.scaling.slopes import Quantity, find_slopes, pairs_of
+from degen.scaling.architectures.slopes import Quantity, find_slopes, pairs_of
 from degen.stats.linear_fit import fit_line, no_line
 
 N = np.logspace(7, 10, 9)

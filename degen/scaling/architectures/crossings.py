@@ -9,8 +9,8 @@ from itertools import combinations
 from degen.stats.linear_fit import BEYOND, Line, welch_quantile
 from degen.tables import Row
 
+from .columns import Quality
 from .ranking import Course, Region
-from .roles import Quality
 
 
 def find_crossings(

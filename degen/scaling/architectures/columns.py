@@ -13,9 +13,8 @@ from degen.metrics.columns import did_you_mean, first_column, is_numeric, texts
 from degen.metrics.curve import Better
 from degen.metrics.layout import ERROR_ENDS
 from degen.metrics.metric_kinds import is_loss, kind_of
-
-from .points import Floats, Points, Tell
-from .quantities import SECONDS, TEXTS, quantity_of
+from degen.scaling.points import Floats, Points, Tell
+from degen.scaling.quantities import SECONDS, TEXTS, quantity_of
 
 ARCHITECTURE = ("architecture", "family", "model_type")
 UPSTREAM = ("upstream", "negative_log_perplexity", "neg_log_perplexity", "neg_log_ppl", "perplexity", "ppl")

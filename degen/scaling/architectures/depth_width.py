@@ -10,13 +10,13 @@ import numpy as np
 
 from degen.errors import DegenError
 from degen.metrics.columns import first_column
+from degen.scaling.points import Points
+from degen.scaling.quantities import LAYERS, WIDTH
 from degen.stats.linear_fit import Floats
 from degen.stats.quantiles import two_sided
 from degen.tables import Row
 
-from .points import Points
-from .quantities import LAYERS, WIDTH
-from .roles import Cost, Quality
+from .columns import Cost, Quality
 
 BENT = 8  # points from which the curve of quality over cost may bend
 MOST_SHARED = 0.9  # share of the variance of log aspect ratio that cost may explain: a variance inflation of 10

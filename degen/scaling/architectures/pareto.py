@@ -10,7 +10,7 @@ from degen.errors import DegenError
 from degen.stats.linear_fit import Floats, Mask
 from degen.tables import Row
 
-from .roles import Cost, Quality
+from .columns import Cost, Quality
 
 OWN = ("point", "frontier", "dominated_by", "dominators", "same_as", "reason")  # columns of the answer
 

@@ -13,7 +13,7 @@ from degen.errors import DegenError
 from degen.stats.linear_fit import BEYOND, Floats, Line, fit_line, no_line, welch_quantile
 from degen.tables import Row
 
-from .roles import Quality
+from .columns import Quality
 
 MOST_REGIONS = 1000  # more than a table can be asked about, and than memory has room for
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from degen.errors import DegenError
 from degen.metrics.curve import Better
+from degen.scaling.points import Floats, Points, Tell
 from degen.tables import Column, Row, schema_of
 
-from .asked import NO_DOWNSTREAM, NO_UPSTREAM, Asked, check_confidence, find_qualities
+from .columns import Cost, Quality, architectures, find_costs
+from .depth_width import compare_shapes, read_shapes
+from .options import NO_DOWNSTREAM, NO_UPSTREAM, Asked, check_confidence, find_qualities
 from .pareto import find_frontier, find_pair_frontiers
-from .points import Floats, Points, Tell
 from .reversals import correlate, find_reversals
-from .roles import Cost, Quality, architectures, find_costs
-from .shapes import compare_shapes, read_shapes
 
 if TYPE_CHECKING:
     import pyarrow as pa

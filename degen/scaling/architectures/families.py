@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from degen.errors import DegenError
+from degen.scaling.points import Points, Tell
 from degen.tables import Row, schema_of
 
-from .asked import NO_DOWNSTREAM, NO_UPSTREAM, Asked, check_confidence, find_qualities
+from .columns import architectures, find_values
 from .crossings import find_crossings
-from .points import Points, Tell
+from .options import NO_DOWNSTREAM, NO_UPSTREAM, Asked, check_confidence, find_qualities
 from .ranking import find_courses, find_regions, rank_regions
-from .roles import architectures, find_values
 from .slopes import COLUMNS, Quantity, Role, find_slopes, pairs_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from degen.stats.correlation import kendall, ranks, spearman
 from degen.stats.linear_fit import Floats, Ints, Mask
 from degen.tables import Row
 
-from .roles import Quality
+from .columns import Quality
 
 ALL = "all of them"  # stands where one of several columns would
 LISTED = 10_000  # reversals that are listed one by one; all are counted

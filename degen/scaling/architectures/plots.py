@@ -10,12 +10,12 @@ import numpy as np
 
 from degen.drawing import label_axes, new_figure, save_figure
 from degen.errors import DegenError
+from degen.scaling.quantities import quantity_of
 from degen.tables import Row
 
-from .architectures import Slopes
-from .efficiency import Pareto
-from .quantities import quantity_of
-from .roles import Cost, Quality
+from .columns import Cost, Quality
+from .families import Slopes
+from .pareto_report import Pareto
 from .slopes import Quantity
 
 NAMED = 25  # points that a figure has room to name

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from degen.errors import DegenError
 from degen.metrics.curve import Better
+from degen.scaling.points import Points, Tell
 
-from .points import Points, Tell
-from .roles import Quality, check_directions, find_downstream, find_quality, find_upstream
+from .columns import Quality, check_directions, find_downstream, find_quality, find_upstream
 
 NO_UPSTREAM = "no column of upstream quality (loss, perplexity, upstream); name it with --upstream"
 NO_DOWNSTREAM = "no column of downstream quality (downstream, accuracy and the like); name it with --downstream"
