@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .gathering import Question, audit
+from .collect import Question, audit
 
 __all__ = ["Question", "audit"]

@@ -5,7 +5,7 @@ Pure judgement of facts gathered elsewhere. Two kinds of evidence are used, shar
 *Identity.* Shards with equal hashes are the same weights. Of the steps that hold them one is genuine, or none.
 
 *Continuity.* Training moves along a path, so a step lies no farther from its neighbours than these from each other;
-see `degen.audit.path`.
+see `degen.audit.continuity`.
 
 What cannot be told: a wrong shard from so near in training that its detour stays below 2, unless its hash betrays it;
 foreign weights at an end of the series that lie equally far from everything; four or more similar wrong steps in a row
@@ -23,9 +23,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .case import Case
-from .facts import Charge, Facts, Shapes, count
-from .grid import missing_steps, odd_gaps
+from .compare import Case
+from .evidence import Charge, Facts, Shapes, count
+from .step_gaps import missing_steps, odd_gaps
 
 
 @dataclass(frozen=True)

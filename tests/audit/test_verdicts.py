@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from degen.audit.facts import Facts
-from degen.audit.path import THRESHOLD
+from degen.audit.continuity import THRESHOLD
+from degen.audit.evidence import Facts
 from degen.audit.verdicts import Verdict, judge
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]

@@ -18,11 +18,11 @@ from degen.model.architecture import check_json
 from degen.scanning.progress import Progress
 from degen.tables import Row
 
-from .facts import Facts
+from .evidence import Facts
 from .verdicts import judge
 
 if TYPE_CHECKING:
-    from .reading import Reading
+    from .shard_sample import Reading
 
 AT_ONCE = 8  # revisions asked about at a time; the hub's answers are short, and the wait for them long
 
@@ -111,7 +111,7 @@ def _list(checkpoint: Checkpoint) -> Listing:
 
 def _read(listings: Iterable[Listing], values: int | None, progress: Progress) -> dict[str, Reading]:
     """What was read of every file that is unlike the others, by its hash."""
-    from .reading import read_shard
+    from .shard_sample import read_shard
 
     if values == 0:
         return {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
-from .facts import Charge, Facts, count
-from .path import ON_PATH, THRESHOLD, ShardPath
+from .continuity import ON_PATH, THRESHOLD, ShardPath
+from .evidence import Charge, Facts, count
 
 
 class Case:

@@ -33,7 +33,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
-from .facts import Facts, Floats
+from .evidence import Facts, Floats
 
 THRESHOLD = 2.0
 ON_PATH = 1.0  # the most that a genuine step comes to; between the two it takes both figures to accuse

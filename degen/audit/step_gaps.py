@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
-from .facts import Facts
+from .evidence import Facts
 
 
 def missing_steps(stepped: Sequence[Facts], expected: Collection[int] | None) -> Iterator[tuple[Facts, str]]:
