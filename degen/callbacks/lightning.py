@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from degen.errors import DegenError
 
-from .lookout import Lookout, OnViolation
+from .callback_core import Lookout, OnViolation
 from .monitor import Measuring
 
 NAMES = ("lightning.pytorch", "pytorch_lightning")

@@ -30,7 +30,7 @@ from degen.scanning.settings import Settings, fingerprint
 from degen.tables import CHECKPOINTS, TIMING, Row, Rows
 from degen.text.tokenizer import Tokenizer
 
-from .untouched import untouched, unwrapped
+from .preserve_state import untouched, unwrapped
 
 if TYPE_CHECKING:
     import torch

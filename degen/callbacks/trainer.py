@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from transformers import Trainer, TrainerCallback
 
-from .lookout import Lookout, OnViolation
+from .callback_core import Lookout, OnViolation
 from .monitor import Measuring
 
 

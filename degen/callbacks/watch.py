@@ -19,9 +19,9 @@ from degen.model.architecture import Architecture, describe_module
 from degen.tables import CHECKPOINTS
 
 from .finite import check_finite
-from .keeping import RunKeeper
 from .monitor import MODEL, Measurement, Monitor
-from .untouched import unwrapped
+from .preserve_state import unwrapped
+from .run_recorder import RunKeeper
 
 LAYERS = "layers"
 SITES = ("embedding", "block", "head_input")
