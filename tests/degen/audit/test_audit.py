@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import dirty_series as dirty
 import numpy as np
 import pytest
-from audit import dirty
 from faults.command import Said, degen
 from hub_scans import Files, Scans
 from tiny import make_series

@@ -9,7 +9,7 @@ import pytest
 
 from degen.rank.bottleneck_rank import bottleneck_rank
 
-CURVES = Path(__file__).parents[3] / "shared" / "data" / "rank_restricted_head_loss.csv"
+CURVES = Path(__file__).parents[4] / "shared" / "data" / "rank_restricted_head_loss.csv"
 
 
 @pytest.mark.skipif(not CURVES.is_file(), reason=f"{CURVES} is not there")

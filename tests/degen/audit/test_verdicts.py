@@ -18,7 +18,7 @@ from degen.audit.verdicts import Verdict, judge
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 PYTHIA = [0, *(2**i for i in range(10)), *range(1000, 143_001, 1000)]
-SERIES = Path(__file__).parents[2] / "degen" / "demo" / "series"
+SERIES = Path(__file__).parents[3] / "degen" / "demo" / "series"
 LATE = 141_500  # between two steps of the grid: weights that no revision owns
 KINDS = {  # drift, noise and pull towards a minimum
     "walk": (0.3, 1.0, 0.02),
