@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.series import Checkpoint
-from degen.checkpoints.source import Files, Source
+from degen.checkpoints.source import Source
 from degen.checkpoints.steps import read_mark
 from degen.errors import CheckpointError, RunFolderError
 from degen.runs.run import SAMPLE
 from degen.runs.run_writer import RunWriter, open_run, unwritable
 from degen.scanning.run_info import complete_info
 from degen.tables import CHECKPOINTS, TIMING, Rows
+from degen.weights.checkpoint_files import Files
 
 from .monitor import Measurement, Monitor
 

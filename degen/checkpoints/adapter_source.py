@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from degen.errors import CheckpointError
+from degen.weights.checkpoint_files import Files
 from degen.weights.peft_adapter import may_change_head, open_tensors
 from degen.weights.stored_tensors import StoredTensors
 
 from .adapter_files import AdapterPlace
-from .source import Files, LocalSource, Source
+from .source import LocalSource, Source
 
 if TYPE_CHECKING:
     import torch

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from degen.errors import DegenError
+from degen.weights.checkpoint_files import Files
 
 from . import hub_client as hub
-from .source import Files, Source
+from .source import Source
 
 Keep = Literal["none", "all"]
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from degen.errors import CheckpointError, MissingFileError, one_line
+from degen.weights.checkpoint_files import Files
 from degen.weights.open_weights import Layout, find_weights
 from degen.weights.stored_tensors import EMBEDDING_KEYS, HEAD_KEYS
 
 from . import hub_client as hub
-from .source import Files, Source
+from .source import Source
 
 if TYPE_CHECKING:
     from .downloads import Downloads

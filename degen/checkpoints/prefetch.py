@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from degen.errors import CheckpointError
+from degen.weights.checkpoint_files import Files
 
 from .downloads import Downloads
 from .series import Checkpoint
-from .source import Files
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from degen.checkpoints.source import Files
 from degen.errors import CheckpointError, DegenError, one_line
+from degen.weights.checkpoint_files import Files
 from degen.weights.open_weights import weight_files
 
 from .architecture import building

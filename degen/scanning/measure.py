@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.series import Checkpoint
-from degen.checkpoints.source import Files
 from degen.errors import CheckpointError, one_line
 from degen.forward.head_inputs import HeadInputs
 from degen.forward.run_pass import run_pass
@@ -25,6 +24,7 @@ from degen.model.module_reuse import SeriesModule
 from degen.probe import HeadProbe, Probe, StreamProbe, Tell, naming
 from degen.tables import CHECKPOINTS, Row, Rows, Tables, file_name
 from degen.text.windows import Sample, Window
+from degen.weights.checkpoint_files import Files
 from degen.weights.open_weights import LoadedTensors, open_tensors
 from degen.weights.peft_adapter import open_adapter
 from degen.weights.stored_tensors import StoredTensors

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from degen.checkpoints.source import Files
 from degen.errors import CheckpointError, MissingFileError, one_line
 
+from .checkpoint_files import Files
 from .gguf import GgufTensors
 from .safetensors_header import Entry, read_header
 from .stored_tensors import PIECE, SMALL, StoredTensors

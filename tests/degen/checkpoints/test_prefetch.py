@@ -14,8 +14,9 @@ import pytest
 from degen.checkpoints.downloads import Downloads
 from degen.checkpoints.prefetch import Fetcher, Wanted
 from degen.checkpoints.series import Checkpoint
-from degen.checkpoints.source import Files, Source
+from degen.checkpoints.source import Source
 from degen.errors import CheckpointError
+from degen.weights.checkpoint_files import Files
 from degen.weights.stored_tensors import StoredTensors
 
 

@@ -12,11 +12,11 @@ from faults import spoil
 from safetensors.torch import load_file
 from tiny import FAMILIES, WIDTH, make_checkpoint
 
-from degen.checkpoints.source import Files
 from degen.model import module_reuse as refill
 from degen.model.architecture import read_config
 from degen.model.loading import load_model
 from degen.model.module_reuse import SeriesModule
+from degen.weights.checkpoint_files import Files
 from degen.weights.open_weights import open_tensors
 
 CPU = torch.device("cpu")

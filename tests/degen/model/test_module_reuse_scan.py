@@ -18,11 +18,11 @@ from tiny import make_checkpoint, make_series
 from transformers import GPTNeoXForCausalLM
 
 import degen
-from degen.checkpoints.source import Files
 from degen.errors import CheckpointError
 from degen.model.architecture import read_config
 from degen.model.loading import load_model
 from degen.model.module_reuse import SeriesModule
+from degen.weights.checkpoint_files import Files
 from degen.weights.open_weights import SafeTensors, open_tensors
 
 CPU = torch.device("cpu")

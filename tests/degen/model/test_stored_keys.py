@@ -12,10 +12,10 @@ from faults.spoil import flatten
 from tiny import FAMILIES, make_checkpoint
 from transformers import LlamaForCausalLM
 
-from degen.checkpoints.source import Files
 from degen.model.architecture import read_config
 from degen.model.loading import load_model
 from degen.model.stored_keys import find_keys, holds
+from degen.weights.checkpoint_files import Files
 from degen.weights.open_weights import LoadedTensors, open_tensors
 
 CALCULATED = {"mixtral"}  # transformers stacks the matrices of its experts

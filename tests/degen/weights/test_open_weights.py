@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from tiny import make_checkpoint, make_tokenizer
 
 import degen
-from degen.checkpoints.source import Files
 from degen.errors import CheckpointError
+from degen.weights.checkpoint_files import Files
 from degen.weights.open_weights import SafeTensors, open_tensors, weight_files
 
 
