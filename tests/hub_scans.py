@@ -16,7 +16,8 @@ from huggingface_hub import constants
 import degen
 from degen.checkpoints import hub_client as asked
 from degen.checkpoints import hub_source
-from degen.checkpoints.series import Grammar, Series, find_series
+from degen.checkpoints.find_series import find_series
+from degen.checkpoints.series import Grammar, Series
 
 SMALL: dict[str, Any] = {"tokens": 128, "context": 32, "threads": 1}
 HEADS: dict[str, Any] = {"probes": ["spectrum"], "threads": 1}

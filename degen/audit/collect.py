@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from degen.checkpoints.series import Checkpoint, Grammar, Series, find_series
+from degen.checkpoints.find_series import find_series
+from degen.checkpoints.series import Checkpoint, Grammar, Series
 from degen.checkpoints.steps import listed
 from degen.errors import CheckpointError, DegenError, MissingFileError, one_line
 from degen.model.architecture import check_json

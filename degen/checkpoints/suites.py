@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from degen.errors import DegenError
-
-from .hub_series import from_hub
-from .series import Grammar, Series
 from .steps import listed
 
 
@@ -52,23 +47,6 @@ def suite_names() -> list[str]:
 def is_suite(spec: str) -> bool:
     """Whether a spec begins with the name of a suite."""
     return spec.partition(":")[0] in suites()
-
-
-def from_suite(spec: str, grammar: Grammar, trust: bool = False) -> list[Series]:
-    """The series of a suite, of all its models or of those named behind a colon.
-
-    Raises:
-        DegenError: the suite has no model of that name, or the hub cannot be asked.
-    """
-    name, colon, wanted = spec.partition(":")
-    suite = suites()[name]
-    chosen = wanted.split(",") if colon else list(suite.models)
-    for model in chosen:
-        if model not in suite.models:
-            close = difflib.get_close_matches(model, suite.models, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(suite.models)}"
-            raise DegenError(f"the suite {name} has no model {model!r}; {hint}")
-    return [from_hub(f"{suite.models[model]}@{suite.revisions}", grammar, trust) for model in dict.fromkeys(chosen)]
 
 
 def tokens_per_step(repo: str) -> int | None:

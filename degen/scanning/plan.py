@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from degen.checkpoints.series import Checkpoint, Series, find_series
+from degen.checkpoints.find_series import find_series
+from degen.checkpoints.series import Checkpoint, Series
 from degen.errors import DegenError
 from degen.probe import Probe, load_probes
 from degen.tables import CHECKPOINTS, Tables

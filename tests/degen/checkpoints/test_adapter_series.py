@@ -19,7 +19,8 @@ from degen import DegenError
 from degen.checkpoints import adapter_series
 from degen.checkpoints.adapter_files import LocalAdapter
 from degen.checkpoints.adapter_source import AdapterSource
-from degen.checkpoints.series import Series, find_series
+from degen.checkpoints.find_series import find_series
+from degen.checkpoints.series import Series
 from degen.checkpoints.source import LocalSource
 
 SMALL: dict[str, Any] = {"tokens": 200, "context": 48, "threads": 1}

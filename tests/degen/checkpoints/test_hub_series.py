@@ -8,8 +8,9 @@ import pytest
 from hub_scans import Scans, add_odd, marked
 
 from degen import DegenError
+from degen.checkpoints.find_series import find_series
 from degen.checkpoints.hub_source import HubSource
-from degen.checkpoints.series import Grammar, find_series
+from degen.checkpoints.series import Grammar
 
 
 @pytest.fixture

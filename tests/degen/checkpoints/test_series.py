@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from degen import DegenError
-from degen.checkpoints.series import Checkpoint, find_series
+from degen.checkpoints.find_series import find_series
+from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import LocalSource
 from degen.scanning.plan import make_plan
 from degen.scanning.settings import Settings

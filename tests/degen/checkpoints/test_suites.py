@@ -13,9 +13,10 @@ from faults.command import degen as command
 from hub_scans import Scans, revisions
 
 from degen import DegenError
-from degen.checkpoints.series import Grammar, find_series
+from degen.checkpoints.find_series import find_series, from_suite
+from degen.checkpoints.series import Grammar
 from degen.checkpoints.steps import listed
-from degen.checkpoints.suites import Suite, expected_steps, from_suite, is_suite, suite_names, suites, tokens_per_step
+from degen.checkpoints.suites import Suite, expected_steps, is_suite, suite_names, suites, tokens_per_step
 
 REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 UNITS = {"m": 1e6, "b": 1e9}
