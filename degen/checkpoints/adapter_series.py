@@ -16,8 +16,9 @@ from .adapter_files import HubAdapter, LocalAdapter
 from .adapter_source import AdapterSource
 from .hub_series import is_hub_name
 from .hub_source import HubSource
+from .local import LocalSource
 from .series import Checkpoint, Series
-from .source import LocalSource, Source
+from .source import Source
 
 # Weights of a model; a folder that has some is a checkpoint, and an adapter beside them is another one's business.
 _MODELS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")

@@ -13,7 +13,8 @@ from degen.weights.peft_adapter import may_change_head, open_tensors
 from degen.weights.stored_tensors import StoredTensors
 
 from .adapter_files import AdapterPlace
-from .source import LocalSource, Source
+from .local import LocalSource
+from .source import Source
 
 if TYPE_CHECKING:
     import torch

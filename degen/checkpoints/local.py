@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from degen.errors import DegenError
+from degen.weights.checkpoint_files import WEIGHT_PATTERNS, Files
 from degen.weights.peft_adapter import CONFIG as ADAPTER
 
 from .series import Grammar, Series
-from .source import LocalSource
+from .source import Source
+
+if TYPE_CHECKING:
+    from degen.weights.stored_tensors import StoredTensors
+
+    from .downloads import Downloads
 
 
 def from_path(path: Path, grammar: Grammar) -> Series:
@@ -68,3 +76,43 @@ def _single(path: Path, name: str, grammar: Grammar) -> Series:
     model = path.resolve().parent.name if marked else name
     root = path if path.is_dir() else path.parent
     return Series(model, (grammar.checkpoint(model, name if marked else "main", LocalSource(path)),), root)
+
+
+@dataclass(frozen=True)
+class LocalSource(Source):
+    """A checkpoint folder or a `.gguf` file of the user's own."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def version(self) -> str | None:
+        """The newest modification time of configuration and weights, in ns."""
+        path = self.path
+        try:
+            weights = [path] if path.suffix == ".gguf" else [f for p in WEIGHT_PATTERNS for f in path.glob(p)]
+            files = weights if path.suffix == ".gguf" else [*weights, path / "config.json"]
+            return f"modified {max(f.stat().st_mtime_ns for f in files if f.is_file())}" if weights else None
+        except (OSError, ValueError):
+            return None
+
+    def config(self) -> Path:
+        """The folder or file itself."""
+        return self.path
+
+    def tokenizer(self) -> Path | None:
+        """The folder or file itself, if it brings one."""
+        from degen.text.tokenizer import has_tokenizer
+
+        return self.path if has_tokenizer(self.path) else None
+
+    def tensors(self) -> StoredTensors:
+        """The tensors of its files."""
+        from degen.weights.open_weights import open_tensors
+
+        return open_tensors(Files(self.path))
+
+    def fetch(self, downloads: Downloads, whole: bool) -> Files:
+        """Nothing to fetch."""
+        return Files(self.path)

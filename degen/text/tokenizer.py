@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from degen.checkpoints.local import LocalSource
 from degen.checkpoints.series import Series
-from degen.checkpoints.source import LocalSource
 from degen.errors import CheckpointError, DegenError, one_line
 
 # A folder without any of these has no tokenizer; transformers would invent an empty one.

@@ -17,7 +17,7 @@ from degen import DegenError
 from degen.checkpoints.adapter_files import HubAdapter, LocalAdapter
 from degen.checkpoints.adapter_source import AdapterSource
 from degen.checkpoints.hub_source import HubSource
-from degen.checkpoints.source import LocalSource
+from degen.checkpoints.local import LocalSource
 
 WEIGHTS = "adapter_model.safetensors"
 FIGURES = ("revision", "step", "status", "duplicate_of", "loss", "anisotropy", "singular_entropy", "head_sha256")

@@ -20,8 +20,8 @@ from degen.checkpoints import adapter_series
 from degen.checkpoints.adapter_files import LocalAdapter
 from degen.checkpoints.adapter_source import AdapterSource
 from degen.checkpoints.find_series import find_series
+from degen.checkpoints.local import LocalSource
 from degen.checkpoints.series import Series
-from degen.checkpoints.source import LocalSource
 
 SMALL: dict[str, Any] = {"tokens": 200, "context": 48, "threads": 1}
 

@@ -6,8 +6,8 @@ import pytest
 
 from degen import DegenError
 from degen.checkpoints.find_series import find_series
+from degen.checkpoints.local import LocalSource
 from degen.checkpoints.series import Checkpoint
-from degen.checkpoints.source import LocalSource
 from degen.scanning.plan import make_plan
 from degen.scanning.settings import Settings
 
