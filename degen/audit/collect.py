@@ -149,9 +149,9 @@ def _facts(listing: Listing, readings: dict[str, Reading], grammar: Grammar) -> 
 
 def _padding(series: Series, listing: Listing) -> str | None:
     """What to note of a head with rows that the tokenizer never uses; None where there are none, or nobody can tell."""
+    from degen.checkpoints.series_tokenizer import tokenizer_of
     from degen.model.lm_head import used_rows
     from degen.model.loading import quieten
-    from degen.text.tokenizer import tokenizer_of
 
     config = listing.checkpoint.source.config()
     if not config.is_dir():

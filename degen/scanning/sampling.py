@@ -165,7 +165,8 @@ def check_context(plan: Plan, samples: Samples, progress: Progress, trust: bool)
 
 
 def _tokenizer(settings: Settings, series: Series) -> Tokenizer | None:
-    from degen.text.tokenizer import Tokenizer, tokenizer_of
+    from degen.checkpoints.series_tokenizer import tokenizer_of
+    from degen.text.tokenizer import Tokenizer
 
     trust = settings.trust_remote_code
     return Tokenizer(settings.tokenizer, trust) if settings.tokenizer is not None else tokenizer_of(series, trust)

@@ -5,17 +5,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from degen.checkpoints.local import LocalSource
-from degen.checkpoints.series import Series
-from degen.errors import CheckpointError, DegenError, one_line
+from degen.errors import DegenError, one_line
 
 # A folder without any of these has no tokenizer; transformers would invent an empty one.
 FILES = (
@@ -149,40 +146,3 @@ def has_tokenizer(path: Path) -> bool:
     if path.suffix == ".gguf":
         return path.is_file()
     return any((path / name).is_file() for name in FILES)
-
-
-def tokenizer_of(series: Series, trust: bool = False) -> Tokenizer | None:
-    """The tokenizer of a series: the one beside the checkpoints, or of the first that has one; None without any.
-
-    Raises:
-        DegenError: it cannot be loaded. A damaged GGUF file, or a revision that cannot be had, is passed over where
-            another one's serves.
-    """
-    error: DegenError | None = None
-    for find in _places(series):
-        place: Path | None = None
-        try:
-            place = find()
-            if place is not None and has_tokenizer(place):
-                return Tokenizer(place, trust)
-        except CheckpointError as failed:
-            error = error or failed
-        except DegenError as failed:
-            if place is None or place.suffix != ".gguf":
-                raise
-            error = error or failed
-    if error is not None:
-        raise DegenError(str(error))
-    return None
-
-
-def _places(series: Series) -> Iterator[Callable[[], Path | None]]:
-    """Where to look, in order. A GGUF brings its own; what lies beside it may be another's."""
-    local = [c.source.path for c in series.checkpoints if isinstance(c.source, LocalSource)]
-    packed = [path for path in local if path.suffix == ".gguf"]
-    for path in (*packed, *([series.root] if series.root is not None else [])):
-        yield partial(Path, path)
-    for checkpoint in series.checkpoints:
-        yield checkpoint.source.tokenizer
-    if local and series.checkpoints[0].step is not None:  # one step named of a series
-        yield partial(Path, local[0].parent)
