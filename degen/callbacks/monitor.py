@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from degen.errors import CheckpointError, DegenError, one_line
+from degen.hashing import fingerprint
 from degen.memory import OutOfMemoryError
 from degen.model.architecture import Architecture, config_sha256, describe_module
 from degen.probe import StreamProbe
@@ -26,7 +27,7 @@ from degen.scanning.measure import (
 from degen.scanning.plan import plan_probes
 from degen.scanning.progress import Progress
 from degen.scanning.sampling import Samples, sample_for
-from degen.scanning.settings import Settings, fingerprint
+from degen.scanning.settings import Settings
 from degen.tables import CHECKPOINTS, TIMING, Row, Rows
 from degen.text.tokenizer import Tokenizer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError, MissingFileError
-from degen.scanning.settings import fingerprint
+from degen.hashing import fingerprint
 from degen.weights.open_weights import Layout
 from degen.weights.peft_adapter import CONFIG, WEIGHTS, open_tensors, read_settings
 from degen.weights.stored_tensors import StoredTensors

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from degen.errors import CheckpointError, one_line
-from degen.weights.open_weights import is_inside
+from degen.paths import is_inside
 
 T = TypeVar("T")
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from degen.checkpoints.adapter_source import AdapterSource
 from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import Source
+from degen.hashing import fingerprint
 from degen.model.architecture import config_sha256, read_config
 
 from .measure import Opened
-from .settings import fingerprint
 
 
 def published_digest(source: Source, trust: bool) -> str | None:

@@ -8,13 +8,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import DegenError
+from degen.hashing import fingerprint
 from degen.probe import Probe
 from degen.runs.run_writer import RunWriter
 from degen.tables import SCHEMA_VERSION, Tables
 from degen.version import __version__
 
 from .sampling import Samples
-from .settings import fingerprint
 
 if TYPE_CHECKING:
     import torch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -98,8 +97,3 @@ def absolute(name: str) -> str:
         if found and front and rest:
             return f"{front if joint == '=' else absolute(front)}{joint}{absolute(rest)}"
     return name
-
-
-def fingerprint(of: Any) -> str:
-    """SHA-256 of anything JSON can say, keys sorted."""
-    return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from degen.errors import CheckpointError, MissingFileError, one_line
+from degen.paths import is_inside
 
 from .checkpoint_files import Files
 from .gguf import GgufTensors
@@ -18,8 +19,6 @@ from .stored_tensors import PIECE, SMALL, StoredTensors
 
 if TYPE_CHECKING:
     import torch
-
-LONGEST_NAME = 255  # characters; what file systems take
 
 
 def open_tensors(files: Files) -> StoredTensors:
@@ -105,15 +104,6 @@ def _sharded(
         if not exists(name):
             raise MissingFileError(f"{place}/{name}: the index names this shard, and it is missing")
     return Layout(kind, shards, index, place_of)
-
-
-def is_inside(name: str) -> bool:
-    """Whether a file's name, as a stranger gives it, stays inside the folder it is joined to."""
-    parts = name.split("/")
-    return (
-        bool(name) and len(name) <= LONGEST_NAME and name.isprintable() and "\\" not in name
-        and not any(part in ("", ".", "..") for part in parts)
-    )  # fmt: skip
 
 
 class SafeTensors(StoredTensors):
