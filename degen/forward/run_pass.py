@@ -11,6 +11,7 @@ import numpy as np
 
 from degen.errors import CheckpointError, NotFiniteError
 from degen.model.architecture import LogitTransform, find_blocks, find_head
+from degen.model.logit_tolerances import SAME_CALL, UNTOUCHED_CALL
 from degen.probe import Batch, OutputHead, Place, StreamProbe, naming
 from degen.text.windows import Sample, batches
 
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 IDENTITY_POSITIONS = 16
-# Largest |our logits − the model's own|, relative to the largest logit. Within one call the states are the same, and
-# only the head and what follows it are compared; the untouched call has another batch shape, and rounds otherwise.
-SAME_CALL = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}
-UNTOUCHED_CALL = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 
 
 def run_pass(
