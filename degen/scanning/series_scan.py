@@ -171,9 +171,9 @@ class SeriesScan:
 
     def _measured(self, opened: Opened) -> Rows:
         """Measure; where a batch does not fit, halve it and begin the checkpoint again."""
+        from degen.forward.batch_size import batch_tokens_for
         from degen.memory import OutOfMemoryError
 
-        from .dry_run import batch_tokens_for
         from .measure import measure
 
         job, progress, settings = self.job, self.progress, self.settings

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file
 from tiny import make_model
 
+from degen.forward.batch_size import auto_batch_tokens
 from degen.model.architecture import Architecture
-from degen.scanning.dry_run import auto_batch_tokens, price
+from degen.scanning.dry_run import price
 from degen.scanning.settings import Settings
 
 
