@@ -19,7 +19,8 @@ from degen.forward.run_pass import run_pass
 from degen.model.architecture import describe
 from degen.model.lm_head import Head
 from degen.model.loading import quieten
-from degen.probe import HeadProbe, load_probes
+from degen.probe import HeadProbe
+from degen.probe_registry import load_probes
 from degen.text.windows import Sample, Window, batches
 from degen.weights.open_weights import LoadedTensors
 

@@ -13,7 +13,7 @@ def probes(json: options.Json = False) -> None:
     What each measures, needs and fills; probes of other packages stand beside degen's own.
     """
     from degen.errors import DegenError
-    from degen.probe import installed, load_probes
+    from degen.probe_registry import installed, load_probes
 
     rows: list[dict[str, Any]] = []
     for name in installed():

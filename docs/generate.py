@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from degen.probe import load_probes
+from degen.probe_registry import load_probes
 from degen.saturation.result import COLUMNS
 from degen.tables import SATURATION, Tables
 

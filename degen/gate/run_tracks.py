@@ -312,7 +312,7 @@ def _at(row: Row, place: Row | None, metric: str, freedom: int | None) -> Point:
 
 def _declared(table: str) -> list[str]:
     """What the probes that are installed fill of a table, asked for in this run or not."""
-    from degen.probe import installed, load_probes
+    from degen.probe_registry import installed, load_probes
 
     found = []
     for name in installed():

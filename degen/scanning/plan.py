@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from degen.checkpoints.find_series import find_series
 from degen.checkpoints.series import Checkpoint, Series
 from degen.errors import DegenError
-from degen.probe import Probe, load_probes
+from degen.probe import Probe
+from degen.probe_registry import load_probes
 from degen.tables import CHECKPOINTS, Tables
 
 from .settings import Settings
