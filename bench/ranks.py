@@ -19,9 +19,9 @@ import torch
 from transformers import AutoModelForCausalLM, GPTNeoXConfig
 
 from degen.forward.cross_entropy import nested_token_losses, token_losses
-from degen.forward.head_inputs import HeadInputs, Scored
+from degen.forward.head_inputs import HeadInputs
 from degen.model.architecture import LogitTransform
-from degen.probe import OutputHead
+from degen.probe import OutputHead, Scored
 from degen.rank.nested_head import nested_heads
 from degen.rank.trained_head import TrainedHead, Training
 from degen.text.windows import Window

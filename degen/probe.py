@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 
@@ -19,16 +19,14 @@ from degen.model.architecture import LogitTransform
 from degen.model.lm_head import Head
 from degen.text.windows import Sample, Window
 
+from .device import is_out_of_memory
 from .errors import CheckpointError, DegenError, one_line
-from .memory import is_out_of_memory
 from .tables import Column, Rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
-
-    from degen.forward.head_inputs import HeadInputs
 
 
 Tell = Callable[[str, int, int], None]
@@ -110,6 +108,34 @@ class Batch:
     mask: torch.Tensor | None
     windows: np.ndarray[Any, np.dtype[np.int64]]
     documents: np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scored tokens of some windows.
+
+    Attributes:
+        states: h, N × d float32, what the head receives where each of them is predicted.
+        targets: y, N, their ids.
+        windows: place among the windows asked for that each of them is of, N.
+    """
+
+    states: torch.Tensor
+    targets: torch.Tensor
+    windows: torch.Tensor
+
+
+class HeadInputs(Protocol):
+    """What the head of a frozen model receives, of any windows.
+
+    Attributes:
+        device: where the model is.
+    """
+
+    device: torch.device
+
+    def of(self, windows: Sequence[Window]) -> Iterator[Scored]:
+        """Return the scored tokens of these windows, a batch at a time."""
 
 
 class StreamProbe(Probe):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from degen.precision import as_float64
+from degen.device import as_float64
 from degen.probe import Batch, StreamProbe
 from degen.stats.jackknife import ratio_error
 from degen.tables import Column, Rows

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from degen.device import as_float64
 from degen.errors import CheckpointError, DegenError
 from degen.forward.cross_entropy import nested_token_losses
 from degen.forward.head_inputs import Batches, HeadInputs, StateFile
-from degen.precision import as_float64
 from degen.probe import Batch, OutputHead, Place, StreamProbe, Tell
 from degen.rank.bottleneck_rank import WITHIN, bottleneck_rank
 from degen.rank.linear_algebra import factored_error

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from degen.device import OutOfMemoryError
 from degen.errors import CheckpointError, DegenError, one_line
 from degen.forward.batch_size import batch_tokens_for
 from degen.hashing import fingerprint
-from degen.memory import OutOfMemoryError
 from degen.model.architecture import Architecture, config_sha256, describe_module
 from degen.probe import StreamProbe
 from degen.scanning.measure import (

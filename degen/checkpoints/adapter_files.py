@@ -17,7 +17,7 @@ from degen.weights.peft_adapter import CONFIG, WEIGHTS, open_tensors, read_setti
 from degen.weights.stored_tensors import StoredTensors
 
 from . import hub_client as hub
-from .hub_source import MOST_SMALL, HubSource
+from .hub_source import MOST_SMALL, HubSource, fetch_into
 from .source import Source
 
 if TYPE_CHECKING:
@@ -211,9 +211,9 @@ class HubAdapter(AdapterPlace):
     def fetch(self, downloads: Downloads, owner: Source) -> Path:
         """Links to what is cached, and downloads of the rest, in a folder that `downloads` gives."""
         self.settings()
-        folder, names = downloads.folder(owner), (CONFIG, self.weights)
+        folder, names = downloads.folder(owner.key), (CONFIG, self.weights)
         for name in names:
-            downloads.take(self.source.repo, self.source.commit, name, folder)
+            fetch_into(downloads, self.source.repo, self.source.commit, name, folder)
         if downloads.keep == "all":
             hub.remember(self.source.repo, self.source.revision, self.source.commit)
         return folder

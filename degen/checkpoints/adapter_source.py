@@ -63,7 +63,7 @@ class AdapterSource(Source):
     def fetch(self, downloads: Downloads, whole: bool) -> Files:
         """Both; all of the base where the adapter may change the head."""
         folder = self.adapter.fetch(downloads, self)
-        files = downloads.shared(self.base, whole or may_change_head(open_tensors(folder)))
+        files = downloads.shared(self.base, whole or may_change_head(open_tensors(folder)), self.base.fetch)
         return replace(files, adapter=folder)
 
     def hashes(self) -> dict[str, str] | None:

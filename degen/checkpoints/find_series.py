@@ -9,17 +9,21 @@ from pathlib import Path
 
 from degen.errors import DegenError
 
-from .hub_series import from_hub
+from .adapter_series import are_paths, on_base, on_own_bases, split_adapter
+from .hub_series import from_hub, is_hub_name
+from .local import from_path
 from .series import Grammar, Series
 from .steps import replaced
-from .suites import suites
+from .suites import is_suite, suite_names, suites
+
+AS_NAMED = Grammar()  # names of revisions are read as most people write them
 
 
 def find_series(
     specs: Sequence[str],
     steps: str = "all",
     note: Callable[[str], None] = lambda _: None,
-    grammar: Grammar = Grammar(),
+    grammar: Grammar = AS_NAMED,
     trust: bool = False,
 ) -> list[Series]:
     """Find every series the user named, thinned to the steps asked for.
@@ -55,8 +59,6 @@ def split_label(spec: str) -> tuple[str | None, str]:
     Raises:
         DegenError: a label without a name, or without a series.
     """
-    from .adapter_series import are_paths
-
     label, equals, rest = spec.partition("=")
     if not equals or Path(spec).expanduser().exists() or are_paths(spec):
         return None, spec
@@ -77,8 +79,6 @@ def _find(spec: str, grammar: Grammar, trust: bool) -> list[Series]:
 
 
 def _find_unlabelled(name: str, grammar: Grammar, trust: bool) -> list[Series]:
-    from .adapter_series import on_base, on_own_bases, split_adapter
-
     find = partial(_find_plain, grammar=grammar, trust=trust)
     if Path(name).expanduser().exists():
         return [on_own_bases(series, find) for series in find(name)]
@@ -89,10 +89,6 @@ def _find_unlabelled(name: str, grammar: Grammar, trust: bool) -> list[Series]:
 
 def _find_plain(name: str, grammar: Grammar, trust: bool) -> list[Series]:
     """The series of a name that has no adapter in it."""
-    from .hub_series import from_hub, is_hub_name
-    from .local import from_path
-    from .suites import is_suite, suite_names
-
     path = Path(name).expanduser()
     if path.exists():
         return [from_path(path, grammar)]

@@ -107,7 +107,7 @@ class HubSource(Source):
 
     def fetch(self, downloads: Downloads, whole: bool) -> Files:
         """Links to what is cached, and downloads of the rest, in a folder that `downloads` gives."""
-        folder = downloads.folder(self)
+        folder = downloads.folder(self.key)
         try:
             config = self.config()  # a cached folder that may hold more, weights of another revision even
             for name in ("config.json", *self._code):
@@ -139,7 +139,7 @@ class HubSource(Source):
     def _take(self, shards: Collection[str], folder: Path, downloads: Downloads) -> None:
         """Shards, and the index if they are all of them; of some, each stands as a file of its own."""
         for name in shards:
-            downloads.take(self.repo, self.commit, name, folder)
+            fetch_into(downloads, self.repo, self.commit, name, folder)
         if self.layout.index is None:
             return
         if len(shards) == len(self.layout.shards):
@@ -186,3 +186,18 @@ class HubSource(Source):
                 self._small(name)
             _folders[key] = self._small("config.json" if "config.json" in names else next(iter(names))).parent
         return _folders[key]
+
+
+def fetch_into(downloads: Downloads, repo: str, commit: str, name: str, folder: Path) -> None:
+    """Put a file of the hub into a folder: a link to the user's cache if it is there, else a download.
+
+    Raises:
+        CheckpointError: it cannot be had.
+    """
+    cached = hub.in_cache(repo, commit, name)
+    if cached is None and downloads.keep == "all":
+        cached = hub.download(repo, commit, name)
+    if cached is None:
+        hub.download(repo, commit, name, folder)
+    else:
+        downloads.link(cached, folder / name)

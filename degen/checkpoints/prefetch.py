@@ -87,7 +87,7 @@ class Fetcher:
                 self._ahead = _in_thread(lambda: self._look_ahead(checkpoint, self._order[place + 1 :]))
             yield files
         finally:
-            self.downloads.release(checkpoint.source)
+            self.downloads.release(checkpoint.source.key)
 
     def spare(self, checkpoint: Checkpoint) -> None:
         """A checkpoint is a copy and will not be asked for; what keeps the others' files keeps it as well."""
@@ -103,7 +103,7 @@ class Fetcher:
         if found is not None and found.checkpoint == wanted.checkpoint:
             return found.result()
         if found is not None and self._ahead is None:
-            self.downloads.release(found.checkpoint.source)  # nobody came for it: it was a copy after all
+            self.downloads.release(found.checkpoint.source.key)  # nobody came for it: it was a copy after all
         return self._fetch(wanted).result()
 
     def _is_later(self, one: Checkpoint, other: Checkpoint) -> bool:

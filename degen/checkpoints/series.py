@@ -1,4 +1,4 @@
-"""From what a user names to a series: the ordered checkpoints of one model."""
+"""A series: the ordered checkpoints of one model, and how the names of its revisions are read."""
 
 from __future__ import annotations
 

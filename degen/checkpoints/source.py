@@ -26,6 +26,11 @@ class Source(ABC):
     def version(self) -> str | None:
         """What changes whenever the files do; None where the weights are gone."""
 
+    @property
+    def key(self) -> str:
+        """What tells these files from all others, and from what they were before they changed."""
+        return f"{self} {self.version()}"
+
     @abstractmethod
     def config(self) -> Path:
         """Where the configuration lies: a folder, or a `.gguf` file.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from degen.probe import HeadInputs, Scored
 from degen.text.windows import Sample, Window
 
 from .run_pass import Taps, collated, prefetched
@@ -18,22 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True)
-class Scored:
-    """The scored tokens of some windows.
-
-    Attributes:
-        states: h, N × d float32, what the head receives where each of them is predicted.
-        targets: y, N, their ids.
-        windows: place among the windows asked for that each of them is of, N.
-    """
-
-    states: torch.Tensor
-    targets: torch.Tensor
-    windows: torch.Tensor
-
-
-class HeadInputs:
+class ModelHeadInputs(HeadInputs):
     """A frozen model, seen from its head.
 
     Args:

@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from degen.memory import is_out_of_memory
+from degen.device import is_out_of_memory
 from degen.weights.checkpoint_files import Files
 from degen.weights.open_weights import LoadedTensors
 from degen.weights.stored_tensors import StoredTensors

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from degen.device import as_float64
 from degen.model.lm_head import HEAD_BLOCK
-from degen.precision import as_float64
 
 if TYPE_CHECKING:
     import torch

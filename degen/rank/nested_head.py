@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from degen.device import as_float64
 from degen.errors import CheckpointError
 from degen.model.lm_head import HEAD_BLOCK
-from degen.precision import as_float64
 from degen.probe import OutputHead
 
 from .linear_algebra import right_factors

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from degen.device import as_float64
 from degen.errors import CheckpointError, one_line
 from degen.forward.cross_entropy import nested_token_losses
-from degen.forward.head_inputs import Scored
-from degen.precision import as_float64
-from degen.probe import OutputHead
+from degen.probe import OutputHead, Scored
 from degen.tables import atomic
 from degen.text.windows import Window
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.series import Checkpoint
+from degen.device import OutOfMemoryError, memory_errors
 from degen.errors import CheckpointError, one_line
-from degen.forward.head_inputs import HeadInputs
+from degen.forward.head_inputs import ModelHeadInputs
 from degen.forward.run_pass import run_pass
-from degen.memory import OutOfMemoryError, memory_errors
 from degen.model.architecture import Architecture, describe, find_head, read_config
 from degen.model.flops import TRAINING, forward_flops
 from degen.model.lm_head import Head, find_stored_head, used_rows
@@ -259,7 +259,7 @@ def measure_stream(
             assert job.training is not None
             assert place is not None
             with clock.phase(f"{name} training"), naming(name), memory_errors():
-                probe.train(HeadInputs(model, batch_tokens, job.device), job.training(), place / name, job.tell)
+                probe.train(ModelHeadInputs(model, batch_tokens, job.device), job.training(), place / name, job.tell)
     places = [{"window": w.number, "document": w.document, "domain": w.domain} for w in sample.windows]
     found: list[tuple[str, Rows]] = [("degen", {"windows": places})] if "windows" in job.tables.names else []
     for name, probe in probes.items():

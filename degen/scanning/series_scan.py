@@ -171,8 +171,8 @@ class SeriesScan:
 
     def _measured(self, opened: Opened) -> Rows:
         """Measure; where a batch does not fit, halve it and begin the checkpoint again."""
+        from degen.device import OutOfMemoryError
         from degen.forward.batch_size import batch_tokens_for
-        from degen.memory import OutOfMemoryError
 
         from .measure import measure
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from degen.device import is_out_of_memory
 from degen.errors import CheckpointError, MissingFileError, one_line
-from degen.memory import is_out_of_memory
 
 from .open_weights import SafeTensors, read_bin
 from .stored_tensors import EMBEDDING_KEYS, HEAD_KEYS, StoredTensors

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import degen
 from degen.errors import CheckpointError
-from degen.forward.head_inputs import Scored, StateFile
+from degen.forward.head_inputs import StateFile
 from degen.model.architecture import LogitTransform
-from degen.probe import OutputHead
+from degen.probe import OutputHead, Scored
 from degen.rank.trained_head import TrainedHead, Training, learning_rate
 from degen.text.windows import Window
 
@@ -178,14 +178,14 @@ def test_training_from_the_closed_form_is_better_than_it_and_is_recorded(tmp_pat
 def test_no_window_that_is_evaluated_is_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import degen.forward.head_inputs as module
 
-    real = module.HeadInputs.of
+    real = module.ModelHeadInputs.of
 
     def of(self: Any, windows: Sequence[Window]) -> Any:
         documents.append({w.document for w in windows})
         return real(self, windows)
 
     documents: list[set[int]] = []
-    monkeypatch.setattr(module.HeadInputs, "of", of)
+    monkeypatch.setattr(module.ModelHeadInputs, "of", of)
     scan(tmp_path / "run", tokens=3000, windows=8, every=2)
     evaluated, *trained = documents
     assert evaluated
@@ -199,13 +199,13 @@ def test_a_cache_is_trained_on_again_and_again(tmp_path: Path, monkeypatch: pyte
     import degen.forward.head_inputs as module
 
     passed: list[int] = []
-    real = module.HeadInputs.of
+    real = module.ModelHeadInputs.of
 
     def of(self: Any, windows: Sequence[Window]) -> Any:
         passed.append(sum(len(w.tokens) for w in windows))
         return real(self, windows)
 
-    monkeypatch.setattr(module.HeadInputs, "of", of)
+    monkeypatch.setattr(module.ModelHeadInputs, "of", of)
     (_, trained) = scan(tmp_path / "run", tokens=6000, windows=4, every=8, cache=1000)
     assert sum(passed[1:]) < 1300  # the first is what is evaluated
     assert trained["tokens_trained"] > 3000

@@ -15,10 +15,10 @@ SOURCES = [HubSource("org/m", name, commit * 40) for name, commit in (("a", "1")
 
 def test_every_revision_of_every_commit_has_a_folder_of_its_own(tmp_path: Path) -> None:
     downloads = Downloads(tmp_path / "downloads")
-    assert len({downloads.folder(source) for source in SOURCES}) == 3
-    assert downloads.folder(SOURCES[0]) == Downloads(tmp_path / "downloads").folder(SOURCES[0])
-    downloads.release(SOURCES[0])
-    assert len(list(downloads.place.iterdir())) == 2
+    assert len({downloads.folder(source.key) for source in SOURCES}) == 3
+    assert downloads.folder(SOURCES[0].key) == Downloads(tmp_path / "downloads").folder(SOURCES[0].key)
+    downloads.release(SOURCES[0].key)
+    assert len(list(downloads.path.iterdir())) == 2
 
 
 def test_links_are_deleted_and_never_what_they_lead_to(tmp_path: Path) -> None:
@@ -27,8 +27,8 @@ def test_links_are_deleted_and_never_what_they_lead_to(tmp_path: Path) -> None:
     own.write_text("mine")
     (tmp_path / "cache" / "pointer").symlink_to("blob")
     downloads = Downloads(tmp_path / "downloads")
-    for end in (lambda: downloads.release(SOURCES[0]), downloads.clear):
-        folder = downloads.folder(SOURCES[0])
+    for end in (lambda: downloads.release(SOURCES[0].key), downloads.clear):
+        folder = downloads.folder(SOURCES[0].key)
         for _ in range(2):  # what an earlier try linked is linked anew
             downloads.link(tmp_path / "cache" / "pointer", folder / "sub" / "model.safetensors")
         downloads.link(own.parent, folder / "all")

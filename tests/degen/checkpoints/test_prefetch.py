@@ -67,7 +67,7 @@ class Made(Source):
             assert self.gate.wait(10)
         if self.error is not None:
             raise self.error
-        folder = downloads.folder(self)
+        folder = downloads.folder(self.key)
         (folder / "weights").write_text(f"{self.name} {whole}")
         self.log.say(f"have {self.name}")
         return Files(folder, whole=whole)
@@ -115,7 +115,7 @@ def scan(
 def held(downloads: Downloads) -> int:
     """How many checkpoints lie on disk."""
     with suppress(FileNotFoundError):
-        return sum(1 for _ in downloads.place.iterdir())
+        return sum(1 for _ in downloads.path.iterdir())
     return 0
 
 
@@ -230,7 +230,7 @@ def test_what_was_measured_is_deleted_however_the_measure_ended(log: Log, downlo
         with suppress(ZeroDivisionError), fetcher.files(wanted[0].checkpoint):
             log.wait_for("have b")
             raise ZeroDivisionError
-        assert [f.read_text() for f in downloads.place.rglob("weights")] == ["b True"]
+        assert [f.read_text() for f in downloads.path.rglob("weights")] == ["b True"]
 
 
 def test_an_interruption_waits_for_nothing_and_leaves_nothing(log: Log, downloads: Downloads) -> None:
@@ -248,13 +248,13 @@ def test_an_interruption_waits_for_nothing_and_leaves_nothing(log: Log, download
     gate.set()  # the thread goes on, as it would in a notebook
     log.wait_for("have b")
     for _ in range(500):
-        if not downloads.place.exists():
+        if not downloads.path.exists():
             break
         time.sleep(0.01)
 
 
 def test_what_a_killed_scan_left_is_deleted(log: Log, downloads: Downloads) -> None:
-    left = downloads.place / "0123456789abcdef" / "model.safetensors"
+    left = downloads.path / "0123456789abcdef" / "model.safetensors"
     left.parent.mkdir(parents=True)
     left.write_text("old")
     with Fetcher(downloads, order(log, "a"), lambda _: False):

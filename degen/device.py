@@ -1,9 +1,13 @@
-"""Memory that did not suffice: told from every other error, on any device."""
+"""What differs between devices: how each says that memory is out, and whether it has float64."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 class OutOfMemoryError(Exception):
@@ -29,3 +33,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in said)
     )
+
+
+def as_float64(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy in float64: on the tensor's own device, or on the CPU where the device (Apple's) has no float64."""
+    import torch
+
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).to(torch.float64, copy=True)
