@@ -12,7 +12,8 @@ import numpy as np
 from degen.probe import HeadInputs, Scored
 from degen.text.windows import Sample, Window
 
-from .run_pass import Taps, collated, prefetched
+from .batches import collated, prefetched
+from .hooks import Taps
 
 if TYPE_CHECKING:
     import torch

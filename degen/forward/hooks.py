@@ -1,0 +1,99 @@
+"""Hooks that hand states to probes while a model runs: at every block, and where the LM head receives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from degen.errors import CheckpointError
+from degen.model.architecture import LogitTransform, find_blocks, find_head
+from degen.probe import Batch, OutputHead, Place, StreamProbe, naming
+
+if TYPE_CHECKING:
+    import torch
+IDENTITY_POSITIONS = 16
+
+
+class Taps:
+    """Hooks on the blocks and on the head's threshold, for as long as the block of a `with` lasts."""
+
+    def __init__(self, model: Any, probes: Mapping[str, StreamProbe]) -> None:
+        self.probes = probes
+        self.head = find_head(model)
+        self.transform = LogitTransform(model.config)
+        self._model = model
+        self._blocks = find_blocks(model)
+        self._states: torch.Tensor | None = None
+        self._batch: Batch | None = None
+        self._hooks = ExitStack()
+
+    def wants(self, need: str) -> bool:
+        """Whether any probe needs it."""
+        return any(need in probe.needs for probe in self.probes.values())
+
+    def __enter__(self) -> Taps:
+        register = self._hooks.enter_context
+        register(_hooked(self.head.register_forward_pre_hook(self._on_head)))
+        if self.wants("states"):
+            first = self._blocks[0]
+            register(_hooked(first.register_forward_pre_hook(self._on_first_block, with_kwargs=True)))
+            for layer, block in enumerate(self._blocks, 1):
+                register(_hooked(block.register_forward_hook(self._after_block(Place(layer, "block")))))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._hooks.close()
+
+    def begin(self) -> None:
+        """Show every probe the head."""
+        head = OutputHead(self.head.weight, getattr(self.head, "bias", None), self.transform)
+        for name, probe in self.probes.items():
+            with naming(name):
+                probe.begin(head)
+
+    def run(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """One forward pass.
+
+        Returns:
+            What the head received, B × T × d, and the model's own logits of the first positions of the first window.
+        """
+        self._batch = batch
+        options = {} if batch.mask is None else {"attention_mask": batch.mask.long()}
+        own = self._model(input_ids=batch.ids, **options).logits
+        states, self._states = self._states, None
+        if states is None:
+            raise CheckpointError(
+                f"model type {self._model.config.model_type!r} does not call its LM head module; "
+                "please open an issue with the model's name"
+            )
+        self._serve(Place(len(self._blocks), "head_input"), states)
+        return states, own[0].float()
+
+    def _serve(self, place: Place, states: torch.Tensor) -> None:
+        assert self._batch is not None
+        for name, probe in self.probes.items():
+            if "states" in probe.needs or (place.site == "head_input" and "head_input" in probe.needs):
+                with naming(name):
+                    probe.update_states(self._batch, place, states)
+
+    def _on_head(self, _module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        self._states = args[0]
+        return (args[0][:1, :IDENTITY_POSITIONS], *args[1:])
+
+    def _on_first_block(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._serve(Place(0, "embedding"), args[0] if args else kwargs["hidden_states"])
+
+    def _after_block(self, place: Place) -> Callable[[Any, Any, Any], None]:
+        def hook(_module: Any, _args: Any, output: Any) -> None:
+            self._serve(place, output[0] if isinstance(output, tuple) else output)
+
+        return hook
+
+
+@contextmanager
+def _hooked(handle: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        handle.remove()
