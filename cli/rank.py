@@ -67,7 +67,7 @@ def rank(
     run = scan.run_scan(settings, out, fresh, keep)
     _print(run, json)
     if plot is not None:
-        from degen.rank.rank_plots import plot_ranks
+        from degen.runs.rank_plots import plot_ranks
 
         plot_ranks(run, plot)
     if run.failed:

@@ -82,7 +82,7 @@ def log() -> Log:
 def downloads(tmp_path: Path) -> Iterator[Downloads]:
     made = Downloads(tmp_path / "downloads")
     yield made
-    assert not made.place.exists()
+    assert not made.path.exists()
 
 
 def order(log: Log, *names: str, **more: object) -> list[Wanted]:
