@@ -11,7 +11,8 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from faults.command import SMALL, degen, python_process
-from published import published
+
+from degen.published import published_table
 
 STEPS = np.arange(1, 26) * 1000
 
@@ -145,7 +146,7 @@ def test_a_run_keeps_its_verdicts(series: Path, corpus: Path, tmp_path: Path) ->
 
 
 def test_the_law_of_the_larger_models_is_printed_and_told(tmp_path: Path) -> None:
-    file = published("pythia_pile_loss.csv")
+    file = published_table("pythia_pile_loss")
     said = degen("saturation", file, "--json").json()
     assert said["parameters"]["A"]["value"] == pytest.approx(118.66, abs=0.005)
     assert said["parameters"]["A"]["low"] < 119.09 < said["parameters"]["A"]["high"]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from published import published
 
 from degen.errors import DegenError
 from degen.laws.law import HOFFMANN, Fit, Floats, Law, Objective, fit_law
 from degen.laws.law_intervals import parameter_intervals, prediction_reach
 from degen.laws.law_search import NAMES, Problem, best_of_starts, descend, grid_starts
+from degen.published import published_table
 
 OBJECTIVES: list[Objective] = ["log", "linear", "huber"]
 REST = {"B": HOFFMANN.B, "E": HOFFMANN.E, "beta": HOFFMANN.beta}  # fixed in the paper, as the models share one T
@@ -44,7 +44,7 @@ def as_list(law: Law) -> list[float]:
 
 def pythia() -> tuple[list[float], list[float], list[float]]:
     """Sizes, tokens and final losses of the Pythia models from 410M."""
-    with published("pythia_pile_loss.csv").open() as file:
+    with published_table("pythia_pile_loss").open() as file:
         rows = [r for r in csv.DictReader(file) if r["step"] == "140000" and int(r["total_params"]) > 4e8]
     assert len(rows) == 6
     assert all(int(r["tokens"]) == int(r["step"]) * 2_097_152 for r in rows)
@@ -272,7 +272,7 @@ def test_huber_on_pythia() -> None:
 
 
 def chinchilla(outliers: int) -> Fit:
-    data = np.loadtxt(published("chinchilla_points.csv"), delimiter=",", skiprows=1)
+    data = np.loadtxt(published_table("chinchilla_points"), delimiter=",", skiprows=1)
     n, flops, loss = data[np.argsort(data[:, 2])][: len(data) - outliers].T
     return fit_law(n, flops / (6 * n), loss, fixed={}, objective="huber")
 

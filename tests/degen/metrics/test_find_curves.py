@@ -14,12 +14,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from published import published
 
 from degen import DegenError
 from degen.metrics.curve import Course
 from degen.metrics.find_curves import find_courses
 from degen.metrics.metric_kinds import Floor
+from degen.published import published_table
 
 WIDE = "model,step,loss,acc\na,0,4,.1\na,10,2,.3\nb,0,5,.2\nb,10,3,.4\n"
 LONG = "model,step,task,metric,value,stderr\n" + "".join(
@@ -299,7 +299,7 @@ def test_what_is_no_target_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_published_evaluations_are_read() -> None:
-    file = published("pythia_lm_eval.csv")
+    file = published_table("pythia_lm_eval")
     assert len(find_courses(file, warn=silent)) == 8 * 14
     courses = find_courses(file, metrics=["ppl"], where={"task": "lambada_openai"}, warn=silent)
     assert {c.metric for c in courses} == {"ppl"}
@@ -316,14 +316,14 @@ def test_the_published_evaluations_are_read() -> None:
 
 
 def test_the_published_losses_and_heads_are_read() -> None:
-    losses = {c.model: c for c in find_courses(published("pythia_pile_loss.csv"), warn=silent)}
+    losses = {c.model: c for c in find_courses(published_table("pythia_pile_loss"), warn=silent)}
     small = losses["pythia-14m"]
     assert (small.metric, small.better, small.parameters) == ("loss_nats", "min", 14_067_712)
     assert small.steps[int(np.nanargmin(small.values))] == 35_000
     assert small.tokens is not None
     np.testing.assert_array_equal(small.tokens, small.steps * 2_097_152)
-    heads = {c.model: c for c in find_courses(published("pythia_head_singular_entropy.csv"), warn=silent)}
+    heads = {c.model: c for c in find_courses(published_table("pythia_head_singular_entropy"), warn=silent)}
     assert heads["pythia-14m"].floor == pytest.approx(0.1 * math.log(128))
-    both = find_courses(published("pythia_wikitext_anisotropy.csv"), where={"model": "pythia-14m"}, warn=silent)
+    both = find_courses(published_table("pythia_wikitext_anisotropy"), where={"model": "pythia-14m"}, warn=silent)
     assert [(c.metric, c.better) for c in both] == [("wikitext_word_ppl", "min"), ("last_layer_anisotropy", "min")]
     assert both[1].floor == 0.1

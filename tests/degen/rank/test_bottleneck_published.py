@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 
 import pytest
 
+from degen.published import published_table
 from degen.rank.bottleneck_rank import bottleneck_rank
 
-CURVES = Path(__file__).parents[4] / "shared" / "data" / "rank_restricted_head_loss.csv"
 
-
-@pytest.mark.skipif(not CURVES.is_file(), reason=f"{CURVES} is not there")
 @pytest.mark.parametrize(("model", "rank"), [("pythia-410m", 768), ("pythia-1b", 1536), ("llama-7b", 2048)])
 def test_bottleneck_rank_of_published_curves(model: str, rank: int) -> None:
-    with CURVES.open() as file:
+    with published_table("rank_restricted_head_loss").open() as file:
         rows = [row for row in csv.DictReader(file) if row["model"] == model]
     ranks, losses = [int(row["rank"]) for row in rows], [float(row["val_loss_nats"]) for row in rows]
     full = losses[ranks.index(max(ranks))]

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from published import published
 
 from degen.errors import DegenError
 from degen.laws.law import HOFFMANN
 from degen.metrics.curve import Course
+from degen.published import published_table
 from degen.saturation.extrapolation import Extrapolation, default_larger, extrapolate
 
 SIZES = {"14m": 14_000_000, "70m": 70_000_000, "410m": 405_000_000, "1b": 1_010_000_000, "3b": 2_780_000_000,
@@ -37,7 +37,7 @@ def suite(noise: float = 0.0, seed: int = 0) -> list[Course]:
 
 def pythia() -> list[Course]:
     rows: dict[str, list[dict[str, str]]] = {}
-    with published("pythia_pile_loss.csv").open() as file:
+    with published_table("pythia_pile_loss").open() as file:
         for row in csv.DictReader(file):
             rows.setdefault(row["model"], []).append(row)
     return [

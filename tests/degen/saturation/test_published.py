@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 import pytest
-from published import published
 
+from degen.published import published_table
 from degen.saturation import Answer, Larger, find_saturation
 from degen.saturation.onset import Onset
 from degen.saturation.verdict import Verdict
@@ -19,28 +19,28 @@ ANISOTROPY = dict(zip(SMALL, (28_000, 42_000, 55_000, 81_000), strict=True))
 
 
 def answer(name: str, **how: Any) -> Answer:
-    return find_saturation(published(name), **how)
+    return find_saturation(published_table(name), **how)
 
 
 @lru_cache
 def losses() -> Answer:
-    return answer("pythia_pile_loss.csv")
+    return answer("pythia_pile_loss")
 
 
 @lru_cache
 def entropies() -> dict[str, Verdict]:
-    return {v.course.model: v for v in answer("pythia_head_singular_entropy.csv").verdicts}
+    return {v.course.model: v for v in answer("pythia_head_singular_entropy").verdicts}
 
 
 @lru_cache
 def anisotropies() -> dict[str, Verdict]:
-    found = answer("pythia_wikitext_anisotropy.csv", metrics=["last_layer_anisotropy"])
+    found = answer("pythia_wikitext_anisotropy", metrics=["last_layer_anisotropy"])
     return {v.course.model: v for v in found.verdicts}
 
 
 @lru_cache
 def lambada() -> dict[tuple[str, str], Verdict]:
-    found = answer("pythia_lm_eval.csv", metrics=["ppl", "acc"], where={"task": "lambada_openai"})
+    found = answer("pythia_lm_eval", metrics=["ppl", "acc"], where={"task": "lambada_openai"})
     return {(v.course.model, v.course.metric): v for v in found.verdicts}
 
 
@@ -97,7 +97,7 @@ def test_the_table_has_those_gaps_for_each_model() -> None:
 
 
 def test_by_hubers_loss_the_law_is_another() -> None:
-    found = answer("pythia_pile_loss.csv", larger=Larger(objective="huber")).extrapolation
+    found = answer("pythia_pile_loss", larger=Larger(objective="huber")).extrapolation
     assert found is not None
     assert found.parameters["A"]["value"] == pytest.approx(113.7, abs=0.1)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_points import BESIROGLU, cloud, holds, points_of
-from published import published
 from scipy.optimize import minimize_scalar
 
 from degen.errors import DegenError
 from degen.laws.law import HOFFMANN, Law
+from degen.published import published_table
 from degen.scaling.hoffmann import fit_hoffmann, frontier_of
 from degen.scaling.points import read_points
 from degen.stats.bootstrap import Bootstrap, run_bootstrap
@@ -35,7 +35,7 @@ def test_the_frontier_is_where_loss_is_least_for_its_compute() -> None:
 
 
 def test_the_points_of_chinchilla_and_the_published_constants_inside() -> None:
-    points = read_points(published("chinchilla_points.csv"), {}).without_highest(5)
+    points = read_points(published_table("chinchilla_points"), {}).without_highest(5)
     fit = fit_hoffmann(points, Bootstrap(100, 0.8), start=SOUND)
     found = fit.parameters()
     for name, value, within in (
@@ -48,7 +48,7 @@ def test_the_points_of_chinchilla_and_the_published_constants_inside() -> None:
 
 
 def test_the_five_highest_losses_of_chinchilla_are_named() -> None:
-    points = read_points(published("chinchilla_points.csv"), {})
+    points = read_points(published_table("chinchilla_points"), {})
     fit = fit_hoffmann(points, NONE, start=ALL)
     assert set(fit.influence.points) == set(np.argsort(points.loss)[-5:])
     said = " ".join(fit.answer().warnings)

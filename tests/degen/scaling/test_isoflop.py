@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from made_points import BESIROGLU, cloud, holds, points_of, profiles
-from published import published
 
 from degen.errors import DegenError
 from degen.laws.law import HOFFMANN, Law
+from degen.published import published_table
 from degen.scaling.hoffmann import frontier_of
 from degen.scaling.isoflop import fit_isoflop
 from degen.scaling.points import read_points
@@ -77,7 +77,7 @@ def test_budgets_are_found_among_runs_of_other_kinds() -> None:
 
 
 def test_the_budgets_of_chinchilla_are_those_of_the_paper() -> None:
-    points = read_points(published("chinchilla_points.csv"), {})
+    points = read_points(published_table("chinchilla_points"), {})
     fit = fit_isoflop(points, NONE)
     assert [row["flops"] for row in fit.rows] == pytest.approx(BUDGETS, rel=0.1)
     for left in (points, points.without_highest(5)):

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faults.command import python_process
-from published import published
 
 from degen.errors import DegenError
+from degen.published import published_table
 from degen.scaling.points import Points, read_points
 
 
@@ -54,7 +54,7 @@ def test_pf_days_that_are_asked_for_go_before_a_column_of_flops(tmp_path: Path) 
 
 
 def test_the_points_of_chinchilla() -> None:
-    points = read_points(published("chinchilla_points.csv"), {})
+    points = read_points(published_table("chinchilla_points"), {})
     assert len(points) == 245
     np.testing.assert_allclose(points.tokens, points.flops / (6 * points.parameters))
     assert points.names[244] == "row 245"

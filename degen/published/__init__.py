@@ -1,0 +1,28 @@
+"""Published figures that ours are held against; `README.md` beside them names the source of each.
+
+Imports the ground files alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from degen.errors import DegenError
+
+_FOLDER = Path(__file__).resolve().parent
+
+
+def published_table(name: str) -> Path:
+    """Return the CSV file of a published table.
+
+    Args:
+        name: of the table, as in `pythia_pile_loss`.
+
+    Raises:
+        DegenError: there is no table of that name.
+    """
+    file = _FOLDER / f"{name}.csv"
+    if not file.is_file():
+        there = ", ".join(sorted(f.stem for f in _FOLDER.glob("*.csv")))
+        raise DegenError(f"no published table is called {name!r}; there are {there}")
+    return file
