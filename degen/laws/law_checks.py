@@ -58,7 +58,8 @@ def check_told_apart(problem: Problem, theta: Floats) -> None:
     length = np.maximum(np.linalg.norm(columns, axis=0), 1e-300)  # 0 for alpha where every N is 1
     _, size, axes = np.linalg.svd(columns / length, full_matrices=False)
     if size[-1] < _APART:
-        mixed = [NAMES[i] for i, part in zip(problem.free, axes[-1], strict=True) if abs(part) > 0.05]
+        open_parts = np.linalg.norm(axes[size < _APART], axis=0)  # of each parameter in the directions left open
+        mixed = [NAMES[i] for i, part in zip(problem.free, open_parts, strict=True) if part > 0.05]
         short = f"tell {', '.join(mixed[:-1])} and {mixed[-1]} apart" if len(mixed) > 1 else f"determine {mixed[0]}"
         way = "fix one of them" if len(mixed) > 1 else "fix it"
         raise DegenError(f"these points cannot {short}: {way}, or add models of other sizes or other numbers of tokens")
