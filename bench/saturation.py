@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from degen.metrics.curve import Course, Floats
+from degen.arrays import Floats
+from degen.metrics.curve import Course
 from degen.saturation.verdict import Verdict, judge
 
 CHECKPOINTS = 25

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from degen.metrics.columns import did_you_mean
+from degen.hints import did_you_mean
 
 from .rule import Rule, StepRange
 from .tracks import Point, Source, Track, refused

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from degen.arrays import Floats, Ints
 from degen.checkpoints.steps import place_in_training
 from degen.errors import DegenError
-from degen.metrics.columns import did_you_mean
+from degen.hints import did_you_mean
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS, Row, file_name
 
 from .rule import Rule
-from .tracks import Floats, Ints, Point, Track, Windows, point, refused
+from .tracks import Point, Track, Windows, point, refused
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from degen.errors import DegenError
+from degen.hints import closest
 
 from .rule import Bound, Rule, parse_rule
 
@@ -163,12 +164,10 @@ def _settings(said: Mapping[str, Any], file: Path) -> GateSettings:
 
 
 def _check_keys(table: Mapping[str, Any], known: Sequence[str], file: Path, where: str) -> None:
-    import difflib
-
     for key in table:
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            close = closest(key, known)
+            hint = f"did you mean {close}?" if close is not None else f"there are {', '.join(known)}"
             raise DegenError(f"{file}: {where} has an unknown key {key!r}; {hint}")
 
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from degen.hints import did_you_mean
 from degen.metrics.checkpoint_table import Sheet
-from degen.metrics.columns import did_you_mean, first_column, keep_rows, numbers, texts
+from degen.metrics.columns import first_column, keep_rows, numbers, texts
 from degen.metrics.curve import Course
 from degen.metrics.curve_options import Wishes
 from degen.metrics.layout import read_layout, read_steps

@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 
 from .law_checks import check_fixed, check_points, check_told_apart
 from .law_search import NAMES, Problem, best_of_starts, descend, grid_starts, is_settled
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 Objective = Literal["log", "linear", "huber"]
 
 HUBER_DELTA = 1e-3

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
+from degen.hints import closest
 
-from .law_search import NAMES, Floats, Problem
+from .law_search import NAMES, Problem
 
 _APART = 1e-7  # columns of a Jacobian nearer to dependence than this cannot be told apart in float64
 _GONE = 1e-9  # a term whose share of the loss is below this everywhere is not there
@@ -31,9 +32,8 @@ def check_fixed(fixed: Mapping[str, float]) -> None:
     """Refuse names that the law has not, and values that its parameters cannot have."""
     for name, value in fixed.items():
         if name not in NAMES:
-            lowered = {known.lower(): known for known in NAMES}
-            close = difflib.get_close_matches(name.lower(), lowered, n=1)
-            hint = f"; did you mean {lowered[close[0]]}?" if close else ""
+            close = closest(name, NAMES)
+            hint = f"; did you mean {close}?" if close is not None else ""
             raise DegenError(f"the law has no parameter {name!r}, but {', '.join(NAMES)}{hint}")
         if not math.isfinite(value) or (name in "ABE" and value < 0):
             raise DegenError(f"{name} cannot be fixed at {value}: give a finite number{' ≥ 0' * (name in 'ABE')}")

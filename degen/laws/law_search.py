@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
+from degen.arrays import Floats
 
 NAMES = ("A", "B", "E", "alpha", "beta")  # of the coordinates' parameters, in order
 # Where the search begins, coordinate by coordinate: the grid of Hoffmann et al. 2022, appendix D.3.

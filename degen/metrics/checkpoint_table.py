@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from degen.arrays import Floats, Ints
 from degen.errors import DegenError
 
 from .columns import keep_rows, numbers, texts
-from .curve import Floats, Ints
 from .curve_options import Wishes
 from .layout import Layout, read_layout, read_steps
 from .read_table import stem

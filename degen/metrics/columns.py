@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
+from degen.hints import did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-LISTED = 12  # names that an error lists before it gives up
-
-
-def did_you_mean(name: str, there: Iterable[str]) -> str:
-    """What to tell a user whose name is not there: the nearest name, or else those there are."""
-    names = list(dict.fromkeys(there))
-    lower = {n.lower(): n for n in names}
-    close = difflib.get_close_matches(name.lower(), lower, n=1)
-    if close:
-        return f"did you mean {lower[close[0]]!r}?"
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return f"there are {', '.join(names[:LISTED])}{more}" if names else "there are none"
 
 
 def first_column(table: pa.Table, names: Sequence[str]) -> str | None:

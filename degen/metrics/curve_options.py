@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
+from degen.hints import did_you_mean
 
-from .columns import did_you_mean
-from .curve import Better, Floats
+from .curve import Better
 from .metric_kinds import NO_FLOOR, WIDTH_UNKNOWN, Floor, kind_of
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.checkpoints.steps import read_mark
 from degen.errors import DegenError
+from degen.hints import did_you_mean
 
-from .columns import did_you_mean, first_column, is_empty, is_numeric, is_text, numbers, texts
-from .curve import Floats
+from .columns import first_column, is_empty, is_numeric, is_text, numbers, texts
 from .metric_kinds import kind_of
 
 if TYPE_CHECKING:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS
 
 from .checkpoint_table import Sheet, read_sheet
 from .columns import texts
-from .curve import Course, Floats
+from .curve import Course
 from .curve_options import Wishes
 from .table_curves import Series, course_of, find_series
 from .window_losses import paired_covariance, window_losses

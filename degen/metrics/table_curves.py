@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from degen.arrays import Floats, Ints
 from degen.errors import DegenError
+from degen.hints import did_you_mean
 
 from .checkpoint_table import Sheet
-from .columns import did_you_mean, first_column, is_numeric, is_text, texts
-from .curve import Course, Floats, Ints
+from .columns import first_column, is_numeric, is_text, texts
+from .curve import Course
 from .curve_options import Wishes, best_of
 from .layout import PARAMETERS, TOKENS, WIDTH
 

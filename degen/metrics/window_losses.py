@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .curve import Floats, Ints
+from degen.arrays import Floats, Ints
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from degen.errors import DegenError
+from degen.hints import closest
 from degen.laws.law import HOFFMANN, Fit, Objective, fit_law
 from degen.laws.law_intervals import parameter_intervals, prediction_reach
 from degen.metrics.curve import Course
@@ -185,8 +185,8 @@ def default_larger(courses: Sequence[Course], degenerated: Collection[str]) -> l
 def _check_names(larger: Collection[str], there: Sequence[str]) -> None:
     for name in larger:
         if name not in there:
-            close = difflib.get_close_matches(name, there, n=1)
-            hint = f"; did you mean {close[0]}?" if close else f" among {', '.join(there)}"
+            close = closest(name, there)
+            hint = f"; did you mean {close}?" if close is not None else f" among {', '.join(there)}"
             raise DegenError(f"no model {name!r}{hint}")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from degen.metrics.curve import Floats, Ints
+from degen.arrays import Floats, Ints
 
 NEIGHBOURS = 2  # on each side
 KEPT = 0.8  # of the residuals, the smallest: a jump of the course is no noise

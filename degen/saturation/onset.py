@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from degen.metrics.curve import Floats, Ints
+from degen.arrays import Floats, Ints
 from degen.stats.monotone import falling_fit, valley_misfits
 
 from .noise import Noise

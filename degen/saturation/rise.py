@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from degen.metrics.curve import Floats
+from degen.arrays import Floats
 from degen.stats.monotone import falling_fit, valley_misfits
 
 from .noise import Noise, late_start

@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from degen.metrics.curve import Course, Floats, Ints
+from degen.arrays import Floats, Ints
+from degen.metrics.curve import Course
 
 from .noise import LEAST_CHECKPOINTS, Noise, find_noise
 from .onset import Onset, find_onset

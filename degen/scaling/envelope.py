@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats, Ints
 from degen.errors import DegenError
 from degen.stats.bootstrap import Bootstrap, run_bootstrap
-from degen.stats.power_law import Floats, fit_power
+from degen.stats.power_law import fit_power
 
 from .loss_curves import Curve, curves_of
 from .optimum import Drawn, OptimumFit, check_grows, optimum_constants
 from .points import Points
-
-Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 BUDGETS = 1500  # log-spaced, as in the paper
 FEWEST_SIZES = 4
@@ -95,7 +93,7 @@ class _Envelope:
     size: Floats
     tokens: Floats
     loss: Floats
-    winner: Integers  # which of the sizes has the lowest loss
+    winner: Ints  # which of the sizes has the lowest loss
     centres: int  # different sizes that parabolas lie around
 
 
@@ -130,7 +128,7 @@ def _envelope(curves: Sequence[Curve], places: Floats, redrawn: Sequence[Floats]
     )
 
 
-def _lowest(x: Floats, table: Floats, centre: Integers) -> tuple[Floats, Floats]:
+def _lowest(x: Floats, table: Floats, centre: Ints) -> tuple[Floats, Floats]:
     """The lowest point of the parabola around a size, as ln N and ln L of every budget; NaN where there is none.
 
     Args:

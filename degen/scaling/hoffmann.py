@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.laws.law import Fit, Law, fit_law
 from degen.laws.law_search import NAMES
-from degen.stats.bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
+from degen.stats.bootstrap import Bootstrap, Draws, pairs, run_bootstrap
 from degen.stats.power_law import check_part_ways
 
 from .influence import Influence, find_influence

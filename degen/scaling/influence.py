@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.laws.law import Fit, Law, fit_law
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 BY_CHANCE = 1 / 500  # a point is named where an error like its own would come up in fewer tables than this
 REGION = 0.9  # confidence of the region beyond which one point must move a fit to be decisive

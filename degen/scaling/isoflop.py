@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.stats.bootstrap import Bootstrap, run_bootstrap
-from degen.stats.power_law import Floats
 
 from .optimum import Drawn, OptimumFit, check_grows, optimum_constants
 from .points import Points

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
-from degen.stats.bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
+from degen.stats.bootstrap import Bootstrap, Draws, pairs, run_bootstrap
 from degen.stats.power_law import check_part_ways
 
 from .kaplan_forms import FORMS, Form

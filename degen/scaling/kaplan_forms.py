@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.laws.law import Law, fit_law
-from degen.stats.power_law import Floats, fit_power
+from degen.stats.power_law import fit_power
 
 Constants = dict[str, float]
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.stats.smoothing import Smoother
 
 from .points import Points
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 FEWEST = 6  # checkpoints of a curve that can be smoothed; fewer are joined by straight lines
 MOST = 400  # checkpoints that are smoothed one by one; more are averaged in steps of ln C

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.stats.bootstrap import Draws
-from degen.stats.power_law import Floats, fit_power
+from degen.stats.power_law import fit_power
 
 from .hoffmann import BUDGETS, best_row
 from .result import Answer, Row, check_predicted, check_wishes

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from degen.arrays import Floats, Mask
 from degen.errors import DegenError
-from degen.metrics.columns import did_you_mean, is_numeric, numbers, texts
+from degen.hints import did_you_mean
+from degen.metrics.columns import is_numeric, numbers, texts
 from degen.metrics.metric_kinds import kind_of
 from degen.metrics.read_table import read_table_file
 from degen.runs.run import read_run
@@ -25,8 +27,6 @@ from .quantities import ALIASES, LAYERS, PF_DAY, SECONDS, TEXTS, WIDTH, find_col
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Tell = Callable[[str], None]
 
 FEWEST = 4  # points of any fit: three say next to nothing of their noise

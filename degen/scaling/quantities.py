@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from degen.errors import DegenError
-from degen.metrics.columns import did_you_mean
+from degen.hints import did_you_mean
 
 PF_DAY = 8.64e19  # FLOPs of 10^15 a second for a day
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 Interval = dict[str, float | None]  # value, low, high
 Told = Callable[[int, int], None]  # draws done, and how many there will be
 Refit = Callable[[np.random.Generator], Mapping[str, float]]

@@ -9,7 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from .linear_fit import Floats
+from degen.arrays import Floats
 
 LEAST = 5  # points; with four, a variance of 0.437/(n − 4) is infinite
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
+from degen.arrays import Floats
 
 
 def jackknife_error(leave_one_out: Floats) -> float | None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from .quantiles import two_sided
+from degen.arrays import Floats
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Ints = np.ndarray[Any, np.dtype[np.int64]]
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
+from .quantiles import two_sided
 
 SAME = 1e-9  # places whose decimal logarithms differ by less are one place
 BEYOND = 1e-9  # a place so little outside a range is its end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from degen.metrics.curve import Floats
+from degen.arrays import Floats
 
 
 def falling_fit(values: Floats, weights: Floats) -> Floats:

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 APART = 1e-6  # spread of ln x, as a standard deviation, below which all x are one
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
+from degen.arrays import Floats
 
 DEARER = 1.4  # than it is: what a degree of freedom costs in the choice of λ
 _STEPS = 121  # of the search for λ, over all that can make a difference

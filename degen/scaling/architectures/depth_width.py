@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.metrics.columns import first_column
 from degen.scaling.points import Points
 from degen.scaling.quantities import LAYERS, WIDTH
-from degen.stats.linear_fit import Floats
 from degen.stats.quantiles import two_sided
 from degen.tables import Row
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from degen.arrays import Floats, Mask
 from degen.errors import DegenError
-from degen.stats.linear_fit import Floats, Mask
 from degen.tables import Row
 
 from .columns import Cost, Quality

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.metrics.curve import Better
-from degen.scaling.points import Floats, Points, Tell
+from degen.scaling.points import Points, Tell
 from degen.tables import Column, Row, schema_of
 
 from .columns import Cost, Quality, architectures, find_costs

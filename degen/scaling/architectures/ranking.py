@@ -9,8 +9,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
-from degen.stats.linear_fit import BEYOND, Floats, Line, fit_line, no_line, welch_quantile
+from degen.stats.linear_fit import BEYOND, Line, fit_line, no_line, welch_quantile
 from degen.tables import Row
 
 from .columns import Quality

@@ -9,8 +9,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from degen.arrays import Floats, Ints, Mask
 from degen.stats.correlation import kendall, ranks, spearman
-from degen.stats.linear_fit import Floats, Ints, Mask
 from degen.tables import Row
 
 from .columns import Quality

@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from degen.stats.linear_fit import Floats, Mask, fit_line, no_line
+from degen.arrays import Floats, Mask
+from degen.stats.linear_fit import fit_line, no_line
 from degen.tables import Column, Row
 
 Axes = Literal["semi-log", "log-log", "linear"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from degen.metrics.curve import Floats, Ints
+from degen.arrays import Floats, Ints
 from degen.saturation.noise import Noise, find_noise, find_scatter, late_start, training_shares
 
 SIGMA = 0.01

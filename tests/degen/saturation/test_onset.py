@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.saturation import SHAPES, Case, judged
-from degen.metrics.curve import Floats, Ints
+from degen.arrays import Floats, Ints
 from degen.saturation.noise import Noise
 from degen.saturation.onset import Onset, find_onset
 from degen.saturation.verdict import Verdict

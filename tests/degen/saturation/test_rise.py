@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import isotonic_regression
 
-from degen.metrics.curve import Floats
+from degen.arrays import Floats
 from degen.saturation.noise import Noise, find_noise
 from degen.saturation.rise import Rise, find_rise
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from degen.metrics.curve import Floats
+from degen.arrays import Floats
 from degen.stats.monotone import falling_fit, falling_misfits, valley_misfits
 
 DRAW = np.random.default_rng(0)
