@@ -116,8 +116,8 @@ def gate(
     from degen.errors import DegenError
     from degen.gate import judge, parse_rule
     from degen.gate.judge import check_confidence
+    from degen.gate.metric_checks import check_rules
     from degen.gate.open_target import is_measured, open_source
-    from degen.gate.run_tracks import check_rules
     from degen.gate.settings import SHORTCUTS, GateSettings
 
     bounds = dict(zip(SHORTCUTS, (max_anisotropy, max_singular_entropy, max_loss_rise), strict=True))

@@ -163,9 +163,9 @@ def _print(answer: Answer) -> None:
     rows = []
     for v in answer.verdicts:
         onset = f"{v.onset.step} ({v.onset.low} … {v.onset.high})" if v.onset is not None else None
-        line = output.sparkline(v.course.drawn(), width=30)
+        line = output.sparkline(v.curve.for_plot(), width=30)
         figures = [v.best_step, v.best_value, v.final_value, v.p_value]
-        rows.append([v.course.model, v.course.metric, line, v.verdict, *figures, onset, v.reason])
+        rows.append([v.curve.model, v.curve.metric, line, v.verdict, *figures, onset, v.reason])
     heads = ["model", "metric", "over training", "verdict", "best step", "best", "final", "p", "onset", "reason"]
     output.result_table(heads, rows)
     turned = [[row["model"], row["metric"], row["co_occurrence"]] for row in answer.rows() if row["co_occurrence"]]

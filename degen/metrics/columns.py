@@ -37,6 +37,16 @@ def is_empty(table: pa.Table, column: str) -> bool:
     return bool(pa.types.is_null(table.schema.field(column).type))
 
 
+def empty_as_numbers(table: pa.Table) -> pa.Table:
+    """Return a table whose columns without any value are columns of numbers that are all missing."""
+    import pyarrow as pa
+
+    for i, column in enumerate(table.schema):
+        if pa.types.is_null(column.type):
+            table = table.set_column(i, column.name, table.column(i).cast(pa.float64()))
+    return table
+
+
 def is_text(table: pa.Table, column: str) -> bool:
     """Whether a column holds text, or yes and no."""
     import pyarrow as pa
@@ -45,13 +55,13 @@ def is_text(table: pa.Table, column: str) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_boolean(kind))
 
 
-def numbers(table: pa.Table, column: str, place: Path) -> Floats:
+def numbers(table: pa.Table, column: str, path: Path) -> Floats:
     """A column as float64, NaN where it is missing.
 
     Args:
         table: the table.
         column: one of its columns.
-        place: where the table came from, for the error.
+        path: where the table came from, for the error.
 
     Raises:
         DegenError: the column holds something else.
@@ -63,7 +73,7 @@ def numbers(table: pa.Table, column: str, place: Path) -> Floats:
     if not is_numeric(table, column):
         odd = next((text for text in texts(table, column) if text is not None and not _number(text)), None)
         what = "holds numbers as text" if odd is None else f"holds no numbers ({odd!r}, for one)"
-        raise DegenError(f"{place}: column {column!r} {what}; mend it or name another")
+        raise DegenError(f"{path}: column {column!r} {what}; mend it or name another")
     found: Floats = np.array(table[column].cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
     return found
 
@@ -73,13 +83,13 @@ def texts(table: pa.Table, column: str) -> list[str | None]:
     return [None if value is None else str(value) for value in table[column].to_pylist()]
 
 
-def keep_rows(table: pa.Table, where: Mapping[str, str], place: Path) -> pa.Table:
+def keep_rows(table: pa.Table, where: Mapping[str, str], path: Path) -> pa.Table:
     """The rows whose columns have the values asked for.
 
     Args:
         table: the table.
         where: the value of each column; numbers are compared as numbers.
-        place: where the table came from, for the error.
+        path: where the table came from, for the error.
 
     Returns:
         At least one row.
@@ -92,15 +102,15 @@ def keep_rows(table: pa.Table, where: Mapping[str, str], place: Path) -> pa.Tabl
     kept = np.ones(len(table), dtype=bool)
     for column, value in where.items():
         if column not in table.column_names:
-            raise DegenError(f"{place}: no column {column!r} to filter by; {did_you_mean(column, table.column_names)}")
+            raise DegenError(f"{path}: no column {column!r} to filter by; {did_you_mean(column, table.column_names)}")
         found = _equal(table, column, value)
         if not found.any():
             there = [text for text in texts(table, column) if text is not None]
-            raise DegenError(f"{place}: column {column!r} is nowhere {value!r}; {did_you_mean(value, there)}")
+            raise DegenError(f"{path}: column {column!r} is nowhere {value!r}; {did_you_mean(value, there)}")
         kept &= found
     if not kept.any():
         asked = ", ".join(f"{column}={value}" for column, value in where.items())
-        raise DegenError(f"{place}: no row has {asked} at once; ask for less")
+        raise DegenError(f"{path}: no row has {asked} at once; ask for less")
     return table.filter(pa.array(kept))
 
 

@@ -17,7 +17,7 @@ from tiny import make_checkpoint
 
 import degen
 from degen import DegenError
-from degen.metrics.curve import Course
+from degen.metrics.curve import Curve
 from degen.runs.export import export_table
 from degen.saturation import Answer, Larger, find_saturation, write_answer
 from degen.saturation.result import COLUMNS
@@ -51,12 +51,12 @@ def copy(run: degen.Run, tmp_path: Path) -> degen.Run:
     return degen.read_run(shutil.copytree(run.path, tmp_path / "run"))
 
 
-def curve(model: str, size: int, rise: float = 0.0) -> Course:
+def curve(model: str, size: int, rise: float = 0.0) -> Curve:
     """A loss by the law of Hoffmann et al. at 2^21 tokens a step, with a rise over its second half."""
     steps = np.arange(1, 15) * 10_000
     law = 406.4 / size**0.34 + 410.7 / (steps * 2.0**21) ** 0.28 + 1.69
     values = law + rise * np.clip((steps - 70_000) / 70_000, 0, None)
-    return Course(model, "loss", steps, values, "min", 0.01, parameters=size, tokens=steps * 2.0**21)
+    return Curve(model, "loss", steps, values, "min", 0.01, parameters=size, tokens=steps * 2.0**21)
 
 
 # On a run
@@ -76,7 +76,7 @@ def test_a_run_has_a_row_for_each_of_its_three_figures(run: degen.Run) -> None:
         assert (row["verdict"], row["reason"]) == (verdict.verdict, verdict.reason)
         assert row["verdict"] in ("saturated", "recovered", "not_saturated", "undecided")
         assert row["checkpoints"] == len(STEPS)
-        assert row["floor"] == verdict.course.floor > 0
+        assert row["floor"] == verdict.curve.floor > 0
         assert 0 < row["p_value"] <= 1
         assert row["noise"] > 0
         assert (row["onset_step"] is None) == (row["verdict"] in ("not_saturated", "undecided"))
@@ -255,8 +255,8 @@ def test_what_makes_no_sense_is_refused(how: dict[str, Any], tmp_path: Path) -> 
 
 
 def test_rows_of_what_has_no_value_are_null() -> None:
-    course = Course("m", "loss", np.arange(4), np.full(4, math.nan), "min")
-    (row,) = Answer([judge(course)], None).rows()
+    curve = Curve("m", "loss", np.arange(4), np.full(4, math.nan), "min")
+    (row,) = Answer([judge(curve)], None).rows()
     assert (row["verdict"], row["checkpoints"]) == ("undecided", 0)
     nothing = ("best_step", "best_value", "final_value", "gap", "p_value", "onset_step", "noise", "co_occurrence")
     assert {row[name] for name in nothing} == {None}
