@@ -84,7 +84,7 @@ def fit(
     from degen.runs.export import write_table
     from degen.scaling.fit import LAWS, Wanted, check_wanted
     from degen.scaling.fit import fit as fit_points
-    from degen.scaling.points import read_points
+    from degen.scaling.read_points import read_points
 
     scaling_compare.check_files(table, plot_file, out_file)
     named = parsing.pairs("--columns", columns.split(","), "params=N") if columns is not None else {}

@@ -188,7 +188,7 @@ def _write(answer: Slopes | Pareto, name: str, to: Path) -> None:
 
 
 def _points(table: Path, columns: str | None, final: bool) -> Points:
-    from degen.scaling.points import read_points
+    from degen.scaling.read_points import read_points
 
     given = parsing.names("--columns", columns) if columns is not None else None
     points = read_points(table, parsing.pairs("--columns", given, "params=N"), output.warn)

@@ -12,7 +12,7 @@ from degen.errors import DegenError
 from degen.stats.bootstrap import Bootstrap, run_bootstrap
 from degen.stats.power_law import fit_power
 
-from .loss_curves import Curve, curves_of
+from .loss_curves import ComputeCurve, compute_curves
 from .optimum import Drawn, OptimumFit, check_grows, optimum_constants
 from .points import Points
 
@@ -34,7 +34,7 @@ def fit_envelope(points: Points, bootstrap: Bootstrap, budgets: int = BUDGETS) -
 
     Args:
         points: with a row for each checkpoint of several models.
-        bootstrap: how the intervals are drawn: the noise of each curve about its own smooth course. How much a model
+        bootstrap: how the intervals are drawn: the noise of each curve about itself, smoothed. How much a model
             would differ if it were trained again, no curve can say.
         budgets: how many.
 
@@ -43,7 +43,7 @@ def fit_envelope(points: Points, bootstrap: Bootstrap, budgets: int = BUDGETS) -
 
     Source: Hoffmann et al. 2022, arXiv 2203.15556, section 3.1.
     """
-    curves = curves_of(points)
+    curves = compute_curves(points)
     sizes = sorted({curve.size for curve in curves})
     if len(sizes) < FEWEST_SIZES:
         has = "1 size has" if len(sizes) == 1 else f"{len(sizes)} sizes have"
@@ -97,7 +97,7 @@ class _Envelope:
     centres: int  # different sizes that parabolas lie around
 
 
-def _envelope(curves: Sequence[Curve], places: Floats, redrawn: Sequence[Floats] | None) -> _Envelope:
+def _envelope(curves: Sequence[ComputeCurve], places: Floats, redrawn: Sequence[Floats] | None) -> _Envelope:
     """The lower envelope at ln C of some budgets."""
     sizes = np.unique([curve.size for curve in curves])
     table = np.full((len(sizes), len(places)), np.inf)

@@ -15,83 +15,13 @@ from degen.laws.law_search import NAMES
 from degen.stats.bootstrap import Bootstrap, Draws, pairs, run_bootstrap
 from degen.stats.power_law import check_part_ways
 
+from .frontier import BUDGETS, Frontier, best_row, frontier_of, interval_columns
 from .influence import Influence, find_influence
 from .points import Points, check_enough
 from .result import Answer, Row, check_predicted, check_wishes
 
 FORMULA = "L = E + A/N^alpha + B/D^beta"
-BUDGETS = tuple(10.0**k for k in range(18, 27))  # FLOPs at which the frontier is shown
-GIVEN = {"N": "parameters", "D": "tokens", "C": "flops"}
 WISHES = [frozenset(w) for w in ({"N", "D"}, {"N", "C"}, {"D", "C"}, {"C"}, {"N"}, {"D"})]
-
-
-@dataclass(frozen=True)
-class Frontier:
-    """The models of least loss for their compute, under C = 6ND.
-
-    Formula: N_opt = G·(C/6)^a, D_opt = (C/6)^b/G with a = β/(α + β), b = α/(α + β), G = (αA/βB)^(1/(α + β)).
-
-    Source: Hoffmann et al. 2022, arXiv 2203.15556, equation 4.
-    """
-
-    a: Any
-    b: Any
-    G: Any
-
-    def parameters(self, flops: Any) -> Any:
-        """N_opt for C FLOPs."""
-        return self.G * (flops / 6) ** self.a
-
-    def tokens(self, flops: Any) -> Any:
-        """D_opt for C FLOPs."""
-        return (flops / 6) ** self.b / self.G
-
-    def flops_of(self, parameters: Any) -> Any:
-        """C for which N parameters are best."""
-        return 6 * (parameters / self.G) ** (1 / self.a)
-
-    def flops_for(self, tokens: Any) -> Any:
-        """C for which D tokens are best."""
-        return 6 * (tokens * self.G) ** (1 / self.b)
-
-
-def best_model(frontier: Any, letter: str, given: float) -> dict[str, Any]:
-    """The model of a frontier, or of many at once, for which C, N or D is given.
-
-    Args:
-        frontier: with `parameters`, `tokens`, `flops_of` and `flops_for`.
-        letter: which of the three.
-        given: its value.
-    """
-    flops = {"C": lambda c: c, "N": frontier.flops_of, "D": frontier.flops_for}[letter](given)
-    n = given if letter == "N" else frontier.parameters(flops)
-    d = given if letter == "D" else frontier.tokens(flops)
-    return {"flops": flops, "parameters": n, "tokens": d, "tokens_per_parameter": d / n}
-
-
-def best_row(frontier: Any, drawn: Any, draws: Draws, letter: str, given: float) -> tuple[Row, dict[str, Any]]:
-    """The best model with an interval of all that was not given, and the best models of the draws.
-
-    Args:
-        frontier: as in `best_model`.
-        drawn: of all draws at once; None without any.
-        draws: what the intervals are from.
-        letter: which of C, N and D is given.
-        given: its value.
-    """
-    spread = best_model(drawn, letter, given) if drawn is not None else {}
-    row: Row = {}
-    for name, value in best_model(frontier, letter, given).items():
-        row[name] = value
-        if name != GIVEN[letter]:
-            row |= _named(name, draws.interval(float(value), spread.get(name)))
-    return row, spread
-
-
-def frontier_of(A: Any, B: Any, alpha: Any, beta: Any) -> Frontier:
-    """The frontier of a law, or of many at once: each a number or an array."""
-    total = alpha + beta
-    return Frontier(beta / total, alpha / total, np.exp(np.log(alpha * A / (beta * B)) / total))
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +169,7 @@ class HoffmannFit:
                 A, B, E, alpha, beta = (x[there] for x in (A, B, E, alpha, beta))
                 sizes, data = best["parameters"], best["tokens"]
             values = E + A * sizes**-alpha + B * data**-beta
-        return _named("loss", self.draws.interval(float(self.law.loss(n, d)), values))
+        return interval_columns("loss", self.draws.interval(float(self.law.loss(n, d)), values))
 
 
 def fit_hoffmann(
@@ -282,10 +212,6 @@ def fit_hoffmann(
 
     draws = run_bootstrap(bootstrap, refit, points=len(points), free=len(fit.free))
     return HoffmannFit(points, fit, draws, find_influence(fit, n, d, loss, chosen), chosen)
-
-
-def _named(name: str, interval: Mapping[str, float | None]) -> Row:
-    return {name: interval["value"], f"{name}_low": interval["low"], f"{name}_high": interval["high"]}
 
 
 def _said(law: Law) -> str:

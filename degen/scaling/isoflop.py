@@ -64,7 +64,7 @@ class Profile:
             return "has its lowest point beyond the sizes there are"
         return float(z + self.x.mean()), float(level + slope * z / 2)
 
-    def course(self) -> tuple[Floats, Floats]:
+    def parabola_points(self) -> tuple[Floats, Floats]:
         """N and L along the parabola, from the smallest size to the largest."""
         z = np.linspace(self.basis[:, 1].min(), self.basis[:, 1].max(), 50)
         level, slope, bend = self.parabola(self.loss)
@@ -136,7 +136,7 @@ def fit_isoflop(points: Points, bootstrap: Bootstrap) -> OptimumFit:
     # residuals are as wide as the noise already: degrees of freedom are all that the intervals need
     draws = run_bootstrap(bootstrap, refit, points=max(models - 3 * len(sound), 1), free=0)
     rows = [_row(profile) for profile in sound]
-    drawn = [Drawn(f"{p.flops:.3g} FLOPs", np.exp(p.x), p.loss, p.course()) for p in sound]
+    drawn = [Drawn(f"{p.flops:.3g} FLOPs", np.exp(p.x), p.loss, p.parabola_points()) for p in sound]
     said = f"{len(sound)} budgets of {models} models"
     return OptimumFit("isoflop", said, rows, constants, draws, warnings, drawn)
 

@@ -18,8 +18,8 @@ MOST = 400  # checkpoints that are smoothed one by one; more are averaged in ste
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
-    """The losses of one model over training.
+class ComputeCurve:
+    """The losses of one model over the compute of its training, on logarithmic axes.
 
     Attributes:
         name: its label.
@@ -68,7 +68,7 @@ class Curve:
         return np.asarray(smooth + draw.choice(noise - noise.mean(), len(noise)))
 
 
-def curves_of(points: Points) -> list[Curve]:
+def compute_curves(points: Points) -> list[ComputeCurve]:
     """The training curves of a table, from the smallest model to the largest.
 
     Rows of one model and size are a curve; where no column tells models apart, those of one size.
@@ -88,7 +88,7 @@ def curves_of(points: Points) -> list[Curve]:
         x, y = _joined(np.log(points.flops[rows]), np.log(points.loss[rows]))
         if len(x) > 1:
             per_token = float(np.median(points.flops[rows] / points.tokens[rows]))
-            found.append(Curve(name or f"{size:.4g} parameters", size, per_token, x, y))
+            found.append(ComputeCurve(name or f"{size:.4g} parameters", size, per_token, x, y))
     if not found:
         raise DegenError(
             f"{points.path}: no model has two checkpoints, and an envelope is one of training curves; give a row for "

@@ -13,7 +13,7 @@ from degen.errors import DegenError
 from degen.stats.bootstrap import Draws
 from degen.stats.power_law import fit_power
 
-from .hoffmann import BUDGETS, best_row
+from .frontier import BUDGETS, best_row
 from .result import Answer, Row, check_predicted, check_wishes
 
 FORMULA = "N_opt = k_N·C^a, D_opt = k_D·C^b"
@@ -43,13 +43,13 @@ class Drawn:
         name: of the curve or budget.
         x: C or N of what was measured.
         loss: L of it.
-        course: C or N, and L, of the line through it.
+        line: C or N, and L, of the line through it.
     """
 
     name: str
     x: Floats
     loss: Floats
-    course: tuple[Floats, Floats]
+    line: tuple[Floats, Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,14 +104,14 @@ class OptimumFit:
         )
 
 
-def check_grows(constants: Mapping[str, float], place: Any) -> None:
+def check_grows(constants: Mapping[str, float], path: Any) -> None:
     """Refuse a best size that shrinks with compute.
 
     Raises:
         DegenError: it does.
     """
     if constants["a"] <= 0:
-        raise DegenError(f"{place}: the best size shrinks with compute (a = {constants['a']:.3g}); look at the losses")
+        raise DegenError(f"{path}: the best size shrinks with compute (a = {constants['a']:.3g}); look at the losses")
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,20 +15,15 @@ from degen.arrays import Floats, Mask
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 from degen.metrics.columns import is_numeric, numbers, texts
-from degen.metrics.metric_kinds import kind_of
-from degen.metrics.read_table import read_table_file
-from degen.runs.run import read_run
-from degen.tables import CHECKPOINTS
 
-from .column_checks import find_doubts
-from .quantities import ALIASES, LAYERS, PF_DAY, SECONDS, TEXTS, WIDTH, find_columns
+from .quantities import ALIASES, PF_DAY, TEXTS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Tell = Callable[[str], None]
+Warn = Callable[[str], None]
 
-FEWEST = 4  # points of any fit: three say next to nothing of their noise
+MIN_POINTS = 4  # points of any fit: three say next to nothing of their noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,84 +234,11 @@ def check_enough(points: Points, free: Sequence[str], hint: str) -> None:
         hint: what else to do than to add points.
 
     Raises:
-        DegenError: as few points as parameters, or fewer than `FEWEST`.
+        DegenError: as few points as parameters, or fewer than `MIN_POINTS`.
     """
     count = len(points)
-    if count < max(len(free) + 1, FEWEST):
+    if count < max(len(free) + 1, MIN_POINTS):
         said = f"1 parameter ({free[0]})" if len(free) == 1 else f"{len(free)} parameters ({', '.join(free)})"
         has = "1 point does" if count == 1 else f"{count} points do"
         also = " and its errors" if len(free) == 1 else " and their errors"
         raise DegenError(f"{points.path}: {has} not suffice for {said}{also}; {hint}")
-
-
-def read_points(path: Path, columns: Mapping[str, str], tell: Tell = lambda line: None) -> Points:
-    """Read points from a run folder, its table `checkpoints` or any CSV or Parquet table.
-
-    A point counts once: rows that are equal in every column are one, whatever number a column gives them that only
-    counts them. Rows of models that are not trained yet are left out, as step 0 of a series; of a run checkpoints that
-    failed, too, and those whose weights are an earlier one's.
-
-    Args:
-        path: the run folder, file, or folder of Parquet parts.
-        columns: the columns of quantities that are called otherwise, as `{"params": "N"}`.
-        tell: called with each warning.
-
-    Returns:
-        The points, a row of the table each.
-
-    Raises:
-        DegenError: nothing there that can be read, or no such quantity or column.
-    """
-    path = path.expanduser()
-    table = read_run(path).table(CHECKPOINTS) if (path / "run.json").is_file() else read_table_file(path)
-    found = find_columns(table.column_names, columns, path)
-    points = Points(path, table, found, tuple(range(1, table.num_rows + 1)))
-    if {"status", "duplicate_of"} <= set(table.column_names):
-        points = points.take([i for i, status in enumerate(texts(table, "status")) if status != "failed"])
-        if not len(points):
-            raise DegenError(f"{path}: every checkpoint in it failed; scan again")
-        own = [status != "duplicate" for status in texts(points.table, "status")]
-        if not all(own):
-            tell(f"{path}: checkpoints left out as copies of other revisions (status duplicate): {own.count(False)}")
-            points = points.take(np.array(own))
-    first = _first_of_equals(points)
-    if len(first) < len(points):
-        tell(f"{path}: rows left out as they repeat others: {len(points) - len(first)}")
-    points = points.take(first)
-    untrained = points.untrained
-    if untrained.any() and not untrained.all():
-        tell(f"{path}: rows left out as nothing was trained by then (0 tokens or steps): {int(untrained.sum())}")
-        points = points.take(~untrained)
-    asked = {name: column for name, column in found.items() if column in (*columns, *columns.values())}
-    for doubt in find_doubts(points, asked):
-        tell(doubt)
-    return points
-
-
-def _first_of_equals(points: Points) -> list[int]:
-    """The first of all rows that are equal in every column, but for one that only numbers the rows."""
-    import pyarrow as pa
-
-    table, columns = points.table, []
-    for name in table.column_names:
-        values = table[name]
-        kind = values.type
-        if pa.types.is_timestamp(kind) or pa.types.is_duration(kind) or pa.types.is_time(kind):  # some in nanoseconds
-            values = values.cast(pa.string())
-        if not _numbers_rows(name, values, points.columns):
-            columns.append(["nan" if value != value else value for value in values.to_pylist()])
-    seen: dict[tuple[Any, ...], int] = {}
-    for i, row in enumerate(zip(*columns, strict=True)):
-        seen.setdefault(row, i)
-    return list(seen.values())
-
-
-def _numbers_rows(name: str, values: pa.ChunkedArray, known: Mapping[str, str]) -> bool:
-    """Whether a column is whole numbers that rise from row to row and measure nothing, as far as its name says."""
-    import pyarrow as pa
-
-    if name in known.values() or not pa.types.is_integer(values.type) or values.null_count:
-        return False
-    word = name.lower()
-    measures = word in (*LAYERS, *WIDTH, *SECONDS) or word.startswith(("upstream", "downstream")) or kind_of(name)
-    return not measures and all(a < b for a, b in pairwise(values.to_pylist()))

@@ -46,7 +46,7 @@ class Smoother:
         return np.asarray(self._axes @ (self._kept[self._chosen(along)] * along))
 
     def strength(self, y: Floats) -> float:
-        """Λ for values of shape (m,)."""
+        """Return λ for values of shape (m,)."""
         return float(self._strengths[self._chosen(self._axes.T @ y)])
 
     def leverage(self, y: Floats) -> Floats:

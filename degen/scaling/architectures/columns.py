@@ -15,7 +15,7 @@ from degen.metrics.columns import first_column, is_numeric, texts
 from degen.metrics.curve import Better
 from degen.metrics.layout import ERROR_ENDS
 from degen.metrics.metric_kinds import is_loss, kind_of
-from degen.scaling.points import Points, Tell
+from degen.scaling.points import Points, Warn
 from degen.scaling.quantities import SECONDS, TEXTS, quantity_of
 
 ARCHITECTURE = ("architecture", "family", "model_type")
@@ -143,21 +143,21 @@ def find_downstream(points: Points, asked: Sequence[str], upstream: str | None) 
     return named or [c for c in free if (kind := kind_of(c)) and kind.better == "max" and not c.endswith("_rank")]
 
 
-def find_quality(points: Points, name: str, directions: Mapping[str, Better], tell: Tell) -> Quality:
+def find_quality(points: Points, name: str, directions: Mapping[str, Better], warn: Warn) -> Quality:
     """A column of quality, which way of it is better, and its standard errors, if the table has them.
 
     Args:
         points: the rows.
         name: of the column or quantity.
         directions: what a user said of columns.
-        tell: called with a warning where neither the user nor the name says which way is better.
+        warn: called with a warning where neither the user nor the name says which way is better.
 
     Raises:
         DegenError: there is no such column, it holds no numbers, or it is a loss that somewhere is none.
     """
     values = find_values(points, name)
     known_loss = name == points.columns.get("loss")  # whatever it is called
-    better = directions.get(name) or _direction(name, "min" if known_loss else None, tell)
+    better = directions.get(name) or _direction(name, "min" if known_loss else None, warn)
     if name not in directions and better == "min" and (known_loss or is_loss(name)):
         for row in np.flatnonzero(values <= 0):
             said = f"{points.names[row]} has {name} {values[row]:g}, and a loss is above 0"
@@ -179,7 +179,7 @@ def check_directions(directions: Mapping[str, Better], names: Sequence[str]) -> 
             raise DegenError(f"--direction {name}={better}: {name} is no column of quality here; {hint}")
 
 
-def _direction(name: str, known: Better | None, tell: Tell) -> Better:
+def _direction(name: str, known: Better | None, warn: Warn) -> Better:
     """Which way of a column is better by what is known of it, by its name, or else upwards with a warning."""
     words = "_".join(re.split(r"[_/,\-.:\s]+", name.lower()))
     if re.search(rf"(?:^|_){_NEGATED}(?:_|$)", words):
@@ -187,7 +187,7 @@ def _direction(name: str, known: Better | None, tell: Tell) -> Better:
     kind = kind_of(name)
     better = known or (kind.better if kind is not None else None)
     if better is None:
-        tell(f"{name}: higher is taken as better; --direction {name}=min if it is lower")
+        warn(f"{name}: higher is taken as better; --direction {name}=min if it is lower")
         return "max"
     return better
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from degen.errors import DegenError
-from degen.scaling.points import Points, Tell
+from degen.scaling.points import Points, Warn
 from degen.tables import Row, schema_of
 
 from .columns import architectures, find_values
 from .crossings import find_crossings
 from .options import NO_DOWNSTREAM, NO_UPSTREAM, Asked, check_confidence, find_qualities
-from .ranking import find_courses, find_regions, rank_regions
+from .ranking import find_regions, fit_architecture_lines, rank_regions
 from .slopes import COLUMNS, Quantity, Role, find_slopes, pairs_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Slopes:
 
 
 def compare_architectures(
-    points: Points, asked: Asked, regions: int | Sequence[float] = 4, tell: Tell = lambda line: None
+    points: Points, asked: Asked, regions: int | Sequence[float] = 4, warn: Warn = lambda line: None
 ) -> Slopes:
     """Slopes of every architecture, their ranking over compute, and where it changes.
 
@@ -58,14 +58,14 @@ def compare_architectures(
         points: of `read_points`.
         asked: columns, directions and confidence.
         regions: of compute: how many, or their edges in FLOPs.
-        tell: called with each warning.
+        warn: called with each warning.
 
     Raises:
         DegenError: a column that is missing, or nothing that a line can be drawn through.
     """
     check_confidence(asked.confidence)
     labels = architectures(points, asked.architecture) or [points.path.name] * len(points)
-    upstream, downstream, _ = find_qualities(points, asked, tell)
+    upstream, downstream, _ = find_qualities(points, asked, warn)
     if upstream is None and not downstream:
         raise DegenError(f"{points.path}: {NO_UPSTREAM}, and {NO_DOWNSTREAM}")
     flops, size = _quantity(points, "flops"), _quantity(points, "parameters")
@@ -79,9 +79,9 @@ def compare_architectures(
     ranking, crossings = [], []
     for quality in ([upstream] if upstream is not None else []) + downstream:
         if flops.values is not None and found:
-            courses = find_courses(labels, flops.values, quality.values)
-            ranking += rank_regions(courses, found, quality, asked.confidence)
-            crossings += find_crossings(courses, found, quality, asked.confidence)
+            lines = fit_architecture_lines(labels, flops.values, quality.values)
+            ranking += rank_regions(lines, found, quality, asked.confidence)
+            crossings += find_crossings(lines, found, quality, asked.confidence)
     no_ranking = flops.missing or (None if found else "all points lie at one compute, which has no regions")
     return Slopes(rows, ranking, crossings, no_ranking, labels, pairs)
 

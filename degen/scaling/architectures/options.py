@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from degen.errors import DegenError
 from degen.metrics.curve import Better
-from degen.scaling.points import Points, Tell
+from degen.scaling.points import Points, Warn
 
 from .columns import Quality, check_directions, find_downstream, find_quality, find_upstream
 
@@ -45,14 +45,14 @@ def check_confidence(confidence: float) -> None:
 
 
 def find_qualities(
-    points: Points, asked: Asked, tell: Tell, more: Sequence[str] = ()
+    points: Points, asked: Asked, warn: Warn, more: Sequence[str] = ()
 ) -> tuple[Quality | None, list[Quality], list[Quality]]:
     """Upstream, downstream, and further columns of quality, warned of once each.
 
     Args:
         points: the rows.
         asked: their names and directions.
-        tell: called with each warning.
+        warn: called with each warning.
         more: names of the further columns.
 
     Raises:
@@ -62,7 +62,7 @@ def find_qualities(
     others = [name for name in find_downstream(points, asked.downstream, first) if name != first]
     directions = asked.directions or {}
     names = dict.fromkeys([*([first] if first is not None else []), *others, *more])
-    found = {name: find_quality(points, name, directions, tell) for name in names}
+    found = {name: find_quality(points, name, directions, warn) for name in names}
     check_directions(directions, list(found))
     upstream = found[first] if first is not None else None
     return upstream, [found[name] for name in others], [found[name] for name in dict.fromkeys(more)]

@@ -113,7 +113,7 @@ def correlate(found: Reversals, confidence: float = 0.9) -> list[Row]:
 
     Returns:
         A row for each column, with `points`, `spearman` and `kendall` with their intervals, `pairs` whose order both
-        columns tell, `reversals` among them and those `beyond_noise`, and `reason` where there is no correlation.
+        columns warn, `reversals` among them and those `beyond_noise`, and `reason` where there is no correlation.
     """
     upstream, downstream = found.upstream, found.downstream
     rows = []

@@ -7,7 +7,7 @@ from made_points import points_of, profiles
 
 from degen.laws.law import HOFFMANN
 from degen.scaling.fit import Wanted, fit
-from degen.scaling.points import read_points
+from degen.scaling.read_points import read_points
 from degen.stats.bootstrap import Bootstrap
 
 

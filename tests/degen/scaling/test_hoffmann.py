@@ -11,8 +11,9 @@ from scipy.optimize import minimize_scalar
 
 from degen.errors import DegenError
 from degen.laws.law import HOFFMANN, Law
-from degen.scaling.hoffmann import fit_hoffmann, frontier_of
-from degen.scaling.points import read_points
+from degen.scaling.frontier import frontier_of
+from degen.scaling.hoffmann import fit_hoffmann
+from degen.scaling.read_points import read_points
 from degen.stats.bootstrap import Bootstrap, run_bootstrap
 
 NONE = Bootstrap(draws=0)
