@@ -53,7 +53,7 @@ class Figure:
 
 
 def find_figures(rule: Rule, source: Source, baseline: Source | None = None) -> list[Figure]:
-    """The figures that a rule is about.
+    """Return the figures that a rule is about.
 
     Without a baseline the reference of `rise` is the smallest value so far, that of `drop` the largest, the figure's
     own checkpoint included. With one it is the baseline's value at the same step; where the rule is about the latest
@@ -84,7 +84,7 @@ def find_figures(rule: Rule, source: Source, baseline: Source | None = None) -> 
 
 
 def _selected(rule: Rule, curve: Curve, source: Source) -> list[int]:
-    """The checkpoints that a rule selects of a curve.
+    """Return the checkpoints that a rule selects of a curve.
 
     The latest is the last whose step is known. One whose step is not known may be later still, so it is judged, too.
     """
@@ -114,7 +114,7 @@ def _absolute(curve: Curve, point: Point) -> Figure:
 
 
 def _against_past(rule: Rule, curve: Curve, i: int, source: Source, figure: Figure) -> Figure:
-    """The figure with the best so far as its reference."""
+    """Return the figure with the best so far as its reference."""
     finite = [p for p in curve.points if p.value is not None and math.isfinite(p.value)]
     if len(finite) < 2 and not (figure.value is not None and math.isinf(figure.value) and finite):
         return replace(
@@ -130,7 +130,7 @@ def _against_past(rule: Rule, curve: Curve, i: int, source: Source, figure: Figu
 def _against_baseline(
     rule: Rule, curve: Curve, point: Point, source: Source, baseline: Source, figure: Figure
 ) -> Figure:
-    """The figure with the baseline's value as its reference."""
+    """Return the figure with the baseline's value as its reference."""
     other = _counterpart(rule, curve, source, baseline)
     if other is None:
         return replace(figure, missing=f"the baseline has no {curve.place}")
@@ -149,7 +149,7 @@ def _against_baseline(
 
 
 def _counterpart(rule: Rule, curve: Curve, source: Source, baseline: Source) -> Curve | None:
-    """The baseline's curve of the same model and place; None where it lacks the place.
+    """Return the baseline's curve of the same model and place; None where it lacks the place.
 
     A baseline of one model stands for the one model there is, whatever the two are called.
     """
@@ -166,7 +166,7 @@ def _counterpart(rule: Rule, curve: Curve, source: Source, baseline: Source) -> 
 
 
 def _compared(rule: Rule, figure: Figure, own: Measured, other: Measured) -> Figure:
-    """The figure with its difference from a reference, and how sure that is."""
+    """Return the figure with its difference from a reference, and how sure that is."""
     reference = other[1]
     if figure.value is None or reference.value is None:
         raise AssertionError("only values that are there are compared")
@@ -188,7 +188,7 @@ def _compared(rule: Rule, figure: Figure, own: Measured, other: Measured) -> Fig
 
 
 def _weight(rule: Rule, reference: float) -> float:
-    """By how much of the reference the figure and the bound differ: a percentage moves with what it is of.
+    """Return by how much of the reference figure and bound differ: a percentage moves with what it is of.
 
     The margin of `rise < p%` is value − reference − p/100·|reference|, that of `drop` the reference's share less.
     """
@@ -200,7 +200,7 @@ def _weight(rule: Rule, reference: float) -> float:
 
 
 def _difference_error(rule: Rule, own: Measured, other: Measured, weight: float) -> tuple[float | None, int | None]:
-    """The standard error of value − weight · reference, and its degrees of freedom.
+    """Return the standard error of value − weight · reference, and its degrees of freedom.
 
     Paired for losses on the same windows, else √(e₁² + (weight·e₂)²) with the fewer of the two degrees of freedom.
     """

@@ -13,12 +13,12 @@ from degen.hints import closest
 
 from .law_search import NAMES, Problem
 
-_APART = 1e-7  # columns of a Jacobian nearer to dependence than this cannot be told apart in float64
+_MIN_SPREAD = 1e-7  # columns of a Jacobian nearer to dependence than this cannot be told apart in float64
 _GONE = 1e-9  # a term whose share of the loss is below this everywhere is not there
 
 
 def check_points(*given: Sequence[float] | Floats) -> tuple[Floats, Floats, Floats]:
-    """N, T and L as arrays of one length, all positive and finite."""
+    """Return N, T and L as arrays of one length, all positive and finite."""
     parameters, tokens, loss = (np.asarray(values, dtype=np.float64) for values in given)
     if not parameters.shape == tokens.shape == loss.shape or parameters.ndim != 1:
         raise DegenError("parameters, tokens and loss must be lists of the same length")
@@ -41,7 +41,16 @@ def check_fixed(fixed: Mapping[str, float]) -> None:
         raise DegenError("A, B and E are all fixed at 0, which leaves no loss: free one of them")
 
 
-def check_told_apart(problem: Problem, theta: Floats) -> None:
+def check_enough_points(count: int, free: Sequence[str]) -> None:
+    """Refuse fewer points than there are free parameters, which are named."""
+    if count < len(free):
+        points = "1 point" if count == 1 else f"{count} points"
+        raise DegenError(
+            f"{points} cannot determine {len(free)} parameters ({', '.join(free)}): fix more of them or add points"
+        )
+
+
+def check_identifiable(problem: Problem, theta: Floats) -> None:
     """Refuse points that leave the free parameters open at θ: each by itself, then any that make up for each other."""
     _, shares = problem.log_loss(theta[None])
     for i in problem.free:
@@ -57,7 +66,7 @@ def check_told_apart(problem: Problem, theta: Floats) -> None:
     columns = problem.jacobian(theta[None])[0]
     length = np.maximum(np.linalg.norm(columns, axis=0), 1e-300)  # 0 for alpha where every N is 1
     _, size, axes = np.linalg.svd(columns / length, full_matrices=False)
-    if size[-1] < _APART:
+    if size[-1] < _MIN_SPREAD:
         mixed = [NAMES[i] for i, part in zip(problem.free, axes[-1], strict=True) if abs(part) > 0.05]
         short = f"tell {', '.join(mixed[:-1])} and {mixed[-1]} apart" if len(mixed) > 1 else f"determine {mixed[0]}"
         way = "fix one of them" if len(mixed) > 1 else "fix it"

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def first_column(table: pa.Table, names: Sequence[str]) -> str | None:
-    """The first of some names that is a column, however it is capitalised; None where none is."""
+    """Return the first of some names that is a column, however it is capitalised; None where none is."""
     columns = {column.lower(): column for column in reversed(table.column_names)}
     return next((columns[name] for name in names if name in columns), None)
 
 
 def is_numeric(table: pa.Table, column: str) -> bool:
-    """Whether a column holds numbers; one without any value holds none."""
+    """Return whether a column holds numbers; one without any value holds none."""
     import pyarrow as pa
 
     kind = table.schema.field(column).type
@@ -31,7 +31,7 @@ def is_numeric(table: pa.Table, column: str) -> bool:
 
 
 def is_empty(table: pa.Table, column: str) -> bool:
-    """Whether a column has no value at all, so that nobody can say what it would hold."""
+    """Return whether a column has no value at all, so that nobody can say what it would hold."""
     import pyarrow as pa
 
     return bool(pa.types.is_null(table.schema.field(column).type))
@@ -48,7 +48,7 @@ def empty_as_numbers(table: pa.Table) -> pa.Table:
 
 
 def is_text(table: pa.Table, column: str) -> bool:
-    """Whether a column holds text, or yes and no."""
+    """Return whether a column holds text, or yes and no."""
     import pyarrow as pa
 
     kind = table.schema.field(column).type
@@ -56,7 +56,7 @@ def is_text(table: pa.Table, column: str) -> bool:
 
 
 def numbers(table: pa.Table, column: str, path: Path) -> Floats:
-    """A column as float64, NaN where it is missing.
+    """Return a column as float64, NaN where it is missing.
 
     Args:
         table: the table.
@@ -79,12 +79,12 @@ def numbers(table: pa.Table, column: str, path: Path) -> Floats:
 
 
 def texts(table: pa.Table, column: str) -> list[str | None]:
-    """A column as texts, None where it is missing."""
+    """Return a column as texts, None where it is missing."""
     return [None if value is None else str(value) for value in table[column].to_pylist()]
 
 
 def keep_rows(table: pa.Table, where: Mapping[str, str], path: Path) -> pa.Table:
-    """The rows whose columns have the values asked for.
+    """Return the rows whose columns have the values asked for.
 
     Args:
         table: the table.

@@ -108,7 +108,7 @@ def read_layout(table: pa.Table, path: Path) -> Layout:
 
 
 def read_steps(table: pa.Table, column: str, path: Path) -> Floats:
-    """The steps, NaN where one is missing.
+    """Return the steps, NaN where one is missing.
 
     Args:
         table: the table.
@@ -143,7 +143,7 @@ def _steps_in_text(table: pa.Table, column: str, path: Path) -> Floats:
 
 
 def _errors(table: pa.Table, metrics: Sequence[str]) -> dict[str, str]:
-    """The columns of standard errors: `loss_se`, `acc_stderr`, `acc_stderr,none`, or `stderr` of the only metric."""
+    """Return the columns of standard errors: `loss_se`, `acc_stderr,none`, or `stderr` of the only metric."""
     found = {}
     for metric in metrics:
         name, comma, kept = metric.lower().partition(",")

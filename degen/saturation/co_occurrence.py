@@ -9,7 +9,7 @@ from .verdict import Verdict
 
 
 def co_occurrence(verdict: Verdict, others: Sequence[Verdict]) -> str | None:
-    """Where the onset of a metric lies among those of the model's other metrics.
+    """Return where the onset of a metric lies among those of the model's other metrics.
 
     One onset is `before` another where its interval ends before the other's begins, `after` where it begins after the
     other's ended, and `with` it where the intervals overlap. Metrics that move together need not move each other (see

@@ -34,7 +34,7 @@ class Onset:
 
 
 def find_onset(steps: Ints, values: Floats, noise: Noise, floor: float, confidence: float = 0.9) -> Onset:
-    """The change point of a curve that falls, or stands, and then rises.
+    """Return the change point of a curve that falls, or stands, and then rises.
 
     Model: up to τ the best curve that never rises; from τ on its last level c plus s·(t − τ), s ≥ 0. The line needs
     to hold only until the rise is plain: beyond noise (4 standard deviations) and beyond the floor, or nine tenths of
@@ -74,7 +74,7 @@ def find_onset(steps: Ints, values: Floats, noise: Noise, floor: float, confiden
 
 
 def _plain(values: Floats, weights: Floats, floor: float, noise: float) -> int:
-    """The first checkpoint at which the rise is plain, as an index."""
+    """Return the first checkpoint at which the rise is plain, as an index."""
     n = len(values)
     misfits = valley_misfits(values[None], weights)[0]
     bottom = min(max(int(np.argmin(misfits)), 1), n - 1)
@@ -85,7 +85,7 @@ def _plain(values: Floats, weights: Floats, floor: float, noise: float) -> int:
 
 
 def _misfit(times: Floats, values: Floats, weights: Floats, place: float) -> float:
-    """R(τ): least Σ w (x − model)² over curves that never rise, the level they end at, and the slope from there.
+    """Return R(τ): least Σ w (x − model)² over curves that never rise, the level they end at, and the slope from it.
 
     For a given level c the curve is the best one that never rises, cut off at c, and the slope is least squares; the
     sum is convex in c, which is found by narrowing an interval. No level lies below all values: a curve may not fall

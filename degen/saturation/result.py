@@ -1,4 +1,4 @@
-"""The answer to when models saturated: a verdict for every model and metric, and the law of the larger models."""
+"""Judge every curve of a run or table, and hold losses against the law of the larger models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from degen.runs.run_writer import writing
 from degen.tables import SATURATION, Column, Row, file_name, schema_of, write_part
 
 from .co_occurrence import co_occurrence
-from .extrapolation import Extrapolation, default_larger, extrapolate
+from .extrapolation import Extrapolation, extrapolate
+from .final_and_best import default_larger
 from .verdict import Verdict, judge
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Larger:
 
 
 @dataclass(frozen=True)
-class Answer:
+class SaturationResult:
     """What `degen saturation` found.
 
     Attributes:
@@ -85,11 +86,11 @@ class Answer:
     extrapolation: Extrapolation | None
 
     def rows(self) -> list[Row]:
-        """The rows of table `saturation`."""
+        """Return the rows of table `saturation`."""
         return [self._row(verdict) for verdict in self.verdicts]
 
     def table(self) -> pa.Table:
-        """Table `saturation`."""
+        """Return table `saturation`."""
         import pyarrow as pa
 
         return pa.Table.from_pylist(self.rows(), schema=schema_of(COLUMNS))
@@ -118,7 +119,7 @@ class Answer:
         }
 
     def _excess(self, curve: Curve) -> Row:
-        """How far a loss lies above the law; nothing for other metrics."""
+        """Return how far a loss lies above the law; nothing for other metrics."""
         names = [c.name for c in COLUMNS if c.name.startswith(("expected_", "excess_"))]
         of_models = {row.model: row for row in self.extrapolation.rows} if self.extrapolation is not None else {}
         row = of_models.get(curve.model)
@@ -142,8 +143,8 @@ def find_saturation(
     after: float = 0.05,
     larger: Larger | None = None,
     warn: Callable[[str], None] = lambda line: None,
-) -> Answer:
-    """When every model of a run or table saturated, or that it did not.
+) -> SaturationResult:
+    """Find when every model of a run or table saturated, or that it did not.
 
     Args:
         target: a run folder, a table, or results of lm-evaluation-harness; see `find_curves`.
@@ -170,18 +171,18 @@ def find_saturation(
         Path(target), metrics=metrics, where=where or {}, better=better, floors=floors or {}, sort=sort, warn=warn
     )
     verdicts = [judge(curve, level, confidence, after) for curve in curves]
-    return Answer(verdicts, _extrapolation(verdicts, larger or Larger(), confidence, warn))
+    return SaturationResult(verdicts, _extrapolation(verdicts, larger or Larger(), confidence, warn))
 
 
-def write_answer(answer: Answer, run: Run) -> None:
-    """Keep an answer in its run, as table `saturation`, a file for each model.
+def write_result(result: SaturationResult, run: Run) -> None:
+    """Keep a result in its run, as table `saturation`, a file for each model.
 
     Raises:
         DegenError: the folder takes no file.
     """
     notes = {"degen.config_hash": str(run.info.get("config_hash", ""))}
-    for model in dict.fromkeys(v.curve.model for v in answer.verdicts):
-        rows = [row for row in answer.rows() if row["model"] == model]
+    for model in dict.fromkeys(v.curve.model for v in result.verdicts):
+        rows = [row for row in result.rows() if row["model"] == model]
         with writing(run.path):
             write_part(run.path / SATURATION / f"{file_name(model)}.parquet", schema_of(COLUMNS), rows, notes)
 
@@ -189,7 +190,7 @@ def write_answer(answer: Answer, run: Run) -> None:
 def _extrapolation(
     verdicts: Sequence[Verdict], larger: Larger, confidence: float, warn: Callable[[str], None]
 ) -> Extrapolation | None:
-    """The law of the larger models; None where nobody asked for it and there is too little to fit it on."""
+    """Return the law of the larger models; None where nobody asked for it and there is too little to fit it on."""
     losses: dict[str, Verdict] = {}
     for v in verdicts:
         if is_loss(v.curve.metric):

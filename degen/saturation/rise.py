@@ -71,7 +71,7 @@ def find_rise(values: Floats, noise: Noise, floor: float) -> Rise:
 
 
 def _statistics(values: Floats, weights: Floats, estimated: bool) -> tuple[Floats, Floats]:
-    """T, or E² where the noise was estimated, and F of every row."""
+    """Return T, or E² where the noise was estimated, and F of every row."""
     misfits = valley_misfits(values, weights)
     never_rises = misfits[:, -1]
     rise = never_rises - misfits.min(axis=1)
@@ -83,7 +83,7 @@ def _p_value(null: Floats, observed: float) -> float:
 
 
 def _null(covariance: Floats, freedom: float) -> tuple[Floats, Floats]:
-    """The statistics of draws of the noise on a plateau."""
+    """Return the statistics of draws of the noise on a plateau."""
     n, variance = len(covariance), covariance[0, 0]
     if np.array_equal(covariance, variance * np.eye(n)):
         return _even_null(n, freedom)  # the same for every such curve
@@ -108,7 +108,7 @@ def _normal(n: int) -> Floats:
 
 
 def _root(covariance: Floats) -> Floats:
-    """A square root of a covariance, which may be singular."""
+    """Return a square root of a covariance, which may be singular."""
     if np.count_nonzero(covariance - np.diag(np.diag(covariance))) == 0:
         return np.sqrt(covariance)
     values, vectors = np.linalg.eigh(covariance)
@@ -117,7 +117,7 @@ def _root(covariance: Floats) -> Floats:
 
 
 def _final_excess(values: Floats, weights: Floats, covariance: Floats) -> float:
-    """The last value less the mean of the valley's lowest block, in standard errors.
+    """Return the last value less the mean of the valley's lowest block, in standard errors.
 
     Values that lie nearer to the valley than their noise says, as in a collapse of few checkpoints whose leaps look
     like noise to its neighbours, count for what they are: errors are scaled by √(V/(n − levels)) where that is below 1.
@@ -140,6 +140,6 @@ def _final_excess(values: Floats, weights: Floats, covariance: Floats) -> float:
 
 
 def _peak(values: Floats, weights: Floats) -> int:
-    """The last checkpoint of the stretch that looks most like a valley."""
+    """Return the last checkpoint of the stretch that looks most like a valley."""
     evidence = [float(_statistics(values[None, : j + 1], weights[: j + 1], False)[0][0]) for j in range(len(values))]
     return int(np.argmax(evidence))

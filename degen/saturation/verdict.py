@@ -14,7 +14,7 @@ from .noise import LEAST_CHECKPOINTS, Noise, find_noise
 from .onset import Onset, find_onset
 from .rise import Rise, find_rise
 
-Word = Literal["saturated", "recovered", "not_saturated", "undecided"]
+VerdictLabel = Literal["saturated", "recovered", "not_saturated", "undecided"]
 
 STAYS = 0.01  # how often a value that came back may be taken for one that stayed
 LEAST = 3  # checkpoints, to have a best that is neither the first nor the last
@@ -22,7 +22,7 @@ LEAST = 3  # checkpoints, to have a best that is neither the first nor the last
 
 @dataclass(frozen=True)
 class Verdict:
-    """What can be said of a curve.
+    """The verdict on a curve.
 
     Attributes:
         curve: whose verdict it is.
@@ -40,7 +40,7 @@ class Verdict:
     """
 
     curve: Curve
-    verdict: Word
+    verdict: VerdictLabel
     reason: str
     checkpoints: int
     best_step: int | None = None
@@ -77,8 +77,8 @@ def judge(curve: Curve, level: float = 0.05, confidence: float = 0.9, after: flo
     errors = None if curve.errors is None else curve.errors[there]
     covariance = None if curve.covariance is None else curve.covariance[np.ix_(there, there)]
     steps, values = curve.steps[there], curve.values[there]
-    bad = values if curve.better == "min" else -values  # the larger the worse
-    noise = find_noise(steps, bad, errors, covariance, curve.floor)
+    loss_like = values if curve.better == "min" else -values  # the larger the worse
+    noise = find_noise(steps, loss_like, errors, covariance, curve.floor)
     if noise is None:
         return Verdict(
             curve,
@@ -90,7 +90,7 @@ def judge(curve: Curve, level: float = 0.05, confidence: float = 0.9, after: flo
 
 
 def _obstacle(curve: Curve, there: Ints, after: float) -> str | None:
-    """What makes a verdict impossible."""
+    """Return what makes a verdict impossible."""
     steps, values = curve.steps, curve.values[there]
     back = np.flatnonzero(np.diff(steps) < 0)
     twice = np.flatnonzero(np.diff(np.sort(steps)) == 0)
@@ -115,30 +115,30 @@ def _obstacle(curve: Curve, there: Ints, after: float) -> str | None:
 def _judged(curve: Curve, steps: Ints, values: Floats, noise: Noise, level: float, confidence: float) -> Verdict:
     from scipy.stats import norm
 
-    bad = values if curve.better == "min" else -values  # the larger the worse
-    rise = find_rise(bad, noise, curve.floor)
-    best = int(np.argmin(bad))
-    gap = float(bad[-1] - bad[best])
-    risen = bad[rise.start :] - np.minimum.accumulate(bad[rise.start :])  # above the best so far
-    worst, hump = rise.start + int(np.argmax(risen)), float(risen.max())
+    loss_like = values if curve.better == "min" else -values  # the larger the worse
+    rise = find_rise(loss_like, noise, curve.floor)
+    best = int(np.argmin(loss_like))
+    gap = float(loss_like[-1] - loss_like[best])
+    risen = loss_like[rise.start :] - np.minimum.accumulate(loss_like[rise.start :])  # above the best so far
+    worst, excursion = rise.start + int(np.argmax(risen)), float(risen.max())
     stays = rise.final_excess > float(norm.ppf(1 - min(level, STAYS))) and gap >= curve.floor
-    word: Word
+    label: VerdictLabel
     if rise.p_value < level and stays:
-        word = "saturated"
-    elif min(rise.p_value, rise.p_not_monotone) < level and hump >= curve.floor and not stays:
-        word = "recovered"
+        label = "saturated"
+    elif min(rise.p_value, rise.p_not_monotone) < level and excursion >= curve.floor and not stays:
+        label = "recovered"
     elif gap < curve.floor or rise.p_value >= 0.5:
-        word = "not_saturated"
+        label = "not_saturated"
     else:
-        word = "undecided"
+        label = "undecided"
     onset = None
-    if word in ("saturated", "recovered"):
-        onset = _onset(steps, bad, noise, rise, curve.floor, confidence)
-    reason = _reason(curve, word, gap, hump, int(steps[worst]), rise)
+    if label in ("saturated", "recovered"):
+        onset = _onset(steps, loss_like, noise, rise, curve.floor, confidence)
+    reason = _reason(curve, label, gap, excursion, int(steps[worst]), rise)
     missing = int(np.sum(~np.isfinite(curve.values[curve.steps >= steps[0]])))
     return Verdict(
         curve=curve,
-        verdict=word,
+        verdict=label,
         reason=reason + (f"; {missing} checkpoint{'s' * (missing > 1)} without a value left out" if missing else ""),
         checkpoints=len(steps),
         best_step=int(steps[best]),
@@ -152,21 +152,21 @@ def _judged(curve: Curve, steps: Ints, values: Floats, noise: Noise, level: floa
     )
 
 
-def _onset(steps: Ints, bad: Floats, noise: Noise, rise: Rise, floor: float, confidence: float) -> Onset:
-    """Of the stretch of training that looks most like a valley."""
+def _onset(steps: Ints, loss_like: Floats, noise: Noise, rise: Rise, floor: float, confidence: float) -> Onset:
+    """Return the onset of the stretch of training that looks most like a valley."""
     end = max(rise.peak + 1, LEAST)
     part = Noise(noise.covariance[:end, :end], noise.freedom)
-    return find_onset(steps[:end], bad[:end], part, floor, confidence)
+    return find_onset(steps[:end], loss_like[:end], part, floor, confidence)
 
 
-def _reason(curve: Curve, word: Word, gap: float, hump: float, worst: int, rise: Rise) -> str:
-    """The verdict in a sentence, with its figures."""
+def _reason(curve: Curve, label: VerdictLabel, gap: float, excursion: float, worst: int, rise: Rise) -> str:
+    """Return the verdict in a sentence, with its figures."""
     side = "above" if curve.better == "min" else "below"
     ends = f"ends {gap:.3g} {side} its best" if gap > 0 else "ends at its best"
-    if word == "recovered":
-        return f"was {hump:.3g} {side} its best at step {worst}, {ends}"
-    if word == "saturated" or gap == 0:
+    if label == "recovered":
+        return f"was {excursion:.3g} {side} its best at step {worst}, {ends}"
+    if label == "saturated" or gap == 0:
         return ends
-    if word == "not_saturated" and gap < curve.floor:
+    if label == "not_saturated" and gap < curve.floor:
         return f"{ends}, less than the {curve.floor:.3g} that matter"
-    return f"{ends}, as {rise.p_value:.0%} of curves that never get worse do by noise"
+    return f"{ends}, as {rise.p_value:.0%} of courses that never get worse do by noise"

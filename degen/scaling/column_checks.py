@@ -57,14 +57,14 @@ def small_sizes(points: Points) -> list[str]:
 
 
 def _namesakes(points: Points, quantity: str, column: str) -> list[str]:
-    """Other columns of numbers with a name of the same quantity."""
+    """Return other columns of numbers with a name of the same quantity."""
     table = points.table
     others = [name for name in table.column_names if name != column and name not in points.columns.values()]
     return [name for name in others if column_of(ALIASES[quantity], [name]) and is_numeric(table, name)]
 
 
 def _compute_ratio(points: Points) -> float | None:
-    """C/6ND where the table says all three, in the median; None where it does not."""
+    """Return C/6ND where the table says all three, in the median; None where it does not."""
     columns = {name: points.columns.get(name) for name in ("parameters", "tokens", "flops", "pf_days")}
     compute = columns["flops"] or columns["pf_days"]
     own = [columns["parameters"], columns["tokens"], compute]

@@ -45,7 +45,7 @@ def draw_fit(fit: AnyFit, file: Path) -> None:
 
 
 def _draw_points(figure: Any, axes: Any, fit: HoffmannFit) -> Any:
-    """Losses against compute, coloured by size, with the law's loss on its frontier."""
+    """Return losses against compute, coloured by size, with the law's loss on its frontier."""
     points = fit.points
     shown = axes.scatter(points.flops, points.loss, c=np.log10(points.parameters), s=12)
     figure.colorbar(shown, ax=axes, label="log10 parameters")

@@ -30,24 +30,24 @@ class Frontier:
     G: Any
 
     def parameters(self, flops: Any) -> Any:
-        """N_opt for C FLOPs."""
+        """Return N_opt for C FLOPs."""
         return self.G * (flops / 6) ** self.a
 
     def tokens(self, flops: Any) -> Any:
-        """D_opt for C FLOPs."""
+        """Return D_opt for C FLOPs."""
         return (flops / 6) ** self.b / self.G
 
     def flops_of(self, parameters: Any) -> Any:
-        """C for which N parameters are best."""
+        """Return C for which N parameters are best."""
         return 6 * (parameters / self.G) ** (1 / self.a)
 
     def flops_for(self, tokens: Any) -> Any:
-        """C for which D tokens are best."""
+        """Return C for which D tokens are best."""
         return 6 * (tokens * self.G) ** (1 / self.b)
 
 
 def best_model(frontier: Any, letter: str, given: float) -> dict[str, Any]:
-    """The model of a frontier, or of many at once, for which C, N or D is given.
+    """Return the model of a frontier, or of many at once, for which C, N or D is given.
 
     Args:
         frontier: with `parameters`, `tokens`, `flops_of` and `flops_for`.
@@ -61,7 +61,7 @@ def best_model(frontier: Any, letter: str, given: float) -> dict[str, Any]:
 
 
 def best_row(frontier: Any, drawn: Any, draws: Draws, letter: str, given: float) -> tuple[Row, dict[str, Any]]:
-    """The best model with an interval of all that was not given, and the best models of the draws.
+    """Return the best model with an interval of all that was not given, and the best models of the draws.
 
     Args:
         frontier: as in `best_model`.
@@ -80,7 +80,7 @@ def best_row(frontier: Any, drawn: Any, draws: Draws, letter: str, given: float)
 
 
 def frontier_of(A: Any, B: Any, alpha: Any, beta: Any) -> Frontier:
-    """The frontier of a law, or of many at once: each a number or an array."""
+    """Return the frontier of a law, or of many at once: each a number or an array."""
     total = alpha + beta
     return Frontier(beta / total, alpha / total, np.exp(np.log(alpha * A / (beta * B)) / total))
 

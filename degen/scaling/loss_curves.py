@@ -13,8 +13,8 @@ from degen.stats.smoothing import Smoother
 
 from .points import Points
 
-FEWEST = 6  # checkpoints of a curve that can be smoothed; fewer are joined by straight lines
-MOST = 400  # checkpoints that are smoothed one by one; more are averaged in steps of ln C
+MIN_CHECKPOINTS = 6  # checkpoints of a curve that can be smoothed; fewer are joined by straight lines
+MAX_CHECKPOINTS = 400  # checkpoints that are smoothed one by one; more are averaged in steps of ln C
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +38,10 @@ class ComputeCurve:
     @cached_property
     def smoother(self) -> Smoother | None:
         """Of its own noise; None for a curve of too few checkpoints."""
-        return Smoother(self.x) if len(self.x) >= FEWEST else None
+        return Smoother(self.x) if len(self.x) >= MIN_CHECKPOINTS else None
 
     def at(self, places: Floats, y: Floats | None = None) -> Floats:
-        """Losses, as ln L, at some ln C; NaN beyond the first and the last checkpoint.
+        """Return losses, as ln L, at some ln C; NaN beyond the first and the last checkpoint.
 
         Args:
             places: ln C.
@@ -57,7 +57,7 @@ class ComputeCurve:
         return found
 
     def redrawn(self, draw: np.random.Generator) -> Floats:
-        """Losses at the same checkpoints with the noise of others: ŷ and residuals drawn anew.
+        """Return losses at the same checkpoints with the noise of others: ŷ and residuals drawn anew.
 
         Formula: residuals (y − ŷ)/sqrt(1 − h), h the share of a value in its own ŷ, about their mean.
         """
@@ -69,7 +69,7 @@ class ComputeCurve:
 
 
 def compute_curves(points: Points) -> list[ComputeCurve]:
-    """The training curves of a table, from the smallest model to the largest.
+    """Return the training curves of a table, from the smallest model to the largest.
 
     Rows of one model and size are a curve; where no column tells models apart, those of one size.
 
@@ -98,9 +98,9 @@ def compute_curves(points: Points) -> list[ComputeCurve]:
 
 
 def _joined(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Values by ascending x, averaged where several stand at one or where there are too many."""
-    if len(np.unique(x)) > MOST:
-        step = (x.max() - x.min()) / MOST
+    """Return values by ascending x, averaged where several stand at one or where there are too many."""
+    if len(np.unique(x)) > MAX_CHECKPOINTS:
+        step = (x.max() - x.min()) / MAX_CHECKPOINTS
         groups = np.floor((x - x.min()) / step)
     else:
         groups = x

@@ -14,14 +14,14 @@ from degen.stats.bootstrap import Draws
 from degen.stats.power_law import fit_power
 
 from .frontier import BUDGETS, best_row
-from .result import Answer, Row, check_predicted, check_wishes
+from .result import FitResult, Row, check_predicted, check_requests
 
 FORMULA = "N_opt = k_N·C^a, D_opt = k_D·C^b"
-WISHES = [frozenset("C"), frozenset("N"), frozenset("D")]
+REQUESTS = [frozenset("C"), frozenset("N"), frozenset("D")]
 
 
 def optimum_constants(flops: Floats, sizes: Floats, tokens: Floats) -> dict[str, float]:
-    """a, b, k_N and k_D from the best models of some budgets, by least squares on logarithms.
+    """Fit a, b, k_N and k_D to the best models of some budgets, by least squares on logarithms.
 
     Raises:
         DegenError: the best size does not grow with compute, or there is but one budget.
@@ -74,33 +74,33 @@ class OptimumFit:
     warnings: Sequence[str]
     drawn: Sequence[Drawn]
 
-    def predict(self, wish: Mapping[str, float]) -> Row:
-        """The best model for C FLOPs, or the budget for which N parameters or D tokens are best.
+    def predict(self, request: Mapping[str, float]) -> Row:
+        """Return the best model for C FLOPs, or the budget for which N parameters or D tokens are best.
 
         Raises:
             DegenError: something else was given.
         """
-        check_wishes([wish], WISHES, "the power law")
-        ((letter, given),) = wish.items()
+        check_requests([request], REQUESTS, "the power law")
+        ((letter, given),) = request.items()
         with np.errstate(all="ignore"):  # what leaves the range of numbers is refused
             found = {name: np.asarray(values) for name, values in self.draws.found.items()}
             drawn = _Powers(found) if found else None
             row, _ = best_row(_Powers(self.constants), drawn, self.draws, letter, np.float64(given))
-        return check_predicted(wish, row)
+        return check_predicted(request, row)
 
-    def answer(self, wishes: Sequence[Mapping[str, float]] = ()) -> Answer:
-        """All of it, for print and JSON."""
-        return Answer(
+    def result(self, requests: Sequence[Mapping[str, float]] = ()) -> FitResult:
+        """Return all of it, for print and JSON."""
+        return FitResult(
             law=self.law,
             formula=FORMULA,
             rests_on=self.rests_on,
             parameters=self.draws.intervals(self.constants),
             rows=self.rows,
             frontier=[self.predict({"C": flops}) for flops in BUDGETS],
-            predictions=[self.predict(wish) for wish in wishes],
+            predictions=[self.predict(request) for request in requests],
             warnings=self.warnings,
             confidence=self.draws.confidence,
-            no_interval=self.draws.trouble,
+            no_interval=self.draws.failure_reason,
         )
 
 

@@ -84,7 +84,7 @@ class Points:
         return [f"{name} ({row})" if often[name] > 1 else name for name, row in zip(names, rows, strict=True)]
 
     def numbers(self, column: str) -> Floats:
-        """Any column of the table as float64, NaN where it is missing.
+        """Return any column of the table as float64, NaN where it is missing.
 
         Raises:
             DegenError: no such column, or it holds no numbers.
@@ -94,11 +94,11 @@ class Points:
         return numbers(self.table, column, self.path)
 
     def has(self, quantity: str) -> bool:
-        """Whether a quantity is in the table or follows from others."""
+        """Return whether a quantity is in the table or follows from others."""
         return self._find(quantity) is not None
 
     def quantity(self, name: str) -> Floats:
-        """A quantity of every row, such as `parameters` or `tokens`; NaN where it is unknown.
+        """Return a quantity of every row, such as `parameters` or `tokens`; NaN where it is unknown.
 
         Formula: D = C/6N and C = 6ND where the table does not say them itself.
 
@@ -117,7 +117,7 @@ class Points:
         return found
 
     def take(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> Points:
-        """Some of the rows, by position or by a mask, in that order."""
+        """Return some of the rows, by position or by a mask, in that order."""
         import pyarrow as pa
 
         chosen = np.asarray(rows)
@@ -126,7 +126,7 @@ class Points:
         return replace(self, table=self.table.take(pa.array(at, pa.int64())), numbers_of_rows=kept)
 
     def complete(self, *quantities: str) -> Points:
-        """The rows in which all of some quantities are known, each of them positive.
+        """Return the rows in which all of some quantities are known, each of them positive.
 
         Raises:
             DegenError: a quantity is missing everywhere, or is somewhere zero, negative or infinite.
@@ -147,7 +147,7 @@ class Points:
         return self.take(known)
 
     def without_highest(self, many: int) -> Points:
-        """The rows but those with the highest losses, as many as asked for.
+        """Return the rows but those with the highest losses, as many as asked for.
 
         Raises:
             DegenError: that leaves none.
@@ -177,7 +177,7 @@ class Points:
         return rows
 
     def final(self) -> Points:
-        """The last row of each model, among those with a loss: of most tokens, or else steps, or else in the table.
+        """Return the last row of each model, among those with a loss: by tokens, or else steps, or else in the table.
 
         Raises:
             DegenError: the table does not tell models apart.
@@ -186,15 +186,15 @@ class Points:
             raise DegenError(f"{self.path}: no column of model to tell the last row of each by; name it with --columns")
         points = self.complete("loss") if self.has("loss") else self
         known = (points.quantity(name) for name in ("tokens", "steps") if points.has(name))
-        place = next((values for values in known if not np.isnan(values).any()), np.arange(len(points)))
+        order = next((values for values in known if not np.isnan(values).any()), np.arange(len(points)))
         last: dict[tuple[str, str], int] = {}
         for i, owner in enumerate(points._owners()):
-            if owner not in last or place[i] >= place[last[owner]]:
+            if owner not in last or order[i] >= order[last[owner]]:
                 last[owner] = i
         return points.take(sorted(last.values()))
 
     def _owners(self) -> list[tuple[str, str]]:
-        """Model and size of each row: a name may be that of an architecture, of which there are several sizes."""
+        """Return model and size of each row: a name may be that of an architecture of several sizes."""
         models = self.models or []
         sizes = self.parameters if self.has("parameters") else np.zeros(len(models))
         return [(model or "", f"{size:.9g}") for model, size in zip(models, sizes, strict=True)]
@@ -210,13 +210,13 @@ class Points:
         return follows if own is None else np.where(np.isnan(own), follows, own)
 
     def _own(self, name: str) -> Floats | None:
-        """What the table itself says of a quantity."""
+        """Return what the table itself says of a quantity."""
         if name == "flops" and name not in self.columns and "pf_days" in self.columns:
             return self.numbers(self.columns["pf_days"]) * PF_DAY
         return self.numbers(self.columns[name]) if name in self.columns and name not in TEXTS else None
 
     def _marks(self) -> list[str | None]:
-        """The revision or step of each row."""
+        """Return the revision or step of each row."""
         column = self.columns.get("revision") or self.columns.get("steps") or self.columns.get("tokens")
         if column is None:
             return [None] * len(self)
@@ -238,7 +238,7 @@ def check_enough(points: Points, free: Sequence[str], hint: str) -> None:
     """
     count = len(points)
     if count < max(len(free) + 1, MIN_POINTS):
-        said = f"1 parameter ({free[0]})" if len(free) == 1 else f"{len(free)} parameters ({', '.join(free)})"
+        text = f"1 parameter ({free[0]})" if len(free) == 1 else f"{len(free)} parameters ({', '.join(free)})"
         has = "1 point does" if count == 1 else f"{count} points do"
         also = " and its errors" if len(free) == 1 else " and their errors"
-        raise DegenError(f"{points.path}: {has} not suffice for {said}{also}; {hint}")
+        raise DegenError(f"{points.path}: {has} not suffice for {text}{also}; {hint}")

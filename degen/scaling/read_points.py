@@ -70,7 +70,7 @@ def read_points(path: Path, columns: Mapping[str, str], warn: Warn = lambda line
 
 
 def _first_of_equals(points: Points) -> list[int]:
-    """The first of all rows that are equal in every column, but for one that only numbers the rows."""
+    """Return the first of all rows that are equal in every column, but for one that only numbers the rows."""
     import pyarrow as pa
 
     table, columns = points.table, []
@@ -88,7 +88,7 @@ def _first_of_equals(points: Points) -> list[int]:
 
 
 def _numbers_rows(name: str, values: pa.ChunkedArray, known: Mapping[str, str]) -> bool:
-    """Whether a column is whole numbers that rise from row to row and measure nothing, as far as its name says."""
+    """Return whether a column is whole numbers that rise from row to row, and its name that of no measurement."""
     import pyarrow as pa
 
     if name in known.values() or not pa.types.is_integer(values.type) or values.null_count:

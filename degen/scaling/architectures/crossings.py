@@ -16,7 +16,7 @@ from .ranking import ArchitectureLine, Region
 def find_crossings(
     lines: Sequence[ArchitectureLine], regions: Sequence[Region], quality: Quality, confidence: float = 0.9
 ) -> list[Row]:
-    """Where the lines of two architectures cross within the compute that both have: where their order changes.
+    """Return where the lines of two architectures cross within the compute that both have: where their order changes.
 
     Formula: x = (a₂ − a₁)/(b₁ − b₂). The interval is Fieller's: all x at which the difference of the lines, over its
     standard error, is less than t, with Welch's degrees of freedom. It has no end where the slopes do not differ by
@@ -59,7 +59,7 @@ def find_crossings(
 
 
 def _fieller(one: Line, two: Line, at: float, confidence: float) -> tuple[tuple[float, float] | None, str | None]:
-    """All places where the lines may be equal, and why there is no such interval.
+    """Return all places where the lines may be equal, and why there is no such interval.
 
     With z the distance from the crossing: (Δb·z)² ≤ t²·(v₀ + 2·v₁·z + v₂·z²), the right being the variance there.
     """
@@ -76,5 +76,5 @@ def _fieller(one: Line, two: Line, at: float, confidence: float) -> tuple[tuple[
 
 
 def _flops(x: float) -> float:
-    """10^x; infinite where no float is so large."""
+    """Return 10^x; infinite where no float is so large."""
     return 10**x if x < 308 else math.inf

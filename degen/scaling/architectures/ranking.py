@@ -16,7 +16,7 @@ from degen.tables import Row
 
 from .columns import Quality
 
-MOST_REGIONS = 1000  # more than a table can be asked about, and than memory has room for
+MAX_REGIONS = 1000  # more than a table can be asked about, and than memory has room for
 
 
 @dataclass(frozen=True)
@@ -50,23 +50,23 @@ class ArchitectureLine:
 
 
 def find_regions(flops: Floats, asked: int | Sequence[float]) -> list[Region]:
-    """Regions of equal width in log₁₀ FLOPs over all points, or between edges; none where all lie at one compute.
+    """Return regions of equal width in log₁₀ FLOPs, or between edges; none where all points lie at one compute.
 
     Raises:
         DegenError: fewer than one region or more than 1,000, or edges that do not rise.
     """
     known = flops[np.isfinite(flops) & (flops > 0)]
     if isinstance(asked, int):
-        if not 1 <= asked <= MOST_REGIONS:
-            raise DegenError(f"--regions {asked}: at least 1, at most {MOST_REGIONS}")
+        if not 1 <= asked <= MAX_REGIONS:
+            raise DegenError(f"--regions {asked}: at least 1, at most {MAX_REGIONS}")
         if not len(known) or np.ptp(np.log10(known)) <= BEYOND:
             return []
         edges = np.logspace(np.log10(known.min()), np.log10(known.max()), asked + 1)
     else:
         edges = np.array(asked, dtype=np.float64)
         if len(edges) < 2 or not (np.isfinite(edges).all() and edges[0] > 0 and (np.diff(edges) > 0).all()):
-            said = ",".join(f"{edge:g}" for edge in edges)
-            raise DegenError(f"--regions {said}: edges must rise and be positive, as in 1e18,1e20,1e22")
+            text = ",".join(f"{edge:g}" for edge in edges)
+            raise DegenError(f"--regions {text}: edges must rise and be positive, as in 1e18,1e20,1e22")
     return [Region(float(low), float(high)) for low, high in pairwise(edges)]
 
 
@@ -86,7 +86,7 @@ def fit_architecture_lines(architectures: Sequence[str], flops: Floats, values: 
 def rank_regions(
     lines: Sequence[ArchitectureLine], regions: Sequence[Region], quality: Quality, confidence: float = 0.9
 ) -> list[Row]:
-    """The architectures of each region, best first, by what their lines say at its centre.
+    """Return the architectures of each region, best first, by what their lines say at its centre.
 
     Fitted values rather than means of points: points of a region lie at other compute in each architecture. An
     architecture has a rank where the centre lies between its own first and last point, and a row with the reason where
@@ -125,7 +125,7 @@ def rank_regions(
 
 
 def _outside(line: ArchitectureLine, at: float) -> str | None:
-    """Why an architecture has no rank at a place; None where it has."""
+    """Return why an architecture has no rank at a place; None where it has."""
     if line.fit is None:
         return line.obstacle
     first, last = float(line.x.min()), float(line.x.max())

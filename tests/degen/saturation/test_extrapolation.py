@@ -12,7 +12,8 @@ from published import published
 from degen.errors import DegenError
 from degen.laws.law import HOFFMANN
 from degen.metrics.curve import Curve
-from degen.saturation.extrapolation import Extrapolation, default_larger, extrapolate
+from degen.saturation.extrapolation import Extrapolation, extrapolate
+from degen.saturation.final_and_best import default_larger
 
 SIZES = {"14m": 14_000_000, "70m": 70_000_000, "410m": 405_000_000, "1b": 1_010_000_000, "3b": 2_780_000_000,
          "7b": 6_860_000_000, "12b": 11_850_000_000}  # fmt: skip

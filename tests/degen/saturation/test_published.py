@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from published import published
 
-from degen.saturation import Answer, Larger, find_saturation
+from degen.saturation import Larger, SaturationResult, find_saturation
 from degen.saturation.onset import Onset
 from degen.saturation.verdict import Verdict
 
@@ -18,12 +18,12 @@ ENTROPY = dict(zip(SMALL, (55_000, 72_000, 69_000, 88_000), strict=True))
 ANISOTROPY = dict(zip(SMALL, (28_000, 42_000, 55_000, 81_000), strict=True))
 
 
-def answer(name: str, **how: Any) -> Answer:
+def answer(name: str, **how: Any) -> SaturationResult:
     return find_saturation(published(name), **how)
 
 
 @lru_cache
-def losses() -> Answer:
+def losses() -> SaturationResult:
     return answer("pythia_pile_loss.csv")
 
 

@@ -19,7 +19,7 @@ import degen
 from degen import DegenError
 from degen.metrics.curve import Curve
 from degen.runs.export import export_table
-from degen.saturation import Answer, Larger, find_saturation, write_answer
+from degen.saturation import Larger, SaturationResult, find_saturation, write_result
 from degen.saturation.result import COLUMNS
 from degen.saturation.verdict import judge
 from degen.tables import schema_of
@@ -105,7 +105,7 @@ def test_the_first_checkpoints_count_where_they_are_asked_for(run: degen.Run) ->
 
 def test_an_answer_is_kept_as_a_table_of_the_run(copy: degen.Run) -> None:
     found = find_saturation(copy.path)
-    write_answer(found, copy)
+    write_result(found, copy)
     file = copy.path / "saturation" / "tiny.parquet"
     assert [p for p in copy.path.rglob("*") if "saturation" in p.parts[-2:] and p.is_file()] == [file]
     stored = pq.read_schema(file)
@@ -124,15 +124,15 @@ def test_an_answer_is_kept_as_a_table_of_the_run(copy: degen.Run) -> None:
 
 def test_an_answer_in_the_run_changes_nothing_of_the_next(copy: degen.Run) -> None:
     first = find_saturation(copy.path)
-    write_answer(first, copy)
+    write_result(first, copy)
     assert find_saturation(copy.path).rows() == first.rows()
-    write_answer(first, copy)
+    write_result(first, copy)
     assert degen.read_run(copy.path).table("saturation").to_pylist() == first.rows()
 
 
 def test_other_tools_read_it(copy: degen.Run, tmp_path: Path) -> None:
     found = find_saturation(copy.path)
-    write_answer(found, copy)
+    write_result(found, copy)
     rows, again = found.rows(), degen.read_run(copy.path)
     for ending in (".parquet", ".csv", ".json", ".duckdb"):
         assert export_table(again, "saturation", tmp_path / f"s{ending}") == 3
@@ -154,7 +154,7 @@ def test_a_scan_of_more_checkpoints_removes_what_was_said_of_fewer(longer: Path,
             shutil.rmtree(folder / "step900")
     asked = [f"{name}={folder}" for name, folder in kept.items()]
     run = degen.scan(asked, corpus=corpus, out=tmp_path / "run", **HOW)
-    write_answer(find_saturation(run.path), run)
+    write_result(find_saturation(run.path), run)
     files = {name: run.path / "saturation" / f"{name}.parquet" for name in kept}
     assert all(file.is_file() for file in files.values())
     degen.scan(asked, corpus=corpus, out=tmp_path / "run", **HOW)
@@ -169,8 +169,8 @@ def test_a_scan_of_more_checkpoints_removes_what_was_said_of_fewer(longer: Path,
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "..", ".hidden", "a/b", "_x", "lr=3", "ü 日", "m" * 300])
 def test_no_name_of_a_model_leaves_the_folder(name: str, copy: degen.Run) -> None:
     before = set(copy.path.parent.rglob("*"))
-    answer = Answer([judge(curve(name, 10**8))], None)
-    write_answer(answer, copy)
+    answer = SaturationResult([judge(curve(name, 10**8))], None)
+    write_result(answer, copy)
     (file,) = (p for p in set(copy.path.parent.rglob("*")) - before if p.is_file())
     assert file.parent == copy.path / "saturation"
     assert degen.read_run(copy.path).table("saturation")["model"].to_pylist() == [name]
@@ -180,7 +180,7 @@ def test_no_name_of_a_model_leaves_the_folder(name: str, copy: degen.Run) -> Non
 def test_a_folder_that_takes_no_file_is_told(copy: degen.Run) -> None:
     (copy.path / "saturation").write_text("in the way")
     with pytest.raises(DegenError, match="cannot be written"):
-        write_answer(find_saturation(copy.path), copy)
+        write_result(find_saturation(copy.path), copy)
 
 
 # The law of the larger models
@@ -256,7 +256,7 @@ def test_what_makes_no_sense_is_refused(how: dict[str, Any], tmp_path: Path) -> 
 
 def test_rows_of_what_has_no_value_are_null() -> None:
     curve = Curve("m", "loss", np.arange(4), np.full(4, math.nan), "min")
-    (row,) = Answer([judge(curve)], None).rows()
+    (row,) = SaturationResult([judge(curve)], None).rows()
     assert (row["verdict"], row["checkpoints"]) == ("undecided", 0)
     nothing = ("best_step", "best_value", "final_value", "gap", "p_value", "onset_step", "noise", "co_occurrence")
     assert {row[name] for name in nothing} == {None}
