@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from degen.metrics.curve import Course, Floats
+from degen.arrays import Floats
+from degen.metrics.curve import Curve
 from degen.saturation.verdict import Verdict, judge
 
 CHECKPOINTS = 25
@@ -53,7 +54,7 @@ def steps(spacing: str) -> Floats:
     return np.concatenate([early, np.linspace(LAST / 13, LAST, CHECKPOINTS - 12)])
 
 
-def course(case: Case, rng: np.random.Generator) -> tuple[Course, float]:
+def made_curve(case: Case, rng: np.random.Generator) -> tuple[Curve, float]:
     """A course of a kind, and where its ramp truly begins."""
     t = steps(case.spacing)
     onset = LAST * rng.uniform(0.6, 0.7)
@@ -66,13 +67,13 @@ def course(case: Case, rng: np.random.Generator) -> tuple[Course, float]:
     ramp = case.ramp * NOISE * np.clip((t - onset) / (LAST - onset), 0, None)
     values = LEVEL + fall + ramp + rng.normal(0, NOISE, len(t))
     errors = np.full(len(t), NOISE) if case.errors else None
-    return Course("m", "loss", np.round(t).astype(np.int64), values, "min", 0.005 * values.min(), errors), onset
+    return Curve("m", "loss", np.round(t).astype(np.int64), values, "min", 0.005 * values.min(), errors), onset
 
 
 def judged(case: Case, number: int, seed: int) -> Iterator[tuple[Verdict, float]]:
     rng = np.random.default_rng([seed, *str(case).encode()])
     for _ in range(number):
-        made, onset = course(case, rng)
+        made, onset = made_curve(case, rng)
         yield judge(made), onset
 
 

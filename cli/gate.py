@@ -116,8 +116,8 @@ def gate(
     from degen.errors import DegenError
     from degen.gate import judge, parse_rule
     from degen.gate.judge import check_confidence
+    from degen.gate.metric_checks import check_rules
     from degen.gate.open_target import is_measured, open_source
-    from degen.gate.run_tracks import check_rules
     from degen.gate.settings import SHORTCUTS, GateSettings
 
     bounds = dict(zip(SHORTCUTS, (max_anisotropy, max_singular_entropy, max_loss_rise), strict=True))
@@ -216,14 +216,14 @@ def _report(verdicts: Verdicts, junit: Path | None, github: bool | None) -> None
 
 
 def _print(verdicts: Verdicts) -> None:
-    from degen.gate.format import against, amount
+    from degen.gate.format import format_reference, format_value
 
     rows = []
     for outcome in verdicts.outcomes:
         figure = outcome.figure
         at = figure.step if figure.step is not None else figure.revision
         bound = f"{outcome.rule.comparison} {outcome.bound:.6g}" if outcome.bound is not None else None
-        what = [amount(outcome), against(figure), bound]
+        what = [format_value(outcome), format_reference(figure), bound]
         rows.append([str(outcome.rule), figure.model, at, figure.place, *what, outcome.verdict, outcome.reason])
     heads = ["rule", "model", "step", "place", "value", "against", "bound", "verdict", "reason"]
     kept = [i for i, name in enumerate(heads) if name not in ("place", "against", "reason") or any(r[i] for r in rows)]

@@ -13,7 +13,7 @@ from . import options, output, parsing
 if TYPE_CHECKING:
     from degen.metrics.curve import Better
     from degen.saturation.extrapolation import Extrapolation
-    from degen.saturation.result import Answer
+    from degen.saturation.result import SaturationResult
 
 CAUTION = "What turns together need not cause each other: an order of onsets is no cause."
 
@@ -99,11 +99,11 @@ def saturation(
     from degen.metrics.metric_kinds import parse_floors
     from degen.runs.export import check_answer, write_table
     from degen.runs.run import read_run
-    from degen.saturation import Larger, find_saturation, write_answer
+    from degen.saturation import Larger, find_saturation, write_result
 
     if to is not None:
         check_answer(to, target)
-    answer = find_saturation(
+    result = find_saturation(
         target,
         metrics=metric or (),
         where=parsing.pairs("--where", where, "task=lambada_openai"),
@@ -122,13 +122,13 @@ def saturation(
         warn=output.warn,
     )
     if (target / "run.json").is_file():
-        write_answer(answer, read_run(target))
+        write_result(result, read_run(target))
     if to is not None:
-        write_table(answer.table(), "saturation", to)
+        write_table(result.table(), "saturation", to)
     if json:
-        output.result_json(_document(target, answer))
+        output.result_json(_document(target, result))
     else:
-        _print(answer)
+        _print(result)
 
 
 def _better(said: str | None) -> Better | None:
@@ -143,10 +143,10 @@ def _fixed(fix: list[str] | None) -> dict[str, float] | None:
     return parsing.figures("--fix", fix, "B=410.7") if fix else None
 
 
-def _document(target: Path, answer: Answer) -> dict[str, Any]:
+def _document(target: Path, result: SaturationResult) -> dict[str, Any]:
     """The one JSON document."""
-    law = answer.extrapolation
-    document: dict[str, Any] = {"target": str(target), "rows": answer.rows()}
+    law = result.extrapolation
+    document: dict[str, Any] = {"target": str(target), "rows": result.rows()}
     if law is not None:
         document["parameters"] = law.parameters
         document["extrapolation"] = {
@@ -159,21 +159,21 @@ def _document(target: Path, answer: Answer) -> dict[str, Any]:
     return document
 
 
-def _print(answer: Answer) -> None:
+def _print(result: SaturationResult) -> None:
     rows = []
-    for v in answer.verdicts:
+    for v in result.verdicts:
         onset = f"{v.onset.step} ({v.onset.low} … {v.onset.high})" if v.onset is not None else None
-        line = output.sparkline(v.course.drawn(), width=30)
+        line = output.sparkline(v.curve.for_plot(), width=30)
         figures = [v.best_step, v.best_value, v.final_value, v.p_value]
-        rows.append([v.course.model, v.course.metric, line, v.verdict, *figures, onset, v.reason])
+        rows.append([v.curve.model, v.curve.metric, line, v.verdict, *figures, onset, v.reason])
     heads = ["model", "metric", "over training", "verdict", "best step", "best", "final", "p", "onset", "reason"]
     output.result_table(heads, rows)
-    turned = [[row["model"], row["metric"], row["co_occurrence"]] for row in answer.rows() if row["co_occurrence"]]
+    turned = [[row["model"], row["metric"], row["co_occurrence"]] for row in result.rows() if row["co_occurrence"]]
     if turned:
         output.result_table(["model", "the onset of", "lies"], turned)
         output.result(CAUTION)
-    if answer.extrapolation is not None:
-        _print_law(answer.extrapolation)
+    if result.extrapolation is not None:
+        _print_law(result.extrapolation)
 
 
 def _print_law(law: Extrapolation) -> None:

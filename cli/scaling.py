@@ -11,7 +11,7 @@ import typer
 from . import options, output, parsing, scaling_compare
 
 if TYPE_CHECKING:
-    from degen.scaling.result import Answer
+    from degen.scaling.result import FitResult
     from degen.stats.bootstrap import Bootstrap
 
 app = typer.Typer(
@@ -82,14 +82,14 @@ def fit(
     known by name. The file of --out gets what the fit rests on (points or budgets), --json all.
     """
     from degen.runs.export import write_table
-    from degen.scaling.fit import LAWS, Wanted, check_wanted
+    from degen.scaling.fit import LAWS, FitOptions, check_options
     from degen.scaling.fit import fit as fit_points
-    from degen.scaling.points import read_points
+    from degen.scaling.read_points import read_points
 
     scaling_compare.check_files(table, plot_file, out_file)
     named = parsing.pairs("--columns", columns.split(","), "params=N") if columns is not None else {}
     chosen, finish = _bootstrap(bootstrap, confidence, draws_seed)
-    wanted = Wanted(
+    wanted = FitOptions(
         law=parsing.choice("--law", law, LAWS),
         fixed=parsing.figures("--fix", fixed, "B=410.7"),
         form=form,
@@ -99,7 +99,7 @@ def fit(
         predict=[parsing.figures("--predict", one.split(","), "N=70e9,D=1.4e12") for one in predict or ()],
         bootstrap=chosen,
     )
-    check_wanted(wanted)
+    check_options(wanted)
     points = read_points(table, named, output.warn)
     try:
         found, answer = fit_points(points, wanted)
@@ -150,7 +150,7 @@ def _bootstrap(draws: int, confidence: float, seed: int) -> tuple[Bootstrap, Any
     return Bootstrap(draws, confidence, seed, told), finish
 
 
-def _document(table: Path, answer: Answer) -> dict[str, Any]:
+def _document(table: Path, answer: FitResult) -> dict[str, Any]:
     """The one JSON document."""
     return {
         "target": str(table),
@@ -169,7 +169,7 @@ def _document(table: Path, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _print(answer: Answer) -> None:
+def _print(answer: FitResult) -> None:
     rows = []
     for name, p in answer.parameters.items():
         rows.append([name, p["value"], *([None, None] if name in answer.fixed else [p["low"], p["high"]]),

@@ -13,7 +13,7 @@ from . import options, output, parsing, scaling_tables
 if TYPE_CHECKING:
     from degen.metrics.curve import Better
     from degen.scaling.architectures.families import Slopes
-    from degen.scaling.architectures.options import Asked
+    from degen.scaling.architectures.options import CompareOptions
     from degen.scaling.architectures.pareto_report import Pareto
     from degen.scaling.points import Points
 
@@ -188,7 +188,7 @@ def _write(answer: Slopes | Pareto, name: str, to: Path) -> None:
 
 
 def _points(table: Path, columns: str | None, final: bool) -> Points:
-    from degen.scaling.points import read_points
+    from degen.scaling.read_points import read_points
 
     given = parsing.names("--columns", columns) if columns is not None else None
     points = read_points(table, parsing.pairs("--columns", given, "params=N"), output.warn)
@@ -205,13 +205,13 @@ def _asked(
     downstream: Sequence[str] | None,
     direction: Sequence[str] | None,
     confidence: float,
-) -> Asked:
-    from degen.scaling.architectures.options import Asked
+) -> CompareOptions:
+    from degen.scaling.architectures.options import CompareOptions
 
     sides: tuple[Better, ...] = ("min", "max")
     said = parsing.pairs("--direction", direction, "loss=min")
     directions = {name: parsing.choice(f"--direction {name}", side, sides) for name, side in said.items()}
-    return Asked(architecture, upstream, tuple(downstream or ()), directions, confidence)
+    return CompareOptions(architecture, upstream, tuple(downstream or ()), directions, confidence)
 
 
 def _regions(said: str) -> int | list[float]:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from degen.laws.law import HOFFMANN, Law
-from degen.scaling.hoffmann import frontier_of
+from degen.scaling.frontier import frontier_of
 from degen.scaling.kaplan_forms import FORMS
 from degen.scaling.points import Points
 

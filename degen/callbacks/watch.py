@@ -14,7 +14,7 @@ from typing import Any
 from degen.errors import DegenError, NotFiniteError, one_line
 from degen.gate import Outcome, Rule, judge, parse_rule
 from degen.gate.rule import StepRange
-from degen.metrics.columns import did_you_mean
+from degen.hints import did_you_mean
 from degen.model.architecture import Architecture, describe_module
 from degen.tables import CHECKPOINTS
 

@@ -3,9 +3,12 @@
 from degen.gate import judge, parse_rule
 verdicts = judge([parse_rule("anisotropy[layer=last] < 0.6")], "degen-run")
 verdicts.exit_code      # 0, or 1, 3, 4
+
+Imports scanning, metrics and below.
 """
 
 from .judge import Outcome, Verdicts, judge
-from .rule import Rule, parse_rule
+from .parser import parse_rule
+from .rule import Rule
 
 __all__ = ["Outcome", "Rule", "Verdicts", "judge", "parse_rule"]

@@ -7,13 +7,13 @@ from .metric_values import Figure
 
 
 def place_of(figure: Figure) -> str:
-    """Where a figure was measured: `pythia step 3000, layer 6 head_input`."""
+    """Return where a figure was measured: `pythia step 3000, layer 6 head_input`."""
     at = f" step {figure.step}" if figure.step is not None else f" {figure.revision}" if figure.revision else ""
     return f"{figure.model}{at}" + (f", {figure.place}" if figure.place else "")
 
 
-def amount(outcome: Outcome) -> str | None:
-    """What was held against the bound, with its standard error: `0.61 ± 0.004`; None where it is missing."""
+def format_value(outcome: Outcome) -> str | None:
+    """Return what was held against the bound, with its standard error: `0.61 ± 0.004`; None where it is missing."""
     figure = outcome.figure
     if outcome.rule.relation is None:
         value, error = figure.value, figure.error
@@ -25,17 +25,17 @@ def amount(outcome: Outcome) -> str | None:
     return signed if error is None else f"{signed} ± {error:.2g}"
 
 
-def against(figure: Figure) -> str | None:
-    """What a difference was taken from: `3.856 against 3.844 at step 2500`; None where there is no reference."""
+def format_reference(figure: Figure) -> str | None:
+    """Return what a difference was taken from: `3.856 against 3.844 at step 2500`; None where there is no reference."""
     if figure.reference is None or figure.value is None:
         return None
     at = f" at step {figure.reference_step}" if figure.reference_step is not None else ""
     return f"{figure.value:.6g} against {figure.reference:.6g}{at}"
 
 
-def told(outcome: Outcome) -> str:
-    """The outcome in one sentence, without its rule and place."""
-    found, from_what = amount(outcome), against(outcome.figure)
+def describe(outcome: Outcome) -> str:
+    """Return the outcome in one sentence, without its rule and place."""
+    found, from_what = format_value(outcome), format_reference(outcome.figure)
     if found is None:
         return outcome.reason or "not measured"
     bound = f"{outcome.rule.comparison} {outcome.bound:.6g}" if outcome.bound is not None else "no bound"

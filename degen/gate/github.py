@@ -4,7 +4,7 @@
 import re
 from collections.abc import Mapping
 
-from .format import against, amount, place_of, told
+from .format import describe, format_reference, format_value, place_of
 from .judge import Outcome, Verdicts
 
 MOST = 10  # annotations of a step that GitHub keeps
@@ -13,12 +13,12 @@ _MARKUP = re.compile(r"([\\`*_\[\]<>|&#~!])")
 
 
 def in_github(environ: Mapping[str, str]) -> bool:
-    """Whether this runs as a step of GitHub Actions."""
+    """Return whether this runs as a step of GitHub Actions."""
     return environ.get("GITHUB_ACTIONS") == "true"
 
 
 def annotations(verdicts: Verdicts) -> list[str]:
-    """Workflow commands for what did not pass: ten at most, of every rule the worst before the next of any.
+    """Return workflow commands for what did not pass: ten at most, of every rule the worst before the next of any.
 
     Args:
         verdicts: what became of the rules.
@@ -34,14 +34,16 @@ def annotations(verdicts: Verdicts) -> list[str]:
         nth[rule] = nth.get(rule, 0) + 1
         ranked.append((outcome.verdict != "failed", nth[rule], outcome))
     ranked.sort(key=lambda r: r[:2])
-    lines = [_command(f"degen gate: {o.verdict}", f"{o.rule} at {place_of(o.figure)}: {told(o)}") for _, _, o in ranked]
+    lines = [
+        _command(f"degen gate: {o.verdict}", f"{o.rule} at {place_of(o.figure)}: {describe(o)}") for _, _, o in ranked
+    ]
     if verdicts.incomplete:
         lines.append(_command("degen gate: incomplete", f"not measured: {', '.join(verdicts.incomplete)}"))
     return lines[:MOST]
 
 
 def step_summary(verdicts: Verdicts) -> str:
-    """The outcomes as a table of Markdown, the worst first.
+    """Return the outcomes as a table of Markdown, the worst first.
 
     Args:
         verdicts: what became of the rules.
@@ -73,8 +75,8 @@ def _cells(outcome: Outcome) -> list[str]:
         outcome.verdict,
         str(outcome.rule),
         *where,
-        amount(outcome) or "",
-        against(figure) or "",
+        format_value(outcome) or "",
+        format_reference(figure) or "",
         bound,
         outcome.reason or "",
     ]
@@ -85,15 +87,15 @@ def _command(title: str, message: str) -> str:
 
 
 def _data(text: str) -> str:
-    """The message of a workflow command: line ends would end the command."""
+    """Return the message of a workflow command: line ends would end the command."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
-    """A property of a workflow command: colons and commas would end it, as well."""
+    """Return a property of a workflow command: colons and commas would end it, as well."""
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def _escaped(text: str) -> str:
-    """Text as a cell of a table of Markdown: on one line, and without markup of its own."""
+    """Return text as a cell of a table of Markdown: on one line, and without markup of its own."""
     return _MARKUP.sub(r"\\\1", " ".join(text.split()))

@@ -18,7 +18,7 @@ from .open_target import open_source
 from .rule import Rule
 
 Verdict = Literal["failed", "undecidable", "passed"]
-GRAVITY: tuple[Verdict, ...] = ("failed", "undecidable", "passed")
+SEVERITY: tuple[Verdict, ...] = ("failed", "undecidable", "passed")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Outcome:
     reason: str | None
 
     def row(self) -> dict[str, Any]:
-        """The outcome as a row of a table."""
+        """Return the outcome as a row of a table."""
         f = self.figure
         return {
             "rule": str(self.rule),
@@ -99,7 +99,7 @@ class Verdicts:
         return {"passed": 0, "failed": 1, "undecidable": 3, "incomplete": 4}[self.verdict]
 
     def count(self, verdict: Verdict) -> int:
-        """How many outcomes have a verdict."""
+        """Return how many outcomes have a verdict."""
         return sum(o.verdict == verdict for o in self.outcomes)
 
 
@@ -146,10 +146,10 @@ def judge(
         warn(f"the baseline {other.path} is not used: no rule is about a .rise or .drop")
     figures = [(rule, figure) for rule in rules for figure in find_figures(rule, source, other)]
     outcomes = [judge_figure(rule, figure, confidence, strict) for rule, figure in figures]
-    place = {rule: i for i, rule in enumerate(rules)}
+    position = {rule: i for i, rule in enumerate(rules)}
     worst_first = sorted(
         outcomes,
-        key=lambda o: (GRAVITY.index(o.verdict), place[o.rule], math.inf if o.margin is None else o.margin),
+        key=lambda o: (SEVERITY.index(o.verdict), position[o.rule], math.inf if o.margin is None else o.margin),
     )
     return Verdicts(str(target), tuple(worst_first), tuple(source.failed))
 
@@ -181,13 +181,13 @@ def judge_figure(rule: Rule, figure: Figure, confidence: float | None = None, st
     if confidence is None or error is None:
         unknown = "no standard error is known; compared as a value" if confidence is not None else None
         return Outcome(
-            rule, "passed" if keeps else "failed", figure, bound, None, None, margin, _said(unknown, figure.note)
+            rule, "passed" if keeps else "failed", figure, bound, None, None, margin, _joined(unknown, figure.note)
         )
     reach = one_sided(confidence, figure.freedom) * error if error else 0.0
     low, high = value - reach, value + reach
-    kind, severe = (low, high) if rule.upper else (high, low)
-    verdict, reason = _within(keeps, rule.keeps(kind, bound), rule.keeps(severe, bound), strict)
-    return Outcome(rule, verdict, figure, bound, low, high, margin, _said(reason, figure.note))
+    near, far = (low, high) if rule.upper else (high, low)
+    verdict, reason = _within(keeps, rule.keeps(near, bound), rule.keeps(far, bound), strict)
+    return Outcome(rule, verdict, figure, bound, low, high, margin, _joined(reason, figure.note))
 
 
 def check_confidence(confidence: float | None, strict: bool) -> None:
@@ -203,18 +203,18 @@ def check_confidence(confidence: float | None, strict: bool) -> None:
         raise DegenError(f"--confidence {confidence:g}: a number from 0.5 to below 1, as in 0.95")
 
 
-def _within(keeps: bool, kindly: bool, severely: bool, strict: bool) -> tuple[Verdict, str | None]:
-    """The verdict where an interval is known.
+def _within(keeps: bool, lenient: bool, severe: bool, strict: bool) -> tuple[Verdict, str | None]:
+    """Return the verdict where an interval is known.
 
     Args:
         keeps: whether the value keeps the rule.
-        kindly: whether the end of the interval that is nearer to keeping it does.
-        severely: whether the other end does.
+        lenient: whether the end of the interval that is nearer to keeping it does.
+        severe: whether the other end does.
         strict: whether what the interval cannot tell is undecidable.
     """
-    if not kindly:
+    if not lenient:
         return "failed", None
-    if severely:
+    if severe:
         return "passed", None
     if strict:
         return "undecidable", "the bound lies within noise: inside the interval"
@@ -225,5 +225,5 @@ def _infinite(keeps: bool) -> tuple[Verdict, str]:
     return ("undecidable", "is infinite, which keeps no rule") if keeps else ("failed", "is infinite")
 
 
-def _said(*parts: str | None) -> str | None:
+def _joined(*parts: str | None) -> str | None:
     return "; ".join(part for part in parts if part) or None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from .format import place_of, told
+from .format import describe, place_of
 from .judge import Outcome, Verdicts
 
 # What XML 1.0 can say; the rest, such as most control characters and lone surrogates, it cannot even escape.
@@ -13,7 +13,7 @@ _UNSAYABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def junit_xml(verdicts: Verdicts) -> str:
-    """A suite with one test case for every outcome.
+    """Return a suite with one test case for every outcome.
 
     A rule that failed is a `failure`, one that is undecidable an `error`, and so is a checkpoint that could not be
     measured.
@@ -46,7 +46,7 @@ def _add_case(suite: ElementTree.Element, target: str, outcome: Outcome) -> None
     name = _sayable(f"{outcome.rule} at {place_of(outcome.figure)}")
     case = ElementTree.SubElement(suite, "testcase", {"classname": _sayable(target), "name": name})
     kinds = {"failed": "failure", "undecidable": "error"}
-    text = _sayable(told(outcome))
+    text = _sayable(describe(outcome))
     if outcome.verdict in kinds:
         found = ElementTree.SubElement(case, kinds[outcome.verdict], {"message": text, "type": outcome.verdict})
         found.text = text

@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from degen.metrics.columns import did_you_mean
+from degen.hints import did_you_mean
+from degen.metrics.curve import Curve, Point
 
 from .rule import Rule, StepRange
-from .tracks import Point, Source, Track, refused
+from .source import Source, refused
 
-Measured = tuple[Track, Point, Source]  # a figure, in its course, and where that was measured
+Measured = tuple[Curve, Point, Source]  # a value, its curve, and where that was measured
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Figure:
 
 
 def find_figures(rule: Rule, source: Source, baseline: Source | None = None) -> list[Figure]:
-    """The figures that a rule is about.
+    """Return the figures that a rule is about.
 
     Without a baseline the reference of `rise` is the smallest value so far, that of `drop` the largest, the figure's
     own checkpoint included. With one it is the baseline's value at the same step; where the rule is about the latest
@@ -69,26 +70,25 @@ def find_figures(rule: Rule, source: Source, baseline: Source | None = None) -> 
     Raises:
         DegenError: an unknown metric, or a selector that matches nothing.
     """
-    tracks = source.tracks(rule)
     figures = []
-    for track in tracks:
-        for i in _selected(rule, track, source):
-            figure = _absolute(track, track.points[i])
+    for curve in source.curves(rule):
+        for i in _selected(rule, curve, source):
+            figure = _absolute(curve, curve.points[i])
             if rule.relation is not None and figure.missing is None:
                 if baseline is None:
-                    figure = _against_past(rule, track, i, source, figure)
+                    figure = _against_past(rule, curve, i, source, figure)
                 else:
-                    figure = _against_baseline(rule, track, track.points[i], source, baseline, figure)
+                    figure = _against_baseline(rule, curve, curve.points[i], source, baseline, figure)
             figures.append(figure)
     return figures
 
 
-def _selected(rule: Rule, track: Track, source: Source) -> list[int]:
-    """The checkpoints that a rule selects of a track.
+def _selected(rule: Rule, curve: Curve, source: Source) -> list[int]:
+    """Return the checkpoints that a rule selects of a curve.
 
     The latest is the last whose step is known. One whose step is not known may be later still, so it is judged, too.
     """
-    points = track.points
+    points = curve.points
     known = [p.step for p in points if p.step is not None]
     if rule.step == "all":
         return list(range(len(points)))
@@ -97,7 +97,7 @@ def _selected(rule: Rule, track: Track, source: Source) -> list[int]:
         if not chosen:
             steps = sorted(set(known))
             there = f"its steps are {', '.join(map(str, _few(steps)))}" if steps else "none of its steps is known"
-            raise refused(rule, f"{source.path}: {track.model} has no checkpoint at step {rule.step}; {there}")
+            raise refused(rule, f"{source.path}: {curve.model} has no checkpoint at step {rule.step}; {there}")
         return chosen
     return [i for i, p in enumerate(points) if p.step is None or (known and p.step == known[-1])]
 
@@ -106,34 +106,34 @@ def _few(steps: Sequence[int]) -> list[int | str]:
     return list(steps) if len(steps) <= 12 else [*steps[:6], "…", *steps[-5:]]
 
 
-def _absolute(track: Track, point: Point) -> Figure:
+def _absolute(curve: Curve, point: Point) -> Figure:
     return Figure(
-        track.model, point.revision, point.step, track.place, point.value, point.error, point.missing,
+        curve.model, point.revision, point.step, curve.place, point.value, point.error, point.missing,
         freedom=point.freedom,
     )  # fmt: skip
 
 
-def _against_past(rule: Rule, track: Track, i: int, source: Source, figure: Figure) -> Figure:
-    """The figure with the best so far as its reference."""
-    finite = [p for p in track.points if p.value is not None and math.isfinite(p.value)]
+def _against_past(rule: Rule, curve: Curve, i: int, source: Source, figure: Figure) -> Figure:
+    """Return the figure with the best so far as its reference."""
+    finite = [p for p in curve.points if p.value is not None and math.isfinite(p.value)]
     if len(finite) < 2 and not (figure.value is not None and math.isinf(figure.value) and finite):
         return replace(
             figure, missing=f"too few checkpoints: a {rule.relation} needs two that are measured, or a baseline"
         )
-    so_far = [p for p in track.points[: i + 1] if p.value is not None and math.isfinite(p.value)]
+    so_far = [p for p in curve.points[: i + 1] if p.value is not None and math.isfinite(p.value)]
     if not so_far:
         return replace(figure, missing="too few checkpoints: none before it is measured")
     best = (min if rule.relation == "rise" else max)(so_far, key=lambda p: p.value or 0.0)
-    return _compared(rule, figure, (track, track.points[i], source), (track, best, source))
+    return _compared(rule, figure, (curve, curve.points[i], source), (curve, best, source))
 
 
 def _against_baseline(
-    rule: Rule, track: Track, point: Point, source: Source, baseline: Source, figure: Figure
+    rule: Rule, curve: Curve, point: Point, source: Source, baseline: Source, figure: Figure
 ) -> Figure:
-    """The figure with the baseline's value as its reference."""
-    other = _counterpart(rule, track, source, baseline)
+    """Return the figure with the baseline's value as its reference."""
+    other = _counterpart(rule, curve, source, baseline)
     if other is None:
-        return replace(figure, missing=f"the baseline has no {track.place}")
+        return replace(figure, missing=f"the baseline has no {curve.place}")
     same = [p for p in other.points if p.step is not None and p.step == point.step]
     if not same and rule.step != "latest" and len(other.points) > 1:
         return replace(figure, missing=f"the baseline has no step {point.step}")
@@ -142,31 +142,31 @@ def _against_baseline(
     if reference.value is None:
         at = f" at step {reference.step}" if reference.step is not None else ""
         return replace(figure, missing=f"the baseline{at}: {reference.missing}")
-    found = _compared(rule, figure, (track, point, source), (other, reference, baseline))
+    found = _compared(rule, figure, (curve, point, source), (other, reference, baseline))
     if source.samples and baseline.samples and not source.samples & baseline.samples:
         return replace(found, note="the baseline was measured on other text")
     return found
 
 
-def _counterpart(rule: Rule, track: Track, source: Source, baseline: Source) -> Track | None:
-    """The baseline's track of the same model and place; None where it lacks the place.
+def _counterpart(rule: Rule, curve: Curve, source: Source, baseline: Source) -> Curve | None:
+    """Return the baseline's curve of the same model and place; None where it lacks the place.
 
     A baseline of one model stands for the one model there is, whatever the two are called.
     """
-    model = track.model
+    model = curve.model
     if model not in baseline.models:
         if len(baseline.models) > 1 or len(source.models) > 1:
             hint = did_you_mean(model, baseline.models)
             raise refused(rule, f"the baseline {baseline.path} has no model {model!r}; {hint}")
         model = baseline.models[0]
-    tracks = baseline.tracks(replace(rule, model=model))
-    if len(tracks) == 1 and (rule.layer == "last" or tracks[0].place is None or track.place is None):
-        return tracks[0]
-    return next((t for t in tracks if t.same_place(track)), None)
+    curves = baseline.curves(replace(rule, model=model))
+    if len(curves) == 1 and (rule.layer == "last" or curves[0].place is None or curve.place is None):
+        return curves[0]
+    return next((t for t in curves if t.same_place(curve)), None)
 
 
 def _compared(rule: Rule, figure: Figure, own: Measured, other: Measured) -> Figure:
-    """The figure with its difference from a reference, and how sure that is."""
+    """Return the figure with its difference from a reference, and how sure that is."""
     reference = other[1]
     if figure.value is None or reference.value is None:
         raise AssertionError("only values that are there are compared")
@@ -188,7 +188,7 @@ def _compared(rule: Rule, figure: Figure, own: Measured, other: Measured) -> Fig
 
 
 def _weight(rule: Rule, reference: float) -> float:
-    """By how much of the reference the figure and the bound differ: a percentage moves with what it is of.
+    """Return by how much of the reference figure and bound differ: a percentage moves with what it is of.
 
     The margin of `rise < p%` is value − reference − p/100·|reference|, that of `drop` the reference's share less.
     """
@@ -200,17 +200,16 @@ def _weight(rule: Rule, reference: float) -> float:
 
 
 def _difference_error(rule: Rule, own: Measured, other: Measured, weight: float) -> tuple[float | None, int | None]:
-    """The standard error of value − weight · reference, and its degrees of freedom.
+    """Return the standard error of value − weight · reference, and its degrees of freedom.
 
     Paired for losses on the same windows, else √(e₁² + (weight·e₂)²) with the fewer of the two degrees of freedom.
     """
-    (track, point, source), (its, reference, measured) = own, other
+    (curve, point, source), (its, reference, measured) = own, other
     if point is reference:
         return 0.0, point.freedom
     shared = source is measured or bool(source.samples & measured.samples)
-    if shared and rule.metric == "loss" and point.revision is not None and reference.revision is not None:
-        here = source.windows(track.model, point.revision, rule.domain)
-        there = measured.windows(its.model, reference.revision, rule.domain)
+    if shared and curve.windows and its.windows and point.revision is not None and reference.revision is not None:
+        here, there = curve.windows(point.revision), its.windows(reference.revision)
         paired = here.difference_error(there, weight) if here is not None and there is not None else None
         if paired is not None and here is not None:
             return paired, here.freedom

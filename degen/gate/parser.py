@@ -19,7 +19,22 @@ _WHOLE = re.compile(r"[0-9]{1,15}")
 _SHOWN = 100  # characters of a rule that an error repeats
 
 
-class Reading:
+def parse_rule(text: str) -> Rule:
+    """Read a rule.
+
+    Args:
+        text: as the grammar at the head of `rule.py` has it.
+
+    Returns:
+        The rule; `str(rule)` is one way to write it, and reads as the same rule.
+
+    Raises:
+        DegenError: the rule is not of that form. One line, which names the character where it goes wrong.
+    """
+    return RuleParser(text).rule()
+
+
+class RuleParser:
     """The text of a rule, and how far it has been read.
 
     Args:
@@ -31,7 +46,7 @@ class Reading:
         self._at = 0
 
     def rule(self) -> Rule:
-        """The whole text as a rule.
+        """Return the whole text as a rule.
 
         Raises:
             DegenError: it is none.
@@ -204,7 +219,7 @@ class Reading:
             self._wrong(self._at, f"{sign!r} belongs here, {example}")
 
     def _rest(self) -> str:
-        """What comes next, for an error."""
+        """Return what comes next, for an error."""
         word = re.match(r"\w+|\S?", self._text[self._at :])
         return repr(word[0][:20]) if word and word[0] else ""
 
@@ -215,12 +230,12 @@ class Reading:
 
 
 def one_line(text: str) -> str:
-    """A text without line breaks and other controls, character for character."""
+    """Return a text without line breaks and other controls, character for character."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _near(word: str, among: Sequence[str]) -> str | None:
-    """A near match; None where nothing is near."""
+    """Return a near match; None where nothing is near."""
     import difflib
 
     close = difflib.get_close_matches(word.lower(), among, n=1)

@@ -59,7 +59,7 @@ class Bound:
     percent: float | None = None
 
     def of(self, reference: float) -> float:
-        """The bound in the metric's unit: max(absolute, percent/100 · |reference|)."""
+        """Return the bound in the metric's unit: max(absolute, percent/100 · |reference|)."""
         given = [] if self.absolute is None else [self.absolute]
         if self.percent is not None:
             given.append(self.percent / 100 * abs(reference))
@@ -117,7 +117,7 @@ class Rule:
     domain: str | None = None
 
     def keeps(self, figure: float, bound: float) -> bool:
-        """Whether a figure keeps the rule; NaN never does."""
+        """Return whether a figure keeps the rule; NaN never does."""
         return _KEEPS[self.comparison](figure, bound)
 
     @property
@@ -139,23 +139,6 @@ class Rule:
     def _selected(self, key: str) -> str | None:
         value = getattr(self, key)
         return None if value is None or (key == "step" and value == "latest") else str(value)
-
-
-def parse_rule(text: str) -> Rule:
-    """Read a rule.
-
-    Args:
-        text: as the grammar at the head of this file has it.
-
-    Returns:
-        The rule; `str(rule)` is one way to write it, and reads as the same rule.
-
-    Raises:
-        DegenError: the rule is not of that form. One line, which names the character where it goes wrong.
-    """
-    from .parser import Reading
-
-    return Reading(text).rule()
 
 
 def _plain(number: float) -> str:

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from degen.errors import DegenError
+from degen.hints import closest
 
-from .rule import Bound, Rule, parse_rule
+from .parser import parse_rule
+from .rule import Bound, Rule
 
 OWN, PROJECT = "degen.toml", "pyproject.toml"
 # Rules that most gates have, with a name of their own for the bound.
@@ -41,7 +43,7 @@ class GateSettings:
         baseline: a run or table; None where there is none.
         confidence: of intervals; None where nobody asks for one.
         strict: whether what intervals cannot tell is undecidable; None where nobody says.
-        file: where this was read; None for what was said on the command line.
+        file: where this was read; None for the command line.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -52,31 +54,31 @@ class GateSettings:
     file: Path | None = None
 
     def all_rules(self) -> list[Rule]:
-        """The rules, each once, after those of the shortcuts."""
+        """Return the rules, each once, after those of the shortcuts."""
         return list(dict.fromkeys([*(_shortcut(name, bound) for name, bound in self.shortcuts.items()), *self.rules]))
 
-    def under(self, said: GateSettings) -> GateSettings:
-        """These settings below those of the command line, whose rules are added and whose options win.
+    def under(self, above: GateSettings) -> GateSettings:
+        """Return these settings below those of the command line, whose rules are added and whose options win.
 
         Raises:
             DegenError: what is left of these settings cannot be done.
         """
-        if said.baseline is None and self.baseline is not None and not self.baseline.exists():
+        if above.baseline is None and self.baseline is not None and not self.baseline.exists():
             raise DegenError(f"{self.file}: the baseline {self.baseline} is not there; mend it, or name a --baseline")
-        if said.strict is None and self.strict and said.confidence is None and self.confidence is None:
+        if above.strict is None and self.strict and above.confidence is None and self.confidence is None:
             raise DegenError(f"{self.file}: strict = true asks what an interval can tell; add confidence = 0.95")
         return GateSettings(
-            rules=(*self.rules, *said.rules),
-            shortcuts={**self.shortcuts, **said.shortcuts},
-            baseline=said.baseline if said.baseline is not None else self.baseline,
-            confidence=said.confidence if said.confidence is not None else self.confidence,
-            strict=said.strict if said.strict is not None else self.strict,
+            rules=(*self.rules, *above.rules),
+            shortcuts={**self.shortcuts, **above.shortcuts},
+            baseline=above.baseline if above.baseline is not None else self.baseline,
+            confidence=above.confidence if above.confidence is not None else self.confidence,
+            strict=above.strict if above.strict is not None else self.strict,
             file=self.file,
         )
 
 
 def find_settings(folder: Path) -> GateSettings | None:
-    """The settings nearest to a folder: in it, or in those around it up to the root of its repository.
+    """Return the settings nearest to a folder: in it, or in those around it up to the root of its repository.
 
     In each folder `degen.toml` goes before `pyproject.toml`; an empty one, or one without a word for degen, is passed
     over.
@@ -94,33 +96,33 @@ def find_settings(folder: Path) -> GateSettings | None:
     for around in _around(folder.resolve()):
         for name in (OWN, PROJECT):
             file = around / name
-            if file.is_file() and (said := _said(file)) is not None:
-                return _settings(said, file)
+            if file.is_file() and (table := _read_toml(file)) is not None:
+                return _settings(table, file)
     return None
 
 
 def read_settings(file: Path) -> GateSettings:
-    """The settings of a file that was named: `pyproject.toml`, or any other as if it were `degen.toml`.
+    """Return the settings of a file that was named: `pyproject.toml`, or any other as if it were `degen.toml`.
 
     Raises:
         DegenError: the file is not there or damaged, or says what is not understood.
     """
-    said = _said(file.expanduser())
-    if said is None:
-        table = "[tool.degen.gate]" if file.name == PROJECT else "[gate]"
-        raise DegenError(f"{file}: not a word for degen in it; write {table} with rules = [...]")
-    return _settings(said, file.expanduser())
+    table = _read_toml(file.expanduser())
+    if table is None:
+        head = "[tool.degen.gate]" if file.name == PROJECT else "[gate]"
+        raise DegenError(f"{file}: not a word for degen in it; write {head} with rules = [...]")
+    return _settings(table, file.expanduser())
 
 
 def _around(folder: Path) -> Sequence[Path]:
-    """A folder and those around it, up to the root of its repository."""
+    """Return a folder and those around it, up to the root of its repository."""
     folders = (folder, *folder.parents)
     root = next((i for i, f in enumerate(folders) if (f / ".git").exists()), 0)
     return folders[: root + 1]
 
 
-def _said(file: Path) -> dict[str, Any] | None:
-    """What a file says to degen; None for a project that says nothing."""
+def _read_toml(file: Path) -> dict[str, Any] | None:
+    """Return what a file says to degen; None for a project that says nothing."""
     try:
         found = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -130,20 +132,20 @@ def _said(file: Path) -> dict[str, Any] | None:
     if file.name != PROJECT:
         return found or None
     tool = found.get("tool")
-    said = tool.get("degen") if isinstance(tool, dict) else None
-    if said is None:
+    table = tool.get("degen") if isinstance(tool, dict) else None
+    if table is None:
         return None
-    whole: dict[str, Any] = _checked(said, dict, file, "[tool.degen]", "a table")
+    whole: dict[str, Any] = _checked(table, dict, file, "[tool.degen]", "a table")
     return whole
 
 
-def _settings(said: Mapping[str, Any], file: Path) -> GateSettings:
+def _settings(table: Mapping[str, Any], file: Path) -> GateSettings:
     head = "tool.degen." if file.name == PROJECT else ""
-    _check_keys(said, ("gate", "rules"), file, f"[{head.rstrip('.')}]" if head else "the file")
+    _check_keys(table, ("gate", "rules"), file, f"[{head.rstrip('.')}]" if head else "the file")
     where = f"[{head}gate]"
-    gate: dict[str, Any] = _checked(said.get("gate", {}), dict, file, where, "a table")
+    gate: dict[str, Any] = _checked(table.get("gate", {}), dict, file, where, "a table")
     _check_keys(gate, _KEYS, file, where)
-    rules = [*_rules(said.get("rules", []), file), *_rules(gate.get("rules", []), file)]
+    rules = [*_rules(table.get("rules", []), file), *_rules(gate.get("rules", []), file)]
     baseline = gate.get("baseline")
     if baseline is not None:
         text: str = _checked(baseline, str, file, "baseline", 'a path, as in "runs/main"')
@@ -163,34 +165,32 @@ def _settings(said: Mapping[str, Any], file: Path) -> GateSettings:
 
 
 def _check_keys(table: Mapping[str, Any], known: Sequence[str], file: Path, where: str) -> None:
-    import difflib
-
     for key in table:
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            close = closest(key, known)
+            hint = f"did you mean {close}?" if close is not None else f"there are {', '.join(known)}"
             raise DegenError(f"{file}: {where} has an unknown key {key!r}; {hint}")
 
 
-def _rules(said: object, file: Path) -> list[Rule]:
-    if not isinstance(said, list) or not all(isinstance(text, str) for text in said):
+def _rules(value: object, file: Path) -> list[Rule]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise DegenError(f'{file}: rules is no list of texts; write rules = ["loss.rise < 0.02"]')
     try:
-        return [parse_rule(text) for text in said]
+        return [parse_rule(text) for text in value]
     except DegenError as error:
         raise DegenError(f"{file}: {error}") from None
 
 
-def _number(said: object, file: Path, name: str, example: str) -> float:
-    if isinstance(said, bool) or not isinstance(said, (int, float)) or not math.isfinite(said):
-        raise DegenError(f"{file}: {name} = {said!r} is no number, as in {name} = {example}")
-    return float(said)
+def _number(value: object, file: Path, name: str, example: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise DegenError(f"{file}: {name} = {value!r} is no number, as in {name} = {example}")
+    return float(value)
 
 
-def _checked(said: Any, kind: type, file: Path, name: str, what: str) -> Any:
-    if not isinstance(said, kind):
-        raise DegenError(f"{file}: {name} is {said!r}, and not {what}")
-    return said
+def _checked(value: Any, kind: type, file: Path, name: str, what: str) -> Any:
+    if not isinstance(value, kind):
+        raise DegenError(f"{file}: {name} is {value!r}, and not {what}")
+    return value
 
 
 def _shortcut(name: str, bound: float) -> Rule:

@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 
-from .law_checks import check_fixed, check_points, check_told_apart
+from .law_checks import check_enough_points, check_fixed, check_identifiable, check_points
 from .law_search import NAMES, Problem, best_of_starts, descend, grid_starts, is_settled
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 Objective = Literal["log", "linear", "huber"]
 
 HUBER_DELTA = 1e-3
@@ -34,7 +34,7 @@ class Law:
     beta: float
 
     def loss(self, parameters: Any, tokens: Any) -> Floats:
-        """The law's loss in nats per token.
+        """Return the law's loss in nats per token.
 
         Args:
             parameters: N, a number or an array.
@@ -98,7 +98,7 @@ class Fit:
         return np.asarray(variance * inverse @ inverse.T)
 
     def log_gradient(self, parameters: Any, tokens: Any) -> Floats:
-        """∂ ln L̂/∂θ at n points of any N and T, n × k."""
+        """Return ∂ ln L̂/∂θ at n points of any N and T, n × k."""
         n = np.atleast_1d(np.asarray(parameters, dtype=np.float64))
         t = np.atleast_1d(np.asarray(tokens, dtype=np.float64))
         free = tuple(NAMES.index(name) for name in self.free)
@@ -141,24 +141,19 @@ def fit_law(
     Source: Hoffmann et al. 2022, arXiv 2203.15556, approach 3 and appendix D.3; for the optimum of its grid Besiroglu
         et al. 2024, arXiv 2404.10102.
     """
-    if objective not in get_args(Objective):
-        raise DegenError(f"no objective {objective!r}: choose from {', '.join(get_args(Objective))}")
-    if not (math.isfinite(delta) and delta > 0):
-        raise DegenError(f"delta must be positive, not {delta}")
+    _check_objective(objective, delta)
     n, t, losses = check_points(parameters, tokens, loss)
     check_fixed(fixed)
     base = _coordinates(Law(**{name: float(fixed.get(name, 1.0)) for name in NAMES}))
     free = tuple(i for i, name in enumerate(NAMES) if name not in fixed)
-    if len(n) < len(free):
-        names, points = ", ".join(NAMES[i] for i in free), "1 point" if len(n) == 1 else f"{len(n)} points"
-        raise DegenError(f"{points} cannot determine {len(free)} parameters ({names}): fix more of them or add points")
+    check_enough_points(len(n), [NAMES[i] for i in free])
     linear = objective == "linear"
     target = losses if linear else np.log(losses)
     bend = delta if objective == "huber" else math.inf
     problem = Problem(np.log(n), np.log(t), target, linear, bend, free, base)
-    check_told_apart(problem, _ordinary(problem, float(np.log(losses).mean())))
+    check_identifiable(problem, _ordinary(problem, float(np.log(losses).mean())))
     theta = _search(problem, start)
-    check_told_apart(problem, theta)
+    check_identifiable(problem, theta)
     if not is_settled(problem, theta):
         raise DegenError("the fit does not settle on values of the free parameters: fix one of them or add points")
     return Fit(
@@ -172,8 +167,16 @@ def fit_law(
     )
 
 
+def _check_objective(objective: str, delta: float) -> None:
+    """Refuse an objective that there is none of, and a δ that is not positive."""
+    if objective not in get_args(Objective):
+        raise DegenError(f"no objective {objective!r}: choose from {', '.join(get_args(Objective))}")
+    if not (math.isfinite(delta) and delta > 0):
+        raise DegenError(f"delta must be positive, not {delta}")
+
+
 def _coordinates(law: Law) -> Floats:
-    """(ln A, ln B, ln E, α, β)."""
+    """Return (ln A, ln B, ln E, α, β)."""
     with np.errstate(divide="ignore"):  # a term that is fixed at 0
         return np.concatenate([np.log([law.A, law.B, law.E]), [law.alpha, law.beta]])
 
@@ -183,7 +186,7 @@ def _number(theta: Floats, i: int) -> float:
 
 
 def _search(problem: Problem, start: Law | None) -> Floats:
-    """The best θ from the grid, or from one start."""
+    """Return the best θ from the grid, or from one start."""
     if start is None:
         return best_of_starts(problem, grid_starts(problem))
     theta, moves = problem.base.copy(), list(problem.free)
@@ -194,7 +197,7 @@ def _search(problem: Problem, start: Law | None) -> Floats:
 
 
 def _ordinary(problem: Problem, level: float) -> Floats:
-    """A θ at which every free term counts: where points cannot tell parameters apart there, they cannot anywhere."""
+    """Return a θ at which every free term counts: points that leave parameters open there do so anywhere."""
     theta = problem.base.copy()
     alpha = HOFFMANN.alpha if 3 in problem.free else theta[3]
     beta = HOFFMANN.beta if 4 in problem.free else theta[4]
@@ -204,7 +207,7 @@ def _ordinary(problem: Problem, level: float) -> Floats:
 
 
 def _huber_price(delta: float, scale: float) -> float:
-    """Variance of Huber's estimate over that of the mean, for normal residuals of standard deviation `scale`."""
+    """Return the variance of Huber's estimate over the mean's, for normal residuals of standard deviation `scale`."""
     k = delta / scale if scale > 0 else math.inf
     inside = math.erf(k / math.sqrt(2))
     if math.isinf(k) or inside == 0:

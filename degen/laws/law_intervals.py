@@ -11,7 +11,7 @@ _WIDEST = 700.0  # reach in a logarithm beyond which its exponential is no float
 
 
 def parameter_intervals(fit: Fit, confidence: float) -> dict[str, dict[str, float | None]]:
-    """Value, low and high of every parameter of the law.
+    """Return value, low and high of every parameter of the law.
 
     Formula: θ ± t·sqrt(C_θθ), with C the covariance of θ and t Student's quantile at the fit's degrees of freedom; of
     A, B and E on their logarithms, so that no end is negative.
@@ -39,7 +39,7 @@ def parameter_intervals(fit: Fit, confidence: float) -> dict[str, dict[str, floa
 
 
 def prediction_reach(fit: Fit, parameters: float, tokens: float, confidence: float) -> float | None:
-    """How far ln L of a model that follows the law may lie from ln L̂, at most, with a given confidence.
+    """Return how far ln L of a model that follows the law may lie from ln L̂, at most, with a given confidence.
 
     Formula: t·sqrt(s² + g'Cg), with s the standard deviation of a residual (over L̂ where the objective is `linear`),
     g = ∂ ln L̂/∂θ, C the covariance of θ and t Student's quantile at the fit's degrees of freedom.
@@ -70,7 +70,7 @@ def _around(name: str, value: float, reach: float) -> tuple[float, float]:
 
 
 def _quantile(fit: Fit, confidence: float) -> float | None:
-    """Student's two-sided quantile; None without degrees of freedom."""
+    """Return Student's two-sided quantile; None without degrees of freedom."""
     from scipy.stats import t
 
     return float(t.ppf((1 + confidence) / 2, fit.freedom)) if fit.freedom else None

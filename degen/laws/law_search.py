@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
+from degen.arrays import Floats
 
 NAMES = ("A", "B", "E", "alpha", "beta")  # of the coordinates' parameters, in order
 # Where the search begins, coordinate by coordinate: the grid of Hoffmann et al. 2022, appendix D.3.
@@ -59,7 +58,7 @@ class Problem:
     base: Floats
 
     def log_loss(self, theta: Floats) -> tuple[Floats, Floats]:
-        """The law at every point, for many θ.
+        """Return the law at every point, for many θ.
 
         Args:
             theta: S × 5.
@@ -75,23 +74,23 @@ class Problem:
         return (top + np.log(total))[..., 0], shares / total
 
     def residuals(self, theta: Floats) -> Floats:
-        """Residuals r for S many θ, S × n."""
+        """Return residuals r for S many θ, S × n."""
         return np.asarray(self._fitted(self.log_loss(theta)[0]) - self.target)
 
     def value(self, theta: Floats) -> Floats:
-        """Σ ρ(r) for S many θ, shape (S,)."""
+        """Return Σ ρ(r) for S many θ, shape (S,)."""
         size = np.abs(self.residuals(theta))
         inner = np.minimum(size, self.delta)
         return np.asarray((inner * (size - inner / 2)).sum(axis=-1))
 
     def jacobian(self, theta: Floats) -> Floats:
-        """∂r/∂θ of the free coordinates for S many θ, S × n × k."""
+        """Return ∂r/∂θ of the free coordinates for S many θ, S × n × k."""
         log_loss, shares = self.log_loss(theta)
         slopes = shares[..., _TERM[list(self.free)]] * self.slopes()
         return slopes * np.exp(log_loss)[..., None] if self.linear else slopes
 
     def derivatives(self, theta: Floats) -> tuple[Floats, Floats, Floats]:
-        """Gradient and two curvatures of Σ ρ(r) in the free coordinates, for S many θ.
+        """Return gradient and two curvatures of Σ ρ(r) in the free coordinates, for S many θ.
 
         Returns:
             gradient, S × k; a curvature that never lies below (Gauss and Newton's, each point weighted by ρ'(r)/r) and
@@ -117,7 +116,7 @@ class Problem:
         return gradient, safe, turned @ (change * inside[..., None]) + bend
 
     def slopes(self) -> Floats:
-        """∂(term)/∂θ of the free coordinates, n × k."""
+        """Return ∂(term)/∂θ of the free coordinates, n × k."""
         one = np.ones_like(self.x)
         return np.stack([one, one, one, -self.x, -self.y], axis=-1)[:, list(self.free)]
 
@@ -126,7 +125,7 @@ class Problem:
 
 
 def grid_starts(problem: Problem) -> Floats:
-    """Every combination of the grid over the free coordinates, S × 5."""
+    """Return every combination of the grid over the free coordinates, S × 5."""
     axes: list[Iterable[float]] = [
         GRID[i] if i in problem.free else (float(problem.base[i]),) for i in range(len(problem.base))
     ]
@@ -134,7 +133,7 @@ def grid_starts(problem: Problem) -> Floats:
 
 
 def best_of_starts(problem: Problem, starts: Floats) -> Floats:
-    """The best θ that any start leads to, shape (5,).
+    """Return the best θ that any start leads to, shape (5,).
 
     All starts take a few safe steps, the best tenth more of them, the best of these go to the bottom.
     """
@@ -168,7 +167,7 @@ def descend(problem: Problem, starts: Floats, rounds: int, exact: bool = False) 
 
 
 def is_settled(problem: Problem, theta: Floats) -> bool:
-    """Whether the next full Newton step from θ would be far below the noise of the fit, or below rounding."""
+    """Return whether the next full Newton step from θ would be far below the noise of the fit, or below rounding."""
     if not problem.free:
         return True
     gradient, safe, curved = problem.derivatives(theta[None])
@@ -197,7 +196,7 @@ def _descend(problem: Problem, starts: Floats, rounds: int, exact: bool) -> Floa
 
 
 def _step(problem: Problem, theta: Floats, damping: Floats, exact: bool) -> Floats:
-    """One damped Newton step of every θ in the free coordinates, S × k; none where derivatives overflow."""
+    """Return one damped Newton step of every θ in the free coordinates, S × k; none where derivatives overflow."""
     gradient, safe, curved = problem.derivatives(theta)
     usable = np.isfinite(gradient).all(1) & np.isfinite(safe).all((1, 2)) & np.isfinite(curved).all((1, 2))
     step = np.zeros_like(gradient)
@@ -217,14 +216,14 @@ def _step(problem: Problem, theta: Floats, damping: Floats, exact: bool) -> Floa
 
 
 def _whitening(curvature: Floats) -> Floats:
-    """W with W' C W = 1 for each positive C, S × k × k, but for directions in which C is flat."""
+    """Return W with W' C W = 1 for each positive C, S × k × k, but for directions in which C is flat."""
     scale = np.sqrt(np.maximum(np.diagonal(curvature, axis1=1, axis2=2), 1e-200))
     size, axes = np.linalg.eigh(curvature / (scale[:, :, None] * scale[:, None, :]))
     return np.asarray(axes / scale[:, :, None] / np.sqrt(np.maximum(size, _LEAST))[:, None, :])
 
 
 def _ranked(problem: Problem, theta: Floats) -> Floats:
-    """The θ in ascending order of Σ ρ(r), those without a value last."""
+    """Return the θ in ascending order of Σ ρ(r), those without a value last."""
     with np.errstate(all="ignore"):
         value = problem.value(theta)
     return np.asarray(theta[np.argsort(np.where(np.isnan(value), np.inf, value), kind="stable")])

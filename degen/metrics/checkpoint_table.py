@@ -1,19 +1,20 @@
-"""A table with what its columns are for: rows that have a step, without copies."""
+"""A table whose rows are checkpoints, or metrics of checkpoints, with what its columns are for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from degen.arrays import Floats, Ints, Mask
 from degen.errors import DegenError
 
 from .columns import keep_rows, numbers, texts
-from .curve import Floats, Ints
-from .curve_options import Wishes
 from .layout import Layout, read_layout, read_steps
 from .read_table import stem
 
@@ -22,65 +23,97 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A table whose rows are checkpoints, or figures of checkpoints, and what its columns are for.
+class CheckpointTable:
+    """A table whose rows are checkpoints, or metrics of checkpoints, and what its columns are for.
 
     Attributes:
         table: rows of which each has a step.
         steps: their steps.
         models: label of the model of each row.
         layout: which column is what.
-        place: where the table came from, for messages.
+        path: where the table came from, for messages.
+        without_step: rows of each model that were left out as they have no step.
     """
 
     table: pa.Table
     steps: Ints
     models: list[str]
     layout: Layout
-    place: Path
+    path: Path
+    without_step: Mapping[str, int]
     _numbers: dict[str, Floats] = field(default_factory=dict, repr=False)
 
     def numbers(self, column: str) -> Floats:
-        """A column as float64, NaN where it is missing."""
+        """Return a column as float64, NaN where it is missing; do not write to it."""
         if column not in self._numbers:
-            self._numbers[column] = numbers(self.table, column, self.place)
+            self._numbers[column] = numbers(self.table, column, self.path)
         return self._numbers[column]
 
+    @cached_property
+    def failed(self) -> Mask:
+        """Which rows say that they are checkpoints that could not be measured."""
+        return has_status(self.table, "failed")
 
-def read_sheet(table: pa.Table, place: Path, where: Mapping[str, str], wishes: Wishes) -> Sheet:
-    """Keep the rows that were asked for and that have a step, without copies of other checkpoints.
+
+def read_checkpoint_table(
+    table: pa.Table,
+    path: Path,
+    where: Mapping[str, str],
+    warn: Callable[[str], None],
+    keep_copies: bool = False,
+) -> CheckpointTable:
+    """Keep the rows that were asked for and that have a step.
+
+    Args:
+        table: the table.
+        path: where it came from, for messages.
+        where: values that columns must have.
+        warn: called with each line on what was left out.
+        keep_copies: whether checkpoints that are copies of other revisions stay.
 
     Raises:
         DegenError: a column that is needed or filtered by is not there, or no row is left.
     """
     import pyarrow as pa
 
-    table = keep_rows(table, where, place)
-    layout = read_layout(table, place)
-    labels = texts(table, layout.model) if layout.model is not None else [None] * len(table)
-    models = [label or stem(place) for label in labels]
-    steps = read_steps(table, layout.step, place)
+    table = keep_rows(table, where, path)
+    layout = read_layout(table, path)
+    models = model_labels(table, layout, path)
+    steps = read_steps(table, layout.step, path)
     kept = ~np.isnan(steps)
     if missing := int((~kept).sum()):
-        wishes.tell(f"{place}: rows without a step left out: {missing}")
-    copies = _copies(table) & kept
-    for model in dict.fromkeys(m for m, copy in zip(models, copies, strict=True) if copy):
-        count = sum(m == model for m, copy in zip(models, copies, strict=True) if copy)
-        wishes.tell(f"{model}: checkpoints left out as copies of other revisions (status duplicate): {count}")
-    kept &= ~copies
+        warn(f"{path}: rows without a step left out: {missing}")
+    without_step = Counter(model for model, known in zip(models, kept, strict=True) if not known)
+    if not keep_copies:
+        copies = has_status(table, "duplicate") & kept
+        for model, count in Counter(m for m, copy in zip(models, copies, strict=True) if copy).items():
+            warn(f"{model}: checkpoints left out as copies of other revisions (status duplicate): {count}")
+        kept &= ~copies
     if not kept.any():
-        raise DegenError(f"{place}: every row is a copy of another revision; scan the revisions they are copies of")
-    return Sheet(
+        raise DegenError(f"{path}: every row is a copy of another revision; scan the revisions they are copies of")
+    return CheckpointTable(
         table=table.filter(pa.array(kept)),
         steps=steps[kept].astype(np.int64),
         models=[m for m, keep in zip(models, kept, strict=True) if keep],
         layout=layout,
-        place=place,
+        path=path,
+        without_step=without_step,
     )
 
 
-def _copies(table: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which rows of a table `checkpoints` say that they are copies."""
-    if not {"status", "duplicate_of"} <= set(table.column_names):
+def model_labels(table: pa.Table, layout: Layout, path: Path) -> list[str]:
+    """Return the model of each row; the name of the table where none is given."""
+    labels = texts(table, layout.model) if layout.model is not None else [None] * len(table)
+    return [label or stem(path) for label in labels]
+
+
+def has_status(table: pa.Table, status: str) -> Mask:
+    """Return which rows have a status, of a table that came out of a run; none of any other."""
+    if not is_of_run(table):
         return np.zeros(len(table), dtype=bool)
-    return np.array([status == "duplicate" for status in texts(table, "status")], dtype=bool)
+    return np.array([text == status for text in texts(table, "status")], dtype=bool)
+
+
+def is_of_run(table: pa.Table) -> bool:
+    """Return whether a table is `checkpoints` of a run, or was exported from it."""
+    return {"status", "duplicate_of"} <= set(table.column_names)

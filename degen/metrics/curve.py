@@ -1,51 +1,155 @@
-"""What the questions of saturation are asked of: one metric of one model over training."""
+"""A curve: one metric of one model over training, with errors and what its values share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Ints = np.ndarray[Any, np.dtype[np.int64]]
+from degen.arrays import Floats, Ints
+
+from .window_losses import WindowLosses
+
 Better = Literal["min", "max"]
+UNKNOWN_STEP = -1  # stands for the step of a checkpoint that nobody knows
 
 
 @dataclass(frozen=True)
-class Course:
-    """One metric of one model over training, as it was read.
+class Point:
+    """A metric at one checkpoint.
+
+    Attributes:
+        revision: name of the checkpoint; None where only the step is known.
+        step: optimiser steps so far; None if unknown.
+        value: the metric, perhaps infinite; None where it is missing.
+        error: its standard error; None if unknown.
+        missing: why there is no value; None where there is one.
+        freedom: degrees of freedom of the error, documents − 1; None if unknown.
+    """
+
+    revision: str | None
+    step: int | None
+    value: float | None
+    error: float | None = None
+    missing: str | None = None
+    freedom: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One metric of one model over training.
 
     Attributes:
         model: label of the series.
-        metric: name of the metric.
-        steps: optimiser steps of its n checkpoints, in the order of the table, perhaps not ascending.
-        values: the metric at each, NaN where it is missing.
+        metric: name of the metric; where a table tells several apart, with that in front: `lambada_openai/acc`.
+        steps: optimiser steps of its n checkpoints, perhaps not ascending; `UNKNOWN_STEP` where unknown.
+        values: the metric at each; NaN where it is missing.
         better: whether lower (`min`) or higher (`max`) values are better.
         floor: the least change that matters, in the metric's unit; 0 where any does.
         errors: standard error of each value, NaN where it is unknown; None where none is known.
-        covariance: n × n covariance of the values from the windows they share; None where they share none. Its
-            diagonal is the square of `errors`.
+        covariance: n × n covariance of the values from the windows they share; None where they share none, or nobody
+            asked. Its diagonal is the square of `errors`.
         parameters: all parameters of the model; None if unknown.
         tokens: training tokens at each checkpoint, NaN where unknown; None if unknown.
+        place: the layer and site, domain or task; None where the metric is of the whole checkpoint.
+        layer: number of the layer; None where the metric is of no single one.
+        site: of the layer; None where nobody says.
+        revisions: name of each checkpoint; None where only steps are known.
+        missing: why a value is missing, None where there is one; None as a whole where nobody says.
+        freedom: degrees of freedom of each error, None where unknown; None as a whole where all are.
+        windows: gives the scored windows of a revision, for a loss; None where it was not read from windows.
     """
 
     model: str
     metric: str
     steps: Ints
     values: Floats
-    better: Better
+    better: Better = "min"
     floor: float = 0.0
     errors: Floats | None = None
     covariance: Floats | None = None
     parameters: int | None = None
     tokens: Floats | None = None
+    place: str | None = None
+    layer: int | None = None
+    site: str | None = None
+    revisions: Sequence[str | None] | None = None
+    missing: Sequence[str | None] | None = None
+    freedom: Sequence[int | None] | None = None
+    windows: Callable[[str], WindowLosses | None] | None = None
 
-    def drawn(self) -> list[float]:
-        """The values as a picture should have them: none beyond the range of the last nine tenths of training.
+    @property
+    def bare_metric(self) -> str:
+        """The name of the metric without what tells it apart: `acc` of `lambada_openai/acc`."""
+        return self.metric.removeprefix(f"{self.place}/") if self.place is not None else self.metric
+
+    @cached_property
+    def points(self) -> tuple[Point, ...]:
+        """The checkpoints one by one, in the order of the curve."""
+        return tuple(self._point(i) for i in range(len(self.steps)))
+
+    def _point(self, i: int) -> Point:
+        revision = self.revisions[i] if self.revisions is not None else None
+        step = int(self.steps[i]) if self.steps[i] != UNKNOWN_STEP else None
+        if np.isnan(self.values[i]):
+            reason = self.missing[i] if self.missing is not None else None
+            return Point(revision, step, None, None, reason or "not measured")
+        known = self.errors is not None and bool(np.isfinite(self.errors[i]))
+        error = float(self.errors[i]) if self.errors is not None and known else None
+        freedom = self.freedom[i] if self.freedom is not None else None
+        return Point(revision, step, float(self.values[i]), error, None, freedom)
+
+    def same_place(self, other: Curve) -> bool:
+        """Return whether a curve of another source is of the same place, however the two call it."""
+        if self.layer is None or other.layer is None:
+            return self.place == other.place
+        return self.layer == other.layer and (self.site == other.site or self.site is None or other.site is None)
+
+    def for_plot(self) -> list[float]:
+        """Return the values within the range that those of the last nine tenths of training have.
 
         Perplexities of a million, at the first steps, would make a flat line of all that follows.
         """
         late = self.values[self.steps >= self.steps.max(initial=0) / 10]
         known = late[np.isfinite(late)]
         return [float(v) for v in (np.clip(self.values, known.min(), known.max()) if len(known) else self.values)]
+
+
+def curve_from_points(
+    model: str,
+    metric: str,
+    points: Sequence[Point],
+    *,
+    place: str | None = None,
+    layer: int | None = None,
+    site: str | None = None,
+    windows: Callable[[str], WindowLosses | None] | None = None,
+) -> Curve:
+    """Make a curve of a metric measured checkpoint by checkpoint.
+
+    Args:
+        model: label of the series.
+        metric: name of the metric.
+        points: at least one, in the order of training; those whose step is unknown come last.
+        place: the layer and site, domain or task; None for the whole checkpoint.
+        layer: number of the layer; None for none.
+        site: of the layer; None for none.
+        windows: gives the scored windows of a revision; None where there are none.
+    """
+    return Curve(
+        model=model,
+        metric=metric,
+        steps=np.array([UNKNOWN_STEP if p.step is None else p.step for p in points], dtype=np.int64),
+        values=np.array([np.nan if p.value is None else p.value for p in points], dtype=np.float64),
+        errors=np.array([np.nan if p.error is None else p.error for p in points], dtype=np.float64),
+        place=place,
+        layer=layer,
+        site=site,
+        revisions=tuple(p.revision for p in points),
+        missing=tuple(p.missing for p in points),
+        freedom=tuple(p.freedom for p in points),
+        windows=windows,
+    )

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.checkpoints.steps import read_mark
 from degen.errors import DegenError
+from degen.hints import did_you_mean
 
-from .columns import did_you_mean, first_column, is_empty, is_numeric, is_text, numbers, texts
-from .curve import Floats
+from .columns import first_column, is_empty, is_numeric, is_text, numbers, texts
 from .metric_kinds import kind_of
 
 if TYPE_CHECKING:
@@ -72,12 +73,12 @@ class Layout:
         return tuple(c for c in self.metrics if not _is_fact(c))
 
 
-def read_layout(table: pa.Table, place: Path) -> Layout:
+def read_layout(table: pa.Table, path: Path) -> Layout:
     """Find out which column is what, by name and type.
 
     Args:
         table: the table.
-        place: where it came from, for the errors.
+        path: where it came from, for the errors.
 
     Raises:
         DegenError: no column of steps, or a long table without values.
@@ -86,11 +87,11 @@ def read_layout(table: pa.Table, place: Path) -> Layout:
     metric, value = first_column(table, ["metric"]), first_column(table, ["value"])
     if step is None:
         hint = did_you_mean("step", table.column_names)
-        raise DegenError(f"{place}: no column 'step' ({hint}); call the one that holds the steps so")
+        raise DegenError(f"{path}: no column 'step' ({hint}); call the one that holds the steps so")
     if metric is not None and not is_text(table, metric):
         metric = None
     if metric is not None and value is None:
-        raise DegenError(f"{place}: a column {metric!r} but no column 'value' beside it; add it, or drop {metric!r}")
+        raise DegenError(f"{path}: a column {metric!r} but no column 'value' beside it; add it, or drop {metric!r}")
     taken = {model, step, metric}
     free = [c for c in table.column_names if c not in taken]
     apart = [
@@ -106,27 +107,27 @@ def read_layout(table: pa.Table, place: Path) -> Layout:
     return Layout(model, step, metric, tuple(metrics), _errors(table, metrics), tuple(apart))
 
 
-def read_steps(table: pa.Table, column: str, place: Path) -> Floats:
-    """The steps, NaN where one is missing.
+def read_steps(table: pa.Table, column: str, path: Path) -> Floats:
+    """Return the steps, NaN where one is missing.
 
     Args:
         table: the table.
         column: its column of steps: whole numbers, or text such as `1000` and `step1000`.
-        place: where the table came from, for the errors.
+        path: where the table came from, for the errors.
 
     Raises:
         DegenError: a value is no step, or there is none at all.
     """
-    steps = _steps_in_text(table, column, place) if is_text(table, column) else numbers(table, column, place)
+    steps = _steps_in_text(table, column, path) if is_text(table, column) else numbers(table, column, path)
     odd = steps[~np.isnan(steps) & ((steps < 0) | (steps != np.floor(steps)) | (steps > 2**53))]
     if len(odd):
-        raise DegenError(f"{place}: column {column!r} holds {odd[0]:g}; a step is a whole number, 0 or more")
+        raise DegenError(f"{path}: column {column!r} holds {odd[0]:g}; a step is a whole number, 0 or more")
     if np.isnan(steps).all():
-        raise DegenError(f"{place}: column {column!r} holds no step; fill it in")
+        raise DegenError(f"{path}: column {column!r} holds no step; fill it in")
     return steps
 
 
-def _steps_in_text(table: pa.Table, column: str, place: Path) -> Floats:
+def _steps_in_text(table: pa.Table, column: str, path: Path) -> Floats:
     steps = []
     for text in texts(table, column):
         mark = read_mark(text.strip()) if text else None
@@ -137,12 +138,12 @@ def _steps_in_text(table: pa.Table, column: str, place: Path) -> Floats:
         elif text.strip().isdecimal():
             steps.append(float(text))
         else:
-            raise DegenError(f"{place}: column {column!r} holds {text!r}, which is no step; write 1000 or step1000")
+            raise DegenError(f"{path}: column {column!r} holds {text!r}, which is no step; write 1000 or step1000")
     return np.array(steps, dtype=np.float64)
 
 
 def _errors(table: pa.Table, metrics: Sequence[str]) -> dict[str, str]:
-    """The columns of standard errors: `loss_se`, `acc_stderr`, `acc_stderr,none`, or `stderr` of the only metric."""
+    """Return the columns of standard errors: `loss_se`, `acc_stderr,none`, or `stderr` of the only metric."""
     found = {}
     for metric in metrics:
         name, comma, kept = metric.lower().partition(",")

@@ -20,7 +20,7 @@ Key = tuple[str, int, str, str]  # model, step, task, metric
 
 
 @dataclass(frozen=True)
-class Figure:
+class TaskResult:
     """One metric of a task, its standard error (None where unknown), and the file that says so."""
 
     value: float
@@ -29,7 +29,7 @@ class Figure:
 
 
 def is_results(folder: Path) -> bool:
-    """Whether a folder holds, at any depth, a result file of lm-evaluation-harness."""
+    """Return whether a folder holds, at any depth, a result file of lm-evaluation-harness."""
     return any(_results(_loaded(file)) for file in _files(folder))
 
 
@@ -51,7 +51,7 @@ def read_results(folder: Path, warn: Callable[[str], None]) -> pa.Table:
     Raises:
         DegenError: no result file, none that holds a number, or one whose step nobody says.
     """
-    figures: dict[Key, Figure] = {}
+    figures: dict[Key, TaskResult] = {}
     replaced: list[tuple[Path, Path]] = []
     found = False
     for file in sorted(_files(folder), key=lambda f: (f.name, f)):
@@ -77,7 +77,7 @@ def read_results(folder: Path, warn: Callable[[str], None]) -> pa.Table:
     return _table(figures)
 
 
-def find_mark(name: str) -> tuple[Mark, str] | None:
+def find_step_mark(name: str) -> tuple[Mark, str] | None:
     """Find the step in a longer name: `pythia-160m-step1000` is step 1000 of `pythia-160m`.
 
     Args:
@@ -102,7 +102,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _loaded(file: Path, warn: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """What a JSON file holds; nothing where it speaks of no results, which tokenizers and configurations do not."""
+    """Read a JSON file; nothing where it speaks of no results, which tokenizers and configurations do not."""
     try:
         raw = file.read_bytes()
         found = json.loads(raw) if b'"results"' in raw else {}
@@ -116,7 +116,7 @@ def _loaded(file: Path, warn: Callable[[str], None] | None = None) -> dict[str, 
 
 
 def _results(loaded: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The figures of each task."""
+    """Return the figures of each task."""
     results = loaded.get("results")
     if not isinstance(results, dict):
         return {}
@@ -125,8 +125,8 @@ def _results(loaded: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _figures(
     results: Mapping[str, Mapping[str, Any]], model: str, step: int, file: Path
-) -> Iterator[tuple[Key, Figure]]:
-    """The figures of a file. An error is called as its metric with `_stderr`, before the filter: `acc_stderr,none`."""
+) -> Iterator[tuple[Key, TaskResult]]:
+    """Yield the results of a file. The error of `acc,none` is called `acc_stderr,none`."""
     for task, figures in results.items():
         for key, value in figures.items():
             metric, comma, kept = key.partition(",")
@@ -134,7 +134,7 @@ def _figures(
                 continue
             error = figures.get(f"{metric}_stderr{comma}{kept}")  # "N/A" where the harness has none
             name = metric if kept in ("", "none") else key
-            yield (model, step, task, name), Figure(float(value), float(error) if _is_number(error) else None, file)
+            yield (model, step, task, name), TaskResult(float(value), float(error) if _is_number(error) else None, file)
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
@@ -142,14 +142,14 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 
 def _identity(file: Path, folder: Path, loaded: Mapping[str, Any]) -> tuple[str, int]:
-    """The model and the step of a result file."""
+    """Return the model and the step of a result file."""
     arguments = _arguments(loaded)
     inside = file.relative_to(folder)
     folders = [folder.resolve().name, *inside.parts[:-1]]
     # An adapter has its steps and its name of its own; many share a base.
     evaluated = str(arguments.get("peft") or loaded.get("model_name") or arguments.get("pretrained") or "")
     names = [file.stem, *reversed(folders), arguments.get("revision", ""), *_last_parts(evaluated)[:1]]
-    marks = (find_mark(name) for name in names)
+    marks = (find_step_mark(name) for name in names)
     mark = next((found[0] for found in marks if found is not None), None)
     if mark is None:
         raise DegenError(
@@ -159,7 +159,7 @@ def _identity(file: Path, folder: Path, loaded: Mapping[str, Any]) -> tuple[str,
 
 
 def _arguments(loaded: Mapping[str, Any]) -> dict[str, str]:
-    """What the harness was told of the model, which old files keep as text: `pretrained=…,revision=…`."""
+    """Return what the harness was told of the model, which old files keep as text: `pretrained=…,revision=…`."""
     config = loaded.get("config")
     config = config if isinstance(config, dict) else {}
     given = config.get("model_args")
@@ -172,22 +172,22 @@ def _arguments(loaded: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _last_parts(path: str) -> list[str]:
-    """The last name of a path or a repository, and the one around it."""
+    """Return the last name of a path or a repository, and the one around it."""
     return [part for part in path.split("/") if part not in ("", ".", "..", "~")][:-3:-1]
 
 
 def _model(evaluated: str, stem: str, folders: list[str]) -> str:
-    """What to call the model: by what was evaluated, by the file, or by a folder; never by a step."""
+    """Return what to call the model: by what was evaluated, by the file, or by a folder; never by a step."""
     own = "" if re.match(r"results?(?:[_-]|$)", stem) else stem
     for name in (*_last_parts(evaluated), own, *reversed(folders)):
-        found = find_mark(name)
+        found = find_step_mark(name)
         rest = name if found is None else found[1]
         if rest:
             return rest
     return folders[0]
 
 
-def _table(figures: Mapping[Key, Figure]) -> pa.Table:
+def _table(figures: Mapping[Key, TaskResult]) -> pa.Table:
     import pyarrow as pa
 
     keys = sorted(figures, key=lambda key: (key[0], key[2], key[3], key[1]))

@@ -30,7 +30,7 @@ class Floor:
     unit: Unit = "absolute"
 
     def of(self, best: float, width: int | None = None) -> float:
-        """The floor in the metric's unit.
+        """Return the floor in the metric's unit.
 
         Formulas: `share` a·|b|; `log share` b·(exp(a·max(ln b, 1)) − 1), that is b^(1+a) − b for a perplexity b
         above e and a share a of b below it, where ln b goes to nothing; `ln width` a·ln d.
@@ -86,7 +86,7 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
 
 
 def kind_of(name: str) -> Kind | None:
-    """What a metric's name says; None for a name that says nothing.
+    """Return what a metric's name says; None for a name that says nothing.
 
     Words are what lies between `_`, `/`, `,`, `-`, `.`, `:` and spaces, in any case, with or without a number at their
     end: `val_loss2` is a loss, `gloss` is not; nor is `loss_scale`.
@@ -99,13 +99,13 @@ def kind_of(name: str) -> Kind | None:
 
 
 def is_loss(name: str) -> bool:
-    """Whether a metric's name says that it is a loss in nats, which a loss law is fitted to."""
+    """Return whether a metric's name says that it is a loss in nats, which a loss law is fitted to."""
     words = _words(name)
     return words is not None and _has(words, _LOSS)
 
 
 def _words(name: str) -> str | None:
-    """A name in lower case with one `_` between its words; None for what stands beside a metric."""
+    """Return a name in lower case with one `_` between its words; None for what stands beside a metric."""
     words = "_".join(re.split(r"[_/,\-.:\s]+", name.lower()))
     return None if re.search(rf"_(?:{_NO_METRIC})$", words) else words
 
@@ -115,7 +115,7 @@ def _has(words: str, pattern: str) -> bool:
 
 
 def parse_floor(text: str) -> Floor:
-    """A floor as a user writes it: `0.02`, `0.5%` of the best value, or `0.1lnd`, times ln of the head's width.
+    """Return a floor as a user writes it: `0.02`, `0.5%` of the best value, or `0.1lnd`, times ln of the head's width.
 
     Raises:
         DegenError: anything else, a negative amount or one that is not finite.
@@ -138,7 +138,7 @@ def parse_floor(text: str) -> Floor:
 
 
 def parse_floors(given: Sequence[str]) -> dict[str | None, Floor]:
-    """Floors by metric, from `0.5%` (for all: None) and `NAME=0.5%`.
+    """Read floors by metric, from `0.5%` (for all: None) and `NAME=0.5%`.
 
     Raises:
         DegenError: one is no floor, lacks its name, or is given twice.

@@ -45,12 +45,12 @@ def read_table_file(path: Path) -> pa.Table:
 
 
 def has_parts(folder: Path) -> bool:
-    """Whether a folder holds Parquet parts, at any depth."""
+    """Return whether a folder holds Parquet parts, at any depth."""
     return bool(_part_files(folder))
 
 
 def stem(path: Path) -> str:
-    """The name of a table file or folder without its ending."""
+    """Return the name of a table file or folder without its ending."""
     name = path.name if path.name not in ("", "..") else path.resolve().name
     ending = _ending(path)
     return name[: -len(ending)] or name if ending and not path.is_dir() else name
@@ -93,12 +93,12 @@ def _csv(path: Path, separator: str) -> pa.Table:
             convert_options=csv.ConvertOptions(null_values=[*csv.ConvertOptions().null_values, "None"]),
         )
     except pa.ArrowException as error:
-        said = " ".join(str(error).split())[:200]
-        raise DegenError(f"{path}: not a sound table of text ({said}); mend that row") from error
+        message = " ".join(str(error).split())[:200]
+        raise DegenError(f"{path}: not a sound table of text ({message}); mend that row") from error
 
 
 def _text(path: Path) -> str:
-    """The text of a file, unpacked."""
+    """Return the text of a file, unpacked."""
     try:
         raw = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()
         text = raw.decode("utf-8-sig")
@@ -126,8 +126,8 @@ def _parquet(path: Path) -> pa.Table:
         table = table.select([i for i, field in enumerate(table.schema) if not _is_nested(field.type)])
         return table.replace_schema_metadata(None)
     except (pa.ArrowException, OSError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise DegenError(f"{path}: not a sound Parquet file ({said}); write it again") from error
+        message = " ".join(str(error).split())[:200]
+        raise DegenError(f"{path}: not a sound Parquet file ({message}); write it again") from error
 
 
 def _is_nested(kind: pa.DataType) -> bool:
@@ -137,7 +137,7 @@ def _is_nested(kind: pa.DataType) -> bool:
 
 
 def _part_files(folder: Path) -> list[Path]:
-    """The parts of a folder by name; what starts with `.` or `_` is somebody's bookkeeping."""
+    """Return the parts of a folder by name; what starts with `.` or `_` is somebody's bookkeeping."""
     found = sorted(p for p in folder.rglob("*.parquet") if p.is_file())
     return [p for p in found if not any(name.startswith((".", "_")) for name in p.relative_to(folder).parts)]
 
@@ -158,12 +158,12 @@ def _parts(folder: Path) -> pa.Table:
     try:
         return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     except pa.ArrowException as error:
-        said = " ".join(str(error).split())[:200]
-        raise DegenError(f"{folder}: its parts do not make one table ({said}); give a column one type") from error
+        message = " ".join(str(error).split())[:200]
+        raise DegenError(f"{folder}: its parts do not make one table ({message}); give a column one type") from error
 
 
 def _named(table: pa.Table, path: Path) -> pa.Table:
-    """The table without row numbers that pandas left behind, its names without spaces around them."""
+    """Return the table without row numbers that pandas left behind, its names without spaces around them."""
     names = [name.strip() for name in table.column_names]
     kept = [i for i, name in enumerate(names) if name and name not in _INDEX]
     table = table.rename_columns(names).select(kept)

@@ -1,60 +1,113 @@
-"""How values of two checkpoints err together: both were measured on the same windows."""
+"""The scored windows of a checkpoint: its loss, and how it errs together with that of another on the same windows."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .curve import Floats, Ints
+from degen.arrays import Floats, Ints
+from degen.stats.jackknife import ratio_error
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+WINDOW_COLUMNS = ("window", "document", "domain", "tokens", "loss")  # of table `windows`
+_NEEDED = ("window", "document", "tokens", "loss")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class WindowLosses:
-    """The scored windows of one checkpoint, in the order of their numbers: mean loss (nats), tokens, document."""
+    """The scored windows of one checkpoint, in the order of their numbers.
+
+    Attributes:
+        windows: number of each window.
+        documents: number of the document each is cut from.
+        tokens: scored tokens of each.
+        losses: mean loss of each, nats per token.
+    """
 
     windows: Ints
     documents: Ints
     tokens: Floats
     losses: Floats
 
+    def mean(self) -> float:
+        """Return the loss over all tokens, Σ loss · tokens / Σ tokens, in nats per token."""
+        return float((self.losses * self.tokens).sum() / self.tokens.sum())
+
+    def error(self) -> float | None:
+        """Return the delete-one-document jackknife error of the mean; None with fewer than two documents."""
+        return _finite(ratio_error(self.losses * self.tokens, self.tokens, self._document_slots()))
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of its errors: documents − 1."""
+        return len(np.unique(self.documents)) - 1
+
     def same_windows(self, other: WindowLosses) -> bool:
-        """Whether another checkpoint was measured on the very same windows."""
+        """Return whether another checkpoint was measured on the very same windows."""
         return (
             np.array_equal(self.windows, other.windows)
             and np.array_equal(self.documents, other.documents)
             and np.array_equal(self.tokens, other.tokens)
         )
 
+    def difference_error(self, other: WindowLosses, weight: float = 1.0) -> float | None:
+        """Return the standard error of the difference from the loss of another checkpoint on the same windows.
 
-def window_losses(table: pa.Table, model: str) -> dict[str, WindowLosses]:
-    """The windows of a model's checkpoints, by revision.
+        Formula: the delete-one-document jackknife of Σ (a − w·b) · tokens / Σ tokens, a and b the losses of a window.
+
+        Args:
+            other: the other checkpoint's.
+            weight: w.
+
+        Returns:
+            The error in nats per token; None where the windows differ, or lie in fewer than two documents.
+        """
+        if not self.same_windows(other):
+            return None
+        differences = (self.losses - weight * other.losses) * self.tokens
+        return _finite(ratio_error(differences, self.tokens, self._document_slots()))
+
+    def _document_slots(self) -> Ints:
+        slots: Ints = np.unique(self.documents, return_inverse=True)[1]
+        return slots
+
+
+def read_window_losses(table: pa.Table, domain: str | None = None) -> WindowLosses | None:
+    """Read the scored windows of a checkpoint out of its rows of table `windows`.
 
     Args:
-        table: a run's table `windows`.
-        model: label of the series.
-    """
-    import pyarrow.compute as pc
+        table: the rows of one checkpoint.
+        domain: the domain whose windows are meant; None for all.
 
-    table = table.filter(pc.and_kleene(pc.equal(table["model"], model), pc.greater(table["tokens"], 0)))
-    revisions = np.array(table["revision"].to_pylist(), dtype=object)
-    columns: list[np.ndarray[Any, Any]] = [table[name].to_numpy() for name in ("window", "document", "tokens", "loss")]
-    found = {}
-    for revision in dict.fromkeys(revisions.tolist()):
-        rows = np.flatnonzero(revisions == revision)
-        rows = rows[np.argsort(columns[0][rows], kind="stable")]
-        windows, documents, tokens, losses = (column[rows] for column in columns)
-        found[revision] = WindowLosses(windows, documents, tokens.astype(np.float64), losses.astype(np.float64))
-    return found
+    Returns:
+        Those with scored tokens; None where there are none, or a column is missing.
+    """
+    needed = {*_NEEDED, *(["domain"] if domain is not None else [])}
+    if not needed <= set(table.column_names):
+        return None
+    # by way of lists, since Arrow's own way loads pandas
+    columns = {name: table[name].to_pylist() for name in needed}
+    tokens = np.array(columns["tokens"], dtype=np.float64)
+    kept = tokens > 0
+    if domain is not None:
+        kept &= np.array([d == domain for d in columns["domain"]], dtype=bool)
+    if not kept.any():
+        return None
+    windows = np.array(columns["window"], dtype=np.int64)[kept]
+    order = np.argsort(windows, kind="stable")
+    documents = np.array(columns["document"], dtype=np.int64)[kept]
+    losses = np.array(columns["loss"], dtype=np.float64)[kept]
+    return WindowLosses(windows[order], documents[order], tokens[kept][order], losses[order])
 
 
 def paired_covariance(checkpoints: Sequence[WindowLosses | None]) -> Floats | None:
-    """Delete-one-document jackknife covariance of the mean losses of checkpoints that share their windows.
+    """Return the delete-one-document jackknife covariance of the mean losses of checkpoints that share their windows.
 
     Formula: (W − 1)/W · Σ_w d_w d_wᵀ, where d_w holds for each checkpoint θ₍w₎ − θ̄: its loss without document w, less
     the mean of those over all W documents. The diagonal is the square of the jackknife standard error.
@@ -79,3 +132,7 @@ def paired_covariance(checkpoints: Sequence[WindowLosses | None]) -> Floats | No
     covariance = np.full((len(checkpoints), len(checkpoints)), np.nan)
     covariance[np.ix_(known, known)] = (len(counts) - 1) / len(counts) * (away @ away.T)
     return covariance
+
+
+def _finite(error: float | None) -> float | None:
+    return error if error is not None and math.isfinite(error) else None

@@ -1,10 +1,12 @@
 """When a metric of a model got worse late in training, since when, and by how much.
 
 from degen.saturation import find_saturation
-answer = find_saturation("degen-run")
-answer.table()      # a pyarrow table
+result = find_saturation("degen-run")
+result.table()      # a pyarrow table
+
+Imports metrics, laws and below.
 """
 
-from .result import Answer, Larger, find_saturation, write_answer
+from .result import Larger, SaturationResult, find_saturation, write_result
 
-__all__ = ["Answer", "Larger", "find_saturation", "write_answer"]
+__all__ = ["Larger", "SaturationResult", "find_saturation", "write_result"]

@@ -9,7 +9,7 @@ from .verdict import Verdict
 
 
 def co_occurrence(verdict: Verdict, others: Sequence[Verdict]) -> str | None:
-    """Where the onset of a metric lies among those of the model's other metrics.
+    """Return where the onset of a metric lies among those of the model's other metrics.
 
     One onset is `before` another where its interval ends before the other's begins, `after` where it begins after the
     other's ended, and `with` it where the intervals overlap. Metrics that move together need not move each other (see
@@ -26,9 +26,9 @@ def co_occurrence(verdict: Verdict, others: Sequence[Verdict]) -> str | None:
         return None
     found: dict[str, list[str]] = {"before": [], "with": [], "after": []}
     for other in others:
-        same = other.course.model == verdict.course.model and other.course.metric != verdict.course.metric
+        same = other.curve.model == verdict.curve.model and other.curve.metric != verdict.curve.metric
         if same and other.onset is not None:
-            found[_place(verdict.onset, other.onset)].append(other.course.metric)
+            found[_place(verdict.onset, other.onset)].append(other.curve.metric)
     return "; ".join(f"{word} {', '.join(names)}" for word, names in found.items() if names) or None
 
 

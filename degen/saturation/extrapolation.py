@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,22 +12,11 @@ import numpy as np
 from degen.errors import DegenError
 from degen.laws.law import HOFFMANN, Fit, Objective, fit_law
 from degen.laws.law_intervals import parameter_intervals, prediction_reach
-from degen.metrics.curve import Course
+from degen.metrics.curve import Curve
 
-FEWEST = 3  # models to fit on by default
+from .final_and_best import FinalAndBest, check_names, read_final_and_best
+
 _FIXED = {"B": HOFFMANN.B, "E": HOFFMANN.E, "beta": HOFFMANN.beta}
-
-
-class _Model(NamedTuple):
-    """What the law is asked about: the last checkpoint of a model, and its best."""
-
-    name: str
-    size: int
-    tokens: float
-    loss: float
-    best_step: int
-    best_tokens: float
-    best_loss: float
 
 
 class _Gap(NamedTuple):
@@ -109,7 +97,7 @@ class Extrapolation:
 
 
 def extrapolate(
-    courses: Sequence[Course],
+    curves: Sequence[Curve],
     larger: Collection[str],
     *,
     fixed: Mapping[str, float] | None = None,
@@ -122,7 +110,7 @@ def extrapolate(
     `degen.laws.law_intervals.prediction_reach`.
 
     Args:
-        courses: of the loss in nats per token, one per model. Checkpoints without a finite loss or known tokens do not
+        curves: of the loss in nats per token, one per model. Checkpoints without a finite loss or known tokens do not
             count, but a model whose last one has none is left out.
         larger: models to fit on.
         fixed: parameters of the law that are not fitted; B, E and beta of Hoffmann et al. by default, as in the paper.
@@ -139,9 +127,9 @@ def extrapolate(
     """
     if not 0 < confidence < 1:
         raise DegenError(f"the confidence must lie between 0 and 1, not at {confidence:g}")
-    _check_names(larger, [course.model for course in courses])
-    read = [(course.model, _read(course)) for course in courses]
-    models = sorted((m for _, m in read if isinstance(m, _Model)), key=lambda m: (m.size, m.name))
+    check_names(larger, [curve.model for curve in curves])
+    read = [(curve.model, read_final_and_best(curve)) for curve in curves]
+    models = sorted((m for _, m in read if isinstance(m, FinalAndBest)), key=lambda m: (m.size, m.name))
     left_out = [(name, reason) for name, reason in read if isinstance(reason, str)]
     fitted = [m for m in models if m.name in larger]
     if not fitted:
@@ -162,57 +150,8 @@ def extrapolate(
     )
 
 
-def default_larger(courses: Sequence[Course], degenerated: Collection[str]) -> list[str]:
-    """The models to fit on where nobody names them: the healthy ones larger than every degenerated one.
-
-    Args:
-        courses: of the loss, one per model.
-        degenerated: models whose loss saturated, whether it recovered or not.
-
-    Returns:
-        Their names in ascending order of size; none where there are fewer than `FEWEST`, or where the size of a
-        degenerated model is unknown, so that nobody can say which are larger.
-    """
-    sizes = [course.parameters for course in courses if course.model in degenerated]
-    if None in sizes:
-        return []
-    least = max((size for size in sizes if size is not None), default=0)
-    read = [m for course in courses if course.model not in degenerated and isinstance(m := _read(course), _Model)]
-    found = sorted((m for m in read if m.size > least), key=lambda m: (m.size, m.name))
-    return [m.name for m in found] if len(found) >= FEWEST else []
-
-
-def _check_names(larger: Collection[str], there: Sequence[str]) -> None:
-    for name in larger:
-        if name not in there:
-            close = difflib.get_close_matches(name, there, n=1)
-            hint = f"; did you mean {close[0]}?" if close else f" among {', '.join(there)}"
-            raise DegenError(f"no model {name!r}{hint}")
-
-
-def _read(course: Course) -> _Model | str:
-    """The last and the best checkpoint of a model, or why the law cannot be asked about it."""
-    if not course.parameters:
-        return "its number of parameters is unknown"
-    if not len(course.steps):
-        return "it has no checkpoints"
-    if course.tokens is None:
-        return "its training tokens are unknown"
-    order = np.argsort(course.steps, kind="stable")
-    steps, tokens, losses = course.steps[order], course.tokens[order], course.values[order]
-    if not (math.isfinite(losses[-1]) and losses[-1] > 0):
-        return "its last checkpoint has no finite loss"
-    if not (math.isfinite(tokens[-1]) and tokens[-1] > 0):
-        return "the training tokens of its last checkpoint are unknown"
-    # a checkpoint at 0 tokens cannot be asked about: the law has no loss there
-    known = np.isfinite(losses) & np.isfinite(tokens) & (tokens > 0)
-    best = int(np.argmin(np.where(known, losses, np.inf)))
-    last = float(tokens[-1]), float(losses[-1])
-    return _Model(course.model, course.parameters, *last, int(steps[best]), float(tokens[best]), float(losses[best]))
-
-
-def _row(model: _Model, fit: Fit, confidence: float, in_fit: bool) -> Row:
-    """A model against the law; a model that the law was fitted on has no interval of prediction."""
+def _row(model: FinalAndBest, fit: Fit, confidence: float, in_fit: bool) -> Row:
+    """Return a model against the law; a model that the law was fitted on has no interval of prediction."""
     asked = None if in_fit else confidence
     final = _gap(fit, model.size, model.tokens, model.loss, asked)
     best = _gap(fit, model.size, model.best_tokens, model.best_loss, asked)
@@ -236,7 +175,7 @@ def _row(model: _Model, fit: Fit, confidence: float, in_fit: bool) -> Row:
 
 
 def _gap(fit: Fit, size: int, tokens: float, loss: float, confidence: float | None) -> _Gap:
-    """L/L̂ − 1 and its prediction interval; see `extrapolate`."""
+    """Return L/L̂ − 1 and its prediction interval; see `extrapolate`."""
     predicted = float(fit.law.loss(size, tokens))
     ratio = loss / predicted
     reach = None if confidence is None else prediction_reach(fit, size, tokens, confidence)

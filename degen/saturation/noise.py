@@ -1,4 +1,4 @@
-"""How far a value may lie from its course by chance: the standard errors, and what the neighbours show beyond them."""
+"""How far a value may lie from its curve by chance: the standard errors, and what the neighbours show beyond them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from degen.metrics.curve import Floats, Ints
+from degen.arrays import Floats, Ints
 
 NEIGHBOURS = 2  # on each side
-KEPT = 0.8  # of the residuals, the smallest: a jump of the course is no noise
+KEPT = 0.8  # of the residuals, the smallest: a jump of the curve is no noise
 LEAST_CHECKPOINTS = 5  # below, neighbours say nothing of noise
 LATE_CHECKPOINTS = 8  # of the late part of training, for it to speak alone
 NEAR = 4.0  # standard deviations: that near its best a metric has finished falling
@@ -19,7 +19,7 @@ ROUNDS = 2  # of noise and late part, each from the other
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise of a course.
+    """The noise of a curve.
 
     Attributes:
         covariance: n × n, of the values, in the metric's unit squared; what all checkpoints share is taken out.
@@ -39,14 +39,14 @@ class Noise:
 def find_noise(
     steps: Ints, values: Floats, errors: Floats | None, covariance: Floats | None, floor: float = 0.0
 ) -> Noise | None:
-    """The noise of a course: its standard errors, and what the scatter between neighbours exceeds them by.
+    """Return the noise of a curve: its standard errors, and what the scatter between neighbours exceeds them by.
 
     Formula: with s² the scatter squared and ē² the mean of the squared standard errors, both weighted by the training
     each checkpoint stands for, every variance is eᵢ² + s² − ē² where s² exceeds ē² by more than chance, that is by more
-    than in one of twenty draws, whether one neighbour on either side is looked at or two (a leap of the course is in
+    than in one of twenty draws, whether one neighbour on either side is looked at or two (a leap of the curve is in
     two residuals of the former and in four of the latter); else it is eᵢ². Errors that checkpoints share, since they
     scored the same windows, drop out of every comparison: with P = I − 11ᵀ/n, P C Pᵀ replaces C. The scatter is that
-    of the late part of training, where the metric is near its best (`late_start`) and its course bends least. Where
+    of the late part of training, where the metric is near its best (`late_start`) and its curve bends least. Where
     that part has fewer than 8 checkpoints it is that of all of it; with fewer than 8 in all, errors stand alone.
 
     Args:
@@ -80,7 +80,7 @@ def find_noise(
 
 
 def late_start(values: Floats, variances: Floats, floor: float) -> int:
-    """Where a metric first came near its best: within the floor, or 4 standard deviations. As an index.
+    """Return where a metric first came near its best: within the floor, or 4 standard deviations. As an index.
 
     Args:
         values: the larger the worse.
@@ -92,7 +92,7 @@ def late_start(values: Floats, variances: Floats, floor: float) -> int:
 
 
 def _with_scatter(steps: Ints, values: Floats, own: Floats | None, start: int) -> Noise | None:
-    """The noise with the scatter from one checkpoint on."""
+    """Return the noise with the scatter from one checkpoint on."""
     n = len(values)
     tiny = (1e-9 * float(np.max(np.abs(values))) + 1e-300) ** 2 * np.eye(n)  # no value is more exact than that
     if own is not None and n - start < LATE_CHECKPOINTS:
@@ -110,7 +110,7 @@ def _with_scatter(steps: Ints, values: Floats, own: Floats | None, start: int) -
 
 
 def _exceeds(found: tuple[float, float] | None, mean: float) -> bool:
-    """Whether a scatter exceeds the mean squared error by more than chance."""
+    """Return whether a scatter exceeds the mean squared error by more than chance."""
     from scipy.stats import chi2
 
     assert found is not None
@@ -119,7 +119,7 @@ def _exceeds(found: tuple[float, float] | None, mean: float) -> bool:
 
 
 def find_scatter(steps: Ints, values: Floats, neighbours: int = NEIGHBOURS) -> tuple[float, float] | None:
-    """Standard deviation of the values about a smooth course, and its degrees of freedom.
+    """Return standard deviation of the values about a smooth curve, and its degrees of freedom.
 
     Formula: the residual of each value from the straight line in log step through its neighbours, two on either side,
     divided by √(1 + ‖h‖²), h the weights of the line; s² is the mean square of the smallest four fifths, each weighted
@@ -156,7 +156,7 @@ def find_scatter(steps: Ints, values: Floats, neighbours: int = NEIGHBOURS) -> t
 
 
 def _residual(places: Floats, values: Floats, i: int, neighbours: int) -> float:
-    """Of one value from the line through its neighbours, in units of the noise."""
+    """Return the residual of one value from the line through its neighbours, in units of the noise."""
     near = [j for j in range(max(0, i - neighbours), min(len(values), i + neighbours + 1)) if j != i]
     design = np.stack([np.ones(len(near)), places[near] - places[i]], axis=1)
     line = np.linalg.pinv(design)[0]
@@ -164,7 +164,7 @@ def _residual(places: Floats, values: Floats, i: int, neighbours: int) -> float:
 
 
 def training_shares(steps: Ints) -> Floats:
-    """The share of training each checkpoint stands for: half the way to its neighbours. Sums to 1."""
+    """Return the share of training each checkpoint stands for: half the way to its neighbours. Sums to 1."""
     gaps = np.diff(steps).astype(np.float64)
     shares = (np.append(gaps, 0) + np.insert(gaps, 0, 0)) / 2
     total = float(shares.sum())

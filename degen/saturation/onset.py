@@ -1,4 +1,4 @@
-"""When a metric left its earlier course: a change point with an interval."""
+"""When a metric left its earlier curve: a change point with an interval."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from degen.metrics.curve import Floats, Ints
+from degen.arrays import Floats, Ints
 from degen.stats.monotone import falling_fit, valley_misfits
 
 from .noise import Noise
@@ -20,7 +20,7 @@ CALIBRATION = (
 
 @dataclass(frozen=True)
 class Onset:
-    """When a course turned, in steps.
+    """When a curve turned, in steps.
 
     Attributes:
         step: mean of the places that fit, each weighted by its likelihood.
@@ -34,11 +34,11 @@ class Onset:
 
 
 def find_onset(steps: Ints, values: Floats, noise: Noise, floor: float, confidence: float = 0.9) -> Onset:
-    """The change point of a course that falls, or stands, and then rises.
+    """Return the change point of a curve that falls, or stands, and then rises.
 
-    Model: up to τ the best course that never rises; from τ on its last level c plus s·(t − τ), s ≥ 0. The line needs
+    Model: up to τ the best curve that never rises; from τ on its last level c plus s·(t − τ), s ≥ 0. The line needs
     to hold only until the rise is plain: beyond noise (4 standard deviations) and beyond the floor, or nine tenths of
-    it where it never gets there; collapses are no straight lines later on. R(τ) is the least misfit over course, c and
+    it where it never gets there; collapses are no straight lines later on. R(τ) is the least misfit over curve, c and
     s; τ runs over eight places between any two checkpoints. The interval is R(τ) ≤ min R + 1.5·q, q the quantile of
     χ²₁, or of F(1, ν) where the noise was estimated; the factor is from simulation, since a change point is no regular
     parameter. Its ends are moved out to the next checkpoints: nobody saw what happened between them.
@@ -74,7 +74,7 @@ def find_onset(steps: Ints, values: Floats, noise: Noise, floor: float, confiden
 
 
 def _plain(values: Floats, weights: Floats, floor: float, noise: float) -> int:
-    """The first checkpoint at which the rise is plain, as an index."""
+    """Return the first checkpoint at which the rise is plain, as an index."""
     n = len(values)
     misfits = valley_misfits(values[None], weights)[0]
     bottom = min(max(int(np.argmin(misfits)), 1), n - 1)
@@ -85,16 +85,16 @@ def _plain(values: Floats, weights: Floats, floor: float, noise: float) -> int:
 
 
 def _misfit(times: Floats, values: Floats, weights: Floats, place: float) -> float:
-    """R(τ): least Σ w (x − model)² over courses that never rise, the level they end at, and the slope from there.
+    """Return R(τ): least Σ w (x − model)² over curves that never rise, the level they end at, and the slope from it.
 
-    For a given level c the course is the best one that never rises, cut off at c, and the slope is least squares; the
-    sum is convex in c, which is found by narrowing an interval. No level lies below all values: a course may not fall
+    For a given level c the curve is the best one that never rises, cut off at c, and the slope is least squares; the
+    sum is convex in c, which is found by narrowing an interval. No level lies below all values: a curve may not fall
     unseen between two checkpoints to rise from there.
     """
     before = times <= place
     earlier, later = values[before], values[~before]
     u, v = weights[before], weights[~before]
-    course = falling_fit(earlier, u)
+    curve = falling_fit(earlier, u)
     ramp = times[~before] - place
     ramp = ramp / ramp[-1]
     square, product, mass = float(v @ ramp**2), float(v @ (ramp * later)), float(v @ ramp)
@@ -104,7 +104,7 @@ def _misfit(times: Floats, values: Floats, weights: Floats, place: float) -> flo
     for _ in range(5):
         levels = np.linspace(low, high, 17)
         slopes = np.maximum(0.0, (product - levels * mass) / square)
-        fitted = np.maximum(course, levels[:, None])
+        fitted = np.maximum(curve, levels[:, None])
         sums = ((earlier - fitted) ** 2) @ u + ((later - levels[:, None] - slopes[:, None] * ramp) ** 2) @ v
         best = int(np.argmin(sums))
         least = min(least, float(sums[best]))

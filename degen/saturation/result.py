@@ -1,4 +1,4 @@
-"""The answer to when models saturated: a verdict for every model and metric, and the law of the larger models."""
+"""Judge every curve of a run or table, and hold losses against the law of the larger models."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import numpy as np
 from degen.checkpoints.suites import tokens_per_step as known_tokens_per_step
 from degen.errors import DegenError
 from degen.laws.law import Objective
-from degen.metrics.curve import Better, Course
-from degen.metrics.find_curves import find_courses
+from degen.metrics.curve import Better, Curve
+from degen.metrics.find_curves import find_curves
 from degen.metrics.metric_kinds import Floor, is_loss
 from degen.runs.run import Run
 from degen.runs.run_writer import writing
 from degen.tables import SATURATION, Column, Row, file_name, schema_of, write_part
 
 from .co_occurrence import co_occurrence
-from .extrapolation import Extrapolation, default_larger, extrapolate
+from .extrapolation import Extrapolation, extrapolate
+from .final_and_best import default_larger
 from .verdict import Verdict, judge
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Larger:
 
 
 @dataclass(frozen=True)
-class Answer:
+class SaturationResult:
     """What `degen saturation` found.
 
     Attributes:
@@ -85,11 +86,11 @@ class Answer:
     extrapolation: Extrapolation | None
 
     def rows(self) -> list[Row]:
-        """The rows of table `saturation`."""
+        """Return the rows of table `saturation`."""
         return [self._row(verdict) for verdict in self.verdicts]
 
     def table(self) -> pa.Table:
-        """Table `saturation`."""
+        """Return table `saturation`."""
         import pyarrow as pa
 
         return pa.Table.from_pylist(self.rows(), schema=schema_of(COLUMNS))
@@ -97,8 +98,8 @@ class Answer:
     def _row(self, v: Verdict) -> Row:
         onset = v.onset
         return {
-            "model": v.course.model,
-            "metric": v.course.metric,
+            "model": v.curve.model,
+            "metric": v.curve.metric,
             "verdict": v.verdict,
             "reason": v.reason,
             "best_step": v.best_step,
@@ -112,17 +113,17 @@ class Answer:
             "final_step": v.final_step,
             "checkpoints": v.checkpoints,
             "noise": v.noise,
-            "floor": v.course.floor,
+            "floor": v.curve.floor,
             "co_occurrence": co_occurrence(v, self.verdicts),
-            **self._excess(v.course),
+            **self._excess(v.curve),
         }
 
-    def _excess(self, course: Course) -> Row:
-        """How far a loss lies above the law; nothing for other metrics."""
+    def _excess(self, curve: Curve) -> Row:
+        """Return how far a loss lies above the law; nothing for other metrics."""
         names = [c.name for c in COLUMNS if c.name.startswith(("expected_", "excess_"))]
         of_models = {row.model: row for row in self.extrapolation.rows} if self.extrapolation is not None else {}
-        row = of_models.get(course.model)
-        if row is None or not is_loss(course.metric):
+        row = of_models.get(curve.model)
+        if row is None or not is_loss(curve.metric):
             return dict.fromkeys(names)
         values = [row.predicted_final, row.final_gap, row.final_gap_low, row.final_gap_high]
         values += [row.predicted_best, row.best_gap, row.best_gap_low, row.best_gap_high]
@@ -142,17 +143,17 @@ def find_saturation(
     after: float = 0.05,
     larger: Larger | None = None,
     warn: Callable[[str], None] = lambda line: None,
-) -> Answer:
-    """When every model of a run or table saturated, or that it did not.
+) -> SaturationResult:
+    """Find when every model of a run or table saturated, or that it did not.
 
     Args:
-        target: a run folder, a table, or results of lm-evaluation-harness; see `find_courses`.
+        target: a run folder, a table, or results of lm-evaluation-harness; see `find_curves`.
         metrics: names of metrics; empty for the usual ones.
         where: values that columns must have.
         better: which way is better; None to go by the metrics' names.
         floors: least changes that matter, by metric; None names all the rest.
         sort: put rows in the order of their steps.
-        level: how often a course that never gets worse may be called saturated.
+        level: how often a curve that never gets worse may be called saturated.
         confidence: of all intervals.
         after: the share of all steps that is the beginning of training, whose checkpoints are left out.
         larger: how the law of the larger models is fitted.
@@ -166,22 +167,22 @@ def find_saturation(
             raise DegenError(f"--{name} {value:g}: must lie between 0 and 1")
     if not 0 <= after < 1:
         raise DegenError(f"--after {after:g}: a share of training, 0 or more and below 1")
-    courses = find_courses(
+    curves = find_curves(
         Path(target), metrics=metrics, where=where or {}, better=better, floors=floors or {}, sort=sort, warn=warn
     )
-    verdicts = [judge(course, level, confidence, after) for course in courses]
-    return Answer(verdicts, _extrapolation(verdicts, larger or Larger(), confidence, warn))
+    verdicts = [judge(curve, level, confidence, after) for curve in curves]
+    return SaturationResult(verdicts, _extrapolation(verdicts, larger or Larger(), confidence, warn))
 
 
-def write_answer(answer: Answer, run: Run) -> None:
-    """Keep an answer in its run, as table `saturation`, a file for each model.
+def write_result(result: SaturationResult, run: Run) -> None:
+    """Keep a result in its run, as table `saturation`, a file for each model.
 
     Raises:
         DegenError: the folder takes no file.
     """
     notes = {"degen.config_hash": str(run.info.get("config_hash", ""))}
-    for model in dict.fromkeys(v.course.model for v in answer.verdicts):
-        rows = [row for row in answer.rows() if row["model"] == model]
+    for model in dict.fromkeys(v.curve.model for v in result.verdicts):
+        rows = [row for row in result.rows() if row["model"] == model]
         with writing(run.path):
             write_part(run.path / SATURATION / f"{file_name(model)}.parquet", schema_of(COLUMNS), rows, notes)
 
@@ -189,26 +190,26 @@ def write_answer(answer: Answer, run: Run) -> None:
 def _extrapolation(
     verdicts: Sequence[Verdict], larger: Larger, confidence: float, warn: Callable[[str], None]
 ) -> Extrapolation | None:
-    """The law of the larger models; None where nobody asked for it and there is too little to fit it on."""
+    """Return the law of the larger models; None where nobody asked for it and there is too little to fit it on."""
     losses: dict[str, Verdict] = {}
     for v in verdicts:
-        if is_loss(v.course.metric):
-            losses.setdefault(v.course.model, v)
-    courses = [_with_tokens(v.course, larger.tokens_per_step) for v in losses.values()]
+        if is_loss(v.curve.metric):
+            losses.setdefault(v.curve.model, v)
+    curves = [_with_tokens(v.curve, larger.tokens_per_step) for v in losses.values()]
     models = larger.models
     if models is None:
         degenerated = [model for model, v in losses.items() if v.verdict in ("saturated", "recovered")]
-        models = default_larger(courses, degenerated)
-        if not models or len(models) == len(courses):  # nobody to predict
+        models = default_larger(curves, degenerated)
+        if not models or len(models) == len(curves):  # nobody to predict
             return None
-    found = extrapolate(courses, models, fixed=larger.fixed, objective=larger.objective, confidence=confidence)
+    found = extrapolate(curves, models, fixed=larger.fixed, objective=larger.objective, confidence=confidence)
     for model, reason in found.left_out:
         warn(f"{model}: not held against the larger models; {reason}")
     return found
 
 
-def _with_tokens(course: Course, tokens_per_step: int | None) -> Course:
-    per_step = tokens_per_step or known_tokens_per_step(course.model)
-    if course.tokens is not None or per_step is None:
-        return course
-    return replace(course, tokens=course.steps.astype(np.float64) * per_step)
+def _with_tokens(curve: Curve, tokens_per_step: int | None) -> Curve:
+    per_step = tokens_per_step or known_tokens_per_step(curve.model)
+    if curve.tokens is not None or per_step is None:
+        return curve
+    return replace(curve, tokens=curve.steps.astype(np.float64) * per_step)

@@ -7,13 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from degen.metrics.curve import Course, Floats, Ints
+from degen.arrays import Floats, Ints
+from degen.metrics.curve import Curve
 
 from .noise import LEAST_CHECKPOINTS, Noise, find_noise
 from .onset import Onset, find_onset
 from .rise import Rise, find_rise
 
-Word = Literal["saturated", "recovered", "not_saturated", "undecided"]
+VerdictLabel = Literal["saturated", "recovered", "not_saturated", "undecided"]
 
 STAYS = 0.01  # how often a value that came back may be taken for one that stayed
 LEAST = 3  # checkpoints, to have a best that is neither the first nor the last
@@ -21,10 +22,10 @@ LEAST = 3  # checkpoints, to have a best that is neither the first nor the last
 
 @dataclass(frozen=True)
 class Verdict:
-    """What can be said of a course.
+    """The verdict on a curve.
 
     Attributes:
-        course: whose verdict it is.
+        curve: whose verdict it is.
         verdict: `saturated`, `recovered`, `not_saturated` or `undecided`.
         reason: why, in a sentence.
         checkpoints: how many values there were.
@@ -34,12 +35,12 @@ class Verdict:
         final_value: what it was there.
         gap: by how much the final value is worse than the best, in the metric's unit; never negative.
         noise: standard deviation of a value, the median over checkpoints.
-        p_value: how often a course that never gets worse looks as much as if it did; see `find_rise`.
+        p_value: how often a curve that never gets worse looks as much as if it did; see `find_rise`.
         onset: when it began, for what saturated or recovered.
     """
 
-    course: Course
-    verdict: Word
+    curve: Curve
+    verdict: VerdictLabel
     reason: str
     checkpoints: int
     best_step: int | None = None
@@ -52,45 +53,45 @@ class Verdict:
     onset: Onset | None = None
 
 
-def judge(course: Course, level: float = 0.05, confidence: float = 0.9, after: float = 0.05) -> Verdict:
-    """Judge a course, as it went after the beginning of training.
+def judge(curve: Curve, level: float = 0.05, confidence: float = 0.9, after: float = 0.05) -> Verdict:
+    """Judge a curve, as it went after the beginning of training.
 
     A metric is `saturated` where it got worse after its best (p-value of `find_rise` below the level), its final value
     lies above the level of its best by more than that value's own noise (99 %), and the gap reaches the floor. It has
     `recovered` where it got worse by the floor after it was first near its best (`late_start`), by the same test or by
     that of F, and came back. It is `not_saturated` where the gap stays below the floor, or more than half of the
-    courses that never get worse look as bad, and `undecided` between.
+    curves that never get worse look as bad, and `undecided` between.
 
     Args:
-        course: as it was read.
-        level: of the test: how often a course that never gets worse may be called saturated.
+        curve: as it was read.
+        level: of the test: how often a curve that never gets worse may be called saturated.
         confidence: of the onset's interval.
         after: the share of all steps that is the beginning. Its checkpoints are left out: the geometry of a model that
             has learnt nothing is at its best, and what it loses then is no degeneration.
     """
-    late = course.steps >= after * course.steps.max(initial=0)
-    there = np.flatnonzero(np.isfinite(course.values) & late)
-    obstacle = _obstacle(course, there, after)
+    late = curve.steps >= after * curve.steps.max(initial=0)
+    there = np.flatnonzero(np.isfinite(curve.values) & late)
+    obstacle = _obstacle(curve, there, after)
     if obstacle is not None:
-        return Verdict(course, "undecided", obstacle, len(there))
-    errors = None if course.errors is None else course.errors[there]
-    covariance = None if course.covariance is None else course.covariance[np.ix_(there, there)]
-    steps, values = course.steps[there], course.values[there]
-    bad = values if course.better == "min" else -values  # the larger the worse
-    noise = find_noise(steps, bad, errors, covariance, course.floor)
+        return Verdict(curve, "undecided", obstacle, len(there))
+    errors = None if curve.errors is None else curve.errors[there]
+    covariance = None if curve.covariance is None else curve.covariance[np.ix_(there, there)]
+    steps, values = curve.steps[there], curve.values[there]
+    loss_like = values if curve.better == "min" else -values  # the larger the worse
+    noise = find_noise(steps, loss_like, errors, covariance, curve.floor)
     if noise is None:
         return Verdict(
-            course,
+            curve,
             "undecided",
             f"{len(there)} checkpoints show no noise to compare with; {LEAST_CHECKPOINTS} would, or standard errors",
             len(there),
         )
-    return _judged(course, steps, values, noise, level, confidence)
+    return _judged(curve, steps, values, noise, level, confidence)
 
 
-def _obstacle(course: Course, there: Ints, after: float) -> str | None:
-    """What makes a verdict impossible."""
-    steps, values = course.steps, course.values[there]
+def _obstacle(curve: Curve, there: Ints, after: float) -> str | None:
+    """Return what makes a verdict impossible."""
+    steps, values = curve.steps, curve.values[there]
     back = np.flatnonzero(np.diff(steps) < 0)
     twice = np.flatnonzero(np.diff(np.sort(steps)) == 0)
     if len(twice):
@@ -98,7 +99,7 @@ def _obstacle(course: Course, there: Ints, after: float) -> str | None:
     if len(back):
         i = int(back[0])
         return f"step {steps[i + 1]} stands behind {steps[i]}; if it is one run and not two, --sort puts them in order"
-    known = np.isfinite(course.values)
+    known = np.isfinite(curve.values)
     if not known.any():
         return "no checkpoint has a value" if len(steps) else "no checkpoint"
     if not known[-1]:
@@ -111,33 +112,33 @@ def _obstacle(course: Course, there: Ints, after: float) -> str | None:
     return None
 
 
-def _judged(course: Course, steps: Ints, values: Floats, noise: Noise, level: float, confidence: float) -> Verdict:
+def _judged(curve: Curve, steps: Ints, values: Floats, noise: Noise, level: float, confidence: float) -> Verdict:
     from scipy.stats import norm
 
-    bad = values if course.better == "min" else -values  # the larger the worse
-    rise = find_rise(bad, noise, course.floor)
-    best = int(np.argmin(bad))
-    gap = float(bad[-1] - bad[best])
-    risen = bad[rise.start :] - np.minimum.accumulate(bad[rise.start :])  # above the best so far
-    worst, hump = rise.start + int(np.argmax(risen)), float(risen.max())
-    stays = rise.final_excess > float(norm.ppf(1 - min(level, STAYS))) and gap >= course.floor
-    word: Word
+    loss_like = values if curve.better == "min" else -values  # the larger the worse
+    rise = find_rise(loss_like, noise, curve.floor)
+    best = int(np.argmin(loss_like))
+    gap = float(loss_like[-1] - loss_like[best])
+    risen = loss_like[rise.start :] - np.minimum.accumulate(loss_like[rise.start :])  # above the best so far
+    worst, excursion = rise.start + int(np.argmax(risen)), float(risen.max())
+    stays = rise.final_excess > float(norm.ppf(1 - min(level, STAYS))) and gap >= curve.floor
+    label: VerdictLabel
     if rise.p_value < level and stays:
-        word = "saturated"
-    elif min(rise.p_value, rise.p_course) < level and hump >= course.floor and not stays:
-        word = "recovered"
-    elif gap < course.floor or rise.p_value >= 0.5:
-        word = "not_saturated"
+        label = "saturated"
+    elif min(rise.p_value, rise.p_not_monotone) < level and excursion >= curve.floor and not stays:
+        label = "recovered"
+    elif gap < curve.floor or rise.p_value >= 0.5:
+        label = "not_saturated"
     else:
-        word = "undecided"
+        label = "undecided"
     onset = None
-    if word in ("saturated", "recovered"):
-        onset = _onset(steps, bad, noise, rise, course.floor, confidence)
-    reason = _reason(course, word, gap, hump, int(steps[worst]), rise)
-    missing = int(np.sum(~np.isfinite(course.values[course.steps >= steps[0]])))
+    if label in ("saturated", "recovered"):
+        onset = _onset(steps, loss_like, noise, rise, curve.floor, confidence)
+    reason = _reason(curve, label, gap, excursion, int(steps[worst]), rise)
+    missing = int(np.sum(~np.isfinite(curve.values[curve.steps >= steps[0]])))
     return Verdict(
-        course=course,
-        verdict=word,
+        curve=curve,
+        verdict=label,
         reason=reason + (f"; {missing} checkpoint{'s' * (missing > 1)} without a value left out" if missing else ""),
         checkpoints=len(steps),
         best_step=int(steps[best]),
@@ -151,21 +152,21 @@ def _judged(course: Course, steps: Ints, values: Floats, noise: Noise, level: fl
     )
 
 
-def _onset(steps: Ints, bad: Floats, noise: Noise, rise: Rise, floor: float, confidence: float) -> Onset:
-    """Of the stretch of training that looks most like a valley."""
+def _onset(steps: Ints, loss_like: Floats, noise: Noise, rise: Rise, floor: float, confidence: float) -> Onset:
+    """Return the onset of the stretch of training that looks most like a valley."""
     end = max(rise.peak + 1, LEAST)
     part = Noise(noise.covariance[:end, :end], noise.freedom)
-    return find_onset(steps[:end], bad[:end], part, floor, confidence)
+    return find_onset(steps[:end], loss_like[:end], part, floor, confidence)
 
 
-def _reason(course: Course, word: Word, gap: float, hump: float, worst: int, rise: Rise) -> str:
-    """The verdict in a sentence, with its figures."""
-    side = "above" if course.better == "min" else "below"
+def _reason(curve: Curve, label: VerdictLabel, gap: float, excursion: float, worst: int, rise: Rise) -> str:
+    """Return the verdict in a sentence, with its figures."""
+    side = "above" if curve.better == "min" else "below"
     ends = f"ends {gap:.3g} {side} its best" if gap > 0 else "ends at its best"
-    if word == "recovered":
-        return f"was {hump:.3g} {side} its best at step {worst}, {ends}"
-    if word == "saturated" or gap == 0:
+    if label == "recovered":
+        return f"was {excursion:.3g} {side} its best at step {worst}, {ends}"
+    if label == "saturated" or gap == 0:
         return ends
-    if word == "not_saturated" and gap < course.floor:
-        return f"{ends}, less than the {course.floor:.3g} that matter"
+    if label == "not_saturated" and gap < curve.floor:
+        return f"{ends}, less than the {curve.floor:.3g} that matter"
     return f"{ends}, as {rise.p_value:.0%} of courses that never get worse do by noise"

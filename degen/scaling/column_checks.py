@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from degen.metrics.columns import is_numeric
 
+from .points import Points
 from .quantities import ALIASES, TEXTS, column_of
 
-if TYPE_CHECKING:
-    from .points import Points
+MAX_COMPUTE_RATIO = (
+    30.0  # times that compute may differ from 6ND, which a mixture of experts or long contexts do by less
+)
+MIN_PARAMETERS = 1e4  # parameters; models of fewer are most likely counted in millions
 
-FAR = 30.0  # times that compute may differ from 6ND, which a mixture of experts or long contexts do by less
-FEWEST = 1e4  # parameters; models of fewer are most likely counted in millions
 
-
-def find_doubts(points: Points, asked: Mapping[str, str]) -> list[str]:
-    """Warnings of columns that a user did not name and that may be others than meant.
+def check_columns(points: Points, asked: Mapping[str, str]) -> list[str]:
+    """Return warnings of columns that a user did not name and that may be others than meant.
 
     Args:
         points: of a table.
@@ -38,7 +37,7 @@ def find_doubts(points: Points, asked: Mapping[str, str]) -> list[str]:
                     f"--columns {quantity}={other} takes that"
                 )
     ratio = _compute_ratio(points)
-    if ratio is not None and not 1 / FAR <= ratio <= FAR:
+    if ratio is not None and not 1 / MAX_COMPUTE_RATIO <= ratio <= MAX_COMPUTE_RATIO:
         found.append(
             f"{points.path}: compute is {ratio:.3g} times 6ND in the median; if it is in PF-days, say --columns "
             "pf_days=COLUMN, and count parameters and tokens one by one"
@@ -47,9 +46,9 @@ def find_doubts(points: Points, asked: Mapping[str, str]) -> list[str]:
 
 
 def small_sizes(points: Points) -> list[str]:
-    """A warning where parameters are so few that they are most likely counted in millions or billions."""
+    """Return a warning where parameters are so few that they are most likely counted in millions or billions."""
     usual = float(np.median(points.parameters))
-    if usual >= FEWEST:
+    if usual >= MIN_PARAMETERS:
         return []
     return [
         f"parameters are {usual:.3g} in the median; if they are in millions or billions, the best models for FLOPs are "
@@ -58,14 +57,14 @@ def small_sizes(points: Points) -> list[str]:
 
 
 def _namesakes(points: Points, quantity: str, column: str) -> list[str]:
-    """Other columns of numbers with a name of the same quantity."""
+    """Return other columns of numbers with a name of the same quantity."""
     table = points.table
     others = [name for name in table.column_names if name != column and name not in points.columns.values()]
     return [name for name in others if column_of(ALIASES[quantity], [name]) and is_numeric(table, name)]
 
 
 def _compute_ratio(points: Points) -> float | None:
-    """C/6ND where the table says all three, in the median; None where it does not."""
+    """Return C/6ND where the table says all three, in the median; None where it does not."""
     columns = {name: points.columns.get(name) for name in ("parameters", "tokens", "flops", "pf_days")}
     compute = columns["flops"] or columns["pf_days"]
     own = [columns["parameters"], columns["tokens"], compute]

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats, Ints
 from degen.errors import DegenError
 from degen.stats.bootstrap import Bootstrap, run_bootstrap
-from degen.stats.power_law import Floats, fit_power
+from degen.stats.power_law import fit_power
 
-from .loss_curves import Curve, curves_of
+from .loss_curves import ComputeCurve, compute_curves
 from .optimum import Drawn, OptimumFit, check_grows, optimum_constants
 from .points import Points
-
-Integers = np.ndarray[Any, np.dtype[np.int64]]
+from .result import Row
 
 BUDGETS = 1500  # log-spaced, as in the paper
-FEWEST_SIZES = 4
+MIN_SIZES = 4
 REACH = 4.0  # sizes within this factor of the one in the middle take part in a parabola, its two neighbours always
 ROUNDS = 2  # in which the law found says where the parabolas lie
 
@@ -36,7 +35,7 @@ def fit_envelope(points: Points, bootstrap: Bootstrap, budgets: int = BUDGETS) -
 
     Args:
         points: with a row for each checkpoint of several models.
-        bootstrap: how the intervals are drawn: the noise of each curve about its own smooth course. How much a model
+        bootstrap: how the intervals are drawn: the noise of each curve about itself, smoothed. How much a model
             would differ if it were trained again, no curve can say.
         budgets: how many.
 
@@ -45,11 +44,11 @@ def fit_envelope(points: Points, bootstrap: Bootstrap, budgets: int = BUDGETS) -
 
     Source: Hoffmann et al. 2022, arXiv 2203.15556, section 3.1.
     """
-    curves = curves_of(points)
+    curves = compute_curves(points)
     sizes = sorted({curve.size for curve in curves})
-    if len(sizes) < FEWEST_SIZES:
+    if len(sizes) < MIN_SIZES:
         has = "1 size has" if len(sizes) == 1 else f"{len(sizes)} sizes have"
-        raise DegenError(f"{points.path}: {has} a training curve, and an envelope needs {FEWEST_SIZES}: add models")
+        raise DegenError(f"{points.path}: {has} a training curve, and an envelope needs {MIN_SIZES}: add models")
     first, last = min(curve.x[0] for curve in curves), max(curve.x[-1] for curve in curves)
     places = np.linspace(first, last, budgets)
     envelope = _envelope(curves, places, None)
@@ -67,13 +66,7 @@ def fit_envelope(points: Points, bootstrap: Bootstrap, budgets: int = BUDGETS) -
             raise DegenError("no envelope")
         return optimum_constants(found.flops, found.size, found.tokens)
 
-    rows = [
-        {"flops": float(c), "parameters": float(n), "tokens": float(d), "tokens_per_parameter": float(d / n),
-         "loss": float(loss), "lowest": sizes[winner]}
-        for c, n, d, loss, winner in zip(
-            envelope.flops, envelope.size, envelope.tokens, envelope.loss, envelope.winner, strict=True
-        )
-    ]  # fmt: skip
+    rows = envelope.rows(sizes)
     draws = run_bootstrap(bootstrap, refit, points=sum(len(curve.x) for curve in curves), free=2)
     warnings = []
     if len(rows) < budgets / 10:
@@ -95,12 +88,21 @@ class _Envelope:
     size: Floats
     tokens: Floats
     loss: Floats
-    winner: Integers  # which of the sizes has the lowest loss
+    winner: Ints  # which of the sizes has the lowest loss
     centres: int  # different sizes that parabolas lie around
 
+    def rows(self, sizes: Sequence[float]) -> list[Row]:
+        """Return a row for each budget, with the size of lowest loss among those that were trained."""
+        columns = (self.flops, self.size, self.tokens, self.loss, self.winner)
+        return [
+            {"flops": float(c), "parameters": float(n), "tokens": float(d), "tokens_per_parameter": float(d / n),
+             "loss": float(loss), "lowest": sizes[winner]}
+            for c, n, d, loss, winner in zip(*columns, strict=True)
+        ]  # fmt: skip
 
-def _envelope(curves: Sequence[Curve], places: Floats, redrawn: Sequence[Floats] | None) -> _Envelope:
-    """The lower envelope at ln C of some budgets."""
+
+def _envelope(curves: Sequence[ComputeCurve], places: Floats, redrawn: Sequence[Floats] | None) -> _Envelope:
+    """Return the lower envelope at ln C of some budgets."""
     sizes = np.unique([curve.size for curve in curves])
     table = np.full((len(sizes), len(places)), np.inf)
     per_token = np.zeros(len(sizes))
@@ -130,8 +132,8 @@ def _envelope(curves: Sequence[Curve], places: Floats, redrawn: Sequence[Floats]
     )
 
 
-def _lowest(x: Floats, table: Floats, centre: Integers) -> tuple[Floats, Floats]:
-    """The lowest point of the parabola around a size, as ln N and ln L of every budget; NaN where there is none.
+def _lowest(x: Floats, table: Floats, centre: Ints) -> tuple[Floats, Floats]:
+    """Return the lowest point of the parabola around a size, as ln N and ln L of every budget; NaN where there is none.
 
     Args:
         x: ln N of the sizes, ascending, shape (s,).

@@ -18,7 +18,7 @@ from .kaplan import KaplanFit, fit_kaplan, quantities_of
 from .kaplan_forms import FORMS
 from .optimum import OptimumFit
 from .points import Points
-from .result import Answer, check_wishes
+from .result import FitResult, check_requests
 
 LawName = Literal["hoffmann", "envelope", "isoflop", "kaplan"]
 LAWS: tuple[LawName, ...] = ("hoffmann", "envelope", "isoflop", "kaplan")
@@ -26,7 +26,7 @@ AnyFit = HoffmannFit | KaplanFit | OptimumFit
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FitOptions:
     """What is to be fitted.
 
     Attributes:
@@ -50,69 +50,69 @@ class Wanted:
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
 
 
-def check_wanted(wanted: Wanted) -> None:
-    """Say what is wrong with a wish before anything is read or fitted.
+def check_options(options: FitOptions) -> None:
+    """Refuse options that cannot be had, before anything is read or fitted.
 
     Raises:
         DegenError: an option that is of another law, or a prediction that the law cannot make.
     """
-    if wanted.fixed and wanted.law != "hoffmann":
-        raise DegenError(f"--fix is for --law hoffmann; {wanted.law} has no parameters to fix")
-    for option, value in (("--form", wanted.form), ("--units", wanted.units)):
-        if value is not None and wanted.law != "kaplan":
-            raise DegenError(f"{option} {value} is for --law kaplan, not {wanted.law}")
-    if wanted.form is not None and wanted.form not in FORMS:
-        raise DegenError(f"--form {wanted.form}: not one of {', '.join(FORMS)}")
-    if wanted.law == "kaplan":
-        form = FORMS[wanted.form or "N"]
-        check_wishes(wanted.predict, [frozenset(form.variables)], f"L({', '.join(form.variables)})")
+    if options.fixed and options.law != "hoffmann":
+        raise DegenError(f"--fix is for --law hoffmann; {options.law} has no parameters to fix")
+    for option, value in (("--form", options.form), ("--units", options.units)):
+        if value is not None and options.law != "kaplan":
+            raise DegenError(f"{option} {value} is for --law kaplan, not {options.law}")
+    if options.form is not None and options.form not in FORMS:
+        raise DegenError(f"--form {options.form}: not one of {', '.join(FORMS)}")
+    if options.law == "kaplan":
+        form = FORMS[options.form or "N"]
+        check_requests(options.predict, [frozenset(form.variables)], f"L({', '.join(form.variables)})")
     else:
-        ways = hoffmann.WISHES if wanted.law == "hoffmann" else optimum.WISHES
-        check_wishes(wanted.predict, ways, wanted.law)
+        ways = hoffmann.REQUESTS if options.law == "hoffmann" else optimum.REQUESTS
+        check_requests(options.predict, ways, options.law)
 
 
-def needed(points: Points, wanted: Wanted) -> list[str]:
-    """The quantities that a fit takes of each point."""
-    if wanted.law == "kaplan":
-        return quantities_of(points, wanted.form or "N")
-    return ["parameters", "tokens", *(["flops"] if wanted.law != "hoffmann" else []), "loss"]
+def needed(points: Points, options: FitOptions) -> list[str]:
+    """Return the quantities that a fit takes of each point."""
+    if options.law == "kaplan":
+        return quantities_of(points, options.form or "N")
+    return ["parameters", "tokens", *(["flops"] if options.law != "hoffmann" else []), "loss"]
 
 
-def fit(points: Points, wanted: Wanted) -> tuple[AnyFit, Answer]:
+def fit(points: Points, options: FitOptions) -> tuple[AnyFit, FitResult]:
     """Fit a law to points.
 
     Returns:
-        The fit, and its answer with the predictions asked for.
+        The fit, and its result with the predictions asked for.
 
     Raises:
         DegenError: the points do not determine the law, or something was asked for that it has not.
     """
-    check_wanted(wanted)
-    if wanted.final:
+    check_options(options)
+    if options.final:
         points = points.final()
-    if wanted.without_highest:
-        points = points.without_highest(wanted.without_highest)
+    if options.without_highest:
+        points = points.without_highest(options.without_highest)
     rows = len(points)
-    points = points.complete(*needed(points, wanted))
+    points = points.complete(*needed(points, options))
     found: AnyFit
-    if wanted.law == "hoffmann":
-        found = fit_hoffmann(points, wanted.bootstrap, wanted.fixed)
-    elif wanted.law == "envelope":
-        found = fit_envelope(points, wanted.bootstrap)
-    elif wanted.law == "isoflop":
-        found = fit_isoflop(points, wanted.bootstrap)
+    if options.law == "hoffmann":
+        found = fit_hoffmann(points, options.bootstrap, options.fixed)
+    elif options.law == "envelope":
+        found = fit_envelope(points, options.bootstrap)
+    elif options.law == "isoflop":
+        found = fit_isoflop(points, options.bootstrap)
     else:
-        found = fit_kaplan(points, wanted.form or "N", wanted.bootstrap, wanted.units or "flops")
-    answer = found.answer(wanted.predict)
+        found = fit_kaplan(points, options.form or "N", options.bootstrap, options.units or "flops")
+    result = found.result(options.predict)
     if len(points) < rows:
-        said = f"rows left out as {', '.join(needed(points, wanted))} are not all known there: {rows - len(points)}"
-        answer = replace(answer, warnings=[said, *answer.warnings])
-    if wanted.law != "kaplan" and (doubt := small_sizes(points)):
-        answer = replace(answer, warnings=[*doubt, *answer.warnings])
-    if points.is_series and wanted.law != "envelope" and wanted.form != "NS":
-        said = (
+        line = f"rows left out as {', '.join(needed(points, options))} are not all known there: {rows - len(points)}"
+        result = replace(result, warnings=[line, *result.warnings])
+    if options.law != "kaplan" and (doubt := small_sizes(points)):
+        result = replace(result, warnings=[*doubt, *result.warnings])
+    if points.is_series and options.law != "envelope" and options.form != "NS":
+        line = (
             "models have several rows each, and all are fitted as if training had ended there; --final takes the last "
             "of each"
         )
-        answer = replace(answer, warnings=[said, *answer.warnings])
-    return found, answer
+        result = replace(result, warnings=[line, *result.warnings])
+    return found, result

@@ -33,7 +33,7 @@ def draw_fit(fit: AnyFit, file: Path) -> None:
             flops = _draw_points(figure, left, fit)
             best = fit.frontier is not None
         else:
-            _draw_courses(left, fit)
+            _draw_lines(left, fit)
             flops = np.array([row["flops"] for row in fit.rows])
             right.plot(flops, [row["parameters"] for row in fit.rows], ".", color="black", markersize=3, label="found")
             best = True
@@ -45,7 +45,7 @@ def draw_fit(fit: AnyFit, file: Path) -> None:
 
 
 def _draw_points(figure: Any, axes: Any, fit: HoffmannFit) -> Any:
-    """Losses against compute, coloured by size, with the law's loss on its frontier."""
+    """Return losses against compute, coloured by size, with the law's loss on its frontier."""
     points = fit.points
     shown = axes.scatter(points.flops, points.loss, c=np.log10(points.parameters), s=12)
     figure.colorbar(shown, ax=axes, label="log10 parameters")
@@ -66,10 +66,10 @@ def _draw_points(figure: Any, axes: Any, fit: HoffmannFit) -> Any:
     return points.flops
 
 
-def _draw_courses(axes: Any, fit: OptimumFit) -> None:
+def _draw_lines(axes: Any, fit: OptimumFit) -> None:
     """The training curves over compute, or the losses of each budget over size, and the best model of each budget."""
     for one in fit.drawn:
-        (line,) = axes.plot(*one.course, linewidth=0.8, label=one.name)
+        (line,) = axes.plot(*one.line, linewidth=0.8, label=one.name)
         axes.plot(one.x, one.loss, "o", markersize=2, color=line.get_color())
     across = "flops" if fit.law == "envelope" else "parameters"
     at, loss = ([row[name] for row in fit.rows] for name in (across, "loss"))

@@ -8,89 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.laws.law import Fit, Law, fit_law
 from degen.laws.law_search import NAMES
-from degen.stats.bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
+from degen.stats.bootstrap import Bootstrap, Draws, pairs, run_bootstrap
 from degen.stats.power_law import check_part_ways
 
+from .frontier import BUDGETS, Frontier, best_row, frontier_of, interval_columns
 from .influence import Influence, find_influence
 from .points import Points, check_enough
-from .result import Answer, Row, check_predicted, check_wishes
+from .result import FitResult, Row, check_predicted, check_requests
 
 FORMULA = "L = E + A/N^alpha + B/D^beta"
-BUDGETS = tuple(10.0**k for k in range(18, 27))  # FLOPs at which the frontier is shown
-GIVEN = {"N": "parameters", "D": "tokens", "C": "flops"}
-WISHES = [frozenset(w) for w in ({"N", "D"}, {"N", "C"}, {"D", "C"}, {"C"}, {"N"}, {"D"})]
-
-
-@dataclass(frozen=True)
-class Frontier:
-    """The models of least loss for their compute, under C = 6ND.
-
-    Formula: N_opt = G·(C/6)^a, D_opt = (C/6)^b/G with a = β/(α + β), b = α/(α + β), G = (αA/βB)^(1/(α + β)).
-
-    Source: Hoffmann et al. 2022, arXiv 2203.15556, equation 4.
-    """
-
-    a: Any
-    b: Any
-    G: Any
-
-    def parameters(self, flops: Any) -> Any:
-        """N_opt for C FLOPs."""
-        return self.G * (flops / 6) ** self.a
-
-    def tokens(self, flops: Any) -> Any:
-        """D_opt for C FLOPs."""
-        return (flops / 6) ** self.b / self.G
-
-    def flops_of(self, parameters: Any) -> Any:
-        """C for which N parameters are best."""
-        return 6 * (parameters / self.G) ** (1 / self.a)
-
-    def flops_for(self, tokens: Any) -> Any:
-        """C for which D tokens are best."""
-        return 6 * (tokens * self.G) ** (1 / self.b)
-
-
-def best_model(frontier: Any, letter: str, given: float) -> dict[str, Any]:
-    """The model of a frontier, or of many at once, for which C, N or D is given.
-
-    Args:
-        frontier: with `parameters`, `tokens`, `flops_of` and `flops_for`.
-        letter: which of the three.
-        given: its value.
-    """
-    flops = {"C": lambda c: c, "N": frontier.flops_of, "D": frontier.flops_for}[letter](given)
-    n = given if letter == "N" else frontier.parameters(flops)
-    d = given if letter == "D" else frontier.tokens(flops)
-    return {"flops": flops, "parameters": n, "tokens": d, "tokens_per_parameter": d / n}
-
-
-def best_row(frontier: Any, drawn: Any, draws: Draws, letter: str, given: float) -> tuple[Row, dict[str, Any]]:
-    """The best model with an interval of all that was not given, and the best models of the draws.
-
-    Args:
-        frontier: as in `best_model`.
-        drawn: of all draws at once; None without any.
-        draws: what the intervals are from.
-        letter: which of C, N and D is given.
-        given: its value.
-    """
-    spread = best_model(drawn, letter, given) if drawn is not None else {}
-    row: Row = {}
-    for name, value in best_model(frontier, letter, given).items():
-        row[name] = value
-        if name != GIVEN[letter]:
-            row |= _named(name, draws.interval(float(value), spread.get(name)))
-    return row, spread
-
-
-def frontier_of(A: Any, B: Any, alpha: Any, beta: Any) -> Frontier:
-    """The frontier of a law, or of many at once: each a number or an array."""
-    total = alpha + beta
-    return Frontier(beta / total, alpha / total, np.exp(np.log(alpha * A / (beta * B)) / total))
+REQUESTS = [frozenset(w) for w in ({"N", "D"}, {"N", "C"}, {"D", "C"}, {"C"}, {"N"}, {"D"})]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +65,7 @@ class HoffmannFit:
         return frontier_of(A[there], B[there], alpha[there], beta[there])
 
     def parameters(self) -> dict[str, dict[str, float | None]]:
-        """Value, low and high of A, B, E, alpha, beta, and of the frontier's a, b, G."""
+        """Return value, low and high of A, B, E, alpha, beta, and of the frontier's a, b, G."""
         found = self.draws.intervals({name: getattr(self.law, name) for name in NAMES}, self.fixed)
         frontier, drawn = self.frontier, self.drawn
         if frontier is not None:
@@ -146,47 +77,49 @@ class HoffmannFit:
         return found
 
     def optimum(self, letter: str, given: float) -> Row:
-        """The best model for C FLOPs, or that has N parameters or D tokens; what is not given with its interval.
+        """Return the best model for C FLOPs, or that has N parameters or D tokens; what is not given with its interval.
 
         Raises:
             DegenError: the law has no frontier.
         """
         best = self.frontier
         if best is None:
-            raise DegenError(f"a law with {_said(self.law)} has no best model for its compute: free what is fixed at 0")
+            raise DegenError(
+                f"a law with {_format_law(self.law)} has no best model for its compute: free what is fixed at 0"
+            )
         row, spread = best_row(best, self.drawn, self.draws, letter, given)
         return row | self._loss(row["parameters"], row["tokens"], spread)
 
-    def predict(self, wish: Mapping[str, float]) -> Row:
-        """What the law says of a model: of two of N, D and C the loss; of one of them the best model that has it.
+    def predict(self, request: Mapping[str, float]) -> Row:
+        """Predict a model: of two of N, D and C its loss; of one of them the best model that has it.
 
         The interval is that of the law, where many models would lie on average; a single one varies around it.
 
         Raises:
             DegenError: nothing the law predicts from.
         """
-        check_wishes([wish], WISHES, "the law")
-        given = {letter: np.float64(value) for letter, value in wish.items()}
+        check_requests([request], REQUESTS, "the law")
+        given = {letter: np.float64(value) for letter, value in request.items()}
         with np.errstate(all="ignore"):  # what leaves the range of numbers is refused
             if len(given) == 1:
-                return check_predicted(wish, self.optimum(*next(iter(given.items()))))
+                return check_predicted(request, self.optimum(*next(iter(given.items()))))
             n = given["N"] if "N" in given else given["C"] / (6 * given["D"])
             d = given["D"] if "D" in given else given["C"] / (6 * n)
             row = {"flops": 6 * n * d, "parameters": n, "tokens": d, "tokens_per_parameter": d / n}
-            return check_predicted(wish, row | self._loss(n, d))
+            return check_predicted(request, row | self._loss(n, d))
 
-    def answer(self, wishes: Sequence[Mapping[str, float]] = ()) -> Answer:
-        """All of it, for print and JSON."""
+    def result(self, requests: Sequence[Mapping[str, float]] = ()) -> FitResult:
+        """Return all of it, for print and JSON."""
         points, law = self.points, self.law
         fitted = law.loss(points.parameters, points.tokens)
         columns = zip(points.names, points.parameters, points.tokens, points.flops, points.loss, fitted, strict=True)
         carrying = set(self.influence.points)
         rows = [
             {"name": name, "parameters": float(n), "tokens": float(d), "flops": float(c), "loss": float(loss),
-             "fitted": float(said), "residual": float(np.log(loss / said)), "carries_the_fit": i in carrying}
-            for i, (name, n, d, c, loss, said) in enumerate(columns)
+             "fitted": float(predicted), "residual": float(np.log(loss / predicted)), "carries_the_fit": i in carrying}
+            for i, (name, n, d, c, loss, predicted) in enumerate(columns)
         ]  # fmt: skip
-        return Answer(
+        return FitResult(
             law="hoffmann",
             formula=FORMULA,
             rests_on=f"{len(points)} points",
@@ -194,10 +127,10 @@ class HoffmannFit:
             fixed=tuple(self.fixed),
             rows=rows,
             frontier=[self.optimum("C", flops) for flops in BUDGETS] if self.frontier is not None else [],
-            predictions=[self.predict(wish) for wish in wishes],
+            predictions=[self.predict(request) for request in requests],
             warnings=self._warnings(),
             confidence=self.draws.confidence,
-            no_interval=self.draws.trouble,
+            no_interval=self.draws.failure_reason,
             more={
                 "objective": {"name": "huber", "delta": self.fit.delta, "value": self.fit.value},
                 "influence": {
@@ -210,24 +143,26 @@ class HoffmannFit:
 
     def _warnings(self) -> list[str]:
         found, names = self.influence, self.points.names
-        said = []
+        lines = []
         if found.outliers:
             listed = ", ".join(f"{names[i]} (loss {self.points.loss[i]:.4g})" for i in found.outliers)
             many = "points lie" if len(found.outliers) > 1 else "point lies"
-            said.append(f"{len(found.outliers)} {many} too far from the law of the others to be of its noise: {listed}")
+            lines.append(
+                f"{len(found.outliers)} {many} too far from the law of the others to be of its noise: {listed}"
+            )
         if found.decisive:
             listed = ", ".join(names[i] for i in found.decisive)
-            said.append(f"few points carry the fit; without any one of these it is another: {listed}")
+            lines.append(f"few points carry the fit; without any one of these it is another: {listed}")
         if found.points and found.without is not None:
-            said.append(f"without them the fit is {_said(found.without)}, rather than {_said(self.law)}")
-        return said
+            lines.append(f"without them the fit is {_format_law(found.without)}, rather than {_format_law(self.law)}")
+        return lines
 
     def _laws(self) -> list[Floats]:
-        """A, B, E, alpha, beta of every draw; constant where fixed."""
+        """Return a, B, E, alpha, beta of every draw; constant where fixed."""
         return [self.draws.found[name] for name in NAMES]
 
     def _loss(self, n: float, d: float, best: Mapping[str, Any] | None = None) -> Row:
-        """The loss of a model with its interval; of the draws' own best models where there are any."""
+        """Return the loss of a model with its interval; of the draws' own best models where there are any."""
         values = None
         if self.draws.found:
             A, B, E, alpha, beta = self._laws()
@@ -238,7 +173,7 @@ class HoffmannFit:
                 A, B, E, alpha, beta = (x[there] for x in (A, B, E, alpha, beta))
                 sizes, data = best["parameters"], best["tokens"]
             values = E + A * sizes**-alpha + B * data**-beta
-        return _named("loss", self.draws.interval(float(self.law.loss(n, d)), values))
+        return interval_columns("loss", self.draws.interval(float(self.law.loss(n, d)), values))
 
 
 def fit_hoffmann(
@@ -283,9 +218,5 @@ def fit_hoffmann(
     return HoffmannFit(points, fit, draws, find_influence(fit, n, d, loss, chosen), chosen)
 
 
-def _named(name: str, interval: Mapping[str, float | None]) -> Row:
-    return {name: interval["value"], f"{name}_low": interval["low"], f"{name}_high": interval["high"]}
-
-
-def _said(law: Law) -> str:
+def _format_law(law: Law) -> str:
     return ", ".join(f"{name} = {getattr(law, name):.4g}" for name in NAMES)

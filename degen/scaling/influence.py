@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.laws.law import Fit, Law, fit_law
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-
 BY_CHANCE = 1 / 500  # a point is named where an error like its own would come up in fewer tables than this
 REGION = 0.9  # confidence of the region beyond which one point must move a fit to be decisive
-MOST_REFITS = 20  # points of highest leverage that are left out one by one
-FEWEST_LEFT = 3  # points beyond the number of free parameters that no search for outliers goes below
+MAX_REFITS = 20  # points of highest leverage that are left out one by one
+MIN_SPARE_POINTS = 3  # points beyond the number of free parameters that no search for outliers goes below
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class _Refits:
     fixed: dict[str, float]
 
     def fit(self, kept: Floats, start: Law) -> Fit | None:
-        """The fit to the points kept; None where they determine none."""
+        """Return the fit to the points kept; None where they determine none."""
         rows = (self.parameters[kept], self.tokens[kept], self.loss[kept])
         try:
             return fit_law(*rows, fixed=self.fixed, objective="huber", start=start)
@@ -92,16 +90,16 @@ class _Refits:
             return None
 
     def residuals(self, law: Law) -> Floats:
-        """Residuals of all points, ln L − ln L̂."""
+        """Return residuals of all points, ln L − ln L̂."""
         return np.asarray(np.log(self.loss / law.loss(self.parameters, self.tokens)))
 
 
 def _outliers(model: _Refits, fit: Fit) -> tuple[list[int], Fit, Floats]:
-    """Outliers in order, the fit without them, and which points are left."""
+    """Return outliers in order, the fit without them, and which points are left."""
     kept = np.ones(len(model.loss), dtype=bool)
     order: list[int] = []
     sound, clean, last, now = 0, fit, kept.copy(), fit
-    least = len(fit.free) + FEWEST_LEFT
+    least = len(fit.free) + MIN_SPARE_POINTS
     # as many as a tenth of all points are no outliers but another law
     while len(order) < max(1, len(kept) // 10) and kept.sum() > least:
         sizes = np.where(kept, np.abs(model.residuals(now.law)), -1)
@@ -124,7 +122,7 @@ def _outliers(model: _Refits, fit: Fit) -> tuple[list[int], Fit, Floats]:
 
 
 def _decisive(model: _Refits, fit: Fit, kept: Floats) -> list[int]:
-    """Points left without any one of which the law is another."""
+    """Return points left without any one of which the law is another."""
     covariance = fit.covariance
     if covariance is None:
         return []
@@ -133,22 +131,22 @@ def _decisive(model: _Refits, fit: Fit, kept: Floats) -> list[int]:
     most = len(fit.free) * float(fisher.ppf(REGION, len(fit.free), fit.freedom))
     orthogonal, _ = np.linalg.qr(fit.jacobian)
     leverage = np.sum(orthogonal**2, axis=1)
-    places = np.flatnonzero(kept)
+    indices = np.flatnonzero(kept)
     found = []
-    for place in places[np.argsort(-leverage, kind="stable")[:MOST_REFITS]]:
+    for index in indices[np.argsort(-leverage, kind="stable")[:MAX_REFITS]]:
         rest = kept.copy()
-        rest[place] = False
+        rest[index] = False
         other = model.fit(rest, fit.law)
         if other is None:  # the others leave the parameters open
-            found.append(int(place))
+            found.append(int(index))
             continue
         moved = coordinates(other.law, fit.free) - coordinates(fit.law, fit.free)
         spread = np.linalg.lstsq(covariance, moved, rcond=None)[0]
-        if np.abs(model.residuals(other.law))[place] > 1e-9 and moved @ spread > most:
-            found.append(int(place))
+        if np.abs(model.residuals(other.law))[index] > 1e-9 and moved @ spread > most:
+            found.append(int(index))
     return found
 
 
 def coordinates(law: Law, free: Sequence[str]) -> Floats:
-    """The free parameters as they were fitted: A, B and E by their logarithms."""
+    """Return the free parameters as they were fitted: A, B and E by their logarithms."""
     return np.array([np.log(getattr(law, name)) if name in "ABE" else getattr(law, name) for name in free])

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
-from degen.stats.bootstrap import Bootstrap, Draws, Floats, pairs, run_bootstrap
+from degen.stats.bootstrap import Bootstrap, Draws, pairs, run_bootstrap
 from degen.stats.power_law import check_part_ways
 
 from .kaplan_forms import FORMS, Form
 from .points import Points, check_enough
-from .result import Answer, Row, check_predicted, check_wishes, compute_in
+from .result import FitResult, Row, check_predicted, check_requests, compute_in
 
 UNITS = ("flops", "pf-days")
 
@@ -40,51 +41,51 @@ class KaplanFit:
     draws: Draws
     all_parameters: bool
 
-    def predict(self, wish: Mapping[str, float]) -> Row:
-        """The loss where the law's variables have some values; compute in the law's own units.
+    def predict(self, request: Mapping[str, float]) -> Row:
+        """Return the loss where the law's variables have some values; compute in the law's own units.
 
         Raises:
             DegenError: not what the law takes.
         """
-        check_wishes([wish], [frozenset(self.form.variables)], f"L({', '.join(self.form.variables)})")
-        at = tuple(np.float64(wish[letter]) for letter in self.form.variables)
+        check_requests([request], [frozenset(self.form.variables)], f"L({', '.join(self.form.variables)})")
+        at = tuple(np.float64(request[letter]) for letter in self.form.variables)
         with np.errstate(all="ignore"):  # what leaves the range of numbers is refused
             value = float(self.form.loss(self.constants, at))
             spread = self.form.loss(self.draws.found, at) if self.draws.found else None
             interval = self.draws.interval(value, spread)
-        row = {**wish, "loss": value, "loss_low": interval["low"], "loss_high": interval["high"]}
-        return check_predicted(wish, row)
+        row = {**request, "loss": value, "loss_low": interval["low"], "loss_high": interval["high"]}
+        return check_predicted(request, row)
 
-    def answer(self, wishes: Sequence[Mapping[str, float]] = ()) -> Answer:
-        """All of it, for print and JSON."""
+    def result(self, requests: Sequence[Mapping[str, float]] = ()) -> FitResult:
+        """Return all of it, for print and JSON."""
         fitted = self.form.loss(self.constants, tuple(self.values[x] for x in self.form.variables))
         rows = [
             {"name": name}
             | {letter: float(values[i]) for letter, values in self.values.items()}
-            | {"loss": float(loss), "fitted": float(said), "residual": float(np.log(loss / said))}
-            for i, (name, loss, said) in enumerate(zip(self.points.names, self.points.loss, fitted, strict=True))
+            | {"loss": float(loss), "fitted": float(predicted), "residual": float(np.log(loss / predicted))}
+            for i, (name, loss, predicted) in enumerate(zip(self.points.names, self.points.loss, fitted, strict=True))
         ]
         warnings = []
         if self.all_parameters and "N" in self.form.variables:
             warnings.append(
                 "N counts all parameters: the table has no parameters_non_embedding, which these laws are stated in"
             )
-        return Answer(
+        return FitResult(
             law="kaplan",
             formula=self.form.formula,
             rests_on=f"{len(self.points)} points",
             parameters=self.draws.intervals(self.constants),
             rows=rows,
-            predictions=[self.predict(wish) for wish in wishes],
+            predictions=[self.predict(request) for request in requests],
             warnings=warnings,
             confidence=self.draws.confidence,
-            no_interval=self.draws.trouble,
+            no_interval=self.draws.failure_reason,
             more={"form": self.form.name, "units": self.units},
         )
 
 
 def quantities_of(points: Points, form: str) -> list[str]:
-    """The quantities of a form's variables in order, then `loss`; total parameters where no others are known."""
+    """Return the quantities of a form's variables in order, then `loss`; total parameters where no others are known."""
     size = "parameters_non_embedding"
     if not points.has(size) or (points.has("parameters") and np.isnan(points.quantity(size)).all()):
         size = "parameters"

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.laws.law import Law, fit_law
-from degen.stats.power_law import Floats, fit_power
+from degen.stats.power_law import fit_power
 
 Constants = dict[str, float]
 
@@ -38,7 +39,7 @@ class Form:
 
 
 def _alone(letter: str, what: str) -> Form:
-    """L(X) = (X_c/X)^α_X."""
+    """Fit L(X) = (X_c/X)^α_X."""
     scale, power = f"{letter}_c", f"alpha_{letter}"
 
     def loss(constants: Mapping[str, Any], values: tuple[Any, ...]) -> Any:
@@ -60,7 +61,7 @@ def _loss_nd(constants: Mapping[str, Any], values: tuple[Any, ...]) -> Any:
 
 
 def _fit_nd(values: tuple[Floats, ...], losses: Floats, start: Mapping[str, float] | None) -> Constants:
-    """L(N, D) by Levenberg and Marquardt in (u, v, ρ, α_D), ln L = α_D·ln(exp(u − ρ·x) + exp(v − y)).
+    """Fit L(N, D) by Levenberg and Marquardt in (u, v, ρ, α_D), ln L = α_D·ln(exp(u − ρ·x) + exp(v − y)).
 
     x and y are ln N and ln D about their means, ρ = α_N/α_D; N_c = exp(u/ρ) and D_c = exp(v) about the means.
     """
@@ -98,7 +99,7 @@ def _fit_nd(values: tuple[Floats, ...], losses: Floats, start: Mapping[str, floa
             least_squares(residuals, s, jac=jacobian, method="lm", xtol=1e-12, ftol=1e-12, max_nfev=500) for s in starts
         ]
     best = min(found, key=lambda one: one.cost if np.isfinite(one.cost) else math.inf)
-    _check_told_apart(best.jac)
+    _check_identifiable(best.jac)
     u, v, ratio, power = (float(p) for p in best.x)
     if not (ratio > 0 and power > 0):
         raise DegenError("the fit of L(N, D) ends with a loss that grows with size or data: look at the points")
@@ -112,7 +113,7 @@ def _loss_ns(constants: Mapping[str, Any], values: tuple[Any, ...]) -> Any:
 
 
 def _fit_ns(values: tuple[Floats, ...], losses: Floats, start: Mapping[str, float] | None) -> Constants:
-    """L(N, S) is the law of two terms with E = 0, A = N_c^α_N and B = S_c^α_S."""
+    """Fit L(N, S), the law of two terms with E = 0, A = N_c^α_N and B = S_c^α_S."""
     begin = None
     if start is not None:
         size, steps = (start[f"{x}_c"] ** start[f"alpha_{x}"] for x in "NS")
@@ -129,14 +130,14 @@ def _fit_ns(values: tuple[Floats, ...], losses: Floats, start: Mapping[str, floa
     return {"alpha_N": law.alpha, "alpha_S": law.beta, **scale}
 
 
-def _check_told_apart(jacobian: Floats) -> None:
+def _check_identifiable(jacobian: Floats) -> None:
     length = np.maximum(np.linalg.norm(jacobian, axis=0), 1e-300)
     if not np.isfinite(jacobian).all() or np.linalg.svd(jacobian / length, compute_uv=False)[-1] < 1e-7:
         raise DegenError("these points cannot tell the parameters of L(N, D) apart: add other sizes or amounts of data")
 
 
 def _finite(logarithm: float, name: str) -> float:
-    """A scale from its logarithm."""
+    """Return a scale from its logarithm."""
     if not abs(logarithm) < 700:
         raise DegenError(f"{name} would be exp({logarithm:.4g}): the points hardly say how loss falls; add others")
     return math.exp(logarithm)

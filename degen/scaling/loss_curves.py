@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.stats.smoothing import Smoother
 
 from .points import Points
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-
-FEWEST = 6  # checkpoints of a curve that can be smoothed; fewer are joined by straight lines
-MOST = 400  # checkpoints that are smoothed one by one; more are averaged in steps of ln C
+MIN_CHECKPOINTS = 6  # checkpoints of a curve that can be smoothed; fewer are joined by straight lines
+MAX_CHECKPOINTS = 400  # checkpoints that are smoothed one by one; more are averaged in steps of ln C
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
-    """The losses of one model over training.
+class ComputeCurve:
+    """The losses of one model over the compute of its training, on logarithmic axes.
 
     Attributes:
         name: its label.
@@ -40,10 +38,10 @@ class Curve:
     @cached_property
     def smoother(self) -> Smoother | None:
         """Of its own noise; None for a curve of too few checkpoints."""
-        return Smoother(self.x) if len(self.x) >= FEWEST else None
+        return Smoother(self.x) if len(self.x) >= MIN_CHECKPOINTS else None
 
     def at(self, places: Floats, y: Floats | None = None) -> Floats:
-        """Losses, as ln L, at some ln C; NaN beyond the first and the last checkpoint.
+        """Return losses, as ln L, at some ln C; NaN beyond the first and the last checkpoint.
 
         Args:
             places: ln C.
@@ -59,7 +57,7 @@ class Curve:
         return found
 
     def redrawn(self, draw: np.random.Generator) -> Floats:
-        """Losses at the same checkpoints with the noise of others: ŷ and residuals drawn anew.
+        """Return losses at the same checkpoints with the noise of others: ŷ and residuals drawn anew.
 
         Formula: residuals (y − ŷ)/sqrt(1 − h), h the share of a value in its own ŷ, about their mean.
         """
@@ -70,8 +68,8 @@ class Curve:
         return np.asarray(smooth + draw.choice(noise - noise.mean(), len(noise)))
 
 
-def curves_of(points: Points) -> list[Curve]:
-    """The training curves of a table, from the smallest model to the largest.
+def compute_curves(points: Points) -> list[ComputeCurve]:
+    """Return the training curves of a table, from the smallest model to the largest.
 
     Rows of one model and size are a curve; where no column tells models apart, those of one size.
 
@@ -90,7 +88,7 @@ def curves_of(points: Points) -> list[Curve]:
         x, y = _joined(np.log(points.flops[rows]), np.log(points.loss[rows]))
         if len(x) > 1:
             per_token = float(np.median(points.flops[rows] / points.tokens[rows]))
-            found.append(Curve(name or f"{size:.4g} parameters", size, per_token, x, y))
+            found.append(ComputeCurve(name or f"{size:.4g} parameters", size, per_token, x, y))
     if not found:
         raise DegenError(
             f"{points.path}: no model has two checkpoints, and an envelope is one of training curves; give a row for "
@@ -100,9 +98,9 @@ def curves_of(points: Points) -> list[Curve]:
 
 
 def _joined(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Values by ascending x, averaged where several stand at one or where there are too many."""
-    if len(np.unique(x)) > MOST:
-        step = (x.max() - x.min()) / MOST
+    """Return values by ascending x, averaged where several stand at one or where there are too many."""
+    if len(np.unique(x)) > MAX_CHECKPOINTS:
+        step = (x.max() - x.min()) / MAX_CHECKPOINTS
         groups = np.floor((x - x.min()) / step)
     else:
         groups = x

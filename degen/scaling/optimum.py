@@ -8,19 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.stats.bootstrap import Draws
-from degen.stats.power_law import Floats, fit_power
+from degen.stats.power_law import fit_power
 
-from .hoffmann import BUDGETS, best_row
-from .result import Answer, Row, check_predicted, check_wishes
+from .frontier import BUDGETS, best_row
+from .result import FitResult, Row, check_predicted, check_requests
 
 FORMULA = "N_opt = k_N·C^a, D_opt = k_D·C^b"
-WISHES = [frozenset("C"), frozenset("N"), frozenset("D")]
+REQUESTS = [frozenset("C"), frozenset("N"), frozenset("D")]
 
 
 def optimum_constants(flops: Floats, sizes: Floats, tokens: Floats) -> dict[str, float]:
-    """a, b, k_N and k_D from the best models of some budgets, by least squares on logarithms.
+    """Fit a, b, k_N and k_D to the best models of some budgets, by least squares on logarithms.
 
     Raises:
         DegenError: the best size does not grow with compute, or there is but one budget.
@@ -42,13 +43,13 @@ class Drawn:
         name: of the curve or budget.
         x: C or N of what was measured.
         loss: L of it.
-        course: C or N, and L, of the line through it.
+        line: C or N, and L, of the line through it.
     """
 
     name: str
     x: Floats
     loss: Floats
-    course: tuple[Floats, Floats]
+    line: tuple[Floats, Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,44 +74,44 @@ class OptimumFit:
     warnings: Sequence[str]
     drawn: Sequence[Drawn]
 
-    def predict(self, wish: Mapping[str, float]) -> Row:
-        """The best model for C FLOPs, or the budget for which N parameters or D tokens are best.
+    def predict(self, request: Mapping[str, float]) -> Row:
+        """Return the best model for C FLOPs, or the budget for which N parameters or D tokens are best.
 
         Raises:
             DegenError: something else was given.
         """
-        check_wishes([wish], WISHES, "the power law")
-        ((letter, given),) = wish.items()
+        check_requests([request], REQUESTS, "the power law")
+        ((letter, given),) = request.items()
         with np.errstate(all="ignore"):  # what leaves the range of numbers is refused
             found = {name: np.asarray(values) for name, values in self.draws.found.items()}
             drawn = _Powers(found) if found else None
             row, _ = best_row(_Powers(self.constants), drawn, self.draws, letter, np.float64(given))
-        return check_predicted(wish, row)
+        return check_predicted(request, row)
 
-    def answer(self, wishes: Sequence[Mapping[str, float]] = ()) -> Answer:
-        """All of it, for print and JSON."""
-        return Answer(
+    def result(self, requests: Sequence[Mapping[str, float]] = ()) -> FitResult:
+        """Return all of it, for print and JSON."""
+        return FitResult(
             law=self.law,
             formula=FORMULA,
             rests_on=self.rests_on,
             parameters=self.draws.intervals(self.constants),
             rows=self.rows,
             frontier=[self.predict({"C": flops}) for flops in BUDGETS],
-            predictions=[self.predict(wish) for wish in wishes],
+            predictions=[self.predict(request) for request in requests],
             warnings=self.warnings,
             confidence=self.draws.confidence,
-            no_interval=self.draws.trouble,
+            no_interval=self.draws.failure_reason,
         )
 
 
-def check_grows(constants: Mapping[str, float], place: Any) -> None:
+def check_grows(constants: Mapping[str, float], path: Any) -> None:
     """Refuse a best size that shrinks with compute.
 
     Raises:
         DegenError: it does.
     """
     if constants["a"] <= 0:
-        raise DegenError(f"{place}: the best size shrinks with compute (a = {constants['a']:.3g}); look at the losses")
+        raise DegenError(f"{path}: the best size shrinks with compute (a = {constants['a']:.3g}); look at the losses")
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,30 +6,24 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from degen.arrays import Floats, Mask
 from degen.errors import DegenError
-from degen.metrics.columns import did_you_mean, is_numeric, numbers, texts
-from degen.metrics.metric_kinds import kind_of
-from degen.metrics.read_table import read_table_file
-from degen.runs.run import read_run
-from degen.tables import CHECKPOINTS
+from degen.hints import did_you_mean
+from degen.metrics.columns import is_numeric, numbers, texts
 
-from .column_checks import find_doubts
-from .quantities import ALIASES, LAYERS, PF_DAY, SECONDS, TEXTS, WIDTH, find_columns
+from .quantities import ALIASES, PF_DAY, TEXTS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
-Tell = Callable[[str], None]
+Warn = Callable[[str], None]
 
-FEWEST = 4  # points of any fit: three say next to nothing of their noise
+MIN_POINTS = 4  # points of any fit: three say next to nothing of their noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +84,7 @@ class Points:
         return [f"{name} ({row})" if often[name] > 1 else name for name, row in zip(names, rows, strict=True)]
 
     def numbers(self, column: str) -> Floats:
-        """Any column of the table as float64, NaN where it is missing.
+        """Return any column of the table as float64, NaN where it is missing.
 
         Raises:
             DegenError: no such column, or it holds no numbers.
@@ -100,11 +94,11 @@ class Points:
         return numbers(self.table, column, self.path)
 
     def has(self, quantity: str) -> bool:
-        """Whether a quantity is in the table or follows from others."""
+        """Return whether a quantity is in the table or follows from others."""
         return self._find(quantity) is not None
 
     def quantity(self, name: str) -> Floats:
-        """A quantity of every row, such as `parameters` or `tokens`; NaN where it is unknown.
+        """Return a quantity of every row, such as `parameters` or `tokens`; NaN where it is unknown.
 
         Formula: D = C/6N and C = 6ND where the table does not say them itself.
 
@@ -123,7 +117,7 @@ class Points:
         return found
 
     def take(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> Points:
-        """Some of the rows, by position or by a mask, in that order."""
+        """Return some of the rows, by position or by a mask, in that order."""
         import pyarrow as pa
 
         chosen = np.asarray(rows)
@@ -132,7 +126,7 @@ class Points:
         return replace(self, table=self.table.take(pa.array(at, pa.int64())), numbers_of_rows=kept)
 
     def complete(self, *quantities: str) -> Points:
-        """The rows in which all of some quantities are known, each of them positive.
+        """Return the rows in which all of some quantities are known, each of them positive.
 
         Raises:
             DegenError: a quantity is missing everywhere, or is somewhere zero, negative or infinite.
@@ -153,7 +147,7 @@ class Points:
         return self.take(known)
 
     def without_highest(self, many: int) -> Points:
-        """The rows but those with the highest losses, as many as asked for.
+        """Return the rows but those with the highest losses, as many as asked for.
 
         Raises:
             DegenError: that leaves none.
@@ -183,7 +177,7 @@ class Points:
         return rows
 
     def final(self) -> Points:
-        """The last row of each model, among those with a loss: of most tokens, or else steps, or else in the table.
+        """Return the last row of each model, among those with a loss: by tokens, or else steps, or else in the table.
 
         Raises:
             DegenError: the table does not tell models apart.
@@ -192,15 +186,15 @@ class Points:
             raise DegenError(f"{self.path}: no column of model to tell the last row of each by; name it with --columns")
         points = self.complete("loss") if self.has("loss") else self
         known = (points.quantity(name) for name in ("tokens", "steps") if points.has(name))
-        place = next((values for values in known if not np.isnan(values).any()), np.arange(len(points)))
+        order = next((values for values in known if not np.isnan(values).any()), np.arange(len(points)))
         last: dict[tuple[str, str], int] = {}
         for i, owner in enumerate(points._owners()):
-            if owner not in last or place[i] >= place[last[owner]]:
+            if owner not in last or order[i] >= order[last[owner]]:
                 last[owner] = i
         return points.take(sorted(last.values()))
 
     def _owners(self) -> list[tuple[str, str]]:
-        """Model and size of each row: a name may be that of an architecture, of which there are several sizes."""
+        """Return model and size of each row: a name may be that of an architecture of several sizes."""
         models = self.models or []
         sizes = self.parameters if self.has("parameters") else np.zeros(len(models))
         return [(model or "", f"{size:.9g}") for model, size in zip(models, sizes, strict=True)]
@@ -216,13 +210,13 @@ class Points:
         return follows if own is None else np.where(np.isnan(own), follows, own)
 
     def _own(self, name: str) -> Floats | None:
-        """What the table itself says of a quantity."""
+        """Return what the table itself says of a quantity."""
         if name == "flops" and name not in self.columns and "pf_days" in self.columns:
             return self.numbers(self.columns["pf_days"]) * PF_DAY
         return self.numbers(self.columns[name]) if name in self.columns and name not in TEXTS else None
 
     def _marks(self) -> list[str | None]:
-        """The revision or step of each row."""
+        """Return the revision or step of each row."""
         column = self.columns.get("revision") or self.columns.get("steps") or self.columns.get("tokens")
         if column is None:
             return [None] * len(self)
@@ -240,84 +234,11 @@ def check_enough(points: Points, free: Sequence[str], hint: str) -> None:
         hint: what else to do than to add points.
 
     Raises:
-        DegenError: as few points as parameters, or fewer than `FEWEST`.
+        DegenError: as few points as parameters, or fewer than `MIN_POINTS`.
     """
     count = len(points)
-    if count < max(len(free) + 1, FEWEST):
-        said = f"1 parameter ({free[0]})" if len(free) == 1 else f"{len(free)} parameters ({', '.join(free)})"
+    if count < max(len(free) + 1, MIN_POINTS):
+        text = f"1 parameter ({free[0]})" if len(free) == 1 else f"{len(free)} parameters ({', '.join(free)})"
         has = "1 point does" if count == 1 else f"{count} points do"
         also = " and its errors" if len(free) == 1 else " and their errors"
-        raise DegenError(f"{points.path}: {has} not suffice for {said}{also}; {hint}")
-
-
-def read_points(path: Path, columns: Mapping[str, str], tell: Tell = lambda line: None) -> Points:
-    """Read points from a run folder, its table `checkpoints` or any CSV or Parquet table.
-
-    A point counts once: rows that are equal in every column are one, whatever number a column gives them that only
-    counts them. Rows of models that are not trained yet are left out, as step 0 of a series; of a run checkpoints that
-    failed, too, and those whose weights are an earlier one's.
-
-    Args:
-        path: the run folder, file, or folder of Parquet parts.
-        columns: the columns of quantities that are called otherwise, as `{"params": "N"}`.
-        tell: called with each warning.
-
-    Returns:
-        The points, a row of the table each.
-
-    Raises:
-        DegenError: nothing there that can be read, or no such quantity or column.
-    """
-    path = path.expanduser()
-    table = read_run(path).table(CHECKPOINTS) if (path / "run.json").is_file() else read_table_file(path)
-    found = find_columns(table.column_names, columns, path)
-    points = Points(path, table, found, tuple(range(1, table.num_rows + 1)))
-    if {"status", "duplicate_of"} <= set(table.column_names):
-        points = points.take([i for i, status in enumerate(texts(table, "status")) if status != "failed"])
-        if not len(points):
-            raise DegenError(f"{path}: every checkpoint in it failed; scan again")
-        own = [status != "duplicate" for status in texts(points.table, "status")]
-        if not all(own):
-            tell(f"{path}: checkpoints left out as copies of other revisions (status duplicate): {own.count(False)}")
-            points = points.take(np.array(own))
-    first = _first_of_equals(points)
-    if len(first) < len(points):
-        tell(f"{path}: rows left out as they repeat others: {len(points) - len(first)}")
-    points = points.take(first)
-    untrained = points.untrained
-    if untrained.any() and not untrained.all():
-        tell(f"{path}: rows left out as nothing was trained by then (0 tokens or steps): {int(untrained.sum())}")
-        points = points.take(~untrained)
-    asked = {name: column for name, column in found.items() if column in (*columns, *columns.values())}
-    for doubt in find_doubts(points, asked):
-        tell(doubt)
-    return points
-
-
-def _first_of_equals(points: Points) -> list[int]:
-    """The first of all rows that are equal in every column, but for one that only numbers the rows."""
-    import pyarrow as pa
-
-    table, columns = points.table, []
-    for name in table.column_names:
-        values = table[name]
-        kind = values.type
-        if pa.types.is_timestamp(kind) or pa.types.is_duration(kind) or pa.types.is_time(kind):  # some in nanoseconds
-            values = values.cast(pa.string())
-        if not _numbers_rows(name, values, points.columns):
-            columns.append(["nan" if value != value else value for value in values.to_pylist()])
-    seen: dict[tuple[Any, ...], int] = {}
-    for i, row in enumerate(zip(*columns, strict=True)):
-        seen.setdefault(row, i)
-    return list(seen.values())
-
-
-def _numbers_rows(name: str, values: pa.ChunkedArray, known: Mapping[str, str]) -> bool:
-    """Whether a column is whole numbers that rise from row to row and measure nothing, as far as its name says."""
-    import pyarrow as pa
-
-    if name in known.values() or not pa.types.is_integer(values.type) or values.null_count:
-        return False
-    word = name.lower()
-    measures = word in (*LAYERS, *WIDTH, *SECONDS) or word.startswith(("upstream", "downstream")) or kind_of(name)
-    return not measures and all(a < b for a, b in pairwise(values.to_pylist()))
+        raise DegenError(f"{points.path}: {has} not suffice for {text}{also}; {hint}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from degen.errors import DegenError
-from degen.metrics.columns import did_you_mean
+from degen.hints import did_you_mean
 
 PF_DAY = 8.64e19  # FLOPs of 10^15 a second for a day
 
@@ -36,12 +36,12 @@ WIDTH = ("d_model", "hidden_size", "width", "n_embd", "model_dim", "embed_dim")
 
 
 def quantity_of(name: str) -> str | None:
-    """The quantity that a name stands for; None for a name of none."""
+    """Return the quantity that a name stands for; None for a name of none."""
     return next((quantity for quantity, names in ALIASES.items() if column_of(names, [name]) is not None), None)
 
 
 def column_of(names: Sequence[str], columns: Sequence[str]) -> str | None:
-    """The first of some names among columns: single letters exactly, words in any case."""
+    """Return the first of some names among columns: single letters exactly, words in any case."""
     for name in names:
         for column in columns:
             if column == name or (len(name) > 1 and column.lower() == name.lower()):
@@ -49,35 +49,35 @@ def column_of(names: Sequence[str], columns: Sequence[str]) -> str | None:
     return None
 
 
-def find_columns(columns: Sequence[str], asked: Mapping[str, str], place: Path) -> dict[str, str]:
-    """The column of every quantity that a table has.
+def find_columns(columns: Sequence[str], asked: Mapping[str, str], path: Path) -> dict[str, str]:
+    """Return the column of every quantity that a table has.
 
     Args:
         columns: those of the table.
-        asked: what a user said, `quantity=column`, the quantity by any of its names; `column=quantity` is understood
-            where nothing else can be meant.
-        place: where the table came from, for the error.
+        asked: what a user asks for, `quantity=column`, the quantity by any of its names; `column=quantity` is
+            understood where nothing else can be meant.
+        path: where the table came from, for the error.
 
     Raises:
         DegenError: no such quantity, no such column, or a quantity that is given twice.
     """
     found = {quantity: column for quantity, names in ALIASES.items() if (column := column_of(names, columns))}
-    said: dict[str, str] = {}
+    chosen: dict[str, str] = {}
     for left, right in asked.items():
-        quantity, column = _which(left, right, columns, place)
-        if quantity in said:
-            raise DegenError(f"--columns {left}={right}: {quantity} is {said[quantity]!r} already; keep one")
-        said[quantity] = column
-    if {"flops", "pf_days"} <= set(said):
-        raise DegenError(f"--columns: compute is {said['flops']!r} and {said['pf_days']!r}; keep flops or pf_days")
-    if "pf_days" in said:
+        quantity, column = _which(left, right, columns, path)
+        if quantity in chosen:
+            raise DegenError(f"--columns {left}={right}: {quantity} is {chosen[quantity]!r} already; keep one")
+        chosen[quantity] = column
+    if {"flops", "pf_days"} <= set(chosen):
+        raise DegenError(f"--columns: compute is {chosen['flops']!r} and {chosen['pf_days']!r}; keep flops or pf_days")
+    if "pf_days" in chosen:
         found.pop("flops", None)  # what is asked for goes before what has the name
     # a column that was given another meaning has lost the one of its name
-    return {quantity: column for quantity, column in found.items() if column not in said.values()} | said
+    return {quantity: column for quantity, column in found.items() if column not in chosen.values()} | chosen
 
 
-def _which(left: str, right: str, columns: Sequence[str], place: Path) -> tuple[str, str]:
-    """Quantity and column of `left=right`."""
+def _which(left: str, right: str, columns: Sequence[str], path: Path) -> tuple[str, str]:
+    """Return quantity and column of `left=right`."""
     if (quantity := quantity_of(left)) is not None and right in columns:
         return quantity, right
     if (turned := quantity_of(right)) is not None and left in columns:
@@ -86,4 +86,4 @@ def _which(left: str, right: str, columns: Sequence[str], place: Path) -> tuple[
         known = ", ".join(q for q in ALIASES if q not in TEXTS)
         raise DegenError(f"--columns {left}={right}: {left!r} is no quantity; there are {known}, as in params=N")
     missing = right if quantity is not None else left
-    raise DegenError(f"{place}: no column {missing!r}; {did_you_mean(missing, columns)}")
+    raise DegenError(f"{path}: no column {missing!r}; {did_you_mean(missing, columns)}")

@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class FitResult:
     """A fitted law.
 
     Attributes:
@@ -50,40 +50,40 @@ class Answer:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def table(self) -> pa.Table:
-        """The rows as a table."""
+        """Return the rows as a table."""
         import pyarrow as pa
 
         return pa.Table.from_pylist(list(self.rows))
 
 
 def compute_in(flops: float, units: str) -> float:
-    """Compute in `flops` or `pf-days`."""
+    """Return compute in `flops` or `pf-days`."""
     return flops / PF_DAY if units == "pf-days" else flops
 
 
-def check_wishes(wishes: Sequence[Mapping[str, float]], allowed: Sequence[frozenset[str]], what: str) -> None:
+def check_requests(requests: Sequence[Mapping[str, float]], allowed: Sequence[frozenset[str]], what: str) -> None:
     """Refuse predictions that a law cannot make.
 
     Args:
-        wishes: each what is given, as `{"N": 1e9}`.
+        requests: each what is given of a model, as `{"N": 1e9}`.
         allowed: which letters can be given together.
         what: the law, for the error.
 
     Raises:
         DegenError: it names what can be given.
     """
-    for wish in wishes:
-        said = ",".join(f"{name}={value:g}" for name, value in wish.items())
-        if frozenset(wish) not in allowed:
+    for request in requests:
+        text = ",".join(f"{name}={value:g}" for name, value in request.items())
+        if frozenset(request) not in allowed:
             ways = "; ".join(",".join(f"{name}=…" for name in sorted(names, reverse=True)) for names in allowed)
-            raise DegenError(f"--predict {said}: {what} predicts from {ways}")
-        for name, value in wish.items():
+            raise DegenError(f"--predict {text}: {what} predicts from {ways}")
+        for name, value in request.items():
             if not 0 < value < float("inf"):
-                raise DegenError(f"--predict {said}: {name} must be positive and finite")
+                raise DegenError(f"--predict {text}: {name} must be positive and finite")
 
 
-def check_predicted(wish: Mapping[str, float], row: Row) -> Row:
-    """A prediction, in plain numbers.
+def check_predicted(request: Mapping[str, float], row: Row) -> Row:
+    """Return a prediction, in plain numbers.
 
     Raises:
         DegenError: a value of it is no positive number, as what was given lies too far out.
@@ -91,6 +91,6 @@ def check_predicted(wish: Mapping[str, float], row: Row) -> Row:
     plain = {name: None if value is None else float(value) for name, value in row.items()}
     for name, value in plain.items():
         if value is not None and not name.endswith(("_low", "_high")) and not 0 < value < float("inf"):
-            said = ",".join(f"{letter}={given:g}" for letter, given in wish.items())
-            raise DegenError(f"--predict {said}: {name} would be {value:g}, so far is it from the points; ask nearer")
+            text = ",".join(f"{letter}={given:g}" for letter, given in request.items())
+            raise DegenError(f"--predict {text}: {name} would be {value:g}, so far is it from the points; ask nearer")
     return plain

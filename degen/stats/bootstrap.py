@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 Interval = dict[str, float | None]  # value, low, high
-Told = Callable[[int, int], None]  # draws done, and how many there will be
+OnDraw = Callable[[int, int], None]  # draws done, and how many there will be
 Refit = Callable[[np.random.Generator], Mapping[str, float]]
 
-MOST_LOST = 0.2  # share of draws that may come to nothing before nothing is said
+MAX_FAILED = 0.2  # share of draws that may fail before there is no interval
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Bootstrap:
         draws: how many tables are drawn; 0 for no intervals.
         confidence: of each interval by itself, between 0 and 1.
         seed: of the draws.
-        told: called after each of them.
+        on_draw: called after each of them.
     """
 
     draws: int = 100
     confidence: float = 0.9
     seed: int = 0
-    told: Told = lambda *_: None
+    on_draw: OnDraw = lambda *_: None
 
     def __post_init__(self) -> None:
         if self.draws < 0:
@@ -57,19 +57,19 @@ class Draws:
         confidence: of the intervals.
         points: n, what the fit rests on.
         free: k, fitted parameters.
-        lost: draws that could not be fitted.
-        trouble: why there are no intervals; None where there are.
+        n_failed: draws that could not be fitted.
+        failure_reason: why there are no intervals; None where there are.
     """
 
     found: Mapping[str, Floats]
     confidence: float
     points: int
     free: int
-    lost: int = 0
-    trouble: str | None = None
+    n_failed: int = 0
+    failure_reason: str | None = None
 
     def interval(self, value: float, values: Floats | None) -> Interval:
-        """A value with the percentiles of its draws.
+        """Return a value with the percentiles of its draws.
 
         Formula: the quantiles p and 1 − p of the draws, p = Φ(−sqrt(n/(n − k))·t), t Student's two-sided quantile at
         n − k degrees of freedom: percentiles as they are lie too close together where points are few.
@@ -92,7 +92,7 @@ class Draws:
         return {"value": value, "low": float(low), "high": float(high)}
 
     def intervals(self, values: Mapping[str, float], fixed: Mapping[str, float] | None = None) -> dict[str, Interval]:
-        """Value, low and high of every quantity; those of a fixed one are equal."""
+        """Return value, low and high of every quantity; those of a fixed one are equal."""
         return {
             name: {"value": value, "low": value, "high": value}
             if name in (fixed or {})
@@ -118,15 +118,17 @@ def run_bootstrap(asked: Bootstrap, refit: Refit, *, points: int, free: int) -> 
     for done, seed in enumerate(seeds, 1):
         with suppress(DegenError):
             kept.append(refit(np.random.default_rng(seed)))
-        asked.told(done, asked.draws)
-    lost = asked.draws - len(kept)
-    trouble = "no bootstrap was asked for" if not asked.draws else None
-    if lost > MOST_LOST * asked.draws:
-        trouble = f"{lost} of {asked.draws} bootstrap draws could not be fitted; add points or fix parameters"
-    found = {} if trouble or not kept else {name: np.array([draw[name] for draw in kept]) for name in kept[0]}
-    return Draws(found, asked.confidence, points, free, lost, trouble)
+        asked.on_draw(done, asked.draws)
+    n_failed = asked.draws - len(kept)
+    failure_reason = "no bootstrap was asked for" if not asked.draws else None
+    if n_failed > MAX_FAILED * asked.draws:
+        failure_reason = (
+            f"{n_failed} of {asked.draws} bootstrap draws could not be fitted; add points or fix parameters"
+        )
+    found = {} if failure_reason or not kept else {name: np.array([draw[name] for draw in kept]) for name in kept[0]}
+    return Draws(found, asked.confidence, points, free, n_failed, failure_reason)
 
 
 def pairs(draw: np.random.Generator, points: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Which of n points a table drawn anew holds: n of them, with replacement."""
+    """Return which of n points a table drawn anew holds: n of them, with replacement."""
     return draw.integers(0, points, points)

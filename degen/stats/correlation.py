@@ -9,9 +9,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from .linear_fit import Floats
+from degen.arrays import Floats
 
-LEAST = 5  # points; with four, a variance of 0.437/(n − 4) is infinite
+MIN_POINTS = 5  # points; with four, a variance of 0.437/(n − 4) is infinite
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Correlation:
 
 
 def ranks(values: Floats) -> Floats:
-    """Ranks from 1, equal values at the mean of theirs."""
+    """Return ranks from 1, equal values at the mean of theirs."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     found: Floats = (last - (counts - 1) / 2)[inverse.reshape(-1)]
@@ -40,7 +40,7 @@ def ranks(values: Floats) -> Floats:
 
 
 def spearman(x: Floats, y: Floats, confidence: float = 0.9) -> Correlation:
-    """Spearman's ρ: the correlation of ranks.
+    """Return Spearman's ρ: the correlation of ranks.
 
     Interval: Fisher's, z = atanh ρ with variance (1 + ρ²/2)/(n − 3); not a bootstrap, which is too narrow for ten
     points. ρ of a sample is too small, ((n − 2)ρ + 3τ)/(n + 1) on average, by which the interval alone would miss
@@ -69,7 +69,7 @@ def spearman(x: Floats, y: Floats, confidence: float = 0.9) -> Correlation:
 
 
 def kendall(x: Floats, y: Floats, confidence: float = 0.9) -> Correlation:
-    """Kendall's τ-b: pairs in the same order less pairs in the opposite one, over their number, ties accounted for.
+    """Return Kendall's τ-b: pairs in the same order less those in the opposite one, over their number but for ties.
 
     Interval: Fisher's, z = atanh τ with the larger of two variances: 0.437/(n − 4), for moderate τ, and that of τ where
     some rising scales make both normal, with r = sin(πτ/2):
@@ -98,11 +98,11 @@ def kendall(x: Floats, y: Floats, confidence: float = 0.9) -> Correlation:
 
 
 def _tau(x: Floats, y: Floats) -> float:
-    agree, told_x, told_y = 0, 0, 0
+    agree, untied_x, untied_y = 0, 0, 0
     for i in range(len(x) - 1):  # row by row: a table of all pairs would be large
         a, b = np.sign(x[i + 1 :] - x[i]), np.sign(y[i + 1 :] - y[i])
-        agree, told_x, told_y = agree + int(a @ b), told_x + int(a @ a), told_y + int(b @ b)
-    return agree / math.sqrt(told_x * told_y)
+        agree, untied_x, untied_y = agree + int(a @ b), untied_x + int(a @ a), untied_y + int(b @ b)
+    return agree / math.sqrt(untied_x * untied_y)
 
 
 def _bounded(value: float) -> float:
@@ -110,15 +110,15 @@ def _bounded(value: float) -> float:
 
 
 def _obstacle(x: Floats, y: Floats) -> str | None:
-    if len(x) < LEAST:
-        return f"{len(x)} point{'s' if len(x) != 1 else ''} with both; a rank correlation needs {LEAST}"
+    if len(x) < MIN_POINTS:
+        return f"{len(x)} point{'s' if len(x) != 1 else ''} with both; a rank correlation needs {MIN_POINTS}"
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return "one of the two is the same at all points, which leaves no order"
     return None
 
 
 def _fisher(value: float, step: float, variance: Callable[[float], float], confidence: float) -> tuple[float, float]:
-    """The interval of a correlation by z = atanh; `step` is how far from ±1 the nearest value lies."""
+    """Return the interval of a correlation by z = atanh; `step` is how far from ±1 the nearest value lies."""
     near = max(-1 + step, min(1 - step, value))
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(variance(near))
     low, high = math.tanh(math.atanh(near) - reach), math.tanh(math.atanh(near) + reach)

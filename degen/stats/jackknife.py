@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
+from degen.arrays import Floats
 
 
 def jackknife_error(leave_one_out: Floats) -> float | None:
-    """Delete-one-document jackknife standard error of a statistic.
+    """Return the delete-one-document jackknife standard error of a statistic.
 
     Formula: sqrt((W − 1)/W · Σ_w (θ₍w₎ − θ̄)²), with θ₍w₎ the statistic without document w and θ̄ their mean.
     Tokens of a document depend on each other; documents do not.
@@ -32,7 +32,7 @@ def jackknife_error(leave_one_out: Floats) -> float | None:
 
 
 def ratio_error(sums: Floats, counts: Floats, slots: np.ndarray[Any, np.dtype[np.int64]]) -> float | None:
-    """Jackknife standard error of Σ sums / Σ counts, leaving out one document at a time.
+    """Return the jackknife standard error of Σ sums / Σ counts, leaving out one document at a time.
 
     Args:
         sums: of each window, in the statistic's unit times tokens.

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from .quantiles import two_sided
+from degen.arrays import Floats
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Ints = np.ndarray[Any, np.dtype[np.int64]]
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
+from .quantiles import two_sided
 
 SAME = 1e-9  # places whose decimal logarithms differ by less are one place
 BEYOND = 1e-9  # a place so little outside a range is its end
 LARGEST = 1e150  # whose square is a number
-FEWEST = 4  # different points of a line: through three, its noise is told by one degree of freedom
+MIN_POINTS = 4  # different points of a line: through three, its noise is told by one degree of freedom
 
 
 @dataclass(frozen=True)
 class Line:
-    """A straight line through n points, at least `FEWEST`, y = a + b·x.
+    """A straight line through n points, at least `MIN_POINTS`, y = a + b·x.
 
     Attributes:
         points: n.
@@ -60,29 +57,29 @@ class Line:
         return math.sqrt(self.variance / self.spread)
 
     def at(self, x: float) -> float:
-        """The line at x."""
+        """Return the line at x."""
         return self.height + self.slope * (x - self.centre)
 
     def variance_at(self, x: float) -> float:
-        """Variance of the line at x, s²·(1/n + (x − x̄)²/Σ(x − x̄)²)."""
+        """Return the variance of the line at x, s²·(1/n + (x − x̄)²/Σ(x − x̄)²)."""
         return self.variance * (1 / self.points + (x - self.centre) ** 2 / self.spread)
 
     def slope_interval(self, confidence: float) -> tuple[float, float]:
-        """The t-interval of the slope with n − 2 degrees of freedom."""
+        """Return the t-interval of the slope with n − 2 degrees of freedom."""
         reach = two_sided(confidence, self.freedom) * self.slope_se
         return self.slope - reach, self.slope + reach
 
     def interval_at(self, x: float, confidence: float) -> tuple[float, float]:
-        """The t-interval of the line at x, not of a new point there."""
+        """Return the t-interval of the line at x, not of a new point there."""
         reach = two_sided(confidence, self.freedom) * math.sqrt(self.variance_at(x))
         return self.at(x) - reach, self.at(x) + reach
 
 
 def no_line(x: Floats, y: Floats) -> str | None:
-    """Why no line can be drawn through points; None where one can. Equal points count once."""
+    """Return why no line can be drawn through points; None where one can. Equal points count once."""
     different = len(set(zip(x.tolist(), y.tolist(), strict=True)))
-    if different < FEWEST:
-        return f"{different} different point{'s' if different != 1 else ''} with both; a slope needs {FEWEST}"
+    if different < MIN_POINTS:
+        return f"{different} different point{'s' if different != 1 else ''} with both; a slope needs {MIN_POINTS}"
     largest = float(max(np.abs(x).max(), np.abs(y).max()))
     if largest > LARGEST:
         return f"values of up to {largest:.3g} are too large for a line"
@@ -92,7 +89,7 @@ def no_line(x: Floats, y: Floats) -> str | None:
 
 
 def fit_line(x: Floats, y: Floats) -> Line:
-    """The line of least squares.
+    """Return the line of least squares.
 
     Formula: b = Σ(x − x̄)(y − ȳ) / Σ(x − x̄)².
 
@@ -121,7 +118,7 @@ def fit_line(x: Floats, y: Floats) -> Line:
 
 
 def welch_quantile(one: Line, two: Line, at: float, confidence: float) -> float:
-    """How many standard errors the difference of two lines reaches at a place, where their noise differs.
+    """Return how many standard errors the difference of two lines reaches at a place, where their noise differs.
 
     Student's t with (v + w)² / (v²/f + w²/g) degrees of freedom (Welch); v, w the lines' variances there and f, g their
     degrees of freedom.
@@ -140,7 +137,7 @@ def welch_quantile(one: Line, two: Line, at: float, confidence: float) -> float:
 
 
 def _curvature(dx: Floats, dy: Floats, left: float) -> float | None:
-    """p-value of a term of x²: F = (RSS₁ − RSS₂) / (RSS₂ / (n − 3)) on 1 and n − 3 degrees of freedom."""
+    """Return the p-value of a term of x²: F = (RSS₁ − RSS₂) / (RSS₂ / (n − 3)) on 1 and n − 3 degrees of freedom."""
     from scipy.special import fdtrc
 
     n = len(dx)

@@ -1,14 +1,14 @@
-"""The best courses that only fall: what a metric that never gets worse would have looked like."""
+"""The best curves that only fall: what a metric that never gets worse would have looked like."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from degen.metrics.curve import Floats
+from degen.arrays import Floats
 
 
 def falling_fit(values: Floats, weights: Floats) -> Floats:
-    """The course that never rises and is nearest to the values: argmin Σ wᵢ(xᵢ − mᵢ)², m₁ ≥ m₂ ≥ … ≥ mₙ.
+    """Return the curve that never rises and is nearest to the values: argmin Σ wᵢ(xᵢ − mᵢ)², m₁ ≥ m₂ ≥ … ≥ mₙ.
 
     Args:
         values: x, in the order of training.
@@ -23,7 +23,7 @@ def falling_fit(values: Floats, weights: Floats) -> Floats:
 
 
 def falling_misfits(values: Floats, weights: Floats) -> Floats:
-    """How far the first k values of each row are from a course that never rises, for every k.
+    """Return how far the first k values of each row are from a curve that never rises, for every k.
 
     Formula: R_k = min Σ_{i≤k} wᵢ(xᵢ − mᵢ)² over m₁ ≥ … ≥ m_k, by pooling adjacent violators: two pooled blocks of
     weights u, v and means a, b add uv/(u + v)·(a − b)².
@@ -60,7 +60,7 @@ def falling_misfits(values: Floats, weights: Floats) -> Floats:
 
 
 def valley_misfits(values: Floats, weights: Floats) -> Floats:
-    """How far each row is from a course that falls over its first k values and rises over the rest, for every k.
+    """Return how far each row is from a curve that falls over its first k values and rises over the rest, for every k.
 
     Formula: R_k of the first k values, falling, plus that of the others, rising.
 
@@ -69,7 +69,7 @@ def valley_misfits(values: Floats, weights: Floats) -> Floats:
         weights: w, n.
 
     Returns:
-        Draws × (n + 1), in the unit of w·x²; the last column is the course that never rises.
+        Draws × (n + 1), in the unit of w·x²; the last column is the curve that never rises.
     """
     rising = falling_misfits(values[:, ::-1], weights[::-1])[:, ::-1]  # backwards in time, what rises falls
     misfits: Floats = falling_misfits(values, weights) + rising

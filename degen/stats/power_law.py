@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-
-APART = 1e-6  # spread of ln x, as a standard deviation, below which all x are one
-
-
-TOGETHER = float(np.log(1.1))  # how far ln y may lie from a line in ln x, from end to end, to follow from it
+MIN_SPREAD = 1e-6  # spread of ln x, as a standard deviation, below which all x are one
+MAX_RESIDUAL = float(np.log(1.1))  # how far ln y may lie from a line in ln x, from end to end, to follow from it
 
 
 @dataclass(frozen=True)
@@ -23,10 +19,6 @@ class Power:
 
     exponent: float
     log_coefficient: float
-
-    def __call__(self, x: Any) -> Any:
-        """The law's y."""
-        return np.exp(self.log_coefficient + self.exponent * np.log(x))
 
 
 def check_part_ways(x: Floats, y: Floats, what: str) -> None:
@@ -41,8 +33,8 @@ def check_part_ways(x: Floats, y: Floats, what: str) -> None:
         DegenError: y lies within a tenth of a power law of x.
     """
     a, b = np.log(x) - np.log(x).mean(), np.log(y) - np.log(y).mean()
-    slope = float(a @ b) / float(a @ a) if a.std() >= APART else 0.0
-    if a.std() >= APART and np.ptp(b - slope * a) < TOGETHER:
+    slope = float(a @ b) / float(a @ a) if a.std() >= MIN_SPREAD else 0.0
+    if a.std() >= MIN_SPREAD and np.ptp(b - slope * a) < MAX_RESIDUAL:
         raise DegenError(
             f"{what} go together in these points, as at one budget or in one ratio, and their effects cannot be told "
             "apart: add models of other budgets and ratios"
@@ -62,7 +54,7 @@ def fit_power(x: Floats, y: Floats, what: str) -> Power:
     """
     at, value = np.log(x), np.log(y)
     middle = at.mean()
-    if len(x) < 2 or at.std() < APART:
+    if len(x) < 2 or at.std() < MIN_SPREAD:
         raise DegenError(f"a power law needs points of different {what}, and all have {x[0]:.4g}: add others")
     exponent = float((at - middle) @ (value - value.mean()) / ((at - middle) @ (at - middle)))
     return Power(exponent, float(value.mean() - exponent * middle))

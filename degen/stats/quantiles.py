@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 
 def one_sided(confidence: float, freedom: float | None = None) -> float:
-    """From a value to the end of its one-sided interval.
+    """Return the way from a value to the end of its one-sided interval.
 
     Args:
         confidence: in (0, 1).
@@ -21,5 +21,5 @@ def one_sided(confidence: float, freedom: float | None = None) -> float:
 
 
 def two_sided(confidence: float, freedom: float) -> float:
-    """From a value to either end of its interval by Student's t; arguments as above."""
+    """Return the way from a value to either end of its interval by Student's t; arguments as above."""
     return one_sided((1 + confidence) / 2, freedom)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
+from degen.arrays import Floats
 
-DEARER = 1.4  # than it is: what a degree of freedom costs in the choice of λ
+GCV_PENALTY = 1.4  # how much dearer a degree of freedom is in the choice of λ than it is by itself
 _STEPS = 121  # of the search for λ, over all that can make a difference
 
 
@@ -23,7 +21,7 @@ class Smoother:
         x: ascending, shape (m,), m ≥ 4.
 
     Source: Reinsch 1967, Smoothing by spline functions; Craven and Wahba 1979 for λ; Kim and Gu 2004 for 1.4, without
-        which noise is taken for course now and then.
+        which noise is taken for the curve now and then.
     """
 
     def __init__(self, x: Floats) -> None:
@@ -38,31 +36,31 @@ class Smoother:
         size = np.where(np.arange(m) < 2, 0.0, np.maximum(size, 0.0))  # straight lines cost nothing
         strengths = np.geomspace(1e-4 / size[-1], 1e4 / size[2], _STEPS)
         kept = 1 / (1 + strengths[:, None] * size)  # share of each axis that is left, for every λ
-        left = m - DEARER * kept.sum(axis=1)
+        left = m - GCV_PENALTY * kept.sum(axis=1)
         self.x = x
         self._strengths, self._kept, self._left = strengths[left > 0], kept[left > 0], left[left > 0]
 
     def fitted(self, y: Floats) -> Floats:
-        """ŷ at the places, for values of shape (m,)."""
+        """Return ŷ at the places, for values of shape (m,)."""
         along = self._axes.T @ y
         return np.asarray(self._axes @ (self._kept[self._chosen(along)] * along))
 
     def strength(self, y: Floats) -> float:
-        """Λ for values of shape (m,)."""
+        """Return λ for values of shape (m,)."""
         return float(self._strengths[self._chosen(self._axes.T @ y)])
 
     def leverage(self, y: Floats) -> Floats:
-        """The share of each value in its own ŷ."""
+        """Return the share of each value in its own ŷ."""
         kept = self._kept[self._chosen(self._axes.T @ y)]
         return np.asarray(np.sum(self._axes**2 * kept, axis=1))
 
     def at(self, y: Floats, places: Floats) -> Floats:
-        """The spline of values y at other places between the first and the last."""
+        """Return the spline of values y at other places between the first and the last."""
         from scipy.interpolate import CubicSpline
 
         return np.asarray(CubicSpline(self.x, self.fitted(y), bc_type="natural")(places))
 
     def _chosen(self, along: Floats) -> int:
-        """Which λ leaves the least error of prediction, for values along the axes."""
-        lost = np.sum(((1 - self._kept) * along) ** 2, axis=1)
-        return int(np.argmin(lost / self._left**2))
+        """Return which λ leaves the least error of prediction, for values along the axes."""
+        errors = np.sum(((1 - self._kept) * along) ** 2, axis=1)
+        return int(np.argmin(errors / self._left**2))

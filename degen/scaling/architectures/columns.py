@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
-from degen.metrics.columns import did_you_mean, first_column, is_numeric, texts
+from degen.hints import did_you_mean
+from degen.metrics.columns import first_column, is_numeric, texts
 from degen.metrics.curve import Better
 from degen.metrics.layout import ERROR_ENDS
 from degen.metrics.metric_kinds import is_loss, kind_of
-from degen.scaling.points import Floats, Points, Tell
+from degen.scaling.points import Points, Warn
 from degen.scaling.quantities import SECONDS, TEXTS, quantity_of
 
 ARCHITECTURE = ("architecture", "family", "model_type")
@@ -57,7 +59,7 @@ class Quality:
 
 
 def architectures(points: Points, asked: str | None, or_model: bool = True) -> list[str] | None:
-    """The architecture of each row.
+    """Return the architecture of each row.
 
     Args:
         points: the rows.
@@ -83,7 +85,7 @@ def architectures(points: Points, asked: str | None, or_model: bool = True) -> l
 
 
 def find_values(points: Points, name: str) -> Floats:
-    """A column or quantity by name, NaN where it is missing or infinite.
+    """Return a column or quantity by name, NaN where it is missing or infinite.
 
     `parameters`, `loss` and the like are the quantity, whichever column a user gave it; other names are columns first.
 
@@ -100,7 +102,7 @@ def find_values(points: Points, name: str) -> Floats:
 
 
 def find_costs(points: Points, asked: Sequence[str]) -> list[Cost]:
-    """The columns of costs: those asked for, or else parameters, FLOPs and seconds, where they are.
+    """Return the columns of costs: those asked for, or else parameters, FLOPs and seconds, where they are.
 
     Raises:
         DegenError: one that was asked for is missing, a cost is negative, or a size or compute not positive.
@@ -115,13 +117,13 @@ def find_costs(points: Points, asked: Sequence[str]) -> list[Cost]:
     for cost in costs:
         whole = quantity_of(cost.name) in ("parameters", "parameters_non_embedding", "tokens", "flops")
         for row in np.flatnonzero(cost.values <= 0 if whole else cost.values < 0):
-            said = f"{points.names[row]} has {cost.name} {cost.values[row]:g}"
-            raise DegenError(f"{points.path}: {said}; it is {'above 0' if whole else '0 or more'}")
+            what = f"{points.names[row]} has {cost.name} {cost.values[row]:g}"
+            raise DegenError(f"{points.path}: {what}; it is {'above 0' if whole else '0 or more'}")
     return costs
 
 
 def find_upstream(points: Points, asked: str | None) -> str | None:
-    """The column of upstream quality: the one asked for, a loss, or one called so; None where there is none."""
+    """Return the column of upstream quality: the one asked for, a loss, or one called so; None where there is none."""
     if asked is not None:
         return asked
     named = first_column(points.table, UPSTREAM)
@@ -132,7 +134,7 @@ def find_upstream(points: Points, asked: str | None) -> str | None:
 
 
 def find_downstream(points: Points, asked: Sequence[str], upstream: str | None) -> list[str]:
-    """The columns of downstream quality: those asked for, or those called so, or else accuracies and the like."""
+    """Return the columns of downstream quality: those asked for, those called so, or else accuracies and the like."""
     if asked:
         return list(dict.fromkeys(asked))
     table = points.table
@@ -141,25 +143,25 @@ def find_downstream(points: Points, asked: Sequence[str], upstream: str | None) 
     return named or [c for c in free if (kind := kind_of(c)) and kind.better == "max" and not c.endswith("_rank")]
 
 
-def find_quality(points: Points, name: str, directions: Mapping[str, Better], tell: Tell) -> Quality:
-    """A column of quality, which way of it is better, and its standard errors, if the table has them.
+def find_quality(points: Points, name: str, directions: Mapping[str, Better], warn: Warn) -> Quality:
+    """Return a column of quality, which way of it is better, and its standard errors, if the table has them.
 
     Args:
         points: the rows.
         name: of the column or quantity.
-        directions: what a user said of columns.
-        tell: called with a warning where neither the user nor the name says which way is better.
+        directions: what a user says of columns.
+        warn: called with a warning where neither the user nor the name says which way is better.
 
     Raises:
         DegenError: there is no such column, it holds no numbers, or it is a loss that somewhere is none.
     """
     values = find_values(points, name)
     known_loss = name == points.columns.get("loss")  # whatever it is called
-    better = directions.get(name) or _direction(name, "min" if known_loss else None, tell)
+    better = directions.get(name) or _direction(name, "min" if known_loss else None, warn)
     if name not in directions and better == "min" and (known_loss or is_loss(name)):
         for row in np.flatnonzero(values <= 0):
-            said = f"{points.names[row]} has {name} {values[row]:g}, and a loss is above 0"
-            raise DegenError(f"{points.path}: {said}; mend the row, or say --direction {name}=max if it is negated")
+            what = f"{points.names[row]} has {name} {values[row]:g}, and a loss is above 0"
+            raise DegenError(f"{points.path}: {what}; mend the row, or say --direction {name}=max if it is negated")
     stem, comma, kept = name.partition(",")
     column = first_column(points.table, [f"{stem}{end}{comma}{kept}".lower() for end in ERROR_ENDS])
     return Quality(name, values, better, points.numbers(column) if column is not None else None)
@@ -177,15 +179,15 @@ def check_directions(directions: Mapping[str, Better], names: Sequence[str]) -> 
             raise DegenError(f"--direction {name}={better}: {name} is no column of quality here; {hint}")
 
 
-def _direction(name: str, known: Better | None, tell: Tell) -> Better:
-    """Which way of a column is better by what is known of it, by its name, or else upwards with a warning."""
+def _direction(name: str, known: Better | None, warn: Warn) -> Better:
+    """Return which way of a column is better by what is known of it, by its name, or else upwards with a warning."""
     words = "_".join(re.split(r"[_/,\-.:\s]+", name.lower()))
     if re.search(rf"(?:^|_){_NEGATED}(?:_|$)", words):
         return "max"
     kind = kind_of(name)
     better = known or (kind.better if kind is not None else None)
     if better is None:
-        tell(f"{name}: higher is taken as better; --direction {name}=min if it is lower")
+        warn(f"{name}: higher is taken as better; --direction {name}=min if it is lower")
         return "max"
     return better
 

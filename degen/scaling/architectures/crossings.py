@@ -10,20 +10,20 @@ from degen.stats.linear_fit import BEYOND, Line, welch_quantile
 from degen.tables import Row
 
 from .columns import Quality
-from .ranking import Course, Region
+from .ranking import ArchitectureLine, Region
 
 
 def find_crossings(
-    courses: Sequence[Course], regions: Sequence[Region], quality: Quality, confidence: float = 0.9
+    lines: Sequence[ArchitectureLine], regions: Sequence[Region], quality: Quality, confidence: float = 0.9
 ) -> list[Row]:
-    """Where the lines of two architectures cross within the compute that both have: where their order changes.
+    """Return where the lines of two architectures cross within the compute that both have: where their order changes.
 
     Formula: x = (a₂ − a₁)/(b₁ − b₂). The interval is Fieller's: all x at which the difference of the lines, over its
     standard error, is less than t, with Welch's degrees of freedom. It has no end where the slopes do not differ by
     more than their noise. `sure` says that it lies within the compute of both, so that the order did change.
 
     Args:
-        courses: the architectures; see `find_courses`.
+        lines: of the architectures; see `fit_architecture_lines`.
         regions: to say in which of them a crossing lies.
         quality: what the lines are of.
         confidence: of the intervals.
@@ -34,15 +34,15 @@ def find_crossings(
     Source: Fieller 1954, Some Problems in Interval Estimation, J. R. Stat. Soc. B 16.
     """
     rows: list[Row] = []
-    for one, two in combinations(courses, 2):
-        if one.line is None or two.line is None or one.line.slope == two.line.slope:
+    for one, two in combinations(lines, 2):
+        if one.fit is None or two.fit is None or one.fit.slope == two.fit.slope:
             continue
         low, high = max(one.x.min(), two.x.min()), min(one.x.max(), two.x.max())
-        at = one.line.centre - (one.line.height - two.line.at(one.line.centre)) / (one.line.slope - two.line.slope)
+        at = one.fit.centre - (one.fit.height - two.fit.at(one.fit.centre)) / (one.fit.slope - two.fit.slope)
         if not low - BEYOND <= at <= high + BEYOND or high - low <= BEYOND:
             continue
-        interval, reason = _fieller(one.line, two.line, at, confidence)
-        ahead, behind = (one, two) if (one.line.slope < two.line.slope) == (quality.better == "max") else (two, one)
+        interval, reason = _fieller(one.fit, two.fit, at, confidence)
+        ahead, behind = (one, two) if (one.fit.slope < two.fit.slope) == (quality.better == "max") else (two, one)
         rows.append({
             "quality": quality.name,
             "better": quality.better,
@@ -59,7 +59,7 @@ def find_crossings(
 
 
 def _fieller(one: Line, two: Line, at: float, confidence: float) -> tuple[tuple[float, float] | None, str | None]:
-    """All places where the lines may be equal, and why there is no such interval.
+    """Return all places where the lines may be equal, and why there is no such interval.
 
     With z the distance from the crossing: (Δb·z)² ≤ t²·(v₀ + 2·v₁·z + v₂·z²), the right being the variance there.
     """
@@ -76,5 +76,5 @@ def _fieller(one: Line, two: Line, at: float, confidence: float) -> tuple[tuple[
 
 
 def _flops(x: float) -> float:
-    """10^x; infinite where no float is so large."""
+    """Return 10^x; infinite where no float is so large."""
     return 10**x if x < 308 else math.inf

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.metrics.columns import first_column
 from degen.scaling.points import Points
 from degen.scaling.quantities import LAYERS, WIDTH
-from degen.stats.linear_fit import Floats
 from degen.stats.quantiles import two_sided
 from degen.tables import Row
 
 from .columns import Cost, Quality
 
-BENT = 8  # points from which the curve of quality over cost may bend
+MIN_POINTS_QUADRATIC = 8  # points from which the curve of quality over cost may bend
 MOST_SHARED = 0.9  # share of the variance of log aspect ratio that cost may explain: a variance inflation of 10
 SAME_SHAPE = 0.01  # aspect ratios within so much of each other are one
 
@@ -39,7 +39,7 @@ class Shapes:
 
 
 def read_shapes(points: Points) -> Shapes | str:
-    """The aspect ratio of each row, or why the table says nothing of it.
+    """Return the aspect ratio of each row, or why the table says nothing of it.
 
     Raises:
         DegenError: a column of shapes holds no numbers.
@@ -61,7 +61,7 @@ def compare_shapes(
     equal: float = 0.1,
     confidence: float = 0.9,
 ) -> list[Row]:
-    """The effect of depth at equal cost, for each cost and quality.
+    """Return the effect of depth at equal cost, for each cost and quality.
 
     Formula: quality = a_architecture + b·log₁₀ C (+ b₂·log₁₀² C, from 8 points on) + c·log₁₀(d_model/layers), by least
     squares. `effect` is −c·log₁₀ 2: what quality gains, in its own unit, where the aspect ratio is halved and the cost
@@ -120,11 +120,11 @@ def _compare(
     gain = (low, high) if quality.better == "max" else (-high, -low)
     verdict = "deeper is better" if gain[0] > 0 else "wider is better" if gain[1] < 0 else "no difference shown"
     row |= {"effect": effect, "effect_low": low, "effect_high": high, "fit": fit, "verdict": verdict}
-    return row | {"reason": _said(verdict, deeper)}
+    return row | {"reason": _reason(verdict, deeper)}
 
 
 def _pairs(aspect: Floats, price: Floats, good: Floats, labels: Floats, within: float) -> list[int]:
-    """For each pair of equal cost and different shape, whether the deeper is better (1), worse (−1) or equal (0)."""
+    """Return for each pair of equal cost and other shape whether the deeper is better (1), worse (−1), equal (0)."""
     found = []
     for i in range(len(aspect) - 1):
         rest = slice(i + 1, None)
@@ -136,18 +136,18 @@ def _pairs(aspect: Floats, price: Floats, good: Floats, labels: Floats, within: 
 
 
 def _design(aspect: Floats, price: Floats, labels: Floats) -> tuple[Floats, str]:
-    """The columns of the regression, log aspect ratio last, and how they read."""
+    """Return the columns of the regression, log aspect ratio last, and how they read."""
     groups = list(dict.fromkeys(labels.tolist()))
     columns = [(labels == group).astype(np.float64) for group in groups]
-    said = ["architecture"] if len(groups) > 1 else []
+    terms = ["architecture"] if len(groups) > 1 else []
     middle = price - price.mean() if len(price) else price
     if len(price) and np.ptp(price) > 1e-9:  # at one and the same cost there is nothing to account for
         columns.append(middle)
-        said.append("log cost")
-    if len(price) >= BENT + len(groups) - 1 and len(np.unique(price)) > 3:
+        terms.append("log cost")
+    if len(price) >= MIN_POINTS_QUADRATIC + len(groups) - 1 and len(np.unique(price)) > 3:
         columns.append(middle**2)
-        said.append("log² cost")
-    return np.stack([*columns, aspect], axis=1), " + ".join([*said, "log aspect ratio"])
+        terms.append("log² cost")
+    return np.stack([*columns, aspect], axis=1), " + ".join([*terms, "log aspect ratio"])
 
 
 def _freedom(design: Floats) -> int:
@@ -155,7 +155,7 @@ def _freedom(design: Floats) -> int:
 
 
 def _obstacle(aspect: Floats, design: Floats, pairs: int, cost: str, equal: float) -> str | None:
-    """Why nothing can be said of shapes; None where something can."""
+    """Return why nothing can be said of shapes; None where something can."""
     if len(aspect) < 2 or np.ptp(aspect) <= math.log10(1 + SAME_SHAPE):
         return f"{len(aspect)} points with a shape, all of one aspect ratio" if len(aspect) else "no point has a shape"
     if not pairs:
@@ -171,15 +171,15 @@ def _obstacle(aspect: Floats, design: Floats, pairs: int, cost: str, equal: floa
 
 
 def _last_slope(design: Floats, values: Floats) -> tuple[float, float]:
-    """The coefficient of the last column and its standard error."""
+    """Return the coefficient of the last column and its standard error."""
     solution, _, _, _ = np.linalg.lstsq(design, values, rcond=None)
     rest = values - design @ solution
     inverse = np.linalg.pinv(design.T @ design)
     return float(solution[-1]), math.sqrt(float(rest @ rest) / _freedom(design) * float(inverse[-1, -1]))
 
 
-def _said(verdict: str, deeper: Sequence[int]) -> str | None:
-    """Where pairs and regression say different things."""
+def _reason(verdict: str, deeper: Sequence[int]) -> str | None:
+    """Return where pairs and regression say different things."""
     better, worse = sum(sign > 0 for sign in deeper), sum(sign < 0 for sign in deeper)
     if (verdict == "deeper is better" and better < worse) or (verdict == "wider is better" and better > worse):
         return f"but of {len(deeper)} pairs of equal cost the deeper is better in {better}, worse in {worse}"

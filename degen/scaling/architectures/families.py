@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from degen.errors import DegenError
-from degen.scaling.points import Points, Tell
+from degen.scaling.points import Points, Warn
 from degen.tables import Row, schema_of
 
 from .columns import architectures, find_values
 from .crossings import find_crossings
-from .options import NO_DOWNSTREAM, NO_UPSTREAM, Asked, check_confidence, find_qualities
-from .ranking import find_courses, find_regions, rank_regions
+from .options import NO_DOWNSTREAM, NO_UPSTREAM, CompareOptions, check_confidence, find_qualities
+from .ranking import find_regions, fit_architecture_lines, rank_regions
 from .slopes import COLUMNS, Quantity, Role, find_slopes, pairs_of
 
 if TYPE_CHECKING:
@@ -43,45 +43,45 @@ class Slopes:
     pairs: list[tuple[Quantity, Quantity]]
 
     def table(self) -> pa.Table:
-        """The rows as a table."""
+        """Return the rows as a table."""
         import pyarrow as pa
 
         return pa.Table.from_pylist(self.rows, schema=schema_of(COLUMNS))
 
 
 def compare_architectures(
-    points: Points, asked: Asked, regions: int | Sequence[float] = 4, tell: Tell = lambda line: None
+    points: Points, options: CompareOptions, regions: int | Sequence[float] = 4, warn: Warn = lambda line: None
 ) -> Slopes:
-    """Slopes of every architecture, their ranking over compute, and where it changes.
+    """Find slopes of every architecture, their ranking over compute, and where it changes.
 
     Args:
         points: of `read_points`.
-        asked: columns, directions and confidence.
+        options: columns, directions and confidence.
         regions: of compute: how many, or their edges in FLOPs.
-        tell: called with each warning.
+        warn: called with each warning.
 
     Raises:
         DegenError: a column that is missing, or nothing that a line can be drawn through.
     """
-    check_confidence(asked.confidence)
-    labels = architectures(points, asked.architecture) or [points.path.name] * len(points)
-    upstream, downstream, _ = find_qualities(points, asked, tell)
+    check_confidence(options.confidence)
+    labels = architectures(points, options.architecture) or [points.path.name] * len(points)
+    upstream, downstream, _ = find_qualities(points, options, warn)
     if upstream is None and not downstream:
         raise DegenError(f"{points.path}: {NO_UPSTREAM}, and {NO_DOWNSTREAM}")
     flops, size = _quantity(points, "flops"), _quantity(points, "parameters")
     up = Quantity("upstream", upstream.name, upstream.values) if upstream is not None else _none("upstream")
     down = [Quantity("downstream", q.name, q.values) for q in downstream] or [_none("downstream")]
     pairs = pairs_of([flops, size], up, down)
-    rows = find_slopes(labels, pairs, asked.confidence)
+    rows = find_slopes(labels, pairs, options.confidence)
     if all(row["slope"] is None for row in rows):
         raise DegenError(f"{points.path}: no slope can be told; {_why(rows)}")
     found = find_regions(flops.values if flops.values is not None else np.array([]), regions)
     ranking, crossings = [], []
     for quality in ([upstream] if upstream is not None else []) + downstream:
         if flops.values is not None and found:
-            courses = find_courses(labels, flops.values, quality.values)
-            ranking += rank_regions(courses, found, quality, asked.confidence)
-            crossings += find_crossings(courses, found, quality, asked.confidence)
+            lines = fit_architecture_lines(labels, flops.values, quality.values)
+            ranking += rank_regions(lines, found, quality, options.confidence)
+            crossings += find_crossings(lines, found, quality, options.confidence)
     no_ranking = flops.missing or (None if found else "all points lie at one compute, which has no regions")
     return Slopes(rows, ranking, crossings, no_ranking, labels, pairs)
 
@@ -102,7 +102,7 @@ def _none(role: Role) -> Quantity:
 
 
 def _why(rows: Sequence[Row]) -> str:
-    """Why no line can be drawn: where there are most points, or else all that is missing."""
+    """Return why no line can be drawn: where there are most points, or else all that is missing."""
     nearest = max(rows, key=lambda row: row["points"])
     if nearest["points"]:
         several = len({row["architecture"] for row in rows}) > 1

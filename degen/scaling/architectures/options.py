@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from degen.errors import DegenError
 from degen.metrics.curve import Better
-from degen.scaling.points import Points, Tell
+from degen.scaling.points import Points, Warn
 
 from .columns import Quality, check_directions, find_downstream, find_quality, find_upstream
 
@@ -16,7 +16,7 @@ NO_DOWNSTREAM = "no column of downstream quality (downstream, accuracy and the l
 
 
 @dataclass(frozen=True)
-class Asked:
+class CompareOptions:
     """What a user says of both comparisons.
 
     Attributes:
@@ -45,24 +45,24 @@ def check_confidence(confidence: float) -> None:
 
 
 def find_qualities(
-    points: Points, asked: Asked, tell: Tell, more: Sequence[str] = ()
+    points: Points, options: CompareOptions, warn: Warn, more: Sequence[str] = ()
 ) -> tuple[Quality | None, list[Quality], list[Quality]]:
-    """Upstream, downstream, and further columns of quality, warned of once each.
+    """Find upstream, downstream, and further columns of quality, warned of once each.
 
     Args:
         points: the rows.
-        asked: their names and directions.
-        tell: called with each warning.
+        options: their names and directions.
+        warn: called with each warning.
         more: names of the further columns.
 
     Raises:
         DegenError: a column is missing or holds no numbers, or a direction is of none of them.
     """
-    first = find_upstream(points, asked.upstream)
-    others = [name for name in find_downstream(points, asked.downstream, first) if name != first]
-    directions = asked.directions or {}
+    first = find_upstream(points, options.upstream)
+    others = [name for name in find_downstream(points, options.downstream, first) if name != first]
+    directions = options.directions or {}
     names = dict.fromkeys([*([first] if first is not None else []), *others, *more])
-    found = {name: find_quality(points, name, directions, tell) for name in names}
+    found = {name: find_quality(points, name, directions, warn) for name in names}
     check_directions(directions, list(found))
     upstream = found[first] if first is not None else None
     return upstream, [found[name] for name in others], [found[name] for name in dict.fromkeys(more)]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from degen.arrays import Floats, Mask
 from degen.errors import DegenError
-from degen.stats.linear_fit import Floats, Mask
 from degen.tables import Row
 
 from .columns import Cost, Quality
@@ -16,7 +16,7 @@ OWN = ("point", "frontier", "dominated_by", "dominators", "same_as", "reason")  
 
 
 def dominators(values: Floats, row: int) -> Mask:
-    """Which rows dominate one: nowhere worse, somewhere better.
+    """Return which rows dominate one: nowhere worse, somewhere better.
 
     Args:
         values: points × columns, lower is better in each, none missing.
@@ -30,7 +30,7 @@ def dominators(values: Floats, row: int) -> Mask:
 
 
 def frontier(values: Floats) -> Mask:
-    """Which points nothing dominates; equal points are on it together, or not at all.
+    """Return which points nothing dominates; equal points are on it together, or not at all.
 
     Args:
         values: points × columns, lower is better in each, none missing.
@@ -42,7 +42,7 @@ def frontier(values: Floats) -> Mask:
 
 
 def find_frontier(names: Sequence[str], costs: Sequence[Cost], qualities: Sequence[Quality]) -> list[Row]:
-    """Every point: on the frontier, or dominated, and by which.
+    """Return every point: on the frontier, or dominated, and by which.
 
     A point is dominated by the nearest of those on the frontier that dominate it: of the fewest places between them in
     the orders of all columns, summed; so it does not depend on units, nor on logarithms.
@@ -66,19 +66,19 @@ def find_frontier(names: Sequence[str], costs: Sequence[Cost], qualities: Sequen
     turned = np.stack([*(cost.values for cost in costs), *(-quality.good for quality in qualities)], axis=1)
     at = np.flatnonzero(np.isfinite(turned).all(axis=1))
     if len(at) < 2:
-        said = " and ".join(column.name for column in columns)
-        raise DegenError(f"a frontier needs 2 points that have {said}, and there are {len(at)}; name other columns")
+        listed = " and ".join(column.name for column in columns)
+        raise DegenError(f"a frontier needs 2 points that have {listed}, and there are {len(at)}; name other columns")
     known = turned[at]
     ranks = np.stack([dense_ranks(column) for column in known.T], axis=1)
     best = frontier(known)
-    place = {int(row): i for i, row in enumerate(at)}
+    position = {int(row): i for i, row in enumerate(at)}
     rows = []
     for i, name in enumerate(names):
         values = {c.name: float(v) if np.isfinite(v) else None for c, v in zip(columns, shown[i], strict=True)}
         row: Row = {"point": name, **values, "frontier": None, "dominated_by": None, "dominators": None}
         row |= {"same_as": None, "reason": None}
-        if i in place:
-            row |= _standing(place[i], known, ranks, best, [names[int(j)] for j in at])
+        if i in position:
+            row |= _standing(position[i], known, ranks, best, [names[int(j)] for j in at])
         else:
             missing = [name for name, value in values.items() if value is None]
             row["reason"] = f"{' and '.join(missing)} missing"
@@ -87,7 +87,7 @@ def find_frontier(names: Sequence[str], costs: Sequence[Cost], qualities: Sequen
 
 
 def find_pair_frontiers(names: Sequence[str], costs: Sequence[Cost], qualities: Sequence[Quality]) -> list[Row]:
-    """The frontier of each cost with each quality alone, cheapest first.
+    """Return the frontier of each cost with each quality alone, cheapest first.
 
     Returns:
         A row for each pair: `cost`, `quality`, `points` that have both, `frontier` (names).
@@ -116,12 +116,12 @@ def _check(costs: Sequence[Cost], qualities: Sequence[Quality]) -> None:
 
 
 def dense_ranks(values: Floats) -> Floats:
-    """Places in ascending order from 0, one for all equal values."""
+    """Return positions in ascending order from 0, one for all equal values."""
     return np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.float64)
 
 
 def _standing(i: int, known: Floats, ranks: Floats, best: Mask, names: Sequence[str]) -> Row:
-    """What is to be said of one point among those that have all values."""
+    """Return the columns of one point among those that have all values."""
     over = dominators(known, i)
     equal = np.flatnonzero((known[:i] == known[i]).all(axis=1))
     near = np.flatnonzero(over & best)

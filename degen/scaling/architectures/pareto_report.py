@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.metrics.curve import Better
-from degen.scaling.points import Floats, Points, Tell
+from degen.scaling.points import Points, Warn
 from degen.tables import Column, Row, schema_of
 
 from .columns import Cost, Quality, architectures, find_costs
 from .depth_width import compare_shapes, read_shapes
-from .options import NO_DOWNSTREAM, NO_UPSTREAM, Asked, check_confidence, find_qualities
+from .options import NO_DOWNSTREAM, NO_UPSTREAM, CompareOptions, check_confidence, find_qualities
 from .pareto import find_frontier, find_pair_frontiers
 from .reversals import correlate, find_reversals
 
@@ -50,7 +51,7 @@ class Pareto:
     values: dict[str, Floats]
 
     def table(self) -> pa.Table:
-        """The rows as a table."""
+        """Return the rows as a table."""
         import pyarrow as pa
 
         columns = [
@@ -68,45 +69,45 @@ class Pareto:
 
 def find_pareto(
     points: Points,
-    asked: Asked,
+    options: CompareOptions,
     costs: Sequence[str] = (),
     qualities: Sequence[str] = (),
     equal: float = 0.1,
-    tell: Tell = lambda line: None,
+    warn: Warn = lambda line: None,
 ) -> Pareto:
-    """The frontier, rank correlations and reversals of upstream and downstream, and depth against width.
+    """Return the frontier, rank correlations and reversals of upstream and downstream, and depth against width.
 
     Args:
         points: of `read_points`.
-        asked: columns, directions and confidence.
+        options: columns, directions and confidence.
         costs: columns of cost; empty for parameters, FLOPs and seconds, where they are.
         qualities: columns of quality for the frontier; empty for upstream and downstream.
         equal: costs within this share of each other are equal, where shapes are compared.
-        tell: called with each warning.
+        warn: called with each warning.
 
     Raises:
         DegenError: a column that is missing, no quality at all, or fewer than two points that have all values.
     """
-    check_confidence(asked.confidence)
-    upstream, downstream, good = find_qualities(points, asked, tell, qualities)
+    check_confidence(options.confidence)
+    upstream, downstream, good = find_qualities(points, options, warn, qualities)
     names = list(points.names)
     good = good or ([upstream] if upstream is not None else []) + downstream
     if not good:
         raise DegenError(f"{points.path}: no column of quality; name it with --quality, --upstream or --downstream")
     paid = find_costs(points, costs)
     if not paid:
-        tell(f"{points.path}: {NO_COST}")
+        warn(f"{points.path}: {NO_COST}")
     rows = find_frontier(names, paid, good) if paid else _no_frontier(names, good)
     if paid and (count := sum(row["frontier"] is None for row in rows)):
-        tell(f"{points.path}: rows left out of the frontier, as values are missing or infinite: {count}")
+        warn(f"{points.path}: rows left out of the frontier, as values are missing or infinite: {count}")
     reversals, correlations = [], [_no_correlation(upstream, downstream)]
     if upstream is not None and downstream:
-        found = find_reversals(names, upstream, downstream, asked.confidence)
-        reversals, correlations = found.rows(), correlate(found, asked.confidence)
+        found = find_reversals(names, upstream, downstream, options.confidence)
+        reversals, correlations = found.rows(), correlate(found, options.confidence)
         if found.count > len(reversals):
-            tell(f"{points.path}: {found.count} reversals; the {len(reversals)} largest are listed, all are counted")
-    labels = architectures(points, asked.architecture, or_model=False)
-    shapes = compare_shapes(read_shapes(points), paid, good, labels, equal, asked.confidence)
+            warn(f"{points.path}: {found.count} reversals; the {len(reversals)} largest are listed, all are counted")
+    labels = architectures(points, options.architecture, or_model=False)
+    shapes = compare_shapes(read_shapes(points), paid, good, labels, equal, options.confidence)
     frontiers = find_pair_frontiers(names, paid, good)
     values = {q.name: q.values for q in ([upstream] if upstream is not None else []) + downstream}
     return Pareto(rows, frontiers, correlations, reversals, shapes, names, paid, good, values)

@@ -72,7 +72,7 @@ def draw_pareto(answer: Pareto, file: Path) -> None:
 
 
 def _drawn(rows: Sequence[Row], x: Quantity, y: Quantity) -> list[str]:
-    """The kinds of axes on which at least one architecture has a line."""
+    """Return the kinds of axes on which at least one architecture has a line."""
     own = [row for row in rows if (row["x"], row["y"]) == (x.name, y.name) and row["slope"] is not None]
     return list(dict.fromkeys(row["axes"] for row in own))
 
@@ -123,7 +123,7 @@ def _draw_reversals(panel: Any, answer: Pareto, name: str) -> None:
 
 
 def _label(name: str) -> str:
-    """A column or quantity with its unit, where that is known."""
+    """Return a column or quantity with its unit, where that is known."""
     units = {"flops": "training FLOPs", "loss": f"{name} (nats/token)", "tokens": "training tokens"}
     return units.get(quantity_of(name) or "", name)
 

@@ -1,4 +1,4 @@
-"""Which architecture is best in which region of compute."""
+"""Rank architectures in regions of compute, by the line of each over compute."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from itertools import pairwise
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
-from degen.stats.linear_fit import BEYOND, Floats, Line, fit_line, no_line, welch_quantile
+from degen.stats.linear_fit import BEYOND, Line, fit_line, no_line, welch_quantile
 from degen.tables import Row
 
 from .columns import Quality
 
-MOST_REGIONS = 1000  # more than a table can be asked about, and than memory has room for
+MAX_REGIONS = 1000  # more than a table can be asked about, and than memory has room for
 
 
 @dataclass(frozen=True)
@@ -32,60 +33,60 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
+class ArchitectureLine:
     """One architecture over compute: its points and the line through them, against log₁₀ FLOPs.
 
     Attributes:
         architecture: its label.
         x: log₁₀ FLOPs of its points.
-        line: of least squares; None where there can be none.
+        fit: of least squares; None where there can be none.
         obstacle: why not.
     """
 
     architecture: str
     x: Floats
-    line: Line | None
+    fit: Line | None
     obstacle: str | None
 
 
 def find_regions(flops: Floats, asked: int | Sequence[float]) -> list[Region]:
-    """Regions of equal width in log₁₀ FLOPs over all points, or between edges; none where all lie at one compute.
+    """Return regions of equal width in log₁₀ FLOPs, or between edges; none where all points lie at one compute.
 
     Raises:
         DegenError: fewer than one region or more than 1,000, or edges that do not rise.
     """
     known = flops[np.isfinite(flops) & (flops > 0)]
     if isinstance(asked, int):
-        if not 1 <= asked <= MOST_REGIONS:
-            raise DegenError(f"--regions {asked}: at least 1, at most {MOST_REGIONS}")
+        if not 1 <= asked <= MAX_REGIONS:
+            raise DegenError(f"--regions {asked}: at least 1, at most {MAX_REGIONS}")
         if not len(known) or np.ptp(np.log10(known)) <= BEYOND:
             return []
         edges = np.logspace(np.log10(known.min()), np.log10(known.max()), asked + 1)
     else:
         edges = np.array(asked, dtype=np.float64)
         if len(edges) < 2 or not (np.isfinite(edges).all() and edges[0] > 0 and (np.diff(edges) > 0).all()):
-            said = ",".join(f"{edge:g}" for edge in edges)
-            raise DegenError(f"--regions {said}: edges must rise and be positive, as in 1e18,1e20,1e22")
+            text = ",".join(f"{edge:g}" for edge in edges)
+            raise DegenError(f"--regions {text}: edges must rise and be positive, as in 1e18,1e20,1e22")
     return [Region(float(low), float(high)) for low, high in pairwise(edges)]
 
 
-def find_courses(architectures: Sequence[str], flops: Floats, values: Floats) -> list[Course]:
-    """The line of each architecture on semi-log axes, y = a + b·log₁₀ FLOPs."""
+def fit_architecture_lines(architectures: Sequence[str], flops: Floats, values: Floats) -> list[ArchitectureLine]:
+    """Fit the line of each architecture on semi-log axes, y = a + b·log₁₀ FLOPs."""
     labels = np.array(architectures, dtype=object)
     known = np.isfinite(flops) & (flops > 0) & np.isfinite(values)
-    courses = []
+    lines = []
     for label in dict.fromkeys(architectures):
         own = known & (labels == label)
         x = np.log10(flops[own])
         obstacle = no_line(x, values[own])
-        courses.append(Course(label, x, fit_line(x, values[own]) if obstacle is None else None, obstacle))
-    return courses
+        lines.append(ArchitectureLine(label, x, fit_line(x, values[own]) if obstacle is None else None, obstacle))
+    return lines
 
 
 def rank_regions(
-    courses: Sequence[Course], regions: Sequence[Region], quality: Quality, confidence: float = 0.9
+    lines: Sequence[ArchitectureLine], regions: Sequence[Region], quality: Quality, confidence: float = 0.9
 ) -> list[Row]:
-    """The architectures of each region, best first, by what their lines say at its centre.
+    """Return the architectures of each region, best first, by what their lines say at its centre.
 
     Fitted values rather than means of points: points of a region lie at other compute in each architecture. An
     architecture has a rank where the centre lies between its own first and last point, and a row with the reason where
@@ -93,7 +94,7 @@ def rank_regions(
     by Welch's degrees of freedom; where that holds 0, the order of the two is not sure.
 
     Args:
-        courses: the architectures; see `find_courses`.
+        lines: of the architectures; see `fit_architecture_lines`.
         regions: the regions.
         quality: what the lines are of.
         confidence: of the intervals.
@@ -109,25 +110,25 @@ def rank_regions(
             "quality": quality.name, "better": quality.better, "region": number,
             "flops_low": region.low, "flops_high": region.high, "flops_centre": region.centre,
         }  # fmt: skip
-        reasons = {course.architecture: _outside(course, at) for course in courses}
-        inside = [course for course in courses if course.line is not None and reasons[course.architecture] is None]
-        inside.sort(key=lambda course: -sign * course.line.at(at) if course.line is not None else 0.0)
-        for rank, course in enumerate(inside, start=1):
+        reasons = {line.architecture: _outside(line, at) for line in lines}
+        inside = [line for line in lines if line.fit is not None and reasons[line.architecture] is None]
+        inside.sort(key=lambda line: -sign * line.fit.at(at) if line.fit is not None else 0.0)
+        for rank, line in enumerate(inside, start=1):
             following = inside[rank] if rank < len(inside) else None
-            rows.append(head | _ranked(course, following, rank, at, sign, confidence) | _inside(course, region))
-        for course in courses:
-            if course not in inside:
+            rows.append(head | _ranked(line, following, rank, at, sign, confidence) | _inside(line, region))
+        for line in lines:
+            if line not in inside:
                 blank: Row = dict.fromkeys(("rank", "value", "value_low", "value_high", "gap", "gap_low", "gap_high"))
-                own: Row = {"architecture": course.architecture, **blank, "reason": reasons[course.architecture]}
-                rows.append(head | own | _inside(course, region))
+                own: Row = {"architecture": line.architecture, **blank, "reason": reasons[line.architecture]}
+                rows.append(head | own | _inside(line, region))
     return rows
 
 
-def _outside(course: Course, at: float) -> str | None:
-    """Why an architecture has no rank at a place; None where it has."""
-    if course.line is None:
-        return course.obstacle
-    first, last = float(course.x.min()), float(course.x.max())
+def _outside(line: ArchitectureLine, at: float) -> str | None:
+    """Return why an architecture has no rank at a place; None where it has."""
+    if line.fit is None:
+        return line.obstacle
+    first, last = float(line.x.min()), float(line.x.max())
     if at < first - BEYOND:
         return f"its points begin at {10**first:.3g} FLOPs, above the centre: no extrapolation"
     if at > last + BEYOND:
@@ -135,18 +136,20 @@ def _outside(course: Course, at: float) -> str | None:
     return None
 
 
-def _inside(course: Course, region: Region) -> Row:
+def _inside(line: ArchitectureLine, region: Region) -> Row:
     low, high = math.log10(region.low) - BEYOND, math.log10(region.high) + BEYOND
-    return {"points_in_region": int(((course.x >= low) & (course.x <= high)).sum())}
+    return {"points_in_region": int(((line.x >= low) & (line.x <= high)).sum())}
 
 
-def _ranked(course: Course, following: Course | None, rank: int, at: float, sign: float, confidence: float) -> Row:
-    assert course.line is not None
-    low, high = course.line.interval_at(at, confidence)
+def _ranked(
+    line: ArchitectureLine, following: ArchitectureLine | None, rank: int, at: float, sign: float, confidence: float
+) -> Row:
+    assert line.fit is not None
+    low, high = line.fit.interval_at(at, confidence)
     row: Row = {
-        "architecture": course.architecture,
+        "architecture": line.architecture,
         "rank": rank,
-        "value": course.line.at(at),
+        "value": line.fit.at(at),
         "value_low": low,
         "value_high": high,
         "gap": None,
@@ -154,9 +157,9 @@ def _ranked(course: Course, following: Course | None, rank: int, at: float, sign
         "gap_high": None,
         "reason": None,
     }
-    if following is None or following.line is None:
+    if following is None or following.fit is None:
         return row
-    gap = sign * (course.line.at(at) - following.line.at(at))
-    error = math.sqrt(course.line.variance_at(at) + following.line.variance_at(at))
-    reach = welch_quantile(course.line, following.line, at, confidence) * error
+    gap = sign * (line.fit.at(at) - following.fit.at(at))
+    error = math.sqrt(line.fit.variance_at(at) + following.fit.variance_at(at))
+    reach = welch_quantile(line.fit, following.fit, at, confidence) * error
     return row | {"gap": gap, "gap_low": gap - reach, "gap_high": gap + reach}

@@ -9,8 +9,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from degen.arrays import Floats, Ints, Mask
 from degen.stats.correlation import kendall, ranks, spearman
-from degen.stats.linear_fit import Floats, Ints, Mask
 from degen.tables import Row
 
 from .columns import Quality
@@ -51,7 +51,7 @@ class Reversals:
         return int(self.turned.sum())
 
     def rows(self, most: int = LISTED) -> list[Row]:
-        """A row for each pair and downstream column that reverses, the first `most` of them."""
+        """Return a row for each pair and downstream column that reverses, the first `most` of them."""
         every = self.on_all
         return [
             {
@@ -71,7 +71,7 @@ class Reversals:
 def find_reversals(
     names: Sequence[str], upstream: Quality, downstream: Sequence[Quality], confidence: float = 0.9
 ) -> Reversals:
-    """The pairs of models of which one is better upstream and the other downstream.
+    """Return the pairs of models of which one is better upstream and the other downstream.
 
     Within noise: a difference that is at most z·√(se₁² + se₂²), upstream or downstream, of the columns that have
     standard errors; unknown where those that are there do not settle it.
@@ -113,7 +113,7 @@ def correlate(found: Reversals, confidence: float = 0.9) -> list[Row]:
 
     Returns:
         A row for each column, with `points`, `spearman` and `kendall` with their intervals, `pairs` whose order both
-        columns tell, `reversals` among them and those `beyond_noise`, and `reason` where there is no correlation.
+        columns warn, `reversals` among them and those `beyond_noise`, and `reason` where there is no correlation.
     """
     upstream, downstream = found.upstream, found.downstream
     rows = []
@@ -147,7 +147,7 @@ def _correlated(upstream: Quality, name: str, good: Floats, confidence: float) -
 
 
 def _within(quality: Quality, pairs: Ints, z: float) -> Ints:
-    """Whether differences are within their noise: 1, 0, or −1 where that is unknown."""
+    """Return whether differences are within their noise: 1, 0, or −1 where that is unknown."""
     if quality.errors is None:
         return np.full(len(pairs), -1)
     bound = z * np.hypot(quality.errors[pairs[:, 0]], quality.errors[pairs[:, 1]])
@@ -156,13 +156,13 @@ def _within(quality: Quality, pairs: Ints, z: float) -> Ints:
 
 
 def _counted(noise: Ints) -> Row:
-    """How many reversals there are, and how many beyond noise; None for that where nothing is known of any."""
+    """Return how many reversals there are, and how many beyond noise; None for that where nothing is known of any."""
     beyond = int((noise == 0).sum()) if (noise >= 0).any() or not len(noise) else None
     return {"reversals": len(noise), "beyond_noise": beyond}
 
 
 def _pairs(one: Floats, others: Sequence[Floats]) -> int:
-    """Pairs of points that differ in all of some columns."""
+    """Count pairs of points that differ in all of some columns."""
     total = 0
     for i in range(len(one) - 1):
         differ = np.isfinite(one[i + 1 :] - one[i]) & (one[i + 1 :] != one[i])

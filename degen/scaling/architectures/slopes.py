@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from degen.stats.linear_fit import Floats, Mask, fit_line, no_line
+from degen.arrays import Floats, Mask
+from degen.stats.linear_fit import fit_line, no_line
 from degen.tables import Column, Row
 
 Axes = Literal["semi-log", "log-log", "linear"]
@@ -54,7 +55,7 @@ class Quantity:
 def pairs_of(
     costs: Sequence[Quantity], upstream: Quantity, downstream: Sequence[Quantity]
 ) -> list[tuple[Quantity, Quantity]]:
-    """The pairs that slopes are asked of: each cost with upstream and downstream, and upstream with downstream.
+    """Return the pairs that slopes are asked of: each cost with upstream and downstream, and upstream with downstream.
 
     Source: Tay et al. 2022, Scaling Laws vs Model Architectures, arXiv 2207.10551.
     """
@@ -65,7 +66,7 @@ def pairs_of(
 def find_slopes(
     architectures: Sequence[str], pairs: Sequence[tuple[Quantity, Quantity]], confidence: float = 0.9
 ) -> list[Row]:
-    """A line for each architecture, pair and kind of axes.
+    """Return a line for each architecture, pair and kind of axes.
 
     Formula: semi-log: y = a + b·log₁₀ x. log-log: log₁₀ y = a + b·log₁₀ x. b by least squares, b ± t·s/√Σ(x − x̄)²
     with n − 2 degrees of freedom. Upstream against downstream also has linear axes, y = a + b·x: a loss is a logarithm
@@ -129,7 +130,7 @@ def _axis(quantity: Quantity, logarithmic: bool) -> str:
 
 
 def _no_logarithm(quantity: Quantity, values: Floats, logarithmic: bool) -> str | None:
-    """Why values have no place on a logarithmic axis; None where they do, or where the axis is none."""
+    """Return why values have no place on a logarithmic axis; None where they do, or where the axis is none."""
     count = int((values <= 0).sum())
     if not logarithmic or not count:
         return None

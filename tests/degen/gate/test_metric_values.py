@@ -17,7 +17,7 @@ import degen
 from degen import DegenError
 from degen.gate.metric_values import Figure, find_figures
 from degen.gate.open_target import is_measured, open_source
-from degen.gate.rule import parse_rule
+from degen.gate.parser import parse_rule
 from degen.runs.export import export_table
 
 HOW: dict[str, Any] = {"tokens": 512, "context": 32, "threads": 1}

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degen import DegenError
-from degen.gate.rule import Bound, Rule, StepRange, parse_rule
+from degen.gate.parser import parse_rule
+from degen.gate.rule import Bound, Rule, StepRange
 
 FORMS: list[tuple[str, Rule]] = [
     ("loss < 3", Rule("loss", "<", Bound(3.0))),

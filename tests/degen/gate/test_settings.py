@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from degen import DegenError
-from degen.gate.rule import parse_rule
+from degen.gate.parser import parse_rule
 from degen.gate.settings import GateSettings, find_settings, read_settings
 
 WHOLE = """

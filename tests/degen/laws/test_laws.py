@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from degen.arrays import Floats
 from degen.errors import DegenError
-from degen.laws.law import HOFFMANN, Fit, Floats, Law, Objective, fit_law
+from degen.laws.law import HOFFMANN, Fit, Law, Objective, fit_law
 from degen.laws.law_intervals import parameter_intervals, prediction_reach
 from degen.laws.law_search import NAMES, Problem, best_of_starts, descend, grid_starts
 from degen.published import published_table

@@ -1,4 +1,4 @@
-"""Courses out of tables and of folders of parts or results: who is a series, what is a metric, what is refused."""
+"""Curves out of tables and of folders of parts or results: who is a series, what is a metric, what is refused."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from degen import DegenError
-from degen.metrics.curve import Course
-from degen.metrics.find_curves import find_courses
+from degen.metrics.curve import Curve
+from degen.metrics.find_curves import find_curves
 from degen.metrics.metric_kinds import Floor
 from degen.published import published_table
 
@@ -39,22 +39,22 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def names(courses: Sequence[Course]) -> list[str]:
-    return [f"{c.model} {c.metric}" for c in courses]
+def names(curves: Sequence[Curve]) -> list[str]:
+    return [f"{c.model} {c.metric}" for c in curves]
 
 
-def read(tmp_path: Path, text: str, **how: Any) -> list[Course]:
-    return find_courses(write(tmp_path / "t.csv", text), **{"warn": silent, **how})
+def read(tmp_path: Path, text: str, **how: Any) -> list[Curve]:
+    return find_curves(write(tmp_path / "t.csv", text), **{"warn": silent, **how})
 
 
 def test_a_wide_table_has_a_course_a_model_and_metric(tmp_path: Path) -> None:
-    courses = read(tmp_path, WIDE)
-    assert names(courses) == ["a loss", "a acc", "b loss", "b acc"]
-    assert [c.better for c in courses] == ["min", "max"] * 2
-    assert courses[2].steps.tolist() == [0, 10]
-    assert courses[2].values.tolist() == [5, 3]
-    assert courses[2].floor == pytest.approx(0.005 * 3)
-    assert courses[2].errors is courses[2].covariance is courses[2].tokens is courses[2].parameters is None
+    curves = read(tmp_path, WIDE)
+    assert names(curves) == ["a loss", "a acc", "b loss", "b acc"]
+    assert [c.better for c in curves] == ["min", "max"] * 2
+    assert curves[2].steps.tolist() == [0, 10]
+    assert curves[2].values.tolist() == [5, 3]
+    assert curves[2].floor == pytest.approx(0.005 * 3)
+    assert curves[2].errors is curves[2].covariance is curves[2].tokens is curves[2].parameters is None
 
 
 def test_metrics_come_in_the_order_asked(tmp_path: Path) -> None:
@@ -63,12 +63,12 @@ def test_metrics_come_in_the_order_asked(tmp_path: Path) -> None:
 
 
 def test_a_long_table_tells_tasks_apart(tmp_path: Path) -> None:
-    courses = read(tmp_path, LONG)
-    assert names(courses) == ["m piqa/acc", "m lambada/acc", "m lambada/ppl"]
-    assert courses[1].values.tolist() == [0.4] * 3
-    assert courses[1].errors is not None
-    assert courses[1].errors.tolist() == [0.1, 0.2, 0.3]
-    assert courses[2].floor == pytest.approx(30**1.005 - 30)
+    curves = read(tmp_path, LONG)
+    assert names(curves) == ["m piqa/acc", "m lambada/acc", "m lambada/ppl"]
+    assert curves[1].values.tolist() == [0.4] * 3
+    assert curves[1].errors is not None
+    assert curves[1].errors.tolist() == [0.1, 0.2, 0.3]
+    assert curves[2].floor == pytest.approx(30**1.005 - 30)
     assert names(read(tmp_path, LONG, metrics=["ppl"])) == ["m lambada/ppl"]
     assert names(read(tmp_path, LONG, metrics=["lambada/acc"])) == ["m lambada/acc"]
     assert names(read(tmp_path, LONG, metrics=["ppl"], where={"task": "lambada"})) == ["m ppl"]
@@ -108,9 +108,9 @@ def test_without_a_known_name_all_numbers_but_facts_are_metrics(tmp_path: Path) 
         "step,tokens,params,hidden_size,seed,epoch,brier,brier_stderr,other\n0,1,2,3,4,5,.6,.7,8\n1,1,2,3,4,5,.5,.7,9\n"
     )
     told: list[str] = []
-    courses = read(tmp_path, text, warn=told.append)
-    assert names(courses) == ["t brier", "t other"]
-    assert [(c.better, c.floor) for c in courses] == [("min", 0.0)] * 2
+    curves = read(tmp_path, text, warn=told.append)
+    assert names(curves) == ["t brier", "t other"]
+    assert [(c.better, c.floor) for c in curves] == [("min", 0.0)] * 2
     assert len(told) == 2
     assert told[0].startswith("brier: the name does not say which way is better; lower counts as better")
     assert "--better max" in told[0]
@@ -120,9 +120,9 @@ def test_without_a_known_name_all_numbers_but_facts_are_metrics(tmp_path: Path) 
 
 @pytest.mark.parametrize("column", ["loss_stderr", "loss_se", "stderr", "se", "Loss_SE"])
 def test_standard_errors_of_the_only_metric(column: str, tmp_path: Path) -> None:
-    (course,) = read(tmp_path, f"step,loss,{column}\n0,1,.1\n1,2,\n2,2,inf\n")
-    assert course.errors is not None
-    np.testing.assert_array_equal(course.errors, [0.1, np.nan, np.nan])
+    (curve,) = read(tmp_path, f"step,loss,{column}\n0,1,.1\n1,2,\n2,2,inf\n")
+    assert curve.errors is not None
+    np.testing.assert_array_equal(curve.errors, [0.1, np.nan, np.nan])
 
 
 def test_standard_errors_of_several_metrics(tmp_path: Path) -> None:
@@ -137,21 +137,21 @@ def test_standard_errors_of_several_metrics(tmp_path: Path) -> None:
 
 def test_facts_of_the_model_come_along(tmp_path: Path) -> None:
     text = "step,tokens,total_params,hidden_size,head_size,singular_entropy\n0,,10,64,,1\n1,5,10,64,32,.5\n"
-    (course,) = read(tmp_path, text)
-    assert course.parameters == 10
-    assert course.tokens is not None
-    np.testing.assert_array_equal(course.tokens, [np.nan, 5])
-    assert course.floor == pytest.approx(0.1 * math.log(32))
-    (course,) = read(tmp_path, "step,tokens,loss\n0,0B,1\n1,2B,2\n")
-    assert course.tokens is None  # for readers
-    (course,) = read(tmp_path, text.replace("head_size", "other"))
-    assert course.floor == pytest.approx(0.1 * math.log(64))
+    (curve,) = read(tmp_path, text)
+    assert curve.parameters == 10
+    assert curve.tokens is not None
+    np.testing.assert_array_equal(curve.tokens, [np.nan, 5])
+    assert curve.floor == pytest.approx(0.1 * math.log(32))
+    (curve,) = read(tmp_path, "step,tokens,loss\n0,0B,1\n1,2B,2\n")
+    assert curve.tokens is None  # for readers
+    (curve,) = read(tmp_path, text.replace("head_size", "other"))
+    assert curve.floor == pytest.approx(0.1 * math.log(64))
 
 
 def test_an_unknown_width_is_told(tmp_path: Path) -> None:
     told: list[str] = []
-    courses = read(tmp_path, "model,step,kl_a\nm,0,1\nm,1,2\nn,0,1\n", warn=told.append)
-    assert [c.floor for c in courses] == [pytest.approx(0.1 * math.log(1024))] * 2
+    curves = read(tmp_path, "model,step,kl_a\nm,0,1\nm,1,2\nn,0,1\n", warn=told.append)
+    assert [c.floor for c in curves] == [pytest.approx(0.1 * math.log(1024))] * 2
     assert told[0] == (
         "m: no column says how wide the head is (head_size, hidden_size); the floor of kl_a is 0.1 ln 1024"
     )
@@ -160,8 +160,8 @@ def test_an_unknown_width_is_told(tmp_path: Path) -> None:
 
 def test_floors_go_by_the_whole_name_then_the_bare_then_all(tmp_path: Path) -> None:
     floors: dict[str | None, Floor] = {"acc": Floor(0.01), "piqa/acc": Floor(0.02), None: Floor(0.1, "share")}
-    courses = read(tmp_path, LONG, floors=floors)
-    assert [c.floor for c in courses] == [0.02, 0.01, pytest.approx(3.0)]
+    curves = read(tmp_path, LONG, floors=floors)
+    assert [c.floor for c in curves] == [0.02, 0.01, pytest.approx(3.0)]
     (best,) = read(tmp_path, "step,acc\n0,.5\n1,inf\n2,.8\n3,.2\n", floors={None: Floor(0.1, "share")})
     assert best.floor == pytest.approx(0.08)
     (worst,) = read(tmp_path, "step,acc\n0,.5\n1,.8\n2,.2\n", floors={None: Floor(0.1, "share")}, better="min")
@@ -170,26 +170,26 @@ def test_floors_go_by_the_whole_name_then_the_bare_then_all(tmp_path: Path) -> N
 
 def test_the_order_of_rows_is_kept_unless_asked(tmp_path: Path) -> None:
     text = "step,loss\n10,1\n0,2\n10,3\n5,nan\n20,inf\n"
-    (course,) = read(tmp_path, text)
-    assert course.steps.tolist() == [10, 0, 10, 5, 20]
-    np.testing.assert_array_equal(course.values, [1, 2, 3, np.nan, np.nan])
-    (course,) = read(tmp_path, text, sort=True)
-    assert course.steps.tolist() == [0, 5, 10, 10, 20]
-    np.testing.assert_array_equal(course.values, [2, np.nan, 1, 3, np.nan])
+    (curve,) = read(tmp_path, text)
+    assert curve.steps.tolist() == [10, 0, 10, 5, 20]
+    np.testing.assert_array_equal(curve.values, [1, 2, 3, np.nan, np.nan])
+    (curve,) = read(tmp_path, text, sort=True)
+    assert curve.steps.tolist() == [0, 5, 10, 10, 20]
+    np.testing.assert_array_equal(curve.values, [2, np.nan, 1, 3, np.nan])
 
 
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
     told: list[str] = []
     text = "model,step,loss,acc\na,0,1,\na,,1,\nb,0,,.5\nb,1,,.5\n"
-    courses = read(tmp_path, text, warn=told.append)
-    assert names(courses) == ["a loss", "a acc", "b loss", "b acc"]
-    assert [bool(np.isnan(course.values).all()) for course in courses] == [False, True, True, False]
+    curves = read(tmp_path, text, warn=told.append)
+    assert names(curves) == ["a loss", "a acc", "b loss", "b acc"]
+    assert [bool(np.isnan(curve.values).all()) for curve in curves] == [False, True, True, False]
     assert told == [f"{tmp_path / 't.csv'}: rows without a step left out: 1"]
 
 
 def test_a_task_without_a_metric_is_nothing_to_tell(tmp_path: Path) -> None:
-    courses = read(tmp_path, "step,task,acc,ppl\n0,a,.1,\n1,a,.2,\n0,b,.1,9\n1,b,.2,8\n")
-    assert names(courses) == ["t a/acc", "t b/acc", "t b/ppl"]
+    curves = read(tmp_path, "step,task,acc,ppl\n0,a,.1,\n1,a,.2,\n0,b,.1,9\n1,b,.2,8\n")
+    assert names(curves) == ["t a/acc", "t b/acc", "t b/ppl"]
 
 
 def test_parts_are_read_in_the_order_of_their_steps(tmp_path: Path) -> None:
@@ -197,20 +197,20 @@ def test_parts_are_read_in_the_order_of_their_steps(tmp_path: Path) -> None:
         part = tmp_path / "parts" / model / f"step{step}.parquet"
         part.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table({"model": [model], "step": [step], "loss": [1.0 + step]}), part)
-    courses = find_courses(tmp_path / "parts", warn=silent)
-    assert names(courses) == ["a loss", "b loss"]
-    assert courses[0].steps.tolist() == [0, 200, 1000]
-    assert courses[0].values.tolist() == [1, 201, 1001]
+    curves = find_curves(tmp_path / "parts", warn=silent)
+    assert names(curves) == ["a loss", "b loss"]
+    assert curves[0].steps.tolist() == [0, 200, 1000]
+    assert curves[0].values.tolist() == [1, 201, 1001]
 
 
 def test_a_parquet_file_is_read_as_its_csv(tmp_path: Path) -> None:
     file = write(tmp_path / "t.csv", LONG)
     pd.read_csv(file).astype({"task": "category", "value": "float32"}).to_parquet(tmp_path / "t.parquet")
-    for course, other in zip(
-        find_courses(file, warn=silent), find_courses(tmp_path / "t.parquet", warn=silent), strict=True
+    for curve, other in zip(
+        find_curves(file, warn=silent), find_curves(tmp_path / "t.parquet", warn=silent), strict=True
     ):
-        assert (course.model, course.metric, course.steps.tolist()) == (other.model, other.metric, other.steps.tolist())
-        np.testing.assert_allclose(course.values, other.values, rtol=1e-6)
+        assert (curve.model, curve.metric, curve.steps.tolist()) == (other.model, other.metric, other.steps.tolist())
+        np.testing.assert_allclose(curve.values, other.values, rtol=1e-6)
 
 
 def test_results_of_the_harness_are_a_long_table(tmp_path: Path) -> None:
@@ -224,12 +224,12 @@ def test_results_of_the_harness_are_a_long_table(tmp_path: Path) -> None:
         results = {"lambada_openai": figures, "piqa": {"acc,none": 0.5, "acc_stderr,none": 0.2}}
         content = {"results": results, "model_name": f"out/checkpoint-{step}"}
         write(tmp_path / "evals" / f"checkpoint-{step}" / "results_2024.json", json.dumps(content))
-    courses = find_courses(tmp_path / "evals", warn=silent)
-    assert names(courses) == ["out lambada_openai/acc", "out piqa/acc", "out lambada_openai/perplexity"]
-    assert courses[0].steps.tolist() == [0, 200, 1000]
-    assert courses[0].values.tolist() == [0.0, 0.1, 0.5]
-    assert courses[2].errors is None
-    (one,) = find_courses(tmp_path / "evals", metrics=["perplexity"], where={"task": "lambada_openai"}, warn=silent)
+    curves = find_curves(tmp_path / "evals", warn=silent)
+    assert names(curves) == ["out lambada_openai/acc", "out piqa/acc", "out lambada_openai/perplexity"]
+    assert curves[0].steps.tolist() == [0, 200, 1000]
+    assert curves[0].values.tolist() == [0.0, 0.1, 0.5]
+    assert curves[2].errors is None
+    (one,) = find_curves(tmp_path / "evals", metrics=["perplexity"], where={"task": "lambada_openai"}, warn=silent)
     assert one.metric == "perplexity"
 
 
@@ -295,35 +295,35 @@ def test_what_is_no_target_is_refused(tmp_path: Path) -> None:
     }
     for target, says in bad.items():
         with pytest.raises(DegenError, match=says):
-            find_courses(target, warn=silent)
+            find_curves(target, warn=silent)
 
 
 def test_the_published_evaluations_are_read() -> None:
     file = published_table("pythia_lm_eval")
-    assert len(find_courses(file, warn=silent)) == 8 * 14
-    courses = find_courses(file, metrics=["ppl"], where={"task": "lambada_openai"}, warn=silent)
-    assert {c.metric for c in courses} == {"ppl"}
-    assert len({c.model for c in courses}) == 8
-    for course in courses:
-        assert len(course.steps) == 27
-        assert course.errors is not None
-        assert np.isfinite(course.errors).all()
-    by_model = {c.model: c for c in courses}
+    assert len(find_curves(file, warn=silent)) == 8 * 14
+    curves = find_curves(file, metrics=["ppl"], where={"task": "lambada_openai"}, warn=silent)
+    assert {c.metric for c in curves} == {"ppl"}
+    assert len({c.model for c in curves}) == 8
+    for curve in curves:
+        assert len(curve.steps) == 27
+        assert curve.errors is not None
+        assert np.isfinite(curve.errors).all()
+    by_model = {c.model: c for c in curves}
     for model, step in (("pythia-70m", 53_000), ("pythia-160m", 63_000)):
-        course = by_model[model]
-        assert course.steps[int(np.argmin(course.values))] == step
-        assert course.floor == pytest.approx(min(course.values) ** 1.005 - min(course.values))
+        curve = by_model[model]
+        assert curve.steps[int(np.argmin(curve.values))] == step
+        assert curve.floor == pytest.approx(min(curve.values) ** 1.005 - min(curve.values))
 
 
 def test_the_published_losses_and_heads_are_read() -> None:
-    losses = {c.model: c for c in find_courses(published_table("pythia_pile_loss"), warn=silent)}
+    losses = {c.model: c for c in find_curves(published_table("pythia_pile_loss"), warn=silent)}
     small = losses["pythia-14m"]
     assert (small.metric, small.better, small.parameters) == ("loss_nats", "min", 14_067_712)
     assert small.steps[int(np.nanargmin(small.values))] == 35_000
     assert small.tokens is not None
     np.testing.assert_array_equal(small.tokens, small.steps * 2_097_152)
-    heads = {c.model: c for c in find_courses(published_table("pythia_head_singular_entropy"), warn=silent)}
+    heads = {c.model: c for c in find_curves(published_table("pythia_head_singular_entropy"), warn=silent)}
     assert heads["pythia-14m"].floor == pytest.approx(0.1 * math.log(128))
-    both = find_courses(published_table("pythia_wikitext_anisotropy"), where={"model": "pythia-14m"}, warn=silent)
+    both = find_curves(published_table("pythia_wikitext_anisotropy"), where={"model": "pythia-14m"}, warn=silent)
     assert [(c.metric, c.better) for c in both] == [("wikitext_word_ppl", "min"), ("last_layer_anisotropy", "min")]
     assert both[1].floor == 0.1

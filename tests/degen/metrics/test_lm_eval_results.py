@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from degen import DegenError
-from degen.metrics.lm_eval_results import find_mark, is_results, read_results
+from degen.metrics.lm_eval_results import find_step_mark, is_results, read_results
 
 
 def save(file: Path, content: Any) -> Path:
@@ -159,11 +159,11 @@ def test_folders_without_results_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_step_is_found_in_a_longer_name(name: str, step: int, rest: str) -> None:
-    found = find_mark(name)
+    found = find_step_mark(name)
     assert found is not None
     assert (found[0].step, found[1]) == (step, rest)
 
 
 @pytest.mark.parametrize("name", ["main", "results_2024-05-01T12-00-00", "mystep10", "footstep", "step", "step10b", ""])
 def test_other_names_have_no_step(name: str) -> None:
-    assert find_mark(name) is None
+    assert find_step_mark(name) is None

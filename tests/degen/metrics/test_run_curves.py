@@ -1,4 +1,4 @@
-"""Courses out of run folders: scanned, exported, with failed checkpoints and copies."""
+"""Curves out of run folders: scanned, exported, with failed checkpoints and copies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tiny import make_checkpoint
 
 import degen
 from degen import DegenError
-from degen.metrics.find_curves import find_courses
+from degen.metrics.find_curves import find_curves
 from degen.metrics.metric_kinds import Floor
 from degen.runs.export import export_table
 
@@ -27,7 +27,7 @@ def silent(line: str) -> None:
 @pytest.fixture(scope="module")
 def run(series: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> degen.Run:
     """A run of three checkpoints with windows; not to be written to."""
-    return degen.scan(series, corpus=corpus, out=tmp_path_factory.mktemp("courses") / "run", **HOW)
+    return degen.scan(series, corpus=corpus, out=tmp_path_factory.mktemp("curves") / "run", **HOW)
 
 
 @pytest.fixture
@@ -38,18 +38,18 @@ def copy(run: degen.Run, tmp_path: Path) -> Path:
 
 def test_a_run_gives_its_three_figures_with_what_is_known_of_them(run: degen.Run) -> None:
     rows = run.checkpoints()
-    courses = find_courses(run.path, warn=silent)
-    assert [(c.model, c.metric, c.better) for c in courses] == [
+    curves = find_curves(run.path, warn=silent)
+    assert [(c.model, c.metric, c.better) for c in curves] == [
         ("tiny", "loss", "min"),
         ("tiny", "anisotropy", "min"),
         ("tiny", "singular_entropy", "min"),
     ]
-    for course in courses:
-        assert course.steps.tolist() == [0, 100, 1000]
-        assert course.values.tolist() == [row[course.metric] for row in rows]
-        assert course.parameters == rows[0]["parameters"]
-        assert course.tokens is None
-    loss, anisotropy, entropy = courses
+    for curve in curves:
+        assert curve.steps.tolist() == [0, 100, 1000]
+        assert curve.values.tolist() == [row[curve.metric] for row in rows]
+        assert curve.parameters == rows[0]["parameters"]
+        assert curve.tokens is None
+    loss, anisotropy, entropy = curves
     assert loss.errors is not None
     assert loss.errors.tolist() == [row["loss_se"] for row in rows]
     assert anisotropy.errors is not None
@@ -78,7 +78,7 @@ def brute_force_covariance(run: degen.Run) -> Any:
 
 
 def test_covariance_is_that_of_leaving_out_each_document(run: degen.Run) -> None:
-    (loss,) = find_courses(run.path, metrics=["loss"], warn=silent)
+    (loss,) = find_curves(run.path, metrics=["loss"], warn=silent)
     assert loss.covariance is not None
     assert loss.errors is not None
     np.testing.assert_allclose(loss.covariance, brute_force_covariance(run), rtol=1e-9, atol=1e-15)
@@ -89,20 +89,20 @@ def test_covariance_is_that_of_leaving_out_each_document(run: degen.Run) -> None
 def test_a_run_may_be_named_from_inside(run: degen.Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder, name in ((run.path, "."), (run.path, "checkpoints"), (run.path / "checkpoints", "."), (run.path, "")):
         monkeypatch.chdir(folder)
-        loss = find_courses(Path(name), metrics=["loss"], warn=silent)[0]
+        loss = find_curves(Path(name), metrics=["loss"], warn=silent)[0]
         assert (loss.model, loss.steps.tolist()) == ("tiny", [0, 100, 1000])
         assert loss.covariance is not None
     with pytest.raises(DegenError, match="nothing but steps, sizes and errors in it; name a metric with --metric"):
-        find_courses(run.path / "timing", warn=silent)
-    assert {c.metric for c in find_courses(run.path / "windows", warn=silent)} >= {"ArXiv/loss", "Github/loss"}
+        find_curves(run.path / "timing", warn=silent)
+    assert {c.metric for c in find_curves(run.path / "windows", warn=silent)} >= {"ArXiv/loss", "Github/loss"}
 
 
 def test_the_tables_of_a_run_may_be_named_themselves(run: degen.Run, tmp_path: Path) -> None:
-    whole = find_courses(run.path, warn=silent)
-    named = find_courses(run.path / "checkpoints", warn=silent)
+    whole = find_curves(run.path, warn=silent)
+    named = find_curves(run.path / "checkpoints", warn=silent)
     assert [c.metric for c in named] == [c.metric for c in whole]
     assert named[0].covariance is not None
-    layers = find_courses(run.path / "layers", metrics=["anisotropy"], warn=silent)
+    layers = find_curves(run.path / "layers", metrics=["anisotropy"], warn=silent)
     assert [c.metric for c in layers] == [
         "layer=0/embedding/anisotropy",
         "layer=1/block/anisotropy",
@@ -112,7 +112,7 @@ def test_the_tables_of_a_run_may_be_named_themselves(run: degen.Run, tmp_path: P
     assert layers[-1].values.tolist() == whole[1].values.tolist()
     for ending in (".csv", ".parquet"):
         export_table(run, "checkpoints", tmp_path / f"c{ending}")
-        exported = {c.metric: c for c in find_courses(tmp_path / f"c{ending}", warn=silent)}
+        exported = {c.metric: c for c in find_curves(tmp_path / f"c{ending}", warn=silent)}
         assert exported["loss"].values.tolist() == whole[0].values.tolist()
         assert exported["loss"].floor == whole[0].floor
         assert exported["singular_entropy"].floor == whole[2].floor
@@ -120,13 +120,13 @@ def test_the_tables_of_a_run_may_be_named_themselves(run: degen.Run, tmp_path: P
 
 def test_other_metrics_are_asked_for_by_name(run: degen.Run) -> None:
     asked = ["effective_rank", "perplexity", "effective_rank"]
-    courses = find_courses(run.path, metrics=asked, warn=silent)
-    assert [(c.metric, c.better) for c in courses] == [("effective_rank", "max"), ("perplexity", "min")]
+    curves = find_curves(run.path, metrics=asked, warn=silent)
+    assert [(c.metric, c.better) for c in curves] == [("effective_rank", "max"), ("perplexity", "min")]
 
 
 def test_a_failed_checkpoint_is_a_gap(copy: Path) -> None:
     change(copy, "checkpoints", "step100", status="failed", reason="NaN in a tensor")
-    loss, *others = find_courses(copy, warn=silent)
+    loss, *others = find_curves(copy, warn=silent)
     assert np.isnan(loss.values).tolist() == [False, True, False]
     assert all(np.isnan(c.values[1]) for c in others)
     assert loss.covariance is not None
@@ -140,8 +140,8 @@ def test_rows_without_a_step_and_copies_are_left_out_and_told(copy: Path) -> Non
     change(copy, "checkpoints", "step0", step=None)
     change(copy, "checkpoints", "step1000", status="duplicate", duplicate_of="step100")
     told: list[str] = []
-    courses = find_courses(copy, warn=told.append)
-    assert [c.steps.tolist() for c in courses] == [[100]] * 3
+    curves = find_curves(copy, warn=told.append)
+    assert [c.steps.tolist() for c in curves] == [[100]] * 3
     assert len(told) == 2
     assert told[0].endswith("run: rows without a step left out: 1")
     assert told[1] == "tiny: checkpoints left out as copies of other revisions (status duplicate): 1"
@@ -152,39 +152,39 @@ def test_a_copy_made_by_a_scan_is_left_out(series: Path, corpus: Path, tmp_path:
     shutil.copytree(tmp_path / "s" / "step100", tmp_path / "s" / "step200")
     degen.scan(tmp_path / "s", corpus=corpus, out=tmp_path / "run", **HOW)
     told: list[str] = []
-    courses = find_courses(tmp_path / "run", warn=told.append)
-    assert courses[0].steps.tolist() == [0, 100, 1000]
-    assert courses[0].covariance is not None
+    curves = find_curves(tmp_path / "run", warn=told.append)
+    assert curves[0].steps.tolist() == [0, 100, 1000]
+    assert curves[0].covariance is not None
     assert told == ["s: checkpoints left out as copies of other revisions (status duplicate): 1"]
 
 
 def test_losses_on_other_windows_are_not_paired(copy: Path) -> None:
     change(copy, "windows", "step100", tokens=7)
     told: list[str] = []
-    loss = find_courses(copy, warn=told.append)[0]
+    loss = find_curves(copy, warn=told.append)[0]
     assert loss.covariance is None
     assert told == ["tiny: its checkpoints were not measured on the same windows; losses are not paired"]
     shutil.rmtree(copy / "windows")
-    assert find_courses(copy, warn=silent)[0].covariance is None
+    assert find_curves(copy, warn=silent)[0].covariance is None
 
 
 def test_two_models_stay_apart(run: degen.Run, series: Path, corpus: Path, tmp_path: Path) -> None:
     both = degen.scan([f"b={series}", f"a={series}"], corpus=corpus, out=tmp_path / "both", **HOW)
-    courses = find_courses(both.path, metrics=["loss"], warn=silent)
-    assert [c.model for c in courses] == ["b", "a"]
-    alone = find_courses(run.path, metrics=["loss"], warn=silent)[0]
-    for course in courses:
-        assert course.covariance is not None
-        np.testing.assert_array_equal(course.covariance, alone.covariance)
-    (one,) = find_courses(both.path, metrics=["loss"], where={"model": "a"}, warn=silent)
+    curves = find_curves(both.path, metrics=["loss"], warn=silent)
+    assert [c.model for c in curves] == ["b", "a"]
+    alone = find_curves(run.path, metrics=["loss"], warn=silent)[0]
+    for curve in curves:
+        assert curve.covariance is not None
+        np.testing.assert_array_equal(curve.covariance, alone.covariance)
+    (one,) = find_curves(both.path, metrics=["loss"], where={"model": "a"}, warn=silent)
     assert one.model == "a"
 
 
 def test_a_run_of_heads_has_what_it_has(series: Path, tmp_path: Path) -> None:
     run = degen.scan(series, probes=["spectrum"], out=tmp_path / "run")
-    assert [c.metric for c in find_courses(run.path, warn=silent)] == ["singular_entropy"]
-    (course,) = find_courses(run.path, metrics=["loss"], warn=silent)
-    assert np.isnan(course.values).all()
+    assert [c.metric for c in find_curves(run.path, warn=silent)] == ["singular_entropy"]
+    (curve,) = find_curves(run.path, metrics=["loss"], warn=silent)
+    assert np.isnan(curve.values).all()
 
 
 @pytest.mark.parametrize(
@@ -200,30 +200,30 @@ def test_a_run_of_heads_has_what_it_has(series: Path, tmp_path: Path) -> None:
 )
 def test_what_a_run_does_not_have_is_refused(how: dict[str, Any], says: str, run: degen.Run) -> None:
     with pytest.raises(DegenError, match=says):
-        find_courses(run.path, warn=silent, **how)
+        find_curves(run.path, warn=silent, **how)
 
 
 def test_a_run_without_the_usual_figures_says_what_it_has(copy: Path) -> None:
     for revision in ("step0", "step100", "step1000"):
         change(copy, "checkpoints", revision, loss=None, anisotropy=None, singular_entropy=None)
     with pytest.raises(DegenError, match=r"at any checkpoint; name a metric \(it has perplexity, bits_per_byte, "):
-        find_courses(copy, warn=silent)
-    assert find_courses(copy, metrics=["perplexity"], warn=silent)[0].metric == "perplexity"
+        find_curves(copy, warn=silent)
+    assert find_curves(copy, metrics=["perplexity"], warn=silent)[0].metric == "perplexity"
 
 
 def test_a_run_of_failures_has_no_values_and_one_of_copies_is_refused(copy: Path) -> None:
     for revision in ("step0", "step100", "step1000"):
         change(copy, "checkpoints", revision, status="failed")
-    courses = find_courses(copy, warn=silent)
-    assert [course.metric for course in courses] == ["loss", "anisotropy", "singular_entropy"]
-    assert all(np.isnan(course.values).all() for course in courses)
+    curves = find_curves(copy, warn=silent)
+    assert [curve.metric for curve in curves] == ["loss", "anisotropy", "singular_entropy"]
+    assert all(np.isnan(curve.values).all() for curve in curves)
     for revision in ("step0", "step100", "step1000"):
         change(copy, "checkpoints", revision, status="duplicate")
     with pytest.raises(DegenError, match="every row is a copy of another revision"):
-        find_courses(copy, warn=lambda line: None)
+        find_curves(copy, warn=lambda line: None)
     (copy / "run.json").write_text("{")
     with pytest.raises(DegenError, match=r"run\.json: damaged"):
-        find_courses(copy, warn=silent)
+        find_curves(copy, warn=silent)
 
 
 def test_a_failing_scan_is_read(series: Path, corpus: Path, tmp_path: Path) -> None:
@@ -232,5 +232,5 @@ def test_a_failing_scan_is_read(series: Path, corpus: Path, tmp_path: Path) -> N
     weights = tmp_path / "s" / "step300" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     degen.scan(tmp_path / "s", corpus=corpus, out=tmp_path / "run", **HOW)
-    loss = find_courses(tmp_path / "run", metrics=["loss"], warn=silent)[0]
+    loss = find_curves(tmp_path / "run", metrics=["loss"], warn=silent)[0]
     assert np.isnan(loss.values).tolist() == [False, False, True, False]

@@ -3,17 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from degen.metrics.curve import Course
+from degen.metrics.curve import Curve
 from degen.saturation.co_occurrence import co_occurrence
 from degen.saturation.onset import Onset
 from degen.saturation.verdict import Verdict
 
 
 def verdict(metric: str, low: int | None = None, high: int = 0, model: str = "m") -> Verdict:
-    course = Course(model, metric, np.arange(3), np.zeros(3), "min")
+    curve = Curve(model, metric, np.arange(3), np.zeros(3), "min")
     if low is None:
-        return Verdict(course, "not_saturated", "", 3)
-    return Verdict(course, "saturated", "", 3, onset=Onset((low + high) // 2, low, high))
+        return Verdict(curve, "not_saturated", "", 3)
+    return Verdict(curve, "saturated", "", 3, onset=Onset((low + high) // 2, low, high))
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import pytest
 
 from degen.errors import DegenError
 from degen.laws.law import HOFFMANN
-from degen.metrics.curve import Course
+from degen.metrics.curve import Curve
 from degen.published import published_table
-from degen.saturation.extrapolation import Extrapolation, default_larger, extrapolate
+from degen.saturation.extrapolation import Extrapolation, extrapolate
+from degen.saturation.final_and_best import default_larger
 
 SIZES = {"14m": 14_000_000, "70m": 70_000_000, "410m": 405_000_000, "1b": 1_010_000_000, "3b": 2_780_000_000,
          "7b": 6_860_000_000, "12b": 11_850_000_000}  # fmt: skip
@@ -20,28 +21,28 @@ LARGER = ["410m", "1b", "3b", "7b", "12b"]
 STEPS = np.array([0, 35_000, 70_000, 140_000])
 
 
-def course(model: str, values: Any = None, **others: Any) -> Course:
+def curve(model: str, values: Any = None, **others: Any) -> Curve:
     """A model that follows the law of Hoffmann et al., 2^21 tokens a step; infinite loss at step 0."""
     tokens = STEPS * 2.0**21
     with np.errstate(divide="ignore"):
         loss = HOFFMANN.loss(SIZES[model], tokens)
     given: dict[str, Any] = {"steps": STEPS, "tokens": tokens, "parameters": SIZES[model]} | others
-    return Course(model, "loss", values=loss if values is None else np.asarray(values), better="min", **given)
+    return Curve(model, "loss", values=loss if values is None else np.asarray(values), better="min", **given)
 
 
-def suite(noise: float = 0.0, seed: int = 0) -> list[Course]:
+def suite(noise: float = 0.0, seed: int = 0) -> list[Curve]:
     draw = np.random.default_rng(seed)
-    found = [course(model) for model in SIZES]
+    found = [curve(model) for model in SIZES]
     return [replace(c, values=c.values * np.exp(draw.normal(0, noise, len(STEPS)))) for c in found]
 
 
-def pythia() -> list[Course]:
+def pythia() -> list[Curve]:
     rows: dict[str, list[dict[str, str]]] = {}
     with published_table("pythia_pile_loss").open() as file:
         for row in csv.DictReader(file):
             rows.setdefault(row["model"], []).append(row)
     return [
-        Course(
+        Curve(
             model=model,
             metric="loss",
             steps=np.array([int(r["step"]) for r in found]),
@@ -71,11 +72,11 @@ def test_models_that_follow_the_law_have_no_gap() -> None:
 
 def test_gaps_are_those_that_were_made() -> None:
     """The best checkpoint is held against the law at its own tokens."""
-    courses = suite()
+    curves = suite()
     factors = np.array([1.0, 1.02, 0.99, 1.10])
-    courses[0] = replace(courses[0], values=courses[0].values * factors)
-    courses[1] = replace(courses[1], values=courses[1].values * np.array([1, 1, 1, 1.2]))
-    found = extrapolate(courses, LARGER)
+    curves[0] = replace(curves[0], values=curves[0].values * factors)
+    curves[1] = replace(curves[1], values=curves[1].values * np.array([1, 1, 1, 1.2]))
+    found = extrapolate(curves, LARGER)
     small, second = found.rows[:2]
     assert (small.best_step, second.best_step) == (70_000, 70_000)
     assert (small.final_gap, small.best_gap) == pytest.approx((0.10, -0.01))
@@ -85,17 +86,17 @@ def test_gaps_are_those_that_were_made() -> None:
 
 
 def test_the_order_of_models_and_checkpoints_does_not_matter() -> None:
-    courses = suite(0.01)
-    assert courses[0].tokens is not None
+    curves = suite(0.01)
+    assert curves[0].tokens is not None
     turned = [
-        replace(c, steps=c.steps[::-1], values=c.values[::-1], tokens=STEPS[::-1] * 2.0**21) for c in courses[::-1]
+        replace(c, steps=c.steps[::-1], values=c.values[::-1], tokens=STEPS[::-1] * 2.0**21) for c in curves[::-1]
     ]
-    assert extrapolate(turned, LARGER[::-1]).rows == extrapolate(courses, LARGER).rows
+    assert extrapolate(turned, LARGER[::-1]).rows == extrapolate(curves, LARGER).rows
 
 
 def test_of_equally_good_checkpoints_the_first_is_best() -> None:
-    courses = [course("14m", [9.0, 4.0, 4.0, 4.5]), *suite()[2:]]
-    assert extrapolate(courses, LARGER).rows[0].best_step == 35_000
+    curves = [curve("14m", [9.0, 4.0, 4.0, 4.5]), *suite()[2:]]
+    assert extrapolate(curves, LARGER).rows[0].best_step == 35_000
 
 
 def test_other_parameters_can_be_fixed() -> None:
@@ -111,9 +112,9 @@ def test_intervals_hold_where_the_law_goes_about_as_often_as_they_say() -> None:
     """Two models of a true gap of 8 %, 200 times, with noise of half a percent."""
     held = 0
     for seed in range(200):
-        courses = suite(0.005, seed)
-        courses[:2] = [replace(c, values=c.values * 1.08) for c in courses[:2]]
-        for row in extrapolate(courses, LARGER).rows[:2]:
+        curves = suite(0.005, seed)
+        curves[:2] = [replace(c, values=c.values * 1.08) for c in curves[:2]]
+        for row in extrapolate(curves, LARGER).rows[:2]:
             assert row.final_gap_low is not None
             assert row.final_gap_high is not None
             held += row.final_gap_low <= 0.08 <= row.final_gap_high
@@ -152,16 +153,16 @@ def test_without_degrees_of_freedom_there_are_no_intervals_and_a_reason() -> Non
 
 
 def test_models_that_the_law_cannot_be_asked_about_are_left_out_with_the_reason() -> None:
-    courses = suite()
+    curves = suite()
     odd = [
-        course("14m", parameters=None),
-        course("70m", tokens=None),
-        course("410m", [9.0, 3.0, 2.9, math.nan]),
-        course("1b", tokens=np.array([0.0, 1e10, 2e10, math.nan])),
-        course("3b", [], steps=STEPS[:0], tokens=STEPS[:0] * 1.0),
+        curve("14m", parameters=None),
+        curve("70m", tokens=None),
+        curve("410m", [9.0, 3.0, 2.9, math.nan]),
+        curve("1b", tokens=np.array([0.0, 1e10, 2e10, math.nan])),
+        curve("3b", [], steps=STEPS[:0], tokens=STEPS[:0] * 1.0),
     ]
     named = [replace(c, model=f"odd-{c.model}") for c in odd]
-    found = extrapolate([*named, *courses], [*LARGER, "odd-410m"])
+    found = extrapolate([*named, *curves], [*LARGER, "odd-410m"])
     assert found.left_out == [
         ("odd-14m", "its number of parameters is unknown"),
         ("odd-70m", "its training tokens are unknown"),
@@ -169,12 +170,12 @@ def test_models_that_the_law_cannot_be_asked_about_are_left_out_with_the_reason(
         ("odd-1b", "the training tokens of its last checkpoint are unknown"),
         ("odd-3b", "it has no checkpoints"),
     ]
-    assert found.rows == extrapolate(courses, LARGER).rows
+    assert found.rows == extrapolate(curves, LARGER).rows
 
 
 def test_checkpoints_without_a_loss_or_tokens_are_never_the_best() -> None:
-    courses = [course("14m", [1.0, math.nan, 4.1, 4.2]), *suite()[2:]]
-    assert extrapolate(courses, LARGER).rows[0].best_step == 70_000
+    curves = [curve("14m", [1.0, math.nan, 4.1, 4.2]), *suite()[2:]]
+    assert extrapolate(curves, LARGER).rows[0].best_step == 70_000
 
 
 def test_without_anything_to_predict_there_is_no_mean() -> None:
@@ -193,17 +194,17 @@ def test_mistakes_are_told() -> None:
         extrapolate(suite(), ["12b"])
     for nothing in ([], ["12b"]):
         with pytest.raises(DegenError, match="name some to fit on"):
-            extrapolate([*suite()[:-1], course("12b", parameters=None)], nothing)
+            extrapolate([*suite()[:-1], curve("12b", parameters=None)], nothing)
 
 
 # Which models are fitted on
 
 
 def test_by_default_the_healthy_models_above_every_degenerated_one() -> None:
-    courses = suite()[::-1]
-    assert default_larger(courses, ["70m"]) == LARGER
-    assert default_larger(courses, ["14m", "410m"]) == LARGER[1:]
-    assert default_larger(courses, []) == list(SIZES)
+    curves = suite()[::-1]
+    assert default_larger(curves, ["70m"]) == LARGER
+    assert default_larger(curves, ["14m", "410m"]) == LARGER[1:]
+    assert default_larger(curves, []) == list(SIZES)
 
 
 def test_fewer_than_three_are_none() -> None:
@@ -212,20 +213,20 @@ def test_fewer_than_three_are_none() -> None:
 
 
 def test_models_that_cannot_be_fitted_on_do_not_count() -> None:
-    courses = [*suite()[:-1], course("12b", parameters=None)]
-    assert default_larger(courses, ["410m"]) == ["1b", "3b", "7b"]
-    assert default_larger(courses, ["12b"]) == []  # nobody knows which are larger than it
+    curves = [*suite()[:-1], curve("12b", parameters=None)]
+    assert default_larger(curves, ["410m"]) == ["1b", "3b", "7b"]
+    assert default_larger(curves, ["12b"]) == []  # nobody knows which are larger than it
 
 
 # The published figures
 
 
 def test_the_small_models_of_pythia_end_8_percent_above_the_law_of_the_larger() -> None:
-    courses = pythia()
+    curves = pythia()
     small = ["pythia-14m", "pythia-31m", "pythia-70m", "pythia-160m"]
-    larger = default_larger(courses, small)
+    larger = default_larger(curves, small)
     assert larger == [f"pythia-{size}" for size in ("410m", "1b", "1.4b", "2.8b", "6.9b", "12b")]
-    found = extrapolate(courses, larger)
+    found = extrapolate(curves, larger)
     assert found.parameters["A"]["value"] == pytest.approx(118.66, abs=0.005)
     assert found.parameters["alpha"]["value"] == pytest.approx(0.2463, abs=5e-5)
     assert check_mean(found.mean_final_gap) == pytest.approx(8.4, abs=0.1)
@@ -236,8 +237,8 @@ def test_the_small_models_of_pythia_end_8_percent_above_the_law_of_the_larger() 
 
 def test_the_law_of_the_paper_lies_within_the_interval() -> None:
     """A = 119.09 and α = 0.246, from the authors' unrounded losses."""
-    courses = pythia()
-    found = extrapolate(courses, [c.model for c in courses[4:]])
+    curves = pythia()
+    found = extrapolate(curves, [c.model for c in curves[4:]])
     for name, value in (("A", 119.09), ("alpha", 0.246)):
         low, high = found.parameters[name]["low"], found.parameters[name]["high"]
         assert low is not None

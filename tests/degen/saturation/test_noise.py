@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from degen.metrics.curve import Floats, Ints
+from degen.arrays import Floats, Ints
 from degen.saturation.noise import Noise, find_noise, find_scatter, late_start, training_shares
 
 SIGMA = 0.01
@@ -19,15 +19,15 @@ DOUBLING = np.concatenate([2 ** np.arange(12), np.linspace(10_000, 130_000, 13).
 
 
 def shape(name: str, steps: Ints) -> Floats:
-    """A course without noise, from nothing to a dozen standard deviations a checkpoint."""
+    """A curve without noise, from nothing to a dozen standard deviations a checkpoint."""
     t = steps / steps[-1]
     return {"plateau": 0 * t, "line": 20 * SIGMA * t, "power law": 12 * SIGMA * (t + 0.02) ** -0.5}[name]
 
 
-def scatters(steps: Ints, course: Floats, draws: int = DRAWS, sigma: float = SIGMA) -> Floats:
-    """s and ν of every draw of noise on a course."""
+def scatters(steps: Ints, curve: Floats, draws: int = DRAWS, sigma: float = SIGMA) -> Floats:
+    """s and ν of every draw of noise on a curve."""
     rng = np.random.default_rng([len(steps), draws])
-    return np.array([find_scatter(steps, course + rng.normal(0, sigma, len(steps))) for _ in range(draws)])
+    return np.array([find_scatter(steps, curve + rng.normal(0, sigma, len(steps))) for _ in range(draws)])
 
 
 def found(steps: Ints, values: Floats, errors: Floats | None = None, **how: Any) -> Noise:

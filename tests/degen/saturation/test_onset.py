@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.saturation import SHAPES, Case, judged
-from degen.metrics.curve import Floats, Ints
+from degen.arrays import Floats, Ints
 from degen.saturation.noise import Noise
 from degen.saturation.onset import Onset, find_onset
 from degen.saturation.verdict import Verdict
@@ -166,7 +166,7 @@ def test_the_step_lies_within_its_interval_though_many_early_checkpoints_nearly_
 
 @pytest.fixture(scope="module")
 def simulated() -> list[tuple[Verdict, float]]:
-    """204 courses of the six kinds of bench/saturation.py that have a ramp, evenly spaced, and the truth."""
+    """204 curves of the six kinds of bench/saturation.py that have a ramp, evenly spaced, and the truth."""
     cases = [Case(shape, "even", 5.0, errors) for shape in SHAPES for errors in (True, False)]
     return [one for case in cases for one in judged(case, 34, 0)]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from degen.published import published_table
-from degen.saturation import Answer, Larger, find_saturation
+from degen.saturation import Larger, SaturationResult, find_saturation
 from degen.saturation.onset import Onset
 from degen.saturation.verdict import Verdict
 
@@ -18,30 +18,30 @@ ENTROPY = dict(zip(SMALL, (55_000, 72_000, 69_000, 88_000), strict=True))
 ANISOTROPY = dict(zip(SMALL, (28_000, 42_000, 55_000, 81_000), strict=True))
 
 
-def answer(name: str, **how: Any) -> Answer:
+def answer(name: str, **how: Any) -> SaturationResult:
     return find_saturation(published_table(name), **how)
 
 
 @lru_cache
-def losses() -> Answer:
+def losses() -> SaturationResult:
     return answer("pythia_pile_loss")
 
 
 @lru_cache
 def entropies() -> dict[str, Verdict]:
-    return {v.course.model: v for v in answer("pythia_head_singular_entropy").verdicts}
+    return {v.curve.model: v for v in answer("pythia_head_singular_entropy").verdicts}
 
 
 @lru_cache
 def anisotropies() -> dict[str, Verdict]:
     found = answer("pythia_wikitext_anisotropy", metrics=["last_layer_anisotropy"])
-    return {v.course.model: v for v in found.verdicts}
+    return {v.curve.model: v for v in found.verdicts}
 
 
 @lru_cache
 def lambada() -> dict[tuple[str, str], Verdict]:
     found = answer("pythia_lm_eval", metrics=["ppl", "acc"], where={"task": "lambada_openai"})
-    return {(v.course.model, v.course.metric): v for v in found.verdicts}
+    return {(v.curve.model, v.curve.metric): v for v in found.verdicts}
 
 
 def onset(verdict: Verdict) -> Onset:
@@ -53,7 +53,7 @@ def onset(verdict: Verdict) -> Onset:
 
 
 def test_the_losses_of_the_four_smallest_models_saturated_and_one_came_back() -> None:
-    words = {v.course.model: v.verdict for v in losses().verdicts}
+    words = {v.curve.model: v.verdict for v in losses().verdicts}
     assert [model for model, word in words.items() if word in ("saturated", "recovered")] == SMALL
     assert [model for model, word in words.items() if word == "recovered"] == ["pythia-14m"]
     assert words["pythia-410m"] == "not_saturated"
@@ -62,7 +62,7 @@ def test_the_losses_of_the_four_smallest_models_saturated_and_one_came_back() ->
 
 def test_models_of_one_checkpoint_are_undecided() -> None:
     undecided = [v for v in losses().verdicts if v.verdict == "undecided"]
-    assert [(v.course.model, v.checkpoints) for v in undecided] == [(model, 1) for model in LARGE]
+    assert [(v.curve.model, v.checkpoints) for v in undecided] == [(model, 1) for model in LARGE]
     assert {v.reason for v in undecided} == {"1 checkpoint with a value; 3 are needed"}
 
 
@@ -73,7 +73,7 @@ def test_losses_are_best_where_it_was_published() -> None:
 
 @pytest.mark.parametrize("model", SMALL)
 def test_losses_rise_after_the_start_and_before_the_end(model: str) -> None:
-    (verdict,) = (v for v in losses().verdicts if v.course.model == model)
+    (verdict,) = (v for v in losses().verdicts if v.curve.model == model)
     assert 20_000 <= onset(verdict).low < onset(verdict).high <= 110_000
 
 
@@ -119,7 +119,7 @@ def test_heads_of_larger_models_drift_and_do_not_collapse(model: str) -> None:
     assert verdict.verdict == "not_saturated"
     assert verdict.onset is None
     assert verdict.gap is not None
-    assert 0 < verdict.gap < verdict.course.floor
+    assert 0 < verdict.gap < verdict.curve.floor
 
 
 @pytest.mark.parametrize("model", SMALL)
@@ -158,6 +158,6 @@ def test_lambada_saturates_for_the_two_smallest_models_and_no_other(metric: str)
 def test_lambada_is_best_where_it_was_published(model: str, step: int, metric: str) -> None:
     verdict = lambada()[model, metric]
     assert verdict.best_step == step
-    assert verdict.course.better == {"ppl": "min", "acc": "max"}[metric]
+    assert verdict.curve.better == {"ppl": "min", "acc": "max"}[metric]
     assert verdict.p_value is not None
     assert verdict.p_value < 0.05

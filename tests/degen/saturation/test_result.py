@@ -17,9 +17,9 @@ from tiny import make_checkpoint
 
 import degen
 from degen import DegenError
-from degen.metrics.curve import Course
+from degen.metrics.curve import Curve
 from degen.runs.export import export_table
-from degen.saturation import Answer, Larger, find_saturation, write_answer
+from degen.saturation import Larger, SaturationResult, find_saturation, write_result
 from degen.saturation.result import COLUMNS
 from degen.saturation.verdict import judge
 from degen.tables import schema_of
@@ -51,12 +51,12 @@ def copy(run: degen.Run, tmp_path: Path) -> degen.Run:
     return degen.read_run(shutil.copytree(run.path, tmp_path / "run"))
 
 
-def curve(model: str, size: int, rise: float = 0.0) -> Course:
+def curve(model: str, size: int, rise: float = 0.0) -> Curve:
     """A loss by the law of Hoffmann et al. at 2^21 tokens a step, with a rise over its second half."""
     steps = np.arange(1, 15) * 10_000
     law = 406.4 / size**0.34 + 410.7 / (steps * 2.0**21) ** 0.28 + 1.69
     values = law + rise * np.clip((steps - 70_000) / 70_000, 0, None)
-    return Course(model, "loss", steps, values, "min", 0.01, parameters=size, tokens=steps * 2.0**21)
+    return Curve(model, "loss", steps, values, "min", 0.01, parameters=size, tokens=steps * 2.0**21)
 
 
 # On a run
@@ -76,7 +76,7 @@ def test_a_run_has_a_row_for_each_of_its_three_figures(run: degen.Run) -> None:
         assert (row["verdict"], row["reason"]) == (verdict.verdict, verdict.reason)
         assert row["verdict"] in ("saturated", "recovered", "not_saturated", "undecided")
         assert row["checkpoints"] == len(STEPS)
-        assert row["floor"] == verdict.course.floor > 0
+        assert row["floor"] == verdict.curve.floor > 0
         assert 0 < row["p_value"] <= 1
         assert row["noise"] > 0
         assert (row["onset_step"] is None) == (row["verdict"] in ("not_saturated", "undecided"))
@@ -105,7 +105,7 @@ def test_the_first_checkpoints_count_where_they_are_asked_for(run: degen.Run) ->
 
 def test_an_answer_is_kept_as_a_table_of_the_run(copy: degen.Run) -> None:
     found = find_saturation(copy.path)
-    write_answer(found, copy)
+    write_result(found, copy)
     file = copy.path / "saturation" / "tiny.parquet"
     assert [p for p in copy.path.rglob("*") if "saturation" in p.parts[-2:] and p.is_file()] == [file]
     stored = pq.read_schema(file)
@@ -124,15 +124,15 @@ def test_an_answer_is_kept_as_a_table_of_the_run(copy: degen.Run) -> None:
 
 def test_an_answer_in_the_run_changes_nothing_of_the_next(copy: degen.Run) -> None:
     first = find_saturation(copy.path)
-    write_answer(first, copy)
+    write_result(first, copy)
     assert find_saturation(copy.path).rows() == first.rows()
-    write_answer(first, copy)
+    write_result(first, copy)
     assert degen.read_run(copy.path).table("saturation").to_pylist() == first.rows()
 
 
 def test_other_tools_read_it(copy: degen.Run, tmp_path: Path) -> None:
     found = find_saturation(copy.path)
-    write_answer(found, copy)
+    write_result(found, copy)
     rows, again = found.rows(), degen.read_run(copy.path)
     for ending in (".parquet", ".csv", ".json", ".duckdb"):
         assert export_table(again, "saturation", tmp_path / f"s{ending}") == 3
@@ -154,7 +154,7 @@ def test_a_scan_of_more_checkpoints_removes_what_was_said_of_fewer(longer: Path,
             shutil.rmtree(folder / "step900")
     asked = [f"{name}={folder}" for name, folder in kept.items()]
     run = degen.scan(asked, corpus=corpus, out=tmp_path / "run", **HOW)
-    write_answer(find_saturation(run.path), run)
+    write_result(find_saturation(run.path), run)
     files = {name: run.path / "saturation" / f"{name}.parquet" for name in kept}
     assert all(file.is_file() for file in files.values())
     degen.scan(asked, corpus=corpus, out=tmp_path / "run", **HOW)
@@ -169,8 +169,8 @@ def test_a_scan_of_more_checkpoints_removes_what_was_said_of_fewer(longer: Path,
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "..", ".hidden", "a/b", "_x", "lr=3", "ü 日", "m" * 300])
 def test_no_name_of_a_model_leaves_the_folder(name: str, copy: degen.Run) -> None:
     before = set(copy.path.parent.rglob("*"))
-    answer = Answer([judge(curve(name, 10**8))], None)
-    write_answer(answer, copy)
+    answer = SaturationResult([judge(curve(name, 10**8))], None)
+    write_result(answer, copy)
     (file,) = (p for p in set(copy.path.parent.rglob("*")) - before if p.is_file())
     assert file.parent == copy.path / "saturation"
     assert degen.read_run(copy.path).table("saturation")["model"].to_pylist() == [name]
@@ -180,7 +180,7 @@ def test_no_name_of_a_model_leaves_the_folder(name: str, copy: degen.Run) -> Non
 def test_a_folder_that_takes_no_file_is_told(copy: degen.Run) -> None:
     (copy.path / "saturation").write_text("in the way")
     with pytest.raises(DegenError, match="cannot be written"):
-        write_answer(find_saturation(copy.path), copy)
+        write_result(find_saturation(copy.path), copy)
 
 
 # The law of the larger models
@@ -255,8 +255,8 @@ def test_what_makes_no_sense_is_refused(how: dict[str, Any], tmp_path: Path) -> 
 
 
 def test_rows_of_what_has_no_value_are_null() -> None:
-    course = Course("m", "loss", np.arange(4), np.full(4, math.nan), "min")
-    (row,) = Answer([judge(course)], None).rows()
+    curve = Curve("m", "loss", np.arange(4), np.full(4, math.nan), "min")
+    (row,) = SaturationResult([judge(curve)], None).rows()
     assert (row["verdict"], row["checkpoints"]) == ("undecided", 0)
     nothing = ("best_step", "best_value", "final_value", "gap", "p_value", "onset_step", "noise", "co_occurrence")
     assert {row[name] for name in nothing} == {None}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import isotonic_regression
 
-from degen.metrics.curve import Floats
+from degen.arrays import Floats
 from degen.saturation.noise import Noise, find_noise
 from degen.saturation.rise import Rise, find_rise
 
@@ -15,7 +15,7 @@ N = 6
 SIGMA = 0.01
 STEPS = np.arange(1, 26) * 5000
 ODD_STEPS = STEPS**3 // 10**6 + np.arange(25)
-ANYTHING = 1e9  # a floor that lets the whole course be late
+ANYTHING = 1e9  # a floor that lets the whole curve be late
 
 
 def known(n: int = N, sigma: float = 1.0) -> Noise:
@@ -41,7 +41,7 @@ def fit(values: Floats, weights: Floats, rising: bool) -> Floats:
 
 
 def slow_valley(values: Floats, weights: Floats) -> tuple[float, Floats]:
-    """The nearest course that falls, then rises, each place of the bottom tried."""
+    """The nearest curve that falls, then rises, each place of the bottom tried."""
     tried = []
     for k in range(len(values) + 1):
         fitted = np.concatenate([fit(values[:k], weights[:k], False), fit(values[k:], weights[k:], True)])
@@ -77,7 +77,7 @@ def slow_excess(values: Floats, covariance: Floats) -> float:
     return float(values[-1] - mean @ values) / (scale * error)
 
 
-def courses(count: int = 5) -> Any:
+def curves(count: int = 5) -> Any:
     rng = np.random.default_rng(5)
     slopes = np.linspace(0, 2.5, count)
     return [slope * np.abs(np.arange(N) - 2) / N + rng.normal(0, 1, N) for slope in slopes]
@@ -93,21 +93,21 @@ def null() -> Floats:
 
 
 def test_p_values_of_known_noise_are_shares_of_t_and_f_of_noise_on_a_plateau(null: Floats) -> None:
-    for values in courses():
+    for values in curves():
         t, f = slow_statistics(values, np.ones(N))
         rise = find_rise(values, known(), ANYTHING)
         assert rise.p_value == pytest.approx(np.mean(null[:, 0] >= t), abs=0.03)
-        assert rise.p_course == pytest.approx(np.mean(null[:, 1] >= f), abs=0.03)
+        assert rise.p_not_monotone == pytest.approx(np.mean(null[:, 1] >= f), abs=0.03)
 
 
 def test_p_values_of_estimated_noise_are_shares_of_what_does_not_depend_on_its_size(null: Floats) -> None:
     ratios = null[:, 0] / np.maximum(null[:, 1], 1e-300)
     sizes = np.random.default_rng(3).chisquare(3.0, len(null)) / 3.0
-    for values in courses():
+    for values in curves():
         t, f = slow_statistics(values, np.ones(N))
         rise = find_rise(values, estimated(), ANYTHING)
         assert rise.p_value == pytest.approx(np.mean(ratios >= t / f), abs=0.03)
-        assert rise.p_course == pytest.approx(np.mean(null[:, 1] / sizes >= f), abs=0.03)
+        assert rise.p_not_monotone == pytest.approx(np.mean(null[:, 1] / sizes >= f), abs=0.03)
         twice = find_rise(values, Noise(4 * np.eye(N), 3.0), ANYTHING)
         assert twice.p_value == rise.p_value
 
@@ -115,25 +115,25 @@ def test_p_values_of_estimated_noise_are_shares_of_what_does_not_depend_on_its_s
 def test_p_values_of_correlated_noise_come_from_draws_that_are_correlated_as_well() -> None:
     noise = correlated()
     of_noise = slow_null(noise.covariance)
-    for values in courses(3):
+    for values in curves(3):
         t, f = slow_statistics(values, 1 / noise.variances)
         rise = find_rise(values, noise, ANYTHING)
         assert rise.p_value == pytest.approx(np.mean(of_noise[:, 0] >= t), abs=0.03)
-        assert rise.p_course == pytest.approx(np.mean(of_noise[:, 1] >= f), abs=0.03)
+        assert rise.p_not_monotone == pytest.approx(np.mean(of_noise[:, 1] >= f), abs=0.03)
 
 
 def test_a_course_that_never_rises_has_p_1_and_one_that_plainly_does_the_least_there_is() -> None:
     for noise in (known(), estimated(), correlated()):
         falls = find_rise(-np.arange(6.0), noise, ANYTHING)
-        assert falls.p_value == falls.p_course == 1
+        assert falls.p_value == falls.p_not_monotone == 1
     plain = find_rise(np.array([300.0, 0, 100, 200, 300, 400]), known(), 1000)
-    assert plain.p_value == plain.p_course == 1 / 4001
+    assert plain.p_value == plain.p_not_monotone == 1 / 4001
     assert plain.final_excess > 100
 
 
 def test_a_hump_that_comes_back_is_far_from_courses_that_never_rise_and_from_valleys() -> None:
     hump = find_rise(np.array([0.0, 0, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0]), known(12), ANYTHING)
-    assert hump.p_course == 1 / 4001
+    assert hump.p_not_monotone == 1 / 4001
     assert hump.p_value > 0.05
     assert hump.final_excess == pytest.approx(0, abs=1e-9)
     assert hump.peak == 3
@@ -230,9 +230,9 @@ def test_values_in_another_unit_have_the_same_p_value(freedom: float) -> None:
     values, noise = noisy_valley(), Noise(SIGMA**2 * np.eye(25), freedom)
     one = find_rise(values, noise, 0.015)
     other = find_rise(1000 * values - 7, Noise(1e6 * noise.covariance, freedom), 15.0)
-    assert (other.p_value, other.p_course, other.start, other.peak) == (
+    assert (other.p_value, other.p_not_monotone, other.start, other.peak) == (
         one.p_value,
-        one.p_course,
+        one.p_not_monotone,
         one.start,
         one.peak,
     )
@@ -254,7 +254,11 @@ def test_what_went_before_the_late_part_does_not_enter() -> None:
     early = np.array([9.0, 4.0, 7.0, 5.0])
     both = find_rise(np.append(early, late), known(10, SIGMA), 0.015)
     assert (both.start, both.peak) == (4 + alone.start, 4 + alone.peak)
-    assert (both.p_value, both.p_course, both.final_excess) == (alone.p_value, alone.p_course, alone.final_excess)
+    assert (both.p_value, both.p_not_monotone, both.final_excess) == (
+        alone.p_value,
+        alone.p_not_monotone,
+        alone.final_excess,
+    )
 
 
 # The peak and the final excess
@@ -263,7 +267,7 @@ def test_what_went_before_the_late_part_does_not_enter() -> None:
 @pytest.mark.parametrize("noise", [known(), correlated()])
 def test_the_peak_ends_the_beginning_that_looks_most_like_a_valley(noise: Noise) -> None:
     weights = 1 / noise.variances
-    for values in courses(8):
+    for values in curves(8):
         evidence = [slow_statistics(values[:j], weights[:j])[0] for j in range(1, N + 1)]
         assert find_rise(values, noise, ANYTHING).peak == int(np.argmax(np.round(evidence, 10)))
 
@@ -275,7 +279,7 @@ def test_the_peak_of_a_collapse_that_comes_back_is_the_collapse() -> None:
 
 @pytest.mark.parametrize("noise", [known(), known(N, 0.1), correlated()])
 def test_the_final_excess_is_over_the_bottom_of_the_valley(noise: Noise) -> None:
-    for values in courses(8):
+    for values in curves(8):
         excess = find_rise(values, noise, ANYTHING).final_excess
         assert excess == pytest.approx(slow_excess(values, noise.covariance), rel=1e-6, abs=1e-9)
 

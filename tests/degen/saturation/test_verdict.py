@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.saturation import RAMP, SHAPES, Case, judged
-from degen.metrics.curve import Better, Course
+from degen.metrics.curve import Better, Curve
 from degen.saturation.verdict import Verdict, judge
 
 STEPS = np.arange(1, 26) * 5000
@@ -20,22 +20,22 @@ RISE = np.clip((STEPS - 80_000) / 45_000, 0, None)
 HUMP = np.exp(-(((STEPS - 75_000) / 14_000.0) ** 2))
 
 
-def course(values: Any, steps: Any = None, better: Better = "min", floor: float = FLOOR, errors: Any = None) -> Course:
+def curve(values: Any, steps: Any = None, better: Better = "min", floor: float = FLOOR, errors: Any = None) -> Curve:
     values = np.asarray(values, dtype=np.float64)
     steps = np.asarray(STEPS[: len(values)] if steps is None else steps, dtype=np.int64)
-    return Course("m", "loss", steps, values, better, floor, None if errors is None else np.asarray(errors, float))
+    return Curve("m", "loss", steps, values, better, floor, None if errors is None else np.asarray(errors, float))
 
 
-def turned(c: Course) -> Course:
+def turned(c: Curve) -> Curve:
     """The same with the sign of the values and the better way turned."""
     other: Better = "max" if c.better == "min" else "min"
-    return Course(c.model, c.metric, c.steps, -c.values, other, c.floor, c.errors)
+    return Curve(c.model, c.metric, c.steps, -c.values, other, c.floor, c.errors)
 
 
-SATURATED = course(FALL + 0.08 * RISE + NOISE)
-RECOVERED = course(FALL + 0.2 * HUMP + NOISE)
-FALLING = course(3 + 0.5 * (STEPS / 125_000) ** -0.5 + NOISE)
-WEAK = course(3 + 0.02 * RISE + np.random.default_rng(18).normal(0, SIGMA, 25), floor=0.001)
+SATURATED = curve(FALL + 0.08 * RISE + NOISE)
+RECOVERED = curve(FALL + 0.2 * HUMP + NOISE)
+FALLING = curve(3 + 0.5 * (STEPS / 125_000) ** -0.5 + NOISE)
+WEAK = curve(3 + 0.02 * RISE + np.random.default_rng(18).normal(0, SIGMA, 25), floor=0.001)
 
 
 # What says nothing
@@ -62,7 +62,7 @@ WEAK = course(3 + 0.02 * RISE + np.random.default_rng(18).normal(0, SIGMA, 25), 
     ],
 )
 def test_what_says_nothing_is_undecided_with_the_reason(values: Any, steps: Any, says: str, errors: bool) -> None:
-    made = course(values, steps, errors=np.full(len(values), 0.1) if errors else None)
+    made = curve(values, steps, errors=np.full(len(values), 0.1) if errors else None)
     for better in (made, turned(made)):
         verdict = judge(better)
         assert verdict.verdict == "undecided"
@@ -74,19 +74,19 @@ def test_what_says_nothing_is_undecided_with_the_reason(values: Any, steps: Any,
 @pytest.mark.parametrize("n", [3, 4])
 def test_few_checkpoints_need_standard_errors(n: int) -> None:
     values = [3.0, 2.0, 2.5, 4.0][:n]
-    without = judge(course(values))
+    without = judge(curve(values))
     assert without.verdict == "undecided"
     assert without.reason == f"{n} checkpoints show no noise to compare with; 5 would, or standard errors"
-    unknown = judge(course(values, errors=[0.1, math.nan, 0.1, 0.1][:n]))
+    unknown = judge(curve(values, errors=[0.1, math.nan, 0.1, 0.1][:n]))
     assert unknown.reason == without.reason
-    known = judge(course(values, errors=[0.01] * n))
+    known = judge(curve(values, errors=[0.01] * n))
     assert known.verdict == "saturated"
     assert (known.noise, known.best_step) == (pytest.approx(0.01), 10_000)
-    assert judge(course(values, errors=[10.0] * n)).verdict != "saturated"
+    assert judge(curve(values, errors=[10.0] * n)).verdict != "saturated"
 
 
 def test_five_checkpoints_are_judged_without_errors() -> None:
-    verdict = judge(course([3.0, 2.9, 2.85, 2.81, 2.8]))
+    verdict = judge(curve([3.0, 2.9, 2.85, 2.81, 2.8]))
     assert (verdict.verdict, verdict.reason, verdict.p_value) == ("not_saturated", "ends at its best", 1.0)
 
 
@@ -94,9 +94,9 @@ def test_missing_values_in_the_middle_are_left_out_and_said() -> None:
     for missing, says in (([7], "; 1 checkpoint without a value left out"), ([7, 8, 20], "; 3 checkpoints without")):
         values = SATURATED.values.copy()
         values[missing] = math.nan
-        found = judge(course(values))
+        found = judge(curve(values))
         kept = np.delete(np.arange(25), missing)
-        alone = judge(course(SATURATED.values[kept], STEPS[kept]))
+        alone = judge(curve(SATURATED.values[kept], STEPS[kept]))
         assert says in found.reason
         assert found.reason.startswith(alone.reason)
         assert "left out" not in alone.reason
@@ -113,8 +113,8 @@ def test_missing_values_take_their_errors_and_covariances_along() -> None:
     values[5] = covariance[5] = covariance[:, 5] = math.nan
     errors = np.sqrt(np.diag(covariance))
     kept = np.delete(np.arange(25), 5)
-    whole = Course("m", "loss", STEPS, values, "min", FLOOR, errors, covariance)
-    part = Course("m", "loss", STEPS[kept], values[kept], "min", FLOOR, errors[kept], covariance[np.ix_(kept, kept)])
+    whole = Curve("m", "loss", STEPS, values, "min", FLOOR, errors, covariance)
+    part = Curve("m", "loss", STEPS[kept], values[kept], "min", FLOOR, errors[kept], covariance[np.ix_(kept, kept)])
     found, alone = judge(whole), judge(part)
     assert found.verdict == "saturated"
     assert (found.p_value, found.onset, found.noise) == (alone.p_value, alone.onset, alone.noise)
@@ -162,14 +162,14 @@ def test_a_rise_that_could_be_noise_is_undecided() -> None:
     assert verdict.gap is not None
     assert verdict.gap > WEAK.floor
     assert verdict.onset is None
-    says = f"ends {verdict.gap:.3g} above its best, as {verdict.p_value:.0%} of courses that never get worse do"
+    says = f"ends {verdict.gap:.3g} above its best, as {verdict.p_value:.0%} of curves that never get worse do"
     assert verdict.reason.startswith(says)
 
 
 def test_the_figures_are_those_of_the_course() -> None:
     for made in (SATURATED, RECOVERED, FALLING, WEAK):
         verdict, best = judge(made), int(np.argmin(made.values))
-        assert verdict.course is made
+        assert verdict.curve is made
         assert (verdict.best_step, verdict.best_value) == (STEPS[best], made.values[best])
         assert (verdict.final_step, verdict.final_value) == (STEPS[-1], made.values[-1])
         assert verdict.gap == made.values[-1] - made.values[best] >= 0
@@ -178,8 +178,8 @@ def test_the_figures_are_those_of_the_course() -> None:
 
 @pytest.mark.parametrize("errors", [None, np.full(25, SIGMA)])
 @pytest.mark.parametrize("made", [SATURATED, RECOVERED, FALLING, WEAK])
-def test_a_metric_that_is_better_when_larger_has_the_same_verdict_upside_down(made: Course, errors: Any) -> None:
-    made = course(made.values, floor=made.floor, errors=errors)
+def test_a_metric_that_is_better_when_larger_has_the_same_verdict_upside_down(made: Curve, errors: Any) -> None:
+    made = curve(made.values, floor=made.floor, errors=errors)
     one, other = judge(made), judge(turned(made))
     assert other.reason == one.reason.replace("above", "below")
     for name in ("verdict", "best_step", "final_step", "p_value", "onset", "checkpoints", "gap", "noise"):
@@ -188,10 +188,10 @@ def test_a_metric_that_is_better_when_larger_has_the_same_verdict_upside_down(ma
 
 
 @pytest.mark.parametrize("made", [SATURATED, RECOVERED, FALLING, WEAK])
-def test_another_unit_and_another_clock_change_no_verdict(made: Course) -> None:
+def test_another_unit_and_another_clock_change_no_verdict(made: Curve) -> None:
     one = judge(made)
-    unit = judge(course(1000 * made.values, floor=1000 * made.floor))
-    clock = judge(course(made.values, 64 * STEPS, floor=made.floor))
+    unit = judge(curve(1000 * made.values, floor=1000 * made.floor))
+    clock = judge(curve(made.values, 64 * STEPS, floor=made.floor))
     assert unit.verdict == clock.verdict == one.verdict
     assert unit.p_value == clock.p_value == one.p_value
     if one.onset is not None:
@@ -202,7 +202,7 @@ def test_another_unit_and_another_clock_change_no_verdict(made: Course) -> None:
 
 
 def test_a_jump_at_the_end_of_a_quiet_course_is_saturated() -> None:
-    verdict = judge(course(np.where(STEPS > 100_000, 5.0, 3.0) + NOISE))
+    verdict = judge(curve(np.where(STEPS > 100_000, 5.0, 3.0) + NOISE))
     assert verdict.verdict == "saturated"
     assert verdict.onset is not None
     assert (verdict.onset.low, verdict.onset.high) == (100_000, 105_000)
@@ -214,7 +214,7 @@ def test_a_jump_at_the_end_of_a_quiet_course_is_saturated() -> None:
 def test_a_rise_beyond_chance_and_below_the_floor_does_not_matter() -> None:
     gap = judge(SATURATED).gap
     assert gap is not None
-    above, below = (judge(course(SATURATED.values, floor=f)) for f in (0.9 * gap, 1.1 * gap))
+    above, below = (judge(curve(SATURATED.values, floor=f)) for f in (0.9 * gap, 1.1 * gap))
     assert (above.verdict, below.verdict) == ("saturated", "not_saturated")
     assert below.p_value is not None
     assert below.p_value < 0.05
@@ -223,8 +223,8 @@ def test_a_rise_beyond_chance_and_below_the_floor_does_not_matter() -> None:
 
 
 def test_a_hump_below_the_floor_does_not_matter() -> None:
-    assert judge(course(RECOVERED.values, floor=0.1)).verdict == "recovered"
-    assert judge(course(RECOVERED.values, floor=0.3)).verdict == "not_saturated"
+    assert judge(curve(RECOVERED.values, floor=0.1)).verdict == "recovered"
+    assert judge(curve(RECOVERED.values, floor=0.3)).verdict == "not_saturated"
 
 
 def test_the_level_says_how_sure_it_must_be() -> None:
@@ -246,10 +246,10 @@ def test_confidence_makes_the_interval_wider_and_no_other_verdict() -> None:
 def test_a_spike_in_the_first_steps_of_training_is_no_recovery(errors: Any) -> None:
     """Long before the best, above the best so far, beyond the first twentieth as well."""
     values = 3 + 3 * np.exp(-STEPS / 20_000) + NOISE
-    plain = judge(course(values, errors=errors))
+    plain = judge(curve(values, errors=errors))
     assert plain.verdict == "not_saturated"
     values[1] += 4
-    spiked = judge(course(values, errors=errors))
+    spiked = judge(curve(values, errors=errors))
     assert spiked.verdict == "not_saturated"
 
 
@@ -257,31 +257,31 @@ def test_the_beginning_is_left_out_and_no_word_said_of_it() -> None:
     """The geometry of a model that has learnt nothing is at its best."""
     steps = np.append([1, 2, 4, 8, 16, 512], STEPS)
     values = np.append(np.zeros(6), 0.5 + NOISE)
-    verdict = judge(course(values, steps))
-    assert (verdict.verdict, verdict.checkpoints) == (judge(course(0.5 + NOISE)).verdict, 24)
+    verdict = judge(curve(values, steps))
+    assert (verdict.verdict, verdict.checkpoints) == (judge(curve(0.5 + NOISE)).verdict, 24)
     assert "left out" not in verdict.reason
-    assert judge(course(values, steps), after=0.0).verdict == "saturated"
-    assert judge(course(values, steps), after=0.0).checkpoints == 31
+    assert judge(curve(values, steps), after=0.0).verdict == "saturated"
+    assert judge(curve(values, steps), after=0.0).checkpoints == 31
 
 
 def test_step_0_counts_where_it_is_asked_for() -> None:
     steps, values = np.append(0, STEPS), np.append(10.0, SATURATED.values)
-    assert judge(course(values, steps), after=0.0).checkpoints == 26
-    assert judge(course(values, steps), after=0.0).verdict == "saturated"
+    assert judge(curve(values, steps), after=0.0).checkpoints == 26
+    assert judge(curve(values, steps), after=0.0).verdict == "saturated"
 
 
 def test_courses_without_noise_are_judged() -> None:
     """Values as they were rounded, with nothing between neighbours."""
-    rises = judge(course(np.where(STEPS > 100_000, 0.5, 0.25)))
+    rises = judge(curve(np.where(STEPS > 100_000, 0.5, 0.25)))
     assert (rises.verdict, rises.gap) == ("saturated", 0.25)
-    falls = judge(course(np.where(STEPS > 100_000, 0.25, 0.5)))
+    falls = judge(curve(np.where(STEPS > 100_000, 0.25, 0.5)))
     assert (falls.verdict, falls.reason) == ("not_saturated", "ends at its best")
-    assert judge(course(np.linspace(4, 3, 25))).verdict == "not_saturated"
-    assert judge(course(np.where(STEPS > 100_000, 0.5, 0.25), errors=np.zeros(25))).verdict == "saturated"
+    assert judge(curve(np.linspace(4, 3, 25))).verdict == "not_saturated"
+    assert judge(curve(np.where(STEPS > 100_000, 0.5, 0.25), errors=np.zeros(25))).verdict == "saturated"
 
 
 def test_a_course_that_only_rises_is_saturated_since_its_first_checkpoints() -> None:
-    verdict = judge(course(3 + 0.5 * STEPS / 125_000 + NOISE))
+    verdict = judge(curve(3 + 0.5 * STEPS / 125_000 + NOISE))
     assert verdict.verdict == "saturated"
     assert verdict.onset is not None
     assert verdict.onset.low == 10_000  # the first that counts
@@ -291,7 +291,7 @@ def test_a_course_that_only_rises_is_saturated_since_its_first_checkpoints() -> 
 
 
 def simulated(ramp: float, number: int) -> list[Verdict]:
-    """Courses of the six kinds of bench/saturation.py that are evenly spaced."""
+    """Curves of the six kinds of bench/saturation.py that are evenly spaced."""
     cases = [Case(shape, "even", ramp, errors) for shape in SHAPES for errors in (True, False)]
     return [verdict for case in cases for verdict, _ in judged(case, number, 0)]
 

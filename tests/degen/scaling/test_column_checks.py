@@ -6,8 +6,8 @@ import pytest
 from made_points import points_of, profiles
 
 from degen.laws.law import HOFFMANN
-from degen.scaling.fit import Wanted, fit
-from degen.scaling.points import read_points
+from degen.scaling.fit import FitOptions, fit
+from degen.scaling.read_points import read_points
 from degen.stats.bootstrap import Bootstrap
 
 
@@ -39,6 +39,6 @@ def test_compute_far_from_6nd_is_doubted(compute: str, said: int, tmp_path: Path
 def test_sizes_in_millions_are_doubted() -> None:
     points = profiles(HOFFMANN)
     small = points_of(parameters=points.parameters / 1e6, tokens=points.tokens / 1e9, loss=points.loss)
-    wanted = Wanted(fixed={"alpha": 0.34, "beta": 0.28}, bootstrap=Bootstrap(draws=0))
+    wanted = FitOptions(fixed={"alpha": 0.34, "beta": 0.28}, bootstrap=Bootstrap(draws=0))
     assert any("if they are in millions or billions" in line for line in fit(small, wanted)[1].warnings)
     assert fit(points, wanted)[1].warnings == []

@@ -7,8 +7,8 @@ from made_points import BESIROGLU, cloud, curves, holds, points_of
 from degen.errors import DegenError
 from degen.laws.law import HOFFMANN, Law
 from degen.scaling.envelope import fit_envelope
-from degen.scaling.hoffmann import frontier_of
-from degen.scaling.loss_curves import curves_of
+from degen.scaling.frontier import frontier_of
+from degen.scaling.loss_curves import compute_curves
 from degen.stats.bootstrap import Bootstrap
 from degen.stats.smoothing import Smoother
 
@@ -59,9 +59,9 @@ def test_the_smoother_is_that_of_scipy_for_the_same_strength() -> None:
 def test_rows_of_a_model_are_a_curve_and_of_a_size_where_no_model_is_named() -> None:
     n, d = np.repeat([1e8, 1e9], 3), np.tile([1e9, 2e9, 4e9], 2)
     columns = {"parameters": n, "tokens": d, "loss": HOFFMANN.loss(n, d)}
-    assert [curve.size for curve in curves_of(points_of(**columns))] == [1e8, 1e9]
-    assert [curve.name for curve in curves_of(points_of(**columns, model=["b"] * 3 + ["a"] * 3))] == ["b", "a"]
-    assert len(curves_of(points_of(**columns, model=list("abcdef")))) == 2
+    assert [curve.size for curve in compute_curves(points_of(**columns))] == [1e8, 1e9]
+    assert [curve.name for curve in compute_curves(points_of(**columns, model=["b"] * 3 + ["a"] * 3))] == ["b", "a"]
+    assert len(compute_curves(points_of(**columns, model=list("abcdef")))) == 2
 
 
 def test_too_little_for_an_envelope_is_said() -> None:

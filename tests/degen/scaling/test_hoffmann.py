@@ -11,8 +11,9 @@ from scipy.optimize import minimize_scalar
 from degen.errors import DegenError
 from degen.laws.law import HOFFMANN, Law
 from degen.published import published_table
-from degen.scaling.hoffmann import fit_hoffmann, frontier_of
-from degen.scaling.points import read_points
+from degen.scaling.frontier import frontier_of
+from degen.scaling.hoffmann import fit_hoffmann
+from degen.scaling.read_points import read_points
 from degen.stats.bootstrap import Bootstrap, run_bootstrap
 
 NONE = Bootstrap(draws=0)
@@ -44,14 +45,14 @@ def test_the_points_of_chinchilla_and_the_published_constants_inside() -> None:
         assert found[name]["value"] == pytest.approx(value, abs=within)
     assert all(holds(found, vars(BESIROGLU)).values())
     assert not fit.influence.points
-    assert fit.answer().warnings == []
+    assert fit.result().warnings == []
 
 
 def test_the_five_highest_losses_of_chinchilla_are_named() -> None:
     points = read_points(published_table("chinchilla_points"), {})
     fit = fit_hoffmann(points, NONE, start=ALL)
     assert set(fit.influence.points) == set(np.argsort(points.loss)[-5:])
-    said = " ".join(fit.answer().warnings)
+    said = " ".join(fit.result().warnings)
     assert all(f"row {i + 1} (" in said for i in np.argsort(points.loss)[-5:])
     assert "B = 2143" in said
 
@@ -84,7 +85,7 @@ def test_a_wrong_loss_is_named_and_a_point_that_alone_says_something() -> None:
     fixed = {"E": HOFFMANN.E, "beta": HOFFMANN.beta, "B": HOFFMANN.B}
     alone = fit_hoffmann(points_of(parameters=n, tokens=d, loss=loss), NONE, fixed, start=HOFFMANN)
     assert alone.influence.decisive == (12,)
-    assert "row 13" in " ".join(alone.answer().warnings)
+    assert "row 13" in " ".join(alone.result().warnings)
 
 
 def test_fixed_parameters_stay_and_have_no_interval_of_their_own() -> None:
@@ -133,7 +134,7 @@ def test_predictions_agree_with_one_another() -> None:
 
 def test_the_same_every_time_and_told_of_every_draw() -> None:
     told: list[tuple[int, int]] = []
-    asked = Bootstrap(20, seed=3, told=lambda *at: told.append(at))
+    asked = Bootstrap(20, seed=3, on_draw=lambda *at: told.append(at))
     once, again = (fit_hoffmann(cloud(HOFFMANN), asked, start=HOFFMANN).parameters() for _ in range(2))
     assert once == again
     assert told == [(i, 20) for i in range(1, 21)] * 2
@@ -154,8 +155,8 @@ def test_draws_that_cannot_be_fitted_leave_no_interval() -> None:
 
     draws = run_bootstrap(Bootstrap(40), refit, points=9, free=1)
     assert draws.interval(1.0, draws.found.get("m")) == {"value": 1.0, "low": None, "high": None}
-    assert draws.trouble is not None
-    assert "could not be fitted" in draws.trouble
+    assert draws.failure_reason is not None
+    assert "could not be fitted" in draws.failure_reason
 
 
 @pytest.mark.parametrize(
@@ -188,6 +189,6 @@ def test_a_bootstrap_that_cannot_be(settings: dict[str, float], message: str) ->
 def test_no_frontier_without_a_term(tmp_path: Path) -> None:
     fit = fit_hoffmann(cloud(Law(A=0.0, B=410.7, E=1.69, alpha=0.34, beta=0.28)), NONE, {"A": 0.0, "alpha": 0.3})
     assert fit.frontier is None
-    assert fit.answer().frontier == []
+    assert fit.result().frontier == []
     with pytest.raises(DegenError, match="no best model"):
         fit.predict({"C": 1e20})

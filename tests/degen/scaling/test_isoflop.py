@@ -7,9 +7,9 @@ from made_points import BESIROGLU, cloud, holds, points_of, profiles
 from degen.errors import DegenError
 from degen.laws.law import HOFFMANN, Law
 from degen.published import published_table
-from degen.scaling.hoffmann import frontier_of
+from degen.scaling.frontier import frontier_of
 from degen.scaling.isoflop import fit_isoflop
-from degen.scaling.points import read_points
+from degen.scaling.read_points import read_points
 from degen.stats.bootstrap import Bootstrap
 
 NONE = Bootstrap(draws=0)

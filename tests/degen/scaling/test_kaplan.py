@@ -58,10 +58,10 @@ def test_all_parameters_are_taken_with_a_warning_where_no_others_are_known() -> 
     n = np.geomspace(1e6, 1e9, 10)
     points = points_of(parameters=n, tokens=n, loss=(8.8e13 / n) ** 0.076)
     fit = fit_kaplan(points, "N", NONE)
-    assert "N counts all parameters" in fit.answer().warnings[0]
+    assert "N counts all parameters" in fit.result().warnings[0]
     other = points_of(parameters=n, parameters_non_embedding=n / 2, tokens=n, loss=(8.8e13 / (n / 2)) ** 0.076)
     assert fit_kaplan(other, "N", NONE).constants["N_c"] == pytest.approx(8.8e13)
-    assert fit_kaplan(other, "N", NONE).answer().warnings == []
+    assert fit_kaplan(other, "N", NONE).result().warnings == []
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,4 @@ def test_all_parameters_are_taken_where_the_others_are_known_nowhere() -> None:
     both = points_of(parameters=sizes, parameters_non_embedding=np.full(len(points), np.nan), loss=points.loss)
     fit = fit_kaplan(both, "N", NONE)
     assert dict(fit.constants) == pytest.approx(KAPLAN["N"], rel=1e-5)
-    assert "N counts all parameters" in fit.answer().warnings[0]
+    assert "N counts all parameters" in fit.result().warnings[0]

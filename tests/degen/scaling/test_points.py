@@ -9,7 +9,8 @@ from faults.command import python_process
 
 from degen.errors import DegenError
 from degen.published import published_table
-from degen.scaling.points import Points, read_points
+from degen.scaling.points import Points
+from degen.scaling.read_points import read_points
 
 
 def written(folder: Path, text: str, **columns: str) -> Points:
@@ -104,7 +105,7 @@ class Without:
             raise ImportError(name)
 
 sys.meta_path.insert(0, Without())
-from degen.scaling.points import read_points
+from degen.scaling.read_points import read_points
 print(len(read_points(Path(sys.argv[1]), {})))
 """
     assert python_process(script, tmp_path / "t.csv").out == "2\n"

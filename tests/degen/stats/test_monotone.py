@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from degen.metrics.curve import Floats
+from degen.arrays import Floats
 from degen.stats.monotone import falling_fit, falling_misfits, valley_misfits
 
 DRAW = np.random.default_rng(0)
@@ -15,9 +15,9 @@ ROWS = DRAW.normal(0, 1, (12, 9)).cumsum(axis=1) - np.linspace(0, 2, 9)
 WEIGHTS = DRAW.uniform(0.1, 5, 9)
 EVEN = np.ones(9)
 
-# A course of up to ten values, some of them equal, and their weights.
+# A curve of up to ten values, some of them equal, and their weights.
 Pairs = list[tuple[float, float]]
-courses = st.lists(
+curves = st.lists(
     st.tuples(st.one_of(st.floats(-100, 100), st.integers(-3, 3).map(float)), st.floats(0.05, 20)),
     min_size=1,
     max_size=10,
@@ -91,7 +91,7 @@ def test_no_falling_course_is_nearer_by_quadratic_programming() -> None:
         assert misfits(row, WEIGHTS)[-1] == pytest.approx(norm**2, abs=1e-8)
 
 
-@given(courses)
+@given(curves)
 def test_any_course_has_the_misfit_of_the_formula(pairs: Pairs) -> None:
     values, weights = halves(pairs)
     assert misfits(values, weights)[-1] == pytest.approx(slow_misfit(values, weights), abs=close(values, weights))
@@ -140,17 +140,17 @@ def test_no_rows_and_no_values_are_no_misfits(function: Any) -> None:
     np.testing.assert_array_equal(function(np.empty((3, 0)), np.empty(0)), np.zeros((3, 1)))
 
 
-# What holds of every course
+# What holds of every curve
 
 
-@given(courses, st.floats(-1000, 1000))
+@given(curves, st.floats(-1000, 1000))
 def test_a_shift_changes_nothing(pairs: Pairs, shift: float) -> None:
     values, weights = halves(pairs)
     near = close(np.append(values, shift), weights)
     np.testing.assert_allclose(misfits(values + shift, weights), misfits(values, weights), atol=near)
 
 
-@given(courses, st.floats(0.01, 100))
+@given(curves, st.floats(0.01, 100))
 def test_values_a_times_as_large_have_misfits_a_squared_times_as_large(pairs: Pairs, scale: float) -> None:
     values, weights = halves(pairs)
     near = scale**2 * close(values, weights)
@@ -158,34 +158,34 @@ def test_values_a_times_as_large_have_misfits_a_squared_times_as_large(pairs: Pa
     np.testing.assert_allclose(misfits(values, scale * weights), scale * misfits(values, weights), atol=near + 1e-6)
 
 
-@given(courses)
+@given(curves)
 def test_time_and_sign_reversed_is_the_same_course(pairs: Pairs) -> None:
     values, weights = halves(pairs)
     turned = misfits(-values[::-1], weights[::-1])[-1]
     assert turned == pytest.approx(misfits(values, weights)[-1], abs=close(values, weights))
 
 
-@given(courses)
+@given(curves)
 def test_a_valley_backwards_in_time_is_a_valley(pairs: Pairs) -> None:
     values, weights = halves(pairs)
     forwards, backwards = (valley_misfits(v[None], w)[0] for v, w in ((values, weights), (values[::-1], weights[::-1])))
     np.testing.assert_allclose(backwards[::-1], forwards, atol=close(values, weights))
 
 
-@given(courses)
+@given(curves)
 def test_more_values_never_fit_better(pairs: Pairs) -> None:
     found = misfits(*halves(pairs))
     assert found[0] == 0
     assert (np.diff(found) >= 0).all()
 
 
-@given(courses)
+@given(curves)
 def test_a_course_that_never_rises_has_no_misfit(pairs: Pairs) -> None:
     values, weights = halves(pairs)
     assert (misfits(np.sort(values)[::-1], weights) == 0).all()
 
 
-@given(courses)
+@given(curves)
 def test_a_valley_is_never_further_away_than_a_course_that_never_rises(pairs: Pairs) -> None:
     values, weights = halves(pairs)
     valley = valley_misfits(values[None], weights)[0]
@@ -194,7 +194,7 @@ def test_a_valley_is_never_further_away_than_a_course_that_never_rises(pairs: Pa
     assert (valley >= 0).all()
 
 
-@given(courses)
+@given(curves)
 def test_the_fit_never_rises_and_has_that_misfit(pairs: Pairs) -> None:
     values, weights = halves(pairs)
     fitted = falling_fit(values, weights)

@@ -8,7 +8,7 @@ import pytest
 from degen.errors import DegenError
 from degen.scaling.architectures.columns import Quality
 from degen.scaling.architectures.crossings import find_crossings
-from degen.scaling.architectures.ranking import find_courses, find_regions, rank_regions
+from degen.scaling.architectures.ranking import find_regions, fit_architecture_lines, rank_regions
 from degen.stats.linear_fit import welch_quantile
 from degen.tables import Row
 
@@ -25,8 +25,8 @@ def loss(noise: float = 0.0, seed: int = 0, at: float = 19.0) -> np.ndarray:
 
 def compare(values: np.ndarray, flops: np.ndarray = BOTH, regions: int = 4) -> tuple[list[Row], list[Row]]:
     quality, found = Quality("loss", values, "min"), find_regions(flops, regions)
-    courses = find_courses(LABELS, flops, values)
-    return rank_regions(courses, found, quality), find_crossings(courses, found, quality)
+    lines = fit_architecture_lines(LABELS, flops, values)
+    return rank_regions(lines, found, quality), find_crossings(lines, found, quality)
 
 
 def test_the_ranking_changes_where_it_was_planted() -> None:
@@ -54,10 +54,10 @@ def test_values_are_the_lines_at_the_centre_and_gaps_are_between_them() -> None:
 
 
 def test_higher_is_better_turns_the_ranking_around() -> None:
-    courses, regions = find_courses(LABELS, BOTH, loss()), find_regions(BOTH, 4)
+    lines, regions = fit_architecture_lines(LABELS, BOTH, loss()), find_regions(BOTH, 4)
     quality = Quality("score", loss(), "max")
-    assert rank_regions(courses, regions, quality)[0]["architecture"] == "a"
-    assert find_crossings(courses, regions, quality)[0]["best_below"] == "a"
+    assert rank_regions(lines, regions, quality)[0]["architecture"] == "a"
+    assert find_crossings(lines, regions, quality)[0]["best_below"] == "a"
 
 
 def test_no_line_is_drawn_beyond_its_points() -> None:
@@ -91,7 +91,7 @@ def test_at_the_ends_of_its_interval_the_lines_are_just_apart() -> None:
     """There their difference is t standard errors, by the lines' own variances."""
     values = loss(0.05, seed=3, at=20)
     (crossing,) = compare(values)[1]
-    one, two = (course.line for course in find_courses(LABELS, BOTH, values))
+    one, two = (line.fit for line in fit_architecture_lines(LABELS, BOTH, values))
     assert one is not None
     assert two is not None
     t = welch_quantile(one, two, np.log10(crossing["flops"]), 0.9)
@@ -127,7 +127,7 @@ def test_three_points_have_no_rank() -> None:
     flops, labels = np.append(np.geomspace(1e17, 1e21, 4), [1e17, 1e19, 1e21]), ["four"] * 4 + ["three"] * 3
     values = np.array([3.0, 2.6, 2.3, 2.0, 2.9, 2.5, 2.1])
     quality, regions = Quality("loss", values, "min"), find_regions(flops, 1)
-    four, three = rank_regions(find_courses(labels, flops, values), regions, quality)
+    four, three = rank_regions(fit_architecture_lines(labels, flops, values), regions, quality)
     assert (four["rank"], three["rank"]) == (1, None)
     assert four["value_low"] < four["value"] < four["value_high"]
     assert "a slope needs 4" in three["reason"]

@@ -1,0 +1,33 @@
+"""Hints for a user who wrote a name that is not there."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+MAX_LISTED = 12  # names that a hint lists before it only counts the rest
+
+
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """Return the name most like another one, whatever the case of its letters; None where none is alike."""
+    lowered = {n.lower(): n for n in names}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1)
+    return lowered[close[0]] if close else None
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return a hint on a name that is not there: the closest of some names, or else what they are.
+
+    Args:
+        name: what the user wrote.
+        names: what there is to choose from, in the order to list it in.
+
+    Returns:
+        A phrase without a full stop: `did you mean 'loss'?`, `there are loss, acc` or `there are none`.
+    """
+    choices = list(dict.fromkeys(names))
+    close = closest(name, choices)
+    if close is not None:
+        return f"did you mean {close!r}?"
+    more = f" and {len(choices) - MAX_LISTED} more" if len(choices) > MAX_LISTED else ""
+    return f"there are {', '.join(choices[:MAX_LISTED])}{more}" if choices else "there are none"

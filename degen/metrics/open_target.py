@@ -1,0 +1,94 @@
+"""Open whatever a user names: a run, a table, a folder of parts, results of lm-evaluation-harness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from degen.errors import DegenError
+from degen.runs.run import Run, read_run
+from degen.tables import CHECKPOINTS, TIMING
+
+from .lm_eval_results import is_results, read_results
+from .read_table import has_parts, read_table_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class OpenTable:
+    """A table that a user named.
+
+    Attributes:
+        table: its rows.
+        path: as it was named, for messages.
+        in_order: whether its rows have an order of their own; those of a folder have none.
+    """
+
+    table: pa.Table = field(repr=False)
+    path: Path
+    in_order: bool = True
+
+
+def open_target(path: Path, warn: Callable[[str], None], lm_eval: bool = True) -> Run | OpenTable:
+    """Open what a user named.
+
+    Args:
+        path: a run folder, the folder of one of its tables, a CSV or Parquet file, a folder of Parquet parts, or of
+            result files of lm-evaluation-harness.
+        warn: called with each line of warning.
+        lm_eval: whether results of lm-evaluation-harness will do.
+
+    Returns:
+        The run, also where its table `checkpoints` was named; else a table.
+
+    Raises:
+        DegenError: nothing there, or nothing that holds metrics.
+    """
+    path = path.expanduser()
+    try:
+        if path.is_dir():
+            return _open_folder(path, warn, lm_eval)
+        if path.suffix == ".json" and lm_eval:
+            raise DegenError(f"{path}: a JSON file; for results of lm-evaluation-harness, name the folder it is in")
+        return OpenTable(read_table_file(path), path)
+    except OSError as error:
+        raise DegenError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def folders_in(path: Path) -> list[Path]:
+    """Return the folders in a folder, by name.
+
+    Raises:
+        DegenError: the folder cannot be read.
+    """
+    try:
+        return sorted(p for p in path.iterdir() if p.is_dir())
+    except OSError as error:
+        raise DegenError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _open_folder(path: Path, warn: Callable[[str], None], lm_eval: bool) -> Run | OpenTable:
+    if (path / "run.json").is_file():
+        return read_run(path)
+    named = path if path.name not in ("", "..") else path.resolve()
+    for folder in (named, path.resolve()):  # a link may lead into a run
+        if (folder.parent / "run.json").is_file():
+            run = read_run(folder.parent)
+            return run if folder.name == CHECKPOINTS else OpenTable(run.table(folder.name), path)
+    inside = [folder.name for folder in folders_in(path) if (folder / "run.json").is_file()]
+    if inside:
+        raise DegenError(f"{path}: no run, but it holds one: did you mean {path / inside[0]}?")
+    if (path / CHECKPOINTS).is_dir() and (path / TIMING).is_dir():
+        raise DegenError(f"{path}: a run without its run.json; copy that, too, or name the folder of one of its tables")
+    if has_parts(path) or not lm_eval:
+        return OpenTable(read_table_file(path), path, in_order=False)
+    if is_results(path):
+        return OpenTable(read_results(path, warn), path, in_order=False)
+    raise DegenError(
+        f"{path}: no run (run.json), no Parquet parts and no results of lm-evaluation-harness in it; "
+        "name a folder that holds one of them, or a table"
+    )

@@ -1,0 +1,132 @@
+"""Curves out of the parts of a run, with why values are missing: of checkpoints, of layers, of domains of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+from degen.tables import CHECKPOINTS, Row
+
+from .curve import Curve, Point, curve_from_points
+from .run_parts import LAYERS, WINDOWS, RunParts
+from .window_losses import WINDOW_COLUMNS
+
+HEAD_INPUT = "head_input"  # the site whose vectors the LM head sees
+
+
+def checkpoint_curve(parts: RunParts, model: str, rows: Sequence[Row], metric: str) -> Curve:
+    """Read a metric of whole checkpoints.
+
+    Args:
+        parts: the run.
+        model: label of the series.
+        rows: the checkpoints of the curve, as `RunParts.rows` has them.
+        metric: a column of table `checkpoints`.
+    """
+    points = []
+    for row in rows:
+        part = parts.part(CHECKPOINTS, model, row["revision"], (metric, f"{metric}_se", "loss_se"))
+        measured = part.to_pylist()[0] if part is not None and part.num_rows else {}
+        value, error = measured.get(metric), measured.get(f"{metric}_se")
+        if metric == "perplexity" and value is not None and measured.get("loss_se") is not None:
+            error = value * measured["loss_se"]  # exp(loss), by the delta method
+        points.append(_point(row, value, error, parts.freedom))
+    windows = partial(parts.windows, model) if metric == "loss" else None
+    return curve_from_points(model, metric, points, windows=windows)
+
+
+def layer_curves(parts: RunParts, model: str, rows: Sequence[Row], metric: str) -> list[Curve]:
+    """Read a metric of every layer and site; none where nothing was measured at any.
+
+    Args:
+        parts: the run.
+        model: label of the series.
+        rows: the checkpoints of the curves.
+        metric: a column of table `layers`.
+
+    Returns:
+        A curve for each layer and site, in their order, the head's input last of its layer.
+    """
+    measured: list[dict[tuple[int, str], Row]] = []
+    for row in rows:
+        columns = ("layer", "site", metric, f"{metric}_se")
+        part = parts.part(LAYERS, model, row["revision"], columns) if row["status"] != "failed" else None
+        measured.append({(r["layer"], r["site"]): r for r in part.to_pylist()} if part is not None else {})
+    keys = sorted({key for sites in measured for key in sites}, key=lambda key: (key[0], key[1] == HEAD_INPUT))
+    curves = []
+    for layer, site in keys:
+        own = [sites.get((layer, site), {}) for sites in measured]
+        points = [
+            _point(row, r.get(metric), r.get(f"{metric}_se"), parts.freedom) for row, r in zip(rows, own, strict=True)
+        ]
+        place = f"layer {layer} {site}"
+        curves.append(curve_from_points(model, metric, points, place=place, layer=layer, site=site))
+    return curves
+
+
+def domains_of(parts: RunParts, model: str, rows: Sequence[Row]) -> set[str] | None:
+    """Return the domains of the text that checkpoints were scored on; None where no windows were."""
+    tables = [parts.part(WINDOWS, model, row["revision"], WINDOW_COLUMNS) for row in rows if row["status"] != "failed"]
+    known = [table for table in tables if table is not None]
+    if not known:
+        return None
+    return {domain for table in known for domain in table["domain"].to_pylist() if domain is not None}
+
+
+def domain_curve(parts: RunParts, model: str, rows: Sequence[Row], domain: str) -> Curve:
+    """Read the loss on the text of a domain, in nats per token.
+
+    Args:
+        parts: the run.
+        model: label of the series.
+        rows: the checkpoints of the curve.
+        domain: name of the domain.
+    """
+    points = [_domain_point(parts, model, row, domain) for row in rows]
+    windows = partial(parts.windows, model, domain=domain)
+    return curve_from_points(model, "loss", points, place=f"domain {domain}", windows=windows)
+
+
+def unmeasured_curve(model: str, metric: str, rows: Sequence[Row], place: str | None = None) -> Curve:
+    """Return a curve of a metric that was measured at no checkpoint.
+
+    Args:
+        model: label of the series.
+        metric: its name.
+        rows: the checkpoints; none for a model that is yet to be measured.
+        place: where it should have been measured.
+    """
+    points = [_point(row, None, None) for row in rows]
+    nothing = Point(None, None, None, None, "no checkpoint of it is measured yet; go on with the scan")
+    return curve_from_points(model, metric, points or [nothing], place=place)
+
+
+def _domain_point(parts: RunParts, model: str, row: Row, domain: str) -> Point:
+    if row["status"] == "failed" or parts.part(WINDOWS, model, row["revision"], WINDOW_COLUMNS) is None:
+        return _point(row, None, None)
+    windows = parts.windows(model, row["revision"], domain)
+    if windows is None:
+        return _point(row | {"reason": f"no scored token of domain {domain}"}, None, None)
+    return _point(row, windows.mean(), windows.error(), windows.freedom)
+
+
+def _point(row: Row, value: object, error: object, freedom: int | None = None) -> Point:
+    """Return the value at a checkpoint, where null and NaN are missing.
+
+    Args:
+        row: the checkpoint; what failed has no value, whatever the table has.
+        value: the metric; anything but a number is missing.
+        error: its standard error; anything but a finite number of 0 or more is unknown.
+        freedom: degrees of freedom of the error; None if unknown.
+    """
+    revision, step, reason = row["revision"], row["step"], row["reason"]
+    if row["status"] == "failed":
+        why = f"the checkpoint failed: {reason}" if reason else "the checkpoint failed"
+        return Point(revision, step, None, None, why)
+    if not isinstance(value, (int, float)):
+        return Point(revision, step, None, None, f"not measured: {reason}" if reason else "not measured")
+    if math.isnan(value):
+        return Point(revision, step, None, None, "is NaN")
+    known = float(error) if isinstance(error, (int, float)) and math.isfinite(error) and error >= 0 else None
+    return Point(revision, step, float(value), known, None, freedom)

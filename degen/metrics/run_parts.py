@@ -1,0 +1,147 @@
+"""Read a run part by part: its checkpoints in the order of training, and what was measured of each.
+
+No more parts are read than are needed, one by one: the readers of whole folders load half of pandas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from degen.arrays import Floats
+from degen.checkpoints.steps import place_in_training
+from degen.errors import DegenError
+from degen.runs.run import Run
+from degen.tables import CHECKPOINTS, Row, file_name
+
+from .window_losses import WINDOW_COLUMNS, WindowLosses, paired_covariance, read_window_losses
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LAYERS, WINDOWS = "layers", "windows"
+_CHECKPOINT_COLUMNS = ("model", "revision", "step", "status", "reason")
+_KEYS = frozenset({"model", "revision", "step", "layer", "site"})
+
+
+class RunParts:
+    """A run whose tables are read part by part, each part once.
+
+    Args:
+        run: the run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._parts: dict[tuple[str, str, str, tuple[str, ...]], pa.Table | None] = {}
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.run.path
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Model, revision, step, status and reason of every checkpoint: models as named, then stage and step.
+
+        Those whose step is unknown come last.
+
+        Raises:
+            DegenError: there is no checkpoint yet.
+        """
+        parts = sorted((self.path / CHECKPOINTS).rglob("[!.]*.parquet"))
+        rows: list[Row] = [row for path in parts for row in _read(path, _CHECKPOINT_COLUMNS).to_pylist()]
+        if not rows:
+            raise DegenError(f"{self.path}: no checkpoint in it yet; go on with the scan")
+        models = {model: i for i, model in enumerate(self.run.info.get("models", []))}
+        pattern = self.run.info.get("asked", {}).get("revision_pattern")
+        return sorted(
+            rows,
+            key=lambda r: (
+                models.get(r["model"], len(models)),
+                r["model"],
+                r["step"] is None,
+                place_in_training(r["revision"], pattern),
+            ),
+        )
+
+    @cached_property
+    def samples(self) -> frozenset[str]:
+        """Hashes of the windows that were scored."""
+        return frozenset(str(sample["sha256"]) for sample in self._samples if "sha256" in sample)
+
+    @cached_property
+    def freedom(self) -> int | None:
+        """Degrees of freedom of the standard errors of checkpoints: they are jackknifed over documents."""
+        documents = [int(sample["documents"]) for sample in self._samples if sample.get("documents")]
+        return max(min(documents) - 1, 1) if documents else None
+
+    @property
+    def _samples(self) -> list[dict[str, Any]]:
+        """What run.json says of the windows of each tokenizer."""
+        sample = self.run.info.get("sample") or {}
+        return [windows for windows in (sample.get("windows") or {}).values() if isinstance(windows, dict)]
+
+    def part(self, table: str, model: str, revision: str, columns: tuple[str, ...]) -> pa.Table | None:
+        """Return some columns of what a table has of a checkpoint; None where it has nothing.
+
+        Args:
+            table: name of the table.
+            model: label of the series.
+            revision: name of the checkpoint.
+            columns: their names; those that are not there are left out.
+
+        Raises:
+            DegenError: the part is damaged.
+        """
+        key = (table, model, revision, columns)
+        if key not in self._parts:
+            path = self.path / table / file_name(model) / f"{file_name(revision)}.parquet"
+            self._parts[key] = _read(path, columns) if path.is_file() else None
+        return self._parts[key]
+
+    def columns(self, table: str) -> dict[str, bool]:
+        """Return the columns of a table that are no keys, and whether each holds numbers; none where it has no part."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = next((self.path / table).rglob("[!.]*.parquet"), None)
+        schema = pq.read_schema(path) if path is not None else pa.schema([])
+        return {
+            f.name: pa.types.is_integer(f.type) or pa.types.is_floating(f.type) for f in schema if f.name not in _KEYS
+        }
+
+    def windows(self, model: str, revision: str, domain: str | None = None) -> WindowLosses | None:
+        """Return the scored windows of a checkpoint, of one domain or all; None where there are none."""
+        part = self.part(WINDOWS, model, revision, WINDOW_COLUMNS)
+        return read_window_losses(part, domain) if part is not None else None
+
+    def loss_covariance(self, model: str, revisions: Sequence[str | None]) -> Floats | None:
+        """Return the covariance of a model's losses at some checkpoints.
+
+        Args:
+            model: label of the series.
+            revisions: n names; None for a checkpoint that has no loss.
+
+        Returns:
+            n × n, NaN where there is no loss; None where the checkpoints were not measured on the same windows.
+        """
+        checkpoints = [self.windows(model, name) if name is not None else None for name in revisions]
+        for name, windows in zip(revisions, checkpoints, strict=True):
+            if name is not None and windows is None:
+                return None
+        return paired_covariance(checkpoints)
+
+
+def _read(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Read those of some columns that a part has."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        part = pq.ParquetFile(path)
+        return part.read([c for c in columns if c in part.schema_arrow.names], use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        raise DegenError(f"{path}: cannot be read ({error}); scan again") from error

@@ -1,0 +1,98 @@
+"""Read the points of a scaling law from a run or a table, each once and only those that are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from degen.errors import DegenError
+from degen.metrics.columns import texts
+from degen.metrics.metric_kinds import kind_of
+from degen.metrics.open_target import open_target
+from degen.runs.run import Run
+from degen.tables import CHECKPOINTS
+
+from .column_checks import check_columns
+from .points import Points, Warn
+from .quantities import LAYERS, SECONDS, WIDTH, find_columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def read_points(path: Path, columns: Mapping[str, str], warn: Warn = lambda line: None) -> Points:
+    """Read points from a run folder, its table `checkpoints` or any CSV or Parquet table.
+
+    A point counts once: rows that are equal in every column are one, whatever number a column gives them that only
+    counts them. Rows of models that are not trained yet are left out, as step 0 of a series; of a run checkpoints that
+    failed, too, and those whose weights are an earlier one's.
+
+    Args:
+        path: the run folder, file, or folder of Parquet parts.
+        columns: the columns of quantities that are called otherwise, as `{"params": "N"}`.
+        warn: called with each warning.
+
+    Returns:
+        The points, a row of the table each.
+
+    Raises:
+        DegenError: nothing there that can be read, or no such quantity or column.
+    """
+    path = path.expanduser()
+    opened = open_target(path, warn, lm_eval=False)
+    table = opened.table(CHECKPOINTS) if isinstance(opened, Run) else opened.table
+    found = find_columns(table.column_names, columns, path)
+    points = Points(path, table, found, tuple(range(1, table.num_rows + 1)))
+    if {"status", "duplicate_of"} <= set(table.column_names):
+        points = points.take([i for i, status in enumerate(texts(table, "status")) if status != "failed"])
+        if not len(points):
+            raise DegenError(f"{path}: every checkpoint in it failed; scan again")
+        own = [status != "duplicate" for status in texts(points.table, "status")]
+        if not all(own):
+            warn(f"{path}: checkpoints left out as copies of other revisions (status duplicate): {own.count(False)}")
+            points = points.take(np.array(own))
+    first = _first_of_equals(points)
+    if len(first) < len(points):
+        warn(f"{path}: rows left out as they repeat others: {len(points) - len(first)}")
+    points = points.take(first)
+    untrained = points.untrained
+    if untrained.any() and not untrained.all():
+        warn(f"{path}: rows left out as nothing was trained by then (0 tokens or steps): {int(untrained.sum())}")
+        points = points.take(~untrained)
+    asked = {name: column for name, column in found.items() if column in (*columns, *columns.values())}
+    for line in check_columns(points, asked):
+        warn(line)
+    return points
+
+
+def _first_of_equals(points: Points) -> list[int]:
+    """Return the first of all rows that are equal in every column, but for one that only numbers the rows."""
+    import pyarrow as pa
+
+    table, columns = points.table, []
+    for name in table.column_names:
+        values = table[name]
+        kind = values.type
+        if pa.types.is_timestamp(kind) or pa.types.is_duration(kind) or pa.types.is_time(kind):  # some in nanoseconds
+            values = values.cast(pa.string())
+        if not _numbers_rows(name, values, points.columns):
+            columns.append(["nan" if value != value else value for value in values.to_pylist()])
+    seen: dict[tuple[Any, ...], int] = {}
+    for i, row in enumerate(zip(*columns, strict=True)):
+        seen.setdefault(row, i)
+    return list(seen.values())
+
+
+def _numbers_rows(name: str, values: pa.ChunkedArray, known: Mapping[str, str]) -> bool:
+    """Return whether a column is whole numbers that rise from row to row, and its name that of no measurement."""
+    import pyarrow as pa
+
+    if name in known.values() or not pa.types.is_integer(values.type) or values.null_count:
+        return False
+    word = name.lower()
+    measures = word in (*LAYERS, *WIDTH, *SECONDS) or word.startswith(("upstream", "downstream")) or kind_of(name)
+    return not measures and all(a < b for a, b in pairwise(values.to_pylist()))
