@@ -13,6 +13,7 @@ failed.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -77,6 +78,7 @@ def prepared(asked: argparse.Namespace) -> tuple[Record, list[Part]]:
     parts += right_training.parts(machine)
     for step in (busy, memory, rank, head):
         parts += step.parts(machine)
+    gc.freeze()  # a scan collects garbage after each checkpoint; what was imported need not be gone through again
     return Record(machine.about(), asked.out, asked.seconds), parts
 
 

@@ -70,8 +70,9 @@ def _busy(machine: Machine, shape: Shape) -> Iterator[Row]:
     auto = batch_tokens_for(sample, None, CONTEXT, architecture, machine.device)
     whole = statistics.median(_Passes(machine, model, sample, auto).default() for _ in range(shape.pairs))
     yield {
-        "model": shape.name, "dtype": machine.dtype_name, "parameters": architecture.parameters, "tokens": sample.tokens,
-        "batch_tokens": shape.batch_tokens, "bare": statistics.median(bare), "scan": statistics.median(scanned),
+        "model": shape.name, "dtype": machine.dtype_name, "parameters": architecture.parameters,
+        "tokens": sample.tokens, "batch_tokens": shape.batch_tokens,
+        "bare": statistics.median(bare), "scan": statistics.median(scanned),
         "ratio": statistics.median(ratios), "ratio_low": min(ratios), "ratio_high": max(ratios),
         "tokens_a_second": sample.tokens / statistics.median(scanned),
         "share": flops / statistics.median(scanned) / matrix_rate(machine),

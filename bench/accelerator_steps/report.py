@@ -84,7 +84,7 @@ TABLES = (
          ("scan so, s", _of("auto")), ("share so", _percent("auto_share")),
          ("waits a batch", _of("synchronisations"))),
         "The pass of a default scan over `model(ids, labels=ids)`, same windows and batches, in turn; medians, and the "
-        "least and largest ratio. Shares are of the rate of a large matrix product in the same dtype on the same device.",
+        "least and largest ratio. Shares are of the rate of a large matrix product in that dtype on that device.",
     ),
     Table(
         "Seconds by phase",
@@ -173,16 +173,16 @@ def about(document: Row) -> str:
     of = document["about"]
     memory = f", {gigabytes(of['memory_bytes'])}" if of.get("memory_bytes") else ""
     rates = rows_of(document, ("busy.rate",))
-    rate = (
-        f" A large matrix product in {rates[0]['dtype']} ran at {rates[0]['matrix_rate'] / 1e12:.3g} TFLOP/s."
-        if rates
-        else ""
-    )
+    rate = f" A large matrix product ran at {_rate(rates[0])}." if rates else ""
     return (
         f"{of['device']} ({of['kind']}{memory}), {of['cores']} CPU cores; torch {of['torch']}, transformers "
         f"{of['transformers']}, Python {of['python']}, degen {of['degen']}; {of['date']}, "
         f"{of.get('seconds', 0):.0f} s in all.{rate}"
     )
+
+
+def _rate(row: Row) -> str:
+    return f"{row['matrix_rate'] / 1e12:.3g} TFLOP/s in {row['dtype']}"
 
 
 def markdown(document: Row) -> str:
@@ -216,5 +216,5 @@ def said_of(part: Row) -> str:
     for title, _, table in sections({"parts": [part]}):
         lines += [f"  {title}", *(f"    {line}" for line in plain(table).splitlines())]
     rates = [row for row in part["rows"] if "matrix_rate" in row]
-    lines += [f"  {row['matrix_rate'] / 1e12:.4g} TFLOP/s in {row['dtype']}" for row in rates]
+    lines += [f"  a large matrix product: {_rate(row)}" for row in rates]
     return "\n".join(lines)
