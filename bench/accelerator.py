@@ -13,20 +13,16 @@ failed.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-from accelerator_steps.record import Part, Record
+from accelerator_steps.record import Record
 from accelerator_steps.report import markdown, said_of
 
-STEPS = ("right", "busy", "memory", "rank", "head")
-SECONDS = 330.0  # the last part may take half a minute
+SECONDS = 300.0  # the last part may take most of a minute
 
 
 def words(text: str) -> list[str]:
@@ -47,52 +43,18 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepared(asked: argparse.Namespace) -> tuple[Record, list[Part]]:
-    """The device made ready, and all parts in order; what they import takes a while."""
-    import torch
-    from accelerator_steps import busy, head, memory, rank, right_models, right_series, right_training
-    from accelerator_steps.machine import Machine
-    from accelerator_steps.tiny_models import FAMILIES
-
-    from degen.errors import DegenError
-    from degen.loading import choose_device, quieten
-
-    quieten()
-    for name in asked.models:
-        if name not in FAMILIES:
-            sys.exit(f"--models {name}: not one of {', '.join(FAMILIES)}")
-    try:
-        device = choose_device(asked.device or ("cpu" if asked.tiny else "auto"))
-    except DegenError as error:
-        sys.exit(str(error))
-    if device.type == "cpu" and not asked.tiny:
-        sys.exit("no accelerator here; --tiny runs the same steps on a CPU")
-    if device.index is not None:
-        torch.accelerator.set_device_index(device.index)
-    torch.backends.cuda.matmul.allow_tf32 = False  # float32 is float32
-    torch.backends.cudnn.allow_tf32 = False
-    if asked.threads:
-        torch.set_num_threads(asked.threads)
-    machine = Machine(device, asked.tiny)
-    parts = [*right_models.parts(machine, asked.models, asked.dtypes), *right_series.parts(machine)]
-    parts += right_training.parts(machine)
-    for step in (busy, memory, rank, head):
-        parts += step.parts(machine)
-    gc.freeze()  # a scan collects garbage after each checkpoint; what was imported need not be gone through again
-    return Record(machine.about(), asked.out, asked.seconds), parts
-
-
 def main() -> int:
-    asked = arguments()
+    begun, asked = time.perf_counter(), arguments()
     if asked.table is not None:
         print(markdown(json.loads(asked.table.read_text(encoding="utf-8"))), end="")
         return 0
-    record, parts = prepared(asked)
-    chosen = [part for part in parts if part.is_of(asked.only)]
-    for word in asked.only:
-        if not any(part.is_of([word]) for part in parts):
-            sys.exit(f"--only {word}: no such step or part; there are {', '.join(part.name for part in parts)}")
-    for part in chosen:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from accelerator_steps.order import machine_for, parts_for  # torch and transformers take a while
+
+    machine = machine_for(asked)
+    record = Record(machine.about(), asked.out, asked.seconds, machine.free, begun=begun)
+    for part in parts_for(machine, asked):
         print(said_of(record.run(part)), flush=True)
     print(f"\n{markdown(record.document)}", end="")
     return 1 if record.has_failed else 0

@@ -146,5 +146,5 @@ class _Passes:
                 self.default()
             finally:
                 torch.cuda.set_sync_debug_mode("default")
-        waits = sum("synchroniz" in str(warning.message) for warning in caught)
+        waits = sum("called a synchronizing" in str(warning.message) for warning in caught)
         return waits / sum(1 for _ in batches(self._sample, self._batch_tokens))

@@ -17,11 +17,17 @@ Row = dict[str, Any]
 
 SCHEMA = 1
 OUT_OF_TIME = "not run: out of time"
+CUT = "cut off in the middle"
 
 
 def largest(differences: Iterable[float]) -> float:
     """The largest of them by size; NaN where one is NaN."""
     return float(np.max(np.abs(np.asarray(list(differences), dtype=np.float64))))
+
+
+def one_line(error: BaseException) -> str:
+    """An error's kind and message, cut to what a table can hold."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
 
 
 def checked(check: str, what: str, difference: float, tolerance: float, dtype: str = "float32") -> Row:
@@ -61,11 +67,13 @@ class Record:
         about: the device, versions, the date.
         file: rewritten after each row; None to keep nothing.
         seconds: after so many no further part begins.
+        clean: called before each part.
     """
 
     about: Row
     file: Path | None
     seconds: float
+    clean: Callable[[], None] = lambda: None
     parts: list[Row] = field(default_factory=list)
     begun: float = field(default_factory=time.perf_counter)
 
@@ -84,20 +92,25 @@ class Record:
         found: Row = {"part": part.name, "status": OUT_OF_TIME, "seconds": 0.0, "rows": []}
         self.parts.append(found)
         start = time.perf_counter()
-        if start - self.begun <= self.seconds:
-            found["status"] = "cut"
-            try:
-                for row in part.run():
-                    found["rows"].append(row)
-                    found["seconds"] = time.perf_counter() - start
-                    self.save()
-                found["status"] = "failed" if any(row.get("ok") is False for row in found["rows"]) else "ok"
-            except Exception as error:  # whatever it was, the other parts are still worth running
-                found["status"] = "error"
-                found["error"] = f"{type(error).__name__}: {error}".strip()[:2000]
-                found["traceback"] = traceback.format_exc(limit=-8)[-4000:]
-            found["seconds"] = time.perf_counter() - start
+        if start - self.begun > self.seconds:
+            self.save()
+            return found
+        found["status"] = CUT
         self.save()
+        try:
+            self.clean()
+            for row in part.run():
+                found["rows"].append(row)
+                found["seconds"] = time.perf_counter() - start
+                self.save()
+            found["status"] = "failed" if any(row.get("ok") is False for row in found["rows"]) else "ok"
+        except Exception as error:  # whatever it was, the other parts are still worth running
+            found["status"] = "error"
+            found["error"] = one_line(error)
+            found["traceback"] = traceback.format_exc(limit=-8)[-4000:]
+        finally:
+            found["seconds"] = time.perf_counter() - start
+            self.save()
         return found
 
     def save(self) -> None:
