@@ -50,8 +50,7 @@ def _rank(machine: Machine) -> Iterator[Row]:
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         rows = []
-        for device in ("cpu", str(machine.device)):
-            size = 2 if device == "cpu" else None
+        for device, size in (("cpu", 2), (str(machine.device), None)):
             run = degen.scan(**how, device=device, batch_size=size, out=Path(folder) / f"{len(rows)}")
             if run.failed:
                 raise ValueError(f"on {device}: {run.failed[0]['reason']}")
