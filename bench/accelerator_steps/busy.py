@@ -11,17 +11,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from degen.probes.spectrum import Spectrum
 
-from degen.architecture import describe_module
+from degen.architecture import describe_module, find_head
 from degen.cost import batch_tokens_for
 from degen.costs import forward_flops
 from degen.forward import run_pass
+from degen.measure import head_of
 from degen.probe import HeadProbe, StreamProbe, load_probes
 from degen.windows import Sample, batches
 
 from .machine import Machine
 from .record import Part, Row
 from .shapes import CONTEXT, PUBLISHED, TINY, Shape, build, random_sample
+
+WIDEST = 2048
 
 Probes = Mapping[str, StreamProbe]
 
@@ -67,6 +71,7 @@ def _busy(machine: Machine, shape: Shape) -> Iterator[Row]:
             times.append(call())
     ratios = [b / a for a, b in zip(bare, scanned, strict=True)]
     flops = sample.tokens * forward_flops(architecture, CONTEXT)
+    machine.free()  # a scan chooses its batches before anything else has taken memory
     auto = batch_tokens_for(sample, None, CONTEXT, architecture, machine.device)
     whole = statistics.median(_Passes(machine, model, sample, auto).default() for _ in range(shape.pairs))
     yield {
@@ -78,8 +83,16 @@ def _busy(machine: Machine, shape: Shape) -> Iterator[Row]:
         "share": flops / statistics.median(scanned) / matrix_rate(machine),
         "bare_share": flops / statistics.median(bare) / matrix_rate(machine),
         "auto_batch_tokens": auto, "auto": whole, "auto_share": flops / whole / matrix_rate(machine),
-        **measured.by_phase(built), "synchronisations": measured.synchronisations(),
+        **measured.by_phase(built), "spectrum": _spectrum(machine, model),
+        "synchronisations": measured.synchronisations(),
     }  # fmt: skip
+
+
+def _spectrum(machine: Machine, model: Any) -> float | None:
+    """Seconds of the head's spectrum as a scan takes it; None for heads so wide that the step `head` has them."""
+    if find_head(model).weight.shape[1] > WIDEST:
+        return None
+    return machine.seconds(lambda: Spectrum().measure(head_of(model, None)))
 
 
 def default_probes(sample: Sample) -> Probes:

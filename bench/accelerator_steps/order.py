@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
+from typing import NoReturn
 
 import torch
 
@@ -17,15 +18,21 @@ from .record import Part
 from .tiny_models import FAMILIES
 
 
+def refuse(why: str) -> NoReturn:
+    """Say what was asked wrongly, and end."""
+    print(why, file=sys.stderr)
+    raise SystemExit(2)
+
+
 def machine_for(asked: argparse.Namespace) -> Machine:
     """The device that was asked for, or the accelerator there is, set to exact float32."""
     quieten()
     try:
         device = choose_device(asked.device or ("cpu" if asked.tiny else "auto"))
     except DegenError as error:
-        sys.exit(str(error))
+        refuse(str(error))
     if device.type == "cpu" and not asked.tiny:
-        sys.exit("no accelerator here; --tiny runs the same steps on a CPU")
+        refuse("no accelerator here; --tiny runs the same steps on a CPU")
     if device.index is not None:
         torch.accelerator.set_device_index(device.index)
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -39,12 +46,12 @@ def parts_for(machine: Machine, asked: argparse.Namespace) -> list[Part]:
     """Those that were asked for: of all, what a cut run should have found first comes first."""
     for name in asked.models:
         if name not in FAMILIES:
-            sys.exit(f"--models {name}: not one of {', '.join(FAMILIES)}")
+            refuse(f"--models {name}: not one of {', '.join(FAMILIES)}")
     parts = right_models.parts(machine, asked.models, asked.dtypes)
     for step in (right_series, right_training, busy, memory, rank, head):
         parts += step.parts(machine)
     for word in asked.only:
         if not any(part.is_of([word]) for part in parts):
-            sys.exit(f"--only {word}: no such step or part; there are {', '.join(part.name for part in parts)}")
+            refuse(f"--only {word}: no such step or part; there are {', '.join(part.name for part in parts)}")
     gc.freeze()  # a scan collects garbage after each checkpoint; what was imported need not be gone through again
     return [part for part in parts if part.is_of(asked.only)]

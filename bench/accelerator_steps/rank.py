@@ -18,6 +18,7 @@ from .shapes import CONTEXT, PYTHIA_410M, TINY, build, random_windows
 
 RANKS = (32, 64, 128, 256, 512, 1024)
 WINDOWS = 256  # a step's, as `degen rank` takes them
+SAMPLE = 98 * CONTEXT  # tokens that a scan passes, and so the largest batch
 PAPER = 150_000_000  # tokens that arXiv 2404.07647 trains on
 
 
@@ -34,7 +35,7 @@ def _trained(machine: Machine) -> Iterator[Row]:
     windows = random_windows(count * CONTEXT, architecture.vocab_size)
     output = model.get_output_embeddings()
     head = OutputHead(output.weight.detach(), getattr(output, "bias", None), LogitTransform(model.config))
-    batch_tokens = min(auto_batch_tokens(architecture, CONTEXT, machine.device), count * CONTEXT)
+    batch_tokens = min(auto_batch_tokens(architecture, CONTEXT, machine.device), count * CONTEXT, SAMPLE)
     inputs = HeadInputs(model, batch_tokens, machine.device)
     seconds: list[float] = []
 

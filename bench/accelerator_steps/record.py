@@ -115,9 +115,9 @@ class Record:
 
     def save(self) -> None:
         """Write the file anew, whole or not at all."""
+        self.about["seconds"] = time.perf_counter() - self.begun
         if self.file is None:
             return
-        self.about["seconds"] = time.perf_counter() - self.begun
         self.file.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.file.with_name(f".{self.file.name}.part")
         temporary.write_text(json.dumps(self.document, indent=1, allow_nan=True) + "\n", encoding="utf-8")

@@ -90,7 +90,9 @@ TABLES = (
         "Seconds by phase",
         ("busy",),
         (("model", _of("model")), ("build", _of("build")), ("pass", _of("scan")), ("without probes", _of("no_probes")),
-         ("loss alone", _of("loss_alone")), ("anisotropy alone", _of("anisotropy_alone")), ("finish", _of("finish"))),
+         ("loss alone", _of("loss_alone")), ("anisotropy alone", _of("anisotropy_alone")), ("finish", _of("finish")),
+         ("spectrum of the head", _of("spectrum"))),
+        "Building stands for loading. The spectra of wider heads are in the table of the head.",
     ),
     Table(
         "Spectrum of the head",
