@@ -91,7 +91,8 @@ def _refusing(machine: Machine, model_bytes: int, peak: int | None) -> Iterator[
     machine.free()
     if machine.device.type in ("cuda", "xpu") and peak and hasattr(api, "set_per_process_memory_fraction"):
         total = api.get_device_properties(machine.device).total_memory
-        api.set_per_process_memory_fraction((model_bytes + (peak - model_bytes) * 0.4) / total)
+        room = int(api.memory_allocated()) + model_bytes + (peak - model_bytes) * 0.4
+        api.set_per_process_memory_fraction(room / total)
         try:
             yield "the allocator's limit"
         finally:

@@ -47,6 +47,9 @@ def parts_for(machine: Machine, asked: argparse.Namespace) -> list[Part]:
     for name in asked.models:
         if name not in FAMILIES:
             refuse(f"--models {name}: not one of {', '.join(FAMILIES)}")
+    for dtype in asked.dtypes:
+        if dtype not in right_models.TOLERANCES:
+            refuse(f"--dtypes {dtype}: not one of {', '.join(right_models.TOLERANCES)}")
     parts = right_models.parts(machine, asked.models, asked.dtypes)
     for step in (right_series, right_training, busy, memory, rank, head):
         parts += step.parts(machine)
