@@ -1,0 +1,60 @@
+"""The device made ready, and all parts in order of importance."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+from typing import NoReturn
+
+import torch
+
+from degen.errors import DegenError
+from degen.loading import choose_device, quieten
+
+from . import busy, head, memory, rank, right_models, right_series, right_training
+from .machine import Machine
+from .record import Part
+from .tiny_models import FAMILIES
+
+
+def refuse(why: str) -> NoReturn:
+    """Say what was asked wrongly, and end."""
+    print(why, file=sys.stderr)
+    raise SystemExit(2)
+
+
+def machine_for(asked: argparse.Namespace) -> Machine:
+    """The device that was asked for, or the accelerator there is, set to exact float32."""
+    quieten()
+    try:
+        device = choose_device(asked.device or ("cpu" if asked.tiny else "auto"))
+    except DegenError as error:
+        refuse(str(error))
+    if device.type == "cpu" and not asked.tiny:
+        refuse("no accelerator here; --tiny runs the same steps on a CPU")
+    if device.index is not None:
+        torch.accelerator.set_device_index(device.index)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+    return Machine(device, asked.tiny)
+
+
+def parts_for(machine: Machine, asked: argparse.Namespace) -> list[Part]:
+    """Those that were asked for: of all, what a cut run should have found first comes first."""
+    for name in asked.models:
+        if name not in FAMILIES:
+            refuse(f"--models {name}: not one of {', '.join(FAMILIES)}")
+    for dtype in asked.dtypes:
+        if dtype not in right_models.TOLERANCES:
+            refuse(f"--dtypes {dtype}: not one of {', '.join(right_models.TOLERANCES)}")
+    parts = right_models.parts(machine, asked.models, asked.dtypes)
+    for step in (right_series, right_training, busy, memory, rank, head):
+        parts += step.parts(machine)
+    for word in asked.only:
+        if not any(part.is_of([word]) for part in parts):
+            refuse(f"--only {word}: no such step or part; there are {', '.join(part.name for part in parts)}")
+    gc.freeze()  # a scan collects garbage after each checkpoint; what was imported need not be gone through again
+    return [part for part in parts if part.is_of(asked.only)]
