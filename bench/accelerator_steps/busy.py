@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from degen.probes.spectrum import Spectrum
 
-from degen.architecture import describe_module, find_head
-from degen.cost import batch_tokens_for
-from degen.costs import forward_flops
 from degen.forward import run_pass
-from degen.measure import head_of
-from degen.probe import HeadProbe, StreamProbe, load_probes
-from degen.windows import Sample, batches
+from degen.forward.batch_size import batch_tokens_for
+from degen.model.architecture import describe_module, find_head
+from degen.model.flops import forward_flops
+from degen.probe import HeadProbe, StreamProbe
+from degen.probe_registry import load_probes
+from degen.scanning.measure import head_of
+from degen.text.windows import Sample, batches
 
 from .machine import Machine
 from .record import Part, Row

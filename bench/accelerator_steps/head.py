@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from degen.probes.spectrum import singular_values
 
-from degen.head import HEAD_BLOCK, Head
-from degen.linear_algebra import triangular_factor
-from degen.weights import LoadedTensors
+from degen.model.lm_head import HEAD_BLOCK, Head
+from degen.rank.linear_algebra import triangular_factor
+from degen.weights.open_weights import LoadedTensors
 
 from .machine import Machine
 from .record import Part, Row

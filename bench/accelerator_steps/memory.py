@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 import degen
-from degen.architecture import describe_module
-from degen.cost import auto_batch_tokens
 from degen.demo import series_paths
 from degen.forward import run_pass
+from degen.forward.batch_size import auto_batch_tokens
+from degen.model.architecture import describe_module
 
 from .busy import default_probes
 from .machine import Machine

@@ -10,7 +10,7 @@ from typing import NoReturn
 import torch
 
 from degen.errors import DegenError
-from degen.loading import choose_device, quieten
+from degen.model.loading import choose_device, quieten
 
 from . import busy, head, memory, rank, right_models, right_series, right_training
 from .machine import Machine

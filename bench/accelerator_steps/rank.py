@@ -6,11 +6,10 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
-from degen.architecture import LogitTransform, describe_module
-from degen.cost import auto_batch_tokens
-from degen.head_inputs import HeadInputs
-from degen.head_training import TrainedHead, Training
-from degen.probe import OutputHead
+from degen.forward.batch_size import auto_batch_tokens
+from degen.model.architecture import LogitTransform, describe_module
+from degen.probe import HeadInputs, OutputHead
+from degen.rank.trained_head import TrainedHead, Training
 
 from .machine import Machine
 from .record import Part, Row

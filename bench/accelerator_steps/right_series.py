@@ -11,8 +11,8 @@ import numpy as np
 
 import degen
 from degen.demo import series_paths
-from degen.progress import Progress
-from degen.run import Run
+from degen.runs.run import Run
+from degen.scanning.progress import Progress
 
 from .machine import Machine
 from .record import Part, Row, checked, largest

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from degen.windows import Sample, Window
+from degen.text.windows import Sample, Window
 
 CONTEXT = 512
 

@@ -19,7 +19,7 @@ from degen.probes.loss import Loss
 
 import degen
 from degen.callbacks import Monitor
-from degen.cross_entropy import nested_token_losses, token_losses
+from degen.forward.cross_entropy import nested_token_losses, token_losses
 
 Fault = Callable[[], Any]
 
@@ -35,7 +35,7 @@ def all_of(*patches: Any) -> Iterator[None]:
 
 
 def losses_too_high() -> Any:
-    return mock.patch("degen.forward.token_losses", lambda *given: token_losses(*given) + 1e-4)
+    return mock.patch("degen.forward.run_pass.token_losses", lambda *given: token_losses(*given) + 1e-4)
 
 
 def padding_is_counted() -> Any:
@@ -57,7 +57,7 @@ def gram_matrix() -> Any:
 
 
 def head_without_its_scale() -> Any:
-    return mock.patch("degen.architecture._DIVISORS", ())
+    return mock.patch("degen.model.architecture._DIVISORS", ())
 
 
 def large_batches_count_twice() -> Any:
@@ -77,7 +77,7 @@ def every_call_differs() -> Any:
     def wrong(*given: Any) -> Any:
         return token_losses(*given) + 1e-9 * next(calls) * torch.ones(())
 
-    return mock.patch("degen.forward.token_losses", wrong)
+    return mock.patch("degen.forward.run_pass.token_losses", wrong)
 
 
 def many_tokens_differ() -> Any:
@@ -88,7 +88,7 @@ def many_tokens_differ() -> Any:
 
     return all_of(
         mock.patch("degen.probes.rank.nested_token_losses", wrong),
-        mock.patch("degen.head_training.nested_token_losses", wrong),
+        mock.patch("degen.rank.trained_head.nested_token_losses", wrong),
     )
 
 
@@ -104,7 +104,7 @@ def measuring_draws() -> Any:
 
 def memory_is_not_told() -> Any:
     """A failed allocation that is taken for any other error."""
-    return mock.patch("degen.memory.is_out_of_memory", return_value=False)
+    return mock.patch("degen.device.is_out_of_memory", return_value=False)
 
 
 def nothing_scans() -> Any:
