@@ -19,7 +19,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPTNeoXConfig
 
 from degen.forward.cross_entropy import nested_token_losses, token_losses
-from degen.forward.head_inputs import HeadInputs
+from degen.forward.head_inputs import ModelHeadInputs
 from degen.model.architecture import LogitTransform
 from degen.probe import OutputHead, Scored
 from degen.rank.nested_head import nested_heads
@@ -66,7 +66,7 @@ def training(model: Any, head: OutputHead, pairs: int) -> None:
     """Print the ratio of a step together to its parts alone, and the bar 1.15."""
     draw = np.random.default_rng(0)
     windows = [Window(i, i, None, 0, 0, draw.integers(50_000, size=512).astype(np.int32)) for i in range(4)]
-    inputs = HeadInputs(model, 2048, torch.device("cpu"))
+    inputs = ModelHeadInputs(model, 2048, torch.device("cpu"))
     ranks = (64, 256)
     together = Training(head, [TrainedHead.random(rank, head, 0) for rank in ranks])
     alone = [Training(head, [TrainedHead.random(rank, head, 0)]) for rank in ranks]

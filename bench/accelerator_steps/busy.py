@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from degen.probes.spectrum import Spectrum
 
-from degen.forward import run_pass
 from degen.forward.batch_size import batch_tokens_for
+from degen.forward.run_pass import run_pass
 from degen.model.architecture import describe_module, find_head
 from degen.model.flops import forward_flops
 from degen.probe import HeadProbe, StreamProbe

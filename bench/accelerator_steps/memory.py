@@ -12,8 +12,8 @@ import torch
 
 import degen
 from degen.demo import series_paths
-from degen.forward import run_pass
 from degen.forward.batch_size import auto_batch_tokens
+from degen.forward.run_pass import run_pass
 from degen.model.architecture import describe_module
 
 from .busy import default_probes

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from degen.forward.batch_size import auto_batch_tokens
+from degen.forward.head_inputs import ModelHeadInputs
 from degen.model.architecture import LogitTransform, describe_module
 from degen.probe import HeadInputs, OutputHead
 from degen.rank.trained_head import TrainedHead, Training
@@ -35,7 +36,7 @@ def _trained(machine: Machine) -> Iterator[Row]:
     output = model.get_output_embeddings()
     head = OutputHead(output.weight.detach(), getattr(output, "bias", None), LogitTransform(model.config))
     batch_tokens = min(auto_batch_tokens(architecture, CONTEXT, machine.device), count * CONTEXT, SAMPLE)
-    inputs = HeadInputs(model, batch_tokens, machine.device)
+    inputs = ModelHeadInputs(model, batch_tokens, machine.device)
     seconds: list[float] = []
 
     def train() -> None:
