@@ -9,7 +9,7 @@ from .format import describe, place_of
 from .judge import Outcome, Verdicts
 
 # What XML 1.0 can say; the rest, such as most control characters and lone surrogates, it cannot even escape.
-_UNSAYABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit_xml(verdicts: Verdicts) -> str:
@@ -35,7 +35,7 @@ def junit_xml(verdicts: Verdicts) -> str:
     for outcome in verdicts.outcomes:
         _add_case(suite, verdicts.target, outcome)
     for name in verdicts.incomplete:
-        case = {"classname": _sayable(verdicts.target), "name": _sayable(f"{name} is measured")}
+        case = {"classname": _xml_safe(verdicts.target), "name": _xml_safe(f"{name} is measured")}
         missing = ElementTree.SubElement(suite, "testcase", case)
         ElementTree.SubElement(missing, "error", {"message": "could not be measured", "type": "incomplete"})
     ElementTree.indent(suites)
@@ -43,10 +43,10 @@ def junit_xml(verdicts: Verdicts) -> str:
 
 
 def _add_case(suite: ElementTree.Element, target: str, outcome: Outcome) -> None:
-    name = _sayable(f"{outcome.rule} at {place_of(outcome.figure)}")
-    case = ElementTree.SubElement(suite, "testcase", {"classname": _sayable(target), "name": name})
+    name = _xml_safe(f"{outcome.rule} at {place_of(outcome.figure)}")
+    case = ElementTree.SubElement(suite, "testcase", {"classname": _xml_safe(target), "name": name})
     kinds = {"failed": "failure", "undecidable": "error"}
-    text = _sayable(describe(outcome))
+    text = _xml_safe(describe(outcome))
     if outcome.verdict in kinds:
         found = ElementTree.SubElement(case, kinds[outcome.verdict], {"message": text, "type": outcome.verdict})
         found.text = text
@@ -54,5 +54,5 @@ def _add_case(suite: ElementTree.Element, target: str, outcome: Outcome) -> None
         ElementTree.SubElement(case, "system-out").text = text
 
 
-def _sayable(text: str) -> str:
-    return _UNSAYABLE.sub("\ufffd", text)
+def _xml_safe(text: str) -> str:
+    return _NOT_IN_XML.sub("\ufffd", text)

@@ -107,8 +107,8 @@ def fit(points: Points, options: FitOptions) -> tuple[AnyFit, FitResult]:
     if len(points) < rows:
         line = f"rows left out as {', '.join(needed(points, options))} are not all known there: {rows - len(points)}"
         result = replace(result, warnings=[line, *result.warnings])
-    if options.law != "kaplan" and (doubt := small_sizes(points)):
-        result = replace(result, warnings=[*doubt, *result.warnings])
+    if options.law != "kaplan" and (lines := small_sizes(points)):
+        result = replace(result, warnings=[*lines, *result.warnings])
     if points.is_series and options.law != "envelope" and options.form != "NS":
         line = (
             "models have several rows each, and all are fitted as if training had ended there; --final takes the last "
