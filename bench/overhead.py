@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, GPTNeoXConfig
 
+from degen.forward.batch_size import auto_batch_tokens
 from degen.forward.run_pass import run_pass
 from degen.model.architecture import describe
 from degen.model.lm_head import Head
 from degen.model.loading import quieten
 from degen.probe import HeadProbe, load_probes
-from degen.scanning.dry_run import auto_batch_tokens
 from degen.text.windows import Sample, Window, batches
 from degen.weights.open_weights import LoadedTensors
 

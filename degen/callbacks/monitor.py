@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from degen.errors import CheckpointError, DegenError, one_line
-from degen.memory import OutOfMemoryError
+from degen.errors import DegenError
+from degen.forward.batch_size import batch_tokens_for
+from degen.forward.learned_positions import check_positions
+from degen.forward.out_of_memory import halve_batch
 from degen.model.architecture import Architecture, config_sha256, describe_module
 from degen.probe import StreamProbe
-from degen.scanning.dry_run import batch_tokens_for
 from degen.scanning.measure import (
     Clock,
     Job,
-    check_positions,
     head_of,
     identity,
     measure_head,
@@ -190,20 +189,17 @@ class Monitor:
         head = head_of(model, job.ids)
         found = [("degen", {CHECKPOINTS: [{"tokens_seen": None, **identity(shape, head)}]})]
         found += measure_head(head, job, clock)
-        while job.sample is not None:
+        if (sample := job.sample) is not None:
+
+            def attempt(batch_tokens: int) -> list[tuple[str, Rows]]:
+                return measure_stream(model, shape, job, sample, batch_tokens, clock, lambda _: None)
+
             assert self._batch_tokens is not None
-            try:
-                found += measure_stream(model, shape, job, job.sample, self._batch_tokens, clock, lambda _: None)
-                break
-            except OutOfMemoryError as error:
-                if self._batch_tokens <= job.sample.longest:
-                    raise CheckpointError(
-                        f"out of memory with one window of {job.sample.longest} tokens; lower the context "
-                        f"({one_line(error)})"
-                    ) from error
-                self._batch_tokens = max(self._batch_tokens // 2, job.sample.longest)
-            gc.collect()  # what the batch held that did not fit; its error is gone only here
+            found += halve_batch(attempt, self._batch_tokens, sample.longest, "the context", self._keep_batch_tokens)
         return self.tables.merge(found)
+
+    def _keep_batch_tokens(self, batch_tokens: int) -> None:
+        self._batch_tokens = batch_tokens
 
     def measured(self, table: str) -> tuple[str, ...]:
         """The figures that the probes fill of a table, by the names of their columns."""

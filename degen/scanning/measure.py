@@ -16,6 +16,7 @@ from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import Files
 from degen.errors import CheckpointError, one_line
 from degen.forward.head_inputs import HeadInputs
+from degen.forward.learned_positions import check_positions
 from degen.forward.run_pass import run_pass
 from degen.memory import OutOfMemoryError, memory_errors
 from degen.model.architecture import Architecture, describe, find_head, read_config
@@ -266,20 +267,6 @@ def measure_stream(
         with clock.phase(name), naming(name):
             found.append((name, probe.finish()))
     return found
-
-
-def check_positions(architecture: Architecture, sample: Sample) -> None:
-    """Refuse windows that are longer than the positions a model has learned.
-
-    Raises:
-        CheckpointError: they are.
-    """
-    positions = architecture.positions
-    if positions is not None and sample.longest > positions:
-        raise CheckpointError(
-            f"windows of {sample.longest} tokens, and the model has {positions} learned positions; "
-            f"use --context {positions}"
-        )
 
 
 def identity(shape: Architecture, head: Head, tokens_seen: int | None = None) -> Row:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.series import Series
 from degen.errors import CheckpointError, DegenError
+from degen.forward.learned_positions import too_long
 from degen.model.architecture import describe, read_config, text_config
 from degen.probe import StreamProbe
 from degen.runs.run import SAMPLE
@@ -147,18 +148,15 @@ def check_context(plan: Plan, samples: Samples, progress: Progress, trust: bool)
         sample = samples.sample_of(series)
         if sample is None:
             continue
-        longest = max(len(w.tokens) for w in sample.windows)
+        longest = sample.longest
         for checkpoint in series.checkpoints:
             try:
                 config = read_config(checkpoint.source.config(), trust)
-                learned, trained = describe(config, trust).positions, text_config(config).max_position_embeddings
+                shape, trained = describe(config, trust), text_config(config).max_position_embeddings
             except (CheckpointError, AttributeError):
                 continue  # it fails in its own row, or has no such limit
-            if learned is not None and longest > learned:
-                raise DegenError(
-                    f"windows of {longest} tokens, and {checkpoint} has {learned} learned positions; "
-                    f"use --context {learned}"
-                )
+            if (reason := too_long(shape, longest, str(checkpoint))) is not None:
+                raise DegenError(reason)
             if longest > trained:
                 progress.warn(f"{checkpoint}: windows of {longest} tokens, and it was made for {trained}")
             break

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import traceback
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from degen.checkpoints.downloads import Downloads
 from degen.checkpoints.prefetch import Fetcher, Wanted
 from degen.checkpoints.series import Checkpoint, Series
-from degen.errors import CheckpointError, DegenError, one_line
+from degen.errors import DegenError, one_line
 from degen.model.module_reuse import SeriesModule
 from degen.runs.run import WORKSHOP
 from degen.runs.run_writer import RunWriter
@@ -171,9 +170,9 @@ class SeriesScan:
 
     def _measured(self, opened: Opened) -> Rows:
         """Measure; where a batch does not fit, halve it and begin the checkpoint again."""
-        from degen.memory import OutOfMemoryError
+        from degen.forward.batch_size import batch_tokens_for
+        from degen.forward.out_of_memory import halve_batch
 
-        from .dry_run import batch_tokens_for
         from .measure import measure
 
         job, progress, settings = self.job, self.progress, self.settings
@@ -181,22 +180,19 @@ class SeriesScan:
         if self.batch_tokens is None:
             shape, windows = opened.architecture, settings.batch_size
             self._keep_plan(opened, batch_tokens_for(job.sample, windows, settings.context, shape, job.device))
-        while True:
-            assert self.batch_tokens is not None
-            try:
-                rows = measure(opened, job, self.module, self.batch_tokens, progress.advance)
-            except OutOfMemoryError as error:
-                if self.batch_tokens <= longest:
-                    raise CheckpointError(
-                        f"out of memory with one window of {longest} tokens; lower --context ({one_line(error)})"
-                    ) from error
-                self._keep_plan(opened, max(self.batch_tokens // 2, longest))
-                progress.warn(f"{opened.checkpoint}: out of memory; batches of {self.batch_tokens} tokens from here")
-                progress.start(opened.checkpoint, job.sample.tokens if job.sample else 0)
-            else:
-                rows[CHECKPOINTS][0] |= {"status": "ok", "reason": job.unmeasured}
-                return rows
-            gc.collect()  # what the batch held that did not fit; its error is gone only here
+        assert self.batch_tokens is not None
+
+        def attempt(batch_tokens: int) -> Rows:
+            return measure(opened, job, self.module, batch_tokens, progress.advance)
+
+        def halved(batch_tokens: int) -> None:
+            self._keep_plan(opened, batch_tokens)
+            progress.warn(f"{opened.checkpoint}: out of memory; batches of {batch_tokens} tokens from here")
+            progress.start(opened.checkpoint, job.sample.tokens if job.sample else 0)
+
+        rows = halve_batch(attempt, self.batch_tokens, longest, "--context", halved)
+        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": job.unmeasured}
+        return rows
 
     def _keep_plan(self, opened: Opened, batch_tokens: int) -> None:
         """Batches of this size from this checkpoint on, also when the run is continued."""

@@ -1,0 +1,48 @@
+"""How many windows fit in a batch: padded tokens, by the memory there is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from degen.model.architecture import Architecture
+from degen.text.windows import Sample
+
+if TYPE_CHECKING:
+    import torch
+
+CPU_BUDGET = 256 * 2**20  # bytes of activations; larger batches are no faster there
+CPU_MAX_TOKENS = 8192
+
+
+def auto_batch_tokens(architecture: Architecture, longest: int, device: torch.device) -> int:
+    """Return the padded tokens of a batch: as many windows as the activations of a block leave room for, at least one.
+
+    A token needs about 20·d floats at once in a block (its input, queries, keys, values, the gate and the 4·d of the
+    feed-forward layer twice) and d float64 in a probe. On an accelerator half of the free memory is taken.
+    """
+    import torch
+
+    per_token = 24 * 4 * architecture.hidden_size
+    if device.type == "cpu":
+        fits = min(CPU_BUDGET // per_token, CPU_MAX_TOKENS)
+    else:
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 4 * 2**30
+        fits = free // 2 // per_token
+    return max(fits // longest, 1) * longest
+
+
+def batch_tokens_for(
+    sample: Sample | None, windows: int | None, context: int, architecture: Architecture, device: torch.device
+) -> int:
+    """Return the padded tokens of a batch: as many full windows as were asked for or fit, and no more than there are.
+
+    Args:
+        sample: the windows; None where there are none.
+        windows: full windows in a batch; None for automatic.
+        context: the longest window where there are none.
+        architecture: of the model.
+        device: where it is.
+    """
+    longest = sample.longest if sample is not None else context
+    most = longest * len(sample.windows) if sample is not None else longest
+    return min(windows * longest if windows else auto_batch_tokens(architecture, longest, device), most)
