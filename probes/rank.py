@@ -14,7 +14,7 @@ from degen.errors import CheckpointError, DegenError
 from degen.forward.cross_entropy import nested_token_losses
 from degen.forward.head_inputs import Batches, HeadInputs, StateFile
 from degen.precision import as_float64
-from degen.probe import Batch, OutputHead, Place, StreamProbe, Tell
+from degen.probe import Batch, OutputHead, Site, StreamProbe, Tell
 from degen.rank.bottleneck_rank import WITHIN, bottleneck_rank
 from degen.rank.linear_algebra import factored_error
 from degen.rank.nested_head import NestedHead, gradient_lost, nested_heads
@@ -162,7 +162,7 @@ class Rank(StreamProbe):
         closed = [m for m in self._methods if m in CLOSED]
         self._nats = np.zeros((len(self.sample.windows), 1 + len(closed) * len(self.ranks)))
 
-    def update_states(self, batch: Batch, place: Place, states: torch.Tensor) -> None:
+    def update_states(self, batch: Batch, site: Site, states: torch.Tensor) -> None:
         """Gather the second moment of the first half; keep the second half's states until their losses come."""
         if not self.sample.first_half[batch.windows[0]]:
             self._states = states

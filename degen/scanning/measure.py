@@ -23,7 +23,7 @@ from degen.model.architecture import Architecture, describe, find_head, read_con
 from degen.model.flops import TRAINING, forward_flops
 from degen.model.lm_head import Head, find_stored_head, used_rows
 from degen.model.module_reuse import SeriesModule
-from degen.probe import HeadProbe, Probe, StreamProbe, Tell, naming
+from degen.probe import HeadProbe, Probe, StreamProbe, Tell, probe_errors
 from degen.tables import CHECKPOINTS, Row, Rows, Tables, file_name
 from degen.text.windows import Sample, Window
 from degen.weights.open_weights import LoadedTensors, open_tensors
@@ -214,7 +214,7 @@ def measure_head(head: Head, job: Job, clock: Clock) -> list[tuple[str, Rows]]:
     """The rows of every head probe, beside its name."""
     found = []
     for name, head_probe in job.head_probes.items():
-        with clock.phase(name), naming(name):
+        with clock.phase(name), probe_errors(name):
             found.append((name, head_probe().measure(head)))
     return found
 
@@ -251,7 +251,7 @@ def measure_stream(
     check_positions(architecture, sample)
     probes = {}
     for name, probe_class in job.stream_probes.items():
-        with naming(name):
+        with probe_errors(name):
             probes[name] = probe_class(sample, **job.options.get(name, {}))
     with clock.phase("forward"), memory_errors():
         run_pass(model, sample, probes, batch_tokens, job.device, advance)
@@ -259,12 +259,12 @@ def measure_stream(
         if probe.trains:
             assert job.training is not None
             assert place is not None
-            with clock.phase(f"{name} training"), naming(name), memory_errors():
+            with clock.phase(f"{name} training"), probe_errors(name), memory_errors():
                 probe.train(HeadInputs(model, batch_tokens, job.device), job.training(), place / name, job.tell)
     places = [{"window": w.number, "document": w.document, "domain": w.domain} for w in sample.windows]
     found: list[tuple[str, Rows]] = [("degen", {"windows": places})] if "windows" in job.tables.names else []
     for name, probe in probes.items():
-        with clock.phase(name), naming(name):
+        with clock.phase(name), probe_errors(name):
             found.append((name, probe.finish()))
     return found
 
