@@ -15,8 +15,9 @@ from degen.forward.cross_entropy import nested_token_losses
 from degen.model.architecture import LogitTransform
 from degen.probe import OutputHead
 from degen.rank.bottleneck_rank import bottleneck_rank
+from degen.rank.gradient_share import gradient_lost
 from degen.rank.linear_algebra import factored_error, right_factors, triangular_factor
-from degen.rank.nested_head import gradient_lost, nested_heads, rotation
+from degen.rank.nested_head import nested_heads, rotation
 from degen.text.windows import Sample, Window
 
 seeds = st.integers(0, 2**32 - 1)
