@@ -17,7 +17,7 @@ from .settings import Settings
 
 
 def price(settings: Settings) -> list[Row]:
-    """What each checkpoint of a scan would cost, and nothing loaded for it but configurations.
+    """Return what each checkpoint of a scan would cost; nothing is loaded for it but configurations.
 
     Formula: FLOPs = tokens · `forward_flops` at the length of the windows. Without a probe that wants text only the
     head is read.
