@@ -24,7 +24,7 @@ from degen.scanning.timing import Clock, timing_rows
 from degen.tables import CHECKPOINTS, TIMING, Row, Rows
 from degen.text.tokenizer import Tokenizer
 
-from .preserve_state import untouched, unwrapped
+from .preserve_state import preserve_state, unwrapped
 
 if TYPE_CHECKING:
     import torch
@@ -172,7 +172,7 @@ class Monitor:
             asked, context = self.settings.batch_size, self.settings.context
             self._batch_tokens = batch_tokens_for(spec.sample, asked, context, shape, device)
         clock = Clock()
-        with untouched(model):
+        with preserve_state(model):
             rows = self._rows(model, shape, spec, clock)
         rows[CHECKPOINTS][0] |= {"status": "ok", "reason": None}
         rows[TIMING] = timing_rows(clock, spec, None, model.dtype)
