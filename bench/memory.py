@@ -12,13 +12,13 @@ import torch
 
 SCAN = """
 import sys, degen, torch
-import degen.scanning.measure
+import degen.scanning.measure_stream
 
 def high_water():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 
-def watched(*args, run_pass=degen.scanning.measure.run_pass):
+def watched(*args, run_pass=degen.scanning.measure_stream.run_pass):
     with open("/proc/self/clear_refs", "w") as refs:
         refs.write("5")  # forget the peak of loading: the high-water mark starts at what is resident now
     loaded = high_water()
@@ -26,7 +26,7 @@ def watched(*args, run_pass=degen.scanning.measure.run_pass):
     above.append(high_water() - loaded)
 
 above = []
-degen.scanning.measure.run_pass = watched
+degen.scanning.measure_stream.run_pass = watched
 tokens, out, corpus, tokenizer, *series = sys.argv[1:]
 run = degen.scan(series[0], corpus=corpus, tokens=int(tokens), out=out, tokenizer=tokenizer or None, threads=2)
 assert not run.failed, run.failed

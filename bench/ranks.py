@@ -23,7 +23,8 @@ from degen.forward.head_inputs import ModelHeadInputs
 from degen.model.architecture import LogitTransform
 from degen.probe import OutputHead, Scored
 from degen.rank.nested_head import nested_heads
-from degen.rank.trained_head import TrainedHead, Training
+from degen.rank.trained_head import TrainedHead
+from degen.rank.training import Training
 from degen.text.windows import Window
 
 RANKS = (32, 64, 128, 256, 512, 768)

@@ -24,13 +24,13 @@ def audit(
     """
     from degen.cli.progress import Lines
 
-    from degen.audit import Question
+    from degen.audit import AuditOptions
     from degen.audit import audit as judge
     from degen.checkpoints.series import Grammar
 
-    question = Question(tuple(series), steps, Grammar(revision_pattern), _values(read))
+    chosen = AuditOptions(tuple(series), steps, Grammar(revision_pattern), _values(read))
     with Lines() as progress:
-        rows = judge(question, progress)
+        rows = judge(chosen, progress)
     wrong = [row for row in rows if row["verdict"] != "ok"]
     if json:
         output.result_json({"rows": rows})

@@ -97,12 +97,12 @@ def saturation(
     table saturation.
     """
     from degen.metrics.metric_kinds import parse_floors
-    from degen.runs.export import check_answer, write_table
+    from degen.runs.export import check_result_file, write_table
     from degen.runs.run import read_run
     from degen.saturation import Larger, find_saturation, write_result
 
     if to is not None:
-        check_answer(to, target)
+        check_result_file(to, target)
     result = find_saturation(
         target,
         metrics=metric or (),

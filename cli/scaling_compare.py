@@ -172,9 +172,9 @@ def pareto(
 def check_files(table: Path, plot: Path | None, out: Path | None) -> None:
     """Refuse files that cannot be written, or that would replace the table, before anything is computed."""
     if out is not None:
-        from degen.runs.export import check_answer
+        from degen.runs.export import check_result_file
 
-        check_answer(out, table)
+        check_result_file(out, table)
     if plot is not None:
         from degen.drawing import check_plot
 

@@ -86,11 +86,16 @@ class OutputHead:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where states were taken: layer 0 `embedding`, 1…L `block`, L `head_input`."""
+class Site:
+    """Where states were taken: layer 0 `embedding`, 1…L `block`, L `head_input`.
+
+    Attributes:
+        layer: blocks before it, 0…L.
+        name: which of the three.
+    """
 
     layer: int
-    site: Literal["embedding", "block", "head_input"]
+    name: Literal["embedding", "block", "head_input"]
 
 
 @dataclass(frozen=True)
@@ -161,19 +166,19 @@ class StreamProbe(Probe):
     def begin(self, head: OutputHead) -> None:
         """The pass begins with a model whose head this is."""
 
-    def update_states(self, batch: Batch, place: Place, states: torch.Tensor) -> None:
-        """Take the states of a batch at one place, B × T × d in the model's dtype; do not keep them."""
+    def update_states(self, batch: Batch, site: Site, states: torch.Tensor) -> None:
+        """Take the states of a batch at one site, B × T × d in the model's dtype; do not keep them."""
 
     def update_losses(self, batch: Batch, losses: torch.Tensor, scored: torch.Tensor) -> None:
         """Take the loss of every token in nats, B × (T − 1) float32, of tokens 1…T−1; `scored` says which count."""
 
-    def train(self, inputs: HeadInputs, windows: Iterator[Window], place: Path, tell: Tell) -> None:
+    def train(self, inputs: HeadInputs, windows: Iterator[Window], folder: Path, tell: Tell) -> None:
         """Once the sample has passed: take more of the model, frozen as it is.
 
         Args:
             inputs: what the head receives, of any windows.
             windows: to train on, without end; none of the sample's second half.
-            place: a folder of this checkpoint's own, in which to keep what a continued run goes on from.
+            folder: of this checkpoint's own, in which to keep what a continued run goes on from.
             tell: told how it goes in words, how far it is, and how far it will go.
         """
 
@@ -187,8 +192,12 @@ class StreamProbe(Probe):
 
 
 @contextmanager
-def naming(name: str) -> Iterator[None]:
-    """Say which probe it was that failed, where it does not say itself what is wrong with the checkpoint."""
+def probe_errors(name: str) -> Iterator[None]:
+    """Name the probe in the error of the block, unless it says itself what is wrong with the checkpoint.
+
+    Raises:
+        CheckpointError: the block met an error that is none of ours; out of memory passes as it is.
+    """
     try:
         yield
     except DegenError:

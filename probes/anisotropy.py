@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from degen.device import as_float64
-from degen.probe import Batch, Place, StreamProbe
+from degen.probe import Batch, Site, StreamProbe
 from degen.stats.jackknife import jackknife_error
 from degen.tables import Column, Row, Rows
 from degen.text.windows import Sample
@@ -36,7 +36,7 @@ def mean_cosine(square: Floats | float, count: Floats | float) -> Any:
 
 
 class _Sums:
-    """What one place keeps: for every document the sum of its unit vectors and their count."""
+    """What one site keeps: for every document the sum of its unit vectors and their count."""
 
     def __init__(self, documents: int, width: int) -> None:
         self.unit = np.zeros((documents, width))  # s_w
@@ -75,16 +75,16 @@ class Anisotropy(StreamProbe):
 
     def __init__(self, sample: Sample) -> None:
         super().__init__(sample)
-        self._sums: dict[Place, _Sums] = {}
+        self._sums: dict[Site, _Sums] = {}
 
-    def update_states(self, batch: Batch, place: Place, states: torch.Tensor) -> None:
+    def update_states(self, batch: Batch, site: Site, states: torch.Tensor) -> None:
         """Add ĥ = h/‖h‖ of every token to its document's sum, in float64."""
         upcast = as_float64(states)
         if batch.mask is not None:  # what lies behind the end of a window may be anything, NaN too
             upcast.masked_fill_(~batch.mask.to(upcast.device).unsqueeze(-1), 0.0)
         norms = upcast.norm(dim=-1)
         inverse = norms.reciprocal().masked_fill(norms == 0, 0.0)
-        sums = self._sums.setdefault(place, _Sums(self.sample.documents, states.shape[-1]))
+        sums = self._sums.setdefault(site, _Sums(self.sample.documents, states.shape[-1]))
         there = float(batch.mask.sum()) if batch.mask is not None else float(norms.numel())
         counted = (norms != 0).sum(dim=1).cpu().numpy()
         np.add.at(sums.unit, batch.documents, (inverse.unsqueeze(1) @ upcast).squeeze(1).cpu().numpy())
@@ -94,23 +94,23 @@ class Anisotropy(StreamProbe):
 
     def merge(self, other: Self) -> None:
         """Add another instance's sums."""
-        for place, sums in other._sums.items():
-            self._sums.setdefault(place, _Sums(*sums.unit.shape)).add(sums)
+        for site, sums in other._sums.items():
+            self._sums.setdefault(site, _Sums(*sums.unit.shape)).add(sums)
 
     def finish(self) -> Rows:
         """A row for every layer and site; the head's input again in `checkpoints`."""
         layers = []
         whole: Row = {}
-        for place in sorted(self._sums, key=lambda p: (p.layer, p.site == "head_input")):
-            row = _layer_row(self._sums[place])
-            layers.append({"layer": place.layer, "site": place.site, **row})
-            if place.site == "head_input":
+        for site in sorted(self._sums, key=lambda s: (s.layer, s.name == "head_input")):
+            row = _layer_row(self._sums[site])
+            layers.append({"layer": site.layer, "site": site.name, **row})
+            if site.name == "head_input":
                 whole = {name: row[name] for name in ("anisotropy", "anisotropy_se")}
         return {"checkpoints": [whole], "layers": layers}
 
 
 def _layer_row(sums: _Sums) -> Row:
-    """The figures of one place from its sums.
+    """The figures of one site from its sums.
 
     Formulas, with s_w and n_w a document's sum and count, S and n those of all: anisotropy (‖S‖² − n)/(n(n − 1));
     within Σ(‖s_w‖² − n_w)/Σ n_w(n_w − 1); across (‖S‖² − Σ‖s_w‖²)/(n² − Σ n_w²); the jackknife leaves out one

@@ -10,7 +10,8 @@ from degen.forward.batch_size import auto_batch_tokens
 from degen.forward.head_inputs import ModelHeadInputs
 from degen.model.architecture import LogitTransform, describe_module
 from degen.probe import HeadInputs, OutputHead
-from degen.rank.trained_head import TrainedHead, Training
+from degen.rank.trained_head import TrainedHead
+from degen.rank.training import Training
 
 from .machine import Machine
 from .record import Part, Row

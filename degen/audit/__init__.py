@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .collect import Question, audit
+from .collect import AuditOptions, audit
 
-__all__ = ["Question", "audit"]
+__all__ = ["AuditOptions", "audit"]

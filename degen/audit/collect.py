@@ -1,7 +1,7 @@
-"""Are the checkpoints of a series what they claim: facts of every revision, gathered with as few bytes as they need.
+"""Collect facts about every revision of a series, with as few bytes as they need, and have them judged.
 
 Three rounds, each over all revisions: which files there are and what hashes are published of them; of every file that
-is unlike all others, its header and some of its values; then the judgement, see `degen.verdicts`.
+is unlike all others, its header and some of its values; then the judgement, see `degen.audit.verdicts`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from .evidence import Facts
 from .verdicts import judge
 
 if TYPE_CHECKING:
-    from .shard_sample import Reading
+    from .shard_sample import ShardSample
 
-AT_ONCE = 8  # revisions asked about at a time; the hub's answers are short, and the wait for them long
+THREADS = 8  # revisions asked about at a time; the hub's answers are short, and the wait for them long
 
 
 @dataclass(frozen=True)
-class Question:
-    """What to audit, and how closely.
+class AuditOptions:
+    """Which series to audit, and how closely.
 
     Attributes:
         series: what the user named.
@@ -45,7 +45,7 @@ class Question:
     values: int | None = 1 << 22
 
 
-def audit(question: Question, progress: Progress) -> list[Row]:
+def audit(options: AuditOptions, progress: Progress) -> list[Row]:
     """Judge every revision of every series.
 
     Returns:
@@ -56,14 +56,14 @@ def audit(question: Question, progress: Progress) -> list[Row]:
         DegenError: a series cannot be found.
     """
     rows: list[Row] = []
-    for series in find_series(question.series, question.steps, progress.note, question.grammar):
+    for series in find_series(options.series, options.steps, progress.note, options.grammar):
         listings = _listed(series.checkpoints, progress)
-        readings = _read(listings, question.values, progress)
-        facts = [_facts(listing, readings, question.grammar) for listing in listings]
+        samples = _read(listings, options.values, progress)
+        facts = [_facts(listing, samples, options.grammar) for listing in listings]
         sound = next((i for i, listing in enumerate(listings) if listing.fault is None), None)
         if sound is not None and (padding := _padding(series, listings[sound])) is not None:
             facts[sound] = replace(facts[sound], notes=(*facts[sound].notes, padding))
-        verdicts = judge(facts, _expected(series, question.steps), _final(series))
+        verdicts = judge(facts, _expected(series, options.steps), _final(series))
         rows += [
             {"model": series.model, "revision": v.revision, "step": v.step, "verdict": v.verdict, "reason": v.reason,
              "note": v.note}
@@ -90,7 +90,7 @@ class Listing:
 
 
 def _listed(checkpoints: Sequence[Checkpoint], progress: Progress) -> list[Listing]:
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         return list(progress.counted(pool.map(_list, checkpoints), len(checkpoints), "revisions listed"))
 
 
@@ -110,28 +110,28 @@ def _list(checkpoint: Checkpoint) -> Listing:
         return Listing(checkpoint, fault=("unreadable", one_line(error)))
 
 
-def _read(listings: Iterable[Listing], values: int | None, progress: Progress) -> dict[str, Reading]:
-    """What was read of every file that is unlike the others, by its hash."""
+def _read(listings: Iterable[Listing], values: int | None, progress: Progress) -> dict[str, ShardSample]:
+    """Read some values of every file that is unlike the others; returned by its hash."""
     from .shard_sample import read_shard
 
     if values == 0:
         return {}
     unlike = {hash: (listing, name) for listing in listings for name, hash in listing.hashes.items()}
 
-    def read(listing: Listing, name: str) -> Reading:
+    def read(listing: Listing, name: str) -> ShardSample:
         share = values // len(listing.hashes) if values is not None else None
         return read_shard(listing.checkpoint.source, name, share, hashed=not listing.published)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = pool.map(lambda item: read(*item), unlike.values())
-        return dict(zip(unlike, progress.counted(found, len(unlike), "files read"), strict=True))
+    with ThreadPoolExecutor(THREADS) as pool:
+        samples = pool.map(lambda item: read(*item), unlike.values())
+        return dict(zip(unlike, progress.counted(samples, len(unlike), "files read"), strict=True))
 
 
-def _facts(listing: Listing, readings: dict[str, Reading], grammar: Grammar) -> Facts:
-    """One revision's facts, from those of its files."""
+def _facts(listing: Listing, samples: dict[str, ShardSample], grammar: Grammar) -> Facts:
+    """Return one revision's facts, from those of its files."""
     checkpoint = listing.checkpoint
     mark = grammar.mark(checkpoint.revision)
-    read = {name: readings[hash] for name, hash in listing.hashes.items() if hash in readings}
+    read = {name: samples[hash] for name, hash in listing.hashes.items() if hash in samples}
     fault = listing.fault or next((r.fault for r in read.values() if r.fault is not None), None)
     shapes = {key: shape for r in read.values() for key, shape in r.shapes.items()}
     return Facts(
@@ -148,7 +148,7 @@ def _facts(listing: Listing, readings: dict[str, Reading], grammar: Grammar) -> 
 
 
 def _padding(series: Series, listing: Listing) -> str | None:
-    """What to note of a head with rows that the tokenizer never uses; None where there are none, or nobody can tell."""
+    """Return a note on head rows that the tokenizer never uses; None where there are none, or nobody can tell."""
     from degen.checkpoints.series_tokenizer import tokenizer_of
     from degen.model.lm_head import used_rows
     from degen.model.loading import quieten
@@ -156,9 +156,9 @@ def _padding(series: Series, listing: Listing) -> str | None:
     config = listing.checkpoint.source.config()
     if not config.is_dir():
         return None
-    said = check_json(config / "config.json")
-    text = said.get("text_config")
-    rows = said.get("vocab_size") or (text.get("vocab_size") if isinstance(text, dict) else None)
+    fields = check_json(config / "config.json")
+    text = fields.get("text_config")
+    rows = fields.get("vocab_size") or (text.get("vocab_size") if isinstance(text, dict) else None)
     quieten()
     try:
         tokenizer = tokenizer_of(series)
@@ -170,7 +170,7 @@ def _padding(series: Series, listing: Listing) -> str | None:
 
 
 def _expected(series: Series, steps: str) -> Sequence[int] | None:
-    """The steps that should be there: those asked for one by one, or those that a suite knows of."""
+    """Return the steps that should be there: those listed in `steps`, or those of a suite; None where nobody knows."""
     from degen.checkpoints.hub_source import HubSource
     from degen.checkpoints.suites import expected_steps
 
@@ -181,7 +181,7 @@ def _expected(series: Series, steps: str) -> Sequence[int] | None:
 
 
 def _final(series: Series) -> Facts | None:
-    """The main branch of a series of the hub, whose weights are the final ones; None elsewhere."""
+    """Return the facts of the main branch of a series of the hub, whose weights are the final ones; None elsewhere."""
     from degen.checkpoints import hub_client as hub
     from degen.checkpoints.hub_source import HubSource
 

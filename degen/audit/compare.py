@@ -1,16 +1,23 @@
-"""The revisions of a series against each other: whose weights a copy holds, and which shards are out of place."""
+"""Compare the revisions of a series: whose weights a copy holds, and which shards are out of place."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
-from .continuity import ON_PATH, THRESHOLD, ShardPath
-from .evidence import Charge, Facts, count
+from .evidence import Facts, Finding, count
+from .shard_path import ShardPath
+from .thresholds import FROZEN_SHARE, MAX_RATIO, MIN_FROZEN, ON_PATH
 
 
-class Case:
-    """The sound revisions of a series in their order, and what speaks against them."""
+class Comparison:
+    """The sound revisions of a series, compared with each other.
+
+    Args:
+        along: in their order. A step is an index into them.
+        last: the last revision that is a step; None where there is none.
+        final: the revision that holds the final weights, such as `main`; None where nobody knows one.
+    """
 
     def __init__(self, along: Sequence[Facts], last: Facts | None, final: Facts | None) -> None:
         self.along = along
@@ -22,73 +29,76 @@ class Case:
         for i, f in enumerate(along):
             self._holders[_identity(f)].append(i)
 
-    def charges(self) -> dict[str, Charge]:
-        """What every revision is charged with. Copies are nobody's neighbours until their owner is found."""
+    def findings(self) -> dict[str, Finding]:
+        """Return what is wrong with every revision, by its name.
+
+        Copies are nobody's neighbours until their owner is known.
+        """
         copies = [m for m in self._holders.values() if len(m) > 1 or (self._is_final(m[0]) and self.anchor not in m)]
         singles = {m[0] for m in self._holders.values() if m not in copies}
         shared = {p.shard: _shared(p, sorted(m[0] for m in self._holders.values())) for p in self.paths}
-        found: dict[int, Charge] = {}
+        findings: dict[int, Finding] = {}
         genuine = set(singles)
 
-        def believe(i: int) -> None:
+        def trust(i: int) -> None:
             for path in self.paths:
                 if path.contents[i] not in shared[path.shard]:
-                    path.believe(i)
+                    path.trust(i)
 
         for i in singles:
-            believe(i)
+            trust(i)
         for path in self.paths:
-            path.weed(singles)
+            path.drop_outliers(singles)
         for members in sorted(copies, key=lambda m: (self.anchor not in m, m)):
             owner = _owner(self.paths, members, self.anchor)
-            found |= {i: self._copy(i, owner, members) for i in members if i != owner}
+            findings |= {i: self._copy(i, owner, members) for i in members if i != owner}
             if owner is not None:
                 genuine.add(owner)
-                believe(owner)
+                trust(owner)
         for path in self.paths:
             _settle_shards(path, sorted(genuine))
-            path.weed(singles)
-        found |= {i: charge for i in genuine if (charge := self._by_shard(i))}
-        return {self.along[i].revision: charge for i, charge in found.items()}
+            path.drop_outliers(singles)
+        findings |= {i: finding for i in genuine if (finding := self._by_shard(i))}
+        return {self.along[i].revision: finding for i, finding in findings.items()}
 
-    def alike(self, facts: Facts) -> str | None:
-        """Which other revisions hold the weights of one that is in order."""
-        same = [self.along[i].revision for i in self._holders.get(_identity(facts), ()) if self.along[i] is not facts]
+    def note_of_equals(self, facts: Facts) -> str | None:
+        """Return a note of the other revisions that hold the weights of one that is in order; None where none does."""
+        equal = [self.along[i].revision for i in self._holders.get(_identity(facts), ()) if self.along[i] is not facts]
         if self.final and self.final.step is None and _identity(self.final) == _identity(facts):
-            same += [self.final.revision] * (self.final.revision != facts.revision)
-        return f"identical to {_and_others(same[::-1])}" if same else None
+            equal += [self.final.revision] * (self.final.revision != facts.revision)
+        return f"identical to {_and_others(equal[::-1])}" if equal else None
 
     def _is_final(self, i: int) -> bool:
         return self.final is not None and _identity(self.final) == _identity(self.along[i])
 
-    def _copy(self, i: int, owner: int | None, members: Sequence[int]) -> Charge:
-        """What a revision is charged with that holds what belongs to another, or to none."""
+    def _copy(self, i: int, owner: int | None, members: Sequence[int]) -> Finding:
+        """Return the finding of a revision that holds what belongs to another, or to none."""
         others = [self.along[m].revision for m in (members if owner is None else [owner]) if m != i]
         final = self._is_final(i) and i != self.anchor and (owner == self.anchor or self.anchor not in members)
         if final and self.final is not None and owner is None:
             others = [self.final.revision]
         reason = f"identical to {_and_others(others)}" + ", the final one" * final
-        path = max(self.paths, key=lambda p: p.doubt(i) or 0.0)
+        path = max(self.paths, key=lambda p: p.continuity.misfit(i) or 0.0)
         if far := path.explain(i):
             reason += f", and {far}"
-        elif path.doubt(i) is not None and not final:
+        elif path.continuity.misfit(i) is not None and not final:
             reason += ", where the weights fit no worse"
         return "equals_final" if final else "duplicate", reason
 
-    def _by_shard(self, i: int) -> Charge | None:
-        """What a revision is charged with that is no copy as a whole."""
+    def _by_shard(self, i: int) -> Finding | None:
+        """Return the finding of a revision that is no copy as a whole; None where every shard is in place."""
         own = [p for p in self.paths if p.contents[i] is not None]
-        wrong = sorted((p for p in own if i in p.copy_of), key=lambda p: -(p.doubt(i) or 0.0))
+        wrong = sorted((p for p in own if i in p.copy_of), key=lambda p: -(p.continuity.misfit(i) or 0.0))
         if not wrong:
             return None
         copied, far = wrong[0].copy_of[i], wrong[0].explain(i)
-        said = [f"identical to that of {self.along[copied].revision}"] if copied is not None else []
-        said += [far] if far else []
-        if all(p in wrong or (p.detour(i) or 0.0) > ON_PATH for p in own):
+        reasons = [f"identical to that of {self.along[copied].revision}"] if copied is not None else []
+        reasons += [far] if far else []
+        if all(p in wrong or (p.continuity.path_ratio(i) or 0.0) > ON_PATH for p in own):
             where = ", and no other shard is in place for certain" if len(own) > 1 else ""
-            return "discontinuous", f"{wrong[0].shard} is {' and '.join(said)}{where}"
+            return "discontinuous", f"{wrong[0].shard} is {' and '.join(reasons)}{where}"
         more = f"; {count(len(wrong) - 1, 'more shard')} out of place" if len(wrong) > 1 else ""
-        return "wrong_shard", f"{wrong[0].shard} is {' and '.join(said)}{more}"
+        return "wrong_shard", f"{wrong[0].shard} is {' and '.join(reasons)}{more}"
 
 
 def _identity(facts: Facts) -> Hashable:
@@ -100,20 +110,24 @@ def _and_others(names: Sequence[str]) -> str:
 
 
 def _owner(paths: Sequence[ShardPath], members: Sequence[int], anchor: int | None = None) -> int | None:
-    """Which of the steps that hold the same weights is genuine; None where they fit nowhere.
+    """Return which of the steps that hold the same weights is genuine; None where they fit nowhere.
 
     Of several that fit, the one that fits best; of equals the earliest, as where nothing was read. The anchor, where
     the final weights belong, comes before all, unless they do not fit there and do fit elsewhere.
     """
-    doubts = {i: max((d for p in paths if (d := p.doubt(i)) is not None), default=None) for i in members}
-    fitting = [i for i in members if (doubts[i] or 0.0) <= THRESHOLD]
-    if anchor in members and (anchor in fitting or all(doubts[i] is None for i in fitting)):
+    misfits = {i: max((m for p in paths if (m := p.continuity.misfit(i)) is not None), default=None) for i in members}
+    fitting = [i for i in members if (misfits[i] or 0.0) <= MAX_RATIO]
+    if anchor in members and (anchor in fitting or all(misfits[i] is None for i in fitting)):
         return anchor
-    return min(fitting, key=lambda i: ([sum(f) for f in zip(*(p.fit(i) for p in paths), strict=True)], i), default=None)
+
+    def fit(i: int) -> tuple[list[float], int]:
+        return [sum(f) for f in zip(*(p.continuity.fit(i) for p in paths), strict=True)], i
+
+    return min(fitting, key=fit, default=None)
 
 
 def _shared(path: ShardPath, genuine: Sequence[int]) -> dict[str, list[int]]:
-    """The contents that several different revisions hold, unless the shard is frozen.
+    """Return the contents that several different revisions hold, unless the shard is frozen.
 
     Frozen is what more than half of the revisions hold; or for a phase of training three of them at least, and more
     than half of those in between.
@@ -122,20 +136,21 @@ def _shared(path: ShardPath, genuine: Sequence[int]) -> dict[str, list[int]]:
     groups: dict[str, list[int]] = defaultdict(list)
     for k, i in enumerate(held):
         groups[path.contents[i] or ""].append(k)
-    return {
-        content: [held[k] for k in ks]
-        for content, ks in groups.items()
-        if 1 < len(ks) <= len(held) / 2 and not (len(ks) >= 3 and 2 * len(ks) > ks[-1] - ks[0] + 1)
-    }
+
+    def is_frozen(ks: Sequence[int]) -> bool:
+        phase = ks[-1] - ks[0] + 1
+        return len(ks) > FROZEN_SHARE * len(held) or (len(ks) >= MIN_FROZEN and len(ks) > FROZEN_SHARE * phase)
+
+    return {content: [held[k] for k in ks] for content, ks in groups.items() if len(ks) > 1 and not is_frozen(ks)}
 
 
 def _settle_shards(path: ShardPath, genuine: Sequence[int]) -> None:
-    """Find the owner of every shard that several revisions hold, accuse the others, and believe the rest."""
+    """Find the owner of every shard that several revisions hold, mark the others suspect, and trust the rest."""
     for members in _shared(path, genuine).values():
         owner = _owner([path], members)
         for i in members:
             if i != owner:
-                path.accuse(i, owner if owner is not None else next(m for m in members if m != i))
+                path.mark_suspect(i, owner if owner is not None else next(m for m in members if m != i))
     for i in genuine:
         if i not in path.copy_of:
-            path.believe(i)
+            path.trust(i)

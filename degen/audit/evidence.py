@@ -1,4 +1,4 @@
-"""What is known of one revision before it is judged."""
+"""The facts about one revision before it is judged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """What was gathered of one revision.
+    """The facts gathered about one revision.
 
     Attributes:
         revision: its name, unlike that of any other.
@@ -22,9 +22,9 @@ class Facts:
         stage: 0 where none is named. Steps count anew in every stage.
         hashes: weight file -> hash of its content, published or of what was read.
         shapes: tensor -> shape; None where no header was read.
-        samples: weight file -> values at fixed places of its tensors, the same places in every revision. Of files with
+        samples: weight file -> values at fixed positions of its tensors, the same in every revision. Of files with
             equal hashes it is enough to have read one.
-        not_finite: what was found of NaN or infinity, as a sentence.
+        not_finite: where there is NaN or infinity, as a sentence.
         fault: verdict and reason, where gathering settled it.
         notes: what else there is to say.
     """
@@ -40,9 +40,9 @@ class Facts:
     notes: tuple[str, ...] = ()
 
 
-Charge = tuple[str, str]  # verdict and reason
+Finding = tuple[str, str]  # verdict and reason
 
 
 def count(n: int, thing: str) -> str:
-    """A number of things, in words."""
+    """Return a number of things, in words."""
     return f"{n:,} {thing}{'s' * (n != 1)}"

@@ -1,4 +1,4 @@
-"""Some values of one weight file, at the same places in every revision of a series."""
+"""Some values of one weight file, at the same positions in every revision of a series."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from degen.weights.stored_tensors import HEAD_KEYS, StoredTensors
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-KEPT = 1 << 14  # values kept of a file, for comparison with its neighbours
-AT_ONCE = 1 << 22  # values
+MAX_KEPT = 1 << 14  # values of a file, for comparison with its neighbours: 128 KiB of float64
+MAX_VALUES = 1 << 22  # read at a time: 32 MiB of float64
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What was read of a file.
+class ShardSample:
+    """Some values of a weight file, and what is wrong with them.
 
     Attributes:
         shapes: of all its tensors.
-        values: `KEPT` of those read, evenly spread; float64.
+        values: `MAX_KEPT` of those read, evenly spread; float64.
         hash: of the head and of one body tensor as they are stored, and of all values read; None where a hash of the
             file is published.
         not_finite: where NaN or infinity was found.
@@ -44,7 +44,7 @@ class Reading:
     note: str | None = None
 
 
-def read_shard(source: Source, shard: str, values: int | None, hashed: bool) -> Reading:
+def read_shard(source: Source, shard: str, values: int | None, hashed: bool) -> ShardSample:
     """Read some values of a file.
 
     Args:
@@ -57,38 +57,38 @@ def read_shard(source: Source, shard: str, values: int | None, hashed: bool) -> 
         tensors = source.tensors()
     except CheckpointError as error:
         if hashed:
-            return Reading(fault=("unreadable", one_line(error)))
-        return Reading(note=f"weights not read ({one_line(error)})")
+            return ShardSample(fault=("unreadable", one_line(error)))
+        return ShardSample(note=f"weights not read ({one_line(error)})")
     try:
         return _read(tensors, shard, values, hashed)
     except CheckpointError as error:
-        return Reading(fault=("unreadable", one_line(error)))
+        return ShardSample(fault=("unreadable", one_line(error)))
 
 
-def _read(tensors: StoredTensors, shard: str, values: int | None, hashed: bool) -> Reading:
+def _read(tensors: StoredTensors, shard: str, values: int | None, hashed: bool) -> ShardSample:
     shapes = {key: tensors.shape(key) for key in sorted(tensors.keys) if tensors.shard(key) == shard}
     chosen = choose(shapes, values)
     tensors.hold(chosen)
     digest, bad, kept, at = hashlib.sha256(), None, [], 0
     total = sum(rows * _width(shapes[key]) for key, rows in chosen.items())
-    places = np.unique(np.linspace(0, max(total - 1, 0), min(KEPT, total)).astype(np.int64))
+    indices = np.unique(np.linspace(0, max(total - 1, 0), min(MAX_KEPT, total)).astype(np.int64))
     for key, rows in chosen.items():
         digest.update(f"{key} {shapes[key]}".encode())
         odd, begin = 0, at
         for block in _blocks(tensors, key, rows, shapes[key]):
             digest.update(block.tobytes())
             odd += int((~np.isfinite(block)).sum())
-            kept.append(block[places[(places >= at) & (places < at + len(block))] - at])
+            kept.append(block[indices[(indices >= at) & (indices < at + len(block))] - at])
             at += len(block)
         if odd and bad is None:
             bad = f"{key} holds NaN or infinity in {odd:,} of {at - begin:,} values read"
     for key in _landmarks(shapes) if hashed else ():
         digest.update(tensors.sha256(key).encode())
-    return Reading(shapes, np.concatenate([np.zeros(0), *kept]), digest.hexdigest() if hashed else None, bad)
+    return ShardSample(shapes, np.concatenate([np.zeros(0), *kept]), digest.hexdigest() if hashed else None, bad)
 
 
 def choose(shapes: Mapping[str, Shape], values: int | None) -> dict[str, int]:
-    """Which rows of which tensors to read: tensor -> rows from its first on.
+    """Return which rows of which tensors to read: tensor -> rows from its first on.
 
     All of a small file. Of a large one half of the values from the head on (from the first tensor, where the head is
     elsewhere) and half from the tensor in the middle on, tensors in the order of their names, which is that of most
@@ -115,19 +115,19 @@ def choose(shapes: Mapping[str, Shape], values: int | None) -> dict[str, int]:
 
 
 def _landmarks(shapes: Mapping[str, Shape]) -> Sequence[str]:
-    """The head, and the largest matrix that is none and no embedding."""
+    """Return the head, and the largest matrix that is neither a head nor an embedding."""
     head = [key for key in shapes if key in HEAD_KEYS][:1]
     body = [key for key, s in shapes.items() if len(s) > 1 and key not in head and "emb" not in key.lower()]
     return [*head, *sorted(body, key=lambda key: (-math.prod(shapes[key]), key))[:1]]
 
 
 def _width(shape: Shape) -> int:
-    """Values in a row."""
+    """Return the values in a row."""
     return math.prod(shape[1:])
 
 
 def _blocks(tensors: StoredTensors, key: str, rows: int, shape: Shape) -> Iterator[Floats]:
-    """The first rows of a tensor, some at a time, flat."""
-    step = max(AT_ONCE // max(_width(shape), 1), 1)
+    """Yield the first rows of a tensor, some at a time, flat."""
+    step = max(MAX_VALUES // max(_width(shape), 1), 1)
     for first in range(0, rows, step):
         yield tensors.rows(key, first, min(first + step, rows)).double().flatten().numpy()

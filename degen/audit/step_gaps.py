@@ -1,4 +1,4 @@
-"""The grid of steps: what is missing from it, and what is merely uneven."""
+"""Gaps between steps: which steps are missing, and which gaps are merely uneven."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
 from .evidence import Facts
+from .thresholds import EVEN_GAPS, GAPS_COMPARED, WIDE_GAP
 
 
 def missing_steps(stepped: Sequence[Facts], expected: Collection[int] | None) -> Iterator[tuple[Facts, str]]:
-    """The revisions that should be there, and why: those expected, or the holes in even stretches."""
+    """Yield the revisions that should be there, and why: those expected, or the holes in even stretches."""
     stages: dict[int, list[Facts]] = defaultdict(list)
     for f in stepped:
         stages[f.stage].append(f)
@@ -29,7 +30,7 @@ def missing_steps(stepped: Sequence[Facts], expected: Collection[int] | None) ->
 
 
 def _holes(members: Sequence[Facts]) -> Iterator[tuple[Facts, Facts, int]]:
-    """The holes in the even stretches of a stage, as the revisions on either side and the stride.
+    """Yield the holes in the even stretches of a stage, as the revisions on either side and the stride.
 
     A gap is a hole where it is a multiple of the stride, the stride being that of two of the three gaps on either side
     and of one next to it. So no hole is seen where the stride changes for good, where steps are log-spaced, or near the
@@ -38,26 +39,26 @@ def _holes(members: Sequence[Facts]) -> Iterator[tuple[Facts, Facts, int]]:
     steps = [f.step or 0 for f in members]
     gaps = [b - a for a, b in pairwise(steps)]
     for j, gap in enumerate(gaps):
-        left, right = gaps[max(0, j - 3) : j][::-1], gaps[j + 1 : j + 4]
+        left, right = gaps[max(0, j - GAPS_COMPARED) : j][::-1], gaps[j + 1 : j + 1 + GAPS_COMPARED]
         for stride in {*left[:1], *right[:1]}:
-            even = min(left.count(stride), right.count(stride)) > 1 and stride > 0
+            even = min(left.count(stride), right.count(stride)) >= EVEN_GAPS and stride > 0
             if even and gap % stride == 0 and 1 < gap // stride <= 1 + len(steps) // 2:
                 yield members[j], members[j + 1], stride
 
 
 def odd_gaps(stepped: Sequence[Facts]) -> dict[str, str]:
-    """Notes on gaps of at least twice both of their neighbours, which may be left out on purpose."""
+    """Return notes on gaps of at least twice both of their neighbours, perhaps left out on purpose, by revision."""
     notes = {}
     for four in zip(stepped, stepped[1:], stepped[2:], stepped[3:], strict=False):
         before, gap, after = (int(b.step or 0) - int(a.step or 0) for a, b in pairwise(four))
-        if four[0].stage == four[3].stage and gap >= 2 * max(before, after, 1):
+        if four[0].stage == four[3].stage and gap >= WIDE_GAP * max(before, after, 1):
             around = f"between gaps of {before:,} and {after:,}"
             notes[four[2].revision] = f"{gap:,} steps after {four[1].revision}, {around}"
     return notes
 
 
 def _name(before: Facts, after: Facts, step: int) -> str:
-    """The name of a revision after the pattern of two others, without what cannot be inferred, such as tokens."""
+    """Return the name of a revision after the pattern of two others, without what is unknown, such as tokens."""
     numbers = (re.finditer(r"\d+", f.revision) for f in (before, after))
     for a, b in zip(*numbers, strict=False):
         head, tail = before.revision[: a.start()], before.revision[a.end() :]

@@ -1,17 +1,17 @@
-"""Whether every revision of a series is what it claims: copies, wrong shards, jumps off the path, holes.
+"""Judge every revision of a series: is it what it claims, or a copy, a wrong shard, a jump off the path, a hole?
 
-Pure judgement of facts gathered elsewhere. Two kinds of evidence are used, shard by shard:
+Facts are gathered elsewhere. Two kinds of evidence are used, shard by shard:
 
 *Identity.* Shards with equal hashes are the same weights. Of the steps that hold them one is genuine, or none.
 
 *Continuity.* Training moves along a path, so a step lies no farther from its neighbours than these from each other;
-see `degen.audit.continuity`.
+see `degen.audit.continuity` and `degen.audit.thresholds`.
 
-What cannot be told: a wrong shard from so near in training that its detour stays below 2, unless its hash betrays it;
+What cannot be found: a wrong shard from so near in training that its path ratio stays below 2, unless its hash tells;
 foreign weights at an end of the series that lie equally far from everything; four or more similar wrong steps in a row
 that are no copies of each other; which of adjacent copies is the genuine one (one is chosen, and the reason says that
 the others fit as well); anything by continuity in a series of three; what differs by less than bfloat16 rounds or in
-fewer values than LEAST_VALUES. And one kind of genuine step would be accused: one saved at a much higher learning rate
+too few values. And one kind of genuine step would be taken for wrong: one saved at a much higher learning rate
 than the steps on both sides of it, as where checkpoints that were annealed stand between some that were not.
 """
 
@@ -23,14 +23,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .compare import Case
-from .evidence import Charge, Facts, Shapes, count
+from .compare import Comparison
+from .evidence import Facts, Finding, Shapes, count
 from .step_gaps import missing_steps, odd_gaps
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What is to be thought of one revision.
+class RevisionVerdict:
+    """The verdict on one revision.
 
     Attributes:
         revision: its name; of a missing one the name it should have, as far as it can be inferred.
@@ -48,7 +48,9 @@ class Verdict:
     note: str | None = None
 
 
-def judge(facts: Sequence[Facts], expected: Collection[int] | None = None, final: Facts | None = None) -> list[Verdict]:
+def judge(
+    facts: Sequence[Facts], expected: Collection[int] | None = None, final: Facts | None = None
+) -> list[RevisionVerdict]:
     """Judge every revision of a series, and name those that are missing.
 
     Args:
@@ -61,30 +63,31 @@ def judge(facts: Sequence[Facts], expected: Collection[int] | None = None, final
         One verdict per revision, the gravest: a fault of gathering, then not finite, another shape, a copy, a wrong
         shard, a jump. Ordered by stage and step, missing ones in their place, names that are no step last.
     """
-    ordered = sorted(facts, key=_place)
+    ordered = sorted(facts, key=_order)
     stepped = [f for f in ordered if f.step is not None]
     usual = _usual_shapes(ordered)
-    charges = {f.revision: charge for f in ordered if (charge := _given(f, usual))}
-    case = Case([f for f in stepped if f.revision not in charges], stepped[-1] if stepped else None, final)
-    charges |= case.charges()
+    findings = {f.revision: finding for f in ordered if (finding := _alone(f, usual))}
+    sound = [f for f in stepped if f.revision not in findings]
+    comparison = Comparison(sound, stepped[-1] if stepped else None, final)
+    findings |= comparison.findings()
     gaps = {} if expected is not None else odd_gaps(stepped)
     judged = []
     for f in ordered:
-        verdict, reason = charges.get(f.revision, ("ok", None))
-        said = [*f.notes, case.alike(f) if verdict == "ok" else None, gaps.get(f.revision)]
-        note = "; ".join(s for s in said if s) or None
-        judged.append((_place(f), Verdict(f.revision, f.step, verdict, reason, note)))
+        verdict, reason = findings.get(f.revision, ("ok", None))
+        notes = [*f.notes, comparison.note_of_equals(f) if verdict == "ok" else None, gaps.get(f.revision)]
+        note = "; ".join(n for n in notes if n) or None
+        judged.append((_order(f), RevisionVerdict(f.revision, f.step, verdict, reason, note)))
     for hole, reason in missing_steps(stepped, expected):
-        judged.append((_place(hole), Verdict(hole.revision, hole.step, "missing", reason)))
+        judged.append((_order(hole), RevisionVerdict(hole.revision, hole.step, "missing", reason)))
     return [verdict for _, verdict in sorted(judged, key=lambda pair: pair[0])]
 
 
-def _place(facts: Facts) -> tuple[bool, int, int, str]:
+def _order(facts: Facts) -> tuple[bool, int, int, str]:
     return facts.step is None, facts.stage, facts.step or 0, facts.revision
 
 
-def _given(facts: Facts, usual: Shapes | None) -> Charge | None:
-    """What is wrong with a revision before its weights are compared with any other's."""
+def _alone(facts: Facts, usual: Shapes | None) -> Finding | None:
+    """Return what is wrong with a revision before its weights are compared with any other's; None where nothing is."""
     if facts.fault is not None:
         return facts.fault
     if facts.not_finite is not None:
@@ -98,7 +101,7 @@ def _given(facts: Facts, usual: Shapes | None) -> Charge | None:
 
 
 def _usual_shapes(facts: Iterable[Facts]) -> Shapes | None:
-    """The tensors and shapes of more than half of the revisions whose headers were read; None where none are."""
+    """Return the tensors and shapes of more than half of the revisions whose headers were read; None where none are."""
     read = [f.shapes for f in facts if f.shapes is not None and f.fault is None]
     counts = Counter(frozenset((name, tuple(shape)) for name, shape in shapes.items()) for shapes in read)
     for tensors, times in counts.most_common(1):
@@ -108,17 +111,17 @@ def _usual_shapes(facts: Iterable[Facts]) -> Shapes | None:
 
 
 def _difference(shapes: Shapes, usual: Shapes) -> str | None:
-    """How tensors differ from the usual ones: one of them, and how many more."""
-    found = [
+    """Return how tensors differ from the usual ones: one of them, and how many more; None where none does."""
+    differences = [
         f"{name} is {_by(shapes[name])}, in most revisions {_by(usual[name])}"
         for name in sorted(shapes.keys() & usual.keys())
         if tuple(shapes[name]) != tuple(usual[name])
     ]
-    found += [f"{name} is not there, unlike in most revisions" for name in sorted(usual.keys() - shapes.keys())]
-    found += [f"{name} is there, unlike in most revisions" for name in sorted(shapes.keys() - usual.keys())]
-    if len(found) < 2:
-        return found[0] if found else None
-    return f"{found[0]}; {count(len(found) - 1, 'more tensor')} differ{'s' * (len(found) == 2)}"
+    differences += [f"{name} is not there, unlike in most revisions" for name in sorted(usual.keys() - shapes.keys())]
+    differences += [f"{name} is there, unlike in most revisions" for name in sorted(shapes.keys() - usual.keys())]
+    if len(differences) < 2:
+        return differences[0] if differences else None
+    return f"{differences[0]}; {count(len(differences) - 1, 'more tensor')} differ{'s' * (len(differences) == 2)}"
 
 
 def _by(shape: Sequence[int]) -> str:

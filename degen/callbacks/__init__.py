@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .lightning import LightningDegenerationCallback
     from .monitor import Measurement, Monitor, measure_model
+    from .step_report import StepReport, Undecided
     from .trainer import DegenerationCallback
-    from .watch import Sighting, Undecided, Watch
+    from .watch import Watch
 
 __all__ = [
     "DegenerationCallback",
     "LightningDegenerationCallback",
     "Measurement",
     "Monitor",
-    "Sighting",
+    "StepReport",
     "Undecided",
     "Watch",
     "measure_model",
@@ -37,10 +38,14 @@ def __getattr__(name: str) -> Any:
         from .lightning import LightningDegenerationCallback
 
         return LightningDegenerationCallback
-    if name in ("Sighting", "Undecided", "Watch"):
-        from . import watch
+    if name in ("StepReport", "Undecided"):
+        from . import step_report
 
-        return getattr(watch, name)
+        return getattr(step_report, name)
+    if name == "Watch":
+        from .watch import Watch
+
+        return Watch
     if name in __all__:
         from . import monitor
 

@@ -1,4 +1,4 @@
-"""What the callbacks of both libraries do alike: when to look, what to tell, whether to stop."""
+"""The common core of both libraries' callbacks: when to measure, what to log, whether to stop."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from degen.gate import Rule, parse_rule
 from degen.scanning.progress import Progress
 
 from .monitor import Measuring, Monitor
-from .watch import Sighting, Watch
+from .step_report import StepReport
+from .watch import Watch
 
 OnViolation = Literal["log", "stop"]
-VIOLATIONS, UNDECIDED = "violations", "undecided"  # told to the tracker beside the figures, where there are rules
+VIOLATIONS, UNDECIDED = "violations", "undecided"  # logged beside the figures, where there are rules
 
 
-class Lookout:
+class CallbackCore:
     """A watch that begins and ends with a training.
 
     Args:
@@ -30,7 +31,7 @@ class Lookout:
         on_violation: `log`, or `stop` the training as well.
         confidence: see `Watch`.
         out: a run folder for the measurements; None to keep none.
-        prefix: in front of every name that a tracker is told.
+        prefix: in front of every name in the tracker.
         measuring: what `Monitor` is told.
 
     Raises:
@@ -67,14 +68,14 @@ class Lookout:
         self._watch: Watch | None = None
 
     def begin(self, model: Any, tokenizer: Any, step: int, last: float | None, absent: tuple[str, str] | None) -> None:
-        """Training begins, or goes on from a step.
+        """Begin with a training, or go on from a step of it.
 
         Args:
             model: that will be trained.
             tokenizer: that training names; None for none.
             step: optimiser steps so far.
             last: the step that training ends at; None if unknown.
-            absent: why the library's event to look at does not come in this training, and what to do; None where it
+            absent: why the library's event to measure at does not come in this training, and what to do; None where it
                 does, or nobody knows.
 
         Raises:
@@ -87,7 +88,7 @@ class Lookout:
         monitor = Monitor(chosen, **self._measuring)
         self._watch = Watch(monitor, rules=self.rules, confidence=self._confidence, out=self._out)
         self._watch.begin(model, step)
-        self._unkept: str | None = None
+        self._write_error: str | None = None
         self._warned: set[Rule] = set()
 
     def _check_due(self, step: int, last: float | None, absent: tuple[str, str] | None) -> None:
@@ -104,7 +105,7 @@ class Lookout:
         self._progress.warn(f"degen: every={self.every!r}: {why}, so nothing will be measured; {remedy}")
 
     def end(self, step: int) -> None:
-        """Training has ended; what is evaluated later is not watched.
+        """End with the training; what is evaluated later is not measured.
 
         Args:
             step: optimiser steps in all.
@@ -120,7 +121,7 @@ class Lookout:
         self._watch = None
 
     def is_due(self, event: str, step: int) -> bool:
-        """Whether to look now: the event is the one to look at, or that of a step that is to be looked at.
+        """Return whether to measure now: the event is the chosen one, or that of a step which is a multiple of `every`.
 
         Args:
             event: of the library, `step` for the end of a step.
@@ -130,36 +131,36 @@ class Lookout:
             return not isinstance(self.every, str) and step > 0 and step % self.every == 0
         return event == self.every
 
-    def look(self, model: Any, step: int) -> tuple[dict[str, float], bool]:
+    def measure_step(self, model: Any, step: int) -> tuple[dict[str, float], bool]:
         """Measure, in the main process; a step is measured once.
 
         Returns:
-            What to tell the tracker, and whether training must stop.
+            The figures for the tracker, and whether training must stop.
         """
         if self._watch is None or self._watch.latest == step:
             return {}, False
-        seen = self._watch.look(model, step)
-        self._tell(seen)
-        figures = dict(seen.figures)
+        report = self._watch.measure_step(model, step)
+        self._tell(report)
+        figures = dict(report.figures)
         if self.rules:
-            figures |= {VIOLATIONS: len(seen.broken), UNDECIDED: len(seen.undecided)}
-        return {f"{self._prefix}{name}": value for name, value in figures.items()}, self._stops and bool(seen.broken)
+            figures |= {VIOLATIONS: len(report.broken), UNDECIDED: len(report.undecided)}
+        return {f"{self._prefix}{name}": value for name, value in figures.items()}, self._stops and bool(report.broken)
 
-    def _tell(self, seen: Sighting) -> None:
-        """One line for whatever went wrong; a note for rules that wait, as at the beginning."""
-        at = f"degen: step {seen.step}"
-        if seen.failed is not None:
-            self._progress.warn(f"{at} could not be measured: {seen.failed}")
-        if seen.unkept not in (None, self._unkept):  # a full disk is told once
-            so = ", so no rule is decided" if seen.undecided else ""
-            self._progress.warn(f"{at}: what was measured could not be kept{so}: {seen.unkept}")
-        self._unkept = seen.unkept
-        if seen.broken:
+    def _tell(self, report: StepReport) -> None:
+        """Warn in one line of whatever went wrong; note the rules that are pending, as at the beginning."""
+        at = f"degen: step {report.step}"
+        if report.failed is not None:
+            self._progress.warn(f"{at} could not be measured: {report.failed}")
+        if report.write_error not in (None, self._write_error):  # a full disk is reported once
+            so = ", so no rule is decided" if report.undecided else ""
+            self._progress.warn(f"{at}: what was measured could not be kept{so}: {report.write_error}")
+        self._write_error = report.write_error
+        if report.broken:
             what = "training stops" if self._stops else "training goes on"
-            self._progress.warn(f"{at}: {'; '.join(seen.broken)}; {what}")
-        known = seen.failed is not None or seen.unkept is not None
-        for undecided in seen.undecided:
-            if known or undecided.waits or undecided.rule in self._warned:
+            self._progress.warn(f"{at}: {'; '.join(report.broken)}; {what}")
+        known = report.failed is not None or report.write_error is not None
+        for undecided in report.undecided:
+            if known or undecided.pending or undecided.rule in self._warned:
                 self._progress.note(f"{at}: {undecided}")
             else:
                 self._progress.warn(f"{at}: {undecided}")

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from degen.errors import DegenError
 
-from .callback_core import Lookout, OnViolation
+from .callback_core import CallbackCore, OnViolation
 from .monitor import Measuring
 
 NAMES = ("lightning.pytorch", "pytorch_lightning")
@@ -94,7 +94,7 @@ class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         events = ("validation",)
-        self._lookout = Lookout(tokenizer, every, events, rules, on_violation, confidence, out, prefix, measuring)
+        self._core = CallbackCore(tokenizer, every, events, rules, on_violation, confidence, out, prefix, measuring)
         self._model_of = model_of
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
@@ -103,7 +103,7 @@ class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
             tokenizer = getattr(pl_module, "tokenizer", None)
             absent = None if trainer.enable_validation else ABSENT
             last = _last_step(trainer, pl_module)
-            self._lookout.begin(self._model_of(pl_module), tokenizer, trainer.global_step, last, absent)
+            self._core.begin(self._model_of(pl_module), tokenizer, trainer.global_step, last, absent)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *batch: Any) -> None:
         """Measure every so many steps."""
@@ -116,14 +116,14 @@ class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Watch no longer."""
-        self._lookout.end(trainer.global_step)
+        self._core.end(trainer.global_step)
 
     def _look(self, event: str, trainer: Any, module: Any) -> None:
-        if not self._lookout.is_due(event, trainer.global_step):
+        if not self._core.is_due(event, trainer.global_step):
             return
         stop = False
         if trainer.is_global_zero:
-            figures, stop = self._lookout.look(self._model_of(module), trainer.global_step)
+            figures, stop = self._core.measure_step(self._model_of(module), trainer.global_step)
             for logger in trainer.loggers if figures else ():
                 logger.log_metrics(figures, step=trainer.global_step)
         if trainer.strategy.broadcast(stop):

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from degen.device import OutOfMemoryError
-from degen.errors import CheckpointError, DegenError, one_line
+from degen.errors import DegenError
 from degen.forward.batch_size import batch_tokens_for
+from degen.forward.learned_positions import check_positions
+from degen.forward.out_of_memory import halve_batch
 from degen.hashing import fingerprint
 from degen.model.architecture import Architecture, config_sha256, describe_module
 from degen.probe import StreamProbe
-from degen.scanning.measure import (
-    Clock,
-    Job,
-    check_positions,
-    head_of,
-    identity,
-    measure_head,
-    measure_stream,
-    timing_rows,
-)
+from degen.scanning.measure_head import head_of, measure_head, model_columns
+from degen.scanning.measure_spec import MeasureSpec
+from degen.scanning.measure_stream import measure_stream
 from degen.scanning.plan import plan_probes
 from degen.scanning.progress import Progress
 from degen.scanning.sampling import Samples, sample_for
 from degen.scanning.settings import Settings
+from degen.scanning.timing import Clock, timing_rows
 from degen.tables import CHECKPOINTS, TIMING, Row, Rows
 from degen.text.tokenizer import Tokenizer
 
-from .preserve_state import untouched, unwrapped
+from .preserve_state import preserve_state, unwrapped
 
 if TYPE_CHECKING:
     import torch
@@ -171,40 +165,37 @@ class Monitor:
         """
         model = unwrapped(model)
         shape, device = describe_module(model), model.device
-        job = Job(
+        spec = MeasureSpec(
             self.probes, self.tables, self._sample, self.tokenizer.ids, device, model.dtype,
             options=self.settings.options,
         )  # fmt: skip
         if self._batch_tokens is None:
             asked, context = self.settings.batch_size, self.settings.context
-            self._batch_tokens = batch_tokens_for(job.sample, asked, context, shape, device)
+            self._batch_tokens = batch_tokens_for(spec.sample, asked, context, shape, device)
         clock = Clock()
-        with untouched(model):
-            rows = self._rows(model, shape, job, clock)
+        with preserve_state(model):
+            rows = self._rows(model, shape, spec, clock)
         rows[CHECKPOINTS][0] |= {"status": "ok", "reason": None}
-        rows[TIMING] = timing_rows(clock, job, None, model.dtype)
+        rows[TIMING] = timing_rows(clock, spec, None, model.dtype)
         source = fingerprint([rows[CHECKPOINTS][0]["head_sha256"], config_sha256(model.config)])
         return Measurement(rows, self.measured(CHECKPOINTS), source, self._batch_tokens, device, model.dtype)
 
-    def _rows(self, model: Any, shape: Architecture, job: Job, clock: Clock) -> Rows:
+    def _rows(self, model: Any, shape: Architecture, spec: MeasureSpec, clock: Clock) -> Rows:
         """One pass; where a batch does not fit, halve it and begin again."""
-        head = head_of(model, job.ids)
-        found = [("degen", {CHECKPOINTS: [{"tokens_seen": None, **identity(shape, head)}]})]
-        found += measure_head(head, job, clock)
-        while job.sample is not None:
+        head = head_of(model, spec.ids)
+        found = [("degen", {CHECKPOINTS: [model_columns(shape, head)]})]
+        found += measure_head(head, spec, clock)
+        if (sample := spec.sample) is not None:
+
+            def attempt(batch_tokens: int) -> list[tuple[str, Rows]]:
+                return measure_stream(model, shape, spec, sample, batch_tokens, clock, lambda _: None)
+
             assert self._batch_tokens is not None
-            try:
-                found += measure_stream(model, shape, job, job.sample, self._batch_tokens, clock, lambda _: None)
-                break
-            except OutOfMemoryError as error:
-                if self._batch_tokens <= job.sample.longest:
-                    raise CheckpointError(
-                        f"out of memory with one window of {job.sample.longest} tokens; lower the context "
-                        f"({one_line(error)})"
-                    ) from error
-                self._batch_tokens = max(self._batch_tokens // 2, job.sample.longest)
-            gc.collect()  # what the batch held that did not fit; its error is gone only here
+            found += halve_batch(attempt, self._batch_tokens, sample.longest, "the context", self._keep_batch_tokens)
         return self.tables.merge(found)
+
+    def _keep_batch_tokens(self, batch_tokens: int) -> None:
+        self._batch_tokens = batch_tokens
 
     def measured(self, table: str) -> tuple[str, ...]:
         """The figures that the probes fill of a table, by the names of their columns."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def unwrapped(model: Any) -> Any:
-    """The causal LM inside what training wraps it in: torch.compile, data parallelism, DeepSpeed, adapters of PEFT.
+    """Return the causal LM inside what training wraps it in: torch.compile, data parallelism, DeepSpeed, PEFT.
 
     Raises:
         CheckpointError: it has no whole weights in this process, prompts of PEFT in front of it, or an adapter on its
@@ -36,7 +36,7 @@ def unwrapped(model: Any) -> Any:
             model = model.get_base_model()
         else:
             break
-    if (name := _elsewhere(model)) is not None:
+    if (name := _sharded_parameter(model)) is not None:
         raise CheckpointError(
             f"the parameter {name} is not whole in this process (FSDP, ZeRO 3, tensor parallelism or offloading); "
             "scan the checkpoints that training saves instead"
@@ -50,12 +50,12 @@ def unwrapped(model: Any) -> Any:
 
 
 def _is_adapted(head: Any) -> bool:
-    """Whether what PEFT trains lies beside a module's weight, which alone is then not what the module does."""
+    """Return whether what PEFT trains lies beside a module's weight, which alone is then not what the module does."""
     return hasattr(head, "get_base_layer") and not head.merged
 
 
-def _elsewhere(model: Any) -> str | None:
-    """A parameter of which this process holds a shard, or nothing."""
+def _sharded_parameter(model: Any) -> str | None:
+    """Return a parameter of which this process holds a shard, or nothing; None where it holds all."""
     for module in model.modules():
         if type(module).__name__ == "FullyShardedDataParallel":
             return "of a module under FSDP"
@@ -66,8 +66,8 @@ def _elsewhere(model: Any) -> str | None:
 
 
 @contextmanager
-def untouched(model: Any) -> Iterator[None]:
-    """For as long as the block lasts the model is as a scan would load it; afterwards it is as it was before.
+def preserve_state(model: Any) -> Iterator[None]:
+    """Make the model as a scan would load it for as long as the block lasts; afterwards it is as it was before.
 
     During the block every module is in evaluation mode, nothing is cached, mixed precision is off, and what was
     compiled runs as it was written. Given back are: every attribute of every module (`training` among them), the
@@ -90,7 +90,7 @@ def untouched(model: Any) -> Iterator[None]:
 
 @contextmanager
 def _as_loaded(module: Any) -> Iterator[None]:
-    """A single module; `__dict__` is written to, since a module's own `train` may do more than to set a flag."""
+    """Preserve a single module; `__dict__` is written to, since a module's own `train` may do more than set a flag."""
     attributes = vars(module)
     before = dict(attributes)
     buffers = {name: (tensor, _copied(tensor)) for name, tensor in module._buffers.items()}
@@ -124,7 +124,7 @@ def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 @contextmanager
 def _no_cache(config: Any) -> Iterator[None]:
-    """Without keys and values kept, as a scan runs a model."""
+    """Keep no keys and values, as a scan runs a model."""
     before = {name: value for name, value in vars(config).items() if name == "use_cache"}
     config.use_cache = False
     try:
@@ -136,6 +136,7 @@ def _no_cache(config: Any) -> Iterator[None]:
 
 @contextmanager
 def _random_states() -> Iterator[None]:
+    """Give back the random states of Python, numpy and torch."""
     import torch
 
     python, legacy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()

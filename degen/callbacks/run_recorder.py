@@ -1,4 +1,4 @@
-"""The run folder of a training: what a watch measured, as `degen scan` would have written it."""
+"""The run folder of a training: the measurements of a watch, as `degen scan` would have written them."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ REMEDY = "choose another `out`"
 
 
 @dataclass(frozen=True)
-class InMemory(Source):
+class InMemorySource(Source):
     """A model that is being trained: it has no files."""
 
     def __str__(self) -> str:
         return "the model in memory"
 
     def version(self) -> str | None:
-        """It has none."""
+        """Return None: it has none."""
         return None
 
     def config(self) -> Path:
-        """It has none."""
+        """Raise: it has none."""
         raise CheckpointError(f"{self} has no files")
 
     def tokenizer(self) -> Path | None:
-        """It has none of its own."""
+        """Return None: it has none of its own."""
         return None
 
     def tensors(self) -> StoredTensors:
-        """It has none that are stored."""
+        """Raise: it has none that are stored."""
         raise CheckpointError(f"{self} has no files")
 
     def fetch(self, downloads: Downloads, whole: bool) -> Files:
-        """Nothing can be fetched."""
+        """Raise: nothing can be fetched."""
         raise CheckpointError(f"{self} has no files")
 
 
-class RunKeeper:
+class RunRecorder:
     """A run folder that grows while a model trains.
 
     Args:
@@ -124,7 +124,7 @@ class RunKeeper:
                     writer.part(table, self._checkpoint(mark.step)).unlink(missing_ok=True)
 
     def _checkpoint(self, step: int) -> Checkpoint:
-        return Checkpoint(self._label, f"step{step}", step, None, InMemory())
+        return Checkpoint(self._label, f"step{step}", step, None, InMemorySource())
 
     @contextmanager
     def _open(self) -> Iterator[RunWriter]:

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from transformers import Trainer, TrainerCallback
 
-from .callback_core import Lookout, OnViolation
+from .callback_core import CallbackCore, OnViolation
 from .monitor import Measuring
 
 
@@ -59,7 +59,7 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
         **measuring: Unpack[Measuring],
     ) -> None:
         events = ("evaluate", "save")
-        self._lookout = Lookout(tokenizer, every, events, rules, on_violation, confidence, out, prefix, measuring)
+        self._core = CallbackCore(tokenizer, every, events, rules, on_violation, confidence, out, prefix, measuring)
         self._trainer: weakref.ref[Any] | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
@@ -68,8 +68,8 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
             trainer = _calling_trainer()
             self._trainer = weakref.ref(trainer) if trainer is not None else None
             last = state.max_steps if state.max_steps > 0 else None
-            absent = _absent(self._lookout.every, args)
-            self._lookout.begin(given["model"], given.get("processing_class"), state.global_step, last, absent)
+            absent = _absent(self._core.every, args)
+            self._core.begin(given["model"], given.get("processing_class"), state.global_step, last, absent)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Measure every so many steps."""
@@ -85,14 +85,14 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Watch no longer."""
-        self._lookout.end(state.global_step)
+        self._core.end(state.global_step)
 
     def _look(self, event: str, state: Any, control: Any, given: Mapping[str, Any]) -> None:
-        if not self._lookout.is_due(event, state.global_step):
+        if not self._core.is_due(event, state.global_step):
             return
         stop = False
         if state.is_world_process_zero:
-            figures, stop = self._lookout.look(given["model"], state.global_step)
+            figures, stop = self._core.measure_step(given["model"], state.global_step)
             if figures:
                 _log(self._trainer() if self._trainer is not None else None, figures, state, control)
         if _agreed(stop):

@@ -1,4 +1,4 @@
-"""How many tokens fit in a batch."""
+"""How many windows fit in a batch: padded tokens, by the memory there is."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from degen.text.windows import Sample
 
 if TYPE_CHECKING:
     import torch
+
 CPU_BUDGET = 256 * 2**20  # bytes of activations; larger batches are no faster there
-CPU_MOST = 8192  # tokens
+CPU_MAX_TOKENS = 8192
 
 
 def auto_batch_tokens(architecture: Architecture, longest: int, device: torch.device) -> int:
-    """Padded tokens of a batch: as many windows as the activations of a block leave room for, at least one.
+    """Return the padded tokens of a batch: as many windows as the activations of a block leave room for, at least one.
 
     A token needs about 20·d floats at once in a block (its input, queries, keys, values, the gate and the 4·d of the
     feed-forward layer twice) and d float64 in a probe. On an accelerator half of the free memory is taken.
@@ -23,7 +24,7 @@ def auto_batch_tokens(architecture: Architecture, longest: int, device: torch.de
 
     per_token = 24 * 4 * architecture.hidden_size
     if device.type == "cpu":
-        fits = min(CPU_BUDGET // per_token, CPU_MOST)
+        fits = min(CPU_BUDGET // per_token, CPU_MAX_TOKENS)
     else:
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 4 * 2**30
         fits = free // 2 // per_token
@@ -33,7 +34,7 @@ def auto_batch_tokens(architecture: Architecture, longest: int, device: torch.de
 def batch_tokens_for(
     sample: Sample | None, windows: int | None, context: int, architecture: Architecture, device: torch.device
 ) -> int:
-    """Padded tokens of a batch: as many full windows as were asked for or fit, and no more than there are.
+    """Return the padded tokens of a batch: as many full windows as were asked for or fit, and no more than there are.
 
     Args:
         sample: the windows; None where there are none.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError
 from degen.model.architecture import LogitTransform, find_blocks, find_head
-from degen.probe import Batch, OutputHead, Place, StreamProbe, naming
+from degen.probe import Batch, OutputHead, Site, StreamProbe, probe_errors
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ class Taps:
             first = self._blocks[0]
             register(_hooked(first.register_forward_pre_hook(self._on_first_block, with_kwargs=True)))
             for layer, block in enumerate(self._blocks, 1):
-                register(_hooked(block.register_forward_hook(self._after_block(Place(layer, "block")))))
+                register(_hooked(block.register_forward_hook(self._after_block(Site(layer, "block")))))
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -49,7 +49,7 @@ class Taps:
         """Show every probe the head."""
         head = OutputHead(self.head.weight, getattr(self.head, "bias", None), self.transform)
         for name, probe in self.probes.items():
-            with naming(name):
+            with probe_errors(name):
                 probe.begin(head)
 
     def run(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -67,26 +67,26 @@ class Taps:
                 f"model type {self._model.config.model_type!r} does not call its LM head module; "
                 "please open an issue with the model's name"
             )
-        self._serve(Place(len(self._blocks), "head_input"), states)
+        self._serve(Site(len(self._blocks), "head_input"), states)
         return states, own[0].float()
 
-    def _serve(self, place: Place, states: torch.Tensor) -> None:
+    def _serve(self, site: Site, states: torch.Tensor) -> None:
         assert self._batch is not None
         for name, probe in self.probes.items():
-            if "states" in probe.needs or (place.site == "head_input" and "head_input" in probe.needs):
-                with naming(name):
-                    probe.update_states(self._batch, place, states)
+            if "states" in probe.needs or (site.name == "head_input" and "head_input" in probe.needs):
+                with probe_errors(name):
+                    probe.update_states(self._batch, site, states)
 
     def _on_head(self, _module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
         self._states = args[0]
         return (args[0][:1, :IDENTITY_POSITIONS], *args[1:])
 
     def _on_first_block(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._serve(Place(0, "embedding"), args[0] if args else kwargs["hidden_states"])
+        self._serve(Site(0, "embedding"), args[0] if args else kwargs["hidden_states"])
 
-    def _after_block(self, place: Place) -> Callable[[Any, Any, Any], None]:
+    def _after_block(self, site: Site) -> Callable[[Any, Any, Any], None]:
         def hook(_module: Any, _args: Any, output: Any) -> None:
-            self._serve(place, output[0] if isinstance(output, tuple) else output)
+            self._serve(site, output[0] if isinstance(output, tuple) else output)
 
         return hook
 

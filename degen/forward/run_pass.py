@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError, NotFiniteError
 from degen.model.logit_tolerances import SAME_CALL, UNTOUCHED_CALL
-from degen.probe import Batch, StreamProbe, naming
+from degen.probe import Batch, StreamProbe, probe_errors
 from degen.text.windows import Sample
 
 from .batches import collated, prefetched
@@ -105,5 +105,5 @@ def _serve_losses(model: Any, taps: Taps, batch: Batch, states: torch.Tensor) ->
     losses[scored] = found
     for name, probe in taps.probes.items():
         if "losses" in probe.needs:
-            with naming(name):
+            with probe_errors(name):
                 probe.update_losses(batch, losses, scored)

@@ -12,7 +12,7 @@ from degen.model.lm_head import HEAD_BLOCK
 if TYPE_CHECKING:
     import torch
 
-SINGULAR = 1e-12  # a singular value below this share of the largest is zero
+MIN_SINGULAR = 1e-12  # a singular value below this share of the largest is rounding: thousands of float64's 2.2e-16
 
 
 def triangular_factor(blocks: Iterable[torch.Tensor]) -> torch.Tensor | None:
@@ -56,7 +56,7 @@ def right_factors(blocks: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.T
     triangle = triangular_factor(blocks)
     assert triangle is not None
     _, s, Vt = torch.linalg.svd(triangle, full_matrices=False)
-    rank = int((s > SINGULAR * s[:1]).sum())
+    rank = int((s > MIN_SINGULAR * s[:1]).sum())
     return s[:rank], Vt[:rank].T.contiguous()
 
 

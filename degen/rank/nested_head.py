@@ -14,18 +14,20 @@ from degen.errors import CheckpointError
 from degen.model.lm_head import HEAD_BLOCK
 from degen.probe import OutputHead
 
-from .linear_algebra import right_factors
+from .linear_algebra import MIN_SINGULAR, right_factors
 
 if TYPE_CHECKING:
     import torch
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-UNSEEN = 1e-13  # a direction with less than this share of the largest second moment is rounding, not states
+# A direction with less than this share of the largest second moment is rounding, not states: some hundred times the
+# precision of float64, 2.2e-16, in which C is summed.
+MIN_MOMENT = 1e-13
 
 
 def rotation(method: str, s: torch.Tensor, V: torch.Tensor, C: torch.Tensor) -> torch.Tensor:
-    """A, by which U = Q A is the nested basis of a method, with W = Q diag(s) Vᵀ.
+    """Return A, by which U = Q A is the nested basis of a method, with W = Q diag(s) Vᵀ.
 
     Formulas: `svd` keeps the largest singular values of W, so A = I. `whitened` takes the left singular vectors of
     W C^{1/2} = Q (diag(s) Vᵀ C^{1/2}): with U_r its first r columns, W_r = U_r U_rᵀ W has the least E‖(W − W_r) h‖² of
@@ -48,11 +50,11 @@ def rotation(method: str, s: torch.Tensor, V: torch.Tensor, C: torch.Tensor) -> 
     if method == "svd":
         return torch.eye(len(s), dtype=torch.float64)
     weights, E = torch.linalg.eigh(C)
-    weights = torch.where(weights > UNSEEN * weights.max(), weights, 0.0)
+    weights = torch.where(weights > MIN_MOMENT * weights.max(), weights, 0.0)
     root = E * weights.sqrt()  # C^{1/2} but for a rotation from the right, which leaves U as it is
     A: torch.Tensor
     A, values, _ = torch.linalg.svd(s[:, None] * (V.T @ root), full_matrices=True)
-    seen = int((values > 1e-12 * values[:1]).sum()) if len(values) else 0
+    seen = int((values > MIN_SINGULAR * values[:1]).sum()) if len(values) else 0
     if seen < len(s):
         rest, _, _ = torch.linalg.svd(A[:, seen:].T * s, full_matrices=True)
         A[:, seen:] = A[:, seen:] @ rest
@@ -76,13 +78,13 @@ class NestedHead:
     energy: Floats
 
     def w_error(self, rank: int) -> float:
-        """‖W − W_r‖_F / ‖W‖_F; 0 at full rank and beyond."""
+        """Return ‖W − W_r‖_F / ‖W‖_F; 0 at full rank and beyond."""
         rank = min(rank, len(self.energy) - 1)
         return math.sqrt(max(self.energy[rank], 0.0) / self.energy[0]) if self.energy[0] > 0 else 0.0
 
 
 def nested_heads(head: OutputHead, C: torch.Tensor, methods: Sequence[str]) -> list[NestedHead]:
-    """The nested head of each method.
+    """Return the nested head of each method.
 
     Formula: with W = Q diag(s) Vᵀ and U = Q A, U = W (V diag(1/s) A) and M = V diag(s) A; ‖W − W_r‖² is the energy of
     diag(s) Aᵀ's rows beyond r.
@@ -97,13 +99,13 @@ def nested_heads(head: OutputHead, C: torch.Tensor, methods: Sequence[str]) -> l
     s, V = right_factors(as_float64(part).cpu() for part in torch.split(weight, HEAD_BLOCK))
     if not len(s):
         raise CheckpointError("the LM head is zero; it has no rank to restrict")
-    found = []
+    heads = []
     for method in methods:
         A = rotation(method, s, V, C)
         into = V @ (A / s[:, None])
         factor = torch.cat([(as_float64(part).cpu() @ into).float() for part in torch.split(weight, HEAD_BLOCK)])
         rows = (s[:, None] * A).square().sum(dim=0).flip(0).cumsum(0).flip(0).numpy()
-        found.append(
+        heads.append(
             NestedHead(
                 method,
                 factor.to(weight.device),
@@ -111,49 +113,4 @@ def nested_heads(head: OutputHead, C: torch.Tensor, methods: Sequence[str]) -> l
                 np.append(rows, 0.0),
             )
         )
-    return found
-
-
-def gradient_lost(
-    states: torch.Tensor, targets: torch.Tensor, losses: torch.Tensor, head: OutputHead, basis: torch.Tensor
-) -> torch.Tensor:
-    """The share of each token's logit gradient that the head cannot pass back to the states.
-
-    Formula: 1 − ‖P_W g‖ / ‖g‖, g = (p − onehot(y)) ⊙ f′(z) the gradient of the loss with respect to z = h Wᵀ + b, P_W
-    the projection on the columns of W. Tiles of the vocabulary are made one after another, with
-    ln Σ exp f(z) = ℓ + f(z_y).
-
-    Args:
-        states: h, N × d float32.
-        targets: y, N.
-        losses: ℓ, N, of the full head.
-        head: the full head.
-        basis: orthonormal basis of W's columns, V × ρ float32.
-
-    Returns:
-        N shares between 0 and 1, float32; 0 where the gradient is zero.
-
-    Source: arXiv 2603.10145.
-    """
-    import torch
-
-    def logits(W: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        z = states @ W.float().T
-        return head.transform(z if bias is None else z + bias.float())
-
-    own = (states * head.weight[targets].float()).sum(dim=1)
-    own = head.transform(own if head.bias is None else own + head.bias[targets].float())
-    total = losses + own
-    whole, passed = torch.zeros_like(total), states.new_zeros(len(states), basis.shape[1])
-    for first in range(0, len(head.weight), HEAD_BLOCK):
-        rows = slice(first, first + HEAD_BLOCK)
-        z = logits(head.weight[rows], None if head.bias is None else head.bias[rows])
-        slope = head.transform.slope(z)
-        g = (z - total.unsqueeze(1)).exp_()
-        here = (targets >= first) & (targets < first + len(z[0]))
-        g[here.nonzero()[:, 0], targets[here] - first] -= 1
-        g *= slope
-        whole += g.square().sum(dim=1)
-        passed += g @ basis[rows]
-    share = passed.square().sum(dim=1) / whole.clamp(min=torch.finfo(torch.float32).tiny)
-    return torch.where(whole > 0, 1 - share.clamp(max=1).sqrt(), torch.zeros_like(share))
+    return heads

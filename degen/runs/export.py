@@ -43,8 +43,8 @@ def check_ending(to: Path) -> None:
         raise DegenError(f"{to}: ends in none of {', '.join(_WRITERS)}")
 
 
-def check_answer(to: Path, source: Path) -> None:
-    """Refuse a file for an answer before it is computed: no format that can be written, or the table it is about.
+def check_result_file(to: Path, source: Path) -> None:
+    """Refuse a file for a result before it is computed: no format that can be written, or the table it is about.
 
     Raises:
         DegenError: either.
@@ -88,10 +88,10 @@ def _csv(table: pa.Table, _name: str, to: Path) -> None:
 
 
 def _json(table: pa.Table, _name: str, to: Path) -> None:
-    def sayable(value: Any) -> Any:
+    def json_safe(value: Any) -> Any:
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    rows = [{key: sayable(value) for key, value in row.items()} for row in table.to_pylist()]
+    rows = [{key: json_safe(value) for key, value in row.items()} for row in table.to_pylist()]
     with atomic(to) as temporary:
         temporary.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

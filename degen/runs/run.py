@@ -1,4 +1,4 @@
-"""A run folder for reading: its tables, and what run.json says of it."""
+"""A run folder for reading: its tables and its run.json."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SAMPLE = "sample.parquet"
-WORKSHOP = ".training"  # what training goes on from
+TRAINING_FOLDER = ".training"  # what an interrupted training is continued from
 DOWNLOADS = ".downloads"  # weights of the hub while they are measured
 
 
@@ -38,7 +38,7 @@ class Run:
         return sorted(p.name for p in self.path.iterdir() if p.is_dir() and any(p.rglob("[!.]*.parquet")))
 
     def table(self, name: str) -> pa.Table:
-        """One table whole, in the order of series, then stage and step, then the rows of each part.
+        """Return one table whole, in the order of series, then stage and step, then the rows of each part.
 
         Raises:
             DegenError: there is no such table in the run.
@@ -64,11 +64,11 @@ class Run:
         return table.take(pa.array(order, type=pa.int64()))
 
     def glance(self, table: str) -> list[str]:
-        """Columns of a table that its probes put in front of the user."""
+        """Return the columns of a table that its probes put in front of the user."""
         return [f.name for f in self.table(table).schema if (f.metadata or {}).get(b"glance") == b"1"]
 
     def checkpoints(self) -> list[Row]:
-        """The rows of table `checkpoints`."""
+        """Return the rows of table `checkpoints`."""
         rows: list[Row] = self.table(CHECKPOINTS).to_pylist()
         return rows
 
@@ -92,7 +92,7 @@ def read_run(path: str | Path) -> Run:
 
 
 def read_info(file: Path) -> dict[str, Any] | None:
-    """What run.json says; None where there is none.
+    """Read run.json; None where there is none.
 
     Raises:
         DegenError: the file is damaged, or of a schema this version does not know.

@@ -24,12 +24,12 @@ from degen.tables import (
     write_part,
 )
 
-from .run import DOWNLOADS, SAMPLE, WORKSHOP, read_info
+from .run import DOWNLOADS, SAMPLE, TRAINING_FOLDER, read_info
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Say of which folder it is that a file in it could not be written.
+def write_errors(path: Path) -> Iterator[None]:
+    """Name the folder in the error where a file in it cannot be written.
 
     Raises:
         RunFolderError: the block met an OSError.
@@ -41,7 +41,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def unwritable(path: Path, error: OSError) -> RunFolderError:
-    """What to tell a user whose run folder takes no file."""
+    """Return the error for a run folder that takes no file."""
     return RunFolderError(f"{path}: cannot be written ({error.strerror or error})", "choose another --out")
 
 
@@ -56,7 +56,7 @@ class RunWriter:
     def start(self) -> None:
         """Empty the folder of an earlier run, if this one starts over; all input has been checked by now."""
         if self.fresh:
-            with writing(self.path):
+            with write_errors(self.path):
                 _empty(self.path)
         self.fresh = False
 
@@ -66,15 +66,15 @@ class RunWriter:
         text = json.dumps(self.info, indent=2, ensure_ascii=False) + "\n"
         if file.is_file() and file.read_text(encoding="utf-8") == text:
             return
-        with writing(self.path), atomic(file) as temporary:
+        with write_errors(self.path), atomic(file) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
     def part(self, table: str, checkpoint: Checkpoint) -> Path:
-        """Where the part of a checkpoint lies."""
+        """Return where the part of a checkpoint lies."""
         return self.path / table / file_name(checkpoint.model) / f"{file_name(checkpoint.revision)}.parquet"
 
     def done(self, checkpoint: Checkpoint, tables: Tables) -> Row | None:
-        """The row of a checkpoint measured already.
+        """Return the row of a checkpoint measured already.
 
         None if it was not, failed, lacks a part, or its files have changed since; a checkpoint whose weights were
         deleted to save space is still measured.
@@ -89,7 +89,7 @@ class RunWriter:
         return row if version is None or timing[0]["source_version"] == version else None
 
     def source_hash(self, checkpoint: Checkpoint) -> str | None:
-        """What the part of a checkpoint says of its source; None without one."""
+        """Return the source hash in the part of a checkpoint; None without one."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -97,11 +97,11 @@ class RunWriter:
             notes = pq.read_schema(self.part(CHECKPOINTS, checkpoint)).metadata or {}
         except (OSError, pa.ArrowException):
             return None
-        said = notes.get(b"degen.source_hash")
-        return said.decode() if said is not None else None
+        digest = notes.get(b"degen.source_hash")
+        return digest.decode() if digest is not None else None
 
     def rows(self, checkpoint: Checkpoint, tables: Tables) -> Rows:
-        """All that is stored of a checkpoint, by table."""
+        """Return all that is stored of a checkpoint, by table."""
         return {name: self._rows(name, checkpoint) for name in tables.names}
 
     def _rows(self, table: str, checkpoint: Checkpoint) -> list[Row]:
@@ -163,26 +163,27 @@ def open_run(path: Path, asked: dict[str, Any], fresh: bool) -> Iterator[RunWrit
 
 
 def _from_before_begin(file: Path) -> bool:
-    """Whether a scan that was killed before it wrote run.json may have left the file."""
+    """Return whether a scan that was killed before it wrote run.json may have left the file."""
     return file.name in (".lock", DOWNLOADS, SAMPLE) or (file.name.startswith(".") and file.suffix == ".partial")
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Which settings differ, as the user would say them."""
+    """Return which settings differ, as the user would write them."""
     names = [name for name in new if old.get(name) != new[name]]
-    said = ", ".join(f"{name} {_said(old.get(name))} (now {_said(new[name])})" for name in names[:2])
-    return f"was scanned with other settings: {said}" + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+    shown = [f"{n} {_format_setting(old.get(n))} (now {_format_setting(new[n])})" for n in names[:2]]
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return f"was scanned with other settings: {', '.join(shown)}{more}"
 
 
-def _said(value: Any) -> str:
-    """A setting as a user would write it."""
+def _format_setting(value: Any) -> str:
+    """Return a setting as a user would write it."""
     if isinstance(value, list):
         return ",".join(map(str, value)) or "none"
     return "by default" if value is None else str(value)
 
 
 def _is_table(folder: Path) -> bool:
-    """Whether a folder holds parts of ours, as their metadata says; run.json may be damaged."""
+    """Return whether a folder holds parts of ours, as their metadata says; run.json may be damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -202,7 +203,7 @@ def _empty(path: Path) -> None:
     for folder in sorted(path.iterdir(), key=lambda f: f.name != CHECKPOINTS):  # first what says that all is there
         if folder.is_dir() and (folder.name in ENGINE_TABLES or _is_table(folder)):
             shutil.rmtree(folder)
-    for scratch in (DOWNLOADS, WORKSHOP):
+    for scratch in (DOWNLOADS, TRAINING_FOLDER):
         shutil.rmtree(path / scratch, ignore_errors=True)
     (path / SAMPLE).unlink(missing_ok=True)
     file.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from degen.metrics.curve import Better, Curve
 from degen.metrics.find_curves import find_curves
 from degen.metrics.metric_kinds import Floor, is_loss
 from degen.runs.run import Run
-from degen.runs.run_writer import writing
+from degen.runs.run_writer import write_errors
 from degen.tables import SATURATION, Column, Row, file_name, schema_of, write_part
 
 from .co_occurrence import co_occurrence
@@ -183,7 +183,7 @@ def write_result(result: SaturationResult, run: Run) -> None:
     notes = {"degen.config_hash": str(run.info.get("config_hash", ""))}
     for model in dict.fromkeys(v.curve.model for v in result.verdicts):
         rows = [row for row in result.rows() if row["model"] == model]
-        with writing(run.path):
+        with write_errors(run.path):
             write_part(run.path / SATURATION / f"{file_name(model)}.parquet", schema_of(COLUMNS), rows, notes)
 
 

@@ -1,12 +1,11 @@
-"""What a checkpoint costs before it is measured: how much fits in a batch, bytes to read, FLOPs."""
+"""What each checkpoint of a scan would cost, before any is loaded: bytes to read, FLOPs, memory of the weights."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import Source
 from degen.errors import CheckpointError, one_line
+from degen.forward.learned_positions import too_long
 from degen.model.architecture import Architecture, describe, read_config
 from degen.model.flops import forward_flops
 from degen.model.lm_head import HEAD_BLOCK
@@ -16,12 +15,9 @@ from degen.tables import Row
 from .plan import make_plan
 from .settings import Settings
 
-if TYPE_CHECKING:
-    pass
-
 
 def price(settings: Settings) -> list[Row]:
-    """What each checkpoint of a scan would cost, and nothing loaded for it but configurations.
+    """Return what each checkpoint of a scan would cost; nothing is loaded for it but configurations.
 
     Formula: FLOPs = tokens · `forward_flops` at the length of the windows. Without a probe that wants text only the
     head is read.
@@ -45,8 +41,8 @@ def _price(checkpoint: Checkpoint, tokens: int, settings: Settings) -> Row:
         trust = settings.trust_remote_code
         shape = describe(read_config(checkpoint.source.config(), trust), trust)
         size = checkpoint.source.size() if tokens else _head_size(checkpoint.source, shape)
-        if tokens and shape.positions is not None and settings.context > shape.positions:
-            raise CheckpointError(f"it has {shape.positions} learned positions; use --context {shape.positions}")
+        if tokens and (reason := too_long(shape, settings.context)) is not None:
+            raise CheckpointError(reason)
     except CheckpointError as error:
         return row | {
             "parameters": None,

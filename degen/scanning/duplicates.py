@@ -11,11 +11,11 @@ from degen.checkpoints.source import Source
 from degen.hashing import fingerprint
 from degen.model.architecture import config_sha256, read_config
 
-from .measure import Opened
+from .open_checkpoint import OpenCheckpoint
 
 
 def published_digest(source: Source, trust: bool) -> str | None:
-    """What tells a checkpoint from all others before a tensor of it is read; None where nobody publishes hashes.
+    """Return a hash that tells a checkpoint from all others before a tensor is read; None where none is published.
 
     Raises:
         CheckpointError: they cannot be had.
@@ -26,18 +26,18 @@ def published_digest(source: Source, trust: bool) -> str | None:
     return fingerprint([sorted(hashes.items()), config_sha256(read_config(source.config(), trust))])
 
 
-def source_hash(opened: Opened, head_sha256: str) -> str:
-    """What the part of a checkpoint says of its source, where no hashes are published."""
+def source_hash(opened: OpenCheckpoint, head_sha256: str) -> str:
+    """Return the source hash that the parts of a checkpoint keep, where no hashes are published."""
     source = opened.checkpoint.source
     adapter = [source.adapter.sha256] if isinstance(source, AdapterSource) else []
     return fingerprint([head_sha256, config_sha256(opened.config), *adapter])
 
 
 @dataclass
-class Measured:
-    """The checkpoints of a series measured so far, found again by their bytes.
+class MeasuredCheckpoints:
+    """The checkpoints of a series measured so far, by their bytes.
 
-    Where hashes are published they tell. Elsewhere bodies are read where two heads are equal, and each body once; of
+    Where hashes are published they decide. Elsewhere bodies are read where two heads are equal, and each body once; of
     adapters on one base, which have one head, the adapters alone.
     """
 
@@ -47,7 +47,7 @@ class Measured:
     _bodies: dict[Checkpoint, str] = field(default_factory=dict)
 
     def add(self, checkpoint: Checkpoint, head_sha256: str, digest: str | None) -> None:
-        """Remember a checkpoint."""
+        """Add a checkpoint that was measured."""
         if digest is not None:
             self._by_digest.setdefault(digest, checkpoint)
         source = checkpoint.source
@@ -56,22 +56,22 @@ class Measured:
         elif source.twin is not None:
             self._by_adapter.setdefault(source.twin, checkpoint)
 
-    def told(self, source: Source, digest: str | None) -> Checkpoint | None:
-        """The one that is the same by its published hashes, or by its adapter and the place of its base."""
+    def find_by_digest(self, source: Source, digest: str | None) -> Checkpoint | None:
+        """Return the one that is the same by its published hashes, or by its adapter and its base; None without."""
         if digest is not None:
             return self._by_digest.get(digest)
         twin = source.twin if isinstance(source, AdapterSource) else None
         return self._by_adapter.get(twin) if twin is not None else None
 
-    def alike(self, head_sha256: str) -> list[Checkpoint]:
-        """Those whose head is the same."""
+    def same_head(self, head_sha256: str) -> list[Checkpoint]:
+        """Return those whose head is the same."""
         return self._by_head.get(head_sha256, [])
 
-    def same(self, one: Opened, other: Opened) -> bool:
-        """Whether configuration and every stored tensor of two checkpoints are the same, to the byte."""
+    def same_bytes(self, one: OpenCheckpoint, other: OpenCheckpoint) -> bool:
+        """Return whether configuration and every stored tensor of two checkpoints are the same, to the byte."""
         return self._body(one) == self._body(other)
 
-    def _body(self, opened: Opened) -> str:
+    def _body(self, opened: OpenCheckpoint) -> str:
         if opened.checkpoint not in self._bodies:
             digest = hashlib.sha256(config_sha256(opened.config).encode())
             for key in sorted(opened.tensors.keys):

@@ -1,4 +1,4 @@
-"""What a scan is about to do, found out before anything is loaded."""
+"""What a scan is about to do: series and probes, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from .settings import Settings
 
 @dataclass
 class Plan:
-    """What a scan is about to do: the series found and the probes that will measure them."""
+    """The series of a scan and the probes that will measure them.
+
+    Attributes:
+        series: in the order they are scanned.
+        probes: by name.
+        tables: what the probes fill.
+    """
 
     series: list[Series]
     probes: dict[str, type[Probe]]
@@ -30,22 +36,22 @@ class Plan:
 
 
 def make_plan(settings: Settings, note: Callable[[str], None] = lambda _: None) -> Plan:
-    """Find the series and the probes; `note` is told what the user might not expect.
+    """Find the series and the probes; `note` is called with what the user might not expect.
 
     Raises:
         DegenError: either cannot be found, or a probe refuses its options.
     """
     if settings.series:
-        found = find_series(settings.series, settings.steps, note, settings.grammar, settings.trust_remote_code)
+        series = find_series(settings.series, settings.steps, note, settings.grammar, settings.trust_remote_code)
     else:
         from degen.demo import series_paths
 
-        found = find_series([str(p) for p in series_paths()], settings.steps, note, settings.grammar)
-    return Plan(found, *plan_probes(settings))
+        series = find_series([str(p) for p in series_paths()], settings.steps, note, settings.grammar)
+    return Plan(series, *plan_probes(settings))
 
 
 def plan_probes(settings: Settings) -> tuple[dict[str, type[Probe]], Tables]:
-    """The probes that are asked for, by name, and the tables they fill.
+    """Load the probes that are asked for, by name, and make the tables they fill.
 
     Raises:
         DegenError: a probe cannot be found, or refuses its options.

@@ -1,4 +1,4 @@
-"""What run.json says of a run, complete before the first checkpoint: what the settings mean here and now."""
+"""What run.json keeps of a run, complete before the first checkpoint: what the settings mean on this machine."""
 
 from __future__ import annotations
 
@@ -62,10 +62,12 @@ def complete_info(
     }
     before = info.setdefault("resolved", resolved)
     if changed := [name for name in resolved if resolved[name] != before.get(name)]:
-        said = f"{changed[0]} would be {resolved[changed[0]]} here, and was {before.get(changed[0])} when the run began"
+        problem = (
+            f"{changed[0]} would be {resolved[changed[0]]} here, and was {before.get(changed[0])} when the run began"
+        )
         if changed[0] == "columns":
-            said = f"its tables have other columns than this degen writes (schema version {info['schema_version']})"
-        raise DegenError(f"{writer.path}: {said}; choose another --out, or start over with --fresh")
+            problem = f"its tables have other columns than this degen writes (schema version {info['schema_version']})"
+        raise DegenError(f"{writer.path}: {problem}; choose another --out, or start over with --fresh")
     info["config_hash"] = fingerprint(
         {name: info["asked"][name] for name in ("tokens", "context", "seed", "options")}
         | {"resolved": resolved, "schema_version": SCHEMA_VERSION}

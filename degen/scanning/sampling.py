@@ -1,4 +1,4 @@
-"""Which windows a run scans: drawn once per tokenizer, kept with the run, or taken from an earlier one."""
+"""The windows of a run: drawn once per tokenizer, kept with the run, or taken from an earlier one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.series import Series
 from degen.errors import CheckpointError, DegenError
+from degen.forward.learned_positions import too_long
 from degen.model.architecture import describe, read_config, text_config
 from degen.probe import StreamProbe
 from degen.runs.run import SAMPLE
-from degen.runs.run_writer import RunWriter, writing
+from degen.runs.run_writer import RunWriter, write_errors
 from degen.text.corpus import Corpus, open_corpus
 from degen.text.windows import SHORTEST, Sample, Window, draw_sample, read_samples, stream_windows, write_samples
 
@@ -45,15 +46,15 @@ class Samples:
     def save(self, writer: RunWriter) -> None:
         """Write them to `sample.parquet`, unless they are there."""
         if not self.kept:
-            with writing(writer.path):
+            with write_errors(writer.path):
                 write_samples(writer.path / SAMPLE, list(self.samples.values()))
 
     def tokenizer_of(self, series: Series) -> Tokenizer | None:
-        """The tokenizer of a series."""
+        """Return the tokenizer of a series; None for one without."""
         return self.tokenizers[series.model]
 
     def sample_of(self, series: Series) -> Sample | None:
-        """The windows of a series; None where it has no tokenizer or no probe wants any."""
+        """Return the windows of a series; None where it has no tokenizer or no probe wants any."""
         tokenizer = self.tokenizers[series.model]
         return self.samples.get(tokenizer.fingerprint) if tokenizer is not None else None
 
@@ -94,7 +95,7 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
 
 
 def sample_for(settings: Settings, tokenizer: Tokenizer, progress: Progress) -> tuple[Sample, dict[str, Any]]:
-    """The windows of one tokenizer where there is no run: of an earlier one if the settings name it, or new ones.
+    """Return the windows of one tokenizer where there is no run: of an earlier one that the settings name, or new.
 
     Returns:
         The windows, and what run.json keeps of them.
@@ -122,7 +123,7 @@ def _summaries(samples: dict[str, Sample]) -> dict[str, Any]:
 
 
 def training_windows(settings: Settings, series: Series, sample: Sample) -> Iterator[Window]:
-    """Windows to train on, without end: of the corpus, but for the documents that are evaluated.
+    """Yield windows to train on, without end: of the corpus, but for the documents that are evaluated.
 
     Where the windows were taken from an earlier run those of the first half come again and again.
 
@@ -147,18 +148,15 @@ def check_context(plan: Plan, samples: Samples, progress: Progress, trust: bool)
         sample = samples.sample_of(series)
         if sample is None:
             continue
-        longest = max(len(w.tokens) for w in sample.windows)
+        longest = sample.longest
         for checkpoint in series.checkpoints:
             try:
                 config = read_config(checkpoint.source.config(), trust)
-                learned, trained = describe(config, trust).positions, text_config(config).max_position_embeddings
+                shape, trained = describe(config, trust), text_config(config).max_position_embeddings
             except (CheckpointError, AttributeError):
                 continue  # it fails in its own row, or has no such limit
-            if learned is not None and longest > learned:
-                raise DegenError(
-                    f"windows of {longest} tokens, and {checkpoint} has {learned} learned positions; "
-                    f"use --context {learned}"
-                )
+            if (reason := too_long(shape, longest, str(checkpoint))) is not None:
+                raise DegenError(reason)
             if longest > trained:
                 progress.warn(f"{checkpoint}: windows of {longest} tokens, and it was made for {trained}")
             break

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import traceback
@@ -13,20 +12,22 @@ from typing import TYPE_CHECKING
 from degen.checkpoints.downloads import Downloads
 from degen.checkpoints.prefetch import Fetcher, Wanted
 from degen.checkpoints.series import Checkpoint, Series
-from degen.errors import CheckpointError, DegenError, one_line
+from degen.errors import DegenError, one_line
 from degen.model.module_reuse import SeriesModule
-from degen.runs.run import WORKSHOP
+from degen.runs.run import TRAINING_FOLDER
 from degen.runs.run_writer import RunWriter
 from degen.tables import CHECKPOINTS, TIMING, Rows, file_name
 
-from .duplicates import Measured, published_digest, source_hash
+from .duplicates import MeasuredCheckpoints, published_digest, source_hash
 from .plan import Plan
 from .progress import Progress
 from .sampling import Samples, training_windows
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from .measure import Clock, Job, Opened
+    from .measure_spec import MeasureSpec
+    from .open_checkpoint import OpenCheckpoint
+    from .timing import Clock
 
 
 class SeriesScan:
@@ -47,30 +48,30 @@ class SeriesScan:
         self.writer = writer
         self.series = series
         self.samples = samples
-        self.measured = Measured()
+        self.measured = MeasuredCheckpoints()
         self.module = SeriesModule()
-        self.opened: Opened | None = None  # the checkpoint that is being measured
+        self.opened: OpenCheckpoint | None = None  # the checkpoint that is being measured
         self.digest: str | None = None  # what its published hashes say of it
         self.batch_tokens: int | None = None  # as run.json keeps it, by the checkpoint from which it holds
 
     def wanted(self, todo: set[Checkpoint]) -> list[Wanted]:
-        """Those in `todo` that are of this series, in order."""
-        return [Wanted(c, self.job.whole) for c in self.series.checkpoints if c in todo]
+        """Return the checkpoints in `todo` that are of this series, in order, and how much of each is needed."""
+        return [Wanted(c, self.spec.whole) for c in self.series.checkpoints if c in todo]
 
     def is_copy(self, checkpoint: Checkpoint) -> bool:
-        """Whether published hashes say that a checkpoint equals one measured, or the one that is being measured.
+        """Return whether published hashes say that a checkpoint equals one measured, or the one being measured.
 
         Raises:
             CheckpointError: they cannot be had.
         """
         digest = published_digest(checkpoint.source, self.settings.trust_remote_code)
         same = digest is not None and digest == self.digest
-        return same or self.measured.told(checkpoint.source, digest) is not None
+        return same or self.measured.find_by_digest(checkpoint.source, digest) is not None
 
     def run(self, todo: set[Checkpoint], fetcher: Fetcher) -> None:
         """Measure those in `todo`; the others are done, and only remembered."""
-        if self.job.unmeasured:
-            self.progress.warn(f"{self.series.model}: {self.job.unmeasured}")
+        if self.spec.unmeasured:
+            self.progress.warn(f"{self.series.model}: {self.spec.unmeasured}")
         try:
             for checkpoint in self.series.checkpoints:
                 self.batch_tokens = self.writer.info["batch_tokens"].get(str(checkpoint), self.batch_tokens)
@@ -82,22 +83,22 @@ class SeriesScan:
             self.module.release()
 
     def _remember(self, checkpoint: Checkpoint) -> None:
-        """A checkpoint that an earlier run measured may have copies in this one."""
+        """Remember a checkpoint that an earlier run measured; it may have copies in this one."""
         row = self.writer.done(checkpoint, self.plan.tables)
         if row is not None and row["status"] == "ok":
             self.measured.add(checkpoint, row["head_sha256"], self.writer.source_hash(checkpoint))
 
     @cached_property
-    def job(self) -> Job:
+    def spec(self) -> MeasureSpec:
         """What is to be measured of every checkpoint."""
         from degen.model.loading import choose_device, choose_dtype
 
-        from .measure import Job
+        from .measure_spec import MeasureSpec
 
         settings = self.settings
         device = choose_device(settings.device)
         tokenizer, sample = self.samples.tokenizer_of(self.series), self.samples.sample_of(self.series)
-        return Job(
+        return MeasureSpec(
             probes=self.plan.probes,
             tables=self.plan.tables,
             sample=sample,
@@ -107,18 +108,18 @@ class SeriesScan:
             trust=settings.trust_remote_code,
             options=settings.options,
             training=partial(training_windows, settings, self.series, sample) if sample is not None else None,
-            workshop=self.writer.path / WORKSHOP,
+            training_folder=self.writer.path / TRAINING_FOLDER,
             tell=self.progress.training,
         )
 
     def _measure(self, checkpoint: Checkpoint, fetcher: Fetcher) -> None:
         """Measure one checkpoint and write its parts; a failure is a row like any other."""
-        from .measure import Clock, timing_rows
+        from .timing import Clock, timing_rows
 
-        progress, job, clock = self.progress, self.job, Clock()
+        progress, spec, clock = self.progress, self.spec, Clock()
         version, source = checkpoint.source.version(), ""
         self.opened, self.digest = None, None
-        progress.start(checkpoint, job.sample.tokens if job.sample and job.stream_probes else 0)
+        progress.start(checkpoint, spec.sample.tokens if spec.sample and spec.stream_probes else 0)
         try:
             rows, source = self._rows(checkpoint, fetcher, clock)
             row = rows[CHECKPOINTS][0]
@@ -126,40 +127,45 @@ class SeriesScan:
             if os.environ.get("DEGEN_DEBUG") == "1":
                 progress.warn(traceback.format_exc())
             row = {"tokens_seen": checkpoint.tokens_seen, "status": "failed", "reason": one_line(error)}
-            rows = {CHECKPOINTS: [(self.opened.identity if self.opened is not None else {}) | row]}
-        rows[TIMING] = timing_rows(clock, job, version, self.opened.dtype if self.opened is not None else None)
+            rows = {CHECKPOINTS: [(self.opened.model_columns if self.opened is not None else {}) | row]}
+        rows[TIMING] = timing_rows(clock, spec, version, self.opened.dtype if self.opened is not None else None)
         self._write(checkpoint, rows, source)
         self._forget_training(checkpoint)
         progress.finish(checkpoint, row["status"], row["reason"] or "")
 
     def _forget_training(self, checkpoint: Checkpoint) -> None:
-        """Delete what training would have gone on from; the last one takes the folder with it."""
-        shutil.rmtree(self.writer.path / WORKSHOP / file_name(str(checkpoint)), ignore_errors=True)
+        """Delete what training would have been continued from; the last one takes the folder with it."""
+        shutil.rmtree(self.writer.path / TRAINING_FOLDER / file_name(str(checkpoint)), ignore_errors=True)
         with suppress(OSError):
-            (self.writer.path / WORKSHOP).rmdir()
+            (self.writer.path / TRAINING_FOLDER).rmdir()
 
     def _rows(self, checkpoint: Checkpoint, fetcher: Fetcher, clock: Clock) -> tuple[Rows, str]:
-        """The rows of a checkpoint, copied or measured, and the hash of its source."""
-        from .measure import open_checkpoint
+        """Return the rows of a checkpoint, copied or measured, and the hash of its source."""
+        from .open_checkpoint import open_checkpoint
 
         with clock.phase("fetch"):
-            self.digest = published_digest(checkpoint.source, self.job.trust)
-            earlier = self.measured.told(checkpoint.source, self.digest)
+            self.digest = published_digest(checkpoint.source, self.spec.trust)
+            earlier = self.measured.find_by_digest(checkpoint.source, self.digest)
         if earlier is not None:
             fetcher.spare(checkpoint)
-            return self._copied(checkpoint, earlier), self.digest or str(self.writer.source_hash(earlier))
+            return self._copied_rows(checkpoint, earlier), self.digest or str(self.writer.source_hash(earlier))
         with ExitStack() as stack:
             with clock.phase("fetch"):
                 files = stack.enter_context(fetcher.files(checkpoint))
-            opened = self.opened = open_checkpoint(checkpoint, files, self.job, clock)
+            opened = self.opened = open_checkpoint(checkpoint, files, self.spec, clock)
             earlier = self._duplicate_of(opened, fetcher.downloads)
-            rows = self._copied(checkpoint, earlier) if earlier is not None else self._measured(opened)
+            rows = self._copied_rows(checkpoint, earlier) if earlier is not None else self._measured_rows(opened)
             head = rows[CHECKPOINTS][0]["head_sha256"]
             if earlier is None:
                 self.measured.add(checkpoint, head, self.digest)
             return rows, self.digest or source_hash(opened, head)
 
     def _write(self, checkpoint: Checkpoint, rows: Rows, source: str) -> None:
+        """Write the parts of a checkpoint.
+
+        Raises:
+            DegenError: they cannot be written; its exit code is 4.
+        """
         try:
             self.writer.write(checkpoint, self.plan.tables, rows, source)
         except OSError as error:
@@ -169,55 +175,55 @@ class SeriesScan:
                 exit_code=4,
             ) from error
 
-    def _measured(self, opened: Opened) -> Rows:
+    def _measured_rows(self, opened: OpenCheckpoint) -> Rows:
         """Measure; where a batch does not fit, halve it and begin the checkpoint again."""
-        from degen.device import OutOfMemoryError
         from degen.forward.batch_size import batch_tokens_for
+        from degen.forward.out_of_memory import halve_batch
 
         from .measure import measure
 
-        job, progress, settings = self.job, self.progress, self.settings
-        longest = job.sample.longest if job.sample else settings.context
+        spec, progress, settings = self.spec, self.progress, self.settings
+        longest = spec.sample.longest if spec.sample else settings.context
         if self.batch_tokens is None:
             shape, windows = opened.architecture, settings.batch_size
-            self._keep_plan(opened, batch_tokens_for(job.sample, windows, settings.context, shape, job.device))
-        while True:
-            assert self.batch_tokens is not None
-            try:
-                rows = measure(opened, job, self.module, self.batch_tokens, progress.advance)
-            except OutOfMemoryError as error:
-                if self.batch_tokens <= longest:
-                    raise CheckpointError(
-                        f"out of memory with one window of {longest} tokens; lower --context ({one_line(error)})"
-                    ) from error
-                self._keep_plan(opened, max(self.batch_tokens // 2, longest))
-                progress.warn(f"{opened.checkpoint}: out of memory; batches of {self.batch_tokens} tokens from here")
-                progress.start(opened.checkpoint, job.sample.tokens if job.sample else 0)
-            else:
-                rows[CHECKPOINTS][0] |= {"status": "ok", "reason": job.unmeasured}
-                return rows
-            gc.collect()  # what the batch held that did not fit; its error is gone only here
+            self._keep_batch_tokens(
+                opened, batch_tokens_for(spec.sample, windows, settings.context, shape, spec.device)
+            )
+        assert self.batch_tokens is not None
 
-    def _keep_plan(self, opened: Opened, batch_tokens: int) -> None:
-        """Batches of this size from this checkpoint on, also when the run is continued."""
+        def attempt(batch_tokens: int) -> Rows:
+            return measure(opened, spec, self.module, batch_tokens, progress.advance)
+
+        def halved(batch_tokens: int) -> None:
+            self._keep_batch_tokens(opened, batch_tokens)
+            progress.warn(f"{opened.checkpoint}: out of memory; batches of {batch_tokens} tokens from here")
+            progress.start(opened.checkpoint, spec.sample.tokens if spec.sample else 0)
+
+        rows = halve_batch(attempt, self.batch_tokens, longest, "--context", halved)
+        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": spec.unmeasured}
+        return rows
+
+    def _keep_batch_tokens(self, opened: OpenCheckpoint, batch_tokens: int) -> None:
+        """Take batches of this size from this checkpoint on, also when the run is continued."""
         self.batch_tokens = batch_tokens
         self.writer.info["batch_tokens"][str(opened.checkpoint)] = batch_tokens
         self.writer.save_info()
 
-    def _duplicate_of(self, opened: Opened, downloads: Downloads) -> Checkpoint | None:
-        """An earlier checkpoint whose bytes are the same; None where there is none."""
-        from .measure import Clock, open_checkpoint
+    def _duplicate_of(self, opened: OpenCheckpoint, downloads: Downloads) -> Checkpoint | None:
+        """Return an earlier checkpoint whose bytes are the same; None where there is none."""
+        from .open_checkpoint import open_checkpoint
+        from .timing import Clock
 
         if opened.head is None or self.digest is not None or opened.files.adapter is not None:
-            return None  # hashes have told already
-        for earlier in self.measured.alike(opened.head.sha256):
+            return None  # hashes have decided already
+        for earlier in self.measured.same_head(opened.head.sha256):
             files = earlier.source.fetch(downloads, whole=True)
-            if self.measured.same(opened, open_checkpoint(earlier, files, self.job, Clock())):
+            if self.measured.same_bytes(opened, open_checkpoint(earlier, files, self.spec, Clock())):
                 return earlier
         return None
 
-    def _copied(self, checkpoint: Checkpoint, earlier: Checkpoint) -> Rows:
-        """The rows of an earlier checkpoint, for its copy."""
+    def _copied_rows(self, checkpoint: Checkpoint, earlier: Checkpoint) -> Rows:
+        """Return the rows of an earlier checkpoint, for its copy."""
         rows = self.writer.rows(earlier, self.plan.tables)
         seen, per_token = checkpoint.tokens_seen, rows[CHECKPOINTS][0].get("flops_per_token")
         rows[CHECKPOINTS][0] |= {

@@ -38,13 +38,13 @@ from degen.tables import Column
 
 
 class Norms(StreamProbe):
-    """The longest state at every place, and of every window where the head stands."""
+    """The longest state at every site, and of every window where the head stands."""
 
     measures = "largest length of a hidden state, by layer and by window"
     needs = frozenset({"states"})
     columns = {
         "checkpoints": (Column("longest_state", "float64", "", "largest length at the head", glance=True),),
-        "layers": (Column("longest", "float64", "", "largest length of a state at this place"),),
+        "layers": (Column("longest", "float64", "", "largest length of a state at this site"),),
         "longest_by_window": (
             Column("window", "int64", "", "window of sample.parquet", key=True),
             Column("longest", "float64", "", "largest length of what the head receives in this window"),
@@ -58,21 +58,21 @@ class Norms(StreamProbe):
         self.longest = {}
         self.windows = {}
 
-    def update_states(self, batch, place, states):
+    def update_states(self, batch, site, states):
         lengths = states.double().norm(dim=-1)
         if batch.mask is not None:
             lengths = lengths * batch.mask
-        self.longest[place] = max(self.longest.get(place, 0.0), lengths.max().item())
-        if place.site == "head_input":
+        self.longest[site] = max(self.longest.get(site, 0.0), lengths.max().item())
+        if site.name == "head_input":
             self.windows.update(zip(batch.windows.tolist(), lengths.amax(dim=1).tolist()))
 
     def merge(self, other):
-        for place, value in other.longest.items():
-            self.longest[place] = max(self.longest.get(place, 0.0), value)
+        for site, value in other.longest.items():
+            self.longest[site] = max(self.longest.get(site, 0.0), value)
         self.windows.update(other.windows)
 
     def finish(self):
-        layers = [{"layer": p.layer, "site": p.site, "longest": v} for p, v in self.longest.items()]
+        layers = [{"layer": p.layer, "site": p.name, "longest": v} for p, v in self.longest.items()]
         windows = [
             {"window": self.sample.windows[i].number, "longest": v, "where": "head_input", "beyond_ten": v > 10}
             for i, v in sorted(self.windows.items())

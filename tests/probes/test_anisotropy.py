@@ -10,10 +10,10 @@ from degen.probes.anisotropy import Anisotropy, mean_cosine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from degen.probe import Batch, Place
+from degen.probe import Batch, Site
 from degen.text.windows import Sample, Window
 
-HEAD = Place(3, "head_input")
+HEAD = Site(3, "head_input")
 shapes = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 6)), min_size=2, max_size=7)  # (document, length)
 seeds = st.integers(0, 2**32 - 1)
 
@@ -196,8 +196,8 @@ def test_the_states_of_the_head_are_those_of_the_checkpoint() -> None:
     feed(probe, states, [0, 1])
     batch = Batch(torch.zeros(2, 4, dtype=torch.int64), None, np.arange(2), probe.sample.document_slots)
     other = torch.from_numpy(np.stack(some_states(windows, 6)))
-    for place in (Place(3, "block"), Place(0, "embedding"), Place(10, "block")):
-        probe.update_states(batch, place, other)
+    for site in (Site(3, "block"), Site(0, "embedding"), Site(10, "block")):
+        probe.update_states(batch, site, other)
     rows = probe.finish()
     assert [(r["layer"], r["site"]) for r in rows["layers"]] == [
         (0, "embedding"), (3, "block"), (3, "head_input"), (10, "block"),

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from degen.audit.continuity import THRESHOLD
 from degen.audit.evidence import Facts
-from degen.audit.verdicts import Verdict, judge
+from degen.audit.thresholds import MAX_RATIO
+from degen.audit.verdicts import RevisionVerdict, judge
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 PYTHIA = [0, *(2**i for i in range(10)), *range(1000, 143_001, 1000)]
@@ -74,11 +74,11 @@ def main(of: Facts) -> Facts:
     return replace(of, revision="main", step=None)
 
 
-def faults(verdicts: Sequence[Verdict]) -> dict[int | None, str]:
+def faults(verdicts: Sequence[RevisionVerdict]) -> dict[int | None, str]:
     return {v.step: v.verdict for v in verdicts if v.verdict != "ok"}
 
 
-def reason(verdicts: Sequence[Verdict], step: int) -> str:
+def reason(verdicts: Sequence[RevisionVerdict], step: int) -> str:
     [found] = [v for v in verdicts if v.step == step]
     return found.reason or ""
 
@@ -234,7 +234,7 @@ def test_step_0_equal_to_step_2() -> None:
     verdicts = judge(facts(path))
     assert faults(verdicts) == {2: "duplicate"}
     assert reason(verdicts, 2) == "identical to step0, where the weights fit no worse"
-    assert verdicts[0] == Verdict("step0", 0, "ok", None, "identical to step2")
+    assert verdicts[0] == RevisionVerdict("step0", 0, "ok", None, "identical to step2")
 
 
 def test_without_values_the_earliest_is_taken_for_the_owner_and_no_more_is_said() -> None:
@@ -274,7 +274,7 @@ def test_main_is_the_last_step_and_neither_is_at_fault() -> None:
     for given_facts in ([*read, main(read[-1])], unread([*read, main(read[-1])])):
         verdicts = judge(given_facts, final=main(read[-1]))
         assert faults(verdicts) == {}
-        assert verdicts[-1] == Verdict("main", None, "ok", None, "identical to step9")
+        assert verdicts[-1] == RevisionVerdict("main", None, "ok", None, "identical to step9")
         assert verdicts[-2].note == "identical to main"
 
 
@@ -382,7 +382,7 @@ def test_steps_that_are_laid_out_in_other_files_are_left_alone() -> None:
 # Continuity
 
 
-@pytest.mark.parametrize(("ratio", "found"), [(THRESHOLD - 0.01, {}), (THRESHOLD + 0.01, {4: "discontinuous"})])
+@pytest.mark.parametrize(("ratio", "found"), [(MAX_RATIO - 0.01, {}), (MAX_RATIO + 0.01, {4: "discontinuous"})])
 def test_the_threshold_is_where_the_formula_says(ratio: float, found: dict[int, str]) -> None:
     # The others lie √2 from each other, and step 4 lies ratio · √2 from each.
     blocks = np.kron(np.eye(9), np.full(30, 30**-0.5))
@@ -457,7 +457,7 @@ def test_faults_and_notes_of_gathering_are_passed_through() -> None:
     read = facts(walk(10))
     read[3] = replace(read[3], fault=("missing_file", "model-2.bin is not there"), notes=("of 2021",))
     verdicts = judge(read)
-    assert verdicts[3] == Verdict("step3", 3, "missing_file", "model-2.bin is not there", "of 2021")
+    assert verdicts[3] == RevisionVerdict("step3", 3, "missing_file", "model-2.bin is not there", "of 2021")
     assert verdicts[4].verdict == "ok"
 
 

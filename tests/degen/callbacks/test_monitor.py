@@ -231,7 +231,7 @@ def test_a_loop_of_ones_own(tokenizer: Any, corpus: Path, tmp_path: Path) -> Non
         model(input_ids=examples, labels=examples).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        if step % 10 == 0 and watch.look(model, step).broken:
+        if step % 10 == 0 and watch.measure_step(model, step).broken:
             break
     rows = degen.read_run(tmp_path / "run").checkpoints()
     assert [row["step"] for row in rows] == list(range(10, step + 1, 10))

@@ -207,9 +207,9 @@ def test_undecided_rules_are_counted_and_told_once(
 
 def test_a_rule_whose_steps_are_over_is_no_longer_undecided(tokenizer: Any, corpus: Path) -> None:
     watch = Watch(Monitor(tokenizer, corpus=corpus, **MEASURED), rules=["loss[step=:2] < 0", "loss.rise < 9"])
-    first, second = watch.look(make_trainee(), 2), watch.look(make_trainee(), 4)
+    first, second = watch.measure_step(make_trainee(), 2), watch.measure_step(make_trainee(), 4)
     assert [str(undecided.rule) for undecided in first.undecided] == ["loss.rise < 9"]
-    assert first.undecided[0].waits
+    assert first.undecided[0].pending
     assert len(first.broken) == 1
     assert second.undecided == second.broken == ()
     assert watch.never_decided == ()
@@ -259,20 +259,20 @@ def test_a_full_disk_is_told_and_trained_on(tokenizer: Any, corpus: Path, tmp_pa
 
     watch = Watch(Monitor(tokenizer, corpus=corpus, **MEASURED), rules=["loss < 99"], out=tmp_path / "run")
     model = make_trainee()
-    assert watch.look(model, 1).unkept is None
+    assert watch.measure_step(model, 1).write_error is None
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-        seen = watch.look(model, 2)
+        seen = watch.measure_step(model, 2)
         with torch.no_grad():
             model.lm_head.weight[0, 0] = torch.nan
-        spoilt = watch.look(model, 3)
+        spoilt = watch.measure_step(model, 3)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert seen.unkept == f"{tmp_path / 'run'}: cannot be written (File too large); choose another `out`"
+    assert seen.write_error == f"{tmp_path / 'run'}: cannot be written (File too large); choose another `out`"
     assert seen.figures["loss"] > 0
-    assert [undecided.reason for undecided in seen.undecided] == [seen.unkept]
-    assert "File too large" in str(spoilt.unkept)
+    assert [undecided.reason for undecided in seen.undecided] == [seen.write_error]
+    assert "File too large" in str(spoilt.write_error)
     assert spoilt.broken == ('rule "loss < 99" is broken: NaN and infinity keep none',)
     assert [row["step"] for row in degen.read_run(tmp_path / "run").checkpoints()] == [1]
 
@@ -408,10 +408,10 @@ def test_a_parameter_that_no_probe_looks_at_breaks_rules_too(
 
     model = make_trainee().to(getattr(torch, dtype))
     watch = Watch(Monitor(tokenizer, corpus=corpus, probes=probe, **MEASURED), rules=[rule])
-    assert not watch.look(model, 1).broken
+    assert not watch.measure_step(model, 1).broken
     with torch.no_grad():
         model.get_parameter(spoilt).view(-1)[3] = float(value)
-    seen = watch.look(model, 2)
+    seen = watch.measure_step(model, 2)
     assert seen.failed == f"the parameter {spoilt} holds NaN or infinity"
     assert seen.broken == (f'rule "{rule}" is broken: NaN and infinity keep none',)
 

@@ -4,12 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from safetensors.torch import load_file
-from tiny import make_model
+from tiny import make_model, make_series
 
-from degen.forward.batch_size import auto_batch_tokens
-from degen.model.architecture import Architecture
 from degen.scanning.dry_run import price
 from degen.scanning.settings import Settings
 
@@ -33,6 +30,15 @@ def test_a_plan_loads_nothing_and_counts_everything(series: Path, monkeypatch: p
         assert row["flops"] == 1000 * (2 * (body + 416 * 32) + 2 * 2 * 32 * 64)
 
 
+def test_windows_longer_than_the_learned_positions_are_the_reason_of_a_checkpoint(tmp_path: Path) -> None:
+    folder = make_series(tmp_path / "gpt2", steps=(1,), family="gpt2", n_positions=24)
+    (row,) = price(Settings((str(folder),), context=25))
+    assert row["flops"] is None
+    assert row["reason"] == "windows of 25 tokens, and the model has 24 learned positions; use --context 24"
+    (row,) = price(Settings((str(folder),), context=24))
+    assert row["reason"] is None
+
+
 def test_weight_probes_alone_read_the_head_alone(series: Path) -> None:
     rows = price(Settings((str(series),), probes=("spectrum",)))
     assert {row["bytes"] for row in rows} == {416 * 32 * 4}
@@ -44,11 +50,3 @@ def test_what_cannot_be_measured_has_a_reason(series: Path, tmp_path: Path) -> N
     (row,) = price(Settings((str(tmp_path / "m"),)))
     assert row["bytes"] is row["flops"] is row["memory"] is None
     assert "no config.json" in row["reason"]
-
-
-@pytest.mark.parametrize(("width", "longest"), [(32, 512), (4096, 512), (32, 100_000), (1_000_000, 16)])
-def test_a_batch_holds_whole_windows_and_one_at_least(width: int, longest: int) -> None:
-    shape = Architecture("x", "x", 1, 1, 0, 1, width, width, width, 1, False, None)
-    tokens = auto_batch_tokens(shape, longest, torch.device("cpu"))
-    assert tokens % longest == 0
-    assert longest <= tokens <= max(8192, longest)

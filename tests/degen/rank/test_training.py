@@ -19,7 +19,8 @@ from degen.errors import CheckpointError
 from degen.forward.head_inputs import StateFile
 from degen.model.architecture import LogitTransform
 from degen.probe import OutputHead, Scored
-from degen.rank.trained_head import TrainedHead, Training, learning_rate
+from degen.rank.trained_head import TrainedHead, learning_rate
+from degen.rank.training import Training
 from degen.text.windows import Window
 
 DEMO = Path(degen.__file__).parent / "demo" / "series" / "healthy"
@@ -69,7 +70,7 @@ def test_a_step_is_adams(monkeypatch: pytest.MonkeyPatch) -> None:
 
     head, part = a_head(), some_tokens(a_head(), 50)
     learner, twin = TrainedHead.random(3, head, 0), TrainedHead.random(3, head, 0)
-    monkeypatch.setattr(module, "CHUNK", 7 * 30)  # seven tokens at a time
+    monkeypatch.setattr(module, "MAX_LOGITS", 7 * 30)  # seven tokens at a time
     A, B = twin.A.clone().requires_grad_(), twin.B.clone().requires_grad_()
     adam = torch.optim.Adam([A, B], lr=learning_rate(3))
     training = Training(head, [learner])

@@ -1,4 +1,4 @@
-"""Out of memory, for real: the operating system refuses, and the batch is halved."""
+"""Out of memory: the batch is halved; also for real, where the operating system refuses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import torch
 from tiny import make_corpus, make_series, pile
 
 import degen
+from degen.device import OutOfMemoryError
+from degen.errors import CheckpointError
+from degen.forward.out_of_memory import halve_batch
 
 LIMITED = """
 import json, resource, sys
@@ -109,3 +113,35 @@ def test_a_device_that_refuses_halves_too_and_the_run_remembers(
     assert max(seen) <= most
     assert json.loads((run.path / "run.json").read_text())["batch_tokens"] == plan
     assert [row["loss"] for row in again.checkpoints()[:2]] == before
+
+
+def fits(most: int, tried: list[int]) -> Callable[[int], int]:
+    """A measurement for which batches of up to so many tokens fit."""
+
+    def measure(batch_tokens: int) -> int:
+        tried.append(batch_tokens)
+        if batch_tokens > most:
+            raise OutOfMemoryError("no room")
+        return batch_tokens
+
+    return measure
+
+
+@pytest.mark.parametrize(
+    ("most", "sizes"), [(100, [100]), (99, [100, 50]), (24, [100, 50, 25, 20]), (20, [100, 50, 25, 20])]
+)
+def test_sizes_are_halved_down_to_the_longest_window(most: int, sizes: list[int]) -> None:
+    tried: list[int] = []
+    halved: list[int] = []
+    assert halve_batch(fits(most, tried), 100, 20, "--context", halved.append) == sizes[-1]
+    assert tried == sizes
+    assert halved == sizes[1:]
+
+
+def test_one_window_that_does_not_fit_is_an_error_that_names_the_setting() -> None:
+    tried: list[int] = []
+    with pytest.raises(
+        CheckpointError, match=r"one window of 20 tokens; lower the context \(OutOfMemoryError: no room\)"
+    ):
+        halve_batch(fits(19, tried), 40, 20, "the context", lambda _: None)
+    assert tried == [40, 20]

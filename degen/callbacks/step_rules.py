@@ -1,0 +1,131 @@
+"""Rules held against one step of a training: refused where nothing could decide them, else judged by the gate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from degen.errors import DegenError, one_line
+from degen.gate import Outcome, Rule, judge
+from degen.gate.rule import StepRange
+from degen.metrics.columns import did_you_mean
+from degen.model.architecture import Architecture
+from degen.tables import CHECKPOINTS
+
+from .monitor import Monitor
+from .step_report import Undecided
+
+LAYERS = "layers"
+SITES = ("embedding", "block", "head_input")
+
+
+def check_rule(rule: Rule, monitor: Monitor, label: str) -> None:
+    """Refuse a rule about something that is not measured: it could never be broken.
+
+    Args:
+        rule: the rule.
+        monitor: measures.
+        label: of the model in the tables.
+
+    Raises:
+        DegenError: an unknown metric, model or domain.
+    """
+    table = CHECKPOINTS if rule.layer is None and rule.site is None else LAYERS
+    measured = monitor.measured(table)
+    if rule.metric not in measured:
+        raise DegenError(
+            f'rule "{rule}": {rule.metric} is not measured of {table}; {did_you_mean(rule.metric, measured)}'
+        )
+    if rule.model not in (None, label):
+        raise DegenError(f'rule "{rule}": the model here is called {label!r}')
+    if rule.domain not in (None, *monitor.domains):
+        hint = did_you_mean(str(rule.domain), monitor.domains)
+        raise DegenError(f'rule "{rule}": no text of domain {rule.domain!r}; {hint}')
+
+
+def check_site(rule: Rule, shape: Architecture) -> None:
+    """Refuse a layer or site that a model does not have.
+
+    Raises:
+        DegenError: it does not have it.
+    """
+    if isinstance(rule.layer, int) and rule.layer > shape.layers:
+        raise DegenError(f'rule "{rule}": the model has layers 0 to {shape.layers}')
+    if rule.site is not None and rule.site not in SITES:
+        raise DegenError(f'rule "{rule}": no site {rule.site!r}; {did_you_mean(rule.site, SITES)}')
+
+
+def judge_step(
+    rules: Sequence[Rule], folder: Path, step: int, confidence: float | None
+) -> tuple[dict[Rule, str], dict[Rule, Undecided]]:
+    """Judge a step by rules; earlier steps were judged in their time.
+
+    Args:
+        rules: what must hold.
+        folder: the run folder with the measurements so far.
+        step: the one to judge.
+        confidence: of the one-sided interval by which a rule must be broken; None to compare figures as they are.
+
+    Returns:
+        The rules that are broken at this step, in words, and those that nobody can decide.
+    """
+    outcomes, refused = _outcomes(rules, folder, confidence)
+    broken: dict[Rule, str] = {}
+    undecided = {rule: Undecided(rule, why, _is_to_come(rule, step)) for rule, why in refused.items()}
+    for rule in rules:
+        now = [o for o in outcomes if o.rule == rule and o.figure.step == step]  # the worst first
+        undecidable = [o for o in now if o.verdict == "undecidable"]
+        if failed := [o for o in now if o.verdict == "failed"]:
+            broken[rule] = _in_words(failed)
+        elif undecidable:
+            first = min(undecidable, key=_lacks_past)
+            undecided[rule] = Undecided(rule, first.reason or "", _lacks_past(first))
+    return broken, undecided
+
+
+def is_over(rule: Rule, step: int) -> bool:
+    """Return whether all steps that a rule selects lie behind."""
+    return isinstance(rule.step, StepRange) and rule.step.last is not None and step > rule.step.last
+
+
+def _is_to_come(rule: Rule, step: int) -> bool:
+    """Return whether all steps that a rule selects lie ahead."""
+    return isinstance(rule.step, StepRange) and rule.step.first is not None and step < rule.step.first
+
+
+def _outcomes(rules: Sequence[Rule], folder: Path, confidence: float | None) -> tuple[list[Outcome], dict[Rule, str]]:
+    """Return the gate's outcomes, and why it refuses a rule: one that selects steps which are still to come, say."""
+    if not rules:
+        return [], {}
+    try:
+        return list(judge(rules, folder, confidence=confidence).outcomes), {}
+    except DegenError:
+        outcomes: list[Outcome] = []
+    refused: dict[Rule, str] = {}
+    for rule in rules:  # one by one, for the others can be judged
+        try:
+            outcomes += judge([rule], folder, confidence=confidence).outcomes
+        except DegenError as error:
+            refused[rule] = one_line(error).removeprefix(f'rule "{rule}": ').removeprefix(f"{folder}: ")
+    return outcomes, refused
+
+
+def _lacks_past(outcome: Outcome) -> bool:
+    """Return whether a figure is there and has nothing yet to be compared with."""
+    figure = outcome.figure
+    there = figure.value is not None and math.isfinite(figure.value)
+    return there and outcome.rule.relation is not None and figure.reference is None
+
+
+def _in_words(outcomes: Sequence[Outcome]) -> str:
+    """Return a broken rule at its worst figure in words: `rule "loss.rise < 0.02" is broken: 0.3, from 4 at step 9`."""
+    outcome, *others = outcomes
+    figure = outcome.figure
+    where = f" at {figure.place}" if figure.place else ""
+    more = f" (and at {len(others)} more)" if others else ""
+    if outcome.rule.relation is None:
+        return f'rule "{outcome.rule}" is broken{where}: {figure.value:.4g}{more}'
+    reference = f", from {figure.reference:.4g}" if figure.reference is not None else ""
+    since = f"{figure.difference:.4g}{reference} at step {figure.reference_step}"
+    return f'rule "{outcome.rule}" is broken{where}: {since}{more}'

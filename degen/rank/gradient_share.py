@@ -1,0 +1,103 @@
+"""The share of the logit gradient that the LM head cannot pass back: what lies outside the columns of W."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from degen.device import as_float64
+from degen.model.lm_head import HEAD_BLOCK
+from degen.probe import Batch, OutputHead
+from degen.stats.jackknife import ratio_error
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class GradientShare:
+    """The mean share of the logit gradient that is lost, over the scored tokens of many batches.
+
+    Args:
+        head: the full head.
+        windows: how many windows the sample has.
+    """
+
+    def __init__(self, head: OutputHead, windows: int) -> None:
+        self._head = head
+        self._sums: Floats = np.zeros(windows)  # Σ shares by window
+
+    def add(
+        self, batch: Batch, scored: torch.Tensor, states: torch.Tensor, losses: torch.Tensor, basis: torch.Tensor
+    ) -> None:
+        """Add the scored tokens of a batch.
+
+        Args:
+            batch: some windows.
+            scored: which of their tokens 1…T−1 count, B × (T − 1).
+            states: h, N × d float32, of the N tokens that count.
+            losses: ℓ of every token, B × (T − 1), nats.
+            basis: orthonormal basis of W's columns, V × ρ float32.
+        """
+        targets = batch.ids[:, 1:][scored]
+        shares = as_float64(gradient_lost(states, targets, losses[scored], self._head, basis)).cpu().numpy()
+        np.add.at(self._sums, batch.windows[scored.nonzero()[:, 0].cpu().numpy()], shares)
+
+    def columns(self, scored: Floats, documents: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, float | None]:
+        """Return the columns of `checkpoints`: Σ shares / Σ tokens, and its delete-one-document standard error.
+
+        Args:
+            scored: tokens that count, by window.
+            documents: index of every window's document.
+        """
+        return {
+            "gradient_lost": float(self._sums.sum() / scored.sum()),
+            "gradient_lost_se": ratio_error(self._sums, scored, documents),
+        }
+
+
+def gradient_lost(
+    states: torch.Tensor, targets: torch.Tensor, losses: torch.Tensor, head: OutputHead, basis: torch.Tensor
+) -> torch.Tensor:
+    """Return the share of each token's logit gradient that the head cannot pass back to the states.
+
+    Formula: 1 − ‖P_W g‖ / ‖g‖, g = (p − onehot(y)) ⊙ f′(z) the gradient of the loss with respect to z = h Wᵀ + b, P_W
+    the projection on the columns of W. Tiles of the vocabulary are made one after another, with
+    ln Σ exp f(z) = ℓ + f(z_y).
+
+    Args:
+        states: h, N × d float32.
+        targets: y, N.
+        losses: ℓ, N, of the full head.
+        head: the full head.
+        basis: orthonormal basis of W's columns, V × ρ float32.
+
+    Returns:
+        N shares between 0 and 1, float32; 0 where the gradient is zero.
+
+    Source: arXiv 2603.10145.
+    """
+    import torch
+
+    def logits(W: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        z = states @ W.float().T
+        return head.transform(z if bias is None else z + bias.float())
+
+    own = (states * head.weight[targets].float()).sum(dim=1)
+    own = head.transform(own if head.bias is None else own + head.bias[targets].float())
+    total = losses + own
+    whole, passed = torch.zeros_like(total), states.new_zeros(len(states), basis.shape[1])
+    for first in range(0, len(head.weight), HEAD_BLOCK):
+        rows = slice(first, first + HEAD_BLOCK)
+        z = logits(head.weight[rows], None if head.bias is None else head.bias[rows])
+        slope = head.transform.slope(z)
+        g = (z - total.unsqueeze(1)).exp_()
+        here = (targets >= first) & (targets < first + len(z[0]))
+        g[here.nonzero()[:, 0], targets[here] - first] -= 1
+        g *= slope
+        whole += g.square().sum(dim=1)
+        passed += g @ basis[rows]
+    share = passed.square().sum(dim=1) / whole.clamp(min=torch.finfo(torch.float32).tiny)
+    return torch.where(whole > 0, 1 - share.clamp(max=1).sqrt(), torch.zeros_like(share))

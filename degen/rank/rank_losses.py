@@ -1,0 +1,70 @@
+"""Losses of restricted heads against that of the full head, on the same tokens: their gap, paired by document."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from degen.device import as_float64
+from degen.probe import Batch
+from degen.stats.jackknife import ratio_error
+from degen.tables import Row
+from degen.text.windows import Sample
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class RankLosses:
+    """Nats of the full head and of restricted ones, summed by window.
+
+    Args:
+        sample: the windows.
+        heads: how many restricted heads come batch by batch; column 0 is the full head's, theirs follow.
+    """
+
+    def __init__(self, sample: Sample, heads: int) -> None:
+        self._documents = sample.document_slots
+        self._nats: Floats = np.zeros((len(sample.windows), 1 + heads))
+        self.scored: Floats = np.zeros(len(sample.windows))  # tokens by window
+
+    def add(self, batch: Batch, scored: torch.Tensor, losses: Sequence[torch.Tensor]) -> None:
+        """Add the scored tokens of a batch.
+
+        Args:
+            batch: some windows.
+            scored: which of their tokens 1…T−1 count, B × (T − 1).
+            losses: of the N tokens that count, each N × K; their columns one after another are those of all heads.
+        """
+        import torch
+
+        nats = as_float64(torch.cat(list(losses), dim=1)).cpu()
+        row = scored.nonzero()[:, 0].cpu()
+        sums = torch.zeros(len(batch.windows), nats.shape[1], dtype=torch.float64).index_add_(0, row, nats)
+        self._nats[batch.windows] += sums.numpy()
+        self.scored[batch.windows] += scored.sum(dim=1).cpu().numpy()
+
+    def append(self, nats: Floats) -> None:
+        """Append heads that were evaluated elsewhere, on the same tokens: nats by window, one column a head."""
+        self._nats = np.concatenate([self._nats, nats], axis=1)
+
+    def row(self, column: int) -> Row:
+        """Return the loss of a head and its gap, with standard errors.
+
+        Formulas: loss = Σ nats / Σ tokens; the gap is the same of differences token by token; standard errors leave
+        out one document's sums at a time.
+        """
+        nats, full, total = self._nats[:, column], self._nats[:, 0], self.scored.sum()
+        loss = float(nats.sum() / total)
+        return {
+            "loss": loss,
+            "loss_se": ratio_error(nats, self.scored, self._documents),
+            "loss_gap": float((nats - full).sum() / total),
+            "loss_gap_se": ratio_error(nats - full, self.scored, self._documents),
+            "perplexity": math.exp(loss) if loss < 700 else math.inf,
+        }

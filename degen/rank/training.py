@@ -1,0 +1,131 @@
+"""Several heads that learn from the same states: steps, validation, and the file that training goes on from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from degen.device import as_float64
+from degen.errors import CheckpointError, one_line
+from degen.forward.head_inputs import Scored
+from degen.probe import OutputHead
+from degen.tables import atomic
+from degen.text.windows import Window
+
+from .trained_head import TrainedHead
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass
+class Training:
+    """Heads that learn from one stream of states, and their losses in validation.
+
+    Attributes:
+        head: the full head, whose bias and transform they share.
+        heads: one of each rank.
+        tokens: trained on so far.
+        windows: trained on so far.
+        curve: of every validation, tokens by then and the mean loss of each rank.
+        best: A and B of each rank where its validation was best.
+    """
+
+    head: OutputHead
+    heads: Sequence[TrainedHead]
+    tokens: int = 0
+    windows: int = 0
+    curve: list[tuple[int, list[float]]] = field(default_factory=list)
+    best: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
+
+    def step(self, parts: Iterable[Scored], windows: Sequence[Window]) -> None:
+        """Take one step of every head on the scored tokens of some windows."""
+        import torch
+
+        total = sum(len(w.tokens) - 1 for w in windows)
+        with torch.inference_mode():
+            for part in parts:
+                for head in self.heads:
+                    head.add(part, total, self.head)
+            for head in self.heads:
+                head.step()
+        self.tokens += total
+        self.windows += len(windows)
+
+    def best_of(self, head: TrainedHead) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return A and B of a head where its validation was best."""
+        kept = self.best[head.rank]
+        return kept["A"].to(head.A.device), kept["B"].to(head.B.device)
+
+    def losses_of_best(self, parts: Iterable[Scored], count: int) -> Floats:
+        """Return the nats by window and head, count × K, of every head at its best."""
+        best = Training(self.head, [TrainedHead(*self.best_of(head), head.rate) for head in self.heads])
+        return best.validate(parts, count)
+
+    def validate(self, parts: Iterable[Scored], count: int) -> Floats:
+        """Measure the loss of every head on windows it is not trained on; the best heads are kept.
+
+        Args:
+            parts: their scored tokens.
+            count: how many windows they are of.
+
+        Returns:
+            Nats by window and head, count × K.
+        """
+        import torch
+
+        nats, tokens = torch.zeros(count, len(self.heads), dtype=torch.float64), 0
+        with torch.inference_mode():
+            for part in parts:
+                losses = torch.stack([head.losses(part, self.head) for head in self.heads], dim=1)
+                nats.index_add_(0, part.windows.cpu(), as_float64(losses).cpu())
+                tokens += len(part.targets)
+        means = [float(x) for x in nats.sum(dim=0) / max(tokens, 1)]
+        for k, head in enumerate(self.heads):
+            if all(means[k] < before[k] for _, before in self.curve):
+                self.best[head.rank] = {"A": head.A.detach().cpu().clone(), "B": head.B.detach().cpu().clone()}
+        self.curve.append((self.tokens, means))
+        return nats.numpy()
+
+    def save(self, file: Path) -> None:
+        """Write all that training goes on from, whole or not at all."""
+        from safetensors.torch import save_file
+
+        tensors = {
+            f"{h.rank}/last/{k}": t.detach().cpu().contiguous() for h in self.heads for k, t in h.state().items()
+        }
+        tensors |= {f"{rank}/best/{k}": t.contiguous() for rank, kept in self.best.items() for k, t in kept.items()}
+        notes = {"tokens": self.tokens, "windows": self.windows, "curve": self.curve}
+        with atomic(file) as temporary:
+            save_file(tensors, temporary, {"training": json.dumps(notes)})
+
+    def load(self, file: Path) -> None:
+        """Go on from what `save` wrote; from the beginning where there is no such file.
+
+        Raises:
+            CheckpointError: the file is damaged, or of other ranks.
+        """
+        from safetensors import safe_open
+
+        if not file.is_file():
+            return
+        try:
+            with safe_open(file, framework="pt") as opened:
+                tensors = {key: opened.get_tensor(key) for key in opened.keys()}
+                notes = json.loads(opened.metadata()["training"])
+            for head in self.heads:
+                device, prefix = head.A.device, f"{head.rank}/"
+                own = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+                head.restore({k[5:]: t.to(device) for k, t in own.items() if k.startswith("last/")})
+                self.best[head.rank] = {k[5:]: t for k, t in own.items() if k.startswith("best/")}
+            self.tokens, self.windows = notes["tokens"], notes["windows"]
+            self.curve = [(tokens, means) for tokens, means in notes["curve"]]
+        except Exception as error:  # the library has no narrower class of its own to catch
+            raise CheckpointError(f"{file}: no state to go on from ({one_line(error)}); delete it") from error

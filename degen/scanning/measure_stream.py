@@ -1,0 +1,72 @@
+"""The part of a measurement that needs text: one pass for every stream probe, then training, then their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from degen.device import memory_errors
+from degen.forward.head_inputs import HeadInputs
+from degen.forward.learned_positions import check_positions
+from degen.forward.run_pass import run_pass
+from degen.model.architecture import Architecture
+from degen.probe import StreamProbe, probe_errors
+from degen.tables import Rows
+from degen.text.windows import Sample
+
+from .measure_spec import MeasureSpec
+from .timing import Clock
+
+
+def measure_stream(
+    model: Any,
+    architecture: Architecture,
+    spec: MeasureSpec,
+    sample: Sample,
+    batch_tokens: int,
+    clock: Clock,
+    advance: Callable[[int], None],
+    folder: Path | None = None,
+) -> list[tuple[str, Rows]]:
+    """Stream the windows through a model, from a file or in training, and let every stream probe finish.
+
+    Args:
+        model: a causal LM on the device of `spec`, in evaluation mode.
+        architecture: its shape.
+        spec: what is to be measured.
+        sample: the windows.
+        batch_tokens: padded tokens of a batch at most.
+        clock: the time is added to its phases.
+        advance: called with the tokens of every batch done.
+        folder: for what an interrupted training is continued from; None where no probe trains.
+
+    Returns:
+        The rows of every stream probe, beside its name, and those that say which text each window is of.
+
+    Raises:
+        CheckpointError: the model cannot be measured.
+        OutOfMemoryError: a batch of this size does not fit.
+    """
+    check_positions(architecture, sample)
+    probes: dict[str, StreamProbe] = {}
+    for name, probe_class in spec.stream_probes.items():
+        with probe_errors(name):
+            probes[name] = probe_class(sample, **spec.options.get(name, {}))
+    with clock.phase("forward"), memory_errors():
+        run_pass(model, sample, probes, batch_tokens, spec.device, advance)
+    for name, probe in probes.items():
+        if probe.trains:
+            assert spec.training is not None
+            assert folder is not None
+            inputs = HeadInputs(model, batch_tokens, spec.device)
+            with clock.phase(f"{name} training"), probe_errors(name), memory_errors():
+                probe.train(inputs, spec.training(), folder / name, spec.tell)
+    measured: list[tuple[str, Rows]] = []
+    if "windows" in spec.tables.names:
+        windows = [{"window": w.number, "document": w.document, "domain": w.domain} for w in sample.windows]
+        measured.append(("degen", {"windows": windows}))
+    for name, probe in probes.items():
+        with clock.phase(name), probe_errors(name):
+            measured.append((name, probe.finish()))
+    return measured

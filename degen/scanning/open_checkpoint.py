@@ -1,0 +1,66 @@
+"""A checkpoint whose files are open and whose tensors are still on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from degen.checkpoints.series import Checkpoint
+from degen.checkpoints.source import Files
+from degen.model.architecture import Architecture, describe, read_config
+from degen.model.lm_head import Head, find_stored_head
+from degen.tables import Row
+from degen.weights.open_weights import open_tensors
+from degen.weights.peft_adapter import open_adapter
+from degen.weights.stored_tensors import StoredTensors
+
+from .measure_spec import MeasureSpec
+from .timing import Clock
+
+
+@dataclass
+class OpenCheckpoint:
+    """A checkpoint with its configuration read and its tensors found.
+
+    Attributes:
+        checkpoint: which one.
+        files: on this machine.
+        config: of transformers.
+        architecture: its shape.
+        tensors: as they are stored.
+        head: the stored head; None where it is known only once the model is loaded.
+        clock: what has taken how long so far.
+        dtype: of the model once it is loaded.
+        model_columns: columns of `checkpoints` that describe the model, once its head is known.
+    """
+
+    checkpoint: Checkpoint
+    files: Files
+    config: Any
+    architecture: Architecture
+    tensors: StoredTensors
+    head: Head | None
+    clock: Clock
+    dtype: Any = None
+    model_columns: Row = field(default_factory=dict)
+
+
+def open_checkpoint(checkpoint: Checkpoint, files: Files, spec: MeasureSpec, clock: Clock) -> OpenCheckpoint:
+    """Read the configuration and find the head among the stored tensors.
+
+    Args:
+        checkpoint: which one.
+        files: its files, on this machine.
+        spec: what is to be measured.
+        clock: the time is added to its phase `load`.
+
+    Raises:
+        CheckpointError: configuration or files are missing or unsound.
+    """
+    with clock.phase("load"):
+        config = read_config(files.path, spec.trust)
+        architecture = describe(config, spec.trust)
+        tensors = open_tensors(files)
+        changed = files.adapter is not None and open_adapter(files.adapter).may_change_head
+        head = None if changed else find_stored_head(tensors, architecture, spec.ids)
+        return OpenCheckpoint(checkpoint, files, config, architecture, tensors, head, clock)

@@ -1,0 +1,50 @@
+"""How long a checkpoint took, by phase: the rows of table `timing`."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from degen.tables import Row
+
+from .measure_spec import MeasureSpec
+
+
+class Clock:
+    """Seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time of the block to a phase."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def timing_rows(clock: Clock, spec: MeasureSpec, version: str | None, dtype: Any) -> list[Row]:
+    """Return the rows of table `timing`: a phase each, and their total.
+
+    Args:
+        clock: seconds by phase.
+        spec: what was measured.
+        version: of the checkpoint's source; None without one.
+        dtype: of the model that was loaded; None where none was, and the one of `spec` stands.
+    """
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    shared = {
+        "peak_rss": peak,
+        "device": str(spec.device),
+        "dtype": str(dtype if dtype is not None else spec.dtype).removeprefix("torch."),
+        "source_version": version,
+    }
+    phases = {**clock.seconds, "total": sum(clock.seconds.values())}
+    return [{"phase": name, "seconds": seconds, **shared} for name, seconds in phases.items()]
