@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from degen.errors import CheckpointError, DegenError
-from degen.forward.head_inputs import HeadInputs
-from degen.probe import Batch, OutputHead, Site, StreamProbe, Tell
+from degen.probe import Batch, HeadInputs, OutputHead, Site, StreamProbe, Tell
 from degen.rank.bottleneck_rank import WITHIN, bottleneck_rank
 from degen.rank.closed_form import CLOSED, ClosedForm
 from degen.rank.gradient_share import GradientShare

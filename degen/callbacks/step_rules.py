@@ -9,7 +9,7 @@ from pathlib import Path
 from degen.errors import DegenError, one_line
 from degen.gate import Outcome, Rule, judge
 from degen.gate.rule import StepRange
-from degen.metrics.columns import did_you_mean
+from degen.hints import did_you_mean
 from degen.model.architecture import Architecture
 from degen.tables import CHECKPOINTS
 

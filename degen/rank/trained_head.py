@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from degen.forward.cross_entropy import nested_token_losses
-from degen.forward.head_inputs import Scored
-from degen.probe import OutputHead
+from degen.probe import OutputHead, Scored
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from degen.errors import DegenError
-from degen.forward.head_inputs import Batches, HeadInputs, StateFile
-from degen.probe import OutputHead, Tell
+from degen.forward.head_inputs import Batches, StateFile
+from degen.probe import HeadInputs, OutputHead, Tell
 from degen.tables import Row
 from degen.text.windows import Sample, Window
 

@@ -12,8 +12,7 @@ import numpy as np
 
 from degen.device import as_float64
 from degen.errors import CheckpointError, one_line
-from degen.forward.head_inputs import Scored
-from degen.probe import OutputHead
+from degen.probe import OutputHead, Scored
 from degen.tables import atomic
 from degen.text.windows import Window
 

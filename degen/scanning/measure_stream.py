@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from degen.device import memory_errors
-from degen.forward.head_inputs import HeadInputs
+from degen.forward.head_inputs import ModelHeadInputs
 from degen.forward.learned_positions import check_positions
 from degen.forward.run_pass import run_pass
 from degen.model.architecture import Architecture
@@ -59,7 +59,7 @@ def measure_stream(
         if probe.trains:
             assert spec.training is not None
             assert folder is not None
-            inputs = HeadInputs(model, batch_tokens, spec.device)
+            inputs = ModelHeadInputs(model, batch_tokens, spec.device)
             with clock.phase(f"{name} training"), probe_errors(name), memory_errors():
                 probe.train(inputs, spec.training(), folder / name, spec.tell)
     measured: list[tuple[str, Rows]] = []

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from degen.checkpoints.series import Checkpoint
-from degen.checkpoints.source import Files
 from degen.model.architecture import Architecture, describe, read_config
 from degen.model.lm_head import Head, find_stored_head
 from degen.tables import Row
+from degen.weights.checkpoint_files import Files
 from degen.weights.open_weights import open_tensors
 from degen.weights.peft_adapter import open_adapter
 from degen.weights.stored_tensors import StoredTensors
