@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from degen.scanning.settings import Settings
 
 
-@dataclass(frozen=True, kw_only=True)
 class RuleOptions(OptionGroup):
     """What must hold, and how it is judged."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from degen.gate import Verdicts
 
 
-@dataclass(frozen=True, kw_only=True)
 class ReportOptions(OptionGroup):
     """Where the outcomes go besides stdout."""
 

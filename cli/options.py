@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,7 +50,6 @@ TrustRemoteCode = Annotated[bool, setting("trust_remote_code", "--trust-remote-c
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done and what it costs, and do nothing.")]
 
 
-@dataclass(frozen=True, kw_only=True)
 class ScanOptions(OptionGroup):
     """The options of every command that scans, in the order of its help."""
 
@@ -91,7 +89,7 @@ class ScanOptions(OptionGroup):
             DegenError: an option that cannot be parsed, or a value that makes no sense.
         """
         where = {"out", "fresh", "keep"}  # they say where the run goes, and no figure depends on them
-        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in where}
+        values: dict[str, Any] = {name: getattr(self, name) for name in self.options() if name not in where}
         values["batch_size"] = parsing.parse_batch_size(self.batch_size)
         if trust_remote_code:
             output.warn("--trust-remote-code: Python code of these checkpoints runs here, with all you may do yourself")

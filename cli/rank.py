@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from degen.runs.run import Run
 
 
-@dataclass(frozen=True, kw_only=True)
 class RankOptions(OptionGroup):
     """What is measured of each rank, and how the trained head learns."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from degen.saturation.result import Answer
 
 
-@dataclass(frozen=True, kw_only=True)
 class CurveOptions(OptionGroup):
     """Which curves are judged, and how."""
 
@@ -87,7 +86,6 @@ class CurveOptions(OptionGroup):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
 class LawOptions(OptionGroup):
     """How the loss law of the larger models is fitted."""
 

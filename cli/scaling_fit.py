@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from degen.stats.bootstrap import Bootstrap
 
 
-@dataclass(frozen=True, kw_only=True)
 class FitOptions(OptionGroup):
     """The law, and what it is fitted to."""
 
@@ -90,7 +88,6 @@ class FitOptions(OptionGroup):
         return parsing.parse_pairs("--columns", self.columns.split(","), "params=N") if self.columns is not None else {}
 
 
-@dataclass(frozen=True, kw_only=True)
 class BootstrapOptions(OptionGroup):
     """The draws behind the intervals."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +32,6 @@ Final = Annotated[bool, typer.Option("--final", help="Take the last checkpoint o
 Confidence = Annotated[float, typer.Option(help="Confidence of the intervals.")]
 
 
-@dataclass(frozen=True, kw_only=True)
 class QualityOptions(OptionGroup):
     """Which columns say architecture and quality."""
 
@@ -81,7 +79,6 @@ class QualityOptions(OptionGroup):
         return Asked(self.architecture, self.upstream, tuple(self.downstream or ()), directions, confidence)
 
 
-@dataclass(frozen=True, kw_only=True)
 class FileOptions(OptionGroup):
     """Files that are written; their parameters are not `plot` and `out`, which mean other things to `degen rank`."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
@@ -184,4 +183,6 @@ def absolute(name: str) -> str:
 
 def fingerprint(of: Any) -> str:
     """Return the SHA-256 of anything JSON can say, keys sorted."""
+    import hashlib  # here, for it loads OpenSSL, which the help of a command needs not
+
     return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
