@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
 import typer
+
+from degen.scanning.settings import Settings
 
 from . import options, output
 
 
 def audit(
     series: options.SeriesRequired,
-    steps: options.Steps = "all",
-    revision_pattern: options.RevisionPattern = None,
-    read: options.Read = "4M",
+    steps: options.Steps = Settings.steps,
+    revision_pattern: options.RevisionPattern = Settings.revision_pattern,
+    read: Annotated[
+        str,
+        typer.Option(
+            help="Values to read of each checkpoint, besides published hashes: a number such as 4M, all, or none."
+        ),
+    ] = "4M",
     json: options.Json = False,
 ) -> None:
     """Say of every revision of a series whether it is what it claims.
@@ -22,14 +30,14 @@ def audit(
     NaN and infinity, and weights far from those before and after. Where hashes are published nothing is read to tell
     copies; NaN and jumps show in the values that are read. Exit code 1 says that something is wrong.
     """
-    from degen.cli.progress import Lines
+    from degen.cli.progress import ConsoleProgress
 
     from degen.audit import AuditOptions
     from degen.audit import audit as judge
     from degen.checkpoints.series import Grammar
 
-    chosen = AuditOptions(tuple(series), steps, Grammar(revision_pattern), _values(read))
-    with Lines() as progress:
+    chosen = AuditOptions(tuple(series), steps, Grammar(revision_pattern), _parse_read(read))
+    with ConsoleProgress() as progress:
         rows = judge(chosen, progress)
     wrong = [row for row in rows if row["verdict"] != "ok"]
     if json:
@@ -41,13 +49,13 @@ def audit(
         raise typer.Exit(1)
 
 
-def _values(said: str) -> int | None:
-    """How many values `--read` means."""
+def _parse_read(text: str) -> int | None:
+    """Return how many values `--read` means, None for all."""
     from degen.errors import DegenError
 
-    if said in ("all", "none"):
-        return None if said == "all" else 0
-    match = re.fullmatch(r"(\d+)([KMG]?)", said)
+    if text in ("all", "none"):
+        return None if text == "all" else 0
+    match = re.fullmatch(r"(\d+)([KMG]?)", text)
     if match is None:
-        raise DegenError(f"--read {said}: a number of values such as 4M, all, or none")
+        raise DegenError(f"--read {text}: a number of values such as 4M, all, or none")
     return int(match[1]) * {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}[match[2]]

@@ -28,7 +28,7 @@ class Boundary(TyperGroup):
     """
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Parse and run; usage errors are said like all others."""
+        """Parse and run; usage errors are printed like all others."""
         try:
             code = super().main(*args, **{**options, "standalone_mode": False})
         except typer.TyperException as error:
@@ -132,6 +132,6 @@ def _interrupt_main() -> None:
 
 def main() -> None:
     """Entry point of the command."""
-    output.say_what_can_be_said()
+    output.replace_unencodable()
     sys.unraisablehook = _interrupt_again
     app(args=sys.argv[1:] or ["--help"], prog_name="degen")

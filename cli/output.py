@@ -15,53 +15,53 @@ if TYPE_CHECKING:
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-def say_what_can_be_said() -> None:
-    """Print `?` for what a terminal's encoding cannot say, such as a sparkline in ASCII, rather than fail."""
+def replace_unencodable() -> None:
+    """Print `?` for characters that a terminal's encoding lacks, such as a sparkline in ASCII, rather than fail."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def stderr() -> Console:
-    """The console for everything that is not the result."""
+    """Return the console for everything that is not the result."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def error(message: str) -> None:
-    """A mistake, in one line."""
+    """Print a mistake, in one line."""
     print(f"error: {message}", file=sys.stderr)
 
 
 def warn(message: str) -> None:
-    """Something the user should know before it is too late."""
+    """Print what the user should know before it is too late."""
     print(f"warning: {message}", file=sys.stderr)
 
 
 def result(text: str) -> None:
-    """The result as text."""
+    """Print the result as text."""
     print(text)
 
 
 def result_json(document: Mapping[str, Any]) -> None:
-    """The result as one JSON document; NaN and infinity become null, which JSON can say."""
+    """Print the result as one JSON document; NaN and infinity, which JSON has not, become null."""
     unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
-    print(json.dumps(_sayable(document), indent=2, ensure_ascii=not unicode))
+    print(json.dumps(_json_safe(document), indent=2, ensure_ascii=not unicode))
 
 
-def _sayable(value: Any) -> Any:
+def _json_safe(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {key: _sayable(v) for key, v in value.items()}
+        return {key: _json_safe(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_sayable(v) for v in value]
+        return [_json_safe(v) for v in value]
     return value
 
 
 def result_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """The result as a table; as wide as it needs to be where nobody looks at a terminal."""
+    """Print the result as a table; where stdout is no terminal, as wide as it needs to be."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -73,15 +73,15 @@ def result_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: s
         numbers = all(isinstance(row[i], int | float | None) for row in rows)
         table.add_column(name, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell(value)) for value in row))
+        table.add_row(*(Text(format_cell(value)) for value in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, 200)
     console.print(table)
 
 
-def cell(value: Any) -> str:
-    """A value as a reader wants it: four significant digits, nothing for null."""
+def format_cell(value: Any) -> str:
+    """Return a value as text: four significant digits for a float, nothing for null."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -91,17 +91,23 @@ def cell(value: Any) -> str:
     return str(value)
 
 
+def format_interval(value: Any, low: Any, high: Any) -> str:
+    """Return a value with its interval behind it, or alone where there is no interval."""
+    interval = f" ({format_cell(low)} … {format_cell(high)})" if low is not None and high is not None else ""
+    return f"{format_cell(value)}{interval}"
+
+
 def sparkline(values: Sequence[float | None], width: int = 60) -> str:
-    """Values as blocks of eight heights, lowest to highest; a gap where one is missing.
+    """Return values as blocks of eight heights, lowest to highest; a gap where one is missing.
 
     A range under 1 % of the values themselves is drawn that low: noise should not look like a collapse.
     """
     if len(values) > width:
         values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
-    there = [v for v in values if v is not None and math.isfinite(v)]
-    if not there:
+    known = [v for v in values if v is not None and math.isfinite(v)]
+    if not known:
         return ""
-    low, high = min(there), max(there)
+    low, high = min(known), max(known)
     span = max(high - low, 0.01 * max(abs(high), abs(low)))
     top = len(BLOCKS) - 1
 

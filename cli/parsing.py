@@ -1,4 +1,4 @@
-"""What several commands read out of their options; a mistake names the option and what it should look like."""
+"""Parsers of option values that several commands use; a mistake names the option and what it should look like."""
 
 from __future__ import annotations
 
@@ -10,57 +10,70 @@ from degen.errors import DegenError
 T = TypeVar("T", bound=str)
 
 
-def pairs(option: str, given: Sequence[str] | None, example: str) -> dict[str, str]:
-    """Names and values out of `name=value`, from an option that may be given again.
+def parse_pairs(option: str, given: Sequence[str] | None, example: str) -> dict[str, str]:
+    """Return names and values from `name=value`, of an option that may be given again.
 
     Raises:
         DegenError: one is no such pair, or a name is given twice.
     """
-    found: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for text in given or ():
         name, equals, value = (part.strip() for part in text.partition("="))
         if not (name and equals and value):
             raise DegenError(f"{option} {text}: a name and a value, as in {example}")
-        if name in found:
+        if name in pairs:
             raise DegenError(f"{option} {text}: {name} is given twice; keep one")
-        found[name] = value
-    return found
+        pairs[name] = value
+    return pairs
 
 
-def figures(option: str, given: Sequence[str] | None, example: str) -> dict[str, float]:
-    """Names and numbers out of `name=1.5`.
+def parse_floats(option: str, given: Sequence[str] | None, example: str) -> dict[str, float]:
+    """Return names and numbers from `name=1.5`.
 
     Raises:
         DegenError: one is no such pair, or its value no number.
     """
-    found = {}
-    for name, value in pairs(option, given, example).items():
+    numbers = {}
+    for name, value in parse_pairs(option, given, example).items():
         try:
-            found[name] = float(value)
+            numbers[name] = float(value)
         except ValueError:
             raise DegenError(f"{option} {name}={value}: {value!r} is no number, as in {example}") from None
-    return found
+    return numbers
 
 
-def choice(option: str, said: T | str, among: Sequence[T]) -> T:
-    """One of a few words.
+def parse_choice(option: str, word: T | str, choices: Sequence[T]) -> T:
+    """Return a word that is one of a few.
 
     Raises:
-        DegenError: another word.
+        DegenError: it is another word.
     """
-    for word in among:
-        if word == said:
-            return word
-    raise DegenError(f"{option} {said}: not one of {', '.join(among)}")
+    for choice in choices:
+        if choice == word:
+            return choice
+    raise DegenError(f"{option} {word}: not one of {', '.join(choices)}")
 
 
-def names(option: str, said: str) -> list[str]:
-    """The names of a comma list.
+def parse_names(option: str, text: str) -> list[str]:
+    """Return the names of a comma list.
 
     Raises:
         DegenError: there is none, or an empty one.
     """
-    found = [name.strip() for name in said.split(",")]
-    if not all(found):
-        raise DegenError(f"{option} {said or repr(said)}: a name is empty; write them as a,b")
-    return found
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise DegenError(f"{option} {text or repr(text)}: a name is empty; write them as a,b")
+    return names
+
+
+def parse_batch_size(text: str) -> int | None:
+    """Return the windows of a batch that `--batch-size` names, None for `auto`.
+
+    Raises:
+        DegenError: neither a number nor `auto`.
+    """
+    if text == "auto":
+        return None
+    if not text.isdecimal():
+        raise DegenError(f"--batch-size {text}: a number of windows, or auto")
+    return int(text)

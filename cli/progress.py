@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Lines(Progress):
+class ConsoleProgress(Progress):
     """Progress on stderr."""
 
     def __init__(self) -> None:
@@ -45,15 +45,15 @@ class Lines(Progress):
             self._bar.stop()
 
     def note(self, text: str) -> None:
-        """A plain line."""
+        """Print a plain line."""
         self._console.print(text, markup=False)
 
     def warn(self, text: str) -> None:
-        """A line that says it is a warning."""
+        """Print a line that says it is a warning."""
         self._console.print(f"warning: {text}", markup=False)
 
     def counted(self, items: Iterable[T], total: int, what: str) -> Iterator[T]:
-        """A bar of its own, on a terminal."""
+        """Yield the items, counted by a bar of their own on a terminal."""
         task = self._bar.add_task(what, total=total, unit="") if self._bar is not None else None
         for item in items:
             yield item
@@ -64,13 +64,13 @@ class Lines(Progress):
         self.note(f"{total} {what}")
 
     def begin(self, checkpoints: Sequence[Checkpoint], done: int) -> None:
-        """How many there are."""
+        """Note how many checkpoints there are."""
         self._of, self._at = len(checkpoints), done
         if done:
             self.note(f"{done} of {len(checkpoints)} checkpoints are measured already")
 
     def start(self, checkpoint: Checkpoint, tokens: int) -> None:
-        """A bar for the checkpoint, on a terminal."""
+        """Begin a bar for the checkpoint, on a terminal."""
         self._began = time.monotonic()
         if self._bar is not None:
             if self._task is not None:
@@ -84,14 +84,14 @@ class Lines(Progress):
             self._bar.advance(self._task, tokens)
 
     def training(self, text: str, done: int, total: int) -> None:
-        """The bar counts tokens trained on; its text is the loss of every rank."""
+        """Show how many tokens were trained on, and the loss of every rank as text."""
         if self._bar is None or self._task is None:
             self.note(f"  {done:,} of {total:,} tokens trained: {text}")
         else:
             self._bar.update(self._task, description=text.replace("[", "\\["), completed=done, total=total)
 
     def finish(self, checkpoint: Checkpoint, status: str, summary: str) -> None:
-        """One line for the checkpoint."""
+        """Print one line for the checkpoint."""
         self._at += 1
         seconds = time.monotonic() - self._began
         self.note(f"[{self._at}/{self._of}] {checkpoint} {status} {seconds:.1f} s{': ' + summary if summary else ''}")

@@ -2,44 +2,89 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import options, output, scan
+from .option_groups import OptionGroup, Without, expand_groups
 
 if TYPE_CHECKING:
     from degen.runs.run import Run
 
 
+class RankOptions(OptionGroup):
+    """What is measured of each rank, and how the trained head learns."""
+
+    ranks: Annotated[
+        str | None,
+        typer.Option(
+            help="Ranks to measure, as in 64,256.", show_default="powers of two up to the width, and the width"
+        ),
+    ] = None
+    method: Annotated[
+        str,
+        typer.Option(
+            help="Comma list of svd (truncate W), whitened (the best head for the states it sees) and trained."
+        ),
+    ] = "whitened"
+    within: Annotated[
+        float, typer.Option(help="Nats per token of the full head within which a rank is no bottleneck.")
+    ] = 0.05
+    init: Annotated[str, typer.Option(help="Where trained starts: normal, A and B from N(0, 1), or whitened.")] = (
+        "normal"
+    )
+    train_tokens: Annotated[
+        int | None,
+        typer.Option(help="Tokens to train on.", show_default="150 million on an accelerator, 1 million on a CPU"),
+    ] = None
+    train_windows: Annotated[int, typer.Option(help="Windows of a batch, that is of one step of Adam.")] = 256
+    cache: Annotated[
+        int,
+        typer.Option(
+            help="Keep the states of so many tokens in a file, and train on them again and again; 0: new ones."
+        ),
+    ] = 0
+    gradient: Annotated[
+        bool,
+        typer.Option("--gradient", help="Measure the share of the logit gradient that the head cannot pass back, too."),
+    ] = False
+
+    def of_probe(self, seed: int) -> dict[str, Any]:
+        """Return the options of the probe `rank`.
+
+        Args:
+            seed: of the training.
+
+        Raises:
+            DegenError: ranks that cannot be parsed.
+        """
+        return {
+            "ranks": _parse_ranks(self.ranks) if self.ranks is not None else None,
+            "methods": [name.strip() for name in self.method.split(",")],
+            "within": self.within,
+            "training": {
+                "tokens": self.train_tokens,
+                "windows": self.train_windows,
+                "init": self.init,
+                "cache": self.cache,
+                "seed": seed,
+            },
+            "gradient": self.gradient,
+        }
+
+
+@expand_groups
 def rank(
+    *,
     series: options.SeriesArgument = None,
-    ranks: options.Ranks = None,
-    method: options.Method = "whitened",
-    within: options.Within = 0.05,
-    init: options.Init = "normal",
-    train_tokens: options.TrainTokens = None,
-    train_windows: options.TrainWindows = 256,
-    cache: options.Cache = 0,
-    gradient: options.Gradient = False,
-    plot: options.Plot = None,
-    corpus: options.CorpusOption = "demo",
-    tokens: options.Tokens = 50_000,
-    context: options.Context = 512,
-    seed: options.Seed = 0,
-    sample: options.SampleOption = None,
-    tokenizer: options.TokenizerOption = None,
-    steps: options.Steps = "all",
-    revision_pattern: options.RevisionPattern = None,
-    tokens_per_step: options.TokensPerStep = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    batch_size: options.BatchSize = "auto",
-    threads: options.Threads = None,
-    out: options.Out = Path("degen-run"),
-    fresh: options.Fresh = False,
-    keep: options.Keep = "none",
+    rank_options: RankOptions,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw loss against rank into this file (.png, .pdf, .svg).", show_default=False)
+    ] = None,
+    scan_options: Annotated[options.ScanOptions, Without("probes")],
     trust_remote_code: options.TrustRemoteCode = False,
     json: options.Json = False,
 ) -> None:
@@ -52,19 +97,10 @@ def rank(
         from degen.drawing import check_plot
 
         check_plot(plot)
-    training = {"tokens": train_tokens, "windows": train_windows, "init": init, "cache": cache, "seed": seed}
-    chosen: dict[str, Any] = {
-        "ranks": _numbers(ranks) if ranks is not None else None,
-        "methods": [name.strip() for name in method.split(",")],
-        "within": within,
-        "training": training,
-        "gradient": gradient,
-    }
-    settings = scan.settings(
-        series, corpus, tokens, context, seed, sample, tokenizer, steps, "loss,rank", revision_pattern,
-        tokens_per_step, device, dtype, batch_size, threads, trust_remote_code, {"rank": chosen},
-    )  # fmt: skip
-    run = scan.run_scan(settings, out, fresh, keep)
+    of_probe = rank_options.of_probe(scan_options.seed)
+    settings = scan_options.settings(series, trust_remote_code=trust_remote_code)
+    settings = replace(settings, probes=("loss", "rank"), options={"rank": of_probe})
+    run = scan.run_scan(settings, scan_options)
     _print(run, json)
     if plot is not None:
         from degen.runs.rank_plots import plot_ranks
@@ -74,12 +110,12 @@ def rank(
         raise typer.Exit(4)
 
 
-def _numbers(said: str) -> list[int]:
+def _parse_ranks(text: str) -> list[int]:
     from degen.errors import DegenError
 
-    parts = [part.strip() for part in said.split(",")]
+    parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise DegenError(f"--ranks {said}: whole numbers of at least 1, as in 64,256")
+        raise DegenError(f"--ranks {text}: whole numbers of at least 1, as in 64,256")
     return [int(part) for part in parts]
 
 

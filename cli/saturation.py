@@ -9,16 +9,125 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options, output, parsing
+from .option_groups import OptionGroup, expand_groups
+from .saturation_tables import print_saturation
 
 if TYPE_CHECKING:
     from degen.metrics.curve import Better
-    from degen.saturation.extrapolation import Extrapolation
-    from degen.saturation.result import SaturationResult
-
-CAUTION = "What turns together need not cause each other: an order of onsets is no cause."
+    from degen.saturation import Larger, SaturationResult
 
 
+class CurveOptions(OptionGroup):
+    """Which curves are judged, and how."""
+
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A column, or a value of the column metric; again for more.",
+            show_default="loss, anisotropy and singular entropy, or all",
+        ),
+    ] = None
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Rows to take, as in task=lambada_openai; again for more.", show_default=False),
+    ] = None
+    better: Annotated[
+        str | None, typer.Option(help="Which way is better: min or max.", show_default="as the metric's name says")
+    ] = None
+    floor: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The least change that matters, of all metrics or of one: 0.02, 0.5% (of the best), 0.1lnd "
+            "(times ln of the head's width), ppl=1%; again for more.",
+            show_default="0.5 % for a loss, 0.1 for anisotropy, 0.1lnd for singular entropy, else 0",
+        ),
+    ] = None
+    level: Annotated[float, typer.Option(help="How often a course that never gets worse may be called saturated.")] = (
+        0.05
+    )
+    confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.9
+    after: Annotated[
+        float,
+        typer.Option(
+            help="The share of all steps that is the beginning of training. Its checkpoints are left out: a model that "
+            "has learnt nothing yet has the best geometry."
+        ),
+    ] = 0.05
+    sort: Annotated[
+        bool, typer.Option("--sort", help="Put the rows of a table in the order of their steps; they are one run.")
+    ] = False
+
+    def find_saturation(self, target: Path, law_options: LawOptions) -> SaturationResult:
+        """Return the verdicts on the curves of a target.
+
+        Args:
+            target: a run or table.
+            law_options: how the loss law is fitted.
+
+        Raises:
+            DegenError: an option that cannot be parsed, or a target that cannot be used.
+        """
+        from degen.metrics.metric_kinds import parse_floors
+        from degen.saturation import find_saturation
+
+        return find_saturation(
+            target,
+            metrics=self.metric or (),
+            where=parsing.parse_pairs("--where", self.where, "task=lambada_openai"),
+            better=_parse_better(self.better),
+            floors=parse_floors(self.floor or ()),
+            sort=self.sort,
+            level=self.level,
+            confidence=self.confidence,
+            after=self.after,
+            larger=law_options.parse(),
+            warn=output.warn,
+        )
+
+
+class LawOptions(OptionGroup):
+    """How the loss law of the larger models is fitted."""
+
+    larger: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma list of the models that the loss law is fitted on, to predict the others.",
+            show_default="those that did not saturate and are larger than all that did",
+        ),
+    ] = None
+    fix: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A parameter of L = A/N^alpha + B/T^beta + E that is not fitted, as in B=410.7, or none; "
+            "again for more.",
+            show_default="B=410.7, beta=0.28, E=1.69, as Hoffmann et al.",
+        ),
+    ] = None
+    objective: Annotated[
+        str,
+        typer.Option(help="What the fit makes least: log (squares of log loss), linear, or huber (1e-3, of log loss)."),
+    ] = "log"
+    tokens_per_step: options.TokensPerStep = None
+
+    def parse(self) -> Larger:
+        """Return what the law is fitted on, and how.
+
+        Raises:
+            DegenError: an option that cannot be parsed.
+        """
+        from degen.saturation import Larger
+
+        return Larger(
+            models=parsing.parse_names("--larger", self.larger) if self.larger is not None else None,
+            fixed=_parse_fixed(self.fix),
+            objective=parsing.parse_choice("--objective", self.objective, ("log", "linear", "huber")),
+            tokens_per_step=self.tokens_per_step,
+        )
+
+
+@expand_groups
 def saturation(
+    *,
     target: Annotated[
         Path,
         typer.Argument(
@@ -28,62 +137,8 @@ def saturation(
             show_default=False,
         ),
     ],
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A column, or a value of the column metric; again for more.",
-            show_default="loss, anisotropy and singular entropy, or all",
-        ),
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="Rows to take, as in task=lambada_openai; again for more.", show_default=False),
-    ] = None,
-    better: Annotated[
-        str | None, typer.Option(help="Which way is better: min or max.", show_default="as the metric's name says")
-    ] = None,
-    floor: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="The least change that matters, of all metrics or of one: 0.02, 0.5% (of the best), 0.1lnd "
-            "(times ln of the head's width), ppl=1%; again for more.",
-            show_default="0.5 % for a loss, 0.1 for anisotropy, 0.1lnd for singular entropy, else 0",
-        ),
-    ] = None,
-    level: Annotated[
-        float, typer.Option(help="How often a course that never gets worse may be called saturated.")
-    ] = 0.05,
-    confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.9,
-    after: Annotated[
-        float,
-        typer.Option(
-            help="The share of all steps that is the beginning of training. Its checkpoints are left out: a model that "
-            "has learnt nothing yet has the best geometry."
-        ),
-    ] = 0.05,
-    sort: Annotated[
-        bool, typer.Option("--sort", help="Put the rows of a table in the order of their steps; they are one run.")
-    ] = False,
-    larger: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma list of the models that the loss law is fitted on, to predict the others.",
-            show_default="those that did not saturate and are larger than all that did",
-        ),
-    ] = None,
-    fix: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A parameter of L = A/N^alpha + B/T^beta + E that is not fitted, as in B=410.7, or none; "
-            "again for more.",
-            show_default="B=410.7, beta=0.28, E=1.69, as Hoffmann et al.",
-        ),
-    ] = None,
-    objective: Annotated[
-        str,
-        typer.Option(help="What the fit makes least: log (squares of log loss), linear, or huber (1e-3, of log loss)."),
-    ] = "log",
-    tokens_per_step: options.TokensPerStep = None,
+    curve_options: CurveOptions,
+    law_options: LawOptions,
     to: Annotated[
         Path | None,
         typer.Option(help="The file to write: .parquet, .csv, .json or .duckdb.", show_default=False),
@@ -96,31 +151,13 @@ def saturation(
     together; and how far the losses lie above what the larger models predict. The verdicts of a run are kept in it, as
     table saturation.
     """
-    from degen.metrics.metric_kinds import parse_floors
     from degen.runs.export import check_result_file, write_table
     from degen.runs.run import read_run
-    from degen.saturation import Larger, find_saturation, write_result
+    from degen.saturation import write_result
 
     if to is not None:
         check_result_file(to, target)
-    result = find_saturation(
-        target,
-        metrics=metric or (),
-        where=parsing.pairs("--where", where, "task=lambada_openai"),
-        better=_better(better),
-        floors=parse_floors(floor or ()),
-        sort=sort,
-        level=level,
-        confidence=confidence,
-        after=after,
-        larger=Larger(
-            models=parsing.names("--larger", larger) if larger is not None else None,
-            fixed=_fixed(fix),
-            objective=parsing.choice("--objective", objective, ("log", "linear", "huber")),
-            tokens_per_step=tokens_per_step,
-        ),
-        warn=output.warn,
-    )
+    result = curve_options.find_saturation(target, law_options)
     if (target / "run.json").is_file():
         write_result(result, read_run(target))
     if to is not None:
@@ -128,23 +165,23 @@ def saturation(
     if json:
         output.result_json(_document(target, result))
     else:
-        _print(result)
+        print_saturation(result)
 
 
-def _better(said: str | None) -> Better | None:
+def _parse_better(text: str | None) -> Better | None:
     sides: tuple[Better, ...] = ("min", "max")
-    return parsing.choice("--better", said, sides) if said is not None else None
+    return parsing.parse_choice("--better", text, sides) if text is not None else None
 
 
-def _fixed(fix: list[str] | None) -> dict[str, float] | None:
-    """Parameters of the law that are not fitted; None for the usual ones."""
+def _parse_fixed(fix: list[str] | None) -> dict[str, float] | None:
+    """Return the parameters of the law that are not fitted, None for the usual ones."""
     if fix == ["none"]:
         return {}
-    return parsing.figures("--fix", fix, "B=410.7") if fix else None
+    return parsing.parse_floats("--fix", fix, "B=410.7") if fix else None
 
 
 def _document(target: Path, result: SaturationResult) -> dict[str, Any]:
-    """The one JSON document."""
+    """Return the one JSON document."""
     law = result.extrapolation
     document: dict[str, Any] = {"target": str(target), "rows": result.rows()}
     if law is not None:
@@ -157,50 +194,3 @@ def _document(target: Path, result: SaturationResult) -> dict[str, Any]:
             "models": [asdict(row) for row in law.rows],
         }
     return document
-
-
-def _print(result: SaturationResult) -> None:
-    rows = []
-    for v in result.verdicts:
-        onset = f"{v.onset.step} ({v.onset.low} … {v.onset.high})" if v.onset is not None else None
-        line = output.sparkline(v.curve.for_plot(), width=30)
-        figures = [v.best_step, v.best_value, v.final_value, v.p_value]
-        rows.append([v.curve.model, v.curve.metric, line, v.verdict, *figures, onset, v.reason])
-    heads = ["model", "metric", "over training", "verdict", "best step", "best", "final", "p", "onset", "reason"]
-    output.result_table(heads, rows)
-    turned = [[row["model"], row["metric"], row["co_occurrence"]] for row in result.rows() if row["co_occurrence"]]
-    if turned:
-        output.result_table(["model", "the onset of", "lies"], turned)
-        output.result(CAUTION)
-    if result.extrapolation is not None:
-        _print_law(result.extrapolation)
-
-
-def _print_law(law: Extrapolation) -> None:
-    def percent(value: float | None, low: float | None, high: float | None) -> str | None:
-        if value is None:
-            return None
-        interval = f" ({100 * low:.1f} … {100 * high:.1f})" if low is not None and high is not None else ""
-        return f"{100 * value:.1f} %{interval}"
-
-    rows = []
-    for r in law.rows:
-        final = percent(r.final_gap, r.final_gap_low, r.final_gap_high)
-        best = percent(r.best_gap, r.best_gap_low, r.best_gap_high)
-        rows.append([r.model, r.parameters, r.role, r.final_loss, r.predicted_final, final, r.best_loss, best])
-    heads = ["model", "parameters", "role", "final loss", "expected", "above it", "best loss", "above its own"]
-    output.result_table(heads, rows, title="The loss law of the larger models")
-    said = []
-    for name, p in law.parameters.items():
-        fitted = name in law.fit.free
-        interval = f" ({p['low']:.4g} … {p['high']:.4g})" if fitted and p["low"] is not None else ""
-        said.append(f"{name} = {p['value']:.5g}{interval if fitted else ' fixed'}")
-    objective = {"log": "least squares on log loss", "linear": "least squares on loss", "huber": "Huber on log loss"}
-    output.result(f"L = A/N^alpha + B/T^beta + E by {objective[law.fit.objective]}: {', '.join(said)}")
-    if law.mean_final_gap is not None and law.mean_best_gap is not None:
-        output.result(
-            f"The predicted models end {100 * law.mean_final_gap:.1f} % above it on average, "
-            f"and were {100 * law.mean_best_gap:.1f} % above it at their best."
-        )
-    if law.no_interval is not None:
-        output.result(f"No intervals: {law.no_interval}.")

@@ -1,4 +1,4 @@
-"""What `degen scaling slopes` and `degen scaling pareto` show on a terminal."""
+"""What `degen scaling` shows on a terminal."""
 
 from __future__ import annotations
 
@@ -10,13 +10,39 @@ from . import output
 if TYPE_CHECKING:
     from degen.scaling.architectures.families import Slopes
     from degen.scaling.architectures.pareto_report import Pareto
+    from degen.scaling.result import FitResult
     from degen.tables import Row
 
 SHOWN = 20  # reversals that a terminal shows; --json has all
 
 
+def print_fit(answer: FitResult) -> None:
+    """Print the parameters of a law, its frontier and its predictions."""
+    rows = []
+    for name, p in answer.parameters.items():
+        rows.append([name, p["value"], *([None, None] if name in answer.fixed else [p["low"], p["high"]]),
+                     "fixed" if name in answer.fixed else None])  # fmt: skip
+    output.result(f"{answer.formula}, fitted to {answer.rests_on}")
+    output.result_table(["parameter", "value", "low", "high", ""], rows)
+    if answer.frontier:
+        _print_models("The best model for its compute", answer.frontier)
+    if answer.predictions:
+        _print_models("Predicted", answer.predictions)
+    if answer.no_interval is None:
+        output.result(f"low … high: {100 * answer.confidence:g} % intervals, from the bootstrap.")
+    else:
+        output.result(f"No intervals: {answer.no_interval}.")
+
+
+def _print_models(title: str, models: Sequence[dict[str, Any]]) -> None:
+    """Print a table with each value beside its interval."""
+    names = list(dict.fromkeys(name for row in models for name in row if not name.endswith(("_low", "_high"))))
+    rows = [[_with_interval(row, name) if name in row else None for name in names] for row in models]
+    output.result_table(names, rows, title=title)
+
+
 def print_slopes(answer: Slopes) -> None:
-    """Slopes, the ranking in each region, and where it changes."""
+    """Print slopes, the ranking in each region, and where it changes."""
     lines = [
         [r["architecture"], r["pair"], r["y_axis"], r["x_axis"], r["points"], _between(r, "slope"), r["slope_se"],
          r["r_squared"], r["curvature_p"], r["reason"]]
@@ -44,12 +70,12 @@ def print_slopes(answer: Slopes) -> None:
         output.result_table(heads, crossings, title="Where the order of two changes")
     else:
         ranked = {r["architecture"] for r in answer.ranking if r["rank"] is not None}
-        said = "the order changes nowhere" if len(ranked) > 1 else "there is no order of two"
-        output.result(f"No two lines cross within the compute that both have: {said}.")
+        order = "the order changes nowhere" if len(ranked) > 1 else "there is no order of two"
+        output.result(f"No two lines cross within the compute that both have: {order}.")
 
 
 def print_pareto(answer: Pareto) -> None:
-    """The frontier, upstream against downstream, what reverses, and shapes."""
+    """Print the frontier, upstream against downstream, what reverses, and shapes."""
     columns = [*(cost.name for cost in answer.costs), *(quality.name for quality in answer.qualities)]
     points = [
         [r["point"], *(r[c] for c in columns), _yes(r["frontier"]), r["dominated_by"], r["dominators"], r["same_as"],
@@ -95,18 +121,18 @@ def _print_reversals(reversals: Sequence[Row]) -> None:
         output.result(f"{len(reversals) - SHOWN} more reversals; --json has all")
 
 
+def _with_interval(row: Row, name: str) -> str:
+    return output.format_interval(row[name], row.get(f"{name}_low"), row.get(f"{name}_high"))
+
+
 def _between(row: Row, name: str) -> str | None:
-    """A value with its interval; nothing where there is none."""
-    value, low, high = row[name], row.get(f"{name}_low"), row.get(f"{name}_high")
-    if value is None:
-        return None
-    interval = f" ({output.cell(low)} … {output.cell(high)})" if low is not None and high is not None else ""
-    return f"{output.cell(value)}{interval}"
+    """Return a value with its interval, None where there is none."""
+    return None if row[name] is None else _with_interval(row, name)
 
 
 def _two(values: Sequence[Any]) -> str:
-    return " against ".join(output.cell(value) for value in values)
+    return " against ".join(output.format_cell(value) for value in values)
 
 
-def _yes(said: bool | None) -> str | None:
-    return None if said is None else "yes" if said else "no"
+def _yes(answer: bool | None) -> str | None:
+    return None if answer is None else "yes" if answer else "no"

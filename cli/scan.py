@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from . import options, output
+from .option_groups import expand_groups
 
 if TYPE_CHECKING:
     from degen.runs.run import Run
@@ -17,25 +17,11 @@ if TYPE_CHECKING:
     from degen.scanning.settings import Settings
 
 
+@expand_groups
 def scan(
+    *,
     series: options.SeriesArgument = None,
-    corpus: options.CorpusOption = "demo",
-    tokens: options.Tokens = 50_000,
-    context: options.Context = 512,
-    seed: options.Seed = 0,
-    sample: options.SampleOption = None,
-    tokenizer: options.TokenizerOption = None,
-    steps: options.Steps = "all",
-    probes: options.Probes = None,
-    revision_pattern: options.RevisionPattern = None,
-    tokens_per_step: options.TokensPerStep = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    batch_size: options.BatchSize = "auto",
-    threads: options.Threads = None,
-    out: options.Out = Path("degen-run"),
-    fresh: options.Fresh = False,
-    keep: options.Keep = "none",
+    scan_options: options.ScanOptions,
     trust_remote_code: options.TrustRemoteCode = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
@@ -45,84 +31,34 @@ def scan(
     Bare `degen scan` scans the bundled demo. A run asked for again goes on where it stopped. Exit code 4 says that some
     checkpoints failed; each is a row with its reason, and the others are measured.
     """
-    chosen = settings(
-        series, corpus, tokens, context, seed, sample, tokenizer, steps, probes, revision_pattern, tokens_per_step,
-        device, dtype, batch_size, threads, trust_remote_code,
-    )  # fmt: skip
+    settings = scan_options.settings(series, trust_remote_code=trust_remote_code)
     if dry_run:
-        print_plan(chosen, json)
+        print_costs(settings, json)
         return
-    run = run_scan(chosen, out, fresh, keep)
+    run = run_scan(settings, scan_options)
     _print_run(run, json)
     if run.failed:
         raise typer.Exit(4)
 
 
-def settings(
-    series: list[str] | None,
-    corpus: str,
-    tokens: int,
-    context: int,
-    seed: int,
-    sample: Path | None,
-    tokenizer: str | None,
-    steps: str,
-    probes: str | None,
-    revision_pattern: str | None,
-    tokens_per_step: int | None,
-    device: str,
-    dtype: str,
-    batch_size: str,
-    threads: int | None,
-    trust_remote_code: bool,
-    probe_options: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Settings:
-    """What the options that scanning commands share come to."""
-    from degen.errors import DegenError
-    from degen.scanning.settings import Settings
-
-    if batch_size != "auto" and not batch_size.isdecimal():
-        raise DegenError(f"--batch-size {batch_size}: a number of windows, or auto")
-    if trust_remote_code:
-        output.warn("--trust-remote-code: Python code of these checkpoints runs here, with all you may do yourself")
-    return Settings(
-        series=tuple(series or ()),
-        steps=steps,
-        corpus=corpus,
-        tokens=tokens,
-        context=context,
-        seed=seed,
-        sample=str(sample) if sample else None,
-        tokenizer=tokenizer,
-        device=device,
-        dtype=dtype,
-        batch_size=None if batch_size == "auto" else int(batch_size),
-        threads=threads,
-        probes=tuple(name.strip() for name in probes.split(",")) if probes is not None else None,
-        options=probe_options or {},
-        revision_pattern=revision_pattern,
-        tokens_per_step=tokens_per_step,
-        trust_remote_code=trust_remote_code,
-    )
-
-
-def run_scan(settings: Settings, out: Path, fresh: bool, keep: str, look: Callable[[Plan], None] | None = None) -> Run:
-    """Scan with a bar, or with lines where nobody looks at a terminal.
+def run_scan(
+    settings: Settings, scan_options: options.ScanOptions, check_plan: Callable[[Plan], None] | None = None
+) -> Run:
+    """Scan with a bar on a terminal, or with lines elsewhere, and return the run.
 
     Args:
-        settings: what is asked for.
-        out: the run folder.
-        fresh: start over.
-        keep: of downloads.
-        look: shown the plan before anything is measured.
+        settings: of the scan.
+        scan_options: the options that say where the run goes.
+        check_plan: gets the plan before anything is measured.
     """
     os.environ.setdefault("TQDM_DISABLE", "1")  # libraries draw bars of their own; ours is enough
-    from degen.cli.progress import Lines
+    from degen.cli.progress import ConsoleProgress
 
     from degen.scanning.scan import Scan
 
-    with Lines() as progress:
-        return Scan(settings, out, fresh, progress, keep).run(look)
+    with ConsoleProgress() as progress:
+        scan = Scan(settings, out=scan_options.out, fresh=scan_options.fresh, progress=progress, keep=scan_options.keep)
+        return scan.run(check_plan)
 
 
 def _print_run(run: Run, json: bool) -> None:
@@ -134,26 +70,30 @@ def _print_run(run: Run, json: bool) -> None:
         print_checkpoints(run)
 
 
-def print_plan(settings: Settings, json: bool) -> None:
-    """What a scan would do and cost."""
+def print_costs(settings: Settings, json: bool) -> None:
+    """Print what a scan would do and cost.
+
+    Raises:
+        typer.Exit: with code 4, where a checkpoint cannot be measured.
+    """
     from degen.scanning.dry_run import price
 
-    priced = price(settings)
+    costs = price(settings)
     if json:
-        output.result_json({"rows": priced})
+        output.result_json({"rows": costs})
     else:
-        _print_prices(priced)
-    if any(row["reason"] for row in priced):
+        _print_cost_table(costs)
+    if any(row["reason"] for row in costs):
         raise typer.Exit(4)
 
 
-def _print_prices(priced: list[dict[str, Any]]) -> None:
-    columns = list(priced[0]) if priced else []
-    rows = [[_readable(name, row[name]) for name in columns] for row in priced]
+def _print_cost_table(costs: list[dict[str, Any]]) -> None:
+    columns = list(costs[0]) if costs else []
+    rows = [[_format_cost(name, row[name]) for name in columns] for row in costs]
     output.result_table(columns, rows)
-    total = {name: sum(row[name] or 0 for row in priced) for name in ("bytes", "flops")}
-    output.result(f"{len(priced)} checkpoints, {total['bytes'] / 1e9:.3g} GB to read, {total['flops']:.2g} FLOPs")
+    total = {name: sum(row[name] or 0 for row in costs) for name in ("bytes", "flops")}
+    output.result(f"{len(costs)} checkpoints, {total['bytes'] / 1e9:.3g} GB to read, {total['flops']:.2g} FLOPs")
 
 
-def _readable(name: str, value: Any) -> Any:
+def _format_cost(name: str, value: Any) -> Any:
     return f"{value / 1e6:,.1f} MB" if name in ("bytes", "memory") and value is not None else value

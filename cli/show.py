@@ -27,7 +27,7 @@ def show(run: options.RunFolder, json: options.Json = False) -> None:
 
 
 def print_checkpoints(run: Run) -> None:
-    """The table of checkpoints, with the metrics the probes put in front."""
+    """Print the table of checkpoints, with the metrics the probes put in front."""
     rows = run.checkpoints()
     metrics = [m for m in run.glance("checkpoints") if any(row[m] is not None for row in rows)]
     columns = ["model", "revision", "step", *metrics, "status"]
@@ -44,8 +44,8 @@ def _print_sparklines(run: Run) -> None:
     for model, rows in by_model.items():
         for metric in run.glance("checkpoints"):
             values = [row[metric] for row in rows]
-            there = [v for v in values if v is not None]
-            if there:
-                lines.append([model, metric, output.sparkline(values), there[0], min(there), max(there), there[-1]])
+            known = [v for v in values if v is not None]
+            if known:
+                lines.append([model, metric, output.sparkline(values), known[0], min(known), max(known), known[-1]])
     if lines:
         output.result_table(["model", "metric", "over training", "first", "lowest", "highest", "last"], lines)

@@ -11,8 +11,9 @@ from typing import Any, Literal, get_args
 from degen.errors import DegenError
 from degen.gate import Rule, parse_rule
 from degen.scanning.progress import Progress
+from degen.scanning.settings import MeasureKeywords
 
-from .monitor import Measuring, Monitor
+from .monitor import Monitor
 from .step_report import StepReport
 from .watch import Watch
 
@@ -32,15 +33,16 @@ class CallbackCore:
         confidence: see `Watch`.
         out: a run folder for the measurements; None to keep none.
         prefix: in front of every name in the tracker.
-        measuring: what `Monitor` is told.
+        settings: what `Monitor` takes.
 
     Raises:
         DegenError: an unknown event or rule.
-        TypeError: an option that `Monitor` does not have.
+        TypeError: a setting that `Monitor` does not have.
     """
 
     def __init__(
         self,
+        *,
         tokenizer: Any,
         every: str | int,
         events: Sequence[str],
@@ -49,9 +51,9 @@ class CallbackCore:
         confidence: float | None,
         out: str | Path | None,
         prefix: str,
-        measuring: Measuring,
+        settings: MeasureKeywords,
     ) -> None:
-        inspect.signature(Monitor).bind(None, **measuring)
+        inspect.signature(Monitor).bind(None, **settings)
         if every not in events and not _is_count(every):
             raise DegenError(f"every={every!r}: not {', '.join(map(repr, events))}, nor a number of steps")
         if on_violation not in get_args(OnViolation):
@@ -63,7 +65,7 @@ class CallbackCore:
         self._confidence = confidence
         self._out = out
         self._prefix = prefix
-        self._measuring = measuring
+        self._settings = settings
         self._progress = Progress()
         self._watch: Watch | None = None
 
@@ -85,7 +87,7 @@ class CallbackCore:
         chosen = self._tokenizer if self._tokenizer is not None else tokenizer
         if chosen is None:
             raise DegenError("no tokenizer to make windows with; give the callback one (tokenizer=…)")
-        monitor = Monitor(chosen, **self._measuring)
+        monitor = Monitor(chosen, **self._settings)
         self._watch = Watch(monitor, rules=self.rules, confidence=self._confidence, out=self._out)
         self._watch.begin(model, step)
         self._write_error: str | None = None

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from degen.errors import DegenError
+from degen.scanning.list_settings import list_settings
+from degen.scanning.settings import MeasureKeywords
 
 from .callback_core import CallbackCore, OnViolation
-from .monitor import Measuring
 
 NAMES = ("lightning.pytorch", "pytorch_lightning")
 ABSENT = "this training has no validation", "give fit data for it, or set every to a number of steps"
@@ -54,6 +55,7 @@ def _last_step(trainer: Any, module: Any) -> float | None:
     return float(steps) if 0 < steps < math.inf else None
 
 
+@list_settings(MeasureKeywords, corpus=None)
 class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
     """Measures the model while Lightning trains it, and stops a training that degenerates.
 
@@ -72,8 +74,7 @@ class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
         tokenizer: what windows are made with; None for the module's attribute `tokenizer`.
         prefix: in front of every name that a logger is told.
         model_of: finds the transformers model in the module; by default its attribute `model`.
-        measuring: what `Monitor` is told: `corpus` or `sample`, `tokens`, `context`, `seed`, `probes`, `options`,
-            `batch_size`.
+        settings: fields of `Settings` that apply to a model in memory, by name.
 
     Raises:
         DegenError: settings that make no sense; those that depend on model, corpus or tokenizer when training begins.
@@ -90,11 +91,20 @@ class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
         tokenizer: Any = None,
         prefix: str = "degen/",
         model_of: Callable[[Any], Any] = _model_of,
-        **measuring: Unpack[Measuring],
+        **settings: Unpack[MeasureKeywords],
     ) -> None:
         super().__init__()
-        events = ("validation",)
-        self._core = CallbackCore(tokenizer, every, events, rules, on_violation, confidence, out, prefix, measuring)
+        self._core = CallbackCore(
+            tokenizer=tokenizer,
+            every=every,
+            events=("validation",),
+            rules=rules,
+            on_violation=on_violation,
+            confidence=confidence,
+            out=out,
+            prefix=prefix,
+            settings=settings,
+        )
         self._model_of = model_of
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:

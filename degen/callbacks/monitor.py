@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from degen.errors import DegenError
 from degen.forward.batch_size import batch_tokens_for
@@ -14,13 +12,14 @@ from degen.forward.out_of_memory import halve_batch
 from degen.hashing import fingerprint
 from degen.model.architecture import Architecture, config_sha256, describe_module
 from degen.probe import StreamProbe
+from degen.scanning.list_settings import list_settings
 from degen.scanning.measure_head import head_of, measure_head, model_columns
 from degen.scanning.measure_spec import MeasureSpec
 from degen.scanning.measure_stream import measure_stream
 from degen.scanning.plan import plan_probes
 from degen.scanning.progress import Progress
 from degen.scanning.sampling import Samples, sample_for
-from degen.scanning.settings import Settings
+from degen.scanning.settings import MeasureKeywords, make_settings
 from degen.scanning.timing import Clock, timing_rows
 from degen.tables import CHECKPOINTS, TIMING, Row, Rows
 from degen.text.tokenizer import Tokenizer
@@ -31,19 +30,6 @@ if TYPE_CHECKING:
     import torch
 
 MODEL = "model"  # label where nobody named one
-
-
-class Measuring(TypedDict, total=False):
-    """What a `Monitor` can be told besides the tokenizer; see there."""
-
-    corpus: str | Path | None
-    tokens: int
-    context: int
-    seed: int
-    sample: str | Path | None
-    probes: str | Sequence[str] | None
-    options: Mapping[str, Mapping[str, Any]] | None
-    batch_size: int | None
 
 
 @dataclass(frozen=True)
@@ -77,53 +63,26 @@ class Measurement:
         return {name: self.row[name] for name in self.measures if self.row.get(name) is not None}
 
 
+@list_settings(MeasureKeywords, corpus=None)
 class Monitor:
     """Windows and probes, made ready once; each measurement then costs one pass.
 
     Args:
         tokenizer: of transformers, or a folder or name to load it from. It is copied, never called.
-        corpus: a file, a folder, `hf://org/dataset[:split]`, or `demo`; what the windows are drawn from.
-        tokens: sum of the windows' lengths.
-        context: the longest window, in tokens.
-        seed: of the draw of windows.
-        sample: `sample.parquet` of an earlier run, whose windows are taken instead of a draw.
-        probes: names; None for the default ones.
-        options: for single probes, as in `{"rank": {"ranks": (64, 256)}}`.
-        batch_size: full windows in a batch; None for automatic.
+        settings: fields of `Settings` that apply to a model in memory, by name.
 
     Raises:
         DegenError: nothing to draw windows from, a setting that makes no sense, or a probe that trains.
     """
 
-    def __init__(
-        self,
-        tokenizer: Any,
-        *,
-        corpus: str | Path | None = None,
-        tokens: int = 50_000,
-        context: int = 512,
-        seed: int = 0,
-        sample: str | Path | None = None,
-        probes: str | Sequence[str] | None = None,
-        options: Mapping[str, Mapping[str, Any]] | None = None,
-        batch_size: int | None = None,
-    ) -> None:
-        self.settings = Settings(
-            series=(),
-            corpus=str(corpus) if corpus is not None else "demo",
-            tokens=tokens,
-            context=context,
-            seed=seed,
-            sample=str(sample) if sample is not None else None,
-            batch_size=batch_size,
-            probes=(probes,) if isinstance(probes, str) else tuple(probes) if probes is not None else None,
-            options={name: dict(chosen) for name, chosen in (options or {}).items()},
-        )
+    def __init__(self, tokenizer: Any, **settings: Unpack[MeasureKeywords]) -> None:
+        has_text = settings.get("corpus") is not None or settings.get("sample") is not None
+        self.settings = make_settings(**settings)
         self.probes, self.tables = plan_probes(self.settings)
         self.tokenizer = Tokenizer(_text_tokenizer(tokenizer))
         self.samples = Samples({MODEL: self.tokenizer}, {}, {}, kept=False)
         if any(issubclass(probe, StreamProbe) for probe in self.probes.values()):
-            if corpus is None and sample is None:
+            if not has_text:
                 raise DegenError("no text to measure on; name a corpus, or the sample.parquet of a run")
             found, info = sample_for(self.settings, self.tokenizer, Progress())
             self.samples = Samples({MODEL: self.tokenizer}, {found.tokenizer: found}, info, kept=False)
@@ -209,14 +168,14 @@ class Monitor:
         return tuple(dict.fromkeys(w.domain for w in windows if w.domain is not None))
 
 
-def measure_model(model: Any, tokenizer: Any, **measuring: Unpack[Measuring]) -> Row:
+@list_settings(MeasureKeywords, corpus=None)
+def measure_model(model: Any, tokenizer: Any, **settings: Unpack[MeasureKeywords]) -> Row:
     """Measure a model in memory, once.
 
     Args:
         model: a causal LM, perhaps wrapped by torch.compile, data parallelism or PEFT, on any device.
         tokenizer: of transformers, or a folder or name to load it from.
-        measuring: what `Monitor` is told: `corpus` or `sample`, `tokens`, `context`, `seed`, `probes`, `options`,
-            `batch_size`.
+        settings: fields of `Settings` that apply to a model in memory, by name.
 
     Returns:
         Its row of table `checkpoints`: `loss`, `anisotropy`, `singular_entropy` and the others, by name.
@@ -224,7 +183,7 @@ def measure_model(model: Any, tokenizer: Any, **measuring: Unpack[Measuring]) ->
     Raises:
         DegenError: wrong settings, or a model that cannot be measured.
     """
-    return Monitor(tokenizer, **measuring).measure(model).row
+    return Monitor(tokenizer, **settings).measure(model).row
 
 
 def _text_tokenizer(given: Any) -> Any:

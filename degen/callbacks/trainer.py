@@ -11,10 +11,13 @@ from typing import Any, Unpack
 
 from transformers import Trainer, TrainerCallback
 
+from degen.scanning.list_settings import list_settings
+from degen.scanning.settings import MeasureKeywords
+
 from .callback_core import CallbackCore, OnViolation
-from .monitor import Measuring
 
 
+@list_settings(MeasureKeywords, corpus=None)
 class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
     """Measures the model while the Trainer of transformers trains it, and stops a training that degenerates.
 
@@ -39,8 +42,7 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
             is resumed goes on in it.
         tokenizer: what windows are made with; None for the `processing_class` of the Trainer.
         prefix: in front of every name that a tracker is told.
-        measuring: what `Monitor` is told: `corpus` or `sample`, `tokens`, `context`, `seed`, `probes`, `options`,
-            `batch_size`.
+        settings: fields of `Settings` that apply to a model in memory, by name.
 
     Raises:
         DegenError: settings that make no sense; those that depend on model, corpus or tokenizer when training begins.
@@ -56,10 +58,19 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
         out: str | Path | None = None,
         tokenizer: Any = None,
         prefix: str = "degen/",
-        **measuring: Unpack[Measuring],
+        **settings: Unpack[MeasureKeywords],
     ) -> None:
-        events = ("evaluate", "save")
-        self._core = CallbackCore(tokenizer, every, events, rules, on_violation, confidence, out, prefix, measuring)
+        self._core = CallbackCore(
+            tokenizer=tokenizer,
+            every=every,
+            events=("evaluate", "save"),
+            rules=rules,
+            on_violation=on_violation,
+            confidence=confidence,
+            out=out,
+            prefix=prefix,
+            settings=settings,
+        )
         self._trainer: weakref.ref[Any] | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:

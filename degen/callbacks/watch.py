@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Watch:
     """
 
     monitor: Monitor
+    _: KW_ONLY
     rules: Sequence[Rule | str] = ()
     confidence: float | None = None
     out: str | Path | None = None

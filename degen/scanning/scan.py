@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from degen.checkpoints.downloads import Downloads
 from degen.checkpoints.prefetch import Fetcher
@@ -12,37 +12,24 @@ from degen.checkpoints.series import Checkpoint
 from degen.runs.run import DOWNLOADS, Run, read_run
 from degen.runs.run_writer import RunWriter, open_run
 
+from .list_settings import list_settings
 from .plan import Plan, make_plan
 from .progress import Progress
 from .run_info import complete_info
 from .sampling import check_context, prepare_samples
 from .series_scan import SeriesScan
-from .settings import Settings
+from .settings import RUN_FOLDER, ScanKeywords, Settings, make_settings
 
 
+@list_settings(ScanKeywords)
 def scan(
     series: str | Path | Sequence[str | Path] | None = None,
     *,
-    out: str | Path = "degen-run",
+    out: str | Path = RUN_FOLDER,
     fresh: bool = False,
     progress: Progress | None = None,
-    steps: str = "all",
-    corpus: str | Path = "demo",
-    tokens: int = 50_000,
-    context: int = 512,
-    seed: int = 0,
-    sample: str | Path | None = None,
-    tokenizer: str | Path | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
-    batch_size: int | None = None,
-    threads: int | None = None,
-    probes: str | Sequence[str] | None = None,
-    options: Mapping[str, Mapping[str, Any]] | None = None,
-    revision_pattern: str | None = None,
-    tokens_per_step: int | None = None,
-    trust_remote_code: bool = False,
     keep: str = "none",
+    **settings: Unpack[ScanKeywords],
 ) -> Run:
     """Measure every checkpoint of the series, in order, into a run folder.
 
@@ -53,23 +40,8 @@ def scan(
         out: the run folder. A run that stopped goes on where it was.
         fresh: start over in a folder that holds a run.
         progress: told how far the scan is; by default the log `degen` is, warnings as such and the rest as INFO.
-        steps: thins each series: `all`, `log:20`, or a list as in `0,1000:143000:4000`.
-        corpus: a file, a folder, `hf://org/dataset[:split]`, or `demo`.
-        tokens: sum of the windows' lengths.
-        context: the longest window, in tokens.
-        seed: of the draw of windows.
-        sample: `sample.parquet` of an earlier run, whose windows are taken instead of a draw.
-        tokenizer: a folder or name, instead of the series' own.
-        device: `auto`, or as torch names it.
-        dtype: `auto` (float32 on a CPU, the checkpoint's own elsewhere), `float32`, `bfloat16` or `float16`.
-        batch_size: full windows in a batch; None for automatic.
-        threads: CPU threads of torch; None for its own choice.
-        probes: names; None for the default ones.
-        options: for single probes, as in `{"rank": {"ranks": (64, 256)}}`.
-        revision_pattern: a regular expression that reads names of revisions, with a group `step`.
-        tokens_per_step: training tokens of a step, where names and suites say nothing of tokens.
-        trust_remote_code: run Python code that a checkpoint brings, with all you may do yourself.
         keep: `all` leaves weights of the hub in its cache; `none` deletes what the scan downloaded.
+        settings: the other fields of `Settings`, by name.
 
     Returns:
         The run, for reading. Checkpoints that could not be measured are in `Run.failed`, each with its reason.
@@ -79,33 +51,14 @@ def scan(
 
     Source: Godey, de la Clergerie and Sagot 2024 (arXiv 2404.07647).
     """
-    named = (series,) if isinstance(series, str | Path) else tuple(series or ())
-    settings = Settings(
-        series=tuple(map(str, named)),
-        steps=steps,
-        corpus=str(corpus),
-        tokens=tokens,
-        context=context,
-        seed=seed,
-        sample=str(sample) if sample is not None else None,
-        tokenizer=str(tokenizer) if tokenizer is not None else None,
-        device=device,
-        dtype=dtype,
-        batch_size=batch_size,
-        threads=threads,
-        probes=(probes,) if isinstance(probes, str) else tuple(probes) if probes is not None else None,
-        options={name: dict(chosen) for name, chosen in (options or {}).items()},
-        revision_pattern=revision_pattern,
-        tokens_per_step=tokens_per_step,
-        trust_remote_code=trust_remote_code,
-    )
-    return Scan(settings, Path(out), fresh, progress or Progress(), keep).run()
+    chosen = make_settings(series, **settings)
+    return Scan(chosen, out=Path(out), fresh=fresh, progress=progress or Progress(), keep=keep).run()
 
 
 class Scan:
     """One scan from plan to parts. `run` is the whole way of the data, top to bottom."""
 
-    def __init__(self, settings: Settings, out: Path, fresh: bool, progress: Progress, keep: str = "none") -> None:
+    def __init__(self, settings: Settings, *, out: Path, fresh: bool, progress: Progress, keep: str) -> None:
         self.settings = settings
         self.out = out
         self.fresh = fresh

@@ -1,64 +1,83 @@
-"""What a scan was asked for: the settings that figures depend on, and those that only say how."""
+"""The settings of a scan: names, types, defaults, meaning and validation, for Python and the command line alike."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, get_type_hints
 
-from degen.checkpoints.series import Grammar
-from degen.checkpoints.steps import compiled
 from degen.errors import DegenError
-from degen.text.windows import SHORTEST
+
+if TYPE_CHECKING:
+    from degen.checkpoints.series import Grammar
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+RUN_FOLDER = "degen-run"  # where a run goes if nobody names a folder
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that `degen scan` can be told, but for where the run goes.
+    """The settings of a scan, except for where the run goes.
 
-    Attributes:
-        series: what the user named, in order.
-        steps: thinning, see `degen.checkpoints.steps.thin`.
-        corpus: what `--corpus` names; `demo` for the bundled text.
-        tokens: sum of the windows' lengths.
-        context: the longest window, in tokens.
-        seed: of the draw of documents and of their starting characters.
-        sample: `sample.parquet` of an earlier run, whose windows are taken instead of a draw.
-        tokenizer: a folder or name that overrides the series' own.
-        device: `auto`, or as torch names it.
-        dtype: `auto`, `float32`, `bfloat16` or `float16`.
-        batch_size: full windows in a batch; None for automatic.
-        threads: CPU threads of torch; None for its own choice.
-        probes: names; None for the default ones.
-        options: what was set for single probes, by probe and option.
-        revision_pattern: a regular expression that reads names of revisions, see `degen.checkpoints.steps.read_mark`.
-        tokens_per_step: training tokens of a step, where names and suites say nothing of tokens.
-        trust_remote_code: whether Python code that a checkpoint brings may run.
+    Each field is annotated with its meaning, which is also the help of the command line. Callers pass looser types
+    through `make_settings`.
+
+    Raises:
+        DegenError: a value that is out of range, or not one of those allowed.
     """
 
-    series: tuple[str, ...]
-    steps: str = "all"
-    corpus: str = "demo"
-    tokens: int = 50_000
-    context: int = 512
-    seed: int = 0
-    sample: str | None = None
-    tokenizer: str | None = None
-    device: str = "auto"
-    dtype: str = "auto"
-    batch_size: int | None = None
-    threads: int | None = None
-    probes: tuple[str, ...] | None = None
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    revision_pattern: str | None = None
-    tokens_per_step: int | None = None
-    trust_remote_code: bool = False
+    series: Annotated[tuple[str, ...], "What to measure, in order; none: the bundled demo."]
+    _: KW_ONLY
+    steps: Annotated[
+        str,
+        "Thin each series: all, log:20, or a list as in 0,1000:143000:4000 (end included); "
+        "a step that is not there becomes its nearest.",
+    ] = "all"
+    corpus: Annotated[
+        str,
+        "Text to stream: .jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt, a folder of those, "
+        "hf://org/dataset[:split], or demo.",
+    ] = "demo"
+    tokens: Annotated[int, "Tokens to stream through each checkpoint."] = 50_000
+    context: Annotated[int, "Longest window, in tokens."] = 512
+    seed: Annotated[int, "Seed of the draw of windows."] = 0
+    sample: Annotated[
+        str | None,
+        "sample.parquet of an earlier run: scan the very same windows; corpus, tokens, context and seed are then its "
+        "own.",
+    ] = None
+    tokenizer: Annotated[str | None, "Tokenizer folder or name, instead of the series' own."] = None
+    device: Annotated[str, "Device of the pass, as torch names it; auto takes an accelerator."] = "auto"
+    dtype: Annotated[
+        str, "auto, float32, bfloat16 or float16; auto is float32 on a CPU, the checkpoint's own elsewhere."
+    ] = "auto"
+    batch_size: Annotated[int | None, "Full windows in a batch; None: as many as fit."] = None
+    threads: Annotated[int | None, "CPU threads."] = None
+    probes: Annotated[tuple[str, ...] | None, "Names of probes; None: the default ones."] = None
+    options: Annotated[
+        Mapping[str, Mapping[str, Any]], 'Options of single probes, as in {"rank": {"ranks": (64, 256)}}.'
+    ] = field(default_factory=dict)
+    revision_pattern: Annotated[
+        str | None,
+        r"How names of revisions are read, where it is not as step1000: a regular expression with a group "
+        r"(?P<step>\d+), perhaps also stage, tokens and unit (K, M, B, T).",
+    ] = None
+    tokens_per_step: Annotated[
+        int | None, "Training tokens of a step, for tokens_seen where names say nothing of tokens."
+    ] = None
+    trust_remote_code: Annotated[
+        bool,
+        "DANGER: run Python code that a checkpoint brings, with all you may do on this machine. "
+        "Only for repositories whose code you have read.",
+    ] = False
 
     def __post_init__(self) -> None:
+        from degen.checkpoints.steps import compiled
+        from degen.text.windows import SHORTEST
+
         if self.revision_pattern is not None:
             compiled(self.revision_pattern)
         if self.dtype not in DTYPES:
@@ -71,11 +90,16 @@ class Settings:
 
     @property
     def grammar(self) -> Grammar:
-        """How names of revisions are read."""
+        """Return how names of revisions are read."""
+        from degen.checkpoints.series import Grammar
+
         return Grammar(self.revision_pattern, self.tokens_per_step)
 
     def asked(self) -> dict[str, Any]:
-        """The settings as run.json keeps them; paths absolute, for the same words may mean another series elsewhere."""
+        """Return the settings as run.json keeps them.
+
+        Paths are absolute, for the same words may mean another series in another working directory.
+        """
         asked = asdict(self) | {
             "series": [absolute(s) for s in self.series],
             "corpus": absolute(self.corpus),
@@ -87,8 +111,66 @@ class Settings:
         return asked
 
 
+class MeasureKeywords(TypedDict, total=False):
+    """The settings that also apply to a model in memory, as keywords with every type that callers may pass."""
+
+    corpus: str | Path | None
+    tokens: int
+    context: int
+    seed: int
+    sample: str | Path | None
+    probes: str | Sequence[str] | None
+    options: Mapping[str, Mapping[str, Any]] | None
+    batch_size: int | None
+
+
+class ScanKeywords(MeasureKeywords, total=False):
+    """All settings of a scan but its series, as keywords with every type that callers may pass."""
+
+    tokenizer: str | Path | None
+    steps: str
+    revision_pattern: str | None
+    tokens_per_step: int | None
+    device: str
+    dtype: str
+    threads: int | None
+    trust_remote_code: bool
+
+
+def make_settings(
+    series: str | Path | Sequence[str | Path] | None = None, **keywords: Unpack[ScanKeywords]
+) -> Settings:
+    """Return the settings that keywords amount to; None stands for the default.
+
+    Args:
+        series: one or several of what `degen scan` takes; None: the bundled demo.
+        keywords: fields of `Settings`, by name. Paths may be `Path`, and a single probe a string.
+
+    Raises:
+        DegenError: a value that is out of range, or not one of those allowed.
+        TypeError: an unknown keyword.
+    """
+    named = (series,) if isinstance(series, str | Path) else tuple(series or ())
+    values: dict[str, Any] = {name: value for name, value in keywords.items() if value is not None}
+    for name in values.keys() & {"corpus", "sample", "tokenizer"}:
+        values[name] = str(values[name])
+    if "probes" in values:
+        probes = values["probes"]
+        values["probes"] = (probes,) if isinstance(probes, str) else tuple(probes)
+    if "options" in values:
+        values["options"] = {probe: dict(chosen) for probe, chosen in values["options"].items()}
+    return Settings(tuple(map(str, named)), **values)
+
+
+@cache
+def meanings() -> dict[str, str]:
+    """Return the meaning of each setting, by name."""
+    hints = get_type_hints(Settings, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
+
+
 def absolute(name: str) -> str:
-    """An existing path made absolute, behind a label or among adapter and base as well; any other name as it is."""
+    """Return an existing path as absolute, also behind a label or among adapter and base; any other name as it is."""
     path = Path(name).expanduser()
     if path.exists():
         return str(path.resolve())

@@ -6,7 +6,7 @@ import math
 import subprocess
 import sys
 
-from degen.cli.output import BLOCKS, cell, result_json, sparkline
+from degen.cli.output import BLOCKS, format_cell, result_json, sparkline
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,21 +59,21 @@ def test_sparklines_one_can_read() -> None:
 
 @given(FINITE)
 def test_a_cell_keeps_three_digits(value: float) -> None:
-    text = cell(value)
+    text = format_cell(value)
     assert math.isclose(float(text), value, rel_tol=0.006)
     assert len(text) <= 10
 
 
 def test_cells_one_can_read() -> None:
-    assert cell(None) == ""
-    assert cell(math.nan) == "nan"
-    assert cell(-math.inf) == "-inf"
-    assert cell(0.0) == "0"
-    assert cell(0.97651234) == "0.9765"
-    assert cell(123456) == "123456"
-    assert cell(1234567.0) == "1.23e+06"
-    assert cell(0.00012) == "1.20e-04"
-    assert cell(True) == "True"
+    assert format_cell(None) == ""
+    assert format_cell(math.nan) == "nan"
+    assert format_cell(-math.inf) == "-inf"
+    assert format_cell(0.0) == "0"
+    assert format_cell(0.97651234) == "0.9765"
+    assert format_cell(123456) == "123456"
+    assert format_cell(1234567.0) == "1.23e+06"
+    assert format_cell(0.00012) == "1.20e-04"
+    assert format_cell(True) == "True"
 
 
 @given(st.recursive(VALUES, lambda inner: st.dictionaries(st.text(), inner, max_size=3), max_leaves=5))

@@ -1,0 +1,113 @@
+"""What `degen gate` writes for others: a table on stdout, JUnit XML, annotations of GitHub Actions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import output
+from .option_groups import OptionGroup
+
+if TYPE_CHECKING:
+    from degen.gate import Verdicts
+
+
+class ReportOptions(OptionGroup):
+    """Where the outcomes go besides stdout."""
+
+    junit: Annotated[
+        Path | None, typer.Option(help="Write the outcomes to a file as JUnit XML, too.", show_default=False)
+    ] = None
+    github: Annotated[
+        bool | None,
+        typer.Option(
+            "--github/--no-github",
+            help="Annotate a job of GitHub Actions on stderr, and append a table to its summary.",
+            show_default="where GITHUB_ACTIONS is true",
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """Refuse a file that cannot be written, before anything is scanned.
+
+        Raises:
+            DegenError: it is a folder, or its folder is not there.
+        """
+        from degen.errors import DegenError
+
+        if self.junit is None:
+            return
+        path = self.junit.expanduser().absolute()
+        if path.is_dir() or not path.parent.is_dir():
+            what = "is a folder; name a file" if path.is_dir() else "no such folder; make it first"
+            raise DegenError(f"--junit {self.junit}: cannot be written ({what})")
+
+    def write(self, verdicts: Verdicts) -> None:
+        """Write the outcomes where these options ask for them.
+
+        Raises:
+            DegenError: the JUnit file cannot be written; its exit code is that of the verdict unless all is well.
+        """
+        if self.junit is not None:
+            _write_junit(verdicts, self.junit)
+        from degen.gate.github import in_github
+
+        if in_github(os.environ) if self.github is None else self.github:
+            _annotate(verdicts)
+
+
+def _write_junit(verdicts: Verdicts, file: Path) -> None:
+    from degen.errors import DegenError
+    from degen.gate.junit import junit_xml
+
+    try:
+        file.expanduser().write_text(junit_xml(verdicts), encoding="utf-8")
+    except OSError as error:
+        # the verdict counts for more, unless it is that all is well
+        code = verdicts.exit_code or None
+        raise DegenError(f"--junit {file}: cannot be written ({error.strerror or error})", code) from error
+
+
+def _annotate(verdicts: Verdicts) -> None:
+    from degen.gate.github import annotations, step_summary
+
+    for line in annotations(verdicts):
+        typer.echo(line, err=True)  # GitHub reads commands from either stream, and stdout is the result's
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        try:
+            with Path(summary).open("a", encoding="utf-8", errors="replace") as file:
+                file.write(step_summary(verdicts))
+        except OSError as error:
+            output.warn(f"GITHUB_STEP_SUMMARY {summary}: cannot be written ({error.strerror or error})")
+
+
+def print_verdicts(verdicts: Verdicts, target: str, json: bool) -> None:
+    """Print the outcomes as a table, or as one JSON document that names the target."""
+    if json:
+        rows = [outcome.row() for outcome in verdicts.outcomes]
+        output.result_json(
+            {"target": target, "verdict": verdicts.verdict, "rows": rows, "incomplete": verdicts.incomplete}
+        )
+    else:
+        _print_table(verdicts)
+
+
+def _print_table(verdicts: Verdicts) -> None:
+    from degen.gate.format import format_reference, format_value
+
+    rows = []
+    for outcome in verdicts.outcomes:
+        figure = outcome.figure
+        at = figure.step if figure.step is not None else figure.revision
+        bound = f"{outcome.rule.comparison} {outcome.bound:.6g}" if outcome.bound is not None else None
+        what = [format_value(outcome), format_reference(figure), bound]
+        rows.append([str(outcome.rule), figure.model, at, figure.place, *what, outcome.verdict, outcome.reason])
+    heads = ["rule", "model", "step", "place", "value", "against", "bound", "verdict", "reason"]
+    kept = [i for i, name in enumerate(heads) if name not in ("place", "against", "reason") or any(r[i] for r in rows)]
+    output.result_table([heads[i] for i in kept], [[row[i] for i in kept] for row in rows])
+    if verdicts.incomplete:
+        output.result(f"not measured: {', '.join(verdicts.incomplete)}")
+    output.result(verdicts.verdict)
