@@ -39,7 +39,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--models", type=words, default=[], help="of right.models: gpt2,mamba,…")
     parser.add_argument("--dtypes", type=words, default=[], help="of right.models: float32,bfloat16,float16")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="after which no further part begins")
-    parser.add_argument("--threads", type=int, help="CPU threads of torch")
+    parser.add_argument(
+        "--threads", type=int, help="CPU threads of torch; by default its own choice, and 1 with --tiny"
+    )
     return parser.parse_args()
 
 

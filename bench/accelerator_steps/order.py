@@ -37,8 +37,9 @@ def machine_for(asked: argparse.Namespace) -> Machine:
         torch.accelerator.set_device_index(device.index)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    if asked.threads:
-        torch.set_num_threads(asked.threads)
+    threads = asked.threads or (1 if asked.tiny else None)  # tiny matrices: a second thread only waits for the first
+    if threads:
+        torch.set_num_threads(threads)
     return Machine(device, asked.tiny)
 
 

@@ -130,7 +130,7 @@ def main() -> None:
     script, folder = Path(sys.argv[1]), Path(sys.argv[2])
     sys.path.insert(0, str(script.parent))
     for name, (fault, arguments) in FAULTS.items():
-        sys.argv = [str(script), "--tiny", *arguments, "-o", str(folder / f"{name}.json")]
+        sys.argv = [str(script), "--tiny", "--seconds", "3000", *arguments, "-o", str(folder / f"{name}.json")]
         code: Any = None
         with fault():
             try:

@@ -34,7 +34,7 @@ def table(file: Path) -> str:
 
 
 def test_the_tiny_run_is_green_and_its_file_gives_its_tables(tmp_path: Path) -> None:
-    done = run(SCRIPT, "--tiny", "-o", tmp_path / "found.json")
+    done = run(SCRIPT, "--tiny", "--seconds", "3000", "-o", tmp_path / "found.json")  # however busy the machine is
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     assert [(part["part"], part["status"]) for part in found["parts"]] == [(name, "ok") for name in PARTS]
