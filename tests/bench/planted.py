@@ -87,7 +87,7 @@ def many_tokens_differ() -> Any:
         return nested_token_losses(c, *given) + (1e-3 if len(c) > 256 else 0.0)
 
     return all_of(
-        mock.patch("degen.rank.rank_losses.nested_token_losses", wrong),
+        mock.patch("degen.rank.closed_form.nested_token_losses", wrong),
         mock.patch("degen.rank.trained_head.nested_token_losses", wrong),
     )
 
