@@ -112,7 +112,7 @@ app.command("suites")(suites.suites)
 
 
 def _interrupt_again(lost: Any) -> None:
-    """Python drops an interruption that lands in somebody's `__del__`: send it again, a moment later."""
+    """Send an interruption again, a moment later: Python drops one that lands in somebody's `__del__`."""
     if not isinstance(lost.exc_value, KeyboardInterrupt):
         sys.__unraisablehook__(lost)
         return
@@ -122,7 +122,7 @@ def _interrupt_again(lost: Any) -> None:
 
 
 def _interrupt_main() -> None:
-    """A real signal where there is one: it wakes a main thread that sleeps or waits."""
+    """Interrupt the main thread, by a real signal where there is one, which wakes it from sleeping or waiting."""
     main_thread = threading.main_thread().ident
     if hasattr(signal, "pthread_kill") and main_thread is not None:
         signal.pthread_kill(main_thread, signal.SIGINT)
@@ -131,7 +131,7 @@ def _interrupt_main() -> None:
 
 
 def main() -> None:
-    """Entry point of the command."""
+    """Run the command line."""
     output.replace_unencodable()
     sys.unraisablehook = _interrupt_again
     app(args=sys.argv[1:] or ["--help"], prog_name="degen")

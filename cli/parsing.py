@@ -11,7 +11,7 @@ T = TypeVar("T", bound=str)
 
 
 def parse_pairs(option: str, given: Sequence[str] | None, example: str) -> dict[str, str]:
-    """Return names and values from `name=value`, of an option that may be given again.
+    """Return the names and values from `name=value`, of an option that may be given again.
 
     Raises:
         DegenError: one is no such pair, or a name is given twice.
@@ -28,7 +28,7 @@ def parse_pairs(option: str, given: Sequence[str] | None, example: str) -> dict[
 
 
 def parse_floats(option: str, given: Sequence[str] | None, example: str) -> dict[str, float]:
-    """Return names and numbers from `name=1.5`.
+    """Return the names and numbers from `name=1.5`.
 
     Raises:
         DegenError: one is no such pair, or its value no number.

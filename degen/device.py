@@ -26,7 +26,7 @@ def memory_errors() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that an allocation failed; torch on a CPU says so in words alone."""
+    """Return whether an error says that an allocation failed; torch on a CPU says so in words alone."""
     import torch
 
     said = ("can't allocate memory", "not enough memory")
@@ -36,7 +36,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def as_float64(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy in float64: on the tensor's own device, or on the CPU where the device (Apple's) has no float64."""
+    """Return a copy in float64: on the tensor's own device, or on the CPU where the device (Apple's) has no float64."""
     import torch
 
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).to(torch.float64, copy=True)

@@ -9,7 +9,7 @@ from .errors import DegenError, one_line
 
 
 def check_plot(file: Path) -> None:
-    """Whether a figure can be written there.
+    """Check that a figure can be written there.
 
     Raises:
         DegenError: matplotlib is missing, knows no such format, or the folder is not there.
@@ -22,7 +22,7 @@ def check_plot(file: Path) -> None:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty figure.
+    """Return an empty figure.
 
     Args:
         width: in inches.
@@ -39,7 +39,7 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def label_axes(panel: Any) -> None:
-    """Few labels, and plain numbers on logarithmic axes of less than a decade: powers of ten would run together."""
+    """Set few labels, and plain numbers on logarithmic axes of less than a decade, where powers of ten overlap."""
     from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 
     for axis, (low, high) in ((panel.xaxis, panel.get_xlim()), (panel.yaxis, panel.get_ylim())):

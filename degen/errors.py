@@ -47,7 +47,7 @@ class NotFiniteError(CheckpointError):
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
-    """The message of any exception as one line, with its type in front unless it is our own."""
+    """Return the message of any exception as one line, with its type in front unless it is our own."""
     text = " ".join(str(error).split())
     if len(text) > limit:
         text = text[: limit - 1] + "…"

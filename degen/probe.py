@@ -67,7 +67,7 @@ class HeadProbe(Probe):
 
     @abstractmethod
     def measure(self, head: Head) -> Rows:
-        """The rows of one checkpoint, by table."""
+        """Return the rows of one checkpoint, by table."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class StreamProbe(Probe):
         self.sample = sample
 
     def begin(self, head: OutputHead) -> None:
-        """The pass begins with a model whose head this is."""
+        """Begin a pass over a model that has this head."""
 
     def update_states(self, batch: Batch, site: Site, states: torch.Tensor) -> None:
         """Take the states of a batch at one site, B × T × d in the model's dtype; do not keep them."""
@@ -173,7 +173,7 @@ class StreamProbe(Probe):
         """Take the loss of every token in nats, B × (T − 1) float32, of tokens 1…T−1; `scored` says which count."""
 
     def train(self, inputs: HeadInputs, windows: Iterator[Window], folder: Path, tell: Tell) -> None:
-        """Once the sample has passed: take more of the model, frozen as it is.
+        """Train once the sample has passed, on more states of the frozen model.
 
         Args:
             inputs: what the head receives, of any windows.
@@ -188,7 +188,7 @@ class StreamProbe(Probe):
 
     @abstractmethod
     def finish(self) -> Rows:
-        """The rows of one checkpoint, by table."""
+        """Return the rows of one checkpoint, by table."""
 
 
 @contextmanager

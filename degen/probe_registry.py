@@ -14,7 +14,7 @@ GROUP = "degen.probes"
 
 
 def installed() -> dict[str, EntryPoint]:
-    """Every probe's entry point by name, in alphabetical order."""
+    """Return every probe's entry point by name, in alphabetical order."""
     return {e.name: e for e in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
 
 
@@ -36,7 +36,7 @@ def load_probes(names: Sequence[str] | None) -> dict[str, type[Probe]]:
 
 
 def _usable(entry: EntryPoint) -> type[Probe] | None:
-    """A probe that nobody asked for by name; a broken one stands in nobody's way."""
+    """Return a probe that nobody asked for by name; a broken one stands in nobody's way."""
     try:
         return _load(entry)
     except DegenError as error:

@@ -143,11 +143,11 @@ class Tables:
         return list(self._columns)
 
     def columns(self, table: str) -> tuple[Column, ...]:
-        """All columns of a table, key columns first."""
+        """Return all columns of a table, key columns first."""
         return (*KEYS, *self._columns[table])
 
     def schema(self, table: str) -> pa.Schema:
-        """The full typed schema of a table, with unit and definition on every field."""
+        """Return the full typed schema of a table, with unit and definition on every field."""
         return schema_of(self.columns(table))
 
     def merge(self, contributions: Iterable[tuple[str, Rows]]) -> Rows:
@@ -171,7 +171,7 @@ class Tables:
 
 
 def schema_of(columns: Iterable[Column]) -> pa.Schema:
-    """The typed schema of columns, with unit and definition on every field."""
+    """Return the typed schema of columns, with unit and definition on every field."""
     import pyarrow as pa
 
     fields = []
@@ -220,7 +220,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def file_name(name: str) -> str:
-    """A model's or revision's name as a file's name, inside the folder and plain to every reader.
+    """Return a model's or revision's name as a file's name, inside the folder and plain to every reader.
 
     Percent-encoded is all but letters, digits and `.+@,-_`: a slash leaves the folder, an equals sign looks like a
     partition, a leading dot or underscore hides the file. Long names keep a hash of the whole.

@@ -20,7 +20,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def mean_cosine(square: Floats | float, count: Floats | float) -> Any:
-    """Mean cosine over all ordered pairs i ≠ j of n unit vectors: (‖S‖² − n) / (n(n − 1)).
+    """Return mean cosine over all ordered pairs i ≠ j of n unit vectors: (‖S‖² − n) / (n(n − 1)).
 
     Args:
         square: ‖S‖², the squared length of the vectors' sum S.
@@ -98,7 +98,7 @@ class Anisotropy(StreamProbe):
             self._sums.setdefault(site, _Sums(*sums.unit.shape)).add(sums)
 
     def finish(self) -> Rows:
-        """A row for every layer and site; the head's input again in `checkpoints`."""
+        """Return a row for every layer and site; the head's input again in `checkpoints`."""
         layers = []
         whole: Row = {}
         for site in sorted(self._sums, key=lambda s: (s.layer, s.name == "head_input")):
@@ -110,7 +110,7 @@ class Anisotropy(StreamProbe):
 
 
 def _layer_row(sums: _Sums) -> Row:
-    """The figures of one site from its sums.
+    """Return the figures of one site from its sums.
 
     Formulas, with s_w and n_w a document's sum and count, S and n those of all: anisotropy (‖S‖² − n)/(n(n − 1));
     within Σ(‖s_w‖² − n_w)/Σ n_w(n_w − 1); across (‖S‖² − Σ‖s_w‖²)/(n² − Σ n_w²); the jackknife leaves out one

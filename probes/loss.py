@@ -20,7 +20,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def bits_per_byte(nats: float, size: int) -> float | None:
-    """Σ nats / (ln 2 · bytes of the scored tokens); None where there are no bytes."""
+    """Return σ nats / (ln 2 · bytes of the scored tokens); None where there are no bytes."""
     return nats / (math.log(2) * size) if size else None
 
 
@@ -61,7 +61,7 @@ class Loss(StreamProbe):
         self._scored += other._scored
 
     def finish(self) -> Rows:
-        """The loss over all tokens, and a row for every window.
+        """Return the loss over all tokens, and a row for every window.
 
         Formulas: loss = Σ nats / Σ scored tokens; the jackknife leaves out one document's sums at a time.
         """

@@ -20,7 +20,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def singular_values(blocks: Iterable[torch.Tensor]) -> Floats:
-    """Singular values of a tall matrix that comes in blocks of rows, descending.
+    """Return the singular values of a tall matrix that comes in blocks of rows, descending.
 
     Formula: W = QR, so σ(W) = σ(R).
 
@@ -42,7 +42,7 @@ def singular_values(blocks: Iterable[torch.Tensor]) -> Floats:
 
 
 def entropy_from_flat(weights: Floats) -> float:
-    """How far a spectrum is from flat: KL(p‖uniform) = ln d − H(p), with p = w/Σw.
+    """Return how far a spectrum is from flat: KL(p‖uniform) = ln d − H(p), with p = w/Σw.
 
     Args:
         weights: non-negative, shape (d,): σ² for `singular_entropy`, σ for `singular_entropy_sigma`.
@@ -56,7 +56,7 @@ def entropy_from_flat(weights: Floats) -> float:
 
 
 def shannon_entropy(weights: Floats) -> float:
-    """H(p) = −Σ p ln p in nats, with p = w/Σw and 0·ln 0 = 0."""
+    """Return H(p) = −Σ p ln p in nats, with p = w/Σw and 0·ln 0 = 0."""
     total = float(weights.sum())
     if not total > 0:
         return math.nan
@@ -85,7 +85,7 @@ class Spectrum(HeadProbe):
     }  # fmt: skip
 
     def measure(self, head: Head) -> Rows:
-        """The spectrum of one head.
+        """Return the spectrum of one head.
 
         Formulas: p = σ²/Σσ² and p = σ/Σσ; effective rank exp(H(σ/Σσ)) (Roy and Vetterli 2007); stable rank Σσ²/σ₁²
         (Rudelson and Vershynin 2007).

@@ -20,7 +20,7 @@ ABSENT = "this training has no validation", "give fit data for it, or set every 
 
 
 def _bases() -> tuple[type, ...]:
-    """The callback class of every Lightning there is: each Trainer asks for its own.
+    """Return the callback class of every Lightning there is: each Trainer asks for its own.
 
     Raises:
         DegenError: there is none.
@@ -32,7 +32,7 @@ def _bases() -> tuple[type, ...]:
 
 
 def _model_of(module: Any) -> Any:
-    """The transformers model in a module, where most keep it.
+    """Return the transformers model in a module, where most keep it.
 
     Raises:
         DegenError: it is not there.
@@ -47,7 +47,7 @@ def _model_of(module: Any) -> Any:
 
 
 def _last_step(trainer: Any, module: Any) -> float | None:
-    """The step that training ends at; None where that is unknown, or a trial (`fast_dev_run`) ends it sooner."""
+    """Return the step that training ends at; None where that is unknown, or a trial (`fast_dev_run`) ends it sooner."""
     if trainer.fast_dev_run:
         return None
     # with several optimisers a batch is several steps

@@ -140,7 +140,7 @@ class Monitor:
         return Measurement(rows, self.measured(CHECKPOINTS), source, self._batch_tokens, device, model.dtype)
 
     def _rows(self, model: Any, shape: Architecture, spec: MeasureSpec, clock: Clock) -> Rows:
-        """One pass; where a batch does not fit, halve it and begin again."""
+        """Run the probes once; where a batch does not fit, halve it and begin again."""
         head = head_of(model, spec.ids)
         found = [("degen", {CHECKPOINTS: [model_columns(shape, head)]})]
         found += measure_head(head, spec, clock)
@@ -157,7 +157,7 @@ class Monitor:
         self._batch_tokens = batch_tokens
 
     def measured(self, table: str) -> tuple[str, ...]:
-        """The figures that the probes fill of a table, by the names of their columns."""
+        """Return the figures that the probes fill of a table, by the names of their columns."""
         columns = [c for probe in self.probes.values() for c in probe.columns.get(table, ())]
         return tuple(c.name for c in columns if c.type in ("float64", "int64") and not c.key)
 
@@ -187,7 +187,7 @@ def measure_model(model: Any, tokenizer: Any, **settings: Unpack[MeasureKeywords
 
 
 def _text_tokenizer(given: Any) -> Any:
-    """A processor of several kinds of input holds the tokenizer among others."""
+    """Return the tokenizer of a processor, which holds it among others for images or sound."""
     if given is None:
         raise DegenError("no tokenizer to make windows with; name one")
     from transformers import ProcessorMixin

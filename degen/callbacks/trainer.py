@@ -111,7 +111,7 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
 
 
 def _absent(every: str | int, args: Any) -> tuple[str, str] | None:
-    """Why the Trainer does not do what is to be measured beside, and what to do; None where it does."""
+    """Return why the Trainer never does what a measurement waits for, and what to do; None where it does."""
     option = {"evaluate": "eval_strategy", "save": "save_strategy"}.get(str(every))
     if option is None or getattr(args, option, None) != "no":
         return None
@@ -133,7 +133,7 @@ def _log(trainer: Any, figures: dict[str, float], state: Any, control: Any) -> N
 
 
 def _calling_trainer() -> Any:
-    """The Trainer in whose training this is called; None without one.
+    """Return the Trainer in whose training this is called; None without one.
 
     It tells its callbacks everything but itself, and only its own `log` reaches the trackers; so it is looked for among
     the callers. That is done once, before the first batch: looking into a frame keeps alive what is in it.
@@ -147,7 +147,7 @@ def _calling_trainer() -> Any:
 
 
 def _agreed(stop: bool) -> bool:
-    """What the main process decided, in every process; one that stopped alone would leave the others waiting."""
+    """Return what the main process decided, in every process; one that stopped alone would leave the others waiting."""
     import torch.distributed as processes
 
     if not (processes.is_available() and processes.is_initialized() and processes.get_world_size() > 1):

@@ -32,19 +32,19 @@ class AdapterPlace(ABC):
 
     @abstractmethod
     def __str__(self) -> str:
-        """The place, as a user would name it."""
+        """Return the place, as a user would name it."""
 
     @abstractmethod
     def version(self) -> str | None:
-        """What changes whenever the files do; None where the weights are gone."""
+        """Return what changes whenever the files do; None where the weights are gone."""
 
     @abstractmethod
     def has(self, name: str) -> bool:
-        """Whether there is a file of that name."""
+        """Return whether there is a file of that name."""
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """What its configuration says.
+        """Return what its configuration says.
 
         Raises:
             CheckpointError: there is none, or it cannot be read.
@@ -52,7 +52,7 @@ class AdapterPlace(ABC):
 
     @abstractmethod
     def size(self) -> int:
-        """Bytes of its weights.
+        """Return the bytes of its weights.
 
         Raises:
             CheckpointError: there are none.
@@ -60,11 +60,11 @@ class AdapterPlace(ABC):
 
     @abstractmethod
     def tokenizer(self) -> Path | None:
-        """Where its own tokenizer lies; None without one."""
+        """Return where its own tokenizer lies; None without one."""
 
     @abstractmethod
     def tensors(self) -> StoredTensors:
-        """Its tensors where they are.
+        """Return its tensors where they are.
 
         Raises:
             CheckpointError: there are none, or they cannot be read piece by piece.
@@ -104,7 +104,7 @@ class AdapterPlace(ABC):
 
 
 def _said(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without provenance; PEFT writes names as sets, in any order."""
+    """Return a configuration without provenance; PEFT writes names as sets, in any order."""
     said = {name: value for name, value in settings.items() if name not in _PROVENANCE}
     return {name: sorted(value) if _is_names(value) else value for name, value in said.items()}
 
@@ -123,7 +123,7 @@ class LocalAdapter(AdapterPlace):
         return str(self.path)
 
     def version(self) -> str | None:
-        """The newest modification time of configuration and weights, in ns."""
+        """Return the newest modification time of configuration and weights, in ns."""
         try:
             files = [self.path / self.weights, self.path / CONFIG]
             return f"modified {max(f.stat().st_mtime_ns for f in files if f.is_file())}"
@@ -131,25 +131,25 @@ class LocalAdapter(AdapterPlace):
             return None
 
     def has(self, name: str) -> bool:
-        """Whether there is a file of that name."""
+        """Return whether there is a file of that name."""
         return (self.path / name).is_file()
 
     def settings(self) -> dict[str, Any]:
-        """What `adapter_config.json` says."""
+        """Return what `adapter_config.json` says."""
         return read_settings(self.path / CONFIG)
 
     def size(self) -> int:
-        """Bytes of the weights' file."""
+        """Return the bytes of the weights' file."""
         return (self.path / self.weights).stat().st_size
 
     def tokenizer(self) -> Path | None:
-        """The folder itself, if it brings one."""
+        """Return the folder itself, if it brings one."""
         from degen.text.tokenizer import has_tokenizer
 
         return self.path if has_tokenizer(self.path) else None
 
     def tensors(self) -> StoredTensors:
-        """The tensors of its file."""
+        """Return the tensors of its file."""
         return open_tensors(self.path)
 
     def fetch(self, downloads: Downloads, owner: Source) -> Path:
@@ -175,29 +175,29 @@ class HubAdapter(AdapterPlace):
         return str(self.source)
 
     def version(self) -> str:
-        """The commit."""
+        """Return the commit."""
         return self.source.version()
 
     def has(self, name: str) -> bool:
-        """Whether a file of that name is listed."""
+        """Return whether a file of that name is listed."""
         return name in self.source.files
 
     def settings(self) -> dict[str, Any]:
-        """What `adapter_config.json` says, of the user's cache."""
+        """Return what `adapter_config.json` says, of the user's cache."""
         if not self.has(CONFIG) or self.source.files[CONFIG].size > MOST_SMALL:
             raise MissingFileError(f"{self}: no {CONFIG} in it")
         return read_settings(hub.download(self.source.repo, self.source.commit, CONFIG))
 
     def size(self) -> int:
-        """Bytes of the weights' file, as it is listed."""
+        """Return the bytes of the weights' file, as it is listed."""
         return self.source.files[self.weights].size
 
     def tokenizer(self) -> Path | None:
-        """A folder of the user's cache with the tokenizer's files."""
+        """Return a folder of the user's cache with the tokenizer's files."""
         return self.source.tokenizer()
 
     def tensors(self) -> StoredTensors:
-        """The tensors, read by byte ranges."""
+        """Return the tensors, read by byte ranges."""
         from .hub_tensors import HubTensors
 
         name, repo, commit = self.weights, self.source.repo, self.source.commit
@@ -209,7 +209,7 @@ class HubAdapter(AdapterPlace):
         )  # fmt: skip
 
     def fetch(self, downloads: Downloads, owner: Source) -> Path:
-        """Links to what is cached, and downloads of the rest, in a folder that `downloads` gives."""
+        """Return links to what is cached, and downloads of the rest, in a folder that `downloads` gives."""
         self.settings()
         folder, names = downloads.folder(owner.key), (CONFIG, self.weights)
         for name in names:

@@ -28,7 +28,9 @@ Base = tuple[Source, Path | None]  # a base, and a folder beside it where its to
 
 
 def split_adapter(spec: str) -> tuple[str, str] | None:
-    """Base and adapter of a spec; None where it has no `+`. Of several the first one behind an existing path divides.
+    """Return base and adapter of a spec; None where it has no `+`.
+
+    Of several `+` the first one behind an existing path divides the two.
 
     Raises:
         DegenError: a base without an adapter, or an adapter without a base.
@@ -44,7 +46,7 @@ def split_adapter(spec: str) -> tuple[str, str] | None:
 
 
 def are_paths(spec: str) -> bool:
-    """Whether a spec is an existing base and an existing adapter."""
+    """Return whether a spec is an existing base and an existing adapter."""
     pair = split_adapter(spec) if spec.strip("+") == spec else None
     return pair is not None and all(map(_exists, pair))
 
@@ -54,7 +56,7 @@ def _exists(path: str) -> bool:
 
 
 def on_base(base: str, adapter: str, find: Find) -> Series:
-    """The series that a folder of adapters, a single one, or revisions on the hub make of a base.
+    """Return the series that a folder of adapters, a single one, or revisions on the hub make of a base.
 
     Args:
         base: the spec of a single checkpoint.
@@ -79,7 +81,7 @@ def on_base(base: str, adapter: str, find: Find) -> Series:
 
 
 def on_own_bases(series: Series, find: Find) -> Series:
-    """The series with its adapters, if it has any, on the bases that their configurations name.
+    """Return the series with its adapters, if it has any, on the bases that their configurations name.
 
     Raises:
         DegenError: a base cannot be had.
@@ -104,7 +106,7 @@ def on_own_bases(series: Series, find: Find) -> Series:
 
 
 def is_adapter(source: Source) -> bool:
-    """Whether a folder holds an adapter and no model; its configuration says nothing: some trainers put one beside."""
+    """Return whether a folder holds an adapter and no model's weights; a `config.json` alone is no model."""
     return _has_settings(source) and not any((source.path / name).exists() for name in _MODELS)
 
 
@@ -113,7 +115,7 @@ def _has_settings(source: Source) -> TypeGuard[LocalSource]:
 
 
 def _base(spec: str, adapter: str, find: Find) -> Base:
-    """The one checkpoint that a spec names, and a folder beside it. A repository alone is its main branch.
+    """Return the one checkpoint that a spec names, and a folder beside it. A repository alone is its main branch.
 
     Raises:
         DegenError: it is not one, or it is an adapter.
@@ -136,7 +138,7 @@ def _base(spec: str, adapter: str, find: Find) -> Base:
 
 
 def _named_base(folder: Path) -> str | None:
-    """The base that an adapter's configuration names, as a spec; None where it names none or cannot be read."""
+    """Return the base that an adapter's configuration names, as a spec; None where it names none or cannot be read."""
     try:
         settings = read_settings(folder / CONFIG)
     except CheckpointError:
@@ -151,7 +153,7 @@ def _named_base(folder: Path) -> str | None:
 
 
 def _on_own_base(checkpoint: Checkpoint, named: Mapping[Path, str | None], bases: Mapping[str, Base]) -> Checkpoint:
-    """An adapter on the base it names; one that names none on that of its neighbours; a model as it is."""
+    """Return an adapter on the base it names; one that names none on that of its neighbours; a model as it is."""
     if not isinstance(checkpoint.source, LocalSource) or checkpoint.source.path not in named:
         return checkpoint
     name = named[checkpoint.source.path]

@@ -40,39 +40,39 @@ class AdapterSource(Source):
         return f"{self.base}+{self.adapter}"
 
     def version(self) -> str | None:
-        """The versions of both."""
+        """Return the versions of both."""
         base, adapter = self.base.version(), self.adapter.version()
         return f"{base}, adapter {adapter}" if base is not None and adapter is not None else None
 
     def config(self) -> Path:
-        """That of the base, once the adapter is known to have one of its own."""
+        """Return that of the base, once the adapter is known to have one of its own."""
         self.adapter.settings()
         return self.base.config()
 
     def tokenizer(self) -> Path | None:
-        """The adapter's own, which may know more tokens; else that of the base."""
+        """Return the adapter's own, which may know more tokens; else that of the base."""
         from degen.text.tokenizer import has_tokenizer
 
         found = self.adapter.tokenizer() or self.base.tokenizer()
         return self.beside if found is None and self.beside is not None and has_tokenizer(self.beside) else found
 
     def tensors(self) -> StoredTensors:
-        """The tensors of both, as they are stored."""
+        """Return the tensors of both, as they are stored."""
         return _Both(self.base.tensors(), self.adapter.tensors())
 
     def fetch(self, downloads: Downloads, whole: bool) -> Files:
-        """Both; all of the base where the adapter may change the head."""
+        """Return both; all of the base where the adapter may change the head."""
         folder = self.adapter.fetch(downloads, self)
         files = downloads.shared(self.base, whole or may_change_head(open_tensors(folder)), self.base.fetch)
         return replace(files, adapter=folder)
 
     def hashes(self) -> dict[str, str] | None:
-        """What is published of the base, and the adapter's hash; None where the base's are not published."""
+        """Return what is published of the base, and the adapter's hash; None where the base's are not published."""
         published = self.base.hashes()
         return published | {self.adapter.weights: self.adapter.sha256} if published is not None else None
 
     def size(self) -> int:
-        """Bytes of both."""
+        """Return the bytes of both."""
         return self.base.size() + self.adapter.size()
 
     @property
@@ -98,23 +98,23 @@ class _Both(StoredTensors):
         return frozenset(self._of)
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of a tensor."""
+        """Return the shape of a tensor."""
         return self._of[key].shape(key)
 
     def shard(self, key: str) -> str:
-        """Name of the file that holds a tensor."""
+        """Return the name of the file that holds a tensor."""
         return self._of[key].shard(key)
 
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
-        """Rows of a matrix."""
+        """Return the rows of a matrix."""
         return self._of[key].rows(key, first, last)
 
     def raw(self, key: str) -> Iterator[bytes | memoryview]:
-        """The stored bytes of a tensor."""
+        """Return the stored bytes of a tensor."""
         return self._of[key].raw(key)
 
     def size(self, key: str | None) -> int:
-        """Stored size."""
+        """Return the stored size."""
         return self._of[key].size(key) if key is not None else sum(self._of[k].size(k) for k in self._of)
 
     def hold(self, rows: Mapping[str, int]) -> None:

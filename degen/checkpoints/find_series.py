@@ -54,7 +54,9 @@ def find_series(
 
 
 def split_label(spec: str) -> tuple[str | None, str]:
-    """The label in front of a spec, None without one, and the rest. An existing path has none, nor have two of them.
+    """Return the label in front of a spec (None without one) and the rest.
+
+    An existing path has no label, nor has an existing base with an existing adapter.
 
     Raises:
         DegenError: a label without a name, or without a series.
@@ -68,7 +70,7 @@ def split_label(spec: str) -> tuple[str | None, str]:
 
 
 def _find(spec: str, grammar: Grammar, trust: bool) -> list[Series]:
-    """An existing path wins over an adapter on its base, that over a suite, and a suite over the hub."""
+    """Return the series of a spec; a path wins over an adapter on its base, that over a suite, a suite over the hub."""
     label, name = split_label(spec)
     found = _find_unlabelled(name, grammar, trust)
     if label is None:
@@ -88,7 +90,7 @@ def _find_unlabelled(name: str, grammar: Grammar, trust: bool) -> list[Series]:
 
 
 def _find_plain(name: str, grammar: Grammar, trust: bool) -> list[Series]:
-    """The series of a name that has no adapter in it."""
+    """Return the series of a name that has no adapter in it."""
     path = Path(name).expanduser()
     if path.exists():
         return [from_path(path, grammar)]
@@ -101,7 +103,7 @@ def _find_plain(name: str, grammar: Grammar, trust: bool) -> list[Series]:
 
 
 def from_suite(spec: str, grammar: Grammar, trust: bool = False) -> list[Series]:
-    """The series of a suite, of all its models or of those named behind a colon.
+    """Return the series of a suite, of all its models or of those named behind a colon.
 
     Raises:
         DegenError: the suite has no model of that name, or the hub cannot be asked.

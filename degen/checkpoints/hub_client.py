@@ -40,7 +40,7 @@ class HubFile:
 
 
 def refs(repo: str) -> dict[str, str]:
-    """The commit of every branch and tag of a repository by name; a branch wins over a tag.
+    """Return the commit of every branch and tag of a repository by name; a branch wins over a tag.
 
     Names that would leave a folder, and what is no commit, are passed over.
 
@@ -66,7 +66,7 @@ def _cached_refs(repo: str) -> dict[str, str]:
 
 
 def commit_of(repo: str, revision: str) -> str:
-    """The commit that a revision's name stands for, of which no list tells: a commit's own hash, whole or shortened.
+    """Return the commit that a hash stands for, whole or shortened; the list of branches and tags does not have it.
 
     Raises:
         CheckpointError: there is none.
@@ -87,7 +87,7 @@ def commit_of(repo: str, revision: str) -> str:
 
 
 def listing(repo: str, commit: str) -> dict[str, HubFile]:
-    """Every file of a revision by name. Names that would leave a folder are passed over.
+    """Return every file of a revision by name. Names that would leave a folder are passed over.
 
     Raises:
         CheckpointError: no such revision, or the hub cannot be asked. Offline, the cache answers.
@@ -117,14 +117,14 @@ def _file(entry: Mapping[str, Any]) -> HubFile:
 
 
 def _cached_files(repo: str, commit: str) -> dict[str, HubFile]:
-    """Files of the cache, which are links to their hashes."""
+    """Return the files of the cache, which are links to their hashes."""
     folder = _cached(repo) / "snapshots" / commit
     files = [(str(f.relative_to(folder)), f) for f in folder.rglob("*") if f.is_file()]
     return {name: HubFile(name, f.stat().st_size, (f.readlink() if f.is_symlink() else f).name) for name, f in files}
 
 
 def beyond_cache() -> str:
-    """What a message adds that something is not there, where the cache alone could be asked."""
+    """Return what a message adds that something is not there, where the cache alone could be asked."""
     from huggingface_hub import constants
 
     return " in the cache, and HF_HUB_OFFLINE forbids to ask the hub" if constants.HF_HUB_OFFLINE else ""
@@ -147,7 +147,7 @@ def _cached(repo: str) -> Path:
 
 
 def in_cache(repo: str, commit: str, name: str) -> Path | None:
-    """A file in the user's own cache; None if it is not there."""
+    """Return a file in the user's own cache; None if it is not there."""
     from huggingface_hub import try_to_load_from_cache
 
     try:
@@ -158,12 +158,12 @@ def in_cache(repo: str, commit: str, name: str) -> Path | None:
 
 
 def holds(repo: str, hash: str) -> bool:
-    """Whether the user's own cache holds a content, of whatever revision."""
+    """Return whether the user's own cache holds a content, of whatever revision."""
     return re.fullmatch(r"[0-9a-f]+", hash) is not None and (_cached(repo) / "blobs" / hash).is_file()
 
 
 def download(repo: str, commit: str, name: str, folder: Path | None = None) -> Path:
-    """A file whole: from the cache or into it; or into a folder, past the cache.
+    """Return a file whole: from the cache or into it; or into a folder, past the cache.
 
     Raises:
         CheckpointError: it cannot be had.
@@ -179,7 +179,7 @@ def download(repo: str, commit: str, name: str, folder: Path | None = None) -> P
 
 
 def read_range(repo: str, commit: str, name: str, first: int, last: int) -> bytes:
-    """The bytes of a file from one place up to another; out of the cache if it is there.
+    """Return the bytes of a file from one place up to another; out of the cache if it is there.
 
     Raises:
         CheckpointError: they cannot be had.
@@ -203,7 +203,7 @@ def read_range(repo: str, commit: str, name: str, first: int, last: int) -> byte
 
 
 def _part(url: str, first: int, last: int) -> bytes:
-    """Part of a file. Where the hub sends all of it no more is taken than was asked for."""
+    """Return the part of a file. Where the hub sends all of it no more is taken than was asked for."""
     from huggingface_hub import constants, get_session
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
@@ -230,7 +230,7 @@ def _api(repo: str) -> str:
 
 
 def _answer(url: str) -> Any:
-    """What the hub's API answers. The client's own calls would wait for ever for a hub that hangs."""
+    """Return the response of the hub's API; the client's own calls have no time limit."""
     from huggingface_hub import constants, get_session
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
@@ -260,7 +260,7 @@ def _is_passing(error: Exception) -> bool:
 
 
 def _asked_to_wait(error: BaseException) -> float:
-    """Seconds that the hub asks us to wait."""
+    """Return the seconds that the hub asks us to wait."""
     said = getattr(getattr(error, "response", None), "headers", {}).get("Retry-After", "")
     return min(float(said), LONGEST_ASKED) if said.isdecimal() else 0.0
 
@@ -271,7 +271,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def _is_transport(error: BaseException) -> bool:
-    """Whether the connection failed. The client's library has changed its name over its versions."""
+    """Return whether the connection failed. The client's library has changed its name over its versions."""
     return type(error).__module__.split(".")[0] in ("httpx", "httpx2", "requests", "httpcore", "httpcore2")
 
 

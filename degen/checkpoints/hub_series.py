@@ -19,12 +19,12 @@ _GLOB = re.compile(r"[*?\[]")
 
 
 def is_hub_name(spec: str) -> bool:
-    """Whether a spec has the form `org/name` or `org/name@revisions`."""
+    """Return whether a spec has the form `org/name` or `org/name@revisions`."""
     return _NAME.fullmatch(spec.partition("@")[0]) is not None
 
 
 def from_hub(spec: str, grammar: Grammar, trust: bool = False) -> Series:
-    """The series of a repository's revisions.
+    """Return the series of a repository's revisions.
 
     Args:
         spec: `org/name` (its main branch, or every name that the grammar's own pattern knows), or with revisions behind
@@ -52,7 +52,7 @@ def from_hub(spec: str, grammar: Grammar, trust: bool = False) -> Series:
 
 
 def _choose(repo: str, wanted: str, there: Mapping[str, str], grammar: Grammar) -> dict[str, str]:
-    """The revisions asked for and their commits, each once."""
+    """Return the revisions asked for and their commits, each once."""
     if not wanted and grammar.pattern is not None:
         return _matching(repo, f"--revision-pattern {grammar.pattern}", there, grammar, "*")
     chosen: dict[str, str] = {}
@@ -71,7 +71,7 @@ def _choose(repo: str, wanted: str, there: Mapping[str, str], grammar: Grammar) 
 
 
 def _nearest(name: str, there: Mapping[str, str], grammar: Grammar) -> str | None:
-    """The revision of the nearest step, where the name is a step; else the one whose name is most like it."""
+    """Return the revision of the nearest step, where the name is a step; else the one whose name is most like it."""
     wanted, marks = grammar.mark(name), {other: grammar.mark(other) for other in there}
     steps = {other: mark for other, mark in marks.items() if mark is not None}
     if wanted is not None and steps:
@@ -80,7 +80,7 @@ def _nearest(name: str, there: Mapping[str, str], grammar: Grammar) -> str | Non
 
 
 def _matching(repo: str, said: str, there: Mapping[str, str], grammar: Grammar, glob: str) -> dict[str, str]:
-    """Revisions of a glob; those alone that the grammar's own pattern knows, if it has one."""
+    """Return revisions of a glob; those alone that the grammar's own pattern knows, if it has one."""
     found = {name: commit for name, commit in there.items() if fnmatchcase(name, glob)}
     if grammar.pattern is not None:
         found = {name: commit for name, commit in found.items() if grammar.mark(name) is not None}

@@ -63,25 +63,25 @@ class HubSource(Source):
             raise MissingFileError(f"{error}{self._hint}{hub.beyond_cache()}") from error
 
     def version(self) -> str:
-        """The commit."""
+        """Return the commit."""
         return f"commit {self.commit}"
 
     def hashes(self) -> dict[str, str]:
-        """What the hub publishes of the weight files."""
+        """Return what the hub publishes of the weight files."""
         return {name: self.files[name].hash for name in self.layout.shards}
 
     def size(self) -> int:
-        """Bytes of the weight files, as they are listed."""
+        """Return the bytes of the weight files, as they are listed."""
         return sum(self.files[name].size for name in self.layout.shards)
 
     def config(self) -> Path:
-        """A folder of the user's cache with the configuration, and with code where it may run."""
+        """Return a folder of the user's cache with the configuration, and with code where it may run."""
         if "config.json" not in self.files:
             raise MissingFileError(f"{self}: no config.json in it{self._hint}")
         return self._folder(["config.json", *self._code])
 
     def tokenizer(self) -> Path | None:
-        """A folder of the user's cache with the tokenizer's files and the configuration."""
+        """Return a folder of the user's cache with the tokenizer's files and the configuration."""
         names = self._tokenizer
         return self._folder([*names, *self._code]) if names else None
 
@@ -95,7 +95,7 @@ class HubSource(Source):
         return [name for name in (*FILES, *FILES_BESIDE, "config.json") if name in self.files]
 
     def tensors(self) -> HubTensors:
-        """The tensors, read by byte ranges."""
+        """Return the tensors, read by byte ranges."""
         from .hub_tensors import HubTensors
 
         if self.layout.kind != "safetensors":
@@ -106,7 +106,7 @@ class HubSource(Source):
         )
 
     def fetch(self, downloads: Downloads, whole: bool) -> Files:
-        """Links to what is cached, and downloads of the rest, in a folder that `downloads` gives."""
+        """Return links to what is cached, and downloads of the rest, in a folder that `downloads` gives."""
         folder = downloads.folder(self.key)
         try:
             config = self.config()  # a cached folder that may hold more, weights of another revision even
@@ -137,7 +137,7 @@ class HubSource(Source):
         hub.remember(self.repo, self.revision, self.commit)
 
     def _take(self, shards: Collection[str], folder: Path, downloads: Downloads) -> None:
-        """Shards, and the index if they are all of them; of some, each stands as a file of its own."""
+        """Fetch shards, and the index if they are all of them; of some, write an index that names those alone."""
         for name in shards:
             fetch_into(downloads, self.repo, self.commit, name, folder)
         if self.layout.index is None:
@@ -148,7 +148,7 @@ class HubSource(Source):
             downloads.index(folder / self.layout.index, {k: s for k, s in self.layout.place_of.items() if s in shards})
 
     def _head_alone(self, folder: Path) -> bool:
-        """Whether the head can be told from the headers and read by itself; then it is in the folder."""
+        """Return whether the head can be told from the headers and read by itself; then it is in the folder."""
         from degen.model.architecture import describe, read_config
 
         if self.layout.kind != "safetensors":
@@ -161,7 +161,7 @@ class HubSource(Source):
         return key is not None
 
     def _shards_of_the_head(self) -> tuple[str, ...]:
-        """The shards that hold what may be the head; all of them where no name tells."""
+        """Return the shards that hold what may be the head; all of them where no name tells."""
         known = {s for key, s in self.layout.place_of.items() if key in HEAD_KEYS or key in EMBEDDING_KEYS}
         return tuple(sorted(known)) or self.layout.shards
 
@@ -179,7 +179,7 @@ class HubSource(Source):
         return hub.download(self.repo, self.commit, name)
 
     def _folder(self, names: Collection[str]) -> Path:
-        """A folder with these files, of this revision or of another where they are the same."""
+        """Return a folder with these files, of this revision or of another where they are the same."""
         key = frozenset((f"{self.repo}/{name}", self.files[name].hash) for name in names)
         if key not in _folders or not _folders[key].is_dir():
             for name in names:

@@ -45,13 +45,13 @@ class HubTensors(StoredTensors):
         return frozenset(key for shard in self._layout.shards for key in self._header(shard))
 
     def shard(self, key: str) -> str:
-        """The file that holds a tensor."""
+        """Return the file that holds a tensor."""
         if self._layout.place_of:
             return self._layout.place_of[key]
         return next(shard for shard in self._layout.shards if key in self._header(shard))
 
     def entry(self, key: str) -> Entry:
-        """What the header of its file says of a tensor.
+        """Return what the header of its file says of a tensor.
 
         Raises:
             CheckpointError: the index names a file that does not hold it.
@@ -70,11 +70,11 @@ class HubTensors(StoredTensors):
         return self._headers[shard]
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of a tensor."""
+        """Return the shape of a tensor."""
         return self.entry(key).shape
 
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
-        """Rows of a tensor, in one request."""
+        """Return the rows of a tensor, in one request."""
         from safetensors.torch import load
 
         entry = self.entry(key)
@@ -110,14 +110,14 @@ class HubTensors(StoredTensors):
         return self._read(shard, first, last)
 
     def size(self, key: str | None) -> int:
-        """Stored size; of all of them that of their files."""
+        """Return the stored size; of all of them that of their files."""
         if key is None:
             return sum(self._sizes[shard] for shard in self._layout.shards)
         entry = self.entry(key)
         return entry.last - entry.first
 
     def raw(self, key: str) -> Iterator[bytes]:
-        """The stored bytes, a request a piece."""
+        """Yield the stored bytes, a request a piece."""
         entry, shard = self.entry(key), self.shard(key)
         for first in range(entry.first, entry.last, PIECE):
             yield self._read(shard, first, min(first + PIECE, entry.last))

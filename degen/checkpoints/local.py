@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def from_path(path: Path, grammar: Grammar) -> Series:
-    """The series that a folder or file is.
+    """Return the series that a folder or file is.
 
     Raises:
         DegenError: no checkpoint in it, or two of the same step.
@@ -34,7 +34,7 @@ def from_path(path: Path, grammar: Grammar) -> Series:
 
 
 def _from_folder(folder: Path, grammar: Grammar) -> Series:
-    """A folder that holds step folders is a series; one that holds a model itself is a checkpoint."""
+    """Return a folder that holds step folders is a series; one that holds a model itself is a checkpoint."""
     members = [m for m in (_member(p, grammar) for p in _listing(folder)) if m is not None]
     marked = [name for name, _ in members if grammar.mark(name) is not None]
     if not marked and _holds_model(folder):
@@ -58,7 +58,7 @@ def _listing(folder: Path) -> Iterable[Path]:
 
 
 def _member(path: Path, grammar: Grammar) -> tuple[str, Path] | None:
-    """A checkpoint of a series folder: a step folder (whole or not), a folder with a model or adapter, a GGUF file."""
+    """Return name and path of a checkpoint of a series: a step folder, a folder with a model, or a GGUF file."""
     if path.suffix == ".gguf" and path.is_file():
         return path.stem, path
     if path.is_dir() and (grammar.mark(path.name) is not None or _holds_model(path)):
@@ -71,7 +71,7 @@ def _holds_model(folder: Path) -> bool:
 
 
 def _single(path: Path, name: str, grammar: Grammar) -> Series:
-    """One checkpoint as a series: a step's name belongs to the revision, its parent's to the model."""
+    """Return one checkpoint as a series: a step's name belongs to the revision, its parent's to the model."""
     marked = grammar.mark(name) is not None
     model = path.resolve().parent.name if marked else name
     root = path if path.is_dir() else path.parent
@@ -88,7 +88,7 @@ class LocalSource(Source):
         return str(self.path)
 
     def version(self) -> str | None:
-        """The newest modification time of configuration and weights, in ns."""
+        """Return the newest modification time of configuration and weights, in ns."""
         path = self.path
         try:
             weights = [path] if path.suffix == ".gguf" else [f for p in WEIGHT_PATTERNS for f in path.glob(p)]
@@ -98,17 +98,17 @@ class LocalSource(Source):
             return None
 
     def config(self) -> Path:
-        """The folder or file itself."""
+        """Return the folder or file itself."""
         return self.path
 
     def tokenizer(self) -> Path | None:
-        """The folder or file itself, if it brings one."""
+        """Return the folder or file itself, if it brings one."""
         from degen.text.tokenizer import has_tokenizer
 
         return self.path if has_tokenizer(self.path) else None
 
     def tensors(self) -> StoredTensors:
-        """The tensors of its files."""
+        """Return the tensors of its files."""
         from degen.weights.open_weights import open_tensors
 
         return open_tensors(Files(self.path))

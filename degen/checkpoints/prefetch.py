@@ -36,7 +36,7 @@ class Fetched:
     error: Exception | None
 
     def result(self) -> Files:
-        """The files.
+        """Return the files.
 
         Raises:
             CheckpointError: there are none. An error that is none of degen's own is raised as it came.
@@ -75,7 +75,7 @@ class Fetcher:
 
     @contextmanager
     def files(self, checkpoint: Checkpoint) -> Iterator[Files]:
-        """The files of a checkpoint while the block lasts; those of the next one are fetched meanwhile.
+        """Yield the files of a checkpoint while the block lasts; those of the next one are fetched meanwhile.
 
         Raises:
             CheckpointError: they cannot be had.
@@ -90,13 +90,13 @@ class Fetcher:
             self.downloads.release(checkpoint.source.key)
 
     def spare(self, checkpoint: Checkpoint) -> None:
-        """A checkpoint is a copy and will not be asked for; what keeps the others' files keeps it as well."""
+        """Skip a checkpoint that is a copy of another one; where files are kept, let the cache know it, too."""
         if self.downloads.keep == "all":
             with suppress(CheckpointError):  # without it the scan is as good
                 checkpoint.source.keep_copy()
 
     def _take(self, wanted: Wanted) -> Files:
-        """What was fetched ahead, if that is it; else it is fetched now."""
+        """Return what was fetched ahead, if that is it; else it is fetched now."""
         found = self._ahead.result() if self._ahead is not None else None
         if found is None or not self._is_later(found.checkpoint, wanted.checkpoint):
             self._ahead = None

@@ -49,13 +49,13 @@ class Series:
     root: Path | None
 
     def thinned(self, expression: str) -> Series:
-        """The series with the chosen steps only; checkpoints without a step stay."""
+        """Return the series with the chosen steps only; checkpoints without a step stay."""
         chosen = set(thin([c.step for c in self.checkpoints if c.step is not None], expression))
         kept = tuple(c for c in self.checkpoints if c.step is None or c.step in chosen)
         return replace(self, checkpoints=kept)
 
     def labelled(self, label: str) -> Series:
-        """The series under another name."""
+        """Return the series under another name."""
         return replace(self, model=label, checkpoints=tuple(replace(c, model=label) for c in self.checkpoints))
 
 
@@ -72,11 +72,11 @@ class Grammar:
     tokens_per_step: int | None = None
 
     def mark(self, revision: str) -> Mark | None:
-        """What a name says; None where it is not a step."""
+        """Return what a name says; None where it is not a step."""
         return read_mark(revision, self.pattern)
 
     def checkpoint(self, model: str, revision: str, source: Source) -> Checkpoint:
-        """A checkpoint, with what its name says of step and tokens."""
+        """Return a checkpoint, with what its name says of step and tokens."""
         mark = self.mark(revision)
         if mark is None:
             return Checkpoint(model, revision, None, None, source)
@@ -86,7 +86,7 @@ class Grammar:
         return Checkpoint(model, revision, mark.step, seen, source)
 
     def series(self, place: str, model: str, members: Sequence[tuple[str, Source]], root: Path | None) -> Series:
-        """The series of revisions and their sources, in the order of training.
+        """Return the series of revisions and their sources, in the order of training.
 
         Raises:
             DegenError: two of them are the same step.

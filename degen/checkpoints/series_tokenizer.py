@@ -14,7 +14,7 @@ from .series import Series
 
 
 def tokenizer_of(series: Series, trust: bool = False) -> Tokenizer | None:
-    """The tokenizer of a series: the one beside the checkpoints, or of the first that has one; None without any.
+    """Return the tokenizer of a series: the one beside the checkpoints, or of the first that has one; None without any.
 
     Raises:
         DegenError: it cannot be loaded. A damaged GGUF file, or a revision that cannot be had, is passed over where
@@ -39,7 +39,7 @@ def tokenizer_of(series: Series, trust: bool = False) -> Tokenizer | None:
 
 
 def _places(series: Series) -> Iterator[Callable[[], Path | None]]:
-    """Where to look, in order. A GGUF brings its own; what lies beside it may be another's."""
+    """Yield where to look, in order. A GGUF brings its own; what lies beside it may be another's."""
     local = [c.source.path for c in series.checkpoints if isinstance(c.source, LocalSource)]
     packed = [path for path in local if path.suffix == ".gguf"]
     for path in (*packed, *([series.root] if series.root is not None else [])):

@@ -20,11 +20,11 @@ class Source(ABC):
 
     @abstractmethod
     def __str__(self) -> str:
-        """The place, as a user would name it."""
+        """Return the place, as a user would name it."""
 
     @abstractmethod
     def version(self) -> str | None:
-        """What changes whenever the files do; None where the weights are gone."""
+        """Return what changes whenever the files do; None where the weights are gone."""
 
     @property
     def key(self) -> str:
@@ -33,7 +33,7 @@ class Source(ABC):
 
     @abstractmethod
     def config(self) -> Path:
-        """Where the configuration lies: a folder, or a `.gguf` file.
+        """Return where the configuration lies: a folder, or a `.gguf` file.
 
         Raises:
             CheckpointError: it cannot be had.
@@ -41,7 +41,7 @@ class Source(ABC):
 
     @abstractmethod
     def tokenizer(self) -> Path | None:
-        """Where the tokenizer lies; None without one.
+        """Return where the tokenizer lies; None without one.
 
         Raises:
             CheckpointError: it cannot be had.
@@ -49,7 +49,7 @@ class Source(ABC):
 
     @abstractmethod
     def tensors(self) -> StoredTensors:
-        """The tensors where they are, read as they are asked for.
+        """Return the tensors where they are, read as they are asked for.
 
         Raises:
             CheckpointError: no weights, or files that cannot be read piece by piece.
@@ -71,7 +71,7 @@ class Source(ABC):
         """
 
     def hashes(self) -> dict[str, str] | None:
-        """Published content hashes of the weight files by name; None where nobody publishes any.
+        """Return published content hashes of the weight files by name; None where nobody publishes any.
 
         Raises:
             CheckpointError: they cannot be had.
@@ -79,7 +79,7 @@ class Source(ABC):
         return None
 
     def shards(self) -> Sequence[str]:
-        """Names of the weight files.
+        """Return the names of the weight files.
 
         Raises:
             CheckpointError: no weights.
@@ -88,7 +88,7 @@ class Source(ABC):
         return sorted({tensors.shard(key) for key in tensors.keys})
 
     def size(self) -> int:
-        """Bytes of the weight files.
+        """Return the bytes of the weight files.
 
         Raises:
             CheckpointError: no weights.

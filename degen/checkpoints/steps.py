@@ -53,7 +53,7 @@ def read_mark(revision: str, pattern: str | None = None) -> Mark | None:
 
 @lru_cache(maxsize=16)
 def compiled(pattern: str) -> re.Pattern[str]:
-    """A revision pattern of the user's own.
+    """Return a revision pattern of the user's own.
 
     Raises:
         DegenError: not a regular expression, or one without a group `step`.
@@ -68,7 +68,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 
 def place_in_training(revision: str, pattern: str | None = None) -> tuple[bool, int, int, str]:
-    """What orders the revisions of a series: stage, then step; names that are no step come last, by name."""
+    """Return what orders the revisions of a series: stage, then step; names that are no step come last, by name."""
     mark = read_mark(revision, pattern)
     return (True, 0, 0, revision) if mark is None else (False, mark.stage, mark.step, revision)
 
@@ -98,7 +98,7 @@ def thin(steps: Sequence[int], expression: str) -> list[int]:
 
 
 def listed(expression: str) -> list[int]:
-    """The steps that a comma list of steps and ranges names.
+    """Return the steps that a comma list of steps and ranges names.
 
     Raises:
         DegenError: the expression is not of that form.
@@ -107,7 +107,7 @@ def listed(expression: str) -> list[int]:
 
 
 def replaced(steps: Sequence[int], expression: str) -> dict[int, int]:
-    """The steps asked for one by one that do not exist, and the nearest that stands for each."""
+    """Return the steps asked for one by one that do not exist, and the nearest that stands for each."""
     single = [item.strip() for item in expression.split(",") if item.strip().isdecimal()]
     return {int(s): thin(steps, s)[0] for s in single if steps and int(s) not in steps}
 

@@ -34,23 +34,23 @@ class Suite:
 
 @lru_cache(maxsize=1)
 def suites() -> dict[str, Suite]:
-    """Every suite by name, in the order of the file."""
+    """Return every suite by name, in the order of the file."""
     tables = tomllib.loads(files("degen.checkpoints").joinpath("suites.toml").read_text(encoding="utf-8"))
     return {name: Suite(name=name, **table) for name, table in tables.items()}
 
 
 def suite_names() -> list[str]:
-    """The names of all suites."""
+    """Return the names of all suites."""
     return list(suites())
 
 
 def is_suite(spec: str) -> bool:
-    """Whether a spec begins with the name of a suite."""
+    """Return whether a spec begins with the name of a suite."""
     return spec.partition(":")[0] in suites()
 
 
 def tokens_per_step(repo: str) -> int | None:
-    """Training tokens of a step of a repository, where a suite knows them.
+    """Return training tokens of a step of a repository, where a suite knows them.
 
     Args:
         repo: `owner/name`, or the name alone, as the tables have it.
@@ -60,7 +60,7 @@ def tokens_per_step(repo: str) -> int | None:
 
 
 def expected_steps(repo: str) -> Sequence[int] | None:
-    """The steps that a repository should have, where a suite knows them."""
+    """Return the steps that a repository should have, where a suite knows them."""
     suite = _suite_of(repo)
     return listed(suite.steps) if suite is not None and suite.steps is not None else None
 

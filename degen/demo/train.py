@@ -78,7 +78,7 @@ class Document(NamedTuple):
 
 
 def read_documents(root: Path) -> tuple[list[Document], list[Document]]:
-    """Reads every `.txt` in the domain folders of a root.
+    """Return reads every `.txt` in the domain folders of a root.
 
     Returns:
         Documents to train on, and documents held out.
@@ -98,7 +98,7 @@ def read_documents(root: Path) -> tuple[list[Document], list[Document]]:
 
 
 def pieces(document: Document, least: int) -> Iterator[Document]:
-    """Cuts a document after sentences into pieces of `least` characters or more; the rest is dropped."""
+    """Yield cuts a document after sentences into pieces of `least` characters or more; the rest is dropped."""
     piece = ""
     for sentence in document.text.replace(". ", ". \0").split("\0"):
         piece += sentence
@@ -108,7 +108,7 @@ def pieces(document: Document, least: int) -> Iterator[Document]:
 
 
 def write_corpus(held_out: list[Document], path: Path, seed: int) -> None:
-    """Writes a sample of held-out pieces, the same bytes whenever and wherever it is done."""
+    """Write a sample of held-out pieces, the same bytes whenever and wherever it is done."""
     chosen = [piece for document in held_out for piece in pieces(document, HELD_OUT_CHARACTERS)]
     random.Random(seed).shuffle(chosen)
     domains = sorted({document.domain for document in chosen})
@@ -120,7 +120,7 @@ def write_corpus(held_out: list[Document], path: Path, seed: int) -> None:
 
 
 def train_tokenizer(texts: list[str]) -> Tokenizer:
-    """Byte-level BPE, like Pythia's, that puts nothing before a text and gives every text back unchanged."""
+    """Return byte-level BPE, like Pythia's, that puts nothing before a text and gives every text back unchanged."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -135,7 +135,7 @@ def train_tokenizer(texts: list[str]) -> Tokenizer:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Writes the two files `AutoTokenizer.from_pretrained` needs."""
+    """Write the two files `AutoTokenizer.from_pretrained` needs."""
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -148,7 +148,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def new_model(tokenizer: Tokenizer, seed: int) -> GPTNeoXForCausalLM:
-    """Pythia in miniature, at random: parallel residual, partial rotary positions, untied head."""
+    """Return Pythia in miniature, at random: parallel residual, partial rotary positions, untied head."""
     end = tokenizer.token_to_id(END)
     config = GPTNeoXConfig(
         vocab_size=tokenizer.get_vocab_size(),
@@ -166,7 +166,7 @@ def new_model(tokenizer: Tokenizer, seed: int) -> GPTNeoXForCausalLM:
 
 
 def batches(tokens: torch.Tensor, run: Run, recipe: Recipe) -> Iterator[torch.Tensor]:
-    """Yields random windows of the training text, shape (batch, context), shuffled where the run is broken.
+    """Yield yields random windows of the training text, shape (batch, context), shuffled where the run is broken.
 
     Shuffling draws from a generator of its own, so that it leaves the choice of windows alone.
     """
@@ -182,21 +182,21 @@ def batches(tokens: torch.Tensor, run: Run, recipe: Recipe) -> Iterator[torch.Te
 
 
 def rate_factor(step: int, steps: int, warmup: int) -> float:
-    """Share of the peak learning rate: linear warm-up, then a cosine down to a tenth."""
+    """Return the share of the peak learning rate: linear warm-up, then a cosine down to a tenth."""
     if step < warmup:
         return (step + 1) / warmup
     return 0.55 + 0.45 * math.cos(math.pi * (step - warmup) / (steps - warmup))
 
 
 def save_checkpoint(model: GPTNeoXForCausalLM, folder: Path) -> None:
-    """Saves config and weights in float16, as Pythia's are, and leaves the model in float32."""
+    """Save config and weights in float16, as Pythia's are, and leave the model in float32."""
     copy.deepcopy(model).to(torch.float16).save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     (folder / "model.safetensors").chmod(0o644)
 
 
 def train(run: Run, recipe: Recipe, tokens: torch.Tensor, tokenizer: Tokenizer, out: Path) -> None:
-    """Trains one series and saves its checkpoints; step N is the model after N updates."""
+    """Train one series and save its checkpoints; step N is the model after N updates."""
     folder = out / "series" / run.name
     folder.mkdir(parents=True, exist_ok=True)
     save_tokenizer(tokenizer, folder)
@@ -220,7 +220,7 @@ def train(run: Run, recipe: Recipe, tokens: torch.Tensor, tokenizer: Tokenizer, 
 
 
 def main() -> None:
-    """Makes corpus, tokenizer and the three series below `--out`."""
+    """Make corpus, tokenizer and the three series below `--out`."""
     parser = argparse.ArgumentParser(prog="python -m degen.demo.train", description=main.__doc__)
     parser.add_argument("--text", type=Path, required=True, help="a folder of .txt files per domain")
     parser.add_argument("--out", type=Path, required=True, help="where to put corpus and series")

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def collated(sample: Sample, batch_tokens: int, device: torch.device, halves: bool) -> Iterator[Batch]:
-    """Windows as padded tensors on the device, longest first."""
+    """Yield windows as padded tensors on the device, longest first."""
     import torch
 
     for rows in batches(sample, batch_tokens, halves):
@@ -37,7 +37,7 @@ def collated(sample: Sample, batch_tokens: int, device: torch.device, halves: bo
 
 
 def prefetched(items: Iterator[T]) -> Iterator[T]:
-    """The items, each prepared in a thread while the one before it is used."""
+    """Yield the items, each prepared in a thread while the one before it is used."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, None)
         while (item := coming.result()) is not None:

@@ -16,7 +16,7 @@ TILE_ROWS = 8192  # 1024 × 8192 float32 logits: 32 MB, the size at which the CP
 
 
 def token_losses(states: torch.Tensor, targets: torch.Tensor, head: Any, transform: LogitTransform) -> torch.Tensor:
-    """Cross-entropy of each token, over tiles of tokens × vocabulary.
+    """Return cross-entropy of each token, over tiles of tokens × vocabulary.
 
     Formula: ℓᵢ = ln Σ_v exp(zᵢᵥ) − z_{i,yᵢ}, z = f(h Wᵀ + b), with a running maximum over the tiles of the
     vocabulary (Milakov and Gimelshein 2018, online softmax). Logits are made in the dtype of the model, as it makes
@@ -56,7 +56,7 @@ def nested_token_losses(
     ranks: Sequence[int],
     transform: LogitTransform,
 ) -> torch.Tensor:
-    """Cross-entropy of each token under the first r columns of a factored head, for several r at once.
+    """Return cross-entropy of each token under the first r columns of a factored head, for several r at once.
 
     Formula: ℓᵢᵣ = ln Σ_v exp(zᵢᵥ) − z_{i,yᵢ}, z = f(c[:, :r] U[:, :r]ᵀ + b). Each rank adds its columns to the logits
     of the one before it, so that all ranks together cost the products of the largest, and each of them one sum of
@@ -118,12 +118,12 @@ class _OnlineSum:
         self._top = higher
 
     def losses(self) -> torch.Tensor:
-        """The loss of every token."""
+        """Return the loss of every token."""
         return self._top + self._total.log() - self._chosen
 
 
 def _logits(h: torch.Tensor, W: torch.Tensor, bias: torch.Tensor | None, tile: torch.Tensor) -> torch.Tensor:
-    """H Wᵀ + b as float32 in the memory of `tile`."""
+    """Return H Wᵀ + b as float32 in the memory of `tile`."""
     import torch
 
     z = tile[: len(h) * len(W)].view(len(h), len(W))

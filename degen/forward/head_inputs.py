@@ -34,7 +34,7 @@ class ModelHeadInputs(HeadInputs):
         self.device = device
 
     def of(self, windows: Sequence[Window]) -> Iterator[Scored]:
-        """The scored tokens of these windows, a batch at a time."""
+        """Yield the scored tokens of these windows, a batch at a time."""
         import torch
 
         sample = Sample("", tuple(windows))
@@ -67,7 +67,7 @@ class StateFile:
         self._parts.append((at, part.states.shape[1], part.targets.cpu().numpy(), part.windows.cpu().numpy()))
 
     def read(self, device: torch.device) -> Iterator[Scored]:
-        """All tokens in the order they came."""
+        """Yield all tokens in the order they came."""
         import torch
 
         self._open.flush()
@@ -108,7 +108,7 @@ class Batches:
         self._skip = done if cache else 0
 
     def next(self) -> tuple[Iterator[Scored], list[Window]]:
-        """The next batch: its scored tokens, and its windows."""
+        """Return the next batch: its scored tokens, and its windows."""
         if self._cache and self._tokens >= self._cache:
             states, batch = self._kept[self._at % len(self._kept)]
             self._at += 1

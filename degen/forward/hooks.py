@@ -29,7 +29,7 @@ class Taps:
         self._hooks = ExitStack()
 
     def wants(self, need: str) -> bool:
-        """Whether any probe needs it."""
+        """Return whether any probe needs it."""
         return any(need in probe.needs for probe in self.probes.values())
 
     def __enter__(self) -> Taps:
@@ -53,7 +53,7 @@ class Taps:
                 probe.begin(head)
 
     def run(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """One forward pass.
+        """Run one forward pass.
 
         Returns:
             What the head received, B × T × d, and the model's own logits of the first positions of the first window.

@@ -74,7 +74,7 @@ def _check_finite(model: Any, batch: Batch, states: torch.Tensor, sample: Sample
 
 
 def _culprit(model: Any) -> str:
-    """Which parameter is to blame, or that none is."""
+    """Return which parameter is to blame, or that none is."""
     for name, parameter in model.named_parameters():
         bad = int((~parameter.isfinite()).sum())
         if bad:
@@ -83,7 +83,7 @@ def _culprit(model: Any) -> str:
 
 
 def _check_ids(model: Any, sample: Sample) -> None:
-    """A tokenizer of another model gives ids that this one has no row for."""
+    """Check that the model has a row for every id; a tokenizer of another model may give more."""
     rows = model.get_input_embeddings().weight.shape[0]
     largest = max(int(w.tokens.max()) for w in sample.windows)
     if largest >= rows:
@@ -93,7 +93,7 @@ def _check_ids(model: Any, sample: Sample) -> None:
 
 
 def _serve_losses(model: Any, taps: Taps, batch: Batch, states: torch.Tensor) -> None:
-    """The loss of every token but a window's first, for the probes that want it."""
+    """Hand the loss of every token but a window's first to the probes that need losses."""
     import torch
 
     targets = batch.ids[:, 1:]

@@ -18,7 +18,7 @@ def in_github(environ: Mapping[str, str]) -> bool:
 
 
 def annotations(verdicts: Verdicts) -> list[str]:
-    """Return workflow commands for what did not pass: ten at most, of every rule the worst before the next of any.
+    """Return the workflow commands for what did not pass: ten at most, of every rule the worst before the next of any.
 
     Args:
         verdicts: what became of the rules.
@@ -97,5 +97,5 @@ def _property(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return text as a cell of a table of Markdown: on one line, and without markup of its own."""
+    """Return the text as a cell of a table of Markdown: on one line, and without markup of its own."""
     return _MARKUP.sub(r"\\\1", " ".join(text.split()))

@@ -74,7 +74,7 @@ class Problem:
         return (top + np.log(total))[..., 0], shares / total
 
     def residuals(self, theta: Floats) -> Floats:
-        """Return residuals r for S many θ, S × n."""
+        """Return the residuals r for S many θ, S × n."""
         return np.asarray(self._fitted(self.log_loss(theta)[0]) - self.target)
 
     def value(self, theta: Floats) -> Floats:
@@ -90,7 +90,7 @@ class Problem:
         return slopes * np.exp(log_loss)[..., None] if self.linear else slopes
 
     def derivatives(self, theta: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return gradient and two curvatures of Σ ρ(r) in the free coordinates, for S many θ.
+        """Return the gradient and two curvatures of Σ ρ(r) in the free coordinates, for S many θ.
 
         Returns:
             gradient, S × k; a curvature that never lies below (Gauss and Newton's, each point weighted by ρ'(r)/r) and

@@ -70,7 +70,7 @@ class Architecture:
 
 
 def read_config(path: Path, trust: bool = False) -> Any:
-    """The transformers configuration of a checkpoint.
+    """Return the transformers configuration of a checkpoint.
 
     Args:
         path: a folder with `config.json`, or a `.gguf` file.
@@ -101,14 +101,14 @@ def read_config(path: Path, trust: bool = False) -> Any:
 
 @lru_cache(maxsize=4)
 def _gguf_config(path: Path, _modified: int, _size: int) -> Any:
-    """Of a file as it is now: every look at its vocabulary takes as long as loading a small model."""
+    """Return the configuration of a GGUF file, read once: its vocabulary takes as long as loading a small model."""
     from transformers import AutoConfig
 
     return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
 
 
 def check_json(file: Path) -> dict[str, Any]:
-    """What a configuration file says, checked to be one.
+    """Return what a configuration file says, checked to be one.
 
     Raises:
         MissingFileError: it is not there.
@@ -126,7 +126,7 @@ def check_json(file: Path) -> dict[str, Any]:
 
 
 def config_sha256(config: Any) -> str:
-    """Hash of all that a configuration says of the model itself, and not of where it came from."""
+    """Return the hash of all that a configuration says of the model itself, and not of where it came from."""
     facts = {name: value for name, value in config.to_dict().items() if name not in _PROVENANCE}
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -204,12 +204,12 @@ def describe_module(model: Any) -> Architecture:
 
 
 def text_config(config: Any) -> Any:
-    """The part of a configuration that speaks of text."""
+    """Return the part of a configuration that speaks of text."""
     return config.get_text_config(decoder=True)
 
 
 def _setting(config: Any, name: str) -> Any:
-    """What a configuration says under a name; None where it says nothing, or something else for every layer."""
+    """Return what a configuration says under a name; None where it says nothing, or something else for every layer."""
     try:
         return getattr(config, name, None)
     except Exception:  # transformers refuses an attribute that differs by layer, in its own way
@@ -225,7 +225,7 @@ def _attention_size(text: Any) -> int:
 
 
 def _idle_parameters(model: nn.Module, text: Any) -> int:
-    """Parameters of experts that a token is not sent to: of E experts with k used, (E − k)/E of all that are stacked.
+    """Return the parameters of experts that a token is not sent to: (E − k)/E of all, for E experts with k used.
 
     transformers stacks the matrices of a layer's experts, the expert first, in modules that are called after them.
     """
@@ -251,7 +251,7 @@ def _learned_positions(model: nn.Module, embedding: nn.Module) -> list[Any]:
 
 
 def find_head(model: Any) -> Any:
-    """The module that turns states into logits: linear, V × d, perhaps with a bias.
+    """Return the module that turns states into logits: linear, V × d, perhaps with a bias.
 
     Raises:
         CheckpointError: the model has no such module.
@@ -267,7 +267,7 @@ def find_head(model: Any) -> Any:
 
 
 def find_blocks(model: Any) -> Any:
-    """The transformer blocks in order: the module list as long as the configuration says, the outermost one.
+    """Return the transformer blocks in order: the module list as long as the configuration says, the outermost one.
 
     Raises:
         CheckpointError: there is no such list.
@@ -308,7 +308,7 @@ class LogitTransform:
         return self.scale == 1.0 and self.cap is None
 
     def slope(self, transformed: torch.Tensor) -> torch.Tensor | float:
-        """f′ by f: s·(1 − (f/cap)²)."""
+        """Return f′ by f: s·(1 − (f/cap)²)."""
         if self.cap is None:
             return self.scale
         return self.scale * (1 - (transformed / self.cap).square())

@@ -32,7 +32,7 @@ class Costs:
 
 
 def costs_of(config: Any, context: int = 0, trust: bool = False) -> Costs:
-    """Costs of any causal LM that transformers can build; nothing of it is allocated.
+    """Return costs of any causal LM that transformers can build; nothing of it is allocated.
 
     Formula: as `forward_flops`; training takes three times the forward pass.
 
@@ -51,7 +51,7 @@ def costs_of(config: Any, context: int = 0, trust: bool = False) -> Costs:
 
 
 def forward_flops(shape: Architecture, context: int = 0) -> float:
-    """FLOPs of a token in a forward pass.
+    """Return FLOPs of a token in a forward pass.
 
     Formula: 2·(N + V·d_head) + 2·L·d·T, with N the non-embedding parameters that a token meets (of a mixture's experts
     only those it is sent to), V·d_head the head's, and the last term causal attention's scores and sums over T tokens,
@@ -130,7 +130,7 @@ class T5Shape:
 
 
 def t5_costs(shape: T5Shape, inputs: int = 1, targets: int = 1, attention: bool = False) -> Costs:
-    """Costs of a T5 for a token, of inputs and targets alike, where texts have so many of each.
+    """Return costs of a T5 for a token, of inputs and targets alike, where texts have so many of each.
 
     Formula: an input token passes through the encoder, 2·N_enc, and through the keys and values of every cross
     attention, 2·L_dec·2·d·h·k; a target token through the rest of the decoder and the head. Attention's scores and sums

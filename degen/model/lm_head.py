@@ -52,7 +52,7 @@ class Head:
         return self.tensors.sha256(self.key)
 
     def blocks(self, rows: int = HEAD_BLOCK) -> Iterator[torch.Tensor]:
-        """The used rows in order, in blocks of up to `rows` stored rows, float64.
+        """Yield the used rows in order, in blocks of up to `rows` stored rows, float64.
 
         Raises:
             NotFiniteError: a row holds NaN or infinity.
@@ -72,7 +72,7 @@ class Head:
 
 
 def find_stored_head(tensors: StoredTensors, architecture: Architecture, ids: frozenset[int] | None) -> Head | None:
-    """The head among the stored tensors; None where no tensor of a known name has the head's shape."""
+    """Return the head among the stored tensors; None where no tensor of a known name has the head's shape."""
     key = tensors.head_key(architecture.tied, (architecture.vocab_size, architecture.head_size))
     if key is None:
         return None
@@ -80,7 +80,7 @@ def find_stored_head(tensors: StoredTensors, architecture: Architecture, ids: fr
 
 
 def used_rows(ids: frozenset[int] | None, rows: int) -> np.ndarray[Any, np.dtype[np.int64]] | None:
-    """Ids of a tokenizer that are rows of the head, ascending; None where that is all of them."""
+    """Return ids of a tokenizer that are rows of the head, ascending; None where that is all of them."""
     if ids is None:
         return None
     used = np.asarray(sorted(i for i in ids if 0 <= i < rows), dtype=np.int64)

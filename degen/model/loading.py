@@ -27,7 +27,7 @@ def quieten() -> None:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device a user named; for `auto` an accelerator if there is one.
+    """Return the device a user named; for `auto` an accelerator if there is one.
 
     Raises:
         DegenError: no such device here.
@@ -46,7 +46,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> Any:
-    """The dtype of the pass: float32 on the CPU, the checkpoint's own on an accelerator, unless named."""
+    """Return the dtype of the pass: float32 on the CPU, the checkpoint's own on an accelerator, unless named."""
     import torch
 
     if name == "auto":

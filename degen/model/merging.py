@@ -16,7 +16,7 @@ _PROBE = 16  # tokens on which the merged model is compared with the adapted one
 
 
 def merge(model: Any, folder: Path) -> Any:
-    """The model that an adapter makes of its base: a module of transformers like any other, its weights changed.
+    """Return the model that an adapter makes of its base: a module of transformers like any other, its weights changed.
 
     Args:
         model: the base, which is changed.
@@ -74,7 +74,7 @@ def _merged(model: Any, adapter: Adapter) -> Any:
 
 
 def _check_keys(adapter: Adapter, wrapped: Any, found: Any) -> None:
-    """Every tensor of the files has its place in the model, and every one of the adapter's is in the files."""
+    """Check that every tensor of the files has its parameter in the model, and that none is missing in the files."""
     surplus = sorted(k for k in found.unexpected_keys if ".modules_to_save." not in k)  # PEFT stores these twice
     if surplus:
         raise CheckpointError(f"{adapter.folder}: holds {_some(surplus)}, for which this base has no place")
@@ -99,7 +99,7 @@ def _logits(model: Any) -> torch.Tensor:
 
 
 def _check_merged(adapter: Adapter, merged: torch.Tensor, adapted: torch.Tensor, dtype: Any) -> None:
-    """A merge must not change what the model says, but for rounding. Values that are not finite are told later."""
+    """Check that a merge changed no logit by more than rounding; values that are not finite are reported later."""
     from .logit_tolerances import UNTOUCHED_CALL
 
     finite = adapted.isfinite() & merged.isfinite()

@@ -91,7 +91,7 @@ class SeriesModule:
         return True
 
     def _filled(self, kind: Kind | None, tensors: StoredTensors) -> Any:
-        """The module with these tensors in it; None where that cannot be, and its memory is free for another one."""
+        """Return the module with these tensors in it; None, with its memory freed, where that cannot be."""
         if self._filling is None:
             return None
         done = False
@@ -159,7 +159,7 @@ class _Filling:
             tensor.data = tensor.data.new_empty(0)
 
     def _all_but_weights(self) -> list[Any]:
-        """Buffers and plain attributes of all modules: RoPE that grew with a window, a flag for weights rescaled."""
+        """Return buffers and plain attributes of all modules, such as RoPE tables that grew with a window."""
         return [(name, self._seen(vars(module))) for name, module in self.model.named_modules()]
 
     def _seen(self, value: Any) -> Any:
@@ -176,7 +176,7 @@ class _Filling:
 
 
 def _kind(files: Files, config: Any, tensors: StoredTensors, dtype: Any, trust: bool) -> Kind | None:
-    """What checkpoints must have in common to be held by one module; None where there is more to loading than tensors.
+    """Return what checkpoints must share to be held by one module; None where loading is more than copying tensors.
 
     The configuration is compared as its file has it: some of what it says is not in what transformers makes of it.
     """

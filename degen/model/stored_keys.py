@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def find_keys(model: Any, tensors: StoredTensors) -> dict[str, str] | None:
-    """The stored tensor of every parameter and every persistent buffer of a model that was loaded from these files.
+    """Return the stored tensor of every parameter and persistent buffer of a model that was loaded from these files.
 
     Args:
         model: as transformers loaded it, not run yet.
@@ -45,7 +45,7 @@ def find_keys(model: Any, tensors: StoredTensors) -> dict[str, str] | None:
 
 
 def state_of(model: Any) -> dict[str, torch.Tensor] | None:
-    """Parameters and persistent buffers by name, tied ones by each of theirs; None where it is anything else."""
+    """Return parameters and persistent buffers by name, tied ones under each name; None if it holds anything else."""
     import torch
 
     state = dict(model.state_dict(keep_vars=True))
@@ -55,7 +55,7 @@ def state_of(model: Any) -> dict[str, torch.Tensor] | None:
 
 
 def holds(tensor: torch.Tensor, tensors: StoredTensors, key: str) -> bool:
-    """Whether a tensor has the shape of a stored one and its every bit, once that is in the tensor's dtype."""
+    """Return whether a tensor has the shape of a stored one and its every bit, once that is in the tensor's dtype."""
     import torch
 
     if tuple(tensor.shape) != tensors.shape(key):
@@ -70,13 +70,13 @@ def holds(tensor: torch.Tensor, tensors: StoredTensors, key: str) -> bool:
 
 
 def _may_fit(state: dict[str, torch.Tensor], tensors: StoredTensors) -> bool:
-    """Whether there is a stored tensor of its shape for each; merging blanks of experts would take their memory."""
+    """Return whether each has a stored tensor of its shape; without, an empty twin costs memory in vain."""
     wanted = Counter(tuple(tensor.shape) for tensor in {id(t): t for t in state.values()}.values())
     return not wanted - Counter(tensors.shape(key) for key in tensors.keys)
 
 
 def _keys_of_twin(model: Any, tensors: StoredTensors) -> dict[str, str] | None:
-    """The key of every name of a module that transformers makes of blanks."""
+    """Return the key of every name of a module that transformers makes of blanks."""
     import torch
 
     try:

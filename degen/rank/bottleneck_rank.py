@@ -29,7 +29,7 @@ class BottleneckRank:
 def bottleneck_rank(
     ranks: Sequence[int], gaps: Sequence[float], errors: Sequence[float | None], within: float = WITHIN
 ) -> BottleneckRank:
-    """The bottleneck rank of a curve of loss gaps.
+    """Return the bottleneck rank of a curve of loss gaps.
 
     Formula: min { r : gap(r) < within }, over measured ranks, without interpolation; for the interval's ends gap ± z·se
     stands for gap. A gap that equals `within` but for rounding, 1e-9, is not below it.

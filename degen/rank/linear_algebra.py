@@ -16,7 +16,7 @@ MIN_SINGULAR = 1e-12  # a singular value below this share of the largest is roun
 
 
 def triangular_factor(blocks: Iterable[torch.Tensor]) -> torch.Tensor | None:
-    """R of W = QR, with Q orthonormal.
+    """Return R of W = QR, with Q orthonormal.
 
     Method: R of the rows so far and the next block stacked is R of all of them. Householder QR keeps an absolute error
     of ε·σ₁, where the Gram matrix WᵀW would lose every singular value under √ε·σ₁ ≈ 1.5e-8·σ₁.
@@ -39,7 +39,7 @@ def triangular_factor(blocks: Iterable[torch.Tensor]) -> torch.Tensor | None:
 
 
 def right_factors(blocks: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Singular values and right singular vectors of W = Q diag(s) Vᵀ; those that are zero are left out.
+    """Return the singular values and right singular vectors of W = Q diag(s) Vᵀ; those that are zero are left out.
 
     Q, the left singular vectors, is W V diag(1/s), block by block.
 
@@ -61,7 +61,7 @@ def right_factors(blocks: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.T
 
 
 def factored_error(W: torch.Tensor, A: torch.Tensor, B: torch.Tensor) -> float:
-    """‖W − AB‖_F / ‖W‖_F, by blocks of rows in float64; NaN for W = 0."""
+    """Return ‖W − AB‖_F / ‖W‖_F, by blocks of rows in float64; NaN for W = 0."""
     import torch
 
     apart, whole = 0.0, 0.0

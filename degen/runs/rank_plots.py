@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def plot_ranks(run: Run, file: Path) -> None:
-    """Loss gap against rank, a curve for every checkpoint and method, with the gap's standard error.
+    """Plot the loss gap against rank, a curve for every checkpoint and method, with the gap's standard error.
 
     Raises:
         DegenError: nothing to draw, or the file cannot be written.

@@ -45,7 +45,7 @@ def draw_fit(fit: AnyFit, file: Path) -> None:
 
 
 def _draw_points(figure: Any, axes: Any, fit: HoffmannFit) -> Any:
-    """Return losses against compute, coloured by size, with the law's loss on its frontier."""
+    """Return the losses against compute, coloured by size, with the law's loss on its frontier."""
     points = fit.points
     shown = axes.scatter(points.flops, points.loss, c=np.log10(points.parameters), s=12)
     figure.colorbar(shown, ax=axes, label="log10 parameters")
@@ -67,7 +67,7 @@ def _draw_points(figure: Any, axes: Any, fit: HoffmannFit) -> Any:
 
 
 def _draw_lines(axes: Any, fit: OptimumFit) -> None:
-    """The training curves over compute, or the losses of each budget over size, and the best model of each budget."""
+    """Draw training curves over compute, or losses of each budget over size, and the best model of each budget."""
     for one in fit.drawn:
         (line,) = axes.plot(*one.line, linewidth=0.8, label=one.name)
         axes.plot(one.x, one.loss, "o", markersize=2, color=line.get_color())
@@ -82,7 +82,7 @@ def _draw_lines(axes: Any, fit: OptimumFit) -> None:
 
 
 def _draw_optimum(axes: Any, fit: Any, flops: Any) -> None:
-    """The best size against compute, with its interval, within the compute that was measured."""
+    """Draw the best size against compute, with its interval, within the compute that was measured."""
     at = np.geomspace(flops.min(), flops.max(), 40)
     rows = [fit.predict({"C": float(c)}) for c in at]
     axes.plot(at, [row["parameters"] for row in rows], color="tab:blue", label="best for its compute")
@@ -97,7 +97,7 @@ def _draw_optimum(axes: Any, fit: Any, flops: Any) -> None:
 
 
 def _draw_kaplan(figure: Any, fit: KaplanFit) -> None:
-    """Losses against the first variable: measured, and as the law says."""
+    """Draw losses against the first variable: measured, and as the law says."""
     axes = figure.add_subplot()
     letter = fit.form.variables[0]
     order = np.argsort(fit.values[letter])

@@ -90,7 +90,7 @@ class _Refits:
             return None
 
     def residuals(self, law: Law) -> Floats:
-        """Return residuals of all points, ln L − ln L̂."""
+        """Return the residuals of all points, ln L − ln L̂."""
         return np.asarray(np.log(self.loss / law.loss(self.parameters, self.tokens)))
 
 
@@ -122,7 +122,7 @@ def _outliers(model: _Refits, fit: Fit) -> tuple[list[int], Fit, Floats]:
 
 
 def _decisive(model: _Refits, fit: Fit, kept: Floats) -> list[int]:
-    """Return points left without any one of which the law is another."""
+    """Return the points left without any one of which the law is another."""
     covariance = fit.covariance
     if covariance is None:
         return []

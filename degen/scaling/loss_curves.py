@@ -57,7 +57,7 @@ class ComputeCurve:
         return found
 
     def redrawn(self, draw: np.random.Generator) -> Floats:
-        """Return losses at the same checkpoints with the noise of others: ŷ and residuals drawn anew.
+        """Return the losses at the same checkpoints with the noise of others: ŷ and residuals drawn anew.
 
         Formula: residuals (y − ŷ)/sqrt(1 − h), h the share of a value in its own ŷ, about their mean.
         """

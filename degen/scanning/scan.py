@@ -102,7 +102,7 @@ class Scan:
                 series_scan.run(todo, fetcher)
 
     def _use_threads(self, writer: RunWriter) -> None:
-        """As many threads as asked for, or as when the run began."""
+        """Use as many threads as asked for, or as when the run began."""
         import torch
 
         if self.settings.threads is not None:
@@ -112,7 +112,7 @@ class Scan:
 
 
 def _pending(plan: Plan, writer: RunWriter) -> list[Checkpoint]:
-    """The checkpoints still to be measured, copies of one that is measured anew among them."""
+    """Return the checkpoints still to be measured, copies of one that is measured anew among them."""
     pending: list[Checkpoint] = []
     for series in plan.series:
         anew: set[str] = set()

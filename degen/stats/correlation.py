@@ -32,7 +32,7 @@ class Correlation:
 
 
 def ranks(values: Floats) -> Floats:
-    """Return ranks from 1, equal values at the mean of theirs."""
+    """Return the ranks from 1, equal values at the mean of theirs."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     found: Floats = (last - (counts - 1) / 2)[inverse.reshape(-1)]

@@ -94,7 +94,7 @@ class FileCorpus(Corpus):
             after, keep = first[-1][0], 2 * keep
 
     def _first(self, seed: int, after: bytes, keep: int) -> list[tuple[bytes, int, str, Any]]:
-        """The `keep` documents whose keys come first after `after`, in order of their keys."""
+        """Yield the `keep` documents whose keys come first after `after`, in order of their keys."""
 
         def keyed() -> Iterator[tuple[bytes, int, str, Any]]:
             for number, (source, raw) in enumerate(self._records()):
@@ -136,7 +136,7 @@ def _open_lines(path: Path) -> Iterator[Iterable[bytes]]:
 
 
 def _zstandard_pieces(path: Path) -> Iterator[bytes]:
-    """The decompressed bytes of all frames; a stream reader would take a frame cut short for the end."""
+    """Yield the decompressed bytes of all frames; a stream reader would take a frame cut short for the end."""
     import zstandard
 
     frame: Any = None
@@ -192,7 +192,7 @@ _RECORDS = {
 
 
 def _parse(number: int, source: str, raw: Any) -> Document:
-    """A record as a document: a text file, a JSON line, or a row with `text` and perhaps `meta.pile_set_name`."""
+    """Return a record as a document: a text file, a JSON line, or a row with `text` and maybe `meta.pile_set_name`."""
     if isinstance(raw, Path):
         try:
             return Document(number, raw.read_text(encoding="utf-8"), None)

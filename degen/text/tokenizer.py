@@ -80,7 +80,7 @@ class Tokenizer:
         return list(encoded["input_ids"][: special.index(0) if 0 in special else 0])
 
     def tokenize(self, text: str, limit: int) -> Piece:
-        """The first `limit` tokens of a text, with what the tokenizer puts before it.
+        """Return the first `limit` tokens of a text, with what the tokenizer puts before it.
 
         Only as much of the text as is needed is tokenized, with a margin, so that a cut inside it changes nothing.
         """
@@ -108,7 +108,7 @@ class Tokenizer:
         )
 
     def _found_ends(self, text: str, ids: list[int]) -> list[int]:
-        """Where tokens end, for a tokenizer that does not say: each is looked for behind the one before it.
+        """Return where tokens end, for a tokenizer that does not say: each is looked for behind the one before it.
 
         A token that is not found as it is written (an unknown word, a changed case) ends where the last one did.
         """
@@ -142,7 +142,7 @@ def _load(source: str | Path, trust: bool) -> Any:
 
 
 def has_tokenizer(path: Path) -> bool:
-    """Whether a folder or GGUF file brings a tokenizer."""
+    """Return whether a folder or GGUF file brings a tokenizer."""
     if path.suffix == ".gguf":
         return path.is_file()
     return any((path / name).is_file() for name in FILES)

@@ -159,7 +159,7 @@ def draw_sample(corpus: Corpus, tokenizer: Tokenizer, tokens: int, context: int,
 def stream_windows(
     corpus: Corpus, tokenizer: Tokenizer, context: int, seed: int, without: Collection[int]
 ) -> Iterator[Window]:
-    """Windows without end, one of each document in seeded order, from other places in each round.
+    """Yield windows without end, one of each document in seeded order, from other places in each round.
 
     Args:
         corpus: where documents come from.
@@ -198,7 +198,7 @@ class _Cutter:
         self._free = [(start, len(document.text)), (0, start)]
 
     def next(self, number: int, rest: int) -> Window | None:
-        """The next window, cut to `rest` tokens; None once nothing of 16 tokens is left."""
+        """Return the next window, cut to `rest` tokens; None once nothing of 16 tokens is left."""
         while self._free:
             start, end = self._free.pop(0)
             piece = self._tokenizer.tokenize(self._document.text[start:end], self._context)
@@ -268,7 +268,7 @@ def read_samples(path: Path) -> dict[str, Sample]:
 
 
 def batches(sample: Sample, batch_tokens: int, halves: bool = False) -> Iterator[list[int]]:
-    """Windows in batches of up to `batch_tokens` padded tokens, longest first, so that little is padding.
+    """Yield windows in batches of up to `batch_tokens` padded tokens, longest first, so that little is padding.
 
     With `halves` all of the first half comes before any of the second, and no batch holds windows of both.
     """

@@ -36,15 +36,15 @@ class GgufTensors(StoredTensors):
         return frozenset(self._tensors)
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of a tensor; GGUF lists dimensions from the fastest."""
+        """Return the shape of a tensor; GGUF lists dimensions from the fastest."""
         return tuple(int(n) for n in reversed(self._tensors[key].shape))
 
     def shard(self, key: str) -> str:
-        """The one file."""
+        """Return the one file."""
         return self._name
 
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
-        """Rows of a matrix as float32."""
+        """Return the rows of a matrix as float32."""
         import numpy as np
         import torch
 
@@ -53,10 +53,10 @@ class GgufTensors(StoredTensors):
         return torch.from_numpy(np.require(found, requirements="W"))  # what is not quantized is the file itself
 
     def size(self, key: str | None) -> int:
-        """Stored size, quantized."""
+        """Return the stored size, quantized."""
         tensors = self._tensors.values() if key is None else [self._tensors[key]]
         return sum(int(t.n_bytes) for t in tensors)
 
     def raw(self, key: str) -> Iterator[memoryview]:
-        """The stored, quantized bytes."""
+        """Yield the stored, quantized bytes."""
         yield memoryview(self._tensors[key].data.reshape(-1).view("uint8"))

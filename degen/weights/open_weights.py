@@ -34,7 +34,7 @@ def open_tensors(files: Files) -> StoredTensors:
 
 
 def weight_files(folder: Path) -> tuple[list[Path], str]:
-    """The weight files of a checkpoint folder and their kind, `safetensors` or `bin`.
+    """Return the weight files of a checkpoint folder and their kind, `safetensors` or `bin`.
 
     Raises:
         CheckpointError: there are none, or the index names one that is missing.
@@ -129,15 +129,15 @@ class SafeTensors(StoredTensors):
         return frozenset(self._place)
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of a tensor."""
+        """Return the shape of a tensor."""
         return tuple(self._place[key][0].get_slice(key).get_shape())
 
     def shard(self, key: str) -> str:
-        """Name of the file."""
+        """Return the name of the file."""
         return self._place[key][1].name
 
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
-        """Rows of a matrix, read from the file."""
+        """Return the rows of a matrix, read from the file."""
         opened, file, entry = self._place[key]
         try:
             tensor: torch.Tensor = opened.get_slice(key)[first:last]
@@ -148,7 +148,7 @@ class SafeTensors(StoredTensors):
         return tensor
 
     def pieces(self, key: str) -> Iterator[torch.Tensor]:
-        """A tensor, read from the file past the memory map, whose pages would count as memory of this process.
+        """Yield a tensor, read from the file past the memory map, whose pages would count as memory of this process.
 
         Raises:
             CheckpointError: the file is another one than the header was read of.
@@ -167,12 +167,12 @@ class SafeTensors(StoredTensors):
                 raise CheckpointError(f"{file}: changed while it was read")
 
     def size(self, key: str | None) -> int:
-        """Stored size, by the offsets of the headers."""
+        """Return the stored size, by the offsets of the headers."""
         entries = [self._place[k][2] for k in (self.keys if key is None else [key])]
         return sum(entry.last - entry.first for entry in entries)
 
     def raw(self, key: str) -> Iterator[bytes]:
-        """The stored bytes, by the offsets of the file's header."""
+        """Yield the stored bytes, by the offsets of the file's header."""
         _, file, entry = self._place[key]
         with file.open("rb") as opened:
             opened.seek(entry.first)
@@ -183,7 +183,7 @@ class SafeTensors(StoredTensors):
 
 
 def _stamp(file: Path | int) -> tuple[int, ...]:
-    """What differs once a file is written to or replaced; of a missing one nothing, as opening it tells."""
+    """Return what differs once a file is written to or replaced; of a missing one nothing, as opening it tells."""
     try:
         about = os.stat(file)
     except OSError:
@@ -222,24 +222,24 @@ class LoadedTensors(StoredTensors):
         return frozenset(self._tensors)
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of a tensor."""
+        """Return the shape of a tensor."""
         return tuple(self._tensors[key].shape)
 
     def shard(self, key: str) -> str:
-        """Name of the file."""
+        """Return the name of the file."""
         return self._place_of.get(key, "")
 
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
-        """Rows of a matrix."""
+        """Return the rows of a matrix."""
         return self._tensors[key][first:last]
 
     def size(self, key: str | None) -> int:
-        """Stored size."""
+        """Return the stored size."""
         tensors = self._tensors.values() if key is None else [self._tensors[key]]
         return sum(t.numel() * t.element_size() for t in tensors)
 
     def raw(self, key: str) -> Iterator[bytes]:
-        """The stored bytes, in row-major order."""
+        """Yield the stored bytes, in row-major order."""
         import torch
 
         flat = self._tensors[key].detach().cpu().contiguous().flatten()
@@ -248,7 +248,7 @@ class LoadedTensors(StoredTensors):
 
 
 def read_bin(files: Sequence[Path]) -> LoadedTensors:
-    """Legacy PyTorch files, unpickled as weights only, memory-mapped where a file is a zip.
+    """Return legacy PyTorch files, unpickled as weights only, memory-mapped where a file is a zip.
 
     Raises:
         CheckpointError: a file holds anything but a table of tensors.
@@ -273,6 +273,6 @@ def read_bin(files: Sequence[Path]) -> LoadedTensors:
 
 
 def _unpickling(error: Exception) -> str:
-    """What torch says of the file; the rest of its message advises to execute it."""
+    """Return what torch says of the file; the rest of its message advises to execute it."""
     said = [line for line in str(error).splitlines() if "unsupported" in line.lower()]
     return said[-1].strip() if said else one_line(error)

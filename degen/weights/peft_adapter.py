@@ -57,12 +57,12 @@ class Adapter:
         return None
 
     def loaded(self) -> dict[str, torch.Tensor]:
-        """Every tensor by its name."""
+        """Return every tensor by its name."""
         return {key: self.tensors.rows(key, 0, self.tensors.shape(key)[0]) for key in self.tensors.keys}
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """What an `adapter_config.json` says.
+    """Return what an `adapter_config.json` says.
 
     Raises:
         CheckpointError: there is none, or it is no adapter's.
@@ -79,7 +79,7 @@ def read_settings(file: Path) -> dict[str, Any]:
 
 
 def open_tensors(folder: Path) -> StoredTensors:
-    """The tensors of an adapter folder. A legacy `.bin` file is read as weights alone, and nothing in it is run.
+    """Return the tensors of an adapter folder. A legacy `.bin` file is read as weights alone, and nothing in it is run.
 
     Raises:
         CheckpointError: there are none, or they cannot be read.
@@ -91,7 +91,7 @@ def open_tensors(folder: Path) -> StoredTensors:
 
 
 def may_change_head(tensors: StoredTensors) -> bool:
-    """Whether an adapter may change the head. What lies within a block has the block's number in its name."""
+    """Return whether an adapter may change the head. What lies within a block has the block's number in its name."""
     return not all(key.startswith(_PREFIX) and any(p.isdecimal() for p in key.split(".")) for key in tensors.keys)
 
 
@@ -157,7 +157,7 @@ def _check_sizes(folder: Path, settings: dict[str, Any], tensors: StoredTensors)
 
 
 def in_module(key: str) -> str:
-    """The name that a tensor of the files has in a model without adapter."""
+    """Return the name that a tensor of the files has in a model without adapter."""
     for part in _WRAPPED:
         key = key.replace(f"{part}.", ".")
     return key.removeprefix(_PREFIX)

@@ -37,7 +37,7 @@ class Entry:
 
 
 def read_header(name: str, size: int, read: Callable[[int, int], bytes]) -> dict[str, Entry]:
-    """The tensors of a file.
+    """Return the tensors of a file.
 
     Args:
         name: the file's name, for messages.
@@ -80,7 +80,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole(digits: str) -> int:
-    """A number, of which Python would read longer ones than anybody means."""
+    """Return a number, of which Python would read longer ones than anybody means."""
     if digits.startswith("-") or len(digits) > 20 or int(digits) >= _TOO_MUCH:
         raise ValueError(f"{digits[:24]} for a size or an offset")
     return int(digits)
@@ -116,7 +116,7 @@ def _check_offsets(name: str, size: int, start: int, entries: dict[str, Entry]) 
 
 
 def _bits(entry: Entry) -> int:
-    """Size of a tensor by dtype and shape; −1 where no file could hold it."""
+    """Return the size of a tensor by dtype and shape; −1 where no file could hold it."""
     product = 1
     for length in (*entry.shape, _BITS[entry.dtype]):
         product *= length
@@ -130,7 +130,7 @@ def _unsound(name: str, size: int, why: str) -> CheckpointError:
 
 
 def header_of(entries: dict[str, Entry]) -> bytes:
-    """Length and header of a file that holds these tensors and no others, in this order."""
+    """Return the length and header of a file that holds these tensors and no others, in this order."""
     at, header = 0, {}
     for key, entry in entries.items():
         end = at + entry.last - entry.first

@@ -33,22 +33,22 @@ class StoredTensors(ABC):
 
     @abstractmethod
     def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of a tensor, as a module would hold it."""
+        """Return the shape of a tensor, as a module would hold it."""
 
     @abstractmethod
     def shard(self, key: str) -> str:
-        """Name of the file that holds a tensor."""
+        """Return the name of the file that holds a tensor."""
 
     @abstractmethod
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
-        """Rows of a matrix, in the dtype it is stored in (float32 where it is quantized)."""
+        """Return the rows of a matrix, in the dtype it is stored in (float32 where it is quantized)."""
 
     @abstractmethod
     def raw(self, key: str) -> Iterator[bytes | memoryview]:
-        """The stored bytes of a tensor, in pieces."""
+        """Return the stored bytes of a tensor, in pieces."""
 
     def pieces(self, key: str) -> Iterator[torch.Tensor]:
-        """A tensor in its stored dtype, flat, in small pieces; the next one may overwrite what the last one held."""
+        """Yield a tensor in its stored dtype, flat, in small pieces; the next may overwrite what the last one held."""
         import torch
 
         count = self.shape(key)[0]
@@ -58,20 +58,20 @@ class StoredTensors(ABC):
 
     @abstractmethod
     def size(self, key: str | None) -> int:
-        """Stored size of a tensor, of all of them for None."""
+        """Return the stored size of a tensor, of all of them for None."""
 
     def hold(self, rows: Mapping[str, int]) -> None:  # noqa: B027 - where reading is cheap there is nothing to do
         """Make ready to read the first so many rows of these tensors; where reading is dear, at once."""
 
     def sha256(self, key: str) -> str:
-        """SHA-256 of the stored bytes of a tensor."""
+        """Return SHA-256 of the stored bytes of a tensor."""
         digest = hashlib.sha256()
         for piece in self.raw(key):
             digest.update(piece)
         return digest.hexdigest()
 
     def head_key(self, tied: bool, shape: tuple[int, int]) -> str | None:
-        """The tensor that makes logits, V × d; of a tied model the input embedding.
+        """Return the tensor that makes logits, V × d; of a tied model the input embedding.
 
         It has a known name, or it is the only one of that shape that is not called an embedding. None where neither
         tells.

@@ -23,7 +23,7 @@ JOINED = 60  # reversals that it has room to show
 
 
 def draw_slopes(answer: Slopes, file: Path) -> None:
-    """A panel for each pair of quantities and kind of axes, with the points and line of each architecture.
+    """Draw a panel for each pair of quantities and kind of axes: the points and line of each architecture.
 
     Raises:
         DegenError: the file cannot be written.
@@ -50,7 +50,7 @@ def draw_slopes(answer: Slopes, file: Path) -> None:
 
 
 def draw_pareto(answer: Pareto, file: Path) -> None:
-    """A panel for each cost and quality with its frontier, and one of upstream and downstream with what reverses.
+    """Draw a panel for each cost and quality with its frontier, and one of upstream and downstream.
 
     Raises:
         DegenError: there is nothing to draw, or the file cannot be written.

@@ -50,7 +50,7 @@ class ArchitectureLine:
 
 
 def find_regions(flops: Floats, asked: int | Sequence[float]) -> list[Region]:
-    """Return regions of equal width in log₁₀ FLOPs, or between edges; none where all points lie at one compute.
+    """Return the regions of equal width in log₁₀ FLOPs, or between edges; none where all points lie at one compute.
 
     Raises:
         DegenError: fewer than one region or more than 1,000, or edges that do not rise.

@@ -102,7 +102,7 @@ def find_reversals(
 
 
 def correlate(found: Reversals, confidence: float = 0.9) -> list[Row]:
-    """Rank correlation of upstream with each downstream column, and with all at once.
+    """Return rank correlation of upstream with each downstream column, and with all at once.
 
     Both are turned so that higher is better: 1 says that the order is the same. All at once is the mean of the ranks in
     the downstream columns, over the models that have all of them.
@@ -162,7 +162,7 @@ def _counted(noise: Ints) -> Row:
 
 
 def _pairs(one: Floats, others: Sequence[Floats]) -> int:
-    """Count pairs of points that differ in all of some columns."""
+    """Return count pairs of points that differ in all of some columns."""
     total = 0
     for i in range(len(one) - 1):
         differ = np.isfinite(one[i + 1 :] - one[i]) & (one[i + 1 :] != one[i])
