@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from degen.device import exact_float32
 from degen.errors import CheckpointError, NotFiniteError
 from degen.model.logit_tolerances import SAME_CALL, UNTOUCHED_CALL
 from degen.probe import Batch, StreamProbe, probe_errors
@@ -48,7 +49,7 @@ def run_pass(
 
     _check_ids(model, sample)
     halves = any(probe.halves for probe in probes.values())
-    with torch.inference_mode():
+    with torch.inference_mode(), exact_float32():
         untouched: torch.Tensor | None = untouched_logits(model, sample, batch_tokens, device, halves)
         with Taps(model, probes) as taps:
             taps.begin()

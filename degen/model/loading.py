@@ -36,7 +36,7 @@ def choose_device(name: str) -> torch.device:
 
     try:
         if name == "auto":
-            found = torch.accelerator.current_accelerator(check_available=True)
+            found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
             return found if found is not None else torch.device("cpu")
         device = torch.device(name)
         torch.empty(1, device=device).item()  # `meta` has no memory to read from
