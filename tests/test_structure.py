@@ -103,6 +103,16 @@ def test_the_order_names_every_package_once() -> None:
     assert sorted(ORDER) == sorted({entry_of(module) for module in GRAPH})
 
 
+def test_the_drawing_of_the_packages_shows_this_order() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawing = text.partition("checked by tests/test_structure.py -->")[2].partition("    tests/")[0]
+    shown: list[str] = []
+    for words in (line.split() for line in drawing.splitlines()):
+        if words and words != ["degen/"]:
+            shown += [word.rstrip(",/") for word in (words if words[0].endswith(",") else words[:1])]
+    assert shown == [entry or "degen/__init__.py" for entry in reversed(ORDER)]
+
+
 PLANTED = {
     "at the top": "from degen.runs import run\n",
     "in a function": "def read():\n    from degen.runs.run import read_run\n",
