@@ -1,8 +1,8 @@
-"""What a probe is, and where probes are found.
+"""What a probe is: its base classes, and what the engine hands them.
 
 A probe is one measure in one file. It declares what it needs and the columns it fills; the scan plans the cheapest
-load that serves every probe asked for. Probes are found through the entry-point group `degen.probes`, ours beside
-anybody else's.
+load that serves every probe asked for. `degen.probe_registry` finds them through the entry-point group `degen.probes`,
+ours beside anybody else's.
 """
 
 from __future__ import annotations

@@ -169,8 +169,16 @@ def test_functions_fit_a_screen() -> None:
     assert long == []
 
 
-def test_packages_say_what_they_are_for() -> None:
+def test_packages_say_what_they_are_for_and_what_they_import() -> None:
     for module, file in modules(ROOT).items():
-        if file.name == "__init__.py" and module != "degen":
-            text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
-            assert (text or "").partition("\n")[0].endswith("."), module
+        if file.name != "__init__.py" or module in ("degen", "degen.scaling.architectures"):
+            continue
+        lines = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").splitlines()
+        assert lines, module
+        assert lines[0].endswith("."), module
+        own = entry_of(module)
+        others = {entry_of(target) for name in GRAPH if entry_of(name) == own for target in GRAPH[name]} - {own, ""}
+        highest = max(others, key=ORDER.index, default="errors")
+        alone = ORDER.index(highest) <= ORDER.index("tables")
+        sentence = "Imports the ground files alone." if alone else f"Imports {highest} and what lies below it."
+        assert lines[-1] == sentence, module

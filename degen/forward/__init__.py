@@ -1,4 +1,4 @@
 """One forward pass that serves every stream probe: hooks, token losses, what the head receives.
 
-Imports model and below.
+Imports probe and what lies below it.
 """
