@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ def exact_float32() -> Iterator[None]:
     """
     import torch
 
-    kinds = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    kinds: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)  # torch's types do not know the flag
     before = [kind.allow_tf32 for kind in kinds]
     try:
         for kind in kinds:
