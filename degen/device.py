@@ -49,14 +49,27 @@ def exact_float32() -> Iterator[None]:
     Convolutions on a CUDA device take TF32 unless they are told not to; a training may have asked for it everywhere.
     What was set before is set again at the end.
     """
-    import torch
-
-    kinds: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)  # torch's types do not know the flag
-    before = [kind.allow_tf32 for kind in kinds]
+    switches = _tf32_switches()
     try:
-        for kind in kinds:
-            kind.allow_tf32 = False
+        for switch, name, exact, _ in switches:
+            setattr(switch, name, exact)
         yield
     finally:
-        for kind, allowed in zip(kinds, before, strict=True):
-            kind.allow_tf32 = allowed
+        for switch, name, _, before in switches:
+            setattr(switch, name, before)
+
+
+def _tf32_switches() -> list[tuple[Any, str, Any, Any]]:
+    """Return where torch keeps whether TF32 is taken: object, attribute, its value for exact products, and as it is.
+
+    Where precision was set by kind of operation, the older switch for all of them cannot be read any more.
+    """
+    import torch
+
+    matmul: Any = torch.backends.cuda.matmul  # torch's types know these switches in part
+    cudnn: Any = torch.backends.cudnn
+    try:
+        return [(switch, "allow_tf32", False, switch.allow_tf32) for switch in (matmul, cudnn)]
+    except RuntimeError:
+        kinds = (matmul, cudnn.conv, cudnn.rnn)
+        return [(kind, "fp32_precision", "ieee", kind.fp32_precision) for kind in kinds]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -31,6 +32,24 @@ def test_tf32_is_off_inside_and_as_it_was_afterwards(before: tuple[bool, bool]) 
     with exact_float32():
         assert allowed() == (False, False)
     assert allowed() == before
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="a torch without precision by operation")
+def test_precision_that_was_set_by_operation_is_kept() -> None:
+    """The older switches cannot be read then, and a training that set it so must go on."""
+    kinds: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+    default = [kind.fp32_precision for kind in kinds]
+    try:
+        for kind, precision in zip(kinds, ("tf32", "ieee", "tf32"), strict=True):
+            kind.fp32_precision = precision
+        with pytest.raises(RuntimeError):
+            allowed()
+        with exact_float32():
+            assert [kind.fp32_precision for kind in kinds] == ["ieee"] * 3
+        assert [kind.fp32_precision for kind in kinds] == ["tf32", "ieee", "tf32"]
+    finally:
+        for kind, precision in zip(kinds, default, strict=True):
+            kind.fp32_precision = precision
 
 
 def test_tf32_is_as_it_was_after_an_error(before: tuple[bool, bool]) -> None:
