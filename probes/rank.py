@@ -129,7 +129,7 @@ class Rank(StreamProbe):
 
     def update_states(self, batch: Batch, site: Site, states: torch.Tensor) -> None:
         """Gather the second moment of the first half; keep the second half's states until their losses come."""
-        if self.sample.first_half[batch.windows[0]]:
+        if self.sample.in_fit_half[batch.windows[0]]:
             self._closed.gather(states, batch.mask)
         else:
             self._states = states

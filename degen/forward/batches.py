@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def collated(sample: Sample, batch_tokens: int, device: torch.device, halves: bool) -> Iterator[Batch]:
+def padded_batches(sample: Sample, batch_tokens: int, device: torch.device, halves: bool) -> Iterator[Batch]:
     """Yield windows as padded tensors on the device, longest first."""
     import torch
 

@@ -12,8 +12,8 @@ import numpy as np
 from degen.probe import HeadInputs, Scored
 from degen.text.windows import Sample, Window
 
-from .batches import collated, prefetched
-from .hooks import Taps
+from .batches import padded_batches, prefetched
+from .hooks import ModelHooks
 
 if TYPE_CHECKING:
     import torch
@@ -38,8 +38,8 @@ class ModelHeadInputs(HeadInputs):
         import torch
 
         sample = Sample("", tuple(windows))
-        with torch.inference_mode(), Taps(self._model, {}) as taps:
-            for batch in prefetched(collated(sample, self._batch_tokens, self.device, halves=False)):
+        with torch.inference_mode(), ModelHooks(self._model, {}) as taps:
+            for batch in prefetched(padded_batches(sample, self._batch_tokens, self.device, halves=False)):
                 states, _ = taps.run(batch)
                 targets = batch.ids[:, 1:]
                 scored = torch.ones_like(targets, dtype=torch.bool) if batch.mask is None else batch.mask[:, 1:]

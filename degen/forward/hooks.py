@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 IDENTITY_POSITIONS = 16
 
 
-class Taps:
+class ModelHooks:
     """Hooks on the blocks and on the head's threshold, for as long as the block of a `with` lasts."""
 
     def __init__(self, model: Any, probes: Mapping[str, StreamProbe]) -> None:
@@ -32,7 +32,7 @@ class Taps:
         """Return whether any probe needs it."""
         return any(need in probe.needs for probe in self.probes.values())
 
-    def __enter__(self) -> Taps:
+    def __enter__(self) -> ModelHooks:
         register = self._hooks.enter_context
         register(_hooked(self.head.register_forward_pre_hook(self._on_head)))
         if self.wants("states"):

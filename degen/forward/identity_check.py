@@ -10,7 +10,7 @@ import numpy as np
 from degen.errors import CheckpointError
 from degen.text.windows import Sample, batches
 
-from .hooks import IDENTITY_POSITIONS, Taps
+from .hooks import IDENTITY_POSITIONS, ModelHooks
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,7 @@ def untouched_logits(model: Any, sample: Sample, batch_tokens: int, device: torc
 
 
 def check_identity(
-    model: Any, taps: Taps, states: torch.Tensor, expected: torch.Tensor, tolerances: Mapping[str, float]
+    model: Any, taps: ModelHooks, states: torch.Tensor, expected: torch.Tensor, tolerances: Mapping[str, float]
 ) -> None:
     """Check that our head on what the head received gives the model's own logits, caps and scales included.
 

@@ -10,9 +10,9 @@ from degen.model.logit_tolerances import SAME_CALL, UNTOUCHED_CALL
 from degen.probe import Batch, StreamProbe, probe_errors
 from degen.text.windows import Sample
 
-from .batches import collated, prefetched
+from .batches import padded_batches, prefetched
 from .cross_entropy import token_losses
-from .hooks import Taps
+from .hooks import ModelHooks
 from .identity_check import check_identity, untouched_logits
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def run_pass(
     halves = any(probe.halves for probe in probes.values())
     with torch.inference_mode():
         untouched: torch.Tensor | None = untouched_logits(model, sample, batch_tokens, device, halves)
-        with Taps(model, probes) as taps:
+        with ModelHooks(model, probes) as taps:
             taps.begin()
-            for batch in prefetched(collated(sample, batch_tokens, device, halves)):
+            for batch in prefetched(padded_batches(sample, batch_tokens, device, halves)):
                 states, own = taps.run(batch)
                 _check_finite(model, batch, states, sample)
                 if untouched is not None:
@@ -92,7 +92,7 @@ def _check_ids(model: Any, sample: Sample) -> None:
         )
 
 
-def _serve_losses(model: Any, taps: Taps, batch: Batch, states: torch.Tensor) -> None:
+def _serve_losses(model: Any, taps: ModelHooks, batch: Batch, states: torch.Tensor) -> None:
     """Hand the loss of every token but a window's first to the probes that need losses."""
     import torch
 

@@ -27,7 +27,7 @@ _PROVENANCE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 
 # transformers sets torch's default dtype, for all threads, while it builds: one at a time, and none but float32 where
 # another thread may be measuring.
-building = threading.RLock()
+BUILD_LOCK = threading.RLock()
 
 # How many experts of a mixture a token passes through, by the configuration's attribute.
 _ROUTED = ("num_experts_per_tok", "top_k_experts", "moe_topk", "moe_k")
@@ -165,7 +165,7 @@ def _describe(_key: str, trust: bool, held: _Held) -> Architecture:
 
     config = held.config
     try:
-        with building, torch.device("meta"):
+        with BUILD_LOCK, torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=trust)
     except Exception as error:  # any nonsense in a configuration ends up here
         raise CheckpointError(

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError, DegenError, one_line
-from degen.weights.checkpoint_files import Files
+from degen.weights.checkpoint_files import CheckpointFiles
 from degen.weights.open_weights import weight_files
 
-from .architecture import building
+from .architecture import BUILD_LOCK
 from .merging import merge
 
 if TYPE_CHECKING:
     import torch
 
 
-def quieten() -> None:
+def silence_transformers() -> None:
     """Keep transformers from writing to the terminal and from asking the hub for a conversion."""
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     from transformers.utils import logging
@@ -54,7 +54,7 @@ def choose_dtype(name: str, device: torch.device) -> Any:
     return getattr(torch, name)
 
 
-def load_model(files: Files, config: Any, device: torch.device, dtype: Any, trust: bool = False) -> Any:
+def load_model(files: CheckpointFiles, config: Any, device: torch.device, dtype: Any, trust: bool = False) -> Any:
     """Load a checkpoint as a causal LM, ready to be run.
 
     Args:
@@ -86,7 +86,7 @@ def load_model(files: Files, config: Any, device: torch.device, dtype: Any, trus
         _, kind = weight_files(path)
         options.update(use_safetensors=kind == "safetensors", weights_only=True)
     try:
-        with building:
+        with BUILD_LOCK:
             model, info = AutoModelForCausalLM.from_pretrained(path, **options)
     except MemoryError:
         raise

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError
-from degen.weights.peft_adapter import Adapter, blaming, in_module, open_adapter
+from degen.weights.peft_adapter import Adapter, in_module, open_adapter, peft_errors
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ def merge(model: Any, folder: Path) -> Any:
     import torch
 
     adapter = open_adapter(folder)
-    with blaming(f"{folder}: cannot be merged into this base"), torch.random.fork_rng(devices=[]):
+    with peft_errors(f"{folder}: cannot be merged into this base"), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # some kinds draw a start that the files then replace
         _resize(model, adapter)
         return _merged(model, adapter)

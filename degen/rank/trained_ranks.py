@@ -99,7 +99,7 @@ class TrainedRanks:
         device = self._head.weight.device
         default = TOKENS_ON_CPU if device.type == "cpu" else TOKENS
         tokens = plan.tokens if plan.tokens is not None else default
-        evaluated = [i for i, first in enumerate(sample.first_half) if not first]
+        evaluated = [i for i, first in enumerate(sample.in_fit_half) if not first]
         with StateFile(folder / "evaluated.states") as held_out:
             for part in inputs.of([sample.windows[i] for i in evaluated]):
                 held_out.add(part)

@@ -126,10 +126,10 @@ def draw_sample(corpus: Corpus, tokenizer: Tokenizer, tokens: int, context: int,
     """
     windows: list[Window] = []
     rest = tokens
-    cutters: list[_Cutter] = []
+    cutters: list[_DocumentWindows] = []
     passed_over = 0
 
-    def take(cutter: _Cutter) -> bool:
+    def take(cutter: _DocumentWindows) -> bool:
         nonlocal rest
         window = cutter.next(len(windows), rest)
         if window is not None:
@@ -138,7 +138,7 @@ def draw_sample(corpus: Corpus, tokenizer: Tokenizer, tokens: int, context: int,
         return window is not None
 
     for document in corpus.draw(seed, at_least=2 * tokens // context + 16):
-        cutter = _Cutter(document, tokenizer, context, seed)
+        cutter = _DocumentWindows(document, tokenizer, context, seed)
         if take(cutter):
             cutters.append(cutter)
         else:
@@ -177,7 +177,7 @@ def stream_windows(
         for document in corpus.draw(seed, at_least=STREAMED_AT_ONCE):
             if document.number in without:
                 continue
-            window = _Cutter(document, tokenizer, context, seed + rounds).next(number, context)
+            window = _DocumentWindows(document, tokenizer, context, seed + rounds).next(number, context)
             if window is not None:
                 yield window
                 number += 1
@@ -186,7 +186,7 @@ def stream_windows(
         rounds += 1
 
 
-class _Cutter:
+class _DocumentWindows:
     """Cuts disjoint windows out of one document."""
 
     def __init__(self, document: Document, tokenizer: Tokenizer, context: int, seed: int) -> None:
@@ -274,7 +274,7 @@ def batches(sample: Sample, batch_tokens: int, halves: bool = False) -> Iterator
     """
     everything = range(len(sample.windows))
     if halves:
-        first = sample.first_half
+        first = sample.in_fit_half
         yield from _batches(sample, batch_tokens, [i for i in everything if first[i]])
         yield from _batches(sample, batch_tokens, [i for i in everything if not first[i]])
     else:

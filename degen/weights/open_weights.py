@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from degen.errors import CheckpointError, MissingFileError, one_line
 from degen.paths import is_inside
 
-from .checkpoint_files import Files
+from .checkpoint_files import CheckpointFiles
 from .gguf import GgufTensors
 from .safetensors_header import Entry, read_header
 from .stored_tensors import PIECE, SMALL, StoredTensors
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def open_tensors(files: Files) -> StoredTensors:
+def open_tensors(files: CheckpointFiles) -> StoredTensors:
     """Open the tensors of a checkpoint: safetensors before legacy `.bin`, sharded or not, or a GGUF file.
 
     Raises:
@@ -44,7 +44,7 @@ def weight_files(folder: Path) -> tuple[list[Path], str]:
 
 
 @dataclass(frozen=True)
-class Layout:
+class WeightLayout:
     """How the weights of a checkpoint are spread over files.
 
     Attributes:
@@ -57,10 +57,10 @@ class Layout:
     kind: Literal["safetensors", "bin"]
     shards: tuple[str, ...]
     index: str | None = None
-    place_of: Mapping[str, str] = field(default_factory=dict)
+    shard_of: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_weights(place: str, exists: Callable[[str], bool], read: Callable[[str], str]) -> Layout:
+def find_weights(place: str, exists: Callable[[str], bool], read: Callable[[str], str]) -> WeightLayout:
     """Find the weight files of a checkpoint, wherever it lies: safetensors before legacy `.bin`, whole or sharded.
 
     Args:
@@ -75,7 +75,7 @@ def find_weights(place: str, exists: Callable[[str], bool], read: Callable[[str]
     kinds = (("safetensors", "model.safetensors"), ("bin", "pytorch_model.bin"))
     for kind, name in kinds:
         if exists(name):
-            return Layout(kind, (name,))
+            return WeightLayout(kind, (name,))
         index = f"{name}.index.json"
         if exists(index):
             return _sharded(place, index, kind, exists, read)
@@ -88,14 +88,14 @@ def _sharded(
     kind: Literal["safetensors", "bin"],
     exists: Callable[[str], bool],
     read: Callable[[str], str],
-) -> Layout:
+) -> WeightLayout:
     try:
-        place_of = dict(json.loads(read(index))["weight_map"].items())
-        if not all(isinstance(name, str) for name in place_of.values()):
+        shard_of = dict(json.loads(read(index))["weight_map"].items())
+        if not all(isinstance(name, str) for name in shard_of.values()):
             raise ValueError("its weight_map does not name files")
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{place}/{index}: not a shard index ({one_line(error)})") from error
-    shards = tuple(sorted(set(place_of.values())))
+    shards = tuple(sorted(set(shard_of.values())))
     if not shards:
         raise CheckpointError(f"{place}/{index}: names no shard")
     for name in shards:
@@ -103,7 +103,7 @@ def _sharded(
             raise CheckpointError(f"{place}/{index}: shard {name[:80]!r} lies outside the checkpoint")
         if not exists(name):
             raise MissingFileError(f"{place}/{name}: the index names this shard, and it is missing")
-    return Layout(kind, shards, index, place_of)
+    return WeightLayout(kind, shards, index, shard_of)
 
 
 class SafeTensors(StoredTensors):
@@ -212,9 +212,9 @@ class LoadedTensors(StoredTensors):
         place_of: the file of each; empty for a module's own.
     """
 
-    def __init__(self, tensors: Mapping[str, torch.Tensor], place_of: Mapping[str, str] | None = None) -> None:
+    def __init__(self, tensors: Mapping[str, torch.Tensor], shard_of: Mapping[str, str] | None = None) -> None:
         self._tensors = tensors
-        self._place_of = place_of or {}
+        self._place_of = shard_of or {}
 
     @property
     def keys(self) -> frozenset[str]:
@@ -258,7 +258,7 @@ def read_bin(files: Sequence[Path]) -> LoadedTensors:
     import torch
 
     tensors: dict[str, torch.Tensor] = {}
-    place_of: dict[str, str] = {}
+    shard_of: dict[str, str] = {}
     for file in files:
         try:
             loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
@@ -268,8 +268,8 @@ def read_bin(files: Sequence[Path]) -> LoadedTensors:
             raise CheckpointError(f"{file}: holds a {type(loaded).__name__}, not a table of tensors")
         found = {key: value for key, value in loaded.items() if isinstance(value, torch.Tensor)}
         tensors.update(found)
-        place_of.update(dict.fromkeys(found, file.name))
-    return LoadedTensors(tensors, place_of)
+        shard_of.update(dict.fromkeys(found, file.name))
+    return LoadedTensors(tensors, shard_of)
 
 
 def _unpickling(error: Exception) -> str:

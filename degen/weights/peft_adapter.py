@@ -103,7 +103,7 @@ def open_adapter(folder: Path) -> Adapter:
     """
     settings = read_settings(folder / CONFIG)
     _check_purpose(folder, settings)
-    with blaming(f"{folder / CONFIG}: cannot be used"):
+    with peft_errors(f"{folder / CONFIG}: cannot be used"):
         from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 
         kind = settings["peft_type"]
@@ -164,7 +164,7 @@ def in_module(key: str) -> str:
 
 
 @contextmanager
-def blaming(what: str) -> Iterator[None]:
+def peft_errors(what: str) -> Iterator[None]:
     """Keep PEFT's warnings off the terminal, and call whatever it meets in a stranger's files the files' fault.
 
     Raises:

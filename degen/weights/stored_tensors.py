@@ -60,7 +60,7 @@ class StoredTensors(ABC):
     def size(self, key: str | None) -> int:
         """Return the stored size of a tensor, of all of them for None."""
 
-    def hold(self, rows: Mapping[str, int]) -> None:  # noqa: B027 - where reading is cheap there is nothing to do
+    def prefetch_rows(self, rows: Mapping[str, int]) -> None:  # noqa: B027 - where reading is cheap there is nothing to do
         """Make ready to read the first so many rows of these tensors; where reading is dear, at once."""
 
     def sha256(self, key: str) -> str:

@@ -206,7 +206,7 @@ def test_a_listing_that_makes_no_sense_fails_one_checkpoint(
 
 
 def test_a_listing_without_end_ends(scans: Scans, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("degen.checkpoints.hub_client.MOST_PAGES", 5)
+    monkeypatch.setattr("degen.checkpoints.hub_client.MAX_PAGES", 5)
     scans.add("org/m", {"step1": files | {f"{i}.txt": b"" for i in range(100)}})
     scans.hub.page = 10
     said = command("scan", "org/m@step1", "-o", scans.folder / "run")

@@ -64,7 +64,7 @@ def test_a_token_opens_what_is_private_and_a_wrong_one_does_not(repo: Scans, tmp
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (Fault("/refs", status=500, times=None), "the hub answered 500; the same command goes on from there"),
+        (Fault("/refs", status=500, times=None), "the hub answered 500; run the same command again to continue"),
         (Fault("/refs", status=429, times=None), "too many requests (429)"),
         (Fault("/refs", status=403, times=None), "the hub refuses it (403)"),
         (Fault("/refs", times=None), "the hub cannot be reached"),

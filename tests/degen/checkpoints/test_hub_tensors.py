@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 
 from degen.checkpoints.hub_tensors import PIECE, HubTensors
 from degen.errors import CheckpointError
-from degen.weights.open_weights import Layout
+from degen.weights.open_weights import WeightLayout
 from degen.weights.safetensors_header import _BITS
 
 MANY = {
@@ -33,8 +33,8 @@ class Line:
         self.asked.append((shard, first, last))
         return self.files[shard][first:last]
 
-    def tensors(self, **place_of: str) -> HubTensors:
-        layout = Layout("safetensors", tuple(self.files), "index" if place_of else None, place_of)
+    def tensors(self, **shard_of: str) -> HubTensors:
+        layout = WeightLayout("safetensors", tuple(self.files), "index" if shard_of else None, shard_of)
         return HubTensors("org/m@main", layout, {name: len(data) for name, data in self.files.items()}, self.read)
 
 
@@ -79,7 +79,7 @@ def test_rows_of_every_dtype_that_torch_has(tmp_path: Path, dtype: str) -> None:
 def test_what_lies_together_is_held_by_one_request() -> None:
     line = Line(whole=save(MANY))
     tensors = line.tensors()
-    tensors.hold({"a": 5, "b": 2, "e": 6, "f": 9})
+    tensors.prefetch_rows({"a": 5, "b": 2, "e": 6, "f": 9})
     held = line.asked[1:]
     for key, rows in {"a": 5, "b": 2, "e": 6, "f": 9}.items():
         assert torch.equal(tensors.rows(key, 0, rows), MANY[key][:rows])

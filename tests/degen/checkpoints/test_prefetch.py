@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from degen.checkpoints.downloads import Downloads
-from degen.checkpoints.prefetch import Fetcher, Wanted
+from degen.checkpoints.prefetch import Fetcher, FetchRequest
 from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import Source
 from degen.errors import CheckpointError
-from degen.weights.checkpoint_files import Files
+from degen.weights.checkpoint_files import CheckpointFiles
 from degen.weights.stored_tensors import StoredTensors
 
 
@@ -61,7 +61,7 @@ class Made(Source):
     def tensors(self) -> StoredTensors:
         raise NotImplementedError
 
-    def fetch(self, downloads: Downloads, whole: bool) -> Files:
+    def fetch(self, downloads: Downloads, whole: bool) -> CheckpointFiles:
         self.log.say(f"fetch {self.name}")
         if self.gate is not None:
             assert self.gate.wait(10)
@@ -70,7 +70,7 @@ class Made(Source):
         folder = downloads.folder(self.key)
         (folder / "weights").write_text(f"{self.name} {whole}")
         self.log.say(f"have {self.name}")
-        return Files(folder, whole=whole)
+        return CheckpointFiles(folder, whole=whole)
 
 
 @pytest.fixture
@@ -85,18 +85,18 @@ def downloads(tmp_path: Path) -> Iterator[Downloads]:
     assert not made.path.exists()
 
 
-def order(log: Log, *names: str, **more: object) -> list[Wanted]:
+def order(log: Log, *names: str, **more: object) -> list[FetchRequest]:
     """Checkpoints of these names; `c_error=…` and `c_gate=…` are those of the source of `c`."""
 
     def source(name: str) -> Made:
         given = {key.removeprefix(f"{name}_"): value for key, value in more.items() if key.startswith(f"{name}_")}
         return Made(name, log, **given)  # type: ignore[arg-type]
 
-    return [Wanted(Checkpoint("m", name, i, None, source(name)), True) for i, name in enumerate(names)]
+    return [FetchRequest(Checkpoint("m", name, i, None, source(name)), True) for i, name in enumerate(names)]
 
 
 def scan(
-    fetcher: Fetcher, wanted: list[Wanted], log: Log, within: Callable[[str], None] = lambda _: None
+    fetcher: Fetcher, wanted: list[FetchRequest], log: Log, within: Callable[[str], None] = lambda _: None
 ) -> dict[str, str]:
     """Ask for one after another, as a scan does; what came of each."""
     came = {}
@@ -216,7 +216,7 @@ def test_one_of_which_is_not_known_whether_it_is_a_copy_is_fetched(
 
 def test_the_same_files_under_two_labels_are_not_deleted_under_the_second(log: Log, downloads: Downloads) -> None:
     source = Made("a", log)
-    wanted = [Wanted(Checkpoint(model, "a", 1, None, source), True) for model in ("one", "two")]
+    wanted = [FetchRequest(Checkpoint(model, "a", 1, None, source), True) for model in ("one", "two")]
     with Fetcher(downloads, wanted, lambda _: False) as fetcher:
         for w in wanted:
             with fetcher.files(w.checkpoint) as files:

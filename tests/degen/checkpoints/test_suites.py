@@ -15,8 +15,8 @@ from hub_scans import Scans, revisions
 from degen import DegenError
 from degen.checkpoints.find_series import find_series, from_suite
 from degen.checkpoints.series import Grammar
-from degen.checkpoints.steps import listed
-from degen.checkpoints.suites import Suite, expected_steps, is_suite, suite_names, suites, tokens_per_step
+from degen.checkpoints.steps import parse_steps
+from degen.checkpoints.suites import Suite, expected_steps, is_suite, suites, tokens_per_step
 
 REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 UNITS = {"m": 1e6, "b": 1e9}
@@ -29,7 +29,7 @@ def parameters(model: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
-@pytest.mark.parametrize("suite", suites().values(), ids=suite_names())
+@pytest.mark.parametrize("suite", suites().values(), ids=list(suites()))
 def test_every_suite_is_sound(suite: Suite) -> None:
     assert suite.name == suite.name.lower()
     assert REPO.fullmatch(f"a/{suite.name}")
@@ -47,14 +47,14 @@ def test_every_suite_is_sound(suite: Suite) -> None:
         assert suite.name == "gpt2" or re.search(rf"-{re.escape(name.rpartition('-')[2])}(-|$)", repo), repo
     if suite.steps is not None:
         assert suite.revisions == "step*"
-        steps = listed(suite.steps)
+        steps = parse_steps(suite.steps)
         assert steps == sorted(set(steps))
 
 
 def test_every_repository_is_named_once() -> None:
     repos = [repo for suite in suites().values() for repo in suite.models.values()]
     assert len(repos) == len(set(repos))
-    assert {"pythia", "pythia-deduped", "gpt2", "opt", "gemma"} <= set(suite_names())
+    assert {"pythia", "pythia-deduped", "gpt2", "opt", "gemma"} <= set(suites())
 
 
 def test_the_file_holds_suites_and_nothing_else() -> None:

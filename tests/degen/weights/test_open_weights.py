@@ -16,12 +16,12 @@ from tiny import make_checkpoint, make_tokenizer
 
 import degen
 from degen.errors import CheckpointError
-from degen.weights.checkpoint_files import Files
+from degen.weights.checkpoint_files import CheckpointFiles
 from degen.weights.open_weights import SafeTensors, open_tensors, weight_files
 
 
 def opened(folder: Path) -> Any:
-    return open_tensors(Files(folder))
+    return open_tensors(CheckpointFiles(folder))
 
 
 @pytest.fixture(scope="module")
