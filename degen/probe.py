@@ -149,7 +149,7 @@ class StreamProbe(Probe):
     Its state may grow with the documents (documents × d) or the width (d²), never with the tokens times d.
 
     Attributes:
-        halves: whether all windows of `sample.first_half` must come before the others.
+        halves: whether all windows of `sample.in_fit_half` must come before the others.
         trains: whether `train` is to be called; an instance may say so by its options.
 
     Args:

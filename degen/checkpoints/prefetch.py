@@ -70,7 +70,7 @@ class Fetcher:
             self.downloads.release(checkpoint.source.key)
 
     def mark_copy(self, checkpoint: Checkpoint) -> None:
-        """Skip a checkpoint that is a copy of another one; where downloads are kept, enter it into the cache as well."""
+        """Skip a checkpoint that is a copy of another one; where downloads are kept, enter it into the cache, too."""
         if self.downloads.keep == "all":
             with suppress(CheckpointError):  # the scan does not need it
                 checkpoint.source.cache_alias()

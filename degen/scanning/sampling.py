@@ -199,7 +199,7 @@ def _drawn(
         if sample.tokens < settings.tokens:
             progress.warn(f"{corpus.name}: ends after {sample.tokens} of {settings.tokens} tokens; the scan goes on")
         if sample.too_short:
-            progress.note(f"{corpus.name}: {sample.passed_over} documents under {SHORTEST} tokens passed over")
+            progress.note(f"{corpus.name}: {sample.too_short} documents under {SHORTEST} tokens passed over")
         samples[fingerprint] = sample
     return samples, {"corpus": corpus.name, **corpus.provenance}
 

@@ -116,7 +116,7 @@ KINDS: dict[str, Spoiled] = {
     "truncated": Spoiled(lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-100]), (WEIGHTS,)),
     "a tensor missing": Spoiled(tensors(lambda t: t.pop(Q)), ("does not hold", "q_proj.lora_A")),
     "a tensor too many": Spoiled(
-        tensors(lambda t: t.update({f"{Q}.more": torch.zeros(2, 2)})), ("lora_A.weight.more", "no place")
+        tensors(lambda t: t.update({f"{Q}.more": torch.zeros(2, 2)})), ("lora_A.weight.more", "no parameter")
     ),
     "a tensor of another base": Spoiled(
         tensors(lambda t: t.update({Q: torch.zeros(8, 64)})), ("cannot be merged", "size mismatch", "q_proj.lora_A")
