@@ -45,7 +45,7 @@ class Rank(StreamProbe):
     columns = {
         "checkpoints": (
             Column("bottleneck_rank", "int64", "dimensions",
-                   "smallest measured rank near the full head's loss, by the last method asked", glance=True),
+                   "smallest measured rank near the full head's loss, by the last method asked", summary=True),
             Column("bottleneck_rank_low", "int64", "dimensions", "the same by the gaps' lower 95 % ends"),
             Column("bottleneck_rank_high", "int64", "dimensions", "the same by the gaps' upper 95 % ends"),
             Column("gradient_lost", "float64", "",

@@ -43,7 +43,7 @@ class Norms(StreamProbe):
     measures = "largest length of a hidden state, by layer and by window"
     needs = frozenset({"states"})
     columns = {
-        "checkpoints": (Column("longest_state", "float64", "", "largest length at the head", glance=True),),
+        "checkpoints": (Column("longest_state", "float64", "", "largest length at the head", summary=True),),
         "layers": (Column("longest", "float64", "", "largest length of a state at this site"),),
         "longest_by_window": (
             Column("window", "int64", "", "window of sample.parquet", key=True),
@@ -268,7 +268,7 @@ def test_a_broken_probe_stands_in_nobodys_way(install: Install, series: Path, tm
     said = degen_with(site, "scan", series, "--steps", "0", "--probes", "spectrum", "--out", tmp_path / "run")
     assert said.code == 0
     assert said.err.splitlines()[0] == (
-        "warning: probe broken (third_party_broken:Broken) cannot be imported: RuntimeError: no luck; it is passed over"
+        "warning: probe broken (third_party_broken:Broken) cannot be imported: RuntimeError: no luck; it is left out"
     )
     listed = degen_with(site, "probes", "--json")
     assert listed.code == 0, listed.err

@@ -42,7 +42,7 @@ def test_long_names_that_begin_alike_stay_different() -> None:
     assert file_name("a" * 400 + "x") != file_name("a" * 400 + "y")
 
 
-PROBE = {"checkpoints": (Column("speed", "float64", "m/s", "how fast", glance=True),),
+PROBE = {"checkpoints": (Column("speed", "float64", "m/s", "how fast", summary=True),),
          "layers": (Column("depth", "int64", "", "how deep"),),
          "own": (Column("kind", "string", "", "which", key=True), Column("good", "bool", "", "whether"))}  # fmt: skip
 

@@ -68,7 +68,7 @@ KINDS: dict[str, Told | Spoiled] = {
         lambda p: p.scan(spoil.twins(p)), ("step100", "checkpoint-100", "both step 100", "move one")
     ),
     # what is typed
-    "unknown probe, nearly right": Told(scan("--probes", "spectrun"), ("'spectrun'", "did you mean spectrum?")),
+    "unknown probe, nearly right": Told(scan("--probes", "spectrun"), ("'spectrun'", "did you mean 'spectrum'?")),
     "unknown probe": Told(scan("--probes", "xyzzy"), ("'xyzzy'", "there are anisotropy, loss, rank, spectrum")),
     "no probe at all": Told(scan("--probes", ""), ("no probe is called ''", "anisotropy, loss, rank, spectrum")),
     "unknown option": Told(scan("--token", "5"), ("--token", "--tokens", "degen scan --help")),

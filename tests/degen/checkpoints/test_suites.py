@@ -78,12 +78,12 @@ def test_pythia_is_as_it_was_published() -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("pythia:70n", ("the suite pythia has no model '70n'; did you mean 70m?",)),
+        ("pythia:70n", ("the suite pythia has no model '70n'; did you mean '70m'?",)),
         ("pythia:70m,9z", ("the suite pythia has no model '9z'; there are 14m, 31m",)),
         ("pythia:", ("the suite pythia has no model ''; there are 14m",)),
         ("pythia:70m@step1000", ("the suite pythia has no model '70m@step1000'",)),
-        ("pythai", ("pythai: no such folder or file; did you mean the suite pythia?",)),
-        ("pythia-dedupd:70m", ("did you mean the suite pythia-deduped?",)),
+        ("pythai", ("pythai: no such folder or file; did you mean the suite 'pythia'?",)),
+        ("pythia-dedupd:70m", ("did you mean the suite 'pythia-deduped'?",)),
         ("mine=pythia:70m,160m", ("mine=pythia:70m,160m: a label names one series, and pythia:70m,160m is 2",)),
         ("xyzzy", ("xyzzy: no such folder or file",)),
         ("pythia:70m", ("EleutherAI/pythia-70m: no such repository on the hub",)),
