@@ -25,6 +25,6 @@ def test_each_is_read_and_has_a_source(name: str) -> None:
     assert "arXiv" in row or "the same, figure" in row
 
 
-def test_an_unknown_one_is_refused_with_the_names_that_there_are() -> None:
-    with pytest.raises(DegenError, match="'pythia_loss'; there are chinchilla_points, "):
+def test_an_unknown_table_is_refused_with_the_closest_name() -> None:
+    with pytest.raises(DegenError, match="'pythia_loss'; did you mean 'pythia_pile_loss'"):
         published_table("pythia_loss")

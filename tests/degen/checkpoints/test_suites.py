@@ -58,7 +58,7 @@ def test_every_repository_is_named_once() -> None:
 
 
 def test_the_file_holds_suites_and_nothing_else() -> None:
-    tables = tomllib.loads(files("degen").joinpath("suites.toml").read_text(encoding="utf-8"))
+    tables = tomllib.loads(files("degen.checkpoints").joinpath("suites.toml").read_text(encoding="utf-8"))
     for table in tables.values():
         assert set(table) <= {"about", "models", "revisions", "steps", "tokens_per_step"}
 
