@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.command import SMALL, Said, degen, degen_process
+from faults.command import SMALL, CommandResult, degen, degen_process
 
 from degen import read_run
 
@@ -150,7 +150,7 @@ def install(tmp_path_factory: pytest.TempPathFactory) -> Install:
     return put
 
 
-def degen_with(site: Path, *args: object) -> Said:
+def degen_with(site: Path, *args: object) -> CommandResult:
     """`degen …` with that folder on the path."""
     return degen_process(*args, PYTHONPATH=str(site))
 
@@ -183,7 +183,7 @@ def test_a_third_partys_probe_fills_its_columns_and_a_table_of_its_own(
     assert phases == {"fetch", "load", "forward", "loss", "norms", "total"}
     shown = degen_with(site, "show", out)
     assert "longest_state" in shown.out
-    assert "longest_state" in Said(*without(out)).out  # a run can be read where the probe is not installed
+    assert "longest_state" in CommandResult(*without(out)).out  # a run can be read where the probe is not installed
 
 
 def without(run: Path) -> tuple[int, str, str]:

@@ -99,9 +99,9 @@ def test_a_base_on_the_hub_is_found_by_the_adapters_configuration(
     served: Scans, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     lora = shutil.copytree(folders[1] / "step1", tmp_path / "mine")
-    said = json.loads((lora / "adapter_config.json").read_text())
+    settings = json.loads((lora / "adapter_config.json").read_text())
     (lora / "adapter_config.json").write_text(
-        json.dumps(said | {"base_model_name_or_path": "org/base", "revision": "step5"})
+        json.dumps(settings | {"base_model_name_or_path": "org/base", "revision": "step5"})
     )
     source = served.find(str(lora)).checkpoints[0].source
     commit = served.hub.repos["org/base"].commit("step5")

@@ -45,17 +45,17 @@ def test_what_cannot_be_found_is_said_in_one_message(
     repo.add("org/private", {"main": marked("main")}, token=TOKEN)
     repo.add("org/gated", {"main": marked("main") | {"tokenizer.json": b"{}"}}, token=TOKEN, gated=True)
     repo.add("org/empty", {})
-    said = degen("scan", *spec.split(), "-o", tmp_path / "run")
-    assert said.code == 2
+    result = degen("scan", *spec.split(), "-o", tmp_path / "run")
+    assert result.code == 2
     for word in words:
-        assert word in said.message
+        assert word in result.message
 
 
 def test_a_token_opens_what_is_private_and_a_wrong_one_does_not(repo: Scans, tmp_path: Path) -> None:
     repo.add("org/private", {"main": marked("main")}, token=TOKEN)
     repo.token("hf_else")
-    said = degen("scan", "org/private", "-o", tmp_path / "run")
-    assert (said.code, "the hub refuses it (401): `hf auth login` logs in" in said.message) == (2, True)
+    result = degen("scan", "org/private", "-o", tmp_path / "run")
+    assert (result.code, "the hub refuses it (401): `hf auth login` logs in" in result.message) == (2, True)
     repo.token(TOKEN)
     assert [c.revision for c in repo.find("org/private").checkpoints] == ["main"]
     assert {r.token for r in repo.hub.asked("/refs")} == {"hf_else", TOKEN}
@@ -75,8 +75,8 @@ def test_a_hub_that_does_not_answer_is_said_in_one_message(
     repo: Scans, tmp_path: Path, fault: Fault, words: str
 ) -> None:
     repo.hub.faults.append(fault)
-    said = degen("scan", "org/m", "-o", tmp_path / "run")
-    assert (said.code, words in said.message) == (2, True)
+    result = degen("scan", "org/m", "-o", tmp_path / "run")
+    assert (result.code, words in result.message) == (2, True)
     assert not (tmp_path / "run").exists()
 
 

@@ -170,8 +170,8 @@ def test_ranges_are_those_of_http(path: str, wanted: str, status: int, got: byte
         answer = get_session().get(url, headers={"Range": wanted})
         assert (answer.status_code, answer.content, server.served()) == (status, got, len(got))
         first = b"0123456789".find(got)
-        told = {206: f"bytes {first}-{first + len(got) - 1}/10", 416: "bytes */10"}.get(status)
-        assert answer.headers.get("Content-Range") == told
+        content_range = {206: f"bytes {first}-{first + len(got) - 1}/10", 416: "bytes */10"}.get(status)
+        assert answer.headers.get("Content-Range") == content_range
 
 
 @pytest.mark.parametrize(

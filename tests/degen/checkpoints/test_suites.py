@@ -93,10 +93,10 @@ def test_what_is_no_suite_is_said(scans: Scans, tmp_path: Path, spec: str, words
     if spec.startswith("mine"):
         for name in ("70m", "160m"):
             scans.add(f"EleutherAI/pythia-{name}", {"step0": {"config.json": name.encode()}})
-    said = command("scan", spec, "-o", tmp_path / "run")
-    assert said.code == 2
+    result = command("scan", spec, "-o", tmp_path / "run")
+    assert result.code == 2
     for word in words:
-        assert word in said.message
+        assert word in result.message
 
 
 def test_the_hub_is_not_asked_where_a_model_is_unknown(scans: Scans) -> None:
@@ -131,8 +131,8 @@ def test_a_suite_is_scanned(scans: Scans, series: Path, corpus: Path, tmp_path: 
         for model in ("pythia-14m", "pythia-31m")
         for revision, tokens in (("step0", 0), ("step1000", 1000 * 2_097_152))
     ]
-    said = command("scan", "pythia:14m", "--probes", "spectrum", "--json", "-o", tmp_path / "heads")
-    assert (said.code, [row["revision"] for row in said.json()["rows"]]) == (0, ["step0", "step100", "step1000"])
+    result = command("scan", "pythia:14m", "--probes", "spectrum", "--json", "-o", tmp_path / "heads")
+    assert (result.code, [row["revision"] for row in result.json()["rows"]]) == (0, ["step0", "step100", "step1000"])
 
 
 def test_a_suite_of_final_weights_is_their_main_branches(scans: Scans, series: Path) -> None:

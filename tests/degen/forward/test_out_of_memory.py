@@ -57,12 +57,12 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def limited(wide: tuple[Path, Path], out: Path, room: int) -> tuple[dict[str, int], dict[str, Any]]:
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", LIMITED, *map(str, wide), str(out), str(room)],
         env=os.environ | {"MALLOC_ARENA_MAX": "1"}, capture_output=True, text=True,
     )  # fmt: skip
-    assert said.returncode == 0, said.stderr
-    batch_tokens, row = json.loads(said.stdout.splitlines()[-1])
+    assert result.returncode == 0, result.stderr
+    batch_tokens, row = json.loads(result.stdout.splitlines()[-1])
     return batch_tokens, row
 
 

@@ -166,11 +166,11 @@ def test_heads_alone_are_read_from_the_base_where_the_adapter_leaves_them(
     loaded: list[Path] = []
     load: Callable[..., Any] = measure.load_model
 
-    def told(files: Any, *rest: Any) -> Any:
+    def recorded(files: Any, *rest: Any) -> Any:
         loaded.append(files.adapter)
         return load(files, *rest)
 
-    monkeypatch.setattr(measure, "load_model", told)
+    monkeypatch.setattr(measure, "load_model", recorded)
     make_adapter(tmp_path / "body", llama)
     make_adapter(tmp_path / "head", llama, LoraConfig(target_modules=["lm_head"], **CAUSAL))
     series = [llama, f"{llama}+{tmp_path / 'body'}", f"{llama}+{tmp_path / 'head'}"]

@@ -27,11 +27,11 @@ def ours(data: bytes) -> Read | None:
     try:
         entries = read_header("file", len(data), lambda first, last: data[first:last])
     except CheckpointError as error:
-        said = str(error)
+        message = str(error)
     else:
         return {key: (e.dtype, e.shape, data[e.first : e.last]) for key, e in entries.items()}
-    assert len(said) < 1500
-    assert said.isprintable()
+    assert len(message) < 1500
+    assert message.isprintable()
     return None
 
 
