@@ -90,7 +90,7 @@ def test_rows_of_several_probes_meet_by_their_keys() -> None:
     assert merged["layers"] == []
 
 
-def test_what_a_probe_has_not_declared_is_refused() -> None:
+def test_columns_that_a_probe_has_not_declared_are_refused() -> None:
     tables = Tables({"probe": PROBE})
     with pytest.raises(DegenError, match=r"own\.stray is not declared"):
         tables.merge([("probe", {"own": [{"kind": "x", "stray": 1}]})])

@@ -300,7 +300,7 @@ def workspace(tmp_path: Path, series: Path, corpus: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_a_mistake_gets_one_message(kind: str, workspace: Workspace) -> None:
+def test_bad_input_gets_one_message(kind: str, workspace: Workspace) -> None:
     result = degen(*KINDS[kind].make(workspace))
     assert result.code == 2
     assert_words(KINDS[kind].words, result.message)

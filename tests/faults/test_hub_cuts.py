@@ -127,7 +127,7 @@ def assert_figures(run: degen.Run, undisturbed: degen.Run) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_goes_wrong_once_is_asked_again(
+def test_a_single_failure_of_any_request_is_retried(
     scans: Scans, scan: Callable[[bool], degen.Run], figures: dict[str, degen.Run], kind: str
 ) -> None:
     commit = scans.hub.repos["org/tiny"].commit("step3")
@@ -143,7 +143,7 @@ def test_what_goes_wrong_once_is_asked_again(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_goes_wrong_for_good_fails_one_checkpoint_and_no_other(
+def test_a_lasting_failure_of_any_request_fails_one_checkpoint_alone(
     scans: Scans, scan: Callable[[bool], degen.Run], figures: dict[str, degen.Run], kind: str
 ) -> None:
     repo, expected = scans.hub.repos["org/tiny"], {}

@@ -49,7 +49,7 @@ def files(series: Path) -> Files:
     return revisions(series)["step0"]
 
 
-def test_files_of_odd_names_are_passed_over(scans: Scans, files: Files, contained: Callable[[], None]) -> None:
+def test_files_of_odd_names_are_ignored(scans: Scans, files: Files, contained: Callable[[], None]) -> None:
     names = ("evil.safetensors", "evil.py", "tokenizer.json", "config.json")
     odd = {o.format(name): b"evil" for o in ODD.values() for name in names if "\ud800" not in o}
     scans.add("org/m", {"step1": odd | files, "step2": odd | {"README.md": b"nothing of its own"}})
@@ -96,7 +96,7 @@ MAPS = [[], "text", None, {"a": 1}, {"a": None}, {"a": ["b"]}, {}, {"a": ""}, {"
 INDICES = [b"", b"[", b"\xff\xfe", b"[" * 100_000, b"{}", b"12", b'{"weight_map": {"a": 1e999}}']
 
 
-def test_an_index_that_is_none_is_refused(scans: Scans, files: Files) -> None:
+def test_a_malformed_index_is_refused(scans: Scans, files: Files) -> None:
     small = {name: content for name, content in files.items() if name != "model.safetensors"}
     bad = [*INDICES, *(json.dumps({"weight_map": reply}).encode() for reply in MAPS)]
     branches = {f"step{i}": small | {"model.safetensors.index.json": content} for i, content in enumerate(bad)}
@@ -164,7 +164,7 @@ def test_branches_of_odd_names_write_nothing_outside(scans: Scans, files: Files,
 
 
 @pytest.mark.parametrize("commit", ["../../../evil", "/tmp/evil", "evil", "", "a" * 41, "A" * 40, "step1", "a\n"])
-def test_what_is_no_commit_is_none(scans: Scans, files: Files, contained: Callable[[], None], commit: str) -> None:
+def test_malformed_commits_are_ignored(scans: Scans, files: Files, contained: Callable[[], None], commit: str) -> None:
     repo = scans.hub.repos["org/m"] = Liar({"step1": files})
     repo.reply = listed(step1=commit, main=commit)
     for at in ("", "@step1", "@*"):

@@ -71,7 +71,7 @@ def too_long(answer: Answer, wanted: str | None) -> Answer:
     ("lie", "words"),
     [(whole, "others came"), (short, "bytes were asked for, and"), (shifted, "others came"), (too_long, None)],
 )
-def test_a_part_that_is_none_is_refused(
+def test_a_wrong_byte_range_is_refused(
     scans: Scans, series: Path, monkeypatch: pytest.MonkeyPatch, lie: Callable[[Answer, str], Answer], words: str | None
 ) -> None:
     named = revisions(series)
@@ -87,7 +87,9 @@ def test_a_part_that_is_none_is_refused(
     assert not scans.weights()
 
 
-def test_a_whole_file_for_a_part_is_not_taken(scans: Scans, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_whole_file_in_place_of_a_range_is_not_read(
+    scans: Scans, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
     size, head = 100_000_000, 416 * 32 * 4
     header = {"a": tensor(0, size, [size // 4]), "embed_out.weight": tensor(size, size + head, [416, 32])}
     large = file_of(header, bytes(size + head))

@@ -43,7 +43,7 @@ def own(tmp_path: Path, own_modules: Path) -> tuple[Path, Path]:
     return series, witness
 
 
-def test_code_is_not_run_unasked(own: tuple[Path, Path], corpus: Path, tmp_path: Path) -> None:
+def test_code_of_a_checkpoint_is_not_run_by_default(own: tuple[Path, Path], corpus: Path, tmp_path: Path) -> None:
     series, witness = own
     result = degen("scan", series, "--corpus", corpus, "-o", tmp_path / "run", *SMALL)
     assert result.code == 4

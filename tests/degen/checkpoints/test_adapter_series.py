@@ -148,7 +148,7 @@ def test_nothing_of_peft_is_seen_on_the_terminal(base: Path, corpus: Path, tmp_p
 # --- what is typed --------------------------------------------------------------------------------------------------
 
 
-def test_an_adapter_and_its_base_are_two_places(tmp_path: Path) -> None:
+def test_an_adapter_source_has_the_paths_of_base_and_adapter(tmp_path: Path) -> None:
     model, lora = checkpoint(tmp_path / "base"), adapter(tmp_path / "lora")
     (found,) = find(f"{model}+{lora}").checkpoints
     assert (found.model, found.revision, found.step) == ("lora", "main", None)
@@ -208,7 +208,7 @@ def test_half_an_adapter_is_refused(tmp_path: Path) -> None:
     assert "nosuch: no such folder" in refused(f"{tmp_path / 'nosuch'}+{model}")
 
 
-def test_peft_is_asked_for_once_and_by_name(base: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_peft_is_named(base: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapter_series, "find_spec", lambda name: None)
     for spec in (f"{base}+{trained}", trained):
         assert refused(spec) == "adapters need an extra: pip install 'degen-lm[peft]'"
@@ -236,7 +236,7 @@ def test_a_base_may_be_named_from_the_adapter_or_from_where_we_stand(
         assert find(folder).checkpoints[0].source == AdapterSource(LocalSource(model), LocalAdapter(folder))
 
 
-def test_a_base_that_cannot_be_had_is_to_be_written(tmp_path: Path) -> None:
+def test_a_missing_base_is_asked_for_as_base_plus_adapter(tmp_path: Path) -> None:
     for name, why in (("/nowhere/base", "no such folder"), (None, "names no base"), ("org/model", "HF_HUB_OFFLINE")):
         lora = adapter(tmp_path / "lora", name)
         result = refused(lora)

@@ -18,7 +18,9 @@ from tiny import make_series
     ("step1000,main", ["step1000", "main"]),
     ("{step100}", ["{step100}"]),
 ])  # fmt: skip
-def test_what_was_kept_is_scanned_offline(scans: Scans, series: Path, corpus: Path, at: str, names: list[str]) -> None:
+def test_kept_revisions_are_scanned_offline(
+    scans: Scans, series: Path, corpus: Path, at: str, names: list[str]
+) -> None:
     branches = revisions(series)
     repo = scans.add("org/tiny", branches | {"main": branches["step1000"] | {"README.md": b"final"}})
     scans.scan("org/tiny@*", corpus=corpus, keep="all")

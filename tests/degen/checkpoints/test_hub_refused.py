@@ -39,7 +39,7 @@ def repo(scans: Scans) -> Scans:
         ("org/gated", ("org/gated", "access must be asked for on its page", "hf auth login")),
     ],
 )
-def test_what_cannot_be_found_is_said_in_one_message(
+def test_a_missing_series_on_the_hub_gives_one_message(
     repo: Scans, tmp_path: Path, spec: str, words: tuple[str, ...]
 ) -> None:
     repo.add("org/private", {"main": marked("main")}, token=TOKEN)
@@ -71,9 +71,7 @@ def test_a_token_opens_what_is_private_and_a_wrong_one_does_not(repo: Scans, tmp
         (Fault("/refs", cut=5, times=None), "the hub cannot be reached"),
     ],
 )
-def test_a_hub_that_does_not_answer_is_said_in_one_message(
-    repo: Scans, tmp_path: Path, fault: Fault, words: str
-) -> None:
+def test_a_failing_hub_gives_one_message(repo: Scans, tmp_path: Path, fault: Fault, words: str) -> None:
     repo.hub.faults.append(fault)
     result = degen("scan", "org/m", "-o", tmp_path / "run")
     assert (result.code, words in result.message) == (2, True)

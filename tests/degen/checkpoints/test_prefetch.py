@@ -119,7 +119,7 @@ def held(downloads: Downloads) -> int:
     return 0
 
 
-def test_the_next_one_comes_while_this_one_is_measured_and_not_the_one_after(log: Log, downloads: Downloads) -> None:
+def test_the_next_checkpoint_is_fetched_while_one_is_measured(log: Log, downloads: Downloads) -> None:
     wanted = order(log, "a", "b", "c", "d")
     following = {"a": "b", "b": "c", "c": "d"}
 
@@ -141,7 +141,7 @@ def test_the_next_one_comes_while_this_one_is_measured_and_not_the_one_after(log
     ]  # fmt: skip
 
 
-def test_what_is_slow_to_come_is_waited_for(log: Log, downloads: Downloads) -> None:
+def test_a_slow_download_is_waited_for(log: Log, downloads: Downloads) -> None:
     gate = threading.Event()
     wanted = order(log, "a", "b", b_gate=gate)
     threading.Timer(0.2, gate.set).start()
@@ -157,7 +157,7 @@ def test_copies_are_not_fetched(log: Log, downloads: Downloads) -> None:
     assert [event for event in log if event.startswith("fetch")] == ["fetch a", "fetch d"]
 
 
-def test_where_all_that_follows_are_copies_nothing_is_fetched(log: Log, downloads: Downloads) -> None:
+def test_nothing_is_fetched_where_only_copies_follow(log: Log, downloads: Downloads) -> None:
     wanted = order(log, "a", "b")
     with Fetcher(downloads, wanted, lambda c: c.revision == "b") as fetcher:
         scan(fetcher, wanted[:1], log)
@@ -175,7 +175,7 @@ def test_a_copy_of_one_that_failed_is_fetched_after_all_and_what_was_ahead_is_ke
     assert [event for event in log if event.startswith("fetch")] == ["fetch a", "fetch c", "fetch b"]
 
 
-def test_what_turns_out_to_be_a_copy_is_deleted_before_the_next_but_one_comes(log: Log, downloads: Downloads) -> None:
+def test_files_of_a_late_found_copy_are_deleted(log: Log, downloads: Downloads) -> None:
     wanted = order(log, "a", "b", "c", "d")
 
     def within(name: str) -> None:
@@ -188,7 +188,9 @@ def test_what_turns_out_to_be_a_copy_is_deleted_before_the_next_but_one_comes(lo
 
 
 @pytest.mark.parametrize("error", [CheckpointError("b is gone"), RuntimeError("b is odd"), MemoryError("b is large")])
-def test_one_that_fails_ahead_fails_in_its_own_turn_and_alone(log: Log, downloads: Downloads, error: Exception) -> None:
+def test_a_checkpoint_that_fails_ahead_fails_in_its_own_turn_and_alone(
+    log: Log, downloads: Downloads, error: Exception
+) -> None:
     wanted = order(log, "a", "b", "c", "d", b_error=error)
     with Fetcher(downloads, wanted, lambda _: False) as fetcher:
         came = scan(fetcher, wanted, log, lambda name: time.sleep(0.02))
@@ -196,14 +198,14 @@ def test_one_that_fails_ahead_fails_in_its_own_turn_and_alone(log: Log, download
     assert log.count("fetch b") == 1
 
 
-def test_one_that_fails_at_the_start_stops_nothing(log: Log, downloads: Downloads) -> None:
+def test_a_checkpoint_that_fails_first_stops_no_other(log: Log, downloads: Downloads) -> None:
     wanted = order(log, "a", "b", a_error=CheckpointError("a is gone"))
     with Fetcher(downloads, wanted, lambda _: False) as fetcher:
         assert scan(fetcher, wanted, log) == {"a": "a is gone", "b": "b True"}
 
 
 @pytest.mark.parametrize("error", [CheckpointError("no listing"), ValueError("odd")])
-def test_one_of_which_is_not_known_whether_it_is_a_copy_is_fetched(
+def test_a_checkpoint_is_fetched_where_it_is_unknown_whether_it_is_a_copy(
     log: Log, downloads: Downloads, error: Exception
 ) -> None:
     def is_copy(_: Checkpoint) -> bool:
@@ -224,7 +226,7 @@ def test_the_same_files_under_two_labels_are_not_deleted_under_the_second(log: L
                 assert (files.path / "weights").is_file()
 
 
-def test_what_was_measured_is_deleted_however_the_measure_ended(log: Log, downloads: Downloads) -> None:
+def test_downloads_are_deleted_after_a_failed_measurement(log: Log, downloads: Downloads) -> None:
     wanted = order(log, "a", "b")
     with Fetcher(downloads, wanted, lambda _: False) as fetcher:
         with suppress(ZeroDivisionError), fetcher.files(wanted[0].checkpoint):
@@ -253,7 +255,7 @@ def test_an_interruption_waits_for_nothing_and_leaves_nothing(log: Log, download
         time.sleep(0.01)
 
 
-def test_what_a_killed_scan_left_is_deleted(log: Log, downloads: Downloads) -> None:
+def test_downloads_of_a_killed_scan_are_deleted(log: Log, downloads: Downloads) -> None:
     left = downloads.path / "0123456789abcdef" / "model.safetensors"
     left.parent.mkdir(parents=True)
     left.write_text("old")

@@ -27,23 +27,23 @@ PYTHIA = [0, *(2**i for i in range(10)), *range(1000, 143_001, 1000)]
         ("STEP007", RevisionStep(0, 7, None)),
     ],
 )
-def test_a_name_says_its_step(name: str, mark: RevisionStep) -> None:
+def test_names_of_revisions_give_their_step(name: str, mark: RevisionStep) -> None:
     assert parse_revision(name) == mark
 
 
 @pytest.mark.parametrize(
     "name", ["main", "final", "step", "step-", "step10-final", "mystep10", "10", "tokenizer", "step1.5", "step10 ", ""]
 )
-def test_other_names_are_no_step(name: str) -> None:
+def test_names_without_a_step_give_none(name: str) -> None:
     assert parse_revision(name) is None
 
 
 @given(st.integers(0, 10**12))
-def test_every_number_is_read_as_it_is_written(step: int) -> None:
+def test_every_step_number_is_read_as_it_is_written(step: int) -> None:
     assert parse_revision(f"step{step}") == RevisionStep(0, step, None)
 
 
-def test_all() -> None:
+def test_select_all_gives_every_step() -> None:
     assert select_steps([5, 0, 1000, 30], "all") == [0, 5, 30, 1000]
 
 
@@ -62,11 +62,11 @@ def test_all() -> None:
         ("1400,1450", [1000]),  # one checkpoint, once
     ],
 )
-def test_lists_and_ranges(expression: str, chosen: list[int]) -> None:
+def test_lists_and_ranges_select_steps(expression: str, chosen: list[int]) -> None:
     assert select_steps(PYTHIA, expression) == chosen
 
 
-def test_the_published_example() -> None:
+def test_pythias_steps_are_selected_as_published() -> None:
     chosen = select_steps(PYTHIA, "0,1000:143000:4000")
     assert chosen == [0, *range(1000, 143_000, 4000), 143_000]
 
@@ -89,7 +89,7 @@ def test_log_spaced_steps_are_the_nearest_to_even_ratios(there: set[int], count:
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1), st.lists(st.integers(0, 1200), min_size=1))
-def test_a_step_that_is_not_there_becomes_its_nearest_once(there: list[int], wanted: list[int]) -> None:
+def test_a_missing_step_is_replaced_by_its_nearest_once(there: list[int], wanted: list[int]) -> None:
     chosen = select_steps(there, ",".join(map(str, wanted)))
     assert chosen == sorted(set(chosen))
     for w in wanted:
@@ -116,13 +116,13 @@ def test_a_step_that_is_not_there_becomes_its_nearest_once(there: list[int], wan
         ("ALL", "'ALL' is not a step"),
     ],
 )
-def test_what_is_no_expression_is_refused(expression: str, says: str) -> None:
+def test_malformed_step_expressions_are_refused(expression: str, says: str) -> None:
     with pytest.raises(DegenError, match="--steps") as caught:
         select_steps([0, 1], expression)
     assert says in str(caught.value)
     assert caught.value.exit_code == 2
 
 
-def test_steps_that_do_not_exist_are_told_with_their_nearest() -> None:
+def test_missing_steps_are_listed_with_their_nearest() -> None:
     assert nearest_steps([0, 100, 600], "0,150,10000,0:600:100") == {150: 100, 10000: 600}
     assert nearest_steps([0, 100], "all") == nearest_steps([0, 100], "log:2") == nearest_steps([], "5") == {}

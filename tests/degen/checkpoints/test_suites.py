@@ -89,7 +89,9 @@ def test_pythia_is_as_it_was_published() -> None:
         ("pythia:70m", ("EleutherAI/pythia-70m: no such repository on the hub",)),
     ],
 )
-def test_what_is_no_suite_is_said(scans: Scans, tmp_path: Path, spec: str, words: tuple[str, ...]) -> None:
+def test_an_unknown_suite_or_model_gives_one_message(
+    scans: Scans, tmp_path: Path, spec: str, words: tuple[str, ...]
+) -> None:
     if spec.startswith("mine"):
         for name in ("70m", "160m"):
             scans.add(f"EleutherAI/pythia-{name}", {"step0": {"config.json": name.encode()}})

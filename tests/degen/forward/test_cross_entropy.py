@@ -90,7 +90,7 @@ def test_half_precision_logits_are_summed_in_float32(dtype: torch.dtype, bias: b
     assert torch.allclose(found.double(), true, rtol=1e-5, atol=1e-5)
 
 
-def test_no_token_no_loss() -> None:
+def test_no_tokens_give_no_losses() -> None:
     h, y, head = random_inputs(0, 5, 3, False, 4)
     with torch.inference_mode():
         assert len(cross_entropy.token_losses(h, y, head, make_transform())) == 0

@@ -86,7 +86,7 @@ def test_where_one_window_does_not_fit_the_checkpoint_fails_and_says_so(
     assert "out of memory" in row["reason"], row["reason"]
 
 
-def test_a_device_that_refuses_halves_too_and_the_run_remembers(
+def test_batches_halved_on_a_device_are_remembered_in_the_run(
     series: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXForCausalLM

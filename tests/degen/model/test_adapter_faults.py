@@ -90,7 +90,9 @@ KINDS: dict[str, Spoiled] = {
     ),
     "Megatron": Spoiled(settings(megatron_config={"a": 1}, megatron_core="evil.core"), ("Megatron",)),
     "virtual tokens": Spoiled(prompt, ("PROMPT_TUNING", "cannot be")),
-    "adapters of adapters": Spoiled(settings(peft_type="XLORA", adapters={"0": "evil/adapter"}), ("XLORA", "cannot be")),
+    "adapters of adapters": Spoiled(
+        settings(peft_type="XLORA", adapters={"0": "evil/adapter"}), ("XLORA", "cannot be")
+    ),
     "huge rank": Spoiled(settings(r=10**9), ("r is 1,000,000,000",)),
     "huge rank of one layer": Spoiled(settings(rank_pattern={"q_proj": 10**9}), ("q_proj is 1,000,000,000",)),
     "huge projection": Spoiled(config_text('{"peft_type": "VERA", "r": 1000000000}'), ("r is 1,000,000,000",)),
