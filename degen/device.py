@@ -1,10 +1,10 @@
-"""Differences between devices: how each reports that memory is out, and whether it has float64."""
+"""Differences between devices: how each reports that memory is out, which floats it has, and which it computes with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -40,3 +40,23 @@ def as_float64(tensor: torch.Tensor) -> torch.Tensor:
     import torch
 
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).to(torch.float64, copy=True)
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Compute float32 products in float32 while the block lasts, and not in TF32, which keeps 10 bits of 23.
+
+    Convolutions on a CUDA device take TF32 unless they are told not to; a training may have asked for it everywhere.
+    What was set before is set again at the end.
+    """
+    import torch
+
+    kinds: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)  # torch's types do not know the flag
+    before = [kind.allow_tf32 for kind in kinds]
+    try:
+        for kind in kinds:
+            kind.allow_tf32 = False
+        yield
+    finally:
+        for kind, allowed in zip(kinds, before, strict=True):
+            kind.allow_tf32 = allowed

@@ -1,7 +1,8 @@
 """The base classes of probes, and the types that probes receive.
 
 A probe is one measure in one file. It declares what it needs and the columns it fills; a scan loads no more of a
-checkpoint than its probes need. Probes are found through the entry-point group `degen.probes`, ours and others'.
+checkpoint than its probes need. `degen.probe_registry` finds probes through
+the entry-point group `degen.probes`, ours and others'.
 """
 
 from __future__ import annotations

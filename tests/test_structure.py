@@ -103,6 +103,16 @@ def test_the_order_names_every_package_once() -> None:
     assert sorted(ORDER) == sorted({entry_of(module) for module in GRAPH})
 
 
+def test_the_drawing_of_the_packages_shows_this_order() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawing = text.partition("checked by tests/test_structure.py -->")[2].partition("    tests/")[0]
+    shown: list[str] = []
+    for words in (line.split() for line in drawing.splitlines()):
+        if words and words != ["degen/"]:
+            shown += [word.rstrip(",/") for word in (words if words[0].endswith(",") else words[:1])]
+    assert shown == [entry or "degen/__init__.py" for entry in reversed(ORDER)]
+
+
 PLANTED = {
     "at the top": "from degen.runs import run\n",
     "in a function": "def read():\n    from degen.runs.run import read_run\n",
@@ -159,8 +169,16 @@ def test_functions_fit_a_screen() -> None:
     assert long == []
 
 
-def test_packages_say_what_they_are_for() -> None:
+def test_packages_say_what_they_are_for_and_what_they_import() -> None:
     for module, file in modules(ROOT).items():
-        if file.name == "__init__.py" and module != "degen":
-            text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
-            assert (text or "").partition("\n")[0].endswith("."), module
+        if file.name != "__init__.py" or module in ("degen", "degen.scaling.architectures"):
+            continue
+        lines = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").splitlines()
+        assert lines, module
+        assert lines[0].endswith("."), module
+        own = entry_of(module)
+        others = {entry_of(target) for name in GRAPH if entry_of(name) == own for target in GRAPH[name]} - {own, ""}
+        highest = max(others, key=ORDER.index, default="errors")
+        alone = ORDER.index(highest) <= ORDER.index("tables")
+        sentence = "Imports the ground files alone." if alone else f"Imports {highest} and what lies below it."
+        assert lines[-1] == sentence, module

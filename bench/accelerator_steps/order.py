@@ -35,8 +35,6 @@ def machine_for(asked: argparse.Namespace) -> Machine:
         refuse("no accelerator here; --tiny runs the same steps on a CPU")
     if device.index is not None:
         torch.accelerator.set_device_index(device.index)
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
     threads = asked.threads or (1 if asked.tiny else None)  # tiny matrices: a second thread only waits for the first
     if threads:
         torch.set_num_threads(threads)

@@ -1,4 +1,7 @@
-"""Whether the checkpoints of a series are what they claim: facts are gathered, and judged."""
+"""Whether the checkpoints of a series are what they claim: facts are gathered, and judged.
+
+Imports scanning and what lies below it.
+"""
 
 from __future__ import annotations
 

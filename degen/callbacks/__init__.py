@@ -3,6 +3,8 @@
 from degen.callbacks import DegenerationCallback            # the Trainer of transformers
 from degen.callbacks import LightningDegenerationCallback   # Lightning
 from degen.callbacks import Monitor, Watch, measure_model   # a loop of your own
+
+Imports gate and what lies below it.
 """
 
 from __future__ import annotations

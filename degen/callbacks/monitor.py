@@ -12,8 +12,9 @@ from degen.forward.out_of_memory import halve_batch
 from degen.hashing import fingerprint
 from degen.model.architecture import Architecture, config_sha256, describe_module
 from degen.probe import StreamProbe
+from degen.scanning.checkpoint_columns import model_columns
 from degen.scanning.list_settings import list_settings
-from degen.scanning.measure_head import head_of, measure_head, model_columns
+from degen.scanning.measure_head import head_of, measure_head
 from degen.scanning.measure_spec import MeasureSpec
 from degen.scanning.measure_stream import measure_stream
 from degen.scanning.plan import plan_probes

@@ -1,4 +1,7 @@
-"""Three tiny Pythia-shaped training runs and a held-out corpus, small enough to ship with the package."""
+"""Three tiny Pythia-shaped training runs and a held-out corpus, small enough to ship with the package.
+
+Imports the ground files alone.
+"""
 
 from __future__ import annotations
 

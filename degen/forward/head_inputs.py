@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from degen.device import exact_float32
 from degen.probe import HeadInputs, Scored
 from degen.text.windows import Sample, Window
 
@@ -38,7 +39,7 @@ class ModelHeadInputs(HeadInputs):
         import torch
 
         sample = Sample("", tuple(windows))
-        with torch.inference_mode(), ModelHooks(self._model, {}) as hooks:
+        with torch.inference_mode(), exact_float32(), ModelHooks(self._model, {}) as hooks:
             for batch in prefetched(padded_batches(sample, self._batch_tokens, self.device, halves=False)):
                 states, _ = hooks.run(batch)
                 targets = batch.ids[:, 1:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from degen.device import exact_float32
 from degen.errors import CheckpointError, NotFiniteError
 from degen.model.logit_tolerances import OTHER_CALL, SAME_CALL
 from degen.probe import Batch, StreamProbe, probe_errors
@@ -48,7 +49,7 @@ def run_pass(
 
     _check_ids(model, sample)
     halves = any(probe.halves for probe in probes.values())
-    with torch.inference_mode():
+    with torch.inference_mode(), exact_float32():
         unhooked: torch.Tensor | None = logits_without_hooks(model, sample, batch_tokens, device, halves)
         with ModelHooks(model, probes) as hooks:
             hooks.begin()

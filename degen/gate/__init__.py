@@ -4,7 +4,7 @@ from degen.gate import judge, parse_rule
 verdicts = judge([parse_rule("anisotropy[layer=last] < 0.6")], "degen-run")
 verdicts.exit_code      # 0, or 1, 3, 4
 
-Imports scanning, metrics and below.
+Imports metrics and what lies below it.
 """
 
 from .judge import Outcome, Verdicts, judge

@@ -1,4 +1,4 @@
 """Scaling laws L(N, D): their form, their fit, checks of it and intervals.
 
-Imports stats and below.
+Imports the ground files alone.
 """

@@ -36,7 +36,8 @@ def choose_device(name: str) -> torch.device:
 
     try:
         if name == "auto":
-            return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+            device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+            return device or torch.device("cpu")
         device = torch.device(name)
         torch.empty(1, device=device).item()  # `meta` has no memory to read from
     except (RuntimeError, AssertionError) as error:

@@ -1,4 +1,4 @@
 """A run folder: written part by part, read, exported.
 
-Imports checkpoints and below.
+Imports checkpoints and what lies below it.
 """

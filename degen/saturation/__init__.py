@@ -4,7 +4,7 @@ from degen.saturation import find_saturation
 result = find_saturation("degen-run")
 result.table()      # a pyarrow table
 
-Imports metrics, laws and below.
+Imports metrics and what lies below it.
 """
 
 from .result import Larger, SaturationResult, find_saturation, write_result

@@ -1,4 +1,4 @@
 """A scan from plan to parts: settings, sample, every checkpoint measured. The way of the data is `scan.Scan.run`.
 
-Imports runs, rank and below.
+Imports runs and what lies below it.
 """

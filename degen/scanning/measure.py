@@ -13,7 +13,8 @@ from degen.model.architecture import describe
 from degen.model.loading import load_model
 from degen.tables import CHECKPOINTS, Rows, file_name
 
-from .measure_head import head_of, measure_head, model_columns
+from .checkpoint_columns import model_columns
+from .measure_head import head_of, measure_head
 from .measure_spec import MeasureSpec
 from .measure_stream import measure_stream
 from .open_checkpoint import OpenCheckpoint

@@ -1,14 +1,13 @@
-"""The part of a measurement that needs no text: the head's probes, and the columns that describe a model."""
+"""The part of a measurement that needs no text: the probes of the head."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from degen.model.architecture import Architecture, find_head
-from degen.model.flops import TRAINING, forward_flops
+from degen.model.architecture import find_head
 from degen.model.lm_head import Head, used_rows
 from degen.probe import probe_errors
-from degen.tables import Row, Rows
+from degen.tables import Rows
 from degen.weights.open_weights import LoadedTensors
 
 from .measure_spec import MeasureSpec
@@ -32,23 +31,3 @@ def measure_head(head: Head, spec: MeasureSpec, clock: Clock) -> list[tuple[str,
         with clock.phase(name), probe_errors(name):
             measured.append((name, head_probe().measure(head)))
     return measured
-
-
-def model_columns(shape: Architecture, head: Head, tokens_seen: int | None = None) -> Row:
-    """Return the columns of `checkpoints` that describe a model, apart from any measure."""
-    flops = TRAINING * forward_flops(shape)
-    return {
-        "tokens_seen": tokens_seen,
-        "architecture": shape.name,
-        "parameters": shape.parameters,
-        "parameters_non_embedding": shape.parameters_non_embedding,
-        "layers": shape.layers,
-        "hidden_size": shape.hidden_size,
-        "head_size": shape.head_size,
-        "vocab_size": shape.vocab_size,
-        "vocab_used": head.rows_used,
-        "tied": shape.tied,
-        "flops_per_token": flops,
-        "training_flops": flops * tokens_seen if tokens_seen is not None else None,
-        "head_sha256": head.sha256,
-    }

@@ -1,0 +1,54 @@
+"""Floats of a device: TF32 is off while a model is measured, and as it was afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from degen.probes.anisotropy import Anisotropy
+
+import degen
+from degen.device import exact_float32
+
+
+def allowed() -> tuple[bool, bool]:
+    return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+
+@pytest.fixture(params=[(False, True), (True, True), (False, False)])
+def before(request: pytest.FixtureRequest) -> Iterator[tuple[bool, bool]]:
+    """What was set before a measurement, by a user or by torch."""
+    default = allowed()
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = request.param
+    yield request.param
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = default
+
+
+def test_tf32_is_off_inside_and_as_it_was_afterwards(before: tuple[bool, bool]) -> None:
+    with exact_float32():
+        assert allowed() == (False, False)
+    assert allowed() == before
+
+
+def test_tf32_is_as_it_was_after_an_error(before: tuple[bool, bool]) -> None:
+    with pytest.raises(ValueError, match="planted"), exact_float32():
+        raise ValueError("planted")
+    assert allowed() == before
+
+
+def test_a_scan_runs_models_without_tf32(before: tuple[bool, bool], series: Path, corpus: Path, tmp_path: Path) -> None:
+    seen = set()
+
+    def update(*_: object) -> None:
+        seen.add(allowed())
+
+    with (
+        mock.patch.object(Anisotropy, "update_states", update),
+        mock.patch.object(Anisotropy, "finish", return_value={}),
+    ):
+        degen.scan(series / "step0", corpus=corpus, tokens=300, context=64, probes="anisotropy", out=tmp_path / "run")
+    assert seen == {(False, False)}
+    assert allowed() == before
