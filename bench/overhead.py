@@ -18,7 +18,7 @@ from degen.forward.batch_size import auto_batch_tokens
 from degen.forward.run_pass import run_pass
 from degen.model.architecture import describe
 from degen.model.lm_head import Head
-from degen.model.loading import quieten
+from degen.model.loading import silence_transformers
 from degen.probe import HeadProbe
 from degen.probe_registry import load_probes
 from degen.text.windows import Sample, Window, batches
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--context", type=int, default=512)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    quieten()
+    silence_transformers()
     if asked.gguf:
         folder, _, name = asked.gguf.rpartition("/")
         model = AutoModelForCausalLM.from_pretrained(folder or ".", gguf_file=name, dtype=torch.float32)

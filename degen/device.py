@@ -1,4 +1,4 @@
-"""What differs between devices: how each says that memory is out, which floats it has, and which it takes."""
+"""Differences between devices: how each reports that memory is out, which floats it has, and which it computes with."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def memory_errors() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that an allocation failed; torch on a CPU says so in words alone."""
+    """Return whether an error means that an allocation failed; on a CPU, torch raises a plain RuntimeError for it."""
     import torch
 
-    said = ("can't allocate memory", "not enough memory")
+    phrases = ("can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+        isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in phrases)
     )
 
 

@@ -1,4 +1,4 @@
-"""Files of figures: whether one can be written, an empty figure, and saving it."""
+"""Figures: checked before the work begins, made, and written to a file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .errors import DegenError, one_line
 
 
 def check_plot(file: Path) -> None:
-    """Check that a figure can be written there.
+    """Check that a figure can be written to a file.
 
     Raises:
-        DegenError: matplotlib is missing, knows no such format, or the folder is not there.
+        DegenError: matplotlib is missing or does not know the format, or the folder does not exist.
     """
     formats = new_figure(1, 1).canvas.get_supported_filetypes()
     if file.suffix.lstrip(".").lower() not in formats:
@@ -39,7 +39,7 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def label_axes(panel: Any) -> None:
-    """Set few labels, and plain numbers on logarithmic axes of less than a decade, where powers of ten overlap."""
+    """Set few labels on the axes of a panel, and plain numbers on logarithmic axes of less than a decade."""
     from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 
     for axis, (low, high) in ((panel.xaxis, panel.get_xlim()), (panel.yaxis, panel.get_ylim())):
@@ -52,7 +52,7 @@ def label_axes(panel: Any) -> None:
 
 
 def save_figure(figure: Any, file: Path) -> None:
-    """Write a figure, cut to what is drawn.
+    """Write a figure to a file, without empty margins.
 
     Raises:
         DegenError: the file cannot be written.

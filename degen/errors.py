@@ -1,10 +1,10 @@
-"""The exceptions of degen: what the user can mend, and what spoils one checkpoint."""
+"""The exceptions of degen: mistakes that the user can correct, and errors of a single checkpoint."""
 
 from __future__ import annotations
 
 
 class DegenError(Exception):
-    """A mistake the user can mend: what is wrong, where, and what to do.
+    """A mistake that the user can correct. The message says what is wrong, where, and what to do.
 
     The command line prints the message alone and ends with `exit_code`.
 
@@ -24,7 +24,7 @@ class RunFolderError(DegenError):
     """A run folder that cannot be used.
 
     Attributes:
-        problem: what is wrong, and where; what to do depends on who asked for the folder.
+        problem: what is wrong, and where, without what to do about it.
     """
 
     def __init__(self, problem: str, remedy: str) -> None:
@@ -33,17 +33,17 @@ class RunFolderError(DegenError):
 
 
 class CheckpointError(DegenError):
-    """One checkpoint cannot be measured. It becomes a row with this reason; the others go on."""
+    """One checkpoint cannot be measured. The message becomes the reason in its row, and the scan continues."""
 
     exit_code = 4
 
 
 class MissingFileError(CheckpointError):
-    """A file that a checkpoint needs is not there."""
+    """A file that a checkpoint needs does not exist."""
 
 
 class NotFiniteError(CheckpointError):
-    """NaN or infinity where a model should have numbers."""
+    """NaN or infinity in weights, states or losses."""
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:

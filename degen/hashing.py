@@ -1,4 +1,4 @@
-"""Hashes of what JSON can say."""
+"""Hashes of JSON documents."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 
-def fingerprint(of: Any) -> str:
-    """Return the SHA-256 of anything JSON can say, keys sorted, as 64 hexadecimal digits."""
-    import hashlib  # it loads OpenSSL, for which the help of a command should not wait
+def fingerprint(document: Any) -> str:
+    """Return the SHA-256 of a JSON document with sorted keys, as 64 hexadecimal digits."""
+    import hashlib  # loads OpenSSL, which would delay the help of a command
 
-    return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

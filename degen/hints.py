@@ -15,6 +15,13 @@ def closest(name: str, names: Iterable[str]) -> str | None:
     return lowered[close[0]] if close else None
 
 
+def there_are(names: Iterable[str]) -> str:
+    """Return a phrase that lists names, `there are loss, acc` or `there are none`, the first dozen of many."""
+    choices = list(dict.fromkeys(names))
+    more = f" and {len(choices) - MAX_LISTED} more" if len(choices) > MAX_LISTED else ""
+    return f"there are {', '.join(choices[:MAX_LISTED])}{more}" if choices else "there are none"
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return a hint on a name that is not there: the closest of some names, or else what they are.
 
@@ -25,9 +32,6 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     Returns:
         A phrase without a full stop: `did you mean 'loss'?`, `there are loss, acc` or `there are none`.
     """
-    choices = list(dict.fromkeys(names))
+    choices = list(names)
     close = closest(name, choices)
-    if close is not None:
-        return f"did you mean {close!r}?"
-    more = f" and {len(choices) - MAX_LISTED} more" if len(choices) > MAX_LISTED else ""
-    return f"there are {', '.join(choices[:MAX_LISTED])}{more}" if choices else "there are none"
+    return f"did you mean {close!r}?" if close is not None else there_are(choices)

@@ -1,8 +1,8 @@
-"""What a probe is: its base classes, and what the engine hands them.
+"""The base classes of probes, and the types that probes receive.
 
-A probe is one measure in one file. It declares what it needs and the columns it fills; the scan plans the cheapest
-load that serves every probe asked for. `degen.probe_registry` finds them through the entry-point group `degen.probes`,
-ours beside anybody else's.
+A probe is one measure in one file. It declares what it needs and the columns it fills; a scan loads no more of a
+checkpoint than its probes need. `degen.probe_registry` finds probes through
+the entry-point group `degen.probes`, ours and others'.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Probe(ABC):
         needs: `head` (the stored head matrix), `states` (hidden states at every site), `head_input` (those the head
             receives), `losses` (the loss of every token).
         columns: the columns it fills, by table; `checkpoints`, `layers` and `windows` are the engine's, others its own.
-        default: whether a scan measures it unasked.
+        default: whether a scan measures it without `--probes`.
     """
 
     measures: ClassVar[str]
@@ -51,10 +51,10 @@ class Probe(ABC):
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> None:
-        """Refuse options that make no sense, before anything is measured; a probe without options takes none.
+        """Check the options that a user set for this probe, before anything is measured; by default there are none.
 
         Raises:
-            DegenError: an option is unknown, or its value is.
+            DegenError: an option is unknown, or its value is wrong.
         """
         for name in options:
             raise DegenError(f"probe {cls.__name__.lower()} has no option {name!r}")
@@ -67,7 +67,7 @@ class HeadProbe(Probe):
 
     @abstractmethod
     def measure(self, head: Head) -> Rows:
-        """Return the rows of one checkpoint, by table."""
+        """Return the rows of one checkpoint by table, given its head."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class OutputHead:
     Attributes:
         weight: W, V × d, on the device and in the dtype of the model.
         bias: b, V; None without one.
-        transform: f, what the model does to logits afterwards, in place.
+        transform: f, what the model does to the logits, in place.
     """
 
     weight: torch.Tensor
@@ -87,7 +87,7 @@ class OutputHead:
 
 @dataclass(frozen=True)
 class Site:
-    """Where states were taken: layer 0 `embedding`, 1…L `block`, L `head_input`.
+    """Where in the model states were taken: layer 0 `embedding`, 1…L `block`, L `head_input`.
 
     Attributes:
         layer: blocks before it, 0…L.
@@ -100,7 +100,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some windows on their way through the model.
+    """Some windows that go through the model together.
 
     Attributes:
         ids: token ids, B × T, on the device; 0 behind the end of a short window.
@@ -120,9 +120,9 @@ class Scored:
     """The scored tokens of some windows.
 
     Attributes:
-        states: h, N × d float32, what the head receives where each of them is predicted.
-        targets: y, N, their ids.
-        windows: place among the windows asked for that each of them is of, N.
+        states: h, n × d float32, what the head receives where each token is predicted.
+        targets: y, n, ids of the tokens.
+        windows: n, for each token the index of its window.
     """
 
     states: torch.Tensor
@@ -131,7 +131,7 @@ class Scored:
 
 
 class HeadInputs(Protocol):
-    """What the head of a frozen model receives, of any windows.
+    """The states that the head of a frozen model receives, for any windows.
 
     Attributes:
         device: where the model is.
@@ -140,21 +140,21 @@ class HeadInputs(Protocol):
     device: torch.device
 
     def of(self, windows: Sequence[Window]) -> Iterator[Scored]:
-        """Return the scored tokens of these windows, a batch at a time."""
+        """Return the scored tokens of some windows, a batch at a time."""
 
 
 class StreamProbe(Probe):
-    """A probe of what flows through the model: an accumulator, one instance for one checkpoint.
+    """A probe of states or losses: it accumulates over batches, with one instance for one checkpoint.
 
-    Its state may grow with the documents (documents × d) or the width (d²), never with the tokens times d.
+    Its memory may grow with the documents (documents × d) or the width (d²), never with the tokens times d.
 
     Attributes:
-        halves: whether all windows of `sample.first_half` must come before the others.
-        trains: whether `train` is to be called; an instance may say so by its options.
+        halves: whether the windows of `sample.in_fit_half` must come before all others.
+        trains: whether `train` is called; an instance may set it by its options.
 
     Args:
-        sample: the windows that will come, each once, in an order of the engine's choosing.
-        options: what the user set for this probe by name; a probe without options takes none.
+        sample: the windows that will come, each once, in any order.
+        options: those that the user set for this probe, by name.
     """
 
     halves: ClassVar[bool] = False
@@ -164,27 +164,27 @@ class StreamProbe(Probe):
         self.sample = sample
 
     def begin(self, head: OutputHead) -> None:
-        """Begin a pass over a model that has this head."""
+        """Prepare for a pass over a model with this head."""
 
     def update_states(self, batch: Batch, site: Site, states: torch.Tensor) -> None:
-        """Take the states of a batch at one site, B × T × d in the model's dtype; do not keep them."""
+        """Add the states of a batch at one site, B × T × d in the model's dtype, which must not be kept."""
 
     def update_losses(self, batch: Batch, losses: torch.Tensor, scored: torch.Tensor) -> None:
-        """Take the loss of every token in nats, B × (T − 1) float32, of tokens 1…T−1; `scored` says which count."""
+        """Add the loss of tokens 1…T−1 in nats, B × (T − 1) float32; `scored` is true for those that count."""
 
     def train(self, inputs: HeadInputs, windows: Iterator[Window], folder: Path, tell: Tell) -> None:
-        """Train once the sample has passed, on more states of the frozen model.
+        """Train on more states of the frozen model, once all batches of the sample are done.
 
         Args:
-            inputs: what the head receives, of any windows.
-            windows: to train on, without end; none of the sample's second half.
-            folder: of this checkpoint's own, in which to keep what a continued run goes on from.
-            tell: told how it goes in words, how far it is, and how far it will go.
+            inputs: give the states before the head, for any windows.
+            windows: to train on, without end, none of them from the half of the sample that evaluates.
+            folder: for files from which an interrupted run continues; no other checkpoint uses it.
+            tell: called with a message on the progress, the steps done, and the steps in all.
         """
 
     @abstractmethod
     def merge(self, other: Self) -> None:
-        """Add what another instance has seen of other batches of the same sample."""
+        """Add the accumulated state of another instance, which got other batches of the same sample."""
 
     @abstractmethod
     def finish(self) -> Rows:
@@ -193,16 +193,16 @@ class StreamProbe(Probe):
 
 @contextmanager
 def probe_errors(name: str) -> Iterator[None]:
-    """Name the probe in the error of the block, unless it says itself what is wrong with the checkpoint.
+    """Turn an error in the block into one that names the probe.
 
     Raises:
-        CheckpointError: the block met an error that is none of ours; out of memory passes as it is.
+        CheckpointError: the block met an error. Errors of degen's own and out of memory are raised as they are.
     """
     try:
         yield
     except DegenError:
         raise
-    except Exception as error:  # a third party's probe fails in ways of its own
+    except Exception as error:  # a third party's probe may raise errors of any class
         if is_out_of_memory(error):
             raise
         raise CheckpointError(f"probe {name}: {one_line(error)}") from error

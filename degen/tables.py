@@ -36,7 +36,7 @@ class Column:
         unit: the unit of the value, empty where it has none.
         definition: what the value is, in a phrase.
         key: whether the column tells the rows of a checkpoint apart.
-        glance: whether `degen show` puts it in front of the user.
+        summary: whether `degen scan` and `degen show` show it on the terminal.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Column:
     unit: str
     definition: str
     key: bool = False
-    glance: bool = False
+    summary: bool = False
 
 
 KEYS = (
@@ -55,9 +55,9 @@ KEYS = (
 
 CHECKPOINTS = "checkpoints"
 TIMING = "timing"
-SATURATION = "saturation"  # of a model's whole series, one file each; what was not scanned yet is not in it
+SATURATION = "saturation"  # one file a model, of all checkpoints scanned so far
 
-# What the engine itself knows. Probes add their columns, and tables of their own.
+# Columns that the engine fills. Probes add columns, and tables of their own.
 ENGINE_TABLES: dict[str, tuple[Column, ...]] = {
     CHECKPOINTS: (
         Column("tokens_seen", "int64", "tokens", "training tokens so far; null if unknown"),
@@ -109,13 +109,13 @@ ENGINE_TABLES: dict[str, tuple[Column, ...]] = {
 
 
 class Tables:
-    """The schemas of a run: the engine's columns and those of the probes that were asked for.
+    """The columns of a run's tables: the engine's, and those of the probes in use.
 
     Args:
-        added: for every probe's name, its columns by table.
+        added: columns by table, for every probe by name.
 
     Raises:
-        DegenError: two probes fill the same column, or call it a key of another kind.
+        DegenError: two probes fill the same column.
     """
 
     def __init__(self, added: Mapping[str, Mapping[str, Sequence[Column]]]) -> None:
@@ -127,19 +127,19 @@ class Tables:
         self._columns[TIMING] = list(ENGINE_TABLES[TIMING])
 
     def _add(self, probe: str, table: str, columns: Sequence[Column]) -> None:
-        there = self._columns.setdefault(table, list(ENGINE_TABLES.get(table, ())))
-        names = {c.name for c in (*KEYS, *there)}
+        declared = self._columns.setdefault(table, list(ENGINE_TABLES.get(table, ())))
+        names = {c.name for c in (*KEYS, *declared)}
         for column in columns:
             if column.name in names:
                 owner = self._owner.get((table, column.name), "degen itself")
                 raise DegenError(f"probe {probe}: column {table}.{column.name} is already filled by {owner}")
             self._owner[table, column.name] = f"probe {probe}"
             names.add(column.name)
-            there.append(column)
+            declared.append(column)
 
     @property
     def names(self) -> list[str]:
-        """The tables, in the order they were declared."""
+        """Names of the tables, in the order they were declared."""
         return list(self._columns)
 
     def columns(self, table: str) -> tuple[Column, ...]:
@@ -147,11 +147,14 @@ class Tables:
         return (*KEYS, *self._columns[table])
 
     def schema(self, table: str) -> pa.Schema:
-        """Return the full typed schema of a table, with unit and definition on every field."""
+        """Return the schema of a table, with unit and definition on every field."""
         return schema_of(self.columns(table))
 
     def merge(self, contributions: Iterable[tuple[str, Rows]]) -> Rows:
-        """Bring the rows of several probes together, by the key columns of each table.
+        """Return the rows of several probes by table, joined on the key columns of each table.
+
+        Args:
+            contributions: name and rows by table of every probe.
 
         Raises:
             DegenError: a probe fills a column it has not declared.
@@ -171,26 +174,26 @@ class Tables:
 
 
 def schema_of(columns: Iterable[Column]) -> pa.Schema:
-    """Return the typed schema of columns, with unit and definition on every field."""
+    """Return the schema of a table with these columns, with unit and definition on every field."""
     import pyarrow as pa
 
     fields = []
     for column in columns:
         notes = {"unit": column.unit, "definition": column.definition}
-        if column.glance:
+        if column.summary:
             notes["glance"] = "1"
         fields.append(pa.field(column.name, pa.type_for_alias(column.type), metadata=notes))
     return pa.schema(fields)
 
 
 def write_part(path: Path, schema: pa.Schema, rows: Sequence[Row], notes: Mapping[str, str]) -> None:
-    """Write one part, whole or not at all.
+    """Write one part of a table; where writing fails, there is no file rather than half of one.
 
     Args:
         path: `RUN/<table>/<model>/<revision>.parquet`.
-        schema: the table's full schema; columns a row lacks are null.
-        rows: the part's rows.
-        notes: provenance for the file's metadata; schema version and version are added.
+        schema: of the whole table; a column that a row lacks is null.
+        rows: of the part.
+        notes: provenance for the file's metadata; versions of schema and package are added.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -204,9 +207,9 @@ def write_part(path: Path, schema: pa.Schema, rows: Sequence[Row], notes: Mappin
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, and move it there once the block ended well.
+    """Yield a temporary path beside `path`, and move the file there if the block ends without an error.
 
-    The name starts with a dot, so that readers of the folder pass over what a killed scan left behind.
+    The temporary name starts with a dot, so that readers of the folder ignore what a killed scan leaves behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}.partial"
@@ -220,10 +223,10 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def file_name(name: str) -> str:
-    """Return a model's or revision's name as a file's name, inside the folder and plain to every reader.
+    """Return a model's or revision's name as a file's name that is safe in every folder and for every reader.
 
-    Percent-encoded is all but letters, digits and `.+@,-_`: a slash leaves the folder, an equals sign looks like a
-    partition, a leading dot or underscore hides the file. Long names keep a hash of the whole.
+    All but letters, digits and `.+@,-_` is percent-encoded: a slash would leave the folder, an equals sign look like a
+    partition. So is a leading dot or underscore, which would hide the file. A long name is cut and gets a hash.
     """
     escaped = quote(name, safe="+@,")
     escaped = re.sub(r"^[._]", lambda m: f"%{ord(m[0]):02X}", escaped).replace("~", "%7E")

@@ -59,7 +59,7 @@ class Anisotropy(StreamProbe):
     default = True
     columns = {
         "checkpoints": (
-            Column("anisotropy", "float64", "cosine", "mean cosine of the states the head receives", glance=True),
+            Column("anisotropy", "float64", "cosine", "mean cosine of the states the head receives", summary=True),
             Column("anisotropy_se", "float64", "cosine", "its delete-one-document jackknife standard error"),
         ),
         "layers": (

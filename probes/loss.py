@@ -32,7 +32,7 @@ class Loss(StreamProbe):
     default = True
     columns = {
         "checkpoints": (
-            Column("loss", "float64", "nats/token", "mean next-token cross-entropy of the scored tokens", glance=True),
+            Column("loss", "float64", "nats/token", "mean next-token cross-entropy of the scored tokens", summary=True),
             Column("loss_se", "float64", "nats/token", "its delete-one-document jackknife standard error"),
             Column("perplexity", "float64", "", "exp(loss)"),
             Column("bits_per_byte", "float64", "bits/byte", "Σ nats / (ln 2 · bytes of the scored tokens)"),

@@ -45,7 +45,7 @@ class Rank(StreamProbe):
     columns = {
         "checkpoints": (
             Column("bottleneck_rank", "int64", "dimensions",
-                   "smallest measured rank near the full head's loss, by the last method asked", glance=True),
+                   "smallest measured rank near the full head's loss, by the last method asked", summary=True),
             Column("bottleneck_rank_low", "int64", "dimensions", "the same by the gaps' lower 95 % ends"),
             Column("bottleneck_rank_high", "int64", "dimensions", "the same by the gaps' upper 95 % ends"),
             Column("gradient_lost", "float64", "",
@@ -129,7 +129,7 @@ class Rank(StreamProbe):
 
     def update_states(self, batch: Batch, site: Site, states: torch.Tensor) -> None:
         """Gather the second moment of the first half; keep the second half's states until their losses come."""
-        if self.sample.first_half[batch.windows[0]]:
+        if self.sample.in_fit_half[batch.windows[0]]:
             self._closed.gather(states, batch.mask)
         else:
             self._states = states

@@ -72,9 +72,9 @@ class Spectrum(HeadProbe):
     columns = {
         "checkpoints": (
             Column("singular_entropy", "float64", "nats", "KL(p‖uniform), p = σ²/Σσ²: 0 flat, ln d one direction",
-                   glance=True),
+                   summary=True),
             Column("singular_entropy_sigma", "float64", "nats", "KL(p‖uniform), p = σ/Σσ"),
-            Column("effective_rank", "float64", "dimensions", "exp(H(p)), p = σ/Σσ", glance=True),
+            Column("effective_rank", "float64", "dimensions", "exp(H(p)), p = σ/Σσ", summary=True),
             Column("stable_rank", "float64", "dimensions", "Σσ²/σ₁²"),
             Column("top_singular_share", "float64", "", "σ₁²/Σσ²"),
         ),

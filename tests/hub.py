@@ -149,12 +149,12 @@ def _json(document: object) -> Answer:
 
 
 def _info(repo: Repo, name: str, snapshot: Snapshot, query: dict[str, list[str]]) -> dict[str, Any]:
-    told: dict[str, Any] = {"id": name, "author": name.split("/")[0], "sha": snapshot.commit, "tags": []}
-    told |= {"gated": "manual" if repo.gated else False, "private": bool(repo.token) and not repo.gated}
-    told |= {"disabled": False, "downloads": 0, "likes": 0}
-    told |= {"createdAt": DAY, "lastModified": DAY, "siblings": snapshot.siblings(_yes(query, "blobs"))}
+    info: dict[str, Any] = {"id": name, "author": name.split("/")[0], "sha": snapshot.commit, "tags": []}
+    info |= {"gated": "manual" if repo.gated else False, "private": bool(repo.token) and not repo.gated}
+    info |= {"disabled": False, "downloads": 0, "likes": 0}
+    info |= {"createdAt": DAY, "lastModified": DAY, "siblings": snapshot.siblings(_yes(query, "blobs"))}
     expand = query.get("expand")
-    return {key: value for key, value in told.items() if not expand or key in ("id", *expand)}
+    return {key: value for key, value in info.items() if not expand or key in ("id", *expand)}
 
 
 @contextmanager

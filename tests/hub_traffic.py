@@ -85,8 +85,8 @@ class Answer:
 
 def refusal(status: int, code: str | None, message: str, **headers: str) -> Answer:
     """An error as the hub words it: for the client in headers, for others in JSON."""
-    told = {"X-Error-Message": message, **headers} | ({"X-Error-Code": code} if code else {})
-    return Answer(status, json.dumps({"error": message}).encode(), told)
+    sent = {"X-Error-Message": message, **headers} | ({"X-Error-Code": code} if code else {})
+    return Answer(status, json.dumps({"error": message}).encode(), sent)
 
 
 def part(answer: Answer, wanted: str | None) -> Answer:

@@ -10,7 +10,7 @@ from typing import NoReturn
 import torch
 
 from degen.errors import DegenError
-from degen.model.loading import choose_device, quieten
+from degen.model.loading import choose_device, silence_transformers
 
 from . import busy, head, memory, rank, right_models, right_series, right_training
 from .machine import Machine
@@ -26,7 +26,7 @@ def refuse(why: str) -> NoReturn:
 
 def machine_for(asked: argparse.Namespace) -> Machine:
     """The device that was asked for, or the accelerator there is, set to exact float32."""
-    quieten()
+    silence_transformers()
     try:
         device = choose_device(asked.device or ("cpu" if asked.tiny else "auto"))
     except DegenError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from degen.checkpoints.find_series import find_series
 from degen.checkpoints.series import Checkpoint, Grammar, Series
-from degen.checkpoints.steps import listed
+from degen.checkpoints.steps import parse_steps
 from degen.errors import CheckpointError, DegenError, MissingFileError, one_line
 from degen.model.architecture import check_json
 from degen.scanning.progress import Progress
@@ -57,7 +57,7 @@ def audit(options: AuditOptions, progress: Progress) -> list[Row]:
     """
     rows: list[Row] = []
     for series in find_series(options.series, options.steps, progress.note, options.grammar):
-        listings = _listed(series.checkpoints, progress)
+        listings = _parse_item(series.checkpoints, progress)
         samples = _read(listings, options.values, progress)
         facts = [_facts(listing, samples, options.grammar) for listing in listings]
         sound = next((i for i, listing in enumerate(listings) if listing.fault is None), None)
@@ -89,7 +89,7 @@ class Listing:
     fault: tuple[str, str] | None = None
 
 
-def _listed(checkpoints: Sequence[Checkpoint], progress: Progress) -> list[Listing]:
+def _parse_item(checkpoints: Sequence[Checkpoint], progress: Progress) -> list[Listing]:
     with ThreadPoolExecutor(THREADS) as pool:
         return list(progress.counted(pool.map(_list, checkpoints), len(checkpoints), "revisions listed"))
 
@@ -130,7 +130,7 @@ def _read(listings: Iterable[Listing], values: int | None, progress: Progress) -
 def _facts(listing: Listing, samples: dict[str, ShardSample], grammar: Grammar) -> Facts:
     """Return one revision's facts, from those of its files."""
     checkpoint = listing.checkpoint
-    mark = grammar.mark(checkpoint.revision)
+    mark = grammar.parse(checkpoint.revision)
     read = {name: samples[hash] for name, hash in listing.hashes.items() if hash in samples}
     fault = listing.fault or next((r.fault for r in read.values() if r.fault is not None), None)
     shapes = {key: shape for r in read.values() for key, shape in r.shapes.items()}
@@ -151,7 +151,7 @@ def _padding(series: Series, listing: Listing) -> str | None:
     """Return a note on head rows that the tokenizer never uses; None where there are none, or nobody can tell."""
     from degen.checkpoints.series_tokenizer import tokenizer_of
     from degen.model.lm_head import used_rows
-    from degen.model.loading import quieten
+    from degen.model.loading import silence_transformers
 
     config = listing.checkpoint.source.config()
     if not config.is_dir():
@@ -159,7 +159,7 @@ def _padding(series: Series, listing: Listing) -> str | None:
     fields = check_json(config / "config.json")
     text = fields.get("text_config")
     rows = fields.get("vocab_size") or (text.get("vocab_size") if isinstance(text, dict) else None)
-    quieten()
+    silence_transformers()
     try:
         tokenizer = tokenizer_of(series)
     except DegenError:
@@ -175,7 +175,7 @@ def _expected(series: Series, steps: str) -> Sequence[int] | None:
     from degen.checkpoints.suites import expected_steps
 
     if steps != "all":
-        return None if steps.startswith("log:") else listed(steps)
+        return None if steps.startswith("log:") else parse_steps(steps)
     repos = {c.source.repo for c in series.checkpoints if isinstance(c.source, HubSource)}
     return expected_steps(repos.pop()) if len(repos) == 1 and len(series.checkpoints) > 1 else None
 

@@ -68,7 +68,7 @@ def read_shard(source: Source, shard: str, values: int | None, hashed: bool) -> 
 def _read(tensors: StoredTensors, shard: str, values: int | None, hashed: bool) -> ShardSample:
     shapes = {key: tensors.shape(key) for key in sorted(tensors.keys) if tensors.shard(key) == shard}
     chosen = choose(shapes, values)
-    tensors.hold(chosen)
+    tensors.prefetch_rows(chosen)
     digest, bad, kept, at = hashlib.sha256(), None, [], 0
     total = sum(rows * _width(shapes[key]) for key, rows in chosen.items())
     indices = np.unique(np.linspace(0, max(total - 1, 0), min(MAX_KEPT, total)).astype(np.int64))

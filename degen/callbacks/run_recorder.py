@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import Source
-from degen.checkpoints.steps import read_mark
+from degen.checkpoints.steps import parse_revision
 from degen.errors import CheckpointError, RunFolderError
 from degen.runs.run import SAMPLE
 from degen.runs.run_writer import RunWriter, open_run, unwritable
 from degen.scanning.run_info import complete_info
 from degen.tables import CHECKPOINTS, TIMING, Rows
-from degen.weights.checkpoint_files import Files
+from degen.weights.checkpoint_files import CheckpointFiles
 
 from .monitor import Measurement, Monitor
 
@@ -53,7 +53,7 @@ class InMemorySource(Source):
         """Raise: it has none that are stored."""
         raise CheckpointError(f"{self} has no files")
 
-    def fetch(self, downloads: Downloads, whole: bool) -> Files:
+    def fetch(self, downloads: Downloads, whole: bool) -> CheckpointFiles:
         """Raise: nothing can be fetched."""
         raise CheckpointError(f"{self} has no files")
 
@@ -118,7 +118,7 @@ class RunRecorder:
 
     def _forget_after(self, step: int, writer: RunWriter) -> None:
         parts = writer.part(CHECKPOINTS, self._checkpoint(step)).parent.glob("step*.parquet")
-        for mark in filter(None, [read_mark(part.stem) for part in parts]):
+        for mark in filter(None, [parse_revision(part.stem) for part in parts]):
             if mark.step > step:
                 for table in (CHECKPOINTS, *self._monitor.tables.names):
                     writer.part(table, self._checkpoint(mark.step)).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Where the files of an adapter are, and how they come to lie on this machine."""
+"""The files of an adapter, in a folder or on the hub."""
 
 from __future__ import annotations
 
@@ -12,31 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError, MissingFileError
 from degen.hashing import fingerprint
-from degen.weights.open_weights import Layout
+from degen.weights.checkpoint_files import newest_change
+from degen.weights.open_weights import WeightLayout
 from degen.weights.peft_adapter import CONFIG, WEIGHTS, open_tensors, read_settings
 from degen.weights.stored_tensors import StoredTensors
 
 from . import hub_client as hub
-from .hub_source import MOST_SMALL, HubSource, fetch_into
-from .source import Source
+from .hub_source import MAX_SMALL, HubSource, fetch_into
 
 if TYPE_CHECKING:
     from .downloads import Downloads
 
-# What an adapter's configuration says of where it came from, and not of what it does.
+# Entries of an adapter's configuration that say where it came from, and not what it does.
 _PROVENANCE = ("base_model_name_or_path", "revision", "peft_version", "inference_mode", "auto_mapping")
 
 
-class AdapterPlace(ABC):
-    """Where an adapter's files are. Places are equal if they are the same one."""
-
-    @abstractmethod
-    def __str__(self) -> str:
-        """Return the place, as a user would name it."""
-
-    @abstractmethod
-    def version(self) -> str | None:
-        """Return what changes whenever the files do; None where the weights are gone."""
+class _AdapterFiles(ABC):
+    """What the two kinds of adapters have in common: the name of the weights' file, and a hash of the adapter."""
 
     @abstractmethod
     def has(self, name: str) -> bool:
@@ -44,42 +36,15 @@ class AdapterPlace(ABC):
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """Return what its configuration says.
+        """Return the content of `adapter_config.json`.
 
         Raises:
             CheckpointError: there is none, or it cannot be read.
         """
 
     @abstractmethod
-    def size(self) -> int:
-        """Return the bytes of its weights.
-
-        Raises:
-            CheckpointError: there are none.
-        """
-
-    @abstractmethod
-    def tokenizer(self) -> Path | None:
-        """Return where its own tokenizer lies; None without one."""
-
-    @abstractmethod
-    def tensors(self) -> StoredTensors:
-        """Return its tensors where they are.
-
-        Raises:
-            CheckpointError: there are none, or they cannot be read piece by piece.
-        """
-
-    @abstractmethod
-    def fetch(self, downloads: Downloads, owner: Source) -> Path:
-        """Bring the files to this machine, as part of a source.
-
-        Raises:
-            CheckpointError: files are missing or cannot be had.
-        """
-
-    @abstractmethod
-    def _weights_hash(self) -> str: ...
+    def _weights_hash(self) -> str:
+        """Return a hash of the file with the weights."""
 
     @property
     def weights(self) -> str:
@@ -95,18 +60,18 @@ class AdapterPlace(ABC):
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of all that decides what it does to a base.
+        """Hash of the weights and of the settings that decide what the adapter does.
 
         Raises:
             CheckpointError: files are missing or cannot be read.
         """
-        return fingerprint([_said(self.settings()), self._weights_hash()])
+        return fingerprint([_without_provenance(self.settings()), self._weights_hash()])
 
 
-def _said(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration without provenance; PEFT writes names as sets, in any order."""
-    said = {name: value for name, value in settings.items() if name not in _PROVENANCE}
-    return {name: sorted(value) if _is_names(value) else value for name, value in said.items()}
+def _without_provenance(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without provenance, lists of names sorted, as PEFT writes them in any order."""
+    kept = {name: value for name, value in settings.items() if name not in _PROVENANCE}
+    return {name: sorted(value) if _is_names(value) else value for name, value in kept.items()}
 
 
 def _is_names(value: Any) -> bool:
@@ -114,8 +79,8 @@ def _is_names(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class LocalAdapter(AdapterPlace):
-    """An adapter folder of the user's own."""
+class LocalAdapter(_AdapterFiles):
+    """An adapter in a folder of the user's own."""
 
     path: Path
 
@@ -123,11 +88,10 @@ class LocalAdapter(AdapterPlace):
         return str(self.path)
 
     def version(self) -> str | None:
-        """Return the newest modification time of configuration and weights, in ns."""
+        """Return the newest modification time of configuration and weights, in ns; None without weights."""
         try:
-            files = [self.path / self.weights, self.path / CONFIG]
-            return f"modified {max(f.stat().st_mtime_ns for f in files if f.is_file())}"
-        except (CheckpointError, OSError):
+            return newest_change([self.path / self.weights, self.path / CONFIG])
+        except CheckpointError:
             return None
 
     def has(self, name: str) -> bool:
@@ -135,15 +99,15 @@ class LocalAdapter(AdapterPlace):
         return (self.path / name).is_file()
 
     def settings(self) -> dict[str, Any]:
-        """Return what `adapter_config.json` says."""
+        """Return the content of `adapter_config.json`."""
         return read_settings(self.path / CONFIG)
 
     def size(self) -> int:
-        """Return the bytes of the weights' file."""
+        """Return the size of the weights' file in bytes."""
         return (self.path / self.weights).stat().st_size
 
     def tokenizer(self) -> Path | None:
-        """Return the folder itself, if it brings one."""
+        """Return the folder, if it has a tokenizer of its own."""
         from degen.text.tokenizer import has_tokenizer
 
         return self.path if has_tokenizer(self.path) else None
@@ -152,8 +116,8 @@ class LocalAdapter(AdapterPlace):
         """Return the tensors of its file."""
         return open_tensors(self.path)
 
-    def fetch(self, downloads: Downloads, owner: Source) -> Path:
-        """Nothing to fetch."""
+    def fetch(self, downloads: Downloads, key: str) -> Path:
+        """Return the folder; nothing is downloaded."""
         return self.path
 
     def _weights_hash(self) -> str:
@@ -166,8 +130,8 @@ class LocalAdapter(AdapterPlace):
 
 
 @dataclass(frozen=True)
-class HubAdapter(AdapterPlace):
-    """A revision on the hub that holds an adapter."""
+class HubAdapter(_AdapterFiles):
+    """An adapter in a revision on the hub."""
 
     source: HubSource
 
@@ -183,17 +147,17 @@ class HubAdapter(AdapterPlace):
         return name in self.source.files
 
     def settings(self) -> dict[str, Any]:
-        """Return what `adapter_config.json` says, of the user's cache."""
-        if not self.has(CONFIG) or self.source.files[CONFIG].size > MOST_SMALL:
+        """Return the content of `adapter_config.json`, once it is in the user's cache."""
+        if not self.has(CONFIG) or self.source.files[CONFIG].size > MAX_SMALL:
             raise MissingFileError(f"{self}: no {CONFIG} in it")
         return read_settings(hub.download(self.source.repo, self.source.commit, CONFIG))
 
     def size(self) -> int:
-        """Return the bytes of the weights' file, as it is listed."""
+        """Return the size of the weights' file in bytes, as the hub lists it."""
         return self.source.files[self.weights].size
 
     def tokenizer(self) -> Path | None:
-        """Return a folder of the user's cache with the tokenizer's files."""
+        """Return a folder of the user's cache with the tokenizer's files; None without any."""
         return self.source.tokenizer()
 
     def tensors(self) -> StoredTensors:
@@ -204,19 +168,22 @@ class HubAdapter(AdapterPlace):
         if not name.endswith(".safetensors"):
             raise CheckpointError(f"{self}: only a legacy .bin file, which cannot be read in pieces")
         return HubTensors(
-            str(self), Layout("safetensors", (name,)), {name: self.size()},
+            str(self), WeightLayout("safetensors", (name,)), {name: self.size()},
             lambda shard, first, last: hub.read_range(repo, commit, shard, first, last),
         )  # fmt: skip
 
-    def fetch(self, downloads: Downloads, owner: Source) -> Path:
-        """Return links to what is cached, and downloads of the rest, in a folder that `downloads` gives."""
+    def fetch(self, downloads: Downloads, key: str) -> Path:
+        """Return a folder of `downloads`, that of a source's key, with links to what is cached and with downloads."""
         self.settings()
-        folder, names = downloads.folder(owner.key), (CONFIG, self.weights)
-        for name in names:
+        folder = downloads.folder(key)
+        for name in (CONFIG, self.weights):
             fetch_into(downloads, self.source.repo, self.source.commit, name, folder)
         if downloads.keep == "all":
-            hub.remember(self.source.repo, self.source.revision, self.source.commit)
+            hub.write_ref(self.source.repo, self.source.revision, self.source.commit)
         return folder
 
     def _weights_hash(self) -> str:
         return self.source.files[self.weights].hash
+
+
+AdapterFiles = LocalAdapter | HubAdapter

@@ -20,26 +20,26 @@ from .local import LocalSource
 from .series import Checkpoint, Series
 from .source import Source
 
-# Weights of a model; a folder that has some is a checkpoint, and an adapter beside them is another one's business.
+# Files with the weights of a model. A folder with one of them is a checkpoint, even where an adapter lies beside it.
 _MODELS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 Find = Callable[[str], list[Series]]
-Base = tuple[Source, Path | None]  # a base, and a folder beside it where its tokenizer may lie
+Base = tuple[Source, Path | None]  # a base, and a folder beside it that may have its tokenizer
 
 
 def split_adapter(spec: str) -> tuple[str, str] | None:
     """Return base and adapter of a spec; None where it has no `+`.
 
-    Of several `+` the first one behind an existing path divides the two.
+    Of several `+` the first one behind an existing path separates the two.
 
     Raises:
         DegenError: a base without an adapter, or an adapter without a base.
     """
-    places = [place for place, sign in enumerate(spec) if sign == "+"]
-    if not places:
+    signs = [index for index, character in enumerate(spec) if character == "+"]
+    if not signs:
         return None
-    place = next((p for p in places if _exists(spec[:p])), places[0])
-    base, adapter = spec[:place], spec[place + 1 :]
+    split = next((index for index in signs if _exists(spec[:index])), signs[0])
+    base, adapter = spec[:split], spec[split + 1 :]
     if not base or not adapter:
         raise DegenError(f"{spec!r}: an adapter on its base is written BASE+ADAPTER")
     return base, adapter
@@ -56,35 +56,35 @@ def _exists(path: str) -> bool:
 
 
 def on_base(base: str, adapter: str, find: Find) -> Series:
-    """Return the series that a folder of adapters, a single one, or revisions on the hub make of a base.
+    """Return the series of some adapters on one base: of a folder of adapters, a single one, or revisions on the hub.
 
     Args:
         base: the spec of a single checkpoint.
         adapter: a folder, or a name on the hub.
-        find: gives the series of a spec that has no adapter in it.
+        find: returns the series of a spec without an adapter.
 
     Raises:
-        DegenError: one of them is not there, or the base is not one checkpoint.
+        DegenError: base or adapter does not exist, or the base is not one checkpoint.
     """
     _need_peft()
-    found = _base(base, adapter, find)
+    on = _base(base, adapter, find)
     if not Path(adapter).expanduser().is_dir() and (_exists(adapter) or not is_hub_name(adapter)):
         raise DegenError(
             f"{adapter}: no such adapter; it is a folder with {CONFIG}, a folder of such folders, or a name on the hub"
         )
     (series,) = find(adapter)
-    there = [c for c in series.checkpoints if isinstance(c.source, HubSource) or _has_settings(c.source)]
-    if not there:
+    adapters = [c for c in series.checkpoints if isinstance(c.source, HubSource) or _has_settings(c.source)]
+    if not adapters:
         raise DegenError(f"{adapter}: no adapter in it ({CONFIG})")
-    changed = [_adapted(c, found) for c in series.checkpoints if c in there or c.step is not None]
-    return replace(series, checkpoints=tuple(changed))
+    kept = [_adapted(c, on) for c in series.checkpoints if c in adapters or c.step is not None]
+    return replace(series, checkpoints=tuple(kept))
 
 
 def on_own_bases(series: Series, find: Find) -> Series:
     """Return the series with its adapters, if it has any, on the bases that their configurations name.
 
     Raises:
-        DegenError: a base cannot be had.
+        DegenError: a base is not named, or cannot be found.
     """
     adapters = [c.source.path for c in series.checkpoints if isinstance(c.source, LocalSource) and is_adapter(c.source)]
     if not adapters:
@@ -97,16 +97,15 @@ def on_own_bases(series: Series, find: Find) -> Series:
             try:
                 bases[name] = _base(name, str(path), find)
             except DegenError as error:
-                raise DegenError(f"{path}: its base cannot be had ({error}); write BASE+{path}") from error
+                raise DegenError(f"{path}: its base cannot be found ({error}); write BASE+{path}") from error
     if not bases:
         read_settings(adapters[0] / CONFIG)
         raise DegenError(f"{adapters[0]}: its {CONFIG} names no base; write BASE+{adapters[0]}")
-    checkpoints = [_on_own_base(c, named, bases) for c in series.checkpoints]
-    return replace(series, checkpoints=tuple(checkpoints))
+    return replace(series, checkpoints=tuple(_on_own_base(c, named, bases) for c in series.checkpoints))
 
 
 def is_adapter(source: Source) -> bool:
-    """Return whether a folder holds an adapter and no model's weights; a `config.json` alone is no model."""
+    """Return whether a folder holds an adapter and no weights of a model; a `config.json` may be there."""
     return _has_settings(source) and not any((source.path / name).exists() for name in _MODELS)
 
 
@@ -115,15 +114,15 @@ def _has_settings(source: Source) -> TypeGuard[LocalSource]:
 
 
 def _base(spec: str, adapter: str, find: Find) -> Base:
-    """Return the one checkpoint that a spec names, and a folder beside it. A repository alone is its main branch.
+    """Return the checkpoint that a spec names, and a folder beside it. A repository alone stands for its main branch.
 
     Raises:
-        DegenError: it is not one, or it is an adapter.
+        DegenError: the spec names several checkpoints, or an adapter.
     """
-    found = find(f"{spec}@main" if "@" not in spec and is_hub_name(spec) and not _exists(spec) else spec)
-    if len(found) > 1:
-        raise DegenError(f"{spec}: a base is one checkpoint, and this is {len(found)} models; name one of them")
-    (series,) = found
+    models = find(f"{spec}@main" if "@" not in spec and is_hub_name(spec) and not _exists(spec) else spec)
+    if len(models) > 1:
+        raise DegenError(f"{spec}: a base is one checkpoint, and this is {len(models)} models; name one of them")
+    series = models[0]
     first = series.checkpoints[0]
     if len(series.checkpoints) > 1:
         raise DegenError(
@@ -142,18 +141,18 @@ def _named_base(folder: Path) -> str | None:
     try:
         settings = read_settings(folder / CONFIG)
     except CheckpointError:
-        return None  # it fails in its own row
+        return None  # the error is met again, and reported, when the adapter is measured
     name, revision = settings.get("base_model_name_or_path"), settings.get("revision")
     if not isinstance(name, str) or not name:
         return None
-    for place in (os.path.join(folder, os.path.expanduser(name)), os.path.expanduser(name)):
-        if os.path.exists(place):
-            return os.path.realpath(place)
+    for path in (os.path.join(folder, os.path.expanduser(name)), os.path.expanduser(name)):
+        if os.path.exists(path):
+            return os.path.realpath(path)
     return f"{name}@{revision}" if isinstance(revision, str) and revision else name
 
 
 def _on_own_base(checkpoint: Checkpoint, named: Mapping[Path, str | None], bases: Mapping[str, Base]) -> Checkpoint:
-    """Return an adapter on the base it names; one that names none on that of its neighbours; a model as it is."""
+    """Return an adapter on the base that it names, or else on that of the first that names one; a model as it is."""
     if not isinstance(checkpoint.source, LocalSource) or checkpoint.source.path not in named:
         return checkpoint
     name = named[checkpoint.source.path]
@@ -162,8 +161,8 @@ def _on_own_base(checkpoint: Checkpoint, named: Mapping[Path, str | None], bases
 
 def _adapted(checkpoint: Checkpoint, base: Base) -> Checkpoint:
     source = checkpoint.source
-    place = HubAdapter(source) if isinstance(source, HubSource) else LocalAdapter(Path(str(source)))
-    return replace(checkpoint, source=AdapterSource(base[0], place, base[1]))
+    adapter = HubAdapter(source) if isinstance(source, HubSource) else LocalAdapter(Path(str(source)))
+    return replace(checkpoint, source=AdapterSource(base[0], adapter, base[1]))
 
 
 def _need_peft() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from degen.errors import CheckpointError
-from degen.weights.checkpoint_files import Files
+from degen.weights.checkpoint_files import CheckpointFiles
 from degen.weights.peft_adapter import may_change_head, open_tensors
 from degen.weights.stored_tensors import StoredTensors
 
-from .adapter_files import AdapterPlace
+from .adapter_files import AdapterFiles
 from .local import LocalSource
 from .source import Source
 
@@ -33,7 +33,7 @@ class AdapterSource(Source):
     """
 
     base: Source
-    adapter: AdapterPlace
+    adapter: AdapterFiles
     beside: Path | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
@@ -45,39 +45,42 @@ class AdapterSource(Source):
         return f"{base}, adapter {adapter}" if base is not None and adapter is not None else None
 
     def config(self) -> Path:
-        """Return that of the base, once the adapter is known to have one of its own."""
+        """Return the base's, once it is sure that the adapter has a configuration of its own."""
         self.adapter.settings()
         return self.base.config()
 
     def tokenizer(self) -> Path | None:
-        """Return the adapter's own, which may know more tokens; else that of the base."""
+        """Return that of the adapter, which may have more tokens; else that of the base, or the one beside it."""
         from degen.text.tokenizer import has_tokenizer
 
-        found = self.adapter.tokenizer() or self.base.tokenizer()
-        return self.beside if found is None and self.beside is not None and has_tokenizer(self.beside) else found
+        own = self.adapter.tokenizer() or self.base.tokenizer()
+        return self.beside if own is None and self.beside is not None and has_tokenizer(self.beside) else own
 
     def tensors(self) -> StoredTensors:
         """Return the tensors of both, as they are stored."""
         return _Both(self.base.tensors(), self.adapter.tensors())
 
-    def fetch(self, downloads: Downloads, whole: bool) -> Files:
-        """Return both; all of the base where the adapter may change the head."""
-        folder = self.adapter.fetch(downloads, self)
+    def fetch(self, downloads: Downloads, whole: bool) -> CheckpointFiles:
+        """Return the files of both; all of the base's where the adapter may change the head."""
+        folder = self.adapter.fetch(downloads, self.key)
         files = downloads.shared(self.base, whole or may_change_head(open_tensors(folder)), self.base.fetch)
         return replace(files, adapter=folder)
 
     def hashes(self) -> dict[str, str] | None:
-        """Return what is published of the base, and the adapter's hash; None where the base's are not published."""
+        """Return the published hashes of the base, and the adapter's hash; None where the base has none."""
         published = self.base.hashes()
         return published | {self.adapter.weights: self.adapter.sha256} if published is not None else None
 
     def size(self) -> int:
-        """Return the bytes of both."""
+        """Return the size of both in bytes."""
         return self.base.size() + self.adapter.size()
 
     @property
     def twin(self) -> tuple[Source, str] | None:
-        """What is equal for checkpoints that are the same; None where published hashes tell, or the adapter is gone."""
+        """The base and the adapter's hash, which are equal for copies; None where the base's hashes are published.
+
+        None, too, where the adapter's files cannot be read.
+        """
         if not isinstance(self.base, LocalSource):
             return None
         try:
@@ -114,10 +117,10 @@ class _Both(StoredTensors):
         return self._of[key].raw(key)
 
     def size(self, key: str | None) -> int:
-        """Return the stored size."""
+        """Return the stored size in bytes, of all tensors for None."""
         return self._of[key].size(key) if key is not None else sum(self._of[k].size(k) for k in self._of)
 
-    def hold(self, rows: Mapping[str, int]) -> None:
-        """Make ready to read of either."""
+    def prefetch_rows(self, rows: Mapping[str, int]) -> None:
+        """Read the first rows of tensors of either ahead."""
         for tensors in set(self._of.values()):
-            tensors.hold({key: count for key, count in rows.items() if self._of[key] is tensors})
+            tensors.prefetch_rows({key: count for key, count in rows.items() if self._of[key] is tensors})

@@ -1,29 +1,31 @@
-"""Weights of the hub on this disk: taken from the user's cache, kept there, or here only while they are measured."""
+"""Weights of the hub on this disk: linked from the user's cache, kept in it, or here only while they are measured."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Literal, get_args
 
 from degen.errors import DegenError
-from degen.weights.checkpoint_files import Files
+from degen.weights.checkpoint_files import CheckpointFiles
 
 Keep = Literal["none", "all"]
 
 
 class Downloads:
-    """A folder for what is downloaded, with one inside for every checkpoint.
+    """A folder for downloads, with one folder inside for every checkpoint.
 
     Files of the user's own cache are linked into it and never deleted.
 
     Args:
         path: the folder; made when it is first needed.
         keep: `all` downloads into the user's cache and leaves it there; `none` into the folder, until `release`.
+
+    Raises:
+        DegenError: `keep` is neither.
     """
 
     def __init__(self, path: Path, keep: str = "none") -> None:
@@ -31,11 +33,11 @@ class Downloads:
             raise DegenError(f"--keep {keep}: not one of {', '.join(get_args(Keep))}")
         self.path = path
         self.keep = keep
-        self._shared: dict[tuple[Hashable, bool], Files] = {}
+        self._shared: dict[tuple[Hashable, bool], CheckpointFiles] = {}
         self._sharing = threading.Lock()
 
     def folder(self, key: str) -> Path:
-        """Return the folder of a source, made if it is not there; what an earlier try left in it is gone on with.
+        """Return the folder of a source, made if it is missing; an unfinished download in it is continued.
 
         Args:
             key: of the source, see `Source.key`.
@@ -48,25 +50,23 @@ class Downloads:
         return self.path / hashlib.sha256(key.encode()).hexdigest()[:16]
 
     def link(self, file: Path, link: Path) -> None:
-        """Let a file of the cache stand somewhere else."""
+        """Make a link to a file of the cache, in place of what may be there."""
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(file.resolve())
 
-    def index(self, file: Path, place_of: Mapping[str, str]) -> None:
-        """Write the index of some shards."""
-        file.write_text(json.dumps({"weight_map": dict(place_of)}))
-
-    def shared(self, source: Hashable, whole: bool, fetch: Callable[[Downloads, bool], Files]) -> Files:
-        """Return the files of a source that several checkpoints are made of: fetched once, and there until `clear`.
+    def shared(
+        self, source: Hashable, whole: bool, fetch: Callable[[Downloads, bool], CheckpointFiles]
+    ) -> CheckpointFiles:
+        """Return the files of a source that several checkpoints are made of, fetched once and kept until `clear`.
 
         Args:
-            source: what they are the files of; equal sources share them.
+            source: identifies the files; equal sources share them.
             whole: whether every tensor is needed, or the head alone.
-            fetch: brings them, given downloads of their own and `whole`.
+            fetch: fetches the files, given downloads of their own and `whole`.
 
         Raises:
-            CheckpointError: they cannot be had.
+            CheckpointError: they cannot be fetched.
         """
         with self._sharing:
             whole = whole or (source, True) in self._shared
@@ -80,6 +80,6 @@ class Downloads:
         shutil.rmtree(self._folder(key), ignore_errors=True)
 
     def clear(self) -> None:
-        """Delete all that was downloaded and not kept, by an earlier run that was cut short, too."""
+        """Delete all downloads that are not kept, those of an earlier run that was interrupted included."""
         self._shared.clear()
         shutil.rmtree(self.path, ignore_errors=True)

@@ -2,54 +2,55 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from degen.errors import DegenError
+from degen.hints import closest, did_you_mean
 
 from .adapter_series import are_paths, on_base, on_own_bases, split_adapter
 from .hub_series import from_hub, is_hub_name
 from .local import from_path
 from .series import Grammar, Series
-from .steps import replaced
-from .suites import is_suite, suite_names, suites
+from .steps import nearest_steps
+from .suites import is_suite, suites
 
-AS_NAMED = Grammar()  # names of revisions are read as most people write them
+USUAL_NAMES = Grammar()
 
 
 def find_series(
     specs: Sequence[str],
     steps: str = "all",
     note: Callable[[str], None] = lambda _: None,
-    grammar: Grammar = AS_NAMED,
+    grammar: Grammar = USUAL_NAMES,
     trust: bool = False,
 ) -> list[Series]:
-    """Find every series the user named, thinned to the steps asked for.
+    """Return every series that the user named, with the steps alone that were asked for.
 
     Args:
-        specs: what CONTRACT calls SERIES, each perhaps with a `label=` in front.
-        steps: the thinning, see `degen.checkpoints.steps.thin`.
-        note: told of steps that do not exist, and of the nearest taken for them.
+        specs: the names, each perhaps with a `label=` in front: a folder, a `.gguf` file, `base+adapter`, a suite, or
+            `org/name@revisions` on the hub.
+        steps: which steps to keep, see `degen.checkpoints.steps.select_steps`.
+        note: called with a message for every step that does not exist and is replaced by its nearest.
         grammar: how names of revisions are read.
         trust: whether Python code of a repository may run, and so is fetched.
 
     Raises:
-        DegenError: nothing there, no checkpoint in it, two steps alike, or two series of one name.
+        DegenError: nothing of that name, no checkpoint in it, two revisions of one step, or two series of one name.
     """
     named = [(spec, series) for spec in specs for series in _find(spec, grammar, trust)]
-    for _, series in named:
-        for asked, taken in replaced([c.step for c in series.checkpoints if c.step is not None], steps).items():
-            note(f"{series.model}: there is no step {asked}; step {taken} is the nearest")
-    seen: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for spec, series in named:
-        if series.model in seen:
+        existing = [c.step for c in series.checkpoints if c.step is not None]
+        for missing, nearest in nearest_steps(existing, steps).items():
+            note(f"{series.model}: there is no step {missing}; step {nearest} is the nearest")
+        if series.model in labels:
             raise DegenError(
-                f"{seen[series.model]} and {spec} would both be called {series.model!r} in the tables; "
+                f"{labels[series.model]} and {spec} would both be called {series.model!r} in the tables; "
                 f"name one of them: other={spec}"
             )
-        seen[series.model] = spec
+        labels[series.model] = spec
     return [series.thinned(steps) for _, series in named]
 
 
@@ -70,27 +71,23 @@ def split_label(spec: str) -> tuple[str | None, str]:
 
 
 def _find(spec: str, grammar: Grammar, trust: bool) -> list[Series]:
-    """Return the series of a spec; a path wins over an adapter on its base, that over a suite, a suite over the hub."""
+    """Return the series of a spec: of a path if it is one, else of an adapter on its base, a suite, or the hub."""
     label, name = split_label(spec)
-    found = _find_unlabelled(name, grammar, trust)
-    if label is None:
-        return found
-    if len(found) > 1:
-        raise DegenError(f"{spec}: a label names one series, and {name} is {len(found)}")
-    return [found[0].labelled(label)]
-
-
-def _find_unlabelled(name: str, grammar: Grammar, trust: bool) -> list[Series]:
-    find = partial(_find_plain, grammar=grammar, trust=trust)
+    find = partial(_find_without_adapter, grammar=grammar, trust=trust)
     if Path(name).expanduser().exists():
-        return [on_own_bases(series, find) for series in find(name)]
-    if (pair := split_adapter(name)) is None:
-        return find(name)
-    return [on_base(*pair, find)]
+        series = [on_own_bases(one, find) for one in find(name)]
+    elif (pair := split_adapter(name)) is not None:
+        series = [on_base(*pair, find)]
+    else:
+        series = find(name)
+    if label is None:
+        return series
+    if len(series) > 1:
+        raise DegenError(f"{spec}: a label names one series, and {name} is {len(series)}")
+    return [series[0].labelled(label)]
 
 
-def _find_plain(name: str, grammar: Grammar, trust: bool) -> list[Series]:
-    """Return the series of a name that has no adapter in it."""
+def _find_without_adapter(name: str, grammar: Grammar, trust: bool) -> list[Series]:
     path = Path(name).expanduser()
     if path.exists():
         return [from_path(path, grammar)]
@@ -98,22 +95,21 @@ def _find_plain(name: str, grammar: Grammar, trust: bool) -> list[Series]:
         return from_suite(name, grammar, trust)
     if is_hub_name(name):
         return [from_hub(name, grammar, trust)]
-    close = difflib.get_close_matches(name.partition(":")[0], suite_names(), n=1)
-    raise DegenError(f"{name}: no such folder or file" + (f"; did you mean the suite {close[0]}?" if close else ""))
+    suite = closest(name.partition(":")[0], suites())
+    hint = f"; did you mean the suite {suite!r}?" if suite is not None else ""
+    raise DegenError(f"{name}: no such folder or file{hint}")
 
 
 def from_suite(spec: str, grammar: Grammar, trust: bool = False) -> list[Series]:
     """Return the series of a suite, of all its models or of those named behind a colon.
 
     Raises:
-        DegenError: the suite has no model of that name, or the hub cannot be asked.
+        DegenError: the suite has no model of that name, or the hub cannot be reached.
     """
-    name, colon, wanted = spec.partition(":")
+    name, colon, models = spec.partition(":")
     suite = suites()[name]
-    chosen = wanted.split(",") if colon else list(suite.models)
+    chosen = models.split(",") if colon else list(suite.models)
     for model in chosen:
         if model not in suite.models:
-            close = difflib.get_close_matches(model, suite.models, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(suite.models)}"
-            raise DegenError(f"the suite {name} has no model {model!r}; {hint}")
+            raise DegenError(f"the suite {name} has no model {model!r}; {did_you_mean(model, suite.models)}")
     return [from_hub(f"{suite.models[model]}@{suite.revisions}", grammar, trust) for model in dict.fromkeys(chosen)]

@@ -1,7 +1,8 @@
-"""A revision on the hub as the source of a checkpoint: listed first, then only what is needed of it."""
+"""A revision on the hub as the source of a checkpoint: its files are listed, and only those needed are fetched."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from degen.errors import CheckpointError, MissingFileError, one_line
-from degen.weights.checkpoint_files import Files
-from degen.weights.open_weights import Layout, find_weights
+from degen.weights.checkpoint_files import CheckpointFiles
+from degen.weights.open_weights import WeightLayout, find_weights
 from degen.weights.stored_tensors import EMBEDDING_KEYS, HEAD_KEYS
 
 from . import hub_client as hub
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from .downloads import Downloads
     from .hub_tensors import HubTensors
 
-MOST_SMALL = 200_000_000  # bytes of a configuration, a tokenizer or an index, which are read whole
+MAX_SMALL = 200_000_000  # bytes of a configuration, a tokenizer or an index, which are read whole
 
-# The configuration and tokenizer of most revisions of a series are the same, to the byte: one folder serves them all.
+# Most revisions of a series have the same configuration and tokenizer, to the byte: the folder of one serves them all.
 _folders: dict[frozenset[tuple[str, str]], Path] = {}
 
 
@@ -51,8 +52,8 @@ class HubSource(Source):
         return hub.listing(self.repo, self.commit)
 
     @cached_property
-    def layout(self) -> Layout:
-        """How its weights are spread over files.
+    def layout(self) -> WeightLayout:
+        """The files that hold the weights.
 
         Raises:
             CheckpointError: there are none, or a shard is missing.
@@ -60,34 +61,34 @@ class HubSource(Source):
         try:
             return find_weights(str(self), self.files.__contains__, lambda name: self._small(name).read_text("utf-8"))
         except MissingFileError as error:
-            raise MissingFileError(f"{error}{self._hint}{hub.beyond_cache()}") from error
+            raise MissingFileError(f"{error}{self._hint}{hub.offline_note()}") from error
 
     def version(self) -> str:
         """Return the commit."""
         return f"commit {self.commit}"
 
     def hashes(self) -> dict[str, str]:
-        """Return what the hub publishes of the weight files."""
+        """Return the hashes that the hub publishes of the weight files, by name."""
         return {name: self.files[name].hash for name in self.layout.shards}
 
     def size(self) -> int:
-        """Return the bytes of the weight files, as they are listed."""
+        """Return the size of the weight files in bytes, as the hub lists it."""
         return sum(self.files[name].size for name in self.layout.shards)
 
     def config(self) -> Path:
-        """Return a folder of the user's cache with the configuration, and with code where it may run."""
+        """Return a folder of the user's cache with the configuration, and with the code if it may run."""
         if "config.json" not in self.files:
             raise MissingFileError(f"{self}: no config.json in it{self._hint}")
         return self._folder(["config.json", *self._code])
 
     def tokenizer(self) -> Path | None:
-        """Return a folder of the user's cache with the tokenizer's files and the configuration."""
+        """Return a folder of the user's cache with the tokenizer's files and the configuration; None without any."""
         names = self._tokenizer
         return self._folder([*names, *self._code]) if names else None
 
     @property
     def _tokenizer(self) -> list[str]:
-        """The tokenizer's files and the configuration; nothing without a tokenizer."""
+        """Names of the tokenizer's files and of the configuration; none without a tokenizer."""
         from degen.text.tokenizer import FILES, FILES_BESIDE
 
         if not any(name in self.files for name in FILES):
@@ -100,44 +101,44 @@ class HubSource(Source):
 
         if self.layout.kind != "safetensors":
             raise CheckpointError(f"{self}: only legacy .bin files, which cannot be read in pieces")
-        sizes = {name: self.files[name].size for name in self.layout.shards}
         return HubTensors(
-            str(self), self.layout, sizes, lambda name, a, b: hub.read_range(self.repo, self.commit, name, a, b)
-        )
+            str(self), self.layout, {name: self.files[name].size for name in self.layout.shards},
+            lambda name, first, last: hub.read_range(self.repo, self.commit, name, first, last),
+        )  # fmt: skip
 
-    def fetch(self, downloads: Downloads, whole: bool) -> Files:
-        """Return links to what is cached, and downloads of the rest, in a folder that `downloads` gives."""
+    def fetch(self, downloads: Downloads, whole: bool) -> CheckpointFiles:
+        """Return a folder of `downloads` with links to what is cached, and with downloads of the rest."""
         folder = downloads.folder(self.key)
         try:
-            config = self.config()  # a cached folder that may hold more, weights of another revision even
+            config = self.config()  # a cached folder, which may hold weights of another revision
             for name in ("config.json", *self._code):
                 downloads.link(config / name, folder / name)
             if downloads.keep == "all":
                 self._keep()
             cached = all(hub.in_cache(self.repo, self.commit, name) for name in self.layout.shards)
             if whole or cached:
-                self._take(self.layout.shards, folder, downloads)
-            elif not self._head_alone(folder):
-                self._take(self._shards_of_the_head(), folder, downloads)
-                whole = set(self._shards_of_the_head()) == set(self.layout.shards)
+                self._fetch_shards(self.layout.shards, folder, downloads)
+            elif not self._fetch_head(folder):
+                self._fetch_shards(self._head_shards(), folder, downloads)
+                whole = set(self._head_shards()) == set(self.layout.shards)
         except OSError as error:
-            why = error.strerror or one_line(error)
-            raise CheckpointError(f"{self}: cannot be kept in {folder} ({why})") from error
-        return Files(folder, whole=whole or cached)
+            reason = error.strerror or one_line(error)
+            raise CheckpointError(f"{self}: cannot be kept in {folder} ({reason})") from error
+        return CheckpointFiles(folder, whole=whole or cached)
 
-    def keep_copy(self) -> None:
-        """Let the cache have this revision, too, where it holds the weights as those of another one."""
-        if all(hub.holds(self.repo, hash) for hash in self.hashes().values()):
+    def cache_alias(self) -> None:
+        """Enter this revision into the cache if its weights are there already, as those of another revision."""
+        if all(hub.blob_is_cached(self.repo, hash) for hash in self.hashes().values()):
             self._keep([name for name in (*self.layout.shards, self.layout.index) if name is not None])
 
     def _keep(self, names: Collection[str] = ()) -> None:
-        """Let the cache have small files under this revision, too: weights kept there are of use with them alone."""
+        """Download configuration, code, tokenizer and some other files into the cache; weights need them offline."""
         for name in ("config.json", *self._code, *self._tokenizer, *names):
             hub.download(self.repo, self.commit, name)
-        hub.remember(self.repo, self.revision, self.commit)
+        hub.write_ref(self.repo, self.revision, self.commit)
 
-    def _take(self, shards: Collection[str], folder: Path, downloads: Downloads) -> None:
-        """Fetch shards, and the index if they are all of them; of some, write an index that names those alone."""
+    def _fetch_shards(self, shards: Collection[str], folder: Path, downloads: Downloads) -> None:
+        """Fetch some shards into a folder, with an index that names those alone."""
         for name in shards:
             fetch_into(downloads, self.repo, self.commit, name, folder)
         if self.layout.index is None:
@@ -145,10 +146,11 @@ class HubSource(Source):
         if len(shards) == len(self.layout.shards):
             downloads.link(self._small(self.layout.index), folder / self.layout.index)
         else:
-            downloads.index(folder / self.layout.index, {k: s for k, s in self.layout.place_of.items() if s in shards})
+            shard_of = {key: shard for key, shard in self.layout.shard_of.items() if shard in shards}
+            (folder / self.layout.index).write_text(json.dumps({"weight_map": shard_of}))
 
-    def _head_alone(self, folder: Path) -> bool:
-        """Return whether the head can be told from the headers and read by itself; then it is in the folder."""
+    def _fetch_head(self, folder: Path) -> bool:
+        """Fetch the head's tensor alone; return whether it could be told from the headers of the files."""
         from degen.model.architecture import describe, read_config
 
         if self.layout.kind != "safetensors":
@@ -160,9 +162,9 @@ class HubSource(Source):
             tensors.save(key, folder / "model.safetensors")
         return key is not None
 
-    def _shards_of_the_head(self) -> tuple[str, ...]:
-        """Return the shards that hold what may be the head; all of them where no name tells."""
-        known = {s for key, s in self.layout.place_of.items() if key in HEAD_KEYS or key in EMBEDDING_KEYS}
+    def _head_shards(self) -> tuple[str, ...]:
+        """Return the shards that may hold the head by the names of their tensors; all of them where no name tells."""
+        known = {shard for key, shard in self.layout.shard_of.items() if key in HEAD_KEYS or key in EMBEDDING_KEYS}
         return tuple(sorted(known)) or self.layout.shards
 
     @property
@@ -174,12 +176,14 @@ class HubSource(Source):
         return [name for name in self.files if name.endswith(".py")] if self.trust else []
 
     def _small(self, name: str) -> Path:
-        if (size := self.files[name].size) > MOST_SMALL:
-            raise CheckpointError(f"{self}: {name} is {size:,} bytes, and nothing of its kind is that large")
+        if (size := self.files[name].size) > MAX_SMALL:
+            raise CheckpointError(
+                f"{self}: {name} is {size:,} bytes, and at most {MAX_SMALL:,} are read of such a file"
+            )
         return hub.download(self.repo, self.commit, name)
 
     def _folder(self, names: Collection[str]) -> Path:
-        """Return a folder with these files, of this revision or of another where they are the same."""
+        """Return a folder with these files, of this revision or of another one that has the same files."""
         key = frozenset((f"{self.repo}/{name}", self.files[name].hash) for name in names)
         if key not in _folders or not _folders[key].is_dir():
             for name in names:
@@ -189,10 +193,10 @@ class HubSource(Source):
 
 
 def fetch_into(downloads: Downloads, repo: str, commit: str, name: str, folder: Path) -> None:
-    """Put a file of the hub into a folder: a link to the user's cache if it is there, else a download.
+    """Put a file of the hub into a folder: as a link if the user's cache has it, else as a download.
 
     Raises:
-        CheckpointError: it cannot be had.
+        CheckpointError: it cannot be downloaded.
     """
     cached = hub.in_cache(repo, commit, name)
     if cached is None and downloads.keep == "all":

@@ -1,4 +1,4 @@
-"""Stored tensors on the hub: safetensors read by byte ranges, nothing more than is asked for."""
+"""Stored tensors on the hub: safetensors files read by byte ranges, no more than is needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from degen.errors import CheckpointError, one_line
-from degen.weights.open_weights import Layout
+from degen.weights.open_weights import WeightLayout
 from degen.weights.safetensors_header import Entry, header_of, read_header
 from degen.weights.stored_tensors import StoredTensors
 
@@ -18,40 +18,40 @@ PIECE = 1 << 23  # bytes of one request
 
 
 class HubTensors(StoredTensors):
-    """Tensors of safetensors files on the hub. Headers are read of the shards that are asked about, once each.
+    """Tensors of safetensors files on the hub. The header of a shard is read when a tensor of it is first needed.
 
     Args:
-        place: where the files are, for messages.
-        layout: how the tensors are spread over them.
+        location: where the files are, for messages.
+        layout: which files hold the weights.
         sizes: bytes of each shard.
-        read: gives bytes of a shard from one place up to another.
+        read: returns the bytes `first` to `last` − 1 of a shard, given its name, first and last.
     """
 
     def __init__(
-        self, place: str, layout: Layout, sizes: dict[str, int], read: Callable[[str, int, int], bytes]
+        self, location: str, layout: WeightLayout, sizes: dict[str, int], read: Callable[[str, int, int], bytes]
     ) -> None:
-        self._place = place
+        self._location = location
         self._layout = layout
         self._sizes = sizes
         self._read = read
         self._headers: dict[str, dict[str, Entry]] = {}
-        self._held: list[tuple[str, int, bytes]] = []  # shard, first byte, bytes
+        self._prefetched: list[tuple[str, int, bytes]] = []  # shard, first byte, bytes
 
     @property
     def keys(self) -> frozenset[str]:
         """Names of all tensors; by the index where there is one."""
-        if self._layout.place_of:
-            return frozenset(self._layout.place_of)
+        if self._layout.shard_of:
+            return frozenset(self._layout.shard_of)
         return frozenset(key for shard in self._layout.shards for key in self._header(shard))
 
     def shard(self, key: str) -> str:
-        """Return the file that holds a tensor."""
-        if self._layout.place_of:
-            return self._layout.place_of[key]
+        """Return the name of the file that holds a tensor."""
+        if self._layout.shard_of:
+            return self._layout.shard_of[key]
         return next(shard for shard in self._layout.shards if key in self._header(shard))
 
     def entry(self, key: str) -> Entry:
-        """Return what the header of its file says of a tensor.
+        """Return the entry of a tensor in the header of its file.
 
         Raises:
             CheckpointError: the index names a file that does not hold it.
@@ -59,13 +59,13 @@ class HubTensors(StoredTensors):
         shard = self.shard(key)
         header = self._header(shard)
         if key not in header:
-            raise CheckpointError(f"{self._place}: the index says that {shard} holds {key}, and it does not")
+            raise CheckpointError(f"{self._location}: the index says that {shard} holds {key}, and it does not")
         return header[key]
 
     def _header(self, shard: str) -> dict[str, Entry]:
         if shard not in self._headers:
             self._headers[shard] = read_header(
-                f"{self._place}: {shard}", self._sizes[shard], lambda first, last: self._read(shard, first, last)
+                f"{self._location}: {shard}", self._sizes[shard], lambda first, last: self._read(shard, first, last)
             )
         return self._headers[shard]
 
@@ -73,51 +73,53 @@ class HubTensors(StoredTensors):
         """Return the shape of a tensor."""
         return self.entry(key).shape
 
+    def _span(self, key: str, first: int, last: int) -> tuple[str, int, int]:
+        """Return the shard of a tensor, and where some of its rows begin and end in it, in bytes."""
+        entry = self.entry(key)
+        width = (entry.last - entry.first) // max(entry.shape[0], 1)
+        return self.shard(key), entry.first + first * width, entry.first + last * width
+
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
-        """Return the rows of a tensor, in one request."""
+        """Return the rows of a tensor, read in one request."""
         from safetensors.torch import load
 
         entry = self.entry(key)
-        width = (entry.last - entry.first) // max(entry.shape[0], 1)
-        data = self._bytes(self.shard(key), entry.first + first * width, entry.first + last * width)
+        data = self._bytes(*self._span(key, first, last))
         part = Entry(entry.dtype, (last - first, *entry.shape[1:]), 0, len(data))
         try:
             tensor: torch.Tensor = load(header_of({key: part}) + data)[key]
-        except Exception as error:  # the library has no narrower class of its own for a dtype that torch has not
-            raise CheckpointError(f"{self._place}: {key}: {entry.dtype} cannot be read ({one_line(error)})") from error
+        except Exception as error:  # the library raises no class of its own for a dtype that torch has not
+            raise CheckpointError(
+                f"{self._location}: {key}: {entry.dtype} cannot be read ({one_line(error)})"
+            ) from error
         return tensor
 
-    def hold(self, rows: Mapping[str, int]) -> None:
-        """Read what lies together in one request each."""
-        spans = []
-        for key, count in rows.items():
-            entry = self.entry(key)
-            width = (entry.last - entry.first) // max(entry.shape[0], 1)
-            spans.append((self.shard(key), entry.first, entry.first + count * width))
-        together: list[tuple[str, int, int]] = []
-        for shard, first, last in sorted(spans):
-            before = together[-1] if together else None
+    def prefetch_rows(self, rows: Mapping[str, int]) -> None:
+        """Read the first rows of several tensors, with one request for those that lie side by side."""
+        spans: list[tuple[str, int, int]] = []
+        for shard, first, last in sorted(self._span(key, 0, count) for key, count in rows.items()):
+            before = spans[-1] if spans else None
             if before is not None and before[0] == shard and before[2] == first and last - before[1] <= PIECE:
-                together[-1] = (shard, before[1], last)
+                spans[-1] = (shard, before[1], last)
             elif last - first <= PIECE:
-                together.append((shard, first, last))
-        self._held = [(shard, first, self._read(shard, first, last)) for shard, first, last in together]
+                spans.append((shard, first, last))
+        self._prefetched = [(shard, first, self._read(shard, first, last)) for shard, first, last in spans]
 
     def _bytes(self, shard: str, first: int, last: int) -> bytes:
-        for held, start, data in self._held:
-            if held == shard and start <= first and last <= start + len(data):
+        for other, start, data in self._prefetched:
+            if other == shard and start <= first and last <= start + len(data):
                 return data[first - start : last - start]
         return self._read(shard, first, last)
 
     def size(self, key: str | None) -> int:
-        """Return the stored size; of all of them that of their files."""
+        """Return the stored size of a tensor in bytes; for None that of all files."""
         if key is None:
             return sum(self._sizes[shard] for shard in self._layout.shards)
         entry = self.entry(key)
         return entry.last - entry.first
 
     def raw(self, key: str) -> Iterator[bytes]:
-        """Yield the stored bytes, a request a piece."""
+        """Yield the stored bytes, with a request for every piece."""
         entry, shard = self.entry(key), self.shard(key)
         for first in range(entry.first, entry.last, PIECE):
             yield self._read(shard, first, min(first + PIECE, entry.last))

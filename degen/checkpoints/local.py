@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from degen.errors import DegenError
-from degen.weights.checkpoint_files import WEIGHT_PATTERNS, Files
+from degen.weights.checkpoint_files import WEIGHT_PATTERNS, CheckpointFiles, newest_change
 from degen.weights.peft_adapter import CONFIG as ADAPTER
 
 from .series import Grammar, Series
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def from_path(path: Path, grammar: Grammar) -> Series:
-    """Return the series that a folder or file is.
+    """Return the series in a folder, or a single checkpoint as a series.
 
     Raises:
         DegenError: no checkpoint in it, or two of the same step.
@@ -34,10 +34,10 @@ def from_path(path: Path, grammar: Grammar) -> Series:
 
 
 def _from_folder(folder: Path, grammar: Grammar) -> Series:
-    """Return a folder that holds step folders is a series; one that holds a model itself is a checkpoint."""
+    """Return the checkpoints in a folder as a series; without any, the folder itself as one checkpoint."""
     members = [m for m in (_member(p, grammar) for p in _listing(folder)) if m is not None]
-    marked = [name for name, _ in members if grammar.mark(name) is not None]
-    if not marked and _holds_model(folder):
+    steps = [name for name, _ in members if grammar.parse(name) is not None]
+    if not steps and _holds_model(folder):
         return _single(folder, folder.resolve().name, grammar)
     if not members:
         inner = [p for p in _listing(folder) if p.is_dir() and any(_member(q, grammar) for q in _listing(p))]
@@ -58,10 +58,10 @@ def _listing(folder: Path) -> Iterable[Path]:
 
 
 def _member(path: Path, grammar: Grammar) -> tuple[str, Path] | None:
-    """Return name and path of a checkpoint of a series: a step folder, a folder with a model, or a GGUF file."""
+    """Return name and path of a checkpoint: a step folder, a folder with a model, or a GGUF file; None for others."""
     if path.suffix == ".gguf" and path.is_file():
         return path.stem, path
-    if path.is_dir() and (grammar.mark(path.name) is not None or _holds_model(path)):
+    if path.is_dir() and (grammar.parse(path.name) is not None or _holds_model(path)):
         return path.name, path
     return None
 
@@ -71,11 +71,11 @@ def _holds_model(folder: Path) -> bool:
 
 
 def _single(path: Path, name: str, grammar: Grammar) -> Series:
-    """Return one checkpoint as a series: a step's name belongs to the revision, its parent's to the model."""
-    marked = grammar.mark(name) is not None
-    model = path.resolve().parent.name if marked else name
+    """Return one checkpoint as a series. If its name is a step, it is the revision, and the parent names the model."""
+    is_step = grammar.parse(name) is not None
+    model = path.resolve().parent.name if is_step else name
     root = path if path.is_dir() else path.parent
-    return Series(model, (grammar.checkpoint(model, name if marked else "main", LocalSource(path)),), root)
+    return Series(model, (grammar.checkpoint(model, name if is_step else "main", LocalSource(path)),), root)
 
 
 @dataclass(frozen=True)
@@ -88,21 +88,18 @@ class LocalSource(Source):
         return str(self.path)
 
     def version(self) -> str | None:
-        """Return the newest modification time of configuration and weights, in ns."""
-        path = self.path
-        try:
-            weights = [path] if path.suffix == ".gguf" else [f for p in WEIGHT_PATTERNS for f in path.glob(p)]
-            files = weights if path.suffix == ".gguf" else [*weights, path / "config.json"]
-            return f"modified {max(f.stat().st_mtime_ns for f in files if f.is_file())}" if weights else None
-        except (OSError, ValueError):
-            return None
+        """Return the newest modification time of configuration and weights, in ns; None without weights."""
+        if self.path.suffix == ".gguf":
+            return newest_change([self.path])
+        weights = [file for pattern in WEIGHT_PATTERNS for file in self.path.glob(pattern)]
+        return newest_change([*weights, self.path / "config.json"]) if weights else None
 
     def config(self) -> Path:
         """Return the folder or file itself."""
         return self.path
 
     def tokenizer(self) -> Path | None:
-        """Return the folder or file itself, if it brings one."""
+        """Return the folder or file itself, if it has a tokenizer."""
         from degen.text.tokenizer import has_tokenizer
 
         return self.path if has_tokenizer(self.path) else None
@@ -111,8 +108,8 @@ class LocalSource(Source):
         """Return the tensors of its files."""
         from degen.weights.open_weights import open_tensors
 
-        return open_tensors(Files(self.path))
+        return open_tensors(CheckpointFiles(self.path))
 
-    def fetch(self, downloads: Downloads, whole: bool) -> Files:
-        """Nothing to fetch."""
-        return Files(self.path)
+    def fetch(self, downloads: Downloads, whole: bool) -> CheckpointFiles:
+        """Return the files where they are; nothing is downloaded."""
+        return CheckpointFiles(self.path)

@@ -7,44 +7,24 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self, TypeVar
 
 from degen.errors import CheckpointError
-from degen.weights.checkpoint_files import Files
+from degen.weights.checkpoint_files import CheckpointFiles
 
 from .downloads import Downloads
 from .series import Checkpoint
 
 T = TypeVar("T")
+Fetched = tuple[Checkpoint, Future[CheckpointFiles]]  # a checkpoint, and its files or the error that took their place
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FetchRequest:
     """A checkpoint to be measured, and whether every tensor of it is needed or the head alone."""
 
     checkpoint: Checkpoint
     whole: bool
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """What came of fetching a checkpoint: its files, or why there are none."""
-
-    checkpoint: Checkpoint
-    files: Files | None
-    error: Exception | None
-
-    def result(self) -> Files:
-        """Return the files.
-
-        Raises:
-            CheckpointError: there are none. An error that is none of degen's own is raised as it came.
-        """
-        if self.error is not None:
-            raise self.error
-        assert self.files is not None
-        return self.files
 
 
 class Fetcher:
@@ -53,96 +33,98 @@ class Fetcher:
     Args:
         downloads: where files of the hub go.
         order: what is to be measured, in order.
-        is_copy: whether a checkpoint need not be fetched, since it is known to equal another one.
+        is_copy: whether a checkpoint is known to equal another one, so that it need not be fetched.
     """
 
-    def __init__(self, downloads: Downloads, order: Sequence[Wanted], is_copy: Callable[[Checkpoint], bool]) -> None:
+    def __init__(
+        self, downloads: Downloads, order: Sequence[FetchRequest], is_copy: Callable[[Checkpoint], bool]
+    ) -> None:
         self.downloads = downloads
         self._order = list(order)
         self._is_copy = is_copy
         self._ahead: Future[Fetched | None] | None = None
-        self._over = False
+        self._closed = False
 
     def __enter__(self) -> Self:
         self.downloads.clear()  # what a scan that was killed left there
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over = True  # for a thread that is still at work
+    def __exit__(self, *exception: object) -> None:
+        self._closed = True  # for a thread that is still at work
         self.downloads.clear()
 
     @contextmanager
-    def files(self, checkpoint: Checkpoint) -> Iterator[Files]:
+    def files(self, checkpoint: Checkpoint) -> Iterator[CheckpointFiles]:
         """Yield the files of a checkpoint while the block lasts; those of the next one are fetched meanwhile.
 
         Raises:
-            CheckpointError: they cannot be had.
+            CheckpointError: they cannot be fetched.
         """
-        place = next(i for i, w in enumerate(self._order) if w.checkpoint == checkpoint)
+        index = next(i for i, request in enumerate(self._order) if request.checkpoint == checkpoint)
         try:
-            files = self._take(self._order[place])
+            files = self._take(self._order[index])
             if self._ahead is None:
-                self._ahead = _in_thread(lambda: self._look_ahead(checkpoint, self._order[place + 1 :]))
+                self._ahead = _in_thread(lambda: self._fetch_next(checkpoint, self._order[index + 1 :]))
             yield files
         finally:
             self.downloads.release(checkpoint.source.key)
 
-    def spare(self, checkpoint: Checkpoint) -> None:
-        """Skip a checkpoint that is a copy of another one; where files are kept, let the cache know it, too."""
+    def mark_copy(self, checkpoint: Checkpoint) -> None:
+        """Skip a checkpoint that is a copy of another one; where downloads are kept, enter it into the cache, too."""
         if self.downloads.keep == "all":
-            with suppress(CheckpointError):  # without it the scan is as good
-                checkpoint.source.keep_copy()
+            with suppress(CheckpointError):  # the scan does not need it
+                checkpoint.source.cache_alias()
 
-    def _take(self, wanted: Wanted) -> Files:
-        """Return what was fetched ahead, if that is it; else it is fetched now."""
-        found = self._ahead.result() if self._ahead is not None else None
-        if found is None or not self._is_later(found.checkpoint, wanted.checkpoint):
+    def _take(self, request: FetchRequest) -> CheckpointFiles:
+        """Return the files that were fetched ahead, if they are those of this checkpoint; else fetch them now."""
+        ahead = self._ahead.result() if self._ahead is not None else None
+        if ahead is None or not self._is_later(ahead[0], request.checkpoint):
             self._ahead = None
-        if found is not None and found.checkpoint == wanted.checkpoint:
-            return found.result()
-        if found is not None and self._ahead is None:
-            self.downloads.release(found.checkpoint.source.key)  # nobody came for it: it was a copy after all
-        return self._fetch(wanted).result()
+        if ahead is not None and ahead[0] == request.checkpoint:
+            return ahead[1].result()
+        if ahead is not None and self._ahead is None:
+            self.downloads.release(ahead[0].source.key)  # its turn is over: it was a copy after all
+        return self._fetch(request)[1].result()
 
     def _is_later(self, one: Checkpoint, other: Checkpoint) -> bool:
-        order = [w.checkpoint for w in self._order]
+        order = [request.checkpoint for request in self._order]
         return order.index(one) > order.index(other)
 
-    def _look_ahead(self, current: Checkpoint, following: Sequence[Wanted]) -> Fetched | None:
-        """Fetch the next checkpoint that is no copy; None where there is none, or where it has the current one's files.
+    def _fetch_next(self, current: Checkpoint, following: Sequence[FetchRequest]) -> Fetched | None:
+        """Fetch the next checkpoint that is no copy; None without one, or where it shares the current one's files.
 
-        Those are deleted before it is its turn.
+        Shared files are deleted after the current checkpoint, so that fetching them ahead would be in vain.
         """
-        wanted = next((w for w in following if not self._spared(w.checkpoint)), None)
-        return self._fetch(wanted) if wanted is not None and wanted.checkpoint.source != current.source else None
+        request = next((r for r in following if not self._is_known_copy(r.checkpoint)), None)
+        return self._fetch(request) if request is not None and request.checkpoint.source != current.source else None
 
-    def _spared(self, checkpoint: Checkpoint) -> bool:
+    def _is_known_copy(self, checkpoint: Checkpoint) -> bool:
         try:
             return self._is_copy(checkpoint)
         except Exception:
-            return False  # it fails in its own row
+            return False  # the error is met again, and reported, when the checkpoint is measured
 
-    def _fetch(self, wanted: Wanted) -> Fetched:
-        """Fetch a checkpoint. Whatever goes wrong belongs to its row and to no other."""
+    def _fetch(self, request: FetchRequest) -> Fetched:
+        """Fetch a checkpoint; an error is kept for whoever asks for its files."""
+        files: Future[CheckpointFiles] = Future()
         try:
-            return Fetched(wanted.checkpoint, wanted.checkpoint.source.fetch(self.downloads, wanted.whole), None)
+            files.set_result(request.checkpoint.source.fetch(self.downloads, request.whole))
         except Exception as error:
-            return Fetched(wanted.checkpoint, None, error)
+            files.set_exception(error)
         finally:
-            if self._over:
+            if self._closed:
                 self.downloads.clear()
+        return request.checkpoint, files
 
 
 def _in_thread(call: Callable[[], T]) -> Future[T]:
-    """Call in a thread that no interruption waits for."""
+    """Call a function in a thread that the end of the process does not wait for."""
     future: Future[T] = Future()
 
     def run() -> None:
         try:
             future.set_result(call())
-        except BaseException as error:  # it belongs to whoever asks for the result
+        except BaseException as error:  # raised again for whoever asks for the result
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True, name="fetch ahead").start()

@@ -9,7 +9,7 @@ from pathlib import Path
 from degen.errors import DegenError
 
 from .source import Source
-from .steps import Mark, place_in_training, read_mark, thin
+from .steps import RevisionStep, parse_revision, select_steps, training_order
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Checkpoint:
 
     Attributes:
         model: the series' label in the tables.
-        revision: the name of a folder, branch or tag; `main` where a folder's name says nothing of a step.
+        revision: the name of a folder, branch or tag; `main` where a folder's name gives no step.
         step: optimiser steps so far, None if unknown.
         tokens_seen: training tokens so far, None if unknown.
         source: where its files are.
@@ -36,12 +36,12 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Series:
-    """The checkpoints of one model in the order of training, and where its tokenizer may lie.
+    """The checkpoints of one model in the order of training.
 
     Attributes:
         model: the label in the tables.
         checkpoints: ordered by stage and step, those without a step last.
-        root: the folder that was named, since a tokenizer may lie there; None for a series of the hub.
+        root: the folder that the user named, since a tokenizer may lie in it; None for a series of the hub.
     """
 
     model: str
@@ -49,8 +49,8 @@ class Series:
     root: Path | None
 
     def thinned(self, expression: str) -> Series:
-        """Return the series with the chosen steps only; checkpoints without a step stay."""
-        chosen = set(thin([c.step for c in self.checkpoints if c.step is not None], expression))
+        """Return the series with the steps alone that an expression selects; checkpoints without a step stay."""
+        chosen = set(select_steps([c.step for c in self.checkpoints if c.step is not None], expression))
         kept = tuple(c for c in self.checkpoints if c.step is None or c.step in chosen)
         return replace(self, checkpoints=kept)
 
@@ -64,42 +64,49 @@ class Grammar:
     """How the names of revisions are read.
 
     Attributes:
-        pattern: a regular expression of the user's own, see `degen.checkpoints.steps.read_mark`.
-        tokens_per_step: training tokens of a step, for names that say nothing of tokens; None if unknown.
+        pattern: the user's own regular expression, see `degen.checkpoints.steps.parse_revision`; None for the usual
+            names.
+        tokens_per_step: training tokens of a step, for names that give no tokens; None if unknown.
     """
 
     pattern: str | None = None
     tokens_per_step: int | None = None
 
-    def mark(self, revision: str) -> Mark | None:
-        """Return what a name says; None where it is not a step."""
-        return read_mark(revision, self.pattern)
+    def parse(self, revision: str) -> RevisionStep | None:
+        """Return the step that a name gives; None where it gives none."""
+        return parse_revision(revision, self.pattern)
 
     def checkpoint(self, model: str, revision: str, source: Source) -> Checkpoint:
-        """Return a checkpoint, with what its name says of step and tokens."""
-        mark = self.mark(revision)
-        if mark is None:
+        """Return a checkpoint with the step and the tokens that its name gives."""
+        parsed = self.parse(revision)
+        if parsed is None:
             return Checkpoint(model, revision, None, None, source)
-        seen = mark.tokens_seen
+        seen = parsed.tokens_seen
         if seen is None and self.tokens_per_step is not None:
-            seen = mark.step * self.tokens_per_step
-        return Checkpoint(model, revision, mark.step, seen, source)
+            seen = parsed.step * self.tokens_per_step
+        return Checkpoint(model, revision, parsed.step, seen, source)
 
-    def series(self, place: str, model: str, members: Sequence[tuple[str, Source]], root: Path | None) -> Series:
-        """Return the series of revisions and their sources, in the order of training.
+    def series(self, location: str, model: str, members: Sequence[tuple[str, Source]], root: Path | None) -> Series:
+        """Return a series in the order of training.
+
+        Args:
+            location: the folder or repository, for messages.
+            model: the label in the tables.
+            members: name and source of every revision.
+            root: see `Series`.
 
         Raises:
-            DegenError: two of them are the same step.
+            DegenError: two revisions are the same step.
         """
         first: dict[tuple[int, int], str] = {}
         for revision, _ in members:
-            if (mark := self.mark(revision)) is not None:
-                twin = first.setdefault((mark.stage, mark.step), revision)
+            if (parsed := self.parse(revision)) is not None:
+                twin = first.setdefault((parsed.stage, parsed.step), revision)
                 if twin != revision:
                     raise DegenError(
-                        f"{place}: {twin} and {revision} are both step {mark.step}; "
+                        f"{location}: {twin} and {revision} are both step {parsed.step}; "
                         "move one of them elsewhere, or name only one"
                     )
         checkpoints = [self.checkpoint(model, revision, source) for revision, source in members]
-        ordered = sorted(checkpoints, key=lambda c: place_in_training(c.revision, self.pattern))
+        ordered = sorted(checkpoints, key=lambda c: training_order(c.revision, self.pattern))
         return Series(model, tuple(ordered), root)

@@ -14,37 +14,35 @@ from .series import Series
 
 
 def tokenizer_of(series: Series, trust: bool = False) -> Tokenizer | None:
-    """Return the tokenizer of a series: the one beside the checkpoints, or of the first that has one; None without any.
+    """Return the tokenizer beside the checkpoints of a series, or that of the first that has one; None without any.
 
     Raises:
-        DegenError: it cannot be loaded. A damaged GGUF file, or a revision that cannot be had, is passed over where
-            another one's serves.
+        DegenError: it cannot be loaded. A damaged GGUF file, or a revision that cannot be fetched, matters only where
+            no other checkpoint has a tokenizer.
     """
-    error: DegenError | None = None
-    for find in _places(series):
-        place: Path | None = None
+    first_error: DegenError | None = None
+    for find in _candidates(series):
+        path: Path | None = None
         try:
-            place = find()
-            if place is not None and has_tokenizer(place):
-                return Tokenizer(place, trust)
-        except CheckpointError as failed:
-            error = error or failed
-        except DegenError as failed:
-            if place is None or place.suffix != ".gguf":
+            path = find()
+            if path is not None and has_tokenizer(path):
+                return Tokenizer(path, trust)
+        except DegenError as error:
+            if not isinstance(error, CheckpointError) and (path is None or path.suffix != ".gguf"):
                 raise
-            error = error or failed
-    if error is not None:
-        raise DegenError(str(error))
+            first_error = first_error or error
+    if first_error is not None:
+        raise DegenError(str(first_error))
     return None
 
 
-def _places(series: Series) -> Iterator[Callable[[], Path | None]]:
-    """Yield where to look, in order. A GGUF brings its own; what lies beside it may be another's."""
+def _candidates(series: Series) -> Iterator[Callable[[], Path | None]]:
+    """Yield functions that give the places to look in, in order; a GGUF file's own tokenizer comes first."""
     local = [c.source.path for c in series.checkpoints if isinstance(c.source, LocalSource)]
     packed = [path for path in local if path.suffix == ".gguf"]
     for path in (*packed, *([series.root] if series.root is not None else [])):
         yield partial(Path, path)
     for checkpoint in series.checkpoints:
         yield checkpoint.source.tokenizer
-    if local and series.checkpoints[0].step is not None:  # one step named of a series
+    if local and series.checkpoints[0].step is not None:  # the user named one step of a series
         yield partial(Path, local[0].parent)

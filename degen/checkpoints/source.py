@@ -1,4 +1,4 @@
-"""Where the files of a checkpoint are, and how they come to lie on this machine."""
+"""Where the files of a checkpoint are, and how they get onto this machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from degen.weights.checkpoint_files import Files
+from degen.weights.checkpoint_files import CheckpointFiles
 
 if TYPE_CHECKING:
     from degen.weights.stored_tensors import StoredTensors
@@ -16,65 +16,65 @@ if TYPE_CHECKING:
 
 
 class Source(ABC):
-    """Where the files of one checkpoint are. Sources are equal if they name the same place."""
+    """Where the files of one checkpoint are. Sources are equal if they name the same files."""
 
     @abstractmethod
     def __str__(self) -> str:
-        """Return the place, as a user would name it."""
+        """Return the path or name of the files, as a user would write it."""
 
     @abstractmethod
     def version(self) -> str | None:
-        """Return what changes whenever the files do; None where the weights are gone."""
+        """Return a commit or a modification time, which changes whenever the files do; None without weights."""
 
     @property
     def key(self) -> str:
-        """What tells these files from all others, and from what they were before they changed."""
+        """A text that identifies these files in this version."""
         return f"{self} {self.version()}"
 
     @abstractmethod
     def config(self) -> Path:
-        """Return where the configuration lies: a folder, or a `.gguf` file.
+        """Return the folder or `.gguf` file with the configuration.
 
         Raises:
-            CheckpointError: it cannot be had.
+            CheckpointError: it cannot be fetched.
         """
 
     @abstractmethod
     def tokenizer(self) -> Path | None:
-        """Return where the tokenizer lies; None without one.
+        """Return the folder or `.gguf` file with the tokenizer; None without one.
 
         Raises:
-            CheckpointError: it cannot be had.
+            CheckpointError: it cannot be fetched.
         """
 
     @abstractmethod
     def tensors(self) -> StoredTensors:
-        """Return the tensors where they are, read as they are asked for.
+        """Return the tensors, each read from where it is stored when it is needed.
 
         Raises:
             CheckpointError: no weights, or files that cannot be read piece by piece.
         """
 
     @abstractmethod
-    def fetch(self, downloads: Downloads, whole: bool) -> Files:
+    def fetch(self, downloads: Downloads, whole: bool) -> CheckpointFiles:
         """Bring the files to this machine: with all tensors, or with the head at least.
 
         Raises:
-            CheckpointError: files are missing or cannot be had.
+            CheckpointError: files are missing or cannot be fetched.
         """
 
-    def keep_copy(self) -> None:  # noqa: B027 - most sources have nothing to keep
-        """Keep for later what is a copy of something kept, where that takes no bytes.
+    def cache_alias(self) -> None:  # noqa: B027 - most sources have no cache
+        """Enter a copy of a cached checkpoint into the cache under its own name, where that takes no bytes.
 
         Raises:
-            CheckpointError: it cannot be had.
+            CheckpointError: it cannot be fetched.
         """
 
     def hashes(self) -> dict[str, str] | None:
-        """Return published content hashes of the weight files by name; None where nobody publishes any.
+        """Return the published hashes of the weight files by name; None where none are published.
 
         Raises:
-            CheckpointError: they cannot be had.
+            CheckpointError: they cannot be fetched.
         """
         return None
 
@@ -88,7 +88,7 @@ class Source(ABC):
         return sorted({tensors.shard(key) for key in tensors.keys})
 
     def size(self) -> int:
-        """Return the bytes of the weight files.
+        """Return the size of the weight files in bytes.
 
         Raises:
             CheckpointError: no weights.

@@ -1,8 +1,7 @@
-"""Training steps: read them off a revision's name, order by them, thin a series to a few."""
+"""Training steps: read from the names of revisions, used to order a series and to select some of its checkpoints."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,125 +15,140 @@ _REVISION = re.compile(
     r"(?:-tokens(?P<tokens>\d+(?:\.\d+)?)(?P<unit>[KMBT]?))?",
     re.IGNORECASE,
 )
-MOST_STEPS = 1_000_000
+MAX_STEPS = 1_000_000  # that a range may name
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
 @dataclass(frozen=True)
-class Mark:
-    """What a revision's name says: stage (0 where none), step, tokens seen (None where unsaid)."""
+class RevisionStep:
+    """The point of a training that the name of a revision stands for.
+
+    Attributes:
+        stage: number of the training stage; 0 where the name has none.
+        step: optimiser steps so far.
+        tokens_seen: training tokens so far; None where the name does not give them.
+    """
 
     stage: int
     step: int
     tokens_seen: int | None
 
 
-def read_mark(revision: str, pattern: str | None = None) -> Mark | None:
-    """Read the step off a revision's name; None where the name is not a step.
+def parse_revision(revision: str, pattern: str | None = None) -> RevisionStep | None:
+    """Return the step that the name of a revision gives; None where the name gives none.
 
-    Understood are `step1000`, `checkpoint-1000`, `global_step1000`, `step1000-tokens4B` and
-    `stage1-step1000-tokens4B`, in any case. A pattern takes their place: a regular expression for the whole name with
-    a group `step`, and perhaps `stage`, `tokens` and `unit` (K, M, B, T).
+    Names such as `step1000`, `checkpoint-1000`, `global_step1000`, `step1000-tokens4B` and `stage1-step1000-tokens4B`
+    are understood, in upper or lower case.
+
+    Args:
+        revision: the name.
+        pattern: a regular expression to use instead. It must match the whole name and have a group `step`; groups
+            `stage`, `tokens` and `unit` (K, M, B or T) may be there as well.
+
+    Raises:
+        DegenError: a group of the pattern matches what is not a number.
     """
-    match = _REVISION.fullmatch(revision) if pattern is None else compiled(pattern).fullmatch(revision)
+    regex = _REVISION if pattern is None else compile_pattern(pattern)
+    match = regex.fullmatch(revision)
     if match is None:
         return None
-    found = match.groupdict()
+    groups = match.groupdict()
     try:
-        tokens = found.get("tokens")
-        seen = round(float(tokens) * _UNITS[(found.get("unit") or "").upper()]) if tokens else None
-        return Mark(int(found.get("stage") or 0), int(found["step"]), seen)
+        tokens = groups.get("tokens")
+        seen = round(float(tokens) * _UNITS[(groups.get("unit") or "").upper()]) if tokens else None
+        return RevisionStep(int(groups.get("stage") or 0), int(groups["step"]), seen)
     except (TypeError, ValueError, KeyError):
+        values = ", ".join(f"{name} {value!r}" for name, value in groups.items())
         raise DegenError(
-            f"--revision-pattern {pattern}: what it takes for numbers in {revision!r} are none "
-            f"({', '.join(f'{name} {value!r}' for name, value in found.items())})"
+            f"--revision-pattern {pattern}: its groups match what is not a number in {revision!r} ({values})"
         ) from None
 
 
 @lru_cache(maxsize=16)
-def compiled(pattern: str) -> re.Pattern[str]:
-    """Return a revision pattern of the user's own.
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Return a user's own pattern for the names of revisions as a compiled regular expression.
 
     Raises:
-        DegenError: not a regular expression, or one without a group `step`.
+        DegenError: it is not a regular expression, or has no group `step`.
     """
     try:
-        found = re.compile(pattern)
+        regex = re.compile(pattern)
     except re.error as error:
         raise DegenError(f"--revision-pattern {pattern}: not a regular expression ({error})") from error
-    if "step" not in found.groupindex:
+    if "step" not in regex.groupindex:
         raise DegenError(rf"--revision-pattern {pattern}: has no group for the step; write it as (?P<step>\d+)")
-    return found
+    return regex
 
 
-def place_in_training(revision: str, pattern: str | None = None) -> tuple[bool, int, int, str]:
-    """Return what orders the revisions of a series: stage, then step; names that are no step come last, by name."""
-    mark = read_mark(revision, pattern)
-    return (True, 0, 0, revision) if mark is None else (False, mark.stage, mark.step, revision)
+def training_order(revision: str, pattern: str | None = None) -> tuple[bool, int, int, str]:
+    """Return a key to sort revisions by: stage, then step; names that give no step come last, in alphabetical order."""
+    parsed = parse_revision(revision, pattern)
+    return (True, 0, 0, revision) if parsed is None else (False, parsed.stage, parsed.step, revision)
 
 
-def thin(steps: Sequence[int], expression: str) -> list[int]:
-    """Choose steps of a series by an expression; what does not exist becomes its nearest, once.
+def select_steps(steps: Sequence[int], expression: str) -> list[int]:
+    """Return the steps of a series that an expression selects; for a step that does not exist, the nearest one.
 
     Args:
-        steps: the steps there are.
+        steps: all steps of the series.
         expression: `all`, `log:N` (N of them evenly spaced in log step), or a comma list of steps and of
             ranges `first:last:stride`, the end included.
 
     Returns:
-        The chosen steps, ascending, each once.
+        The selected steps, ascending, each once.
 
     Raises:
         DegenError: the expression is not of that form.
     """
-    there = sorted(set(steps))
+    existing = sorted(set(steps))
     if expression == "all":
-        wanted: list[float] = [float(s) for s in there]
-    elif expression.startswith("log:"):
-        wanted = _log_spaced(there, _whole(expression[4:], expression))
+        return existing
+    if expression.startswith("log:"):
+        targets = _log_spaced(existing, _whole_number(expression[4:], expression))
     else:
-        wanted = [float(s) for s in listed(expression)]
-    return sorted({min(there, key=lambda s: (abs(s - w), s)) for w in wanted}) if there else []
+        targets = [float(step) for step in parse_steps(expression)]
+    return sorted({min(existing, key=lambda step: (abs(step - t), step)) for t in targets}) if existing else []
 
 
-def listed(expression: str) -> list[int]:
+def parse_steps(expression: str) -> list[int]:
     """Return the steps that a comma list of steps and ranges names.
 
     Raises:
         DegenError: the expression is not of that form.
     """
-    return [step for item in expression.split(",") for step in _listed(item.strip(), expression)]
+    return [step for item in expression.split(",") for step in _parse_item(item.strip(), expression)]
 
 
-def replaced(steps: Sequence[int], expression: str) -> dict[int, int]:
-    """Return the steps asked for one by one that do not exist, and the nearest that stands for each."""
+def nearest_steps(steps: Sequence[int], expression: str) -> dict[int, int]:
+    """Return the steps that an expression names one by one and that do not exist, each with the nearest that does."""
     single = [item.strip() for item in expression.split(",") if item.strip().isdecimal()]
-    return {int(s): thin(steps, s)[0] for s in single if steps and int(s) not in steps}
+    return {int(s): select_steps(steps, s)[0] for s in single if steps and int(s) not in steps}
 
 
-def _log_spaced(there: Sequence[int], count: int) -> list[float]:
-    positive = [s for s in there if s > 0]
+def _log_spaced(existing: Sequence[int], count: int) -> list[float]:
+    import numpy as np
+
+    positive = [step for step in existing if step > 0]
     if count < 1:
         raise DegenError("--steps log:N needs N of at least 1")
     if count == 1 or len(positive) < 2:
-        return [float(s) for s in there[-1:]]
-    low, high = math.log(positive[0]), math.log(positive[-1])
-    return [math.exp(low + (high - low) * i / (count - 1)) for i in range(count)]
+        return [float(step) for step in existing[-1:]]
+    return [float(step) for step in np.geomspace(positive[0], positive[-1], count)]
 
 
-def _listed(item: str, expression: str) -> list[int]:
-    bounds = [_whole(part, expression) for part in item.split(":")]
+def _parse_item(item: str, expression: str) -> list[int]:
+    bounds = [_whole_number(part, expression) for part in item.split(":")]
     if len(bounds) == 1:
         return bounds
     if len(bounds) == 3 and bounds[2] > 0 and bounds[0] <= bounds[1]:
         first, last, stride = bounds
-        if (last - first) // stride > MOST_STEPS:
-            raise DegenError(f"--steps {expression}: names more than {MOST_STEPS:,} steps; take a longer stride")
+        if (last - first) // stride > MAX_STEPS:
+            raise DegenError(f"--steps {expression}: names more than {MAX_STEPS:,} steps; take a longer stride")
         return [*range(first, last, stride), last]
     raise DegenError(f"--steps {expression}: a range is first:last:stride, rising, as in 1000:143000:4000")
 
 
-def _whole(text: str, expression: str) -> int:
+def _whole_number(text: str, expression: str) -> int:
     if not text.isdecimal():
         raise DegenError(
             f"--steps {expression}: {text!r} is not a step; use all, log:20, or a list as in 0,1000:143000:4000"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from .steps import listed
+from .steps import parse_steps
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,13 @@ def suites() -> dict[str, Suite]:
     return {name: Suite(name=name, **table) for name, table in tables.items()}
 
 
-def suite_names() -> list[str]:
-    """Return the names of all suites."""
-    return list(suites())
-
-
 def is_suite(spec: str) -> bool:
     """Return whether a spec begins with the name of a suite."""
     return spec.partition(":")[0] in suites()
 
 
 def tokens_per_step(repo: str) -> int | None:
-    """Return training tokens of a step of a repository, where a suite knows them.
+    """Return training tokens of a step of a repository; None where no suite knows them.
 
     Args:
         repo: `owner/name`, or the name alone, as the tables have it.
@@ -60,13 +55,14 @@ def tokens_per_step(repo: str) -> int | None:
 
 
 def expected_steps(repo: str) -> Sequence[int] | None:
-    """Return the steps that a repository should have, where a suite knows them."""
+    """Return the steps that a repository should have; None where no suite knows them."""
     suite = _suite_of(repo)
-    return listed(suite.steps) if suite is not None and suite.steps is not None else None
+    return parse_steps(suite.steps) if suite is not None and suite.steps is not None else None
 
 
 def _suite_of(repo: str) -> Suite | None:
-    def has(suite: Suite) -> bool:
-        return any(repo in (model, model.rpartition("/")[2]) for model in suite.models.values())
-
-    return next(filter(has, suites().values()), None)
+    """Return the suite that has a repository among its models; None where none has."""
+    for suite in suites().values():
+        if any(repo in (model, model.rpartition("/")[2]) for model in suite.models.values()):
+            return suite
+    return None

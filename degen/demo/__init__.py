@@ -12,10 +12,10 @@ _SERIES = ("healthy", "broken", "overfit")
 
 
 def series_paths() -> list[Path]:
-    """Return folders of the bundled series, in the order healthy, broken, overfit."""
+    """Return the folders of the bundled series, in the order healthy, broken, overfit."""
     return [_HERE / "series" / name for name in _SERIES]
 
 
 def corpus_path() -> Path:
-    """Return the bundled held-out documents: gzipped JSON Lines in Pile style."""
+    """Return the file of the bundled held-out documents, gzipped JSON Lines in Pile style."""
     return _HERE / "corpus.jsonl.gz"

@@ -1,4 +1,4 @@
-"""Train the bundled demo series: three tiny GPT-NeoX runs of known fate, and a held-out corpus.
+"""Train the bundled demo series: three tiny GPT-NeoX runs whose course is known, and write a held-out corpus.
 
 `healthy` is an ordinary run. `broken` is the same run until step 2,000; from there on its data
 pipeline hands it the tokens of each batch in shuffled order. `overfit` goes round a small text again
@@ -36,8 +36,8 @@ HELD_OUT_CHARACTERS = 2_300  # at least so long, about two windows of 512 tokens
 
 
 @dataclass(frozen=True)
-class Run:
-    """What one series is trained on, and which of its steps are kept.
+class TrainingRun:
+    """What one series is trained on, and which of its steps are saved.
 
     Attributes:
         name: Folder of the series.
@@ -53,9 +53,9 @@ class Run:
 
 
 RUNS = (
-    Run("healthy", (0, 30, 125, 500, 1000, 2000, 2500, 3000)),
-    Run("broken", (0, 30, 500, 1000, 2000, 2025, 2050, 2100, 3000), shuffled_from=2000),
-    Run("overfit", (0, 30, 250, 500, 1000, 2000, 3000), train_tokens=20_000),
+    TrainingRun("healthy", (0, 30, 125, 500, 1000, 2000, 2500, 3000)),
+    TrainingRun("broken", (0, 30, 500, 1000, 2000, 2025, 2050, 2100, 3000), shuffled_from=2000),
+    TrainingRun("overfit", (0, 30, 250, 500, 1000, 2000, 3000), train_tokens=20_000),
 )
 
 
@@ -70,15 +70,15 @@ class Recipe:
     decay: float = 0.01
 
 
-class Document(NamedTuple):
+class DemoDocument(NamedTuple):
     """A text and the domain it belongs to."""
 
     text: str
     domain: str
 
 
-def read_documents(root: Path) -> tuple[list[Document], list[Document]]:
-    """Return reads every `.txt` in the domain folders of a root.
+def read_documents(root: Path) -> tuple[list[DemoDocument], list[DemoDocument]]:
+    """Return the text of every `.txt` in the domain folders of a root.
 
     Returns:
         Documents to train on, and documents held out.
@@ -86,29 +86,29 @@ def read_documents(root: Path) -> tuple[list[Document], list[Document]]:
     Raises:
         SystemExit: No text was found.
     """
-    train: list[Document] = []
-    held_out: list[Document] = []
+    train: list[DemoDocument] = []
+    held_out: list[DemoDocument] = []
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         for index, path in enumerate(sorted(folder.glob("*.txt"))):
-            document = Document(path.read_text(encoding="utf-8").strip(), folder.name)
+            document = DemoDocument(path.read_text(encoding="utf-8").strip(), folder.name)
             (held_out if index % HELD_OUT_EVERY == 0 else train).append(document)
     if not train:
         raise SystemExit(f"no .txt file in the folders of {root}: make one folder per domain")
     return train, held_out
 
 
-def pieces(document: Document, least: int) -> Iterator[Document]:
-    """Yield cuts a document after sentences into pieces of `least` characters or more; the rest is dropped."""
+def pieces(document: DemoDocument, least: int) -> Iterator[DemoDocument]:
+    """Yield pieces of a document, cut after sentences, of `least` characters or more; the rest is dropped."""
     piece = ""
     for sentence in document.text.replace(". ", ". \0").split("\0"):
         piece += sentence
         if len(piece) >= least:
-            yield Document(piece.strip(), document.domain)
+            yield DemoDocument(piece.strip(), document.domain)
             piece = ""
 
 
-def write_corpus(held_out: list[Document], path: Path, seed: int) -> None:
-    """Write a sample of held-out pieces, the same bytes whenever and wherever it is done."""
+def write_corpus(held_out: list[DemoDocument], path: Path, seed: int) -> None:
+    """Write a sample of held-out pieces; the bytes depend on texts and seed alone."""
     chosen = [piece for document in held_out for piece in pieces(document, HELD_OUT_CHARACTERS)]
     random.Random(seed).shuffle(chosen)
     domains = sorted({document.domain for document in chosen})
@@ -120,7 +120,7 @@ def write_corpus(held_out: list[Document], path: Path, seed: int) -> None:
 
 
 def train_tokenizer(texts: list[str]) -> Tokenizer:
-    """Return byte-level BPE, like Pythia's, that puts nothing before a text and gives every text back unchanged."""
+    """Return a byte-level BPE tokenizer like Pythia's, which decodes to the same text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -135,7 +135,7 @@ def train_tokenizer(texts: list[str]) -> Tokenizer:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write the two files `AutoTokenizer.from_pretrained` needs."""
+    """Write the two files that `AutoTokenizer.from_pretrained` needs."""
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -148,7 +148,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def new_model(tokenizer: Tokenizer, seed: int) -> GPTNeoXForCausalLM:
-    """Return Pythia in miniature, at random: parallel residual, partial rotary positions, untied head."""
+    """Return a tiny Pythia with random weights: parallel residual, partial rotary positions, untied head."""
     end = tokenizer.token_to_id(END)
     config = GPTNeoXConfig(
         vocab_size=tokenizer.get_vocab_size(),
@@ -165,10 +165,10 @@ def new_model(tokenizer: Tokenizer, seed: int) -> GPTNeoXForCausalLM:
     return GPTNeoXForCausalLM(config)
 
 
-def batches(tokens: torch.Tensor, run: Run, recipe: Recipe) -> Iterator[torch.Tensor]:
-    """Yield yields random windows of the training text, shape (batch, context), shuffled where the run is broken.
+def batches(tokens: torch.Tensor, run: TrainingRun, recipe: Recipe) -> Iterator[torch.Tensor]:
+    """Yield random windows of the training text, shape (batch, context), shuffled where the run is broken.
 
-    Shuffling draws from a generator of its own, so that it leaves the choice of windows alone.
+    Shuffling has a random generator of its own, so that the windows are the same with and without it.
     """
     windows = torch.Generator().manual_seed(recipe.seed)
     order = torch.Generator().manual_seed(recipe.seed)
@@ -182,7 +182,7 @@ def batches(tokens: torch.Tensor, run: Run, recipe: Recipe) -> Iterator[torch.Te
 
 
 def rate_factor(step: int, steps: int, warmup: int) -> float:
-    """Return the share of the peak learning rate: linear warm-up, then a cosine down to a tenth."""
+    """Return the learning rate as a share of its peak: linear warm-up, then a cosine down to a tenth."""
     if step < warmup:
         return (step + 1) / warmup
     return 0.55 + 0.45 * math.cos(math.pi * (step - warmup) / (steps - warmup))
@@ -195,7 +195,7 @@ def save_checkpoint(model: GPTNeoXForCausalLM, folder: Path) -> None:
     (folder / "model.safetensors").chmod(0o644)
 
 
-def train(run: Run, recipe: Recipe, tokens: torch.Tensor, tokenizer: Tokenizer, out: Path) -> None:
+def train(run: TrainingRun, recipe: Recipe, tokens: torch.Tensor, tokenizer: Tokenizer, out: Path) -> None:
     """Train one series and save its checkpoints; step N is the model after N updates."""
     folder = out / "series" / run.name
     folder.mkdir(parents=True, exist_ok=True)

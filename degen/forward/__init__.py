@@ -1,4 +1,4 @@
-"""One forward pass that serves every stream probe: hooks, token losses, what the head receives.
+"""One forward pass for all stream probes: hooks, token losses, the inputs of the LM head.
 
 Imports probe and what lies below it.
 """

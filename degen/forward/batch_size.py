@@ -1,4 +1,4 @@
-"""How many windows fit in a batch: padded tokens, by the memory there is."""
+"""The size of a batch, in padded tokens, by the memory there is."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ CPU_MAX_TOKENS = 8192
 
 
 def auto_batch_tokens(architecture: Architecture, longest: int, device: torch.device) -> int:
-    """Return the padded tokens of a batch: as many windows as the activations of a block leave room for, at least one.
+    """Return the padded tokens of a batch: as many full windows as fit into memory, at least one.
 
     A token needs about 20·d floats at once in a block (its input, queries, keys, values, the gate and the 4·d of the
-    feed-forward layer twice) and d float64 in a probe. On an accelerator half of the free memory is taken.
+    feed-forward layer twice) and d float64 in a probe. On an accelerator half of the free memory is used.
     """
     import torch
 
@@ -34,7 +34,7 @@ def auto_batch_tokens(architecture: Architecture, longest: int, device: torch.de
 def batch_tokens_for(
     sample: Sample | None, windows: int | None, context: int, architecture: Architecture, device: torch.device
 ) -> int:
-    """Return the padded tokens of a batch: as many full windows as were asked for or fit, and no more than there are.
+    """Return the padded tokens of a batch: as many full windows as the user set or as fit, no more than there are.
 
     Args:
         sample: the windows; None where there are none.

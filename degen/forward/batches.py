@@ -1,4 +1,4 @@
-"""Windows as padded batches on the device, each made while the one before it is used."""
+"""Windows as padded batches on a device, each prepared while the one before it is used."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def collated(sample: Sample, batch_tokens: int, device: torch.device, halves: bool) -> Iterator[Batch]:
-    """Yield windows as padded tensors on the device, longest first."""
+def padded_batches(sample: Sample, batch_tokens: int, device: torch.device, halves: bool) -> Iterator[Batch]:
+    """Yield the windows of a sample as padded batches on a device, longest first; see `batches` for the arguments."""
     import torch
 
     for rows in batches(sample, batch_tokens, halves):
@@ -29,11 +29,11 @@ def collated(sample: Sample, batch_tokens: int, device: torch.device, halves: bo
         mask = np.arange(lengths.max()) < lengths[:, None]
         windows = np.asarray(rows, dtype=np.int64)
 
-        def there(array: np.ndarray[Any, Any]) -> torch.Tensor:
+        def on_device(array: np.ndarray[Any, Any]) -> torch.Tensor:
             tensor = torch.from_numpy(array)
             return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
-        yield Batch(there(ids), None if mask.all() else there(mask), windows, sample.document_slots[windows])
+        yield Batch(on_device(ids), None if mask.all() else on_device(mask), windows, sample.document_slots[windows])
 
 
 def prefetched(items: Iterator[T]) -> Iterator[T]:

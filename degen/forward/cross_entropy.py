@@ -1,4 +1,4 @@
-"""Next-token cross-entropy from states and head, without the logits of all tokens at once."""
+"""Next-token cross-entropy from states and head, without holding the logits of all tokens at once."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ TILE_ROWS = 8192  # 1024 × 8192 float32 logits: 32 MB, the size at which the CP
 
 
 def token_losses(states: torch.Tensor, targets: torch.Tensor, head: Any, transform: LogitTransform) -> torch.Tensor:
-    """Return cross-entropy of each token, over tiles of tokens × vocabulary.
+    """Return the cross-entropy of each token, computed over tiles of tokens × vocabulary.
 
     Formula: ℓᵢ = ln Σ_v exp(zᵢᵥ) − z_{i,yᵢ}, z = f(h Wᵀ + b), with a running maximum over the tiles of the
-    vocabulary (Milakov and Gimelshein 2018, online softmax). Logits are made in the dtype of the model, as it makes
-    them itself, and summed in float32.
+    vocabulary (Milakov and Gimelshein 2018, online softmax). Logits are computed in the dtype of the model, as the
+    model does, and summed in float32.
 
     Args:
-        states: h, N × d, what the head receives.
-        targets: y, N, ids of the tokens to come.
+        states: h, n × d, what the head receives.
+        targets: y, n, ids of the next tokens.
         head: a linear module with `weight` (V × d) and perhaps `bias`.
         transform: f, the model's scale and cap.
 
     Returns:
-        N losses in nats, float32.
+        n losses in nats, float32.
     """
     import torch
 
@@ -56,22 +56,22 @@ def nested_token_losses(
     ranks: Sequence[int],
     transform: LogitTransform,
 ) -> torch.Tensor:
-    """Return cross-entropy of each token under the first r columns of a factored head, for several r at once.
+    """Return the cross-entropy of each token under the first r columns of a factored head, for several r at once.
 
     Formula: ℓᵢᵣ = ln Σ_v exp(zᵢᵥ) − z_{i,yᵢ}, z = f(c[:, :r] U[:, :r]ᵀ + b). Each rank adds its columns to the logits
-    of the one before it, so that all ranks together cost the products of the largest, and each of them one sum of
-    exponentials; the cap is applied per rank.
+    of the rank before it. So all ranks together take the matrix products of the largest one, and each of them one sum
+    of exponentials; the cap is applied for every rank.
 
     Args:
-        coefficients: c, N × ρ float32.
+        coefficients: c, n × ρ float32.
         factor: U, V × ρ float32.
         bias: b, V; None without one.
-        targets: y, N, ids of the tokens to come.
-        ranks: ascending, each at most ρ.
+        targets: y, n, ids of the next tokens.
+        ranks: K of them, ascending, each at most ρ.
         transform: f, the model's scale and cap.
 
     Returns:
-        N × K losses in nats, float32.
+        n × K losses in nats, float32.
     """
     import torch
 
@@ -94,7 +94,7 @@ def nested_token_losses(
 
 
 class _OnlineSum:
-    """ln Σ exp(z) − z_y over the tiles of a vocabulary, with a running maximum (Milakov and Gimelshein 2018)."""
+    """The sum ln Σ exp(z) − z_y over the tiles of a vocabulary, with a running maximum (Milakov, Gimelshein 2018)."""
 
     def __init__(self, targets: torch.Tensor) -> None:
         import torch
@@ -105,17 +105,23 @@ class _OnlineSum:
         self._chosen = torch.zeros_like(self._top)
 
     def add(self, z: torch.Tensor, first: int, work: torch.Tensor) -> None:
-        """Add a tile of logits, of rows `first` and on; `work` may be overwritten, `z` only where it is `work`."""
+        """Add a tile of logits.
+
+        Args:
+            z: the logits, n × rows of the tile.
+            first: the head's row with which the tile begins.
+            work: memory of the same shape, which is overwritten; may be `z` itself.
+        """
         import torch
 
         local = self._targets - first
         inside = (local >= 0) & (local < z.shape[1])
         picked = z.gather(1, local.clamp(0, z.shape[1] - 1).unsqueeze(1)).squeeze(1)
         self._chosen = torch.where(inside, picked, self._chosen)
-        higher = torch.maximum(self._top, z.amax(dim=1))
-        exponentials = torch.sub(z, higher.unsqueeze(1), out=work).exp_()
-        self._total = self._total * (self._top - higher).exp() + exponentials.sum(dim=1)
-        self._top = higher
+        top = torch.maximum(self._top, z.amax(dim=1))
+        exponentials = torch.sub(z, top.unsqueeze(1), out=work).exp_()
+        self._total = self._total * (self._top - top).exp() + exponentials.sum(dim=1)
+        self._top = top
 
     def losses(self) -> torch.Tensor:
         """Return the loss of every token."""
@@ -123,7 +129,7 @@ class _OnlineSum:
 
 
 def _logits(h: torch.Tensor, W: torch.Tensor, bias: torch.Tensor | None, tile: torch.Tensor) -> torch.Tensor:
-    """Return H Wᵀ + b as float32 in the memory of `tile`."""
+    """Return h Wᵀ + b as float32 in the memory of `tile`."""
     import torch
 
     z = tile[: len(h) * len(W)].view(len(h), len(W))

@@ -1,4 +1,4 @@
-"""What the head of a frozen model receives, of any windows: passed on, or kept in a file for another round."""
+"""The states that the LM head of a frozen model receives: computed for any windows, or kept in a file for later."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from degen.device import exact_float32
 from degen.probe import HeadInputs, Scored
 from degen.text.windows import Sample, Window
 
-from .batches import collated, prefetched
-from .hooks import Taps
+from .batches import padded_batches, prefetched
+from .hooks import ModelHooks
 
 if TYPE_CHECKING:
     import torch
 
 
 class ModelHeadInputs(HeadInputs):
-    """A frozen model, seen from its head.
+    """The states that the head of a frozen model receives.
 
     Args:
         model: a causal LM on `device`.
@@ -35,24 +35,24 @@ class ModelHeadInputs(HeadInputs):
         self.device = device
 
     def of(self, windows: Sequence[Window]) -> Iterator[Scored]:
-        """Yield the scored tokens of these windows, a batch at a time."""
+        """Yield the scored tokens of some windows, a batch at a time."""
         import torch
 
         sample = Sample("", tuple(windows))
-        with torch.inference_mode(), exact_float32(), Taps(self._model, {}) as taps:
-            for batch in prefetched(collated(sample, self._batch_tokens, self.device, halves=False)):
-                states, _ = taps.run(batch)
+        with torch.inference_mode(), exact_float32(), ModelHooks(self._model, {}) as hooks:
+            for batch in prefetched(padded_batches(sample, self._batch_tokens, self.device, halves=False)):
+                states, _ = hooks.run(batch)
                 targets = batch.ids[:, 1:]
                 scored = torch.ones_like(targets, dtype=torch.bool) if batch.mask is None else batch.mask[:, 1:]
-                places = torch.from_numpy(batch.windows).to(scored.device)[:, None].expand_as(targets)
-                yield Scored(states[:, :-1][scored].float(), targets[scored], places[scored])
+                rows = torch.from_numpy(batch.windows).to(scored.device)[:, None].expand_as(targets)
+                yield Scored(states[:, :-1][scored].float(), targets[scored], rows[scored])
 
 
 class StateFile:
-    """Scored tokens in a file, memory-mapped when they are read again.
+    """Scored tokens in a file, memory-mapped when they are read.
 
     Args:
-        file: made anew, and deleted at the end of the `with`.
+        file: overwritten if it exists, and deleted at the end of the `with`.
     """
 
     def __init__(self, file: Path) -> None:
@@ -63,18 +63,18 @@ class StateFile:
 
     def add(self, part: Scored) -> None:
         """Append some tokens."""
-        at = self._open.tell()
+        offset = self._open.tell()
         self._open.write(part.states.cpu().numpy().tobytes())
-        self._parts.append((at, part.states.shape[1], part.targets.cpu().numpy(), part.windows.cpu().numpy()))
+        self._parts.append((offset, part.states.shape[1], part.targets.cpu().numpy(), part.windows.cpu().numpy()))
 
     def read(self, device: torch.device) -> Iterator[Scored]:
         """Yield all tokens in the order they came."""
         import torch
 
         self._open.flush()
-        for at, width, targets, windows in self._parts:
+        for offset, width, targets, windows in self._parts:
             shape = (len(targets), width)
-            states = np.memmap(self._file, dtype=np.float32, mode="c", offset=at, shape=shape)
+            states = np.memmap(self._file, dtype=np.float32, mode="c", offset=offset, shape=shape)
             yield Scored(*(torch.from_numpy(array).to(device) for array in (states, targets, windows)))
 
     def __enter__(self) -> Self:
@@ -85,16 +85,16 @@ class StateFile:
         self._file.unlink(missing_ok=True)
 
 
-class Batches:
+class TrainingBatches:
     """Batches of windows to train on: new ones without end, or the states of the first few again and again.
 
     Args:
-        inputs: the frozen model.
+        inputs: the states of the frozen model.
         windows: without end.
         size: windows of a batch.
-        cache: tokens whose states are kept in a file; 0 for none.
-        file: where.
-        done: windows trained on by an earlier try, which are passed over.
+        cache: tokens whose states are kept in files; 0 for none.
+        file: path of those files, each with a number behind it.
+        done: windows that an earlier attempt was trained on, which are skipped.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Batches:
         return states.read(self._inputs.device), batch
 
     def __enter__(self) -> Self:
-        while self._skip > 0:  # an earlier try went this far through the cache
+        while self._skip > 0:  # an earlier attempt went this far through the cache
             self._skip -= len(self.next()[1])
         return self
 

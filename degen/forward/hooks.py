@@ -1,4 +1,4 @@
-"""Hooks that hand states to probes while a model runs: at every block, and where the LM head receives them."""
+"""Hooks that pass states to probes while a model runs: at every block, and where the LM head receives them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ from degen.probe import Batch, OutputHead, Site, StreamProbe, probe_errors
 
 if TYPE_CHECKING:
     import torch
-IDENTITY_POSITIONS = 16
+
+IDENTITY_POSITIONS = 16  # at which our logits are compared with the model's own
 
 
-class Taps:
-    """Hooks on the blocks and on the head's threshold, for as long as the block of a `with` lasts."""
+class ModelHooks:
+    """Hooks before the first block, after every block and before the LM head, for as long as a `with` lasts.
+
+    Args:
+        model: a causal LM.
+        probes: by name; each gets the states that it needs.
+    """
 
     def __init__(self, model: Any, probes: Mapping[str, StreamProbe]) -> None:
         self.probes = probes
@@ -28,14 +34,14 @@ class Taps:
         self._batch: Batch | None = None
         self._hooks = ExitStack()
 
-    def wants(self, need: str) -> bool:
-        """Return whether any probe needs it."""
+    def needs(self, need: str) -> bool:
+        """Return whether a probe needs `states`, `head_input` or `losses`."""
         return any(need in probe.needs for probe in self.probes.values())
 
-    def __enter__(self) -> Taps:
+    def __enter__(self) -> ModelHooks:
         register = self._hooks.enter_context
         register(_hooked(self.head.register_forward_pre_hook(self._on_head)))
-        if self.wants("states"):
+        if self.needs("states"):
             first = self._blocks[0]
             register(_hooked(first.register_forward_pre_hook(self._on_first_block, with_kwargs=True)))
             for layer, block in enumerate(self._blocks, 1):
@@ -46,17 +52,20 @@ class Taps:
         self._hooks.close()
 
     def begin(self) -> None:
-        """Show every probe the head."""
+        """Call `begin` of every probe with the LM head."""
         head = OutputHead(self.head.weight, getattr(self.head, "bias", None), self.transform)
         for name, probe in self.probes.items():
             with probe_errors(name):
                 probe.begin(head)
 
     def run(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run one forward pass.
+        """Run a forward pass; the model's own head gets the first positions of the first window alone.
 
         Returns:
-            What the head received, B × T × d, and the model's own logits of the first positions of the first window.
+            The states before the head, B × T × d, and the model's logits at those positions.
+
+        Raises:
+            CheckpointError: the model does not call its head.
         """
         self._batch = batch
         options = {} if batch.mask is None else {"attention_mask": batch.mask.long()}

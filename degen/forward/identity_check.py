@@ -1,4 +1,4 @@
-"""The identity check: our head on what the head received must give the model's own logits."""
+"""The identity check: our logits, from the states before the head, must be those of the model itself."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import numpy as np
 from degen.errors import CheckpointError
 from degen.text.windows import Sample, batches
 
-from .hooks import IDENTITY_POSITIONS, Taps
+from .hooks import IDENTITY_POSITIONS, ModelHooks
 
 if TYPE_CHECKING:
     import torch
 
 
-def untouched_logits(model: Any, sample: Sample, batch_tokens: int, device: torch.device, halves: bool) -> torch.Tensor:
-    """Return the logits of a model without hooks at the first positions of the first batch's first window, T × V."""
+def logits_without_hooks(
+    model: Any, sample: Sample, batch_tokens: int, device: torch.device, halves: bool
+) -> torch.Tensor:
+    """Return the logits of a model at the first positions of the first batch's first window, T × V."""
     import torch
 
     first = next(batches(sample, batch_tokens, halves))[0]
@@ -27,13 +29,13 @@ def untouched_logits(model: Any, sample: Sample, batch_tokens: int, device: torc
 
 
 def check_identity(
-    model: Any, taps: Taps, states: torch.Tensor, expected: torch.Tensor, tolerances: Mapping[str, float]
+    model: Any, hooks: ModelHooks, states: torch.Tensor, expected: torch.Tensor, tolerances: Mapping[str, float]
 ) -> None:
-    """Check that our head on what the head received gives the model's own logits, caps and scales included.
+    """Check that our logits are the model's own, caps and scales included.
 
     Args:
         model: the causal LM.
-        taps: the hooks, which know the head and what the model does to logits.
+        hooks: give the head, and what the model does to logits.
         states: what the head received, B × T × d.
         expected: the model's own logits of the first positions of the first window, T × V.
         tolerances: largest difference allowed, relative to the largest logit, by dtype.
@@ -43,15 +45,15 @@ def check_identity(
     """
     import torch
 
-    head = taps.head
+    head = hooks.head
     ours = torch.nn.functional.linear(states[0, : len(expected)], head.weight, getattr(head, "bias", None))
-    ours, finite = taps.transform(ours.float()), expected.isfinite()
+    ours, finite = hooks.transform(ours.float()), expected.isfinite()
     apart = (ours - expected)[finite].abs().max().item() if finite.any() else 0.0
     largest = expected[finite].abs().max().item() if finite.any() else 0.0
     tolerance = tolerances[str(states.dtype).removeprefix("torch.")] * largest
     if not (apart <= tolerance and torch.equal(finite, ours.isfinite())):
         raise CheckpointError(
-            f"identity check failed for model type {model.config.model_type!r}: our logits are {apart:.3g} from the "
-            f"model's own, {tolerance:.3g} is rounding; figures would be wrong, so none are given. "
+            f"identity check failed for model type {model.config.model_type!r}: our logits differ from the model's own "
+            f"by {apart:.3g}, and rounding explains {tolerance:.3g}; no figures are given, as they would be wrong. "
             "Please open an issue with the model's name"
         )

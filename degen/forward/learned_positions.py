@@ -1,4 +1,4 @@
-"""Windows longer than the positions a model has learned, as GPT-2 and OPT have: such a model cannot read them."""
+"""The check that windows are no longer than the learned positions of a model, as GPT-2 and OPT have them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from degen.text.windows import Sample
 
 
 def too_long(architecture: Architecture, longest: int, model: str = "the model") -> str | None:
-    """Return why windows are too long for a model, and what to do; None where they are not.
+    """Return a message if windows are longer than a model's learned positions; None if they are not.
 
     Args:
         architecture: of the model.
-        longest: the longest window, tokens.
-        model: how the message calls the model.
+        longest: tokens of the longest window.
+        model: the model's name in the message.
     """
     positions = architecture.positions
     if positions is None or longest <= positions:
@@ -22,10 +22,10 @@ def too_long(architecture: Architecture, longest: int, model: str = "the model")
 
 
 def check_positions(architecture: Architecture, sample: Sample) -> None:
-    """Refuse windows that are longer than the positions a model has learned.
+    """Check that no window is longer than the learned positions of a model.
 
     Raises:
-        CheckpointError: they are.
+        CheckpointError: one is.
     """
     if (reason := too_long(architecture, sample.longest)) is not None:
         raise CheckpointError(reason)

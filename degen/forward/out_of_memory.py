@@ -1,4 +1,4 @@
-"""Where out of memory is handled: the batch is halved until what is measured fits, or one window does not."""
+"""Out of memory: the batch is halved and the measurement repeated, until it fits or one window does not."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def halve_batch(
     context: str,
     on_halved: Callable[[int], None],
 ) -> T:
-    """Measure with batches of a size; where one does not fit, halve the size and measure again from the beginning.
+    """Return a measurement made with batches that fit into memory: if one does not, with batches of half the size.
 
     Sizes tried, in padded tokens of a batch: b, max(b/2, L), max(b/4, L), …, L, with L the longest window.
 
     Args:
-        measure: what is done with a size, padded tokens of a batch at most; it begins anew whenever it is called.
+        measure: makes the whole measurement, given the largest number of padded tokens in a batch.
         batch_tokens: b, the first size tried.
         longest: L, tokens; a batch holds one window at least.
-        context: how the user calls the setting that makes windows shorter, for the message.
+        context: name of the setting that makes windows shorter, for the message.
         on_halved: called with every smaller size before it is tried.
 
     Returns:
-        What `measure` returned.
+        What `measure` returns.
 
     Raises:
         CheckpointError: a batch of one window does not fit.
@@ -46,4 +46,4 @@ def halve_batch(
                 ) from error
             batch_tokens = max(batch_tokens // 2, longest)
             on_halved(batch_tokens)
-        gc.collect()  # what the batch held that did not fit; its error is gone only here
+        gc.collect()  # frees what the batch held; only here is its error gone, which referred to it

@@ -1,4 +1,4 @@
-"""The pass: every window through the model once, every stream probe served on the way."""
+"""The pass: every window goes through the model once, for all stream probes together."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from degen.device import exact_float32
 from degen.errors import CheckpointError, NotFiniteError
-from degen.model.logit_tolerances import SAME_CALL, UNTOUCHED_CALL
+from degen.model.logit_tolerances import OTHER_CALL, SAME_CALL
 from degen.probe import Batch, StreamProbe, probe_errors
 from degen.text.windows import Sample
 
-from .batches import collated, prefetched
+from .batches import padded_batches, prefetched
 from .cross_entropy import token_losses
-from .hooks import Taps
-from .identity_check import check_identity, untouched_logits
+from .hooks import ModelHooks
+from .identity_check import check_identity, logits_without_hooks
 
 if TYPE_CHECKING:
     import torch
@@ -28,21 +28,21 @@ def run_pass(
     device: torch.device,
     advance: Callable[[int], None],
 ) -> None:
-    """Stream a sample through a model, once for all probes.
+    """Run a sample through a model, once for all probes.
 
-    States are handed to the probes as the pass moves on, and die with it. The head itself sees a few positions of a
-    batch: what it receives is caught on its threshold, and the losses are made from there.
+    States are passed to the probes batch by batch, and are not kept. The model's own head is applied to a few positions
+    alone: the states before it are caught by a hook, and losses are computed from those.
 
     Args:
         model: a causal LM on `device`.
         sample: the windows.
-        probes: accumulators by name, fed in place.
+        probes: by name; they are updated in place.
         batch_tokens: padded tokens of a batch at most.
         device: where the model is.
-        advance: told the tokens of every batch done.
+        advance: called with the number of tokens after every batch.
 
     Raises:
-        CheckpointError: our logits are not the model's.
+        CheckpointError: our logits are not the model's, or the tokenizer has ids that the model has not.
         NotFiniteError: states or losses are not finite.
     """
     import torch
@@ -50,18 +50,18 @@ def run_pass(
     _check_ids(model, sample)
     halves = any(probe.halves for probe in probes.values())
     with torch.inference_mode(), exact_float32():
-        untouched: torch.Tensor | None = untouched_logits(model, sample, batch_tokens, device, halves)
-        with Taps(model, probes) as taps:
-            taps.begin()
-            for batch in prefetched(collated(sample, batch_tokens, device, halves)):
-                states, own = taps.run(batch)
+        unhooked: torch.Tensor | None = logits_without_hooks(model, sample, batch_tokens, device, halves)
+        with ModelHooks(model, probes) as hooks:
+            hooks.begin()
+            for batch in prefetched(padded_batches(sample, batch_tokens, device, halves)):
+                states, own = hooks.run(batch)
                 _check_finite(model, batch, states, sample)
-                if untouched is not None:
-                    check_identity(model, taps, states, own, SAME_CALL)
-                    check_identity(model, taps, states, untouched, UNTOUCHED_CALL)
-                    untouched = None
-                if taps.wants("losses"):
-                    _serve_losses(model, taps, batch, states)
+                if unhooked is not None:
+                    check_identity(model, hooks, states, own, SAME_CALL)
+                    check_identity(model, hooks, states, unhooked, OTHER_CALL)
+                    unhooked = None
+                if hooks.needs("losses"):
+                    _update_losses(model, hooks, batch, states)
                 advance(int(batch.ids.numel() if batch.mask is None else batch.mask.sum()))
 
 
@@ -71,11 +71,11 @@ def _check_finite(model: Any, batch: Batch, states: torch.Tensor, sample: Sample
         bad &= batch.mask
     if bad.any():
         window = sample.windows[int(batch.windows[int(bad.any(dim=1).nonzero()[0])])].number
-        raise NotFiniteError(f"NaN or infinity in the states of window {window}; {_culprit(model)}")
+        raise NotFiniteError(f"NaN or infinity in the states of window {window}; {_cause(model)}")
 
 
-def _culprit(model: Any) -> str:
-    """Return which parameter is to blame, or that none is."""
+def _cause(model: Any) -> str:
+    """Return a message on the parameter that holds NaN or infinity, or on overflow where none does."""
     for name, parameter in model.named_parameters():
         bad = int((~parameter.isfinite()).sum())
         if bad:
@@ -84,7 +84,7 @@ def _culprit(model: Any) -> str:
 
 
 def _check_ids(model: Any, sample: Sample) -> None:
-    """Check that the model has a row for every id; a tokenizer of another model may give more."""
+    """Check that the model has a row for every id; the tokenizer of another model may have more."""
     rows = model.get_input_embeddings().weight.shape[0]
     largest = max(int(w.tokens.max()) for w in sample.windows)
     if largest >= rows:
@@ -93,18 +93,18 @@ def _check_ids(model: Any, sample: Sample) -> None:
         )
 
 
-def _serve_losses(model: Any, taps: Taps, batch: Batch, states: torch.Tensor) -> None:
-    """Hand the loss of every token but a window's first to the probes that need losses."""
+def _update_losses(model: Any, hooks: ModelHooks, batch: Batch, states: torch.Tensor) -> None:
+    """Pass the loss of every token but a window's first to the probes that need losses."""
     import torch
 
     targets = batch.ids[:, 1:]
     scored = torch.ones_like(targets, dtype=torch.bool) if batch.mask is None else batch.mask[:, 1:]
-    found = token_losses(states[:, :-1][scored], targets[scored], taps.head, taps.transform)
-    if not found.isfinite().all():
-        raise NotFiniteError(f"the loss of some tokens is NaN or infinite; {_culprit(model)}")
+    scored_losses = token_losses(states[:, :-1][scored], targets[scored], hooks.head, hooks.transform)
+    if not scored_losses.isfinite().all():
+        raise NotFiniteError(f"the loss of some tokens is NaN or infinite; {_cause(model)}")
     losses = torch.zeros(targets.shape, device=states.device)
-    losses[scored] = found
-    for name, probe in taps.probes.items():
+    losses[scored] = scored_losses
+    for name, probe in hooks.probes.items():
         if "losses" in probe.needs:
             with probe_errors(name):
                 probe.update_losses(batch, losses, scored)

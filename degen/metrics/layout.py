@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from degen.arrays import Floats
-from degen.checkpoints.steps import read_mark
+from degen.checkpoints.steps import parse_revision
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 
@@ -130,7 +130,7 @@ def read_steps(table: pa.Table, column: str, path: Path) -> Floats:
 def _steps_in_text(table: pa.Table, column: str, path: Path) -> Floats:
     steps = []
     for text in texts(table, column):
-        mark = read_mark(text.strip()) if text else None
+        mark = parse_revision(text.strip()) if text else None
         if text is None or not text.strip():
             steps.append(np.nan)
         elif mark is not None:

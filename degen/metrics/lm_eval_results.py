@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from degen.checkpoints.steps import Mark, read_mark
+from degen.checkpoints.steps import RevisionStep, parse_revision
 from degen.errors import DegenError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def read_results(folder: Path, warn: Callable[[str], None]) -> pa.Table:
     return _table(figures)
 
 
-def find_step_mark(name: str) -> tuple[Mark, str] | None:
+def find_step_mark(name: str) -> tuple[RevisionStep, str] | None:
     """Find the step in a longer name: `pythia-160m-step1000` is step 1000 of `pythia-160m`.
 
     Args:
@@ -90,7 +90,7 @@ def find_step_mark(name: str) -> tuple[Mark, str] | None:
     pieces = re.split(r"([-_.\s+@]+)", name)  # words, and what is between them
     spans = [(last - first, first, last) for first in range(0, len(pieces), 2) for last in range(first, len(pieces), 2)]
     for _, first, last in sorted(spans, reverse=True):
-        mark = read_mark("".join(pieces[first : last + 1]))
+        mark = parse_revision("".join(pieces[first : last + 1]))
         if mark is not None:
             kept = ("".join(pieces[:first]).strip("-_. +@"), "".join(pieces[last + 1 :]).strip("-_. +@"))
             return mark, "-".join(k for k in kept if k)

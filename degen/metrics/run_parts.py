@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.arrays import Floats
-from degen.checkpoints.steps import place_in_training
+from degen.checkpoints.steps import training_order
 from degen.errors import DegenError
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS, Row, file_name
@@ -63,7 +63,7 @@ class RunParts:
                 models.get(r["model"], len(models)),
                 r["model"],
                 r["step"] is None,
-                place_in_training(r["revision"], pattern),
+                training_order(r["revision"], pattern),
             ),
         )
 

@@ -1,4 +1,4 @@
-"""What a configuration says of a model, and where its blocks, its head and its last transform are."""
+"""The architecture of a model: its configuration, parameters, blocks, head, and what it does to logits."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-# What models of some families do to logits after the head, by the configuration's attribute. The identity check of
-# every checkpoint decides whether the list is complete for it.
+# What models of some families do to logits after the head, by the configuration's attribute. If an attribute is missing
+# here, the identity check fails for the models that have it.
 _MULTIPLIERS = ("logit_scale", "lm_head_multiplier")  # Cohere; Falcon-H1
 _DIVISORS = ("logits_scaling",)  # Granite
 _SOFTCAP = "final_logit_softcapping"  # Gemma 2 and kin: cap · tanh(z / cap)
 
 _PROVENANCE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 
-# transformers sets torch's default dtype, for all threads, while it builds: one at a time, and none but float32 where
-# another thread may be measuring.
-building = threading.RLock()
+# While transformers builds a model it sets torch's default dtype for all threads. So models are built one at a time,
+# and in float32 where another thread may be measuring.
+BUILD_LOCK = threading.RLock()
 
 # How many experts of a mixture a token passes through, by the configuration's attribute.
 _ROUTED = ("num_experts_per_tok", "top_k_experts", "moe_topk", "moe_k")
@@ -44,12 +44,11 @@ class Architecture:
         model_type: the family, as `gpt_neox`.
         parameters: all parameters, tied ones once.
         parameters_non_embedding: without input embeddings, untied head and learned positions.
-        parameters_idle: of the experts of a mixture that a token does not pass through; 0 where all are used.
+        parameters_idle: parameters of a mixture's experts that a token is not sent to; 0 where all are used.
         layers: transformer blocks.
         hidden_size: width of the residual stream.
-        attention_size: width of the heads of an attention together, which need not be that of the stream; 0 where the
-            configuration knows of no attention.
-        head_size: width the head sees.
+        attention_size: width of all heads of an attention together; 0 without attention.
+        head_size: width of the states that the LM head receives.
         vocab_size: rows of the head.
         tied: whether the head is the input embedding.
         positions: the longest context of learned positions; None where positions are not learned.
@@ -74,7 +73,7 @@ def read_config(path: Path, trust: bool = False) -> Any:
 
     Args:
         path: a folder with `config.json`, or a `.gguf` file.
-        trust: whether Python code that the folder brings may run.
+        trust: whether Python code from the folder may run.
 
     Raises:
         CheckpointError: missing, not JSON, or of a model type that transformers does not know.
@@ -86,10 +85,10 @@ def read_config(path: Path, trust: bool = False) -> Any:
         check_json(path / "config.json")
     try:
         if is_gguf:
-            there = path.stat()
-            return copy.deepcopy(_gguf_config(path, there.st_mtime_ns, there.st_size))
+            status = path.stat()
+            return copy.deepcopy(_gguf_config(path, status.st_mtime_ns, status.st_size))
         return AutoConfig.from_pretrained(path, trust_remote_code=trust)
-    except Exception as error:  # the file is a stranger's, and so are the ways it can be wrong
+    except Exception as error:  # transformers raises errors of any class for a damaged file
         if not is_gguf and not trust and "auto_map" in check_json(path / "config.json"):
             raise CheckpointError(
                 f"{path}: its model type needs Python code that comes with it; read that code, and if you trust it, "
@@ -101,18 +100,18 @@ def read_config(path: Path, trust: bool = False) -> Any:
 
 @lru_cache(maxsize=4)
 def _gguf_config(path: Path, _modified: int, _size: int) -> Any:
-    """Return the configuration of a GGUF file, read once: its vocabulary takes as long as loading a small model."""
+    """Return the configuration of a GGUF file, cached: it takes as long as loading a small model."""
     from transformers import AutoConfig
 
     return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
 
 
 def check_json(file: Path) -> dict[str, Any]:
-    """Return what a configuration file says, checked to be one.
+    """Return the content of a configuration file.
 
     Raises:
         MissingFileError: it is not there.
-        CheckpointError: it is not JSON, or names no model type.
+        CheckpointError: it is not JSON, or has no model type.
     """
     if not file.is_file():
         raise MissingFileError(f"{file.parent}: no config.json in it")
@@ -126,56 +125,45 @@ def check_json(file: Path) -> dict[str, Any]:
 
 
 def config_sha256(config: Any) -> str:
-    """Return the hash of all that a configuration says of the model itself, and not of where it came from."""
-    facts = {name: value for name, value in config.to_dict().items() if name not in _PROVENANCE}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+    """Return a hash of the entries of a configuration that define the model, without those on where it came from."""
+    entries = {name: value for name, value in config.to_dict().items() if name not in _PROVENANCE}
+    return hashlib.sha256(json.dumps(entries, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def describe(config: Any, trust: bool = False) -> Architecture:
-    """Count a model's parameters and find its shape, without allocating it.
+    """Return the architecture of a model from its configuration; no memory is allocated for its weights.
 
     Args:
-        config: as `read_config` gives it.
-        trust: whether Python code that its folder brings may run.
+        config: as `read_config` returns it.
+        trust: whether Python code from its folder may run.
 
     Raises:
         CheckpointError: not a causal LM that transformers can build, or one without a linear head.
     """
     key = config.to_json_string(use_diff=False) if trust else config_sha256(config)  # code differs by folder
-    return _describe(key, trust, _Held(config))
+    if (key, trust) not in _described:
+        _described[key, trust] = describe_module(_build_without_weights(config, trust))
+    return _described[key, trust]
 
 
-class _Held:
-    """A configuration as an argument that does not take part in the cache's key."""
-
-    def __init__(self, config: Any) -> None:
-        self.config = config
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Held)
-
-    def __hash__(self) -> int:
-        return 0
+_described: dict[tuple[str, bool], Architecture] = {}
 
 
-@lru_cache(maxsize=16)
-def _describe(_key: str, trust: bool, held: _Held) -> Architecture:
+def _build_without_weights(config: Any, trust: bool) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    config = held.config
     try:
-        with building, torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=trust)
+        with BUILD_LOCK, torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=trust)
     except Exception as error:  # any nonsense in a configuration ends up here
         raise CheckpointError(
             f"model type {config.model_type!r} cannot be built as a causal LM ({one_line(error)})"
         ) from error
-    return describe_module(model)
 
 
 def describe_module(model: Any) -> Architecture:
-    """Count the parameters of a causal LM that is built, with or without memory, and find its shape.
+    """Return the architecture of a causal LM, with or without weights in memory.
 
     Raises:
         CheckpointError: it has no linear head that transformers names, or no list of blocks.
@@ -204,15 +192,15 @@ def describe_module(model: Any) -> Architecture:
 
 
 def text_config(config: Any) -> Any:
-    """Return the part of a configuration that speaks of text."""
+    """Return the part of a configuration that describes the text model."""
     return config.get_text_config(decoder=True)
 
 
 def _setting(config: Any, name: str) -> Any:
-    """Return what a configuration says under a name; None where it says nothing, or something else for every layer."""
+    """Return an entry of a configuration; None where it is missing, or differs from layer to layer."""
     try:
         return getattr(config, name, None)
-    except Exception:  # transformers refuses an attribute that differs by layer, in its own way
+    except Exception:  # transformers raises errors of its own for an entry that differs from layer to layer
         return None
 
 
@@ -225,9 +213,10 @@ def _attention_size(text: Any) -> int:
 
 
 def _idle_parameters(model: nn.Module, text: Any) -> int:
-    """Return the parameters of experts that a token is not sent to: (E − k)/E of all, for E experts with k used.
+    """Return how many parameters belong to experts that a token is not sent to: (E − k)/E of all, for k of E experts.
 
-    transformers stacks the matrices of a layer's experts, the expert first, in modules that are called after them.
+    transformers stacks the matrices of a layer's experts along the first dimension, in modules with `Experts` in their
+    class's name.
     """
     used = next(filter(None, (_setting(text, name) for name in _ROUTED)), None)
     if not isinstance(used, int):
@@ -251,7 +240,7 @@ def _learned_positions(model: nn.Module, embedding: nn.Module) -> list[Any]:
 
 
 def find_head(model: Any) -> Any:
-    """Return the module that turns states into logits: linear, V × d, perhaps with a bias.
+    """Return the LM head, the linear module that turns states into logits: V × d, perhaps with a bias.
 
     Raises:
         CheckpointError: the model has no such module.
@@ -267,7 +256,7 @@ def find_head(model: Any) -> Any:
 
 
 def find_blocks(model: Any) -> Any:
-    """Return the transformer blocks in order: the module list as long as the configuration says, the outermost one.
+    """Return the transformer blocks in order: the outermost module list with as many modules as the model has layers.
 
     Raises:
         CheckpointError: there is no such list.
@@ -284,7 +273,7 @@ def find_blocks(model: Any) -> Any:
             f"model type {model.config.model_type!r}: no list of {layers} blocks found in it; "
             "please open an issue with the model's name"
         )
-    return min(lists, key=lambda found: found[:2])[2]
+    return min(lists, key=lambda candidate: candidate[:2])[2]
 
 
 class LogitTransform:
@@ -308,7 +297,7 @@ class LogitTransform:
         return self.scale == 1.0 and self.cap is None
 
     def slope(self, transformed: torch.Tensor) -> torch.Tensor | float:
-        """Return f′ by f: s·(1 − (f/cap)²)."""
+        """Return the derivative of the transform, s·(1 − (f/cap)²), given its value f."""
         if self.cap is None:
             return self.scale
         return self.scale * (1 - (transformed / self.cap).square())

@@ -1,14 +1,15 @@
-"""The LM head as weight probes see it: the used rows of one stored matrix, a block at a time in float64."""
+"""The LM head as head probes see it: the used rows of one stored matrix, a block at a time in float64."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from degen.arrays import Ints
 from degen.errors import NotFiniteError
 from degen.weights.stored_tensors import StoredTensors
 
@@ -26,14 +27,14 @@ class Head:
     """The LM head W, of V rows (tokens) and d columns (dimensions it sees).
 
     Attributes:
-        tensors: the files it lies in.
-        key: its name there.
-        used: ids of the rows a tokenizer has, ascending; None for all of them.
+        tensors: the stored tensors it is one of.
+        key: its name among them.
+        used: ids of the rows that the tokenizer has, ascending; None for all rows.
     """
 
     tensors: StoredTensors
     key: str
-    used: np.ndarray[Any, np.dtype[np.int64]] | None
+    used: Ints | None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -43,7 +44,7 @@ class Head:
 
     @property
     def rows_used(self) -> int:
-        """How many rows the tokenizer has."""
+        """Number of used rows."""
         return self.shape[0] if self.used is None else len(self.used)
 
     @cached_property
@@ -72,15 +73,15 @@ class Head:
 
 
 def find_stored_head(tensors: StoredTensors, architecture: Architecture, ids: frozenset[int] | None) -> Head | None:
-    """Return the head among the stored tensors; None where no tensor of a known name has the head's shape."""
+    """Return the head among the stored tensors; None where it cannot be told by name and shape."""
     key = tensors.head_key(architecture.tied, (architecture.vocab_size, architecture.head_size))
     if key is None:
         return None
     return Head(tensors, key, used_rows(ids, architecture.vocab_size))
 
 
-def used_rows(ids: frozenset[int] | None, rows: int) -> np.ndarray[Any, np.dtype[np.int64]] | None:
-    """Return ids of a tokenizer that are rows of the head, ascending; None where that is all of them."""
+def used_rows(ids: frozenset[int] | None, rows: int) -> Ints | None:
+    """Return the rows of the head whose ids the tokenizer has, ascending; None where those are all rows."""
     if ids is None:
         return None
     used = np.asarray(sorted(i for i in ids if 0 <= i < rows), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""From a checkpoint's files to a module on a device, every tensor accounted for."""
+"""Loading a checkpoint as a module on a device; a parameter that is not in the files is an error."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError, DegenError, one_line
-from degen.weights.checkpoint_files import Files
+from degen.weights.checkpoint_files import CheckpointFiles
 from degen.weights.open_weights import weight_files
 
-from .architecture import building
+from .architecture import BUILD_LOCK
 from .merging import merge
 
 if TYPE_CHECKING:
     import torch
 
 
-def quieten() -> None:
+def silence_transformers() -> None:
     """Keep transformers from writing to the terminal and from asking the hub for a conversion."""
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     from transformers.utils import logging
@@ -27,7 +27,7 @@ def quieten() -> None:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device a user named; for `auto` an accelerator if there is one.
+    """Return the device that a user named; for `auto` an accelerator if there is one, else the CPU.
 
     Raises:
         DegenError: no such device here.
@@ -36,8 +36,8 @@ def choose_device(name: str) -> torch.device:
 
     try:
         if name == "auto":
-            found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-            return found if found is not None else torch.device("cpu")
+            device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+            return device or torch.device("cpu")
         device = torch.device(name)
         torch.empty(1, device=device).item()  # `meta` has no memory to read from
     except (RuntimeError, AssertionError) as error:
@@ -46,7 +46,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> Any:
-    """Return the dtype of the pass: float32 on the CPU, the checkpoint's own on an accelerator, unless named."""
+    """Return the dtype that a user named; for `auto` float32 on the CPU, and the checkpoint's own on an accelerator."""
     import torch
 
     if name == "auto":
@@ -54,19 +54,19 @@ def choose_dtype(name: str, device: torch.device) -> Any:
     return getattr(torch, name)
 
 
-def load_model(files: Files, config: Any, device: torch.device, dtype: Any, trust: bool = False) -> Any:
-    """Load a checkpoint as a causal LM, ready to be run.
+def load_model(files: CheckpointFiles, config: Any, device: torch.device, dtype: Any, trust: bool = False) -> Any:
+    """Return a checkpoint loaded as a causal LM, in evaluation mode on a device.
 
     Args:
-        files: the checkpoint's own.
-        config: as `read_config` gives it.
-        device: where it goes.
+        files: of the checkpoint, with all tensors.
+        config: as `read_config` returns it.
+        device: for the model.
         dtype: as transformers takes it.
         trust: whether Python code among the files may run.
 
     Raises:
-        CheckpointError: files missing or unsound, or a parameter that the files do not hold: transformers would fill it
-            with random numbers and say so in a log.
+        CheckpointError: files are missing or damaged, or do not hold a parameter, which transformers alone would fill
+            with random numbers.
     """
     from transformers import AutoModelForCausalLM
 
@@ -77,8 +77,8 @@ def load_model(files: Files, config: Any, device: torch.device, dtype: Any, trus
         "output_loading_info": True,
         "local_files_only": True,
         "trust_remote_code": trust,
-        "ignore_mismatched_sizes": True,  # they are told below, by name
-        "adapter_kwargs": {"subfolder": "none"},  # else an adapter that lies beside the weights would be put on them
+        "ignore_mismatched_sizes": True,  # the message below names them
+        "adapter_kwargs": {"subfolder": "none"},  # else an adapter beside the weights would be applied
     }
     if files.is_gguf:
         path, options["gguf_file"] = path.parent, path.name
@@ -86,15 +86,15 @@ def load_model(files: Files, config: Any, device: torch.device, dtype: Any, trus
         _, kind = weight_files(path)
         options.update(use_safetensors=kind == "safetensors", weights_only=True)
     try:
-        with building:
+        with BUILD_LOCK:
             model, info = AutoModelForCausalLM.from_pretrained(path, **options)
     except MemoryError:
         raise
-    except Exception as error:  # whatever transformers meets in a stranger's file is the file's fault
+    except Exception as error:  # transformers raises errors of any class for a damaged file
         raise CheckpointError(f"{files.path}: cannot be loaded ({one_line(error)})") from error
-    for key, stored, wanted in sorted(info["mismatched_keys"], key=str):
+    for key, stored, expected in sorted(info["mismatched_keys"], key=str):
         raise CheckpointError(
-            f"{files.path}: {key} is {_size(stored)} in the files, and {_size(wanted)} by the configuration"
+            f"{files.path}: {key} is {_size(stored)} in the files, and {_size(expected)} by the configuration"
         )
     missing = sorted(info["missing_keys"])
     if missing:

@@ -1,8 +1,8 @@
-"""How far our logits may be from the model's own."""
+"""The largest difference allowed between our logits and the model's own."""
 
 from __future__ import annotations
 
 # Largest |our logits − the model's own|, relative to the largest logit. Within one call the states are the same, and
-# only the head and what follows it are compared; the untouched call has another batch shape, and rounds otherwise.
+# only the head and what follows it are compared. A call without hooks has another batch shape, and rounds differently.
 SAME_CALL = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}
-UNTOUCHED_CALL = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
+OTHER_CALL = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}

@@ -1,4 +1,4 @@
-"""The model that an adapter makes of its base: the weights changed, and checked to say what the adapted model says."""
+"""Merging an adapter into its base; the merged model must give the logits of the adapted one."""
 
 from __future__ import annotations
 
@@ -6,44 +6,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError
-from degen.weights.peft_adapter import Adapter, blaming, in_module, open_adapter
+from degen.weights.peft_adapter import Adapter, in_module, open_adapter, peft_errors
 
 if TYPE_CHECKING:
     import torch
 
 _NAME = "degen"  # of the adapter within the model; PEFT makes it a part of its tensors' names
-_PROBE = 16  # tokens on which the merged model is compared with the adapted one
+_TEST_TOKENS = 16  # on which the merged model is compared with the adapted one
 
 
 def merge(model: Any, folder: Path) -> Any:
-    """Return the model that an adapter makes of its base: a module of transformers like any other, its weights changed.
+    """Return the base with an adapter merged into its weights: a plain module of transformers.
 
     Args:
         model: the base, which is changed.
-        folder: the adapter's.
+        folder: of the adapter.
 
     Raises:
-        CheckpointError: the files are unsound, do not fit the base, or cannot be merged without changing what the
-            adapted model says.
+        CheckpointError: the files are damaged, do not fit the base, or cannot be merged without changing the logits.
     """
     import torch
 
     adapter = open_adapter(folder)
-    with blaming(f"{folder}: cannot be merged into this base"), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # some kinds draw a start that the files then replace
+    with peft_errors(f"{folder}: cannot be merged into this base"), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # some kinds of adapters begin with random numbers, which the files then replace
         _resize(model, adapter)
         return _merged(model, adapter)
 
 
 def _resize(model: Any, adapter: Adapter) -> None:
-    """Give the model as many rows as the embedding has that the adapter brings."""
+    """Give embedding and head as many rows as those in the adapter's files, if they have others."""
     rows, embedding, head = adapter.vocabulary, model.get_input_embeddings(), model.get_output_embeddings()
     if rows is None or rows == embedding.weight.shape[0]:
         return
-    wanted = [embedding] if head.weight is embedding.weight else [embedding, head]
-    brought = {in_module(key) for key in adapter.tensors.keys}
+    resized = [embedding] if head.weight is embedding.weight else [embedding, head]
+    stored = {in_module(key) for key in adapter.tensors.keys}
     for name, module in model.named_modules():
-        if any(module is w for w in wanted) and f"{name}.weight" not in brought:
+        if any(module is other for other in resized) and f"{name}.weight" not in stored:
             raise CheckpointError(
                 f"{adapter.folder}: has a vocabulary of {rows} and its base one of {embedding.weight.shape[0]}, "
                 f"and {name}.weight is not in its files"
@@ -59,7 +58,7 @@ def _merged(model: Any, adapter: Adapter) -> Any:
     tied = head.weight is embedding.weight
     wrapped = PeftModel(model, adapter.config, _NAME)
     _check_keys(adapter, wrapped, set_peft_model_state_dict(wrapped, adapter.loaded(), _NAME))
-    if tied and adapter.may_change_head:  # what is merged into the one must not change the other
+    if tied and adapter.may_change_head:  # merging into one of them must not change the other
         head.weight = torch.nn.Parameter(head.weight.detach().clone())
     with torch.inference_mode():
         adapted = _logits(wrapped.eval())
@@ -73,12 +72,12 @@ def _merged(model: Any, adapter: Adapter) -> Any:
     return merged
 
 
-def _check_keys(adapter: Adapter, wrapped: Any, found: Any) -> None:
-    """Check that every tensor of the files has its parameter in the model, and that none is missing in the files."""
-    surplus = sorted(k for k in found.unexpected_keys if ".modules_to_save." not in k)  # PEFT stores these twice
+def _check_keys(adapter: Adapter, wrapped: Any, result: Any) -> None:
+    """Check that every tensor of the files has a parameter in the model, and that no parameter lacks its tensor."""
+    surplus = sorted(k for k in result.unexpected_keys if ".modules_to_save." not in k)  # PEFT stores these twice
     if surplus:
-        raise CheckpointError(f"{adapter.folder}: holds {_some(surplus)}, for which this base has no place")
-    state, missing = wrapped.state_dict(), set(found.missing_keys)
+        raise CheckpointError(f"{adapter.folder}: holds {_some(surplus)}, for which this base has no parameter")
+    state, missing = wrapped.state_dict(), set(result.missing_keys)
     filled = {tensor.data_ptr() for key, tensor in state.items() if key not in missing}  # layers may share one
     prefix = wrapped.base_model.prefix
     lost = sorted(
@@ -93,24 +92,24 @@ def _logits(model: Any) -> torch.Tensor:
     import torch
 
     rows = model.get_input_embeddings().weight.shape[0]
-    ids = torch.arange(_PROBE, device=model.device).remainder(rows).unsqueeze(0)
+    ids = torch.arange(_TEST_TOKENS, device=model.device).remainder(rows).unsqueeze(0)
     logits: torch.Tensor = model(input_ids=ids).logits.float()
     return logits
 
 
 def _check_merged(adapter: Adapter, merged: torch.Tensor, adapted: torch.Tensor, dtype: Any) -> None:
-    """Check that a merge changed no logit by more than rounding; values that are not finite are reported later."""
-    from .logit_tolerances import UNTOUCHED_CALL
+    """Check that merging changed no logit by more than rounding; values that are not finite are reported later."""
+    from .logit_tolerances import OTHER_CALL
 
     finite = adapted.isfinite() & merged.isfinite()
     if not finite.any():
         return
     apart = (merged - adapted)[finite].abs().max().item()
-    tolerance = UNTOUCHED_CALL[str(dtype).removeprefix("torch.")] * adapted[finite].abs().max().item()
+    tolerance = OTHER_CALL[str(dtype).removeprefix("torch.")] * adapted[finite].abs().max().item()
     if apart > tolerance:
         raise CheckpointError(
-            f"{adapter.folder}: merged, it does not say what the adapted model says: logits are {apart:.3g} apart, "
-            f"{tolerance:.3g} is rounding; figures would be wrong, so none are given"
+            f"{adapter.folder}: the merged model is not the adapted one: their logits differ by {apart:.3g}, "
+            f"and rounding explains {tolerance:.3g}; no figures are given, as they would be wrong"
         )
 
 

@@ -1,4 +1,4 @@
-"""Published figures that ours are held against; `README.md` beside them names the source of each.
+"""Published figures that ours are compared with; `README.md` beside them names the source of each.
 
 Imports the ground files alone.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from degen.errors import DegenError
+from degen.hints import did_you_mean
 
 _FOLDER = Path(__file__).resolve().parent
 
@@ -23,6 +24,6 @@ def published_table(name: str) -> Path:
     """
     file = _FOLDER / f"{name}.csv"
     if not file.is_file():
-        there = ", ".join(sorted(f.stem for f in _FOLDER.glob("*.csv")))
-        raise DegenError(f"no published table is called {name!r}; there are {there}")
+        names = sorted(table.stem for table in _FOLDER.glob("*.csv"))
+        raise DegenError(f"no published table is called {name!r}; {did_you_mean(name, names)}")
     return file

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from degen.errors import DegenError
-from degen.forward.head_inputs import Batches, StateFile
+from degen.forward.head_inputs import StateFile, TrainingBatches
 from degen.probe import HeadInputs, OutputHead, Tell
 from degen.tables import Row
 from degen.text.windows import Sample, Window
@@ -99,12 +99,12 @@ class TrainedRanks:
         device = self._head.weight.device
         default = TOKENS_ON_CPU if device.type == "cpu" else TOKENS
         tokens = plan.tokens if plan.tokens is not None else default
-        evaluated = [i for i, first in enumerate(sample.first_half) if not first]
+        evaluated = [i for i, first in enumerate(sample.in_fit_half) if not first]
         with StateFile(folder / "evaluated.states") as held_out:
             for part in inputs.of([sample.windows[i] for i in evaluated]):
                 held_out.add(part)
             cached = folder / "trained.states"
-            with Batches(inputs, windows, plan.windows, plan.cache, cached, training.windows) as batches:
+            with TrainingBatches(inputs, windows, plan.windows, plan.cache, cached, training.windows) as batches:
                 while not training.curve or training.tokens < tokens:
                     if training.curve:
                         self._steps(batches, tokens)
@@ -116,7 +116,7 @@ class TrainedRanks:
         of_all[evaluated] = nats
         return of_all
 
-    def _steps(self, batches: Batches, tokens: int) -> None:
+    def _steps(self, batches: TrainingBatches, tokens: int) -> None:
         """Take the steps up to the next validation, or to the last token."""
         for _ in range(self._plan.every):
             self._training.step(*batches.next())

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from degen.checkpoints.steps import place_in_training
+from degen.checkpoints.steps import training_order
 from degen.errors import DegenError, RunFolderError
 from degen.tables import CHECKPOINTS, READABLE, Row
 
@@ -59,7 +59,7 @@ class Run:
         revisions = [""] * len(table) if whole else table["revision"].to_pylist()
         order = sorted(
             range(len(table)),
-            key=lambda i: (series.get(models[i], len(series)), place_in_training(revisions[i], pattern)),
+            key=lambda i: (series.get(models[i], len(series)), training_order(revisions[i], pattern)),
         )
         return table.take(pa.array(order, type=pa.int64()))
 

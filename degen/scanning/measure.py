@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from degen.device import OutOfMemoryError, memory_errors
 from degen.errors import CheckpointError, one_line
 from degen.model.architecture import describe
-from degen.model.module_reuse import SeriesModule
+from degen.model.loading import load_model
 from degen.tables import CHECKPOINTS, Rows, file_name
 
 from .checkpoint_columns import model_columns
@@ -23,15 +23,12 @@ if TYPE_CHECKING:
     import torch
 
 
-def measure(
-    opened: OpenCheckpoint, spec: MeasureSpec, module: SeriesModule, batch_tokens: int, advance: Callable[[int], None]
-) -> Rows:
+def measure(opened: OpenCheckpoint, spec: MeasureSpec, batch_tokens: int, advance: Callable[[int], None]) -> Rows:
     """Measure a checkpoint.
 
     Args:
         opened: the checkpoint.
         spec: what is to be measured.
-        module: what loads the checkpoints of its series.
         batch_tokens: padded tokens of a batch at most.
         advance: called with the tokens of every batch done.
 
@@ -45,7 +42,7 @@ def measure(
     model = None
     try:
         if opened.head is None:
-            model = _load(opened, spec, module)
+            model = _load(opened, spec)
             if opened.files.adapter is not None:
                 opened.architecture = describe(model.config, spec.trust)  # it may have other rows than its base
             opened.head = head_of(model, spec.ids)
@@ -55,7 +52,7 @@ def measure(
         if spec.sample is None and not spec.head_probes:
             raise CheckpointError(str(spec.unmeasured))
         if spec.sample is not None and spec.stream_probes:
-            model = model if model is not None else _load(opened, spec, module)
+            model = model if model is not None else _load(opened, spec)
             shape, clock, folder = opened.architecture, opened.clock, _training_folder(opened, spec)
             measured += measure_stream(model, shape, spec, spec.sample, batch_tokens, clock, advance, folder)
     finally:
@@ -81,7 +78,7 @@ def _free(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def _load(opened: OpenCheckpoint, spec: MeasureSpec, module: SeriesModule) -> Any:
+def _load(opened: OpenCheckpoint, spec: MeasureSpec) -> Any:
     """Load the model.
 
     Raises:
@@ -89,7 +86,7 @@ def _load(opened: OpenCheckpoint, spec: MeasureSpec, module: SeriesModule) -> An
     """
     try:
         with opened.clock.phase("load"), memory_errors():
-            model = module.load(opened.files, opened.config, opened.tensors, spec.device, spec.dtype, spec.trust)
+            model = load_model(opened.files, opened.config, spec.device, spec.dtype, spec.trust)
             opened.dtype = model.dtype
             return model
     except OutOfMemoryError as error:

@@ -9,7 +9,7 @@ from degen.checkpoints.series import Checkpoint
 from degen.model.architecture import Architecture, describe, read_config
 from degen.model.lm_head import Head, find_stored_head
 from degen.tables import Row
-from degen.weights.checkpoint_files import Files
+from degen.weights.checkpoint_files import CheckpointFiles
 from degen.weights.open_weights import open_tensors
 from degen.weights.peft_adapter import open_adapter
 from degen.weights.stored_tensors import StoredTensors
@@ -35,7 +35,7 @@ class OpenCheckpoint:
     """
 
     checkpoint: Checkpoint
-    files: Files
+    files: CheckpointFiles
     config: Any
     architecture: Architecture
     tensors: StoredTensors
@@ -45,7 +45,7 @@ class OpenCheckpoint:
     model_columns: Row = field(default_factory=dict)
 
 
-def open_checkpoint(checkpoint: Checkpoint, files: Files, spec: MeasureSpec, clock: Clock) -> OpenCheckpoint:
+def open_checkpoint(checkpoint: Checkpoint, files: CheckpointFiles, spec: MeasureSpec, clock: Clock) -> OpenCheckpoint:
     """Read the configuration and find the head among the stored tensors.
 
     Args:

@@ -115,7 +115,7 @@ def sample_for(settings: Settings, tokenizer: Tokenizer, progress: Progress) -> 
 def _summaries(samples: dict[str, Sample]) -> dict[str, Any]:
     return {
         fingerprint: {
-            "windows": len(s.windows), "documents": s.documents, "tokens": s.tokens, "passed_over": s.passed_over,
+            "windows": len(s.windows), "documents": s.documents, "tokens": s.tokens, "passed_over": s.too_short,
             "sha256": s.sha256,
         }
         for fingerprint, s in samples.items()
@@ -130,7 +130,7 @@ def training_windows(settings: Settings, series: Series, sample: Sample) -> Iter
     Raises:
         DegenError: the corpus has no other documents.
     """
-    evaluated = {w.document for w, first in zip(sample.windows, sample.first_half, strict=True) if not first}
+    evaluated = {w.document for w, first in zip(sample.windows, sample.in_fit_half, strict=True) if not first}
     if settings.sample is not None:
         return cycle([w for w in sample.windows if w.document not in evaluated])
     tokenizer = _tokenizer(settings, series)
@@ -198,8 +198,8 @@ def _drawn(
         sample = draw_sample(corpus, tokenizer, settings.tokens, settings.context, settings.seed)
         if sample.tokens < settings.tokens:
             progress.warn(f"{corpus.name}: ends after {sample.tokens} of {settings.tokens} tokens; the scan goes on")
-        if sample.passed_over:
-            progress.note(f"{corpus.name}: {sample.passed_over} documents under {SHORTEST} tokens passed over")
+        if sample.too_short:
+            progress.note(f"{corpus.name}: {sample.too_short} documents under {SHORTEST} tokens passed over")
         samples[fingerprint] = sample
     return samples, {"corpus": corpus.name, **corpus.provenance}
 

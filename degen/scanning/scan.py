@@ -79,9 +79,9 @@ class Scan:
 
     def _measure(self, plan: Plan, writer: RunWriter, pending: Sequence[Checkpoint]) -> None:
         """Fix the sample, then measure checkpoint after checkpoint."""
-        from degen.model.loading import choose_device, choose_dtype, quieten
+        from degen.model.loading import choose_device, choose_dtype, silence_transformers
 
-        quieten()
+        silence_transformers()
         device = choose_device(self.settings.device)
         dtype = choose_dtype(self.settings.dtype, device)
         samples = prepare_samples(self.settings, plan, writer, self.progress)

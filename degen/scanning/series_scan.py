@@ -10,10 +10,9 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from degen.checkpoints.downloads import Downloads
-from degen.checkpoints.prefetch import Fetcher, Wanted
+from degen.checkpoints.prefetch import Fetcher, FetchRequest
 from degen.checkpoints.series import Checkpoint, Series
 from degen.errors import DegenError, one_line
-from degen.model.module_reuse import SeriesModule
 from degen.runs.run import TRAINING_FOLDER
 from degen.runs.run_writer import RunWriter
 from degen.tables import CHECKPOINTS, TIMING, Rows, file_name
@@ -49,14 +48,13 @@ class SeriesScan:
         self.series = series
         self.samples = samples
         self.measured = MeasuredCheckpoints()
-        self.module = SeriesModule()
         self.opened: OpenCheckpoint | None = None  # the checkpoint that is being measured
         self.digest: str | None = None  # what its published hashes say of it
         self.batch_tokens: int | None = None  # as run.json keeps it, by the checkpoint from which it holds
 
-    def wanted(self, todo: set[Checkpoint]) -> list[Wanted]:
+    def wanted(self, todo: set[Checkpoint]) -> list[FetchRequest]:
         """Return the checkpoints in `todo` that are of this series, in order, and how much of each is needed."""
-        return [Wanted(c, self.spec.whole) for c in self.series.checkpoints if c in todo]
+        return [FetchRequest(c, self.spec.whole) for c in self.series.checkpoints if c in todo]
 
     def is_copy(self, checkpoint: Checkpoint) -> bool:
         """Return whether published hashes say that a checkpoint equals one measured, or the one being measured.
@@ -72,15 +70,12 @@ class SeriesScan:
         """Measure those in `todo`; the others are done, and only remembered."""
         if self.spec.unmeasured:
             self.progress.warn(f"{self.series.model}: {self.spec.unmeasured}")
-        try:
-            for checkpoint in self.series.checkpoints:
-                self.batch_tokens = self.writer.info["batch_tokens"].get(str(checkpoint), self.batch_tokens)
-                if checkpoint in todo:
-                    self._measure(checkpoint, fetcher)
-                else:
-                    self._remember(checkpoint)
-        finally:
-            self.module.release()
+        for checkpoint in self.series.checkpoints:
+            self.batch_tokens = self.writer.info["batch_tokens"].get(str(checkpoint), self.batch_tokens)
+            if checkpoint in todo:
+                self._measure(checkpoint, fetcher)
+            else:
+                self._remember(checkpoint)
 
     def _remember(self, checkpoint: Checkpoint) -> None:
         """Remember a checkpoint that an earlier run measured; it may have copies in this one."""
@@ -147,7 +142,7 @@ class SeriesScan:
             self.digest = published_digest(checkpoint.source, self.spec.trust)
             earlier = self.measured.find_by_digest(checkpoint.source, self.digest)
         if earlier is not None:
-            fetcher.spare(checkpoint)
+            fetcher.mark_copy(checkpoint)
             return self._copied_rows(checkpoint, earlier), self.digest or str(self.writer.source_hash(earlier))
         with ExitStack() as stack:
             with clock.phase("fetch"):
@@ -192,7 +187,7 @@ class SeriesScan:
         assert self.batch_tokens is not None
 
         def attempt(batch_tokens: int) -> Rows:
-            return measure(opened, spec, self.module, batch_tokens, progress.advance)
+            return measure(opened, spec, batch_tokens, progress.advance)
 
         def halved(batch_tokens: int) -> None:
             self._keep_batch_tokens(opened, batch_tokens)

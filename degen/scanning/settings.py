@@ -75,11 +75,11 @@ class Settings:
     ] = False
 
     def __post_init__(self) -> None:
-        from degen.checkpoints.steps import compiled
+        from degen.checkpoints.steps import compile_pattern
         from degen.text.windows import SHORTEST
 
         if self.revision_pattern is not None:
-            compiled(self.revision_pattern)
+            compile_pattern(self.revision_pattern)
         if self.dtype not in DTYPES:
             raise DegenError(f"--dtype {self.dtype}: not one of {', '.join(DTYPES)}")
         least_one = dict.fromkeys(("batch_size", "threads", "tokens_per_step"), 1)

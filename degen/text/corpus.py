@@ -1,4 +1,4 @@
-"""Corpora: documents out of files or a streamed dataset, and a seeded draw of them without replacement."""
+"""Corpora: documents from files or a streamed dataset, drawn by seed without replacement."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import heapq
 import json
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,13 @@ STREAM_BUFFER = 10_000
 
 @dataclass(frozen=True)
 class Document:
-    """One document: its number in the corpus, its text, its domain (None where unsaid)."""
+    """One document.
+
+    Attributes:
+        number: its number in the corpus, counted from 0.
+        text: the whole of it.
+        domain: as in Pile's `meta.pile_set_name`; None if unknown.
+    """
 
     number: int
     text: str
@@ -33,8 +39,8 @@ class Corpus(ABC):
     """Documents in an order drawn by seed, each once.
 
     Attributes:
-        name: what the user named.
-        provenance: what run.json keeps of how documents were drawn.
+        name: as the user wrote it.
+        provenance: how documents are drawn, for run.json.
     """
 
     name: str
@@ -42,14 +48,14 @@ class Corpus(ABC):
 
     @abstractmethod
     def draw(self, seed: int, at_least: int) -> Iterator[Document]:
-        """Yield every document once, in an order fixed by the seed; `at_least` is a hint of how many are needed."""
+        """Yield every document once, in an order set by the seed; `at_least` is a hint of how many will be needed."""
 
 
 def open_corpus(name: str) -> Corpus:
-    """Open what the user named as `--corpus`.
+    """Return the corpus that a user named: a file, a folder of files, or `hf://org/dataset[:split]`.
 
     Raises:
-        DegenError: nothing there, or of a format that is not read.
+        DegenError: it does not exist, or has a format that is not read.
     """
     if name.startswith("hf://"):
         return StreamedCorpus(name)
@@ -73,8 +79,8 @@ def _format(path: Path) -> str | None:
 class FileCorpus(Corpus):
     """Documents of local files, drawn over the whole of them.
 
-    The order is that of a hash of (seed, document number), so one pass over the files can keep the documents that
-    come first and read no text of the others.
+    Their order is that of a hash of (seed, document number). One pass over the files finds the documents that come
+    first, and the text of the others is not parsed.
     """
 
     def __init__(self, name: str, files: list[Path]) -> None:
@@ -83,7 +89,7 @@ class FileCorpus(Corpus):
         self.provenance = {"files": len(files), "bytes": sum(p.stat().st_size for p in files)}
 
     def draw(self, seed: int, at_least: int) -> Iterator[Document]:
-        """Yield every document once, in the order of its hash; each pass keeps twice as many as the last."""
+        """Yield every document once, in the order of the hashes; each pass keeps twice as many as the one before."""
         after, keep = b"", max(at_least, 16)
         while True:
             first = self._first(seed, after, keep)
@@ -94,7 +100,7 @@ class FileCorpus(Corpus):
             after, keep = first[-1][0], 2 * keep
 
     def _first(self, seed: int, after: bytes, keep: int) -> list[tuple[bytes, int, str, Any]]:
-        """Yield the `keep` documents whose keys come first after `after`, in order of their keys."""
+        """Return the `keep` documents whose hashes come next after `after`: hash, number, source and record of each."""
 
         def keyed() -> Iterator[tuple[bytes, int, str, Any]]:
             for number, (source, raw) in enumerate(self._records()):
@@ -110,10 +116,6 @@ class FileCorpus(Corpus):
                 yield from _RECORDS[_format(path) or ""](path)
             except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
                 raise DegenError(f"{path}: cannot be read to its end ({error})") from error
-
-
-def _text_records(path: Path) -> Iterator[tuple[str, Any]]:
-    yield str(path), path
 
 
 def _line_records(path: Path) -> Iterator[tuple[str, Any]]:
@@ -136,7 +138,7 @@ def _open_lines(path: Path) -> Iterator[Iterable[bytes]]:
 
 
 def _zstandard_pieces(path: Path) -> Iterator[bytes]:
-    """Yield the decompressed bytes of all frames; a stream reader would take a frame cut short for the end."""
+    """Yield the decompressed bytes of all frames; a stream reader would end without an error in a truncated frame."""
     import zstandard
 
     frame: Any = None
@@ -182,8 +184,9 @@ def _parquet_records(path: Path) -> Iterator[tuple[str, Any]]:
         raise DegenError(f"{path}: not a sound Parquet file ({error})") from error
 
 
-_RECORDS = {
-    ".txt": _text_records,
+# How a file of each format gives its records: the place of each, for messages, and what `_parse` takes.
+_RECORDS: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {
+    ".txt": lambda path: iter([(str(path), path)]),
     ".jsonl": _line_records,
     ".jsonl.zst": _line_records,
     ".jsonl.gz": _line_records,
@@ -192,7 +195,7 @@ _RECORDS = {
 
 
 def _parse(number: int, source: str, raw: Any) -> Document:
-    """Return a record as a document: a text file, a JSON line, or a row with `text` and maybe `meta.pile_set_name`."""
+    """Return a document from a text file, a JSON line, or a row with `text` and perhaps `meta.pile_set_name`."""
     if isinstance(raw, Path):
         try:
             return Document(number, raw.read_text(encoding="utf-8"), None)
@@ -224,7 +227,7 @@ class StreamedCorpus(Corpus):
         self.provenance = {"dataset": dataset, "split": self._split, "shuffle_buffer": STREAM_BUFFER}
 
     def draw(self, seed: int, at_least: int) -> Iterator[Document]:
-        """Yield the documents of the stream in its seeded order, numbered as they come."""
+        """Yield the documents of the stream in its seeded order, numbered in that order."""
         try:
             import datasets
         except ImportError as error:
@@ -236,5 +239,5 @@ class StreamedCorpus(Corpus):
                 yield _parse(number, f"{self.name}, document {number}", record)
         except DegenError:
             raise
-        except Exception as error:  # the network's and the dataset's ways to fail are many
+        except Exception as error:  # network and dataset raise errors of many classes
             raise DegenError(f"{self.name}: cannot be streamed ({one_line(error)})") from error

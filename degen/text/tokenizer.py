@@ -1,4 +1,4 @@
-"""One face for every tokenizer: tokens of a text, where they end in it, which ids it has."""
+"""Tokenizers of every kind behind one class: the tokens of a text, where they end in it, and all ids."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from degen.arrays import Ints, Tokens
 from degen.errors import DegenError, one_line
 
-# A folder without any of these has no tokenizer; transformers would invent an empty one.
+# A folder without any of these has no tokenizer; transformers would make an empty one.
 FILES = (
     "tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt",
     "tekken.json", "tiktoken.model", "qwen.tiktoken",
 )  # fmt: skip
-# What a tokenizer may bring beside one of them.
+# Further files of a tokenizer.
 FILES_BESIDE = (
     "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", "chat_template.jinja",
 )  # fmt: skip
@@ -27,24 +28,24 @@ FILES_BESIDE = (
 
 @dataclass(frozen=True)
 class Piece:
-    """Tokens of a piece of text.
+    """The tokens of a piece of text.
 
     Attributes:
-        tokens: token ids, what the tokenizer puts before a text included, int32.
-        ends: for each token the character of the piece where it ends, int64; 0 for what was put before.
+        tokens: token ids, with those that the tokenizer puts before a text.
+        ends: the character at which each token ends; 0 for those before the text.
     """
 
-    tokens: np.ndarray[Any, np.dtype[np.int32]]
-    ends: np.ndarray[Any, np.dtype[np.int64]]
+    tokens: Tokens
+    ends: Ints
 
 
 class Tokenizer:
-    """A tokenizer of transformers, reduced to what a scan asks of it.
+    """A tokenizer of transformers, reduced to what a scan needs.
 
     Args:
-        source: a folder, a `.gguf` file, a name on the hub, or a tokenizer of transformers, which is copied: a call
-            leaves padding and truncation set in it, and it may be in use.
-        trust: whether Python code that it brings may run.
+        source: a folder, a `.gguf` file, a name on the hub, or a tokenizer of transformers. The latter is copied: it
+            may be in use elsewhere, and our calls would change its padding and truncation.
+        trust: whether Python code that belongs to it may run.
 
     Raises:
         DegenError: it cannot be loaded.
@@ -59,13 +60,13 @@ class Tokenizer:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256, shortened, of all that decides its tokens."""
+        """The first 16 digits of a SHA-256 of everything its tokens depend on."""
         backend = getattr(self._inner, "backend_tokenizer", None)
-        if backend is not None:  # what its last user called it with; every call of ours says otherwise
+        if backend is not None:  # settings of its last call, which do not matter to ours
             backend.no_truncation()
             backend.no_padding()
-        what = backend.to_str() if backend is not None else json.dumps(self._inner.get_vocab(), sort_keys=True)
-        return hashlib.sha256(f"{what}\n{self._prefix}".encode()).hexdigest()[:16]
+        text = backend.to_str() if backend is not None else json.dumps(self._inner.get_vocab(), sort_keys=True)
+        return hashlib.sha256(f"{text}\n{self._prefix}".encode()).hexdigest()[:16]
 
     @cached_property
     def ids(self) -> frozenset[int]:
@@ -74,15 +75,15 @@ class Tokenizer:
 
     @cached_property
     def _prefix(self) -> list[int]:
-        """What the tokenizer's own call puts before a text."""
+        """The ids that the tokenizer puts before a text."""
         encoded = self._inner("a", return_special_tokens_mask=True)
         special = encoded["special_tokens_mask"]
         return list(encoded["input_ids"][: special.index(0) if 0 in special else 0])
 
     def tokenize(self, text: str, limit: int) -> Piece:
-        """Return the first `limit` tokens of a text, with what the tokenizer puts before it.
+        """Return the first `limit` tokens of a text, those that the tokenizer puts before it included.
 
-        Only as much of the text as is needed is tokenized, with a margin, so that a cut inside it changes nothing.
+        Of a long text only the beginning is tokenized, with a margin, so that the cut does not change these tokens.
         """
         length = 8 * limit + 256
         while True:
@@ -101,23 +102,23 @@ class Tokenizer:
             ids, ends = encoded["input_ids"], [end for _, end in encoded["offset_mapping"]]
         else:
             ids = self._inner(text, add_special_tokens=False, verbose=False)["input_ids"]
-            ends = self._found_ends(text, ids)
+            ends = self._search_ends(text, ids)
         return (
             np.asarray([*self._prefix, *ids], dtype=np.int32),
             np.maximum.accumulate(np.asarray([*(0 for _ in self._prefix), *ends], dtype=np.int64)),
         )
 
-    def _found_ends(self, text: str, ids: list[int]) -> list[int]:
-        """Return where tokens end, for a tokenizer that does not say: each is looked for behind the one before it.
+    def _search_ends(self, text: str, ids: list[int]) -> list[int]:
+        """Return the characters at which tokens end, for a tokenizer without offsets, by searching for each in turn.
 
-        A token that is not found as it is written (an unknown word, a changed case) ends where the last one did.
+        A token that is not in the text as it is written (an unknown word, another case) ends where the last one did.
         """
-        ends, at = [], 0
+        ends, end = [], 0
         for token in self._inner.convert_ids_to_tokens(ids):
             written = self._inner.convert_tokens_to_string([token]).strip()
-            found = text.find(written, at, at + len(written) + 64) if written else -1
-            at = found + len(written) if found >= 0 else at
-            ends.append(at)
+            begin = text.find(written, end, end + len(written) + 64) if written else -1
+            end = begin + len(written) if begin >= 0 else end
+            ends.append(end)
         return ends
 
 
@@ -135,14 +136,14 @@ def _load(source: str | Path, trust: bool) -> Any:
         return AutoTokenizer.from_pretrained(str(path) if path.exists() else str(source), trust_remote_code=trust)
     except DegenError:
         raise
-    except Exception as error:  # whatever transformers meets in a stranger's file is the file's fault
+    except Exception as error:  # transformers raises errors of any class for a damaged file
         raise DegenError(
             f"{source}: its tokenizer cannot be loaded ({one_line(error)}); name another with --tokenizer"
         ) from error
 
 
 def has_tokenizer(path: Path) -> bool:
-    """Return whether a folder or GGUF file brings a tokenizer."""
+    """Return whether a folder has a tokenizer in it; a GGUF file always does."""
     if path.suffix == ".gguf":
         return path.is_file()
     return any((path / name).is_file() for name in FILES)

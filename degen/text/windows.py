@@ -1,27 +1,25 @@
-"""Token windows: where they lie in the documents, what they hold, and the file that keeps them."""
+"""Token windows: drawn from documents, put into batches, and written to and read from `sample.parquet`."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from degen.arrays import Ints, Mask, Tokens
 from degen.errors import DegenError
 from degen.tables import SCHEMA_VERSION, atomic
 
 from .corpus import Corpus, Document
 from .tokenizer import Tokenizer
 
-SHORTEST = 16  # tokens; a document under this gives no window
-STREAMED_AT_ONCE = 4096  # documents kept of a pass over a local corpus
+SHORTEST = 16  # tokens; a shorter document gives no window
+STREAMED_AT_ONCE = 4096  # documents kept of one pass over a local corpus
 CHARACTERS_PER_TOKEN = 4  # the start of a window is drawn so that a full one is expected to fit behind it
-
-Tokens = np.ndarray[Any, np.dtype[np.int32]]
 
 
 @dataclass(frozen=True)
@@ -29,12 +27,12 @@ class Window:
     """Consecutive tokens of one document.
 
     Attributes:
-        number: the window's place in the sample.
+        number: the window's index in the sample.
         document: the document's number in the corpus.
         domain: the document's domain, None if unknown.
         start: the character of the document where the window starts.
         bytes: UTF-8 bytes of the scored tokens (all but the first position).
-        tokens: ids, what the tokenizer puts before a text included.
+        tokens: ids, with those that the tokenizer puts before a text.
     """
 
     number: int
@@ -52,39 +50,40 @@ class Sample:
     Attributes:
         tokenizer: the tokenizer's fingerprint.
         windows: in the order they were drawn.
-        passed_over: documents too short for a window.
+        too_short: number of documents too short for a window.
+        document_slots: for each window the index of its document among those of the sample, in order of first use.
     """
 
     tokenizer: str
     windows: tuple[Window, ...]
-    passed_over: int = 0
-    document_slots: np.ndarray[Any, np.dtype[np.int64]] = field(init=False, repr=False, compare=False)
+    too_short: int = 0
+    document_slots: Ints = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         slots: dict[int, int] = {}
-        found = [slots.setdefault(w.document, len(slots)) for w in self.windows]
-        object.__setattr__(self, "document_slots", np.asarray(found, dtype=np.int64))
+        indices = [slots.setdefault(w.document, len(slots)) for w in self.windows]
+        object.__setattr__(self, "document_slots", np.asarray(indices, dtype=np.int64))
 
     @property
     def documents(self) -> int:
-        """How many different documents the windows come from."""
+        """Number of documents that the windows come from."""
         return len(set(self.document_slots.tolist()))
 
     @property
     def tokens(self) -> int:
-        """Tokens in all windows together."""
+        """Number of tokens in all windows together."""
         return sum(len(w.tokens) for w in self.windows)
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest window; 1 without any."""
+        """Number of tokens of the longest window; 1 without any."""
         return max((len(w.tokens) for w in self.windows), default=1)
 
     @cached_property
-    def first_half(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """For each window whether it is of the first half: half of the tokens, by whole documents.
+    def in_fit_half(self) -> Mask:
+        """For each window whether it is in the half that ranks are fitted on; the other half evaluates them.
 
-        Documents come in the order of their first window, each to the half that has fewer tokens by then.
+        Whole documents are assigned in the order of their first window, each to the half with fewer tokens so far.
         """
         tokens = np.bincount(self.document_slots, [len(w.tokens) for w in self.windows], self.documents)
         sums, first = [0.0, 0.0], np.zeros(self.documents, dtype=bool)
@@ -92,12 +91,12 @@ class Sample:
             half = int(sums[0] > sums[1])
             sums[half] += count
             first[document] = half == 0
-        found: np.ndarray[Any, np.dtype[np.bool_]] = first[self.document_slots]
-        return found
+        mask: Mask = first[self.document_slots]
+        return mask
 
     @property
     def sha256(self) -> str:
-        """Hash of all that a figure can depend on."""
+        """Hash of everything in the sample that figures depend on."""
         digest = hashlib.sha256(self.tokenizer.encode())
         for w in self.windows:
             digest.update(f"{w.number},{w.document},{w.domain},{w.start},{w.bytes};".encode() + w.tokens.tobytes())
@@ -105,68 +104,68 @@ class Sample:
 
 
 def draw_sample(corpus: Corpus, tokenizer: Tokenizer, tokens: int, context: int, seed: int) -> Sample:
-    """Draw windows until their lengths add up to `tokens`.
+    """Return windows drawn from a corpus, until their lengths add up to `tokens`.
 
-    Each document, in seeded order, gives one window of up to `context` tokens from a random character: uniform over
-    the characters that leave 4·context of them behind, the first one in a document shorter than that. Then come
-    further disjoint windows of the same documents: what lies behind the first window, then what lies before it.
+    Each document, in seeded order, gives one window of up to `context` tokens. It starts at a random character, uniform
+    over those with at least 4·context characters behind them, or at the first character of a shorter document. When the
+    documents run out, further disjoint windows of them follow: from behind the first window, then from before it.
 
     Args:
-        corpus: where documents come from.
+        corpus: gives the documents.
         tokenizer: makes tokens; the starting character does not depend on it.
         tokens: the sum of the windows' lengths; the last window is cut to meet it.
         context: the longest window, in tokens.
         seed: of the draw.
 
     Returns:
-        The sample; shorter than asked where the corpus ends.
+        The sample; with fewer tokens where the corpus ends.
 
     Raises:
         DegenError: no document gives a window of 16 tokens.
     """
     windows: list[Window] = []
     rest = tokens
-    cutters: list[_Cutter] = []
-    passed_over = 0
+    documents: list[_DocumentWindows] = []
+    too_short = 0
 
-    def take(cutter: _Cutter) -> bool:
+    def add_window(document: _DocumentWindows) -> bool:
         nonlocal rest
-        window = cutter.next(len(windows), rest)
+        window = document.next(len(windows), rest)
         if window is not None:
             windows.append(window)
             rest -= len(window.tokens)
         return window is not None
 
-    for document in corpus.draw(seed, at_least=2 * tokens // context + 16):
-        cutter = _Cutter(document, tokenizer, context, seed)
-        if take(cutter):
-            cutters.append(cutter)
+    for drawn in corpus.draw(seed, at_least=2 * tokens // context + 16):
+        document = _DocumentWindows(drawn, tokenizer, context, seed)
+        if add_window(document):
+            documents.append(document)
         else:
-            passed_over += 1
+            too_short += 1
         if rest == 0:
             break
-    while rest and cutters:
-        cutters = [c for c in cutters if rest and take(c)]
-    if not windows and not passed_over:
+    while rest and documents:
+        documents = [document for document in documents if rest and add_window(document)]
+    if not windows and not too_short:
         raise DegenError(f"{corpus.name}: no document in it")
     if not windows:
         raise DegenError(
-            f"{corpus.name}: no document gives a window of {SHORTEST} tokens ({passed_over} documents were too short)"
+            f"{corpus.name}: no document gives a window of {SHORTEST} tokens ({too_short} documents were too short)"
         )
-    return Sample(tokenizer.fingerprint, tuple(windows), passed_over)
+    return Sample(tokenizer.fingerprint, tuple(windows), too_short)
 
 
 def stream_windows(
     corpus: Corpus, tokenizer: Tokenizer, context: int, seed: int, without: Collection[int]
 ) -> Iterator[Window]:
-    """Yield windows without end, one of each document in seeded order, from other places in each round.
+    """Yield windows without end: one of each document in seeded order, then other windows of them, again and again.
 
     Args:
-        corpus: where documents come from.
+        corpus: gives the documents.
         tokenizer: makes tokens.
         context: the longest window, in tokens.
-        seed: of the order and of the places.
-        without: documents that are left out.
+        seed: of the documents' order, and of where windows start.
+        without: numbers of documents to leave out.
 
     Raises:
         DegenError: no other document gives a window of 16 tokens.
@@ -177,7 +176,7 @@ def stream_windows(
         for document in corpus.draw(seed, at_least=STREAMED_AT_ONCE):
             if document.number in without:
                 continue
-            window = _Cutter(document, tokenizer, context, seed + rounds).next(number, context)
+            window = _DocumentWindows(document, tokenizer, context, seed + rounds).next(number, context)
             if window is not None:
                 yield window
                 number += 1
@@ -186,19 +185,19 @@ def stream_windows(
         rounds += 1
 
 
-class _Cutter:
-    """Cuts disjoint windows out of one document."""
+class _DocumentWindows:
+    """The disjoint windows of one document, in order."""
 
     def __init__(self, document: Document, tokenizer: Tokenizer, context: int, seed: int) -> None:
         self._document = document
         self._tokenizer = tokenizer
         self._context = context
-        room = max(len(document.text) - CHARACTERS_PER_TOKEN * context, 0)
-        start = int(np.random.default_rng([seed, document.number]).integers(room + 1))
+        last_start = max(len(document.text) - CHARACTERS_PER_TOKEN * context, 0)
+        start = int(np.random.default_rng([seed, document.number]).integers(last_start + 1))
         self._free = [(start, len(document.text)), (0, start)]
 
     def next(self, number: int, rest: int) -> Window | None:
-        """Return the next window, cut to `rest` tokens; None once nothing of 16 tokens is left."""
+        """Return the next window, cut to `rest` tokens; None where fewer than 16 tokens are left."""
         while self._free:
             start, end = self._free.pop(0)
             piece = self._tokenizer.tokenize(self._document.text[start:end], self._context)
@@ -215,7 +214,7 @@ class _Cutter:
 
 
 def write_samples(path: Path, samples: list[Sample]) -> None:
-    """Write the exact windows of every tokenizer of a run."""
+    """Write the windows of every tokenizer of a run into one Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -228,24 +227,22 @@ def write_samples(path: Path, samples: list[Sample]) -> None:
         pa.field("bytes", pa.int64(), metadata={"unit": "bytes", "definition": "UTF-8 bytes of the scored tokens"}),
         pa.field("tokens", pa.list_(pa.int32()), metadata={"definition": "token ids, scored from the second on"}),
     ]
-    passed_over = ",".join(f"{s.tokenizer}:{s.passed_over}" for s in samples)
-    metadata = {"degen.schema_version": str(SCHEMA_VERSION), "degen.passed_over": passed_over}
-    rows = [(s.tokenizer, w) for s in samples for w in s.windows]
-    columns: list[Callable[[str, Window], Any]] = [
-        lambda t, w: t, lambda t, w: w.number, lambda t, w: w.document, lambda t, w: w.domain,
-        lambda t, w: w.start, lambda t, w: w.bytes, lambda t, w: w.tokens,
-    ]  # fmt: skip
-    arrays = [pa.array([get(*row) for row in rows], type=f.type) for get, f in zip(columns, fields, strict=True)]
+    too_short = ",".join(f"{s.tokenizer}:{s.too_short}" for s in samples)
+    metadata = {"degen.schema_version": str(SCHEMA_VERSION), "degen.passed_over": too_short}
+    rows = [
+        (s.tokenizer, w.number, w.document, w.domain, w.start, w.bytes, w.tokens) for s in samples for w in s.windows
+    ]
+    arrays = [pa.array([row[i] for row in rows], type=f.type) for i, f in enumerate(fields)]
     table = pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata=metadata))
     with atomic(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 
 def read_samples(path: Path) -> dict[str, Sample]:
-    """Read the windows of an earlier run, by tokenizer fingerprint.
+    """Return the samples in a file of an earlier run, by fingerprint of the tokenizer.
 
     Raises:
-        DegenError: no such file, or not a sample.
+        DegenError: no such file, or it is not a sample.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -254,31 +251,29 @@ def read_samples(path: Path) -> dict[str, Sample]:
         raise DegenError(f"{path}: is a folder; name the sample.parquet of a run")
     try:
         table = pq.read_table(path)
-        rows = zip(*(table[name].to_pylist() for name in ("tokenizer", "window", "document", "domain", "start",
-                                                          "bytes", "tokens")), strict=True)  # fmt: skip
+        names = ("tokenizer", "window", "document", "domain", "start", "bytes", "tokens")
+        rows = zip(*(table[name].to_pylist() for name in names), strict=True)
     except (OSError, KeyError, pa.ArrowException) as error:
         raise DegenError(f"{path}: not a sample of an earlier run ({error})") from error
-    notes = (table.schema.metadata or {}).get(b"degen.passed_over", b"").decode()
-    passed_over = dict(part.split(":") for part in notes.split(",") if part)
+    counts = (table.schema.metadata or {}).get(b"degen.passed_over", b"").decode()
+    too_short = dict(part.split(":") for part in counts.split(",") if part)
     windows: dict[str, list[Window]] = {}
     for tokenizer, number, document, domain, start, size, tokens in rows:
         window = Window(number, document, domain, start, size, np.asarray(tokens, dtype=np.int32))
         windows.setdefault(tokenizer, []).append(window)
-    return {t: Sample(t, tuple(w), int(passed_over.get(t, 0))) for t, w in windows.items()}
+    return {t: Sample(t, tuple(w), int(too_short.get(t, 0))) for t, w in windows.items()}
 
 
 def batches(sample: Sample, batch_tokens: int, halves: bool = False) -> Iterator[list[int]]:
-    """Yield windows in batches of up to `batch_tokens` padded tokens, longest first, so that little is padding.
+    """Yield the indices of windows in batches of up to `batch_tokens` padded tokens, longest first, to pad little.
 
-    With `halves` all of the first half comes before any of the second, and no batch holds windows of both.
+    With `halves`, windows of the fit half come before all others, and no batch has windows of both halves.
     """
-    everything = range(len(sample.windows))
-    if halves:
-        first = sample.first_half
-        yield from _batches(sample, batch_tokens, [i for i in everything if first[i]])
-        yield from _batches(sample, batch_tokens, [i for i in everything if not first[i]])
-    else:
-        yield from _batches(sample, batch_tokens, everything)
+    if not halves:
+        yield from _batches(sample, batch_tokens, range(len(sample.windows)))
+        return
+    for half in (sample.in_fit_half, ~sample.in_fit_half):
+        yield from _batches(sample, batch_tokens, np.flatnonzero(half).tolist())
 
 
 def _batches(sample: Sample, batch_tokens: int, chosen: Iterable[int]) -> Iterator[list[int]]:

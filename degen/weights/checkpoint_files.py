@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ WEIGHT_PATTERNS = ("*.safetensors", "*.bin", "*.safetensors.index.json", "*.bin.
 
 
 @dataclass(frozen=True)
-class Files:
+class CheckpointFiles:
     """A checkpoint's files on this machine.
 
     Attributes:
@@ -26,3 +27,11 @@ class Files:
     def is_gguf(self) -> bool:
         """Whether they are one GGUF file."""
         return self.path.suffix == ".gguf"
+
+
+def newest_change(files: Iterable[Path]) -> str | None:
+    """Return the newest modification time of some files, as `modified` and ns; None where none of them exists."""
+    try:
+        return f"modified {max(f.stat().st_mtime_ns for f in files if f.is_file())}"
+    except (OSError, ValueError):
+        return None

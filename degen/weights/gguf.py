@@ -1,4 +1,4 @@
-"""Stored tensors of a GGUF file."""
+"""The tensors of a GGUF file."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class GgufTensors(StoredTensors):
         return frozenset(self._tensors)
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Return the shape of a tensor; GGUF lists dimensions from the fastest."""
+        """Return the shape of a tensor; GGUF lists the dimensions in reverse order."""
         return tuple(int(n) for n in reversed(self._tensors[key].shape))
 
     def shard(self, key: str) -> str:
-        """Return the one file."""
+        """Return the name of the file."""
         return self._name
 
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
@@ -49,11 +49,13 @@ class GgufTensors(StoredTensors):
         import torch
 
         tensor = self._tensors[key]
-        found = self._dequantize(tensor.data[first:last], tensor.tensor_type)
-        return torch.from_numpy(np.require(found, requirements="W"))  # what is not quantized is the file itself
+        rows = self._dequantize(tensor.data[first:last], tensor.tensor_type)
+        return torch.from_numpy(
+            np.require(rows, requirements="W")
+        )  # without quantization they are the mapped file itself
 
     def size(self, key: str | None) -> int:
-        """Return the stored size, quantized."""
+        """Return the stored size in bytes, quantized."""
         tensors = self._tensors.values() if key is None else [self._tensors[key]]
         return sum(int(t.n_bytes) for t in tensors)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from degen.errors import CheckpointError, MissingFileError, one_line
 from degen.paths import is_inside
 
-from .checkpoint_files import Files
+from .checkpoint_files import CheckpointFiles
 from .gguf import GgufTensors
 from .safetensors_header import Entry, read_header
-from .stored_tensors import PIECE, SMALL, StoredTensors
+from .stored_tensors import StoredTensors
 
 if TYPE_CHECKING:
     import torch
 
 
-def open_tensors(files: Files) -> StoredTensors:
+def open_tensors(files: CheckpointFiles) -> StoredTensors:
     """Open the tensors of a checkpoint: safetensors before legacy `.bin`, sharded or not, or a GGUF file.
 
     Raises:
@@ -29,8 +28,8 @@ def open_tensors(files: Files) -> StoredTensors:
     """
     if files.is_gguf:
         return GgufTensors(files.path)
-    found, kind = weight_files(files.path)
-    return SafeTensors(found) if kind == "safetensors" else read_bin(found)
+    shards, kind = weight_files(files.path)
+    return SafeTensors(shards) if kind == "safetensors" else read_bin(shards)
 
 
 def weight_files(folder: Path) -> tuple[list[Path], str]:
@@ -44,8 +43,8 @@ def weight_files(folder: Path) -> tuple[list[Path], str]:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How the weights of a checkpoint are spread over files.
+class WeightLayout:
+    """The files that hold the weights of a checkpoint.
 
     Attributes:
         kind: `safetensors` or `bin`.
@@ -57,53 +56,53 @@ class Layout:
     kind: Literal["safetensors", "bin"]
     shards: tuple[str, ...]
     index: str | None = None
-    place_of: Mapping[str, str] = field(default_factory=dict)
+    shard_of: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_weights(place: str, exists: Callable[[str], bool], read: Callable[[str], str]) -> Layout:
-    """Find the weight files of a checkpoint, wherever it lies: safetensors before legacy `.bin`, whole or sharded.
+def find_weights(location: str, exists: Callable[[str], bool], read: Callable[[str], str]) -> WeightLayout:
+    """Return the weight files of a checkpoint, in a folder or on the hub: safetensors before `.bin`, whole or sharded.
 
     Args:
-        place: where that is, for messages.
-        exists: whether there is a file of that name.
-        read: the text of a file.
+        location: the folder or revision, for messages.
+        exists: returns whether there is a file of that name.
+        read: returns the text of a file.
 
     Raises:
-        CheckpointError: there are none, or the index names one that is missing or lies elsewhere.
+        CheckpointError: there are none, or the index names one that is missing or lies outside the checkpoint.
     """
     kinds: tuple[tuple[Literal["safetensors", "bin"], str], ...]
     kinds = (("safetensors", "model.safetensors"), ("bin", "pytorch_model.bin"))
     for kind, name in kinds:
         if exists(name):
-            return Layout(kind, (name,))
+            return WeightLayout(kind, (name,))
         index = f"{name}.index.json"
         if exists(index):
-            return _sharded(place, index, kind, exists, read)
-    raise MissingFileError(f"{place}: no weights (model.safetensors or pytorch_model.bin, whole or with an index)")
+            return _sharded(location, index, kind, exists, read)
+    raise MissingFileError(f"{location}: no weights (model.safetensors or pytorch_model.bin, whole or with an index)")
 
 
 def _sharded(
-    place: str,
+    location: str,
     index: str,
     kind: Literal["safetensors", "bin"],
     exists: Callable[[str], bool],
     read: Callable[[str], str],
-) -> Layout:
+) -> WeightLayout:
     try:
-        place_of = dict(json.loads(read(index))["weight_map"].items())
-        if not all(isinstance(name, str) for name in place_of.values()):
+        shard_of = dict(json.loads(read(index))["weight_map"].items())
+        if not all(isinstance(name, str) for name in shard_of.values()):
             raise ValueError("its weight_map does not name files")
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{place}/{index}: not a shard index ({one_line(error)})") from error
-    shards = tuple(sorted(set(place_of.values())))
+        raise CheckpointError(f"{location}/{index}: not a shard index ({one_line(error)})") from error
+    shards = tuple(sorted(set(shard_of.values())))
     if not shards:
-        raise CheckpointError(f"{place}/{index}: names no shard")
+        raise CheckpointError(f"{location}/{index}: names no shard")
     for name in shards:
         if not is_inside(name):
-            raise CheckpointError(f"{place}/{index}: shard {name[:80]!r} lies outside the checkpoint")
+            raise CheckpointError(f"{location}/{index}: shard {name[:80]!r} lies outside the checkpoint")
         if not exists(name):
-            raise MissingFileError(f"{place}/{name}: the index names this shard, and it is missing")
-    return Layout(kind, shards, index, place_of)
+            raise MissingFileError(f"{location}/{name}: the index names this shard, and it is missing")
+    return WeightLayout(kind, shards, index, shard_of)
 
 
 class SafeTensors(StoredTensors):
@@ -112,83 +111,53 @@ class SafeTensors(StoredTensors):
     def __init__(self, files: list[Path]) -> None:
         from safetensors import safe_open
 
-        self._place: dict[str, tuple[Any, Path, Entry]] = {}
-        self._stamps: dict[Path, tuple[int, ...]] = {}
+        self._stored: dict[str, tuple[Any, Path, Entry]] = {}
         for file in files:
-            self._stamps[file] = _stamp(file)
             entries = _header_of(file)
             try:
                 opened: Any = safe_open(file, framework="pt")
-            except Exception as error:  # the library has no narrower class of its own to catch
+            except Exception as error:  # the library raises no narrower class of its own
                 raise CheckpointError(f"{file}: not a sound safetensors file ({one_line(error)})") from error
-            self._place.update((key, (opened, file, entry)) for key, entry in entries.items())
+            self._stored.update((key, (opened, file, entry)) for key, entry in entries.items())
 
     @property
     def keys(self) -> frozenset[str]:
         """Names of all tensors."""
-        return frozenset(self._place)
+        return frozenset(self._stored)
 
     def shape(self, key: str) -> tuple[int, ...]:
         """Return the shape of a tensor."""
-        return tuple(self._place[key][0].get_slice(key).get_shape())
+        return self._stored[key][2].shape
 
     def shard(self, key: str) -> str:
-        """Return the name of the file."""
-        return self._place[key][1].name
+        """Return the name of the file that holds a tensor."""
+        return self._stored[key][1].name
 
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
         """Return the rows of a matrix, read from the file."""
-        opened, file, entry = self._place[key]
+        opened, file, entry = self._stored[key]
         try:
             tensor: torch.Tensor = opened.get_slice(key)[first:last]
-        except Exception as error:  # the library has no narrower class of its own to catch
+        except Exception as error:  # the library raises no narrower class of its own
             raise CheckpointError(
                 f"{file}: {key} is {entry.dtype}, which torch cannot read ({one_line(error)})"
             ) from error
         return tensor
 
-    def pieces(self, key: str) -> Iterator[torch.Tensor]:
-        """Yield a tensor, read from the file past the memory map, whose pages would count as memory of this process.
-
-        Raises:
-            CheckpointError: the file is another one than the header was read of.
-        """
-        import torch
-
-        opened, file, entry = self._place[key]
-        dtype, rest = opened.get_tensor(key).dtype, entry.last - entry.first
-        buffer = torch.empty(min(rest, PIECE), dtype=torch.uint8)
-        with file.open("rb") as data:
-            data.seek(entry.first)
-            while rest and (count := data.readinto(buffer.numpy().data[: min(rest, PIECE)])):
-                rest -= count
-                yield from torch.split(buffer[:count].view(dtype), SMALL)
-            if rest or _stamp(data.fileno()) != self._stamps[file]:
-                raise CheckpointError(f"{file}: changed while it was read")
-
     def size(self, key: str | None) -> int:
-        """Return the stored size, by the offsets of the headers."""
-        entries = [self._place[k][2] for k in (self.keys if key is None else [key])]
+        """Return the stored size in bytes, by the offsets of the headers."""
+        entries = [self._stored[k][2] for k in (self.keys if key is None else [key])]
         return sum(entry.last - entry.first for entry in entries)
 
     def raw(self, key: str) -> Iterator[bytes]:
         """Yield the stored bytes, by the offsets of the file's header."""
-        _, file, entry = self._place[key]
+        _, file, entry = self._stored[key]
         with file.open("rb") as opened:
             opened.seek(entry.first)
             rest = entry.last - entry.first
             while rest and (piece := opened.read(min(rest, 1 << 22))):
                 rest -= len(piece)
                 yield piece
-
-
-def _stamp(file: Path | int) -> tuple[int, ...]:
-    """Return what differs once a file is written to or replaced; of a missing one nothing, as opening it tells."""
-    try:
-        about = os.stat(file)
-    except OSError:
-        return ()
-    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def _header_of(file: Path) -> dict[str, Entry]:
@@ -212,9 +181,9 @@ class LoadedTensors(StoredTensors):
         place_of: the file of each; empty for a module's own.
     """
 
-    def __init__(self, tensors: Mapping[str, torch.Tensor], place_of: Mapping[str, str] | None = None) -> None:
+    def __init__(self, tensors: Mapping[str, torch.Tensor], shard_of: Mapping[str, str] | None = None) -> None:
         self._tensors = tensors
-        self._place_of = place_of or {}
+        self._place_of = shard_of or {}
 
     @property
     def keys(self) -> frozenset[str]:
@@ -226,7 +195,7 @@ class LoadedTensors(StoredTensors):
         return tuple(self._tensors[key].shape)
 
     def shard(self, key: str) -> str:
-        """Return the name of the file."""
+        """Return the name of the file that holds a tensor."""
         return self._place_of.get(key, "")
 
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
@@ -234,7 +203,7 @@ class LoadedTensors(StoredTensors):
         return self._tensors[key][first:last]
 
     def size(self, key: str | None) -> int:
-        """Return the stored size."""
+        """Return the stored size in bytes."""
         tensors = self._tensors.values() if key is None else [self._tensors[key]]
         return sum(t.numel() * t.element_size() for t in tensors)
 
@@ -248,7 +217,7 @@ class LoadedTensors(StoredTensors):
 
 
 def read_bin(files: Sequence[Path]) -> LoadedTensors:
-    """Return legacy PyTorch files, unpickled as weights only, memory-mapped where a file is a zip.
+    """Return the tensors of legacy PyTorch files, unpickled as weights only, memory-mapped where a file is a zip.
 
     Raises:
         CheckpointError: a file holds anything but a table of tensors.
@@ -258,7 +227,7 @@ def read_bin(files: Sequence[Path]) -> LoadedTensors:
     import torch
 
     tensors: dict[str, torch.Tensor] = {}
-    place_of: dict[str, str] = {}
+    shard_of: dict[str, str] = {}
     for file in files:
         try:
             loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
@@ -266,13 +235,13 @@ def read_bin(files: Sequence[Path]) -> LoadedTensors:
             raise CheckpointError(f"{file}: not readable as weights alone ({_unpickling(error)})") from error
         if not isinstance(loaded, dict):
             raise CheckpointError(f"{file}: holds a {type(loaded).__name__}, not a table of tensors")
-        found = {key: value for key, value in loaded.items() if isinstance(value, torch.Tensor)}
-        tensors.update(found)
-        place_of.update(dict.fromkeys(found, file.name))
-    return LoadedTensors(tensors, place_of)
+        held = {key: value for key, value in loaded.items() if isinstance(value, torch.Tensor)}
+        tensors.update(held)
+        shard_of.update(dict.fromkeys(held, file.name))
+    return LoadedTensors(tensors, shard_of)
 
 
 def _unpickling(error: Exception) -> str:
-    """Return what torch says of the file; the rest of its message advises to execute it."""
-    said = [line for line in str(error).splitlines() if "unsupported" in line.lower()]
-    return said[-1].strip() if said else one_line(error)
+    """Return the line of torch's message that says what is wrong; other lines advise to unpickle the file unsafely."""
+    lines = [line for line in str(error).splitlines() if "unsupported" in line.lower()]
+    return lines[-1].strip() if lines else one_line(error)

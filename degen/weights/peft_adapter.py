@@ -1,4 +1,4 @@
-"""An adapter of PEFT, opened: what its two files say, checked as far as it can be without the base."""
+"""An adapter of PEFT: its configuration and tensors, read and checked as far as possible without the base."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")  # the first of the
 NEEDS_PEFT = "adapters need an extra: pip install 'degen-lm[peft]'"
 
 _PREFIX = "base_model.model."  # before a module's name in the files
-_WRAPPED = (".base_layer", ".original_module", ".modules_to_save")  # what PEFT may put behind it
-# Sizes that PEFT allocates by the word of the configuration, before a tensor of the files is compared.
+_WRAPPED = (".base_layer", ".original_module", ".modules_to_save")  # PEFT may put one of them behind it
+# Sizes in the configuration for which PEFT allocates memory before it reads a tensor of the files.
 _SIZES = ("r", "init_r", "n_frequency", "num_vectors", "vector_length", "theta_d_length", "u")
 
 
@@ -36,7 +36,7 @@ class Adapter:
     Attributes:
         folder: where they are.
         config: PEFT's own configuration.
-        tensors: what it was trained to.
+        tensors: the trained weights.
     """
 
     folder: Path
@@ -45,12 +45,12 @@ class Adapter:
 
     @property
     def may_change_head(self) -> bool:
-        """Whether it may change the head or its width, see `may_change_head`."""
+        """Whether it may change the head or its size, see the function `may_change_head`."""
         return may_change_head(self.tensors)
 
     @property
     def vocabulary(self) -> int | None:
-        """Rows of the embedding or the head that it brings whole; None where it brings neither."""
+        """Rows of the embedding or head that it replaces as a whole; None where it replaces neither."""
         for key in self.tensors.keys:
             if in_module(key) in (*HEAD_KEYS, *EMBEDDING_KEYS):
                 return self.tensors.shape(key)[0]
@@ -62,10 +62,10 @@ class Adapter:
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """Return what an `adapter_config.json` says.
+    """Return the content of an `adapter_config.json`.
 
     Raises:
-        CheckpointError: there is none, or it is no adapter's.
+        CheckpointError: it is missing, or not the configuration of an adapter.
     """
     if not file.is_file():
         raise MissingFileError(f"{file.parent}: no {CONFIG} in it")
@@ -79,7 +79,7 @@ def read_settings(file: Path) -> dict[str, Any]:
 
 
 def open_tensors(folder: Path) -> StoredTensors:
-    """Return the tensors of an adapter folder. A legacy `.bin` file is read as weights alone, and nothing in it is run.
+    """Return the tensors of an adapter folder. Of a legacy `.bin` file weights alone are read, and no code is run.
 
     Raises:
         CheckpointError: there are none, or they cannot be read.
@@ -91,19 +91,22 @@ def open_tensors(folder: Path) -> StoredTensors:
 
 
 def may_change_head(tensors: StoredTensors) -> bool:
-    """Return whether an adapter may change the head. What lies within a block has the block's number in its name."""
+    """Return whether an adapter may change the head.
+
+    It may where a tensor lies outside the blocks, which have a number in their names.
+    """
     return not all(key.startswith(_PREFIX) and any(p.isdecimal() for p in key.split(".")) for key in tensors.keys)
 
 
 def open_adapter(folder: Path) -> Adapter:
-    """Open an adapter, its configuration checked as far as it can be without the base.
+    """Return an adapter with its files open, its configuration checked as far as possible without the base.
 
     Raises:
-        CheckpointError: files are missing or unsound, or it is of a kind that no causal LM can be made of.
+        CheckpointError: files are missing or damaged, or the kind of adapter cannot be merged into a causal LM.
     """
     settings = read_settings(folder / CONFIG)
     _check_purpose(folder, settings)
-    with blaming(f"{folder / CONFIG}: cannot be used"):
+    with peft_errors(f"{folder / CONFIG}: cannot be used"):
         from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 
         kind = settings["peft_type"]
@@ -127,7 +130,11 @@ def open_adapter(folder: Path) -> Adapter:
 
 
 def _check_purpose(folder: Path, settings: dict[str, Any]) -> None:
-    """Refuse an adapter of another kind of model, and one that asks for somebody's code."""
+    """Check that an adapter is made for a causal LM of transformers, needs no other code, and can be merged.
+
+    Raises:
+        CheckpointError: it is not.
+    """
     file, task = folder / CONFIG, settings.get("task_type")
     if task not in (None, "CAUSAL_LM"):
         raise CheckpointError(f"{file}: made for {task}, and only adapters of causal LMs are measured")
@@ -147,28 +154,35 @@ def _check_purpose(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def _check_sizes(folder: Path, settings: dict[str, Any], tensors: StoredTensors) -> None:
-    """Refuse sizes that no tensor has. LoKr is told `r` is huge where its matrices shall be whole."""
+    """Check that no size in the configuration is larger than the tensors; for LoKr a huge `r` means full matrices.
+
+    Raises:
+        CheckpointError: one is.
+    """
     largest = max((size for key in tensors.keys for size in tensors.shape(key)), default=0)
     patterns = settings.get("rank_pattern")
-    asked = {name: settings.get(name) for name in _SIZES if (settings["peft_type"], name) != ("LOKR", "r")}
-    for name, size in (asked | (patterns if isinstance(patterns, dict) else {})).items():
+    sizes = {name: settings.get(name) for name in _SIZES if (settings["peft_type"], name) != ("LOKR", "r")}
+    for name, size in (sizes | (patterns if isinstance(patterns, dict) else {})).items():
         if isinstance(size, int | float) and size > largest:
             raise CheckpointError(f"{folder / CONFIG}: {name} is {size:,}, and its largest tensor has {largest:,} rows")
 
 
 def in_module(key: str) -> str:
-    """Return the name that a tensor of the files has in a model without adapter."""
+    """Return the name of a tensor in the model without adapter, given its name in the adapter's files."""
     for part in _WRAPPED:
         key = key.replace(f"{part}.", ".")
     return key.removeprefix(_PREFIX)
 
 
 @contextmanager
-def blaming(what: str) -> Iterator[None]:
-    """Keep PEFT's warnings off the terminal, and call whatever it meets in a stranger's files the files' fault.
+def peft_errors(problem: str) -> Iterator[None]:
+    """Silence PEFT's warnings in the block, and turn its errors into one message.
+
+    Args:
+        problem: the beginning of the message, as in `FILE: cannot be used`; PEFT's own follows in brackets.
 
     Raises:
-        CheckpointError: the block met an error; one that says memory did not suffice is raised as it came.
+        CheckpointError: the block met an error. Out of memory is raised as it is.
     """
     try:
         with warnings.catch_warnings():
@@ -177,8 +191,8 @@ def blaming(what: str) -> Iterator[None]:
     except (CheckpointError, MemoryError):
         raise
     except ModuleNotFoundError as error:
-        raise CheckpointError(NEEDS_PEFT if error.name == "peft" else f"{what} ({one_line(error)})") from error
+        raise CheckpointError(NEEDS_PEFT if error.name == "peft" else f"{problem} ({one_line(error)})") from error
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        raise CheckpointError(f"{what} ({one_line(error)})") from error
+        raise CheckpointError(f"{problem} ({one_line(error)})") from error

@@ -1,4 +1,4 @@
-"""The header of a safetensors file, read and checked before anything is believed that it says.
+"""The header of a safetensors file: read, and checked before it is used.
 
 Format: 8 bytes, the header's length n as a little-endian integer; n bytes of JSON, for every tensor its dtype, shape
 and two offsets into what follows; the tensors' bytes, one behind the other without a gap.
@@ -15,9 +15,9 @@ from typing import Any
 
 from degen.errors import CheckpointError, one_line
 
-LONGEST = 100_000_000  # bytes of a header, as the format's own library has it
+MAX_LENGTH = 100_000_000  # bytes of a header, as in the format's own library
 FIRST_READ = 1 << 16  # one request brings the whole header of most files
-_TOO_MUCH = 1 << 64  # the format's numbers lie below
+_LIMIT = 1 << 64  # numbers of the format are smaller
 
 _BITS = {
     "F64": 64, "I64": 64, "U64": 64, "C64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16,
@@ -28,7 +28,14 @@ _BITS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor of a file: its dtype as the format names it, its shape, its first byte and the one after its last."""
+    """One tensor of a file.
+
+    Attributes:
+        dtype: as the format names it, `F32`.
+        shape: its dimensions.
+        first: where its bytes begin in the file.
+        last: where they end, the byte after the last.
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -37,20 +44,20 @@ class Entry:
 
 
 def read_header(name: str, size: int, read: Callable[[int, int], bytes]) -> dict[str, Entry]:
-    """Return the tensors of a file.
+    """Return the entry of every tensor of a file, by name.
 
     Args:
         name: the file's name, for messages.
         size: its size in bytes.
-        read: gives bytes from one place up to another.
+        read: returns the bytes `first` to `last` − 1 of the file, given the two.
 
     Raises:
-        CheckpointError: the header is longer than the file or than any sound one, is no table of tensors, or its
+        CheckpointError: the header is longer than the file or than the format allows, is no table of tensors, or its
             offsets are negative, overlap, leave gaps, lie outside the file or do not fit the shapes.
     """
     begin = read(0, min(FIRST_READ, size))
     length = int.from_bytes(begin[:8], "little") if len(begin) >= 8 else -1
-    if not 2 <= length <= min(LONGEST, size - 8):
+    if not 2 <= length <= min(MAX_LENGTH, size - 8):
         raise _unsound(name, size, f"its header would be {length:,} bytes long" if length >= 0 else "too short")
     text = begin[8 : 8 + length]
     if len(text) < length:
@@ -64,32 +71,32 @@ def read_header(name: str, size: int, read: Callable[[int, int], bytes]) -> dict
 
 
 def _entries(text: str, start: int) -> dict[str, Entry]:
-    header: Any = json.loads(text, object_pairs_hook=_object, parse_int=_whole)
-    notes: Any = header.pop("__metadata__", None) if isinstance(header, dict) else []
-    if notes is not None:
-        "".join(notes.values()).encode()  # they are texts, and of no use here
-    return {key: _entry(said, start) for key, said in header.items()}
+    header: Any = json.loads(text, object_pairs_hook=_unique_names, parse_int=_number)
+    metadata: Any = header.pop("__metadata__", None) if isinstance(header, dict) else []
+    if metadata is not None:
+        "".join(metadata.values()).encode()  # fails unless all values are texts
+    return {key: _entry(fields, start) for key, fields in header.items()}
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name that stands there twice")
-    "".join(found).encode()  # half a surrogate pair is no name
-    return found
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a name is there twice")
+    "".join(fields).encode()  # fails where a name has half a surrogate pair
+    return fields
 
 
-def _whole(digits: str) -> int:
-    """Return a number, of which Python would read longer ones than anybody means."""
-    if digits.startswith("-") or len(digits) > 20 or int(digits) >= _TOO_MUCH:
-        raise ValueError(f"{digits[:24]} for a size or an offset")
+def _number(digits: str) -> int:
+    """Return a size or an offset; Python itself would read numbers of any length."""
+    if digits.startswith("-") or len(digits) > 20 or int(digits) >= _LIMIT:
+        raise ValueError(f"{digits[:24]} is no size and no offset")
     return int(digits)
 
 
-def _entry(said: Any, start: int) -> Entry:
-    if not isinstance(said, dict) or said.keys() != {"dtype", "shape", "data_offsets"}:
-        raise ValueError("a tensor is told by dtype, shape and data_offsets, and by nothing else")
-    dtype, shape, offsets = said["dtype"], said["shape"], said["data_offsets"]
+def _entry(fields: Any, start: int) -> Entry:
+    if not isinstance(fields, dict) or fields.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError("a tensor has dtype, shape and data_offsets, and nothing else")
+    dtype, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
     if dtype not in _BITS:
         raise ValueError(f"{dtype!r:.24} is no dtype")
     if not (isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2):
@@ -102,35 +109,38 @@ def _entry(said: Any, start: int) -> Entry:
 def _check_offsets(name: str, size: int, start: int, entries: dict[str, Entry]) -> None:
     at = start
     for key, entry in sorted(entries.items(), key=lambda item: (item[1].first, item[1].last)):
-        said = key if key.isprintable() and len(key) <= 200 else repr(key[:200])
+        shown = key if key.isprintable() and len(key) <= 200 else repr(key[:200])
         if entry.first != at or entry.last < entry.first or entry.last > size:
             raise _unsound(
-                name, size, f"{said} would lie from byte {entry.first:,} to {entry.last:,}, and {at:,} is next"
+                name, size, f"{shown} would be at bytes {entry.first:,} to {entry.last:,}, and byte {at:,} comes next"
             )
         if _bits(entry) != 8 * (entry.last - entry.first):
             shape = " × ".join(map(str, entry.shape[:6])) + (" × …" if len(entry.shape) > 6 else "")
-            raise _unsound(name, size, f"{said} is {entry.dtype} of shape {shape or 'scalar'} in other bytes than that")
+            bytes_there = entry.last - entry.first
+            raise _unsound(
+                name, size, f"{shown}, {entry.dtype} of shape {shape or 'scalar'}, is not {bytes_there:,} bytes"
+            )
         at = entry.last
     if at != size:
         raise _unsound(name, size, f"its tensors end at byte {at:,}")
 
 
 def _bits(entry: Entry) -> int:
-    """Return the size of a tensor by dtype and shape; −1 where no file could hold it."""
+    """Return the size of a tensor in bits, by dtype and shape; −1 where no file could hold it."""
     product = 1
     for length in (*entry.shape, _BITS[entry.dtype]):
         product *= length
-        if product >= _TOO_MUCH:
+        if product >= _LIMIT:
             return -1
     return product
 
 
-def _unsound(name: str, size: int, why: str) -> CheckpointError:
-    return CheckpointError(f"{name}: not a sound safetensors file of {size:,} bytes ({why}); is it truncated?")
+def _unsound(name: str, size: int, reason: str) -> CheckpointError:
+    return CheckpointError(f"{name}: not a sound safetensors file of {size:,} bytes ({reason}); is it truncated?")
 
 
 def header_of(entries: dict[str, Entry]) -> bytes:
-    """Return the length and header of a file that holds these tensors and no others, in this order."""
+    """Return the beginning of a file, length and header, that holds these tensors alone, in this order."""
     at, header = 0, {}
     for key, entry in entries.items():
         end = at + entry.last - entry.first

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from faults.command import SMALL, Said, degen, degen_process, python_process
+from faults.command import SMALL, CommandResult, degen, degen_process, python_process
 from run_parts import change
 
 WITHOUT = """
@@ -45,7 +45,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def gate(*args: object) -> Said:
+def gate(*args: object) -> CommandResult:
     said = degen("gate", *args)
     said.assert_no_fault()
     return said

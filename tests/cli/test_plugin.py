@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.command import SMALL, Said, degen, degen_process
+from faults.command import SMALL, CommandResult, degen, degen_process
 
 from degen import read_run
 
@@ -43,7 +43,7 @@ class Norms(StreamProbe):
     measures = "largest length of a hidden state, by layer and by window"
     needs = frozenset({"states"})
     columns = {
-        "checkpoints": (Column("longest_state", "float64", "", "largest length at the head", glance=True),),
+        "checkpoints": (Column("longest_state", "float64", "", "largest length at the head", summary=True),),
         "layers": (Column("longest", "float64", "", "largest length of a state at this site"),),
         "longest_by_window": (
             Column("window", "int64", "", "window of sample.parquet", key=True),
@@ -150,7 +150,7 @@ def install(tmp_path_factory: pytest.TempPathFactory) -> Install:
     return put
 
 
-def degen_with(site: Path, *args: object) -> Said:
+def degen_with(site: Path, *args: object) -> CommandResult:
     """`degen …` with that folder on the path."""
     return degen_process(*args, PYTHONPATH=str(site))
 
@@ -183,7 +183,7 @@ def test_a_third_partys_probe_fills_its_columns_and_a_table_of_its_own(
     assert phases == {"fetch", "load", "forward", "loss", "norms", "total"}
     shown = degen_with(site, "show", out)
     assert "longest_state" in shown.out
-    assert "longest_state" in Said(*without(out)).out  # a run can be read where the probe is not installed
+    assert "longest_state" in CommandResult(*without(out)).out  # a run can be read where the probe is not installed
 
 
 def without(run: Path) -> tuple[int, str, str]:
@@ -268,7 +268,7 @@ def test_a_broken_probe_stands_in_nobodys_way(install: Install, series: Path, tm
     said = degen_with(site, "scan", series, "--steps", "0", "--probes", "spectrum", "--out", tmp_path / "run")
     assert said.code == 0
     assert said.err.splitlines()[0] == (
-        "warning: probe broken (third_party_broken:Broken) cannot be imported: RuntimeError: no luck; it is passed over"
+        "warning: probe broken (third_party_broken:Broken) cannot be imported: RuntimeError: no luck; it is left out"
     )
     listed = degen_with(site, "probes", "--json")
     assert listed.code == 0, listed.err

@@ -11,18 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from faults.command import Said, degen
+from faults.command import CommandResult, degen
 
 N = np.logspace(7, 9.5, 6)
 PUBLISHED = ["wide,3.6e9,-1.46,85.1,76.5,88.1", "deep,3.8e9,-1.49,86.9,79.9,89.5"]
 TASKS = ("--downstream", "glue", "--downstream", "superglue", "--downstream", "squad")
 
 
-def slopes(*args: object) -> Said:
+def slopes(*args: object) -> CommandResult:
     return degen("scaling", "slopes", *args)
 
 
-def pareto(*args: object) -> Said:
+def pareto(*args: object) -> CommandResult:
     return degen("scaling", "pareto", *args)
 
 
@@ -46,7 +46,7 @@ def published(file: Path) -> Path:
     return table(file, "model,params,upstream,glue,superglue,squad", PUBLISHED)
 
 
-def rows_of(said: Said, name: str = "rows", **wanted: object) -> list[dict[str, Any]]:
+def rows_of(said: CommandResult, name: str = "rows", **wanted: object) -> list[dict[str, Any]]:
     assert said.code == 0, said.err
     return [row for row in said.json()[name] if all(row[key] == value for key, value in wanted.items())]
 

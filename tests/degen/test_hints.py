@@ -11,7 +11,7 @@ def test_the_closest_name_is_suggested_whatever_its_case() -> None:
     assert closest("~", ["acc", "Loss"]) is None
 
 
-def test_what_there_is_is_listed_up_to_twelve_names() -> None:
+def test_a_hint_lists_up_to_twelve_names() -> None:
     assert did_you_mean("x", []) == "there are none"
     assert did_you_mean("~", ["a", "b", "a"]) == "there are a, b"
     assert did_you_mean("~", [f"name{i}" for i in range(20)]).endswith("name11 and 8 more")

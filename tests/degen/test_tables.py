@@ -42,7 +42,7 @@ def test_long_names_that_begin_alike_stay_different() -> None:
     assert file_name("a" * 400 + "x") != file_name("a" * 400 + "y")
 
 
-PROBE = {"checkpoints": (Column("speed", "float64", "m/s", "how fast", glance=True),),
+PROBE = {"checkpoints": (Column("speed", "float64", "m/s", "how fast", summary=True),),
          "layers": (Column("depth", "int64", "", "how deep"),),
          "own": (Column("kind", "string", "", "which", key=True), Column("good", "bool", "", "whether"))}  # fmt: skip
 
@@ -90,7 +90,7 @@ def test_rows_of_several_probes_meet_by_their_keys() -> None:
     assert merged["layers"] == []
 
 
-def test_what_a_probe_has_not_declared_is_refused() -> None:
+def test_columns_that_a_probe_has_not_declared_are_refused() -> None:
     tables = Tables({"probe": PROBE})
     with pytest.raises(DegenError, match=r"own\.stray is not declared"):
         tables.merge([("probe", {"own": [{"kind": "x", "stray": 1}]})])

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.numpy import load_file
-from tiny import FAMILIES, LAYERS, VOCABULARY, make_corpus, make_series, pile
+from tiny import FAMILIES, LAYERS, VOCABULARY, make_series
 from transformers import AutoModelForCausalLM
 
 import degen
@@ -73,7 +73,7 @@ class Twin:
 
     @cached_property
     def passed(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
+        passed: list[dict[str, Any]] = []
         caught: dict[str, torch.Tensor] = {}
 
         def first(_module: Any, args: Any, kwargs: Any) -> None:
@@ -96,21 +96,21 @@ class Twin:
                 out = self.model(input_ids=ids, output_hidden_states=True, use_cache=False)
                 losses = torch.nn.functional.cross_entropy(out.logits[0, :-1], ids[0, 1:], reduction="none")
                 inner = out.hidden_states[:LAYERS] if self.family == "mamba" else out.hidden_states[1:LAYERS]
-                places = {(0, "embedding"): caught["first"][0], (LAYERS, "head_input"): caught["head"][0]}
-                places |= {(i, "block"): h[0] for i, h in enumerate(inner[: LAYERS - 1], 1)}
-                places[LAYERS, "block"] = caught["last"][0]
-                found.append({"places": places, "losses": losses, "out": out})
+                sites = {(0, "embedding"): caught["first"][0], (LAYERS, "head_input"): caught["head"][0]}
+                sites |= {(i, "block"): h[0] for i, h in enumerate(inner[: LAYERS - 1], 1)}
+                sites[LAYERS, "block"] = caught["last"][0]
+                passed.append({"sites": sites, "losses": losses, "out": out})
         for handle in handles:
             handle.remove()
-        return found
+        return passed
 
     @cached_property
     def documents(self) -> np.ndarray:
         """The document of every token."""
         return np.concatenate([[w["document"]] * len(w["tokens"]) for w in self.sample])
 
-    def states(self, place: tuple[int, str]) -> np.ndarray:
-        return torch.cat([p["places"][place] for p in self.passed]).double().numpy()
+    def states(self, site: tuple[int, str]) -> np.ndarray:
+        return torch.cat([p["sites"][site] for p in self.passed]).double().numpy()
 
     @cached_property
     def losses(self) -> np.ndarray:
@@ -137,11 +137,6 @@ def without_each(documents: np.ndarray, statistic: Any) -> float:
     count = len(left)
     mean = sum(left) / count
     return math.sqrt((count - 1) / count * sum((x - mean) ** 2 for x in left))
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_corpus(tmp_path_factory.mktemp("texts") / "texts.jsonl", pile(9, ragged=True))
 
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
@@ -195,17 +190,17 @@ def test_anisotropy_of_every_site_is_the_mean_of_the_cosine_matrix(scanned: Any)
         blocks = [(i, "block") for i in range(1, LAYERS + 1)]
         assert list(layers) == [(0, "embedding"), *blocks, (LAYERS, "head_input")]
         same = twin.documents[:, None] == twin.documents
-        for place, layer in layers.items():
-            states = twin.states(place)
+        for site, layer in layers.items():
+            states = twin.states(site)
             unit = states / np.linalg.norm(states, axis=1, keepdims=True)
             cosines, apart = unit @ unit.T, ~np.eye(len(unit), dtype=bool)
-            assert layer["anisotropy"] == pytest.approx(cosines[apart].mean(), abs=1e-6), place
-            assert layer["anisotropy_within"] == pytest.approx(cosines[same & apart].mean(), abs=1e-6), place
-            assert layer["anisotropy_across"] == pytest.approx(cosines[~same].mean(), abs=1e-6), place
-            assert layer["mean_norm"] == pytest.approx(np.linalg.norm(states, axis=1).mean(), rel=1e-5), place
+            assert layer["anisotropy"] == pytest.approx(cosines[apart].mean(), abs=1e-6), site
+            assert layer["anisotropy_within"] == pytest.approx(cosines[same & apart].mean(), abs=1e-6), site
+            assert layer["anisotropy_across"] == pytest.approx(cosines[~same].mean(), abs=1e-6), site
+            assert layer["mean_norm"] == pytest.approx(np.linalg.norm(states, axis=1).mean(), rel=1e-5), site
             assert layer["zero_vectors"] == 0
             error = without_each(twin.documents, lambda keep, states=states: mean_cosine(states[keep]))
-            assert layer["anisotropy_se"] == pytest.approx(error, abs=1e-6), place
+            assert layer["anisotropy_se"] == pytest.approx(error, abs=1e-6), site
         last = layers[LAYERS, "head_input"]
         assert (row["anisotropy"], row["anisotropy_se"]) == (last["anisotropy"], last["anisotropy_se"])
         assert abs(last["anisotropy"] - layers[LAYERS, "block"]["anisotropy"]) > 1e-6 or twin.family == "opt-350m"
@@ -229,7 +224,7 @@ def test_spectrum_is_numpys_of_the_used_rows(scanned: Any) -> None:
         assert row["top_singular_share"] == pytest.approx(p[0], abs=1e-9)
 
 
-def test_what_the_checkpoint_is(scanned: Any) -> None:
+def test_columns_that_describe_the_model(scanned: Any) -> None:
     for _run, _step, twin, row in each(scanned):
         model, family = twin.model, twin.family
         assert row["architecture"] == type(model).__name__
@@ -242,11 +237,11 @@ def test_what_the_checkpoint_is(scanned: Any) -> None:
         assert row["head_size"] == (16 if family == "opt-350m" else 32)
 
 
-def test_the_twin_itself_sees_what_the_head_receives(scanned: Any) -> None:
+def test_the_reference_model_has_the_states_that_its_head_receives(scanned: Any) -> None:
     """Its own hooks against what transformers hands out, so that a fault of the twin cannot excuse one of ours."""
     for _run, _step, twin, _row in each(scanned):
         passed = twin.passed[0]
-        head, out = passed["places"][LAYERS, "head_input"], passed["out"]
+        head, out = passed["sites"][LAYERS, "head_input"], passed["out"]
         logits = head @ twin.model.lm_head.weight.T
         logits = logits + twin.model.lm_head.bias if getattr(twin.model.lm_head, "bias", None) is not None else logits
         if twin.family == "cohere":
@@ -262,13 +257,13 @@ def test_the_twin_itself_sees_what_the_head_receives(scanned: Any) -> None:
             assert out.hidden_states[-1].shape[-1] == 16  # no 32-wide last block in it at all
         assert torch.equal(out.hidden_states[-1][0], head)
         if twin.family != "mamba":
-            assert torch.equal(out.hidden_states[0][0], passed["places"][0, "embedding"])
+            assert torch.equal(out.hidden_states[0][0], passed["sites"][0, "embedding"])
 
 
 @pytest.mark.parametrize(
     ("family", "guess", "wrong"),
     [
-        ("gemma2", "degen.model.architecture._SOFTCAP", "nobody_says_so"),
+        ("gemma2", "degen.model.architecture._SOFTCAP", "no_such_entry"),
         ("cohere", "degen.model.architecture._MULTIPLIERS", ()),
         ("granite", "degen.model.architecture._DIVISORS", ()),
     ],

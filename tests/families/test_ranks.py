@@ -10,18 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from families.test_families import WITH_BOS, Twin
-from tiny import FAMILIES, make_corpus, make_series, pile
+from tiny import FAMILIES, make_series
 
 import degen
 
 RANKS = (1, 5, 16, 32)
 METHODS = ("svd", "whitened")
 BIASED = {"gptj", "phi"}  # their heads have a bias
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_corpus(tmp_path_factory.mktemp("texts") / "texts.jsonl", pile(9, ragged=True))
 
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
@@ -35,8 +30,8 @@ def scanned(request: pytest.FixtureRequest, texts: Path, tmp_path_factory: pytes
     return run, Twin(series / "step64", family, pq.read_table(root / "run" / "sample.parquet").to_pylist())
 
 
-def halves(sample: list[dict[str, Any]]) -> list[bool]:
-    """Which windows are of the first half: each document in turn to the half with fewer tokens."""
+def in_fit_half(sample: list[dict[str, Any]]) -> list[bool]:
+    """Return for every window whether ranks are fitted on it: each document goes to the half with fewer tokens."""
     size: dict[int, int] = {}
     for window in sample:
         size[window["document"]] = size.get(window["document"], 0) + len(window["tokens"])
@@ -60,9 +55,9 @@ def test_losses_are_those_of_heads_multiplied_out(scanned: Any) -> None:
     run, twin = scanned
     head = twin.model.lm_head
     W = head.weight.detach().numpy()
-    states = [p["places"][2, "head_input"].numpy() for p in twin.passed]
-    first = halves(twin.sample)
-    gathered = np.concatenate([h for h, is_first in zip(states, first, strict=True) if is_first])
+    states = [p["sites"][2, "head_input"].numpy() for p in twin.passed]
+    fit = in_fit_half(twin.sample)
+    gathered = np.concatenate([h for h, is_fit in zip(states, fit, strict=True) if is_fit])
     C = gathered.T @ gathered / len(gathered)
     rows = {(r["method"], r["rank"]): r for r in run.table("ranks").to_pylist()}
     ranks = sorted({min(rank, W.shape[1]) for rank in RANKS})
@@ -72,8 +67,8 @@ def test_losses_are_those_of_heads_multiplied_out(scanned: Any) -> None:
         for rank in ranks:
             A = restricted(W, C, method, rank)
             losses, full, documents = [], [], []
-            for window, h, passed, is_first in zip(twin.sample, states, twin.passed, first, strict=True):
-                if is_first:
+            for window, h, passed, is_fit in zip(twin.sample, states, twin.passed, fit, strict=True):
+                if is_fit:
                     continue
                 z = torch.from_numpy(h[:-1] @ A.T)
                 z = transform(z if head.bias is None else z + head.bias)
@@ -81,17 +76,17 @@ def test_losses_are_those_of_heads_multiplied_out(scanned: Any) -> None:
                 losses.append(torch.nn.functional.cross_entropy(z, ids, reduction="none").detach().numpy())
                 full.append(passed["losses"].numpy())
                 documents += [window["document"]] * len(ids)
-            told = rows[method, rank]
+            row = rows[method, rank]
             theirs, whole = np.concatenate(losses), np.concatenate(full)
-            assert told["loss"] == pytest.approx(theirs.mean(), abs=2e-5)
-            assert told["loss_gap"] == pytest.approx((theirs - whole).mean(), abs=2e-5)
-            assert told["w_error"] == pytest.approx(np.linalg.norm(W - A) / np.linalg.norm(W), abs=1e-6)
+            assert row["loss"] == pytest.approx(theirs.mean(), abs=2e-5)
+            assert row["loss_gap"] == pytest.approx((theirs - whole).mean(), abs=2e-5)
+            assert row["w_error"] == pytest.approx(np.linalg.norm(W - A) / np.linalg.norm(W), abs=1e-6)
 
 
 def test_full_rank_is_the_models_own_loss(scanned: Any) -> None:
     run, twin = scanned
-    first = halves(twin.sample)
-    own = np.concatenate([p["losses"].numpy() for p, f in zip(twin.passed, first, strict=True) if not f])
+    fit = in_fit_half(twin.sample)
+    own = np.concatenate([p["losses"].numpy() for p, is_fit in zip(twin.passed, fit, strict=True) if not is_fit])
     for row in run.table("ranks").to_pylist():
         if row["rank"] == twin.model.lm_head.weight.shape[1]:
             assert row["loss"] == pytest.approx(own.mean(), abs=1e-5)

@@ -16,7 +16,7 @@ SMALL = ("--tokens", "128", "--context", "32", "--threads", "1")
 
 
 @dataclass(frozen=True)
-class Said:
+class CommandResult:
     """How a command ended and what it said."""
 
     code: int
@@ -44,7 +44,7 @@ class Said:
         return json.loads(self.out)
 
 
-def degen(*args: object) -> Said:
+def degen(*args: object) -> CommandResult:
     """Run `degen …` in this process: `sys.argv`, the entry point, SystemExit."""
     from degen.cli.main import main
 
@@ -58,7 +58,7 @@ def degen(*args: object) -> Said:
         code = int(end.code or 0)
     finally:
         sys.argv = argv
-    return Said(code, out.getvalue(), err.getvalue())
+    return CommandResult(code, out.getvalue(), err.getvalue())
 
 
 def executable() -> str:
@@ -66,19 +66,19 @@ def executable() -> str:
     return str(Path(sys.executable).parent / "degen")
 
 
-def degen_process(*args: object, cwd: Path | None = None, **environment: str) -> Said:
+def degen_process(*args: object, cwd: Path | None = None, **environment: str) -> CommandResult:
     """Run the installed `degen …` in a process of its own."""
     done = subprocess.run(
         [executable(), *map(str, args)],
         capture_output=True, text=True, cwd=cwd, timeout=120, env={**os.environ, **environment},
     )  # fmt: skip
-    return Said(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
-def python_process(code: str, *args: object, **environment: str) -> Said:
+def python_process(code: str, *args: object, **environment: str) -> CommandResult:
     """Run a script in a fresh Python of this environment."""
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, args)],
         capture_output=True, text=True, timeout=300, env={**os.environ, **environment},
     )  # fmt: skip
-    return Said(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)

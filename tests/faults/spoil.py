@@ -13,13 +13,14 @@ from typing import Any
 
 import zstandard
 from faults.command import SMALL, degen
+from hub_scans import sharded
 from safetensors.torch import load_file, save_file
 from tiny import make_checkpoint, make_series, make_tokenizer, pile
 
 Args = tuple[object, ...]
 
 
-class Place:
+class Workspace:
     """A folder of one's own: a series, a corpus and a run folder to be."""
 
     def __init__(self, folder: Path, healthy: Path, corpus: Path) -> None:
@@ -140,20 +141,15 @@ def lying_header(checkpoint: Path, **lie: Any) -> None:
     size = int.from_bytes(raw[:8], "little")
     header = json.loads(raw[8 : 8 + size])
     header["embed_out.weight"] |= lie
-    said = json.dumps(header).encode()
-    write(checkpoint, "model.safetensors", struct.pack("<Q", len(said)) + said + raw[8 + size :])
+    text = json.dumps(header).encode()
+    write(checkpoint, "model.safetensors", struct.pack("<Q", len(text)) + text + raw[8 + size :])
 
 
 def shard(checkpoint: Path, index: str | None = None) -> None:
-    """Two shards and an index, or the text of one."""
-    tensors = load_file(weights(checkpoint))
-    weights(checkpoint).unlink()
-    keys = sorted(tensors)
-    names = {key: f"model-0000{1 + (key in keys[3:])}-of-00002.safetensors" for key in keys}
-    for name in set(names.values()):
-        save_file({k: tensors[k] for k in keys if names[k] == name}, checkpoint / name, metadata={"format": "pt"})
-    said = index if index is not None else json.dumps({"metadata": {}, "weight_map": names})
-    write(checkpoint, "model.safetensors.index.json", said)
+    """Spread the weights over two shards, with an index or a text in its place."""
+    sharded(checkpoint, shards=2)
+    if index is not None:
+        write(checkpoint, "model.safetensors.index.json", index)
 
 
 def lose_shard(checkpoint: Path) -> None:
@@ -162,7 +158,7 @@ def lose_shard(checkpoint: Path) -> None:
 
 
 class Hostile:
-    """What a stranger's pickle may hold: a call that would be made on loading."""
+    """Makes a folder when it is unpickled, as a stranger's pickle may call any function."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -220,9 +216,9 @@ def few_positions(checkpoint: Path) -> None:
     make_checkpoint(checkpoint, "gpt2", n_positions=24)
 
 
-def gpt2(place: Place) -> Path:
+def gpt2(workspace: Workspace) -> Path:
     """A series of a family with learned positions, 24 of them."""
-    return make_series(place.folder / "gpt2", steps=(1,), family="gpt2", n_positions=24)
+    return make_series(workspace.folder / "gpt2", steps=(1,), family="gpt2", n_positions=24)
 
 
 def gguf_junk(checkpoint: Path) -> None:
@@ -288,11 +284,11 @@ def garbled(data: bytes) -> bytes:
     return data[:middle] + b"\x5a" * 200 + data[middle + 200 :]
 
 
-def parquet(place: Place, **columns: list[Any]) -> Path:
+def parquet(workspace: Workspace, **columns: list[Any]) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = place.folder / "corpus.parquet"
+    path = workspace.folder / "corpus.parquet"
     pq.write_table(pa.table(columns), path)
     return path
 
@@ -300,54 +296,54 @@ def parquet(place: Place, **columns: list[Any]) -> Path:
 # --- series and run folders ----------------------------------------------------------------------------------------
 
 
-def without_tokenizer(place: Place) -> Path:
+def without_tokenizer(workspace: Workspace) -> Path:
     """The series with no tokenizer."""
-    for file in place.series.glob("tokenizer*"):
+    for file in workspace.series.glob("tokenizer*"):
         file.unlink()
-    return place.series
+    return workspace.series
 
 
-def corrupt_tokenizer(place: Place) -> Path:
-    write(place.series, "tokenizer.json", '{"model": ')
-    return place.series
+def corrupt_tokenizer(workspace: Workspace) -> Path:
+    write(workspace.series, "tokenizer.json", '{"model": ')
+    return workspace.series
 
 
-def single(place: Place) -> Path:
+def single(workspace: Workspace) -> Path:
     """A checkpoint whose folder says nothing of a step."""
-    return Path((place.series / "step100").rename(place.folder / "single"))
+    return Path((workspace.series / "step100").rename(workspace.folder / "single"))
 
 
-def namesake(place: Place) -> Path:
+def namesake(workspace: Workspace) -> Path:
     """Another series of the same name."""
-    return Path(shutil.copytree(place.series, place.folder / "b" / "tiny"))
+    return Path(shutil.copytree(workspace.series, workspace.folder / "b" / "tiny"))
 
 
-def twins(place: Place) -> Path:
+def twins(workspace: Workspace) -> Path:
     """Two folders of one step."""
-    shutil.copytree(place.series / "step100", place.series / "checkpoint-100")
-    return place.series
+    shutil.copytree(workspace.series / "step100", workspace.series / "checkpoint-100")
+    return workspace.series
 
 
-def damaged_gguf_alone(place: Place) -> Path:
-    file = make_gguf(place.folder / "model.gguf")
+def damaged_gguf_alone(workspace: Workspace) -> Path:
+    file = make_gguf(workspace.folder / "model.gguf")
     truncate(file, 0.7)
     return file
 
 
-def foreign_sample(place: Place) -> Path:
+def foreign_sample(workspace: Workspace) -> Path:
     """The sample of a run with another tokenizer."""
-    other, first = make_tokenizer(place.folder / "other", vocabulary=300), place.folder / "first"
-    assert degen(*place.scan("--tokenizer", other, "--probes", "loss", "--steps", "0", "--out", first)).code == 0
+    other, first = make_tokenizer(workspace.folder / "other", vocabulary=300), workspace.folder / "first"
+    assert degen(*workspace.scan("--tokenizer", other, "--probes", "loss", "--steps", "0", "--out", first)).code == 0
     return first / "sample.parquet"
 
 
-def run_json(place: Place, text: str) -> Path:
+def run_json(workspace: Workspace, text: str) -> Path:
     """A run folder whose run.json is that text."""
-    place.measured()
-    write(place.run, "run.json", text)
-    return place.run
+    workspace.measured()
+    write(workspace.run, "run.json", text)
+    return workspace.run
 
 
-def truncated_part(place: Place) -> Path:
-    truncate(place.measured() / "checkpoints" / "tiny" / "step100.parquet", 0.5)
-    return place.run
+def truncated_part(workspace: Workspace) -> Path:
+    truncate(workspace.measured() / "checkpoints" / "tiny" / "step100.parquet", 0.5)
+    return workspace.run

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 from faults import spoil
-from faults.command import SMALL, Said, degen
-from faults.spoil import Args, Place, garbled, lines, parquet, zst
+from faults.command import SMALL, CommandResult, degen
+from faults.spoil import Args, Workspace, garbled, lines, parquet, zst
 
 from degen import read_run
 
 
 @dataclass(frozen=True)
-class Told:
+class Refused:
     """Bad input that ends with exit code 2 and one message with these words."""
 
-    make: Callable[[Place], Args]
+    make: Callable[[Workspace], Args]
     words: tuple[str, ...]
 
 
@@ -32,12 +32,12 @@ class Spoiled:
     words: tuple[str, ...]
 
 
-def scan(*args: object) -> Callable[[Place], Args]:
+def scan(*args: object) -> Callable[[Workspace], Args]:
     """`degen scan` of the healthy series with these options."""
     return lambda p: p.scan(*args)
 
 
-def text(name: str, content: str | bytes) -> Callable[[Place], Args]:
+def text(name: str, content: str | bytes) -> Callable[[Workspace], Args]:
     """`degen scan` of a corpus of that content."""
     return lambda p: p.scan("--corpus", p.file(name, content))
 
@@ -47,157 +47,163 @@ OUTSIDE = '{"weight_map": {"embed_out.weight": "../step0/model.safetensors"}}'
 UP = "gpt_neox.layers.1.mlp.dense_h_to_4h.weight"
 DAMAGED = '{"schema'
 
-KINDS: dict[str, Told | Spoiled] = {
+KINDS: dict[str, Refused | Spoiled] = {
     # what is named as a series
-    "folder missing": Told(lambda p: p.scan(p.folder / "nosuch"), ("nosuch", "no such folder")),
-    "folder empty": Told(
+    "folder missing": Refused(lambda p: p.scan(p.folder / "nosuch"), ("nosuch", "no such folder")),
+    "folder empty": Refused(
         lambda p: (p.folder / "hollow").mkdir() or p.scan(p.folder / "hollow"),
         ("hollow", "no checkpoint in it", "config.json"),
     ),
-    "folder without config.json": Told(
+    "folder without config.json": Refused(
         lambda p: p.scan(p.folder_with("odd/weights.bin")), ("odd", "no checkpoint in it", "config.json", "step1000")
     ),
-    "file that is no gguf": Told(lambda p: p.scan(p.file("model.ckpt")), ("model.ckpt", ".gguf", "folder")),
-    "gguf damaged, and nothing else": Told(
+    "file that is no gguf": Refused(lambda p: p.scan(p.file("model.ckpt")), ("model.ckpt", ".gguf", "folder")),
+    "gguf damaged, and nothing else": Refused(
         lambda p: p.scan(spoil.damaged_gguf_alone(p)), ("model.gguf", "cannot be loaded")
     ),
-    "label without series": Told(lambda p: p.scan("mine="), ("mine=", "label=SERIES")),
-    "label of nothing": Told(lambda p: p.scan("mine=/nowhere/at/all"), ("/nowhere/at/all", "no such folder")),
-    "two series of one name": Told(lambda p: p.scan(p.series, spoil.namesake(p)), ("both be called 'tiny'", "other=")),
-    "two steps alike": Told(
+    "label without series": Refused(lambda p: p.scan("mine="), ("mine=", "label=SERIES")),
+    "label of nothing": Refused(lambda p: p.scan("mine=/nowhere/at/all"), ("/nowhere/at/all", "no such folder")),
+    "two series of one name": Refused(
+        lambda p: p.scan(p.series, spoil.namesake(p)), ("both be called 'tiny'", "other=")
+    ),
+    "two steps alike": Refused(
         lambda p: p.scan(spoil.twins(p)), ("step100", "checkpoint-100", "both step 100", "move one")
     ),
     # what is typed
-    "unknown probe, nearly right": Told(scan("--probes", "spectrun"), ("'spectrun'", "did you mean spectrum?")),
-    "unknown probe": Told(scan("--probes", "xyzzy"), ("'xyzzy'", "there are anisotropy, loss, rank, spectrum")),
-    "no probe at all": Told(scan("--probes", ""), ("no probe is called ''", "anisotropy, loss, rank, spectrum")),
-    "unknown option": Told(scan("--token", "5"), ("--token", "--tokens", "degen scan --help")),
-    "unknown command": Told(lambda p: ("scann",), ("'scann'", "scan", "degen --help")),
-    "argument missing": Told(lambda p: ("show",), ("RUN", "degen show --help")),
-    "option missing": Told(lambda p: ("export", p.folder), ("--table", "degen export --help")),
-    "value missing": Told(lambda p: ("scan", "--tokens"), ("--tokens", "argument", "--help")),
-    "--tokens 0": Told(scan("--tokens", 0), ("--tokens 0", "at least 16")),
-    "--tokens many": Told(scan("--tokens", "many"), ("--tokens", "integer")),
-    "--context 3": Told(scan("--context", 3), ("--context 3", "at least 16")),
-    "--seed -1": Told(scan("--seed", -1), ("--seed -1", "at least 0")),
-    "--threads 0": Told(scan("--threads", 0), ("--threads 0", "at least 1")),
-    "--batch-size x": Told(scan("--batch-size", "x"), ("--batch-size x", "number", "auto")),
-    "--batch-size 0": Told(scan("--batch-size", 0), ("--batch-size 0", "at least 1")),
-    "--steps nonsense": Told(scan("--steps", "soon"), ("--steps soon", "log:20")),
-    "--steps nonsense, series without steps": Told(
+    "unknown probe, nearly right": Refused(scan("--probes", "spectrun"), ("'spectrun'", "did you mean 'spectrum'?")),
+    "unknown probe": Refused(scan("--probes", "xyzzy"), ("'xyzzy'", "there are anisotropy, loss, rank, spectrum")),
+    "no probe at all": Refused(scan("--probes", ""), ("no probe is called ''", "anisotropy, loss, rank, spectrum")),
+    "unknown option": Refused(scan("--token", "5"), ("--token", "--tokens", "degen scan --help")),
+    "unknown command": Refused(lambda p: ("scann",), ("'scann'", "scan", "degen --help")),
+    "argument missing": Refused(lambda p: ("show",), ("RUN", "degen show --help")),
+    "option missing": Refused(lambda p: ("export", p.folder), ("--table", "degen export --help")),
+    "value missing": Refused(lambda p: ("scan", "--tokens"), ("--tokens", "argument", "--help")),
+    "--tokens 0": Refused(scan("--tokens", 0), ("--tokens 0", "at least 16")),
+    "--tokens many": Refused(scan("--tokens", "many"), ("--tokens", "integer")),
+    "--context 3": Refused(scan("--context", 3), ("--context 3", "at least 16")),
+    "--seed -1": Refused(scan("--seed", -1), ("--seed -1", "at least 0")),
+    "--threads 0": Refused(scan("--threads", 0), ("--threads 0", "at least 1")),
+    "--batch-size x": Refused(scan("--batch-size", "x"), ("--batch-size x", "number", "auto")),
+    "--batch-size 0": Refused(scan("--batch-size", 0), ("--batch-size 0", "at least 1")),
+    "--steps nonsense": Refused(scan("--steps", "soon"), ("--steps soon", "log:20")),
+    "--steps nonsense, series without steps": Refused(
         lambda p: p.scan(spoil.single(p), "--steps", "soon"), ("--steps soon", "log:20")
     ),
-    "--steps backwards": Told(scan("--steps", "1000:0:100"), ("--steps 1000:0:100", "first:last:stride")),
-    "--steps log:0": Told(scan("--steps", "log:0"), ("log:N", "at least 1")),
-    "--context beyond learned positions": Told(
+    "--steps backwards": Refused(scan("--steps", "1000:0:100"), ("--steps 1000:0:100", "first:last:stride")),
+    "--steps log:0": Refused(scan("--steps", "log:0"), ("log:N", "at least 1")),
+    "--context beyond learned positions": Refused(
         lambda p: p.scan(spoil.gpt2(p)), ("gpt2@step1", "24 learned positions", "--context 24")
     ),
-    "--dtype float8": Told(scan("--dtype", "float8"), ("--dtype float8", "float32", "bfloat16")),
-    "--device nosuch": Told(scan("--device", "nosuch"), ("--device nosuch", "not available")),
-    "--device without memory": Told(scan("--device", "meta"), ("--device meta", "not available")),
+    "--dtype float8": Refused(scan("--dtype", "float8"), ("--dtype float8", "float32", "bfloat16")),
+    "--device nosuch": Refused(scan("--device", "nosuch"), ("--device nosuch", "not available")),
+    "--device without memory": Refused(scan("--device", "meta"), ("--device meta", "not available")),
     # tokenizers and samples
-    "loss without a tokenizer": Told(
+    "loss without a tokenizer": Refused(
         lambda p: p.scan(spoil.without_tokenizer(p), "--probes", "loss"),
         ("loss", "no series has a tokenizer", "--tokenizer"),
     ),
-    "tokenizer corrupt": Told(
+    "tokenizer corrupt": Refused(
         lambda p: p.scan(spoil.corrupt_tokenizer(p)), ("tiny", "tokenizer", "cannot be loaded", "--tokenizer")
     ),
-    "tokenizer missing": Told(scan("--tokenizer", "/nowhere/tokenizer"), ("/nowhere/tokenizer", "no such folder")),
-    "tokenizer folder without one": Told(
+    "tokenizer missing": Refused(scan("--tokenizer", "/nowhere/tokenizer"), ("/nowhere/tokenizer", "no such folder")),
+    "tokenizer folder without one": Refused(
         lambda p: p.scan("--tokenizer", p.folder_with("t/x")), ("/t", "no tokenizer in it", "tokenizer.json")
     ),
-    "sample of another tokenizer": Told(
+    "sample of another tokenizer": Refused(
         lambda p: p.scan("--sample", spoil.foreign_sample(p)), ("sample.parquet", "another tokenizer", "tiny")
     ),
-    "sample that is no Parquet": Told(
+    "sample that is no Parquet": Refused(
         lambda p: p.scan("--sample", p.file("sample.parquet", "x" * 50)), ("sample.parquet", "not a sample")
     ),
-    "sample of other columns": Told(
+    "sample of other columns": Refused(
         lambda p: p.scan("--sample", parquet(p, text=["x"])), ("corpus.parquet", "not a sample")
     ),
-    "sample missing": Told(scan("--sample", "/nowhere/sample.parquet"), ("/nowhere/sample.parquet", "not a sample")),
-    "sample is a run folder": Told(
+    "sample missing": Refused(scan("--sample", "/nowhere/sample.parquet"), ("/nowhere/sample.parquet", "not a sample")),
+    "sample is a run folder": Refused(
         lambda p: p.scan("--sample", p.folder_with("earlier/run.json")), ("earlier", "is a folder", "sample.parquet")
     ),
     # corpora
-    "corpus missing": Told(scan("--corpus", "/nowhere/pile.jsonl"), ("/nowhere/pile.jsonl", "no such corpus", "hf://")),
-    "corpus of unknown format": Told(text("corpus.docx", "x"), ("corpus.docx", "not a corpus format", ".jsonl")),
-    "corpus folder of unknown formats": Told(
+    "corpus missing": Refused(
+        scan("--corpus", "/nowhere/pile.jsonl"), ("/nowhere/pile.jsonl", "no such corpus", "hf://")
+    ),
+    "corpus of unknown format": Refused(text("corpus.docx", "x"), ("corpus.docx", "not a corpus format", ".jsonl")),
+    "corpus folder of unknown formats": Refused(
         lambda p: p.scan("--corpus", p.folder_with("texts/a.docx")), ("texts", "no file of the formats", ".txt")
     ),
-    "corpus empty": Told(text("corpus.jsonl", ""), ("corpus.jsonl", "no document")),
-    "corpus line not JSON": Told(
+    "corpus empty": Refused(text("corpus.jsonl", ""), ("corpus.jsonl", "no document")),
+    "corpus line not JSON": Refused(
         text("corpus.jsonl", '{"text": "a"}\nnot json\n'), ("corpus.jsonl, line 2", "not JSON")
     ),
-    "corpus line of bytes that are no text": Told(
+    "corpus line of bytes that are no text": Refused(
         text("corpus.jsonl", b'{"text": "\xff\xfe"}\n'), ("corpus.jsonl, line 1", "not JSON")
     ),
-    "corpus line nested too deep": Told(text("corpus.jsonl", b"[" * 100_000), ("corpus.jsonl, line 1", "not JSON")),
-    "corpus without text field": Told(
+    "corpus line nested too deep": Refused(text("corpus.jsonl", b"[" * 100_000), ("corpus.jsonl, line 1", "not JSON")),
+    "corpus without text field": Refused(
         text("corpus.jsonl", '{"content": "a"}\n'), ("corpus.jsonl, line 1", "no text field")
     ),
-    "zst corrupt": Told(
+    "zst corrupt": Refused(
         text("corpus.jsonl.zst", garbled(zst(lines()))), ("corpus.jsonl.zst", "not a sound zstandard file")
     ),
-    "zst truncated": Told(
+    "zst truncated": Refused(
         text("corpus.jsonl.zst", zst(lines())[:-300]), ("corpus.jsonl.zst", "zstandard", "truncated")
     ),
-    "zst truncated in its second frame": Told(
+    "zst truncated in its second frame": Refused(
         text("corpus.jsonl.zst", zst(lines()) + zst(lines())[:-300]), ("corpus.jsonl.zst", "zstandard", "truncated")
     ),
-    "zst that is none": Told(text("corpus.jsonl.zst", lines()), ("corpus.jsonl.zst", "not a sound zstandard file")),
-    "gz corrupt": Told(
+    "zst that is none": Refused(text("corpus.jsonl.zst", lines()), ("corpus.jsonl.zst", "not a sound zstandard file")),
+    "gz corrupt": Refused(
         text("corpus.jsonl.gz", garbled(gzip.compress(lines()))), ("corpus.jsonl.gz", "cannot be read to its end")
     ),
-    "gz truncated": Told(
+    "gz truncated": Refused(
         text("corpus.jsonl.gz", gzip.compress(lines())[:-300]), ("corpus.jsonl.gz", "cannot be read to its end")
     ),
-    "gz that is none": Told(text("corpus.jsonl.gz", lines()), ("corpus.jsonl.gz", "cannot be read")),
-    "parquet without text": Told(
+    "gz that is none": Refused(text("corpus.jsonl.gz", lines()), ("corpus.jsonl.gz", "cannot be read")),
+    "parquet without text": Refused(
         lambda p: p.scan("--corpus", parquet(p, content=["a"])), ("corpus.parquet", "no column 'text'", "content")
     ),
-    "parquet of numbers": Told(
+    "parquet of numbers": Refused(
         lambda p: p.scan("--corpus", parquet(p, text=[1, 2])), ("corpus.parquet, row", "no text field")
     ),
-    "parquet that is none": Told(text("corpus.parquet", "x" * 100), ("corpus.parquet", "not a sound Parquet file")),
-    "txt not UTF-8": Told(text("corpus.txt", LATIN), ("corpus.txt", "not UTF-8", "byte 2")),
-    "no window of 16 tokens": Told(
+    "parquet that is none": Refused(text("corpus.parquet", "x" * 100), ("corpus.parquet", "not a sound Parquet file")),
+    "txt not UTF-8": Refused(text("corpus.txt", LATIN), ("corpus.txt", "not UTF-8", "byte 2")),
+    "no window of 16 tokens": Refused(
         text("corpus.jsonl", '{"text": "a"}\n' * 9), ("corpus.jsonl", "16 tokens", "9 documents")
     ),
-    "hf:// malformed": Told(scan("--corpus", "hf://pile"), ("hf://pile", "hf://org/dataset")),
+    "hf:// malformed": Refused(scan("--corpus", "hf://pile"), ("hf://pile", "hf://org/dataset")),
     # the run folder
-    "out is a file": Told(lambda p: p.scan("--out", p.file("run")), ("run", "is a file", "--out")),
-    "out holds other files": Told(
+    "out is a file": Refused(lambda p: p.scan("--out", p.file("run")), ("run", "is a file", "--out")),
+    "out holds other files": Refused(
         lambda p: p.scan("--out", p.folder_with("work/thesis.tex")), ("work", "holds files", "--out")
     ),
-    "out cannot be made": Told(scan("--out", "/proc/degen/run"), ("/proc/degen/run", "cannot be written", "--out")),
-    "out below a file": Told(
+    "out cannot be made": Refused(scan("--out", "/proc/degen/run"), ("/proc/degen/run", "cannot be written", "--out")),
+    "out below a file": Refused(
         lambda p: p.scan("--out", p.file("file") / "run"), ("file/run", "cannot be written", "--out")
     ),
-    "settings changed": Told(
+    "settings changed": Refused(
         lambda p: p.measured() and p.spectra("--seed", 7), ("run", "seed 0 (now 7)", "--out", "--fresh")
     ),
-    "run.json damaged": Told(lambda p: spoil.run_json(p, DAMAGED) and p.spectra(), ("run.json", "damaged", "--fresh")),
-    "run of another schema": Told(
+    "run.json damaged": Refused(
+        lambda p: spoil.run_json(p, DAMAGED) and p.spectra(), ("run.json", "damaged", "--fresh")
+    ),
+    "run of another schema": Refused(
         lambda p: ("show", spoil.run_json(p, '{"schema_version": 99}')), ("run.json", "version 99", "reads 1 and 2")
     ),
-    "show of a damaged run": Told(lambda p: ("show", spoil.run_json(p, "[]")), ("run.json", "damaged")),
-    "show of a damaged part": Told(lambda p: ("show", spoil.truncated_part(p)), ("checkpoints", "cannot be read")),
-    "show of no run": Told(lambda p: ("show", p.folder), ("not a run folder", "run.json")),
-    "export of no run": Told(
+    "show of a damaged run": Refused(lambda p: ("show", spoil.run_json(p, "[]")), ("run.json", "damaged")),
+    "show of a damaged part": Refused(lambda p: ("show", spoil.truncated_part(p)), ("checkpoints", "cannot be read")),
+    "show of no run": Refused(lambda p: ("show", p.folder), ("not a run folder", "run.json")),
+    "export of no run": Refused(
         lambda p: ("export", p.folder, "--table", "x", "--to", "a.csv"), ("not a run folder", "run.json")
     ),
-    "export of an unknown table": Told(
+    "export of an unknown table": Refused(
         lambda p: p.export("nosuch", "a.csv"), ("'nosuch'", "checkpoints, spectrum, timing")
     ),
-    "export to an unknown ending": Told(
+    "export to an unknown ending": Refused(
         lambda p: p.export("checkpoints", "a.xls"), ("a.xls", ".parquet, .csv, .json, .duckdb")
     ),
-    "export to where nothing can be": Told(
+    "export to where nothing can be": Refused(
         lambda p: p.export("checkpoints", "/proc/degen/a.csv"), ("/proc/degen/a.csv", "cannot be written")
     ),
-    "export into what is no DuckDB file": Told(
+    "export into what is no DuckDB file": Refused(
         lambda p: p.export("checkpoints", p.file("a.duckdb", "x" * 5000)), ("a.duckdb", "not a DuckDB file")
     ),
     # checkpoints
@@ -283,30 +289,30 @@ KINDS: dict[str, Told | Spoiled] = {
     "gguf that is none": Spoiled(spoil.gguf_junk, (".gguf", "cannot be used")),
     "gguf truncated": Spoiled(spoil.gguf_truncated, (".gguf", "truncated?")),
 }
-TOLD = [name for name, kind in KINDS.items() if isinstance(kind, Told)]
+REFUSED = [name for name, kind in KINDS.items() if isinstance(kind, Refused)]
 SPOILED = [name for name, kind in KINDS.items() if isinstance(kind, Spoiled)]
 
 
 @pytest.fixture
-def place(tmp_path: Path, series: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def workspace(tmp_path: Path, series: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.chdir(tmp_path)
-    return Place(tmp_path, series, corpus)
+    return Workspace(tmp_path, series, corpus)
 
 
-@pytest.mark.parametrize("kind", TOLD)
-def test_a_mistake_gets_one_message(kind: str, place: Place) -> None:
-    said = degen(*KINDS[kind].make(place))
-    assert said.code == 2
-    assert_words(KINDS[kind].words, said.message)
-    assert len(said.message) < 600
-    assert said.out == ""
+@pytest.mark.parametrize("kind", REFUSED)
+def test_bad_input_gets_one_message(kind: str, workspace: Workspace) -> None:
+    result = degen(*KINDS[kind].make(workspace))
+    assert result.code == 2
+    assert_words(KINDS[kind].words, result.message)
+    assert len(result.message) < 600
+    assert result.out == ""
 
 
 @dataclass(frozen=True)
 class Scanned:
     """One series of every kind of spoiled checkpoint between two healthy ones, scanned once."""
 
-    said: Said
+    result: CommandResult
     rows: dict[str, dict[str, object]]
     folder: Path
 
@@ -321,8 +327,8 @@ def scanned(tmp_path_factory: pytest.TempPathFactory, series: Path, corpus: Path
     shutil.copytree(series / "step1000", folder / "many" / "step1000")
     for number, name in enumerate(SPOILED, 1):
         KINDS[name].make(Path(shutil.copytree(series / "step100", folder / "many" / f"step{number}")))
-    said = degen("scan", folder / "many", "--corpus", corpus, *SMALL, "--out", folder / "run")
-    return Scanned(said, {row["revision"]: row for row in read_run(folder / "run").checkpoints()}, folder)
+    result = degen("scan", folder / "many", "--corpus", corpus, *SMALL, "--out", folder / "run")
+    return Scanned(result, {row["revision"]: row for row in read_run(folder / "run").checkpoints()}, folder)
 
 
 @pytest.mark.parametrize("kind", SPOILED)
@@ -333,15 +339,15 @@ def test_a_bad_checkpoint_is_a_row_with_its_reason(kind: str, scanned: Scanned) 
     assert "\n" not in row["reason"]
     assert len(row["reason"]) < 600
     assert row["loss"] is row["anisotropy"] is row["singular_entropy"] is None
-    lines = [line for line in scanned.said.err.splitlines() if f"many@{row['revision']} failed" in line]
+    lines = [line for line in scanned.result.err.splitlines() if f"many@{row['revision']} failed" in line]
     assert len(lines) == 1
     assert lines[0].endswith(row["reason"])
 
 
 def test_beside_bad_checkpoints_the_others_are_measured_and_kept(scanned: Scanned) -> None:
-    assert scanned.said.code == 4
-    scanned.said.assert_no_fault()
-    assert "error:" not in scanned.said.err
+    assert scanned.result.code == 4
+    scanned.result.assert_no_fault()
+    assert "error:" not in scanned.result.err
     assert not (scanned.folder / "executed").exists()
     assert len(scanned.rows) == len(SPOILED) + 2
     ok = {name: row for name, row in scanned.rows.items() if row["status"] == "ok"}
@@ -353,11 +359,11 @@ def test_beside_bad_checkpoints_the_others_are_measured_and_kept(scanned: Scanne
         assert row["effective_rank"] > 1
 
 
-def test_without_a_tokenizer_the_weights_are_measured_and_the_reason_given(place: Place) -> None:
-    said = degen(*place.scan(spoil.without_tokenizer(place)))
-    assert said.code == 0
-    assert "warning: tiny: anisotropy, loss not measured: the series has no tokenizer" in said.err
-    rows = read_run(place.run).checkpoints()
+def test_without_a_tokenizer_the_weights_are_measured_and_the_reason_given(workspace: Workspace) -> None:
+    result = degen(*workspace.scan(spoil.without_tokenizer(workspace)))
+    assert result.code == 0
+    assert "warning: tiny: anisotropy, loss not measured: the series has no tokenizer" in result.err
+    rows = read_run(workspace.run).checkpoints()
     assert [row["revision"] for row in rows] == ["step0", "step100", "step1000"]
     for row in rows:
         assert row["status"] == "ok"

@@ -31,8 +31,8 @@ def branches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Files]:
     for step in STEPS:
         folder = sharded(series / f"step{step}", shards=2)
         for name in ("config.json", "model.safetensors.index.json"):
-            said = json.loads((folder / name).read_text())
-            (folder / name).write_text(json.dumps(said | {"transformers_version": f"5.0.{step}"}))
+            content = json.loads((folder / name).read_text())
+            (folder / name).write_text(json.dumps(content | {"transformers_version": f"5.0.{step}"}))
     return revisions(series)
 
 
@@ -127,7 +127,7 @@ def assert_figures(run: degen.Run, undisturbed: degen.Run) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_goes_wrong_once_is_asked_again(
+def test_a_single_failure_of_any_request_is_retried(
     scans: Scans, scan: Callable[[bool], degen.Run], figures: dict[str, degen.Run], kind: str
 ) -> None:
     commit = scans.hub.repos["org/tiny"].commit("step3")
@@ -143,7 +143,7 @@ def test_what_goes_wrong_once_is_asked_again(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_goes_wrong_for_good_fails_one_checkpoint_and_no_other(
+def test_a_lasting_failure_of_any_request_fails_one_checkpoint_alone(
     scans: Scans, scan: Callable[[bool], degen.Run], figures: dict[str, degen.Run], kind: str
 ) -> None:
     repo, expected = scans.hub.repos["org/tiny"], {}
@@ -181,10 +181,10 @@ def test_a_tokenizer_that_cannot_be_had_at_all_is_one_message(
     scans: Scans, scan: Callable[[bool], degen.Run], status: int | None
 ) -> None:
     scans.hub.faults.append(Fault("/tokenizer.json", status=status, times=None))
-    said = command("scan", "org/tiny@step0,step1", "-o", scans.folder / "run")
-    assert said.code == 2
-    assert "tokenizer.json" in said.message
-    assert "hub" in said.message
+    result = command("scan", "org/tiny@step0,step1", "-o", scans.folder / "run")
+    assert result.code == 2
+    assert "tokenizer.json" in result.message
+    assert "hub" in result.message
 
 
 @pytest.mark.parametrize("status", [500, 401, 403, 404, None])
@@ -194,10 +194,10 @@ def test_a_command_that_meets_faults_says_so_row_by_row(
     scans.add("org/tiny", {name: branches[name] for name in ("step1", "step2")})
     commit = scans.hub.repos["org/tiny"].commit("step2")
     scans.hub.faults.append(Fault(f"/tree/{commit}", status=status, times=None))
-    said = command("scan", "org/tiny@step*", "--probes", "spectrum", "-o", scans.folder / "run", "--json")
-    said.assert_no_fault()
-    assert (said.code, [row["status"] for row in said.json()["rows"]]) == (4, ["ok", "failed"])
-    assert len(said.err.splitlines()) == 2
+    result = command("scan", "org/tiny@step*", "--probes", "spectrum", "-o", scans.folder / "run", "--json")
+    result.assert_no_fault()
+    assert (result.code, [row["status"] for row in result.json()["rows"]]) == (4, ["ok", "failed"])
+    assert len(result.err.splitlines()) == 2
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def files(series: Path) -> Files:
     return revisions(series)["step0"]
 
 
-def test_files_of_odd_names_are_passed_over(scans: Scans, files: Files, contained: Callable[[], None]) -> None:
+def test_files_of_odd_names_are_ignored(scans: Scans, files: Files, contained: Callable[[], None]) -> None:
     names = ("evil.safetensors", "evil.py", "tokenizer.json", "config.json")
     odd = {o.format(name): b"evil" for o in ODD.values() for name in names if "\ud800" not in o}
     scans.add("org/m", {"step1": odd | files, "step2": odd | {"README.md": b"nothing of its own"}})
@@ -96,9 +96,9 @@ MAPS = [[], "text", None, {"a": 1}, {"a": None}, {"a": ["b"]}, {}, {"a": ""}, {"
 INDICES = [b"", b"[", b"\xff\xfe", b"[" * 100_000, b"{}", b"12", b'{"weight_map": {"a": 1e999}}']
 
 
-def test_an_index_that_is_none_is_refused(scans: Scans, files: Files) -> None:
+def test_a_malformed_index_is_refused(scans: Scans, files: Files) -> None:
     small = {name: content for name, content in files.items() if name != "model.safetensors"}
-    bad = [*INDICES, *(json.dumps({"weight_map": said}).encode() for said in MAPS)]
+    bad = [*INDICES, *(json.dumps({"weight_map": reply}).encode() for reply in MAPS)]
     branches = {f"step{i}": small | {"model.safetensors.index.json": content} for i, content in enumerate(bad)}
     scans.add("org/m", branches | {"step99": files})
     rows = scans.heads("org/m@step*").checkpoints()
@@ -137,11 +137,11 @@ def _copy(folder: Path, to: Path) -> Path:
 class Liar(Repo):
     """A repository that lists what it likes."""
 
-    said: Any = None
+    reply: Any = None
 
     def refs(self) -> Any:
         """Branches and tags."""
-        return self.said if self.said is not None else super().refs()
+        return self.reply if self.reply is not None else super().refs()
 
 
 def listed(**names: str) -> dict[str, Any]:
@@ -154,19 +154,19 @@ def listed(**names: str) -> dict[str, Any]:
 
 def test_branches_of_odd_names_write_nothing_outside(scans: Scans, files: Files, contained: Callable[[], None]) -> None:
     repo = scans.hub.repos["org/m"] = Liar({"step1": files})
-    repo.said = listed(**{odd.format("evil"): repo.commit("step1") for odd in (*ODD.values(), "{}/../step1")})
-    repo.said["branches"] += listed(step1=repo.commit("step1"))["branches"]
+    repo.reply = listed(**{odd.format("evil"): repo.commit("step1") for odd in (*ODD.values(), "{}/../step1")})
+    repo.reply["branches"] += listed(step1=repo.commit("step1"))["branches"]
     run = scans.heads("org/m@*", keep="all")
     assert [row["revision"] for row in run.checkpoints()] == ["step1"]
-    said = command("scan", "org/m@*", "--probes", "spectrum", "--threads", 1, "-o", scans.folder / "run")
-    assert (said.code, "evil" in said.out + said.err) == (0, False)
+    result = command("scan", "org/m@*", "--probes", "spectrum", "--threads", 1, "-o", scans.folder / "run")
+    assert (result.code, "evil" in result.out + result.err) == (0, False)
     contained()
 
 
 @pytest.mark.parametrize("commit", ["../../../evil", "/tmp/evil", "evil", "", "a" * 41, "A" * 40, "step1", "a\n"])
-def test_what_is_no_commit_is_none(scans: Scans, files: Files, contained: Callable[[], None], commit: str) -> None:
+def test_malformed_commits_are_ignored(scans: Scans, files: Files, contained: Callable[[], None], commit: str) -> None:
     repo = scans.hub.repos["org/m"] = Liar({"step1": files})
-    repo.said = listed(step1=commit, main=commit)
+    repo.reply = listed(step1=commit, main=commit)
     for at in ("", "@step1", "@*"):
         with pytest.raises(degen.DegenError, match="has no revision"):
             scans.heads(f"org/m{at}", keep="all")
@@ -174,16 +174,16 @@ def test_what_is_no_commit_is_none(scans: Scans, files: Files, contained: Callab
 
 
 @pytest.mark.parametrize(
-    "said",
+    "reply",
     [[], "text", 12, {}, {"branches": None, "tags": []}, {"branches": [1], "tags": []}, {"branches": [], "tags": 1},
      {"branches": [{"name": 5, "targetCommit": "a" * 40}], "tags": []},
      {"branches": [{"name": "main", "targetCommit": 5}], "tags": []}],
 )  # fmt: skip
-def test_refs_that_make_no_sense_are_one_message(scans: Scans, files: Files, said: Any) -> None:
+def test_refs_that_make_no_sense_are_one_message(scans: Scans, files: Files, reply: Any) -> None:
     repo = scans.hub.repos["org/m"] = Liar({"main": files})
-    repo.said = said
-    told = command("scan", "org/m", "-o", scans.folder / "run")
-    assert (told.code, "the hub's answer makes no sense" in told.message) == (2, True)
+    repo.reply = reply
+    result = command("scan", "org/m", "-o", scans.folder / "run")
+    assert (result.code, "the hub's answer makes no sense" in result.message) == (2, True)
 
 
 CONFIG = {"type": "file", "path": "config.json", "size": 9, "oid": "a"}
@@ -198,19 +198,19 @@ def test_a_listing_that_makes_no_sense_fails_one_checkpoint(
 ) -> None:
     names = {f"step{i}": entries for i, entries in enumerate(LISTINGS)}
     repo = scans.add("org/m", {name: files | {"README.md": name.encode()} for name in (*names, "step99")})
-    said, tree = {repo.commit(name): entries for name, entries in names.items()}, Snapshot.tree
-    monkeypatch.setattr(Snapshot, "tree", lambda self, *args: said.get(self.commit) or tree(self, *args))
+    reply, tree = {repo.commit(name): entries for name, entries in names.items()}, Snapshot.tree
+    monkeypatch.setattr(Snapshot, "tree", lambda self, *args: reply.get(self.commit) or tree(self, *args))
     rows = scans.heads("org/m@step*").checkpoints()
     assert [row["status"] for row in rows] == ["failed"] * len(LISTINGS) + ["ok"]
     assert all("the hub's answer makes no sense" in row["reason"] for row in rows[:-1])
 
 
 def test_a_listing_without_end_ends(scans: Scans, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("degen.checkpoints.hub_client.MOST_PAGES", 5)
+    monkeypatch.setattr("degen.checkpoints.hub_client.MAX_PAGES", 5)
     scans.add("org/m", {"step1": files | {f"{i}.txt": b"" for i in range(100)}})
     scans.hub.page = 10
-    said = command("scan", "org/m@step1", "-o", scans.folder / "run")
-    assert (said.code, "more than 5 pages of files" in said.message) == (2, True)
+    result = command("scan", "org/m@step1", "-o", scans.folder / "run")
+    assert (result.code, "more than 5 pages of files" in result.message) == (2, True)
     assert len(scans.hub.asked("/tree/")) % 5 == 0
 
 
@@ -241,6 +241,6 @@ def test_a_cache_that_cannot_be_written_to_is_a_reason(
     scans.add("org/m", revisions(series))
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "cache"))
-    said = command("scan", "org/m@step*", "-o", tmp_path / "run")
-    assert said.code == 2
-    assert "NotADirectoryError" in said.message or "Not a directory" in said.message
+    result = command("scan", "org/m@step*", "-o", tmp_path / "run")
+    assert result.code == 2
+    assert "NotADirectoryError" in result.message or "Not a directory" in result.message

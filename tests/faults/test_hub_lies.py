@@ -7,10 +7,10 @@ import pickle
 import resource
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import hub_http
 import pytest
+from faults.spoil import Hostile
 from headers import REFUSED, file_of, tensor
 from hub_scans import Files, Scans, revisions
 from hub_traffic import Answer, part
@@ -71,7 +71,7 @@ def too_long(answer: Answer, wanted: str | None) -> Answer:
     ("lie", "words"),
     [(whole, "others came"), (short, "bytes were asked for, and"), (shifted, "others came"), (too_long, None)],
 )
-def test_a_part_that_is_none_is_refused(
+def test_a_wrong_byte_range_is_refused(
     scans: Scans, series: Path, monkeypatch: pytest.MonkeyPatch, lie: Callable[[Answer, str], Answer], words: str | None
 ) -> None:
     named = revisions(series)
@@ -87,7 +87,9 @@ def test_a_part_that_is_none_is_refused(
     assert not scans.weights()
 
 
-def test_a_whole_file_for_a_part_is_not_taken(scans: Scans, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_whole_file_in_place_of_a_range_is_not_read(
+    scans: Scans, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
     size, head = 100_000_000, 416 * 32 * 4
     header = {"a": tensor(0, size, [size // 4]), "embed_out.weight": tensor(size, size + head, [416, 32])}
     large = file_of(header, bytes(size + head))
@@ -100,16 +102,6 @@ def test_a_whole_file_for_a_part_is_not_taken(scans: Scans, files: Files, monkey
     assert scans.hub.served() < size // 2
 
 
-class Bomb:
-    """A pickle that writes a file where it is executed."""
-
-    def __init__(self, witness: Path) -> None:
-        self.witness = witness
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (open, (str(self.witness), "w"))
-
-
 @pytest.mark.parametrize("shards", [False, True])
 @pytest.mark.parametrize("heads", [True, False])
 def test_a_pickle_is_never_executed(
@@ -117,9 +109,8 @@ def test_a_pickle_is_never_executed(
 ) -> None:
     witness = tmp_path / "witness"
     small = {name: content for name, content in files.items() if name != "model.safetensors"}
-    bombs = [pickle.dumps({"embed_out.weight": Bomb(witness)}, protocol=p) for p in (2, 4)] + [
-        pickle.dumps(Bomb(witness))
-    ]
+    bombs = [pickle.dumps({"embed_out.weight": Hostile(witness)}, protocol=p) for p in (2, 4)]
+    bombs.append(pickle.dumps(Hostile(witness)))
     index = json.dumps({"weight_map": {"embed_out.weight": "a.bin", "other": "b.bin"}}).encode()
     named = {"pytorch_model.bin.index.json": index, "b.bin": b"b"} if shards else {}
     scans.add("org/m", {

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars
 import pyarrow.parquet as pq
 import pytest
-from faults.command import Said, degen, executable, python_process
+from faults.command import CommandResult, degen, executable, python_process
 from faults.warm import Warm
 from tiny import make_series
 
@@ -131,12 +131,12 @@ def test_ctrl_c_anywhere_gives_one_message_and_keeps_what_is_finished(warm: Warm
     out, log = tmp_path / "run", tmp_path / "log"
     for _ in range(8):
         code = warm.cut(uncut.to(out), log, signal.SIGINT, out, moment.uniform(0, 0.25 * uncut.seconds))
-        said = Said(code, "", log.read_text())
-        said.assert_no_fault()
+        result = CommandResult(code, "", log.read_text())
+        result.assert_no_fault()
         if code != 0:
-            assert code == 130, said.err
-            assert said.err.count("error:") == 1
-            assert "error: interrupted; " in said.err
+            assert code == 130, result.err
+            assert result.err.count("error:") == 1
+            assert "error: interrupted; " in result.err
         assert not list(out.rglob("*.partial"))
         assert_readers_do_not_stumble(out, uncut)
     assert warm.run(uncut.to(out), log) == 0, log.read_text()
@@ -158,10 +158,10 @@ def test_ctrl_c_in_a_real_process(uncut: Uncut, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = started(uncut, out)
     process.send_signal(signal.SIGINT)
-    result, said = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert result == ""
-    assert Said(130, result, said).message == (
+    assert stdout == ""
+    assert CommandResult(130, stdout, stderr).message == (
         "interrupted; what was finished is kept, and the same command goes on from there"
     )
     kept = files(out)
@@ -198,11 +198,11 @@ def test_a_second_scan_of_a_folder_is_refused_while_the_first_is_at_work(
 def test_a_full_disk_ends_the_scan_and_keeps_what_was_finished(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
     out, log = tmp_path / "run", tmp_path / "log"
     code = warm.run(uncut.to(out), log, full=out / "checkpoints/tiny/step0.parquet")
-    said = Said(code, "", log.read_text())
-    assert said.code == 4
-    assert str(out) in said.message
-    assert "cannot be written" in said.message
-    assert "what was finished is kept, and the same command goes on" in said.message
+    result = CommandResult(code, "", log.read_text())
+    assert result.code == 4
+    assert str(out) in result.message
+    assert "cannot be written" in result.message
+    assert "what was finished is kept, and the same command goes on" in result.message
     done = list((out / "checkpoints").rglob("[!.]*.parquet"))
     assert 1 <= len(done) < len(STEPS)
     assert not list(out.rglob("*.partial"))
@@ -213,11 +213,11 @@ def test_a_full_disk_ends_the_scan_and_keeps_what_was_finished(warm: Warm, uncut
 
 def test_a_disk_that_is_full_from_the_start(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
     out, log = tmp_path / "run", tmp_path / "log"
-    said = Said(warm.run(uncut.to(out), log, full=tmp_path), "", log.read_text())
-    assert said.code == 2
-    assert str(out) in said.message
-    assert "cannot be written" in said.message
-    assert "--out" in said.message
+    result = CommandResult(warm.run(uncut.to(out), log, full=tmp_path), "", log.read_text())
+    assert result.code == 2
+    assert str(out) in result.message
+    assert "cannot be written" in result.message
+    assert "--out" in result.message
     assert degen(*uncut.to(out)).code == 0
     assert files(out) == uncut.files
 
@@ -240,12 +240,12 @@ def test_continuing_a_finished_run_changes_no_byte_and_loads_no_torch(uncut: Unc
     before = files(out, timing=True)
     times = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.name != ".lock"}
     for more in ((), ("--json",)):
-        said = python_process(WITHOUT, *uncut.to(out), *more)
-        assert said.code == 0
-        assert said.err.splitlines() == ["8 of 8 checkpoints are measured already", "loaded:"]
+        result = python_process(WITHOUT, *uncut.to(out), *more)
+        assert result.code == 0
+        assert result.err.splitlines() == ["8 of 8 checkpoints are measured already", "loaded:"]
     assert files(out, timing=True) == before
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.name != ".lock"} == times
-    assert said.json()["rows"][0]["revision"] == "step0"
+    assert result.json()["rows"][0]["revision"] == "step0"
 
 
 def test_a_checkpoint_that_failed_is_tried_again(uncut: Uncut, tmp_path: Path) -> None:
@@ -257,9 +257,9 @@ def test_a_checkpoint_that_failed_is_tried_again(uncut: Uncut, tmp_path: Path) -
     assert degen(*args).code == 4
     first = files(out)
     os.rename(tmp_path / "kept.json", config)
-    said = degen(*args)
-    assert said.code == 0
-    assert "2 of 3 checkpoints are measured already" in said.err
+    result = degen(*args)
+    assert result.code == 0
+    assert "2 of 3 checkpoints are measured already" in result.err
     then = files(out)
     assert [row["status"] for row in read_run(out).checkpoints()] == ["ok", "ok", "ok"]
     assert {name for name in then if then[name] != first.get(name)} == {

@@ -43,10 +43,10 @@ def own(tmp_path: Path, own_modules: Path) -> tuple[Path, Path]:
     return series, witness
 
 
-def test_code_is_not_run_unasked(own: tuple[Path, Path], corpus: Path, tmp_path: Path) -> None:
+def test_code_of_a_checkpoint_is_not_run_by_default(own: tuple[Path, Path], corpus: Path, tmp_path: Path) -> None:
     series, witness = own
-    said = degen("scan", series, "--corpus", corpus, "-o", tmp_path / "run", *SMALL)
-    assert said.code == 4
+    result = degen("scan", series, "--corpus", corpus, "-o", tmp_path / "run", *SMALL)
+    assert result.code == 4
     assert not witness.exists()
     for row in read_run(tmp_path / "run").checkpoints():
         assert row["status"] == "failed"
@@ -58,9 +58,9 @@ def test_code_runs_where_the_flag_says_so_and_the_danger_is_named(
 ) -> None:
     series, witness = own
     plain = make_series(tmp_path / "plain", family="llama")
-    said = degen("scan", series, "--trust-remote-code", "--corpus", corpus, "-o", tmp_path / "run", *SMALL)
-    assert (said.code, witness.exists()) == (0, True)
-    assert "runs here, with all you may do yourself" in said.err
+    result = degen("scan", series, "--trust-remote-code", "--corpus", corpus, "-o", tmp_path / "run", *SMALL)
+    assert (result.code, witness.exists()) == (0, True)
+    assert "runs here, with all you may do yourself" in result.err
     assert degen("scan", plain, "--corpus", corpus, "-o", tmp_path / "same", *SMALL).code == 0
     figures = ("loss", "anisotropy", "singular_entropy", "parameters", "head_sha256")
     ours, theirs = (

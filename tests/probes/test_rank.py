@@ -17,7 +17,7 @@ def a_sample(documents: list[int]) -> Sample:
 
 def test_halves_are_of_whole_documents_and_nearly_equal() -> None:
     sample = a_sample([5, 5, 7, 1, 1, 1, 9, 2])
-    first = sample.first_half
+    first = sample.in_fit_half
     assert len({(w.document, bool(f)) for w, f in zip(sample.windows, first, strict=True)}) == 5
     assert 3 <= first.sum() <= 5
 

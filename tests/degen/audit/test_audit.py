@@ -8,14 +8,14 @@ from pathlib import Path
 import dirty_series as dirty
 import numpy as np
 import pytest
-from faults.command import Said, degen
+from faults.command import CommandResult, degen
 from hub_scans import Files, Scans
 from tiny import make_series
 
 OK = ("ok", None)
 
 
-def audited(*words: object) -> tuple[Said, dict[str, tuple[str, str | None]]]:
+def audited(*words: object) -> tuple[CommandResult, dict[str, tuple[str, str | None]]]:
     """What the command said, and verdict and reason by revision."""
     said = degen("audit", *words, "--json")
     said.assert_no_fault()

@@ -49,7 +49,9 @@ def figures(run: degen.Run) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("keep", ["none", "all"])
-def test_both_on_the_hub(served: Scans, folders: tuple[Path, Path], corpus: Path, tmp_path: Path, keep: str) -> None:
+def test_base_and_adapter_on_the_hub_have_the_figures_of_local_files(
+    served: Scans, folders: tuple[Path, Path], corpus: Path, tmp_path: Path, keep: str
+) -> None:
     base, lora = folders
     spec = "org/base@step5+org/lora@step*"
     found = figures(served.scan(spec, corpus=corpus, keep=keep))
@@ -68,7 +70,9 @@ def test_both_on_the_hub(served: Scans, folders: tuple[Path, Path], corpus: Path
         assert kept == [row for row in found if row["status"] == "ok"]  # the copy was never fetched
 
 
-def test_heads_alone_of_both_on_the_hub(served: Scans, folders: tuple[Path, Path]) -> None:
+def test_heads_of_base_and_adapter_on_the_hub_are_those_of_local_files(
+    served: Scans, folders: tuple[Path, Path]
+) -> None:
     base, lora = folders
     names = ("revision", "status", "singular_entropy", "head_sha256")
     ours = served.heads("org/base@step5+org/lora@step*").checkpoints()
@@ -76,7 +80,9 @@ def test_heads_alone_of_both_on_the_hub(served: Scans, folders: tuple[Path, Path
     assert [{n: row[n] for n in names} for row in ours] == [{n: row[n] for n in names} for row in theirs]
 
 
-def test_one_of_them_on_the_hub(served: Scans, folders: tuple[Path, Path], corpus: Path) -> None:
+def test_base_or_adapter_on_the_hub_has_the_figures_of_local_files(
+    served: Scans, folders: tuple[Path, Path], corpus: Path
+) -> None:
     base, lora = folders
     series = [f"a={base}+{lora}", f"b=org/base@step5+{lora}", f"c={base}+org/lora@step*"]
     rows = served.scan(*series, corpus=corpus).checkpoints()
@@ -99,9 +105,9 @@ def test_a_base_on_the_hub_is_found_by_the_adapters_configuration(
     served: Scans, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     lora = shutil.copytree(folders[1] / "step1", tmp_path / "mine")
-    said = json.loads((lora / "adapter_config.json").read_text())
+    settings = json.loads((lora / "adapter_config.json").read_text())
     (lora / "adapter_config.json").write_text(
-        json.dumps(said | {"base_model_name_or_path": "org/base", "revision": "step5"})
+        json.dumps(settings | {"base_model_name_or_path": "org/base", "revision": "step5"})
     )
     source = served.find(str(lora)).checkpoints[0].source
     commit = served.hub.repos["org/base"].commit("step5")
@@ -109,7 +115,7 @@ def test_a_base_on_the_hub_is_found_by_the_adapters_configuration(
     assert str(source) == f"org/base@step5+{lora}"
 
 
-def test_what_is_no_adapter_on_the_hub_is_told_in_its_row(served: Scans, folders: tuple[Path, Path]) -> None:
+def test_a_revision_without_an_adapter_fails_in_its_row(served: Scans, folders: tuple[Path, Path]) -> None:
     base, _ = folders
     rows = served.heads(f"{base}+org/base@step5", "org/lora@step1").checkpoints()
     assert [row["status"] for row in rows] == ["failed"] * 2

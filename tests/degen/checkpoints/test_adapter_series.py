@@ -46,8 +46,8 @@ def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def adapter(folder: Path, base: object = None, **settings: Any) -> Path:
     """A folder that looks like an adapter's."""
     folder.mkdir(parents=True, exist_ok=True)
-    said = {"peft_type": "LORA", "base_model_name_or_path": str(base) if base is not None else None} | settings
-    (folder / "adapter_config.json").write_text(json.dumps(said))
+    content = {"peft_type": "LORA", "base_model_name_or_path": str(base) if base is not None else None} | settings
+    (folder / "adapter_config.json").write_text(json.dumps(content))
     (folder / "adapter_model.safetensors").write_bytes(b"")
     return folder
 
@@ -64,9 +64,9 @@ def find(*specs: object) -> Series:
 
 
 def refused(*specs: object) -> str:
-    with pytest.raises(DegenError) as told:
+    with pytest.raises(DegenError) as caught:
         find(*specs)
-    return str(told.value)
+    return str(caught.value)
 
 
 # --- a series over its base ----------------------------------------------------------------------------------------
@@ -136,19 +136,19 @@ def test_nothing_of_peft_is_seen_on_the_terminal(base: Path, corpus: Path, tmp_p
     from peft import LoraConfig
 
     make_adapter(tmp_path / "lora", base, LoraConfig(task_type="CAUSAL_LM", modules_to_save=["lm_head"]))
-    said = degen_process(
+    result = degen_process(
         "scan", f"{base}+{tmp_path / 'lora'}", "--corpus", corpus, "--tokens", 128, "--context", 32, "--threads", 1,
         "--out", tmp_path / "run",
     )  # fmt: skip
-    assert said.code == 0
-    (line,) = (line for line in said.err.splitlines() if " documents under " not in line)
+    assert result.code == 0
+    (line,) = (line for line in result.err.splitlines() if " documents under " not in line)
     assert line.startswith("[1/1] lora@main ok ")
 
 
 # --- what is typed --------------------------------------------------------------------------------------------------
 
 
-def test_an_adapter_and_its_base_are_two_places(tmp_path: Path) -> None:
+def test_an_adapter_source_has_the_paths_of_base_and_adapter(tmp_path: Path) -> None:
     model, lora = checkpoint(tmp_path / "base"), adapter(tmp_path / "lora")
     (found,) = find(f"{model}+{lora}").checkpoints
     assert (found.model, found.revision, found.step) == ("lora", "main", None)
@@ -188,9 +188,9 @@ def test_a_base_is_one_model(tmp_path: Path) -> None:
     lora = adapter(tmp_path / "lora", "somewhere")
     for step in (1, 2):
         checkpoint(tmp_path / "models" / f"step{step}")
-    said = refused(f"{tmp_path / 'models'}+{lora}")
-    assert "a series of 2" in said
-    assert f"{tmp_path / 'models' / 'step1'}+{lora}" in said
+    result = refused(f"{tmp_path / 'models'}+{lora}")
+    assert "a series of 2" in result
+    assert f"{tmp_path / 'models' / 'step1'}+{lora}" in result
     assert find(f"{tmp_path / 'models' / 'step2'}+{lora}").model == "lora"
     assert "is an adapter itself" in refused(f"{lora}+{lora}")
 
@@ -208,7 +208,7 @@ def test_half_an_adapter_is_refused(tmp_path: Path) -> None:
     assert "nosuch: no such folder" in refused(f"{tmp_path / 'nosuch'}+{model}")
 
 
-def test_peft_is_asked_for_once_and_by_name(base: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_peft_is_named(base: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapter_series, "find_spec", lambda name: None)
     for spec in (f"{base}+{trained}", trained):
         assert refused(spec) == "adapters need an extra: pip install 'degen-lm[peft]'"
@@ -236,12 +236,12 @@ def test_a_base_may_be_named_from_the_adapter_or_from_where_we_stand(
         assert find(folder).checkpoints[0].source == AdapterSource(LocalSource(model), LocalAdapter(folder))
 
 
-def test_a_base_that_cannot_be_had_is_to_be_written(tmp_path: Path) -> None:
+def test_a_missing_base_is_asked_for_as_base_plus_adapter(tmp_path: Path) -> None:
     for name, why in (("/nowhere/base", "no such folder"), (None, "names no base"), ("org/model", "HF_HUB_OFFLINE")):
         lora = adapter(tmp_path / "lora", name)
-        said = refused(lora)
-        assert f"write BASE+{lora}" in said
-        assert why in said
+        result = refused(lora)
+        assert f"write BASE+{lora}" in result
+        assert why in result
     assert "is an adapter itself" in refused(adapter(tmp_path / "a", adapter(tmp_path / "b", "c")))
     (lora / "adapter_config.json").write_text("{")
     assert "adapter_config.json: not JSON" in refused(lora)

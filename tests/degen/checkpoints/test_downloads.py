@@ -38,7 +38,7 @@ def test_links_are_deleted_and_never_what_they_lead_to(tmp_path: Path) -> None:
     assert own.read_text() == "mine"
 
 
-def test_a_place_that_is_a_link_itself_is_not_followed(tmp_path: Path) -> None:
+def test_a_download_folder_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     own = tmp_path / "cache" / "model.safetensors"
     own.parent.mkdir()
     own.write_text("mine")
@@ -47,6 +47,6 @@ def test_a_place_that_is_a_link_itself_is_not_followed(tmp_path: Path) -> None:
     assert own.read_text() == "mine"
 
 
-def test_an_unknown_way_of_keeping_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_value_of_keep_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DegenError, match="--keep some: not one of none, all"):
         Downloads(tmp_path, "some")

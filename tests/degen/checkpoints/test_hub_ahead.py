@@ -62,7 +62,7 @@ class Line:
 
 
 @pytest.mark.parametrize("probes", WHOLE)
-def test_one_checkpoint_comes_ahead_and_no_two(
+def test_one_checkpoint_is_fetched_ahead_and_never_two(
     scans: Scans, named: dict[str, Files], corpus: Path, during: Any, probes: list[str] | None
 ) -> None:
     scans.add("org/tiny", named)
@@ -83,7 +83,7 @@ def test_one_checkpoint_comes_ahead_and_no_two(
 
 
 @pytest.mark.parametrize("probes", WHOLE)
-def test_copies_are_passed_over_and_what_fails_stops_nothing(
+def test_copies_are_not_fetched_ahead_and_failures_stop_nothing(
     scans: Scans, named: dict[str, Files], corpus: Path, during: Any, probes: list[str] | None
 ) -> None:
     copies = {f"step{i}": named["step0"] | {"README.md": bytes([i])} for i in (1, 2)}
@@ -119,7 +119,7 @@ def test_the_first_of_the_next_series_comes_while_the_last_of_this_one_is_measur
     assert not scans.scan("org/a@step*", "org/b@step*", corpus=corpus).failed
 
 
-def test_what_an_earlier_session_measured_is_no_more_fetched_ahead(
+def test_measured_checkpoints_are_not_fetched_ahead_in_a_continued_scan(
     scans: Scans, named: dict[str, Files], corpus: Path, during: Any
 ) -> None:
     scans.add("org/tiny", named)

@@ -145,7 +145,7 @@ def test_a_scan_that_ends_badly_leaves_no_weights(
 
 
 @pytest.mark.parametrize("probes", [["spectrum"], None])
-def test_what_the_users_cache_holds_is_used_and_left_as_it_was(
+def test_the_users_cache_is_used_and_left_as_it_was(
     scans: Scans, series: Path, corpus: Path, probes: list[str] | None
 ) -> None:
     repo = scans.add("org/tiny", revisions(series))

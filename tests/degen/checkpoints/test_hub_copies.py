@@ -18,9 +18,9 @@ def copies(scans: Scans, series: Path) -> Scans:
     named = revisions(series)
     config = json.loads(named["step100"]["config.json"])
     other = named["step100"] | {"config.json": json.dumps(config | {"layer_norm_eps": 0.5}).encode()}
-    said = named["step100"] | {"config.json": json.dumps(config | {"transformers_version": "4.0"}).encode()}
+    same = named["step100"] | {"config.json": json.dumps(config | {"transformers_version": "4.0"}).encode()}
     scans.add(
-        "org/tiny", named | {"step150": named["step100"], "step200": said | {"README.md": b"!"}, "step300": other}
+        "org/tiny", named | {"step150": named["step100"], "step200": same | {"README.md": b"!"}, "step300": other}
     )
     return scans
 

@@ -110,7 +110,9 @@ def test_an_error_that_passes_costs_one_more_attempt(
 
 @pytest.mark.parametrize("status", [429, 500])
 @pytest.mark.parametrize(("call", "path"), NOT_TRIED_AGAIN)
-def test_calls_that_are_not_tried_again(server: Hub, pauses: list[float], call: Call, path: str, status: int) -> None:
+def test_library_calls_without_retries_fail_at_once(
+    server: Hub, pauses: list[float], call: Call, path: str, status: int
+) -> None:
     server.faults.append(Fault(path, status=status, message="come back later"))
     with pytest.raises(HfHubHTTPError, match="come back later"):
         call(server)
@@ -185,14 +187,14 @@ def test_weights_come_at_the_rate_of_the_line(server: Hub) -> None:
     assert time.monotonic() - start < 10
 
 
-def test_what_nobody_takes_is_not_counted(server: Hub) -> None:
+def test_bytes_that_nobody_reads_are_not_counted(server: Hub) -> None:
     server.repos[NAME].push("main", {"weights.bin": bytes(30_000_000)})
     with get_session().stream("GET", f"{server.endpoint}/{NAME}/resolve/main/weights.bin") as answer:
         assert next(answer.iter_bytes(1000)) == bytes(1000)
     assert server.served() < 10_000_000
 
 
-def test_it_ends_at_once_and_leaves_nothing() -> None:
+def test_the_stand_in_hub_ends_at_once_and_leaves_nothing() -> None:
     before, failed = set(threading.enumerate()), threading.Event()
 
     def wait_for_weights(endpoint: str) -> None:

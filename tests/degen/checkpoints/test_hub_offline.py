@@ -18,7 +18,9 @@ from tiny import make_series
     ("step1000,main", ["step1000", "main"]),
     ("{step100}", ["{step100}"]),
 ])  # fmt: skip
-def test_what_was_kept_is_scanned_offline(scans: Scans, series: Path, corpus: Path, at: str, names: list[str]) -> None:
+def test_kept_revisions_are_scanned_offline(
+    scans: Scans, series: Path, corpus: Path, at: str, names: list[str]
+) -> None:
     branches = revisions(series)
     repo = scans.add("org/tiny", branches | {"main": branches["step1000"] | {"README.md": b"final"}})
     scans.scan("org/tiny@*", corpus=corpus, keep="all")
@@ -44,8 +46,8 @@ def test_shards_that_were_kept_are_scanned_offline_head_and_all(scans: Scans, tm
     scans.offline()
     assert scans.scan("org/tiny@step*", corpus=corpus, out="offline").table("windows").equals(online.table("windows"))
     assert scans.heads("org/tiny@step*", out="heads").table("spectrum").equals(online.table("spectrum"))
-    said = command("scan", "org/tiny@step*", "--probes", "spectrum", "--dry-run", "--json")
-    assert (said.code, [row["bytes"] for row in said.json()["rows"]][:1]) == (
+    result = command("scan", "org/tiny@step*", "--probes", "spectrum", "--dry-run", "--json")
+    assert (result.code, [row["bytes"] for row in result.json()["rows"]][:1]) == (
         4,
         [416 * 32 * 4],
     )  # of .bin it cannot tell
@@ -57,14 +59,16 @@ def test_offline_without_a_cache_is_one_message(scans: Scans, series: Path, tmp_
     scans.heads("org/tiny@step0")  # whose weights were not kept
     scans.offline()
     scans.forget()
-    said = {spec: command("scan", spec, "-o", tmp_path / "offline") for spec in
+    result = {spec: command("scan", spec, "-o", tmp_path / "offline") for spec in
             ("org/other", "org/tiny", "org/tiny@step0", "org/tiny@step*", "org/tiny@" + "a" * 40)}  # fmt: skip
-    assert {s.code for s in said.values()} == {2}
-    assert "org/other: nothing of it is cached, and HF_HUB_OFFLINE forbids to ask the hub" in said["org/other"].message
-    assert "not in the cache, and HF_HUB_OFFLINE forbids" in said["org/tiny@" + "a" * 40].message
+    assert {s.code for s in result.values()} == {2}
+    assert (
+        "org/other: nothing of it is cached, and HF_HUB_OFFLINE forbids to ask the hub" in result["org/other"].message
+    )
+    assert "not in the cache, and HF_HUB_OFFLINE forbids" in result["org/tiny@" + "a" * 40].message
     for name in ("org/tiny", "org/tiny@step0", "org/tiny@step*"):
-        assert "org/tiny has no revision" in said[name].message
-        assert "cache" in said[name].message
+        assert "org/tiny has no revision" in result[name].message
+        assert "cache" in result[name].message
     assert not scans.hub.requests
 
 

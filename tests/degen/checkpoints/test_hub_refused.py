@@ -24,10 +24,10 @@ def repo(scans: Scans) -> Scans:
             "org/nosuch",
             ("org/nosuch: no such repository on the hub", "private", "hf auth login", "no such folder here"),
         ),
-        ("org/m@step1001", ("org/m has no revision 'step1001'; did you mean step1000?",)),
-        ("org/m@step600", ("did you mean step512?",)),
-        ("org/m@mian", ("did you mean main?",)),
-        ("org/m@xyzzy", ("has no revision 'xyzzy'; there are", "and 3 more")),
+        ("org/m@step1001", ("org/m has no revision 'step1001'; did you mean 'step1000'?",)),
+        ("org/m@step600", ("did you mean 'step512'?",)),
+        ("org/m@mian", ("did you mean 'main'?",)),
+        ("org/m@xyzzy", ("has no revision 'xyzzy'; there are", "draft/step7")),
         ("org/m@iter*", ("has no revision that fits iter*; there are",)),
         ("org/m@", ("no revision behind the @", "org/m@step1000")),
         ("org/m@step0,,main", ("has no revision ''",)),
@@ -39,23 +39,23 @@ def repo(scans: Scans) -> Scans:
         ("org/gated", ("org/gated", "access must be asked for on its page", "hf auth login")),
     ],
 )
-def test_what_cannot_be_found_is_said_in_one_message(
+def test_a_missing_series_on_the_hub_gives_one_message(
     repo: Scans, tmp_path: Path, spec: str, words: tuple[str, ...]
 ) -> None:
     repo.add("org/private", {"main": marked("main")}, token=TOKEN)
     repo.add("org/gated", {"main": marked("main") | {"tokenizer.json": b"{}"}}, token=TOKEN, gated=True)
     repo.add("org/empty", {})
-    said = degen("scan", *spec.split(), "-o", tmp_path / "run")
-    assert said.code == 2
+    result = degen("scan", *spec.split(), "-o", tmp_path / "run")
+    assert result.code == 2
     for word in words:
-        assert word in said.message
+        assert word in result.message
 
 
 def test_a_token_opens_what_is_private_and_a_wrong_one_does_not(repo: Scans, tmp_path: Path) -> None:
     repo.add("org/private", {"main": marked("main")}, token=TOKEN)
     repo.token("hf_else")
-    said = degen("scan", "org/private", "-o", tmp_path / "run")
-    assert (said.code, "the hub refuses it (401): `hf auth login` logs in" in said.message) == (2, True)
+    result = degen("scan", "org/private", "-o", tmp_path / "run")
+    assert (result.code, "the hub refuses it (401): `hf auth login` logs in" in result.message) == (2, True)
     repo.token(TOKEN)
     assert [c.revision for c in repo.find("org/private").checkpoints] == ["main"]
     assert {r.token for r in repo.hub.asked("/refs")} == {"hf_else", TOKEN}
@@ -64,19 +64,17 @@ def test_a_token_opens_what_is_private_and_a_wrong_one_does_not(repo: Scans, tmp
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (Fault("/refs", status=500, times=None), "the hub answered 500; the same command goes on from there"),
+        (Fault("/refs", status=500, times=None), "the hub answered 500; run the same command again to continue"),
         (Fault("/refs", status=429, times=None), "too many requests (429)"),
         (Fault("/refs", status=403, times=None), "the hub refuses it (403)"),
         (Fault("/refs", times=None), "the hub cannot be reached"),
         (Fault("/refs", cut=5, times=None), "the hub cannot be reached"),
     ],
 )
-def test_a_hub_that_does_not_answer_is_said_in_one_message(
-    repo: Scans, tmp_path: Path, fault: Fault, words: str
-) -> None:
+def test_a_failing_hub_gives_one_message(repo: Scans, tmp_path: Path, fault: Fault, words: str) -> None:
     repo.hub.faults.append(fault)
-    said = degen("scan", "org/m", "-o", tmp_path / "run")
-    assert (said.code, words in said.message) == (2, True)
+    result = degen("scan", "org/m", "-o", tmp_path / "run")
+    assert (result.code, words in result.message) == (2, True)
     assert not (tmp_path / "run").exists()
 
 

@@ -176,10 +176,10 @@ def test_the_command_scans_the_hub_that_the_environment_names(
     environment |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_TOKEN": "hf_mine"}
     command = ("scan", "org/tiny@step*", "--corpus", corpus, *SMALL, "-o", tmp_path / "run")
     scans.hub.faults += [Fault("/tree/", status=500), Fault("/step100/model.safetensors", cut=1000)]
-    said = degen_process(*command, **environment)
-    assert said.code == 0, said.err
-    said.assert_no_fault()
-    assert all(line.startswith("[") or line.startswith("warning: ") for line in said.err.splitlines()), said.err
+    result = degen_process(*command, **environment)
+    assert result.code == 0, result.err
+    result.assert_no_fault()
+    assert all(line.startswith("[") or line.startswith("warning: ") for line in result.err.splitlines()), result.err
     local = degen.scan(series, corpus=corpus, out=tmp_path / "local", tokens=128, context=32, threads=1)
     assert_same_figures(degen.read_run(tmp_path / "run"), local)
     assert not scans.weights(tmp_path / "home", tmp_path / "run")

@@ -140,10 +140,10 @@ def test_names_are_read_by_a_pattern_of_ones_own(odd: Scans, tmp_path: Path) -> 
         ("it(?P<step>", "not a regular expression"),
         (r"it\d+", "has no group for the step"),
         (r"it(?P<step>\d+)x", "no revision that fits"),
-        (r"(?P<step>it)\d+.*", "what it takes for numbers in 'it1?[02]0.*' are none"),
+        (r"(?P<step>it)\d+.*", "match what is not a number in 'it1?[02]0.*'"),
         (r"it(?P<step>\d+)-(?P<tokens>\d+)(?P<unit>.)x?", None),
-        (r"it(?P<step>\d*).*|main", "what it takes for numbers in 'main' are none"),
-        (r"it(?P<step>\d+)(?P<unit>-)?(?P<tokens>\d+)?.?", "what it takes for numbers in 'it20-3K' are none"),
+        (r"it(?P<step>\d*).*|main", "match what is not a number in 'main'"),
+        (r"it(?P<step>\d+)(?P<unit>-)?(?P<tokens>\d+)?.?", "match what is not a number in 'it20-3K'"),
     ],
 )
 def test_patterns_that_do_not_fit(odd: Scans, pattern: str, message: str | None) -> None:

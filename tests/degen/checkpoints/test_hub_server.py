@@ -111,7 +111,7 @@ def test_a_file_is_downloaded_once_by_branch_tag_and_commit(server: Hub, tmp_pat
     assert Path(snapshot_download(NAME, endpoint=server.endpoint), "config.json").read_bytes() == b'{"step": 3}'
 
 
-def test_another_process_finds_it_by_its_environment(server: Hub, tmp_path: Path) -> None:
+def test_another_process_finds_the_hub_by_its_environment(server: Hub, tmp_path: Path) -> None:
     code = f"from huggingface_hub import hf_hub_download as get; print(open(get({NAME!r}, 'config.json')).read())"
     environment = os.environ | {"HF_ENDPOINT": server.endpoint, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
@@ -170,8 +170,8 @@ def test_ranges_are_those_of_http(path: str, wanted: str, status: int, got: byte
         answer = get_session().get(url, headers={"Range": wanted})
         assert (answer.status_code, answer.content, server.served()) == (status, got, len(got))
         first = b"0123456789".find(got)
-        told = {206: f"bytes {first}-{first + len(got) - 1}/10", 416: "bytes */10"}.get(status)
-        assert answer.headers.get("Content-Range") == told
+        content_range = {206: f"bytes {first}-{first + len(got) - 1}/10", 416: "bytes */10"}.get(status)
+        assert answer.headers.get("Content-Range") == content_range
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_ranges_are_those_of_http(path: str, wanted: str, status: int, got: byte
         ("org/gated", "config.json", "main", "hf_else", GatedRepoError),
     ],
 )
-def test_what_cannot_be_had_is_refused_as_the_hub_does(
+def test_missing_and_private_files_are_refused_as_by_the_hub(
     server: Hub, name: str, path: str, revision: str, token: str | bool, error: type[HfHubHTTPError]
 ) -> None:
     server.repos["org/private"] = Repo({"main": files(0)}, token="hf_mine")

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 
 from degen.checkpoints.hub_tensors import PIECE, HubTensors
 from degen.errors import CheckpointError
-from degen.weights.open_weights import Layout
+from degen.weights.open_weights import WeightLayout
 from degen.weights.safetensors_header import _BITS
 
 MANY = {
@@ -33,12 +33,12 @@ class Line:
         self.asked.append((shard, first, last))
         return self.files[shard][first:last]
 
-    def tensors(self, **place_of: str) -> HubTensors:
-        layout = Layout("safetensors", tuple(self.files), "index" if place_of else None, place_of)
+    def tensors(self, **shard_of: str) -> HubTensors:
+        layout = WeightLayout("safetensors", tuple(self.files), "index" if shard_of else None, shard_of)
         return HubTensors("org/m@main", layout, {name: len(data) for name, data in self.files.items()}, self.read)
 
 
-def test_all_is_read_as_the_library_reads_it(tmp_path: Path) -> None:
+def test_tensors_by_byte_ranges_are_those_the_library_reads(tmp_path: Path) -> None:
     line = Line(whole=save(MANY))
     tensors = line.tensors()
     assert tensors.keys == MANY.keys()
@@ -76,10 +76,10 @@ def test_rows_of_every_dtype_that_torch_has(tmp_path: Path, dtype: str) -> None:
         assert torch.equal(found.view(torch.uint8), expected.contiguous().view(torch.uint8))
 
 
-def test_what_lies_together_is_held_by_one_request() -> None:
+def test_adjacent_tensors_are_prefetched_by_one_request() -> None:
     line = Line(whole=save(MANY))
     tensors = line.tensors()
-    tensors.hold({"a": 5, "b": 2, "e": 6, "f": 9})
+    tensors.prefetch_rows({"a": 5, "b": 2, "e": 6, "f": 9})
     held = line.asked[1:]
     for key, rows in {"a": 5, "b": 2, "e": 6, "f": 9}.items():
         assert torch.equal(tensors.rows(key, 0, rows), MANY[key][:rows])
@@ -89,14 +89,14 @@ def test_what_lies_together_is_held_by_one_request() -> None:
     assert len(line.asked) == len(held) + 2
 
 
-def test_what_is_large_is_read_in_pieces() -> None:
+def test_large_tensors_are_read_in_pieces() -> None:
     large = torch.zeros(PIECE // 2 + 100, dtype=torch.float32)
     line = Line(whole=save({"large": large}))
     assert sum(len(piece) for piece in line.tensors().raw("large")) == large.nbytes
     assert [last - first for _, first, last in line.asked[1:]] == [PIECE, PIECE, 400]
 
 
-def test_of_shards_only_those_are_asked_that_are_meant() -> None:
+def test_only_the_shards_of_needed_tensors_are_read() -> None:
     line = Line(one=save({"a": MANY["a"]}), two=save({"b": MANY["b"]}), three=b"damaged")
     tensors = line.tensors(a="one", b="two", c="three", d="two")
     assert tensors.keys == set("abcd")

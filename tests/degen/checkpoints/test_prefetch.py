@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from degen.checkpoints.downloads import Downloads
-from degen.checkpoints.prefetch import Fetcher, Wanted
+from degen.checkpoints.prefetch import Fetcher, FetchRequest
 from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import Source
 from degen.errors import CheckpointError
-from degen.weights.checkpoint_files import Files
+from degen.weights.checkpoint_files import CheckpointFiles
 from degen.weights.stored_tensors import StoredTensors
 
 
@@ -61,7 +61,7 @@ class Made(Source):
     def tensors(self) -> StoredTensors:
         raise NotImplementedError
 
-    def fetch(self, downloads: Downloads, whole: bool) -> Files:
+    def fetch(self, downloads: Downloads, whole: bool) -> CheckpointFiles:
         self.log.say(f"fetch {self.name}")
         if self.gate is not None:
             assert self.gate.wait(10)
@@ -70,7 +70,7 @@ class Made(Source):
         folder = downloads.folder(self.key)
         (folder / "weights").write_text(f"{self.name} {whole}")
         self.log.say(f"have {self.name}")
-        return Files(folder, whole=whole)
+        return CheckpointFiles(folder, whole=whole)
 
 
 @pytest.fixture
@@ -85,18 +85,18 @@ def downloads(tmp_path: Path) -> Iterator[Downloads]:
     assert not made.path.exists()
 
 
-def order(log: Log, *names: str, **more: object) -> list[Wanted]:
+def order(log: Log, *names: str, **more: object) -> list[FetchRequest]:
     """Checkpoints of these names; `c_error=…` and `c_gate=…` are those of the source of `c`."""
 
     def source(name: str) -> Made:
         given = {key.removeprefix(f"{name}_"): value for key, value in more.items() if key.startswith(f"{name}_")}
         return Made(name, log, **given)  # type: ignore[arg-type]
 
-    return [Wanted(Checkpoint("m", name, i, None, source(name)), True) for i, name in enumerate(names)]
+    return [FetchRequest(Checkpoint("m", name, i, None, source(name)), True) for i, name in enumerate(names)]
 
 
 def scan(
-    fetcher: Fetcher, wanted: list[Wanted], log: Log, within: Callable[[str], None] = lambda _: None
+    fetcher: Fetcher, wanted: list[FetchRequest], log: Log, within: Callable[[str], None] = lambda _: None
 ) -> dict[str, str]:
     """Ask for one after another, as a scan does; what came of each."""
     came = {}
@@ -119,7 +119,7 @@ def held(downloads: Downloads) -> int:
     return 0
 
 
-def test_the_next_one_comes_while_this_one_is_measured_and_not_the_one_after(log: Log, downloads: Downloads) -> None:
+def test_the_next_checkpoint_is_fetched_while_one_is_measured(log: Log, downloads: Downloads) -> None:
     wanted = order(log, "a", "b", "c", "d")
     following = {"a": "b", "b": "c", "c": "d"}
 
@@ -141,7 +141,7 @@ def test_the_next_one_comes_while_this_one_is_measured_and_not_the_one_after(log
     ]  # fmt: skip
 
 
-def test_what_is_slow_to_come_is_waited_for(log: Log, downloads: Downloads) -> None:
+def test_a_slow_download_is_waited_for(log: Log, downloads: Downloads) -> None:
     gate = threading.Event()
     wanted = order(log, "a", "b", b_gate=gate)
     threading.Timer(0.2, gate.set).start()
@@ -157,7 +157,7 @@ def test_copies_are_not_fetched(log: Log, downloads: Downloads) -> None:
     assert [event for event in log if event.startswith("fetch")] == ["fetch a", "fetch d"]
 
 
-def test_where_all_that_follows_are_copies_nothing_is_fetched(log: Log, downloads: Downloads) -> None:
+def test_nothing_is_fetched_where_only_copies_follow(log: Log, downloads: Downloads) -> None:
     wanted = order(log, "a", "b")
     with Fetcher(downloads, wanted, lambda c: c.revision == "b") as fetcher:
         scan(fetcher, wanted[:1], log)
@@ -175,7 +175,7 @@ def test_a_copy_of_one_that_failed_is_fetched_after_all_and_what_was_ahead_is_ke
     assert [event for event in log if event.startswith("fetch")] == ["fetch a", "fetch c", "fetch b"]
 
 
-def test_what_turns_out_to_be_a_copy_is_deleted_before_the_next_but_one_comes(log: Log, downloads: Downloads) -> None:
+def test_files_of_a_late_found_copy_are_deleted(log: Log, downloads: Downloads) -> None:
     wanted = order(log, "a", "b", "c", "d")
 
     def within(name: str) -> None:
@@ -188,7 +188,9 @@ def test_what_turns_out_to_be_a_copy_is_deleted_before_the_next_but_one_comes(lo
 
 
 @pytest.mark.parametrize("error", [CheckpointError("b is gone"), RuntimeError("b is odd"), MemoryError("b is large")])
-def test_one_that_fails_ahead_fails_in_its_own_turn_and_alone(log: Log, downloads: Downloads, error: Exception) -> None:
+def test_a_checkpoint_that_fails_ahead_fails_in_its_own_turn_and_alone(
+    log: Log, downloads: Downloads, error: Exception
+) -> None:
     wanted = order(log, "a", "b", "c", "d", b_error=error)
     with Fetcher(downloads, wanted, lambda _: False) as fetcher:
         came = scan(fetcher, wanted, log, lambda name: time.sleep(0.02))
@@ -196,14 +198,14 @@ def test_one_that_fails_ahead_fails_in_its_own_turn_and_alone(log: Log, download
     assert log.count("fetch b") == 1
 
 
-def test_one_that_fails_at_the_start_stops_nothing(log: Log, downloads: Downloads) -> None:
+def test_a_checkpoint_that_fails_first_stops_no_other(log: Log, downloads: Downloads) -> None:
     wanted = order(log, "a", "b", a_error=CheckpointError("a is gone"))
     with Fetcher(downloads, wanted, lambda _: False) as fetcher:
         assert scan(fetcher, wanted, log) == {"a": "a is gone", "b": "b True"}
 
 
 @pytest.mark.parametrize("error", [CheckpointError("no listing"), ValueError("odd")])
-def test_one_of_which_is_not_known_whether_it_is_a_copy_is_fetched(
+def test_a_checkpoint_is_fetched_where_it_is_unknown_whether_it_is_a_copy(
     log: Log, downloads: Downloads, error: Exception
 ) -> None:
     def is_copy(_: Checkpoint) -> bool:
@@ -216,7 +218,7 @@ def test_one_of_which_is_not_known_whether_it_is_a_copy_is_fetched(
 
 def test_the_same_files_under_two_labels_are_not_deleted_under_the_second(log: Log, downloads: Downloads) -> None:
     source = Made("a", log)
-    wanted = [Wanted(Checkpoint(model, "a", 1, None, source), True) for model in ("one", "two")]
+    wanted = [FetchRequest(Checkpoint(model, "a", 1, None, source), True) for model in ("one", "two")]
     with Fetcher(downloads, wanted, lambda _: False) as fetcher:
         for w in wanted:
             with fetcher.files(w.checkpoint) as files:
@@ -224,7 +226,7 @@ def test_the_same_files_under_two_labels_are_not_deleted_under_the_second(log: L
                 assert (files.path / "weights").is_file()
 
 
-def test_what_was_measured_is_deleted_however_the_measure_ended(log: Log, downloads: Downloads) -> None:
+def test_downloads_are_deleted_after_a_failed_measurement(log: Log, downloads: Downloads) -> None:
     wanted = order(log, "a", "b")
     with Fetcher(downloads, wanted, lambda _: False) as fetcher:
         with suppress(ZeroDivisionError), fetcher.files(wanted[0].checkpoint):
@@ -253,7 +255,7 @@ def test_an_interruption_waits_for_nothing_and_leaves_nothing(log: Log, download
         time.sleep(0.01)
 
 
-def test_what_a_killed_scan_left_is_deleted(log: Log, downloads: Downloads) -> None:
+def test_downloads_of_a_killed_scan_are_deleted(log: Log, downloads: Downloads) -> None:
     left = downloads.path / "0123456789abcdef" / "model.safetensors"
     left.parent.mkdir(parents=True)
     left.write_text("old")

@@ -43,7 +43,7 @@ def test_stages_come_before_steps_and_names_without_a_step_last(tmp_path: Path) 
     ]  # fmt: skip
 
 
-def test_what_is_no_checkpoint_is_passed_over(tmp_path: Path) -> None:
+def test_other_files_and_folders_are_no_checkpoints(tmp_path: Path) -> None:
     checkpoint(tmp_path / "m" / "step1")
     (tmp_path / "m" / "logs").mkdir()
     (tmp_path / "m" / "tokenizer.json").write_text("{}")

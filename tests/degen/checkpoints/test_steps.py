@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degen import DegenError
-from degen.checkpoints.steps import Mark, read_mark, replaced, thin
+from degen.checkpoints.steps import RevisionStep, nearest_steps, parse_revision, select_steps
 
 PYTHIA = [0, *(2**i for i in range(10)), *range(1000, 143_001, 1000)]
 
@@ -15,36 +15,36 @@ PYTHIA = [0, *(2**i for i in range(10)), *range(1000, 143_001, 1000)]
 @pytest.mark.parametrize(
     ("name", "mark"),
     [
-        ("step1000", Mark(0, 1000, None)),
-        ("checkpoint-1000", Mark(0, 1000, None)),
-        ("global_step1000", Mark(0, 1000, None)),
-        ("step1000-tokens4B", Mark(0, 1000, 4 * 10**9)),
-        ("stage1-step1000-tokens4B", Mark(1, 1000, 4 * 10**9)),
-        ("stage2-step0-tokens0B", Mark(2, 0, 0)),
-        ("step10-tokens2.5T", Mark(0, 10, 2_500_000_000_000)),
-        ("step10-tokens512M", Mark(0, 10, 512_000_000)),
-        ("step10-tokens77", Mark(0, 10, 77)),
-        ("STEP007", Mark(0, 7, None)),
+        ("step1000", RevisionStep(0, 1000, None)),
+        ("checkpoint-1000", RevisionStep(0, 1000, None)),
+        ("global_step1000", RevisionStep(0, 1000, None)),
+        ("step1000-tokens4B", RevisionStep(0, 1000, 4 * 10**9)),
+        ("stage1-step1000-tokens4B", RevisionStep(1, 1000, 4 * 10**9)),
+        ("stage2-step0-tokens0B", RevisionStep(2, 0, 0)),
+        ("step10-tokens2.5T", RevisionStep(0, 10, 2_500_000_000_000)),
+        ("step10-tokens512M", RevisionStep(0, 10, 512_000_000)),
+        ("step10-tokens77", RevisionStep(0, 10, 77)),
+        ("STEP007", RevisionStep(0, 7, None)),
     ],
 )
-def test_a_name_says_its_step(name: str, mark: Mark) -> None:
-    assert read_mark(name) == mark
+def test_names_of_revisions_give_their_step(name: str, mark: RevisionStep) -> None:
+    assert parse_revision(name) == mark
 
 
 @pytest.mark.parametrize(
     "name", ["main", "final", "step", "step-", "step10-final", "mystep10", "10", "tokenizer", "step1.5", "step10 ", ""]
 )
-def test_other_names_are_no_step(name: str) -> None:
-    assert read_mark(name) is None
+def test_names_without_a_step_give_none(name: str) -> None:
+    assert parse_revision(name) is None
 
 
 @given(st.integers(0, 10**12))
-def test_every_number_is_read_as_it_is_written(step: int) -> None:
-    assert read_mark(f"step{step}") == Mark(0, step, None)
+def test_every_step_number_is_read_as_it_is_written(step: int) -> None:
+    assert parse_revision(f"step{step}") == RevisionStep(0, step, None)
 
 
-def test_all() -> None:
-    assert thin([5, 0, 1000, 30], "all") == [0, 5, 30, 1000]
+def test_select_all_gives_every_step() -> None:
+    assert select_steps([5, 0, 1000, 30], "all") == [0, 5, 30, 1000]
 
 
 @pytest.mark.parametrize(
@@ -62,18 +62,18 @@ def test_all() -> None:
         ("1400,1450", [1000]),  # one checkpoint, once
     ],
 )
-def test_lists_and_ranges(expression: str, chosen: list[int]) -> None:
-    assert thin(PYTHIA, expression) == chosen
+def test_lists_and_ranges_select_steps(expression: str, chosen: list[int]) -> None:
+    assert select_steps(PYTHIA, expression) == chosen
 
 
-def test_the_published_example() -> None:
-    chosen = thin(PYTHIA, "0,1000:143000:4000")
+def test_pythias_steps_are_selected_as_published() -> None:
+    chosen = select_steps(PYTHIA, "0,1000:143000:4000")
     assert chosen == [0, *range(1000, 143_000, 4000), 143_000]
 
 
 @given(st.sets(st.integers(0, 10**6), min_size=1, max_size=60), st.integers(1, 40))
 def test_log_spaced_steps_are_the_nearest_to_even_ratios(there: set[int], count: int) -> None:
-    chosen = thin(sorted(there), f"log:{count}")
+    chosen = select_steps(sorted(there), f"log:{count}")
     assert chosen == sorted(set(chosen))
     assert set(chosen) <= there
     assert len(chosen) <= count
@@ -89,8 +89,8 @@ def test_log_spaced_steps_are_the_nearest_to_even_ratios(there: set[int], count:
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1), st.lists(st.integers(0, 1200), min_size=1))
-def test_a_step_that_is_not_there_becomes_its_nearest_once(there: list[int], wanted: list[int]) -> None:
-    chosen = thin(there, ",".join(map(str, wanted)))
+def test_a_missing_step_is_replaced_by_its_nearest_once(there: list[int], wanted: list[int]) -> None:
+    chosen = select_steps(there, ",".join(map(str, wanted)))
     assert chosen == sorted(set(chosen))
     for w in wanted:
         assert min(abs(s - w) for s in there) == min(abs(s - w) for s in chosen)
@@ -116,13 +116,13 @@ def test_a_step_that_is_not_there_becomes_its_nearest_once(there: list[int], wan
         ("ALL", "'ALL' is not a step"),
     ],
 )
-def test_what_is_no_expression_is_refused(expression: str, says: str) -> None:
+def test_malformed_step_expressions_are_refused(expression: str, says: str) -> None:
     with pytest.raises(DegenError, match="--steps") as caught:
-        thin([0, 1], expression)
+        select_steps([0, 1], expression)
     assert says in str(caught.value)
     assert caught.value.exit_code == 2
 
 
-def test_steps_that_do_not_exist_are_told_with_their_nearest() -> None:
-    assert replaced([0, 100, 600], "0,150,10000,0:600:100") == {150: 100, 10000: 600}
-    assert replaced([0, 100], "all") == replaced([0, 100], "log:2") == replaced([], "5") == {}
+def test_missing_steps_are_listed_with_their_nearest() -> None:
+    assert nearest_steps([0, 100, 600], "0,150,10000,0:600:100") == {150: 100, 10000: 600}
+    assert nearest_steps([0, 100], "all") == nearest_steps([0, 100], "log:2") == nearest_steps([], "5") == {}

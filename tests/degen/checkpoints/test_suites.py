@@ -15,8 +15,8 @@ from hub_scans import Scans, revisions
 from degen import DegenError
 from degen.checkpoints.find_series import find_series, from_suite
 from degen.checkpoints.series import Grammar
-from degen.checkpoints.steps import listed
-from degen.checkpoints.suites import Suite, expected_steps, is_suite, suite_names, suites, tokens_per_step
+from degen.checkpoints.steps import parse_steps
+from degen.checkpoints.suites import Suite, expected_steps, is_suite, suites, tokens_per_step
 
 REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 UNITS = {"m": 1e6, "b": 1e9}
@@ -29,7 +29,7 @@ def parameters(model: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
-@pytest.mark.parametrize("suite", suites().values(), ids=suite_names())
+@pytest.mark.parametrize("suite", suites().values(), ids=list(suites()))
 def test_every_suite_is_sound(suite: Suite) -> None:
     assert suite.name == suite.name.lower()
     assert REPO.fullmatch(f"a/{suite.name}")
@@ -47,14 +47,14 @@ def test_every_suite_is_sound(suite: Suite) -> None:
         assert suite.name == "gpt2" or re.search(rf"-{re.escape(name.rpartition('-')[2])}(-|$)", repo), repo
     if suite.steps is not None:
         assert suite.revisions == "step*"
-        steps = listed(suite.steps)
+        steps = parse_steps(suite.steps)
         assert steps == sorted(set(steps))
 
 
 def test_every_repository_is_named_once() -> None:
     repos = [repo for suite in suites().values() for repo in suite.models.values()]
     assert len(repos) == len(set(repos))
-    assert {"pythia", "pythia-deduped", "gpt2", "opt", "gemma"} <= set(suite_names())
+    assert {"pythia", "pythia-deduped", "gpt2", "opt", "gemma"} <= set(suites())
 
 
 def test_the_file_holds_suites_and_nothing_else() -> None:
@@ -78,25 +78,27 @@ def test_pythia_is_as_it_was_published() -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("pythia:70n", ("the suite pythia has no model '70n'; did you mean 70m?",)),
+        ("pythia:70n", ("the suite pythia has no model '70n'; did you mean '70m'?",)),
         ("pythia:70m,9z", ("the suite pythia has no model '9z'; there are 14m, 31m",)),
         ("pythia:", ("the suite pythia has no model ''; there are 14m",)),
         ("pythia:70m@step1000", ("the suite pythia has no model '70m@step1000'",)),
-        ("pythai", ("pythai: no such folder or file; did you mean the suite pythia?",)),
-        ("pythia-dedupd:70m", ("did you mean the suite pythia-deduped?",)),
+        ("pythai", ("pythai: no such folder or file; did you mean the suite 'pythia'?",)),
+        ("pythia-dedupd:70m", ("did you mean the suite 'pythia-deduped'?",)),
         ("mine=pythia:70m,160m", ("mine=pythia:70m,160m: a label names one series, and pythia:70m,160m is 2",)),
         ("xyzzy", ("xyzzy: no such folder or file",)),
         ("pythia:70m", ("EleutherAI/pythia-70m: no such repository on the hub",)),
     ],
 )
-def test_what_is_no_suite_is_said(scans: Scans, tmp_path: Path, spec: str, words: tuple[str, ...]) -> None:
+def test_an_unknown_suite_or_model_gives_one_message(
+    scans: Scans, tmp_path: Path, spec: str, words: tuple[str, ...]
+) -> None:
     if spec.startswith("mine"):
         for name in ("70m", "160m"):
             scans.add(f"EleutherAI/pythia-{name}", {"step0": {"config.json": name.encode()}})
-    said = command("scan", spec, "-o", tmp_path / "run")
-    assert said.code == 2
+    result = command("scan", spec, "-o", tmp_path / "run")
+    assert result.code == 2
     for word in words:
-        assert word in said.message
+        assert word in result.message
 
 
 def test_the_hub_is_not_asked_where_a_model_is_unknown(scans: Scans) -> None:
@@ -131,8 +133,8 @@ def test_a_suite_is_scanned(scans: Scans, series: Path, corpus: Path, tmp_path: 
         for model in ("pythia-14m", "pythia-31m")
         for revision, tokens in (("step0", 0), ("step1000", 1000 * 2_097_152))
     ]
-    said = command("scan", "pythia:14m", "--probes", "spectrum", "--json", "-o", tmp_path / "heads")
-    assert (said.code, [row["revision"] for row in said.json()["rows"]]) == (0, ["step0", "step100", "step1000"])
+    result = command("scan", "pythia:14m", "--probes", "spectrum", "--json", "-o", tmp_path / "heads")
+    assert (result.code, [row["revision"] for row in result.json()["rows"]]) == (0, ["step0", "step100", "step1000"])
 
 
 def test_a_suite_of_final_weights_is_their_main_branches(scans: Scans, series: Path) -> None:

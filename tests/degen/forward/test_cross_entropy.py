@@ -12,8 +12,8 @@ from degen.forward import cross_entropy
 from degen.model.architecture import LogitTransform
 
 
-def a_transform(**said: Any) -> LogitTransform:
-    text = SimpleNamespace(**said)
+def make_transform(**settings: Any) -> LogitTransform:
+    text = SimpleNamespace(**settings)
     return LogitTransform(SimpleNamespace(get_text_config=lambda decoder: text))
 
 
@@ -24,7 +24,7 @@ def expected(h: torch.Tensor, y: torch.Tensor, head: Any, scale: float, cap: flo
     return torch.nn.functional.cross_entropy(z, y, reduction="none")
 
 
-def case(tokens: int, rows: int, width: int, bias: bool, seed: int, size: float = 1.0) -> tuple[Any, Any, Any]:
+def random_inputs(tokens: int, rows: int, width: int, bias: bool, seed: int, size: float = 1.0) -> tuple[Any, Any, Any]:
     generator = torch.Generator().manual_seed(seed)
     head = torch.nn.Linear(width, rows, bias=bias)
     with torch.no_grad():
@@ -47,30 +47,30 @@ def case(tokens: int, rows: int, width: int, bias: bool, seed: int, size: float 
 def test_tiles_of_any_size_give_the_loss_of_whole_logits(
     tokens: int, rows: int, tiles: tuple[int, int], bias: bool, scale: float, cap: float | None, seed: int
 ) -> None:
-    h, y, head = case(tokens, rows, 6, bias, seed)
+    h, y, head = random_inputs(tokens, rows, 6, bias, seed)
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
         patch.setattr(cross_entropy, "TILE_TOKENS", tiles[0])
         patch.setattr(cross_entropy, "TILE_ROWS", tiles[1])
-        found = cross_entropy.token_losses(h, y, head, a_transform(logit_scale=scale, final_logit_softcapping=cap))
+        found = cross_entropy.token_losses(h, y, head, make_transform(logit_scale=scale, final_logit_softcapping=cap))
     assert found.shape == y.shape
     assert torch.allclose(found.double(), expected(h, y, head, scale, cap), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("rows", [100, cross_entropy.TILE_ROWS, cross_entropy.TILE_ROWS + 1, 20_001])
 def test_vocabularies_about_the_real_tile(rows: int) -> None:
-    h, y, head = case(cross_entropy.TILE_TOKENS + 3, rows, 4, True, 1)
+    h, y, head = random_inputs(cross_entropy.TILE_TOKENS + 3, rows, 4, True, 1)
     y[0], y[1], y[-1] = 0, rows - 1, min(rows - 1, cross_entropy.TILE_ROWS)
     with torch.inference_mode():
-        found = cross_entropy.token_losses(h, y, head, a_transform())
+        found = cross_entropy.token_losses(h, y, head, make_transform())
     assert torch.allclose(found.double(), expected(h, y, head, 1.0, None), rtol=1e-5, atol=1e-5)
     assert found.double().mean().item() == pytest.approx(expected(h, y, head, 1.0, None).mean().item(), abs=1e-6)
 
 
 def test_logits_far_apart_neither_overflow_nor_vanish() -> None:
-    h, y, head = case(50, 40, 8, False, 2, size=200.0)
+    h, y, head = random_inputs(50, 40, 8, False, 2, size=200.0)
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
         patch.setattr(cross_entropy, "TILE_ROWS", 7)
-        found = cross_entropy.token_losses(h, y, head, a_transform())
+        found = cross_entropy.token_losses(h, y, head, make_transform())
     true = expected(h, y, head, 1.0, None)
     assert true.max() > 500
     assert torch.allclose(found.double(), true, rtol=1e-5, atol=1e-2)
@@ -80,17 +80,17 @@ def test_logits_far_apart_neither_overflow_nor_vanish() -> None:
 @pytest.mark.parametrize("bias", [True, False])
 def test_half_precision_logits_are_summed_in_float32(dtype: torch.dtype, bias: bool) -> None:
     """Logits are rounded as the model rounds its own; nothing else is."""
-    h, y, head = case(60, 90, 16, bias, 3)
+    h, y, head = random_inputs(60, 90, 16, bias, 3)
     h, head = h.to(dtype), head.to(dtype)
     with torch.inference_mode():
-        found = cross_entropy.token_losses(h, y, head, a_transform(final_logit_softcapping=5.0))
+        found = cross_entropy.token_losses(h, y, head, make_transform(final_logit_softcapping=5.0))
         z = 5.0 * torch.tanh(head(h).double() / 5.0)
     assert found.dtype == torch.float32
     true = torch.nn.functional.cross_entropy(z, y, reduction="none")
     assert torch.allclose(found.double(), true, rtol=1e-5, atol=1e-5)
 
 
-def test_no_token_no_loss() -> None:
-    h, y, head = case(0, 5, 3, False, 4)
+def test_no_tokens_give_no_losses() -> None:
+    h, y, head = random_inputs(0, 5, 3, False, 4)
     with torch.inference_mode():
-        assert len(cross_entropy.token_losses(h, y, head, a_transform())) == 0
+        assert len(cross_entropy.token_losses(h, y, head, make_transform())) == 0

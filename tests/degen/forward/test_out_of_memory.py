@@ -57,12 +57,12 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def limited(wide: tuple[Path, Path], out: Path, room: int) -> tuple[dict[str, int], dict[str, Any]]:
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", LIMITED, *map(str, wide), str(out), str(room)],
         env=os.environ | {"MALLOC_ARENA_MAX": "1"}, capture_output=True, text=True,
     )  # fmt: skip
-    assert said.returncode == 0, said.stderr
-    batch_tokens, row = json.loads(said.stdout.splitlines()[-1])
+    assert result.returncode == 0, result.stderr
+    batch_tokens, row = json.loads(result.stdout.splitlines()[-1])
     return batch_tokens, row
 
 
@@ -86,7 +86,7 @@ def test_where_one_window_does_not_fit_the_checkpoint_fails_and_says_so(
     assert "out of memory" in row["reason"], row["reason"]
 
 
-def test_a_device_that_refuses_halves_too_and_the_run_remembers(
+def test_batches_halved_on_a_device_are_remembered_in_the_run(
     series: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXForCausalLM

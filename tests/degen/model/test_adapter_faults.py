@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from adapters import make_adapter
+from faults.spoil import Hostile
 from safetensors.torch import load_file, save_file
 from tiny import make_checkpoint, make_tokenizer
 
@@ -31,22 +32,22 @@ class Spoiled:
     words: tuple[str, ...]
 
 
-def said(**settings: Any) -> Callable[[Path], object]:
-    """Its configuration says something else."""
+def settings(**changes: Any) -> Callable[[Path], object]:
+    """Return a function that changes entries of the configuration."""
 
     def change(folder: Path) -> None:
         before = json.loads((folder / CONFIG).read_text())
-        (folder / CONFIG).write_text(json.dumps(before | settings))
+        (folder / CONFIG).write_text(json.dumps(before | changes))
 
     return change
 
 
-def written(content: str) -> Callable[[Path], object]:
+def config_text(content: str) -> Callable[[Path], object]:
     return lambda folder: (folder / CONFIG).write_text(content)
 
 
 def tensors(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], object]:
-    """Its tensors are others."""
+    """Return a function that changes the tensors."""
 
     def write(folder: Path) -> None:
         held = load_file(folder / WEIGHTS)
@@ -59,17 +60,7 @@ def tensors(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Pa
 def prompt(folder: Path) -> None:
     (folder / WEIGHTS).unlink()
     save_file({"prompt_embeddings": torch.zeros(4, 32)}, folder / WEIGHTS)
-    said(peft_type="PROMPT_TUNING", num_virtual_tokens=4, token_dim=32)(folder)
-
-
-class Hostile:
-    """Makes a file where it is unpickled."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> Any:
-        return (Path.touch, (self.trace,))
+    settings(peft_type="PROMPT_TUNING", num_virtual_tokens=4, token_dim=32)(folder)
 
 
 def hostile(folder: Path) -> None:
@@ -85,38 +76,40 @@ def old_hostile(folder: Path) -> None:
 KINDS: dict[str, Spoiled] = {
     # the configuration
     "no configuration": Spoiled(lambda f: (f / CONFIG).unlink(), (f"no {CONFIG} in it",)),
-    "no JSON": Spoiled(written("{"), (CONFIG, "not JSON")),
-    "deep JSON": Spoiled(written("[" * 100_000), (CONFIG, "not JSON")),
-    "a list": Spoiled(written("[]"), (CONFIG, "no peft_type")),
-    "no kind": Spoiled(said(peft_type=None), (CONFIG, "no peft_type")),
-    "unknown kind": Spoiled(said(peft_type="MAGIC"), (CONFIG, "knows no peft_type 'MAGIC'")),
-    "newer than peft": Spoiled(said(use_magic=True), (CONFIG, "use_magic", "update peft")),
-    "another task": Spoiled(said(task_type="SEQ_CLS"), (CONFIG, "made for SEQ_CLS", "causal LMs")),
-    "no task at all": Spoiled(said(task_type="MAGIC"), (CONFIG, "made for MAGIC")),
+    "no JSON": Spoiled(config_text("{"), (CONFIG, "not JSON")),
+    "deep JSON": Spoiled(config_text("[" * 100_000), (CONFIG, "not JSON")),
+    "a list": Spoiled(config_text("[]"), (CONFIG, "no peft_type")),
+    "no kind": Spoiled(settings(peft_type=None), (CONFIG, "no peft_type")),
+    "unknown kind": Spoiled(settings(peft_type="MAGIC"), (CONFIG, "knows no peft_type 'MAGIC'")),
+    "newer than peft": Spoiled(settings(use_magic=True), (CONFIG, "use_magic", "update peft")),
+    "another task": Spoiled(settings(task_type="SEQ_CLS"), (CONFIG, "made for SEQ_CLS", "causal LMs")),
+    "no task at all": Spoiled(settings(task_type="MAGIC"), (CONFIG, "made for MAGIC")),
     "somebody's package": Spoiled(
-        said(task_type=None, auto_mapping={"base_model_class": "Evil", "parent_library": "evil.models"}),
+        settings(task_type=None, auto_mapping={"base_model_class": "Evil", "parent_library": "evil.models"}),
         ("'evil.models'", "not imported"),
     ),
-    "Megatron": Spoiled(said(megatron_config={"a": 1}, megatron_core="evil.core"), ("Megatron",)),
+    "Megatron": Spoiled(settings(megatron_config={"a": 1}, megatron_core="evil.core"), ("Megatron",)),
     "virtual tokens": Spoiled(prompt, ("PROMPT_TUNING", "cannot be")),
-    "adapters of adapters": Spoiled(said(peft_type="XLORA", adapters={"0": "evil/adapter"}), ("XLORA", "cannot be")),
-    "huge rank": Spoiled(said(r=10**9), ("r is 1,000,000,000",)),
-    "huge rank of one layer": Spoiled(said(rank_pattern={"q_proj": 10**9}), ("q_proj is 1,000,000,000",)),
-    "huge projection": Spoiled(written('{"peft_type": "VERA", "r": 1000000000}'), ("r is 1,000,000,000",)),
-    "no rank": Spoiled(said(r="8"), ("cannot be merged",)),
-    "negative rank": Spoiled(said(r=-1), ("cannot be merged", "positive")),
-    "other rank": Spoiled(said(r=4), ("cannot be merged", "size mismatch", "lora_A")),
-    "no such modules": Spoiled(said(target_modules=["nosuch"]), ("cannot be merged", "nosuch", "not found")),
-    "no regular expression": Spoiled(said(target_modules="(((")  , ("cannot be merged",)),
-    "repeated layers": Spoiled(said(layer_replication=[[0, 2], [0, 2]]), ("repeats layers",)),
-    "a draw": Spoiled(said(init_lora_weights="pissa_niter_4"), ("pissa_niter_4", "not stored")),
+    "adapters of adapters": Spoiled(
+        settings(peft_type="XLORA", adapters={"0": "evil/adapter"}), ("XLORA", "cannot be")
+    ),
+    "huge rank": Spoiled(settings(r=10**9), ("r is 1,000,000,000",)),
+    "huge rank of one layer": Spoiled(settings(rank_pattern={"q_proj": 10**9}), ("q_proj is 1,000,000,000",)),
+    "huge projection": Spoiled(config_text('{"peft_type": "VERA", "r": 1000000000}'), ("r is 1,000,000,000",)),
+    "no rank": Spoiled(settings(r="8"), ("cannot be merged",)),
+    "negative rank": Spoiled(settings(r=-1), ("cannot be merged", "positive")),
+    "other rank": Spoiled(settings(r=4), ("cannot be merged", "size mismatch", "lora_A")),
+    "no such modules": Spoiled(settings(target_modules=["nosuch"]), ("cannot be merged", "nosuch", "not found")),
+    "no regular expression": Spoiled(settings(target_modules="(((")  , ("cannot be merged",)),
+    "repeated layers": Spoiled(settings(layer_replication=[[0, 2], [0, 2]]), ("repeats layers",)),
+    "a draw": Spoiled(settings(init_lora_weights="pissa_niter_4"), ("pissa_niter_4", "not stored")),
     # the weights
     "no weights": Spoiled(lambda f: (f / WEIGHTS).unlink(), ("no adapter weights", WEIGHTS)),
     "no safetensors": Spoiled(lambda f: (f / WEIGHTS).write_bytes(b"junk" * 500), (WEIGHTS,)),
     "truncated": Spoiled(lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-100]), (WEIGHTS,)),
     "a tensor missing": Spoiled(tensors(lambda t: t.pop(Q)), ("does not hold", "q_proj.lora_A")),
     "a tensor too many": Spoiled(
-        tensors(lambda t: t.update({f"{Q}.more": torch.zeros(2, 2)})), ("lora_A.weight.more", "no place")
+        tensors(lambda t: t.update({f"{Q}.more": torch.zeros(2, 2)})), ("lora_A.weight.more", "no parameter")
     ),
     "a tensor of another base": Spoiled(
         tensors(lambda t: t.update({Q: torch.zeros(8, 64)})), ("cannot be merged", "size mismatch", "q_proj.lora_A")

@@ -12,7 +12,7 @@ from faults.spoil import make_gguf
 from tiny import PADDED, WIDTH, make_checkpoint, make_tokenizer
 
 import degen
-from degen.model import module_reuse as refill
+from degen.scanning import measure
 
 SMALL: dict[str, Any] = {"tokens": 400, "context": 48, "threads": 1}
 FIGURES = ("loss", "anisotropy", "singular_entropy", "effective_rank")
@@ -164,13 +164,13 @@ def test_heads_alone_are_read_from_the_base_where_the_adapter_leaves_them(
     from peft import LoraConfig
 
     loaded: list[Path] = []
-    load: Callable[..., Any] = refill.load_model
+    load: Callable[..., Any] = measure.load_model
 
-    def told(files: Any, *rest: Any) -> Any:
+    def recorded(files: Any, *rest: Any) -> Any:
         loaded.append(files.adapter)
         return load(files, *rest)
 
-    monkeypatch.setattr(refill, "load_model", told)
+    monkeypatch.setattr(measure, "load_model", recorded)
     make_adapter(tmp_path / "body", llama)
     make_adapter(tmp_path / "head", llama, LoraConfig(target_modules=["lm_head"], **CAUSAL))
     series = [llama, f"{llama}+{tmp_path / 'body'}", f"{llama}+{tmp_path / 'head'}"]

@@ -69,7 +69,7 @@ def test_a_model_that_is_no_causal_lm_says_so() -> None:
 def test_a_gguf_file_that_changes_is_read_anew(tmp_path: Path) -> None:
     file = make_gguf(tmp_path / "model.gguf")
     first = read_config(file)
-    said = first.to_dict()
+    content = first.to_dict()
     first.hidden_size = 1  # what a caller does to its own
     assert read_config(file).hidden_size == 32
     whole = file.read_bytes()
@@ -78,4 +78,4 @@ def test_a_gguf_file_that_changes_is_read_anew(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot be used"):
         read_config(file)
     file.write_bytes(whole)
-    assert read_config(file).to_dict() == said
+    assert read_config(file).to_dict() == content

@@ -104,7 +104,7 @@ def test_another_seed_is_another_order_over_the_whole_corpus(tmp_path: Path) -> 
     assert max(drawn) > 180
 
 
-def test_what_is_no_corpus_is_refused(tmp_path: Path) -> None:
+def test_missing_and_unreadable_corpora_are_refused(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("text\n")
     (tmp_path / "empty").mkdir()
     pq.write_table(pa.table({"content": ["x"]}), tmp_path / "c.parquet")

@@ -79,7 +79,7 @@ def test_windows_are_pieces_of_their_documents_and_add_up(
 def test_windows_of_a_document_are_disjoint_and_leave_little(tokenizers: Any, texts: Any) -> None:
     corpus, documents = texts
     sample = draw_sample(corpus, tokenizers["plain"], 10**6, 64, 0)
-    assert sample.passed_over == 2
+    assert sample.too_short == 2
     spans: dict[int, list[tuple[int, int]]] = {}
     for w in sample.windows:
         text = decoded(tokenizers["plain"], w.tokens)
@@ -184,7 +184,7 @@ def test_a_sample_is_read_back_as_it_was(tokenizers: Any, texts: Any, tmp_path: 
     for sample in samples:
         again = read[sample.tokenizer]
         assert again.sha256 == sample.sha256
-        assert (again.passed_over, again.documents) == (sample.passed_over, sample.documents)
+        assert (again.too_short, again.documents) == (sample.too_short, sample.documents)
         assert [w.domain for w in again.windows] == [w.domain for w in sample.windows]
     schema = pq.read_schema(tmp_path / "sample.parquet")
     assert schema.names == ["tokenizer", "window", "document", "domain", "start", "bytes", "tokens"]

@@ -27,11 +27,11 @@ def ours(data: bytes) -> Read | None:
     try:
         entries = read_header("file", len(data), lambda first, last: data[first:last])
     except CheckpointError as error:
-        said = str(error)
+        message = str(error)
     else:
         return {key: (e.dtype, e.shape, data[e.first : e.last]) for key, e in entries.items()}
-    assert len(said) < 1500
-    assert said.isprintable()
+    assert len(message) < 1500
+    assert message.isprintable()
     return None
 
 
@@ -44,7 +44,7 @@ def theirs(data: bytes) -> Read | None:
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_is_not_sound_is_refused_as_the_library_refuses_it(kind: str) -> None:
+def test_damaged_headers_are_refused_as_the_library_refuses_them(kind: str) -> None:
     assert ours(REFUSED[kind]) is None
     assert (theirs(REFUSED[kind]) is None) == (kind not in STRICTER)
 
@@ -64,7 +64,7 @@ def test_what_is_not_sound_is_refused_as_the_library_refuses_it(kind: str) -> No
         file_of({f"layer.{i}": tensor(4 * i, 4 * i + 4) for i in range(3000)}, bytes(12_000)),
     ],
 )
-def test_what_is_sound_is_read_as_the_library_reads_it(data: bytes) -> None:
+def test_sound_headers_are_read_as_the_library_reads_them(data: bytes) -> None:
     assert ours(data) == theirs(data) is not None
 
 
@@ -140,7 +140,7 @@ def test_a_header_of_ones_own_is_read_back(data: bytes) -> None:
     assert ours(written + body) == ours(data)
 
 
-def test_few_bytes_are_asked_for() -> None:
+def test_few_bytes_are_read_for_a_header() -> None:
     asked: list[tuple[int, int]] = []
     data = file_of({f"layer.{i}": tensor(4 * i, 4 * i + 4) for i in range(3000)}, bytes(12_000))
     length = len(data) - 8 - 12_000
