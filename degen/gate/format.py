@@ -33,12 +33,17 @@ def format_reference(value: MetricValue) -> str | None:
     return f"{value.value:.6g} against {value.reference:.6g}{at}"
 
 
+def format_bound(outcome: Outcome) -> str | None:
+    """Return the comparison with the bound: `< 0.6`; None where the bound depends on a missing reference."""
+    return f"{outcome.rule.comparison} {outcome.bound:.6g}" if outcome.bound is not None else None
+
+
 def describe(outcome: Outcome) -> str:
     """Return an outcome in one sentence, without its rule and location."""
     value, reference = format_value(outcome), format_reference(outcome.measured)
     if value is None:
         return outcome.reason or "not measured"
-    bound = f"{outcome.rule.comparison} {outcome.bound:.6g}" if outcome.bound is not None else "no bound"
+    bound = format_bound(outcome) or "no bound"
     subject = f"{value} ({reference})" if reference else value
     verb = {"passed": "passes", "failed": "fails", "undecidable": "is undecidable under"}[outcome.verdict]
     return f"{subject} {verb} {bound}" + (f"; {outcome.reason}" if outcome.reason else "")

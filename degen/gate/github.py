@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-from .format import describe, format_location, format_reference, format_value
+from .format import describe, format_bound, format_location, format_reference, format_value
 from .judge import Outcome, Verdicts
 from .rule import Rule
 
@@ -64,9 +64,8 @@ def step_summary(verdicts: Verdicts) -> str:
 def _cells(outcome: Outcome) -> list[str]:
     value = outcome.measured
     step = value.step if value.step is not None else value.revision
-    bound = None if outcome.bound is None else f"{outcome.rule.comparison} {outcome.bound:.6g}"
     cells = [outcome.verdict, outcome.rule, value.model, step, value.place]
-    cells += [format_value(outcome), format_reference(value), bound, outcome.reason]
+    cells += [format_value(outcome), format_reference(value), format_bound(outcome), outcome.reason]
     return ["" if cell is None else str(cell) for cell in cells]
 
 

@@ -10,20 +10,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 from degen.errors import DegenError
 from degen.hints import closest, did_you_mean
 
-from .rule import (
-    COMPARISONS,
-    NAME,
-    PLAIN,
-    RELATIONS,
-    SELECTORS,
-    Bound,
-    Comparison,
-    Relation,
-    Rule,
-    StepRange,
-    Steps,
-    printable,
-)
+from .rule import COMPARISONS, NAME, PLAIN, RELATIONS, SELECTORS, Bound, Comparison, Relation, Rule, StepRange, visible
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"\w*")
@@ -131,7 +118,7 @@ class RuleParser:
             return self._steps(at, text)
         return self._layer(at, text) if key == "layer" else text
 
-    def _steps(self, at: int, text: str) -> Steps:
+    def _steps(self, at: int, text: str) -> Literal["latest", "all"] | StepRange:
         if (word := _literal(text, _STEPS)) is not None:
             return word
         first, colon, last = text.partition(":")
@@ -237,7 +224,7 @@ class RuleParser:
         return repr(word[0][:20]) if word and word[0] else ""
 
     def _wrong(self, at: int, why: str) -> NoReturn:
-        shown = printable(self._text)
+        shown = visible(self._text)
         shown = shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
         raise DegenError(f'rule "{shown}": character {at + 1}: {why}')
 

@@ -128,7 +128,7 @@ class Rule:
 
     def error(self, problem: str) -> DegenError:
         """Return the error, on one line, for a rule that does not fit the measurements."""
-        return DegenError(printable(f'rule "{self}": {problem}'))
+        return DegenError(visible(f'rule "{self}": {problem}'))
 
     def select_models(self, models: Sequence[str], owner: str) -> list[str]:
         """Return the models that the rule is about.
@@ -157,7 +157,7 @@ class Rule:
         return f"{metric}{relation}{selectors} {self.comparison} {self.bound}"
 
 
-def printable(text: str) -> str:
+def visible(text: str) -> str:
     """Return a text on one line, with a space in place of every control character."""
     return "".join(c if c.isprintable() else " " for c in text)
 

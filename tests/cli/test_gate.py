@@ -81,7 +81,7 @@ def test_exit_codes_and_which_goes_first(run: Path, copy: Path) -> None:
         (("--rule", "los < 3"), "did you mean 'loss'?"),
         (("--rule", "loss.rize < 3"), "rule \"loss.rize < 3\": character 6: no relation 'rize'; did you mean 'rise'?"),
         (("--rule", PASSES, "--confidence", 2), "--confidence 2: a number from 0.5"),
-        (("--rule", PASSES, "--strict"), "--strict asks what an interval can tell"),
+        (("--rule", PASSES, "--strict"), "--strict needs an interval"),
         (("--max-anisotropy", "nan"), "--max-anisotropy nan: a finite number"),
         (("--max-anisotropy", "much"), "Invalid value for '--max-anisotropy'"),
         (("--rule", PASSES, "--baseline", "nowhere.csv"), "nowhere.csv: no such file"),
@@ -143,7 +143,7 @@ def test_rules_of_a_file_and_of_the_command_line(run: Path, tmp_path: Path) -> N
     (tmp_path / "other.toml").write_text(f"rules = ['{PASSES}']")
     assert gate(run, "--config", "other.toml").code == 0
     (tmp_path / "degen.toml").write_text("[gat]")
-    assert "degen.toml: the file has an unknown key 'gat'; did you mean gate?" in gate(run).message
+    assert "degen.toml: the file has an unknown key 'gat'; did you mean 'gate'?" in gate(run).message
 
 
 def test_a_baseline(run: Path, copy: Path) -> None:

@@ -15,7 +15,7 @@ from tiny import make_checkpoint
 
 import degen
 from degen import DegenError
-from degen.gate.metric_values import Figure, find_figures
+from degen.gate.metric_values import MetricValue, find_metric_values
 from degen.gate.open_target import is_measured, open_source
 from degen.gate.parser import parse_rule
 from degen.runs.export import export_table
@@ -39,12 +39,12 @@ def copy(run: degen.Run, tmp_path: Path) -> Path:
     return Path(shutil.copytree(run.path, tmp_path / "run"))
 
 
-def figures(rule: str, target: Path, baseline: Path | None = None) -> list[Figure]:
+def figures(rule: str, target: Path, baseline: Path | None = None) -> list[MetricValue]:
     other = open_source(baseline, silent) if baseline is not None else None
-    return find_figures(parse_rule(rule), open_source(target, silent), other)
+    return find_metric_values(parse_rule(rule), open_source(target, silent), other)
 
 
-def one(rule: str, target: Path, baseline: Path | None = None) -> Figure:
+def one(rule: str, target: Path, baseline: Path | None = None) -> MetricValue:
     (figure,) = figures(rule, target, baseline)
     return figure
 
@@ -67,7 +67,7 @@ def left_out(run: degen.Run, revisions: tuple[str, str], domain: str | None = No
 def test_the_latest_checkpoint_is_what_a_rule_is_about(run: degen.Run) -> None:
     row = run.checkpoints()[-1]
     documents = {w["document"] for w in run.table("windows").to_pylist()}
-    assert one("loss < 3", run.path) == Figure(
+    assert one("loss < 3", run.path) == MetricValue(
         "tiny", "step1000", 1000, None, row["loss"], row["loss_se"], freedom=len(documents) - 1
     )
     entropy = one("singular_entropy < 3", run.path)
@@ -209,11 +209,11 @@ def test_a_model_that_is_yet_to_be_measured_is_missing(copy: Path) -> None:
 def test_what_a_series_no_longer_has_is_no_latest(copy: Path) -> None:
     told: list[str] = []
     source = open_source(copy, told.append, {"tiny": ["step0", "step100"]})
-    (figure,) = find_figures(parse_rule("loss.rise < 3"), source)
+    (figure,) = find_metric_values(parse_rule("loss.rise < 3"), source)
     assert figure.step == 100
     assert told == [f"{copy}: no longer in the series, and left out: tiny@step1000"]
     source = open_source(copy, silent, {"tiny": ["step0", "step1000"]})  # the middle is its past all the same
-    assert [f.step for f in find_figures(parse_rule("loss[step=all] < 3"), source)] == [0, 100, 1000]
+    assert [f.step for f in find_metric_values(parse_rule("loss[step=all] < 3"), source)] == [0, 100, 1000]
 
 
 def test_rows_of_a_table_without_a_step_may_be_the_latest(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from degen.gate import Outcome, Verdicts, parse_rule
 from degen.gate.github import MOST, SHOWN, annotations, in_github, step_summary
 from degen.gate.junit import junit_xml
-from degen.gate.metric_values import Figure
+from degen.gate.metric_values import MetricValue
 from degen.gate.rule import Bound, Rule
 
 NASTY = "a%0A,b:c::d\"e'<f>&|`g`\n::warning::h\r\x00\x1b[31m\ud800\ufffe]]>é"
@@ -22,7 +22,7 @@ NASTY = "a%0A,b:c::d\"e'<f>&|`g`\n::warning::h\r\x00\x1b[31m\ud800\ufffe]]>é"
 def outcome(
     said: Any = "failed", name: str = "m", rule: Rule | None = None, value: float | None = 0.7, **more: Any
 ) -> Outcome:
-    figure = Figure(name, "step5", 5, more.pop("place", None), value, 0.01)
+    figure = MetricValue(name, "step5", 5, more.pop("place", None), value, 0.01)
     return Outcome(rule or parse_rule("x < 0.6"), said, figure, 0.6, None, None, -0.1, more.pop("reason", None))
 
 
@@ -96,7 +96,7 @@ def test_workflow_commands_cannot_be_forged() -> None:
 
 def test_the_summary_is_one_table() -> None:
     rule = Rule(NASTY, "<", Bound(0.6))
-    rise = Figure("m", "step5", 5, None, 3.1, 0.1, None, 3.0, 4, 0.1, 0.01)
+    rise = MetricValue("m", "step5", 5, None, 3.1, 0.1, None, 3.0, 4, 0.1, 0.01)
     verdicts = Verdicts(
         NASTY,
         (

@@ -64,7 +64,7 @@ def redraw(run: Path, out: Path, generator: np.random.Generator) -> Path:
 def at_one_error(rule: Rule, run: Path) -> Rule:
     """The rule with its bound one standard error beyond the figure."""
     (outcome,) = judge([rule], run).outcomes
-    figure = outcome.figure
+    figure = outcome.measured
     found = (figure.value, figure.error) if rule.relation is None else (figure.difference, figure.difference_error)
     assert found[0] is not None
     assert found[1] is not None

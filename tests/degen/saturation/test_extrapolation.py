@@ -184,9 +184,9 @@ def test_without_anything_to_predict_there_is_no_mean() -> None:
 
 
 def test_mistakes_are_told() -> None:
-    with pytest.raises(DegenError, match="no model '12B'; did you mean 12b"):
+    with pytest.raises(DegenError, match="no model '12B'; did you mean '12b'"):
         extrapolate(suite(), ["7b", "12B"])
-    with pytest.raises(DegenError, match="no model 'opt' among 14m, 70m"):
+    with pytest.raises(DegenError, match="no model 'opt'; there are 14m, 70m"):
         extrapolate(suite(), ["opt"])
     with pytest.raises(DegenError, match="confidence must lie between 0 and 1"):
         extrapolate(suite(), LARGER, confidence=90)

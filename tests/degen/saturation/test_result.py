@@ -238,7 +238,7 @@ def test_a_model_that_cannot_be_held_against_the_law_is_told(tmp_path: Path) -> 
     file.write_text("\n".join(_without(line) if line.startswith("s,") else line for line in lines))
     told: list[str] = []
     found = find_saturation(file, larger=Larger(models=["l1", "l2", "l3"]), warn=told.append)
-    assert told == ["s: not held against the larger models; its number of parameters is unknown"]
+    assert told == ["s: not compared with the larger models; its number of parameters is unknown"]
     assert next(row for row in found.rows() if row["model"] == "s")["excess_final"] is None
 
 

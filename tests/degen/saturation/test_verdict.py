@@ -162,7 +162,7 @@ def test_a_rise_that_could_be_noise_is_undecided() -> None:
     assert verdict.gap is not None
     assert verdict.gap > WEAK.floor
     assert verdict.onset is None
-    says = f"ends {verdict.gap:.3g} above its best, as {verdict.p_value:.0%} of courses that never get worse do"
+    says = f"ends {verdict.gap:.3g} above its best, as {verdict.p_value:.0%} of curves that never get worse do"
     assert verdict.reason.startswith(says)
 
 
