@@ -72,7 +72,7 @@ class Verdicts:
     @cached_property
     def verdict(self) -> Literal["failed", "undecidable", "incomplete", "passed"]:
         """The worst: a rule that failed, an undecidable one, a checkpoint that could not be measured."""
-        worst = min((o.verdict for o in self.outcomes), key=SEVERITY.index, default="passed")
+        worst: Verdict = min((o.verdict for o in self.outcomes), key=SEVERITY.index, default="passed")
         return "incomplete" if worst == "passed" and self.incomplete else worst
 
     @property

@@ -75,7 +75,7 @@ def test_exit_codes_and_which_goes_first(run: Path, copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         ((), "no rule to judge by"),
         (("--rule", "los < 3"), "did you mean 'loss'?"),
@@ -89,10 +89,10 @@ def test_exit_codes_and_which_goes_first(run: Path, copy: Path) -> None:
         (("--rule", PASSES, "--junit", "no/such/folder.xml"), "--junit no/such/folder.xml: cannot be written"),
     ],
 )
-def test_wrong_usage_is_said_in_one_line(words: tuple[object, ...], says: str, run: Path) -> None:
+def test_wrong_usage_is_said_in_one_line(words: tuple[object, ...], message: str, run: Path) -> None:
     said = gate(run, *words)
     assert said.code == 2
-    assert says in said.message
+    assert message in said.message
 
 
 def test_a_target_that_is_nothing(tmp_path: Path) -> None:
@@ -190,8 +190,8 @@ def test_github_is_told_on_stderr_and_in_the_summary(
 
 
 def test_a_series_is_scanned_first(series: Path, corpus: Path, tmp_path: Path) -> None:
-    how = ("--corpus", corpus, "--out", "scanned", *SMALL)
-    said = gate(series, "--rule", "loss[step=all] < 99", "--json", *how)
+    options = ("--corpus", corpus, "--out", "scanned", *SMALL)
+    said = gate(series, "--rule", "loss[step=all] < 99", "--json", *options)
     assert said.code == 0
     assert sorted(row["step"] for row in said.json()["rows"]) == [0, 100, 1000]
     assert said.json()["target"] == str(series)
@@ -204,16 +204,16 @@ def test_a_series_is_scanned_first(series: Path, corpus: Path, tmp_path: Path) -
 
 def test_a_series_gated_again_is_judged_by_the_checkpoints_it_has(series: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(series, tmp_path / "s")
-    how = ("--corpus", corpus, "--out", "again", *SMALL)
-    assert gate("s", "--rule", "loss < 99", *how).code == 0
+    options = ("--corpus", corpus, "--out", "again", *SMALL)
+    assert gate("s", "--rule", "loss < 99", *options).code == 0
     (tmp_path / "s" / "step1000").rename(tmp_path / "away")
     shutil.copytree(tmp_path / "s" / "step0", tmp_path / "s" / "step200")  # a training that was undone goes another way
-    said = gate("s", "--rule", "loss < 99", "--json", *how)
+    said = gate("s", "--rule", "loss < 99", "--json", *options)
     assert [row["step"] for row in said.json()["rows"]] == [200]
     assert "no longer in the series, and left out: s@step1000" in said.err
     (tmp_path / "away").rename(tmp_path / "s" / "step1000")
     (tmp_path / "s" / "step0").rename(tmp_path / "away")  # old ones are cleared away, and stay the run's past
-    said = gate("s", "--rule", "loss[step=all] < 99", "--json", *how)
+    said = gate("s", "--rule", "loss[step=all] < 99", "--json", *options)
     assert sorted(row["step"] for row in said.json()["rows"]) == [0, 100, 200, 1000]
     assert "left out" not in said.err
 
@@ -241,8 +241,8 @@ def test_a_series_with_a_torn_checkpoint_is_incomplete(series: Path, corpus: Pat
     shutil.copytree(series, tmp_path / "s")
     weights = tmp_path / "s" / "step100" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    how = ("--corpus", corpus, "--out", "torn", *SMALL)
-    assert gate("s", "--rule", PASSES, *how).code == 4
+    options = ("--corpus", corpus, "--out", "torn", *SMALL)
+    assert gate("s", "--rule", PASSES, *options).code == 4
     assert gate("torn", "--rule", FAILS).code == 1
 
 

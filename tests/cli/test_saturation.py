@@ -160,7 +160,7 @@ def test_the_law_of_the_larger_models_is_printed_and_told(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         (["--metric", "los"], "no metric 'los'; did you mean 'loss'?"),
         (["--where", "task"], "--where task: a name and a value, as in task=lambada_openai"),
@@ -178,11 +178,11 @@ def test_the_law_of_the_larger_models_is_printed_and_told(tmp_path: Path) -> Non
         (["--to", "verdicts.xlsx"], "verdicts.xlsx: ends in none of .parquet, .csv, .json, .duckdb"),
     ],
 )
-def test_a_mistake_is_one_line(options: list[object], says: str, tmp_path: Path) -> None:
+def test_a_mistake_is_one_line(options: list[object], message: str, tmp_path: Path) -> None:
     said = degen("saturation", table(tmp_path / "t.csv", collapsed()), *options)
     assert said.code == 2
     assert said.out == ""
-    assert says in said.message
+    assert message in said.message
 
 
 def test_it_answers_without_torch(tmp_path: Path) -> None:

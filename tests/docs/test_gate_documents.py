@@ -113,7 +113,7 @@ def action(folder: Path, inputs: dict[str, str]) -> subprocess.CompletedProcess[
     given = {name: str(said.get("default", "")) for name, said in ACTION["inputs"].items()} | inputs
     step = ACTION["runs"]["steps"][-1]
     values = {
-        name: re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda found: given[found[1]], text)
+        name: re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda match: given[match[1]], text)
         for name, text in step["env"].items()
     }
     assert "${{" not in step["run"] + "".join(values.values())

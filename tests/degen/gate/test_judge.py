@@ -94,11 +94,11 @@ def test_few_documents_make_a_wide_interval() -> None:
     for n in (2, 3, 5, 20):
         drawn = generator.normal(size=(4000, n))
         errors = drawn.std(axis=1, ddof=1) / math.sqrt(n)
-        found = [
+        verdicts = [
             judge_value(rule, figure(float(mean), float(error), freedom=n - 1), 0.95).verdict
             for mean, error in zip(drawn.mean(axis=1), errors, strict=True)
         ]
-        assert found.count("failed") / 4000 == pytest.approx(0.05, abs=0.011)
+        assert verdicts.count("failed") / 4000 == pytest.approx(0.05, abs=0.011)
 
 
 def test_nothing_that_is_missing_passes() -> None:
@@ -161,9 +161,9 @@ def test_a_rise_within_noise(table: Path) -> None:
 
 
 def test_a_baseline_that_nothing_uses_is_told(table: Path) -> None:
-    told: list[str] = []
-    judge([parse_rule("loss[model=a] < 3")], table, baseline=table, warn=told.append)
-    assert told == [f"the baseline {table} is not used: no rule is about a .rise or .drop"]
+    warnings: list[str] = []
+    judge([parse_rule("loss[model=a] < 3")], table, baseline=table, warn=warnings.append)
+    assert warnings == [f"the baseline {table} is not used: no rule is about a .rise or .drop"]
 
 
 def test_the_same_rule_twice_is_one(table: Path) -> None:

@@ -54,7 +54,6 @@ def test_xml_is_valid_with_any_name(said: str) -> None:
     verdicts = Verdicts(NASTY, (outcome(said, NASTY, rule, place=NASTY, reason=NASTY),), (NASTY,))
     text = junit_xml(verdicts)
     case = ElementTree.fromstring(text.encode("utf-8")).find("testsuite/testcase")
-    assert case is not None
     assert "a%0A,b:c::d\"e'<f>&|`g`\n::warning::h" in str(case.get("name"))
     assert "\ufffd[31m" in str(case.get("name"))
 

@@ -111,9 +111,9 @@ def test_a_mistake_is_pointed_at(text: str, at: int, why: str) -> None:
 def assert_points(text: str, error: DegenError) -> None:
     said = str(error)
     assert len(said.splitlines()) == 1
-    found = re.search(r'": character (\d+): \S', said, re.DOTALL)
-    assert found, said
-    assert 1 <= int(found[1]) <= len(text) + 1
+    match = re.search(r'": character (\d+): \S', said, re.DOTALL)
+    assert match, said
+    assert 1 <= int(match[1]) <= len(text) + 1
     assert len(said) < 500
 
 

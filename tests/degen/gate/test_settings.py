@@ -10,7 +10,7 @@ from degen import DegenError
 from degen.gate.parser import parse_rule
 from degen.gate.settings import GateSettings, find_settings, read_settings
 
-WHOLE = """
+EVERYTHING = """
 rules = ["acc > 0.1"]
 [gate]
 rules = ["loss.rise < max(0.02, 1%)", "anisotropy[layer=last] < 0.6"]
@@ -32,19 +32,18 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_all_that_a_file_can_say(repository: Path) -> None:
-    (repository / "degen.toml").write_text(WHOLE)
-    found = find_settings(repository)
-    assert found is not None
-    assert [str(rule) for rule in found.all_rules()] == [
+    (repository / "degen.toml").write_text(EVERYTHING)
+    settings = find_settings(repository)
+    assert [str(rule) for rule in settings.all_rules()] == [
         "anisotropy < 0.7", "singular_entropy < 3", "loss.rise < 0.5", "acc > 0.1", "loss.rise < max(0.02, 1%)",
         "anisotropy[layer=last] < 0.6",
     ]  # fmt: skip
-    assert (found.confidence, found.strict) == (0.95, True)
-    assert found.baseline == repository / "runs" / "main"
-    assert found.file == repository / "degen.toml"
-    head, gate = WHOLE.split("[gate]")
+    assert (settings.confidence, settings.strict) == (0.95, True)
+    assert settings.baseline == repository / "runs" / "main"
+    assert settings.file == repository / "degen.toml"
+    head, gate = EVERYTHING.split("[gate]")
     (repository / "pyproject.toml").write_text(f"[tool.degen]{head}\n[tool.degen.gate]{gate}")
-    assert read_settings(repository / "pyproject.toml").all_rules() == found.all_rules()
+    assert read_settings(repository / "pyproject.toml").all_rules() == settings.all_rules()
 
 
 def test_the_nearest_file_counts_up_to_the_root_of_the_repository(repository: Path) -> None:
@@ -53,17 +52,14 @@ def test_the_nearest_file_counts_up_to_the_root_of_the_repository(repository: Pa
     assert find_settings(inner) is None
     (repository / "degen.toml").write_text('[gate]\nrules = ["root < 1"]')
     (repository / "a" / "pyproject.toml").write_text("[tool.ruff]\nline-length = 100")
-    found = find_settings(inner)
-    assert found is not None
-    assert found.rules == (parse_rule("root < 1"),)
+    settings = find_settings(inner)
+    assert settings.rules == (parse_rule("root < 1"),)
     (repository / "a" / "pyproject.toml").write_text('[tool.degen]\nrules = ["project < 1"]')
-    found = find_settings(inner)
-    assert found is not None
-    assert found.rules == (parse_rule("project < 1"),)
+    settings = find_settings(inner)
+    assert settings.rules == (parse_rule("project < 1"),)
     (repository / "a" / "degen.toml").write_text('rules = ["own < 1"]')
-    found = find_settings(inner)
-    assert found is not None
-    assert found.rules == (parse_rule("own < 1"),)
+    settings = find_settings(inner)
+    assert settings.rules == (parse_rule("own < 1"),)
 
 
 def test_outside_of_a_repository_only_the_folder_itself_is_looked_in(tmp_path: Path) -> None:
@@ -74,7 +70,7 @@ def test_outside_of_a_repository_only_the_folder_itself_is_looked_in(tmp_path: P
 
 
 def test_the_command_line_adds_rules_and_overrides_options(repository: Path) -> None:
-    (repository / "degen.toml").write_text(WHOLE)
+    (repository / "degen.toml").write_text(EVERYTHING)
     below = read_settings(repository / "degen.toml")
     said = GateSettings((parse_rule("x < 1"),), {"max_anisotropy": 0.1}, Path("other"), 0.9, False)
     both = below.under(said)
@@ -93,7 +89,7 @@ def test_the_command_line_adds_rules_and_overrides_options(repository: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("[gate", r"degen.toml: not sound TOML \("),
         ("[gat]", "the file has an unknown key 'gat'; did you mean 'gate'?"),
@@ -113,9 +109,9 @@ def test_the_command_line_adds_rules_and_overrides_options(repository: Path) -> 
         ("gate = 3", r"\[gate\] is 3, and not a table"),
     ],
 )
-def test_what_a_file_should_not_say_is_refused(text: str, says: str, tmp_path: Path) -> None:
+def test_what_a_file_should_not_say_is_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "degen.toml").write_text(text)
-    with pytest.raises(DegenError, match=says.replace("?", r"\?") if "\\" not in says else says) as error:
+    with pytest.raises(DegenError, match=message.replace("?", r"\?") if "\\" not in message else message) as error:
         find_settings(tmp_path)
     assert str(error.value).startswith(str(tmp_path / "degen.toml"))
     assert len(str(error.value).splitlines()) == 1
@@ -140,9 +136,8 @@ def test_a_file_that_was_named_must_say_something(tmp_path: Path) -> None:
 def test_an_empty_file_hides_no_other(tmp_path: Path) -> None:
     (tmp_path / "degen.toml").write_text("# nothing yet\n")
     (tmp_path / "pyproject.toml").write_text("[tool.degen.gate]\nmax_anisotropy = 0.5\n")
-    found = find_settings(tmp_path)
-    assert found is not None
-    assert found.file == tmp_path / "pyproject.toml"
+    settings = find_settings(tmp_path)
+    assert settings.file == tmp_path / "pyproject.toml"
 
 
 def test_strict_in_a_file_needs_a_confidence(tmp_path: Path) -> None:

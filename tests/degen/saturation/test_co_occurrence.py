@@ -17,7 +17,7 @@ def verdict(metric: str, low: int | None = None, high: int = 0, model: str = "m"
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "says"),
+    ("low", "high", "message"),
     [
         (300, 400, "before loss"),
         (201, 300, "before loss"),
@@ -32,10 +32,10 @@ def verdict(metric: str, low: int | None = None, high: int = 0, model: str = "m"
         (0, 10, "after loss"),
     ],
 )
-def test_an_onset_is_before_with_or_after_another(low: int, high: int, says: str) -> None:
+def test_an_onset_is_before_with_or_after_another(low: int, high: int, message: str) -> None:
     one, other = verdict("anisotropy", 100, 200), verdict("loss", low, high)
-    assert co_occurrence(one, [one, other]) == says
-    turned = {"before": "after", "after": "before", "with": "with"}[says.split()[0]]
+    assert co_occurrence(one, [one, other]) == message
+    turned = {"before": "after", "after": "before", "with": "with"}[message.split()[0]]
     assert co_occurrence(other, [one, other]) == f"{turned} anisotropy"
 
 

@@ -146,7 +146,6 @@ def plateaus(count: int, errors: bool, n: int = 25) -> list[Rise]:
     for _ in range(count):
         values = 3 + rng.normal(0, SIGMA, n)
         noise = known(n, SIGMA) if errors else find_noise(STEPS[:n], values, None, None)
-        assert noise is not None
         rises.append(find_rise(values, noise, 0.005 * 3))
     return rises
 
@@ -166,7 +165,6 @@ def test_p_values_of_courses_that_fall_to_the_end_are_below_5_percent_less_often
     for _ in range(200):
         values = 3 + 0.3 * np.exp(-STEPS / 30_000) + rng.normal(0, SIGMA, 25)
         noise = known(25, SIGMA) if errors else find_noise(STEPS, values, None, None)
-        assert noise is not None
         hits += find_rise(values, noise, 0.0).p_value < 0.05
     assert hits / 200 <= 0.05
 
@@ -188,8 +186,6 @@ def test_pairing_shows_a_rise_that_independent_errors_of_the_same_size_hide() ->
     values, errors, covariance = paired()
     apart = find_noise(STEPS, values, errors, None)
     together = find_noise(STEPS, values, errors, covariance)
-    assert apart is not None
-    assert together is not None
     assert find_rise(values, apart, 0.015).p_value > 0.2
     shown = find_rise(values, together, 0.015)
     assert shown.p_value < 0.001
@@ -198,14 +194,13 @@ def test_pairing_shows_a_rise_that_independent_errors_of_the_same_size_hide() ->
 
 def test_more_noise_of_the_shared_kind_changes_nothing() -> None:
     values, _, covariance = paired()
-    found = []
+    rises = []
     for shared in (0.0, 1.0, 100.0):
         noise = find_noise(STEPS, values + shared, None, covariance + shared)
-        assert noise is not None
-        found.append(find_rise(values + shared, noise, 0.015))
-    for other in found[1:]:
-        assert (other.p_value, other.start, other.peak) == (found[0].p_value, found[0].start, found[0].peak)
-        assert other.final_excess == pytest.approx(found[0].final_excess, rel=1e-5)
+        rises.append(find_rise(values + shared, noise, 0.015))
+    for other in rises[1:]:
+        assert (other.p_value, other.start, other.peak) == (rises[0].p_value, rises[0].start, rises[0].peak)
+        assert other.final_excess == pytest.approx(rises[0].final_excess, rel=1e-5)
 
 
 # What it depends on
@@ -219,8 +214,6 @@ def noisy_valley() -> Floats:
 def test_only_the_order_of_the_steps_enters() -> None:
     values, errors = noisy_valley(), np.full(25, 1.2 * SIGMA)
     one, other = (find_noise(steps, values, errors, None) for steps in (STEPS, ODD_STEPS))
-    assert one is not None
-    assert other is not None
     assert one.freedom == other.freedom == math.inf
     assert find_rise(values, one, 0.015) == find_rise(values, other, 0.015)
 

@@ -38,12 +38,12 @@ FALLING = curve(3 + 0.5 * (STEPS / 125_000) ** -0.5 + NOISE)
 WEAK = curve(3 + 0.02 * RISE + np.random.default_rng(18).normal(0, SIGMA, 25), floor=0.001)
 
 
-# What says nothing
+# Curves without a verdict
 
 
 @pytest.mark.parametrize("errors", [False, True])
 @pytest.mark.parametrize(
-    ("values", "steps", "says"),
+    ("values", "steps", "message"),
     [
         ([], [], "no checkpoint"),
         ([3.0], [100], "1 checkpoint with a value; 3 are needed"),
@@ -61,12 +61,12 @@ WEAK = curve(3 + 0.02 * RISE + np.random.default_rng(18).normal(0, SIGMA, 25), f
         ([4.0, 3.0, math.nan], [1, 2, 1000], "the last checkpoint, step 1000, has no value"),
     ],
 )
-def test_what_says_nothing_is_undecided_with_the_reason(values: Any, steps: Any, says: str, errors: bool) -> None:
+def test_what_says_nothing_is_undecided_with_the_reason(values: Any, steps: Any, message: str, errors: bool) -> None:
     made = curve(values, steps, errors=np.full(len(values), 0.1) if errors else None)
     for better in (made, turned(made)):
         verdict = judge(better)
         assert verdict.verdict == "undecided"
-        assert verdict.reason.replace("-2.5", "2.5").replace("-0;", "0;").startswith(says)
+        assert verdict.reason.replace("-2.5", "2.5").replace("-0;", "0;").startswith(message)
         assert verdict.best_step is verdict.p_value is verdict.onset is verdict.final_value is None
         assert verdict.checkpoints <= int(np.isfinite(made.values).sum())
 
@@ -91,16 +91,16 @@ def test_five_checkpoints_are_judged_without_errors() -> None:
 
 
 def test_missing_values_in_the_middle_are_left_out_and_said() -> None:
-    for missing, says in (([7], "; 1 checkpoint without a value left out"), ([7, 8, 20], "; 3 checkpoints without")):
+    for missing, message in (([7], "; 1 checkpoint without a value left out"), ([7, 8, 20], "; 3 checkpoints without")):
         values = SATURATED.values.copy()
         values[missing] = math.nan
-        found = judge(curve(values))
+        judged_curve = judge(curve(values))
         kept = np.delete(np.arange(25), missing)
         alone = judge(curve(SATURATED.values[kept], STEPS[kept]))
-        assert says in found.reason
-        assert found.reason.startswith(alone.reason)
+        assert message in judged_curve.reason
+        assert judged_curve.reason.startswith(alone.reason)
         assert "left out" not in alone.reason
-        assert (found.verdict, found.p_value, found.onset, found.checkpoints) == (
+        assert (judged_curve.verdict, judged_curve.p_value, judged_curve.onset, judged_curve.checkpoints) == (
             "saturated",
             alone.p_value,
             alone.onset,
@@ -115,9 +115,9 @@ def test_missing_values_take_their_errors_and_covariances_along() -> None:
     kept = np.delete(np.arange(25), 5)
     whole = Curve("m", "loss", STEPS, values, "min", FLOOR, errors, covariance)
     part = Curve("m", "loss", STEPS[kept], values[kept], "min", FLOOR, errors[kept], covariance[np.ix_(kept, kept)])
-    found, alone = judge(whole), judge(part)
-    assert found.verdict == "saturated"
-    assert (found.p_value, found.onset, found.noise) == (alone.p_value, alone.onset, alone.noise)
+    judged_curve, alone = judge(whole), judge(part)
+    assert judged_curve.verdict == "saturated"
+    assert (judged_curve.p_value, judged_curve.onset, judged_curve.noise) == (alone.p_value, alone.onset, alone.noise)
 
 
 # The four words
@@ -126,9 +126,6 @@ def test_missing_values_take_their_errors_and_covariances_along() -> None:
 def test_a_course_that_rises_and_stays_is_saturated() -> None:
     verdict = judge(SATURATED)
     assert verdict.verdict == "saturated"
-    assert verdict.gap is not None
-    assert verdict.p_value is not None
-    assert verdict.onset is not None
     assert verdict.p_value < 0.01
     assert verdict.reason == f"ends {verdict.gap:.3g} above its best"
     assert verdict.onset.low <= 80_000 <= verdict.onset.high
@@ -142,7 +139,6 @@ def test_a_course_that_comes_back_has_recovered() -> None:
     worst = int(np.argmax(late - np.minimum.accumulate(late)))
     hump = float(late[worst] - late[: worst + 1].min())
     assert verdict.reason.startswith(f"was {hump:.3g} above its best at step {STEPS[4 + worst]}, ends ")
-    assert verdict.onset is not None
     assert verdict.onset.high <= STEPS[4 + worst]
 
 
@@ -150,20 +146,17 @@ def test_a_course_that_falls_to_the_end_is_not_saturated() -> None:
     verdict = judge(FALLING)
     assert verdict.verdict == "not_saturated"
     assert verdict.onset is None
-    assert verdict.p_value is not None
     assert verdict.p_value > 0.3
 
 
 def test_a_rise_that_could_be_noise_is_undecided() -> None:
     verdict = judge(WEAK)
     assert verdict.verdict == "undecided"
-    assert verdict.p_value is not None
     assert 0.05 <= verdict.p_value < 0.5
-    assert verdict.gap is not None
     assert verdict.gap > WEAK.floor
     assert verdict.onset is None
-    says = f"ends {verdict.gap:.3g} above its best, as {verdict.p_value:.0%} of curves that never get worse do"
-    assert verdict.reason.startswith(says)
+    message = f"ends {verdict.gap:.3g} above its best, as {verdict.p_value:.0%} of curves that never get worse do"
+    assert verdict.reason.startswith(message)
 
 
 def test_the_figures_are_those_of_the_course() -> None:
@@ -195,8 +188,6 @@ def test_another_unit_and_another_clock_change_no_verdict(made: Curve) -> None:
     assert unit.verdict == clock.verdict == one.verdict
     assert unit.p_value == clock.p_value == one.p_value
     if one.onset is not None:
-        assert unit.onset is not None
-        assert clock.onset is not None
         assert (unit.onset.low, unit.onset.high) == (one.onset.low, one.onset.high)
         assert (clock.onset.low, clock.onset.high) == (64 * one.onset.low, 64 * one.onset.high)
 
@@ -204,7 +195,6 @@ def test_another_unit_and_another_clock_change_no_verdict(made: Curve) -> None:
 def test_a_jump_at_the_end_of_a_quiet_course_is_saturated() -> None:
     verdict = judge(curve(np.where(STEPS > 100_000, 5.0, 3.0) + NOISE))
     assert verdict.verdict == "saturated"
-    assert verdict.onset is not None
     assert (verdict.onset.low, verdict.onset.high) == (100_000, 105_000)
 
 
@@ -213,10 +203,8 @@ def test_a_jump_at_the_end_of_a_quiet_course_is_saturated() -> None:
 
 def test_a_rise_beyond_chance_and_below_the_floor_does_not_matter() -> None:
     gap = judge(SATURATED).gap
-    assert gap is not None
     above, below = (judge(curve(SATURATED.values, floor=f)) for f in (0.9 * gap, 1.1 * gap))
     assert (above.verdict, below.verdict) == ("saturated", "not_saturated")
-    assert below.p_value is not None
     assert below.p_value < 0.05
     assert below.onset is None
     assert below.reason == f"ends {gap:.3g} above its best, less than the {1.1 * gap:.3g} that matter"
@@ -229,7 +217,6 @@ def test_a_hump_below_the_floor_does_not_matter() -> None:
 
 def test_the_level_says_how_sure_it_must_be() -> None:
     p = judge(WEAK).p_value
-    assert p is not None
     assert judge(WEAK, level=1.5 * p).verdict == "saturated"
     assert judge(WEAK, level=0.5 * p).verdict == "undecided"
 
@@ -237,8 +224,6 @@ def test_the_level_says_how_sure_it_must_be() -> None:
 def test_confidence_makes_the_interval_wider_and_no_other_verdict() -> None:
     low, high = judge(SATURATED, confidence=0.5), judge(SATURATED, confidence=0.99)
     assert low.p_value == high.p_value
-    assert low.onset is not None
-    assert high.onset is not None
     assert high.onset.low <= low.onset.low < low.onset.high <= high.onset.high
 
 
@@ -283,7 +268,6 @@ def test_courses_without_noise_are_judged() -> None:
 def test_a_course_that_only_rises_is_saturated_since_its_first_checkpoints() -> None:
     verdict = judge(curve(3 + 0.5 * STEPS / 125_000 + NOISE))
     assert verdict.verdict == "saturated"
-    assert verdict.onset is not None
     assert verdict.onset.low == 10_000  # the first that counts
 
 
@@ -301,15 +285,15 @@ def share(verdicts: list[Verdict], word: str) -> float:
 
 
 def test_at_most_one_in_twenty_courses_that_never_get_worse_is_called_saturated() -> None:
-    found = simulated(0.0, 120)
-    assert share(found, "saturated") <= 0.05
-    assert share(found, "recovered") <= 0.05
+    judged_curve = simulated(0.0, 120)
+    assert share(judged_curve, "saturated") <= 0.05
+    assert share(judged_curve, "recovered") <= 0.05
 
 
 def test_at_least_95_in_100_ramps_of_five_standard_errors_are_called_saturated() -> None:
-    found = simulated(RAMP, 60)
-    assert share(found, "saturated") >= 0.95
-    assert all((v.onset is not None) == (v.verdict in ("saturated", "recovered")) for v in found)
+    judged_curve = simulated(RAMP, 60)
+    assert share(judged_curve, "saturated") >= 0.95
+    assert all((v.onset is not None) == (v.verdict in ("saturated", "recovered")) for v in judged_curve)
 
 
 def test_p_values_of_courses_that_fall_are_never_too_small() -> None:

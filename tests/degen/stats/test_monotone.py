@@ -65,9 +65,9 @@ def test_the_fit_is_the_one_of_the_formula_of_minima_and_maxima(weights: Floats)
 
 @pytest.mark.parametrize("weights", [EVEN, WEIGHTS])
 def test_misfits_are_those_of_the_best_fit_to_each_beginning(weights: Floats) -> None:
-    found = falling_misfits(ROWS, weights)
-    assert found.shape == (12, 10)
-    for row, of_row in zip(ROWS, found, strict=True):
+    computed = falling_misfits(ROWS, weights)
+    assert computed.shape == (12, 10)
+    for row, of_row in zip(ROWS, computed, strict=True):
         slow = [slow_misfit(row[:k], weights[:k]) for k in range(10)]
         np.testing.assert_allclose(of_row, slow, atol=1e-10)
 
@@ -98,8 +98,8 @@ def test_any_course_has_the_misfit_of_the_formula(pairs: Pairs) -> None:
 
 
 def test_two_values_have_the_formula_of_two_blocks() -> None:
-    found = misfits(np.array([1.0, 4.0]), np.array([2.0, 3.0]))
-    np.testing.assert_allclose(found, [0, 0, 2 * 3 / 5 * 9])
+    computed = misfits(np.array([1.0, 4.0]), np.array([2.0, 3.0]))
+    np.testing.assert_allclose(computed, [0, 0, 2 * 3 / 5 * 9])
 
 
 # Weights, ties, rows
@@ -174,9 +174,9 @@ def test_a_valley_backwards_in_time_is_a_valley(pairs: Pairs) -> None:
 
 @given(curves)
 def test_more_values_never_fit_better(pairs: Pairs) -> None:
-    found = misfits(*halves(pairs))
-    assert found[0] == 0
-    assert (np.diff(found) >= 0).all()
+    computed = misfits(*halves(pairs))
+    assert computed[0] == 0
+    assert (np.diff(computed) >= 0).all()
 
 
 @given(curves)
