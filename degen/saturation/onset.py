@@ -39,8 +39,8 @@ def find_onset(steps: Ints, values: Floats, noise: Noise, floor: float, confiden
     to where the rise is certain enter, since later on a collapse is no straight line: where it exceeds 4 standard
     deviations of the noise and the floor, or where it never does, nine tenths of the whole rise. R(τ) is the least
     misfit over curve, c and s; eight τ between any two checkpoints are tried. The interval is R(τ) ≤ min R + 1.5·q, q
-    the quantile of χ²₁, or of F(1, ν) where the noise was estimated; the factor is from simulation, since a change point
-    is no regular parameter. The ends are moved out to the next checkpoints, since there are no values between them.
+    the quantile of χ²₁, or of F(1, ν) where the noise was estimated; the factor is from simulation, since a change
+    point is no regular parameter. The ends are moved out to the next checkpoints, as there are no values between them.
 
     Args:
         steps: ascending.

@@ -61,7 +61,7 @@ def junit(file: Path) -> Any:
     return suite
 
 
-def test_the_script_of_the_readme_passes_fails_and_cannot_tell(tmp_path: Path) -> None:
+def test_the_script_of_the_readme_passes_fails_and_is_undecidable(tmp_path: Path) -> None:
     (script,) = marked(README, "a script")
     made = series(tmp_path)
     done = shell(script, tmp_path, SERIES=str(made))

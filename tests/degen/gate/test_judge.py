@@ -50,7 +50,7 @@ def test_an_interval_fails_beyond_the_bound_and_else_passes_or_is_undecidable(ru
     assert strict == ["passed", "undecidable", "undecidable", "failed"]
 
 
-def test_what_passes_for_noise_says_so() -> None:
+def test_a_value_that_passes_within_noise_has_a_reason() -> None:
     outcome = judge_value(parse_rule("x < 1"), figure(1.1, 0.1), 0.95)
     assert outcome.reason == "breaks the bound, but within noise: the interval reaches beyond it"
     assert (outcome.low, outcome.high) == (pytest.approx(1.1 - Z95 / 10), pytest.approx(1.1 + Z95 / 10))
@@ -75,7 +75,7 @@ def test_without_an_error_the_value_counts_and_the_reason_says_so() -> None:
     st.sampled_from(["<", "<=", ">", ">="]),
     st.floats(0.5, 0.999),
 )
-def test_noise_only_ever_takes_the_certainty_of_a_verdict_away(
+def test_noise_never_turns_a_verdict_into_its_opposite(
     value: float, error: float, bound: float, comparison: str, sure: float
 ) -> None:
     rule = f"x {comparison} {bound!r}"
@@ -101,7 +101,7 @@ def test_few_documents_make_a_wide_interval() -> None:
         assert verdicts.count("failed") / 4000 == pytest.approx(0.05, abs=0.011)
 
 
-def test_nothing_that_is_missing_passes() -> None:
+def test_missing_and_infinite_values_never_pass() -> None:
     for rule in ("x < 1", "x > 1", "x <= 1", "x >= 1", "x.rise < 1", "x.drop < 5%"):
         for sure in (None, 0.95):
             assert verdict(rule, None, sure=sure) == "undecidable"
@@ -160,7 +160,7 @@ def test_a_rise_within_noise(table: Path) -> None:
     assert judge(rule, table, confidence=0.5, strict=True).exit_code == 1
 
 
-def test_a_baseline_that_nothing_uses_is_told(table: Path) -> None:
+def test_an_unused_baseline_gives_a_warning(table: Path) -> None:
     warnings: list[str] = []
     judge([parse_rule("loss[model=a] < 3")], table, baseline=table, warn=warnings.append)
     assert warnings == [f"the baseline {table} is not used: no rule is about a .rise or .drop"]
@@ -185,11 +185,13 @@ def outcome(said: Any) -> Outcome:
         (["undecidable"], (), 3),
     ],
 )
-def test_of_several_exit_codes_the_gravest_counts(said: list[str], incomplete: tuple[str, ...], code: int) -> None:
+def test_the_worst_of_several_verdicts_gives_the_exit_code(
+    said: list[str], incomplete: tuple[str, ...], code: int
+) -> None:
     assert Verdicts("t", tuple(map(outcome, said)), incomplete).exit_code == code
 
 
-def test_what_cannot_be_asked_is_refused(table: Path) -> None:
+def test_wrong_options_of_judge_are_refused(table: Path) -> None:
     with pytest.raises(DegenError, match="no rule to judge by"):
         judge([], table)
     for confidence in (0.0, 0.49, 1.0, 95.0, math.nan):

@@ -134,13 +134,13 @@ def test_errors_that_are_not_paired_add_in_squares(run_copy: Path) -> None:
     assert value_of("loss.rise < 1", run_copy).difference_error is None
 
 
-def test_a_figure_that_is_its_own_reference_has_risen_by_nothing(run_copy: Path) -> None:
+def test_a_value_that_is_its_own_reference_has_risen_by_0(run_copy: Path) -> None:
     change(run_copy, "checkpoints", "step1000", anisotropy=-1.0, anisotropy_se=0.4)
     value = value_of("anisotropy.rise < 1", run_copy)
     assert (value.difference, value.difference_error) == (0.0, 0.0)
 
 
-def test_a_percentage_shares_the_noise_of_what_it_is_of(run_copy: Path) -> None:
+def test_a_percentage_bound_shares_the_noise_of_the_reference(run_copy: Path) -> None:
     change(run_copy, "checkpoints", "step100", anisotropy=-0.5, anisotropy_se=0.3)
     change(run_copy, "checkpoints", "step0", anisotropy=9.0)
     change(run_copy, "checkpoints", "step1000", anisotropy=0.5, anisotropy_se=0.4)
@@ -157,7 +157,7 @@ def test_a_percentage_shares_the_noise_of_what_it_is_of(run_copy: Path) -> None:
     assert drop.margin_error == pytest.approx(math.hypot(0.4, 0.5 * 0.3))
 
 
-def test_a_percentage_is_paired_as_well(run: degen.Run) -> None:
+def test_the_error_of_a_percentage_bound_is_paired(run: degen.Run) -> None:
     losses = {row["revision"]: row["loss"] for row in run.checkpoints()}
     for relation, pick, weight in (("rise", min, 1.05), ("drop", max, 0.95)):
         best = pick(losses, key=lambda name: losses[name])
@@ -191,7 +191,7 @@ def test_a_model_that_is_yet_to_be_measured_is_missing(run_copy: Path) -> None:
         assert value_of(rule, run_copy).missing is not None
 
 
-def test_what_a_series_no_longer_has_is_no_latest(run_copy: Path) -> None:
+def test_checkpoints_that_left_the_series_are_not_the_latest(run_copy: Path) -> None:
     warnings: list[str] = []
     source = open_source(run_copy, warnings.append, {"tiny": ["step0", "step100"]})
     (value,) = find_metric_values(parse_rule("loss.rise < 3"), source)
@@ -219,7 +219,7 @@ def test_layers_of_an_exported_table_are_those_of_the_run(run: degen.Run, tmp_pa
             assert selected.difference == pytest.approx(0, abs=1e-12)
 
 
-def test_a_folder_that_holds_a_run_is_none(run_copy: Path) -> None:
+def test_the_folder_around_a_run_is_no_run(run_copy: Path) -> None:
     with pytest.raises(DegenError, match=rf"did you mean {run_copy}\?"):
         open_source(run_copy.parent, no_warning)
     (run_copy / "run.json").unlink()
@@ -246,7 +246,7 @@ def test_null_and_nan_are_missing_and_infinity_is_not(run_copy: Path) -> None:
     assert value_of("perplexity < 3", run_copy).value == math.inf
 
 
-def test_the_best_so_far_passes_over_what_is_missing(run_copy: Path) -> None:
+def test_the_best_so_far_ignores_missing_values(run_copy: Path) -> None:
     change(run_copy, "checkpoints", "step100", loss=math.nan)
     change(run_copy, "checkpoints", "step0", loss=1.0)
     change(run_copy, "checkpoints", "step1000", loss=1.5)
@@ -285,7 +285,7 @@ def test_a_corpus_without_domains_has_none_to_select(run_copy: Path) -> None:
         values_of("loss[domain=Github] < 3", run_copy)
 
 
-def test_a_run_of_heads_does_not_know_the_rest(series: Path, tmp_path: Path) -> None:
+def test_a_run_of_heads_has_not_measured_other_metrics(series: Path, tmp_path: Path) -> None:
     degen.scan(series, probes=["spectrum"], out=tmp_path / "run")
     for rule in ("loss < 3", "anisotropy[layer=last] < 3", "mean_norm[layer=last] < 3", "bottleneck_rank < 3"):
         assert value_of(rule, tmp_path / "run").missing == "not measured"
@@ -422,7 +422,7 @@ def test_exported_tables_take_selectors(run: degen.Run, run_copy: Path, tmp_path
     assert open_source(run_copy, no_warning).failed == ["tiny@step1000"]
 
 
-def test_results_of_the_harness(tmp_path: Path) -> None:
+def test_results_of_the_harness_are_judged(tmp_path: Path) -> None:
     for step, acc in ((100, 0.6), (200, 0.5)):
         (tmp_path / f"pythia-step{step}.json").write_text(
             json.dumps({"results": {"arc": {"acc,none": acc, "acc_stderr,none": 0.01}}})
@@ -435,7 +435,7 @@ def test_results_of_the_harness(tmp_path: Path) -> None:
     assert is_measured(tmp_path)
 
 
-def test_what_must_be_scanned_first(run: degen.Run, series: Path, tmp_path: Path) -> None:
+def test_a_series_is_not_measured_and_a_run_is(run: degen.Run, series: Path, tmp_path: Path) -> None:
     measured = [run.path, run.path / "layers", tmp_path / "t.csv", tmp_path / "no.parquet"]
     assert all(is_measured(target) for target in measured)
     single = make_checkpoint(tmp_path / "single")

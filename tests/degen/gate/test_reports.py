@@ -123,7 +123,7 @@ def test_a_summary_of_many_outcomes_stays_small() -> None:
     assert f"… and {9000 - SHOWN} more" in summary
 
 
-def test_where_github_is() -> None:
+def test_the_environment_tells_whether_it_is_github() -> None:
     assert in_github({"GITHUB_ACTIONS": "true"})
     assert not in_github({})
     assert not in_github({"GITHUB_ACTIONS": "false"})

@@ -31,7 +31,7 @@ def repository(tmp_path: Path) -> Path:
     return root
 
 
-def test_all_that_a_file_can_say(repository: Path) -> None:
+def test_every_setting_is_read_from_a_file(repository: Path) -> None:
     (repository / "degen.toml").write_text(EVERYTHING)
     settings = find_settings(repository)
     assert [str(rule) for rule in settings.all_rules()] == [
@@ -62,7 +62,7 @@ def test_the_nearest_file_counts_up_to_the_root_of_the_repository(repository: Pa
     assert settings.rules == (parse_rule("own < 1"),)
 
 
-def test_outside_of_a_repository_only_the_folder_itself_is_looked_in(tmp_path: Path) -> None:
+def test_outside_of_a_repository_only_the_folder_itself_is_searched(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "degen.toml").write_text('rules = ["x < 1"]')
     assert find_settings(tmp_path / "in") is None
@@ -109,7 +109,7 @@ def test_the_command_line_adds_rules_and_overrides_options(repository: Path) -> 
         ("gate = 3", r"\[gate\] is 3, and not a table"),
     ],
 )
-def test_what_a_file_should_not_say_is_refused(text: str, message: str, tmp_path: Path) -> None:
+def test_wrong_settings_in_a_file_are_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "degen.toml").write_text(text)
     with pytest.raises(DegenError, match=message.replace("?", r"\?") if "\\" not in message else message) as error:
         find_settings(tmp_path)
@@ -117,7 +117,7 @@ def test_what_a_file_should_not_say_is_refused(text: str, message: str, tmp_path
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_a_file_that_was_named_must_say_something(tmp_path: Path) -> None:
+def test_a_given_file_must_have_settings(tmp_path: Path) -> None:
     with pytest.raises(DegenError, match=r"no.toml: cannot be read \(No such file"):
         read_settings(tmp_path / "no.toml")
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'")
@@ -133,7 +133,7 @@ def test_a_file_that_was_named_must_say_something(tmp_path: Path) -> None:
         read_settings(tmp_path / "mine.toml")
 
 
-def test_an_empty_file_hides_no_other(tmp_path: Path) -> None:
+def test_an_empty_settings_file_hides_no_other(tmp_path: Path) -> None:
     (tmp_path / "degen.toml").write_text("# nothing yet\n")
     (tmp_path / "pyproject.toml").write_text("[tool.degen.gate]\nmax_anisotropy = 0.5\n")
     settings = find_settings(tmp_path)

@@ -44,7 +44,7 @@ def read(tmp_path: Path, text: str, **options: Any) -> list[Curve]:
     return find_curves(write(tmp_path / "t.csv", text), **{"warn": no_warning, **options})
 
 
-def test_a_wide_table_has_a_course_a_model_and_metric(tmp_path: Path) -> None:
+def test_a_wide_table_has_a_curve_for_each_model_and_metric(tmp_path: Path) -> None:
     curves = read(tmp_path, WIDE)
     assert names(curves) == ["a loss", "a acc", "b loss", "b acc"]
     assert [c.better for c in curves] == ["min", "max"] * 2
@@ -54,12 +54,12 @@ def test_a_wide_table_has_a_course_a_model_and_metric(tmp_path: Path) -> None:
     assert curves[2].errors is curves[2].covariance is curves[2].tokens is curves[2].parameters is None
 
 
-def test_metrics_come_in_the_order_asked(tmp_path: Path) -> None:
+def test_curves_come_in_the_order_of_the_metrics_option(tmp_path: Path) -> None:
     assert names(read(tmp_path, WIDE, metrics=["acc", "loss"])) == ["a acc", "a loss", "b acc", "b loss"]
     assert names(read(tmp_path, WIDE, metrics=["loss"], where={"model": "b"})) == ["b loss"]
 
 
-def test_a_long_table_tells_tasks_apart(tmp_path: Path) -> None:
+def test_a_long_table_has_a_curve_for_each_task(tmp_path: Path) -> None:
     curves = read(tmp_path, LONG)
     assert names(curves) == ["m piqa/acc", "m lambada/acc", "m lambada/ppl"]
     assert curves[1].values.tolist() == [0.4] * 3
@@ -129,7 +129,7 @@ def test_standard_errors_of_several_metrics(tmp_path: Path) -> None:
     assert ppl.errors is None
 
 
-def test_facts_of_the_model_come_along(tmp_path: Path) -> None:
+def test_parameters_tokens_and_width_are_read_with_a_curve(tmp_path: Path) -> None:
     text = "step,tokens,total_params,hidden_size,head_size,singular_entropy\n0,,10,64,,1\n1,5,10,64,32,.5\n"
     (curve,) = read(tmp_path, text)
     assert curve.parameters == 10
@@ -141,7 +141,7 @@ def test_facts_of_the_model_come_along(tmp_path: Path) -> None:
     assert curve.floor == pytest.approx(0.1 * math.log(64))
 
 
-def test_an_unknown_width_is_told(tmp_path: Path) -> None:
+def test_an_unknown_head_width_gives_a_warning(tmp_path: Path) -> None:
     warnings: list[str] = []
     curves = read(tmp_path, "model,step,kl_a\nm,0,1\nm,1,2\nn,0,1\n", warn=warnings.append)
     assert [c.floor for c in curves] == [pytest.approx(0.1 * math.log(1024))] * 2
@@ -161,7 +161,7 @@ def test_floors_go_by_the_whole_name_then_the_bare_then_all(tmp_path: Path) -> N
     assert worst.floor == pytest.approx(0.02)
 
 
-def test_the_order_of_rows_is_kept_unless_asked(tmp_path: Path) -> None:
+def test_rows_keep_their_order_without_sort(tmp_path: Path) -> None:
     text = "step,loss\n10,1\n0,2\n10,3\n5,nan\n20,inf\n"
     (curve,) = read(tmp_path, text)
     assert curve.steps.tolist() == [10, 0, 10, 5, 20]
@@ -171,7 +171,7 @@ def test_the_order_of_rows_is_kept_unless_asked(tmp_path: Path) -> None:
     np.testing.assert_array_equal(curve.values, [2, np.nan, 1, 3, np.nan])
 
 
-def test_what_is_missing_is_told(tmp_path: Path) -> None:
+def test_rows_without_a_step_give_a_warning(tmp_path: Path) -> None:
     warnings: list[str] = []
     text = "model,step,loss,acc\na,0,1,\na,,1,\nb,0,,.5\nb,1,,.5\n"
     curves = read(tmp_path, text, warn=warnings.append)
@@ -180,7 +180,7 @@ def test_what_is_missing_is_told(tmp_path: Path) -> None:
     assert warnings == [f"{tmp_path / 't.csv'}: rows without a step left out: 1"]
 
 
-def test_a_task_without_a_metric_is_nothing_to_tell(tmp_path: Path) -> None:
+def test_a_task_without_a_metric_gives_no_curve(tmp_path: Path) -> None:
     curves = read(tmp_path, "step,task,acc,ppl\n0,a,.1,\n1,a,.2,\n0,b,.1,9\n1,b,.2,8\n")
     assert names(curves) == ["t a/acc", "t b/acc", "t b/ppl"]
 
@@ -268,16 +268,14 @@ def test_results_of_the_harness_are_a_long_table(tmp_path: Path) -> None:
         ("step,loss\n0,1\n1\n", {}, r"t\.csv: not a sound table of text .*mend that row"),
     ],
 )
-def test_what_is_no_table_of_courses_is_refused(
-    text: str, options: dict[str, Any], message: str, tmp_path: Path
-) -> None:
+def test_tables_without_curves_are_refused(text: str, options: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(DegenError, match=message) as caught:
         read(tmp_path, text, **options)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
 
 
-def test_what_is_no_target_is_refused(tmp_path: Path) -> None:
+def test_targets_that_hold_no_metrics_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     bad = {
         tmp_path / "absent": "absent: no such file or folder; give a table",

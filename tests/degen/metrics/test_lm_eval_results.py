@@ -94,7 +94,7 @@ def test_the_revision_of_a_new_file_is_read_wherever_it_stands(tmp_path: Path) -
     assert set(rows(tmp_path / "evals", "model", "step")) == {("tiny", 77)}
 
 
-def test_the_newest_of_equal_figures_counts_and_is_told(tmp_path: Path) -> None:
+def test_the_newest_of_repeated_values_counts_with_a_warning(tmp_path: Path) -> None:
     for day, ppl in (("02", 20.0), ("01", 30.0), ("03", 25.0)):
         save(tmp_path / "evals" / f"results_2024-05-{day}T00-00-00.json", old(ppl))
     warnings: list[str] = []
@@ -105,7 +105,7 @@ def test_the_newest_of_equal_figures_counts_and_is_told(tmp_path: Path) -> None:
     assert "(results_2024-05-02T00-00-00.json instead of results_2024-05-01T00-00-00.json, for one)" in warnings[0]
 
 
-def test_other_files_are_ignored_and_damaged_ones_told(tmp_path: Path) -> None:
+def test_other_files_are_ignored_and_damaged_ones_give_a_warning(tmp_path: Path) -> None:
     folder = tmp_path / "evals"
     save(folder / "step1.json", old())
     save(folder / "config.json", {"vocab_size": 5})
@@ -161,5 +161,5 @@ def test_a_step_is_found_in_a_longer_name(name: str, step: int, rest: str) -> No
 
 
 @pytest.mark.parametrize("name", ["main", "results_2024-05-01T12-00-00", "mystep10", "footstep", "step", "step10b", ""])
-def test_other_names_have_no_step(name: str) -> None:
+def test_names_without_a_step_mark_have_no_step(name: str) -> None:
     assert find_step_mark(name) is None

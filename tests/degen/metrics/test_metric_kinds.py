@@ -25,7 +25,7 @@ SHARE, LOG, WIDTH = Floor(0.005, "share"), Floor(0.005, "log share"), Floor(0.1,
         ("bleu rouge1 rougeL_max pass@1 pass@10 effective_rank stable_rank", "max", Floor(0.0)),
     ],
 )  # fmt: skip
-def test_a_name_says_what_it_measures(names: str, better: str, floor: Floor) -> None:
+def test_known_names_have_a_direction_and_a_floor(names: str, better: str, floor: Floor) -> None:
     for name in names.split():
         kind = kind_of(name)
         assert kind is not None, name
@@ -39,7 +39,7 @@ brier_score step tokens
 
 
 @pytest.mark.parametrize("name", OTHERS.split())
-def test_other_names_say_nothing(name: str) -> None:
+def test_unknown_names_have_no_kind(name: str) -> None:
     assert kind_of(name) is None
 
 
@@ -99,7 +99,7 @@ def test_floors_are_read_as_they_are_written(text: str, floor: Floor) -> None:
         ("-1%", "is negative"),
     ],
 )
-def test_what_is_no_floor_is_refused(text: str, message: str) -> None:
+def test_a_malformed_floor_is_refused(text: str, message: str) -> None:
     with pytest.raises(DegenError, match="--floor") as caught:
         parse_floor(text)
     assert message in str(caught.value)
@@ -125,7 +125,7 @@ def test_floors_by_name() -> None:
         (["1", "2"], "--floor 2: the floor of all metrics is given twice"),
     ],
 )
-def test_floors_that_make_no_sense_are_refused(given: list[str], message: str) -> None:
+def test_malformed_floor_options_are_refused(given: list[str], message: str) -> None:
     with pytest.raises(DegenError) as caught:
         parse_floors(given)
     assert str(caught.value).startswith(message)

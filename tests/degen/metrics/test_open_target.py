@@ -28,7 +28,7 @@ def test_a_run_is_opened_from_its_checkpoints_and_by_a_link_to_them(run: Path, t
         assert opened.path == run
 
 
-def test_a_folder_that_holds_a_run_is_none(run: Path) -> None:
+def test_the_folder_around_a_run_is_no_run(run: Path) -> None:
     with pytest.raises(DegenError, match=rf"runs: no run, but it holds one: did you mean {run}\?"):
         open_target(run.parent, no_warning)
     (run / "timing").mkdir()
@@ -37,7 +37,7 @@ def test_a_folder_that_holds_a_run_is_none(run: Path) -> None:
         open_target(run, no_warning)
 
 
-def test_results_of_the_harness_are_opened_only_where_they_will_do(tmp_path: Path) -> None:
+def test_results_of_the_harness_are_opened_only_where_they_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "m-step100.json").write_text('{"results": {"arc": {"acc": 0.5}}}')
     opened = open_target(tmp_path, no_warning)
     assert isinstance(opened, OpenTable)
@@ -50,7 +50,7 @@ def test_results_of_the_harness_are_opened_only_where_they_will_do(tmp_path: Pat
         open_target(tmp_path / "m-step100.json", no_warning, lm_eval=False)
 
 
-def test_rows_of_a_file_have_an_order_of_their_own(tmp_path: Path) -> None:
+def test_rows_of_a_file_are_in_order(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("step,loss\n1,2\n")
     opened = open_target(tmp_path / "t.csv", no_warning)
     assert isinstance(opened, OpenTable)

@@ -80,7 +80,7 @@ def test_types_come_from_all_rows_not_from_the_first_megabyte(tmp_path: Path) ->
     assert math.isinf(value[-1])
 
 
-def test_a_byte_order_mark_spaces_and_quoted_lines_are_no_matter(tmp_path: Path) -> None:
+def test_a_byte_order_mark_spaces_and_quoted_lines_are_read(tmp_path: Path) -> None:
     file = write(tmp_path / "t.csv", b'\xef\xbb\xbf\nstep, loss ,note\r\n1, 2.5,"two\nlines, here"\r\n')
     assert read_table_file(file).to_pydict() == {"step": [1], "loss": [2.5], "note": ["two\nlines, here"]}
 
@@ -139,7 +139,7 @@ def bad_files(folder: Path) -> dict[Path, str]:
     }
 
 
-def test_what_is_no_table_is_refused_by_name(tmp_path: Path) -> None:
+def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
     for path, message in bad_files(tmp_path).items():
         with pytest.raises(DegenError, match=message) as caught:
             read_table_file(path)

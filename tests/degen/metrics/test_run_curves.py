@@ -21,7 +21,7 @@ from degen.runs.export import export_table
 SCAN: dict[str, Any] = {"tokens": 512, "context": 32, "threads": 1}
 
 
-def test_a_run_gives_its_three_figures_with_what_is_known_of_them(run: degen.Run) -> None:
+def test_a_run_gives_the_curves_of_its_three_usual_metrics(run: degen.Run) -> None:
     rows = run.checkpoints()
     curves = find_curves(run.path, warn=no_warning)
     assert [(c.model, c.metric, c.better) for c in curves] == [
@@ -67,7 +67,7 @@ def test_covariance_is_that_of_leaving_out_each_document(run: degen.Run) -> None
     assert np.abs(loss.covariance[0, 1]) > 1e-6  # they do err together
 
 
-def test_a_run_may_be_named_from_inside(run: degen.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_read_from_inside_its_folder(run: degen.Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder, name in ((run.path, "."), (run.path, "checkpoints"), (run.path / "checkpoints", "."), (run.path, "")):
         monkeypatch.chdir(folder)
         loss = find_curves(Path(name), metrics=["loss"], warn=no_warning)[0]
@@ -78,7 +78,7 @@ def test_a_run_may_be_named_from_inside(run: degen.Run, monkeypatch: pytest.Monk
     assert {c.metric for c in find_curves(run.path / "windows", warn=no_warning)} >= {"ArXiv/loss", "Github/loss"}
 
 
-def test_the_tables_of_a_run_may_be_named_themselves(run: degen.Run, tmp_path: Path) -> None:
+def test_the_tables_of_a_run_are_read_by_their_folders(run: degen.Run, tmp_path: Path) -> None:
     whole = find_curves(run.path, warn=no_warning)
     named = find_curves(run.path / "checkpoints", warn=no_warning)
     assert [c.metric for c in named] == [c.metric for c in whole]
@@ -99,7 +99,7 @@ def test_the_tables_of_a_run_may_be_named_themselves(run: degen.Run, tmp_path: P
         assert exported["singular_entropy"].floor == whole[2].floor
 
 
-def test_other_metrics_are_asked_for_by_name(run: degen.Run) -> None:
+def test_other_metrics_of_a_run_are_read_by_name(run: degen.Run) -> None:
     asked = ["effective_rank", "perplexity", "effective_rank"]
     curves = find_curves(run.path, metrics=asked, warn=no_warning)
     assert [(c.metric, c.better) for c in curves] == [("effective_rank", "max"), ("perplexity", "min")]
@@ -116,7 +116,7 @@ def test_a_failed_checkpoint_is_a_gap(run_copy: Path) -> None:
     np.testing.assert_allclose(loss.covariance[two], brute_force_covariance(degen.read_run(run_copy))[two], rtol=1e-9)
 
 
-def test_rows_without_a_step_and_copies_are_left_out_and_told(run_copy: Path) -> None:
+def test_rows_without_a_step_and_copies_are_left_out_with_a_warning(run_copy: Path) -> None:
     change(run_copy, "checkpoints", "step0", step=None)
     change(run_copy, "checkpoints", "step1000", status="duplicate", duplicate_of="step100")
     warnings: list[str] = []
@@ -148,7 +148,7 @@ def test_losses_on_other_windows_are_not_paired(run_copy: Path) -> None:
     assert find_curves(run_copy, warn=no_warning)[0].covariance is None
 
 
-def test_two_models_stay_apart(run: degen.Run, series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_two_models_of_a_run_have_separate_curves(run: degen.Run, series: Path, corpus: Path, tmp_path: Path) -> None:
     both = degen.scan([f"b={series}", f"a={series}"], corpus=corpus, out=tmp_path / "both", **SCAN)
     curves = find_curves(both.path, metrics=["loss"], warn=no_warning)
     assert [c.model for c in curves] == ["b", "a"]
@@ -160,7 +160,7 @@ def test_two_models_stay_apart(run: degen.Run, series: Path, corpus: Path, tmp_p
     assert one.model == "a"
 
 
-def test_a_run_of_heads_has_what_it_has(series: Path, tmp_path: Path) -> None:
+def test_a_run_of_heads_has_singular_entropy_alone(series: Path, tmp_path: Path) -> None:
     run = degen.scan(series, probes=["spectrum"], out=tmp_path / "run")
     assert [c.metric for c in find_curves(run.path, warn=no_warning)] == ["singular_entropy"]
     (curve,) = find_curves(run.path, metrics=["loss"], warn=no_warning)
@@ -183,7 +183,7 @@ def test_what_a_run_does_not_have_is_refused(options: dict[str, Any], message: s
         find_curves(run.path, warn=no_warning, **options)
 
 
-def test_a_run_without_the_usual_figures_says_what_it_has(run_copy: Path) -> None:
+def test_a_run_without_the_usual_metrics_lists_the_others(run_copy: Path) -> None:
     for revision in ("step0", "step100", "step1000"):
         change(run_copy, "checkpoints", revision, loss=None, anisotropy=None, singular_entropy=None)
     with pytest.raises(DegenError, match=r"at any checkpoint; name a metric \(it has perplexity, bits_per_byte, "):

@@ -149,7 +149,7 @@ def test_without_degrees_of_freedom_there_are_no_intervals_and_a_reason() -> Non
 # What cannot be used
 
 
-def test_models_that_the_law_cannot_be_asked_about_are_left_out_with_the_reason() -> None:
+def test_models_that_cannot_be_compared_with_the_law_are_left_out_with_the_reason() -> None:
     curves = suite()
     odd = [
         curve("14m", parameters=None),
@@ -180,7 +180,7 @@ def test_without_anything_to_predict_there_is_no_mean() -> None:
     assert (result.mean_final_gap, result.mean_best_gap) == (None, None)
 
 
-def test_mistakes_are_told() -> None:
+def test_wrong_models_and_confidences_are_refused() -> None:
     with pytest.raises(DegenError, match="no model '12B'; did you mean '12b'"):
         extrapolate(suite(), ["7b", "12B"])
     with pytest.raises(DegenError, match="no model 'opt'; there are 14m, 70m"):
@@ -197,19 +197,19 @@ def test_mistakes_are_told() -> None:
 # Which models are fitted on
 
 
-def test_by_default_the_healthy_models_above_every_degenerated_one() -> None:
+def test_the_default_larger_models_are_the_healthy_ones_above_every_degenerated_one() -> None:
     curves = suite()[::-1]
     assert default_larger(curves, ["70m"]) == LARGER
     assert default_larger(curves, ["14m", "410m"]) == LARGER[1:]
     assert default_larger(curves, []) == list(SIZES)
 
 
-def test_fewer_than_three_are_none() -> None:
+def test_fewer_than_three_healthy_larger_models_are_no_default() -> None:
     assert default_larger(suite(), ["1b"]) == LARGER[2:]
     assert default_larger(suite(), ["3b"]) == []
 
 
-def test_models_that_cannot_be_fitted_on_do_not_count() -> None:
+def test_models_of_unknown_size_are_no_default_larger_models() -> None:
     curves = [*suite()[:-1], curve("12b", parameters=None)]
     assert default_larger(curves, ["410m"]) == ["1b", "3b", "7b"]
     assert default_larger(curves, ["12b"]) == []  # nobody knows which are larger than it

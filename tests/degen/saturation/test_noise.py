@@ -82,7 +82,7 @@ def test_the_scatter_is_the_standard_deviation_of_normal_noise(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["plateau", "line"])
-def test_so_it_is_where_early_steps_double(name: str) -> None:
+def test_the_scatter_of_steps_that_double_early_is_the_standard_deviation(name: str) -> None:
     scatter = scatters(DOUBLING, shape(name, DOUBLING))[:, 0]
     assert scatter.mean() == pytest.approx(SIGMA, rel=0.05)
 
@@ -110,17 +110,17 @@ def test_a_jump_is_no_noise() -> None:
 
 
 @pytest.mark.parametrize(("scale", "shift", "pace"), [(1e3, 0, 1), (1, -50, 1), (1, 0, 512), (-1, 0, 1)])
-def test_scatter_goes_with_the_values_alone(scale: float, shift: float, pace: int) -> None:
+def test_the_scatter_scales_with_the_values_and_with_nothing_else(scale: float, shift: float, pace: int) -> None:
     values = noisy() + shape("power law", EVEN)
     one, other = find_scatter(EVEN, values), find_scatter(EVEN * pace, scale * values + shift)
     assert other == pytest.approx((abs(scale) * one[0], one[1]), rel=1e-6)
 
 
-def test_it_does_not_matter_at_which_step_training_began() -> None:
+def test_the_scatter_does_not_depend_on_the_first_step() -> None:
     assert find_scatter(EVEN + 10**6, noisy()) == pytest.approx(find_scatter(EVEN, noisy()))
 
 
-def test_a_course_without_noise_has_no_scatter() -> None:
+def test_a_curve_without_noise_has_no_scatter() -> None:
     scatter = find_scatter(EVEN, np.full(25, 3.0))
     assert scatter[0] == pytest.approx(0, abs=1e-12)
 
@@ -198,13 +198,13 @@ def test_noise_is_that_of_the_late_part_of_training() -> None:
     assert 10 * late[0] < whole[0]
 
 
-def test_two_leaps_of_the_course_do_not_outvote_standard_errors() -> None:
+def test_two_leaps_of_a_curve_do_not_outvote_standard_errors() -> None:
     values = noisy()
     values[12:18] += 10 * SIGMA
     assert noise_of(EVEN, values, np.full(25, SIGMA)).freedom == math.inf
 
 
-def test_what_all_checkpoints_share_drops_out_exactly() -> None:
+def test_noise_that_all_checkpoints_share_drops_out_exactly() -> None:
     rng = np.random.default_rng(0)
     half = 3 * SIGMA * rng.normal(size=(25, 25)) / 5
     own, common = half @ half.T, 0.5 * np.ones((25, 25))
@@ -229,7 +229,7 @@ def test_a_covariance_goes_before_errors() -> None:
 
 @pytest.mark.parametrize("errors", [None, np.full(25, 0.5 * SIGMA), np.full(25, 2 * SIGMA)])
 @pytest.mark.parametrize(("scale", "shift", "pace"), [(1e3, 0, 1), (1, -2.5, 1), (1, 0, 512)])
-def test_noise_goes_with_the_values_alone(errors: Any, scale: float, shift: float, pace: int) -> None:
+def test_noise_scales_with_the_values_and_with_nothing_else(errors: Any, scale: float, shift: float, pace: int) -> None:
     values = noisy() + shape("power law", EVEN)
     one = noise_of(EVEN, values, errors, floor=0.02)
     given = None if errors is None else scale * errors

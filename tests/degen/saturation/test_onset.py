@@ -129,7 +129,7 @@ def test_values_in_another_unit_have_the_same_onset(scale: float, shift: float) 
         assert other.step == pytest.approx(one.step, abs=2)
 
 
-def test_an_onset_goes_with_the_time() -> None:
+def test_an_onset_scales_and_shifts_with_the_steps() -> None:
     one = find_onset(STEPS, noisy_hinge(), noise(0.1), 0.2)
     slow = find_onset(64 * STEPS, noisy_hinge(), noise(0.1), 0.2)
     late = find_onset(STEPS + 10**6, noisy_hinge(), noise(0.1), 0.2)

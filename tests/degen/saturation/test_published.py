@@ -84,7 +84,7 @@ def test_the_small_models_lie_above_the_law_of_the_larger_by_the_published_gaps(
     assert f"{result.mean_final_gap:.1%} {result.mean_best_gap:.1%}" == "8.4% 4.5%"
 
 
-def test_the_table_has_those_gaps_for_each_model() -> None:
+def test_the_table_has_the_published_gap_of_each_small_model() -> None:
     rows = {row["model"]: row for row in losses().rows()}
     finals = [rows[model]["excess_final"] for model in SMALL]
     assert sum(finals) / 4 == pytest.approx(0.084, abs=5e-4)

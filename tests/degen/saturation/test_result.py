@@ -62,7 +62,7 @@ def curve(model: str, size: int, rise: float = 0.0) -> Curve:
 # On a run
 
 
-def test_a_run_has_a_row_for_each_of_its_three_figures(run: degen.Run) -> None:
+def test_a_run_has_a_row_for_each_of_its_three_metrics(run: degen.Run) -> None:
     result = find_saturation(run.path)
     rows, checkpoints = result.rows(), run.checkpoints()
     assert [(row["model"], row["metric"]) for row in rows] == [("tiny", metric) for metric in METRICS]
@@ -95,7 +95,7 @@ def test_the_table_has_the_columns_in_order_with_unit_and_definition(run: degen.
     assert all(field.metadata[b"definition"] for field in table.schema)
 
 
-def test_the_first_checkpoints_count_where_they_are_asked_for(run: degen.Run) -> None:
+def test_the_first_checkpoints_count_with_after_0(run: degen.Run) -> None:
     result = find_saturation(run.path, after=0.0)
     assert [v.checkpoints for v in result.verdicts] == [7] * 3
 
@@ -103,7 +103,7 @@ def test_the_first_checkpoints_count_where_they_are_asked_for(run: degen.Run) ->
 # Kept in the run
 
 
-def test_an_answer_is_kept_as_a_table_of_the_run(copy: degen.Run) -> None:
+def test_a_result_is_written_as_a_table_of_the_run(copy: degen.Run) -> None:
     result = find_saturation(copy.path)
     write_result(result, copy)
     file = copy.path / "saturation" / "tiny.parquet"
@@ -122,7 +122,7 @@ def test_an_answer_is_kept_as_a_table_of_the_run(copy: degen.Run) -> None:
     assert again.table("saturation").to_pylist() == result.rows()
 
 
-def test_an_answer_in_the_run_changes_nothing_of_the_next(copy: degen.Run) -> None:
+def test_a_result_in_the_run_does_not_change_the_next(copy: degen.Run) -> None:
     first = find_saturation(copy.path)
     write_result(first, copy)
     assert find_saturation(copy.path).rows() == first.rows()
@@ -130,7 +130,7 @@ def test_an_answer_in_the_run_changes_nothing_of_the_next(copy: degen.Run) -> No
     assert degen.read_run(copy.path).table("saturation").to_pylist() == first.rows()
 
 
-def test_other_tools_read_it(copy: degen.Run, tmp_path: Path) -> None:
+def test_other_tools_read_the_saturation_table(copy: degen.Run, tmp_path: Path) -> None:
     result = find_saturation(copy.path)
     write_result(result, copy)
     rows, again = result.rows(), degen.read_run(copy.path)
@@ -146,7 +146,7 @@ def test_other_tools_read_it(copy: degen.Run, tmp_path: Path) -> None:
     assert pl.read_parquet(parts).to_dicts() == rows
 
 
-def test_a_scan_of_more_checkpoints_removes_what_was_said_of_fewer(longer: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_scan_of_more_checkpoints_removes_older_verdicts(longer: Path, corpus: Path, tmp_path: Path) -> None:
     kept = {"one": tmp_path / "one", "two": tmp_path / "two"}
     for name, folder in kept.items():
         shutil.copytree(longer, folder)
@@ -177,7 +177,7 @@ def test_no_name_of_a_model_leaves_the_folder(name: str, copy: degen.Run) -> Non
     assert duckdb.sql(f"select model from '{copy.path}/saturation/*.parquet'").fetchall() == [(name,)]
 
 
-def test_a_folder_that_takes_no_file_is_told(copy: degen.Run) -> None:
+def test_a_result_that_cannot_be_written_is_an_error(copy: degen.Run) -> None:
     (copy.path / "saturation").write_text("in the way")
     with pytest.raises(DegenError, match="cannot be written"):
         write_result(find_saturation(copy.path), copy)
@@ -201,7 +201,7 @@ def suite(tmp_path: Path) -> Path:
     return file
 
 
-def test_losses_are_held_against_the_law_and_nothing_else_is(tmp_path: Path) -> None:
+def test_losses_alone_are_compared_with_the_law(tmp_path: Path) -> None:
     result = find_saturation(suite(tmp_path))
     rows = {(row["model"], row["metric"]): row for row in result.rows()}
     assert rows["s", "loss"]["verdict"] == rows["m", "loss"]["verdict"] == "saturated"
@@ -229,7 +229,7 @@ def test_the_larger_models_may_be_named(tmp_path: Path) -> None:
         find_saturation(suite(tmp_path), larger=Larger(models=["xl"]))
 
 
-def test_a_model_that_cannot_be_held_against_the_law_is_told(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_compared_with_the_law_gives_a_warning(tmp_path: Path) -> None:
     file = suite(tmp_path)
     lines = file.read_text().splitlines()
     file.write_text("\n".join(_without(line) if line.startswith("s,") else line for line in lines))
@@ -248,12 +248,12 @@ def _without(line: str) -> str:
 @pytest.mark.parametrize(
     "options", [{"level": 0.0}, {"level": 1.5}, {"confidence": 90}, {"after": 1.0}, {"after": -0.1}]
 )
-def test_what_makes_no_sense_is_refused(options: dict[str, Any], tmp_path: Path) -> None:
+def test_options_out_of_range_are_refused(options: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(DegenError, match=next(iter(options))):
         find_saturation(suite(tmp_path), **options)
 
 
-def test_rows_of_what_has_no_value_are_null() -> None:
+def test_the_row_of_a_curve_without_values_is_null() -> None:
     curve = Curve("m", "loss", np.arange(4), np.full(4, math.nan), "min")
     (row,) = SaturationResult([judge(curve)], None).rows()
     assert (row["verdict"], row["checkpoints"]) == ("undecided", 0)

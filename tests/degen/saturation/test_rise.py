@@ -122,7 +122,7 @@ def test_p_values_of_correlated_noise_come_from_draws_that_are_correlated_as_wel
         assert rise.p_not_monotone == pytest.approx(np.mean(of_noise[:, 1] >= f), abs=0.03)
 
 
-def test_a_course_that_never_rises_has_p_1_and_one_that_plainly_does_the_least_there_is() -> None:
+def test_a_falling_curve_has_p_1_and_a_plain_rise_the_smallest_p() -> None:
     for noise in (known(), estimated(), correlated()):
         falls = find_rise(-np.arange(6.0), noise, ANYTHING)
         assert falls.p_value == falls.p_not_monotone == 1
@@ -131,7 +131,7 @@ def test_a_course_that_never_rises_has_p_1_and_one_that_plainly_does_the_least_t
     assert plain.final_excess > 100
 
 
-def test_a_hump_that_comes_back_is_far_from_courses_that_never_rise_and_from_valleys() -> None:
+def test_a_hump_that_comes_back_is_no_valley_and_not_monotone() -> None:
     hump = find_rise(np.array([0.0, 0, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0]), known(12), ANYTHING)
     assert hump.p_not_monotone == 1 / 4001
     assert hump.p_value > 0.05
@@ -159,7 +159,7 @@ def test_p_values_of_plateaus_are_below_5_percent_about_as_often_as_that(errors:
 
 
 @pytest.mark.parametrize("errors", [True, False])
-def test_p_values_of_courses_that_fall_to_the_end_are_below_5_percent_less_often(errors: bool) -> None:
+def test_p_values_of_curves_that_fall_to_the_end_are_below_5_percent_less_often(errors: bool) -> None:
     rng = np.random.default_rng(11)
     hits = 0
     for _ in range(200):
@@ -211,7 +211,7 @@ def noisy_valley() -> Floats:
     return 3 + fall + np.random.default_rng(4).normal(0, SIGMA, 25)
 
 
-def test_only_the_order_of_the_steps_enters() -> None:
+def test_the_test_of_a_rise_uses_only_the_order_of_steps() -> None:
     values, errors = noisy_valley(), np.full(25, 1.2 * SIGMA)
     one, other = (find_noise(steps, values, errors, None) for steps in (STEPS, ODD_STEPS))
     assert one.freedom == other.freedom == math.inf
@@ -233,7 +233,7 @@ def test_values_in_another_unit_have_the_same_p_value(freedom: float) -> None:
     assert 0.0002 < one.p_value < 0.1
 
 
-def test_the_same_values_have_the_same_answer() -> None:
+def test_the_same_values_have_the_same_p_value() -> None:
     np.random.seed(0)
     first = find_rise(noisy_valley(), estimated(25), 0.015)
     np.random.seed(1)
@@ -241,7 +241,7 @@ def test_the_same_values_have_the_same_answer() -> None:
     assert find_rise(noisy_valley(), correlated(25), 0.015) == find_rise(noisy_valley(), correlated(25), 0.015)
 
 
-def test_what_went_before_the_late_part_does_not_enter() -> None:
+def test_values_before_the_late_part_are_not_tested() -> None:
     late = np.array([3.0, 3.01, 2.99, 3.02, 3.05, 3.06])
     alone = find_rise(late, known(6, SIGMA), 0.015)
     early = np.array([9.0, 4.0, 7.0, 5.0])

@@ -61,7 +61,9 @@ WEAK = curve(3 + 0.02 * RISE + np.random.default_rng(18).normal(0, SIGMA, 25), f
         ([4.0, 3.0, math.nan], [1, 2, 1000], "the last checkpoint, step 1000, has no value"),
     ],
 )
-def test_what_says_nothing_is_undecided_with_the_reason(values: Any, steps: Any, message: str, errors: bool) -> None:
+def test_curves_without_information_are_undecided_with_the_reason(
+    values: Any, steps: Any, message: str, errors: bool
+) -> None:
     made = curve(values, steps, errors=np.full(len(values), 0.1) if errors else None)
     for better in (made, turned(made)):
         verdict = judge(better)
@@ -90,7 +92,7 @@ def test_five_checkpoints_are_judged_without_errors() -> None:
     assert (verdict.verdict, verdict.reason, verdict.p_value) == ("not_saturated", "ends at its best", 1.0)
 
 
-def test_missing_values_in_the_middle_are_left_out_and_said() -> None:
+def test_missing_values_in_the_middle_are_left_out_and_counted_in_the_reason() -> None:
     for missing, message in (([7], "; 1 checkpoint without a value left out"), ([7, 8, 20], "; 3 checkpoints without")):
         values = SATURATED.values.copy()
         values[missing] = math.nan
@@ -123,7 +125,7 @@ def test_missing_values_take_their_errors_and_covariances_along() -> None:
 # The four words
 
 
-def test_a_course_that_rises_and_stays_is_saturated() -> None:
+def test_a_curve_that_rises_and_stays_is_saturated() -> None:
     verdict = judge(SATURATED)
     assert verdict.verdict == "saturated"
     assert verdict.p_value < 0.01
@@ -132,7 +134,7 @@ def test_a_course_that_rises_and_stays_is_saturated() -> None:
     assert verdict.noise == pytest.approx(SIGMA, rel=0.5)
 
 
-def test_a_course_that_comes_back_has_recovered() -> None:
+def test_a_curve_that_comes_back_has_recovered() -> None:
     verdict = judge(RECOVERED)
     assert verdict.verdict == "recovered"
     late = RECOVERED.values[4:]
@@ -142,7 +144,7 @@ def test_a_course_that_comes_back_has_recovered() -> None:
     assert verdict.onset.high <= STEPS[4 + worst]
 
 
-def test_a_course_that_falls_to_the_end_is_not_saturated() -> None:
+def test_a_curve_that_falls_to_the_end_is_not_saturated() -> None:
     verdict = judge(FALLING)
     assert verdict.verdict == "not_saturated"
     assert verdict.onset is None
@@ -159,7 +161,7 @@ def test_a_rise_that_could_be_noise_is_undecided() -> None:
     assert verdict.reason.startswith(message)
 
 
-def test_the_figures_are_those_of_the_course() -> None:
+def test_the_numbers_of_a_verdict_are_those_of_the_curve() -> None:
     for made in (SATURATED, RECOVERED, FALLING, WEAK):
         verdict, best = judge(made), int(np.argmin(made.values))
         assert verdict.curve is made
@@ -192,7 +194,7 @@ def test_another_unit_and_another_clock_change_no_verdict(made: Curve) -> None:
         assert (clock.onset.low, clock.onset.high) == (64 * one.onset.low, 64 * one.onset.high)
 
 
-def test_a_jump_at_the_end_of_a_quiet_course_is_saturated() -> None:
+def test_a_jump_at_the_end_of_a_quiet_curve_is_saturated() -> None:
     verdict = judge(curve(np.where(STEPS > 100_000, 5.0, 3.0) + NOISE))
     assert verdict.verdict == "saturated"
     assert (verdict.onset.low, verdict.onset.high) == (100_000, 105_000)
@@ -215,7 +217,7 @@ def test_a_hump_below_the_floor_does_not_matter() -> None:
     assert judge(curve(RECOVERED.values, floor=0.3)).verdict == "not_saturated"
 
 
-def test_the_level_says_how_sure_it_must_be() -> None:
+def test_the_level_bounds_the_p_value() -> None:
     p = judge(WEAK).p_value
     assert judge(WEAK, level=1.5 * p).verdict == "saturated"
     assert judge(WEAK, level=0.5 * p).verdict == "undecided"
@@ -238,7 +240,7 @@ def test_a_spike_in_the_first_steps_of_training_is_no_recovery(errors: Any) -> N
     assert spiked.verdict == "not_saturated"
 
 
-def test_the_beginning_is_left_out_and_no_word_said_of_it() -> None:
+def test_the_beginning_is_left_out_without_mention() -> None:
     """The geometry of a model that has learnt nothing is at its best."""
     steps = np.append([1, 2, 4, 8, 16, 512], STEPS)
     values = np.append(np.zeros(6), 0.5 + NOISE)
@@ -249,13 +251,13 @@ def test_the_beginning_is_left_out_and_no_word_said_of_it() -> None:
     assert judge(curve(values, steps), after=0.0).checkpoints == 31
 
 
-def test_step_0_counts_where_it_is_asked_for() -> None:
+def test_step_0_counts_with_after_0() -> None:
     steps, values = np.append(0, STEPS), np.append(10.0, SATURATED.values)
     assert judge(curve(values, steps), after=0.0).checkpoints == 26
     assert judge(curve(values, steps), after=0.0).verdict == "saturated"
 
 
-def test_courses_without_noise_are_judged() -> None:
+def test_curves_without_noise_are_judged() -> None:
     """Values as they were rounded, with nothing between neighbours."""
     rises = judge(curve(np.where(STEPS > 100_000, 0.5, 0.25)))
     assert (rises.verdict, rises.gap) == ("saturated", 0.25)
@@ -265,7 +267,7 @@ def test_courses_without_noise_are_judged() -> None:
     assert judge(curve(np.where(STEPS > 100_000, 0.5, 0.25), errors=np.zeros(25))).verdict == "saturated"
 
 
-def test_a_course_that_only_rises_is_saturated_since_its_first_checkpoints() -> None:
+def test_a_curve_that_only_rises_is_saturated_since_its_first_checkpoints() -> None:
     verdict = judge(curve(3 + 0.5 * STEPS / 125_000 + NOISE))
     assert verdict.verdict == "saturated"
     assert verdict.onset.low == 10_000  # the first that counts
@@ -284,7 +286,7 @@ def share(verdicts: list[Verdict], word: str) -> float:
     return Counter(v.verdict for v in verdicts)[word] / len(verdicts)
 
 
-def test_at_most_one_in_twenty_courses_that_never_get_worse_is_called_saturated() -> None:
+def test_at_most_one_in_twenty_curves_that_never_get_worse_is_called_saturated() -> None:
     judged_curve = simulated(0.0, 120)
     assert share(judged_curve, "saturated") <= 0.05
     assert share(judged_curve, "recovered") <= 0.05
@@ -296,7 +298,7 @@ def test_at_least_95_in_100_ramps_of_five_standard_errors_are_called_saturated()
     assert all((v.onset is not None) == (v.verdict in ("saturated", "recovered")) for v in judged_curve)
 
 
-def test_p_values_of_courses_that_fall_are_never_too_small() -> None:
+def test_p_values_of_curves_that_fall_are_never_too_small() -> None:
     cases = [Case(shape, "even", 0.0, True) for shape in ("exponential", "power law")]
     p = np.array([verdict.p_value for case in cases for verdict, _ in judged(case, 100, 1)], dtype=np.float64)
     for level in (0.05, 0.2, 0.5):
