@@ -21,40 +21,40 @@ class Power:
     log_coefficient: float
 
 
-def check_part_ways(x: Floats, y: Floats, what: str) -> None:
+def check_part_ways(x: Floats, y: Floats, quantities: str) -> None:
     """Refuse points of which one quantity follows from the other, as at one budget or one number of tokens each.
 
     Args:
         x: positive, shape (n,).
         y: positive, shape (n,).
-        what: the two quantities that x and y count, for the error.
+        quantities: names of x and y, for the error.
 
     Raises:
         DegenError: y lies within a tenth of a power law of x.
     """
     if np.log(x).std() < MIN_SPREAD:
         return
-    if np.ptp(np.log(y) - fit_power(x, y, what).exponent * np.log(x)) < MAX_RESIDUAL:
+    if np.ptp(np.log(y) - fit_power(x, y, quantities).exponent * np.log(x)) < MAX_RESIDUAL:
         raise DegenError(
-            f"{what} go together in these points, as at one budget or in one ratio, and their effects cannot be told "
+            f"{quantities} go together in these points, as at one budget or in one ratio, and their effects cannot be told "
             "apart: add models of other budgets and ratios"
         )
 
 
-def fit_power(x: Floats, y: Floats, what: str) -> Power:
+def fit_power(x: Floats, y: Floats, quantity: str) -> Power:
     """Fit a power law by least squares on ln y.
 
     Args:
         x: positive, shape (n,).
         y: positive, shape (n,).
-        what: the quantity that x counts, for the error.
+        quantity: name of x, for the error.
 
     Raises:
         DegenError: fewer than two different x.
     """
     log_x, log_y = np.log(x), np.log(y)
     if len(x) < 2 or log_x.std() < MIN_SPREAD:
-        raise DegenError(f"a power law needs points of different {what}, and all have {x[0]:.4g}: add others")
+        raise DegenError(f"a power law needs points of different {quantity}, and all have {x[0]:.4g}: add others")
     from_mean = log_x - log_x.mean()
     exponent = float(from_mean @ (log_y - log_y.mean()) / (from_mean @ from_mean))
     return Power(exponent, float(log_y.mean() - exponent * log_x.mean()))
