@@ -55,8 +55,8 @@ def check_metric(rule: Rule, table: str, parts: RunParts) -> None:
     other = CHECKPOINTS if table == LAYERS else LAYERS
     if parts.columns(other).get(rule.metric) and columns:
         if table == CHECKPOINTS:
-            raise rule.error(f"{rule.metric} is a figure of layers; select one, as in {rule.metric}[layer=last]")
-        raise rule.error(f"{rule.metric} is a figure of whole checkpoints; drop layer and site")
+            raise rule.error(f"{rule.metric} is a metric of layers; select one, as in {rule.metric}[layer=last]")
+        raise rule.error(f"{rule.metric} is a metric of whole checkpoints; drop layer and site")
     declared = _declared(table)
     if rule.metric not in declared:
         names = [*(name for name, numeric in columns.items() if numeric), *declared]

@@ -78,7 +78,7 @@ class RunSource:
         """Read the curves that a rule is about, of models with measured checkpoints."""
         by_layer = rule.layer is not None or rule.site is not None
         if by_layer and rule.domain is not None:
-            raise rule.error("no figure is of a layer and of a domain; select one of them")
+            raise rule.error("no metric is of a layer and of a domain; select one of them")
         if rule.domain is not None:
             return [self._of_domain(rule, model, own, rule.domain) for model, own in rows.items()]
         check_metric(rule, LAYERS if by_layer else CHECKPOINTS, self._parts)

@@ -297,8 +297,8 @@ def test_a_run_of_heads_has_not_measured_other_metrics(series: Path, tmp_path: P
     [
         ("los < 3", r'^rule "los < 3": \S+run: no metric \'los\' in table checkpoints; did you mean \'loss\'\?$'),
         ("zzz[layer=1] < 3", "no metric 'zzz' in table layers; there are anisotropy, anisotropy_se"),
-        ("mean_norm < 3", r"a value of layers; select one, as in mean_norm\[layer=last\]"),
-        ("loss[layer=1] < 3", "a value of whole checkpoints; drop layer and site"),
+        ("mean_norm < 3", r"a metric of layers; select one, as in mean_norm\[layer=last\]"),
+        ("loss[layer=1] < 3", "a metric of whole checkpoints; drop layer and site"),
         ("status < 3", "status of table checkpoints holds no numbers"),
         ("loss[model=tiney] < 3", r"has no model 'tiney'; did you mean 'tiny'\?"),
         ("loss[step=17] < 3", "tiny has no checkpoint at step 17; its steps are 0, 100, 1000"),
@@ -308,7 +308,7 @@ def test_a_run_of_heads_has_not_measured_other_metrics(series: Path, tmp_path: P
         ("anisotropy[layer=last,site=embedding] < 3", "layer 2 of tiny has no site 'embedding'; it has block, "),
         ("loss[domain=github] < 3", r"no text of domain 'github'; did you mean 'Github'\?"),
         ("perplexity[domain=Github] < 3", "of a domain the loss alone is known"),
-        ("loss[domain=Github,layer=1] < 3", "no value is of a layer and of a domain"),
+        ("loss[domain=Github,layer=1] < 3", "no metric is of a layer and of a domain"),
         ('"a\nb" < 3', '^rule ""a b" < 3": '),
     ],
 )  # fmt: skip

@@ -261,11 +261,6 @@ def test_results_of_the_harness_are_a_long_table(tmp_path: Path) -> None:
             {"floors": {"pppl": Floor(1.0)}},
             r"t\.csv: a floor for 'pppl', which is no metric here; did you mean 'ppl'",
         ),
-        ("step;loss\n0;1\n", {}, r"t\.csv: its header has ';'"),
-        ("step,loss,loss\n0,1,2\n", {}, r"t\.csv: two columns are called 'loss'"),
-        ("", {}, r"t\.csv: the file is empty"),
-        ("step,loss\n", {}, r"t\.csv: has columns but no rows"),
-        ("step,loss\n0,1\n1\n", {}, r"t\.csv: not a sound table of text .*mend that row"),
     ],
 )
 def test_tables_without_curves_are_refused(text: str, options: dict[str, Any], message: str, tmp_path: Path) -> None:
