@@ -192,8 +192,5 @@ def _to_arrow(results: Mapping[Key, TaskResult]) -> pa.Table:
     columns = {"model": pa.string(), "step": pa.int64(), "task": pa.string(), "metric": pa.string()}
     schema = pa.schema(columns | {"value": pa.float64(), "stderr": pa.float64()})
     keys = sorted(results, key=lambda key: (key[0], key[2], key[3], key[1]))
-    rows = [(*key, results[key].value, results[key].stderr) for key in keys]
-    return pa.Table.from_arrays(
-        [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), schema.types, strict=True)],
-        schema=schema,
-    )
+    values = [(*key, results[key].value, results[key].stderr) for key in keys]
+    return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in values], schema=schema)

@@ -10,11 +10,12 @@ from typing import Any, Literal
 import numpy as np
 
 from degen.errors import DegenError
+from degen.hints import did_you_mean
 from degen.laws.law import HOFFMANN, Fit, Objective, fit_law
 from degen.laws.law_intervals import parameter_intervals, prediction_reach
 from degen.metrics.curve import Curve
 
-from .final_and_best import FinalAndBest, check_names, read_final_and_best
+from .final_and_best import FinalAndBest, read_final_and_best
 
 _FIXED = {"B": HOFFMANN.B, "E": HOFFMANN.E, "beta": HOFFMANN.beta}
 
@@ -118,7 +119,10 @@ def extrapolate(
     """
     if not 0 < confidence < 1:
         raise DegenError(f"the confidence must lie between 0 and 1, not at {confidence:g}")
-    check_names(larger, [curve.model for curve in curves])
+    names = [curve.model for curve in curves]
+    for name in larger:
+        if name not in names:
+            raise DegenError(f"no model {name!r}; {did_you_mean(name, names)}")
     read = [(curve.model, read_final_and_best(curve)) for curve in curves]
     models = sorted((m for _, m in read if isinstance(m, FinalAndBest)), key=lambda m: (m.size, m.name))
     left_out = [(name, reason) for name, reason in read if isinstance(reason, str)]

@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from degen.errors import DegenError
-from degen.hints import did_you_mean
 from degen.metrics.curve import Curve
 
 MIN_MODELS = 3  # of a default fit
@@ -74,18 +72,3 @@ def default_larger(curves: Sequence[Curve], degenerated: Collection[str]) -> lis
     known = [m for m in healthy if isinstance(m, FinalAndBest) and m.size > least]
     larger = sorted(known, key=lambda m: (m.size, m.name))
     return [m.name for m in larger] if len(larger) >= MIN_MODELS else []
-
-
-def check_names(larger: Collection[str], models: Sequence[str]) -> None:
-    """Refuse unknown models to fit on.
-
-    Args:
-        larger: names of the models to fit on.
-        models: names of all models.
-
-    Raises:
-        DegenError: the message names the nearest model, or the models there are.
-    """
-    for name in larger:
-        if name not in models:
-            raise DegenError(f"no model {name!r}; {did_you_mean(name, models)}")

@@ -36,8 +36,8 @@ def check_part_ways(x: Floats, y: Floats, quantities: str) -> None:
         return
     if np.ptp(np.log(y) - fit_power(x, y, quantities).exponent * np.log(x)) < MAX_RESIDUAL:
         raise DegenError(
-            f"{quantities} go together in these points, as at one budget or in one ratio, and their effects cannot be told "
-            "apart: add models of other budgets and ratios"
+            f"{quantities} go together in these points, as at one budget or in one ratio, and their effects cannot be "
+            "told apart: add models of other budgets and ratios"
         )
 
 
