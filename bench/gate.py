@@ -48,11 +48,11 @@ def redrawn(sample: pa.Table, generator: np.random.Generator) -> pa.Table:
 def at_one_error(rule: Rule, run: Path) -> tuple[Rule, float]:
     """The rule with its bound one standard error beyond the figure, and that error."""
     (outcome,) = judge([rule], run).outcomes
-    figure = outcome.figure
+    measured = outcome.measured
     if rule.relation is None:
-        value, error = figure.value, figure.error
+        value, error = measured.value, measured.error
     else:
-        value, error = figure.difference, figure.difference_error
+        value, error = measured.difference, measured.difference_error
     assert value is not None
     assert error is not None
     return replace(rule, bound=Bound(value + error)), error

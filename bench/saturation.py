@@ -1,4 +1,4 @@
-"""How often `degen saturation` is right, on simulated courses whose truth is known.
+"""How often `degen saturation` is right, on simulated curves whose truth is known.
 
     python bench/saturation.py [--series 1000] [--seed 0]
 
@@ -35,7 +35,7 @@ WORDS = ("saturated", "recovered", "not_saturated", "undecided")
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of course."""
+    """A kind of curve."""
 
     shape: str
     spacing: str
@@ -55,7 +55,7 @@ def steps(spacing: str) -> Floats:
 
 
 def made_curve(case: Case, rng: np.random.Generator) -> tuple[Curve, float]:
-    """A course of a kind, and where its ramp truly begins."""
+    """A curve of a kind, and where its ramp truly begins."""
     t = steps(case.spacing)
     onset = LAST * rng.uniform(0.6, 0.7)
     held = np.minimum(t, onset) if case.ramp else t
@@ -94,9 +94,9 @@ def main() -> None:
     parser.add_argument("--series", type=int, default=1000, help="of each kind")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    print(f"{asked.series} courses of each kind; verdicts in %, onsets covered in %, width and bias in % of training")
+    print(f"{asked.series} curves of each kind; verdicts in %, onsets covered in %, width and bias in % of training")
     heads = "".join(f"{word:>14}" for word in WORDS)
-    print(f"{'course':<12} {'steps':<8} {'rise':<5} {'errors':<10}{heads}{'covered':>10}{'width':>8}{'bias':>8}")
+    print(f"{'curve':<12} {'steps':<8} {'rise':<5} {'errors':<10}{heads}{'covered':>10}{'width':>8}{'bias':>8}")
     begun = time.perf_counter()
     for spacing in SPACINGS:
         for ramp in (0.0, RAMP):

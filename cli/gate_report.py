@@ -96,15 +96,14 @@ def print_verdicts(verdicts: Verdicts, target: str, json: bool) -> None:
 
 
 def _print_table(verdicts: Verdicts) -> None:
-    from degen.gate.format import format_reference, format_value
+    from degen.gate.format import format_bound, format_reference, format_value
 
     rows = []
     for outcome in verdicts.outcomes:
-        figure = outcome.figure
-        at = figure.step if figure.step is not None else figure.revision
-        bound = f"{outcome.rule.comparison} {outcome.bound:.6g}" if outcome.bound is not None else None
-        what = [format_value(outcome), format_reference(figure), bound]
-        rows.append([str(outcome.rule), figure.model, at, figure.place, *what, outcome.verdict, outcome.reason])
+        value = outcome.measured
+        at = value.step if value.step is not None else value.revision
+        cells = [format_value(outcome), format_reference(value), format_bound(outcome)]
+        rows.append([str(outcome.rule), value.model, at, value.place, *cells, outcome.verdict, outcome.reason])
     heads = ["rule", "model", "step", "place", "value", "against", "bound", "verdict", "reason"]
     kept = [i for i, name in enumerate(heads) if name not in ("place", "against", "reason") or any(r[i] for r in rows)]
     output.result_table([heads[i] for i in kept], [[row[i] for i in kept] for row in rows])

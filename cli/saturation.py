@@ -42,7 +42,7 @@ class CurveOptions(OptionGroup):
             show_default="0.5 % for a loss, 0.1 for anisotropy, 0.1lnd for singular entropy, else 0",
         ),
     ] = None
-    level: Annotated[float, typer.Option(help="How often a course that never gets worse may be called saturated.")] = (
+    level: Annotated[float, typer.Option(help="How often a curve that never gets worse may be called saturated.")] = (
         0.05
     )
     confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.9

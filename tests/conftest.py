@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,6 +18,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny matrices: a second thread 
 
 from hub_scans import Scans, scanned_hub
 from tiny import make_corpus, make_series, pile
+
+if TYPE_CHECKING:
+    import degen
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts `make test &` so, and processes inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -35,6 +40,22 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two dozen documents in three domains, long ones and short ones, as JSON Lines; not to be written to."""
     return make_corpus(tmp_path_factory.mktemp("corpus") / "corpus.jsonl", pile(24, ragged=True))
+
+
+@pytest.fixture(scope="session")
+def run(series: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> degen.Run:
+    """A run of the series and the corpus, with windows; not to be written to."""
+    import degen
+
+    return degen.scan(
+        series, corpus=corpus, out=tmp_path_factory.mktemp("scanned") / "run", tokens=512, context=32, threads=1
+    )
+
+
+@pytest.fixture
+def run_copy(run: degen.Run, tmp_path: Path) -> Path:
+    """The folder of the same run, to be written to."""
+    return Path(shutil.copytree(run.path, tmp_path / "run"))
 
 
 @pytest.fixture

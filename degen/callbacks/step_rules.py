@@ -74,7 +74,7 @@ def judge_step(
     broken: dict[Rule, str] = {}
     undecided = {rule: Undecided(rule, why, _is_to_come(rule, step)) for rule, why in refused.items()}
     for rule in rules:
-        now = [o for o in outcomes if o.rule == rule and o.figure.step == step]  # the worst first
+        now = [o for o in outcomes if o.rule == rule and o.measured.step == step]  # the worst first
         undecidable = [o for o in now if o.verdict == "undecidable"]
         if failed := [o for o in now if o.verdict == "failed"]:
             broken[rule] = _in_words(failed)
@@ -113,19 +113,19 @@ def _outcomes(rules: Sequence[Rule], folder: Path, confidence: float | None) -> 
 
 def _lacks_past(outcome: Outcome) -> bool:
     """Return whether a figure is there and has nothing yet to be compared with."""
-    figure = outcome.figure
-    there = figure.value is not None and math.isfinite(figure.value)
-    return there and outcome.rule.relation is not None and figure.reference is None
+    value = outcome.measured
+    finite = value.value is not None and math.isfinite(value.value)
+    return finite and outcome.rule.relation is not None and value.reference is None
 
 
 def _in_words(outcomes: Sequence[Outcome]) -> str:
     """Return a broken rule at its worst figure in words: `rule "loss.rise < 0.02" is broken: 0.3, from 4 at step 9`."""
     outcome, *others = outcomes
-    figure = outcome.figure
-    where = f" at {figure.place}" if figure.place else ""
+    value = outcome.measured
+    where = f" at {value.place}" if value.place else ""
     more = f" (and at {len(others)} more)" if others else ""
     if outcome.rule.relation is None:
-        return f'rule "{outcome.rule}" is broken{where}: {figure.value:.4g}{more}'
-    reference = f", from {figure.reference:.4g}" if figure.reference is not None else ""
-    since = f"{figure.difference:.4g}{reference} at step {figure.reference_step}"
+        return f'rule "{outcome.rule}" is broken{where}: {value.value:.4g}{more}'
+    reference = f", from {value.reference:.4g}" if value.reference is not None else ""
+    since = f"{value.difference:.4g}{reference} at step {value.reference_step}"
     return f'rule "{outcome.rule}" is broken{where}: {since}{more}'

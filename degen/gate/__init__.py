@@ -1,4 +1,4 @@
-"""Rules on the figures of a run or a table, and whether they hold.
+"""Judge rules on the metrics of a run or a table.
 
 from degen.gate import judge, parse_rule
 verdicts = judge([parse_rule("anisotropy[layer=last] < 0.6")], "degen-run")

@@ -1,44 +1,49 @@
-"""Outcomes in words, the same on the terminal, in XML and on GitHub."""
+"""Outcomes as text, the same on the terminal, in XML and on GitHub."""
 
 from __future__ import annotations
 
 from .judge import Outcome
-from .metric_values import Figure
+from .metric_values import MetricValue
 
 
-def place_of(figure: Figure) -> str:
-    """Return where a figure was measured: `pythia step 3000, layer 6 head_input`."""
-    at = f" step {figure.step}" if figure.step is not None else f" {figure.revision}" if figure.revision else ""
-    return f"{figure.model}{at}" + (f", {figure.place}" if figure.place else "")
+def format_location(value: MetricValue) -> str:
+    """Return the model, checkpoint and place of a value: `pythia step 3000, layer 6 head_input`."""
+    at = f" step {value.step}" if value.step is not None else f" {value.revision}" if value.revision else ""
+    return f"{value.model}{at}" + (f", {value.place}" if value.place else "")
 
 
 def format_value(outcome: Outcome) -> str | None:
-    """Return what was held against the bound, with its standard error: `0.61 ± 0.004`; None where it is missing."""
-    figure = outcome.figure
+    """Return the value or difference that was compared, with its standard error: `0.61 ± 0.004`; None without one."""
+    measured = outcome.measured
     if outcome.rule.relation is None:
-        value, error = figure.value, figure.error
+        value, error = measured.value, measured.error
     else:
-        value, error = figure.difference, figure.difference_error
+        value, error = measured.difference, measured.difference_error
     if value is None:
         return None
     signed = f"{value:+.6g}" if outcome.rule.relation is not None and value else f"{value:.6g}"
     return signed if error is None else f"{signed} ± {error:.2g}"
 
 
-def format_reference(figure: Figure) -> str | None:
-    """Return what a difference was taken from: `3.856 against 3.844 at step 2500`; None where there is no reference."""
-    if figure.reference is None or figure.value is None:
+def format_reference(value: MetricValue) -> str | None:
+    """Return a value with its reference: `3.856 against 3.844 at step 2500`; None without a reference."""
+    if value.reference is None or value.value is None:
         return None
-    at = f" at step {figure.reference_step}" if figure.reference_step is not None else ""
-    return f"{figure.value:.6g} against {figure.reference:.6g}{at}"
+    at = f" at step {value.reference_step}" if value.reference_step is not None else ""
+    return f"{value.value:.6g} against {value.reference:.6g}{at}"
+
+
+def format_bound(outcome: Outcome) -> str | None:
+    """Return the comparison with the bound: `< 0.6`; None where the bound depends on a missing reference."""
+    return f"{outcome.rule.comparison} {outcome.bound:.6g}" if outcome.bound is not None else None
 
 
 def describe(outcome: Outcome) -> str:
-    """Return the outcome in one sentence, without its rule and place."""
-    found, from_what = format_value(outcome), format_reference(outcome.figure)
-    if found is None:
+    """Return an outcome in one sentence, without its rule and location."""
+    value, reference = format_value(outcome), format_reference(outcome.measured)
+    if value is None:
         return outcome.reason or "not measured"
-    bound = f"{outcome.rule.comparison} {outcome.bound:.6g}" if outcome.bound is not None else "no bound"
-    words = f"{found} ({from_what})" if from_what else found
+    bound = format_bound(outcome) or "no bound"
+    subject = f"{value} ({reference})" if reference else value
     verb = {"passed": "passes", "failed": "fails", "undecidable": "is undecidable under"}[outcome.verdict]
-    return f"{words} {verb} {bound}" + (f"; {outcome.reason}" if outcome.reason else "")
+    return f"{subject} {verb} {bound}" + (f"; {outcome.reason}" if outcome.reason else "")

@@ -1,41 +1,40 @@
-"""Verdicts where GitHub shows them: annotations of a job, and its summary."""
+"""Verdicts on GitHub: annotations of a job, and its summary."""
 
-# No `from __future__ import annotations`: the name is taken by the function that GitHub's own word fits best.
+# No `from __future__ import annotations`: a function here has that name, which is GitHub's word.
 import re
+from collections import Counter
 from collections.abc import Mapping
 
-from .format import describe, format_reference, format_value, place_of
+from .format import describe, format_bound, format_location, format_reference, format_value
 from .judge import Outcome, Verdicts
+from .rule import Rule
 
-MOST = 10  # annotations of a step that GitHub keeps
+MOST = 10  # annotations; GitHub keeps no more of a step
 SHOWN = 200  # rows of a summary; GitHub refuses one of more than 1 MiB
 _MARKUP = re.compile(r"([\\`*_\[\]<>|&#~!])")
 
 
 def in_github(environ: Mapping[str, str]) -> bool:
-    """Return whether this runs as a step of GitHub Actions."""
+    """Return whether the environment is that of GitHub Actions."""
     return environ.get("GITHUB_ACTIONS") == "true"
 
 
 def annotations(verdicts: Verdicts) -> list[str]:
-    """Return the workflow commands for what did not pass: ten at most, of every rule the worst before the next of any.
-
-    Args:
-        verdicts: what became of the rules.
+    """Return workflow commands for the outcomes that did not pass: ten at most, the worst of every rule first.
 
     Returns:
         Lines such as `::error title=degen gate%3A failed::loss < 3 at …`; undecidable rules are errors, too.
     """
-    wrong = [o for o in verdicts.outcomes if o.verdict != "passed"]
-    nth: dict[str, int] = {}
+    seen: Counter[Rule] = Counter()
     ranked = []
-    for outcome in wrong:
-        rule = str(outcome.rule)
-        nth[rule] = nth.get(rule, 0) + 1
-        ranked.append((outcome.verdict != "failed", nth[rule], outcome))
+    for outcome in verdicts.outcomes:
+        if outcome.verdict != "passed":
+            seen[outcome.rule] += 1
+            ranked.append((outcome.verdict != "failed", seen[outcome.rule], outcome))
     ranked.sort(key=lambda r: r[:2])
     lines = [
-        _command(f"degen gate: {o.verdict}", f"{o.rule} at {place_of(o.figure)}: {describe(o)}") for _, _, o in ranked
+        _command(f"degen gate: {o.verdict}", f"{o.rule} at {format_location(o.measured)}: {describe(o)}")
+        for _, _, o in ranked
     ]
     if verdicts.incomplete:
         lines.append(_command("degen gate: incomplete", f"not measured: {', '.join(verdicts.incomplete)}"))
@@ -43,11 +42,7 @@ def annotations(verdicts: Verdicts) -> list[str]:
 
 
 def step_summary(verdicts: Verdicts) -> str:
-    """Return the outcomes as a table of Markdown, the worst first.
-
-    Args:
-        verdicts: what became of the rules.
-    """
+    """Return the outcomes as a table in Markdown, the worst first."""
     heads = ["verdict", "rule", "model", "step", "place", "value", "against", "bound", "reason"]
     lines = [
         f"### degen gate: {verdicts.verdict}",
@@ -61,25 +56,17 @@ def step_summary(verdicts: Verdicts) -> str:
     if (more := len(verdicts.outcomes) - SHOWN) > 0:
         lines += ["", f"… and {more} more; `--json` and `--junit` have all of them"]
     if verdicts.incomplete:
-        named = [*verdicts.incomplete[:SHOWN], *(["…"] if len(verdicts.incomplete) > SHOWN else [])]
-        lines += ["", f"Not measured: {_escaped(', '.join(named))}"]
+        names = [*verdicts.incomplete[:SHOWN], *(["…"] if len(verdicts.incomplete) > SHOWN else [])]
+        lines += ["", f"Not measured: {_escaped(', '.join(names))}"]
     return "\n".join(lines) + "\n"
 
 
 def _cells(outcome: Outcome) -> list[str]:
-    figure = outcome.figure
-    step = figure.revision or "" if figure.step is None else str(figure.step)
-    bound = "" if outcome.bound is None else f"{outcome.rule.comparison} {outcome.bound:.6g}"
-    where = [figure.model, step, figure.place or ""]
-    return [
-        outcome.verdict,
-        str(outcome.rule),
-        *where,
-        format_value(outcome) or "",
-        format_reference(figure) or "",
-        bound,
-        outcome.reason or "",
-    ]
+    value = outcome.measured
+    step = value.step if value.step is not None else value.revision
+    cells = [outcome.verdict, outcome.rule, value.model, step, value.place]
+    cells += [format_value(outcome), format_reference(value), format_bound(outcome), outcome.reason]
+    return ["" if cell is None else str(cell) for cell in cells]
 
 
 def _command(title: str, message: str) -> str:
@@ -87,15 +74,15 @@ def _command(title: str, message: str) -> str:
 
 
 def _data(text: str) -> str:
-    """Return the message of a workflow command: line ends would end the command."""
+    """Return a text escaped as the message of a workflow command, which a line break would end."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
-    """Return a property of a workflow command: colons and commas would end it, as well."""
+    """Return a text escaped as a property of a workflow command, which colons and commas would end, too."""
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def _escaped(text: str) -> str:
-    """Return the text as a cell of a table of Markdown: on one line, and without markup of its own."""
+    """Return a text escaped as a cell of a Markdown table: on one line, without markup."""
     return _MARKUP.sub(r"\\\1", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""Whether rules hold: one verdict for every rule and figure, and the exit code of them all."""
+"""Judge rules: a verdict for every rule and value, and the exit code of them all."""
 
 from __future__ import annotations
 
@@ -13,69 +13,55 @@ from typing import Any, Literal
 from degen.errors import DegenError
 from degen.stats.quantiles import one_sided
 
-from .metric_values import Figure, find_figures
+from .metric_values import MetricValue, find_metric_values
 from .open_target import open_source
 from .rule import Rule
 
 Verdict = Literal["failed", "undecidable", "passed"]
 SEVERITY: tuple[Verdict, ...] = ("failed", "undecidable", "passed")
+_EXIT_CODES = {"passed": 0, "failed": 1, "undecidable": 3, "incomplete": 4}
+_VALUE_COLUMNS = ("model", "revision", "step", "place", "value", "error", "reference", "reference_step")
+_DIFFERENCE_COLUMNS = ("difference", "difference_error")
+_OUTCOME_COLUMNS = ("low", "high", "bound", "margin", "verdict", "reason")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a rule at one figure.
+    """The outcome of a rule for one value.
 
     Attributes:
         rule: the rule.
         verdict: `failed`, `undecidable` or `passed`.
-        figure: the figure it was held against.
+        measured: the value that was compared.
         bound: the bound in the metric's unit; None where it depends on a reference that is missing.
         low: lower end of the interval; None without a confidence or a standard error.
         high: its upper end; None as well.
-        margin: how far the figure lies on the right side of the bound, negative on the wrong one; None where missing.
-        reason: why, where it needs saying; None where it does not.
+        margin: distance of the value from the bound, negative on the wrong side; None where the value is missing.
+        reason: an explanation of the verdict; None where it needs none.
     """
 
     rule: Rule
     verdict: Verdict
-    figure: Figure
+    measured: MetricValue
     bound: float | None
-    low: float | None
-    high: float | None
-    margin: float | None
-    reason: str | None
+    low: float | None = None
+    high: float | None = None
+    margin: float | None = None
+    reason: str | None = None
 
     def row(self) -> dict[str, Any]:
         """Return the outcome as a row of a table."""
-        f = self.figure
-        return {
-            "rule": str(self.rule),
-            "model": f.model,
-            "revision": f.revision,
-            "step": f.step,
-            "place": f.place,
-            "value": f.value,
-            "error": f.error,
-            "reference": f.reference,
-            "reference_step": f.reference_step,
-            "difference": f.difference,
-            "difference_error": f.difference_error,
-            "low": self.low,
-            "high": self.high,
-            "bound": self.bound,
-            "margin": self.margin,
-            "verdict": self.verdict,
-            "reason": self.reason,
-        }
+        of_value = {name: getattr(self.measured, name) for name in (*_VALUE_COLUMNS, *_DIFFERENCE_COLUMNS)}
+        return {"rule": str(self.rule), **of_value, **{name: getattr(self, name) for name in _OUTCOME_COLUMNS}}
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What became of all rules.
+    """The outcomes of all rules.
 
     Attributes:
-        target: what was judged, as it was named.
-        outcomes: one for every rule and figure, the worst first: by verdict, then by rule, then by margin.
+        target: the path that was judged, as the user gave it.
+        outcomes: one for every rule and value, the worst first: by verdict, then by rule, then by margin.
         incomplete: the checkpoints that could not be measured.
     """
 
@@ -85,18 +71,14 @@ class Verdicts:
 
     @cached_property
     def verdict(self) -> Literal["failed", "undecidable", "incomplete", "passed"]:
-        """The gravest: a rule that failed, one that is undecidable, a checkpoint that is missing."""
-        found = {o.verdict for o in self.outcomes}
-        if "failed" in found:
-            return "failed"
-        if "undecidable" in found:
-            return "undecidable"
-        return "incomplete" if self.incomplete else "passed"
+        """The worst: a rule that failed, an undecidable one, a checkpoint that could not be measured."""
+        worst: Verdict = min((o.verdict for o in self.outcomes), key=SEVERITY.index, default="passed")
+        return "incomplete" if worst == "passed" and self.incomplete else worst
 
     @property
     def exit_code(self) -> int:
         """0 passed, 1 failed, 3 undecidable, 4 incomplete."""
-        return {"passed": 0, "failed": 1, "undecidable": 3, "incomplete": 4}[self.verdict]
+        return _EXIT_CODES[self.verdict]
 
     def count(self, verdict: Verdict) -> int:
         """Return how many outcomes have a verdict."""
@@ -112,28 +94,28 @@ def judge(
     warn: Callable[[str], None] | None = None,
     series: Mapping[str, Sequence[str]] | None = None,
 ) -> Verdicts:
-    """Hold what was measured against rules.
+    """Judge the measurements of a run or table by rules.
 
-    Without a confidence, figures are compared as they are. With one, a rule fails only where the end of the one-sided
-    interval, value ± t·standard error, that lies nearer to keeping it breaks it. Where the interval straddles the bound
-    the rule passes, or with `strict` is undecidable. t is the quantile of Student's distribution with as many degrees
-    of freedom as documents were scored, less one; of the normal one where that is unknown.
+    Without a confidence, values are compared with their bounds. With one, a rule fails only where the whole one-sided
+    interval, value ± t·standard error, breaks it; where the bound lies inside the interval the rule passes, or with
+    `strict` is undecidable. t is the quantile of Student's distribution with one degree of freedom less than documents
+    were scored, or of the normal distribution where their number is unknown.
 
     Args:
         rules: at least one.
         target: a run folder, a table, or a folder of results of lm-evaluation-harness.
-        baseline: another one of those, for rules with `.rise` or `.drop`; None for the best so far.
+        baseline: another of these, which `.rise` and `.drop` compare with; None for the best value so far.
         confidence: of the interval, from 0.5 to below 1; None to compare values.
-        strict: whether what an interval cannot tell is undecidable.
+        strict: whether a bound inside the interval makes a rule undecidable.
         warn: called with each line of warning; None to log it.
-        series: of a run, the checkpoints that each model has now, first to last. What was measured later in training
-            than these is of a training that was undone, and left out. None: all that was measured counts.
+        series: of a run, the revisions of each model that exist now, first to last. Measurements of later steps belong
+            to a training that was undone, and are left out. None to use all measurements.
 
     Returns:
-        The outcomes, and the exit code that they come to.
+        The outcomes, with the exit code.
 
     Raises:
-        DegenError: no rule, an unknown metric, a selector that matches nothing, a target that cannot be read.
+        DegenError: no rule, an unknown metric, a selector that matches nothing, or a target that cannot be read.
     """
     rules = list(dict.fromkeys(rules))
     if not rules:
@@ -144,8 +126,8 @@ def judge(
     other = open_source(baseline, warn) if baseline is not None else None
     if other is not None and all(rule.relation is None for rule in rules):
         warn(f"the baseline {other.path} is not used: no rule is about a .rise or .drop")
-    figures = [(rule, figure) for rule in rules for figure in find_figures(rule, source, other)]
-    outcomes = [judge_figure(rule, figure, confidence, strict) for rule, figure in figures]
+    values = [(rule, value) for rule in rules for value in find_metric_values(rule, source, other)]
+    outcomes = [judge_value(rule, value, confidence, strict) for rule, value in values]
     position = {rule: i for i, rule in enumerate(rules)}
     worst_first = sorted(
         outcomes,
@@ -154,63 +136,63 @@ def judge(
     return Verdicts(str(target), tuple(worst_first), tuple(source.failed))
 
 
-def judge_figure(rule: Rule, figure: Figure, confidence: float | None = None, strict: bool = False) -> Outcome:
-    """Hold one figure against a rule.
+def judge_value(rule: Rule, measured: MetricValue, confidence: float | None = None, strict: bool = False) -> Outcome:
+    """Compare one value with the bound of a rule.
 
     Args:
         rule: the rule.
-        figure: a figure it is about.
+        measured: a value that it is about.
         confidence: of the interval; None to compare values.
-        strict: whether what the interval cannot tell is undecidable.
+        strict: whether a bound inside the interval makes the rule undecidable.
     """
-    value, error = figure.value, figure.error
+    value, error = measured.value, measured.error
     if rule.relation is not None:
-        value, error = figure.difference, figure.margin_error
-    relative = rule.bound.percent is not None
-    known = not relative or figure.reference is not None
-    bound = rule.bound.of(figure.reference or 0.0) if known else None
-    if figure.missing is not None or value is None or bound is None:
-        return Outcome(rule, "undecidable", figure, bound, None, None, None, figure.missing or "not measured")
+        value, error = measured.difference, measured.margin_error
+    known = rule.bound.percent is None or measured.reference is not None
+    bound = rule.bound.of(measured.reference or 0.0) if known else None
+    if measured.missing is not None or value is None or bound is None:
+        return Outcome(rule, "undecidable", measured, bound, reason=measured.missing or "not measured")
     verdict: Verdict
-    reason: str | None
     margin = bound - value if rule.upper else value - bound
     keeps = rule.keeps(value, bound)
+    low = high = reason = None
     if math.isinf(value):
-        verdict, reason = _infinite(keeps)
-        return Outcome(rule, verdict, figure, bound, None, None, margin, reason)
+        verdict, reason = ("undecidable", "is infinite, which keeps no rule") if keeps else ("failed", "is infinite")
+        return Outcome(rule, verdict, measured, bound, margin=margin, reason=reason)
     if confidence is None or error is None:
-        unknown = "no standard error is known; compared as a value" if confidence is not None else None
-        return Outcome(
-            rule, "passed" if keeps else "failed", figure, bound, None, None, margin, _joined(unknown, figure.note)
-        )
-    reach = one_sided(confidence, figure.freedom) * error if error else 0.0
-    low, high = value - reach, value + reach
-    near, far = (low, high) if rule.upper else (high, low)
-    verdict, reason = _within(keeps, rule.keeps(near, bound), rule.keeps(far, bound), strict)
-    return Outcome(rule, verdict, figure, bound, low, high, margin, _joined(reason, figure.note))
+        verdict = "passed" if keeps else "failed"
+        if confidence is not None:
+            reason = "no standard error is known; compared as a value"
+    else:
+        reach = one_sided(confidence, measured.freedom) * error if error else 0.0
+        low, high = value - reach, value + reach
+        near, far = (low, high) if rule.upper else (high, low)
+        verdict, reason = _judge_interval(keeps, rule.keeps(near, bound), rule.keeps(far, bound), strict)
+    reasons = "; ".join(part for part in (reason, measured.note) if part)
+    return Outcome(rule, verdict, measured, bound, low, high, margin, reasons or None)
 
 
 def check_confidence(confidence: float | None, strict: bool) -> None:
-    """Refuse a confidence that cannot be had, and none where `strict` asks what an interval tells.
+    """Refuse a confidence out of range, and `strict` without a confidence.
 
     Raises:
         DegenError: either.
     """
     if confidence is None:
         if strict:
-            raise DegenError("--strict asks what an interval can tell; say of which --confidence, as in 0.95")
+            raise DegenError("--strict needs an interval; give its --confidence, as in 0.95")
     elif not 0.5 <= confidence < 1:
         raise DegenError(f"--confidence {confidence:g}: a number from 0.5 to below 1, as in 0.95")
 
 
-def _within(keeps: bool, lenient: bool, severe: bool, strict: bool) -> tuple[Verdict, str | None]:
-    """Return the verdict where an interval is known.
+def _judge_interval(keeps: bool, lenient: bool, severe: bool, strict: bool) -> tuple[Verdict, str | None]:
+    """Return the verdict where an interval is known, and its reason.
 
     Args:
         keeps: whether the value keeps the rule.
-        lenient: whether the end of the interval that is nearer to keeping it does.
-        severe: whether the other end does.
-        strict: whether what the interval cannot tell is undecidable.
+        lenient: whether the end of the interval keeps it that lies on the right side of the value.
+        severe: whether the other end keeps it.
+        strict: whether a bound inside the interval makes the rule undecidable.
     """
     if not lenient:
         return "failed", None
@@ -219,11 +201,3 @@ def _within(keeps: bool, lenient: bool, severe: bool, strict: bool) -> tuple[Ver
     if strict:
         return "undecidable", "the bound lies within noise: inside the interval"
     return "passed", None if keeps else "breaks the bound, but within noise: the interval reaches beyond it"
-
-
-def _infinite(keeps: bool) -> tuple[Verdict, str]:
-    return ("undecidable", "is infinite, which keeps no rule") if keeps else ("failed", "is infinite")
-
-
-def _joined(*parts: str | None) -> str | None:
-    return "; ".join(part for part in parts if part) or None

@@ -5,24 +5,18 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from .format import describe, place_of
-from .judge import Outcome, Verdicts
+from .format import describe, format_location
+from .judge import Verdicts
 
-# What XML 1.0 can say; the rest, such as most control characters and lone surrogates, it cannot even escape.
+# Characters that XML 1.0 cannot even escape: most control characters, lone surrogates.
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit_xml(verdicts: Verdicts) -> str:
-    """Return a suite with one test case for every outcome.
+    """Return an XML document with a test case for every outcome and every checkpoint that could not be measured.
 
-    A rule that failed is a `failure`, one that is undecidable an `error`, and so is a checkpoint that could not be
-    measured.
-
-    Args:
-        verdicts: what became of the rules.
-
-    Returns:
-        The document, with a line that says it is UTF-8.
+    A rule that failed is a `failure`; an undecidable one and an unmeasured checkpoint are an `error`. The encoding is
+    UTF-8.
     """
     counts = {
         "tests": str(len(verdicts.outcomes) + len(verdicts.incomplete)),
@@ -33,25 +27,20 @@ def junit_xml(verdicts: Verdicts) -> str:
     suites = ElementTree.Element("testsuites", {"name": "degen gate", **counts})
     suite = ElementTree.SubElement(suites, "testsuite", {"name": "degen gate", **counts})
     for outcome in verdicts.outcomes:
-        _add_case(suite, verdicts.target, outcome)
+        case = _add_case(suite, verdicts.target, f"{outcome.rule} at {format_location(outcome.measured)}")
+        text = _xml_safe(describe(outcome))
+        tag = {"failed": "failure", "undecidable": "error", "passed": "system-out"}[outcome.verdict]
+        attributes = {} if outcome.verdict == "passed" else {"message": text, "type": outcome.verdict}
+        ElementTree.SubElement(case, tag, attributes).text = text
     for name in verdicts.incomplete:
-        case = {"classname": _xml_safe(verdicts.target), "name": _xml_safe(f"{name} is measured")}
-        missing = ElementTree.SubElement(suite, "testcase", case)
-        ElementTree.SubElement(missing, "error", {"message": "could not be measured", "type": "incomplete"})
+        case = _add_case(suite, verdicts.target, f"{name} is measured")
+        ElementTree.SubElement(case, "error", {"message": "could not be measured", "type": "incomplete"})
     ElementTree.indent(suites)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(suites, encoding="unicode")}\n'
 
 
-def _add_case(suite: ElementTree.Element, target: str, outcome: Outcome) -> None:
-    name = _xml_safe(f"{outcome.rule} at {place_of(outcome.figure)}")
-    case = ElementTree.SubElement(suite, "testcase", {"classname": _xml_safe(target), "name": name})
-    kinds = {"failed": "failure", "undecidable": "error"}
-    text = _xml_safe(describe(outcome))
-    if outcome.verdict in kinds:
-        found = ElementTree.SubElement(case, kinds[outcome.verdict], {"message": text, "type": outcome.verdict})
-        found.text = text
-    else:
-        ElementTree.SubElement(case, "system-out").text = text
+def _add_case(suite: ElementTree.Element, target: str, name: str) -> ElementTree.Element:
+    return ElementTree.SubElement(suite, "testcase", {"classname": _xml_safe(target), "name": _xml_safe(name)})
 
 
 def _xml_safe(text: str) -> str:

@@ -1,17 +1,16 @@
-"""Whether the metrics that rules are about can be measured: of a scan that is planned, or of a run."""
+"""Checks that the metrics of rules exist, in a planned scan or in a run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 from degen.metrics.run_parts import LAYERS, RunParts
-from degen.tables import CHECKPOINTS
+from degen.tables import CHECKPOINTS, Column
 
 from .rule import Rule
-from .source import refused
 
 if TYPE_CHECKING:
     from degen.scanning.plan import Plan
@@ -20,59 +19,64 @@ NUMBERS = ("float64", "int64")
 
 
 def check_rules(rules: Sequence[Rule], plan: Plan) -> None:
-    """Refuse rules about what a scan cannot measure, before it begins. Layers, sites and domains are known only after.
+    """Refuse rules on metrics and models that a planned scan would not measure.
+
+    Layers, sites and domains are not checked: they are known only after the scan.
 
     Raises:
         DegenError: an unknown metric or model.
     """
     models = [series.model for series in plan.series]
     for rule in rules:
-        if rule.model is not None and rule.model not in models:
-            raise refused(rule, f"the series has no model {rule.model!r}; {did_you_mean(rule.model, models)}")
+        rule.select_models(models, "the series")
         table = LAYERS if rule.layer is not None or rule.site is not None else CHECKPOINTS
         columns = plan.tables.columns(table) if table in plan.tables.names else ()
-        there = [*(c.name for c in columns if c.type in NUMBERS and not c.key), *_declared(table)]
-        if rule.metric not in there:
-            raise refused(rule, f"no metric {rule.metric!r} in table {table}; {did_you_mean(rule.metric, there)}")
+        metrics = [*_metrics(columns), *_declared(table)]
+        if rule.metric not in metrics:
+            raise rule.error(f"no metric {rule.metric!r} in table {table}; {did_you_mean(rule.metric, metrics)}")
 
 
 def check_metric(rule: Rule, table: str, parts: RunParts) -> None:
-    """Refuse a metric that neither a table of a run nor a probe that is installed knows.
+    """Refuse a metric that is neither in a table of a run nor known to an installed probe.
 
     Args:
         rule: the rule.
-        table: `checkpoints` or `layers`, by what the rule selects.
+        table: `checkpoints` or `layers`, which the rule's selectors decide.
         parts: the run.
 
     Raises:
-        DegenError: it names the nearest metric, or how to select the one that was meant.
+        DegenError: the message names the nearest metric, or the selector that is missing or too many.
     """
     columns = parts.columns(table)
     if columns.get(rule.metric):
         return
     if rule.metric in columns:
-        raise refused(rule, f"{rule.metric} of table {table} holds no numbers; name a metric that does")
+        raise rule.error(f"{rule.metric} of table {table} holds no numbers; name a metric that does")
     other = CHECKPOINTS if table == LAYERS else LAYERS
     if parts.columns(other).get(rule.metric) and columns:
-        how = f"select one, as in {rule.metric}[layer=last]" if table == CHECKPOINTS else "drop layer and site"
-        what = "layers" if table == CHECKPOINTS else "whole checkpoints"
-        raise refused(rule, f"{rule.metric} is a figure of {what}; {how}")
+        if table == CHECKPOINTS:
+            raise rule.error(f"{rule.metric} is a metric of layers; select one, as in {rule.metric}[layer=last]")
+        raise rule.error(f"{rule.metric} is a metric of whole checkpoints; drop layer and site")
     declared = _declared(table)
     if rule.metric not in declared:
         names = [*(name for name, numeric in columns.items() if numeric), *declared]
         hint = did_you_mean(rule.metric, names)
-        raise refused(rule, f"{parts.path}: no metric {rule.metric!r} in table {table}; {hint}")
+        raise rule.error(f"{parts.path}: no metric {rule.metric!r} in table {table}; {hint}")
 
 
 def _declared(table: str) -> list[str]:
-    """Return what the probes that are installed fill of a table, asked for in this run or not."""
+    """Return the metrics of a table that the installed probes can measure."""
     from degen.probe_registry import installed, load_probes
 
-    found = []
+    metrics = []
     for name in installed():
         try:
             (probe,) = load_probes([name]).values()
-        except DegenError:  # a broken probe of somebody's knows no metric
+        except DegenError:  # a broken probe has no metrics
             continue
-        found += [c.name for c in probe.columns.get(table, ()) if c.type in NUMBERS and not c.key]
-    return found
+        metrics += _metrics(probe.columns.get(table, ()))
+    return metrics
+
+
+def _metrics(columns: Iterable[Column]) -> list[str]:
+    return [c.name for c in columns if c.type in NUMBERS and not c.key]

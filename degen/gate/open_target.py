@@ -1,4 +1,4 @@
-"""What a gate is pointed at: a run, a table, a folder of results, or a series that has to be scanned first."""
+"""Open the target of a gate: a run, a table or a folder of results; a series has to be scanned first."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from degen.metrics.read_table import FORMATS, has_parts
 from degen.runs.run import Run
 
 from .run_source import RunSource
-from .source import Source
 from .table_source import TableSource
 
+Source = RunSource | TableSource
 _MODEL_FILES = ("config.json", "adapter_config.json")
 
 
 def is_measured(target: str | Path) -> bool:
-    """Return whether something is a run, a table or a folder of results, and not a series that is yet to be scanned."""
+    """Return whether a target is a run, a table or a folder of results, and not a series to be scanned."""
     path = Path(target).expanduser()
     if not path.is_dir():
         return path.name.lower().endswith((*FORMATS, ".json"))
@@ -26,15 +26,13 @@ def is_measured(target: str | Path) -> bool:
         return True
     if any((folder / name).is_file() for folder in (path, *folders_in(path)) for name in _MODEL_FILES):
         return False
-    if any(path.glob("*.gguf")):
-        return False
-    return has_parts(path) or is_results(path)
+    return not any(path.glob("*.gguf")) and (has_parts(path) or is_results(path))
 
 
 def open_source(
     target: str | Path, warn: Callable[[str], None], series: Mapping[str, Sequence[str]] | None = None
 ) -> Source:
-    """Open what was measured.
+    """Open a run or a table.
 
     Args:
         target: a run folder, one of its tables, a CSV or Parquet file, a folder of Parquet parts, or of result files of
@@ -43,7 +41,7 @@ def open_source(
         series: of a run, the checkpoints that each model has now; None for all that were measured.
 
     Raises:
-        DegenError: nothing there, or nothing that holds metrics.
+        DegenError: the path does not exist, or holds none of these.
     """
     opened = open_target(Path(target), warn)
     return RunSource(opened, warn, series) if isinstance(opened, Run) else TableSource(opened.table, opened.path, warn)

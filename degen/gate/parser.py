@@ -1,15 +1,16 @@
-"""From the text of a rule to the rule, character by character; errors name the one where it goes wrong."""
+"""The parser of rules; its errors name the character at which a rule goes wrong."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar
 
 from degen.errors import DegenError
+from degen.hints import closest, did_you_mean
 
-from .rule import COMPARISONS, NAME, PLAIN, RELATIONS, SELECTORS, Bound, Comparison, Relation, Rule, StepRange, Steps
+from .rule import COMPARISONS, NAME, PLAIN, RELATIONS, SELECTORS, Bound, Comparison, Relation, Rule, StepRange, visible
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"\w*")
@@ -17,25 +18,28 @@ _SIGNS = re.compile(r"[<>=!~]*")
 _SPACE = re.compile(r"\s*")
 _WHOLE = re.compile(r"[0-9]{1,15}")
 _SHOWN = 100  # characters of a rule that an error repeats
+_STEPS: tuple[Literal["latest", "all"], ...] = ("latest", "all")
+_LAYERS: tuple[Literal["last", "all"], ...] = ("last", "all")
+_Word = TypeVar("_Word", bound=str)
 
 
 def parse_rule(text: str) -> Rule:
-    """Read a rule.
+    """Return the rule that a text says.
 
     Args:
-        text: as the grammar at the head of `rule.py` has it.
+        text: in the grammar at the head of `rule.py`.
 
     Returns:
-        The rule; `str(rule)` is one way to write it, and reads as the same rule.
+        The rule; `str(rule)` gives a text for the same rule.
 
     Raises:
-        DegenError: the rule is not of that form. One line, which names the character where it goes wrong.
+        DegenError: the text does not follow the grammar. One line, which names the character where it goes wrong.
     """
     return RuleParser(text).rule()
 
 
 class RuleParser:
-    """The text of a rule, and how far it has been read.
+    """A parser of one rule, which remembers how far it has read.
 
     Args:
         text: the rule.
@@ -46,10 +50,10 @@ class RuleParser:
         self._at = 0
 
     def rule(self) -> Rule:
-        """Return the whole text as a rule.
+        """Return the rule that the whole text says.
 
         Raises:
-            DegenError: it is none.
+            DegenError: the text does not follow the grammar.
         """
         metric = self._metric()
         relation = self._relation() if self._take(".") else None
@@ -68,40 +72,39 @@ class RuleParser:
         self._space()
         if self._text.startswith('"', self._at):
             return self._quoted("metric")
-        found = self._match(NAME)
-        if not found:
-            what = f"and not with {self._rest()}" if self._at < len(self._text) else "and this one is empty"
-            self._wrong(self._at, f'a rule begins with a metric, as in loss < 3 ("…" around odd names), {what}')
-        return found
+        name = self._match(NAME)
+        if not name:
+            problem = f"and not with {self._rest()}" if self._at < len(self._text) else "and this one is empty"
+            self._wrong(self._at, f'a rule begins with a metric, as in loss < 3 ("…" around odd names), {problem}')
+        return name
 
     def _relation(self) -> Relation:
         self._space()
         at, word = self._at, self._match(_WORD)
-        for relation in RELATIONS:
-            if relation == word:
-                return relation
+        if (relation := _literal(word, RELATIONS)) is not None:
+            return relation
         if not word:
             self._wrong(at, "a relation belongs behind the dot, rise or drop")
-        hint = _near(word, RELATIONS) or 'there are rise and drop; write names that hold a dot as "eval.loss"'
+        hint = _did_you_mean(word, RELATIONS) or 'there are rise and drop; write names that hold a dot as "eval.loss"'
         self._wrong(at, f"no relation {word[:40]!r}; {hint}")
 
     def _selectors(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        selectors: dict[str, Any] = {}
         while True:
             self._space()
             at, key = self._at, self._match(_WORD)
             if key not in SELECTORS:
-                hint = _near(key, SELECTORS) or f"there are {', '.join(SELECTORS)}"
+                hint = did_you_mean(key, SELECTORS)
                 self._wrong(at, f"no selector {key[:40]!r}; {hint}" if key else f"a selector belongs here; {hint}")
-            if key in found:
+            if key in selectors:
                 self._wrong(at, f"{key} is selected twice; keep one")
             if not self._take("="):
                 self._wrong(self._at, f"an = belongs behind {key}, as in {key}={_EXAMPLES[key]}")
-            found[key] = self._value(key)
+            selectors[key] = self._value(key)
             if self._take("]"):
-                return found
+                return selectors
             if not self._take(","):
-                spaced = isinstance(found[key], str) and key in ("model", "site", "domain")
+                spaced = isinstance(selectors[key], str) and key in ("model", "site", "domain")
                 hint = f'; put quotes around names with spaces, as in {key}="a b"' if spaced else ""
                 self._wrong(self._at, f"a comma or ] belongs behind a selector{hint}")
 
@@ -115,15 +118,13 @@ class RuleParser:
             return self._steps(at, text)
         return self._layer(at, text) if key == "layer" else text
 
-    def _steps(self, at: int, text: str) -> Steps:
-        if text == "latest":
-            return "latest"
-        if text == "all":
-            return "all"
+    def _steps(self, at: int, text: str) -> Literal["latest", "all"] | StepRange:
+        if (word := _literal(text, _STEPS)) is not None:
+            return word
         first, colon, last = text.partition(":")
         ends = [end for end in (first, last) if end]
         if not ends or not all(_WHOLE.fullmatch(end) for end in ends):
-            hint = _near(text, ("latest", "all")) or "write latest, all, 1000, 1000:, :5000 or 1000:5000"
+            hint = _did_you_mean(text, _STEPS) or "write latest, all, 1000, 1000:, :5000 or 1000:5000"
             self._wrong(at, f"no steps {text[:40]!r}; {hint}")
         chosen = StepRange(int(first) if first else None, int(last) if last else None if colon else int(first))
         if chosen.first is not None and chosen.last is not None and chosen.first > chosen.last:
@@ -131,12 +132,11 @@ class RuleParser:
         return chosen
 
     def _layer(self, at: int, text: str) -> int | Literal["last", "all"]:
-        if text == "last":
-            return "last"
-        if text == "all":
-            return "all"
+        if (word := _literal(text, _LAYERS)) is not None:
+            return word
         if not _WHOLE.fullmatch(text):
-            self._wrong(at, f"no layer {text[:40]!r}; {_near(text, ('last', 'all')) or 'write last, all or a number'}")
+            hint = _did_you_mean(text, _LAYERS) or "write last, all or a number"
+            self._wrong(at, f"no layer {text[:40]!r}; {hint}")
         return int(text)
 
     def _comparison(self) -> Comparison:
@@ -144,9 +144,8 @@ class RuleParser:
         if at == len(self._text):
             self._wrong(at, "a comparison and a bound belong here, as in < 0.6")
         signs = self._match(_SIGNS)
-        for comparison in COMPARISONS:
-            if comparison == signs:
-                return comparison
+        if (comparison := _literal(signs, COMPARISONS)) is not None:
+            return comparison
         if signs:
             self._wrong(at, f"no comparison {signs[:40]!r}; there are <, <=, > and >=")
         self._wrong(at, f"a comparison belongs here (<, <=, > or >=) and not {self._rest()}")
@@ -181,33 +180,34 @@ class RuleParser:
 
     def _is_percentage(self, relation: Relation | None) -> bool:
         at = self._at
-        found = self._take("%")
-        if found and relation is None:
+        percentage = self._take("%")
+        if percentage and relation is None:
             self._wrong(self._text.index("%", at), "a percentage is of a reference; only .rise and .drop have one")
-        return found
+        return percentage
 
-    def _quoted(self, what: str) -> str:
+    def _quoted(self, key: str) -> str:
         begin = self._at
-        found = re.compile(r'"((?:[^"]|"")*)"', re.DOTALL).match(self._text, begin)
-        if found is None:
+        match = re.compile(r'"((?:[^"]|"")*)"', re.DOTALL).match(self._text, begin)
+        if match is None:
             self._wrong(begin, "these quotation marks are never closed")
-        self._at = found.end()
-        if not found[1]:
-            self._wrong(begin, f"the name of the {what} is empty")
-        return found[1].replace('""', '"')
+        self._at = match.end()
+        if not match[1]:
+            self._wrong(begin, f"the name of the {key} is empty")
+        return match[1].replace('""', '"')
 
     def _space(self) -> None:
         self._match(_SPACE)
 
     def _match(self, pattern: re.Pattern[str]) -> str:
-        found = pattern.match(self._text, self._at)
-        if found is None:
+        """Return the text that a pattern matches here, and go on behind it; empty without a match."""
+        match = pattern.match(self._text, self._at)
+        if match is None:
             return ""
-        self._at = found.end()
-        return found[0]
+        self._at = match.end()
+        return match[0]
 
     def _take(self, sign: str) -> bool:
-        """Pass over spaces and a sign, if it is there."""
+        """Return whether a sign comes next, perhaps after spaces, and go on behind it."""
         self._space()
         if not self._text.startswith(sign, self._at):
             return False
@@ -219,27 +219,25 @@ class RuleParser:
             self._wrong(self._at, f"{sign!r} belongs here, {example}")
 
     def _rest(self) -> str:
-        """Return what comes next, for an error."""
+        """Return the next word or sign, for an error."""
         word = re.match(r"\w+|\S?", self._text[self._at :])
         return repr(word[0][:20]) if word and word[0] else ""
 
     def _wrong(self, at: int, why: str) -> NoReturn:
-        shown = one_line(self._text)
+        shown = visible(self._text)
         shown = shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
         raise DegenError(f'rule "{shown}": character {at + 1}: {why}')
 
 
-def one_line(text: str) -> str:
-    """Return a text without line breaks and other controls, character for character."""
-    return "".join(c if c.isprintable() else " " for c in text)
+def _literal(word: str, choices: Sequence[_Word]) -> _Word | None:
+    """Return a word as the choice that it equals; None where it equals none."""
+    return next((choice for choice in choices if choice == word), None)
 
 
-def _near(word: str, among: Sequence[str]) -> str | None:
-    """Return a near match; None where nothing is near."""
-    import difflib
-
-    close = difflib.get_close_matches(word.lower(), among, n=1)
-    return f"did you mean {close[0]!r}?" if close else None
+def _did_you_mean(word: str, choices: Sequence[str]) -> str | None:
+    """Return a hint on the nearest choice; None where none is near."""
+    near = closest(word, choices)
+    return f"did you mean {near!r}?" if near else None
 
 
 _EXAMPLES = {"model": "pythia-70m", "step": "latest", "layer": "last", "site": "block", "domain": "Github"}

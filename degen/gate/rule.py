@@ -20,16 +20,19 @@ The grammar (EBNF; spaces may stand between any two symbols):
     whole      = digits ;
     digits     = digit , { digit } ;
 
-`rise` is the value less its reference, `drop` the reference less the value.
+`rise` is the value minus its reference, `drop` the reference minus the value.
 """
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from degen.errors import DegenError
+from degen.hints import did_you_mean
 
 Relation = Literal["rise", "drop"]
 Comparison = Literal["<", "<=", ">", ">="]
@@ -48,11 +51,11 @@ _KEEPS: dict[Comparison, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class Bound:
-    """What a figure is held against.
+    """The bound of a rule: a number, a percentage of the reference, or the larger of both.
 
     Attributes:
         absolute: in the metric's unit; None where only a percentage was given.
-        percent: percents of the reference; None where only a number was given. Of both, the larger counts.
+        percent: percentage of the reference; None where only a number was given.
     """
 
     absolute: float | None
@@ -60,10 +63,8 @@ class Bound:
 
     def of(self, reference: float) -> float:
         """Return the bound in the metric's unit: max(absolute, percent/100 · |reference|)."""
-        given = [] if self.absolute is None else [self.absolute]
-        if self.percent is not None:
-            given.append(self.percent / 100 * abs(reference))
-        return max(given)
+        share = None if self.percent is None else self.percent / 100 * abs(reference)
+        return max(bound for bound in (self.absolute, share) if bound is not None)
 
     def __str__(self) -> str:
         percent = f"{_plain(self.percent)}%" if self.percent is not None else ""
@@ -92,17 +93,17 @@ Steps = Literal["latest", "all"] | StepRange
 
 @dataclass(frozen=True)
 class Rule:
-    """What must hold of a figure.
+    """A condition that values of a metric must meet.
 
     Attributes:
         metric: name of the metric, as in the tables.
-        comparison: how the figure must lie to the bound.
-        bound: what it is held against.
-        relation: `rise` or `drop` where the figure is a difference from a reference; None for the value itself.
-        model: label of the model; None for every one.
-        step: which checkpoints.
+        comparison: of the value with the bound.
+        bound: the bound.
+        relation: `rise` or `drop` where a difference from a reference is compared; None for the value itself.
+        model: label of the model; None for every model.
+        step: the checkpoints.
         layer: a layer's number, `last` or `all`; None where the metric is of the whole checkpoint.
-        site: `embedding`, `block` or `head_input`; None for what the layer says.
+        site: `embedding`, `block` or `head_input`; None for every site, with `last` for the head's input.
         domain: the domain of the text; None for all text.
     """
 
@@ -116,29 +117,49 @@ class Rule:
     site: str | None = None
     domain: str | None = None
 
-    def keeps(self, figure: float, bound: float) -> bool:
-        """Return whether a figure keeps the rule; NaN never does."""
-        return _KEEPS[self.comparison](figure, bound)
+    def keeps(self, value: float, bound: float) -> bool:
+        """Return whether a value keeps the rule; NaN never does."""
+        return _KEEPS[self.comparison](value, bound)
 
     @property
     def upper(self) -> bool:
-        """Whether the bound is one that figures must stay below."""
+        """Whether the bound is an upper one."""
         return self.comparison in ("<", "<=")
+
+    def error(self, problem: str) -> DegenError:
+        """Return the error, on one line, for a rule that does not fit the measurements."""
+        return DegenError(visible(f'rule "{self}": {problem}'))
+
+    def select_models(self, models: Sequence[str], owner: str) -> list[str]:
+        """Return the models that the rule is about.
+
+        Args:
+            models: labels of all models.
+            owner: the run, table or series that they are in, for the error.
+
+        Raises:
+            DegenError: the rule selects another model.
+        """
+        if self.model is None:
+            return list(models)
+        if self.model not in models:
+            raise self.error(f"{owner} has no model {self.model!r}; {did_you_mean(self.model, models)}")
+        return [self.model]
 
     def __str__(self) -> str:
         metric = self.metric if NAME.fullmatch(self.metric) else _quoted(self.metric)
         relation = f".{self.relation}" if self.relation else ""
-        chosen = [
-            f"{key}={value if PLAIN.fullmatch(value) else _quoted(value)}"
-            for key, value in ((key, self._selected(key)) for key in SELECTORS)
-            if value is not None
-        ]
-        selectors = f"[{','.join(chosen)}]" if chosen else ""
+        given = {key: str(getattr(self, key)) for key in SELECTORS if getattr(self, key) is not None}
+        if self.step == "latest":
+            del given["step"]
+        texts = [f"{key}={value if PLAIN.fullmatch(value) else _quoted(value)}" for key, value in given.items()]
+        selectors = f"[{','.join(texts)}]" if texts else ""
         return f"{metric}{relation}{selectors} {self.comparison} {self.bound}"
 
-    def _selected(self, key: str) -> str | None:
-        value = getattr(self, key)
-        return None if value is None or (key == "step" and value == "latest") else str(value)
+
+def visible(text: str) -> str:
+    """Return a text on one line, with a space in place of every control character."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _plain(number: float) -> str:

@@ -1,4 +1,4 @@
-"""A run, as a gate reads it: curves of whole checkpoints, of layers, and of the domains of its text."""
+"""The curves of a run that a rule is about: of whole checkpoints, of layers, or of a domain of the text."""
 
 from __future__ import annotations
 
@@ -22,17 +22,15 @@ from degen.tables import CHECKPOINTS, Row
 
 from .metric_checks import check_metric
 from .rule import Rule
-from .source import refused
 
 
 class RunSource:
-    """A run, as a gate reads it.
+    """A run as the source of the curves that rules are about.
 
     Args:
         run: the run.
         warn: called with each line of warning.
-        series: the checkpoints that each model has now; what was measured later in training than these is left out.
-            None: all that were measured count.
+        series: the revisions that each model has now; measurements of later steps are left out. None to use all.
     """
 
     def __init__(
@@ -54,7 +52,7 @@ class RunSource:
 
     @cached_property
     def models(self) -> list[str]:
-        """Labels of the models, as they were named: those that are measured, and those that are yet to be."""
+        """Labels of all models of the run, in the order given to the scan, with or without measurements."""
         named = self._parts.run.info.get("models", [])
         return list(dict.fromkeys([*named, *(row["model"] for row in self._rows)]))
 
@@ -64,22 +62,23 @@ class RunSource:
         return [f"{row['model']}@{row['revision']}" for row in self._rows if row["status"] == "failed"]
 
     def curves(self, rule: Rule) -> list[Curve]:
-        """Read what a rule is about, before its steps are chosen.
+        """Read the curves that a rule is about, at all steps; at least one.
+
+        The checkpoints of a curve are in the order of training, those without a step last.
 
         Raises:
             DegenError: an unknown metric, or a selector that matches nothing.
         """
-        if rule.model is not None and rule.model not in self.models:
-            raise refused(rule, f"{self.path} has no model {rule.model!r}; {did_you_mean(rule.model, self.models)}")
-        rows = {model: self._rows_of(model) for model in (self.models if rule.model is None else [rule.model])}
+        models = rule.select_models(self.models, str(self.path))
+        rows = {model: [row for row in self._rows if row["model"] == model] for model in models}
         unmeasured = [unmeasured_curve(model, rule.metric, ()) for model, own in rows.items() if not own]
         return unmeasured + self._measured(rule, {model: own for model, own in rows.items() if own})
 
     def _measured(self, rule: Rule, rows: Mapping[str, list[Row]]) -> list[Curve]:
-        """Read what a rule is about, of models that have checkpoints."""
+        """Read the curves that a rule is about, of models with measured checkpoints."""
         by_layer = rule.layer is not None or rule.site is not None
         if by_layer and rule.domain is not None:
-            raise refused(rule, "no figure is of a layer and of a domain; select one of them")
+            raise rule.error("no metric is of a layer and of a domain; select one of them")
         if rule.domain is not None:
             return [self._of_domain(rule, model, own, rule.domain) for model, own in rows.items()]
         check_metric(rule, LAYERS if by_layer else CHECKPOINTS, self._parts)
@@ -89,36 +88,33 @@ class RunSource:
 
     def _of_layers(self, rule: Rule, model: str, rows: Sequence[Row]) -> list[Curve]:
         curves = layer_curves(self._parts, model, rows, rule.metric)
-        if not curves:  # nothing was measured at any layer, which is known of the run and no fault of the rule
-            asked = " ".join(str(s) for s in ("layer", rule.layer, rule.site) if s is not None)
-            return [unmeasured_curve(model, rule.metric, rows, asked)]
+        if not curves:  # the run was not measured at any layer, which is no fault of the rule
+            place = " ".join(str(part) for part in ("layer", rule.layer, rule.site) if part is not None)
+            return [unmeasured_curve(model, rule.metric, rows, place)]
         return _selected(rule, self.path, curves)
 
     def _of_domain(self, rule: Rule, model: str, rows: Sequence[Row], domain: str) -> Curve:
         if rule.metric != "loss":
-            raise refused(rule, "of a domain the loss alone is known; write loss, or drop the domain")
-        there = domains_of(self._parts, model, rows)
-        if there is not None and domain not in there:
-            hint = did_you_mean(domain, sorted(there))
-            raise refused(rule, f"{self.path}: no text of domain {domain!r}; {hint}")
+            raise rule.error("of a domain the loss alone is known; write loss, or drop the domain")
+        domains = domains_of(self._parts, model, rows)
+        if domains is not None and domain not in domains:
+            hint = did_you_mean(domain, sorted(domains))
+            raise rule.error(f"{self.path}: no text of domain {domain!r}; {hint}")
         return domain_curve(self._parts, model, rows, domain)
-
-    def _rows_of(self, model: str) -> list[Row]:
-        return [row for row in self._rows if row["model"] == model]
 
     @cached_property
     def _rows(self) -> list[Row]:
-        """The checkpoints up to the last that each model still has; earlier ones are its past, there or not."""
+        """The checkpoints up to the last that each model still has; earlier ones count even if they were deleted."""
         rows = self._parts.rows
         if self._series is None:
             return rows
         kept: list[Row] = []
         undone: list[Row] = []
-        ended: set[str] = set()  # models of which the last checkpoint has been seen, from the end
+        seen: set[str] = set()  # models whose last checkpoint has come, going backwards
         for row in reversed(rows):
             if row["revision"] in self._series.get(row["model"], ()):
-                ended.add(row["model"])
-            (kept if row["model"] in ended else undone).append(row)
+                seen.add(row["model"])
+            (kept if row["model"] in seen else undone).append(row)
         if undone:
             names = ", ".join(f"{row['model']}@{row['revision']}" for row in reversed(undone))
             self._warn(f"{self.path}: no longer in the series, and left out: {names}")
@@ -126,7 +122,7 @@ class RunSource:
 
 
 def _selected(rule: Rule, path: Path, curves: Sequence[Curve]) -> list[Curve]:
-    """Return the layers and sites of a model that a rule selects.
+    """Return the curves of the layers and sites of a model that a rule selects.
 
     Raises:
         DegenError: there is no such layer or site.
@@ -138,11 +134,11 @@ def _selected(rule: Rule, path: Path, curves: Sequence[Curve]) -> list[Curve]:
     site = HEAD_INPUT if rule.layer == "last" and rule.site is None else rule.site
     sites = list(dict.fromkeys(curve.site for curve in curves if curve.site is not None))
     if site is not None and site not in sites:
-        raise refused(rule, f"{path}: {model} has no site {site!r}; {did_you_mean(site, sites)}")
+        raise rule.error(f"{path}: {model} has no site {site!r}; {did_you_mean(site, sites)}")
     if layer is not None and layer not in layers:
-        raise refused(rule, f"{path}: {model} has no layer {layer}; it has 0 to {last}")
-    chosen = [c for c in curves if layer in (None, c.layer) and site in (None, c.site)]
-    if not chosen:
-        own = ", ".join(str(c.site) for c in curves if c.layer == layer)
-        raise refused(rule, f"{path}: layer {layer} of {model} has no site {site!r}; it has {own}")
-    return chosen
+        raise rule.error(f"{path}: {model} has no layer {layer}; it has 0 to {last}")
+    selected = [c for c in curves if layer in (None, c.layer) and site in (None, c.site)]
+    if not selected:
+        sites_of_layer = ", ".join(str(c.site) for c in curves if c.layer == layer)
+        raise rule.error(f"{path}: layer {layer} of {model} has no site {site!r}; it has {sites_of_layer}")
+    return selected

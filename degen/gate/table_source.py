@@ -1,7 +1,7 @@
-"""A table that others wrote, as a gate reads it: CSV, Parquet, results of lm-evaluation-harness.
+"""The curves of a table that a rule is about: CSV, Parquet, results of lm-evaluation-harness.
 
-Rows stand in the order of their steps. The latest step of a model is the largest that any of its rows has: a metric
-that was not written there is missing there, however good it was before.
+Rows are sorted by step. The latest step of a model is the largest of any of its rows: a metric without a value there is
+missing at the latest step, whatever its earlier values.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from degen.hints import did_you_mean
 from degen.metrics.checkpoint_table import (
     CheckpointTable,
     is_of_run,
@@ -30,7 +29,6 @@ from degen.metrics.part_curves import HEAD_INPUT
 from degen.metrics.table_curves import group_rows, read_curve
 
 from .rule import Rule
-from .source import refused
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,11 +36,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TableSource:
-    """A table, as a gate reads it.
+    """A table as the source of the curves that rules are about.
 
     Attributes:
         table: the table.
-        path: where it came from.
+        path: its file or folder.
         warn: called with each line of warning.
     """
 
@@ -52,12 +50,12 @@ class TableSource:
 
     @cached_property
     def models(self) -> list[str]:
-        """Labels of the models, as they appear."""
+        """Labels of the models, in the order of the table."""
         return list(dict.fromkeys(self._labels))
 
     @cached_property
     def failed(self) -> list[str]:
-        """The checkpoints that could not be measured, where the table came out of a run."""
+        """The checkpoints that could not be measured, where the table comes from a run."""
         if not is_of_run(self.table):
             return []
         column = "revision" if "revision" in self.table.column_names else read_layout(self.table, self.path).step
@@ -66,32 +64,33 @@ class TableSource:
 
     @property
     def samples(self) -> frozenset[str]:
-        """None: a table does not say on which windows it was measured."""
+        """Hashes of the windows that were scored: none, since a table does not tell."""
         return frozenset()
 
     def curves(self, rule: Rule) -> list[Curve]:
-        """Read what a rule is about, before its steps are chosen.
+        """Read the curves that a rule is about, at all steps; at least one.
+
+        The checkpoints of a curve are in the order of their steps, those without a step last.
 
         Raises:
             DegenError: an unknown metric, or a selector that matches nothing.
         """
-        if rule.model is not None and rule.model not in self.models:
-            raise refused(rule, f"{self.path} has no model {rule.model!r}; {did_you_mean(rule.model, self.models)}")
+        models = rule.select_models(self.models, str(self.path))
         checkpoints = self._selected(rule)
         metric, task = _without_task(checkpoints, rule.metric)
         options = CurveOptions([metric], "min", {None: NO_FLOOR}, True, self.warn, keep_infinite=True)
         groups = group_rows(checkpoints, options, ())
         curves = []
-        for model in self.models if rule.model is None else [rule.model]:
+        for model in models:
             own = [read_curve(checkpoints, group, options) for group in groups if group.model == model]
             curves += [self._up_to_latest(curve, curve.place or task or _place(rule)) for curve in own]
             if not own:
-                nowhere = Point(None, self._latest.get(model), None, None, f"no row of {rule.metric}")
-                curves.append(curve_from_points(model, rule.metric, [nowhere]))
+                unmeasured = Point(None, self._latest.get(model), None, None, f"no row of {rule.metric}")
+                curves.append(curve_from_points(model, rule.metric, [unmeasured]))
         return curves
 
     def _up_to_latest(self, curve: Curve, place: str | None) -> Curve:
-        """Return a curve with points for what its model has of later rows, and of rows that have no step."""
+        """Return a curve with a point without value for later rows of its model, and one for rows without a step."""
         points = list(curve.points)
         latest, last = self._latest[curve.model], int(curve.steps[-1])
         if last < latest:
@@ -118,24 +117,24 @@ class TableSource:
         return self._read(self.table, {})
 
     def _read(self, table: pa.Table, where: dict[str, str]) -> CheckpointTable:
-        """Return the rows that have a step. Copies of other checkpoints stay: the latest may be one."""
-        # a metric that was measured nowhere is one all the same
+        """Return the rows that have a step, with copies of other checkpoints, since the latest may be one."""
+        # a column without any value may be a metric that was not measured
         return read_checkpoint_table(empty_as_numbers(table), self.path, where, lambda line: None, keep_copies=True)
 
     def _selected(self, rule: Rule) -> CheckpointTable:
         """Return the rows of the layer, site and domain that a rule selects, by columns of these names."""
-        asked = {"layer": rule.layer, "site": rule.site, "domain": rule.domain}
-        columns = {key: first_column(self.table, [key]) for key in asked}
-        for key, value in asked.items():
+        selectors = {"layer": rule.layer, "site": rule.site, "domain": rule.domain}
+        columns = {key: first_column(self.table, [key]) for key in selectors}
+        for key, value in selectors.items():
             if value is not None and columns[key] is None:
-                raise refused(rule, f"{self.path} has no column {key!r} to select by; drop {key}")
+                raise rule.error(f"{self.path} has no column {key!r} to select by; drop {key}")
         table = self.table
         if rule.layer == "last":
             table = self._last_layers(table, str(columns["layer"]))
-            asked["site"] = rule.site or (HEAD_INPUT if columns["site"] is not None else None)
+            selectors["site"] = rule.site or (HEAD_INPUT if columns["site"] is not None else None)
         if rule.layer in ("last", "all"):
-            asked["layer"] = None
-        where = {str(columns[key]): str(value) for key, value in asked.items() if value is not None}
+            selectors["layer"] = None
+        where = {str(columns[key]): str(value) for key, value in selectors.items() if value is not None}
         return self._read(table, where) if where or table is not self.table else self._checkpoints
 
     def _last_layers(self, table: pa.Table, column: str) -> pa.Table:
@@ -150,9 +149,9 @@ class TableSource:
 
 
 def _without_task(checkpoints: CheckpointTable, metric: str) -> tuple[str, str | None]:
-    """Return a metric without the task in front of it, and that task, where the table has but this one.
+    """Return a metric without the task in front of it, and that task, where the table has only one task.
 
-    Rows of one task need no label to tell them apart, and `arc/acc` means their `acc` all the same.
+    The curves of such a table are named without the task, but a rule may name it: `arc/acc` for `acc`.
     """
     for column in checkpoints.layout.apart:
         labels = {text for text in texts(checkpoints.table, column) if text}
@@ -163,6 +162,6 @@ def _without_task(checkpoints: CheckpointTable, metric: str) -> tuple[str, str |
 
 
 def _place(rule: Rule) -> str | None:
-    """Return the layer, site and domain that a rule names itself."""
+    """Return the layer, site and domain of a rule's selectors as text; None without these selectors."""
     named = [("layer", rule.layer), ("site", rule.site), ("domain", rule.domain)]
     return " ".join(f"{key} {value}" for key, value in named if value is not None) or None

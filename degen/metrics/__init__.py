@@ -1,4 +1,4 @@
-"""One metric of one model over training, read from a run, a table or results of lm-evaluation-harness.
+"""Curves of metrics over training, read from a run, a table or results of lm-evaluation-harness.
 
 Imports runs and what lies below it.
 """

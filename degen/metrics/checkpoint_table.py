@@ -1,4 +1,4 @@
-"""A table whose rows are checkpoints, or metrics of checkpoints, with what its columns are for."""
+"""Tables of checkpoints: rows that have a step and a model, and the purpose of each column."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckpointTable:
-    """A table whose rows are checkpoints, or metrics of checkpoints, and what its columns are for.
+    """A table whose rows are checkpoints, or metrics of checkpoints, and the purpose of its columns.
 
     Attributes:
-        table: rows of which each has a step.
-        steps: their steps.
+        table: its rows; each has a step.
+        steps: the step of each row.
         models: label of the model of each row.
-        layout: which column is what.
-        path: where the table came from, for messages.
-        without_step: rows of each model that were left out as they have no step.
+        layout: the purpose of each column.
+        path: file or folder of the table, for messages.
+        without_step: how many rows of each model were left out because they have no step.
     """
 
     table: pa.Table
@@ -44,7 +44,7 @@ class CheckpointTable:
     _numbers: dict[str, Floats] = field(default_factory=dict, repr=False)
 
     def numbers(self, column: str) -> Floats:
-        """Return a column as float64, NaN where it is missing; do not write to it."""
+        """Return a column as float64, NaN where it is missing. The array is shared: do not write to it."""
         if column not in self._numbers:
             self._numbers[column] = numbers(self.table, column, self.path)
         return self._numbers[column]
@@ -62,17 +62,17 @@ def read_checkpoint_table(
     warn: Callable[[str], None],
     keep_copies: bool = False,
 ) -> CheckpointTable:
-    """Keep the rows that were asked for and that have a step.
+    """Return the rows that have a step and pass a filter, with the purpose of each column.
 
     Args:
-        table: the table.
-        path: where it came from, for messages.
-        where: values that columns must have.
-        warn: called with each line on what was left out.
-        keep_copies: whether checkpoints that are copies of other revisions stay.
+        table: all rows.
+        path: file or folder of the table, for messages.
+        where: values that columns must have, by column.
+        warn: called with one line for every kind of row that is left out.
+        keep_copies: whether checkpoints that are copies of other revisions are kept.
 
     Raises:
-        DegenError: a column that is needed or filtered by is not there, or no row is left.
+        DegenError: a column that is needed or filtered by is missing, or no row is left.
     """
     import pyarrow as pa
 
@@ -102,13 +102,13 @@ def read_checkpoint_table(
 
 
 def model_labels(table: pa.Table, layout: Layout, path: Path) -> list[str]:
-    """Return the model of each row; the name of the table where none is given."""
+    """Return the label of the model of each row; the name of the table where a row has none."""
     labels = texts(table, layout.model) if layout.model is not None else [None] * len(table)
     return [label or stem(path) for label in labels]
 
 
 def has_status(table: pa.Table, status: str) -> Mask:
-    """Return which rows have a status, of a table that came out of a run; none of any other."""
+    """Return a mask of the rows that have a status; no row of a table that does not come from a run."""
     if not is_of_run(table):
         return np.zeros(len(table), dtype=bool)
     return np.array([text == status for text in texts(table, "status")], dtype=bool)

@@ -1,14 +1,14 @@
-"""Rows and columns of a table that a user names: filtered, as numbers, as texts, by role."""
+"""Rows and columns of a table: rows filtered by value, columns as numbers or as texts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from degen.arrays import Floats
+from degen.arrays import Floats, Mask
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def first_column(table: pa.Table, names: Sequence[str]) -> str | None:
-    """Return the first of some names that is a column, however it is capitalised; None where none is."""
+    """Return the column that has the first of some lower-case names, in any case; None where no column has one."""
     columns = {column.lower(): column for column in reversed(table.column_names)}
     return next((columns[name] for name in names if name in columns), None)
 
 
 def is_numeric(table: pa.Table, column: str) -> bool:
-    """Return whether a column holds numbers; one without any value holds none."""
+    """Return whether a column holds numbers; False for a column without any value."""
     import pyarrow as pa
 
     kind = table.schema.field(column).type
@@ -31,24 +31,24 @@ def is_numeric(table: pa.Table, column: str) -> bool:
 
 
 def is_empty(table: pa.Table, column: str) -> bool:
-    """Return whether a column has no value at all, so that nobody can say what it would hold."""
+    """Return whether a column has no value at all, and so no type."""
     import pyarrow as pa
 
     return bool(pa.types.is_null(table.schema.field(column).type))
 
 
 def empty_as_numbers(table: pa.Table) -> pa.Table:
-    """Return a table whose columns without any value are columns of numbers that are all missing."""
+    """Return a table in which the columns without any value are columns of numbers, all missing."""
     import pyarrow as pa
 
-    for i, column in enumerate(table.schema):
-        if pa.types.is_null(column.type):
-            table = table.set_column(i, column.name, table.column(i).cast(pa.float64()))
-    return table
+    empty = {name for name in table.column_names if is_empty(table, name)}
+    return table.cast(
+        pa.schema([field.with_type(pa.float64()) if field.name in empty else field for field in table.schema])
+    )
 
 
 def is_text(table: pa.Table, column: str) -> bool:
-    """Return whether a column holds text, or yes and no."""
+    """Return whether a column holds text or truth values."""
     import pyarrow as pa
 
     kind = table.schema.field(column).type
@@ -61,21 +61,21 @@ def numbers(table: pa.Table, column: str, path: Path) -> Floats:
     Args:
         table: the table.
         column: one of its columns.
-        path: where the table came from, for the error.
+        path: file or folder of the table, for the error.
 
     Raises:
         DegenError: the column holds something else.
     """
     import pyarrow as pa
 
-    if pa.types.is_null(table.schema.field(column).type):
+    if is_empty(table, column):
         return np.full(len(table), np.nan)
     if not is_numeric(table, column):
-        odd = next((text for text in texts(table, column) if text is not None and not _number(text)), None)
-        what = "holds numbers as text" if odd is None else f"holds no numbers ({odd!r}, for one)"
-        raise DegenError(f"{path}: column {column!r} {what}; mend it or name another")
-    found: Floats = np.array(table[column].cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
-    return found
+        text = next((text for text in texts(table, column) if text is not None and not _is_number(text)), None)
+        problem = "holds numbers as text" if text is None else f"holds no numbers ({text!r}, for one)"
+        raise DegenError(f"{path}: column {column!r} {problem}; mend it or name another")
+    values: Floats = np.array(table[column].cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+    return values
 
 
 def texts(table: pa.Table, column: str) -> list[str | None]:
@@ -84,12 +84,12 @@ def texts(table: pa.Table, column: str) -> list[str | None]:
 
 
 def keep_rows(table: pa.Table, where: Mapping[str, str], path: Path) -> pa.Table:
-    """Return the rows whose columns have the values asked for.
+    """Return the rows whose columns have given values.
 
     Args:
         table: the table.
-        where: the value of each column; numbers are compared as numbers.
-        path: where the table came from, for the error.
+        where: the required value of each column; numbers are compared as numbers.
+        path: file or folder of the table, for the error.
 
     Returns:
         At least one row.
@@ -103,19 +103,19 @@ def keep_rows(table: pa.Table, where: Mapping[str, str], path: Path) -> pa.Table
     for column, value in where.items():
         if column not in table.column_names:
             raise DegenError(f"{path}: no column {column!r} to filter by; {did_you_mean(column, table.column_names)}")
-        found = _equal(table, column, value)
-        if not found.any():
-            there = [text for text in texts(table, column) if text is not None]
-            raise DegenError(f"{path}: column {column!r} is nowhere {value!r}; {did_you_mean(value, there)}")
-        kept &= found
+        matches = _equal(table, column, value)
+        if not matches.any():
+            values = [text for text in texts(table, column) if text is not None]
+            raise DegenError(f"{path}: column {column!r} is nowhere {value!r}; {did_you_mean(value, values)}")
+        kept &= matches
     if not kept.any():
-        asked = ", ".join(f"{column}={value}" for column, value in where.items())
-        raise DegenError(f"{path}: no row has {asked} at once; ask for less")
+        filters = ", ".join(f"{column}={value}" for column, value in where.items())
+        raise DegenError(f"{path}: no row has {filters} at once; leave out one of them")
     return table.filter(pa.array(kept))
 
 
-def _equal(table: pa.Table, column: str, value: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    if is_numeric(table, column) and _number(value):
+def _equal(table: pa.Table, column: str, value: str) -> Mask:
+    if is_numeric(table, column) and _is_number(value):
         return np.array([v is not None and float(v) == float(value) for v in table[column].to_pylist()], dtype=bool)
     import pyarrow as pa
 
@@ -124,7 +124,7 @@ def _equal(table: pa.Table, column: str, value: str) -> np.ndarray[Any, np.dtype
     return np.array([text == value for text in texts(table, column)], dtype=bool)
 
 
-def _number(text: str) -> bool:
+def _is_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A curve: one metric of one model over training, with errors and what its values share."""
+"""Curves: one metric of one model over training, with standard errors and covariance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from degen.arrays import Floats, Ints
 from .window_losses import WindowLosses
 
 Better = Literal["min", "max"]
-UNKNOWN_STEP = -1  # stands for the step of a checkpoint that nobody knows
+UNKNOWN_STEP = -1  # the step of a checkpoint whose step is unknown
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Point:
         step: optimiser steps so far; None if unknown.
         value: the metric, perhaps infinite; None where it is missing.
         error: its standard error; None if unknown.
-        missing: why there is no value; None where there is one.
+        missing: the reason why there is no value; None where there is one.
         freedom: degrees of freedom of the error, documents − 1; None if unknown.
     """
 
@@ -48,19 +48,19 @@ class Curve:
         steps: optimiser steps of its n checkpoints, perhaps not ascending; `UNKNOWN_STEP` where unknown.
         values: the metric at each; NaN where it is missing.
         better: whether lower (`min`) or higher (`max`) values are better.
-        floor: the least change that matters, in the metric's unit; 0 where any does.
+        floor: the least change that matters, in the metric's unit; 0 where every change does.
         errors: standard error of each value, NaN where it is unknown; None where none is known.
-        covariance: n × n covariance of the values from the windows they share; None where they share none, or nobody
-            asked. Its diagonal is the square of `errors`.
+        covariance: n × n covariance of the values of checkpoints that scored the same windows; None where it was not
+            computed. Its diagonal is the square of `errors`.
         parameters: all parameters of the model; None if unknown.
         tokens: training tokens at each checkpoint, NaN where unknown; None if unknown.
         place: the layer and site, domain or task; None where the metric is of the whole checkpoint.
-        layer: number of the layer; None where the metric is of no single one.
-        site: of the layer; None where nobody says.
+        layer: number of the layer; None where the metric is of no single layer.
+        site: of the layer; None where it is unknown.
         revisions: name of each checkpoint; None where only steps are known.
-        missing: why a value is missing, None where there is one; None as a whole where nobody says.
+        missing: the reason why a value is missing, None where there is one; None as a whole where unknown.
         freedom: degrees of freedom of each error, None where unknown; None as a whole where all are.
-        windows: gives the scored windows of a revision, for a loss; None where it was not read from windows.
+        windows: for a loss, gives the scored windows of a revision; None where there are none.
     """
 
     model: str
@@ -83,7 +83,7 @@ class Curve:
 
     @property
     def bare_metric(self) -> str:
-        """The name of the metric without what tells it apart: `acc` of `lambada_openai/acc`."""
+        """The name of the metric without the place in front: `acc` of `lambada_openai/acc`."""
         return self.metric.removeprefix(f"{self.place}/") if self.place is not None else self.metric
 
     @cached_property
@@ -97,21 +97,20 @@ class Curve:
         if np.isnan(self.values[i]):
             reason = self.missing[i] if self.missing is not None else None
             return Point(revision, step, None, None, reason or "not measured")
-        known = self.errors is not None and bool(np.isfinite(self.errors[i]))
-        error = float(self.errors[i]) if self.errors is not None and known else None
+        error = float(self.errors[i]) if self.errors is not None and np.isfinite(self.errors[i]) else None
         freedom = self.freedom[i] if self.freedom is not None else None
         return Point(revision, step, float(self.values[i]), error, None, freedom)
 
     def same_place(self, other: Curve) -> bool:
-        """Return whether a curve of another source is of the same place, however the two call it."""
+        """Return whether a curve is of the same layer and site, domain or task; without a site, the layer decides."""
         if self.layer is None or other.layer is None:
             return self.place == other.place
         return self.layer == other.layer and (self.site == other.site or self.site is None or other.site is None)
 
     def for_plot(self) -> list[float]:
-        """Return the values within the range that those of the last nine tenths of training have.
+        """Return the values, clipped to the range of those of the last nine tenths of training.
 
-        Perplexities of a million, at the first steps, would make a flat line of all that follows.
+        A perplexity of a million at the first steps would make a flat line of all later values.
         """
         late = self.values[self.steps >= self.steps.max(initial=0) / 10]
         known = late[np.isfinite(late)]
@@ -133,7 +132,7 @@ def curve_from_points(
     Args:
         model: label of the series.
         metric: name of the metric.
-        points: at least one, in the order of training; those whose step is unknown come last.
+        points: at least one, in the order of training, points without a step last.
         place: the layer and site, domain or task; None for the whole checkpoint.
         layer: number of the layer; None for none.
         site: of the layer; None for none.

@@ -1,4 +1,4 @@
-"""What a user may ask of curves: which metrics, which way is better, the least change that matters."""
+"""Options of curves: which metrics, which way is better, the least change that matters."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .metric_kinds import NO_FLOOR, WIDTH_UNKNOWN, Floor, kind_of
 
 @dataclass
 class CurveOptions:
-    """What a user asks of curves, and what was warned of already.
+    """Options of curves, and the warnings given so far.
 
     Attributes:
-        metrics: names of metrics, bare (`acc`) or whole (`lambada_openai/acc`); empty for those that matter.
+        metrics: names of metrics, bare (`acc`) or whole (`lambada_openai/acc`); empty for the usual ones.
         better: which way is better, for all of them; None to go by their names.
-        floors: least changes that matter, by name; None names all the rest.
-        sort: whether rows are put in the order of their steps.
+        floors: least changes that matter, by name; the key None holds for all other metrics.
+        sort: whether rows are sorted by step.
         warn: called with each line of warning; see `warn_once`.
-        keep_infinite: whether infinite values count; else they are missing.
+        keep_infinite: whether infinite values are kept; else they count as missing.
     """
 
     metrics: Sequence[str]
@@ -36,20 +36,19 @@ class CurveOptions:
     warn: Callable[[str], None]
     keep_infinite: bool = False
     _warned: set[str] = field(default_factory=set)
-    _floors_used: set[str] = field(default_factory=set)
+    _floors_used: set[str | None] = field(default_factory=set)
 
     def warn_once(self, line: str) -> None:
-        """Warn, but of each thing once."""
+        """Warn with a line, but only the first time it is given."""
         if line not in self._warned:
             self._warned.add(line)
             self.warn(line)
 
     def direction(self, metric: str) -> Better:
-        """Return which way is better: as asked, as the name says, or lower, with a warning."""
-        kind = kind_of(metric)
+        """Return which way is better: by the option, else by the metric's name, else `min` with a warning."""
         if self.better is not None:
             return self.better
-        if kind is not None:
+        if (kind := kind_of(metric)) is not None:
             return kind.better
         self.warn_once(
             f"{metric}: the name does not say which way is better; lower counts as better (else: --better max)"
@@ -62,15 +61,14 @@ class CurveOptions:
         Args:
             model: label of the series, for a warning.
             metric: the bare name.
-            name: the whole name, which goes first.
+            name: the whole name; a floor given for it overrides one for the bare name.
             best: its best value.
             width: dimensions of the head; None if unknown.
         """
         kind = kind_of(metric)
-        asked = next((key for key in (name, metric) if key in self.floors), None)
-        self._floors_used.update([asked] if asked is not None else [])
-        known = kind.floor if kind is not None else NO_FLOOR
-        rule = self.floors[asked] if asked is not None else self.floors.get(None, known)
+        key = next((key for key in (name, metric) if key in self.floors), None)
+        self._floors_used.add(key)
+        rule = self.floors.get(key, kind.floor if kind is not None else NO_FLOOR)
         if rule.needs_width and width is None:
             self.warn_once(
                 f"{model}: no column says how wide the head is (head_size, hidden_size); "
@@ -79,10 +77,14 @@ class CurveOptions:
         return 0.0 if np.isnan(best) else rule.of(best, width)
 
     def check_floors(self, path: Path, names: Iterable[str]) -> None:
-        """Refuse a floor of a metric that is not there.
+        """Refuse floors of unknown metrics.
+
+        Args:
+            path: file or folder of the metrics, for the error.
+            names: of the metrics that are known.
 
         Raises:
-            DegenError: it names the nearest metric, or those there are.
+            DegenError: a floor is of another metric; the message names the nearest one.
         """
         for name in self.floors:
             if name is not None and name not in self._floors_used:
@@ -90,6 +92,6 @@ class CurveOptions:
 
 
 def best_of(values: Floats, better: Better) -> float:
-    """Return the best of values; NaN where none is a number."""
+    """Return the best finite value; NaN where there is none."""
     known = values[np.isfinite(values)]
     return float("nan") if not len(known) else float(known.min() if better == "min" else known.max())

@@ -1,4 +1,4 @@
-"""Find the curves in whatever a user names: a run, a table, a folder of parts, results of lm-evaluation-harness."""
+"""Read curves from a run, a table, a folder of Parquet parts or results of lm-evaluation-harness."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ def find_curves(
     sort: bool = False,
     warn: Callable[[str], None],
 ) -> list[Curve]:
-    """Find the curves in what a user named, model by model.
+    """Return the curves in a run, a table or a folder, model by model.
 
-    A run folder gives its loss, anisotropy and singular entropy; a table, wide (a column a metric) or long (columns
-    `metric` and `value`), the metrics whose names say what they are, or all. Text columns such as `task`, and numbers
-    called `seed` or `layer`, tell curves apart and go before the metric's name: `lambada_openai/acc`.
+    Of a run folder the usual metrics are loss, anisotropy and singular entropy. Of a table, wide (one column for each
+    metric) or long (columns `metric` and `value`), they are those whose names are known, or else all. Text columns such
+    as `task`, and number columns called `seed` or `layer`, separate curves; their value goes before the metric's name:
+    `lambada_openai/acc`.
 
     Args:
         target: a run folder, a CSV or Parquet file, a folder of Parquet parts, or of result files of
@@ -41,16 +42,15 @@ def find_curves(
         metrics: names of metrics, bare or whole; empty for the usual ones.
         where: values that columns must have.
         better: which way is better; None to go by the metrics' names.
-        floors: least changes that matter by bare or whole name; None names all the rest.
-        sort: put rows in the order of their steps. Folders of parts and of result files have no order of their own,
-            so theirs always are.
+        floors: least changes that matter by bare or whole name; the key None holds for all other metrics.
+        sort: sort rows by step. Those of folders of parts or of result files are always sorted.
         warn: called with each line of warning.
 
     Returns:
-        At least one curve. A metric that a model has nowhere is there as well, all NaN.
+        At least one curve; that of a metric without any value for its model is all NaN.
 
     Raises:
-        DegenError: nothing there, or not what was asked for.
+        DegenError: the target cannot be read, or lacks a metric, column or value.
     """
     target = target.expanduser()
     options = CurveOptions(metrics, better, floors, sort, warn)
@@ -67,9 +67,9 @@ def _table_curves(opened: OpenTable, where: Mapping[str, str], options: CurveOpt
     if not layout.metrics:
         raise DegenError(f"{opened.path}: no column of numbers beside the steps; add one for the metric")
     if not layout.usual and not options.metrics:
-        there = ", ".join(layout.metrics)
+        names = ", ".join(layout.metrics)
         raise DegenError(
-            f"{opened.path}: nothing but steps, sizes and errors in it; name a metric with --metric ({there})"
+            f"{opened.path}: nothing but steps, sizes and errors in it; name a metric with --metric ({names})"
         )
     groups = group_rows(checkpoints, options, layout.usual)
     return [read_curve(checkpoints, group, options) for group in groups]
@@ -77,7 +77,5 @@ def _table_curves(opened: OpenTable, where: Mapping[str, str], options: CurveOpt
 
 def _without_empty(curves: Sequence[Curve]) -> list[Curve]:
     """Return the curves without those of a task that lacks a metric which the model's other tasks have."""
-    there = {(curve.model, curve.bare_metric) for curve in curves if np.isfinite(curve.values).any()}
-    return [
-        curve for curve in curves if np.isfinite(curve.values).any() or (curve.model, curve.bare_metric) not in there
-    ]
+    measured = {(curve.model, curve.bare_metric) for curve in curves if np.isfinite(curve.values).any()}
+    return [c for c in curves if np.isfinite(c.values).any() or (c.model, c.bare_metric) not in measured]

@@ -1,4 +1,4 @@
-"""What the columns of a table are for: which say model and step, which are metrics, which tell series apart."""
+"""The purpose of each column of a table: model, step, metrics, standard errors, and columns that separate series."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ PARAMETERS = ("parameters", "total_params", "params", "n_params")
 TOKENS = ("tokens_seen", "tokens", "training_tokens")
 ERROR_ENDS = ("_stderr", "_se")
 SOLE_ERRORS = ("value_stderr", "value_se", "stderr", "se")
-NUMBERED = ("seed", "layer")  # numbers that tell series apart; all others are facts
+NUMBERED = ("seed", "layer")  # number columns that separate series
 
-# Text that differs between the checkpoints of one series.
+# Text columns that differ between the checkpoints of one series.
 NAMES_CHECKPOINT = frozenset(
     {"revision", "architecture", "reason", "status", "duplicate_of", "head_sha256", "date", "path", "file"}
 )
-# Numbers that are no metric unless they are asked for by name.
+# Number columns that are metrics only where a user names them.
 FACTS = frozenset(
     {*STEP, *WIDTH, *PARAMETERS, *TOKENS, *SOLE_ERRORS, *NUMBERED, "parameters_non_embedding", "layers", "n_layers"}
     | {"heads", "vocab_size", "vocab_used", "tokens_scored", "epoch", "lr", "learning_rate", "batch_size"}
@@ -44,7 +44,7 @@ FACTS = frozenset(
 
 @dataclass(frozen=True)
 class Layout:
-    """Which column of a table is what.
+    """The purpose of each column of a table.
 
     Attributes:
         model: the one with the model's label; None where all rows are of one model.
@@ -52,7 +52,7 @@ class Layout:
         metric: of a long table, the one that names the metric; None for a wide one.
         metrics: columns that hold metrics; of a long table its value column alone.
         errors: for those that have one, the column of their standard error.
-        apart: columns that may tell series of a model apart.
+        apart: columns that may separate series of one model.
     """
 
     model: str | None
@@ -64,21 +64,21 @@ class Layout:
 
     @property
     def usual(self) -> tuple[str, ...]:
-        """The metrics to judge where nobody asks: those whose name says what they are, else all that are no facts."""
+        """The metrics to read by default: those whose names are known, or else all likely ones."""
         return tuple(c for c in self.likely if kind_of(c)) or self.likely
 
     @property
     def likely(self) -> tuple[str, ...]:
-        """The columns of numbers that are neither facts nor errors."""
+        """The number columns that are neither facts nor standard errors."""
         return tuple(c for c in self.metrics if not _is_fact(c))
 
 
 def read_layout(table: pa.Table, path: Path) -> Layout:
-    """Find out which column is what, by name and type.
+    """Return the purpose of each column, by its name and type.
 
     Args:
         table: the table.
-        path: where it came from, for the errors.
+        path: file or folder of the table, for the errors.
 
     Raises:
         DegenError: no column of steps, or a long table without values.
@@ -103,25 +103,25 @@ def read_layout(table: pa.Table, path: Path) -> Layout:
         metrics = [value]
     else:
         metrics = [c for c in free if is_numeric(table, c) or (is_empty(table, c) and kind_of(c))]
-        metrics = metrics or [c for c in free if is_empty(table, c)]  # nothing was measured: that, too, is an answer
+        metrics = metrics or [c for c in free if is_empty(table, c)]  # an unmeasured metric is still a metric
     return Layout(model, step, metric, tuple(metrics), _errors(table, metrics), tuple(apart))
 
 
 def read_steps(table: pa.Table, column: str, path: Path) -> Floats:
-    """Return the steps, NaN where one is missing.
+    """Return the step of each row, NaN where it is missing.
 
     Args:
         table: the table.
         column: its column of steps: whole numbers, or text such as `1000` and `step1000`.
-        path: where the table came from, for the errors.
+        path: file or folder of the table, for the errors.
 
     Raises:
-        DegenError: a value is no step, or there is none at all.
+        DegenError: a value is no step, or all are missing.
     """
     steps = _steps_in_text(table, column, path) if is_text(table, column) else numbers(table, column, path)
-    odd = steps[~np.isnan(steps) & ((steps < 0) | (steps != np.floor(steps)) | (steps > 2**53))]
-    if len(odd):
-        raise DegenError(f"{path}: column {column!r} holds {odd[0]:g}; a step is a whole number, 0 or more")
+    wrong = steps[~np.isnan(steps) & ((steps < 0) | (steps != np.floor(steps)) | (steps > 2**53))]
+    if len(wrong):
+        raise DegenError(f"{path}: column {column!r} holds {wrong[0]:g}; a step is a whole number, 0 or more")
     if np.isnan(steps).all():
         raise DegenError(f"{path}: column {column!r} holds no step; fill it in")
     return steps
@@ -130,31 +130,31 @@ def read_steps(table: pa.Table, column: str, path: Path) -> Floats:
 def _steps_in_text(table: pa.Table, column: str, path: Path) -> Floats:
     steps = []
     for text in texts(table, column):
-        mark = parse_revision(text.strip()) if text else None
-        if text is None or not text.strip():
+        name = (text or "").strip()
+        if not name:
             steps.append(np.nan)
-        elif mark is not None:
-            steps.append(float(mark.step))
-        elif text.strip().isdecimal():
-            steps.append(float(text))
+        elif (revision := parse_revision(name)) is not None:
+            steps.append(float(revision.step))
+        elif name.isdecimal():
+            steps.append(float(name))
         else:
             raise DegenError(f"{path}: column {column!r} holds {text!r}, which is no step; write 1000 or step1000")
     return np.array(steps, dtype=np.float64)
 
 
 def _errors(table: pa.Table, metrics: Sequence[str]) -> dict[str, str]:
-    """Return the columns of standard errors: `loss_se`, `acc_stderr,none`, or `stderr` of the only metric."""
-    found = {}
+    """Return the column of the standard errors of each metric: `loss_se`, `acc_stderr,none`, or a sole `stderr`."""
+    errors = {}
     for metric in metrics:
         name, comma, kept = metric.lower().partition(",")
         own = first_column(table, [f"{name}{end}{comma}{kept}" for end in ERROR_ENDS])
         if own is not None:
-            found[metric] = own
-    only = [m for m in metrics if not _is_fact(m)]
+            errors[metric] = own
+    likely = [m for m in metrics if not _is_fact(m)]
     sole = first_column(table, SOLE_ERRORS)
-    if len(only) == 1 and sole is not None:
-        found.setdefault(only[0], sole)
-    return found
+    if len(likely) == 1 and sole is not None:
+        errors.setdefault(likely[0], sole)
+    return errors
 
 
 def _is_fact(column: str) -> bool:

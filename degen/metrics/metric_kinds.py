@@ -1,4 +1,4 @@
-"""What is known of a metric by its name: which way is better, and the least change that matters."""
+"""Metrics by their names: which way is better, and the least change that matters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from degen.errors import DegenError
 
 from .curve import Better
 
-WIDTH_UNKNOWN = 1024  # dimensions a head is taken to have where nobody says
+WIDTH_UNKNOWN = 1024  # the width a head is taken to have where it is unknown
 Unit = Literal["absolute", "share", "log share", "ln width"]
 
 
@@ -55,11 +55,11 @@ class Floor:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a metric's name says of it.
+    """The properties of a metric that its name tells.
 
     Attributes:
         better: whether lower (`min`) or higher (`max`) values are better.
-        floor: the least change that matters, unless a user says otherwise.
+        floor: the default of the least change that matters.
     """
 
     better: Better
@@ -67,7 +67,7 @@ class Kind:
 
 
 NO_FLOOR = Floor(0.0)
-_NO_METRIC = r"se|std|stderr|scale|weight|weights|coef|steps?|count|counts"  # what a loss has beside its value
+_NO_METRIC = r"se|std|stderr|scale|weight|weights|coef|steps?|count|counts"  # of values that accompany a metric
 
 # Tried in this order, on whole words: an `anisotropy_loss` is a loss.
 _LOSS = r"loss|losses|nll|cross_entropy"
@@ -86,10 +86,10 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
 
 
 def kind_of(name: str) -> Kind | None:
-    """Return what a metric's name says; None for a name that says nothing.
+    """Return the properties of a metric by its name; None for an unknown name.
 
-    Words are what lies between `_`, `/`, `,`, `-`, `.`, `:` and spaces, in any case, with or without a number at their
-    end: `val_loss2` is a loss, `gloss` is not; nor is `loss_scale`.
+    The name is split into words at `_`, `/`, `,`, `-`, `.`, `:` and spaces; case and numbers at the end of a word make
+    no difference: `val_loss2` is a loss, `gloss` is not, nor is `loss_scale`.
 
     Args:
         name: of the metric, such as `val_loss`, `acc_norm` or `exact_match,strict-match`.
@@ -99,13 +99,13 @@ def kind_of(name: str) -> Kind | None:
 
 
 def is_loss(name: str) -> bool:
-    """Return whether a metric's name says that it is a loss in nats, which a loss law is fitted to."""
+    """Return whether a metric is a loss in nats, by its name; loss laws are fitted to these."""
     words = _words(name)
     return words is not None and _has(words, _LOSS)
 
 
 def _words(name: str) -> str | None:
-    """Return a name in lower case with one `_` between its words; None for what stands beside a metric."""
+    """Return a name in lower case with one `_` between its words; None for the name of a metric's error or scale."""
     words = "_".join(re.split(r"[_/,\-.:\s]+", name.lower()))
     return None if re.search(rf"_(?:{_NO_METRIC})$", words) else words
 
@@ -114,12 +114,17 @@ def _has(words: str, pattern: str) -> bool:
     return re.search(rf"(?:^|_)(?:{pattern})\d*(?:_|$)", words) is not None
 
 
-def parse_floor(text: str) -> Floor:
+def parse_floor(text: str, option: str | None = None) -> Floor:
     """Return a floor as a user writes it: `0.02`, `0.5%` of the best value, or `0.1lnd`, times ln of the head's width.
+
+    Args:
+        text: the floor.
+        option: the whole value of the option, for the error; None where that is the floor alone.
 
     Raises:
         DegenError: anything else, a negative amount or one that is not finite.
     """
+    option = text if option is None else option
     match = re.fullmatch(r"(?P<amount>.*?)\s*(?P<unit>%|\*?\s*ln\s*\(?d\)?)?", text.strip(), re.IGNORECASE | re.DOTALL)
     unit = match["unit"] if match else None
     try:
@@ -128,31 +133,28 @@ def parse_floor(text: str) -> Floor:
         amount = math.nan
     if not math.isfinite(amount):
         raise DegenError(
-            f"--floor {text}: not a floor; write 0.02 (in the metric's unit), 0.5% (of the best value) or 0.1lnd"
+            f"--floor {option}: not a floor; write 0.02 (in the metric's unit), 0.5% (of the best value) or 0.1lnd"
         )
     if amount < 0:
-        raise DegenError(f"--floor {text}: is negative; the least change that matters is 0 or more")
+        raise DegenError(f"--floor {option}: is negative; the least change that matters is 0 or more")
     if unit is None:
         return Floor(amount)
     return Floor(amount / 100, "share") if unit == "%" else Floor(amount, "ln width")
 
 
-def parse_floors(given: Sequence[str]) -> dict[str | None, Floor]:
-    """Read floors by metric, from `0.5%` (for all: None) and `NAME=0.5%`.
+def parse_floors(options: Sequence[str]) -> dict[str | None, Floor]:
+    """Return floors by metric, from `NAME=0.5%`, or `0.5%` for all other metrics, whose key is None.
 
     Raises:
         DegenError: one is no floor, lacks its name, or is given twice.
     """
     floors: dict[str | None, Floor] = {}
-    for text in given:
-        name, equals, amount = text.rpartition("=")
+    for option in options:
+        name, equals, amount = option.rpartition("=")
         key = name.strip() if equals else None
         if key == "":
-            raise DegenError(f"--floor {text}: no metric before the =; write it as ppl=0.5%")
+            raise DegenError(f"--floor {option}: no metric before the =; write it as ppl=0.5%")
         if key in floors:
-            raise DegenError(f"--floor {text}: {key or 'the floor of all metrics'} is given twice; keep one")
-        try:
-            floors[key] = parse_floor(amount)
-        except DegenError as error:
-            raise DegenError(str(error).replace(f"--floor {amount}", f"--floor {text}", 1)) from None
+            raise DegenError(f"--floor {option}: {key or 'the floor of all metrics'} is given twice; keep one")
+        floors[key] = parse_floor(amount, option)
     return floors

@@ -1,4 +1,4 @@
-"""Open whatever a user names: a run, a table, a folder of parts, results of lm-evaluation-harness."""
+"""Open a run, a table, a folder of Parquet parts or results of lm-evaluation-harness."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OpenTable:
-    """A table that a user named.
+    """An open table.
 
     Attributes:
         table: its rows.
-        path: as it was named, for messages.
-        in_order: whether its rows have an order of their own; those of a folder have none.
+        path: as the user gave it, for messages.
+        in_order: whether the order of its rows has a meaning; that of a folder's has none.
     """
 
     table: pa.Table = field(repr=False)
@@ -34,19 +34,19 @@ class OpenTable:
 
 
 def open_target(path: Path, warn: Callable[[str], None], lm_eval: bool = True) -> Run | OpenTable:
-    """Open what a user named.
+    """Open a run or a table.
 
     Args:
         path: a run folder, the folder of one of its tables, a CSV or Parquet file, a folder of Parquet parts, or of
             result files of lm-evaluation-harness.
         warn: called with each line of warning.
-        lm_eval: whether results of lm-evaluation-harness will do.
+        lm_eval: whether results of lm-evaluation-harness are accepted.
 
     Returns:
-        The run, also where its table `checkpoints` was named; else a table.
+        The run, also for the folder of its table `checkpoints`; else a table.
 
     Raises:
-        DegenError: nothing there, or nothing that holds metrics.
+        DegenError: the path does not exist, or holds none of these.
     """
     path = path.expanduser()
     try:
@@ -60,7 +60,7 @@ def open_target(path: Path, warn: Callable[[str], None], lm_eval: bool = True) -
 
 
 def folders_in(path: Path) -> list[Path]:
-    """Return the folders in a folder, by name.
+    """Return the folders in a folder, sorted by name.
 
     Raises:
         DegenError: the folder cannot be read.
@@ -79,9 +79,9 @@ def _open_folder(path: Path, warn: Callable[[str], None], lm_eval: bool) -> Run 
         if (folder.parent / "run.json").is_file():
             run = read_run(folder.parent)
             return run if folder.name == CHECKPOINTS else OpenTable(run.table(folder.name), path)
-    inside = [folder.name for folder in folders_in(path) if (folder / "run.json").is_file()]
-    if inside:
-        raise DegenError(f"{path}: no run, but it holds one: did you mean {path / inside[0]}?")
+    for folder in folders_in(path):
+        if (folder / "run.json").is_file():
+            raise DegenError(f"{path}: no run, but it holds one: did you mean {path / folder.name}?")
     if (path / CHECKPOINTS).is_dir() and (path / TIMING).is_dir():
         raise DegenError(f"{path}: a run without its run.json; copy that, too, or name the folder of one of its tables")
     if has_parts(path) or not lm_eval:

@@ -1,4 +1,4 @@
-"""Curves out of the parts of a run, with why values are missing: of checkpoints, of layers, of domains of text."""
+"""Read curves of checkpoints, layers and domains from the parts of a run, with the reasons for missing values."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ HEAD_INPUT = "head_input"  # the site whose vectors the LM head sees
 
 
 def checkpoint_curve(parts: RunParts, model: str, rows: Sequence[Row], metric: str) -> Curve:
-    """Read a metric of whole checkpoints.
+    """Read the curve of a metric of whole checkpoints.
 
     Args:
         parts: the run.
         model: label of the series.
-        rows: the checkpoints of the curve, as `RunParts.rows` has them.
+        rows: the checkpoints of the curve, from `RunParts.rows`.
         metric: a column of table `checkpoints`.
     """
     points = []
@@ -37,7 +37,7 @@ def checkpoint_curve(parts: RunParts, model: str, rows: Sequence[Row], metric: s
 
 
 def layer_curves(parts: RunParts, model: str, rows: Sequence[Row], metric: str) -> list[Curve]:
-    """Read a metric of every layer and site; none where nothing was measured at any.
+    """Read the curves of a metric at every layer and site.
 
     Args:
         parts: the run.
@@ -46,7 +46,8 @@ def layer_curves(parts: RunParts, model: str, rows: Sequence[Row], metric: str) 
         metric: a column of table `layers`.
 
     Returns:
-        A curve for each layer and site, in their order, the head's input last of its layer.
+        A curve for each layer and site, in their order, the head's input last in its layer; none where the metric was
+        measured nowhere.
     """
     measured: list[dict[tuple[int, str], Row]] = []
     for row in rows:
@@ -66,7 +67,7 @@ def layer_curves(parts: RunParts, model: str, rows: Sequence[Row], metric: str) 
 
 
 def domains_of(parts: RunParts, model: str, rows: Sequence[Row]) -> set[str] | None:
-    """Return the domains of the text that checkpoints were scored on; None where no windows were."""
+    """Return the domains of the text that checkpoints were scored on; None where no windows were scored."""
     tables = [parts.part(WINDOWS, model, row["revision"], WINDOW_COLUMNS) for row in rows if row["status"] != "failed"]
     known = [table for table in tables if table is not None]
     if not known:
@@ -75,7 +76,7 @@ def domains_of(parts: RunParts, model: str, rows: Sequence[Row]) -> set[str] | N
 
 
 def domain_curve(parts: RunParts, model: str, rows: Sequence[Row], domain: str) -> Curve:
-    """Read the loss on the text of a domain, in nats per token.
+    """Read the curve of the loss on the text of a domain, in nats per token.
 
     Args:
         parts: the run.
@@ -95,7 +96,7 @@ def unmeasured_curve(model: str, metric: str, rows: Sequence[Row], place: str | 
         model: label of the series.
         metric: its name.
         rows: the checkpoints; none for a model that is yet to be measured.
-        place: where it should have been measured.
+        place: the layer and site that it would be of; None for the whole checkpoint.
     """
     points = [_point(row, None, None) for row in rows]
     nothing = Point(None, None, None, None, "no checkpoint of it is measured yet; go on with the scan")
@@ -112,10 +113,10 @@ def _domain_point(parts: RunParts, model: str, row: Row, domain: str) -> Point:
 
 
 def _point(row: Row, value: object, error: object, freedom: int | None = None) -> Point:
-    """Return the value at a checkpoint, where null and NaN are missing.
+    """Return the point of a checkpoint; a value that is null or NaN is missing.
 
     Args:
-        row: the checkpoint; what failed has no value, whatever the table has.
+        row: the checkpoint; a failed one has no value, whatever the table holds.
         value: the metric; anything but a number is missing.
         error: its standard error; anything but a finite number of 0 or more is unknown.
         freedom: degrees of freedom of the error; None if unknown.

@@ -1,4 +1,4 @@
-"""Tables that others wrote, as they are: CSV, Parquet, or a folder of Parquet parts."""
+"""Read tables that other programs wrote: CSV, Parquet, or a folder of Parquet parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 FORMATS = (*SEPARATORS, ".parquet")
-_INDEX = ("__index_level_0__", "Unnamed: 0")  # row numbers that pandas leaves behind, beside an empty name
+_INDEX = ("__index_level_0__", "Unnamed: 0")  # names that pandas gives to row numbers
 
 
 def read_table_file(path: Path) -> pa.Table:
@@ -28,11 +28,10 @@ def read_table_file(path: Path) -> pa.Table:
         path: the file or folder.
 
     Returns:
-        The table, at least one row of it, with column names that differ.
+        The table, which has at least one row and no two columns of one name.
 
     Raises:
-        DegenError: nothing there, an ending that is not read, a damaged or empty file, no rows, or two columns of one
-            name.
+        DegenError: no such path, an unknown ending, a damaged or empty file, no rows, or two columns of one name.
     """
     path = path.expanduser()
     try:
@@ -50,7 +49,7 @@ def has_parts(folder: Path) -> bool:
 
 
 def stem(path: Path) -> str:
-    """Return the name of a table file or folder without its ending."""
+    """Return the name of a table's file or folder without its ending."""
     name = path.name if path.name not in ("", "..") else path.resolve().name
     ending = _ending(path)
     return name[: -len(ending)] or name if ending and not path.is_dir() else name
@@ -93,12 +92,11 @@ def _csv(path: Path, separator: str) -> pa.Table:
             convert_options=csv.ConvertOptions(null_values=[*csv.ConvertOptions().null_values, "None"]),
         )
     except pa.ArrowException as error:
-        message = " ".join(str(error).split())[:200]
-        raise DegenError(f"{path}: not a sound table of text ({message}); mend that row") from error
+        raise DegenError(f"{path}: not a sound table of text ({_shortened(error)}); mend that row") from error
 
 
 def _text(path: Path) -> str:
-    """Return the text of a file, unpacked."""
+    """Return the text of a file, decompressed where it is gzip."""
     try:
         raw = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()
         text = raw.decode("utf-8-sig")
@@ -122,12 +120,11 @@ def _parquet(path: Path) -> pa.Table:
                 table = table.set_column(i, field.name, table.column(i).cast(field.type.value_type))
             elif str(field.type) == "string_view":  # what Arrow itself cannot filter yet
                 table = table.set_column(i, field.name, table.column(i).cast(pa.string()))
-        # Lists of lists and the like are nobody's figures, and some can neither be filtered nor joined.
+        # Nested columns hold no metrics, and Arrow can neither filter nor join some of them.
         table = table.select([i for i, field in enumerate(table.schema) if not _is_nested(field.type)])
         return table.replace_schema_metadata(None)
     except (pa.ArrowException, OSError) as error:
-        message = " ".join(str(error).split())[:200]
-        raise DegenError(f"{path}: not a sound Parquet file ({message}); write it again") from error
+        raise DegenError(f"{path}: not a sound Parquet file ({_shortened(error)}); write it again") from error
 
 
 def _is_nested(kind: pa.DataType) -> bool:
@@ -136,10 +133,15 @@ def _is_nested(kind: pa.DataType) -> bool:
     return bool(pa.types.is_nested(kind)) or "view" in str(kind)
 
 
+def _shortened(error: Exception) -> str:
+    """Return the message of an error on one line, at most 200 characters of it."""
+    return " ".join(str(error).split())[:200]
+
+
 def _part_files(folder: Path) -> list[Path]:
-    """Return the parts of a folder by name; what starts with `.` or `_` is somebody's bookkeeping."""
-    found = sorted(p for p in folder.rglob("*.parquet") if p.is_file())
-    return [p for p in found if not any(name.startswith((".", "_")) for name in p.relative_to(folder).parts)]
+    """Return the parts of a folder, sorted by name, but for files and folders whose names begin with `.` or `_`."""
+    files = sorted(p for p in folder.rglob("*.parquet") if p.is_file())
+    return [p for p in files if not any(name.startswith((".", "_")) for name in p.relative_to(folder).parts)]
 
 
 def _parts(folder: Path) -> pa.Table:
@@ -158,12 +160,12 @@ def _parts(folder: Path) -> pa.Table:
     try:
         return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     except pa.ArrowException as error:
-        message = " ".join(str(error).split())[:200]
-        raise DegenError(f"{folder}: its parts do not make one table ({message}); give a column one type") from error
+        problem = f"its parts do not make one table ({_shortened(error)})"
+        raise DegenError(f"{folder}: {problem}; give a column one type") from error
 
 
 def _named(table: pa.Table, path: Path) -> pa.Table:
-    """Return the table without row numbers that pandas left behind, its names without spaces around them."""
+    """Return a table without the row numbers of pandas, with spaces around column names removed."""
     names = [name.strip() for name in table.column_names]
     kept = [i for i, name in enumerate(names) if name and name not in _INDEX]
     table = table.rename_columns(names).select(kept)

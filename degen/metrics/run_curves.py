@@ -1,4 +1,4 @@
-"""Curves out of table `checkpoints` of a run, losses paired by its table `windows`."""
+"""Read curves from table `checkpoints` of a run, losses with their covariance from its table `windows`."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ USUAL = ("loss", "anisotropy", "singular_entropy")
 def run_curves(run: Run, where: Mapping[str, str], options: CurveOptions) -> list[Curve]:
     """Read the curves of a run's metrics, in training order.
 
-    The loss comes with the covariance of its values wherever all checkpoints were measured on the same windows.
+    The loss has the covariance of its values where all checkpoints were measured on the same windows.
 
     Args:
         run: the run.
         where: values of columns of `checkpoints` that rows must have.
-        options: what was asked for; without metrics, those of loss, anisotropy and singular entropy that there are.
+        options: of the curves; without metrics, those of loss, anisotropy and singular entropy that were measured.
 
     Raises:
-        DegenError: what was asked for is not there.
+        DegenError: a metric, column or value that the run does not have.
     """
     checkpoints = read_checkpoint_table(run.table(CHECKPOINTS), run.path, where, options.warn_once)
-    # A run has the columns of every probe, and values of those that were asked for.
-    there = [c for c in checkpoints.layout.likely if not np.isnan(checkpoints.numbers(c)).all()]
-    usual = [metric for metric in USUAL if metric in there]
+    # A run has columns for all probes, but values only of those that were run.
+    measured = [c for c in checkpoints.layout.likely if not np.isnan(checkpoints.numbers(c)).all()]
+    usual = [metric for metric in USUAL if metric in measured]
     if not usual and not options.metrics:
         raise DegenError(
             f"{run.path}: no value of {', '.join(USUAL)} at any checkpoint; name a metric "
-            f"(it has {', '.join(there) or 'no other either'})"
+            f"(it has {', '.join(measured) or 'no other either'})"
         )
     parts = RunParts(run)
     curves = []
-    for group in group_rows(checkpoints, options, usual, tell_apart=False):
+    for group in group_rows(checkpoints, options, usual, separate=False):
         curve = read_curve(checkpoints, group, options)
         if group.column == "loss" and np.isfinite(curve.values).any():
             curve = _with_windows(curve, group, checkpoints, parts, options)
@@ -57,7 +57,7 @@ def run_curves(run: Run, where: Mapping[str, str], options: CurveOptions) -> lis
 def _with_windows(
     curve: Curve, group: CurveRows, checkpoints: CheckpointTable, parts: RunParts, options: CurveOptions
 ) -> Curve:
-    """Return a loss with its windows and their covariance; without it, and with a warning, where windows differ."""
+    """Return a loss with its windows and covariance; without the latter, and with a warning, where windows differ."""
     if not {"document", "tokens", "loss"} <= set(parts.columns(WINDOWS)):
         return curve  # a run without a corpus has none
     names = texts(checkpoints.table, "revision")

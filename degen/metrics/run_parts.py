@@ -1,6 +1,6 @@
-"""Read a run part by part: its checkpoints in the order of training, and what was measured of each.
+"""Read the tables of a run part by part: the checkpoints in training order, and the measurements of each.
 
-No more parts are read than are needed, one by one: the readers of whole folders load half of pandas.
+Only the parts that are needed are read, one by one, because pyarrow's readers of whole folders load pandas.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _KEYS = frozenset({"model", "revision", "step", "layer", "site"})
 
 
 class RunParts:
-    """A run whose tables are read part by part, each part once.
+    """The tables of a run, read part by part, each part once.
 
     Args:
         run: the run.
@@ -44,12 +44,12 @@ class RunParts:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """Model, revision, step, status and reason of every checkpoint: models as named, then stage and step.
+        """Model, revision, step, status and reason of every checkpoint, in the order of models, then of training.
 
-        Those whose step is unknown come last.
+        Those without a step come last in their model.
 
         Raises:
-            DegenError: there is no checkpoint yet.
+            DegenError: the run has no checkpoint yet.
         """
         parts = sorted((self.path / CHECKPOINTS).rglob("[!.]*.parquet"))
         rows: list[Row] = [row for path in parts for row in _read(path, _CHECKPOINT_COLUMNS).to_pylist()]
@@ -80,18 +80,18 @@ class RunParts:
 
     @property
     def _samples(self) -> list[dict[str, Any]]:
-        """What run.json says of the windows of each tokenizer."""
+        """The entries of run.json on the windows of each tokenizer."""
         sample = self.run.info.get("sample") or {}
         return [windows for windows in (sample.get("windows") or {}).values() if isinstance(windows, dict)]
 
     def part(self, table: str, model: str, revision: str, columns: tuple[str, ...]) -> pa.Table | None:
-        """Return some columns of what a table has of a checkpoint; None where it has nothing.
+        """Return some columns of a checkpoint's part of a table; None where it has no part.
 
         Args:
             table: name of the table.
             model: label of the series.
             revision: name of the checkpoint.
-            columns: their names; those that are not there are left out.
+            columns: their names; unknown ones are left out.
 
         Raises:
             DegenError: the part is damaged.
@@ -103,7 +103,7 @@ class RunParts:
         return self._parts[key]
 
     def columns(self, table: str) -> dict[str, bool]:
-        """Return the columns of a table that are no keys, and whether each holds numbers; none where it has no part."""
+        """Return the columns of a table but for its keys, and whether each holds numbers; none without a part."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -114,29 +114,27 @@ class RunParts:
         }
 
     def windows(self, model: str, revision: str, domain: str | None = None) -> WindowLosses | None:
-        """Return the scored windows of a checkpoint, of one domain or all; None where there are none."""
+        """Return the scored windows of a checkpoint, of one domain or of all; None where there are none."""
         part = self.part(WINDOWS, model, revision, WINDOW_COLUMNS)
         return read_window_losses(part, domain) if part is not None else None
 
     def loss_covariance(self, model: str, revisions: Sequence[str | None]) -> Floats | None:
-        """Return the covariance of a model's losses at some checkpoints.
+        """Return the covariance of a model's losses at some checkpoints, n × n.
 
         Args:
             model: label of the series.
             revisions: n names; None for a checkpoint that has no loss.
 
         Returns:
-            n × n, NaN where there is no loss; None where the checkpoints were not measured on the same windows.
+            NaN where there is no loss; None where the checkpoints were not measured on the same windows.
         """
         checkpoints = [self.windows(model, name) if name is not None else None for name in revisions]
-        for name, windows in zip(revisions, checkpoints, strict=True):
-            if name is not None and windows is None:
-                return None
-        return paired_covariance(checkpoints)
+        unscored = any(c is None and name is not None for name, c in zip(revisions, checkpoints, strict=True))
+        return None if unscored else paired_covariance(checkpoints)
 
 
 def _read(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Read those of some columns that a part has."""
+    """Read some columns of a part; those that it lacks are left out."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

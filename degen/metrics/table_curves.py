@@ -1,4 +1,4 @@
-"""Curves out of a table: its rows told apart by model and by what else tells curves apart."""
+"""Read curves from a table: one for each model, metric and value of the columns that separate curves."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .layout import PARAMETERS, TOKENS, WIDTH
 
 @dataclass(frozen=True)
 class CurveRows:
-    """Rows of a table that are one metric of one model.
+    """The rows of a table that belong to one curve.
 
     Attributes:
         model: label of the model.
         metric: bare name of the metric.
-        place: what tells it apart from others of that name: `lambada_openai`; None where nothing has to.
-        column: which column has the values.
-        rows: in the order of the table, or of the steps.
+        place: what separates it from other curves of that metric, as `lambada_openai`; None where it is the only one.
+        column: the column with the values.
+        rows: indices of its rows, in the order of the table or of the steps.
     """
 
     model: str
@@ -38,95 +38,92 @@ class CurveRows:
 
     @property
     def name(self) -> str:
-        """The name of the metric with what tells it apart in front: `lambada_openai/acc`."""
+        """The name of the metric with the place in front: `lambada_openai/acc`."""
         return self.metric if self.place is None else f"{self.place}/{self.metric}"
 
 
 def group_rows(
-    checkpoints: CheckpointTable, options: CurveOptions, unasked: Sequence[str], tell_apart: bool = True
+    checkpoints: CheckpointTable, options: CurveOptions, usual: Sequence[str], separate: bool = True
 ) -> list[CurveRows]:
-    """Group rows into curves of the metrics asked for: models as they appear, then metrics as asked, then the rest.
+    """Return the rows of each curve, ordered by model as in the table, then by metric as in the options.
 
     Args:
-        checkpoints: the rows.
-        options: what was asked for.
-        unasked: of a wide table, the metrics to take where none was asked for.
-        tell_apart: whether columns beside the model tell curves apart.
+        checkpoints: the table.
+        options: its metrics, and whether rows are sorted.
+        usual: of a wide table, the metrics to take where the options name none.
+        separate: whether columns other than the model and the metric separate curves.
 
     Raises:
-        DegenError: a metric that is not there.
+        DegenError: an unknown metric.
     """
     layout, table = checkpoints.layout, checkpoints.table
     count = len(checkpoints.models)
     metrics = [str(m) for m in texts(table, layout.metric)] if layout.metric is not None else [""] * count
-    apart = _columns_apart(checkpoints, metrics) if tell_apart else []
+    apart = _columns_apart(checkpoints, metrics) if separate else []
     labels = list(zip(*(texts(table, c) for c in apart), strict=True)) if apart else [()] * count
     groups: dict[tuple[str, str, tuple[str | None, ...]], list[int]] = {}
     for row, key in enumerate(zip(checkpoints.models, metrics, labels, strict=True)):
         groups.setdefault(key, []).append(row)
-    found = []
-    for (model, named, values), members in groups.items():
-        rows = np.array(members, dtype=np.int64)
+    curves = []
+    for (model, named, values), indices in groups.items():
+        rows = np.array(indices, dtype=np.int64)
         if options.sort:
             rows = rows[np.argsort(checkpoints.steps[rows], kind="stable")]
         parts = [_label(checkpoints, c, v) for c, v in zip(apart, values, strict=True) if v]
         for column in layout.metrics:
             metric = column if layout.metric is None else named
-            found.append(CurveRows(model, metric, "/".join(parts) or None, column, rows))
-    unasked = unasked if layout.metric is None else list(dict.fromkeys(metrics))
-    return _asked_for(found, checkpoints, list(dict.fromkeys(options.metrics)) or list(unasked))
+            curves.append(CurveRows(model, metric, "/".join(parts) or None, column, rows))
+    names = options.metrics or (usual if layout.metric is None else metrics)
+    return _select_metrics(curves, checkpoints, list(dict.fromkeys(names)))
 
 
 def _label(checkpoints: CheckpointTable, column: str, value: str) -> str:
+    """Return the part of a curve's place that a column gives: a text itself, any other value as `seed=0`."""
     import pyarrow as pa
 
     table = checkpoints.table
-    own = is_text(table, column) and not pa.types.is_boolean(table.schema.field(column).type)
-    return value if own else f"{column}={value}"
+    plain = is_text(table, column) and not pa.types.is_boolean(table.schema.field(column).type)
+    return value if plain else f"{column}={value}"
 
 
 def _columns_apart(checkpoints: CheckpointTable, metrics: Sequence[str]) -> list[str]:
-    """Return the columns that tell curves of one model and metric apart.
+    """Return the columns that separate curves of one model and metric.
 
-    A column with one value for each does not, nor one that is but another name of the step: a value for every step,
-    and a step for every value.
+    A column with a single value for each model and metric does not, nor one that only renames the step: one value for
+    each step, and one step for each value.
     """
-    found = []
+    columns = []
     for column in checkpoints.layout.apart:
-        of_group: dict[object, set[object]] = {}
-        of_step: dict[object, set[object]] = {}
-        of_value: dict[object, set[object]] = {}
-        rows = zip(
-            checkpoints.models, metrics, checkpoints.steps.tolist(), texts(checkpoints.table, column), strict=True
-        )
-        for model, metric, step, value in rows:
-            of_group.setdefault((model, metric), set()).add(value)
-            of_step.setdefault((model, metric, step), set()).add(value)
-            of_value.setdefault((model, metric, value), set()).add(step)
-        varies = any(len(values) > 1 for values in of_group.values())
-        if varies and any(len(s) > 1 for s in (*of_step.values(), *of_value.values())):
-            found.append(column)
-    return found
+        values = texts(checkpoints.table, column)
+        rows = set(zip(checkpoints.models, metrics, checkpoints.steps.tolist(), values, strict=True))
+        groups = {(model, metric) for model, metric, _, _ in rows}
+        steps_of_groups = {(model, metric, step) for model, metric, step, _ in rows}
+        values_of_groups = {(model, metric, value) for model, metric, _, value in rows}
+        if len(values_of_groups) > len(groups) and len(rows) > min(len(steps_of_groups), len(values_of_groups)):
+            columns.append(column)
+    return columns
 
 
-def _asked_for(curves: Sequence[CurveRows], checkpoints: CheckpointTable, asked: Sequence[str]) -> list[CurveRows]:
-    """Return the curves of some metrics, named bare or whole, in the order of models and names."""
-    there = {name for curve in curves for name in (curve.metric, curve.name)}
-    for name in asked:
-        if name not in there:
+def _select_metrics(
+    curves: Sequence[CurveRows], checkpoints: CheckpointTable, metrics: Sequence[str]
+) -> list[CurveRows]:
+    """Return the curves of some metrics, given by bare or whole name, in the order of models and of these names."""
+    names = {name for curve in curves for name in (curve.metric, curve.name)}
+    for name in metrics:
+        if name not in names:
             raise DegenError(_no_metric(name, curves, checkpoints))
     models = {model: i for i, model in enumerate(dict.fromkeys(checkpoints.models))}
-    positions = {name: i for i, name in reversed(list(enumerate(asked)))}
+    positions = {name: i for i, name in enumerate(metrics)}
 
     def rank(curve: CurveRows) -> int:
-        return min(positions.get(curve.name, len(positions)), positions.get(curve.metric, len(positions)))
+        return min(positions.get(name, len(positions)) for name in (curve.name, curve.metric))
 
     chosen = (curve for curve in curves if rank(curve) < len(positions))
     return sorted(chosen, key=lambda curve: (models[curve.model], rank(curve)))
 
 
 def _no_metric(name: str, curves: Sequence[CurveRows], checkpoints: CheckpointTable) -> str:
-    """Return the message for a user whose metric is not there."""
+    """Return the error message on an unknown metric."""
     layout, table = checkpoints.layout, checkpoints.table
     if layout.metric is None and name in table.column_names and not is_numeric(table, name):
         return f"{checkpoints.path}: column {name!r} holds no numbers; name a metric that does"
@@ -136,9 +133,7 @@ def _no_metric(name: str, curves: Sequence[CurveRows], checkpoints: CheckpointTa
 
 
 def read_curve(checkpoints: CheckpointTable, group: CurveRows, options: CurveOptions) -> Curve:
-    """Read one curve.
-
-    Values of checkpoints that failed are missing, as are infinite ones unless the options keep them.
+    """Read one curve. Values of failed checkpoints are missing, and so are infinite ones unless the options keep them.
 
     Raises:
         DegenError: the column holds no numbers, or a negative standard error.
@@ -146,10 +141,10 @@ def read_curve(checkpoints: CheckpointTable, group: CurveRows, options: CurveOpt
     rows, table = group.rows, checkpoints.table
     values = checkpoints.numbers(group.column)[rows]
     values[checkpoints.failed[rows] | ~(np.isfinite(values) | (np.isinf(values) & options.keep_infinite))] = np.nan
-    width = _first(checkpoints, WIDTH, rows)
+    width = _model_fact(checkpoints, WIDTH, rows)
     better = options.direction(group.metric)
     tokens = first_column(table, TOKENS)
-    counted = tokens is not None and is_numeric(table, tokens)  # "300B" is for readers
+    counted = tokens is not None and is_numeric(table, tokens)  # text such as "300B" is not read
     layer, site = _layer_and_site(checkpoints, int(rows[0]))
     return Curve(
         model=group.model,
@@ -159,8 +154,8 @@ def read_curve(checkpoints: CheckpointTable, group: CurveRows, options: CurveOpt
         better=better,
         floor=options.floor(group.model, group.metric, group.name, best_of(values, better), width),
         errors=_errors(checkpoints, group),
-        parameters=_first(checkpoints, PARAMETERS, rows),
-        tokens=_known(checkpoints.numbers(tokens)[rows]) if tokens is not None and counted else None,
+        parameters=_model_fact(checkpoints, PARAMETERS, rows),
+        tokens=_finite(checkpoints.numbers(tokens)[rows]) if tokens is not None and counted else None,
         place=group.place,
         layer=layer,
         site=site,
@@ -168,7 +163,7 @@ def read_curve(checkpoints: CheckpointTable, group: CurveRows, options: CurveOpt
 
 
 def _layer_and_site(checkpoints: CheckpointTable, row: int) -> tuple[int | None, str | None]:
-    """Return what the columns `layer` and `site` say of a row."""
+    """Return the values of the columns `layer` and `site` in a row; None where there is no such column or value."""
     table = checkpoints.table
     layer, site = first_column(table, ["layer"]), first_column(table, ["site"])
     number = checkpoints.numbers(layer)[row] if layer is not None and is_numeric(table, layer) else np.nan
@@ -177,6 +172,7 @@ def _layer_and_site(checkpoints: CheckpointTable, row: int) -> tuple[int | None,
 
 
 def _errors(checkpoints: CheckpointTable, group: CurveRows) -> Floats | None:
+    """Return the standard errors of a curve, NaN where unknown; None where none is known."""
     column = checkpoints.layout.errors.get(group.column)
     if column is None:
         return None
@@ -185,17 +181,23 @@ def _errors(checkpoints: CheckpointTable, group: CurveRows) -> Floats | None:
         raise DegenError(
             f"{checkpoints.path}: column {column!r} holds {errors[errors < 0][0]:g}; a standard error is 0 or more"
         )
-    return _known(errors)
+    return _finite(errors)
 
 
-def _known(values: Floats) -> Floats | None:
-    """Return values with NaN for what is not finite; None where nothing is left."""
-    found = np.where(np.isfinite(values), values, np.nan)
-    return None if np.isnan(found).all() else found
+def _finite(values: Floats) -> Floats | None:
+    """Return values with NaN in place of infinity; None where no value is finite."""
+    finite = np.isfinite(values)
+    return np.where(finite, values, np.nan) if finite.any() else None
 
 
-def _first(checkpoints: CheckpointTable, names: Sequence[str], rows: Ints) -> int | None:
-    """Return a fact of the model: the first value of the first such column that has one above 0."""
+def _model_fact(checkpoints: CheckpointTable, names: Sequence[str], rows: Ints) -> int | None:
+    """Return a number that belongs to the whole model: the first value of at least 1 in the first column that has one.
+
+    Args:
+        checkpoints: the table.
+        names: of the columns to try, in this order.
+        rows: of the model.
+    """
     for name in names:
         column = first_column(checkpoints.table, [name])
         if column is not None and is_numeric(checkpoints.table, column):

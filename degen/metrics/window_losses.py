@@ -1,4 +1,4 @@
-"""The scored windows of a checkpoint: its loss, and how it errs together with that of another on the same windows."""
+"""The scored windows of a checkpoint: its loss, and covariances of losses on the same windows."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _NEEDED = ("window", "document", "tokens", "loss")
 
 @dataclass(frozen=True, eq=False)
 class WindowLosses:
-    """The scored windows of one checkpoint, in the order of their numbers.
+    """The scored windows of one checkpoint, sorted by number.
 
     Attributes:
         windows: number of each window.
-        documents: number of the document each is cut from.
+        documents: number of the document that each is cut from.
         tokens: scored tokens of each.
         losses: mean loss of each, nats per token.
     """
@@ -49,7 +49,7 @@ class WindowLosses:
         return len(np.unique(self.documents)) - 1
 
     def same_windows(self, other: WindowLosses) -> bool:
-        """Return whether another checkpoint was measured on the very same windows."""
+        """Return whether another checkpoint was measured on the same windows."""
         return (
             np.array_equal(self.windows, other.windows)
             and np.array_equal(self.documents, other.documents)
@@ -74,24 +74,25 @@ class WindowLosses:
         return _finite(ratio_error(differences, self.tokens, self._document_slots()))
 
     def _document_slots(self) -> Ints:
+        """Return the index of the document of each window, from 0."""
         slots: Ints = np.unique(self.documents, return_inverse=True)[1]
         return slots
 
 
 def read_window_losses(table: pa.Table, domain: str | None = None) -> WindowLosses | None:
-    """Read the scored windows of a checkpoint out of its rows of table `windows`.
+    """Return the scored windows of a checkpoint from its rows of table `windows`.
 
     Args:
         table: the rows of one checkpoint.
-        domain: the domain whose windows are meant; None for all.
+        domain: the domain of the windows; None for all domains.
 
     Returns:
-        Those with scored tokens; None where there are none, or a column is missing.
+        The windows with scored tokens; None where there are none, or a column is missing.
     """
     needed = {*_NEEDED, *(["domain"] if domain is not None else [])}
     if not needed <= set(table.column_names):
         return None
-    # by way of lists, since Arrow's own way loads pandas
+    # by way of lists, because Arrow's conversion to NumPy loads pandas
     columns = {name: table[name].to_pylist() for name in needed}
     tokens = np.array(columns["tokens"], dtype=np.float64)
     kept = tokens > 0
@@ -107,10 +108,10 @@ def read_window_losses(table: pa.Table, domain: str | None = None) -> WindowLoss
 
 
 def paired_covariance(checkpoints: Sequence[WindowLosses | None]) -> Floats | None:
-    """Return the delete-one-document jackknife covariance of the mean losses of checkpoints that share their windows.
+    """Return the delete-one-document jackknife covariance of the losses of checkpoints scored on the same windows.
 
-    Formula: (W − 1)/W · Σ_w d_w d_wᵀ, where d_w holds for each checkpoint θ₍w₎ − θ̄: its loss without document w, less
-    the mean of those over all W documents. The diagonal is the square of the jackknife standard error.
+    Formula: (W − 1)/W · Σ_w d_w d_wᵀ, where d_w holds θ₍w₎ − θ̄ for each checkpoint: its loss without document w, less
+    the mean of θ over all W documents. The diagonal is the square of the jackknife standard error.
 
     Args:
         checkpoints: n of them; None for one that has no loss, whose row and column are NaN.

@@ -1,4 +1,4 @@
-"""When a metric of a model got worse late in training, since when, and by how much.
+"""Find metrics that got worse late in training: since when, and by how much.
 
 from degen.saturation import find_saturation
 result = find_saturation("degen-run")

@@ -1,4 +1,4 @@
-"""The last and the best loss of a model, which a loss law is asked about, and the models that it is fitted on."""
+"""The final and the best loss of a model, to compare with a loss law, and the models to fit the law on."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from degen.errors import DegenError
-from degen.hints import closest
 from degen.metrics.curve import Curve
 
-MIN_MODELS = 3  # models to fit on by default
+MIN_MODELS = 3  # of a default fit
 
 
 class FinalAndBest(NamedTuple):
-    """What the law is asked about: the last checkpoint of a model, and its best."""
+    """The final and the best checkpoint of a model; losses in nats per token."""
 
     name: str
     size: int
@@ -28,7 +26,7 @@ class FinalAndBest(NamedTuple):
 
 
 def read_final_and_best(curve: Curve) -> FinalAndBest | str:
-    """Return the last and the best checkpoint of a model, or why the law cannot be asked about it."""
+    """Return the final and the best checkpoint of a model, or the reason why it cannot be compared with a law."""
     if not curve.parameters:
         return "its number of parameters is unknown"
     if not len(curve.steps):
@@ -41,7 +39,7 @@ def read_final_and_best(curve: Curve) -> FinalAndBest | str:
         return "its last checkpoint has no finite loss"
     if not (math.isfinite(tokens[-1]) and tokens[-1] > 0):
         return "the training tokens of its last checkpoint are unknown"
-    # a checkpoint at 0 tokens cannot be asked about: the law has no loss there
+    # the law has no loss at 0 tokens
     known = np.isfinite(losses) & np.isfinite(tokens) & (tokens > 0)
     best = int(np.argmin(np.where(known, losses, np.inf)))
     return FinalAndBest(
@@ -56,15 +54,15 @@ def read_final_and_best(curve: Curve) -> FinalAndBest | str:
 
 
 def default_larger(curves: Sequence[Curve], degenerated: Collection[str]) -> list[str]:
-    """Return the models to fit on where nobody names them: the healthy ones larger than every degenerated one.
+    """Return the models to fit on by default: the healthy ones that are larger than every degenerated one.
 
     Args:
         curves: of the loss, one per model.
         degenerated: models whose loss saturated, whether it recovered or not.
 
     Returns:
-        Their names in ascending order of size; none where there are fewer than `MIN_MODELS`, or where the size of a
-        degenerated model is unknown, so that nobody can say which are larger.
+        Their names in ascending order of size; none where they are fewer than `MIN_MODELS`, or where the size of a
+        degenerated model is unknown.
     """
     sizes = [curve.parameters for curve in curves if curve.model in degenerated]
     if None in sizes:
@@ -74,16 +72,3 @@ def default_larger(curves: Sequence[Curve], degenerated: Collection[str]) -> lis
     known = [m for m in healthy if isinstance(m, FinalAndBest) and m.size > least]
     larger = sorted(known, key=lambda m: (m.size, m.name))
     return [m.name for m in larger] if len(larger) >= MIN_MODELS else []
-
-
-def check_names(larger: Collection[str], there: Sequence[str]) -> None:
-    """Refuse models to fit on that are not there.
-
-    Raises:
-        DegenError: it names the nearest model, or those there are.
-    """
-    for name in larger:
-        if name not in there:
-            close = closest(name, there)
-            hint = f"; did you mean {close}?" if close is not None else f" among {', '.join(there)}"
-            raise DegenError(f"no model {name!r}{hint}")

@@ -1,20 +1,22 @@
-"""How far a value may lie from its curve by chance: the standard errors, and what the neighbours show beyond them."""
+"""The noise of a curve: its standard errors, and the scatter between neighbouring checkpoints beyond them."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from degen.arrays import Floats, Ints
+from degen.stats.quantiles import two_sided
 
 NEIGHBOURS = 2  # on each side
-KEPT = 0.8  # of the residuals, the smallest: a jump of the curve is no noise
-LEAST_CHECKPOINTS = 5  # below, neighbours say nothing of noise
-LATE_CHECKPOINTS = 8  # of the late part of training, for it to speak alone
-NEAR = 4.0  # standard deviations: that near its best a metric has finished falling
-ROUNDS = 2  # of noise and late part, each from the other
+KEPT = 0.8  # share of the residuals, the smallest, that count: a jump of the curve is no noise
+LEAST_CHECKPOINTS = 5  # for an estimate of the noise from neighbours
+LATE_CHECKPOINTS = 8  # in the late part of training, for an estimate from that part alone
+NEAR = 4.0  # standard deviations from its best, within which a metric has finished falling
+ROUNDS = 2  # of estimating noise and late part, each from the other
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Noise:
     """The noise of a curve.
 
     Attributes:
-        covariance: n × n, of the values, in the metric's unit squared; what all checkpoints share is taken out.
+        covariance: n × n, of the values, in the metric's unit squared, without the noise that all checkpoints share.
         freedom: degrees of freedom of its scale; infinite where the standard errors explain the scatter.
     """
 
@@ -31,23 +33,41 @@ class Noise:
 
     @property
     def variances(self) -> Floats:
-        """The diagonal."""
+        """The variance of each value, the diagonal of the covariance."""
         diagonal: Floats = np.diag(self.covariance)
         return diagonal
+
+
+class Scatter(NamedTuple):
+    """The scatter of values about a smooth curve.
+
+    Attributes:
+        deviation: standard deviation, in the metric's unit.
+        freedom: its degrees of freedom.
+    """
+
+    deviation: float
+    freedom: float
+
+    def exceeds(self, variance: float) -> bool:
+        """Return whether the scatter is larger than a variance by more than chance, at 95 %."""
+        from scipy.special import chdtri
+
+        return self.deviation**2 > variance * float(chdtri(self.freedom, 0.05)) / self.freedom
 
 
 def find_noise(
     steps: Ints, values: Floats, errors: Floats | None, covariance: Floats | None, floor: float = 0.0
 ) -> Noise | None:
-    """Return the noise of a curve: its standard errors, and what the scatter between neighbours exceeds them by.
+    """Return the noise of a curve: its standard errors, increased where neighbouring checkpoints scatter by more.
 
-    Formula: with s² the scatter squared and ē² the mean of the squared standard errors, both weighted by the training
-    each checkpoint stands for, every variance is eᵢ² + s² − ē² where s² exceeds ē² by more than chance, that is by more
-    than in one of twenty draws, whether one neighbour on either side is looked at or two (a leap of the curve is in
-    two residuals of the former and in four of the latter); else it is eᵢ². Errors that checkpoints share, since they
-    scored the same windows, drop out of every comparison: with P = I − 11ᵀ/n, P C Pᵀ replaces C. The scatter is that
-    of the late part of training, where the metric is near its best (`late_start`) and its curve bends least. Where
-    that part has fewer than 8 checkpoints it is that of all of it; with fewer than 8 in all, errors stand alone.
+    Formula: s² is the square of the scatter and ē² the mean of the squared standard errors, both weighted by the share
+    of training of each checkpoint. Every variance is eᵢ² + s² − ē² where s² exceeds ē² by more than in one of twenty
+    draws, with one neighbour on either side as well as with two (a leap of the curve is in two residuals of the former
+    and in four of the latter); else it is eᵢ². The noise that all checkpoints share, since they scored the same
+    windows, does not matter when they are compared: with P = I − 11ᵀ/n, P C Pᵀ replaces C. The scatter is that of the
+    late part of training, where the metric is near its best (`late_start`) and its curve bends least; of the whole
+    training where that part has fewer than 8 checkpoints. With fewer than 8 in all, the standard errors count alone.
 
     Args:
         steps: ascending, n of them.
@@ -73,14 +93,12 @@ def find_noise(
         start = late_start(values, noise.variances, floor)
         if n - start < LATE_CHECKPOINTS:
             break
-        again = _with_scatter(steps, values, own, start)
-        assert again is not None
-        noise = again
+        noise = _with_scatter(steps, values, own, start) or noise
     return noise
 
 
 def late_start(values: Floats, variances: Floats, floor: float) -> int:
-    """Return where a metric first came near its best: within the floor, or 4 standard deviations. As an index.
+    """Return the index at which a metric first came near its best: within the floor, or 4 standard deviations.
 
     Args:
         values: the larger the worse.
@@ -92,79 +110,74 @@ def late_start(values: Floats, variances: Floats, floor: float) -> int:
 
 
 def _with_scatter(steps: Ints, values: Floats, own: Floats | None, start: int) -> Noise | None:
-    """Return the noise with the scatter from one checkpoint on."""
+    """Return the noise by the scatter from one checkpoint on; None where nothing shows it.
+
+    Args:
+        steps: of all n checkpoints.
+        values: at each.
+        own: n × n covariance of the standard errors; None where they are unknown.
+        start: index of the first checkpoint whose scatter counts.
+    """
     n = len(values)
-    tiny = (1e-9 * float(np.max(np.abs(values))) + 1e-300) ** 2 * np.eye(n)  # no value is more exact than that
+    tiny = (1e-9 * float(np.max(np.abs(values))) + 1e-300) ** 2 * np.eye(n)  # rounding
     if own is not None and n - start < LATE_CHECKPOINTS:
         return Noise(own + tiny, math.inf)
-    found = find_scatter(steps[start:], values[start:])
-    if found is None:
+    scatter = find_scatter(steps[start:], values[start:])
+    if scatter is None:
         return None
-    scatter, freedom = found
+    square, freedom = scatter.deviation**2, scatter.freedom
     if own is None:
-        return Noise(scatter**2 * np.eye(n) + tiny, freedom)
+        return Noise(square * np.eye(n) + tiny, freedom)
     mean = float(training_shares(steps[start:]) @ np.diag(own)[start:])
-    if not _exceeds(found, mean) or not _exceeds(find_scatter(steps[start:], values[start:], 1), mean):
+    narrow = find_scatter(steps[start:], values[start:], 1)
+    if narrow is None or not scatter.exceeds(mean) or not narrow.exceeds(mean):
         return Noise(own + tiny, math.inf)
-    return Noise(own + (scatter**2 - mean) * np.eye(n) + tiny, freedom)
+    return Noise(own + (square - mean) * np.eye(n) + tiny, freedom)
 
 
-def _exceeds(found: tuple[float, float] | None, mean: float) -> bool:
-    """Return whether a scatter exceeds the mean squared error by more than chance."""
-    from scipy.stats import chi2
-
-    assert found is not None
-    scatter, freedom = found
-    return scatter**2 > mean * float(chi2.ppf(0.95, freedom)) / freedom
-
-
-def find_scatter(steps: Ints, values: Floats, neighbours: int = NEIGHBOURS) -> tuple[float, float] | None:
-    """Return standard deviation of the values about a smooth curve, and its degrees of freedom.
+def find_scatter(steps: Ints, values: Floats, neighbours: int = NEIGHBOURS) -> Scatter | None:
+    """Return the scatter of values about a smooth curve; None with fewer than 5 checkpoints.
 
     Formula: the residual of each value from the straight line in log step through its neighbours, two on either side,
-    divided by √(1 + ‖h‖²), h the weights of the line; s² is the mean square of the smallest four fifths, each weighted
-    by the training it stands for (a few hundred early steps, saved in dense order, say nothing of the end), divided by
-    what that mean is for normal noise. For normal noise of 25 checkpoints s² varies as that of 13 draws does.
+    is divided by √(1 + ‖h‖²), h the weights of the line. s² is the mean square of the smallest four fifths of the
+    residuals, each weighted by its share of training (many checkpoints of the first steps tell little about the end),
+    divided by the same mean for normal noise. Of 25 checkpoints with normal noise, s² varies as that of 13 draws.
 
     Args:
         steps: ascending.
         values: all finite.
         neighbours: on each side.
 
-    Returns:
-        s in the metric's unit, and its degrees of freedom; None with fewer than 5 checkpoints.
-
-    Source: Gasser, Sroka and Jennen-Steinmetz 1986, for residuals from neighbours at uneven places.
+    Source: Gasser, Sroka and Jennen-Steinmetz 1986, for residuals from neighbours at uneven distances.
     """
-    from scipy.stats import norm
-
     n = len(values)
     if n < LEAST_CHECKPOINTS:
         return None
-    places = np.log(steps - steps[0] + float(np.median(np.diff(steps))))
-    residuals = np.array([_residual(places, values, i, neighbours) for i in range(1, n - 1)])
+    times = np.log(steps - steps[0] + float(np.median(np.diff(steps))))
+    residuals = np.array([_residual(times, values, i, neighbours) for i in range(1, n - 1)])
     shares = training_shares(steps)[1:-1]
     order = np.argsort(np.abs(residuals))
     residuals, shares = residuals[order], shares[order] / shares.sum()
     kept = np.cumsum(shares) <= KEPT + 1e-9
     kept[0] = True
-    cut = float(norm.ppf((1 + KEPT) / 2))
-    expected = (KEPT - 2 * cut * float(norm.pdf(cut))) / KEPT
+    cut = two_sided(KEPT)
+    density = math.exp(-(cut**2) / 2) / math.sqrt(2 * math.pi)
+    expected = (KEPT - 2 * cut * density) / KEPT  # mean square of normal draws below the cut
     square = float(np.average(residuals[kept] ** 2, weights=shares[kept])) / expected
     effective = 2 + 1 / float(np.sum(shares**2))
-    return math.sqrt(square), 0.5 * effective
+    return Scatter(math.sqrt(square), 0.5 * effective)
 
 
-def _residual(places: Floats, values: Floats, i: int, neighbours: int) -> float:
-    """Return the residual of one value from the line through its neighbours, in units of the noise."""
+def _residual(times: Floats, values: Floats, i: int, neighbours: int) -> float:
+    """Return the residual of the i-th value from the line through its neighbours, scaled to the variance of a value."""
     near = [j for j in range(max(0, i - neighbours), min(len(values), i + neighbours + 1)) if j != i]
-    design = np.stack([np.ones(len(near)), places[near] - places[i]], axis=1)
+    design = np.stack([np.ones(len(near)), times[near] - times[i]], axis=1)
     line = np.linalg.pinv(design)[0]
     return float((values[i] - line @ values[near]) / np.sqrt(1 + line @ line))
 
 
 def training_shares(steps: Ints) -> Floats:
-    """Return the share of training each checkpoint stands for: half the way to its neighbours. Sums to 1."""
+    """Return the share of training that belongs to each checkpoint, half the way to its neighbours; the sum is 1."""
     gaps = np.diff(steps).astype(np.float64)
     shares = (np.append(gaps, 0) + np.insert(gaps, 0, 0)) / 2
     total = float(shares.sum())

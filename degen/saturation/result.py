@@ -1,4 +1,4 @@
-"""Judge every curve of a run or table, and hold losses against the law of the larger models."""
+"""Judge every curve of a run or table, and compare losses with the law of the larger models."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ COLUMNS = (
     Column("best_value", "float64", "the metric's", "the metric there"),
     Column("final_value", "float64", "the metric's", "the metric at the last checkpoint"),
     Column("gap", "float64", "the metric's", "by how much the final value is worse than the best; 0 or more"),
-    Column("p_value", "float64", "", "how often a course that never gets worse looks as much as if it did"),
-    Column("onset_step", "int64", "steps", "when it left its earlier course, of what saturated or recovered"),
+    Column("p_value", "float64", "", "how often a curve that never gets worse looks as bad"),
+    Column("onset_step", "int64", "steps", "when it began to get worse, where it saturated or recovered"),
     Column("onset_low", "int64", "steps", "lower end of the onset's interval"),
     Column("onset_high", "int64", "steps", "upper end of the onset's interval"),
     Column("final_step", "int64", "steps", "the last checkpoint"),
@@ -58,13 +58,13 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Larger:
-    """How the law of the larger models is to be fitted.
+    """Options of the fit of the law of the larger models.
 
     Attributes:
         models: labels of the models to fit on; None for the healthy ones larger than every degenerated one.
         fixed: parameters of the law that are not fitted; None for B, E and beta of Hoffmann et al.
-        objective: what the fit makes small; see `degen.laws.law.fit_law`.
-        tokens_per_step: training tokens of a step, where the table has none; suites know theirs.
+        objective: the quantity that the fit minimises; see `degen.laws.law.fit_law`.
+        tokens_per_step: training tokens of a step, where the table has no tokens; None for those of a known suite.
     """
 
     models: Sequence[str] | None = None
@@ -75,10 +75,10 @@ class Larger:
 
 @dataclass(frozen=True)
 class SaturationResult:
-    """What `degen saturation` found.
+    """The result of `degen saturation`.
 
     Attributes:
-        verdicts: for every model and metric.
+        verdicts: one for every model and metric.
         extrapolation: the law of the larger models; None where there is no loss, or too few models to fit on.
     """
 
@@ -96,30 +96,14 @@ class SaturationResult:
         return pa.Table.from_pylist(self.rows(), schema=schema_of(COLUMNS))
 
     def _row(self, v: Verdict) -> Row:
-        onset = v.onset
-        return {
-            "model": v.curve.model,
-            "metric": v.curve.metric,
-            "verdict": v.verdict,
-            "reason": v.reason,
-            "best_step": v.best_step,
-            "best_value": v.best_value,
-            "final_value": v.final_value,
-            "gap": v.gap,
-            "p_value": v.p_value,
-            "onset_step": onset.step if onset is not None else None,
-            "onset_low": onset.low if onset is not None else None,
-            "onset_high": onset.high if onset is not None else None,
-            "final_step": v.final_step,
-            "checkpoints": v.checkpoints,
-            "noise": v.noise,
-            "floor": v.curve.floor,
-            "co_occurrence": co_occurrence(v, self.verdicts),
-            **self._excess(v.curve),
-        }
+        """Return a verdict as a row, with the columns in the order of `COLUMNS`."""
+        onset = {f"onset_{end}": getattr(v.onset, end, None) for end in ("step", "low", "high")}
+        known = {"model": v.curve.model, "metric": v.curve.metric, "floor": v.curve.floor, **onset}
+        known |= {"co_occurrence": co_occurrence(v, self.verdicts), **self._excess(v.curve)}
+        return {c.name: known[c.name] if c.name in known else getattr(v, c.name) for c in COLUMNS}
 
     def _excess(self, curve: Curve) -> Row:
-        """Return how far a loss lies above the law; nothing for other metrics."""
+        """Return the columns of a loss compared with the law; None in all of them for other metrics and models."""
         names = [c.name for c in COLUMNS if c.name.startswith(("expected_", "excess_"))]
         of_models = {row.model: row for row in self.extrapolation.rows} if self.extrapolation is not None else {}
         row = of_models.get(curve.model)
@@ -144,23 +128,23 @@ def find_saturation(
     larger: Larger | None = None,
     warn: Callable[[str], None] = lambda line: None,
 ) -> SaturationResult:
-    """Find when every model of a run or table saturated, or that it did not.
+    """Return a verdict for every model and metric of a run or table, and the law of the larger models.
 
     Args:
         target: a run folder, a table, or results of lm-evaluation-harness; see `find_curves`.
         metrics: names of metrics; empty for the usual ones.
         where: values that columns must have.
         better: which way is better; None to go by the metrics' names.
-        floors: least changes that matter, by metric; None names all the rest.
-        sort: put rows in the order of their steps.
+        floors: least changes that matter, by metric; the key None holds for all other metrics.
+        sort: sort rows by step.
         level: how often a curve that never gets worse may be called saturated.
         confidence: of all intervals.
         after: the share of all steps that is the beginning of training, whose checkpoints are left out.
-        larger: how the law of the larger models is fitted.
+        larger: options of the law of the larger models.
         warn: called with each line of warning.
 
     Raises:
-        DegenError: nothing there, or not what was asked for.
+        DegenError: an option out of range, or a target that cannot be read or lacks a metric, column or value.
     """
     for name, value in (("level", level), ("confidence", confidence)):
         if not 0 < value < 1:
@@ -175,10 +159,10 @@ def find_saturation(
 
 
 def write_result(result: SaturationResult, run: Run) -> None:
-    """Keep a result in its run, as table `saturation`, a file for each model.
+    """Write a result into its run, as table `saturation`, a file for each model.
 
     Raises:
-        DegenError: the folder takes no file.
+        DegenError: a file cannot be written.
     """
     notes = {"degen.config_hash": str(run.info.get("config_hash", ""))}
     for model in dict.fromkeys(v.curve.model for v in result.verdicts):
@@ -190,7 +174,7 @@ def write_result(result: SaturationResult, run: Run) -> None:
 def _extrapolation(
     verdicts: Sequence[Verdict], larger: Larger, confidence: float, warn: Callable[[str], None]
 ) -> Extrapolation | None:
-    """Return the law of the larger models; None where nobody asked for it and there is too little to fit it on."""
+    """Return the law of the larger models; None by default where there is nothing to fit it on or to compare."""
     losses: dict[str, Verdict] = {}
     for v in verdicts:
         if is_loss(v.curve.metric):
@@ -200,15 +184,16 @@ def _extrapolation(
     if models is None:
         degenerated = [model for model, v in losses.items() if v.verdict in ("saturated", "recovered")]
         models = default_larger(curves, degenerated)
-        if not models or len(models) == len(curves):  # nobody to predict
+        if not models or len(models) == len(curves):  # none is left to predict
             return None
-    found = extrapolate(curves, models, fixed=larger.fixed, objective=larger.objective, confidence=confidence)
-    for model, reason in found.left_out:
-        warn(f"{model}: not held against the larger models; {reason}")
-    return found
+    extrapolation = extrapolate(curves, models, fixed=larger.fixed, objective=larger.objective, confidence=confidence)
+    for model, reason in extrapolation.left_out:
+        warn(f"{model}: not compared with the larger models; {reason}")
+    return extrapolation
 
 
 def _with_tokens(curve: Curve, tokens_per_step: int | None) -> Curve:
+    """Return a curve with training tokens, from the tokens of a step where it has none and these are known."""
     per_step = tokens_per_step or known_tokens_per_step(curve.model)
     if curve.tokens is not None or per_step is None:
         return curve

@@ -1,4 +1,4 @@
-"""Whether a metric got worse: a test of curves that fall and then rise against curves that never rise."""
+"""The test for a rise: curves that fall and then rise against curves that never rise."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ DRAWS = 4000  # of noise; a p-value is no smaller than 1/4001
 
 @dataclass(frozen=True)
 class Rise:
-    """What the test says of a curve whose values are the larger the worse.
+    """The result of the test on a curve whose values are the larger the worse.
 
     Attributes:
-        p_value: how often noise on a plateau looks as much like a valley, best being wherever it happens to be.
-        p_not_monotone: how often noise on a plateau lies as far from every curve that never rises, rises that came back
-            included.
-        final_excess: the last value above the level of the valley's bottom, in standard errors of that difference.
-        start: where the metric had first come near its best, as an index; what went before does not enter.
-        peak: where the evidence for a rise was strongest, as an index.
+        p_value: probability that noise on a plateau looks as much like a valley, wherever its bottom.
+        p_not_monotone: probability that noise on a plateau is as far from every curve that never rises; a rise that is
+            followed by a fall counts, too.
+        final_excess: the last value minus the level of the valley's bottom, in standard errors of that difference.
+        start: index at which the metric first came near its best; earlier values are not tested.
+        peak: index at which the evidence for a rise is strongest.
     """
 
     p_value: float
@@ -43,9 +43,9 @@ def find_rise(values: Floats, noise: Noise, floor: float) -> Rise:
     rises, both in units of the noise, over the late part of training (`late_start`). Where standard errors explain the
     scatter, T = F − V; where the size of the noise had to be estimated, E² = (F − V)/F, which does not depend on it.
     Among all curves that never rise the plateau gives the largest, so p = P(T₀ ≥ T) with T₀ from draws of the noise
-    on a plateau: the search for the best is repeated in every draw, and draws carry what the checkpoints' errors have
-    in common. Only the order of the steps enters, never their distances. F alone, against its own draws, gives
-    p_not_monotone; each draw of it is divided by one of χ²_ν/ν where the noise was estimated with ν degrees of freedom.
+    on a plateau: every draw repeats the search for the bottom, and the draws have the covariance of the noise. Only the
+    order of the steps enters, not their distances. F alone, compared with its own draws, gives p_not_monotone; each of
+    these is divided by a draw of χ²_ν/ν where the noise was estimated with ν degrees of freedom.
 
     Args:
         values: the metric in the order of training, the larger the worse; n ≥ 3.
@@ -71,7 +71,7 @@ def find_rise(values: Floats, noise: Noise, floor: float) -> Rise:
 
 
 def _statistics(values: Floats, weights: Floats, estimated: bool) -> tuple[Floats, Floats]:
-    """Return T, or E² where the noise was estimated, and F of every row."""
+    """Return T, or E² where the noise was estimated, and F for every row of values."""
     misfits = valley_misfits(values, weights)
     never_rises = misfits[:, -1]
     rise = never_rises - misfits.min(axis=1)
@@ -79,32 +79,32 @@ def _statistics(values: Floats, weights: Floats, estimated: bool) -> tuple[Float
 
 
 def _p_value(null: Floats, observed: float) -> float:
+    """Return the share of draws that reach a statistic, (1 + hits)/(1 + draws)."""
     return float((1 + np.sum(null >= observed - 1e-9)) / (1 + len(null)))
 
 
 def _null(covariance: Floats, freedom: float) -> tuple[Floats, Floats]:
-    """Return the statistics of draws of the noise on a plateau."""
+    """Return both statistics of draws of the noise on a plateau."""
     n, variance = len(covariance), covariance[0, 0]
     if np.array_equal(covariance, variance * np.eye(n)):
-        return _even_null(n, freedom)  # the same for every such curve
-    return _null_of(_normal(n) @ _root(covariance), 1 / np.diag(covariance), freedom)
+        return _null_of_equal_variances(n, freedom)
+    return _null_of(_root(covariance), 1 / np.diag(covariance), freedom)
 
 
 @lru_cache(maxsize=512)
-def _even_null(n: int, freedom: float) -> tuple[Floats, Floats]:
-    return _null_of(_normal(n), np.ones(n), freedom)
+def _null_of_equal_variances(n: int, freedom: float) -> tuple[Floats, Floats]:
+    """Return both statistics for independent noise of any one variance, on which they do not depend."""
+    return _null_of(np.eye(n), np.ones(n), freedom)
 
 
-def _null_of(drawn: Floats, weights: Floats, freedom: float) -> tuple[Floats, Floats]:
+def _null_of(root: Floats, weights: Floats, freedom: float) -> tuple[Floats, Floats]:
+    """Return both statistics of draws of noise, of which the root of the covariance is given."""
+    draws = np.random.default_rng(0).standard_normal((DRAWS, len(root))) @ root
     estimated = math.isfinite(freedom)
-    rise, curve = _statistics(drawn, weights, estimated)
-    if estimated:  # as large as it looks where the noise was estimated too small, or too large
+    rise, curve = _statistics(draws, weights, estimated)
+    if estimated:  # the estimate of the noise may be too small or too large
         curve = curve / (np.random.default_rng(1).chisquare(freedom, DRAWS) / freedom)
     return rise, curve
-
-
-def _normal(n: int) -> Floats:
-    return np.random.default_rng(0).standard_normal((DRAWS, n))
 
 
 def _root(covariance: Floats) -> Floats:
@@ -117,10 +117,10 @@ def _root(covariance: Floats) -> Floats:
 
 
 def _final_excess(values: Floats, weights: Floats, covariance: Floats) -> float:
-    """Return the last value less the mean of the valley's lowest block, in standard errors.
+    """Return the last value minus the mean of the valley's lowest block, in standard errors.
 
-    Values that lie nearer to the valley than their noise says, as in a collapse of few checkpoints whose leaps look
-    like noise to its neighbours, count for what they are: errors are scaled by √(V/(n − levels)) where that is below 1.
+    Errors are scaled by √(V/(n − levels)) where that is below 1: values may lie nearer to the valley than their noise
+    suggests, as in a collapse of few checkpoints, whose leaps were taken for noise.
     """
     misfits = valley_misfits(values[None], weights)[0]
     falls = int(np.argmin(misfits))
@@ -140,6 +140,6 @@ def _final_excess(values: Floats, weights: Floats, covariance: Floats) -> float:
 
 
 def _peak(values: Floats, weights: Floats) -> int:
-    """Return the last checkpoint of the stretch that looks most like a valley."""
+    """Return the index of the last checkpoint of the beginning that looks most like a valley."""
     evidence = [float(_statistics(values[None, : j + 1], weights[: j + 1], False)[0][0]) for j in range(len(values))]
     return int(np.argmax(evidence))

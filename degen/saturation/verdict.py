@@ -1,4 +1,4 @@
-"""The verdict on one metric of one model: did it get worse late in training, since when, by how much."""
+"""The verdict on a curve: whether it got worse late in training, since when, and by how much."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from degen.arrays import Floats, Ints
 from degen.metrics.curve import Curve
+from degen.stats.quantiles import one_sided
 
 from .noise import LEAST_CHECKPOINTS, Noise, find_noise
 from .onset import Onset, find_onset
@@ -16,8 +17,8 @@ from .rise import Rise, find_rise
 
 VerdictLabel = Literal["saturated", "recovered", "not_saturated", "undecided"]
 
-STAYS = 0.01  # how often a value that came back may be taken for one that stayed
-LEAST = 3  # checkpoints, to have a best that is neither the first nor the last
+STAYS = 0.01  # probability of taking a final value that came back for one that stayed
+LEAST = 3  # checkpoints: the best can then be neither the first nor the last
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,18 @@ class Verdict:
     """The verdict on a curve.
 
     Attributes:
-        curve: whose verdict it is.
+        curve: the curve.
         verdict: `saturated`, `recovered`, `not_saturated` or `undecided`.
-        reason: why, in a sentence.
-        checkpoints: how many values there were.
-        best_step: where the metric was best.
-        best_value: what it was there.
-        final_step: the last checkpoint.
-        final_value: what it was there.
-        gap: by how much the final value is worse than the best, in the metric's unit; never negative.
+        reason: an explanation in a sentence.
+        checkpoints: number of values, after the beginning of training.
+        best_step: step of the best value.
+        best_value: the best value.
+        final_step: step of the last checkpoint.
+        final_value: the value there.
+        gap: by how much the final value is worse than the best, in the metric's unit; 0 or more.
         noise: standard deviation of a value, the median over checkpoints.
-        p_value: how often a curve that never gets worse looks as much as if it did; see `find_rise`.
-        onset: when it began, for what saturated or recovered.
+        p_value: probability that a curve that never gets worse looks as bad; see `find_rise`.
+        onset: when the rise began, of a curve that saturated or recovered.
     """
 
     curve: Curve
@@ -54,44 +55,47 @@ class Verdict:
 
 
 def judge(curve: Curve, level: float = 0.05, confidence: float = 0.9, after: float = 0.05) -> Verdict:
-    """Judge a curve, as it went after the beginning of training.
+    """Return the verdict on a curve after the beginning of training.
 
     A metric is `saturated` where it got worse after its best (p-value of `find_rise` below the level), its final value
-    lies above the level of its best by more than that value's own noise (99 %), and the gap reaches the floor. It has
+    is worse than the best by more than the noise of that value (at 99 %), and the gap reaches the floor. It has
     `recovered` where it got worse by the floor after it was first near its best (`late_start`), by the same test or by
-    that of F, and came back. It is `not_saturated` where the gap stays below the floor, or more than half of the
-    curves that never get worse look as bad, and `undecided` between.
+    that of F, and came back. It is `not_saturated` where the gap is below the floor, or more than half of the curves
+    that never get worse look as bad. Else it is `undecided`.
 
     Args:
-        curve: as it was read.
+        curve: the curve.
         level: of the test: how often a curve that never gets worse may be called saturated.
         confidence: of the onset's interval.
-        after: the share of all steps that is the beginning. Its checkpoints are left out: the geometry of a model that
-            has learnt nothing is at its best, and what it loses then is no degeneration.
+        after: the share of all steps that is the beginning of training. Its checkpoints are left out: the geometry of a
+            model that has learnt nothing is at its best, and losing it is no degeneration.
     """
     late = curve.steps >= after * curve.steps.max(initial=0)
-    there = np.flatnonzero(np.isfinite(curve.values) & late)
-    obstacle = _obstacle(curve, there, after)
-    if obstacle is not None:
-        return Verdict(curve, "undecided", obstacle, len(there))
-    errors = None if curve.errors is None else curve.errors[there]
-    covariance = None if curve.covariance is None else curve.covariance[np.ix_(there, there)]
-    steps, values = curve.steps[there], curve.values[there]
+    kept = np.flatnonzero(np.isfinite(curve.values) & late)
+    if (problem := _problem(curve, kept, after)) is not None:
+        return Verdict(curve, "undecided", problem, len(kept))
+    errors = None if curve.errors is None else curve.errors[kept]
+    covariance = None if curve.covariance is None else curve.covariance[np.ix_(kept, kept)]
+    steps, values = curve.steps[kept], curve.values[kept]
     loss_like = values if curve.better == "min" else -values  # the larger the worse
     noise = find_noise(steps, loss_like, errors, covariance, curve.floor)
     if noise is None:
-        return Verdict(
-            curve,
-            "undecided",
-            f"{len(there)} checkpoints show no noise to compare with; {LEAST_CHECKPOINTS} would, or standard errors",
-            len(there),
+        problem = (
+            f"{len(kept)} checkpoints show no noise to compare with; {LEAST_CHECKPOINTS} would, or standard errors"
         )
-    return _judged(curve, steps, values, noise, level, confidence)
+        return Verdict(curve, "undecided", problem, len(kept))
+    return _judge_late(curve, steps, values, noise, level, confidence)
 
 
-def _obstacle(curve: Curve, there: Ints, after: float) -> str | None:
-    """Return what makes a verdict impossible."""
-    steps, values = curve.steps, curve.values[there]
+def _problem(curve: Curve, kept: Ints, after: float) -> str | None:
+    """Return the reason why no verdict is possible; None where one is.
+
+    Args:
+        curve: the curve.
+        kept: indices of its finite values after the beginning of training.
+        after: the share of all steps that is the beginning.
+    """
+    steps, values = curve.steps, curve.values[kept]
     back = np.flatnonzero(np.diff(steps) < 0)
     twice = np.flatnonzero(np.diff(np.sort(steps)) == 0)
     if len(twice):
@@ -104,24 +108,23 @@ def _obstacle(curve: Curve, there: Ints, after: float) -> str | None:
         return "no checkpoint has a value" if len(steps) else "no checkpoint"
     if not known[-1]:
         return f"the last checkpoint, step {steps[-1]}, has no value"
-    if len(there) < LEAST:
-        early = f" after the first {after:.0%} of training" if known.sum() > len(there) else ""
-        return f"{len(there)} checkpoint{'s' * (len(there) > 1)} with a value{early}; {LEAST} are needed"
+    if len(kept) < LEAST:
+        early = f" after the first {after:.0%} of training" if known.sum() > len(kept) else ""
+        return f"{len(kept)} checkpoint{'s' * (len(kept) > 1)} with a value{early}; {LEAST} are needed"
     if np.ptp(values) == 0:
-        return f"all {len(there)} values are {values[0]:g}; a metric that never moves says nothing"
+        return f"all {len(kept)} values are {values[0]:g}; a metric that never moves says nothing"
     return None
 
 
-def _judged(curve: Curve, steps: Ints, values: Floats, noise: Noise, level: float, confidence: float) -> Verdict:
-    from scipy.stats import norm
-
+def _judge_late(curve: Curve, steps: Ints, values: Floats, noise: Noise, level: float, confidence: float) -> Verdict:
+    """Return the verdict by the finite values after the beginning of training."""
     loss_like = values if curve.better == "min" else -values  # the larger the worse
     rise = find_rise(loss_like, noise, curve.floor)
     best = int(np.argmin(loss_like))
     gap = float(loss_like[-1] - loss_like[best])
     risen = loss_like[rise.start :] - np.minimum.accumulate(loss_like[rise.start :])  # above the best so far
     worst, excursion = rise.start + int(np.argmax(risen)), float(risen.max())
-    stays = rise.final_excess > float(norm.ppf(1 - min(level, STAYS))) and gap >= curve.floor
+    stays = rise.final_excess > one_sided(1 - min(level, STAYS)) and gap >= curve.floor
     label: VerdictLabel
     if rise.p_value < level and stays:
         label = "saturated"
@@ -133,7 +136,9 @@ def _judged(curve: Curve, steps: Ints, values: Floats, noise: Noise, level: floa
         label = "undecided"
     onset = None
     if label in ("saturated", "recovered"):
-        onset = _onset(steps, loss_like, noise, rise, curve.floor, confidence)
+        end = max(rise.peak + 1, LEAST)  # the beginning that looks most like a valley
+        part = Noise(noise.covariance[:end, :end], noise.freedom)
+        onset = find_onset(steps[:end], loss_like[:end], part, curve.floor, confidence)
     reason = _reason(curve, label, gap, excursion, int(steps[worst]), rise)
     missing = int(np.sum(~np.isfinite(curve.values[curve.steps >= steps[0]])))
     return Verdict(
@@ -152,15 +157,8 @@ def _judged(curve: Curve, steps: Ints, values: Floats, noise: Noise, level: floa
     )
 
 
-def _onset(steps: Ints, loss_like: Floats, noise: Noise, rise: Rise, floor: float, confidence: float) -> Onset:
-    """Return the onset of the stretch of training that looks most like a valley."""
-    end = max(rise.peak + 1, LEAST)
-    part = Noise(noise.covariance[:end, :end], noise.freedom)
-    return find_onset(steps[:end], loss_like[:end], part, floor, confidence)
-
-
 def _reason(curve: Curve, label: VerdictLabel, gap: float, excursion: float, worst: int, rise: Rise) -> str:
-    """Return the verdict in a sentence, with its figures."""
+    """Return the explanation of a verdict, with its numbers."""
     side = "above" if curve.better == "min" else "below"
     ends = f"ends {gap:.3g} {side} its best" if gap > 0 else "ends at its best"
     if label == "recovered":
@@ -169,4 +167,4 @@ def _reason(curve: Curve, label: VerdictLabel, gap: float, excursion: float, wor
         return ends
     if label == "not_saturated" and gap < curve.floor:
         return f"{ends}, less than the {curve.floor:.3g} that matter"
-    return f"{ends}, as {rise.p_value:.0%} of courses that never get worse do by noise"
+    return f"{ends}, as {rise.p_value:.0%} of curves that never get worse do by noise"

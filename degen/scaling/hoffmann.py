@@ -58,7 +58,7 @@ class HoffmannFit:
     @property
     def drawn(self) -> Frontier | None:
         """The frontiers of all draws at once, those alone that have one."""
-        if self.frontier is None or not self.draws.found:
+        if self.frontier is None or not self.draws.estimates:
             return None
         A, B, _, alpha, beta = self._laws()
         there = (alpha > 0) & (beta > 0)
@@ -159,12 +159,12 @@ class HoffmannFit:
 
     def _laws(self) -> list[Floats]:
         """Return a, B, E, alpha, beta of every draw; constant where fixed."""
-        return [self.draws.found[name] for name in NAMES]
+        return [self.draws.estimates[name] for name in NAMES]
 
     def _loss(self, n: float, d: float, best: Mapping[str, Any] | None = None) -> Row:
         """Return the loss of a model with its interval; of the draws' own best models where there are any."""
         values = None
-        if self.draws.found:
+        if self.draws.estimates:
             A, B, E, alpha, beta = self._laws()
             sizes: Any = n
             data: Any = d

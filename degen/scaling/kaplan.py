@@ -51,7 +51,7 @@ class KaplanFit:
         at = tuple(np.float64(request[letter]) for letter in self.form.variables)
         with np.errstate(all="ignore"):  # what leaves the range of numbers is refused
             value = float(self.form.loss(self.constants, at))
-            spread = self.form.loss(self.draws.found, at) if self.draws.found else None
+            spread = self.form.loss(self.draws.estimates, at) if self.draws.estimates else None
             interval = self.draws.interval(value, spread)
         row = {**request, "loss": value, "loss_low": interval["low"], "loss_high": interval["high"]}
         return check_predicted(request, row)

@@ -83,7 +83,7 @@ class OptimumFit:
         check_requests([request], REQUESTS, "the power law")
         ((letter, given),) = request.items()
         with np.errstate(all="ignore"):  # what leaves the range of numbers is refused
-            found = {name: np.asarray(values) for name, values in self.draws.found.items()}
+            found = {name: np.asarray(values) for name, values in self.draws.estimates.items()}
             drawn = _Powers(found) if found else None
             row, _ = best_row(_Powers(self.constants), drawn, self.draws, letter, np.float64(given))
         return check_predicted(request, row)

@@ -1,4 +1,4 @@
-"""Statistics that know nothing of checkpoints: jackknife, quantiles, isotonic and straight lines, bootstrap.
+"""Statistics, independent of checkpoints: jackknife, quantiles, isotonic regression, straight lines, bootstrap.
 
 Imports the ground files alone.
 """

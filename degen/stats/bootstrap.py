@@ -1,4 +1,4 @@
-"""How sure a fit is: the same fit to tables drawn anew, and the percentiles of what comes out."""
+"""Confidence intervals of a fit by bootstrap: the same fit to resampled tables, and percentiles of its results."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from degen.arrays import Floats
+from degen.arrays import Floats, Ints
 from degen.errors import DegenError
+
+from .quantiles import two_sided
 
 Interval = dict[str, float | None]  # value, low, high
 OnDraw = Callable[[int, int], None]  # draws done, and how many there will be
@@ -22,13 +23,16 @@ MAX_FAILED = 0.2  # share of draws that may fail before there is no interval
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """What is asked of a bootstrap.
+    """The settings of a bootstrap.
 
     Attributes:
         draws: how many tables are drawn; 0 for no intervals.
         confidence: of each interval by itself, between 0 and 1.
         seed: of the draws.
-        on_draw: called after each of them.
+        on_draw: called after each draw with the number of draws done and that of all.
+
+    Raises:
+        DegenError: a setting is out of range, or the draws are too few for the confidence.
     """
 
     draws: int = 100
@@ -50,10 +54,10 @@ class Bootstrap:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """What a bootstrap found.
+    """The results of a bootstrap.
 
     Attributes:
-        found: the value of every quantity in each draw that was fitted, by quantity; empty without intervals.
+        estimates: the value of every quantity in each draw that was fitted, by quantity; empty without intervals.
         confidence: of the intervals.
         points: n, what the fit rests on.
         free: k, fitted parameters.
@@ -61,7 +65,7 @@ class Draws:
         failure_reason: why there are no intervals; None where there are.
     """
 
-    found: Mapping[str, Floats]
+    estimates: Mapping[str, Floats]
     confidence: float
     points: int
     free: int
@@ -69,7 +73,7 @@ class Draws:
     failure_reason: str | None = None
 
     def interval(self, value: float, values: Floats | None) -> Interval:
-        """Return a value with the percentiles of its draws.
+        """Return a value with the ends of its interval, which are percentiles of its draws.
 
         Formula: the quantiles p and 1 − p of the draws, p = Φ(−sqrt(n/(n − k))·t), t Student's two-sided quantile at
         n − k degrees of freedom: percentiles as they are lie too close together where points are few.
@@ -82,11 +86,10 @@ class Draws:
         """
         if values is None or not len(values):
             return {"value": value, "low": None, "high": None}
-        from scipy.stats import norm, t
+        from scipy.special import ndtr
 
         freedom = max(self.points - self.free, 1)
-        reach = math.sqrt((freedom + self.free) / freedom) * t.ppf((1 + self.confidence) / 2, freedom)
-        p = float(norm.cdf(-reach))
+        p = float(ndtr(-math.sqrt((freedom + self.free) / freedom) * two_sided(self.confidence, freedom)))
         # i/(B + 1): a value that is exchangeable with the draws then lies beyond with probability p, few as they are
         low, high = np.quantile(values, [p, 1 - p], method="weibull")
         return {"value": value, "low": float(low), "high": float(high)}
@@ -96,17 +99,17 @@ class Draws:
         return {
             name: {"value": value, "low": value, "high": value}
             if name in (fixed or {})
-            else self.interval(value, self.found.get(name))
+            else self.interval(value, self.estimates.get(name))
             for name, value in values.items()
         }
 
 
-def run_bootstrap(asked: Bootstrap, refit: Refit, *, points: int, free: int) -> Draws:
-    """Fit tables drawn anew.
+def run_bootstrap(settings: Bootstrap, refit: Refit, *, points: int, free: int) -> Draws:
+    """Fit resampled tables.
 
     Args:
-        asked: how many, and from which seed.
-        refit: draws a table with the generator it gets, and fits it; a DegenError says that it cannot be fitted.
+        settings: of the bootstrap.
+        refit: draws a table with the generator it gets, and fits it; it raises a DegenError where that fails.
         points: n, what the fit rests on.
         free: k, fitted parameters.
 
@@ -114,21 +117,22 @@ def run_bootstrap(asked: Bootstrap, refit: Refit, *, points: int, free: int) -> 
         The draws, the same every time; without intervals where more than a fifth of them could not be fitted.
     """
     kept: list[Mapping[str, float]] = []
-    seeds = np.random.SeedSequence(asked.seed).spawn(asked.draws)  # a draw does not depend on those before it
+    seeds = np.random.SeedSequence(settings.seed).spawn(settings.draws)  # a draw does not depend on those before it
     for done, seed in enumerate(seeds, 1):
         with suppress(DegenError):
             kept.append(refit(np.random.default_rng(seed)))
-        asked.on_draw(done, asked.draws)
-    n_failed = asked.draws - len(kept)
-    failure_reason = "no bootstrap was asked for" if not asked.draws else None
-    if n_failed > MAX_FAILED * asked.draws:
+        settings.on_draw(done, settings.draws)
+    n_failed = settings.draws - len(kept)
+    failure_reason = "no bootstrap was asked for" if not settings.draws else None
+    if n_failed > MAX_FAILED * settings.draws:
         failure_reason = (
-            f"{n_failed} of {asked.draws} bootstrap draws could not be fitted; add points or fix parameters"
+            f"{n_failed} of {settings.draws} bootstrap draws could not be fitted; add points or fix parameters"
         )
-    found = {} if failure_reason or not kept else {name: np.array([draw[name] for draw in kept]) for name in kept[0]}
-    return Draws(found, asked.confidence, points, free, n_failed, failure_reason)
+    names = [] if failure_reason or not kept else list(kept[0])
+    estimates = {name: np.array([draw[name] for draw in kept]) for name in names}
+    return Draws(estimates, settings.confidence, points, free, n_failed, failure_reason)
 
 
-def pairs(draw: np.random.Generator, points: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return which of n points a table drawn anew holds: n of them, with replacement."""
+def pairs(draw: np.random.Generator, points: int) -> Ints:
+    """Return the indices of the points in a resampled table: n of n points, drawn with replacement."""
     return draw.integers(0, points, points)

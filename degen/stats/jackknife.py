@@ -1,13 +1,12 @@
-"""Standard errors by leaving out one document at a time."""
+"""Standard errors by the jackknife: the statistic without each document in turn."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from degen.arrays import Floats
+from degen.arrays import Floats, Ints
 
 
 def jackknife_error(leave_one_out: Floats) -> float | None:
@@ -31,13 +30,13 @@ def jackknife_error(leave_one_out: Floats) -> float | None:
     return math.sqrt((documents - 1) / documents * spread)
 
 
-def ratio_error(sums: Floats, counts: Floats, slots: np.ndarray[Any, np.dtype[np.int64]]) -> float | None:
+def ratio_error(sums: Floats, counts: Floats, slots: Ints) -> float | None:
     """Return the jackknife standard error of Σ sums / Σ counts, leaving out one document at a time.
 
     Args:
         sums: of each window, in the statistic's unit times tokens.
         counts: tokens of each window; windows without any do not take part.
-        slots: document of each window, from 0.
+        slots: index of the document of each window, from 0.
 
     Returns:
         The error in the statistic's unit; None with fewer than two documents that count.

@@ -1,4 +1,4 @@
-"""Straight lines by least squares: slope, value at a place, and how sure both are."""
+"""Straight lines by least squares: slope and value at any x, with their intervals."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from degen.arrays import Floats
 
 from .quantiles import two_sided
 
-SAME = 1e-9  # places whose decimal logarithms differ by less are one place
-BEYOND = 1e-9  # a place so little outside a range is its end
-LARGEST = 1e150  # whose square is a number
-MIN_POINTS = 4  # different points of a line: through three, its noise is told by one degree of freedom
+SAME = 1e-9  # x that differ by less, which are decimal logarithms, are one x
+BEYOND = 1e-9  # an x so little outside a range counts as its end
+LARGEST = 1e150  # its square is still a finite float
+MIN_POINTS = 4  # different points of a line: three leave one degree of freedom for the noise
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Line:
         spread: Σ (x − x̄)².
         variance: of a point around the line, RSS/(n − 2).
         r_squared: share of the variance of y that the line explains; None where y is the same everywhere.
-        curvature_p: p-value of the term of x² beside the line (F-test); None for an exact line or points at two places.
+        curvature_p: p-value of the term of x² beside the line (F-test); None for an exact line or points at two x.
     """
 
     points: int
@@ -48,7 +48,7 @@ class Line:
 
     @property
     def intercept(self) -> float:
-        """Where the line is at x = 0: a."""
+        """The value of the line at x = 0, a."""
         return self.at(0.0)
 
     @property
@@ -57,7 +57,7 @@ class Line:
         return math.sqrt(self.variance / self.spread)
 
     def at(self, x: float) -> float:
-        """Return the line at x."""
+        """Return the value of the line at x."""
         return self.height + self.slope * (x - self.centre)
 
     def variance_at(self, x: float) -> float:
@@ -76,7 +76,7 @@ class Line:
 
 
 def no_line(x: Floats, y: Floats) -> str | None:
-    """Return why no line can be drawn through points; None where one can. Equal points count once."""
+    """Return the reason why no line can be drawn through points; None where one can. Equal points count once."""
     different = len(set(zip(x.tolist(), y.tolist(), strict=True)))
     if different < MIN_POINTS:
         return f"{different} different point{'s' if different != 1 else ''} with both; a slope needs {MIN_POINTS}"
@@ -94,8 +94,8 @@ def fit_line(x: Floats, y: Floats) -> Line:
     Formula: b = Σ(x − x̄)(y − ȳ) / Σ(x − x̄)².
 
     Args:
-        x: places of points that a line can be drawn through; see `no_line`.
-        y: values there.
+        x: of the points; `no_line` says whether a line can be drawn through them.
+        y: of the points.
     """
     n, centre, height = len(x), float(x.mean()), float(y.mean())
     dx, dy = x - centre, y - height
@@ -118,16 +118,16 @@ def fit_line(x: Floats, y: Floats) -> Line:
 
 
 def welch_quantile(one: Line, two: Line, at: float, confidence: float) -> float:
-    """Return how many standard errors the difference of two lines reaches at a place, where their noise differs.
+    """Return how many standard errors the interval of the difference of two lines reaches at x, by Welch's t.
 
-    Student's t with (v + w)² / (v²/f + w²/g) degrees of freedom (Welch); v, w the lines' variances there and f, g their
-    degrees of freedom.
+    Formula: Student's t with (v + w)² / (v²/f + w²/g) degrees of freedom; v, w are the lines' variances at x, which may
+    differ, and f, g their degrees of freedom.
 
     Args:
         one: a line.
-        two: another.
-        at: the place.
-        confidence: of the interval.
+        two: another line.
+        at: x.
+        confidence: of the interval, two-sided.
     """
     v, w = one.variance_at(at), two.variance_at(at)
     scale = max(v, w) or 1.0

@@ -1,4 +1,4 @@
-"""The best curves that only fall: what a metric that never gets worse would have looked like."""
+"""Isotonic regression: the nearest curve that never rises, and the nearest that falls and then rises."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def falling_fit(values: Floats, weights: Floats) -> Floats:
 
 
 def falling_misfits(values: Floats, weights: Floats) -> Floats:
-    """Return how far the first k values of each row are from a curve that never rises, for every k.
+    """Return how far the first k values of each row are from the nearest curve that never rises, for every k.
 
     Formula: R_k = min Σ_{i≤k} wᵢ(xᵢ − mᵢ)² over m₁ ≥ … ≥ m_k, by pooling adjacent violators: two pooled blocks of
     weights u, v and means a, b add uv/(u + v)·(a − b)².
@@ -35,7 +35,7 @@ def falling_misfits(values: Floats, weights: Floats) -> Floats:
     Returns:
         R, draws × (n + 1), in the unit of w·x²; R₀ = 0.
 
-    Source: as above, and a row of draws at a time.
+    Source: as for `falling_fit`, for many rows at once.
     """
     draws, n = values.shape
     means, masses = np.empty((draws, n)), np.empty((draws, n))
@@ -60,7 +60,7 @@ def falling_misfits(values: Floats, weights: Floats) -> Floats:
 
 
 def valley_misfits(values: Floats, weights: Floats) -> Floats:
-    """Return how far each row is from a curve that falls over its first k values and rises over the rest, for every k.
+    """Return how far each row is from the nearest curve that falls over its first k values, then rises, for every k.
 
     Formula: R_k of the first k values, falling, plus that of the others, rising.
 
@@ -71,6 +71,6 @@ def valley_misfits(values: Floats, weights: Floats) -> Floats:
     Returns:
         Draws × (n + 1), in the unit of w·x²; the last column is the curve that never rises.
     """
-    rising = falling_misfits(values[:, ::-1], weights[::-1])[:, ::-1]  # backwards in time, what rises falls
+    rising = falling_misfits(values[:, ::-1], weights[::-1])[:, ::-1]  # a curve that rises falls backwards in time
     misfits: Floats = falling_misfits(values, weights) + rising
     return misfits

@@ -9,52 +9,52 @@ import numpy as np
 from degen.arrays import Floats
 from degen.errors import DegenError
 
-MIN_SPREAD = 1e-6  # spread of ln x, as a standard deviation, below which all x are one
-MAX_RESIDUAL = float(np.log(1.1))  # how far ln y may lie from a line in ln x, from end to end, to follow from it
+MIN_SPREAD = 1e-6  # standard deviation of ln x below which all x count as one
+MAX_RESIDUAL = float(np.log(1.1))  # range of the residuals of ln y below which y follows from x
 
 
 @dataclass(frozen=True)
 class Power:
-    """y = exp(log_coefficient)·x^exponent."""
+    """The power law y = exp(log_coefficient)·x^exponent."""
 
     exponent: float
     log_coefficient: float
 
 
-def check_part_ways(x: Floats, y: Floats, what: str) -> None:
+def check_part_ways(x: Floats, y: Floats, quantities: str) -> None:
     """Refuse points of which one quantity follows from the other, as at one budget or one number of tokens each.
 
     Args:
         x: positive, shape (n,).
         y: positive, shape (n,).
-        what: of what they count, for the error.
+        quantities: names of x and y, for the error.
 
     Raises:
         DegenError: y lies within a tenth of a power law of x.
     """
-    a, b = np.log(x) - np.log(x).mean(), np.log(y) - np.log(y).mean()
-    slope = float(a @ b) / float(a @ a) if a.std() >= MIN_SPREAD else 0.0
-    if a.std() >= MIN_SPREAD and np.ptp(b - slope * a) < MAX_RESIDUAL:
+    if np.log(x).std() < MIN_SPREAD:
+        return
+    if np.ptp(np.log(y) - fit_power(x, y, quantities).exponent * np.log(x)) < MAX_RESIDUAL:
         raise DegenError(
-            f"{what} go together in these points, as at one budget or in one ratio, and their effects cannot be told "
-            "apart: add models of other budgets and ratios"
+            f"{quantities} go together in these points, as at one budget or in one ratio, and their effects cannot be "
+            "told apart: add models of other budgets and ratios"
         )
 
 
-def fit_power(x: Floats, y: Floats, what: str) -> Power:
+def fit_power(x: Floats, y: Floats, quantity: str) -> Power:
     """Fit a power law by least squares on ln y.
 
     Args:
         x: positive, shape (n,).
         y: positive, shape (n,).
-        what: of what x counts, for the error.
+        quantity: name of x, for the error.
 
     Raises:
         DegenError: fewer than two different x.
     """
-    at, value = np.log(x), np.log(y)
-    middle = at.mean()
-    if len(x) < 2 or at.std() < MIN_SPREAD:
-        raise DegenError(f"a power law needs points of different {what}, and all have {x[0]:.4g}: add others")
-    exponent = float((at - middle) @ (value - value.mean()) / ((at - middle) @ (at - middle)))
-    return Power(exponent, float(value.mean() - exponent * middle))
+    log_x, log_y = np.log(x), np.log(y)
+    if len(x) < 2 or log_x.std() < MIN_SPREAD:
+        raise DegenError(f"a power law needs points of different {quantity}, and all have {x[0]:.4g}: add others")
+    from_mean = log_x - log_x.mean()
+    exponent = float(from_mean @ (log_y - log_y.mean()) / (from_mean @ from_mean))
+    return Power(exponent, float(log_y.mean() - exponent * log_x.mean()))

@@ -1,25 +1,21 @@
-"""How many standard errors an interval reaches."""
+"""How many standard errors an interval reaches to either side."""
 
 from __future__ import annotations
 
-from statistics import NormalDist
-
 
 def one_sided(confidence: float, freedom: float | None = None) -> float:
-    """Return the way from a value to the end of its one-sided interval.
+    """Return the distance from a value to the end of its one-sided interval, in standard errors.
 
     Args:
         confidence: in (0, 1).
-        freedom: degrees of freedom of the standard error, for Student's t; None where it is as good as known, for the
-            normal distribution.
+        freedom: degrees of freedom of the standard error, for Student's t; None for the normal distribution, where the
+            standard error is as good as known.
     """
-    if freedom is None:
-        return NormalDist().inv_cdf(confidence)
-    from scipy.special import stdtrit
+    from scipy.special import ndtri, stdtrit  # scipy.stats has them too, but takes much longer to import
 
-    return float(stdtrit(freedom, confidence))
+    return float(ndtri(confidence) if freedom is None else stdtrit(freedom, confidence))
 
 
-def two_sided(confidence: float, freedom: float) -> float:
-    """Return the way from a value to either end of its interval by Student's t; arguments as above."""
+def two_sided(confidence: float, freedom: float | None = None) -> float:
+    """Return the distance from a value to either end of its two-sided interval; arguments as for `one_sided`."""
     return one_sided((1 + confidence) / 2, freedom)

@@ -1,4 +1,4 @@
-"""Smoothing splines whose smoothness the data choose."""
+"""Smoothing splines whose smoothness is chosen by generalised cross-validation."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from degen.arrays import Floats
 
 GCV_PENALTY = 1.4  # how much dearer a degree of freedom is in the choice of λ than it is by itself
-_STEPS = 121  # of the search for λ, over all that can make a difference
+_STEPS = 121  # values of λ that are tried, over the whole range that makes a difference
 
 
 class Smoother:
-    """The smoothing spline over m places, for any values at them.
+    """The smoothing spline over m points x, for any values y there.
 
     Formula: ŷ = (I + λK)⁻¹y, which minimises Σ(y − f)² + λ∫f″² over all f; K = QR⁻¹Q' of the natural spline.
     λ minimises Σ(y − ŷ)²/(m − 1.4·tr(I + λK)⁻¹)² over the values themselves: those without noise
@@ -35,13 +35,13 @@ class Smoother:
         size, self._axes = np.linalg.eigh(Q @ np.linalg.solve(R, Q.T))
         size = np.where(np.arange(m) < 2, 0.0, np.maximum(size, 0.0))  # straight lines cost nothing
         strengths = np.geomspace(1e-4 / size[-1], 1e4 / size[2], _STEPS)
-        kept = 1 / (1 + strengths[:, None] * size)  # share of each axis that is left, for every λ
+        kept = 1 / (1 + strengths[:, None] * size)  # share of each axis that is kept, for every λ
         left = m - GCV_PENALTY * kept.sum(axis=1)
         self.x = x
         self._strengths, self._kept, self._left = strengths[left > 0], kept[left > 0], left[left > 0]
 
     def fitted(self, y: Floats) -> Floats:
-        """Return ŷ at the places, for values of shape (m,)."""
+        """Return ŷ at the points x, for values of shape (m,)."""
         along = self._axes.T @ y
         return np.asarray(self._axes @ (self._kept[self._chosen(along)] * along))
 
@@ -54,13 +54,13 @@ class Smoother:
         kept = self._kept[self._chosen(self._axes.T @ y)]
         return np.asarray(np.sum(self._axes**2 * kept, axis=1))
 
-    def at(self, y: Floats, places: Floats) -> Floats:
-        """Return the spline of values y at other places between the first and the last."""
+    def at(self, y: Floats, x: Floats) -> Floats:
+        """Return the spline of values y at other x between the first and the last."""
         from scipy.interpolate import CubicSpline
 
-        return np.asarray(CubicSpline(self.x, self.fitted(y), bc_type="natural")(places))
+        return np.asarray(CubicSpline(self.x, self.fitted(y), bc_type="natural")(x))
 
     def _chosen(self, along: Floats) -> int:
-        """Return which λ leaves the least error of prediction, for values along the axes."""
+        """Return the index of the λ with the least error of prediction, for values along the axes."""
         errors = np.sum(((1 - self._kept) * along) ** 2, axis=1)
         return int(np.argmin(errors / self._left**2))

@@ -54,7 +54,7 @@ def gate(*args: object) -> CommandResult:
 PASSES, FAILS, UNKNOWN = "loss < 99", "loss < 0", "bottleneck_rank < 99"
 
 
-def test_exit_codes_and_which_goes_first(run: Path, copy: Path) -> None:
+def test_exit_codes_and_their_precedence(run: Path, copy: Path) -> None:
     change(copy, "checkpoints", "step100", status="failed", reason="torn")  # incomplete
     for target, rules, code, verdict in [
         (run, [PASSES], 0, "passed"),
@@ -75,13 +75,13 @@ def test_exit_codes_and_which_goes_first(run: Path, copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         ((), "no rule to judge by"),
         (("--rule", "los < 3"), "did you mean 'loss'?"),
         (("--rule", "loss.rize < 3"), "rule \"loss.rize < 3\": character 6: no relation 'rize'; did you mean 'rise'?"),
         (("--rule", PASSES, "--confidence", 2), "--confidence 2: a number from 0.5"),
-        (("--rule", PASSES, "--strict"), "--strict asks what an interval can tell"),
+        (("--rule", PASSES, "--strict"), "--strict needs an interval"),
         (("--max-anisotropy", "nan"), "--max-anisotropy nan: a finite number"),
         (("--max-anisotropy", "much"), "Invalid value for '--max-anisotropy'"),
         (("--rule", PASSES, "--baseline", "nowhere.csv"), "nowhere.csv: no such file"),
@@ -89,13 +89,13 @@ def test_exit_codes_and_which_goes_first(run: Path, copy: Path) -> None:
         (("--rule", PASSES, "--junit", "no/such/folder.xml"), "--junit no/such/folder.xml: cannot be written"),
     ],
 )
-def test_wrong_usage_is_said_in_one_line(words: tuple[object, ...], says: str, run: Path) -> None:
+def test_wrong_usage_is_an_error_of_one_line(words: tuple[object, ...], message: str, run: Path) -> None:
     said = gate(run, *words)
     assert said.code == 2
-    assert says in said.message
+    assert message in said.message
 
 
-def test_a_target_that_is_nothing(tmp_path: Path) -> None:
+def test_a_target_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     assert "no such file or folder" in gate("nowhere.csv", "--rule", PASSES).message
     assert "no such folder or file" in gate("./nowhere", "--rule", PASSES).message
     (tmp_path / "empty").mkdir()
@@ -124,7 +124,7 @@ def test_shortcuts_are_rules(run: Path) -> None:
     assert {"model", "revision", "step", "place", "error", "bound", "margin", "low", "high", "reason"} <= set(rise)
 
 
-def test_noise(run: Path) -> None:
+def test_confidence_and_strict_use_the_standard_error(run: Path) -> None:
     (row,) = gate(run, "--rule", PASSES, "--json").json()["rows"]
     rule = f"loss < {row['value'] - 0.5 * row['error']}"  # breaks it by half a standard error
     assert gate(run, "--rule", rule).code == 1
@@ -143,10 +143,10 @@ def test_rules_of_a_file_and_of_the_command_line(run: Path, tmp_path: Path) -> N
     (tmp_path / "other.toml").write_text(f"rules = ['{PASSES}']")
     assert gate(run, "--config", "other.toml").code == 0
     (tmp_path / "degen.toml").write_text("[gat]")
-    assert "degen.toml: the file has an unknown key 'gat'; did you mean gate?" in gate(run).message
+    assert "degen.toml: the file has an unknown key 'gat'; did you mean 'gate'?" in gate(run).message
 
 
-def test_a_baseline(run: Path, copy: Path) -> None:
+def test_rises_are_compared_with_a_baseline(run: Path, copy: Path) -> None:
     change(copy, "checkpoints", "step1000", loss=0.5)
     assert gate(run, "--max-loss-rise", 0.1, "--baseline", copy).code == 1
     assert gate(run, "--rule", "loss.rise <= 0", "--baseline", run).code == 0
@@ -154,7 +154,7 @@ def test_a_baseline(run: Path, copy: Path) -> None:
     assert said.err.startswith("warning: the baseline")
 
 
-def test_a_table(tmp_path: Path) -> None:
+def test_a_table_is_gated(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("model,step,acc,acc_se\nm,1,.5,.1\nm,2,.4,.1\n")
     assert gate("t.csv", "--rule", "acc.drop < 0.05").code == 1
     assert gate("t.csv", "--rule", "acc.drop < 0.05", "--confidence", 0.95).code == 0
@@ -166,9 +166,7 @@ def test_junit_is_written_whatever_the_verdict(run: Path, tmp_path: Path) -> Non
     assert [suite.get(name) for name in ("tests", "failures", "errors")] == ["3", "1", "1"]
 
 
-def test_github_is_told_on_stderr_and_in_the_summary(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_github_gets_annotations_and_a_summary(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     summary = tmp_path / "summary.md"
     summary.write_text("before\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
@@ -190,8 +188,8 @@ def test_github_is_told_on_stderr_and_in_the_summary(
 
 
 def test_a_series_is_scanned_first(series: Path, corpus: Path, tmp_path: Path) -> None:
-    how = ("--corpus", corpus, "--out", "scanned", *SMALL)
-    said = gate(series, "--rule", "loss[step=all] < 99", "--json", *how)
+    options = ("--corpus", corpus, "--out", "scanned", *SMALL)
+    said = gate(series, "--rule", "loss[step=all] < 99", "--json", *options)
     assert said.code == 0
     assert sorted(row["step"] for row in said.json()["rows"]) == [0, 100, 1000]
     assert said.json()["target"] == str(series)
@@ -204,21 +202,21 @@ def test_a_series_is_scanned_first(series: Path, corpus: Path, tmp_path: Path) -
 
 def test_a_series_gated_again_is_judged_by_the_checkpoints_it_has(series: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(series, tmp_path / "s")
-    how = ("--corpus", corpus, "--out", "again", *SMALL)
-    assert gate("s", "--rule", "loss < 99", *how).code == 0
+    options = ("--corpus", corpus, "--out", "again", *SMALL)
+    assert gate("s", "--rule", "loss < 99", *options).code == 0
     (tmp_path / "s" / "step1000").rename(tmp_path / "away")
     shutil.copytree(tmp_path / "s" / "step0", tmp_path / "s" / "step200")  # a training that was undone goes another way
-    said = gate("s", "--rule", "loss < 99", "--json", *how)
+    said = gate("s", "--rule", "loss < 99", "--json", *options)
     assert [row["step"] for row in said.json()["rows"]] == [200]
     assert "no longer in the series, and left out: s@step1000" in said.err
     (tmp_path / "away").rename(tmp_path / "s" / "step1000")
     (tmp_path / "s" / "step0").rename(tmp_path / "away")  # old ones are cleared away, and stay the run's past
-    said = gate("s", "--rule", "loss[step=all] < 99", "--json", *how)
+    said = gate("s", "--rule", "loss[step=all] < 99", "--json", *options)
     assert sorted(row["step"] for row in said.json()["rows"]) == [0, 100, 200, 1000]
     assert "left out" not in said.err
 
 
-def test_what_a_scan_would_cost(series: Path, corpus: Path, run: Path, tmp_path: Path) -> None:
+def test_a_dry_run_shows_the_costs_and_scans_nothing(series: Path, corpus: Path, run: Path, tmp_path: Path) -> None:
     said = gate(series, "--rule", PASSES, "--dry-run", "--corpus", corpus, "--out", "dry", *SMALL)
     assert said.code == 0
     assert "3 checkpoints" in said.out
@@ -241,12 +239,12 @@ def test_a_series_with_a_torn_checkpoint_is_incomplete(series: Path, corpus: Pat
     shutil.copytree(series, tmp_path / "s")
     weights = tmp_path / "s" / "step100" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    how = ("--corpus", corpus, "--out", "torn", *SMALL)
-    assert gate("s", "--rule", PASSES, *how).code == 4
+    options = ("--corpus", corpus, "--out", "torn", *SMALL)
+    assert gate("s", "--rule", PASSES, *options).code == 4
     assert gate("torn", "--rule", FAILS).code == 1
 
 
-def test_mistakes_are_found_before_anything_is_scanned(series: Path, tmp_path: Path) -> None:
+def test_wrong_usage_is_refused_before_anything_is_scanned(series: Path, tmp_path: Path) -> None:
     for words in (("--rule", "loss < nan"), ("--rule", PASSES, "--strict"), ("--rule", PASSES, "--baseline", "no.csv"),
                   ("--rule", PASSES, "--junit", "no/x.xml"), ("--rule", PASSES, "--junit", "."),
                   ("--rule", "anisotropi[layer=last] < 1"), ("--rule", "lss < 1"),
@@ -261,7 +259,7 @@ def test_gating_a_run_loads_nothing_heavy(run: Path) -> None:
     assert (said.code, said.err) == (0, "loaded:\n")
 
 
-def test_in_a_process_of_its_own(run: Path, tmp_path: Path) -> None:
+def test_gate_runs_in_a_process_of_its_own(run: Path, tmp_path: Path) -> None:
     environment = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(tmp_path / "s.md"), "LC_ALL": "C"}
     said = degen_process("gate", run, "--rule", FAILS, cwd=tmp_path, **environment)
     assert said.code == 1

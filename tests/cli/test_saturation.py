@@ -28,7 +28,7 @@ def collapsed(seed: int = 0) -> list[float]:
     return list(3 + 0.1 * rise + np.random.default_rng(seed).normal(0, 0.005, 25))
 
 
-def test_a_collapse_is_told_with_its_onset(tmp_path: Path) -> None:
+def test_a_collapse_is_saturated_with_its_onset(tmp_path: Path) -> None:
     said = degen("saturation", table(tmp_path / "losses.csv", collapsed()), "--json")
     assert said.code == 0
     assert said.err == ""
@@ -69,7 +69,7 @@ def test_one_metric_has_nothing_to_co_occur_with_and_two_have(tmp_path: Path) ->
         ([3.0, 2.9, 2.8, 2.7, "nan"], range(5), "the last checkpoint, step 4, has no value"),
     ],
 )
-def test_what_says_nothing_is_undecided(
+def test_tables_without_information_are_undecided(
     values: list[object], steps: Sequence[object], reason: str, tmp_path: Path
 ) -> None:
     said = degen("saturation", table(tmp_path / "t.csv", values, list(steps)), "--json", "--after", 0)
@@ -79,7 +79,7 @@ def test_what_says_nothing_is_undecided(
     assert reason in row["reason"]
 
 
-def test_sorting_is_asked_for(tmp_path: Path) -> None:
+def test_unsorted_rows_are_judged_with_sort_alone(tmp_path: Path) -> None:
     order = np.random.default_rng(0).permutation(25)
     file = table(tmp_path / "t.csv", [collapsed()[i] for i in order], [int(STEPS[i]) for i in order])
     assert degen("saturation", file, "--json").json()["rows"][0]["verdict"] == "undecided"
@@ -145,7 +145,7 @@ def test_a_run_keeps_its_verdicts(series: Path, corpus: Path, tmp_path: Path) ->
     assert degen("show", out).code == 0
 
 
-def test_the_law_of_the_larger_models_is_printed_and_told(tmp_path: Path) -> None:
+def test_the_law_of_the_larger_models_is_printed_and_in_the_json(tmp_path: Path) -> None:
     file = published_table("pythia_pile_loss")
     said = degen("saturation", file, "--json").json()
     assert said["parameters"]["A"]["value"] == pytest.approx(118.66, abs=0.005)
@@ -160,7 +160,7 @@ def test_the_law_of_the_larger_models_is_printed_and_told(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         (["--metric", "los"], "no metric 'los'; did you mean 'loss'?"),
         (["--where", "task"], "--where task: a name and a value, as in task=lambada_openai"),
@@ -178,14 +178,14 @@ def test_the_law_of_the_larger_models_is_printed_and_told(tmp_path: Path) -> Non
         (["--to", "verdicts.xlsx"], "verdicts.xlsx: ends in none of .parquet, .csv, .json, .duckdb"),
     ],
 )
-def test_a_mistake_is_one_line(options: list[object], says: str, tmp_path: Path) -> None:
+def test_wrong_options_are_errors_of_one_line(options: list[object], message: str, tmp_path: Path) -> None:
     said = degen("saturation", table(tmp_path / "t.csv", collapsed()), *options)
     assert said.code == 2
     assert said.out == ""
-    assert says in said.message
+    assert message in said.message
 
 
-def test_it_answers_without_torch(tmp_path: Path) -> None:
+def test_saturation_does_not_import_torch(tmp_path: Path) -> None:
     file = table(tmp_path / "t.csv", collapsed())
     script = (
         "import sys\nfrom degen.cli.main import main\n"

@@ -61,7 +61,7 @@ def junit(file: Path) -> Any:
     return suite
 
 
-def test_the_script_of_the_readme_passes_fails_and_cannot_tell(tmp_path: Path) -> None:
+def test_the_script_of_the_readme_passes_fails_and_is_undecidable(tmp_path: Path) -> None:
     (script,) = marked(README, "a script")
     made = series(tmp_path)
     done = shell(script, tmp_path, SERIES=str(made))
@@ -113,7 +113,7 @@ def action(folder: Path, inputs: dict[str, str]) -> subprocess.CompletedProcess[
     given = {name: str(said.get("default", "")) for name, said in ACTION["inputs"].items()} | inputs
     step = ACTION["runs"]["steps"][-1]
     values = {
-        name: re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda found: given[found[1]], text)
+        name: re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda match: given[match[1]], text)
         for name, text in step["env"].items()
     }
     assert "${{" not in step["run"] + "".join(values.values())

@@ -10,7 +10,7 @@ from statistics import NormalDist
 import numpy as np
 
 from degen.arrays import Floats, Ints, Mask
-from degen.stats.correlation import kendall, ranks, spearman
+from degen.stats.correlation import kendall, spearman
 from degen.tables import Row
 
 from .columns import Quality
@@ -115,6 +115,8 @@ def correlate(found: Reversals, confidence: float = 0.9) -> list[Row]:
         A row for each column, with `points`, `spearman` and `kendall` with their intervals, `pairs` whose order both
         columns warn, `reversals` among them and those `beyond_noise`, and `reason` where there is no correlation.
     """
+    from scipy.stats import rankdata
+
     upstream, downstream = found.upstream, found.downstream
     rows = []
     for k, quality in enumerate(downstream):
@@ -125,7 +127,7 @@ def correlate(found: Reversals, confidence: float = 0.9) -> list[Row]:
         known = np.all([np.isfinite(quality.good) for quality in [upstream, *downstream]], axis=0)
         mean = np.full(len(known), np.nan)
         if known.any():
-            mean[known] = np.mean([ranks(quality.good[known]) for quality in downstream], axis=0)
+            mean[known] = np.mean([rankdata(quality.good[known]) for quality in downstream], axis=0)
         row = _correlated(upstream, ALL, mean, confidence)
         row["pairs"] = _pairs(upstream.good, [quality.good for quality in downstream])
         noise = found.noise[found.on_all]

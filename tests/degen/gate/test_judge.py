@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 
 from degen import DegenError
 from degen.gate import Outcome, Verdicts, judge, parse_rule
-from degen.gate.judge import check_confidence, judge_figure
-from degen.gate.metric_values import Figure
+from degen.gate.judge import check_confidence, judge_value
+from degen.gate.metric_values import MetricValue
 
 Z95 = 1.6448536269514722
 
 
-def figure(value: float | None, error: float | None = None, **more: Any) -> Figure:
-    return Figure("m", "step1", 1, None, value, error, **more)
+def figure(value: float | None, error: float | None = None, **more: Any) -> MetricValue:
+    return MetricValue("m", "step1", 1, None, value, error, **more)
 
 
 def verdict(rule: str, value: float | None, error: float | None = None, sure: float | None = None, **more: Any) -> str:
-    return judge_figure(parse_rule(rule), figure(value, error), sure, **more).verdict
+    return judge_value(parse_rule(rule), figure(value, error), sure, **more).verdict
 
 
 @pytest.mark.parametrize(
@@ -50,22 +50,22 @@ def test_an_interval_fails_beyond_the_bound_and_else_passes_or_is_undecidable(ru
     assert strict == ["passed", "undecidable", "undecidable", "failed"]
 
 
-def test_what_passes_for_noise_says_so() -> None:
-    outcome = judge_figure(parse_rule("x < 1"), figure(1.1, 0.1), 0.95)
+def test_a_value_that_passes_within_noise_has_a_reason() -> None:
+    outcome = judge_value(parse_rule("x < 1"), figure(1.1, 0.1), 0.95)
     assert outcome.reason == "breaks the bound, but within noise: the interval reaches beyond it"
     assert (outcome.low, outcome.high) == (pytest.approx(1.1 - Z95 / 10), pytest.approx(1.1 + Z95 / 10))
     assert outcome.margin == pytest.approx(-0.1)
-    kept = judge_figure(parse_rule("x < 1"), figure(0.9, 0.1), 0.95)
+    kept = judge_value(parse_rule("x < 1"), figure(0.9, 0.1), 0.95)
     assert (kept.verdict, kept.reason) == ("passed", None)
 
 
 def test_without_an_error_the_value_counts_and_the_reason_says_so() -> None:
     for strict in (False, True):
         for value, said in ((0.9, "passed"), (1.1, "failed")):
-            outcome = judge_figure(parse_rule("x < 1"), figure(value), 0.95, strict)
+            outcome = judge_value(parse_rule("x < 1"), figure(value), 0.95, strict)
             assert outcome.verdict == said
             assert outcome.reason == "no standard error is known; compared as a value"
-    assert judge_figure(parse_rule("x < 1"), figure(0.9)).reason is None
+    assert judge_value(parse_rule("x < 1"), figure(0.9)).reason is None
 
 
 @given(
@@ -75,7 +75,7 @@ def test_without_an_error_the_value_counts_and_the_reason_says_so() -> None:
     st.sampled_from(["<", "<=", ">", ">="]),
     st.floats(0.5, 0.999),
 )
-def test_noise_only_ever_takes_the_certainty_of_a_verdict_away(
+def test_noise_never_turns_a_verdict_into_its_opposite(
     value: float, error: float, bound: float, comparison: str, sure: float
 ) -> None:
     rule = f"x {comparison} {bound!r}"
@@ -88,24 +88,24 @@ def test_noise_only_ever_takes_the_certainty_of_a_verdict_away(
 
 
 def test_few_documents_make_a_wide_interval() -> None:
-    """Figures of n documents, normal and independent, whose mean is on the bound: 5 % fail, whatever n is."""
+    """MetricValues of n documents, normal and independent, whose mean is on the bound: 5 % fail, whatever n is."""
     generator = np.random.default_rng(0)
     rule = parse_rule("x < 0")
     for n in (2, 3, 5, 20):
         drawn = generator.normal(size=(4000, n))
         errors = drawn.std(axis=1, ddof=1) / math.sqrt(n)
-        found = [
-            judge_figure(rule, figure(float(mean), float(error), freedom=n - 1), 0.95).verdict
+        verdicts = [
+            judge_value(rule, figure(float(mean), float(error), freedom=n - 1), 0.95).verdict
             for mean, error in zip(drawn.mean(axis=1), errors, strict=True)
         ]
-        assert found.count("failed") / 4000 == pytest.approx(0.05, abs=0.011)
+        assert verdicts.count("failed") / 4000 == pytest.approx(0.05, abs=0.011)
 
 
-def test_nothing_that_is_missing_passes() -> None:
+def test_missing_and_infinite_values_never_pass() -> None:
     for rule in ("x < 1", "x > 1", "x <= 1", "x >= 1", "x.rise < 1", "x.drop < 5%"):
         for sure in (None, 0.95):
             assert verdict(rule, None, sure=sure) == "undecidable"
-            assert judge_figure(parse_rule(rule), figure(0.0, missing="is NaN"), sure).reason == "is NaN"
+            assert judge_value(parse_rule(rule), figure(0.0, missing="is NaN"), sure).reason == "is NaN"
     assert verdict("x < 1", math.inf) == "failed"
     assert verdict("x > 1", math.inf) == "undecidable"
     assert verdict("x > 1", -math.inf, 0.1, 0.95) == "failed"
@@ -120,7 +120,7 @@ def test_relations_compare_differences_with_bounds_of_the_reference() -> None:
         ("x.rise < max(0.2, 1%)", "passed", 0.2),
         ("x.rise < max(0.02, 5%)", "passed", 0.15),
     ):
-        outcome = judge_figure(parse_rule(rule), rise, 0.95)
+        outcome = judge_value(parse_rule(rule), rise, 0.95)
         assert outcome.verdict == said
         assert outcome.bound == pytest.approx(bound)
         assert outcome.low == pytest.approx(0.1 - Z95 / 100)
@@ -134,7 +134,7 @@ def table(tmp_path: Path) -> Path:
 
 
 def outcomes(verdicts: Verdicts) -> list[tuple[str, str]]:
-    return [(o.figure.model, o.verdict) for o in verdicts.outcomes]
+    return [(o.measured.model, o.verdict) for o in verdicts.outcomes]
 
 
 def test_the_worst_comes_first(table: Path) -> None:
@@ -160,10 +160,10 @@ def test_a_rise_within_noise(table: Path) -> None:
     assert judge(rule, table, confidence=0.5, strict=True).exit_code == 1
 
 
-def test_a_baseline_that_nothing_uses_is_told(table: Path) -> None:
-    told: list[str] = []
-    judge([parse_rule("loss[model=a] < 3")], table, baseline=table, warn=told.append)
-    assert told == [f"the baseline {table} is not used: no rule is about a .rise or .drop"]
+def test_an_unused_baseline_gives_a_warning(table: Path) -> None:
+    warnings: list[str] = []
+    judge([parse_rule("loss[model=a] < 3")], table, baseline=table, warn=warnings.append)
+    assert warnings == [f"the baseline {table} is not used: no rule is about a .rise or .drop"]
 
 
 def test_the_same_rule_twice_is_one(table: Path) -> None:
@@ -185,17 +185,19 @@ def outcome(said: Any) -> Outcome:
         (["undecidable"], (), 3),
     ],
 )
-def test_of_several_exit_codes_the_gravest_counts(said: list[str], incomplete: tuple[str, ...], code: int) -> None:
+def test_the_worst_of_several_verdicts_gives_the_exit_code(
+    said: list[str], incomplete: tuple[str, ...], code: int
+) -> None:
     assert Verdicts("t", tuple(map(outcome, said)), incomplete).exit_code == code
 
 
-def test_what_cannot_be_asked_is_refused(table: Path) -> None:
+def test_wrong_options_of_judge_are_refused(table: Path) -> None:
     with pytest.raises(DegenError, match="no rule to judge by"):
         judge([], table)
     for confidence in (0.0, 0.49, 1.0, 95.0, math.nan):
         with pytest.raises(DegenError, match=r"a number from 0\.5 to below 1"):
             judge([parse_rule("loss < 3")], table, confidence=confidence)
-    with pytest.raises(DegenError, match="say of which --confidence"):
+    with pytest.raises(DegenError, match="--strict needs an interval; give its --confidence"):
         judge([parse_rule("loss < 3")], table, strict=True)
     with pytest.raises(DegenError, match="no such file"):
         judge([parse_rule("loss.rise < 3")], table, baseline="nowhere.csv")

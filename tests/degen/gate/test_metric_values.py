@@ -10,43 +10,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+from no_warning import no_warning
 from run_parts import change
 from tiny import make_checkpoint
 
 import degen
 from degen import DegenError
-from degen.gate.metric_values import Figure, find_figures
+from degen.gate.metric_values import MetricValue, find_metric_values
 from degen.gate.open_target import is_measured, open_source
 from degen.gate.parser import parse_rule
 from degen.runs.export import export_table
 
-HOW: dict[str, Any] = {"tokens": 512, "context": 32, "threads": 1}
+SCAN: dict[str, Any] = {"tokens": 512, "context": 32, "threads": 1}
 
 
-def silent(line: str) -> None:
-    raise AssertionError(f"nothing to warn of, yet: {line}")
+def values_of(rule: str, target: Path, baseline: Path | None = None) -> list[MetricValue]:
+    other = open_source(baseline, no_warning) if baseline is not None else None
+    return find_metric_values(parse_rule(rule), open_source(target, no_warning), other)
 
 
-@pytest.fixture(scope="module")
-def run(series: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> degen.Run:
-    """A run of three checkpoints with windows; not to be written to."""
-    return degen.scan(series, corpus=corpus, out=tmp_path_factory.mktemp("gate") / "run", **HOW)
-
-
-@pytest.fixture
-def copy(run: degen.Run, tmp_path: Path) -> Path:
-    """The same run, to be written to."""
-    return Path(shutil.copytree(run.path, tmp_path / "run"))
-
-
-def figures(rule: str, target: Path, baseline: Path | None = None) -> list[Figure]:
-    other = open_source(baseline, silent) if baseline is not None else None
-    return find_figures(parse_rule(rule), open_source(target, silent), other)
-
-
-def one(rule: str, target: Path, baseline: Path | None = None) -> Figure:
-    (figure,) = figures(rule, target, baseline)
-    return figure
+def value_of(rule: str, target: Path, baseline: Path | None = None) -> MetricValue:
+    (value,) = values_of(rule, target, baseline)
+    return value
 
 
 def left_out(run: degen.Run, revisions: tuple[str, str], domain: str | None = None, weight: float = 1) -> float:
@@ -67,12 +52,12 @@ def left_out(run: degen.Run, revisions: tuple[str, str], domain: str | None = No
 def test_the_latest_checkpoint_is_what_a_rule_is_about(run: degen.Run) -> None:
     row = run.checkpoints()[-1]
     documents = {w["document"] for w in run.table("windows").to_pylist()}
-    assert one("loss < 3", run.path) == Figure(
+    assert value_of("loss < 3", run.path) == MetricValue(
         "tiny", "step1000", 1000, None, row["loss"], row["loss_se"], freedom=len(documents) - 1
     )
-    entropy = one("singular_entropy < 3", run.path)
+    entropy = value_of("singular_entropy < 3", run.path)
     assert (entropy.value, entropy.error) == (row["singular_entropy"], None)
-    assert one("vocab_size < 3", run.path).value == row["vocab_size"]
+    assert value_of("vocab_size < 3", run.path).value == row["vocab_size"]
 
 
 @pytest.mark.parametrize(
@@ -83,19 +68,18 @@ def test_the_latest_checkpoint_is_what_a_rule_is_about(run: degen.Run) -> None:
     ],
 )  # fmt: skip
 def test_steps_are_chosen_with_both_ends(steps: str, chosen: list[int], run: degen.Run) -> None:
-    assert [f.step for f in figures(f"loss[step={steps}] < 3", run.path)] == chosen
+    assert [f.step for f in values_of(f"loss[step={steps}] < 3", run.path)] == chosen
 
 
 def test_layers_and_sites(run: degen.Run) -> None:
     rows = {(r["layer"], r["site"]): r for r in run.table("layers").to_pylist() if r["revision"] == "step1000"}
 
     def places(selector: str) -> list[str | None]:
-        found = figures(f"anisotropy[{selector}] < 1", run.path)
-        for f in found:
-            assert f.place is not None
+        selected = values_of(f"anisotropy[{selector}] < 1", run.path)
+        for f in selected:
             _, layer, site = f.place.split()
             assert (f.value, f.error) == (rows[int(layer), site]["anisotropy"], rows[int(layer), site]["anisotropy_se"])
-        return [f.place for f in found]
+        return [f.place for f in selected]
 
     assert places("layer=last") == ["layer 2 head_input"]
     assert places("layer=last,site=block") == ["layer 2 block"]
@@ -103,82 +87,83 @@ def test_layers_and_sites(run: degen.Run) -> None:
     assert places("layer=0") == ["layer 0 embedding"]
     assert places("site=block") == ["layer 1 block", "layer 2 block"]
     assert places("layer=all") == ["layer 0 embedding", "layer 1 block", "layer 2 block", "layer 2 head_input"]
-    assert one("anisotropy[layer=last] < 1", run.path).value == run.checkpoints()[-1]["anisotropy"]
-    assert one("mean_norm[layer=last] < 1", run.path).error is None
+    assert value_of("anisotropy[layer=last] < 1", run.path).value == run.checkpoints()[-1]["anisotropy"]
+    assert value_of("mean_norm[layer=last] < 1", run.path).error is None
 
 
 def test_domains_are_means_over_their_tokens(run: degen.Run) -> None:
     windows = [w for w in run.table("windows").to_pylist() if w["revision"] == "step1000" and w["tokens"]]
     for domain in ("Github", "Books3", "ArXiv"):
         own = [w for w in windows if w["domain"] == domain]
-        figure = one(f"loss[domain={domain}] < 3", run.path)
-        assert figure.value == pytest.approx(sum(w["loss"] * w["tokens"] for w in own) / sum(w["tokens"] for w in own))
-        assert figure.place == f"domain {domain}"
-        assert figure.error is not None
-        assert figure.error > 0
+        value = value_of(f"loss[domain={domain}] < 3", run.path)
+        assert value.value == pytest.approx(sum(w["loss"] * w["tokens"] for w in own) / sum(w["tokens"] for w in own))
+        assert value.place == f"domain {domain}"
+        assert value.error > 0
 
 
 @pytest.mark.parametrize("domain", [None, "Github"])
 def test_a_rise_is_from_the_best_so_far_with_the_paired_error(domain: str | None, run: degen.Run) -> None:
     selector = f",domain={domain}" if domain else ""
-    found = figures(f"loss.rise[step=all{selector}] < 1", run.path)
-    values = [f.value for f in found if f.value is not None]
+    selected = values_of(f"loss.rise[step=all{selector}] < 1", run.path)
+    values = [f.value for f in selected if f.value is not None]
     best = [int(np.argmin(values[: i + 1])) for i in range(3)]
-    for i, figure in enumerate(found):
-        assert figure.reference == values[best[i]]
-        assert figure.reference_step == found[best[i]].step
-        assert figure.difference == pytest.approx(values[i] - values[best[i]])
-        names = (str(figure.revision), str(found[best[i]].revision))
+    for i, value in enumerate(selected):
+        assert value.reference == values[best[i]]
+        assert value.reference_step == selected[best[i]].step
+        assert value.difference == pytest.approx(values[i] - values[best[i]])
+        names = (str(value.revision), str(selected[best[i]].revision))
         expected = left_out(run, names, domain) if best[i] != i else 0.0
-        assert figure.difference_error == pytest.approx(expected, abs=1e-12)
+        assert value.difference_error == pytest.approx(expected, abs=1e-12)
     assert domain or any(b != i for i, b in enumerate(best))
 
 
 def test_a_drop_is_from_the_largest_so_far(run: degen.Run) -> None:
     ranks = [row["effective_rank"] for row in run.checkpoints()]
-    for i, figure in enumerate(figures("effective_rank.drop[step=all] < 1", run.path)):
-        assert figure.reference == max(ranks[: i + 1])
-        assert figure.difference == pytest.approx(max(ranks[: i + 1]) - ranks[i])
+    for i, value in enumerate(values_of("effective_rank.drop[step=all] < 1", run.path)):
+        assert value.reference == max(ranks[: i + 1])
+        assert value.difference == pytest.approx(max(ranks[: i + 1]) - ranks[i])
 
 
-def test_errors_that_are_not_paired_add_in_squares(copy: Path) -> None:
-    change(copy, "checkpoints", "step100", anisotropy=-0.5, anisotropy_se=0.3, loss=0.1, loss_se=0.03)
-    change(copy, "checkpoints", "step1000", anisotropy=0.5, anisotropy_se=0.4, loss=0.5, loss_se=0.04)
-    assert one("anisotropy.rise < 1", copy).difference_error == pytest.approx(0.5)
-    change(copy, "windows", "step100", tokens=7)  # not the same windows any more
-    assert one("loss.rise < 1", copy).difference_error == pytest.approx(0.05)
-    change(copy, "checkpoints", "step100", loss_se=None)
-    assert one("loss.rise < 1", copy).difference_error is None
+def test_errors_that_are_not_paired_add_in_squares(run_copy: Path) -> None:
+    change(run_copy, "checkpoints", "step100", anisotropy=-0.5, anisotropy_se=0.3, loss=0.1, loss_se=0.03)
+    change(run_copy, "checkpoints", "step1000", anisotropy=0.5, anisotropy_se=0.4, loss=0.5, loss_se=0.04)
+    assert value_of("anisotropy.rise < 1", run_copy).difference_error == pytest.approx(0.5)
+    change(run_copy, "windows", "step100", tokens=7)  # not the same windows any more
+    assert value_of("loss.rise < 1", run_copy).difference_error == pytest.approx(0.05)
+    change(run_copy, "checkpoints", "step100", loss_se=None)
+    assert value_of("loss.rise < 1", run_copy).difference_error is None
 
 
-def test_a_figure_that_is_its_own_reference_has_risen_by_nothing(copy: Path) -> None:
-    change(copy, "checkpoints", "step1000", anisotropy=-1.0, anisotropy_se=0.4)
-    figure = one("anisotropy.rise < 1", copy)
-    assert (figure.difference, figure.difference_error) == (0.0, 0.0)
+def test_a_value_that_is_its_own_reference_has_risen_by_0(run_copy: Path) -> None:
+    change(run_copy, "checkpoints", "step1000", anisotropy=-1.0, anisotropy_se=0.4)
+    value = value_of("anisotropy.rise < 1", run_copy)
+    assert (value.difference, value.difference_error) == (0.0, 0.0)
 
 
-def test_a_percentage_shares_the_noise_of_what_it_is_of(copy: Path) -> None:
-    change(copy, "checkpoints", "step100", anisotropy=-0.5, anisotropy_se=0.3)
-    change(copy, "checkpoints", "step0", anisotropy=9.0)
-    change(copy, "checkpoints", "step1000", anisotropy=0.5, anisotropy_se=0.4)
-    rise = one("anisotropy.rise < 50%", copy)  # value - reference - 0.5 |reference|, the reference being negative
+def test_a_percentage_bound_shares_the_noise_of_the_reference(run_copy: Path) -> None:
+    change(run_copy, "checkpoints", "step100", anisotropy=-0.5, anisotropy_se=0.3)
+    change(run_copy, "checkpoints", "step0", anisotropy=9.0)
+    change(run_copy, "checkpoints", "step1000", anisotropy=0.5, anisotropy_se=0.4)
+    rise = value_of(
+        "anisotropy.rise < 50%", run_copy
+    )  # value - reference - 0.5 |reference|, the reference being negative
     assert (rise.difference, rise.difference_error) == (pytest.approx(1.0), pytest.approx(0.5))
     assert rise.margin_error == pytest.approx(math.hypot(0.4, 0.5 * 0.3))
-    assert one("anisotropy.rise < max(0.01, 50%)", copy).margin_error == rise.margin_error
-    assert one("anisotropy.rise < max(9, 50%)", copy).margin_error == rise.difference_error
-    change(copy, "checkpoints", "step0", anisotropy=-0.9)
-    change(copy, "checkpoints", "step100", anisotropy=2.0, anisotropy_se=0.3)
-    drop = one("anisotropy.drop < 50%", copy)
+    assert value_of("anisotropy.rise < max(0.01, 50%)", run_copy).margin_error == rise.margin_error
+    assert value_of("anisotropy.rise < max(9, 50%)", run_copy).margin_error == rise.difference_error
+    change(run_copy, "checkpoints", "step0", anisotropy=-0.9)
+    change(run_copy, "checkpoints", "step100", anisotropy=2.0, anisotropy_se=0.3)
+    drop = value_of("anisotropy.drop < 50%", run_copy)
     assert drop.margin_error == pytest.approx(math.hypot(0.4, 0.5 * 0.3))
 
 
-def test_a_percentage_is_paired_as_well(run: degen.Run) -> None:
+def test_the_error_of_a_percentage_bound_is_paired(run: degen.Run) -> None:
     losses = {row["revision"]: row["loss"] for row in run.checkpoints()}
     for relation, pick, weight in (("rise", min, 1.05), ("drop", max, 0.95)):
         best = pick(losses, key=lambda name: losses[name])
-        figure = one(f"loss.{relation} < 5%", run.path)
+        value = value_of(f"loss.{relation} < 5%", run.path)
         expected = 0.0 if best == "step1000" else left_out(run, ("step1000", best), weight=weight)
-        assert figure.margin_error == pytest.approx(expected)
+        assert value.margin_error == pytest.approx(expected)
     assert max(losses, key=lambda name: losses[name]) != min(losses, key=lambda name: losses[name])
 
 
@@ -186,134 +171,134 @@ def test_errors_have_as_many_degrees_of_freedom_as_documents_less_one(run: degen
     windows = [w for w in run.table("windows").to_pylist() if w["revision"] == "step1000"]
     documents = {w["document"] for w in windows}
     for rule in ("loss < 3", "anisotropy < 3", "anisotropy[layer=1,site=block] < 3", "loss.rise < 3"):
-        assert one(rule, run.path).freedom == len(documents) - 1
+        assert value_of(rule, run.path).freedom == len(documents) - 1
     github = {w["document"] for w in windows if w["domain"] == "Github" and w["tokens"]}
-    assert one("loss[domain=Github] < 3", run.path).freedom == len(github) - 1 < len(documents) - 1
+    assert value_of("loss[domain=Github] < 3", run.path).freedom == len(github) - 1 < len(documents) - 1
 
 
 def test_perplexity_has_the_error_of_its_loss(run: degen.Run) -> None:
     row = run.checkpoints()[-1]
-    assert one("perplexity < 3", run.path).error == pytest.approx(math.exp(row["loss"]) * row["loss_se"])
+    assert value_of("perplexity < 3", run.path).error == pytest.approx(math.exp(row["loss"]) * row["loss_se"])
 
 
-def test_a_model_that_is_yet_to_be_measured_is_missing(copy: Path) -> None:
-    info = json.loads((copy / "run.json").read_text())
-    (copy / "run.json").write_text(json.dumps(info | {"models": ["tiny", "other"]}))
-    assert {f.model: f.missing for f in figures("loss < 3", copy)} == {
+def test_a_model_that_is_yet_to_be_measured_is_missing(run_copy: Path) -> None:
+    info = json.loads((run_copy / "run.json").read_text())
+    (run_copy / "run.json").write_text(json.dumps(info | {"models": ["tiny", "other"]}))
+    assert {f.model: f.missing for f in values_of("loss < 3", run_copy)} == {
         "other": "no checkpoint of it is measured yet; go on with the scan", "tiny": None,
     }  # fmt: skip
     for rule in ("loss[model=other] < 3", "anisotropy[model=other,layer=all] < 3", "loss.rise[model=other] < 3"):
-        assert one(rule, copy).missing is not None
+        assert value_of(rule, run_copy).missing is not None
 
 
-def test_what_a_series_no_longer_has_is_no_latest(copy: Path) -> None:
-    told: list[str] = []
-    source = open_source(copy, told.append, {"tiny": ["step0", "step100"]})
-    (figure,) = find_figures(parse_rule("loss.rise < 3"), source)
-    assert figure.step == 100
-    assert told == [f"{copy}: no longer in the series, and left out: tiny@step1000"]
-    source = open_source(copy, silent, {"tiny": ["step0", "step1000"]})  # the middle is its past all the same
-    assert [f.step for f in find_figures(parse_rule("loss[step=all] < 3"), source)] == [0, 100, 1000]
+def test_checkpoints_that_left_the_series_are_not_the_latest(run_copy: Path) -> None:
+    warnings: list[str] = []
+    source = open_source(run_copy, warnings.append, {"tiny": ["step0", "step100"]})
+    (value,) = find_metric_values(parse_rule("loss.rise < 3"), source)
+    assert value.step == 100
+    assert warnings == [f"{run_copy}: no longer in the series, and left out: tiny@step1000"]
+    source = open_source(run_copy, no_warning, {"tiny": ["step0", "step1000"]})  # the middle is its past all the same
+    assert [f.step for f in find_metric_values(parse_rule("loss[step=all] < 3"), source)] == [0, 100, 1000]
 
 
 def test_rows_of_a_table_without_a_step_may_be_the_latest(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("model,step,acc\nm,0,.5\nm,100,.6\nm,,.1\nn,100,.6\n")
-    found = figures("acc > 0.2", table)
-    assert [(f.model, f.step, f.missing) for f in found] == [
+    selected = values_of("acc > 0.2", table)
+    assert [(f.model, f.step, f.missing) for f in selected] == [
         ("m", 100, None), ("m", None, "rows without a step, which may be its latest: 1"), ("n", 100, None),
     ]  # fmt: skip
-    assert len(figures("acc[step=0:] > 0.2", table)) == 3
+    assert len(values_of("acc[step=0:] > 0.2", table)) == 3
 
 
 def test_layers_of_an_exported_table_are_those_of_the_run(run: degen.Run, tmp_path: Path) -> None:
     export_table(run, "layers", tmp_path / "layers.csv")
     for place in ("layer=all", "layer=2,site=block", "layer=1", "layer=last", "site=embedding"):
-        for found in figures(f"anisotropy.rise[{place}] < 1", run.path, tmp_path / "layers.csv"):
-            assert found.missing is None
-            assert found.difference == pytest.approx(0, abs=1e-12)
+        for selected in values_of(f"anisotropy.rise[{place}] < 1", run.path, tmp_path / "layers.csv"):
+            assert selected.missing is None
+            assert selected.difference == pytest.approx(0, abs=1e-12)
 
 
-def test_a_folder_that_holds_a_run_is_none(copy: Path) -> None:
-    with pytest.raises(DegenError, match=rf"did you mean {copy}\?"):
-        open_source(copy.parent, silent)
-    (copy / "run.json").unlink()
+def test_the_folder_around_a_run_is_no_run(run_copy: Path) -> None:
+    with pytest.raises(DegenError, match=rf"did you mean {run_copy}\?"):
+        open_source(run_copy.parent, no_warning)
+    (run_copy / "run.json").unlink()
     with pytest.raises(DegenError, match=r"a run without its run\.json"):
-        open_source(copy, silent)
+        open_source(run_copy, no_warning)
 
 
-def test_a_latest_checkpoint_that_failed_is_missing(copy: Path) -> None:
-    change(copy, "checkpoints", "step1000", status="failed", reason="NaN in a tensor")
+def test_a_latest_checkpoint_that_failed_is_missing(run_copy: Path) -> None:
+    change(run_copy, "checkpoints", "step1000", status="failed", reason="NaN in a tensor")
     for rule in ("loss < 99", "loss.rise < 99", "anisotropy[layer=last] < 99", "loss[domain=Github] < 99"):
-        figure = one(rule, copy)
-        assert (figure.step, figure.value) == (1000, None)
-        assert figure.missing == "the checkpoint failed: NaN in a tensor"
+        value = value_of(rule, run_copy)
+        assert (value.step, value.value) == (1000, None)
+        assert value.missing == "the checkpoint failed: NaN in a tensor"
 
 
-def test_null_and_nan_are_missing_and_infinity_is_not(copy: Path) -> None:
-    change(copy, "checkpoints", "step1000", loss=None, anisotropy=math.nan, perplexity=math.inf)
-    change(copy, "layers", "step1000", mean_norm=math.nan)
-    change(copy, "windows", "step1000", loss=math.nan)
-    assert one("loss < 3", copy).missing == "not measured"
-    assert one("anisotropy < 3", copy).missing == "is NaN"
-    assert one("mean_norm[layer=last] < 3", copy).missing == "is NaN"
-    assert one("loss[domain=Github] < 3", copy).missing == "is NaN"
-    assert one("perplexity < 3", copy).value == math.inf
+def test_null_and_nan_are_missing_and_infinity_is_not(run_copy: Path) -> None:
+    change(run_copy, "checkpoints", "step1000", loss=None, anisotropy=math.nan, perplexity=math.inf)
+    change(run_copy, "layers", "step1000", mean_norm=math.nan)
+    change(run_copy, "windows", "step1000", loss=math.nan)
+    assert value_of("loss < 3", run_copy).missing == "not measured"
+    assert value_of("anisotropy < 3", run_copy).missing == "is NaN"
+    assert value_of("mean_norm[layer=last] < 3", run_copy).missing == "is NaN"
+    assert value_of("loss[domain=Github] < 3", run_copy).missing == "is NaN"
+    assert value_of("perplexity < 3", run_copy).value == math.inf
 
 
-def test_the_best_so_far_passes_over_what_is_missing(copy: Path) -> None:
-    change(copy, "checkpoints", "step100", loss=math.nan)
-    change(copy, "checkpoints", "step0", loss=1.0)
-    change(copy, "checkpoints", "step1000", loss=1.5)
-    assert one("loss.rise < 1", copy).difference == pytest.approx(0.5)
-    change(copy, "checkpoints", "step0", status="failed")
-    assert "too few checkpoints" in str(one("loss.rise < 1", copy).missing)
+def test_the_best_so_far_ignores_missing_values(run_copy: Path) -> None:
+    change(run_copy, "checkpoints", "step100", loss=math.nan)
+    change(run_copy, "checkpoints", "step0", loss=1.0)
+    change(run_copy, "checkpoints", "step1000", loss=1.5)
+    assert value_of("loss.rise < 1", run_copy).difference == pytest.approx(0.5)
+    change(run_copy, "checkpoints", "step0", status="failed")
+    assert "too few checkpoints" in str(value_of("loss.rise < 1", run_copy).missing)
 
 
-def test_a_checkpoint_whose_step_is_unknown_may_be_the_latest(copy: Path) -> None:
-    change(copy, "checkpoints", "step0", step=None)
-    assert [f.revision for f in figures("loss < 3", copy)] == ["step1000", "step0"]
-    assert [f.revision for f in figures("loss[step=0:] < 3", copy)] == ["step100", "step1000"]
+def test_a_checkpoint_whose_step_is_unknown_may_be_the_latest(run_copy: Path) -> None:
+    change(run_copy, "checkpoints", "step0", step=None)
+    assert [f.revision for f in values_of("loss < 3", run_copy)] == ["step1000", "step0"]
+    assert [f.revision for f in values_of("loss[step=0:] < 3", run_copy)] == ["step100", "step1000"]
     for revision in ("step100", "step1000"):
-        change(copy, "checkpoints", revision, step=None)
-    assert len(figures("loss < 3", copy)) == 3
+        change(run_copy, "checkpoints", revision, step=None)
+    assert len(values_of("loss < 3", run_copy)) == 3
     with pytest.raises(DegenError, match="none of its steps is known"):
-        figures("loss[step=100] < 3", copy)
+        values_of("loss[step=100] < 3", run_copy)
 
 
 def test_a_copy_has_the_values_that_were_copied(series: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(series, tmp_path / "s")
     shutil.copytree(tmp_path / "s" / "step100", tmp_path / "s" / "step2000")
-    scanned = degen.scan(tmp_path / "s", corpus=corpus, out=tmp_path / "run", **HOW)
+    scanned = degen.scan(tmp_path / "s", corpus=corpus, out=tmp_path / "run", **SCAN)
     assert scanned.checkpoints()[-1]["status"] == "duplicate"
-    figure = one("loss.rise < 3", tmp_path / "run")
-    assert (figure.step, figure.value) == (2000, scanned.checkpoints()[1]["loss"])
-    assert figure.difference_error is not None
+    value = value_of("loss.rise < 3", tmp_path / "run")
+    assert (value.step, value.value) == (2000, scanned.checkpoints()[1]["loss"])
+    assert value.difference_error is not None
     export_table(scanned, "checkpoints", tmp_path / "c.csv")
-    assert one("loss < 3", tmp_path / "c.csv").value == pytest.approx(figure.value)
+    assert value_of("loss < 3", tmp_path / "c.csv").value == pytest.approx(value.value)
 
 
-def test_a_corpus_without_domains_has_none_to_select(copy: Path) -> None:
+def test_a_corpus_without_domains_has_none_to_select(run_copy: Path) -> None:
     for revision in ("step0", "step100", "step1000"):
-        change(copy, "windows", revision, domain=None)
+        change(run_copy, "windows", revision, domain=None)
     with pytest.raises(DegenError, match="no text of domain 'Github'; there are none"):
-        figures("loss[domain=Github] < 3", copy)
+        values_of("loss[domain=Github] < 3", run_copy)
 
 
-def test_a_run_of_heads_does_not_know_the_rest(series: Path, tmp_path: Path) -> None:
+def test_a_run_of_heads_has_not_measured_other_metrics(series: Path, tmp_path: Path) -> None:
     degen.scan(series, probes=["spectrum"], out=tmp_path / "run")
     for rule in ("loss < 3", "anisotropy[layer=last] < 3", "mean_norm[layer=last] < 3", "bottleneck_rank < 3"):
-        assert one(rule, tmp_path / "run").missing == "not measured"
-    assert one("loss[domain=Github] < 3", tmp_path / "run").missing == "not measured"
+        assert value_of(rule, tmp_path / "run").missing == "not measured"
+    assert value_of("loss[domain=Github] < 3", tmp_path / "run").missing == "not measured"
 
 
 @pytest.mark.parametrize(
-    ("rule", "says"),
+    ("rule", "message"),
     [
         ("los < 3", r'^rule "los < 3": \S+run: no metric \'los\' in table checkpoints; did you mean \'loss\'\?$'),
         ("zzz[layer=1] < 3", "no metric 'zzz' in table layers; there are anisotropy, anisotropy_se"),
-        ("mean_norm < 3", r"a figure of layers; select one, as in mean_norm\[layer=last\]"),
-        ("loss[layer=1] < 3", "a figure of whole checkpoints; drop layer and site"),
+        ("mean_norm < 3", r"a metric of layers; select one, as in mean_norm\[layer=last\]"),
+        ("loss[layer=1] < 3", "a metric of whole checkpoints; drop layer and site"),
         ("status < 3", "status of table checkpoints holds no numbers"),
         ("loss[model=tiney] < 3", r"has no model 'tiney'; did you mean 'tiny'\?"),
         ("loss[step=17] < 3", "tiny has no checkpoint at step 17; its steps are 0, 100, 1000"),
@@ -323,138 +308,138 @@ def test_a_run_of_heads_does_not_know_the_rest(series: Path, tmp_path: Path) -> 
         ("anisotropy[layer=last,site=embedding] < 3", "layer 2 of tiny has no site 'embedding'; it has block, "),
         ("loss[domain=github] < 3", r"no text of domain 'github'; did you mean 'Github'\?"),
         ("perplexity[domain=Github] < 3", "of a domain the loss alone is known"),
-        ("loss[domain=Github,layer=1] < 3", "no figure is of a layer and of a domain"),
+        ("loss[domain=Github,layer=1] < 3", "no metric is of a layer and of a domain"),
         ('"a\nb" < 3', '^rule ""a b" < 3": '),
     ],
 )  # fmt: skip
-def test_what_a_run_does_not_have_is_refused(rule: str, says: str, run: degen.Run) -> None:
-    with pytest.raises(DegenError, match=says) as error:
-        figures(rule, run.path)
+def test_what_a_run_does_not_have_is_refused(rule: str, message: str, run: degen.Run) -> None:
+    with pytest.raises(DegenError, match=message) as error:
+        values_of(rule, run.path)
     assert "\n" not in str(error.value)
     assert error.value.exit_code == 2
 
 
-def test_a_baseline_is_compared_step_by_step_and_paired(run: degen.Run, copy: Path) -> None:
-    same = one("loss.rise[step=100] < 1", run.path, copy)
+def test_a_baseline_is_compared_step_by_step_and_paired(run: degen.Run, run_copy: Path) -> None:
+    same = value_of("loss.rise[step=100] < 1", run.path, run_copy)
     assert (same.difference, same.reference_step, same.difference_error) == (0.0, 100, 0.0)
-    change(copy, "checkpoints", "step1000", step=5000, loss=2.0, anisotropy_se=0.3)
-    later = one("loss.rise < 1", run.path, copy)  # no step 1000 there: its latest
+    change(run_copy, "checkpoints", "step1000", step=5000, loss=2.0, anisotropy_se=0.3)
+    later = value_of("loss.rise < 1", run.path, run_copy)  # no step 1000 there: its latest
     row = run.checkpoints()[-1]
     assert (later.reference, later.reference_step) == (2.0, 5000)
     assert later.difference == pytest.approx(row["loss"] - 2.0)
     assert later.difference_error == 0.0  # the same windows, losses as they were
-    assert one("anisotropy.drop < 1", run.path, copy).difference_error == pytest.approx(
+    assert value_of("anisotropy.drop < 1", run.path, run_copy).difference_error == pytest.approx(
         math.hypot(row["anisotropy_se"], 0.3)
     )
-    assert one("loss.rise[step=1000] < 1", run.path, copy).missing == "the baseline has no step 1000"
+    assert value_of("loss.rise[step=1000] < 1", run.path, run_copy).missing == "the baseline has no step 1000"
 
 
 def test_another_checkpoint_on_the_same_sample_is_paired_and_on_another_is_not(
     run: degen.Run, series: Path, corpus: Path, tmp_path: Path
 ) -> None:
-    how = {"threads": 1, "steps": "100"}
-    degen.scan(series, sample=run.path / "sample.parquet", out=tmp_path / "same", **how)
-    paired = one("loss.rise < 1", run.path, tmp_path / "same")
+    options = {"threads": 1, "steps": "100"}
+    degen.scan(series, sample=run.path / "sample.parquet", out=tmp_path / "same", **options)
+    paired = value_of("loss.rise < 1", run.path, tmp_path / "same")
     assert paired.reference_step == 100
     assert paired.difference_error == pytest.approx(left_out(run, ("step1000", "step100")))
     assert paired.note is None
-    degen.scan(series, corpus=corpus, seed=1, out=tmp_path / "other", steps="100", **HOW)
-    apart = one("loss.rise < 1", run.path, tmp_path / "other")
+    degen.scan(series, corpus=corpus, seed=1, out=tmp_path / "other", steps="100", **SCAN)
+    apart = value_of("loss.rise < 1", run.path, tmp_path / "other")
     (reference,) = degen.read_run(tmp_path / "other").checkpoints()
     assert apart.difference_error == pytest.approx(math.hypot(run.checkpoints()[-1]["loss_se"], reference["loss_se"]))
     assert apart.note == "the baseline was measured on other text"
 
 
-def test_a_baseline_of_one_model_stands_for_one_of_another_name(run: degen.Run, copy: Path, tmp_path: Path) -> None:
+def test_a_baseline_of_one_model_stands_for_one_of_another_name(run: degen.Run, run_copy: Path, tmp_path: Path) -> None:
     table = tmp_path / "main.csv"
     table.write_text("model,step,loss,loss_se\nmain,900,2.5,0.25\n")
-    figure = one("loss.rise < 1", run.path, table)
-    assert (figure.reference, figure.reference_step) == (2.5, 900)
-    assert figure.difference_error == pytest.approx(math.hypot(figure.error or 0, 0.25))
+    value = value_of("loss.rise < 1", run.path, table)
+    assert (value.reference, value.reference_step) == (2.5, 900)
+    assert value.difference_error == pytest.approx(math.hypot(value.error or 0, 0.25))
     table.write_text("model,step,loss\nmain,900,2.5\ntinny,900,3\n")
     with pytest.raises(DegenError, match=r"the baseline \S+main.csv has no model 'tiny'; did you mean 'tinny'\?"):
-        figures("loss.rise < 1", run.path, table)
+        values_of("loss.rise < 1", run.path, table)
     table.write_text("model,step,loss\nmain,1000,nan\n")
-    assert one("loss.rise < 1", run.path, table).missing == "the baseline at step 1000: not measured"
+    assert value_of("loss.rise < 1", run.path, table).missing == "the baseline at step 1000: not measured"
     with pytest.raises(DegenError, match="no metric 'anisotropy'"):
-        figures("anisotropy.rise < 1", run.path, table)
-    change(copy, "checkpoints", "step1000", status="failed", reason=None)
-    assert one("loss.rise < 1", run.path, copy).missing == "the baseline at step 1000: the checkpoint failed"
+        values_of("anisotropy.rise < 1", run.path, table)
+    change(run_copy, "checkpoints", "step1000", status="failed", reason=None)
+    assert value_of("loss.rise < 1", run.path, run_copy).missing == "the baseline at step 1000: the checkpoint failed"
 
 
 def test_two_models_are_judged_each(series: Path, corpus: Path, tmp_path: Path) -> None:
-    degen.scan([f"b={series}", f"a={series}"], corpus=corpus, out=tmp_path / "both", **HOW)
-    assert [f.model for f in figures("loss < 3", tmp_path / "both")] == ["b", "a"]
-    assert one("loss[model=a] < 3", tmp_path / "both").model == "a"
+    degen.scan([f"b={series}", f"a={series}"], corpus=corpus, out=tmp_path / "both", **SCAN)
+    assert [f.model for f in values_of("loss < 3", tmp_path / "both")] == ["b", "a"]
+    assert value_of("loss[model=a] < 3", tmp_path / "both").model == "a"
 
 
 def test_tables_wide_and_long(tmp_path: Path) -> None:
     wide = tmp_path / "wide.csv"
     wide.write_text("model,step,task,acc,acc_stderr\nm,200,A,.6,.02\nm,100,A,.7,.01\nm,100,B,.5,.01\nm,200,B,,\n")
-    a, b = figures("acc.drop < 1", wide)
+    a, b = values_of("acc.drop < 1", wide)
     assert (a.place, a.step, a.reference_step) == ("A", 200, 100)
     assert a.difference == pytest.approx(0.1)
     assert a.difference_error == pytest.approx(math.hypot(0.01, 0.02))
     assert (b.place, b.step, b.missing) == ("B", 200, "not measured")
-    assert one("A/acc > 0", wide).place == "A"
+    assert value_of("A/acc > 0", wide).place == "A"
     long = tmp_path / "long.csv"
     long.write_text("model,step,metric,value\nm,100,loss,3\nm,200,loss,2\nm,100,acc,.5\nn,100,acc,.4\n")
-    assert one("loss[model=m] < 3", long).value == 2
-    acc = figures("acc < 3", long)
+    assert value_of("loss[model=m] < 3", long).value == 2
+    acc = values_of("acc < 3", long)
     assert [(f.model, f.step, f.value) for f in acc] == [("m", 200, None), ("n", 100, 0.4)]
     assert acc[0].missing == "no row of it at step 200; its last is step 100"
-    assert [f.missing for f in figures("loss < 3", long)] == [None, "no row of loss"]
+    assert [f.missing for f in values_of("loss < 3", long)] == [None, "no row of loss"]
     with pytest.raises(DegenError, match=r"no metric 'los'; did you mean 'loss'\?"):
-        figures("los < 3", long)
+        values_of("los < 3", long)
 
 
 def test_missing_and_infinite_values_of_tables(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("step,loss,ppl,empty,word\n1,2,3,,a\n2,nan,inf,,b\n")
-    assert one("loss < 3", table).missing == "not measured"
-    assert one("ppl < 3", table).value == math.inf
-    assert one("empty < 3", table).missing == "not measured"
-    assert one("loss < 3", table).model == "t"
+    assert value_of("loss < 3", table).missing == "not measured"
+    assert value_of("ppl < 3", table).value == math.inf
+    assert value_of("empty < 3", table).missing == "not measured"
+    assert value_of("loss < 3", table).model == "t"
     with pytest.raises(DegenError, match="column 'word' holds no numbers"):
-        figures("word < 3", table)
+        values_of("word < 3", table)
 
 
-def test_exported_tables_take_selectors(run: degen.Run, copy: Path, tmp_path: Path) -> None:
+def test_exported_tables_take_selectors(run: degen.Run, run_copy: Path, tmp_path: Path) -> None:
     export_table(run, "layers", tmp_path / "l.parquet")
     for selector in ("layer=last", "layer=1", "layer=2,site=block"):
         rule = f"anisotropy[{selector}] < 1"
-        assert one(rule, tmp_path / "l.parquet").value == one(rule, run.path).value
-    assert len(figures("anisotropy[layer=all] < 1", tmp_path / "l.parquet")) == 4
+        assert value_of(rule, tmp_path / "l.parquet").value == value_of(rule, run.path).value
+    assert len(values_of("anisotropy[layer=all] < 1", tmp_path / "l.parquet")) == 4
     with pytest.raises(DegenError, match="column 'layer' is nowhere '99'"):
-        figures("anisotropy[layer=99] < 1", tmp_path / "l.parquet")
+        values_of("anisotropy[layer=99] < 1", tmp_path / "l.parquet")
     with pytest.raises(DegenError, match="has no column 'domain' to select by; drop domain"):
-        figures("anisotropy[domain=a] < 1", tmp_path / "l.parquet")
-    change(copy, "checkpoints", "step1000", status="failed", reason="torn")
-    export_table(degen.read_run(copy), "checkpoints", tmp_path / "c.csv")
-    source = open_source(tmp_path / "c.csv", silent)
+        values_of("anisotropy[domain=a] < 1", tmp_path / "l.parquet")
+    change(run_copy, "checkpoints", "step1000", status="failed", reason="torn")
+    export_table(degen.read_run(run_copy), "checkpoints", tmp_path / "c.csv")
+    source = open_source(tmp_path / "c.csv", no_warning)
     assert source.failed == ["tiny@step1000"]
-    assert one("loss < 99", tmp_path / "c.csv").missing == "not measured"
-    assert open_source(copy, silent).failed == ["tiny@step1000"]
+    assert value_of("loss < 99", tmp_path / "c.csv").missing == "not measured"
+    assert open_source(run_copy, no_warning).failed == ["tiny@step1000"]
 
 
-def test_results_of_the_harness(tmp_path: Path) -> None:
+def test_results_of_the_harness_are_judged(tmp_path: Path) -> None:
     for step, acc in ((100, 0.6), (200, 0.5)):
         (tmp_path / f"pythia-step{step}.json").write_text(
             json.dumps({"results": {"arc": {"acc,none": acc, "acc_stderr,none": 0.01}}})
         )
-    figure = one("arc/acc.drop < 0.02", tmp_path)
-    assert (figure.model, figure.step, figure.place) == ("pythia", 200, "arc")
-    assert figure.difference == pytest.approx(0.1)
-    assert figure.difference_error == pytest.approx(math.hypot(0.01, 0.01))
-    assert one("acc > 0", tmp_path).place is None
+    value = value_of("arc/acc.drop < 0.02", tmp_path)
+    assert (value.model, value.step, value.place) == ("pythia", 200, "arc")
+    assert value.difference == pytest.approx(0.1)
+    assert value.difference_error == pytest.approx(math.hypot(0.01, 0.01))
+    assert value_of("acc > 0", tmp_path).place is None
     assert is_measured(tmp_path)
 
 
-def test_what_must_be_scanned_first(run: degen.Run, series: Path, tmp_path: Path) -> None:
+def test_a_series_is_not_measured_and_a_run_is(run: degen.Run, series: Path, tmp_path: Path) -> None:
     measured = [run.path, run.path / "layers", tmp_path / "t.csv", tmp_path / "no.parquet"]
     assert all(is_measured(target) for target in measured)
     single = make_checkpoint(tmp_path / "single")
     shutil.copytree(run.path / "layers", single / "logs")  # a table beside the weights makes no table of them
     for target in (series, series / "step0", single, "org/name@step*", "pythia:70m", tmp_path / "model.gguf"):
         assert not is_measured(target)
-    assert one("loss < 3", run.path / "checkpoints") == one("loss < 3", run.path)
+    assert value_of("loss < 3", run.path / "checkpoints") == value_of("loss < 3", run.path)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from degen.gate import Outcome, Verdicts, parse_rule
 from degen.gate.github import MOST, SHOWN, annotations, in_github, step_summary
 from degen.gate.junit import junit_xml
-from degen.gate.metric_values import Figure
+from degen.gate.metric_values import MetricValue
 from degen.gate.rule import Bound, Rule
 
 NASTY = "a%0A,b:c::d\"e'<f>&|`g`\n::warning::h\r\x00\x1b[31m\ud800\ufffe]]>é"
@@ -22,7 +22,7 @@ NASTY = "a%0A,b:c::d\"e'<f>&|`g`\n::warning::h\r\x00\x1b[31m\ud800\ufffe]]>é"
 def outcome(
     said: Any = "failed", name: str = "m", rule: Rule | None = None, value: float | None = 0.7, **more: Any
 ) -> Outcome:
-    figure = Figure(name, "step5", 5, more.pop("place", None), value, 0.01)
+    figure = MetricValue(name, "step5", 5, more.pop("place", None), value, 0.01)
     return Outcome(rule or parse_rule("x < 0.6"), said, figure, 0.6, None, None, -0.1, more.pop("reason", None))
 
 
@@ -54,7 +54,6 @@ def test_xml_is_valid_with_any_name(said: str) -> None:
     verdicts = Verdicts(NASTY, (outcome(said, NASTY, rule, place=NASTY, reason=NASTY),), (NASTY,))
     text = junit_xml(verdicts)
     case = ElementTree.fromstring(text.encode("utf-8")).find("testsuite/testcase")
-    assert case is not None
     assert "a%0A,b:c::d\"e'<f>&|`g`\n::warning::h" in str(case.get("name"))
     assert "\ufffd[31m" in str(case.get("name"))
 
@@ -96,7 +95,7 @@ def test_workflow_commands_cannot_be_forged() -> None:
 
 def test_the_summary_is_one_table() -> None:
     rule = Rule(NASTY, "<", Bound(0.6))
-    rise = Figure("m", "step5", 5, None, 3.1, 0.1, None, 3.0, 4, 0.1, 0.01)
+    rise = MetricValue("m", "step5", 5, None, 3.1, 0.1, None, 3.0, 4, 0.1, 0.01)
     verdicts = Verdicts(
         NASTY,
         (
@@ -124,7 +123,7 @@ def test_a_summary_of_many_outcomes_stays_small() -> None:
     assert f"… and {9000 - SHOWN} more" in summary
 
 
-def test_where_github_is() -> None:
+def test_the_environment_tells_whether_it_is_github() -> None:
     assert in_github({"GITHUB_ACTIONS": "true"})
     assert not in_github({})
     assert not in_github({"GITHUB_ACTIONS": "false"})

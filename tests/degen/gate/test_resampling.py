@@ -64,11 +64,9 @@ def redraw(run: Path, out: Path, generator: np.random.Generator) -> Path:
 def at_one_error(rule: Rule, run: Path) -> Rule:
     """The rule with its bound one standard error beyond the figure."""
     (outcome,) = judge([rule], run).outcomes
-    figure = outcome.figure
-    found = (figure.value, figure.error) if rule.relation is None else (figure.difference, figure.difference_error)
-    assert found[0] is not None
-    assert found[1] is not None
-    return replace(rule, bound=Bound(found[0] + found[1]))
+    figure = outcome.measured
+    estimate = (figure.value, figure.error) if rule.relation is None else (figure.difference, figure.difference_error)
+    return replace(rule, bound=Bound(estimate[0] + estimate[1]))
 
 
 def test_a_rule_one_standard_error_inside_its_bound_hardly_ever_flips(run: Path, tmp_path: Path) -> None:

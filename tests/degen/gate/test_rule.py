@@ -100,7 +100,7 @@ def test_every_form_reads_and_is_written_again(text: str, rule: Rule) -> None:
 
 
 @pytest.mark.parametrize(("text", "at", "why"), MISTAKES)
-def test_a_mistake_is_pointed_at(text: str, at: int, why: str) -> None:
+def test_errors_of_rules_name_the_character(text: str, at: int, why: str) -> None:
     with pytest.raises(DegenError) as error:
         parse_rule(text)
     assert str(error.value).startswith(f'rule "{text}": character {at}: ')
@@ -111,9 +111,9 @@ def test_a_mistake_is_pointed_at(text: str, at: int, why: str) -> None:
 def assert_points(text: str, error: DegenError) -> None:
     said = str(error)
     assert len(said.splitlines()) == 1
-    found = re.search(r'": character (\d+): \S', said, re.DOTALL)
-    assert found, said
-    assert 1 <= int(found[1]) <= len(text) + 1
+    match = re.search(r'": character (\d+): \S', said, re.DOTALL)
+    assert match, said
+    assert 1 <= int(match[1]) <= len(text) + 1
     assert len(said) < 500
 
 
@@ -179,7 +179,7 @@ def rules(draw: Any) -> Rule:
 
 
 @given(rules())
-def test_a_rule_reads_as_it_was_written(rule: Rule) -> None:
+def test_any_rule_is_parsed_from_its_text(rule: Rule) -> None:
     assert parse_rule(str(rule)) == rule
 
 

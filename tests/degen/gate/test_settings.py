@@ -10,7 +10,7 @@ from degen import DegenError
 from degen.gate.parser import parse_rule
 from degen.gate.settings import GateSettings, find_settings, read_settings
 
-WHOLE = """
+EVERYTHING = """
 rules = ["acc > 0.1"]
 [gate]
 rules = ["loss.rise < max(0.02, 1%)", "anisotropy[layer=last] < 0.6"]
@@ -31,20 +31,19 @@ def repository(tmp_path: Path) -> Path:
     return root
 
 
-def test_all_that_a_file_can_say(repository: Path) -> None:
-    (repository / "degen.toml").write_text(WHOLE)
-    found = find_settings(repository)
-    assert found is not None
-    assert [str(rule) for rule in found.all_rules()] == [
+def test_every_setting_is_read_from_a_file(repository: Path) -> None:
+    (repository / "degen.toml").write_text(EVERYTHING)
+    settings = find_settings(repository)
+    assert [str(rule) for rule in settings.all_rules()] == [
         "anisotropy < 0.7", "singular_entropy < 3", "loss.rise < 0.5", "acc > 0.1", "loss.rise < max(0.02, 1%)",
         "anisotropy[layer=last] < 0.6",
     ]  # fmt: skip
-    assert (found.confidence, found.strict) == (0.95, True)
-    assert found.baseline == repository / "runs" / "main"
-    assert found.file == repository / "degen.toml"
-    head, gate = WHOLE.split("[gate]")
+    assert (settings.confidence, settings.strict) == (0.95, True)
+    assert settings.baseline == repository / "runs" / "main"
+    assert settings.file == repository / "degen.toml"
+    head, gate = EVERYTHING.split("[gate]")
     (repository / "pyproject.toml").write_text(f"[tool.degen]{head}\n[tool.degen.gate]{gate}")
-    assert read_settings(repository / "pyproject.toml").all_rules() == found.all_rules()
+    assert read_settings(repository / "pyproject.toml").all_rules() == settings.all_rules()
 
 
 def test_the_nearest_file_counts_up_to_the_root_of_the_repository(repository: Path) -> None:
@@ -53,20 +52,17 @@ def test_the_nearest_file_counts_up_to_the_root_of_the_repository(repository: Pa
     assert find_settings(inner) is None
     (repository / "degen.toml").write_text('[gate]\nrules = ["root < 1"]')
     (repository / "a" / "pyproject.toml").write_text("[tool.ruff]\nline-length = 100")
-    found = find_settings(inner)
-    assert found is not None
-    assert found.rules == (parse_rule("root < 1"),)
+    settings = find_settings(inner)
+    assert settings.rules == (parse_rule("root < 1"),)
     (repository / "a" / "pyproject.toml").write_text('[tool.degen]\nrules = ["project < 1"]')
-    found = find_settings(inner)
-    assert found is not None
-    assert found.rules == (parse_rule("project < 1"),)
+    settings = find_settings(inner)
+    assert settings.rules == (parse_rule("project < 1"),)
     (repository / "a" / "degen.toml").write_text('rules = ["own < 1"]')
-    found = find_settings(inner)
-    assert found is not None
-    assert found.rules == (parse_rule("own < 1"),)
+    settings = find_settings(inner)
+    assert settings.rules == (parse_rule("own < 1"),)
 
 
-def test_outside_of_a_repository_only_the_folder_itself_is_looked_in(tmp_path: Path) -> None:
+def test_outside_of_a_repository_only_the_folder_itself_is_searched(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "degen.toml").write_text('rules = ["x < 1"]')
     assert find_settings(tmp_path / "in") is None
@@ -74,7 +70,7 @@ def test_outside_of_a_repository_only_the_folder_itself_is_looked_in(tmp_path: P
 
 
 def test_the_command_line_adds_rules_and_overrides_options(repository: Path) -> None:
-    (repository / "degen.toml").write_text(WHOLE)
+    (repository / "degen.toml").write_text(EVERYTHING)
     below = read_settings(repository / "degen.toml")
     said = GateSettings((parse_rule("x < 1"),), {"max_anisotropy": 0.1}, Path("other"), 0.9, False)
     both = below.under(said)
@@ -83,7 +79,7 @@ def test_the_command_line_adds_rules_and_overrides_options(repository: Path) -> 
     assert rules[-1] == "x < 1"
     assert len(rules) == 7
     assert (both.baseline, both.confidence, both.strict) == (Path("other"), 0.9, False)
-    with pytest.raises(DegenError, match=r"degen.toml: the baseline \S+runs/main is not there; mend it"):
+    with pytest.raises(DegenError, match=r"degen.toml: the baseline \S+runs/main does not exist; mend the path"):
         below.under(GateSettings())
     (repository / "runs" / "main").mkdir(parents=True)
     alone = below.under(GateSettings())
@@ -93,12 +89,12 @@ def test_the_command_line_adds_rules_and_overrides_options(repository: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("[gate", r"degen.toml: not sound TOML \("),
-        ("[gat]", "the file has an unknown key 'gat'; did you mean gate?"),
-        ("[gate]\nrule = []", r"\[gate\] has an unknown key 'rule'; did you mean rules\?"),
-        ("[gate]\nmax_anisotrpy = 1", "did you mean max_anisotropy?"),
+        ("[gat]", "the file has an unknown key 'gat'; did you mean 'gate'?"),
+        ("[gate]\nrule = []", r"\[gate\] has an unknown key 'rule'; did you mean 'rules'\?"),
+        ("[gate]\nmax_anisotrpy = 1", "did you mean 'max_anisotropy'?"),
         ("[gate]\nxyzzy = 1", "there are rules, baseline, confidence, strict"),
         ("[gate]\nrules = 'loss < 1'", "rules is no list of texts"),
         ("[gate]\nrules = [1]", "rules is no list of texts"),
@@ -113,19 +109,19 @@ def test_the_command_line_adds_rules_and_overrides_options(repository: Path) -> 
         ("gate = 3", r"\[gate\] is 3, and not a table"),
     ],
 )
-def test_what_a_file_should_not_say_is_refused(text: str, says: str, tmp_path: Path) -> None:
+def test_wrong_settings_in_a_file_are_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "degen.toml").write_text(text)
-    with pytest.raises(DegenError, match=says.replace("?", r"\?") if "\\" not in says else says) as error:
+    with pytest.raises(DegenError, match=message.replace("?", r"\?") if "\\" not in message else message) as error:
         find_settings(tmp_path)
     assert str(error.value).startswith(str(tmp_path / "degen.toml"))
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_a_file_that_was_named_must_say_something(tmp_path: Path) -> None:
+def test_a_given_file_must_have_settings(tmp_path: Path) -> None:
     with pytest.raises(DegenError, match=r"no.toml: cannot be read \(No such file"):
         read_settings(tmp_path / "no.toml")
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'")
-    with pytest.raises(DegenError, match=r"not a word for degen in it; write \[tool.degen.gate\]"):
+    with pytest.raises(DegenError, match=r"no settings of degen in it; write \[tool.degen.gate\]"):
         read_settings(tmp_path / "pyproject.toml")
     (tmp_path / "pyproject.toml").write_text("tool = 3")
     assert find_settings(tmp_path) is None
@@ -137,18 +133,17 @@ def test_a_file_that_was_named_must_say_something(tmp_path: Path) -> None:
         read_settings(tmp_path / "mine.toml")
 
 
-def test_an_empty_file_hides_no_other(tmp_path: Path) -> None:
+def test_an_empty_settings_file_hides_no_other(tmp_path: Path) -> None:
     (tmp_path / "degen.toml").write_text("# nothing yet\n")
     (tmp_path / "pyproject.toml").write_text("[tool.degen.gate]\nmax_anisotropy = 0.5\n")
-    found = find_settings(tmp_path)
-    assert found is not None
-    assert found.file == tmp_path / "pyproject.toml"
+    settings = find_settings(tmp_path)
+    assert settings.file == tmp_path / "pyproject.toml"
 
 
 def test_strict_in_a_file_needs_a_confidence(tmp_path: Path) -> None:
     (tmp_path / "degen.toml").write_text("[gate]\nstrict = true\n")
     below = read_settings(tmp_path / "degen.toml")
-    with pytest.raises(DegenError, match=r"degen.toml: strict = true asks what an interval can tell"):
+    with pytest.raises(DegenError, match=r"degen.toml: strict = true needs an interval"):
         below.under(GateSettings())
     assert below.under(GateSettings(confidence=0.9)).strict
     assert below.under(GateSettings(strict=False)).strict is False

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from no_warning import no_warning
 
 from degen import DegenError
 from degen.metrics.lm_eval_results import find_step_mark, is_results, read_results
@@ -44,12 +45,8 @@ def new(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def silent(line: str) -> None:
-    raise AssertionError(f"nothing to warn of, yet: {line}")
-
-
 def rows(folder: Path, *columns: str) -> list[tuple[Any, ...]]:
-    table = read_results(folder, silent).to_pylist()
+    table = read_results(folder, no_warning).to_pylist()
     return [tuple(row[c] for c in columns or row) for row in table]
 
 
@@ -97,18 +94,18 @@ def test_the_revision_of_a_new_file_is_read_wherever_it_stands(tmp_path: Path) -
     assert set(rows(tmp_path / "evals", "model", "step")) == {("tiny", 77)}
 
 
-def test_the_newest_of_equal_figures_counts_and_is_told(tmp_path: Path) -> None:
+def test_the_newest_of_repeated_values_counts_with_a_warning(tmp_path: Path) -> None:
     for day, ppl in (("02", 20.0), ("01", 30.0), ("03", 25.0)):
         save(tmp_path / "evals" / f"results_2024-05-{day}T00-00-00.json", old(ppl))
-    told: list[str] = []
-    table = read_results(tmp_path / "evals", told.append).to_pydict()
+    warnings: list[str] = []
+    table = read_results(tmp_path / "evals", warnings.append).to_pydict()
     assert table["value"] == [0.35, 25.0]
-    assert len(told) == 1
-    assert "4 figures are in several files; the one that sorts last by name counts" in told[0]
-    assert "(results_2024-05-02T00-00-00.json instead of results_2024-05-01T00-00-00.json, for one)" in told[0]
+    assert len(warnings) == 1
+    assert "4 figures are in several files; the one that sorts last by name counts" in warnings[0]
+    assert "(results_2024-05-02T00-00-00.json instead of results_2024-05-01T00-00-00.json, for one)" in warnings[0]
 
 
-def test_other_files_are_ignored_and_damaged_ones_told(tmp_path: Path) -> None:
+def test_other_files_are_ignored_and_damaged_ones_give_a_warning(tmp_path: Path) -> None:
     folder = tmp_path / "evals"
     save(folder / "step1.json", old())
     save(folder / "config.json", {"vocab_size": 5})
@@ -117,12 +114,12 @@ def test_other_files_are_ignored_and_damaged_ones_told(tmp_path: Path) -> None:
     save(folder / "other.json", {"results": [1, 2]})
     save(folder / "texts.json", {"results": {"piqa": "fine"}})
     cut = save(folder / "step2.json", json.dumps(old())[:60])
-    told: list[str] = []
-    assert len(read_results(folder, told.append)) == 2
-    assert len(told) == 1
-    assert f"{cut}: left out, not sound JSON" in told[0]
+    warnings: list[str] = []
+    assert len(read_results(folder, warnings.append)) == 2
+    assert len(warnings) == 1
+    assert f"{cut}: left out, not sound JSON" in warnings[0]
     cut.unlink()
-    assert len(read_results(folder, silent)) == 2
+    assert len(read_results(folder, no_warning)) == 2
 
 
 def spoilt(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -142,9 +139,9 @@ def spoilt(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def test_folders_without_results_are_refused(tmp_path: Path) -> None:
-    for folder, says in spoilt(tmp_path):
-        with pytest.raises(DegenError, match=says):
-            read_results(folder, silent)
+    for folder, message in spoilt(tmp_path):
+        with pytest.raises(DegenError, match=message):
+            read_results(folder, no_warning)
 
 
 @pytest.mark.parametrize(
@@ -159,11 +156,10 @@ def test_folders_without_results_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_step_is_found_in_a_longer_name(name: str, step: int, rest: str) -> None:
-    found = find_step_mark(name)
-    assert found is not None
-    assert (found[0].step, found[1]) == (step, rest)
+    mark = find_step_mark(name)
+    assert (mark[0].step, mark[1]) == (step, rest)
 
 
 @pytest.mark.parametrize("name", ["main", "results_2024-05-01T12-00-00", "mystep10", "footstep", "step", "step10b", ""])
-def test_other_names_have_no_step(name: str) -> None:
+def test_names_without_a_step_mark_have_no_step(name: str) -> None:
     assert find_step_mark(name) is None

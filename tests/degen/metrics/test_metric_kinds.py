@@ -25,7 +25,7 @@ SHARE, LOG, WIDTH = Floor(0.005, "share"), Floor(0.005, "log share"), Floor(0.1,
         ("bleu rouge1 rougeL_max pass@1 pass@10 effective_rank stable_rank", "max", Floor(0.0)),
     ],
 )  # fmt: skip
-def test_a_name_says_what_it_measures(names: str, better: str, floor: Floor) -> None:
+def test_known_names_have_a_direction_and_a_floor(names: str, better: str, floor: Floor) -> None:
     for name in names.split():
         kind = kind_of(name)
         assert kind is not None, name
@@ -39,7 +39,7 @@ brier_score step tokens
 
 
 @pytest.mark.parametrize("name", OTHERS.split())
-def test_other_names_say_nothing(name: str) -> None:
+def test_unknown_names_have_no_kind(name: str) -> None:
     assert kind_of(name) is None
 
 
@@ -77,13 +77,13 @@ def test_a_perplexity_has_the_floor_of_its_loss(ppl: float) -> None:
     ],
 )
 def test_floors_are_read_as_they_are_written(text: str, floor: Floor) -> None:
-    found = parse_floor(text)
-    assert found.unit == floor.unit
-    assert found.amount == pytest.approx(floor.amount)
+    parsed = parse_floor(text)
+    assert parsed.unit == floor.unit
+    assert parsed.amount == pytest.approx(floor.amount)
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("", "not a floor; write 0.02"),
         ("%", "not a floor"),
@@ -99,10 +99,10 @@ def test_floors_are_read_as_they_are_written(text: str, floor: Floor) -> None:
         ("-1%", "is negative"),
     ],
 )
-def test_what_is_no_floor_is_refused(text: str, says: str) -> None:
+def test_a_malformed_floor_is_refused(text: str, message: str) -> None:
     with pytest.raises(DegenError, match="--floor") as caught:
         parse_floor(text)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_floors_by_name() -> None:
@@ -115,7 +115,7 @@ def test_floors_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "message"),
     [
         (["=0.5%"], "--floor =0.5%: no metric before the =; write it as ppl=0.5%"),
         (["ppl="], "--floor ppl=: not a floor"),
@@ -125,7 +125,7 @@ def test_floors_by_name() -> None:
         (["1", "2"], "--floor 2: the floor of all metrics is given twice"),
     ],
 )
-def test_floors_that_make_no_sense_are_refused(given: list[str], says: str) -> None:
+def test_malformed_floor_options_are_refused(given: list[str], message: str) -> None:
     with pytest.raises(DegenError) as caught:
         parse_floors(given)
-    assert str(caught.value).startswith(says)
+    assert str(caught.value).startswith(message)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from no_warning import no_warning
 
 from degen.errors import DegenError
 from degen.metrics.open_target import OpenTable, open_target
 from degen.runs.run import Run
-
-
-def silent(line: str) -> None:
-    raise AssertionError(f"nothing to warn of: {line}")
 
 
 @pytest.fixture
@@ -26,35 +23,35 @@ def run(tmp_path: Path) -> Path:
 def test_a_run_is_opened_from_its_checkpoints_and_by_a_link_to_them(run: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(run / "checkpoints")
     for target in (run, run / "checkpoints", tmp_path / "link"):
-        opened = open_target(target, silent)
+        opened = open_target(target, no_warning)
         assert isinstance(opened, Run)
         assert opened.path == run
 
 
-def test_a_folder_that_holds_a_run_is_none(run: Path) -> None:
+def test_the_folder_around_a_run_is_no_run(run: Path) -> None:
     with pytest.raises(DegenError, match=rf"runs: no run, but it holds one: did you mean {run}\?"):
-        open_target(run.parent, silent)
+        open_target(run.parent, no_warning)
     (run / "timing").mkdir()
     (run / "run.json").unlink()
     with pytest.raises(DegenError, match=r"run: a run without its run\.json; copy that, too"):
-        open_target(run, silent)
+        open_target(run, no_warning)
 
 
-def test_results_of_the_harness_are_opened_only_where_they_will_do(tmp_path: Path) -> None:
+def test_results_of_the_harness_are_opened_only_where_they_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "m-step100.json").write_text('{"results": {"arc": {"acc": 0.5}}}')
-    opened = open_target(tmp_path, silent)
+    opened = open_target(tmp_path, no_warning)
     assert isinstance(opened, OpenTable)
     assert (opened.in_order, opened.table["value"].to_pylist()) == (False, [0.5])
     with pytest.raises(DegenError, match="no Parquet part"):
-        open_target(tmp_path, silent, lm_eval=False)
+        open_target(tmp_path, no_warning, lm_eval=False)
     with pytest.raises(DegenError, match="a JSON file; for results of lm-evaluation-harness, name the folder"):
-        open_target(tmp_path / "m-step100.json", silent)
+        open_target(tmp_path / "m-step100.json", no_warning)
     with pytest.raises(DegenError, match="not a table that is read"):
-        open_target(tmp_path / "m-step100.json", silent, lm_eval=False)
+        open_target(tmp_path / "m-step100.json", no_warning, lm_eval=False)
 
 
-def test_rows_of_a_file_have_an_order_of_their_own(tmp_path: Path) -> None:
+def test_rows_of_a_file_are_in_order(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("step,loss\n1,2\n")
-    opened = open_target(tmp_path / "t.csv", silent)
+    opened = open_target(tmp_path / "t.csv", no_warning)
     assert isinstance(opened, OpenTable)
     assert (opened.in_order, opened.path) == (True, tmp_path / "t.csv")

@@ -65,9 +65,9 @@ def test_missing_numbers_are_missing_in_any_spelling(tmp_path: Path) -> None:
     cells = ["nan", "NaN", "", "NA", "N/A", "None", "null"]
     file = write(tmp_path / "t.csv", "name,x\n" + "".join(f"{cell},{cell}\n" for cell in cells) + "a word,1.5\n")
     table = read_table_file(file)
-    found = numbers(table, "x", file)
-    assert np.isnan(found[:-1]).all()
-    assert found[-1] == 1.5
+    content = numbers(table, "x", file)
+    assert np.isnan(content[:-1]).all()
+    assert content[-1] == 1.5
     assert texts(table, "name") == [*cells, "a word"]
 
 
@@ -80,7 +80,7 @@ def test_types_come_from_all_rows_not_from_the_first_megabyte(tmp_path: Path) ->
     assert math.isinf(value[-1])
 
 
-def test_a_byte_order_mark_spaces_and_quoted_lines_are_no_matter(tmp_path: Path) -> None:
+def test_a_byte_order_mark_spaces_and_quoted_lines_are_read(tmp_path: Path) -> None:
     file = write(tmp_path / "t.csv", b'\xef\xbb\xbf\nstep, loss ,note\r\n1, 2.5,"two\nlines, here"\r\n')
     assert read_table_file(file).to_pydict() == {"step": [1], "loss": [2.5], "note": ["two\nlines, here"]}
 
@@ -90,8 +90,8 @@ def test_parts_are_one_table(tmp_path: Path) -> None:
     pq.write_table(pa.table({"step": [1], "loss": [0.5], "acc": [0.1]}), write(tmp_path / "parts/seed=0/a.parquet", ""))
     write(tmp_path / "parts/.a.partial.parquet", "half a file")
     write(tmp_path / "parts/_temporary/c.parquet", "half a file")
-    found = read_table_file(tmp_path / "parts").to_pydict()
-    assert found == {"step": [1, 2], "loss": [0.5, 1.0], "acc": [0.1, None], "seed": ["0", "1"]}
+    content = read_table_file(tmp_path / "parts").to_pydict()
+    assert content == {"step": [1, 2], "loss": [0.5, 1.0], "acc": [0.1, None], "seed": ["0", "1"]}
     assert has_parts(tmp_path / "parts")
     assert not has_parts(tmp_path / "parts" / "_temporary" / "none")
     assert stem(tmp_path / "parts") == "parts"
@@ -139,9 +139,9 @@ def bad_files(folder: Path) -> dict[Path, str]:
     }
 
 
-def test_what_is_no_table_is_refused_by_name(tmp_path: Path) -> None:
-    for path, says in bad_files(tmp_path).items():
-        with pytest.raises(DegenError, match=says) as caught:
+def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
+    for path, message in bad_files(tmp_path).items():
+        with pytest.raises(DegenError, match=message) as caught:
             read_table_file(path)
         assert "\n" not in str(caught.value)
         assert caught.value.exit_code == 2
@@ -162,7 +162,7 @@ def test_rows_are_kept_by_text_number_and_truth() -> None:
 
 
 @pytest.mark.parametrize(
-    ("where", "says"),
+    ("where", "message"),
     [
         ({"taks": "a"}, r"t\.csv: no column 'taks' to filter by; did you mean 'task'\?"),
         ({"zzz": "a"}, r"t\.csv: no column 'zzz' to filter by; there are task, shots"),
@@ -172,9 +172,9 @@ def test_rows_are_kept_by_text_number_and_truth() -> None:
         ({"task": "piqa", "shots": "0"}, r"no row has task=piqa, shots=0 at once"),
     ],
 )
-def test_a_filter_that_keeps_nothing_is_refused(where: dict[str, str], says: str) -> None:
+def test_a_filter_that_keeps_nothing_is_refused(where: dict[str, str], message: str) -> None:
     table = pa.table({"task": ["lambada_openai", "piqa"], "shots": [0, 5]})
-    with pytest.raises(DegenError, match=says):
+    with pytest.raises(DegenError, match=message):
         keep_rows(table, where, HERE)
 
 

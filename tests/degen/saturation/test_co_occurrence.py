@@ -17,7 +17,7 @@ def verdict(metric: str, low: int | None = None, high: int = 0, model: str = "m"
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "says"),
+    ("low", "high", "message"),
     [
         (300, 400, "before loss"),
         (201, 300, "before loss"),
@@ -32,14 +32,14 @@ def verdict(metric: str, low: int | None = None, high: int = 0, model: str = "m"
         (0, 10, "after loss"),
     ],
 )
-def test_an_onset_is_before_with_or_after_another(low: int, high: int, says: str) -> None:
+def test_an_onset_is_before_with_or_after_another(low: int, high: int, message: str) -> None:
     one, other = verdict("anisotropy", 100, 200), verdict("loss", low, high)
-    assert co_occurrence(one, [one, other]) == says
-    turned = {"before": "after", "after": "before", "with": "with"}[says.split()[0]]
+    assert co_occurrence(one, [one, other]) == message
+    turned = {"before": "after", "after": "before", "with": "with"}[message.split()[0]]
     assert co_occurrence(other, [one, other]) == f"{turned} anisotropy"
 
 
-def test_metrics_are_told_by_their_place_in_the_order_they_came() -> None:
+def test_metrics_are_listed_in_their_order_within_before_with_and_after() -> None:
     one = verdict("a", 100, 200)
     others = [verdict("z", 0, 50), verdict("y", 300, 400), verdict("x", 150, 160), verdict("w", 500, 600), one]
     assert co_occurrence(one, others) == "before y, w; with x; after z"
@@ -53,6 +53,6 @@ def test_other_models_and_metrics_without_an_onset_do_not_count() -> None:
     assert co_occurrence(one, [*others, verdict("c", 0, 50)]) == "after c"
 
 
-def test_what_has_no_onset_has_no_place() -> None:
+def test_a_metric_without_an_onset_has_no_co_occurrence() -> None:
     one = verdict("a")
     assert co_occurrence(one, [one, verdict("b", 300, 400)]) is None

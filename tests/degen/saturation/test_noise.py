@@ -30,9 +30,8 @@ def scatters(steps: Ints, curve: Floats, draws: int = DRAWS, sigma: float = SIGM
     return np.array([find_scatter(steps, curve + rng.normal(0, sigma, len(steps))) for _ in range(draws)])
 
 
-def found(steps: Ints, values: Floats, errors: Floats | None = None, **how: Any) -> Noise:
-    noise = find_noise(steps, values, errors, how.pop("covariance", None), **how)
-    assert noise is not None
+def noise_of(steps: Ints, values: Floats, errors: Floats | None = None, **options: Any) -> Noise:
+    noise = find_noise(steps, values, errors, options.pop("covariance", None), **options)
     return noise
 
 
@@ -71,7 +70,6 @@ def slow_scatter(steps: Ints, values: Floats) -> float:
 def test_the_scatter_is_that_of_residuals_from_neighbours_without_the_largest_fifth(steps: Ints) -> None:
     values = noisy(steps=steps) + shape("power law", steps)
     scatter = find_scatter(steps, values)
-    assert scatter is not None
     assert scatter[0] == pytest.approx(slow_scatter(steps, values), rel=0.005)
 
 
@@ -84,7 +82,7 @@ def test_the_scatter_is_the_standard_deviation_of_normal_noise(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["plateau", "line"])
-def test_so_it_is_where_early_steps_double(name: str) -> None:
+def test_the_scatter_of_steps_that_double_early_is_the_standard_deviation(name: str) -> None:
     scatter = scatters(DOUBLING, shape(name, DOUBLING))[:, 0]
     assert scatter.mean() == pytest.approx(SIGMA, rel=0.05)
 
@@ -101,8 +99,6 @@ def test_early_steps_in_dense_order_say_nothing_of_the_end() -> None:
     values = noisy(steps=DOUBLING)
     values[:10] += np.random.default_rng(1).normal(0, 1, 10)
     spoilt, whole = find_scatter(DOUBLING, values), find_scatter(DOUBLING, noisy(steps=DOUBLING))
-    assert spoilt is not None
-    assert whole is not None
     assert spoilt[0] < 1.3 * whole[0]
 
 
@@ -114,21 +110,18 @@ def test_a_jump_is_no_noise() -> None:
 
 
 @pytest.mark.parametrize(("scale", "shift", "pace"), [(1e3, 0, 1), (1, -50, 1), (1, 0, 512), (-1, 0, 1)])
-def test_scatter_goes_with_the_values_alone(scale: float, shift: float, pace: int) -> None:
+def test_the_scatter_scales_with_the_values_and_with_nothing_else(scale: float, shift: float, pace: int) -> None:
     values = noisy() + shape("power law", EVEN)
     one, other = find_scatter(EVEN, values), find_scatter(EVEN * pace, scale * values + shift)
-    assert one is not None
-    assert other is not None
     assert other == pytest.approx((abs(scale) * one[0], one[1]), rel=1e-6)
 
 
-def test_it_does_not_matter_at_which_step_training_began() -> None:
+def test_the_scatter_does_not_depend_on_the_first_step() -> None:
     assert find_scatter(EVEN + 10**6, noisy()) == pytest.approx(find_scatter(EVEN, noisy()))
 
 
-def test_a_course_without_noise_has_no_scatter() -> None:
+def test_a_curve_without_noise_has_no_scatter() -> None:
     scatter = find_scatter(EVEN, np.full(25, 3.0))
-    assert scatter is not None
     assert scatter[0] == pytest.approx(0, abs=1e-12)
 
 
@@ -145,14 +138,13 @@ def test_few_checkpoints_have_the_noise_of_their_errors_or_none(n: int) -> None:
     steps, values = EVEN[:n], noisy()[:n]
     assert find_noise(steps, values, None, None) is None
     assert find_noise(steps, values, np.full(n, np.nan), None) is None
-    noise = found(steps, values, np.full(n, 0.02))
+    noise = noise_of(steps, values, np.full(n, 0.02))
     np.testing.assert_allclose(noise.variances, 0.02**2)
     assert noise.freedom == math.inf
 
 
 def test_five_checkpoints_without_errors_have_their_scatter() -> None:
-    noise, scatter = found(EVEN[:5], noisy()[:5]), find_scatter(EVEN[:5], noisy()[:5])
-    assert scatter is not None
+    noise, scatter = noise_of(EVEN[:5], noisy()[:5]), find_scatter(EVEN[:5], noisy()[:5])
     assert noise.freedom == scatter[1]
     np.testing.assert_allclose(noise.covariance, scatter[0] ** 2 * np.eye(5), rtol=1e-9)
 
@@ -162,7 +154,7 @@ def test_errors_that_explain_the_scatter_are_used_as_they_are() -> None:
     kept = 0
     for seed in range(100):
         values = 3 + np.random.default_rng(seed).normal(0, errors)
-        noise = found(EVEN, values, errors)
+        noise = noise_of(EVEN, values, errors)
         if noise.freedom == math.inf:
             kept += 1
             np.testing.assert_allclose(noise.covariance, np.diag(errors**2), rtol=1e-9)
@@ -170,59 +162,56 @@ def test_errors_that_explain_the_scatter_are_used_as_they_are() -> None:
 
 
 def test_errors_that_the_scatter_stays_below_are_used_as_they_are() -> None:
-    noise = found(EVEN, noisy(), np.full(25, 10 * SIGMA))
+    noise = noise_of(EVEN, noisy(), np.full(25, 10 * SIGMA))
     assert noise.freedom == math.inf
     np.testing.assert_allclose(noise.variances, (10 * SIGMA) ** 2, rtol=1e-9)
 
 
 def test_errors_that_the_scatter_exceeds_are_increased_to_it() -> None:
     errors = 0.3 * SIGMA * np.linspace(0.9, 1.1, 25)
-    noise = found(EVEN, noisy(), errors)
+    noise = noise_of(EVEN, noisy(), errors)
     scatter = find_scatter(EVEN, noisy())
-    assert scatter is not None
     assert noise.freedom == scatter[1]
     mean = float(training_shares(EVEN) @ errors**2)
     np.testing.assert_allclose(noise.variances, errors**2 + scatter[0] ** 2 - mean, rtol=1e-9)
     assert float(training_shares(EVEN) @ noise.variances) == pytest.approx(scatter[0] ** 2)
-    seen = [np.median(found(EVEN, noisy(seed=seed), errors).variances) for seed in range(200)]
+    seen = [np.median(noise_of(EVEN, noisy(seed=seed), errors).variances) for seed in range(200)]
     assert np.sqrt(np.mean(seen)) == pytest.approx(SIGMA, rel=0.05)
 
 
 def test_one_unknown_error_leaves_the_scatter_alone() -> None:
     errors = np.full(25, 10 * SIGMA)
     errors[3] = np.nan
-    noise = found(EVEN, noisy(), errors)
-    np.testing.assert_array_equal(noise.covariance, found(EVEN, noisy()).covariance)
+    noise = noise_of(EVEN, noisy(), errors)
+    np.testing.assert_array_equal(noise.covariance, noise_of(EVEN, noisy()).covariance)
 
 
 def test_noise_is_that_of_the_late_part_of_training() -> None:
     """Where the fall of the beginning looks like noise to its neighbours."""
     fall = np.where(EVEN < 40_000, np.resize([2.0, 3.0], 25), 0.0)
-    noise = found(EVEN, noisy() + fall)
+    noise = noise_of(EVEN, noisy() + fall)
     start = late_start(noisy() + fall, noise.variances, 0.0)
     assert EVEN[start] >= 40_000
     late, whole = find_scatter(EVEN[start:], noisy()[start:]), find_scatter(EVEN, noisy() + fall)
-    assert late is not None
-    assert whole is not None
     np.testing.assert_allclose(noise.variances, late[0] ** 2, rtol=1e-9)
     assert noise.freedom == late[1]
     assert 10 * late[0] < whole[0]
 
 
-def test_two_leaps_of_the_course_do_not_outvote_standard_errors() -> None:
+def test_two_leaps_of_a_curve_do_not_outvote_standard_errors() -> None:
     values = noisy()
     values[12:18] += 10 * SIGMA
-    assert found(EVEN, values, np.full(25, SIGMA)).freedom == math.inf
+    assert noise_of(EVEN, values, np.full(25, SIGMA)).freedom == math.inf
 
 
-def test_what_all_checkpoints_share_drops_out_exactly() -> None:
+def test_noise_that_all_checkpoints_share_drops_out_exactly() -> None:
     rng = np.random.default_rng(0)
     half = 3 * SIGMA * rng.normal(size=(25, 25)) / 5
     own, common = half @ half.T, 0.5 * np.ones((25, 25))
     weighed = rng.normal(size=25)
-    plain = found(EVEN, noisy(), covariance=own)
+    plain = noise_of(EVEN, noisy(), covariance=own)
     for shared in (common, np.add.outer(weighed, weighed)):
-        noise = found(EVEN, noisy(), covariance=own + shared)
+        noise = noise_of(EVEN, noisy(), covariance=own + shared)
         np.testing.assert_allclose(noise.covariance, plain.covariance, atol=1e-12)
         assert noise.freedom == plain.freedom
     contrasts = rng.normal(size=(6, 25))
@@ -234,17 +223,17 @@ def test_what_all_checkpoints_share_drops_out_exactly() -> None:
 
 def test_a_covariance_goes_before_errors() -> None:
     covariance = np.diag(np.full(25, (2 * SIGMA) ** 2))
-    noise = found(EVEN, noisy(), np.full(25, 1.0), covariance=covariance)
+    noise = noise_of(EVEN, noisy(), np.full(25, 1.0), covariance=covariance)
     np.testing.assert_allclose(noise.variances, (2 * SIGMA) ** 2 * 24 / 25, rtol=1e-6)
 
 
 @pytest.mark.parametrize("errors", [None, np.full(25, 0.5 * SIGMA), np.full(25, 2 * SIGMA)])
 @pytest.mark.parametrize(("scale", "shift", "pace"), [(1e3, 0, 1), (1, -2.5, 1), (1, 0, 512)])
-def test_noise_goes_with_the_values_alone(errors: Any, scale: float, shift: float, pace: int) -> None:
+def test_noise_scales_with_the_values_and_with_nothing_else(errors: Any, scale: float, shift: float, pace: int) -> None:
     values = noisy() + shape("power law", EVEN)
-    one = found(EVEN, values, errors, floor=0.02)
+    one = noise_of(EVEN, values, errors, floor=0.02)
     given = None if errors is None else scale * errors
-    other = found(EVEN * pace, scale * values + shift, given, floor=scale * 0.02)
+    other = noise_of(EVEN * pace, scale * values + shift, given, floor=scale * 0.02)
     np.testing.assert_allclose(other.covariance, scale**2 * one.covariance, rtol=1e-6, atol=1e-12)
     assert other.freedom == pytest.approx(one.freedom)
 
@@ -252,7 +241,7 @@ def test_noise_goes_with_the_values_alone(errors: Any, scale: float, shift: floa
 @pytest.mark.parametrize("errors", [None, np.zeros(25)])
 def test_values_without_noise_have_a_variance_above_0(errors: Floats | None) -> None:
     for values in (np.linspace(4, 3, 25), np.where(EVEN > 60_000, 5.0, 3.0), np.where(EVEN > 120_000, 5.0, 0.0)):
-        noise = found(EVEN, values, errors)
+        noise = noise_of(EVEN, values, errors)
         assert (noise.variances > 0).all()
         assert np.isfinite(1 / noise.variances).all()
 

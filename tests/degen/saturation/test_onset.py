@@ -103,8 +103,8 @@ def test_the_interval_is_where_the_misfit_stays_below_its_bound() -> None:
     sizes = np.linspace(0.05, 0.2, 20)
     values = hinge(STEPS, 52_000) + np.random.default_rng(1).normal(0, sizes)
     times, bound = STEPS.astype(np.float64), 1.5 * float(chi2.ppf(0.9, 1))
-    found = find_onset(STEPS, values, Noise(np.diag(sizes**2), math.inf), 5.0)  # plain at nine tenths of the rise
-    ends = [n for n in range(12, 21) if slow_onset(times[:n], values[:n], 1 / sizes[:n] ** 2, bound) == found]
+    result = find_onset(STEPS, values, Noise(np.diag(sizes**2), math.inf), 5.0)  # plain at nine tenths of the rise
+    ends = [n for n in range(12, 21) if slow_onset(times[:n], values[:n], 1 / sizes[:n] ** 2, bound) == result]
     assert ends  # the first n checkpoints, up to where the rise is plain
     assert values[ends[0] - 1] > 3.6
 
@@ -129,7 +129,7 @@ def test_values_in_another_unit_have_the_same_onset(scale: float, shift: float) 
         assert other.step == pytest.approx(one.step, abs=2)
 
 
-def test_an_onset_goes_with_the_time() -> None:
+def test_an_onset_scales_and_shifts_with_the_steps() -> None:
     one = find_onset(STEPS, noisy_hinge(), noise(0.1), 0.2)
     slow = find_onset(64 * STEPS, noisy_hinge(), noise(0.1), 0.2)
     late = find_onset(STEPS + 10**6, noisy_hinge(), noise(0.1), 0.2)
@@ -143,8 +143,8 @@ def test_an_onset_goes_with_the_time() -> None:
 def test_more_confidence_makes_a_wider_interval(freedom: float) -> None:
     for seed in range(20):
         values = noisy_hinge(0.2, seed)
-        found = [find_onset(STEPS, values, noise(0.2, freedom=freedom), 0.0, c) for c in (0.5, 0.8, 0.9, 0.95, 0.99)]
-        for narrow, wide in itertools.pairwise(found):
+        result = [find_onset(STEPS, values, noise(0.2, freedom=freedom), 0.0, c) for c in (0.5, 0.8, 0.9, 0.95, 0.99)]
+        for narrow, wide in itertools.pairwise(result):
             assert wide.low <= narrow.low < narrow.high <= wide.high
 
 
@@ -176,13 +176,13 @@ def onsets(simulated: list[tuple[Verdict, float]]) -> list[tuple[Onset, float]]:
 
 
 def test_nine_of_ten_intervals_hold_the_true_onset(simulated: Any) -> None:
-    found = onsets(simulated)
-    assert len(found) > 180
-    covered = np.mean([onset.low <= true <= onset.high for onset, true in found])
+    result = onsets(simulated)
+    assert len(result) > 180
+    covered = np.mean([onset.low <= true <= onset.high for onset, true in result])
     assert covered >= 0.85
 
 
 def test_the_step_lies_within_every_interval_and_near_the_truth(simulated: Any) -> None:
-    found = onsets(simulated)
-    assert all(onset.low <= onset.step <= onset.high for onset, _ in found)
-    assert abs(np.median([onset.step - true for onset, true in found])) < 0.05 * 125_000
+    result = onsets(simulated)
+    assert all(onset.low <= onset.step <= onset.high for onset, _ in result)
+    assert abs(np.median([onset.step - true for onset, true in result])) < 0.05 * 125_000

@@ -24,7 +24,7 @@ from degen.saturation.result import COLUMNS
 from degen.saturation.verdict import judge
 from degen.tables import schema_of
 
-HOW: dict[str, Any] = {"tokens": 256, "context": 32, "threads": 1}
+SCAN: dict[str, Any] = {"tokens": 256, "context": 32, "threads": 1}
 STEPS = (100, 300, 500, 700, 900, 1000)
 EXCESS = [c.name for c in COLUMNS if c.name.startswith(("expected_", "excess_"))]
 METRICS = ["loss", "anisotropy", "singular_entropy"]
@@ -33,7 +33,7 @@ METRICS = ["loss", "anisotropy", "singular_entropy"]
 @pytest.fixture(scope="module")
 def longer(series: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seven checkpoints; not to be written to."""
-    folder = Path(shutil.copytree(series, tmp_path_factory.mktemp("answer") / "tiny"))
+    folder = Path(shutil.copytree(series, tmp_path_factory.mktemp("result") / "tiny"))
     for step in (300, 500, 700, 900):
         make_checkpoint(folder / f"step{step}", seed=step)
     return folder
@@ -42,7 +42,7 @@ def longer(series: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(longer: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> degen.Run:
     """A run of them; not to be written to."""
-    return degen.scan(longer, corpus=corpus, out=tmp_path_factory.mktemp("answers") / "run", **HOW)
+    return degen.scan(longer, corpus=corpus, out=tmp_path_factory.mktemp("answers") / "run", **SCAN)
 
 
 @pytest.fixture
@@ -62,12 +62,12 @@ def curve(model: str, size: int, rise: float = 0.0) -> Curve:
 # On a run
 
 
-def test_a_run_has_a_row_for_each_of_its_three_figures(run: degen.Run) -> None:
-    found = find_saturation(run.path)
-    rows, checkpoints = found.rows(), run.checkpoints()
+def test_a_run_has_a_row_for_each_of_its_three_metrics(run: degen.Run) -> None:
+    result = find_saturation(run.path)
+    rows, checkpoints = result.rows(), run.checkpoints()
     assert [(row["model"], row["metric"]) for row in rows] == [("tiny", metric) for metric in METRICS]
     late = [row for row in checkpoints if row["step"] >= 50]
-    for row, verdict in zip(rows, found.verdicts, strict=True):
+    for row, verdict in zip(rows, result.verdicts, strict=True):
         values = [checkpoint[row["metric"]] for checkpoint in late]
         best = int(np.argmin(values))
         assert (row["best_value"], row["best_step"]) == (values[best], late[best]["step"])
@@ -83,9 +83,9 @@ def test_a_run_has_a_row_for_each_of_its_three_figures(run: degen.Run) -> None:
 
 
 def test_a_run_of_one_model_has_no_law_to_compare_with(run: degen.Run) -> None:
-    found = find_saturation(run.path)
-    assert found.extrapolation is None
-    assert all(row[name] is None for row in found.rows() for name in EXCESS)
+    result = find_saturation(run.path)
+    assert result.extrapolation is None
+    assert all(row[name] is None for row in result.rows() for name in EXCESS)
 
 
 def test_the_table_has_the_columns_in_order_with_unit_and_definition(run: degen.Run) -> None:
@@ -95,17 +95,17 @@ def test_the_table_has_the_columns_in_order_with_unit_and_definition(run: degen.
     assert all(field.metadata[b"definition"] for field in table.schema)
 
 
-def test_the_first_checkpoints_count_where_they_are_asked_for(run: degen.Run) -> None:
-    found = find_saturation(run.path, after=0.0)
-    assert [v.checkpoints for v in found.verdicts] == [7] * 3
+def test_the_first_checkpoints_count_with_after_0(run: degen.Run) -> None:
+    result = find_saturation(run.path, after=0.0)
+    assert [v.checkpoints for v in result.verdicts] == [7] * 3
 
 
 # Kept in the run
 
 
-def test_an_answer_is_kept_as_a_table_of_the_run(copy: degen.Run) -> None:
-    found = find_saturation(copy.path)
-    write_result(found, copy)
+def test_a_result_is_written_as_a_table_of_the_run(copy: degen.Run) -> None:
+    result = find_saturation(copy.path)
+    write_result(result, copy)
     file = copy.path / "saturation" / "tiny.parquet"
     assert [p for p in copy.path.rglob("*") if "saturation" in p.parts[-2:] and p.is_file()] == [file]
     stored = pq.read_schema(file)
@@ -119,10 +119,10 @@ def test_an_answer_is_kept_as_a_table_of_the_run(copy: degen.Run) -> None:
     assert stored.metadata[b"degen.config_hash"].decode() == copy.info["config_hash"]
     again = degen.read_run(copy.path)
     assert "saturation" in again.tables
-    assert again.table("saturation").to_pylist() == found.rows()
+    assert again.table("saturation").to_pylist() == result.rows()
 
 
-def test_an_answer_in_the_run_changes_nothing_of_the_next(copy: degen.Run) -> None:
+def test_a_result_in_the_run_does_not_change_the_next(copy: degen.Run) -> None:
     first = find_saturation(copy.path)
     write_result(first, copy)
     assert find_saturation(copy.path).rows() == first.rows()
@@ -130,10 +130,10 @@ def test_an_answer_in_the_run_changes_nothing_of_the_next(copy: degen.Run) -> No
     assert degen.read_run(copy.path).table("saturation").to_pylist() == first.rows()
 
 
-def test_other_tools_read_it(copy: degen.Run, tmp_path: Path) -> None:
-    found = find_saturation(copy.path)
-    write_result(found, copy)
-    rows, again = found.rows(), degen.read_run(copy.path)
+def test_other_tools_read_the_saturation_table(copy: degen.Run, tmp_path: Path) -> None:
+    result = find_saturation(copy.path)
+    write_result(result, copy)
+    rows, again = result.rows(), degen.read_run(copy.path)
     for ending in (".parquet", ".csv", ".json", ".duckdb"):
         assert export_table(again, "saturation", tmp_path / f"s{ending}") == 3
     assert pq.read_table(tmp_path / "s.parquet").to_pylist() == rows
@@ -146,21 +146,21 @@ def test_other_tools_read_it(copy: degen.Run, tmp_path: Path) -> None:
     assert pl.read_parquet(parts).to_dicts() == rows
 
 
-def test_a_scan_of_more_checkpoints_removes_what_was_said_of_fewer(longer: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_scan_of_more_checkpoints_removes_older_verdicts(longer: Path, corpus: Path, tmp_path: Path) -> None:
     kept = {"one": tmp_path / "one", "two": tmp_path / "two"}
     for name, folder in kept.items():
         shutil.copytree(longer, folder)
         if name == "one":
             shutil.rmtree(folder / "step900")
     asked = [f"{name}={folder}" for name, folder in kept.items()]
-    run = degen.scan(asked, corpus=corpus, out=tmp_path / "run", **HOW)
+    run = degen.scan(asked, corpus=corpus, out=tmp_path / "run", **SCAN)
     write_result(find_saturation(run.path), run)
     files = {name: run.path / "saturation" / f"{name}.parquet" for name in kept}
     assert all(file.is_file() for file in files.values())
-    degen.scan(asked, corpus=corpus, out=tmp_path / "run", **HOW)
+    degen.scan(asked, corpus=corpus, out=tmp_path / "run", **SCAN)
     assert all(file.is_file() for file in files.values())  # nothing new
     shutil.copytree(longer / "step900", kept["one"] / "step900")
-    again = degen.scan(asked, corpus=corpus, out=tmp_path / "run", **HOW)
+    again = degen.scan(asked, corpus=corpus, out=tmp_path / "run", **SCAN)
     assert not files["one"].exists()
     assert files["two"].is_file()
     assert set(again.table("saturation")["model"].to_pylist()) == {"two"}
@@ -169,15 +169,15 @@ def test_a_scan_of_more_checkpoints_removes_what_was_said_of_fewer(longer: Path,
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "..", ".hidden", "a/b", "_x", "lr=3", "ü 日", "m" * 300])
 def test_no_name_of_a_model_leaves_the_folder(name: str, copy: degen.Run) -> None:
     before = set(copy.path.parent.rglob("*"))
-    answer = SaturationResult([judge(curve(name, 10**8))], None)
-    write_result(answer, copy)
+    result = SaturationResult([judge(curve(name, 10**8))], None)
+    write_result(result, copy)
     (file,) = (p for p in set(copy.path.parent.rglob("*")) - before if p.is_file())
     assert file.parent == copy.path / "saturation"
     assert degen.read_run(copy.path).table("saturation")["model"].to_pylist() == [name]
     assert duckdb.sql(f"select model from '{copy.path}/saturation/*.parquet'").fetchall() == [(name,)]
 
 
-def test_a_folder_that_takes_no_file_is_told(copy: degen.Run) -> None:
+def test_a_result_that_cannot_be_written_is_an_error(copy: degen.Run) -> None:
     (copy.path / "saturation").write_text("in the way")
     with pytest.raises(DegenError, match="cannot be written"):
         write_result(find_saturation(copy.path), copy)
@@ -192,7 +192,6 @@ def suite(tmp_path: Path) -> Path:
     sizes = {"s": (10**7, 0.3), "m": (5 * 10**7, 0.2)} | {f"l{i}": (10**9 * (i + 1), 0.0) for i in range(4)}
     for model, (size, rise) in sizes.items():
         c = curve(model, size, rise)
-        assert c.tokens is not None
         lines += [
             f"{model},{step},{size},{tokens:.0f},{value!r},0.{50 - i}"
             for i, (step, tokens, value) in enumerate(zip(c.steps, c.tokens, c.values.tolist(), strict=True))
@@ -202,12 +201,11 @@ def suite(tmp_path: Path) -> Path:
     return file
 
 
-def test_losses_are_held_against_the_law_and_nothing_else_is(tmp_path: Path) -> None:
-    found = find_saturation(suite(tmp_path))
-    assert found.extrapolation is not None
-    rows = {(row["model"], row["metric"]): row for row in found.rows()}
+def test_losses_alone_are_compared_with_the_law(tmp_path: Path) -> None:
+    result = find_saturation(suite(tmp_path))
+    rows = {(row["model"], row["metric"]): row for row in result.rows()}
     assert rows["s", "loss"]["verdict"] == rows["m", "loss"]["verdict"] == "saturated"
-    for row in found.extrapolation.rows:
+    for row in result.extrapolation.rows:
         of_loss = rows[row.model, "loss"]
         assert of_loss["expected_final"] == row.predicted_final
         assert of_loss["excess_final"] == pytest.approx(of_loss["final_value"] / of_loss["expected_final"] - 1)
@@ -218,28 +216,27 @@ def test_losses_are_held_against_the_law_and_nothing_else_is(tmp_path: Path) -> 
 
 
 def test_without_enough_larger_models_the_columns_are_null(tmp_path: Path) -> None:
-    found = find_saturation(suite(tmp_path), where={"model": "s"})
-    assert found.extrapolation is None
-    assert all(row[name] is None for row in found.rows() for name in EXCESS)
-    assert found.table()["excess_final"].null_count == len(found.rows())
+    result = find_saturation(suite(tmp_path), where={"model": "s"})
+    assert result.extrapolation is None
+    assert all(row[name] is None for row in result.rows() for name in EXCESS)
+    assert result.table()["excess_final"].null_count == len(result.rows())
 
 
 def test_the_larger_models_may_be_named(tmp_path: Path) -> None:
-    found = find_saturation(suite(tmp_path), larger=Larger(models=["l1", "l2", "l3"]))
-    assert found.extrapolation is not None
-    assert [row.model for row in found.extrapolation.rows if row.role == "fitted"] == ["l1", "l2", "l3"]
+    result = find_saturation(suite(tmp_path), larger=Larger(models=["l1", "l2", "l3"]))
+    assert [row.model for row in result.extrapolation.rows if row.role == "fitted"] == ["l1", "l2", "l3"]
     with pytest.raises(DegenError, match="no model 'xl'"):
         find_saturation(suite(tmp_path), larger=Larger(models=["xl"]))
 
 
-def test_a_model_that_cannot_be_held_against_the_law_is_told(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_compared_with_the_law_gives_a_warning(tmp_path: Path) -> None:
     file = suite(tmp_path)
     lines = file.read_text().splitlines()
     file.write_text("\n".join(_without(line) if line.startswith("s,") else line for line in lines))
-    told: list[str] = []
-    found = find_saturation(file, larger=Larger(models=["l1", "l2", "l3"]), warn=told.append)
-    assert told == ["s: not held against the larger models; its number of parameters is unknown"]
-    assert next(row for row in found.rows() if row["model"] == "s")["excess_final"] is None
+    warnings: list[str] = []
+    result = find_saturation(file, larger=Larger(models=["l1", "l2", "l3"]), warn=warnings.append)
+    assert warnings == ["s: not compared with the larger models; its number of parameters is unknown"]
+    assert next(row for row in result.rows() if row["model"] == "s")["excess_final"] is None
 
 
 def _without(line: str) -> str:
@@ -248,13 +245,15 @@ def _without(line: str) -> str:
     return ",".join([model, step, "", *others])
 
 
-@pytest.mark.parametrize("how", [{"level": 0.0}, {"level": 1.5}, {"confidence": 90}, {"after": 1.0}, {"after": -0.1}])
-def test_what_makes_no_sense_is_refused(how: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(DegenError, match=next(iter(how))):
-        find_saturation(suite(tmp_path), **how)
+@pytest.mark.parametrize(
+    "options", [{"level": 0.0}, {"level": 1.5}, {"confidence": 90}, {"after": 1.0}, {"after": -0.1}]
+)
+def test_options_out_of_range_are_refused(options: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(DegenError, match=next(iter(options))):
+        find_saturation(suite(tmp_path), **options)
 
 
-def test_rows_of_what_has_no_value_are_null() -> None:
+def test_the_row_of_a_curve_without_values_is_null() -> None:
     curve = Curve("m", "loss", np.arange(4), np.full(4, math.nan), "min")
     (row,) = SaturationResult([judge(curve)], None).rows()
     assert (row["verdict"], row["checkpoints"]) == ("undecided", 0)

@@ -122,7 +122,7 @@ def test_p_values_of_correlated_noise_come_from_draws_that_are_correlated_as_wel
         assert rise.p_not_monotone == pytest.approx(np.mean(of_noise[:, 1] >= f), abs=0.03)
 
 
-def test_a_course_that_never_rises_has_p_1_and_one_that_plainly_does_the_least_there_is() -> None:
+def test_a_falling_curve_has_p_1_and_a_plain_rise_the_smallest_p() -> None:
     for noise in (known(), estimated(), correlated()):
         falls = find_rise(-np.arange(6.0), noise, ANYTHING)
         assert falls.p_value == falls.p_not_monotone == 1
@@ -131,7 +131,7 @@ def test_a_course_that_never_rises_has_p_1_and_one_that_plainly_does_the_least_t
     assert plain.final_excess > 100
 
 
-def test_a_hump_that_comes_back_is_far_from_courses_that_never_rise_and_from_valleys() -> None:
+def test_a_hump_that_comes_back_is_no_valley_and_not_monotone() -> None:
     hump = find_rise(np.array([0.0, 0, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0]), known(12), ANYTHING)
     assert hump.p_not_monotone == 1 / 4001
     assert hump.p_value > 0.05
@@ -146,7 +146,6 @@ def plateaus(count: int, errors: bool, n: int = 25) -> list[Rise]:
     for _ in range(count):
         values = 3 + rng.normal(0, SIGMA, n)
         noise = known(n, SIGMA) if errors else find_noise(STEPS[:n], values, None, None)
-        assert noise is not None
         rises.append(find_rise(values, noise, 0.005 * 3))
     return rises
 
@@ -160,13 +159,12 @@ def test_p_values_of_plateaus_are_below_5_percent_about_as_often_as_that(errors:
 
 
 @pytest.mark.parametrize("errors", [True, False])
-def test_p_values_of_courses_that_fall_to_the_end_are_below_5_percent_less_often(errors: bool) -> None:
+def test_p_values_of_curves_that_fall_to_the_end_are_below_5_percent_less_often(errors: bool) -> None:
     rng = np.random.default_rng(11)
     hits = 0
     for _ in range(200):
         values = 3 + 0.3 * np.exp(-STEPS / 30_000) + rng.normal(0, SIGMA, 25)
         noise = known(25, SIGMA) if errors else find_noise(STEPS, values, None, None)
-        assert noise is not None
         hits += find_rise(values, noise, 0.0).p_value < 0.05
     assert hits / 200 <= 0.05
 
@@ -188,8 +186,6 @@ def test_pairing_shows_a_rise_that_independent_errors_of_the_same_size_hide() ->
     values, errors, covariance = paired()
     apart = find_noise(STEPS, values, errors, None)
     together = find_noise(STEPS, values, errors, covariance)
-    assert apart is not None
-    assert together is not None
     assert find_rise(values, apart, 0.015).p_value > 0.2
     shown = find_rise(values, together, 0.015)
     assert shown.p_value < 0.001
@@ -198,14 +194,13 @@ def test_pairing_shows_a_rise_that_independent_errors_of_the_same_size_hide() ->
 
 def test_more_noise_of_the_shared_kind_changes_nothing() -> None:
     values, _, covariance = paired()
-    found = []
+    rises = []
     for shared in (0.0, 1.0, 100.0):
         noise = find_noise(STEPS, values + shared, None, covariance + shared)
-        assert noise is not None
-        found.append(find_rise(values + shared, noise, 0.015))
-    for other in found[1:]:
-        assert (other.p_value, other.start, other.peak) == (found[0].p_value, found[0].start, found[0].peak)
-        assert other.final_excess == pytest.approx(found[0].final_excess, rel=1e-5)
+        rises.append(find_rise(values + shared, noise, 0.015))
+    for other in rises[1:]:
+        assert (other.p_value, other.start, other.peak) == (rises[0].p_value, rises[0].start, rises[0].peak)
+        assert other.final_excess == pytest.approx(rises[0].final_excess, rel=1e-5)
 
 
 # What it depends on
@@ -216,11 +211,9 @@ def noisy_valley() -> Floats:
     return 3 + fall + np.random.default_rng(4).normal(0, SIGMA, 25)
 
 
-def test_only_the_order_of_the_steps_enters() -> None:
+def test_the_test_of_a_rise_uses_only_the_order_of_steps() -> None:
     values, errors = noisy_valley(), np.full(25, 1.2 * SIGMA)
     one, other = (find_noise(steps, values, errors, None) for steps in (STEPS, ODD_STEPS))
-    assert one is not None
-    assert other is not None
     assert one.freedom == other.freedom == math.inf
     assert find_rise(values, one, 0.015) == find_rise(values, other, 0.015)
 
@@ -240,7 +233,7 @@ def test_values_in_another_unit_have_the_same_p_value(freedom: float) -> None:
     assert 0.0002 < one.p_value < 0.1
 
 
-def test_the_same_values_have_the_same_answer() -> None:
+def test_the_same_values_have_the_same_p_value() -> None:
     np.random.seed(0)
     first = find_rise(noisy_valley(), estimated(25), 0.015)
     np.random.seed(1)
@@ -248,7 +241,7 @@ def test_the_same_values_have_the_same_answer() -> None:
     assert find_rise(noisy_valley(), correlated(25), 0.015) == find_rise(noisy_valley(), correlated(25), 0.015)
 
 
-def test_what_went_before_the_late_part_does_not_enter() -> None:
+def test_values_before_the_late_part_are_not_tested() -> None:
     late = np.array([3.0, 3.01, 2.99, 3.02, 3.05, 3.06])
     alone = find_rise(late, known(6, SIGMA), 0.015)
     early = np.array([9.0, 4.0, 7.0, 5.0])

@@ -38,12 +38,12 @@ FALLING = curve(3 + 0.5 * (STEPS / 125_000) ** -0.5 + NOISE)
 WEAK = curve(3 + 0.02 * RISE + np.random.default_rng(18).normal(0, SIGMA, 25), floor=0.001)
 
 
-# What says nothing
+# Curves without a verdict
 
 
 @pytest.mark.parametrize("errors", [False, True])
 @pytest.mark.parametrize(
-    ("values", "steps", "says"),
+    ("values", "steps", "message"),
     [
         ([], [], "no checkpoint"),
         ([3.0], [100], "1 checkpoint with a value; 3 are needed"),
@@ -61,12 +61,14 @@ WEAK = curve(3 + 0.02 * RISE + np.random.default_rng(18).normal(0, SIGMA, 25), f
         ([4.0, 3.0, math.nan], [1, 2, 1000], "the last checkpoint, step 1000, has no value"),
     ],
 )
-def test_what_says_nothing_is_undecided_with_the_reason(values: Any, steps: Any, says: str, errors: bool) -> None:
+def test_curves_without_information_are_undecided_with_the_reason(
+    values: Any, steps: Any, message: str, errors: bool
+) -> None:
     made = curve(values, steps, errors=np.full(len(values), 0.1) if errors else None)
     for better in (made, turned(made)):
         verdict = judge(better)
         assert verdict.verdict == "undecided"
-        assert verdict.reason.replace("-2.5", "2.5").replace("-0;", "0;").startswith(says)
+        assert verdict.reason.replace("-2.5", "2.5").replace("-0;", "0;").startswith(message)
         assert verdict.best_step is verdict.p_value is verdict.onset is verdict.final_value is None
         assert verdict.checkpoints <= int(np.isfinite(made.values).sum())
 
@@ -90,17 +92,17 @@ def test_five_checkpoints_are_judged_without_errors() -> None:
     assert (verdict.verdict, verdict.reason, verdict.p_value) == ("not_saturated", "ends at its best", 1.0)
 
 
-def test_missing_values_in_the_middle_are_left_out_and_said() -> None:
-    for missing, says in (([7], "; 1 checkpoint without a value left out"), ([7, 8, 20], "; 3 checkpoints without")):
+def test_missing_values_in_the_middle_are_left_out_and_counted_in_the_reason() -> None:
+    for missing, message in (([7], "; 1 checkpoint without a value left out"), ([7, 8, 20], "; 3 checkpoints without")):
         values = SATURATED.values.copy()
         values[missing] = math.nan
-        found = judge(curve(values))
+        judged_curve = judge(curve(values))
         kept = np.delete(np.arange(25), missing)
         alone = judge(curve(SATURATED.values[kept], STEPS[kept]))
-        assert says in found.reason
-        assert found.reason.startswith(alone.reason)
+        assert message in judged_curve.reason
+        assert judged_curve.reason.startswith(alone.reason)
         assert "left out" not in alone.reason
-        assert (found.verdict, found.p_value, found.onset, found.checkpoints) == (
+        assert (judged_curve.verdict, judged_curve.p_value, judged_curve.onset, judged_curve.checkpoints) == (
             "saturated",
             alone.p_value,
             alone.onset,
@@ -115,58 +117,51 @@ def test_missing_values_take_their_errors_and_covariances_along() -> None:
     kept = np.delete(np.arange(25), 5)
     whole = Curve("m", "loss", STEPS, values, "min", FLOOR, errors, covariance)
     part = Curve("m", "loss", STEPS[kept], values[kept], "min", FLOOR, errors[kept], covariance[np.ix_(kept, kept)])
-    found, alone = judge(whole), judge(part)
-    assert found.verdict == "saturated"
-    assert (found.p_value, found.onset, found.noise) == (alone.p_value, alone.onset, alone.noise)
+    judged_curve, alone = judge(whole), judge(part)
+    assert judged_curve.verdict == "saturated"
+    assert (judged_curve.p_value, judged_curve.onset, judged_curve.noise) == (alone.p_value, alone.onset, alone.noise)
 
 
 # The four words
 
 
-def test_a_course_that_rises_and_stays_is_saturated() -> None:
+def test_a_curve_that_rises_and_stays_is_saturated() -> None:
     verdict = judge(SATURATED)
     assert verdict.verdict == "saturated"
-    assert verdict.gap is not None
-    assert verdict.p_value is not None
-    assert verdict.onset is not None
     assert verdict.p_value < 0.01
     assert verdict.reason == f"ends {verdict.gap:.3g} above its best"
     assert verdict.onset.low <= 80_000 <= verdict.onset.high
     assert verdict.noise == pytest.approx(SIGMA, rel=0.5)
 
 
-def test_a_course_that_comes_back_has_recovered() -> None:
+def test_a_curve_that_comes_back_has_recovered() -> None:
     verdict = judge(RECOVERED)
     assert verdict.verdict == "recovered"
     late = RECOVERED.values[4:]
     worst = int(np.argmax(late - np.minimum.accumulate(late)))
     hump = float(late[worst] - late[: worst + 1].min())
     assert verdict.reason.startswith(f"was {hump:.3g} above its best at step {STEPS[4 + worst]}, ends ")
-    assert verdict.onset is not None
     assert verdict.onset.high <= STEPS[4 + worst]
 
 
-def test_a_course_that_falls_to_the_end_is_not_saturated() -> None:
+def test_a_curve_that_falls_to_the_end_is_not_saturated() -> None:
     verdict = judge(FALLING)
     assert verdict.verdict == "not_saturated"
     assert verdict.onset is None
-    assert verdict.p_value is not None
     assert verdict.p_value > 0.3
 
 
 def test_a_rise_that_could_be_noise_is_undecided() -> None:
     verdict = judge(WEAK)
     assert verdict.verdict == "undecided"
-    assert verdict.p_value is not None
     assert 0.05 <= verdict.p_value < 0.5
-    assert verdict.gap is not None
     assert verdict.gap > WEAK.floor
     assert verdict.onset is None
-    says = f"ends {verdict.gap:.3g} above its best, as {verdict.p_value:.0%} of courses that never get worse do"
-    assert verdict.reason.startswith(says)
+    message = f"ends {verdict.gap:.3g} above its best, as {verdict.p_value:.0%} of curves that never get worse do"
+    assert verdict.reason.startswith(message)
 
 
-def test_the_figures_are_those_of_the_course() -> None:
+def test_the_numbers_of_a_verdict_are_those_of_the_curve() -> None:
     for made in (SATURATED, RECOVERED, FALLING, WEAK):
         verdict, best = judge(made), int(np.argmin(made.values))
         assert verdict.curve is made
@@ -195,16 +190,13 @@ def test_another_unit_and_another_clock_change_no_verdict(made: Curve) -> None:
     assert unit.verdict == clock.verdict == one.verdict
     assert unit.p_value == clock.p_value == one.p_value
     if one.onset is not None:
-        assert unit.onset is not None
-        assert clock.onset is not None
         assert (unit.onset.low, unit.onset.high) == (one.onset.low, one.onset.high)
         assert (clock.onset.low, clock.onset.high) == (64 * one.onset.low, 64 * one.onset.high)
 
 
-def test_a_jump_at_the_end_of_a_quiet_course_is_saturated() -> None:
+def test_a_jump_at_the_end_of_a_quiet_curve_is_saturated() -> None:
     verdict = judge(curve(np.where(STEPS > 100_000, 5.0, 3.0) + NOISE))
     assert verdict.verdict == "saturated"
-    assert verdict.onset is not None
     assert (verdict.onset.low, verdict.onset.high) == (100_000, 105_000)
 
 
@@ -213,10 +205,8 @@ def test_a_jump_at_the_end_of_a_quiet_course_is_saturated() -> None:
 
 def test_a_rise_beyond_chance_and_below_the_floor_does_not_matter() -> None:
     gap = judge(SATURATED).gap
-    assert gap is not None
     above, below = (judge(curve(SATURATED.values, floor=f)) for f in (0.9 * gap, 1.1 * gap))
     assert (above.verdict, below.verdict) == ("saturated", "not_saturated")
-    assert below.p_value is not None
     assert below.p_value < 0.05
     assert below.onset is None
     assert below.reason == f"ends {gap:.3g} above its best, less than the {1.1 * gap:.3g} that matter"
@@ -227,9 +217,8 @@ def test_a_hump_below_the_floor_does_not_matter() -> None:
     assert judge(curve(RECOVERED.values, floor=0.3)).verdict == "not_saturated"
 
 
-def test_the_level_says_how_sure_it_must_be() -> None:
+def test_the_level_bounds_the_p_value() -> None:
     p = judge(WEAK).p_value
-    assert p is not None
     assert judge(WEAK, level=1.5 * p).verdict == "saturated"
     assert judge(WEAK, level=0.5 * p).verdict == "undecided"
 
@@ -237,8 +226,6 @@ def test_the_level_says_how_sure_it_must_be() -> None:
 def test_confidence_makes_the_interval_wider_and_no_other_verdict() -> None:
     low, high = judge(SATURATED, confidence=0.5), judge(SATURATED, confidence=0.99)
     assert low.p_value == high.p_value
-    assert low.onset is not None
-    assert high.onset is not None
     assert high.onset.low <= low.onset.low < low.onset.high <= high.onset.high
 
 
@@ -253,7 +240,7 @@ def test_a_spike_in_the_first_steps_of_training_is_no_recovery(errors: Any) -> N
     assert spiked.verdict == "not_saturated"
 
 
-def test_the_beginning_is_left_out_and_no_word_said_of_it() -> None:
+def test_the_beginning_is_left_out_without_mention() -> None:
     """The geometry of a model that has learnt nothing is at its best."""
     steps = np.append([1, 2, 4, 8, 16, 512], STEPS)
     values = np.append(np.zeros(6), 0.5 + NOISE)
@@ -264,13 +251,13 @@ def test_the_beginning_is_left_out_and_no_word_said_of_it() -> None:
     assert judge(curve(values, steps), after=0.0).checkpoints == 31
 
 
-def test_step_0_counts_where_it_is_asked_for() -> None:
+def test_step_0_counts_with_after_0() -> None:
     steps, values = np.append(0, STEPS), np.append(10.0, SATURATED.values)
     assert judge(curve(values, steps), after=0.0).checkpoints == 26
     assert judge(curve(values, steps), after=0.0).verdict == "saturated"
 
 
-def test_courses_without_noise_are_judged() -> None:
+def test_curves_without_noise_are_judged() -> None:
     """Values as they were rounded, with nothing between neighbours."""
     rises = judge(curve(np.where(STEPS > 100_000, 0.5, 0.25)))
     assert (rises.verdict, rises.gap) == ("saturated", 0.25)
@@ -280,10 +267,9 @@ def test_courses_without_noise_are_judged() -> None:
     assert judge(curve(np.where(STEPS > 100_000, 0.5, 0.25), errors=np.zeros(25))).verdict == "saturated"
 
 
-def test_a_course_that_only_rises_is_saturated_since_its_first_checkpoints() -> None:
+def test_a_curve_that_only_rises_is_saturated_since_its_first_checkpoints() -> None:
     verdict = judge(curve(3 + 0.5 * STEPS / 125_000 + NOISE))
     assert verdict.verdict == "saturated"
-    assert verdict.onset is not None
     assert verdict.onset.low == 10_000  # the first that counts
 
 
@@ -300,19 +286,19 @@ def share(verdicts: list[Verdict], word: str) -> float:
     return Counter(v.verdict for v in verdicts)[word] / len(verdicts)
 
 
-def test_at_most_one_in_twenty_courses_that_never_get_worse_is_called_saturated() -> None:
-    found = simulated(0.0, 120)
-    assert share(found, "saturated") <= 0.05
-    assert share(found, "recovered") <= 0.05
+def test_at_most_one_in_twenty_curves_that_never_get_worse_is_called_saturated() -> None:
+    judged_curve = simulated(0.0, 120)
+    assert share(judged_curve, "saturated") <= 0.05
+    assert share(judged_curve, "recovered") <= 0.05
 
 
 def test_at_least_95_in_100_ramps_of_five_standard_errors_are_called_saturated() -> None:
-    found = simulated(RAMP, 60)
-    assert share(found, "saturated") >= 0.95
-    assert all((v.onset is not None) == (v.verdict in ("saturated", "recovered")) for v in found)
+    judged_curve = simulated(RAMP, 60)
+    assert share(judged_curve, "saturated") >= 0.95
+    assert all((v.onset is not None) == (v.verdict in ("saturated", "recovered")) for v in judged_curve)
 
 
-def test_p_values_of_courses_that_fall_are_never_too_small() -> None:
+def test_p_values_of_curves_that_fall_are_never_too_small() -> None:
     cases = [Case(shape, "even", 0.0, True) for shape in ("exponential", "power law")]
     p = np.array([verdict.p_value for case in cases for verdict, _ in judged(case, 100, 1)], dtype=np.float64)
     for level in (0.05, 0.2, 0.5):

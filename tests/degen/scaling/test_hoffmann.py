@@ -143,7 +143,7 @@ def test_the_same_every_time_and_told_of_every_draw() -> None:
 def test_percentiles_are_those_of_a_normal_mean() -> None:
     values = np.random.default_rng(0).normal(0, 1, 60)
     draws = run_bootstrap(Bootstrap(2000), lambda d: {"m": float(d.choice(values, 60).mean())}, points=60, free=1)
-    found = draws.interval(float(values.mean()), draws.found["m"])
+    found = draws.interval(float(values.mean()), draws.estimates["m"])
     assert found["high"] - found["low"] == pytest.approx(2 * 1.671 * values.std(ddof=1) / math.sqrt(60), rel=0.08)  # type: ignore[operator]
 
 
@@ -154,7 +154,7 @@ def test_draws_that_cannot_be_fitted_leave_no_interval() -> None:
         return {"m": 1.0}
 
     draws = run_bootstrap(Bootstrap(40), refit, points=9, free=1)
-    assert draws.interval(1.0, draws.found.get("m")) == {"value": 1.0, "low": None, "high": None}
+    assert draws.interval(1.0, draws.estimates.get("m")) == {"value": 1.0, "low": None, "high": None}
     assert draws.failure_reason is not None
     assert "could not be fitted" in draws.failure_reason
 

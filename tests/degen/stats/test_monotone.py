@@ -65,9 +65,9 @@ def test_the_fit_is_the_one_of_the_formula_of_minima_and_maxima(weights: Floats)
 
 @pytest.mark.parametrize("weights", [EVEN, WEIGHTS])
 def test_misfits_are_those_of_the_best_fit_to_each_beginning(weights: Floats) -> None:
-    found = falling_misfits(ROWS, weights)
-    assert found.shape == (12, 10)
-    for row, of_row in zip(ROWS, found, strict=True):
+    computed = falling_misfits(ROWS, weights)
+    assert computed.shape == (12, 10)
+    for row, of_row in zip(ROWS, computed, strict=True):
         slow = [slow_misfit(row[:k], weights[:k]) for k in range(10)]
         np.testing.assert_allclose(of_row, slow, atol=1e-10)
 
@@ -80,7 +80,7 @@ def test_a_valley_falls_to_each_place_and_rises_from_it(weights: Floats) -> None
             assert of_row[k] == pytest.approx(slow, abs=1e-10)
 
 
-def test_no_falling_course_is_nearer_by_quadratic_programming() -> None:
+def test_no_falling_curve_is_nearer_by_quadratic_programming() -> None:
     from scipy.optimize import nnls
 
     falls = np.triu(np.ones((9, 9)))  # m = level + sums of falls, each 0 or more
@@ -92,14 +92,14 @@ def test_no_falling_course_is_nearer_by_quadratic_programming() -> None:
 
 
 @given(curves)
-def test_any_course_has_the_misfit_of_the_formula(pairs: Pairs) -> None:
+def test_any_curve_has_the_misfit_of_the_formula(pairs: Pairs) -> None:
     values, weights = halves(pairs)
     assert misfits(values, weights)[-1] == pytest.approx(slow_misfit(values, weights), abs=close(values, weights))
 
 
 def test_two_values_have_the_formula_of_two_blocks() -> None:
-    found = misfits(np.array([1.0, 4.0]), np.array([2.0, 3.0]))
-    np.testing.assert_allclose(found, [0, 0, 2 * 3 / 5 * 9])
+    computed = misfits(np.array([1.0, 4.0]), np.array([2.0, 3.0]))
+    np.testing.assert_allclose(computed, [0, 0, 2 * 3 / 5 * 9])
 
 
 # Weights, ties, rows
@@ -126,7 +126,7 @@ def test_a_row_does_not_see_the_others() -> None:
     np.testing.assert_array_equal(valley_misfits(ROWS, WEIGHTS), valleys)
 
 
-def test_what_is_given_stays_as_it_is() -> None:
+def test_misfits_leave_their_arguments_unchanged() -> None:
     values, weights = ROWS.copy(), WEIGHTS.copy()
     valley_misfits(values, weights)
     falling_fit(values[0], weights)
@@ -144,7 +144,7 @@ def test_no_rows_and_no_values_are_no_misfits(function: Any) -> None:
 
 
 @given(curves, st.floats(-1000, 1000))
-def test_a_shift_changes_nothing(pairs: Pairs, shift: float) -> None:
+def test_a_shift_of_the_values_leaves_misfits_unchanged(pairs: Pairs, shift: float) -> None:
     values, weights = halves(pairs)
     near = close(np.append(values, shift), weights)
     np.testing.assert_allclose(misfits(values + shift, weights), misfits(values, weights), atol=near)
@@ -159,7 +159,7 @@ def test_values_a_times_as_large_have_misfits_a_squared_times_as_large(pairs: Pa
 
 
 @given(curves)
-def test_time_and_sign_reversed_is_the_same_course(pairs: Pairs) -> None:
+def test_misfits_are_the_same_with_time_and_sign_reversed(pairs: Pairs) -> None:
     values, weights = halves(pairs)
     turned = misfits(-values[::-1], weights[::-1])[-1]
     assert turned == pytest.approx(misfits(values, weights)[-1], abs=close(values, weights))
@@ -174,19 +174,19 @@ def test_a_valley_backwards_in_time_is_a_valley(pairs: Pairs) -> None:
 
 @given(curves)
 def test_more_values_never_fit_better(pairs: Pairs) -> None:
-    found = misfits(*halves(pairs))
-    assert found[0] == 0
-    assert (np.diff(found) >= 0).all()
+    computed = misfits(*halves(pairs))
+    assert computed[0] == 0
+    assert (np.diff(computed) >= 0).all()
 
 
 @given(curves)
-def test_a_course_that_never_rises_has_no_misfit(pairs: Pairs) -> None:
+def test_a_curve_that_never_rises_has_no_misfit(pairs: Pairs) -> None:
     values, weights = halves(pairs)
     assert (misfits(np.sort(values)[::-1], weights) == 0).all()
 
 
 @given(curves)
-def test_a_valley_is_never_further_away_than_a_course_that_never_rises(pairs: Pairs) -> None:
+def test_a_valley_is_never_further_away_than_a_curve_that_never_rises(pairs: Pairs) -> None:
     values, weights = halves(pairs)
     valley = valley_misfits(values[None], weights)[0]
     assert valley[-1] == misfits(values, weights)[-1]
