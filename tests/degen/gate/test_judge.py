@@ -19,12 +19,12 @@ from degen.gate.metric_values import MetricValue
 Z95 = 1.6448536269514722
 
 
-def figure(value: float | None, error: float | None = None, **more: Any) -> MetricValue:
+def measured(value: float | None, error: float | None = None, **more: Any) -> MetricValue:
     return MetricValue("m", "step1", 1, None, value, error, **more)
 
 
 def verdict(rule: str, value: float | None, error: float | None = None, sure: float | None = None, **more: Any) -> str:
-    return judge_value(parse_rule(rule), figure(value, error), sure, **more).verdict
+    return judge_value(parse_rule(rule), measured(value, error), sure, **more).verdict
 
 
 @pytest.mark.parametrize(
@@ -51,21 +51,21 @@ def test_an_interval_fails_beyond_the_bound_and_else_passes_or_is_undecidable(ru
 
 
 def test_a_value_that_passes_within_noise_has_a_reason() -> None:
-    outcome = judge_value(parse_rule("x < 1"), figure(1.1, 0.1), 0.95)
+    outcome = judge_value(parse_rule("x < 1"), measured(1.1, 0.1), 0.95)
     assert outcome.reason == "breaks the bound, but within noise: the interval reaches beyond it"
     assert (outcome.low, outcome.high) == (pytest.approx(1.1 - Z95 / 10), pytest.approx(1.1 + Z95 / 10))
     assert outcome.margin == pytest.approx(-0.1)
-    kept = judge_value(parse_rule("x < 1"), figure(0.9, 0.1), 0.95)
+    kept = judge_value(parse_rule("x < 1"), measured(0.9, 0.1), 0.95)
     assert (kept.verdict, kept.reason) == ("passed", None)
 
 
 def test_without_an_error_the_value_counts_and_the_reason_says_so() -> None:
     for strict in (False, True):
-        for value, said in ((0.9, "passed"), (1.1, "failed")):
-            outcome = judge_value(parse_rule("x < 1"), figure(value), 0.95, strict)
-            assert outcome.verdict == said
+        for value, expected in ((0.9, "passed"), (1.1, "failed")):
+            outcome = judge_value(parse_rule("x < 1"), measured(value), 0.95, strict)
+            assert outcome.verdict == expected
             assert outcome.reason == "no standard error is known; compared as a value"
-    assert judge_value(parse_rule("x < 1"), figure(0.9)).reason is None
+    assert judge_value(parse_rule("x < 1"), measured(0.9)).reason is None
 
 
 @given(
@@ -95,7 +95,7 @@ def test_few_documents_make_a_wide_interval() -> None:
         drawn = generator.normal(size=(4000, n))
         errors = drawn.std(axis=1, ddof=1) / math.sqrt(n)
         verdicts = [
-            judge_value(rule, figure(float(mean), float(error), freedom=n - 1), 0.95).verdict
+            judge_value(rule, measured(float(mean), float(error), freedom=n - 1), 0.95).verdict
             for mean, error in zip(drawn.mean(axis=1), errors, strict=True)
         ]
         assert verdicts.count("failed") / 4000 == pytest.approx(0.05, abs=0.011)
@@ -105,15 +105,15 @@ def test_missing_and_infinite_values_never_pass() -> None:
     for rule in ("x < 1", "x > 1", "x <= 1", "x >= 1", "x.rise < 1", "x.drop < 5%"):
         for sure in (None, 0.95):
             assert verdict(rule, None, sure=sure) == "undecidable"
-            assert judge_value(parse_rule(rule), figure(0.0, missing="is NaN"), sure).reason == "is NaN"
+            assert judge_value(parse_rule(rule), measured(0.0, missing="is NaN"), sure).reason == "is NaN"
     assert verdict("x < 1", math.inf) == "failed"
     assert verdict("x > 1", math.inf) == "undecidable"
     assert verdict("x > 1", -math.inf, 0.1, 0.95) == "failed"
 
 
 def test_relations_compare_differences_with_bounds_of_the_reference() -> None:
-    rise = figure(3.1, 9.0, reference=3.0, reference_step=5, difference=0.1, difference_error=0.01, margin_error=0.01)
-    for rule, said, bound in (
+    rise = measured(3.1, 9.0, reference=3.0, reference_step=5, difference=0.1, difference_error=0.01, margin_error=0.01)
+    for rule, expected, bound in (
         ("x.rise < 0.11", "passed", 0.11),
         ("x.rise < 0.05", "failed", 0.05),
         ("x.rise < 1%", "failed", 0.03),
@@ -121,7 +121,7 @@ def test_relations_compare_differences_with_bounds_of_the_reference() -> None:
         ("x.rise < max(0.02, 5%)", "passed", 0.15),
     ):
         outcome = judge_value(parse_rule(rule), rise, 0.95)
-        assert outcome.verdict == said
+        assert outcome.verdict == expected
         assert outcome.bound == pytest.approx(bound)
         assert outcome.low == pytest.approx(0.1 - Z95 / 100)
 
@@ -171,12 +171,12 @@ def test_the_same_rule_twice_is_one(table: Path) -> None:
     assert len(judge(rules, table).outcomes) == 1
 
 
-def outcome(said: Any) -> Outcome:
-    return Outcome(parse_rule("x < 1"), said, figure(0.0), 1.0, None, None, None, None)
+def outcome(expected: Any) -> Outcome:
+    return Outcome(parse_rule("x < 1"), expected, measured(0.0), 1.0, None, None, None, None)
 
 
 @pytest.mark.parametrize(
-    ("said", "incomplete", "code"),
+    ("expected", "incomplete", "code"),
     [
         (["passed"], (), 0),
         (["passed", "failed", "undecidable"], ("m@step1",), 1),
@@ -186,9 +186,9 @@ def outcome(said: Any) -> Outcome:
     ],
 )
 def test_the_worst_of_several_verdicts_gives_the_exit_code(
-    said: list[str], incomplete: tuple[str, ...], code: int
+    expected: list[str], incomplete: tuple[str, ...], code: int
 ) -> None:
-    assert Verdicts("t", tuple(map(outcome, said)), incomplete).exit_code == code
+    assert Verdicts("t", tuple(map(outcome, expected)), incomplete).exit_code == code
 
 
 def test_wrong_options_of_judge_are_refused(table: Path) -> None:

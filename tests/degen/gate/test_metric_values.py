@@ -1,4 +1,4 @@
-"""The figures a rule is about: out of runs, of tables and of results of the harness."""
+"""The values of a run that a rule is about, and their references."""
 
 from __future__ import annotations
 
@@ -10,28 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gate_values import value_of, values_of
 from no_warning import no_warning
 from run_parts import change
-from tiny import make_checkpoint
 
 import degen
 from degen import DegenError
 from degen.gate.metric_values import MetricValue, find_metric_values
-from degen.gate.open_target import is_measured, open_source
+from degen.gate.open_target import open_source
 from degen.gate.parser import parse_rule
 from degen.runs.export import export_table
 
 SCAN: dict[str, Any] = {"tokens": 512, "context": 32, "threads": 1}
-
-
-def values_of(rule: str, target: Path, baseline: Path | None = None) -> list[MetricValue]:
-    other = open_source(baseline, no_warning) if baseline is not None else None
-    return find_metric_values(parse_rule(rule), open_source(target, no_warning), other)
-
-
-def value_of(rule: str, target: Path, baseline: Path | None = None) -> MetricValue:
-    (value,) = values_of(rule, target, baseline)
-    return value
 
 
 def left_out(run: degen.Run, revisions: tuple[str, str], domain: str | None = None, weight: float = 1) -> float:
@@ -201,24 +191,6 @@ def test_checkpoints_that_left_the_series_are_not_the_latest(run_copy: Path) -> 
     assert [f.step for f in find_metric_values(parse_rule("loss[step=all] < 3"), source)] == [0, 100, 1000]
 
 
-def test_rows_of_a_table_without_a_step_may_be_the_latest(tmp_path: Path) -> None:
-    table = tmp_path / "t.csv"
-    table.write_text("model,step,acc\nm,0,.5\nm,100,.6\nm,,.1\nn,100,.6\n")
-    selected = values_of("acc > 0.2", table)
-    assert [(f.model, f.step, f.missing) for f in selected] == [
-        ("m", 100, None), ("m", None, "rows without a step, which may be its latest: 1"), ("n", 100, None),
-    ]  # fmt: skip
-    assert len(values_of("acc[step=0:] > 0.2", table)) == 3
-
-
-def test_layers_of_an_exported_table_are_those_of_the_run(run: degen.Run, tmp_path: Path) -> None:
-    export_table(run, "layers", tmp_path / "layers.csv")
-    for place in ("layer=all", "layer=2,site=block", "layer=1", "layer=last", "site=embedding"):
-        for selected in values_of(f"anisotropy.rise[{place}] < 1", run.path, tmp_path / "layers.csv"):
-            assert selected.missing is None
-            assert selected.difference == pytest.approx(0, abs=1e-12)
-
-
 def test_the_folder_around_a_run_is_no_run(run_copy: Path) -> None:
     with pytest.raises(DegenError, match=rf"did you mean {run_copy}\?"):
         open_source(run_copy.parent, no_warning)
@@ -371,75 +343,3 @@ def test_two_models_are_judged_each(series: Path, corpus: Path, tmp_path: Path) 
     degen.scan([f"b={series}", f"a={series}"], corpus=corpus, out=tmp_path / "both", **SCAN)
     assert [f.model for f in values_of("loss < 3", tmp_path / "both")] == ["b", "a"]
     assert value_of("loss[model=a] < 3", tmp_path / "both").model == "a"
-
-
-def test_tables_wide_and_long(tmp_path: Path) -> None:
-    wide = tmp_path / "wide.csv"
-    wide.write_text("model,step,task,acc,acc_stderr\nm,200,A,.6,.02\nm,100,A,.7,.01\nm,100,B,.5,.01\nm,200,B,,\n")
-    a, b = values_of("acc.drop < 1", wide)
-    assert (a.place, a.step, a.reference_step) == ("A", 200, 100)
-    assert a.difference == pytest.approx(0.1)
-    assert a.difference_error == pytest.approx(math.hypot(0.01, 0.02))
-    assert (b.place, b.step, b.missing) == ("B", 200, "not measured")
-    assert value_of("A/acc > 0", wide).place == "A"
-    long = tmp_path / "long.csv"
-    long.write_text("model,step,metric,value\nm,100,loss,3\nm,200,loss,2\nm,100,acc,.5\nn,100,acc,.4\n")
-    assert value_of("loss[model=m] < 3", long).value == 2
-    acc = values_of("acc < 3", long)
-    assert [(f.model, f.step, f.value) for f in acc] == [("m", 200, None), ("n", 100, 0.4)]
-    assert acc[0].missing == "no row of it at step 200; its last is step 100"
-    assert [f.missing for f in values_of("loss < 3", long)] == [None, "no row of loss"]
-    with pytest.raises(DegenError, match=r"no metric 'los'; did you mean 'loss'\?"):
-        values_of("los < 3", long)
-
-
-def test_missing_and_infinite_values_of_tables(tmp_path: Path) -> None:
-    table = tmp_path / "t.csv"
-    table.write_text("step,loss,ppl,empty,word\n1,2,3,,a\n2,nan,inf,,b\n")
-    assert value_of("loss < 3", table).missing == "not measured"
-    assert value_of("ppl < 3", table).value == math.inf
-    assert value_of("empty < 3", table).missing == "not measured"
-    assert value_of("loss < 3", table).model == "t"
-    with pytest.raises(DegenError, match="column 'word' holds no numbers"):
-        values_of("word < 3", table)
-
-
-def test_exported_tables_take_selectors(run: degen.Run, run_copy: Path, tmp_path: Path) -> None:
-    export_table(run, "layers", tmp_path / "l.parquet")
-    for selector in ("layer=last", "layer=1", "layer=2,site=block"):
-        rule = f"anisotropy[{selector}] < 1"
-        assert value_of(rule, tmp_path / "l.parquet").value == value_of(rule, run.path).value
-    assert len(values_of("anisotropy[layer=all] < 1", tmp_path / "l.parquet")) == 4
-    with pytest.raises(DegenError, match="column 'layer' is nowhere '99'"):
-        values_of("anisotropy[layer=99] < 1", tmp_path / "l.parquet")
-    with pytest.raises(DegenError, match="has no column 'domain' to select by; drop domain"):
-        values_of("anisotropy[domain=a] < 1", tmp_path / "l.parquet")
-    change(run_copy, "checkpoints", "step1000", status="failed", reason="torn")
-    export_table(degen.read_run(run_copy), "checkpoints", tmp_path / "c.csv")
-    source = open_source(tmp_path / "c.csv", no_warning)
-    assert source.failed == ["tiny@step1000"]
-    assert value_of("loss < 99", tmp_path / "c.csv").missing == "not measured"
-    assert open_source(run_copy, no_warning).failed == ["tiny@step1000"]
-
-
-def test_results_of_the_harness_are_judged(tmp_path: Path) -> None:
-    for step, acc in ((100, 0.6), (200, 0.5)):
-        (tmp_path / f"pythia-step{step}.json").write_text(
-            json.dumps({"results": {"arc": {"acc,none": acc, "acc_stderr,none": 0.01}}})
-        )
-    value = value_of("arc/acc.drop < 0.02", tmp_path)
-    assert (value.model, value.step, value.place) == ("pythia", 200, "arc")
-    assert value.difference == pytest.approx(0.1)
-    assert value.difference_error == pytest.approx(math.hypot(0.01, 0.01))
-    assert value_of("acc > 0", tmp_path).place is None
-    assert is_measured(tmp_path)
-
-
-def test_a_series_is_not_measured_and_a_run_is(run: degen.Run, series: Path, tmp_path: Path) -> None:
-    measured = [run.path, run.path / "layers", tmp_path / "t.csv", tmp_path / "no.parquet"]
-    assert all(is_measured(target) for target in measured)
-    single = make_checkpoint(tmp_path / "single")
-    shutil.copytree(run.path / "layers", single / "logs")  # a table beside the weights makes no table of them
-    for target in (series, series / "step0", single, "org/name@step*", "pythia:70m", tmp_path / "model.gguf"):
-        assert not is_measured(target)
-    assert value_of("loss < 3", run.path / "checkpoints") == value_of("loss < 3", run.path)

@@ -20,10 +20,10 @@ NASTY = "a%0A,b:c::d\"e'<f>&|`g`\n::warning::h\r\x00\x1b[31m\ud800\ufffe]]>é"
 
 
 def outcome(
-    said: Any = "failed", name: str = "m", rule: Rule | None = None, value: float | None = 0.7, **more: Any
+    verdict: Any = "failed", name: str = "m", rule: Rule | None = None, value: float | None = 0.7, **more: Any
 ) -> Outcome:
-    figure = MetricValue(name, "step5", 5, more.pop("place", None), value, 0.01)
-    return Outcome(rule or parse_rule("x < 0.6"), said, figure, 0.6, None, None, -0.1, more.pop("reason", None))
+    measured = MetricValue(name, "step5", 5, more.pop("place", None), value, 0.01)
+    return Outcome(rule or parse_rule("x < 0.6"), verdict, measured, 0.6, None, None, -0.1, more.pop("reason", None))
 
 
 def test_every_outcome_is_a_test_case() -> None:
@@ -48,10 +48,10 @@ def test_every_outcome_is_a_test_case() -> None:
     assert [(child.tag, child.get("type")) for child in incomplete] == [("error", "incomplete")]
 
 
-@pytest.mark.parametrize("said", ["failed", "undecidable", "passed"])
-def test_xml_is_valid_with_any_name(said: str) -> None:
+@pytest.mark.parametrize("verdict", ["failed", "undecidable", "passed"])
+def test_xml_is_valid_with_any_name(verdict: str) -> None:
     rule = Rule(NASTY, "<", Bound(0.6), model=NASTY)
-    verdicts = Verdicts(NASTY, (outcome(said, NASTY, rule, place=NASTY, reason=NASTY),), (NASTY,))
+    verdicts = Verdicts(NASTY, (outcome(verdict, NASTY, rule, place=NASTY, reason=NASTY),), (NASTY,))
     text = junit_xml(verdicts)
     case = ElementTree.fromstring(text.encode("utf-8")).find("testsuite/testcase")
     assert "a%0A,b:c::d\"e'<f>&|`g`\n::warning::h" in str(case.get("name"))

@@ -62,10 +62,12 @@ def redraw(run: Path, out: Path, generator: np.random.Generator) -> Path:
 
 
 def at_one_error(rule: Rule, run: Path) -> Rule:
-    """The rule with its bound one standard error beyond the figure."""
+    """The rule with its bound one standard error beyond the value."""
     (outcome,) = judge([rule], run).outcomes
-    figure = outcome.measured
-    estimate = (figure.value, figure.error) if rule.relation is None else (figure.difference, figure.difference_error)
+    measured = outcome.measured
+    estimate = (
+        (measured.value, measured.error) if rule.relation is None else (measured.difference, measured.difference_error)
+    )
     return replace(rule, bound=Bound(estimate[0] + estimate[1]))
 
 
@@ -81,4 +83,4 @@ def test_a_rule_one_standard_error_inside_its_bound_hardly_ever_flips(run: Path,
                 counts[outcome.rule] += outcome.verdict == "failed"
     for rule in rules:
         assert failed[0.95][rule] <= 3
-        assert 15 <= failed[None][rule] <= 50  # a normal figure: 16 % of 200 are 32
+        assert 15 <= failed[None][rule] <= 50  # a normal value: 16 % of 200 are 32

@@ -109,12 +109,12 @@ def test_errors_of_rules_name_the_character(text: str, at: int, why: str) -> Non
 
 
 def assert_points(text: str, error: DegenError) -> None:
-    said = str(error)
-    assert len(said.splitlines()) == 1
-    match = re.search(r'": character (\d+): \S', said, re.DOTALL)
-    assert match, said
+    message = str(error)
+    assert len(message.splitlines()) == 1
+    match = re.search(r'": character (\d+): \S', message, re.DOTALL)
+    assert match, message
     assert 1 <= int(match[1]) <= len(text) + 1
-    assert len(said) < 500
+    assert len(message) < 500
 
 
 def test_three_hundred_rules_gone_wrong_are_errors_of_one_line() -> None:

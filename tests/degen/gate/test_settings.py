@@ -72,8 +72,8 @@ def test_outside_of_a_repository_only_the_folder_itself_is_searched(tmp_path: Pa
 def test_the_command_line_adds_rules_and_overrides_options(repository: Path) -> None:
     (repository / "degen.toml").write_text(EVERYTHING)
     below = read_settings(repository / "degen.toml")
-    said = GateSettings((parse_rule("x < 1"),), {"max_anisotropy": 0.1}, Path("other"), 0.9, False)
-    both = below.under(said)
+    options = GateSettings((parse_rule("x < 1"),), {"max_anisotropy": 0.1}, Path("other"), 0.9, False)
+    both = below.under(options)
     rules = [str(rule) for rule in both.all_rules()]
     assert rules[:3] == ["anisotropy < 0.1", "singular_entropy < 3", "loss.rise < 0.5"]
     assert rules[-1] == "x < 1"
@@ -85,7 +85,7 @@ def test_the_command_line_adds_rules_and_overrides_options(repository: Path) -> 
     alone = below.under(GateSettings())
     assert alone.all_rules() == below.all_rules()
     assert (alone.baseline, alone.confidence, alone.strict) == (below.baseline, 0.95, True)
-    assert both.under(said).all_rules() == both.all_rules()  # each rule once
+    assert both.under(options).all_rules() == both.all_rules()  # each rule once
 
 
 @pytest.mark.parametrize(
