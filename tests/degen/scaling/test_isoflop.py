@@ -100,5 +100,5 @@ def test_the_interval_of_the_data_of_a_size_is_right_as_often_as_it_says() -> No
         inside += row["tokens_low"] <= truth["tokens"] <= row["tokens_high"]
         assert "parameters_low" not in row
     assert inside >= 15
-    with pytest.raises(DegenError, match="ask nearer"):
+    with pytest.raises(DegenError, match="choose values closer"):
         fit_isoflop(profiles(HOFFMANN), NONE).predict({"D": 1e-300})
