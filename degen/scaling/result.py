@@ -93,6 +93,7 @@ def check_predicted(request: Mapping[str, float], row: Row) -> Row:
         if value is not None and not name.endswith(("_low", "_high")) and not 0 < value < float("inf"):
             text = ",".join(f"{letter}={given:g}" for letter, given in request.items())
             raise DegenError(
-                f"--predict {text}: {name} would be {value:g}: this is too far from the points of the fit; choose values closer to them"
+                f"--predict {text}: {name} would be {value:g}: this is too far from the points of the fit; "
+                "choose values closer to them"
             )
     return plain
