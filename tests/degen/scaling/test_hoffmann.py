@@ -128,6 +128,7 @@ def test_predictions_agree_with_one_another() -> None:
     assert fit.predict({"N": best["parameters"]})["flops"] == pytest.approx(1e22)
     assert fit.predict({"D": best["tokens"]})["flops"] == pytest.approx(1e22)
     assert fit.predict({"C": 1e22, "N": best["parameters"]})["tokens"] == pytest.approx(best["tokens"])
+    assert fit.predict({"C": 1e22, "D": best["tokens"]})["parameters"] == pytest.approx(best["parameters"])
     with pytest.raises(DegenError, match="predicts from"):
         fit.predict({"S": 3.0})
 
