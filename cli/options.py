@@ -70,9 +70,9 @@ class ScanOptions(OptionGroup):
     dtype: Annotated[str, setting("dtype")] = Settings.dtype
     batch_size: Annotated[str, typer.Option(help="Full windows in a batch, or auto.")] = "auto"
     threads: Annotated[int | None, setting("threads", show_default="torch's own choice")] = Settings.threads
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="The run folder; a run that stopped goes on where it was.")
-    ] = Path(RUN_FOLDER)
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder; a run that stopped is resumed.")] = Path(
+        RUN_FOLDER
+    )
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over in a folder that holds a run.")] = False
     keep: Annotated[
         str,

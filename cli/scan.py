@@ -28,7 +28,7 @@ def scan(
 ) -> None:
     """Measure every checkpoint of a series into a run folder.
 
-    Bare `degen scan` scans the bundled demo. A run asked for again goes on where it stopped. Exit code 4 says that some
+    Bare `degen scan` scans the bundled demo. Given again, a scan that stopped resumes. Exit code 4 says that some
     checkpoints failed; each is a row with its reason, and the others are measured.
     """
     settings = scan_options.settings(series, trust_remote_code=trust_remote_code)
@@ -88,11 +88,13 @@ def print_costs(settings: Settings, json: bool) -> None:
 
 
 def _print_cost_table(costs: list[dict[str, Any]]) -> None:
+    from degen.scanning.dry_run import total_cost
+
     columns = list(costs[0]) if costs else []
     rows = [[_format_cost(name, row[name]) for name in columns] for row in costs]
     output.result_table(columns, rows)
-    total = {name: sum(row[name] or 0 for row in costs) for name in ("bytes", "flops")}
-    output.result(f"{len(costs)} checkpoints, {total['bytes'] / 1e9:.3g} GB to read, {total['flops']:.2g} FLOPs")
+    size, flops = total_cost(costs)
+    output.result(f"{len(costs)} checkpoints, {size / 1e9:.3g} GB to read, {flops:.2g} FLOPs")
 
 
 def _format_cost(name: str, value: Any) -> Any:

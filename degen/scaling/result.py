@@ -1,4 +1,4 @@
-"""The answer of a fit, whichever law was fitted."""
+"""The result of a fit, whichever law was fitted."""
 
 from __future__ import annotations
 
@@ -92,5 +92,8 @@ def check_predicted(request: Mapping[str, float], row: Row) -> Row:
     for name, value in plain.items():
         if value is not None and not name.endswith(("_low", "_high")) and not 0 < value < float("inf"):
             text = ",".join(f"{letter}={given:g}" for letter, given in request.items())
-            raise DegenError(f"--predict {text}: {name} would be {value:g}, so far is it from the points; ask nearer")
+            raise DegenError(
+                f"--predict {text}: {name} would be {value:g}: this is too far from the points of the fit; "
+                "choose values closer to them"
+            )
     return plain

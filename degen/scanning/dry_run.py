@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import Source
 from degen.errors import CheckpointError, one_line
@@ -33,6 +35,11 @@ def price(settings: Settings) -> list[Row]:
     streams = any(issubclass(probe, StreamProbe) for probe in plan.probes.values())
     tokens = settings.tokens if streams else 0
     return [_price(checkpoint, tokens, settings) for checkpoint in plan.checkpoints]
+
+
+def total_cost(costs: Sequence[Row]) -> tuple[int, float]:
+    """Return the bytes to read and the FLOPs of all checkpoints of `price` that can be measured."""
+    return sum(row["bytes"] or 0 for row in costs), sum(row["flops"] or 0 for row in costs)
 
 
 def _price(checkpoint: Checkpoint, tokens: int, settings: Settings) -> Row:

@@ -47,7 +47,18 @@ def run(tmp_path_factory: pytest.TempPathFactory, series: Path) -> Path:
 
 
 def test_the_promised_commands_are_there() -> None:
-    assert {"scan", "show", "export", "probes"} <= set(COMMANDS)
+    promised = {
+        "scan",
+        "show",
+        "saturation",
+        "rank",
+        "scaling fit",
+        "scaling slopes",
+        "scaling pareto",
+        "audit",
+        "gate",
+    }
+    assert {*promised, "export", "probes", "suites"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])

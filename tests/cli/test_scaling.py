@@ -87,16 +87,43 @@ def test_columns_of_other_names_are_mapped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("law", "points", "names"),
+    ("law", "points", "names", "panels"),  # of each panel: what is on the x axis, and how many lines
     [
-        (("isoflop",), profiles(HOFFMANN), {"a", "b", "k_N", "k_D"}),
-        (("envelope",), curves(HOFFMANN, noise=0.002, models=8, marks=30), {"a", "b", "k_N", "k_D"}),
-        (("kaplan", "--form", "ND"), kaplan("ND"), {"alpha_N", "alpha_D", "N_c", "D_c"}),
-        (("kaplan", "--form", "C", "--units", "pf-days"), kaplan("C"), {"alpha_C", "C_c"}),
+        (
+            ("isoflop",),
+            profiles(HOFFMANN),
+            {"a", "b", "k_N", "k_D"},
+            [("parameters", 2 * 9 + 1), ("training FLOPs", 2)],
+        ),
+        (
+            ("envelope",),
+            curves(HOFFMANN, noise=0.002, models=8, marks=30),
+            {"a", "b", "k_N", "k_D"},
+            [("training FLOPs", 2 * 8 + 1), ("training FLOPs", 2)],
+        ),
+        (
+            ("kaplan", "--form", "ND"),
+            kaplan("ND"),
+            {"alpha_N", "alpha_D", "N_c", "D_c"},
+            [("N (parameters, non-embedding)", 2)],
+        ),
+        (
+            ("kaplan", "--form", "C", "--units", "pf-days"),
+            kaplan("C"),
+            {"alpha_C", "C_c"},
+            [("C (training PF-days)", 2)],
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
-def test_the_other_laws(law: tuple[str, ...], points: Points, names: set[str], tmp_path: Path) -> None:
+def test_envelope_isoflop_and_kaplan_have_parameters_rows_and_a_plot(
+    law: tuple[str, ...],
+    points: Points,
+    names: set[str],
+    panels: list[tuple[str, int]],
+    tmp_path: Path,
+    figures: list[Any],
+) -> None:
     figure, to = tmp_path / "f.png", tmp_path / "rows.parquet"
     more = ("--plot", figure, "--out", to, "--json")
     said = degen("scaling", "fit", saved(tmp_path, points), "--law", *law, *FAST, *more)
@@ -104,14 +131,26 @@ def test_the_other_laws(law: tuple[str, ...], points: Points, names: set[str], t
     found = said.json()
     assert set(found["parameters"]) == names
     assert all(p["low"] <= p["value"] <= p["high"] for p in found["parameters"].values())
-    assert figure.stat().st_size > 10_000
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    (drawn,) = figures
+    assert [(axes.get_xlabel(), len(axes.lines)) for axes in drawn.axes] == panels
+    assert [axes.get_ylabel() for axes in drawn.axes] == ["loss (nats/token)", "parameters"][: len(panels)]
+    measured = drawn.axes[-1].lines[0]  # the points, or the budgets, that the law was fitted to
+    assert len(measured.get_xdata()) == len(found["rows"])
     assert pl.read_parquet(to).height == len(found["rows"])
 
 
-def test_a_figure_and_a_file_of_the_points(table: Path, tmp_path: Path) -> None:
+def test_plot_of_hoffmann_shows_points_law_and_best_sizes(table: Path, tmp_path: Path, figures: list[Any]) -> None:
     figure, to = tmp_path / "f.svg", tmp_path / "rows.json"
     assert degen("scaling", "fit", table, *FIXED, "--plot", figure, "--out", to).code == 0
     assert figure.read_text(encoding="utf-8").startswith("<?xml")
+    losses, sizes, colours = figures[0].axes
+    assert (losses.get_xlabel(), losses.get_ylabel()) == ("training FLOPs", "loss (nats/token)")
+    assert (sizes.get_xlabel(), sizes.get_ylabel()) == ("training FLOPs", "parameters")
+    assert colours.get_ylabel() == "log10 parameters"
+    assert len(losses.collections[0].get_offsets()) == 30
+    assert [line.get_label() for axes in (losses, sizes) for line in axes.lines] == ["best for its compute"] * 2
+    assert len(sizes.collections) == 1  # the interval
     assert len(json.loads(to.read_text())) == 30
 
 

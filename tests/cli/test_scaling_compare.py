@@ -253,13 +253,31 @@ def test_wrong_usage_is_one_line(args: tuple[str, ...], message: str, tmp_path: 
 
 
 @pytest.mark.parametrize("command", ["slopes", "pareto"])
-def test_result_and_figure_go_to_files(command: str, tmp_path: Path) -> None:
+def test_result_and_figure_go_to_files(command: str, tmp_path: Path, figures: list[Any]) -> None:
     file, to, figure = two_architectures(tmp_path / "t.csv"), tmp_path / "rows.parquet", tmp_path / "figure.svg"
     said = degen("scaling", command, file, "--out", to, "--plot", figure, "--json")
     assert said.code == 0, said.err
     assert pq.read_table(to).num_rows == len(said.json()["rows"])
     assert set(pq.read_table(to).column_names) == set(said.json()["rows"][0])
     assert figure.read_text(encoding="utf-8").lstrip().startswith("<?xml")
+    panels = {axes.get_title(): axes for axes in figures[0].axes}
+    assert all(axes.get_xlabel() and axes.get_ylabel() for axes in figures[0].axes)
+    if command == "slopes":
+        rows = said.json()["rows"]
+        assert set(panels) == {f"{row['pair']}, {row['axes']}" for row in rows if row["slope"] is not None}
+        assert {len(axes.lines) for axes in panels.values()} == {4}  # points and line of each architecture
+        assert panels["flops-upstream, semi-log"].get_xlabel() == "training FLOPs"
+        assert panels["flops-upstream, semi-log"].get_ylabel() == "loss (nats/token)"
+    else:
+        frontiers = [axes for axes in figures[0].axes if axes.get_title() == "frontier"]
+        assert [(axes.get_xlabel(), axes.get_ylabel()) for axes in frontiers] == [
+            (cost, quality)
+            for cost in ("parameters", "training FLOPs")
+            for quality in ("loss (nats/token), lower is better", "accuracy, higher is better")
+        ]
+        assert {len(axes.lines) for axes in frontiers} == {2}  # all points, and the frontier
+        assert len(figures[0].axes) == len(frontiers) + 1
+        assert len(figures[0].axes[-1].lines) == 1 + len(said.json()["reversals"])
 
 
 def test_the_document_is_json_without_nan(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import t as student_t
 
 from degen.arrays import Floats
 from degen.errors import DegenError
@@ -189,7 +190,9 @@ def test_with_everything_fixed_there_are_residuals_and_nothing_to_fit() -> None:
     assert fit.law == HOFFMANN
     assert fit.freedom == 30
     np.testing.assert_allclose(fit.residuals, np.log(loss / HOFFMANN.loss(n, t)), atol=1e-12)
-    assert prediction_reach(fit, 1e9, 1e11, 0.9) is not None
+    assert fit.scale is not None
+    noise_alone = student_t.ppf(0.95, 30) * fit.scale
+    assert prediction_reach(fit, 1e9, 1e11, 0.9) == pytest.approx(noise_alone)
 
 
 # How sure it is

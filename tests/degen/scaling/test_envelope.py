@@ -8,7 +8,7 @@ from degen.errors import DegenError
 from degen.laws.law import HOFFMANN, Law
 from degen.scaling.envelope import fit_envelope
 from degen.scaling.frontier import frontier_of
-from degen.scaling.loss_curves import compute_curves
+from degen.scaling.loss_curves import ComputeCurve, compute_curves
 from degen.stats.bootstrap import Bootstrap
 from degen.stats.smoothing import Smoother
 
@@ -72,3 +72,14 @@ def test_too_little_for_an_envelope_is_said() -> None:
     n, d = np.repeat([1e7, 1e8, 1e9, 1e10], 9), np.tile(np.geomspace(1e9, 1.1e9, 9), 4)
     with pytest.raises(DegenError, match="no two sizes are best"):
         fit_envelope(points_of(parameters=n, tokens=d, loss=HOFFMANN.loss(n, d)), NONE)
+
+
+def test_redrawn_losses_have_residuals_as_wide_as_the_noise() -> None:
+    x = np.linspace(40, 45, 12)
+    y = 3 - 0.1 * x + np.random.default_rng(0).normal(0, 0.01, 12)
+    curve = ComputeCurve("m", 1e8, 6e8, x, y)
+    assert curve.smoother is not None
+    smooth = curve.smoother.fitted(y)
+    noise = (y - smooth) / np.sqrt(1 - curve.smoother.leverage(y))
+    drawn = curve.redrawn(np.random.default_rng(1)) - smooth
+    assert np.abs(drawn[:, None] - (noise - noise.mean())).min(axis=1).max() < 1e-12

@@ -100,5 +100,13 @@ def test_the_interval_of_the_data_of_a_size_is_right_as_often_as_it_says() -> No
         inside += row["tokens_low"] <= truth["tokens"] <= row["tokens_high"]
         assert "parameters_low" not in row
     assert inside >= 15
-    with pytest.raises(DegenError, match="ask nearer"):
+    with pytest.raises(DegenError, match="choose values closer"):
         fit_isoflop(profiles(HOFFMANN), NONE).predict({"D": 1e-300})
+
+
+def test_bootstrap_spread_is_that_of_tables_with_new_noise() -> None:
+    """With five sizes and three coefficients a budget, residuals alone would be too narrow by a third."""
+    tables = [profiles(HOFFMANN, seed, noise=0.003, sizes=5) for seed in range(60)]
+    spread = np.std([fit_isoflop(table, Bootstrap(0)).constants["a"] for table in tables])
+    drawn = [np.std(fit_isoflop(table, Bootstrap(40)).draws.found["a"]) for table in tables[:12]]
+    assert 0.8 < np.mean(drawn) / spread < 1.25

@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file
 from tiny import make_model, make_series
 
-from degen.scanning.dry_run import price
+from degen.scanning.dry_run import price, total_cost
 from degen.scanning.settings import Settings
 
 
@@ -50,3 +50,8 @@ def test_what_cannot_be_measured_has_a_reason(series: Path, tmp_path: Path) -> N
     (row,) = price(Settings((str(tmp_path / "m"),)))
     assert row["bytes"] is row["flops"] is row["memory"] is None
     assert "no config.json" in row["reason"]
+
+
+def test_the_total_leaves_out_checkpoints_that_cannot_be_measured() -> None:
+    costs = [{"bytes": 3, "flops": 10.0}, {"bytes": None, "flops": None}, {"bytes": 4, "flops": 5.0}]
+    assert total_cost(costs) == (7, 15.0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import linregress
+from scipy.stats import t as student_t
 
 from degen.errors import DegenError
 from degen.scaling.architectures.columns import Cost, Quality
@@ -86,3 +88,15 @@ def test_architectures_are_not_taken_for_shapes() -> None:
 def test_how_equal_costs_are_is_a_share() -> None:
     with pytest.raises(DegenError, match="--equal-cost 0%"):
         compare_shapes("", [Cost("flops", COST)], [Quality("loss", COST, "min")], None, equal=0)
+
+
+def test_interval_at_one_cost_is_that_of_a_simple_regression() -> None:
+    aspect = np.array([8.0, 16, 32, 64, 128, 256])
+    loss = 3 + 0.2 * np.log10(aspect) + np.array([0.01, -0.02, 0.015, 0.0, -0.01, 0.005])
+    shapes = Shapes(aspect, "layers", "d_model")
+    (row,) = compare_shapes(shapes, [Cost("flops", np.full(6, 1e18))], [Quality("loss", loss, "min")], None)
+    line = linregress(np.log10(aspect), loss)
+    assert row["effect"] == pytest.approx(-line.slope * np.log10(2))
+    half = student_t.ppf(0.95, 4) * line.stderr * np.log10(2)
+    assert row["effect_high"] - row["effect"] == pytest.approx(half)
+    assert row["effect"] - row["effect_low"] == pytest.approx(half)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -127,3 +128,12 @@ def test_too_little_to_correlate_is_said(x: np.ndarray, reason: str) -> None:
     for found in (spearman(x, y), kendall(x, y)):
         assert (found.value, found.low, found.high) == (None, None, None)
         assert reason in str(found.reason)
+
+
+@pytest.mark.parametrize(("gap", "within"), [(4.9, True), (5.1, False)])
+def test_errors_of_two_models_add_as_squares(gap: float, within: bool) -> None:
+    z = NormalDist().inv_cdf(0.95)
+    upstream = Quality("loss", np.array([1.0, 9.0]), "min", np.zeros(2))
+    downstream = Quality("score", np.array([0.0, gap * z]), "max", np.array([3.0, 4.0]))
+    (row,) = find_reversals(["a", "b"], upstream, [downstream], 0.9).rows()
+    assert row["within_noise"] is within
