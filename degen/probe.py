@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
 
-Tell = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 Need = Literal["head", "states", "head_input", "losses"]
 
 
@@ -172,14 +172,14 @@ class StreamProbe(Probe):
     def update_losses(self, batch: Batch, losses: torch.Tensor, scored: torch.Tensor) -> None:
         """Take the loss of every token in nats, B × (T − 1) float32, of tokens 1…T−1; `scored` says which count."""
 
-    def train(self, inputs: HeadInputs, windows: Iterator[Window], folder: Path, tell: Tell) -> None:
+    def train(self, inputs: HeadInputs, windows: Iterator[Window], folder: Path, on_progress: OnProgress) -> None:
         """Train once the sample has passed, on more states of the frozen model.
 
         Args:
             inputs: what the head receives, of any windows.
             windows: to train on, without end; none of the sample's second half.
             folder: of this checkpoint's own, in which to keep what a continued run goes on from.
-            tell: told how it goes in words, how far it is, and how far it will go.
+            on_progress: called with the losses as text, tokens trained and tokens to train.
         """
 
     @abstractmethod

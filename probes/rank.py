@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from degen.errors import CheckpointError, DegenError
-from degen.probe import Batch, HeadInputs, OutputHead, Site, StreamProbe, Tell
+from degen.probe import Batch, HeadInputs, OnProgress, OutputHead, Site, StreamProbe
 from degen.rank.bottleneck_rank import WITHIN, bottleneck_rank
 from degen.rank.closed_form import CLOSED, ClosedForm
 from degen.rank.gradient_share import GradientShare
@@ -145,11 +145,11 @@ class Rank(StreamProbe):
         if self._gradient is not None:
             self._gradient.add(batch, scored, h, losses, self._closed.basis)
 
-    def train(self, inputs: HeadInputs, windows: Iterator[Window], folder: Path, tell: Tell) -> None:
+    def train(self, inputs: HeadInputs, windows: Iterator[Window], folder: Path, on_progress: OnProgress) -> None:
         """Train A and B of every rank on the same states; what was kept of an earlier try is continued."""
         start = self._closed.nested("whitened") if self._starts_whitened else None
         self._trained = TrainedRanks(self._head, self.ranks, self._plan, start)
-        self._losses.append(self._trained.train(inputs, self.sample, windows, folder, tell))
+        self._losses.append(self._trained.train(inputs, self.sample, windows, folder, on_progress))
 
     def merge(self, other: Self) -> None:
         """Add what another instance gathered of the first half; what is evaluated depends on all of it.

@@ -77,7 +77,7 @@ class Listing:
 
 def _list_revisions(checkpoints: Sequence[Checkpoint], progress: Progress) -> list[Listing]:
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(progress.counted(pool.map(_list_files, checkpoints), len(checkpoints), "revisions listed"))
+        return list(progress.track(pool.map(_list_files, checkpoints), len(checkpoints), "revisions listed"))
 
 
 def _list_files(checkpoint: Checkpoint) -> Listing:
@@ -111,7 +111,7 @@ def _read_shards(listings: Iterable[Listing], values: int | None, progress: Prog
 
     with ThreadPoolExecutor(THREADS) as pool:
         samples = pool.map(read, different.values())
-        return dict(zip(different, progress.counted(samples, len(different), "files read"), strict=True))
+        return dict(zip(different, progress.track(samples, len(different), "files read"), strict=True))
 
 
 def _gather_facts(listing: Listing, samples: dict[str, ShardSample], grammar: Grammar) -> Facts:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from degen.errors import DegenError
-from degen.scanning.list_settings import list_settings
-from degen.scanning.settings import MeasureKeywords
+from degen.scanning.settings import MeasureKeywords, list_settings
 
 from .callback_core import CallbackCore, OnViolation
 

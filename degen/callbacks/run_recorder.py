@@ -130,7 +130,7 @@ class RunRecorder:
     def _open(self) -> Iterator[RunWriter]:
         monitor, device = self._monitor, self._device
         assert device is not None  # `begin` comes first
-        asked = monitor.settings.asked() | {"series": [self._label]}
+        asked = monitor.settings.to_json() | {"series": [self._label]}
         try:
             with open_run(self.folder, asked, fresh=False) as writer:
                 complete_info(

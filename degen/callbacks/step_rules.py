@@ -32,7 +32,7 @@ def check_rule(rule: Rule, monitor: Monitor, label: str) -> None:
         DegenError: an unknown metric, model or domain.
     """
     table = CHECKPOINTS if rule.layer is None and rule.site is None else LAYERS
-    measured = monitor.measured(table)
+    measured = monitor.measured_columns(table)
     if rule.metric not in measured:
         raise DegenError(
             f'rule "{rule}": {rule.metric} is not measured of {table}; {did_you_mean(rule.metric, measured)}'

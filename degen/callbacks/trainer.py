@@ -11,8 +11,7 @@ from typing import Any, Unpack
 
 from transformers import Trainer, TrainerCallback
 
-from degen.scanning.list_settings import list_settings
-from degen.scanning.settings import MeasureKeywords
+from degen.scanning.settings import MeasureKeywords, list_settings
 
 from .callback_core import CallbackCore, OnViolation
 
