@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.device import as_float64
 from degen.probe import Batch, Site, StreamProbe
 from degen.stats.jackknife import jackknife_error
@@ -15,8 +16,6 @@ from degen.text.windows import Sample
 
 if TYPE_CHECKING:
     import torch
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def mean_cosine(square: Floats | float, count: Floats | float) -> Any:

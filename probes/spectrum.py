@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.model.lm_head import Head
 from degen.probe import HeadProbe
 from degen.rank.linear_algebra import triangular_factor
@@ -15,8 +16,6 @@ from degen.tables import Column, Rows
 
 if TYPE_CHECKING:
     import torch
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def singular_values(blocks: Iterable[torch.Tensor]) -> Floats:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.forward.head_inputs import Batches, StateFile
 from degen.probe import HeadInputs, OnProgress, OutputHead
@@ -19,8 +19,6 @@ from .linear_algebra import factored_error
 from .nested_head import NestedHead
 from .trained_head import TrainedHead
 from .training import Training
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 TOKENS = 150_000_000  # to train on with an accelerator, as Godey et al. 2024 do
 TOKENS_ON_CPU = 1_000_000  # a convention: minutes for a small model

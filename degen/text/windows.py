@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from degen.errors import DegenError
-from degen.tables import SCHEMA_VERSION, atomic
+from degen.tables import SCHEMA_VERSION, write_parquet
 
 from .corpus import Corpus, Document
 from .tokenizer import Tokenizer
@@ -217,7 +217,6 @@ class _Cutter:
 def write_samples(path: Path, samples: list[Sample]) -> None:
     """Write the exact windows of every tokenizer of a run."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     fields = [
         pa.field("tokenizer", pa.string(), metadata={"definition": "fingerprint of the tokenizer"}),
@@ -237,8 +236,7 @@ def write_samples(path: Path, samples: list[Sample]) -> None:
     ]  # fmt: skip
     arrays = [pa.array([get(*row) for row in rows], type=f.type) for get, f in zip(columns, fields, strict=True)]
     table = pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata=metadata))
-    with atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_parquet(table, path)
 
 
 def read_samples(path: Path) -> dict[str, Sample]:
