@@ -170,14 +170,8 @@ class Rank(StreamProbe):
             raise CheckpointError("ranks were not evaluated: the second half of the documents scores no token")
         rows = [self._row(m, k) for m in range(len(self._methods)) for k in range(len(self.ranks))]
         last = rows[-len(self.ranks) :]
-        bottleneck = bottleneck_rank(
-            self.ranks, [r["loss_gap"] for r in last], [r["loss_gap_se"] for r in last], self._within
-        )
-        checkpoint: Row = {
-            "bottleneck_rank": bottleneck.rank,
-            "bottleneck_rank_low": bottleneck.low,
-            "bottleneck_rank_high": bottleneck.high,
-        }
+        gaps, errors = [r["loss_gap"] for r in last], [r["loss_gap_se"] for r in last]
+        checkpoint: Row = bottleneck_rank(self.ranks, gaps, errors, self._within)
         if self._gradient is not None:
             checkpoint |= self._gradient.columns(scored, self.sample.document_slots)
         return {"checkpoints": [checkpoint], "ranks": rows}

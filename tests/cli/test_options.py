@@ -61,7 +61,7 @@ def scans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Setting
     """The scans that were asked for; none is run."""
     asked: list[tuple[Settings, dict[str, Any]]] = []
 
-    def record(settings: Settings, *, progress: Progress, on_plan: Any, **folder: Any) -> None:
+    def record(settings: Settings, *, progress: Progress, on_plan: Any = None, **folder: Any) -> None:
         asked.append((settings, folder))
         raise DegenError("recorded")
 

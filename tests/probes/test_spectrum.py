@@ -36,7 +36,7 @@ def row_of(W: np.ndarray) -> dict[str, Any]:
 
 
 @given(sizes, seeds, st.floats(0, 1.1))
-def test_singular_values_are_numpys(size: Any, seed: int, decay: float) -> None:
+def test_singular_values_equal_numpys(size: Any, seed: int, decay: float) -> None:
     """Condition at most e^12.1 < 1e6: nine digits of every figure."""
     W = matrix(size, seed, decay)
     found, expected = singular_values(blocks(W)), np.linalg.svd(W, compute_uv=False)
@@ -103,7 +103,7 @@ def test_squares_of_singular_values_add_up_to_frobenius(size: Any, seed: int) ->
 
 
 @given(sizes, seeds)
-def test_one_direction_gives_the_log_of_the_width(size: Any, seed: int) -> None:
+def test_one_direction_has_entropy_ln_d(size: Any, seed: int) -> None:
     rng = np.random.default_rng(seed)
     row = row_of(np.outer(rng.normal(size=size[0]), rng.normal(size=size[1])))
     assert row["singular_entropy"] == pytest.approx(math.log(size[1]), abs=1e-6)
