@@ -114,8 +114,8 @@ def test_a_rotation_changes_no_figure(windows: Any, seed: int) -> None:
 @given(shapes, seeds, st.floats(0, 100))
 def test_anisotropy_lies_between_its_bounds(windows: Any, seed: int, drift: float) -> None:
     count = sum(n for _, n in windows)
-    found = measured(windows, some_states(windows, seed, drift=drift))["anisotropy"]
-    assert -1 / (count - 1) - 1e-12 <= found <= 1 + 1e-12
+    anisotropy = measured(windows, some_states(windows, seed, drift=drift))["anisotropy"]
+    assert -1 / (count - 1) - 1e-12 <= anisotropy <= 1 + 1e-12
 
 
 @given(shapes, seeds)

@@ -40,8 +40,8 @@ def measured(windows: list[tuple[int, int]], losses: list[np.ndarray]) -> tuple[
     probe = Loss(a_sample(windows))
     for i in range(len(windows)):
         feed(probe, losses, [i])
-    found = probe.finish()
-    return found["checkpoints"][0], found["windows"]
+    rows = probe.finish()
+    return rows["checkpoints"][0], rows["windows"]
 
 
 def some(windows: list[tuple[int, int]], seed: int) -> list[np.ndarray]:

@@ -160,11 +160,9 @@ def test_a_violation_is_one_line_on_stderr(
     callback = DegenerationCallback(corpus=corpus, every=2, rules=rules, on_violation="stop", **MEASURED)
     ran = run(tokenizer, tmp_path, callback, max_steps=6)
     assert ran.trainer.state.global_step == 2
-    warning, never = warnings_of(caplog)
-    assert warning.startswith(
-        'degen: step 2: rule "anisotropy[layer=1,site=block] < -1" is broken at layer 1 block: 0.'
-    )
-    assert warning.endswith("; training stops")
+    broken, never = warnings_of(caplog)
+    assert broken.startswith('degen: step 2: rule "anisotropy[layer=1,site=block] < -1" is broken at layer 1 block: 0.')
+    assert broken.endswith("; training stops")
     assert never.startswith('degen: rule "loss.rise < -1" was never decided: too few checkpoints')
 
 
@@ -317,9 +315,9 @@ def test_a_resumed_run_knows_its_past(tokenizer: Any, corpus: Path, tmp_path: Pa
 
 
 def test_what_an_earlier_training_left_is_not_mixed_with_another(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
-    for found in (False, True):
+    for is_kept in (False, True):
         callback = DegenerationCallback(corpus=corpus, every=2, out=tmp_path / "run", **MEASURED)
-        if found:
+        if is_kept:
             with pytest.raises(degen.DegenError, match="earlier training; choose another `out`"):
                 run(tokenizer, tmp_path / "saved", callback, max_steps=2)
         else:
