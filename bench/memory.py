@@ -36,7 +36,7 @@ print(max(r["peak_rss"] for r in rows), max(above), sum(r["seconds"] for r in ro
 
 
 def peak(tokens: int, series: Path, corpus: str, tokenizer: str = "") -> tuple[float, float]:
-    """Peak of the whole process, and of the pass above the loaded model, in MB."""
+    """Return the peak of the whole process, and of the pass above the loaded model, in MB."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-c", SCAN, str(tokens), f"{out}/run", corpus, tokenizer, str(series)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -51,7 +51,7 @@ def peak(tokens: int, series: Path, corpus: str, tokenizer: str = "") -> tuple[f
 
 
 def make_series(folder: Path, checkpoints: int, tokenizer: Path) -> Path:
-    """Checkpoints of 50M parameters, as many as asked, with random weights."""
+    """Make a series of checkpoints of 50M parameters with random weights."""
     from transformers import AutoTokenizer, GPTNeoXConfig, GPTNeoXForCausalLM
 
     series = folder / f"series-of-{checkpoints}"
@@ -68,11 +68,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gguf", type=Path, help="a GGUF file, for growth with tokens")
     parser.add_argument("--corpus", default="demo")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     from degen.demo import series_paths
 
-    if asked.gguf:
-        few, many = (peak(n, asked.gguf, asked.corpus) for n in (5_000, 50_000))
+    if arguments.gguf:
+        few, many = (peak(n, arguments.gguf, arguments.corpus) for n in (5_000, 50_000))
         print(f"5,000 to 50,000 tokens: {many[1] - few[1]:+.0f} MB above the loaded model")
     with tempfile.TemporaryDirectory() as folder:
         few, many = (peak(5_000, make_series(Path(folder), n, series_paths()[0]), "demo") for n in (2, 10))

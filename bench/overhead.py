@@ -72,11 +72,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=7168)
     parser.add_argument("--context", type=int, default=512)
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     silence_transformers()
-    if asked.gguf:
-        folder, _, name = asked.gguf.rpartition("/")
+    if arguments.gguf:
+        folder, _, name = arguments.gguf.rpartition("/")
         model = AutoModelForCausalLM.from_pretrained(folder or ".", gguf_file=name, dtype=torch.float32)
     else:
         torch.manual_seed(0)
@@ -84,14 +84,14 @@ def main() -> None:
     model.eval()
     model.config.use_cache = False
     shape = describe(model.config)
-    batch_tokens = auto_batch_tokens(shape, asked.context, torch.device("cpu"))
+    batch_tokens = auto_batch_tokens(shape, arguments.context, torch.device("cpu"))
     print(f"{shape.name}, {shape.parameters / 1e6:.0f}M parameters, vocabulary {shape.vocab_size}")
-    print(f"{asked.threads} threads, windows of {asked.context}, batches of {batch_tokens} tokens")
-    sample = sample_of(asked.tokens, asked.context, shape.vocab_size)
-    bare(model, sample_of(asked.context, asked.context, shape.vocab_size), batch_tokens)  # warm up
+    print(f"{arguments.threads} threads, windows of {arguments.context}, batches of {batch_tokens} tokens")
+    sample = sample_of(arguments.tokens, arguments.context, shape.vocab_size)
+    bare(model, sample_of(arguments.context, arguments.context, shape.vocab_size), batch_tokens)  # warm up
     times: dict[str, list[float]] = {"bare": [], "degen": [], "spectrum": []}
     runs = {"bare": lambda: bare(model, sample, batch_tokens), "degen": lambda: scanned(model, sample, batch_tokens)}
-    for pair in range(asked.pairs):
+    for pair in range(arguments.pairs):
         for name in ("bare", "degen") if pair % 2 == 0 else ("degen", "bare"):
             times[name].append(runs[name]())
         times["spectrum"].append(spectrum(model))

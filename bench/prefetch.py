@@ -40,14 +40,14 @@ print("  " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in phases.ite
 
 
 def scan(series: str | Path, out: Path, tokens: int, threads: int, **environment: str) -> float:
-    """Seconds of a scan in a process of its own, imports not counted."""
+    """Return the seconds of a scan in a process of its own, imports not counted."""
     command = [sys.executable, "-c", SCAN, str(series), str(out), str(tokens), str(threads)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | environment)
     return float(done.stdout.split()[-1])
 
 
 def make_series(folder: Path, checkpoints: int, width: int) -> Path:
-    """Checkpoints of random weights with the demo's tokenizer."""
+    """Make checkpoints of random weights with the demo's tokenizer."""
     from transformers import AutoTokenizer, GPTNeoXConfig, GPTNeoXForCausalLM
 
     from degen.demo import series_paths
@@ -67,20 +67,21 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        series = make_series(folder / "series", asked.checkpoints, asked.width)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        series = make_series(folder / "series", arguments.checkpoints, arguments.width)
         size = sum(f.stat().st_size for f in series.rglob("*.safetensors"))
-        print(f"{asked.checkpoints} checkpoints, {size / 1e6:.0f} MB, {asked.tokens} tokens, {asked.threads} threads")
+        tokens, threads = arguments.tokens, arguments.threads
+        print(f"{arguments.checkpoints} checkpoints, {size / 1e6:.0f} MB, {tokens} tokens, {threads} threads")
         with hub({"org/series": Repo(dict(revisions(series)))}) as server:
-            for i in range(asked.rounds):
-                compute = scan(series, folder / f"local-{i}", asked.tokens, asked.threads)
+            for i in range(arguments.rounds):
+                compute = scan(series, folder / f"local-{i}", tokens, threads)
                 server.bytes_per_second = size / compute
                 environment = {"HF_ENDPOINT": server.endpoint, "HF_HOME": str(folder / f"home-{i}")}
                 environment |= {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_TELEMETRY": "1"}
-                wall = scan("org/series@step*", folder / f"hub-{i}", asked.tokens, asked.threads, **environment)
-                bar = 1.2 * compute + compute / asked.checkpoints
+                wall = scan("org/series@step*", folder / f"hub-{i}", tokens, threads, **environment)
+                bar = 1.2 * compute + compute / arguments.checkpoints
                 print(
                     f"round {i + 1}: computing alone {compute:.2f} s, loading alone {compute:.2f} s, both {wall:.2f} s "
                     f"= {wall / compute:.3f} of one; bar {bar:.2f} s, {'met' if wall <= bar else 'MISSED'}",

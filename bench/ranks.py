@@ -54,9 +54,9 @@ def closed_forms(head: OutputHead, tokens: int, pairs: int) -> None:
         nested_token_losses(h @ nested.map, nested.factor, None, y, RANKS, head.transform)
 
     full(), ranks()
-    found = [(seconds(full), seconds(ranks)) for _ in range(pairs)]
-    ratios = [b / a for a, b in found]
-    print(f"full-rank head pass: {statistics.median(a for a, _ in found):.2f} s for {tokens} tokens")
+    times = [(seconds(full), seconds(ranks)) for _ in range(pairs)]
+    ratios = [b / a for a, b in times]
+    print(f"full-rank head pass: {statistics.median(a for a, _ in times):.2f} s for {tokens} tokens")
     print(
         f"{len(RANKS)} ranks / one head pass: median {statistics.median(ratios):.3f} "
         f"(min {min(ratios):.3f}, max {max(ratios):.3f}); bar {1 + 0.12 * len(RANKS):.2f}"
@@ -79,8 +79,8 @@ def training(model: Any, head: OutputHead, pairs: int) -> None:
         return whole, frozen + sum(seconds(lambda t=t: t.step(parts, windows)) for t in alone)
 
     measured()
-    found = [measured() for _ in range(pairs)]
-    ratios = [a / b for a, b in found]
+    times = [measured() for _ in range(pairs)]
+    ratios = [a / b for a, b in times]
     print(
         f"training {len(ranks)} ranks together / frozen pass + each step alone: median {statistics.median(ratios):.3f} "
         f"(min {min(ratios):.3f}, max {max(ratios):.3f}); bar 1.15"
@@ -92,18 +92,18 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=3584)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     config = GPTNeoXConfig(
         hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072, vocab_size=50304
     )
     model = AutoModelForCausalLM.from_config(config).eval()
     model.config.use_cache = False
     head = OutputHead(model.get_output_embeddings().weight.detach(), None, LogitTransform(config))
-    print(f"Pythia-160M shape, {sum(p.numel() for p in model.parameters()):,} parameters, {asked.threads} threads")
+    print(f"Pythia-160M shape, {sum(p.numel() for p in model.parameters()):,} parameters, {arguments.threads} threads")
     with torch.inference_mode():
-        closed_forms(head, asked.tokens, asked.pairs)
-    training(model, head, asked.pairs)
+        closed_forms(head, arguments.tokens, arguments.pairs)
+    training(model, head, arguments.pairs)
 
 
 if __name__ == "__main__":

@@ -93,8 +93,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--series", type=int, default=1000, help="of each kind")
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    print(f"{asked.series} curves of each kind; verdicts in %, onsets covered in %, width and bias in % of training")
+    arguments = parser.parse_args()
+    print(
+        f"{arguments.series} curves of each kind; verdicts in %, onsets covered in %, width and bias in % of training"
+    )
     heads = "".join(f"{word:>14}" for word in WORDS)
     print(f"{'curve':<12} {'steps':<8} {'rise':<5} {'errors':<10}{heads}{'covered':>10}{'width':>8}{'bias':>8}")
     begun = time.perf_counter()
@@ -104,7 +106,7 @@ def main() -> None:
             for errors in (True, False):
                 for shape in SHAPES:
                     case = Case(shape, spacing, ramp, errors)
-                    results = list(judged(case, asked.series, asked.seed))
+                    results = list(judged(case, arguments.series, arguments.seed))
                     every += results
                     print(line(str(case), results), flush=True)
             print(

@@ -32,13 +32,12 @@ def audit(
     """
     from degen.cli.progress import ConsoleProgress
 
-    from degen.audit import AuditOptions
-    from degen.audit import audit as judge
+    from degen.audit import audit as audit_series
     from degen.checkpoints.series import Grammar
 
-    chosen = AuditOptions(tuple(series), steps, Grammar(revision_pattern), _parse_read(read))
+    values = _parse_read(read)
     with ConsoleProgress() as progress:
-        rows = judge(chosen, progress)
+        rows = audit_series(series, steps, Grammar(revision_pattern), values, progress)
     wrong = [row for row in rows if row["verdict"] != "ok"]
     if json:
         output.result_json({"rows": rows})

@@ -52,24 +52,24 @@ class ConsoleProgress(Progress):
         """Print a line that says it is a warning."""
         self._console.print(f"warning: {text}", markup=False)
 
-    def counted(self, items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    def track(self, items: Iterable[T], total: int, noun: str) -> Iterator[T]:
         """Yield the items, counted by a bar of their own on a terminal."""
-        task = self._bar.add_task(what, total=total, unit="") if self._bar is not None else None
+        task = self._bar.add_task(noun, total=total, unit="") if self._bar is not None else None
         for item in items:
             yield item
             if task is not None:
                 self._bar.advance(task)
         if task is not None:
             self._bar.remove_task(task)
-        self.note(f"{total} {what}")
+        self.note(f"{total} {noun}")
 
-    def begin(self, checkpoints: Sequence[Checkpoint], done: int) -> None:
+    def start_scan(self, checkpoints: Sequence[Checkpoint], done: int) -> None:
         """Note how many checkpoints there are."""
         self._of, self._at = len(checkpoints), done
         if done:
             self.note(f"{done} of {len(checkpoints)} checkpoints are measured already")
 
-    def start(self, checkpoint: Checkpoint, tokens: int) -> None:
+    def start_checkpoint(self, checkpoint: Checkpoint, tokens: int) -> None:
         """Begin a bar for the checkpoint, on a terminal."""
         self._began = time.monotonic()
         if self._bar is not None:
@@ -83,14 +83,14 @@ class ConsoleProgress(Progress):
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task, tokens)
 
-    def training(self, text: str, done: int, total: int) -> None:
+    def report_training(self, text: str, done: int, total: int) -> None:
         """Show how many tokens were trained on, and the loss of every rank as text."""
         if self._bar is None or self._task is None:
             self.note(f"  {done:,} of {total:,} tokens trained: {text}")
         else:
             self._bar.update(self._task, description=text.replace("[", "\\["), completed=done, total=total)
 
-    def finish(self, checkpoint: Checkpoint, status: str, summary: str) -> None:
+    def finish_checkpoint(self, checkpoint: Checkpoint, status: str, summary: str) -> None:
         """Print one line for the checkpoint."""
         self._at += 1
         seconds = time.monotonic() - self._began

@@ -108,7 +108,7 @@ class BootstrapOptions(OptionGroup):
         from degen.stats.bootstrap import Bootstrap
 
         progress = ConsoleProgress()
-        bar = progress.counted(range(self.bootstrap), self.bootstrap, "bootstrap draws")
+        bar = progress.track(range(self.bootstrap), self.bootstrap, "bootstrap draws")
         begun = False
 
         def on_draw(done: int, total: int) -> None:

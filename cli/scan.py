@@ -54,11 +54,13 @@ def run_scan(
     os.environ.setdefault("TQDM_DISABLE", "1")  # libraries draw bars of their own; ours is enough
     from degen.cli.progress import ConsoleProgress
 
-    from degen.scanning.scan import Scan
+    from degen.scanning.scan import scan_with_settings
 
     with ConsoleProgress() as progress:
-        scan = Scan(settings, out=scan_options.out, fresh=scan_options.fresh, progress=progress, keep=scan_options.keep)
-        return scan.run(check_plan)
+        return scan_with_settings(
+            settings, out=scan_options.out, fresh=scan_options.fresh, progress=progress, keep=scan_options.keep,
+            on_plan=check_plan or (lambda _: None),
+        )  # fmt: skip
 
 
 def _print_run(run: Run, json: bool) -> None:
@@ -76,9 +78,9 @@ def print_costs(settings: Settings, json: bool) -> None:
     Raises:
         typer.Exit: with code 4, where a checkpoint cannot be measured.
     """
-    from degen.scanning.dry_run import price
+    from degen.scanning.dry_run import estimate_costs
 
-    costs = price(settings)
+    costs = estimate_costs(settings)
     if json:
         output.result_json({"rows": costs})
     else:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
 
-Tell = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 Need = Literal["head", "states", "head_input", "losses"]
 
 
@@ -172,14 +172,14 @@ class StreamProbe(Probe):
     def update_losses(self, batch: Batch, losses: torch.Tensor, scored: torch.Tensor) -> None:
         """Add the loss of tokens 1…T−1 in nats, B × (T − 1) float32; `scored` is true for those that count."""
 
-    def train(self, inputs: HeadInputs, windows: Iterator[Window], folder: Path, tell: Tell) -> None:
+    def train(self, inputs: HeadInputs, windows: Iterator[Window], folder: Path, on_progress: OnProgress) -> None:
         """Train on more states of the frozen model, once all batches of the sample are done.
 
         Args:
             inputs: give the states before the head, for any windows.
             windows: to train on, without end, none of them from the half of the sample that evaluates.
             folder: for files from which an interrupted run continues; no other checkpoint uses it.
-            tell: called with a message on the progress, the steps done, and the steps in all.
+            on_progress: called with the losses as text, tokens trained and tokens to train.
         """
 
     @abstractmethod

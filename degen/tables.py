@@ -196,11 +196,16 @@ def write_part(path: Path, schema: pa.Schema, rows: Sequence[Row], notes: Mappin
         notes: provenance for the file's metadata; versions of schema and package are added.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     metadata = {"degen.schema_version": str(SCHEMA_VERSION), "degen.version": __version__, **notes}
     columns = [pa.array([row.get(field.name) for row in rows], type=field.type) for field in schema]
-    table = pa.Table.from_arrays(columns, schema=schema.with_metadata(metadata))
+    write_parquet(pa.Table.from_arrays(columns, schema=schema.with_metadata(metadata)), path)
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write a table to a Parquet file, whole or not at all."""
+    import pyarrow.parquet as pq
+
     with atomic(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 

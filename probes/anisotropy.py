@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.device import as_float64
 from degen.probe import Batch, Site, StreamProbe
 from degen.stats.jackknife import jackknife_error
@@ -15,8 +16,6 @@ from degen.text.windows import Sample
 
 if TYPE_CHECKING:
     import torch
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def mean_cosine(square: Floats | float, count: Floats | float) -> Any:
@@ -36,7 +35,7 @@ def mean_cosine(square: Floats | float, count: Floats | float) -> Any:
 
 
 class _Sums:
-    """What one site keeps: for every document the sum of its unit vectors and their count."""
+    """The sums of one site: for every document the sum of its unit vectors and their count."""
 
     def __init__(self, documents: int, width: int) -> None:
         self.unit = np.zeros((documents, width))  # s_w
@@ -80,17 +79,17 @@ class Anisotropy(StreamProbe):
     def update_states(self, batch: Batch, site: Site, states: torch.Tensor) -> None:
         """Add ĥ = h/‖h‖ of every token to its document's sum, in float64."""
         upcast = as_float64(states)
-        if batch.mask is not None:  # what lies behind the end of a window may be anything, NaN too
+        if batch.mask is not None:  # states behind the end of a window may be NaN
             upcast.masked_fill_(~batch.mask.to(upcast.device).unsqueeze(-1), 0.0)
         norms = upcast.norm(dim=-1)
         inverse = norms.reciprocal().masked_fill(norms == 0, 0.0)
         sums = self._sums.setdefault(site, _Sums(self.sample.documents, states.shape[-1]))
-        there = float(batch.mask.sum()) if batch.mask is not None else float(norms.numel())
+        tokens = int(batch.mask.sum()) if batch.mask is not None else norms.numel()
         counted = (norms != 0).sum(dim=1).cpu().numpy()
         np.add.at(sums.unit, batch.documents, (inverse.unsqueeze(1) @ upcast).squeeze(1).cpu().numpy())
         np.add.at(sums.count, batch.documents, counted)
         sums.norm += float(norms.sum())
-        sums.zeros += int(there - counted.sum())
+        sums.zeros += tokens - int(counted.sum())
 
     def merge(self, other: Self) -> None:
         """Add another instance's sums."""
@@ -100,13 +99,13 @@ class Anisotropy(StreamProbe):
     def finish(self) -> Rows:
         """Return a row for every layer and site; the head's input again in `checkpoints`."""
         layers = []
-        whole: Row = {}
+        of_head_input: Row = {}
         for site in sorted(self._sums, key=lambda s: (s.layer, s.name == "head_input")):
             row = _layer_row(self._sums[site])
             layers.append({"layer": site.layer, "site": site.name, **row})
             if site.name == "head_input":
-                whole = {name: row[name] for name in ("anisotropy", "anisotropy_se")}
-        return {"checkpoints": [whole], "layers": layers}
+                of_head_input = {name: row[name] for name in ("anisotropy", "anisotropy_se")}
+        return {"checkpoints": [of_head_input], "layers": layers}
 
 
 def _layer_row(sums: _Sums) -> Row:
@@ -116,21 +115,18 @@ def _layer_row(sums: _Sums) -> Row:
     within Σ(‖s_w‖² − n_w)/Σ n_w(n_w − 1); across (‖S‖² − Σ‖s_w‖²)/(n² − Σ n_w²); the jackknife leaves out one
     document's s_w and n_w at a time.
     """
-    some = sums.count > 0
-    s, n = sums.unit[some], sums.count[some]
+    measured = sums.count > 0
+    s, n = sums.unit[measured], sums.count[measured]
     S, N = s.sum(axis=0), float(n.sum())
-    within_pairs, across_pairs = float((n * (n - 1)).sum()), N**2 - float((n**2).sum())
-    own, all_ = (s**2).sum(axis=1), float(S @ S)  # ‖s_w‖², ‖S‖²
-    left_out = mean_cosine(all_ - 2 * (s @ S) + own, N - n)  # ‖S − s_w‖²
+    pairs_within, pairs_across = float((n * (n - 1)).sum()), N**2 - float((n**2).sum())
+    s_squared, S_squared = (s**2).sum(axis=1), float(S @ S)  # ‖s_w‖², ‖S‖²
+    left_out = mean_cosine(S_squared - 2 * (s @ S) + s_squared, N - n)  # of ‖S − s_w‖² and n − n_w
+    anisotropy = float(mean_cosine(S_squared, N))
     return {
-        "anisotropy": _number(mean_cosine(all_, N)),
+        "anisotropy": None if math.isnan(anisotropy) else anisotropy,
         "anisotropy_se": jackknife_error(left_out),
-        "anisotropy_within": float((own - n).sum()) / within_pairs if within_pairs else None,
-        "anisotropy_across": (all_ - float(own.sum())) / across_pairs if across_pairs else None,
+        "anisotropy_within": float((s_squared - n).sum()) / pairs_within if pairs_within else None,
+        "anisotropy_across": (S_squared - float(s_squared.sum())) / pairs_across if pairs_across else None,
         "mean_norm": sums.norm / (N + sums.zeros) if N + sums.zeros else None,
         "zero_vectors": sums.zeros,
     }
-
-
-def _number(value: Any) -> float | None:
-    return None if math.isnan(value) else float(value)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.device import as_float64
 from degen.probe import Batch, StreamProbe
 from degen.stats.jackknife import ratio_error
@@ -15,8 +16,6 @@ from degen.text.windows import Sample
 
 if TYPE_CHECKING:
     import torch
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def bits_per_byte(nats: float, size: int) -> float | None:

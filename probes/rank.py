@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from degen.errors import CheckpointError, DegenError
-from degen.probe import Batch, HeadInputs, OutputHead, Site, StreamProbe, Tell
+from degen.probe import Batch, HeadInputs, OnProgress, OutputHead, Site, StreamProbe
 from degen.rank.bottleneck_rank import WITHIN, bottleneck_rank
 from degen.rank.closed_form import CLOSED, ClosedForm
 from degen.rank.gradient_share import GradientShare
@@ -145,11 +145,11 @@ class Rank(StreamProbe):
         if self._gradient is not None:
             self._gradient.add(batch, scored, h, losses, self._closed.basis)
 
-    def train(self, inputs: HeadInputs, windows: Iterator[Window], folder: Path, tell: Tell) -> None:
+    def train(self, inputs: HeadInputs, windows: Iterator[Window], folder: Path, on_progress: OnProgress) -> None:
         """Train A and B of every rank on the same states; what was kept of an earlier try is continued."""
         start = self._closed.nested("whitened") if self._starts_whitened else None
         self._trained = TrainedRanks(self._head, self.ranks, self._plan, start)
-        self._losses.append(self._trained.train(inputs, self.sample, windows, folder, tell))
+        self._losses.append(self._trained.train(inputs, self.sample, windows, folder, on_progress))
 
     def merge(self, other: Self) -> None:
         """Add what another instance gathered of the first half; what is evaluated depends on all of it.
@@ -170,14 +170,8 @@ class Rank(StreamProbe):
             raise CheckpointError("ranks were not evaluated: the second half of the documents scores no token")
         rows = [self._row(m, k) for m in range(len(self._methods)) for k in range(len(self.ranks))]
         last = rows[-len(self.ranks) :]
-        bottleneck = bottleneck_rank(
-            self.ranks, [r["loss_gap"] for r in last], [r["loss_gap_se"] for r in last], self._within
-        )
-        checkpoint: Row = {
-            "bottleneck_rank": bottleneck.rank,
-            "bottleneck_rank_low": bottleneck.low,
-            "bottleneck_rank_high": bottleneck.high,
-        }
+        gaps, errors = [r["loss_gap"] for r in last], [r["loss_gap_se"] for r in last]
+        checkpoint: Row = bottleneck_rank(self.ranks, gaps, errors, self._within)
         if self._gradient is not None:
             checkpoint |= self._gradient.columns(scored, self.sample.document_slots)
         return {"checkpoints": [checkpoint], "ranks": rows}

@@ -1,13 +1,14 @@
-"""Spectrum of the LM head: singular values, and how far they are from flat."""
+"""Spectrum of the LM head: its singular values, and their divergence from a flat spectrum."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.model.lm_head import Head
 from degen.probe import HeadProbe
 from degen.rank.linear_algebra import triangular_factor
@@ -15,8 +16,6 @@ from degen.tables import Column, Rows
 
 if TYPE_CHECKING:
     import torch
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def singular_values(blocks: Iterable[torch.Tensor]) -> Floats:
@@ -42,7 +41,7 @@ def singular_values(blocks: Iterable[torch.Tensor]) -> Floats:
 
 
 def entropy_from_flat(weights: Floats) -> float:
-    """Return how far a spectrum is from flat: KL(p‖uniform) = ln d − H(p), with p = w/Σw.
+    """Return the divergence of a spectrum from a flat one: KL(p‖uniform) = ln d − H(p), with p = w/Σw.
 
     Args:
         weights: non-negative, shape (d,): σ² for `singular_entropy`, σ for `singular_entropy_sigma`.
@@ -65,7 +64,7 @@ def shannon_entropy(weights: Floats) -> float:
 
 
 class Spectrum(HeadProbe):
-    """Singular values of the used rows of the head in float64, and what they come to."""
+    """Singular values of the used rows of the head in float64, their entropies and ranks."""
 
     measures = "singular values of the LM head, their entropy, effective and stable rank"
     default = True

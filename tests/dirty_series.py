@@ -46,10 +46,10 @@ def path_of_training(seed: int = 0) -> dict[int, Weights]:
 def files(first: Weights, second: Weights | None = None) -> dict[str, bytes]:
     """A revision's files; its second shard from other weights, if they are given."""
     second = first if second is None else second
-    place_of = {key: FIRST if key in IN_FIRST else SECOND for key in SHAPES}
+    file_of = {key: FIRST if key in IN_FIRST else SECOND for key in SHAPES}
     return {
         "config.json": json.dumps(CONFIG).encode(),
-        "model.safetensors.index.json": json.dumps({"metadata": {}, "weight_map": place_of}).encode(),
+        "model.safetensors.index.json": json.dumps({"metadata": {}, "weight_map": file_of}).encode(),
         FIRST: save({key: first[key] for key in IN_FIRST}, {"format": "pt"}),
         SECOND: save({key: second[key] for key in SHAPES if key not in IN_FIRST}, {"format": "pt"}),
     }

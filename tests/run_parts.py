@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 def change(run: Path, table: str, revision: str, **columns: Any) -> None:
     """Write other values into the part of a checkpoint of the model `tiny`; None is null."""
     path = run / table / "tiny" / f"{revision}.parquet"
-    found = pq.ParquetFile(path).read()
+    part = pq.ParquetFile(path).read()
     for name, value in columns.items():
-        i = found.schema.get_field_index(name)
-        found = found.set_column(i, found.schema.field(i), pa.array([value] * len(found), found.schema.field(i).type))
-    pq.write_table(found, path)
+        i = part.schema.get_field_index(name)
+        part = part.set_column(i, part.schema.field(i), pa.array([value] * len(part), part.schema.field(i).type))
+    pq.write_table(part, path)

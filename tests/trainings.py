@@ -10,7 +10,7 @@ from typing import Any
 from tiny import library_texts, make_model
 
 LENGTH = 32  # tokens of an example
-MEASURED = {"tokens": 2_000, "context": 64, "seed": 3, "batch_size": 8}  # what callbacks and scans are told alike
+MEASURED = {"tokens": 2_000, "context": 64, "seed": 3, "batch_size": 8}  # settings that callbacks and scans share
 
 
 def load_tokenizer(folder: Path) -> Any:

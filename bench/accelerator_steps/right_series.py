@@ -70,14 +70,14 @@ class _Cutting(Progress):
         self._in_training = in_training
         self._checkpoints = self._validations = 0
 
-    def start(self, checkpoint: Any, tokens: int) -> None:
+    def start_checkpoint(self, checkpoint: Any, tokens: int) -> None:
         self._checkpoints += 1
 
     def advance(self, tokens: int) -> None:
         if self._checkpoints == 2 and not self._in_training:
             raise CutError
 
-    def training(self, text: str, done: int, total: int) -> None:
+    def report_training(self, text: str, done: int, total: int) -> None:
         self._validations += 1
         if self._validations == 2 and self._in_training:
             raise CutError

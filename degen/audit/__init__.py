@@ -1,10 +1,10 @@
-"""Whether the checkpoints of a series are what they claim: facts are gathered, and judged.
+"""Are the checkpoints of a series what they claim: `collect.audit` gathers facts, `verdicts.judge` judges them.
 
 Imports scanning and what lies below it.
 """
 
 from __future__ import annotations
 
-from .collect import AuditOptions, audit
+from .collect import audit
 
-__all__ = ["AuditOptions", "audit"]
+__all__ = ["audit"]

@@ -1,14 +1,14 @@
 """Collect facts about every revision of a series, with as few bytes as they need, and have them judged.
 
-Three rounds, each over all revisions: which files there are and what hashes are published of them; of every file that
-is unlike all others, its header and some of its values; then the judgement, see `degen.audit.verdicts`.
+Three rounds, each over all revisions: which files there are and what hashes are published of them; the header and some
+values of every file whose hash no other has; then the judgement, see `degen.audit.verdicts`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from degen.checkpoints.find_series import find_series
@@ -25,28 +25,18 @@ from .verdicts import judge
 if TYPE_CHECKING:
     from .shard_sample import ShardSample
 
-THREADS = 8  # revisions asked about at a time; the hub's answers are short, and the wait for them long
+THREADS = 8  # requests at a time: the hub's answers are short, and the wait for them long
 
 
-@dataclass(frozen=True)
-class AuditOptions:
-    """Which series to audit, and how closely.
+def audit(specs: Sequence[str], steps: str, grammar: Grammar, values: int | None, progress: Progress) -> list[Row]:
+    """Judge every revision of every series.
 
-    Attributes:
-        series: what the user named.
-        steps: thinning, see `degen.checkpoints.steps.thin`; a list of steps also says which should be there.
+    Args:
+        specs: the series, as `degen scan` takes them.
+        steps: which steps to audit, as `degen scan` takes them; a list of steps also says which should be there.
         grammar: how names of revisions are read.
         values: how many values of each checkpoint to read; None for all of them, 0 for none.
-    """
-
-    series: tuple[str, ...]
-    steps: str = "all"
-    grammar: Grammar = field(default_factory=Grammar)
-    values: int | None = 1 << 22
-
-
-def audit(options: AuditOptions, progress: Progress) -> list[Row]:
-    """Judge every revision of every series.
+        progress: gets notes and how far the audit is.
 
     Returns:
         A row for each revision, missing ones among them: `model`, `revision`, `step`, `verdict` (`ok` or the fault),
@@ -56,19 +46,15 @@ def audit(options: AuditOptions, progress: Progress) -> list[Row]:
         DegenError: a series cannot be found.
     """
     rows: list[Row] = []
-    for series in find_series(options.series, options.steps, progress.note, options.grammar):
-        listings = _parse_item(series.checkpoints, progress)
-        samples = _read(listings, options.values, progress)
-        facts = [_facts(listing, samples, options.grammar) for listing in listings]
-        sound = next((i for i, listing in enumerate(listings) if listing.fault is None), None)
-        if sound is not None and (padding := _padding(series, listings[sound])) is not None:
-            facts[sound] = replace(facts[sound], notes=(*facts[sound].notes, padding))
-        verdicts = judge(facts, _expected(series, options.steps), _final(series))
-        rows += [
-            {"model": series.model, "revision": v.revision, "step": v.step, "verdict": v.verdict, "reason": v.reason,
-             "note": v.note}
-            for v in verdicts
-        ]  # fmt: skip
+    for series in find_series(specs, steps, progress.note, grammar):
+        listings = _list_revisions(series.checkpoints, progress)
+        samples = _read_shards(listings, values, progress)
+        facts = [_gather_facts(listing, samples, grammar) for listing in listings]
+        readable = next((i for i, listing in enumerate(listings) if listing.fault is None), None)
+        if readable is not None and (padding := _padding_note(series, listings[readable])) is not None:
+            facts[readable] = replace(facts[readable], notes=(*facts[readable].notes, padding))
+        verdicts = judge(facts, _expected_steps(series, steps), _final_facts(series))
+        rows += [{"model": series.model, **asdict(verdict)} for verdict in verdicts]
     return rows
 
 
@@ -78,8 +64,8 @@ class Listing:
 
     Attributes:
         checkpoint: the revision.
-        hashes: published hash of every weight file; a mark of the file's own where nobody publishes any.
-        published: whether the hashes are, so that equal ones say that files are equal.
+        hashes: published hash of every weight file; where none is published, source and name of the file instead.
+        published: whether the hashes are published, so that equal hashes mean equal files.
         fault: verdict and reason, where there is nothing to read.
     """
 
@@ -89,12 +75,12 @@ class Listing:
     fault: tuple[str, str] | None = None
 
 
-def _parse_item(checkpoints: Sequence[Checkpoint], progress: Progress) -> list[Listing]:
+def _list_revisions(checkpoints: Sequence[Checkpoint], progress: Progress) -> list[Listing]:
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(progress.counted(pool.map(_list, checkpoints), len(checkpoints), "revisions listed"))
+        return list(progress.track(pool.map(_list_files, checkpoints), len(checkpoints), "revisions listed"))
 
 
-def _list(checkpoint: Checkpoint) -> Listing:
+def _list_files(checkpoint: Checkpoint) -> Listing:
     source = checkpoint.source
     try:
         config = source.config()
@@ -110,24 +96,25 @@ def _list(checkpoint: Checkpoint) -> Listing:
         return Listing(checkpoint, fault=("unreadable", one_line(error)))
 
 
-def _read(listings: Iterable[Listing], values: int | None, progress: Progress) -> dict[str, ShardSample]:
-    """Read some values of every file that is unlike the others; returned by its hash."""
+def _read_shards(listings: Iterable[Listing], values: int | None, progress: Progress) -> dict[str, ShardSample]:
+    """Return some values of every weight file by its hash; files with equal hashes are read once."""
     from .shard_sample import read_shard
 
     if values == 0:
         return {}
-    unlike = {hash: (listing, name) for listing in listings for name, hash in listing.hashes.items()}
+    different = {hash: (listing, name) for listing in listings for name, hash in listing.hashes.items()}
 
-    def read(listing: Listing, name: str) -> ShardSample:
+    def read(file: tuple[Listing, str]) -> ShardSample:
+        listing, name = file
         share = values // len(listing.hashes) if values is not None else None
         return read_shard(listing.checkpoint.source, name, share, hashed=not listing.published)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        samples = pool.map(lambda item: read(*item), unlike.values())
-        return dict(zip(unlike, progress.counted(samples, len(unlike), "files read"), strict=True))
+        samples = pool.map(read, different.values())
+        return dict(zip(different, progress.track(samples, len(different), "files read"), strict=True))
 
 
-def _facts(listing: Listing, samples: dict[str, ShardSample], grammar: Grammar) -> Facts:
+def _gather_facts(listing: Listing, samples: dict[str, ShardSample], grammar: Grammar) -> Facts:
     """Return one revision's facts, from those of its files."""
     checkpoint = listing.checkpoint
     mark = grammar.parse(checkpoint.revision)
@@ -147,8 +134,8 @@ def _facts(listing: Listing, samples: dict[str, ShardSample], grammar: Grammar) 
     )
 
 
-def _padding(series: Series, listing: Listing) -> str | None:
-    """Return a note on head rows that the tokenizer never uses; None where there are none, or nobody can tell."""
+def _padding_note(series: Series, listing: Listing) -> str | None:
+    """Return a note on the rows of the head that no token uses; None where there are none or no tokenizer is known."""
     from degen.checkpoints.series_tokenizer import tokenizer_of
     from degen.model.lm_head import used_rows
     from degen.model.loading import silence_transformers
@@ -169,8 +156,8 @@ def _padding(series: Series, listing: Listing) -> str | None:
     return f"padded vocabulary: {rows:,} rows, {len(used):,} used"
 
 
-def _expected(series: Series, steps: str) -> Sequence[int] | None:
-    """Return the steps that should be there: those listed in `steps`, or those of a suite; None where nobody knows."""
+def _expected_steps(series: Series, steps: str) -> Sequence[int] | None:
+    """Return the steps that should be there, those listed in `steps` or those of a suite; None where unknown."""
     from degen.checkpoints.hub_source import HubSource
     from degen.checkpoints.suites import expected_steps
 
@@ -180,8 +167,8 @@ def _expected(series: Series, steps: str) -> Sequence[int] | None:
     return expected_steps(repos.pop()) if len(repos) == 1 and len(series.checkpoints) > 1 else None
 
 
-def _final(series: Series) -> Facts | None:
-    """Return the facts of the main branch of a series of the hub, whose weights are the final ones; None elsewhere."""
+def _final_facts(series: Series) -> Facts | None:
+    """Return the facts of a hub series' main branch, which holds the final weights; None for other series."""
     from degen.checkpoints import hub_client as hub
     from degen.checkpoints.hub_source import HubSource
 

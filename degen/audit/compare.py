@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
+from .continuity import ShardPath
 from .evidence import Facts, Finding, count
-from .shard_path import ShardPath
 from .thresholds import FROZEN_SHARE, MAX_RATIO, MIN_FROZEN, ON_PATH
 
 
@@ -14,29 +14,30 @@ class Comparison:
     """The sound revisions of a series, compared with each other.
 
     Args:
-        along: in their order. A step is an index into them.
+        revisions: in their order. A step is an index into them.
         last: the last revision that is a step; None where there is none.
         final: the revision that holds the final weights, such as `main`; None where nobody knows one.
     """
 
-    def __init__(self, along: Sequence[Facts], last: Facts | None, final: Facts | None) -> None:
-        self.along = along
-        self.paths = [ShardPath(shard, along) for shard in sorted({s for f in along for s in (*f.hashes, *f.samples)})]
-        self.final = final or next((f for f in along if f is last), None)
+    def __init__(self, revisions: Sequence[Facts], last: Facts | None, final: Facts | None) -> None:
+        self.revisions = revisions
+        shards = sorted({shard for f in revisions for shard in (*f.hashes, *f.samples)})
+        self.paths = [ShardPath(shard, revisions) for shard in shards]
+        self.final = final or next((f for f in revisions if f is last), None)
         ends = {f.revision for f in (final, last) if f is not None}
-        self.anchor = next((i for i, f in enumerate(along) if f.revision in ends), None)  # where final weights belong
+        self.anchor = next((i for i, f in enumerate(revisions) if f.revision in ends), None)  # of the final weights
         self._holders: dict[Hashable, list[int]] = defaultdict(list)  # of the same weights
-        for i, f in enumerate(along):
+        for i, f in enumerate(revisions):
             self._holders[_identity(f)].append(i)
 
     def findings(self) -> dict[str, Finding]:
-        """Return what is wrong with every revision, by its name.
+        """Return verdict and reason of every faulty revision, by its name.
 
         Copies are nobody's neighbours until their owner is known.
         """
         copies = [m for m in self._holders.values() if len(m) > 1 or (self._is_final(m[0]) and self.anchor not in m)]
         singles = {m[0] for m in self._holders.values() if m not in copies}
-        shared = {p.shard: _shared(p, sorted(m[0] for m in self._holders.values())) for p in self.paths}
+        shared = {p.shard: _shared_contents(p, sorted(m[0] for m in self._holders.values())) for p in self.paths}
         findings: dict[int, Finding] = {}
         genuine = set(singles)
 
@@ -51,51 +52,55 @@ class Comparison:
             path.drop_outliers(singles)
         for members in sorted(copies, key=lambda m: (self.anchor not in m, m)):
             owner = _owner(self.paths, members, self.anchor)
-            findings |= {i: self._copy(i, owner, members) for i in members if i != owner}
+            findings |= {i: self._copy_finding(i, owner, members) for i in members if i != owner}
             if owner is not None:
                 genuine.add(owner)
                 trust(owner)
         for path in self.paths:
-            _settle_shards(path, sorted(genuine))
+            _judge_shards(path, sorted(genuine))
             path.drop_outliers(singles)
-        findings |= {i: finding for i in genuine if (finding := self._by_shard(i))}
-        return {self.along[i].revision: finding for i, finding in findings.items()}
+        findings |= {i: finding for i in genuine if (finding := self._shard_finding(i))}
+        return {self.revisions[i].revision: finding for i, finding in findings.items()}
 
     def note_of_equals(self, facts: Facts) -> str | None:
         """Return a note of the other revisions that hold the weights of one that is in order; None where none does."""
-        equal = [self.along[i].revision for i in self._holders.get(_identity(facts), ()) if self.along[i] is not facts]
+        equal = [
+            self.revisions[i].revision
+            for i in self._holders.get(_identity(facts), ())
+            if self.revisions[i] is not facts
+        ]
         if self.final and self.final.step is None and _identity(self.final) == _identity(facts):
             equal += [self.final.revision] * (self.final.revision != facts.revision)
         return f"identical to {_and_others(equal[::-1])}" if equal else None
 
     def _is_final(self, i: int) -> bool:
-        return self.final is not None and _identity(self.final) == _identity(self.along[i])
+        return self.final is not None and _identity(self.final) == _identity(self.revisions[i])
 
-    def _copy(self, i: int, owner: int | None, members: Sequence[int]) -> Finding:
+    def _copy_finding(self, i: int, owner: int | None, members: Sequence[int]) -> Finding:
         """Return the finding of a revision that holds what belongs to another, or to none."""
-        others = [self.along[m].revision for m in (members if owner is None else [owner]) if m != i]
+        others = [self.revisions[m].revision for m in (members if owner is None else [owner]) if m != i]
         final = self._is_final(i) and i != self.anchor and (owner == self.anchor or self.anchor not in members)
         if final and self.final is not None and owner is None:
             others = [self.final.revision]
         reason = f"identical to {_and_others(others)}" + ", the final one" * final
-        path = max(self.paths, key=lambda p: p.continuity.misfit(i) or 0.0)
+        path = max(self.paths, key=lambda p: p.misfit(i) or 0.0)
         if far := path.explain(i):
             reason += f", and {far}"
-        elif path.continuity.misfit(i) is not None and not final:
+        elif path.misfit(i) is not None and not final:
             reason += ", where the weights fit no worse"
         return "equals_final" if final else "duplicate", reason
 
-    def _by_shard(self, i: int) -> Finding | None:
-        """Return the finding of a revision that is no copy as a whole; None where every shard is in place."""
-        own = [p for p in self.paths if p.contents[i] is not None]
-        wrong = sorted((p for p in own if i in p.copy_of), key=lambda p: -(p.continuity.misfit(i) or 0.0))
+    def _shard_finding(self, i: int) -> Finding | None:
+        """Return the finding of a revision that is no copy as a whole; None where every shard belongs there."""
+        shards = [p for p in self.paths if p.contents[i] is not None]
+        wrong = sorted((p for p in shards if i in p.copy_of), key=lambda p: -(p.misfit(i) or 0.0))
         if not wrong:
             return None
         copied, far = wrong[0].copy_of[i], wrong[0].explain(i)
-        reasons = [f"identical to that of {self.along[copied].revision}"] if copied is not None else []
+        reasons = [f"identical to that of {self.revisions[copied].revision}"] if copied is not None else []
         reasons += [far] if far else []
-        if all(p in wrong or (p.continuity.path_ratio(i) or 0.0) > ON_PATH for p in own):
-            where = ", and no other shard is in place for certain" if len(own) > 1 else ""
+        if all(p in wrong or (p.path_ratio(i) or 0.0) > ON_PATH for p in shards):
+            where = ", and no other shard is in place for certain" if len(shards) > 1 else ""
             return "discontinuous", f"{wrong[0].shard} is {' and '.join(reasons)}{where}"
         more = f"; {count(len(wrong) - 1, 'more shard')} out of place" if len(wrong) > 1 else ""
         return "wrong_shard", f"{wrong[0].shard} is {' and '.join(reasons)}{more}"
@@ -115,18 +120,18 @@ def _owner(paths: Sequence[ShardPath], members: Sequence[int], anchor: int | Non
     Of several that fit, the one that fits best; of equals the earliest, as where nothing was read. The anchor, where
     the final weights belong, comes before all, unless they do not fit there and do fit elsewhere.
     """
-    misfits = {i: max((m for p in paths if (m := p.continuity.misfit(i)) is not None), default=None) for i in members}
+    misfits = {i: max((m for p in paths if (m := p.misfit(i)) is not None), default=None) for i in members}
     fitting = [i for i in members if (misfits[i] or 0.0) <= MAX_RATIO]
     if anchor in members and (anchor in fitting or all(misfits[i] is None for i in fitting)):
         return anchor
 
     def fit(i: int) -> tuple[list[float], int]:
-        return [sum(f) for f in zip(*(p.continuity.fit(i) for p in paths), strict=True)], i
+        return [sum(f) for f in zip(*(p.fit(i) for p in paths), strict=True)], i
 
     return min(fitting, key=fit, default=None)
 
 
-def _shared(path: ShardPath, genuine: Sequence[int]) -> dict[str, list[int]]:
+def _shared_contents(path: ShardPath, genuine: Sequence[int]) -> dict[str, list[int]]:
     """Return the contents that several different revisions hold, unless the shard is frozen.
 
     Frozen is what more than half of the revisions hold; or for a phase of training three of them at least, and more
@@ -144,9 +149,9 @@ def _shared(path: ShardPath, genuine: Sequence[int]) -> dict[str, list[int]]:
     return {content: [held[k] for k in ks] for content, ks in groups.items() if len(ks) > 1 and not is_frozen(ks)}
 
 
-def _settle_shards(path: ShardPath, genuine: Sequence[int]) -> None:
+def _judge_shards(path: ShardPath, genuine: Sequence[int]) -> None:
     """Find the owner of every shard that several revisions hold, mark the others suspect, and trust the rest."""
-    for members in _shared(path, genuine).values():
+    for members in _shared_contents(path, genuine).values():
         owner = _owner([path], members)
         for i in members:
             if i != owner:

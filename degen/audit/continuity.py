@@ -1,4 +1,4 @@
-"""Continuity: how far a step lies from where training would have it, judged by the trusted steps around it.
+"""Continuity: how far the weights of a step lie from where training would have them, judged by the steps around it.
 
 Training moves along a path, so a step lies no farther from its neighbours than these from each other.
 With wᵢ the values read at a step, w_a and w_b those of trusted steps before and after it,
@@ -23,13 +23,20 @@ genuine one.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from functools import cache
 
-from .shard_values import ShardValues
+import numpy as np
+
+from degen.arrays import Floats
+
+from .evidence import Facts
 from .thresholds import (
     MAX_BITS_OF_A_VALUE,
     MAX_RATIO,
+    MAX_VALUE_RATIO,
     MIN_BITS,
     MIN_PAIRS,
     NEIGHBOURS,
@@ -39,36 +46,92 @@ from .thresholds import (
 )
 
 
-class Continuity:
-    """The ratios of every step of a shard, as the trusted steps have it.
+class ShardPath:
+    """One weight file along a series: its weights at every step, which steps are trusted, and the ratios by these.
+
+    A step is trusted, suspect, or neither as long as nobody judged it; only trusted steps count as neighbours.
 
     Args:
-        values: what stands at each step.
-        trusted: the steps that count as neighbours, ascending; read anew at every call.
+        shard: name of the weight file.
+        revisions: in order. A step is an index into them.
+
+    Attributes:
+        contents: what each step holds: a hash, `?` and the revision where no hash is known, None without the file.
+        copy_of: the suspect steps, and the step whose shard they hold where that is known.
     """
 
-    def __init__(self, values: ShardValues, trusted: Sequence[int]) -> None:
-        self._values = values
-        self._trusted = trusted
+    def __init__(self, shard: str, revisions: Sequence[Facts]) -> None:
+        self.shard = shard
+        self.names = [f.revision for f in revisions]
+        self.contents = [f.hashes.get(shard) or (f"?{f.revision}" if shard in f.samples else None) for f in revisions]
+        self.copy_of: dict[int, int | None] = {}
+        self._trusted: list[int] = []  # ascending
+        read = _values_by_content(shard, self.contents, revisions)
+        self._values = {i: read[content] for i, content in enumerate(self.contents) if content in read}
+        self._distance = cache(lambda i, j: _norm(self._values[i] - self._values[j]))
+        self._difference = cache(lambda i, j: _difference(self._values[i], self._values[j]))
+
+    def trust(self, i: int) -> None:
+        """Let a step count as a neighbour, if it was read."""
+        self.copy_of.pop(i, None)
+        if i in self._values and i not in self._trusted:
+            insort(self._trusted, i)
+
+    def mark_suspect(self, i: int, copy_of: int | None = None) -> None:
+        """Let a step no longer count as a neighbour."""
+        self.copy_of[i] = copy_of
+        if i in self._trusted:
+            self._trusted.remove(i)
+
+    def drop_outliers(self, candidates: Collection[int]) -> None:
+        """Mark the worst of the candidates suspect, one at a time, until all the others fit the path.
+
+        Inner steps come before the ends: what makes an end look out of place may be an inner step that resembles it.
+        """
+
+        def outliers(measure: Callable[[int], float]) -> list[tuple[float, int]]:
+            ratios = [(measure(i), i) for i in self._trusted if i in candidates]
+            return [(ratio, i) for ratio, i in ratios if ratio > MAX_RATIO]
+
+        while worst := outliers(self._inner_misfit) or outliers(self._end_misfit):
+            self.mark_suspect(max(worst)[1])
+        while cleared := [i for i, copied in self.copy_of.items() if copied is None and self._fits(i)]:
+            self.trust(cleared[0])  # among wrong neighbours a right step may have looked worst
+
+    def _fits(self, i: int) -> bool:
+        return max(self._inner_misfit(i), self._end_misfit(i)) <= MAX_RATIO
+
+    def _inner_misfit(self, i: int) -> float:
+        """Return the path ratio; between ON_PATH and MAX_RATIO, where it is not sure, the end ratio."""
+        ratio = self.path_ratio(i) or 0.0
+        return (self.end_ratio(i) or 0.0) if ON_PATH < ratio <= MAX_RATIO else ratio
+
+    def _end_misfit(self, i: int) -> float:
+        """Return the end ratio of a step with neighbours on one side only; 0 of any other."""
+        return 0.0 if all(self.neighbours(i)) else self.end_ratio(i) or 0.0
+
+    def distance(self, i: int, j: int) -> float:
+        """Return ‖wᵢ − wⱼ‖."""
+        return self._distance(min(i, j), max(i, j))
 
     def neighbours(self, i: int) -> tuple[list[int], list[int]]:
         """Return the nearest trusted steps before and after, nearest first; none where the step itself was not read."""
-        if not self._values.is_read(i):
+        if i not in self._values:
             return [], []
         before = self._trusted[: bisect_left(self._trusted, i)]
         after = self._trusted[bisect_right(self._trusted, i) :]
-        return list(before[: -NEIGHBOURS - 1 : -1]), list(after[:NEIGHBOURS])
+        return before[: -NEIGHBOURS - 1 : -1], after[:NEIGHBOURS]
 
     def closest(self, i: int) -> tuple[int | None, int | None]:
         """Return the closest neighbour, and the closest of the other trusted steps that are surely on the path."""
         neighbours = [n for side in self.neighbours(i) for n in side]
         others = [t for t in self._trusted if t != i and t not in neighbours] if neighbours else []
-        near, far = (sorted((self._values.distance(i, t), t) for t in ts) for ts in (neighbours, others))
+        near, far = (sorted((self.distance(i, t), t) for t in ts) for ts in (neighbours, others))
         other = next((t for _, t in far if (self.path_ratio(t) or 0.0) <= ON_PATH), None)
         return (near[0][1] if near else None), other
 
     def path_ratio(self, i: int) -> float | None:
-        """Return what PAIRS_NEEDED of the pairs reach, MIN_PAIRS at least; None where there are too few."""
+        """Return the ratio that PAIRS_NEEDED of the pairs reach, and at least MIN_PAIRS; None with too few pairs."""
         before, after = self.neighbours(i)
         ratios = sorted((self.pair_ratio(i, a, b) for a in before for b in after), reverse=True)
         sole = [side[0] for side in (before, after) if len(side) == 1]
@@ -77,12 +140,12 @@ class Continuity:
         return ratios[max(MIN_PAIRS, math.ceil(len(ratios) * PAIRS_NEEDED)) - 1]
 
     def end_ratio(self, i: int) -> float | None:
-        """Return how much nearer than its neighbours another part of training lies; None where there is no other."""
+        """Return the end ratio, by which another part of training lies nearer; None where there is no other part."""
         neighbour, other = self.closest(i)
         if neighbour is None or other is None:
             return None
-        least = max(ROUNDING * self._values.norm(other), math.ulp(0.0))
-        ratio = self._values.distance(i, neighbour) / max(self._values.distance(i, other), least)
+        least = max(ROUNDING * _norm(self._values[other]), math.ulp(0.0))
+        ratio = self.distance(i, neighbour) / max(self.distance(i, other), least)
         return self._supported(ratio, i, neighbour)
 
     def misfit(self, i: int) -> float | None:
@@ -96,33 +159,84 @@ class Continuity:
         and how far the step's position between the neighbours is from the share of the way gone.
         """
         before, after = self.neighbours(i)
-        near = [self._values.distance(i, side[0]) for side in (before, after) if side]
+        near = [self.distance(i, side[0]) for side in (before, after) if side]
         if len(near) < 2:
             return near[0] if near else math.inf, 1.0, 0.0
         (a, *_), (b, *_), way = before, after, sum(near)
-        longer = way / apart if (apart := self._values.distance(a, b)) > 0 else math.inf
+        longer = way / apart if (apart := self.distance(a, b)) > 0 else math.inf
         return min(near), longer, abs(near[0] / way - (i - a) / (b - a)) if way > 0 else 0.0
 
     def pair_ratio(self, i: int, a: int, b: int) -> float:
         """Return ratio(i; a, b), see the head of this file."""
-        near, nearest = min((self._values.distance(i, a), a), (self._values.distance(i, b), b))
-        apart = self._values.distance(a, b)
+        near, nearest = min((self.distance(i, a), a), (self.distance(i, b), b))
+        apart = self.distance(a, b)
         return self._supported(near / apart if apart > 0 else math.inf, i, nearest)
 
     def _fits_its_side(self, i: int, neighbour: int) -> bool:
         """Return whether the only neighbour on a side is closest to the next beyond i; else it may be wrong itself."""
-        rest = [
-            (self._values.distance(neighbour, t), abs(neighbour - t)) for t in self._trusted if t not in (i, neighbour)
-        ]
+        rest = [(self.distance(neighbour, t), abs(neighbour - t)) for t in self._trusted if t not in (i, neighbour)]
         return not rest or min(rest)[1] == min(gap for _, gap in rest)
 
     def _supported(self, ratio: float, i: int, trusted: int) -> float:
         """Return a ratio, lowered to what the difference of a step from a trusted one can carry."""
         if ratio <= MAX_RATIO:
             return ratio
-        difference = self._values.difference(i, trusted)
-        lowered = ratio * difference.share if difference.share > 0 else 0.0
+        share, values = self._difference(i, trusted)
+        lowered = ratio * share if share > 0 else 0.0
         if lowered <= MAX_RATIO:
             return lowered
-        bits = difference.values * min(math.log2(lowered), MAX_BITS_OF_A_VALUE)
+        bits = values * min(math.log2(lowered), MAX_BITS_OF_A_VALUE)
         return lowered if bits >= MIN_BITS else MAX_RATIO
+
+    def explain(self, i: int) -> str | None:
+        """Return in words how far a step is from where it belongs; None where it belongs there."""
+        names = self.names
+        before, after = self.neighbours(i)
+        if (self.path_ratio(i) or 0.0) > MAX_RATIO:
+            pairs = [(a, b) for a in before for b in after if self.pair_ratio(i, a, b) > MAX_RATIO]
+            _, a, b = min((b - a, a, b) for a, b in pairs)
+            if self.distance(a, b) == 0:
+                return f"far from {names[a]} and {names[b]}, which agree"
+            times = _times(self.pair_ratio(i, a, b))
+            return f"{times} as far from {names[a]} and {names[b]} as these are from each other"
+        neighbour, other = self.closest(i)
+        if neighbour is not None and other is not None and (ratio := self.end_ratio(i) or 0.0) > MAX_RATIO:
+            return f"{_times(ratio)} as far from {names[neighbour]} as from {names[other]}"
+        return None
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
+
+
+def _values_by_content(
+    shard: str, contents: Sequence[str | None], revisions: Sequence[Facts]
+) -> dict[str | None, Floats]:
+    """Return the values of every content, of those of the usual size: others are laid out in another way."""
+    pairs = zip(contents, revisions, strict=True)
+    read = [(c, np.asarray(f.samples[shard], np.float64).ravel()) for c, f in pairs if shard in f.samples]
+    sizes = Counter(values.size for _, values in read if values.size)
+    usual = max(sizes, key=lambda size: (sizes[size], size), default=0)
+    return {content: values for content, values in reversed(read) if values.size == usual > 0}
+
+
+def _norm(values: Floats) -> float:
+    largest = float(np.abs(values).max(initial=0.0))  # scaled by it, lest garbage overflow
+    return largest * float(np.linalg.norm(values / largest)) if largest > 0 else 0.0
+
+
+def _difference(values: Floats, trusted: Floats) -> tuple[float, float]:
+    """Return how much the difference of a step's values from those of a trusted one can carry.
+
+    Returns:
+        The share of its norm that counts: 0 where storage in bfloat16 can explain it; a single value counts no more
+        than `MAX_VALUE_RATIO` times the largest trusted one. And how many values carry it, (Σ v²)² / Σ v⁴: a third of
+        them where v is normal, 1 for a single outlier.
+    """
+    difference = np.abs(values - trusted)
+    whole, largest = _norm(difference), float(np.abs(trusted).max())
+    if whole <= ROUNDING * _norm(trusted):
+        return 0.0, 0.0
+    capped = np.minimum(difference, MAX_VALUE_RATIO * largest or math.inf)
+    squares = np.square(capped / capped.max())
+    return _norm(capped) / whole, float(squares.sum()) ** 2 / float(np.square(squares).sum())

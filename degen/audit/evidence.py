@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
+from degen.arrays import Floats
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -24,9 +22,9 @@ class Facts:
         shapes: tensor -> shape; None where no header was read.
         samples: weight file -> values at fixed positions of its tensors, the same in every revision. Of files with
             equal hashes it is enough to have read one.
-        not_finite: where there is NaN or infinity, as a sentence.
-        fault: verdict and reason, where gathering settled it.
-        notes: what else there is to say.
+        not_finite: which values are NaN or infinity, as a sentence; None where none are.
+        fault: verdict and reason, where a file is missing or cannot be read.
+        notes: remarks that are no faults.
     """
 
     revision: str

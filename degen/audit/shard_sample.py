@@ -6,15 +6,13 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.checkpoints.source import Source
 from degen.errors import CheckpointError, one_line
 from degen.weights.stored_tensors import HEAD_KEYS, StoredTensors
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 MAX_KEPT = 1 << 14  # values of a file, for comparison with its neighbours: 128 KiB of float64
 MAX_VALUES = 1 << 22  # read at a time: 32 MiB of float64
@@ -31,9 +29,9 @@ class ShardSample:
         values: `MAX_KEPT` of those read, evenly spread; float64.
         hash: of the head and of one body tensor as they are stored, and of all values read; None where a hash of the
             file is published.
-        not_finite: where NaN or infinity was found.
+        not_finite: which values are NaN or infinity, as a sentence; None where none are.
         fault: verdict and reason, where it could not be read.
-        note: what else there is to say.
+        note: a remark that is no fault.
     """
 
     shapes: Mapping[str, Shape] = field(default_factory=dict)
@@ -67,7 +65,7 @@ def read_shard(source: Source, shard: str, values: int | None, hashed: bool) -> 
 
 def _read(tensors: StoredTensors, shard: str, values: int | None, hashed: bool) -> ShardSample:
     shapes = {key: tensors.shape(key) for key in sorted(tensors.keys) if tensors.shard(key) == shard}
-    chosen = choose(shapes, values)
+    chosen = choose_rows(shapes, values)
     tensors.prefetch_rows(chosen)
     digest, bad, kept, at = hashlib.sha256(), None, [], 0
     total = sum(rows * _width(shapes[key]) for key, rows in chosen.items())
@@ -87,7 +85,7 @@ def _read(tensors: StoredTensors, shard: str, values: int | None, hashed: bool) 
     return ShardSample(shapes, np.concatenate([np.zeros(0), *kept]), digest.hexdigest() if hashed else None, bad)
 
 
-def choose(shapes: Mapping[str, Shape], values: int | None) -> dict[str, int]:
+def choose_rows(shapes: Mapping[str, Shape], values: int | None) -> dict[str, int]:
     """Return which rows of which tensors to read: tensor -> rows from its first on.
 
     All of a small file. Of a large one half of the values from the head on (from the first tensor, where the head is

@@ -1,6 +1,6 @@
-"""Judge every revision of a series: is it what it claims, or a copy, a wrong shard, a jump off the path, a hole?
+"""Judge every revision of a series: is it what it claims, or a copy, a wrong shard, a jump off the path, missing?
 
-Facts are gathered elsewhere. Two kinds of evidence are used, shard by shard:
+The facts come from `degen.audit.collect`. Two kinds of evidence are used, shard by shard:
 
 *Identity.* Shards with equal hashes are the same weights. Of the steps that hold them one is genuine, or none.
 
@@ -61,12 +61,12 @@ def judge(
 
     Returns:
         One verdict per revision, the gravest: a fault of gathering, then not finite, another shape, a copy, a wrong
-        shard, a jump. Ordered by stage and step, missing ones in their place, names that are no step last.
+        shard, a jump. Ordered by stage and step, missing ones among them, names that are no step last.
     """
     ordered = sorted(facts, key=_order)
     stepped = [f for f in ordered if f.step is not None]
     usual = _usual_shapes(ordered)
-    findings = {f.revision: finding for f in ordered if (finding := _alone(f, usual))}
+    findings = {f.revision: finding for f in ordered if (finding := _own_finding(f, usual))}
     sound = [f for f in stepped if f.revision not in findings]
     comparison = Comparison(sound, stepped[-1] if stepped else None, final)
     findings |= comparison.findings()
@@ -86,8 +86,8 @@ def _order(facts: Facts) -> tuple[bool, int, int, str]:
     return facts.step is None, facts.stage, facts.step or 0, facts.revision
 
 
-def _alone(facts: Facts, usual: Shapes | None) -> Finding | None:
-    """Return what is wrong with a revision before its weights are compared with any other's; None where nothing is."""
+def _own_finding(facts: Facts, usual: Shapes | None) -> Finding | None:
+    """Return what is wrong with a revision by itself, before it is compared with others; None where nothing is."""
     if facts.fault is not None:
         return facts.fault
     if facts.not_finite is not None:
@@ -111,9 +111,9 @@ def _usual_shapes(facts: Iterable[Facts]) -> Shapes | None:
 
 
 def _difference(shapes: Shapes, usual: Shapes) -> str | None:
-    """Return how tensors differ from the usual ones: one of them, and how many more; None where none does."""
+    """Return how the first tensor differs from its usual shape, and how many more do; None where none does."""
     differences = [
-        f"{name} is {_by(shapes[name])}, in most revisions {_by(usual[name])}"
+        f"{name} is {_format_shape(shapes[name])}, in most revisions {_format_shape(usual[name])}"
         for name in sorted(shapes.keys() & usual.keys())
         if tuple(shapes[name]) != tuple(usual[name])
     ]
@@ -124,5 +124,5 @@ def _difference(shapes: Shapes, usual: Shapes) -> str | None:
     return f"{differences[0]}; {count(len(differences) - 1, 'more tensor')} differ{'s' * (len(differences) == 2)}"
 
 
-def _by(shape: Sequence[int]) -> str:
+def _format_shape(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape)) or "a single value"

@@ -1,4 +1,4 @@
-"""Measure a model while it trains: what a scan of its checkpoints would say, without a trace left in the training.
+"""Measure a model while it trains: the figures that a scan of its checkpoints would give; training is left unchanged.
 
 from degen.callbacks import DegenerationCallback            # the Trainer of transformers
 from degen.callbacks import LightningDegenerationCallback   # Lightning
@@ -9,12 +9,13 @@ Imports gate and what lies below it.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .lightning import LightningDegenerationCallback
     from .monitor import Measurement, Monitor, measure_model
-    from .step_report import StepReport, Undecided
+    from .step_rules import StepReport, Undecided
     from .trainer import DegenerationCallback
     from .watch import Watch
 
@@ -30,26 +31,17 @@ __all__ = [
 ]
 
 
+_MODULES = {
+    "DegenerationCallback": "trainer",
+    "LightningDegenerationCallback": "lightning",
+    "StepReport": "step_rules",
+    "Undecided": "step_rules",
+    "Watch": "watch",
+}
+
+
 def __getattr__(name: str) -> Any:
     """Load each on first use: neither library's callback needs the other library."""
-    if name == "DegenerationCallback":
-        from .trainer import DegenerationCallback
-
-        return DegenerationCallback
-    if name == "LightningDegenerationCallback":
-        from .lightning import LightningDegenerationCallback
-
-        return LightningDegenerationCallback
-    if name in ("StepReport", "Undecided"):
-        from . import step_report
-
-        return getattr(step_report, name)
-    if name == "Watch":
-        from .watch import Watch
-
-        return Watch
-    if name in __all__:
-        from . import monitor
-
-        return getattr(monitor, name)
-    raise AttributeError(f"module 'degen.callbacks' has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module 'degen.callbacks' has no attribute {name!r}")
+    return getattr(import_module(f"degen.callbacks.{_MODULES.get(name, 'monitor')}"), name)

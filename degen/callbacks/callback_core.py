@@ -14,7 +14,7 @@ from degen.scanning.progress import Progress
 from degen.scanning.settings import MeasureKeywords
 
 from .monitor import Monitor
-from .step_report import StepReport
+from .step_rules import StepReport
 from .watch import Watch
 
 OnViolation = Literal["log", "stop"]
@@ -26,9 +26,9 @@ class CallbackCore:
 
     Args:
         tokenizer: what windows are made with; None for the one that training names.
-        every: the library's event, or so many steps.
-        events: those there are.
-        rules: what must hold of the figures, in the words of `degen gate`.
+        every: the library's event to measure at, or a number of steps.
+        events: the names that `every` may have.
+        rules: conditions on the figures, in the syntax of `degen gate`.
         on_violation: `log`, or `stop` the training as well.
         confidence: see `Watch`.
         out: a run folder for the measurements; None to keep none.
@@ -69,7 +69,9 @@ class CallbackCore:
         self._progress = Progress()
         self._watch: Watch | None = None
 
-    def begin(self, model: Any, tokenizer: Any, step: int, last: float | None, absent: tuple[str, str] | None) -> None:
+    def begin(
+        self, model: Any, tokenizer: Any, step: int, last: float | None, never_due: tuple[str, str] | None
+    ) -> None:
         """Begin with a training, or go on from a step of it.
 
         Args:
@@ -77,13 +79,13 @@ class CallbackCore:
             tokenizer: that training names; None for none.
             step: optimiser steps so far.
             last: the step that training ends at; None if unknown.
-            absent: why the library's event to measure at does not come in this training, and what to do; None where it
-                does, or nobody knows.
+            never_due: why the library's event to measure at does not come in this training, and what to do; None where
+                it does, or where that is unknown.
 
         Raises:
             DegenError: settings that cannot work, found before the first step.
         """
-        self._check_due(step, last, absent)
+        self._check_due(step, last, never_due)
         chosen = self._tokenizer if self._tokenizer is not None else tokenizer
         if chosen is None:
             raise DegenError("no tokenizer to make windows with; give the callback one (tokenizer=…)")
@@ -93,18 +95,18 @@ class CallbackCore:
         self._write_error: str | None = None
         self._warned: set[Rule] = set()
 
-    def _check_due(self, step: int, last: float | None, absent: tuple[str, str] | None) -> None:
+    def _check_due(self, step: int, last: float | None, never_due: tuple[str, str] | None) -> None:
         """Refuse rules that would never be judged; without rules, warn that nothing will be measured."""
         if not isinstance(self.every, str):
-            absent = None
+            never_due = None
             if step == 0 and last is not None and self.every > last:
-                absent = f"training ends at step {last:.0f}", f"choose {last:.0f} or fewer"
-        if absent is None:
+                never_due = f"training ends at step {last:.0f}", f"choose {last:.0f} or fewer"
+        if never_due is None:
             return
-        why, remedy = absent
+        reason, remedy = never_due
         if self.rules:
-            raise DegenError(f"every={self.every!r}: {why}, so no rule would ever be judged; {remedy}")
-        self._progress.warn(f"degen: every={self.every!r}: {why}, so nothing will be measured; {remedy}")
+            raise DegenError(f"every={self.every!r}: {reason}, so no rule would ever be judged; {remedy}")
+        self._progress.warn(f"degen: every={self.every!r}: {reason}, so nothing will be measured; {remedy}")
 
     def end(self, step: int) -> None:
         """End with the training; what is evaluated later is not measured.
@@ -142,13 +144,13 @@ class CallbackCore:
         if self._watch is None or self._watch.latest == step:
             return {}, False
         report = self._watch.measure_step(model, step)
-        self._tell(report)
+        self._log_report(report)
         figures = dict(report.figures)
         if self.rules:
             figures |= {VIOLATIONS: len(report.broken), UNDECIDED: len(report.undecided)}
         return {f"{self._prefix}{name}": value for name, value in figures.items()}, self._stops and bool(report.broken)
 
-    def _tell(self, report: StepReport) -> None:
+    def _log_report(self, report: StepReport) -> None:
         """Warn in one line of whatever went wrong; note the rules that are pending, as at the beginning."""
         at = f"degen: step {report.step}"
         if report.failed is not None:
@@ -158,11 +160,11 @@ class CallbackCore:
             self._progress.warn(f"{at}: what was measured could not be kept{so}: {report.write_error}")
         self._write_error = report.write_error
         if report.broken:
-            what = "training stops" if self._stops else "training goes on"
-            self._progress.warn(f"{at}: {'; '.join(report.broken)}; {what}")
-        known = report.failed is not None or report.write_error is not None
+            consequence = "training stops" if self._stops else "training goes on"
+            self._progress.warn(f"{at}: {'; '.join(report.broken)}; {consequence}")
+        is_explained = report.failed is not None or report.write_error is not None
         for undecided in report.undecided:
-            if known or undecided.pending or undecided.rule in self._warned:
+            if is_explained or undecided.pending or undecided.rule in self._warned:
                 self._progress.note(f"{at}: {undecided}")
             else:
                 self._progress.warn(f"{at}: {undecided}")

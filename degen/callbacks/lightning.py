@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from degen.errors import DegenError
-from degen.scanning.list_settings import list_settings
-from degen.scanning.settings import MeasureKeywords
+from degen.scanning.settings import MeasureKeywords, list_settings
 
 from .callback_core import CallbackCore, OnViolation
 
 NAMES = ("lightning.pytorch", "pytorch_lightning")
-ABSENT = "this training has no validation", "give fit data for it, or set every to a number of steps"
+NO_VALIDATION = "this training has no validation", "give fit data for it, or set every to a number of steps"
 
 
 def _bases() -> tuple[type, ...]:
@@ -25,10 +24,10 @@ def _bases() -> tuple[type, ...]:
     Raises:
         DegenError: there is none.
     """
-    there = [name for name in NAMES if find_spec(name.partition(".")[0]) is not None]
-    if not there:
+    installed = [name for name in NAMES if find_spec(name.partition(".")[0]) is not None]
+    if not installed:
         raise DegenError("the callback for Lightning needs Lightning; pip install lightning")
-    return tuple(import_module(name).Callback for name in there)
+    return tuple(import_module(name).Callback for name in installed)
 
 
 def _model_of(module: Any) -> Any:
@@ -66,13 +65,13 @@ class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
     Args:
         every: `validation`, to measure whenever that has ended, or a number of optimiser steps. Rules that would never
             be judged so, as without data for validation, are refused when training begins.
-        rules: what must hold of the figures, in the words of `degen gate`. What `.rise` and `.drop` compare with is the
+        rules: conditions on the figures, in the syntax of `degen gate`. What `.rise` and `.drop` compare with is the
             training's own past, which a training that is resumed knows from `out` alone.
         on_violation: where a rule is broken: `log` it, or `stop` the training at that step as well.
         confidence: how sure a violation must be, as in `degen gate`; None to compare the figures as they are.
         out: a run folder in which the measurements are kept. A training that is resumed goes on in it.
         tokenizer: what windows are made with; None for the module's attribute `tokenizer`.
-        prefix: in front of every name that a logger is told.
+        prefix: in front of every name in the logger.
         model_of: finds the transformers model in the module; by default its attribute `model`.
         settings: fields of `Settings` that apply to a model in memory, by name.
 
@@ -111,24 +110,24 @@ class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
         """Draw the windows, and refuse what cannot work."""
         if trainer.is_global_zero:
             tokenizer = getattr(pl_module, "tokenizer", None)
-            absent = None if trainer.enable_validation else ABSENT
+            never_due = None if trainer.enable_validation else NO_VALIDATION
             last = _last_step(trainer, pl_module)
-            self._core.begin(self._model_of(pl_module), tokenizer, trainer.global_step, last, absent)
+            self._core.begin(self._model_of(pl_module), tokenizer, trainer.global_step, last, never_due)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *batch: Any) -> None:
         """Measure every so many steps."""
-        self._look("step", trainer, pl_module)
+        self._measure_if_due("step", trainer, pl_module)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Measure beside a validation; not beside the one that only tries whether validation works."""
         if not trainer.sanity_checking:
-            self._look("validation", trainer, pl_module)
+            self._measure_if_due("validation", trainer, pl_module)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Watch no longer."""
+        """End the watch."""
         self._core.end(trainer.global_step)
 
-    def _look(self, event: str, trainer: Any, module: Any) -> None:
+    def _measure_if_due(self, event: str, trainer: Any, module: Any) -> None:
         if not self._core.is_due(event, trainer.global_step):
             return
         stop = False

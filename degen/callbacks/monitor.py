@@ -13,14 +13,13 @@ from degen.hashing import fingerprint
 from degen.model.architecture import Architecture, config_sha256, describe_module
 from degen.probe import StreamProbe
 from degen.scanning.checkpoint_columns import model_columns
-from degen.scanning.list_settings import list_settings
 from degen.scanning.measure_head import head_of, measure_head
 from degen.scanning.measure_spec import MeasureSpec
 from degen.scanning.measure_stream import measure_stream
 from degen.scanning.plan import plan_probes
 from degen.scanning.progress import Progress
-from degen.scanning.sampling import Samples, sample_for
-from degen.scanning.settings import MeasureKeywords, make_settings
+from degen.scanning.sampling import Samples, find_samples
+from degen.scanning.settings import MeasureKeywords, list_settings, make_settings
 from degen.scanning.timing import Clock, timing_rows
 from degen.tables import CHECKPOINTS, TIMING, Row, Rows
 from degen.text.tokenizer import Tokenizer
@@ -35,12 +34,12 @@ MODEL = "model"  # label where nobody named one
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was found of a model at one moment.
+    """The figures of a model at one moment.
 
     Attributes:
         rows: by table, without the key columns; `timing` among them.
         measures: the columns of `checkpoints` that hold figures of the probes.
-        source_hash: what tells the model from another one, as a part of a run keeps it.
+        source_hash: hash of head and configuration, as a part of a run keeps it.
         batch_tokens: padded tokens of a batch at most.
         device: of the pass.
         dtype: of the model.
@@ -60,13 +59,13 @@ class Measurement:
 
     @property
     def figures(self) -> dict[str, float]:
-        """Those of its row that were measured: what a tracker is told."""
+        """The figures for a tracker: those of its row that were measured, by name."""
         return {name: self.row[name] for name in self.measures if self.row.get(name) is not None}
 
 
 @list_settings(MeasureKeywords, corpus=None)
 class Monitor:
-    """Windows and probes, made ready once; each measurement then costs one pass.
+    """Measures a model in memory: windows and probes are made ready once, and each measurement costs one pass.
 
     Args:
         tokenizer: of transformers, or a folder or name to load it from. It is copied, never called.
@@ -81,12 +80,12 @@ class Monitor:
         self.settings = make_settings(**settings)
         self.probes, self.tables = plan_probes(self.settings)
         self.tokenizer = Tokenizer(_text_tokenizer(tokenizer))
-        self.samples = Samples({MODEL: self.tokenizer}, {}, {}, kept=False)
+        self.samples = Samples({MODEL: self.tokenizer}, {}, {})
         if any(issubclass(probe, StreamProbe) for probe in self.probes.values()):
             if not has_text:
                 raise DegenError("no text to measure on; name a corpus, or the sample.parquet of a run")
-            found, info = sample_for(self.settings, self.tokenizer, Progress())
-            self.samples = Samples({MODEL: self.tokenizer}, {found.tokenizer: found}, info, kept=False)
+            self.samples = Samples({MODEL: self.tokenizer}, *find_samples(self.settings, [self.tokenizer], Progress()))
+        self._sample = next(iter(self.samples.samples.values()), None)
         self._refuse_training()
         self._batch_tokens: int | None = None
 
@@ -96,10 +95,6 @@ class Monitor:
                 continue
             if probe(self._sample, **self.settings.options.get(name, {})).trains:
                 raise DegenError(f"the probe {name} would train for itself; scan the checkpoints that are saved for it")
-
-    @property
-    def _sample(self) -> Any:
-        return next(iter(self.samples.samples.values()), None)
 
     def check(self, model: Any) -> None:
         """Refuse a model that cannot be measured, without running it.
@@ -130,35 +125,32 @@ class Monitor:
             options=self.settings.options,
         )  # fmt: skip
         if self._batch_tokens is None:
-            asked, context = self.settings.batch_size, self.settings.context
-            self._batch_tokens = batch_tokens_for(spec.sample, asked, context, shape, device)
+            windows, context = self.settings.batch_size, self.settings.context
+            self._batch_tokens = batch_tokens_for(spec.sample, windows, context, shape, device)
         clock = Clock()
         with preserve_state(model):
             rows = self._rows(model, shape, spec, clock)
         rows[CHECKPOINTS][0] |= {"status": "ok", "reason": None}
         rows[TIMING] = timing_rows(clock, spec, None, model.dtype)
         source = fingerprint([rows[CHECKPOINTS][0]["head_sha256"], config_sha256(model.config)])
-        return Measurement(rows, self.measured(CHECKPOINTS), source, self._batch_tokens, device, model.dtype)
+        return Measurement(rows, self.measured_columns(CHECKPOINTS), source, self._batch_tokens, device, model.dtype)
 
     def _rows(self, model: Any, shape: Architecture, spec: MeasureSpec, clock: Clock) -> Rows:
         """Run the probes once; where a batch does not fit, halve it and begin again."""
         head = head_of(model, spec.ids)
-        found = [("degen", {CHECKPOINTS: [model_columns(shape, head)]})]
-        found += measure_head(head, spec, clock)
+        rows = [("degen", {CHECKPOINTS: [model_columns(shape, head)]}), *measure_head(head, spec, clock)]
         if (sample := spec.sample) is not None:
 
             def attempt(batch_tokens: int) -> list[tuple[str, Rows]]:
+                self._batch_tokens = batch_tokens
                 return measure_stream(model, shape, spec, sample, batch_tokens, clock, lambda _: None)
 
             assert self._batch_tokens is not None
-            found += halve_batch(attempt, self._batch_tokens, sample.longest, "the context", self._keep_batch_tokens)
-        return self.tables.merge(found)
+            rows += halve_batch(attempt, self._batch_tokens, sample.longest, "the context", lambda _: None)
+        return self.tables.merge(rows)
 
-    def _keep_batch_tokens(self, batch_tokens: int) -> None:
-        self._batch_tokens = batch_tokens
-
-    def measured(self, table: str) -> tuple[str, ...]:
-        """Return the figures that the probes fill of a table, by the names of their columns."""
+    def measured_columns(self, table: str) -> tuple[str, ...]:
+        """Return the names of the columns of a table in which the probes put figures."""
         columns = [c for probe in self.probes.values() for c in probe.columns.get(table, ())]
         return tuple(c.name for c in columns if c.type in ("float64", "int64") and not c.key)
 
@@ -187,10 +179,10 @@ def measure_model(model: Any, tokenizer: Any, **settings: Unpack[MeasureKeywords
     return Monitor(tokenizer, **settings).measure(model).row
 
 
-def _text_tokenizer(given: Any) -> Any:
-    """Return the tokenizer of a processor, which holds it among others for images or sound."""
-    if given is None:
+def _text_tokenizer(tokenizer: Any) -> Any:
+    """Return the text tokenizer of a processor, which also has some for images or sound; others as they are."""
+    if tokenizer is None:
         raise DegenError("no tokenizer to make windows with; name one")
     from transformers import ProcessorMixin
 
-    return given.tokenizer if isinstance(given, ProcessorMixin) else given
+    return tokenizer.tokenizer if isinstance(tokenizer, ProcessorMixin) else tokenizer

@@ -4,58 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from degen.checkpoints.series import Checkpoint
-from degen.checkpoints.source import Source
 from degen.checkpoints.steps import parse_revision
-from degen.errors import CheckpointError, RunFolderError
+from degen.errors import RunFolderError
 from degen.runs.run import SAMPLE
 from degen.runs.run_writer import RunWriter, open_run, unwritable
 from degen.scanning.run_info import complete_info
 from degen.tables import CHECKPOINTS, TIMING, Rows
-from degen.weights.checkpoint_files import CheckpointFiles
 
 from .monitor import Measurement, Monitor
 
 if TYPE_CHECKING:
     import torch
 
-    from degen.checkpoints.downloads import Downloads
-    from degen.weights.stored_tensors import StoredTensors
-
-
 REMEDY = "choose another `out`"
 
 
-@dataclass(frozen=True)
-class InMemorySource(Source):
-    """A model that is being trained: it has no files."""
+class SavedStep(NamedTuple):
+    """What names a step of a training in the tables."""
 
-    def __str__(self) -> str:
-        return "the model in memory"
-
-    def version(self) -> str | None:
-        """Return None: it has none."""
-        return None
-
-    def config(self) -> Path:
-        """Raise: it has none."""
-        raise CheckpointError(f"{self} has no files")
-
-    def tokenizer(self) -> Path | None:
-        """Return None: it has none of its own."""
-        return None
-
-    def tensors(self) -> StoredTensors:
-        """Raise: it has none that are stored."""
-        raise CheckpointError(f"{self} has no files")
-
-    def fetch(self, downloads: Downloads, whole: bool) -> CheckpointFiles:
-        """Raise: nothing can be fetched."""
-        raise CheckpointError(f"{self} has no files")
+    model: str
+    revision: str
+    step: int
 
 
 class RunRecorder:
@@ -92,7 +64,7 @@ class RunRecorder:
             )
         self._device, self._dtype = device, dtype
         with self._open() as writer:
-            self._forget_after(step, writer)
+            self._delete_after(step, writer)
 
     def write(self, step: int, measurement: Measurement) -> None:
         """Write the parts of a measurement.
@@ -102,7 +74,7 @@ class RunRecorder:
         """
         checkpoint = self._checkpoint(step)
         with self._open() as writer:
-            writer.info["batch_tokens"][str(checkpoint)] = measurement.batch_tokens
+            writer.info["batch_tokens"][f"{checkpoint.model}@{checkpoint.revision}"] = measurement.batch_tokens
             writer.save_info()
             writer.write(checkpoint, self._monitor.tables, measurement.rows, measurement.source_hash)
 
@@ -116,23 +88,23 @@ class RunRecorder:
         with self._open() as writer:
             writer.write(self._checkpoint(step), self._monitor.tables, rows, "")
 
-    def _forget_after(self, step: int, writer: RunWriter) -> None:
+    def _delete_after(self, step: int, writer: RunWriter) -> None:
         parts = writer.part(CHECKPOINTS, self._checkpoint(step)).parent.glob("step*.parquet")
         for mark in filter(None, [parse_revision(part.stem) for part in parts]):
             if mark.step > step:
                 for table in (CHECKPOINTS, *self._monitor.tables.names):
                     writer.part(table, self._checkpoint(mark.step)).unlink(missing_ok=True)
 
-    def _checkpoint(self, step: int) -> Checkpoint:
-        return Checkpoint(self._label, f"step{step}", step, None, InMemorySource())
+    def _checkpoint(self, step: int) -> SavedStep:
+        return SavedStep(self._label, f"step{step}", step)
 
     @contextmanager
     def _open(self) -> Iterator[RunWriter]:
         monitor, device = self._monitor, self._device
         assert device is not None  # `begin` comes first
-        asked = monitor.settings.asked() | {"series": [self._label]}
+        settings = monitor.settings.to_json() | {"series": [self._label]}
         try:
-            with open_run(self.folder, asked, fresh=False) as writer:
+            with open_run(self.folder, settings, fresh=False) as writer:
                 complete_info(
                     writer, [self._label], monitor.probes, monitor.tables, monitor.samples, device, self._dtype
                 )
@@ -142,5 +114,5 @@ class RunRecorder:
                 yield writer
         except OSError as error:
             raise RunFolderError(unwritable(self.folder, error).problem, REMEDY) from error
-        except RunFolderError as error:  # it speaks of the command line
+        except RunFolderError as error:  # its remedy is an option of the command line
             raise RunFolderError(error.problem, REMEDY) from error

@@ -1,9 +1,10 @@
-"""Rules held against one step of a training: refused where nothing could decide them, else judged by the gate."""
+"""Rules about a model in training: refused where nothing could decide them, else judged at each step by the gate."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from degen.errors import DegenError, one_line
@@ -13,11 +14,57 @@ from degen.hints import did_you_mean
 from degen.model.architecture import Architecture
 from degen.tables import CHECKPOINTS
 
-from .monitor import Monitor
-from .step_report import Undecided
+from .monitor import Measurement, Monitor
 
 LAYERS = "layers"
 SITES = ("embedding", "block", "head_input")
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """A rule that nobody can decide at a step.
+
+    Attributes:
+        rule: the rule.
+        reason: why.
+        pending: whether that is no more than its beginning: its steps are still to come, or it needs a second
+            checkpoint.
+    """
+
+    rule: Rule
+    reason: str
+    pending: bool = False
+
+    def __str__(self) -> str:
+        return f'rule "{self.rule}" is undecided: {self.reason}'
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a watch measured at one step, and which rules it breaks.
+
+    Attributes:
+        step: optimiser steps so far.
+        measurement: what was measured; None where the model could not be.
+        failed: why it could not be; None where it was.
+        broken: for each rule that is broken at this step: the rule, and the figure that breaks it most; every rule
+            where the model holds NaN or infinity.
+        undecided: the rules that nobody can decide at this step; all of them where the model could not be measured, or
+            the measurement not be kept.
+        write_error: why the run folder did not take the measurement; None where it did, or there is none.
+    """
+
+    step: int
+    measurement: Measurement | None
+    failed: str | None = None
+    broken: tuple[str, ...] = ()
+    undecided: tuple[Undecided, ...] = ()
+    write_error: str | None = None
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures for a tracker, by name; none where the model could not be measured."""
+        return self.measurement.figures if self.measurement is not None else {}
 
 
 def check_rule(rule: Rule, monitor: Monitor, label: str) -> None:
@@ -32,7 +79,7 @@ def check_rule(rule: Rule, monitor: Monitor, label: str) -> None:
         DegenError: an unknown metric, model or domain.
     """
     table = CHECKPOINTS if rule.layer is None and rule.site is None else LAYERS
-    measured = monitor.measured(table)
+    measured = monitor.measured_columns(table)
     if rule.metric not in measured:
         raise DegenError(
             f'rule "{rule}": {rule.metric} is not measured of {table}; {did_you_mean(rule.metric, measured)}'
@@ -72,7 +119,7 @@ def judge_step(
     """
     outcomes, refused = _outcomes(rules, folder, confidence)
     broken: dict[Rule, str] = {}
-    undecided = {rule: Undecided(rule, why, _is_to_come(rule, step)) for rule, why in refused.items()}
+    undecided = {rule: Undecided(rule, reason, _is_to_come(rule, step)) for rule, reason in refused.items()}
     for rule in rules:
         now = [o for o in outcomes if o.rule == rule and o.measured.step == step]  # the worst first
         undecidable = [o for o in now if o.verdict == "undecidable"]
@@ -113,9 +160,9 @@ def _outcomes(rules: Sequence[Rule], folder: Path, confidence: float | None) -> 
 
 def _lacks_past(outcome: Outcome) -> bool:
     """Return whether a figure is there and has nothing yet to be compared with."""
-    value = outcome.measured
-    finite = value.value is not None and math.isfinite(value.value)
-    return finite and outcome.rule.relation is not None and value.reference is None
+    measured = outcome.measured
+    is_known = measured.value is not None and math.isfinite(measured.value)
+    return is_known and outcome.rule.relation is not None and measured.reference is None
 
 
 def _in_words(outcomes: Sequence[Outcome]) -> str:

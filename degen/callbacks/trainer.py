@@ -11,8 +11,7 @@ from typing import Any, Unpack
 
 from transformers import Trainer, TrainerCallback
 
-from degen.scanning.list_settings import list_settings
-from degen.scanning.settings import MeasureKeywords
+from degen.scanning.settings import MeasureKeywords, list_settings
 
 from .callback_core import CallbackCore, OnViolation
 
@@ -33,7 +32,7 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
     Args:
         every: `evaluate` or `save`, to measure whenever the Trainer has done that, or a number of steps. Rules that
             would never be judged so, as with `eval_strategy="no"`, are refused when training begins.
-        rules: what must hold of the figures, in the words of `degen gate`: `anisotropy < 0.6`, `loss.rise < 0.02`
+        rules: conditions on the figures, in the syntax of `degen gate`: `anisotropy < 0.6`, `loss.rise < 0.02`
             (against the training's own past, which a training that is resumed knows from `out` alone),
             `anisotropy[layer=3] < 0.9`.
         on_violation: where a rule is broken: `log` it, or `stop` the training at that step as well.
@@ -41,7 +40,7 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
         out: a run folder in which the measurements are kept, for `degen show`, `saturation` and `gate`. A training that
             is resumed goes on in it.
         tokenizer: what windows are made with; None for the `processing_class` of the Trainer.
-        prefix: in front of every name that a tracker is told.
+        prefix: in front of every name in the tracker.
         settings: fields of `Settings` that apply to a model in memory, by name.
 
     Raises:
@@ -73,44 +72,44 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
         )
         self._trainer: weakref.ref[Any] | None = None
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Draw the windows, and refuse what cannot work."""
         if state.is_world_process_zero:
             trainer = _calling_trainer()
             self._trainer = weakref.ref(trainer) if trainer is not None else None
             last = state.max_steps if state.max_steps > 0 else None
-            absent = _absent(self._core.every, args)
-            self._core.begin(given["model"], given.get("processing_class"), state.global_step, last, absent)
+            never_due = _never_due(self._core.every, args)
+            self._core.begin(kwargs["model"], kwargs.get("processing_class"), state.global_step, last, never_due)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measure every so many steps."""
-        self._look("step", state, control, given)
+        self._measure_if_due("step", state, control, kwargs)
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measure beside an evaluation."""
-        self._look("evaluate", state, control, given)
+        self._measure_if_due("evaluate", state, control, kwargs)
 
-    def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measure what was saved."""
-        self._look("save", state, control, given)
+        self._measure_if_due("save", state, control, kwargs)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """Watch no longer."""
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """End the watch."""
         self._core.end(state.global_step)
 
-    def _look(self, event: str, state: Any, control: Any, given: Mapping[str, Any]) -> None:
+    def _measure_if_due(self, event: str, state: Any, control: Any, kwargs: Mapping[str, Any]) -> None:
         if not self._core.is_due(event, state.global_step):
             return
         stop = False
         if state.is_world_process_zero:
-            figures, stop = self._core.measure_step(given["model"], state.global_step)
+            figures, stop = self._core.measure_step(kwargs["model"], state.global_step)
             if figures:
                 _log(self._trainer() if self._trainer is not None else None, figures, state, control)
-        if _agreed(stop):
+        if _broadcast(stop):
             control.should_training_stop = True
 
 
-def _absent(every: str | int, args: Any) -> tuple[str, str] | None:
+def _never_due(every: str | int, args: Any) -> tuple[str, str] | None:
     """Return why the Trainer never does what a measurement waits for, and what to do; None where it does."""
     option = {"evaluate": "eval_strategy", "save": "save_strategy"}.get(str(every))
     if option is None or getattr(args, option, None) != "no":
@@ -135,23 +134,23 @@ def _log(trainer: Any, figures: dict[str, float], state: Any, control: Any) -> N
 def _calling_trainer() -> Any:
     """Return the Trainer in whose training this is called; None without one.
 
-    It tells its callbacks everything but itself, and only its own `log` reaches the trackers; so it is looked for among
-    the callers. That is done once, before the first batch: looking into a frame keeps alive what is in it.
+    Callbacks do not get the Trainer itself, and only its own `log` reaches the trackers; so it is looked for among the
+    callers. That is done once, before the first batch: looking into a frame keeps alive what is in it.
     """
     frame: FrameType | None = sys._getframe()
     while frame is not None:
-        if isinstance(found := frame.f_locals.get("self"), Trainer):
-            return found
+        if isinstance(caller := frame.f_locals.get("self"), Trainer):
+            return caller
         frame = frame.f_back
     return None
 
 
-def _agreed(stop: bool) -> bool:
+def _broadcast(stop: bool) -> bool:
     """Return what the main process decided, in every process; one that stopped alone would leave the others waiting."""
     import torch.distributed as processes
 
     if not (processes.is_available() and processes.is_initialized() and processes.get_world_size() > 1):
         return stop
-    said = [stop]
-    processes.broadcast_object_list(said, src=0)
-    return said[0]
+    decision = [stop]
+    processes.broadcast_object_list(decision, src=0)
+    return decision[0]

@@ -14,12 +14,10 @@ from degen.errors import DegenError, NotFiniteError, one_line
 from degen.gate import Rule, parse_rule
 from degen.model.architecture import describe_module
 
-from .finite import check_finite
 from .monitor import MODEL, Measurement, Monitor
-from .preserve_state import unwrapped
+from .preserve_state import check_finite, unwrapped
 from .run_recorder import RunRecorder
-from .step_report import StepReport, Undecided
-from .step_rules import check_rule, check_site, is_over, judge_step
+from .step_rules import StepReport, Undecided, check_rule, check_site, is_over, judge_step
 
 
 @dataclass
@@ -47,8 +45,8 @@ class Watch:
     latest: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        given = [self.rules] if isinstance(self.rules, str) else self.rules
-        self._rules = list(dict.fromkeys(parse_rule(rule) if isinstance(rule, str) else rule for rule in given))
+        rules = [self.rules] if isinstance(self.rules, str) else self.rules
+        self._rules = list(dict.fromkeys(parse_rule(rule) if isinstance(rule, str) else rule for rule in rules))
         for rule in self._rules:
             check_rule(rule, self.monitor, self.label)
         if self.confidence is not None and not 0.5 <= self.confidence < 1:
@@ -103,20 +101,20 @@ class Watch:
             measurement = self.monitor.measure(model)
         except Exception as error:  # whatever a model, or a third party's probe, can come up with
             failed, finite = one_line(error), not isinstance(error, NotFiniteError)
-        write_error = self._keep(step, measurement, failed)
+        write_error = self._record(step, measurement, failed)
         broken: dict[Rule, str] = {}
         undecided: dict[Rule, Undecided] = {}
         if not finite:
             broken = {rule: f'rule "{rule}" is broken: NaN and infinity keep none' for rule in self._rules}
-        elif (why := failed or write_error) is not None:
-            undecided = {rule: Undecided(rule, why) for rule in self._rules if not is_over(rule, step)}
+        elif (reason := failed or write_error) is not None:
+            undecided = {rule: Undecided(rule, reason) for rule in self._rules if not is_over(rule, step)}
         elif self._recorder is not None:
             broken, undecided = judge_step(self._rules, self._recorder.folder, step, self.confidence)
-        self._remember(step, broken, undecided)
+        self._note_decided(step, broken, undecided)
         return StepReport(step, measurement, failed, tuple(broken.values()), tuple(undecided.values()), write_error)
 
-    def _keep(self, step: int, measurement: Measurement | None, failed: str | None) -> str | None:
-        """Write what was measured; return why it could not be written, None where it was."""
+    def _record(self, step: int, measurement: Measurement | None, failed: str | None) -> str | None:
+        """Write the measurement to the run folder; return why it could not be written, None where it was."""
         try:
             if self._recorder is not None and measurement is not None:
                 self._recorder.write(step, measurement)
@@ -126,7 +124,7 @@ class Watch:
             return one_line(error)
         return None
 
-    def _remember(self, step: int, broken: Container[Rule], undecided: Mapping[Rule, Undecided]) -> None:
+    def _note_decided(self, step: int, broken: Container[Rule], undecided: Mapping[Rule, Undecided]) -> None:
         """Note which rules were decided; one that is neither broken nor undecided holds, unless its steps are over."""
         for rule in list(self._open):
             if rule in undecided:

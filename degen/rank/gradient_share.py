@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from degen.arrays import Floats, Ints
 from degen.device import as_float64
 from degen.model.lm_head import HEAD_BLOCK
 from degen.probe import Batch, OutputHead
@@ -13,8 +14,6 @@ from degen.stats.jackknife import ratio_error
 
 if TYPE_CHECKING:
     import torch
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class GradientShare:
@@ -45,7 +44,7 @@ class GradientShare:
         shares = as_float64(gradient_lost(states, targets, losses[scored], self._head, basis)).cpu().numpy()
         np.add.at(self._sums, batch.windows[scored.nonzero()[:, 0].cpu().numpy()], shares)
 
-    def columns(self, scored: Floats, documents: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, float | None]:
+    def columns(self, scored: Floats, documents: Ints) -> dict[str, float | None]:
         """Return the columns of `checkpoints`: Σ shares / Σ tokens, and its delete-one-document standard error.
 
         Args:

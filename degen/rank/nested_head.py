@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.device import as_float64
 from degen.errors import CheckpointError
 from degen.model.lm_head import HEAD_BLOCK
@@ -18,8 +19,6 @@ from .linear_algebra import MIN_SINGULAR, right_factors
 
 if TYPE_CHECKING:
     import torch
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 # A direction with less than this share of the largest second moment is rounding, not states: some hundred times the
 # precision of float64, 2.2e-16, in which C is summed.

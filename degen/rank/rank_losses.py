@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.device import as_float64
 from degen.probe import Batch
 from degen.stats.jackknife import ratio_error
@@ -16,8 +17,6 @@ from degen.text.windows import Sample
 
 if TYPE_CHECKING:
     import torch
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class RankLosses:

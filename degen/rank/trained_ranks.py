@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.forward.head_inputs import StateFile, TrainingBatches
-from degen.probe import HeadInputs, OutputHead, Tell
+from degen.probe import HeadInputs, OnProgress, OutputHead
 from degen.tables import Row
 from degen.text.windows import Sample, Window
 
@@ -19,8 +19,6 @@ from .linear_algebra import factored_error
 from .nested_head import NestedHead
 from .trained_head import TrainedHead
 from .training import Training
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 TOKENS = 150_000_000  # to train on with an accelerator, as Godey et al. 2024 do
 TOKENS_ON_CPU = 1_000_000  # a convention: minutes for a small model
@@ -81,7 +79,9 @@ class TrainedRanks:
             return TrainedHead.random(rank, self._head, self._plan.seed)
         return TrainedHead.balanced(start.factor[:, :rank], start.map[:, :rank].T)
 
-    def train(self, inputs: HeadInputs, sample: Sample, windows: Iterator[Window], folder: Path, tell: Tell) -> Floats:
+    def train(
+        self, inputs: HeadInputs, sample: Sample, windows: Iterator[Window], folder: Path, on_progress: OnProgress
+    ) -> Floats:
         """Train until the plan's tokens have passed, then evaluate every head at its best.
 
         Args:
@@ -89,7 +89,7 @@ class TrainedRanks:
             sample: its second half is evaluated.
             windows: to train on, without end.
             folder: for the states that are kept, and for what a continued run goes on from.
-            tell: called after every validation with the losses in words, tokens trained and to train.
+            on_progress: called after every validation with the losses in words, tokens trained and to train.
 
         Returns:
             Nats by window of the sample and head, 0 in the first half.
@@ -110,7 +110,7 @@ class TrainedRanks:
                         self._steps(batches, tokens)
                     training.validate(held_out.read(device), len(evaluated))
                     training.save(state)
-                    tell(_losses_in_words(self._ranks, training.curve[-1][1]), training.tokens, tokens)
+                    on_progress(_losses_in_words(self._ranks, training.curve[-1][1]), training.tokens, tokens)
             nats = training.losses_of_best(held_out.read(device), len(evaluated))
         of_all = np.zeros((len(sample.windows), nats.shape[1]))
         of_all[evaluated] = nats

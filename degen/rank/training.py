@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from degen.arrays import Floats
 from degen.device import as_float64
 from degen.errors import CheckpointError, one_line
 from degen.probe import OutputHead, Scored
@@ -20,8 +19,6 @@ from .trained_head import TrainedHead
 
 if TYPE_CHECKING:
     import torch
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import DegenError
-from degen.tables import atomic
+from degen.tables import atomic, write_parquet
 
 from .run import Run
 
@@ -52,7 +52,7 @@ def check_result_file(to: Path, source: Path) -> None:
     check_ending(to)
     source = source.expanduser()
     if to.exists() and source.exists() and to.samefile(source):
-        raise DegenError(f"{to}: is the table itself, which the answer would replace; name another file")
+        raise DegenError(f"{to}: is the table itself, which the result would replace; name another file")
 
 
 def write_table(table: pa.Table, name: str, to: Path) -> None:
@@ -71,13 +71,6 @@ def write_table(table: pa.Table, name: str, to: Path) -> None:
         _WRITERS[to.suffix](table, name, to)
     except OSError as error:
         raise DegenError(f"{to}: cannot be written ({error.strerror or error})") from error
-
-
-def _parquet(table: pa.Table, _name: str, to: Path) -> None:
-    import pyarrow.parquet as pq
-
-    with atomic(to) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
 
 
 def _csv(table: pa.Table, _name: str, to: Path) -> None:
@@ -111,4 +104,9 @@ def _duckdb(table: pa.Table, name: str, to: Path) -> None:
         raise DegenError(f"{to}: not a DuckDB file that can be written ({error})") from error
 
 
-_WRITERS = {".parquet": _parquet, ".csv": _csv, ".json": _json, ".duckdb": _duckdb}
+_WRITERS = {
+    ".parquet": lambda table, _name, to: write_parquet(table, to),
+    ".csv": _csv,
+    ".json": _json,
+    ".duckdb": _duckdb,
+}

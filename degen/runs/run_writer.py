@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from degen.checkpoints.series import Checkpoint
 from degen.errors import RunFolderError
@@ -25,6 +25,22 @@ from degen.tables import (
 )
 
 from .run import DOWNLOADS, SAMPLE, TRAINING_FOLDER, read_info
+
+
+class PartKeys(Protocol):
+    """The key columns of a checkpoint in the tables of a run."""
+
+    @property
+    def model(self) -> str:
+        """Label of the series."""
+
+    @property
+    def revision(self) -> str:
+        """Name of the checkpoint within its series."""
+
+    @property
+    def step(self) -> int | None:
+        """Optimiser steps so far; None if unknown."""
 
 
 @contextmanager
@@ -69,8 +85,8 @@ class RunWriter:
         with write_errors(self.path), atomic(file) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
-    def part(self, table: str, checkpoint: Checkpoint) -> Path:
-        """Return where the part of a checkpoint lies."""
+    def part(self, table: str, checkpoint: PartKeys) -> Path:
+        """Return the path of a checkpoint's part of a table."""
         return self.path / table / file_name(checkpoint.model) / f"{file_name(checkpoint.revision)}.parquet"
 
     def done(self, checkpoint: Checkpoint, tables: Tables) -> Row | None:
@@ -90,15 +106,8 @@ class RunWriter:
 
     def source_hash(self, checkpoint: Checkpoint) -> str | None:
         """Return the source hash in the part of a checkpoint; None without one."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            notes = pq.read_schema(self.part(CHECKPOINTS, checkpoint)).metadata or {}
-        except (OSError, pa.ArrowException):
-            return None
-        digest = notes.get(b"degen.source_hash")
-        return digest.decode() if digest is not None else None
+        notes = _read_notes(self.part(CHECKPOINTS, checkpoint))
+        return notes[b"degen.source_hash"].decode() if b"degen.source_hash" in notes else None
 
     def rows(self, checkpoint: Checkpoint, tables: Tables) -> Rows:
         """Return all that is stored of a checkpoint, by table."""
@@ -114,7 +123,7 @@ class RunWriter:
             return []
         return rows
 
-    def write(self, checkpoint: Checkpoint, tables: Tables, rows: Rows, source_hash: str) -> None:
+    def write(self, checkpoint: PartKeys, tables: Tables, rows: Rows, source_hash: str) -> None:
         """Write every part of a checkpoint; the one of `checkpoints` last, since it says that all are there."""
         keys = {"model": checkpoint.model, "revision": checkpoint.revision, "step": checkpoint.step}
         notes = {"degen.config_hash": self.info["config_hash"], "degen.source_hash": source_hash}
@@ -126,12 +135,12 @@ class RunWriter:
 
 
 @contextmanager
-def open_run(path: Path, asked: dict[str, Any], fresh: bool) -> Iterator[RunWriter]:
+def open_run(path: Path, settings: dict[str, Any], fresh: bool) -> Iterator[RunWriter]:
     """Open a run folder for scanning: new, or one to continue; locked while the block lasts.
 
     Args:
         path: the folder; made if it is not there.
-        asked: the settings; those of a run to continue must be the same.
+        settings: as run.json keeps them; those of a run to continue must be the same.
         fresh: take the folder as if it were new; `RunWriter.start` empties it, once all input is checked.
 
     Raises:
@@ -139,7 +148,7 @@ def open_run(path: Path, asked: dict[str, Any], fresh: bool) -> Iterator[RunWrit
     """
     from filelock import FileLock, Timeout
 
-    if path.is_dir() and not (path / "run.json").exists() and any(not _from_before_begin(p) for p in path.iterdir()):
+    if path.is_dir() and not (path / "run.json").exists() and any(not _is_leftover(p) for p in path.iterdir()):
         raise RunFolderError(f"{path}: holds files and is no run folder", "choose another with --out")
     if path.exists() and not path.is_dir():
         raise RunFolderError(f"{path}: is a file", "choose another folder with --out")
@@ -153,16 +162,16 @@ def open_run(path: Path, asked: dict[str, Any], fresh: bool) -> Iterator[RunWrit
         raise unwritable(path, error) from error
     try:
         info = None if fresh else read_info(path / "run.json")
-        if info is not None and info.get("asked") != asked:
-            difference = _difference(info.get("asked", {}), asked)
+        if info is not None and info.get("asked") != settings:
+            difference = _difference(info.get("asked", {}), settings)
             raise RunFolderError(f"{path}: {difference}", "choose another --out, or --fresh")
-        new = {"schema_version": SCHEMA_VERSION, "asked": asked}
+        new = {"schema_version": SCHEMA_VERSION, "asked": settings}
         yield RunWriter(path, info if info is not None else new, fresh)
     finally:
         lock.release()
 
 
-def _from_before_begin(file: Path) -> bool:
+def _is_leftover(file: Path) -> bool:
     """Return whether a scan that was killed before it wrote run.json may have left the file."""
     return file.name in (".lock", DOWNLOADS, SAMPLE) or (file.name.startswith(".") and file.suffix == ".partial")
 
@@ -183,27 +192,29 @@ def _format_setting(value: Any) -> str:
 
 
 def _is_table(folder: Path) -> bool:
-    """Return whether a folder holds parts of ours, as their metadata says; run.json may be damaged."""
+    """Return whether a folder holds parts that degen wrote, as their metadata says; run.json may be damaged."""
+    return any(b"degen.version" in _read_notes(part) for part in folder.rglob("[!.]*.parquet"))
+
+
+def _read_notes(part: Path) -> dict[bytes, bytes]:
+    """Return the metadata of a Parquet file; empty where it cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    for part in folder.rglob("[!.]*.parquet"):
-        try:
-            return b"degen.version" in (pq.read_schema(part).metadata or {})
-        except (OSError, pa.ArrowException):
-            continue
-    return False
+    try:
+        return pq.read_schema(part).metadata or {}
+    except (OSError, pa.ArrowException):
+        return {}
 
 
 def _empty(path: Path) -> None:
     """Remove what a run wrote and nothing else, run.json last: a folder half emptied is still a run folder."""
     import shutil
 
-    file = path / "run.json"
-    for folder in sorted(path.iterdir(), key=lambda f: f.name != CHECKPOINTS):  # first what says that all is there
+    for folder in sorted(path.iterdir(), key=lambda f: f.name != CHECKPOINTS):  # its parts stand for all others
         if folder.is_dir() and (folder.name in ENGINE_TABLES or _is_table(folder)):
             shutil.rmtree(folder)
     for scratch in (DOWNLOADS, TRAINING_FOLDER):
         shutil.rmtree(path / scratch, ignore_errors=True)
     (path / SAMPLE).unlink(missing_ok=True)
-    file.unlink(missing_ok=True)
+    (path / "run.json").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What each checkpoint of a scan would cost, before any is loaded: bytes to read, FLOPs, memory of the weights."""
+"""Estimates of what each checkpoint of a scan costs: bytes to read, FLOPs, memory of the weights."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .plan import make_plan
 from .settings import Settings
 
 
-def price(settings: Settings) -> list[Row]:
-    """Return what each checkpoint of a scan would cost; nothing is loaded for it but configurations.
+def estimate_costs(settings: Settings) -> list[Row]:
+    """Return what each checkpoint of a scan would cost, from configurations and file headers alone.
 
-    Formula: FLOPs = tokens · `forward_flops` at the length of the windows. Without a probe that wants text only the
+    Formula: FLOPs = tokens · `forward_flops` at the length of the windows. Without a probe that needs text only the
     head is read.
 
     Returns:
@@ -34,15 +34,15 @@ def price(settings: Settings) -> list[Row]:
     plan = make_plan(settings)
     streams = any(issubclass(probe, StreamProbe) for probe in plan.probes.values())
     tokens = settings.tokens if streams else 0
-    return [_price(checkpoint, tokens, settings) for checkpoint in plan.checkpoints]
+    return [_estimate_cost(checkpoint, tokens, settings) for checkpoint in plan.checkpoints]
 
 
 def total_cost(costs: Sequence[Row]) -> tuple[int, float]:
-    """Return the bytes to read and the FLOPs of all checkpoints of `price` that can be measured."""
+    """Return the bytes to read and the FLOPs of all checkpoints of `estimate_costs` that can be measured."""
     return sum(row["bytes"] or 0 for row in costs), sum(row["flops"] or 0 for row in costs)
 
 
-def _price(checkpoint: Checkpoint, tokens: int, settings: Settings) -> Row:
+def _estimate_cost(checkpoint: Checkpoint, tokens: int, settings: Settings) -> Row:
     row: Row = {"model": checkpoint.model, "revision": checkpoint.revision, "step": checkpoint.step}
     try:
         trust = settings.trust_remote_code
@@ -51,19 +51,14 @@ def _price(checkpoint: Checkpoint, tokens: int, settings: Settings) -> Row:
         if tokens and (reason := too_long(shape, settings.context)) is not None:
             raise CheckpointError(reason)
     except CheckpointError as error:
-        return row | {
-            "parameters": None,
-            "bytes": None,
-            "flops": None,
-            "memory": None,
-            "reason": one_line(error),
-        }
-    wide = 2 if settings.dtype in ("float16", "bfloat16") else 4
+        unknown = dict.fromkeys(("parameters", "bytes", "flops", "memory"))
+        return row | unknown | {"reason": one_line(error)}
+    bytes_per_value = 2 if settings.dtype in ("float16", "bfloat16") else 4
     return row | {
         "parameters": shape.parameters,
         "bytes": size,
         "flops": tokens * forward_flops(shape, settings.context),
-        "memory": shape.parameters * wide if tokens else 8 * 2 * HEAD_BLOCK * shape.head_size,
+        "memory": shape.parameters * bytes_per_value if tokens else 8 * 2 * HEAD_BLOCK * shape.head_size,
         "reason": None,
     }
 

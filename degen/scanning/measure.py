@@ -1,4 +1,7 @@
-"""One checkpoint from files to rows: the cheapest load that serves every probe asked for."""
+"""One checkpoint from files to rows; the model is loaded only where a probe needs it.
+
+`measure` is called by `SeriesScan`; it calls `measure_head` and `measure_stream`.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ def measure(opened: OpenCheckpoint, spec: MeasureSpec, batch_tokens: int, advanc
         measured: list[tuple[str, Rows]] = [("degen", {CHECKPOINTS: [opened.model_columns]})]
         measured += measure_head(opened.head, spec, opened.clock)
         if spec.sample is None and not spec.head_probes:
-            raise CheckpointError(str(spec.unmeasured))
+            raise CheckpointError(str(spec.skipped))
         if spec.sample is not None and spec.stream_probes:
             model = model if model is not None else _load(opened, spec)
             shape, clock, folder = opened.architecture, opened.clock, _training_folder(opened, spec)
@@ -70,7 +73,7 @@ def _training_folder(opened: OpenCheckpoint, spec: MeasureSpec) -> Path | None:
 
 
 def _free(device: torch.device) -> None:
-    """Give back what a checkpoint took and the next one does not use."""
+    """Free the memory that a checkpoint used."""
     import torch
 
     gc.collect()

@@ -15,7 +15,7 @@ from .timing import Clock
 
 
 def head_of(model: Any, ids: frozenset[int] | None) -> Head:
-    """Return the head of a model in memory, as head probes see it; `ids` are those the tokenizer has."""
+    """Return the head of a model in memory, as head probes see it; `ids` are the tokenizer's."""
     weight = find_head(model).weight.detach().cpu()
     return Head(LoadedTensors({"lm_head.weight": weight}), "lm_head.weight", used_rows(ids, weight.shape[0]))
 

@@ -1,4 +1,4 @@
-"""What is to be measured of every checkpoint of a series, and with what."""
+"""What every checkpoint of a series is measured with: probes, windows, device."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from degen.probe import HeadProbe, Probe, StreamProbe, Tell
+from degen.probe import HeadProbe, OnProgress, Probe, StreamProbe
 from degen.tables import Tables
 from degen.text.windows import Sample, Window
 
@@ -30,7 +30,7 @@ class MeasureSpec:
         options: what was set for single probes, by probe and option.
         training: makes windows to train on, without end; None where there is no text.
         training_folder: for what an interrupted training is continued from; None where nothing trains.
-        tell: called as training goes on, with its state in words, tokens done and tokens to do.
+        on_progress: called during training with the losses as text, tokens trained and tokens to train.
     """
 
     probes: Mapping[str, type[Probe]]
@@ -43,11 +43,11 @@ class MeasureSpec:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     training: Callable[[], Iterator[Window]] | None = None
     training_folder: Path | None = None
-    tell: Tell = lambda *_: None
+    on_progress: OnProgress = lambda *_: None
 
     @property
-    def whole(self) -> bool:
-        """Whether every tensor of a checkpoint is needed, or its head alone."""
+    def needs_all_tensors(self) -> bool:
+        """Whether every tensor of a checkpoint is needed; otherwise its head alone."""
         return self.sample is not None and bool(self.stream_probes)
 
     @property
@@ -61,8 +61,8 @@ class MeasureSpec:
         return {n: p for n, p in self.probes.items() if issubclass(p, StreamProbe)}
 
     @property
-    def unmeasured(self) -> str | None:
-        """Why some of the probes cannot be measured; None where all can."""
+    def skipped(self) -> str | None:
+        """Which probes cannot be measured, and why; None where all can."""
         if self.sample is not None or not self.stream_probes:
             return None
         return f"{', '.join(self.stream_probes)} not measured: the series has no tokenizer; name one with --tokenizer"

@@ -1,4 +1,7 @@
-"""The part of a measurement that needs text: one pass for every stream probe, then training, then their rows."""
+"""The part of a measurement that needs text: one pass for all stream probes, then training, then their rows.
+
+`measure_stream` is called by `measure.measure` and by `degen.callbacks.monitor`; it calls `degen.forward.run_pass`.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def measure_stream(
     advance: Callable[[int], None],
     folder: Path | None = None,
 ) -> list[tuple[str, Rows]]:
-    """Stream the windows through a model, from a file or in training, and let every stream probe finish.
+    """Stream the windows through a model and return the rows of every stream probe.
 
     Args:
         model: a causal LM on the device of `spec`, in evaluation mode.
@@ -61,7 +64,7 @@ def measure_stream(
             assert folder is not None
             inputs = ModelHeadInputs(model, batch_tokens, spec.device)
             with clock.phase(f"{name} training"), probe_errors(name), memory_errors():
-                probe.train(inputs, spec.training(), folder / name, spec.tell)
+                probe.train(inputs, spec.training(), folder / name, spec.on_progress)
     measured: list[tuple[str, Rows]] = []
     if "windows" in spec.tables.names:
         windows = [{"window": w.number, "document": w.document, "domain": w.domain} for w in sample.windows]

@@ -1,4 +1,4 @@
-"""What a scan is about to do: series and probes, before anything is loaded."""
+"""The plan of a scan: which series and which probes, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Plan:
 
 
 def make_plan(settings: Settings, note: Callable[[str], None] = lambda _: None) -> Plan:
-    """Find the series and the probes; `note` is called with what the user might not expect.
+    """Return the series and the probes; `note` is called with remarks for the user.
 
     Raises:
         DegenError: either cannot be found, or a probe refuses its options.
@@ -51,7 +51,7 @@ def make_plan(settings: Settings, note: Callable[[str], None] = lambda _: None) 
 
 
 def plan_probes(settings: Settings) -> tuple[dict[str, type[Probe]], Tables]:
-    """Load the probes that are asked for, by name, and make the tables they fill.
+    """Return the chosen probes by name, and the tables they fill.
 
     Raises:
         DegenError: a probe cannot be found, or refuses its options.
@@ -62,7 +62,5 @@ def plan_probes(settings: Settings) -> tuple[dict[str, type[Probe]], Tables]:
             raise DegenError(f"options are set for the probe {name!r}, which is not asked for")
         probes[name].check(options)
     columns = {name: probe.columns for name, probe in (load_probes(None) | probes).items()}
-    asked = {table for probe in probes.values() for table in probe.columns}
-    shown = {name: {t: c for t, c in tables.items() if t in asked or t == CHECKPOINTS}
-             for name, tables in columns.items()}  # fmt: skip
-    return probes, Tables(shown)
+    filled = {CHECKPOINTS, *(table for probe in probes.values() for table in probe.columns)}
+    return probes, Tables({name: {t: c for t, c in tables.items() if t in filled} for name, tables in columns.items()})

@@ -21,27 +21,27 @@ class Progress:
         _log.info(text)
 
     def warn(self, text: str) -> None:
-        """Report something the user may want to mend."""
+        """Report something that the user may want to put right."""
         _log.warning(text)
 
-    def counted(self, items: Iterable[T], total: int, what: str) -> Iterator[T]:
-        """Yield the items, and report how many there were."""
+    def track(self, items: Iterable[T], total: int, noun: str) -> Iterator[T]:
+        """Yield the items, and report how many of them there were, as in `154 revisions listed`."""
         yield from items
-        self.note(f"{total} {what}")
+        self.note(f"{total} {noun}")
 
-    def begin(self, checkpoints: Sequence[Checkpoint], done: int) -> None:
-        """Report that the scan starts on these; `done` of them are measured already."""
+    def start_scan(self, checkpoints: Sequence[Checkpoint], done: int) -> None:
+        """Report the checkpoints of the scan, and how many of them are measured already."""
 
-    def start(self, checkpoint: Checkpoint, tokens: int) -> None:
-        """Report that a checkpoint is next, with so many tokens to pass."""
+    def start_checkpoint(self, checkpoint: Checkpoint, tokens: int) -> None:
+        """Report that a checkpoint is next, and how many tokens will pass through it."""
 
     def advance(self, tokens: int) -> None:
-        """Report that so many tokens of it have passed."""
+        """Report that so many more tokens have passed."""
 
-    def training(self, text: str, done: int, total: int) -> None:
-        """Report on a head that learns: its losses in words, tokens done and to do."""
+    def report_training(self, text: str, done: int, total: int) -> None:
+        """Report on heads in training: their losses as text, tokens trained and to train."""
         _log.info("%s of %s tokens trained: %s", f"{done:,}", f"{total:,}", text)
 
-    def finish(self, checkpoint: Checkpoint, status: str, summary: str) -> None:
+    def finish_checkpoint(self, checkpoint: Checkpoint, status: str, summary: str) -> None:
         """Report that the checkpoint is measured and written, or failed for the reason given."""
         (_log.warning if status == "failed" else _log.info)("%s: %s %s", checkpoint, status, summary)

@@ -1,4 +1,4 @@
-"""What run.json keeps of a run, complete before the first checkpoint: what the settings mean on this machine."""
+"""Everything that run.json keeps of a run, known before the first checkpoint: versions, device, dtype, columns."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -35,87 +35,105 @@ class Samples:
         tokenizers: by model label; None for a series without one.
         samples: by the tokenizer's fingerprint.
         info: what run.json keeps of them.
-        kept: whether they lie in the run folder already.
+        saved: whether they lie in the run folder already.
     """
 
     tokenizers: dict[str, Tokenizer | None]
     samples: dict[str, Sample]
     info: dict[str, Any]
-    kept: bool = True
+    saved: bool = False
 
     def save(self, writer: RunWriter) -> None:
-        """Write them to `sample.parquet`, unless they are there."""
-        if not self.kept:
+        """Write the windows to `sample.parquet`, unless they are there or there are none."""
+        if self.samples and not self.saved:
             with write_errors(writer.path):
                 write_samples(writer.path / SAMPLE, list(self.samples.values()))
 
-    def tokenizer_of(self, series: Series) -> Tokenizer | None:
-        """Return the tokenizer of a series; None for one without."""
-        return self.tokenizers[series.model]
-
     def sample_of(self, series: Series) -> Sample | None:
-        """Return the windows of a series; None where it has no tokenizer or no probe wants any."""
+        """Return the windows of a series; None where it has no tokenizer or no probe needs text."""
         tokenizer = self.tokenizers[series.model]
         return self.samples.get(tokenizer.fingerprint) if tokenizer is not None else None
 
 
 def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress: Progress) -> Samples:
-    """Fix the windows before the first checkpoint: those of the run that is continued, of another one, or new ones.
+    """Return the windows of a run: those of the run that is continued, of another one, or new ones.
 
     Raises:
         DegenError: text is asked for and no series has a tokenizer, there are no windows, or a continued run was
             scanned with others.
     """
-    tokenizers = {series.model: _tokenizer(settings, series) for series in plan.series}
+    of_series = {series.model: _load_tokenizer(settings, series) for series in plan.series}
     streamed = [name for name, probe in plan.probes.items() if issubclass(probe, StreamProbe)]
-    wanted = {t.fingerprint: t for t in tokenizers.values() if t is not None} if streamed else {}
-    if not wanted:
+    tokenizers = {t.fingerprint: t for t in of_series.values() if t is not None}.values() if streamed else ()
+    if not tokenizers:
         if streamed and settings.probes is not None:
             raise DegenError(
                 f"{', '.join(streamed)} need text, and no series has a tokenizer; name one with --tokenizer"
             )
-        return Samples(tokenizers, {}, {})
-    kept, before = writer.path / SAMPLE, writer.info.get("sample")
-    if kept.exists() and before is not None:
-        samples = _chosen(read_samples(kept), wanted, str(kept))
-        info: dict[str, Any] = {name: value for name, value in before.items() if name != "windows"}
-    elif settings.sample is not None:
-        samples = _chosen(read_samples(Path(settings.sample).expanduser()), wanted, settings.sample)
-        info = {"taken_from": settings.sample}
+        return Samples(of_series, {}, {})
+    file, before = writer.path / SAMPLE, writer.info.get("sample")
+    if saved := file.exists() and before is not None:
+        samples = _read_samples(file, tokenizers, str(file))
+        info = before | {"windows": _summaries(samples)}
     else:
-        _warn_of_demo(settings, plan, progress)
-        samples, info = _drawn(settings, wanted, progress)
-    info["windows"] = _summaries(samples)
+        if settings.sample is None:
+            _warn_of_demo(settings, plan, progress)
+        samples, info = find_samples(settings, tokenizers, progress)
     if before is not None and before.get("windows") != info["windows"]:
         raise DegenError(
             f"{writer.path}: was scanned with other windows than {SAMPLE} or the corpus gives now; bring the file "
             "back, or start over with --fresh"
         )
-    return Samples(tokenizers, samples, info, kept.exists() and before is not None)
+    return Samples(of_series, samples, info, saved)
 
 
-def sample_for(settings: Settings, tokenizer: Tokenizer, progress: Progress) -> tuple[Sample, dict[str, Any]]:
-    """Return the windows of one tokenizer where there is no run: of an earlier one that the settings name, or new.
+def find_samples(
+    settings: Settings, tokenizers: Iterable[Tokenizer], progress: Progress
+) -> tuple[dict[str, Sample], dict[str, Any]]:
+    """Return the windows of each tokenizer: those of an earlier run that the settings name, or new ones.
 
     Returns:
-        The windows, and what run.json keeps of them.
+        The windows by the tokenizer's fingerprint, and what run.json keeps of them.
 
     Raises:
         DegenError: there are none.
     """
-    wanted = {tokenizer.fingerprint: tokenizer}
     if settings.sample is not None:
-        samples = _chosen(read_samples(Path(settings.sample).expanduser()), wanted, settings.sample)
+        samples = _read_samples(Path(settings.sample).expanduser(), tokenizers, settings.sample)
         info: dict[str, Any] = {"taken_from": settings.sample}
     else:
-        samples, info = _drawn(settings, wanted, progress)
-    return samples[tokenizer.fingerprint], {**info, "windows": _summaries(samples)}
+        corpus = _open_corpus(settings)
+        samples = {t.fingerprint: _draw_sample(settings, corpus, t, progress) for t in tokenizers}
+        info = {"corpus": corpus.name, **corpus.provenance}
+    return samples, info | {"windows": _summaries(samples)}
+
+
+def _read_samples(file: Path, tokenizers: Iterable[Tokenizer], name: str) -> dict[str, Sample]:
+    stored = read_samples(file)
+    samples = {}
+    for tokenizer in tokenizers:
+        if tokenizer.fingerprint not in stored:
+            raise DegenError(
+                f"{name}: its windows were made by another tokenizer than {tokenizer.source} "
+                f"({', '.join(stored)}, not {tokenizer.fingerprint})"
+            )
+        samples[tokenizer.fingerprint] = stored[tokenizer.fingerprint]
+    return samples
+
+
+def _draw_sample(settings: Settings, corpus: Corpus, tokenizer: Tokenizer, progress: Progress) -> Sample:
+    sample = draw_sample(corpus, tokenizer, settings.tokens, settings.context, settings.seed)
+    if sample.tokens < settings.tokens:
+        progress.warn(f"{corpus.name}: ends after {sample.tokens} of {settings.tokens} tokens; the scan goes on")
+    if sample.too_short:
+        progress.note(f"{corpus.name}: {sample.too_short} documents under {SHORTEST} tokens passed over")
+    return sample
 
 
 def _summaries(samples: dict[str, Sample]) -> dict[str, Any]:
     return {
         fingerprint: {
-            "windows": len(s.windows), "documents": s.documents, "tokens": s.tokens, "passed_over": s.too_short,
+            "windows": len(s.windows), "documents": s.documents, "tokens": s.tokens, "too_short": s.too_short,
             "sha256": s.sha256,
         }
         for fingerprint, s in samples.items()
@@ -123,7 +141,7 @@ def _summaries(samples: dict[str, Sample]) -> dict[str, Any]:
 
 
 def training_windows(settings: Settings, series: Series, sample: Sample) -> Iterator[Window]:
-    """Yield windows to train on, without end: of the corpus, but for the documents that are evaluated.
+    """Yield windows to train on, without end: of the corpus, except for the documents that are evaluated.
 
     Where the windows were taken from an earlier run those of the first half come again and again.
 
@@ -133,9 +151,9 @@ def training_windows(settings: Settings, series: Series, sample: Sample) -> Iter
     evaluated = {w.document for w, first in zip(sample.windows, sample.in_fit_half, strict=True) if not first}
     if settings.sample is not None:
         return cycle([w for w in sample.windows if w.document not in evaluated])
-    tokenizer = _tokenizer(settings, series)
+    tokenizer = _load_tokenizer(settings, series)
     assert tokenizer is not None
-    return stream_windows(_corpus(settings), tokenizer, settings.context, settings.seed, evaluated)
+    return stream_windows(_open_corpus(settings), tokenizer, settings.context, settings.seed, evaluated)
 
 
 def check_context(plan: Plan, samples: Samples, progress: Progress, trust: bool) -> None:
@@ -145,8 +163,7 @@ def check_context(plan: Plan, samples: Samples, progress: Progress, trust: bool)
         DegenError: a window is longer than the positions a model has.
     """
     for series in plan.series:
-        sample = samples.sample_of(series)
-        if sample is None:
+        if (sample := samples.sample_of(series)) is None:
             continue
         longest = sample.longest
         for checkpoint in series.checkpoints:
@@ -162,7 +179,7 @@ def check_context(plan: Plan, samples: Samples, progress: Progress, trust: bool)
             break
 
 
-def _tokenizer(settings: Settings, series: Series) -> Tokenizer | None:
+def _load_tokenizer(settings: Settings, series: Series) -> Tokenizer | None:
     from degen.checkpoints.series_tokenizer import tokenizer_of
     from degen.text.tokenizer import Tokenizer
 
@@ -170,41 +187,16 @@ def _tokenizer(settings: Settings, series: Series) -> Tokenizer | None:
     return Tokenizer(settings.tokenizer, trust) if settings.tokenizer is not None else tokenizer_of(series, trust)
 
 
-def _chosen(there: dict[str, Sample], wanted: dict[str, Tokenizer], name: str) -> dict[str, Sample]:
-    for fingerprint, tokenizer in wanted.items():
-        if fingerprint not in there:
-            raise DegenError(
-                f"{name}: its windows were made by another tokenizer than {tokenizer.source} "
-                f"({', '.join(there)}, not {fingerprint})"
-            )
-    return {fingerprint: there[fingerprint] for fingerprint in wanted}
-
-
 def _warn_of_demo(settings: Settings, plan: Plan, progress: Progress) -> None:
     if settings.corpus == "demo":
         from degen.demo import series_paths
 
-        own = series_paths()[0].parent
-        if any(s.root is None or own not in s.root.resolve().parents for s in plan.series):
+        demo = series_paths()[0].parent
+        if any(s.root is None or demo not in s.root.resolve().parents for s in plan.series):
             progress.warn("the demo's text is scanned; name a corpus of your model's kind with --corpus")
 
 
-def _drawn(
-    settings: Settings, wanted: dict[str, Tokenizer], progress: Progress
-) -> tuple[dict[str, Sample], dict[str, Any]]:
-    corpus = _corpus(settings)
-    samples = {}
-    for fingerprint, tokenizer in wanted.items():
-        sample = draw_sample(corpus, tokenizer, settings.tokens, settings.context, settings.seed)
-        if sample.tokens < settings.tokens:
-            progress.warn(f"{corpus.name}: ends after {sample.tokens} of {settings.tokens} tokens; the scan goes on")
-        if sample.too_short:
-            progress.note(f"{corpus.name}: {sample.too_short} documents under {SHORTEST} tokens passed over")
-        samples[fingerprint] = sample
-    return samples, {"corpus": corpus.name, **corpus.provenance}
-
-
-def _corpus(settings: Settings) -> Corpus:
+def _open_corpus(settings: Settings) -> Corpus:
     from degen.demo import corpus_path
 
     if settings.corpus != "demo":

@@ -1,4 +1,15 @@
-"""The scan: a series of checkpoints and a corpus go in, a run folder of tables comes out."""
+"""The scan: series of checkpoints and a corpus go in, a run folder of tables comes out.
+
+What calls what, from a batch of text to a row of a table:
+
+1. `scan_with_settings` finds series and probes (`plan`), opens the run folder, draws the windows (`sampling`), and runs
+   a `SeriesScan` for each series.
+2. `SeriesScan` fetches one checkpoint after another, recognises copies (`duplicates`), opens the others
+   (`open_checkpoint`), has them measured, and writes their parts.
+3. `measure.measure` gives the stored head to the head probes (`measure_head`), and loads the model for stream probes.
+4. `measure_stream` sends the windows through the model in one pass (`degen.forward.run_pass`), which feeds states and
+   losses to every probe, batch by batch; then each probe returns its rows, and `Tables.merge` joins them.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +23,12 @@ from degen.checkpoints.series import Checkpoint
 from degen.runs.run import DOWNLOADS, Run, read_run
 from degen.runs.run_writer import RunWriter, open_run
 
-from .list_settings import list_settings
 from .plan import Plan, make_plan
 from .progress import Progress
 from .run_info import complete_info
 from .sampling import check_context, prepare_samples
 from .series_scan import SeriesScan
-from .settings import RUN_FOLDER, ScanKeywords, Settings, make_settings
+from .settings import RUN_FOLDER, ScanKeywords, Settings, list_settings, make_settings
 
 
 @list_settings(ScanKeywords)
@@ -39,7 +49,7 @@ def scan(
             front. None: the bundled demo.
         out: the run folder. A run that stopped goes on where it was.
         fresh: start over in a folder that holds a run.
-        progress: told how far the scan is; by default the log `degen` is, warnings as such and the rest as INFO.
+        progress: gets notes, warnings and how far the scan is; by default they go to the log `degen`.
         keep: `all` leaves weights of the hub in its cache; `none` deletes what the scan downloaded.
         settings: the other fields of `Settings`, by name.
 
@@ -52,67 +62,31 @@ def scan(
     Source: Godey, de la Clergerie and Sagot 2024 (arXiv 2404.07647).
     """
     chosen = make_settings(series, **settings)
-    return Scan(chosen, out=Path(out), fresh=fresh, progress=progress or Progress(), keep=keep).run()
+    return scan_with_settings(chosen, out=Path(out), fresh=fresh, progress=progress or Progress(), keep=keep)
 
 
-class Scan:
-    """One scan from plan to parts. `run` is the whole way of the data, top to bottom."""
-
-    def __init__(self, settings: Settings, *, out: Path, fresh: bool, progress: Progress, keep: str) -> None:
-        self.settings = settings
-        self.out = out
-        self.fresh = fresh
-        self.progress = progress
-        self.downloads = Downloads(out / DOWNLOADS, keep)
-
-    def run(self, look: Callable[[Plan], None] | None = None) -> Run:
-        """Scan what is not measured yet; `look` is shown the plan before."""
-        plan = make_plan(self.settings, self.progress.note)
-        if look is not None:
-            look(plan)
-        with open_run(self.out, self.settings.asked(), self.fresh) as writer:
-            pending = _pending(plan, writer)
-            self.progress.begin(plan.checkpoints, len(plan.checkpoints) - len(pending))
-            if pending or "config_hash" not in writer.info:
-                self._measure(plan, writer, pending)
-        return read_run(self.out)
-
-    def _measure(self, plan: Plan, writer: RunWriter, pending: Sequence[Checkpoint]) -> None:
-        """Fix the sample, then measure checkpoint after checkpoint."""
-        from degen.model.loading import choose_device, choose_dtype, silence_transformers
-
-        silence_transformers()
-        device = choose_device(self.settings.device)
-        dtype = choose_dtype(self.settings.dtype, device)
-        samples = prepare_samples(self.settings, plan, writer, self.progress)
-        check_context(plan, samples, self.progress, self.settings.trust_remote_code)
-        self._use_threads(writer)
-        complete_info(writer, [s.model for s in plan.series], plan.probes, plan.tables, samples, device, dtype)
-        writer.start()  # from here on the folder changes
-        samples.save(writer)
-        writer.save_info()
-        todo = set(pending)
-        scans = {
-            s.model: SeriesScan(s, self.settings, plan, samples, writer, self.progress)
-            for s in plan.series if not todo.isdisjoint(s.checkpoints)
-        }  # fmt: skip
-        order = [wanted for series_scan in scans.values() for wanted in series_scan.wanted(todo)]
-        with Fetcher(self.downloads, order, lambda c: scans[c.model].is_copy(c)) as fetcher:
-            for series_scan in scans.values():
-                series_scan.run(todo, fetcher)
-
-    def _use_threads(self, writer: RunWriter) -> None:
-        """Use as many threads as asked for, or as when the run began."""
-        import torch
-
-        if self.settings.threads is not None:
-            torch.set_num_threads(self.settings.threads)
-        elif "threads" in writer.info:
-            torch.set_num_threads(writer.info["threads"])
+def scan_with_settings(
+    settings: Settings,
+    *,
+    out: Path,
+    fresh: bool,
+    progress: Progress,
+    keep: str,
+    on_plan: Callable[[Plan], None] = lambda _: None,
+) -> Run:
+    """Do what `scan` does, with settings that are made already; `on_plan` gets the plan before anything is measured."""
+    plan = make_plan(settings, progress.note)
+    on_plan(plan)
+    with open_run(out, settings.to_json(), fresh) as writer:
+        pending = _checkpoints_to_measure(plan, writer)
+        progress.start_scan(plan.checkpoints, len(plan.checkpoints) - len(pending))
+        if pending or "config_hash" not in writer.info:
+            _measure(settings, plan, set(pending), writer, Downloads(out / DOWNLOADS, keep), progress)
+    return read_run(out)
 
 
-def _pending(plan: Plan, writer: RunWriter) -> list[Checkpoint]:
-    """Return the checkpoints still to be measured, copies of one that is measured anew among them."""
+def _checkpoints_to_measure(plan: Plan, writer: RunWriter) -> list[Checkpoint]:
+    """Return the checkpoints still to be measured, also copies of one that is measured anew."""
     pending: list[Checkpoint] = []
     for series in plan.series:
         anew: set[str] = set()
@@ -122,3 +96,38 @@ def _pending(plan: Plan, writer: RunWriter) -> list[Checkpoint]:
                 anew.add(checkpoint.revision)
                 pending.append(checkpoint)
     return pending
+
+
+def _measure(
+    settings: Settings,
+    plan: Plan,
+    pending: set[Checkpoint],
+    writer: RunWriter,
+    downloads: Downloads,
+    progress: Progress,
+) -> None:
+    """Draw the windows, then measure checkpoint after checkpoint."""
+    import torch
+
+    from degen.model.loading import choose_device, choose_dtype, silence_transformers
+
+    silence_transformers()
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.dtype, device)
+    samples = prepare_samples(settings, plan, writer, progress)
+    check_context(plan, samples, progress, settings.trust_remote_code)
+    threads = settings.threads or writer.info.get("threads")  # as asked for, or as when the run began
+    if threads is not None:
+        torch.set_num_threads(threads)
+    complete_info(writer, [s.model for s in plan.series], plan.probes, plan.tables, samples, device, dtype)
+    writer.start()  # from here on the folder changes
+    samples.save(writer)
+    writer.save_info()
+    scans = {
+        s.model: SeriesScan(s, settings, plan, samples, writer, progress)
+        for s in plan.series if not pending.isdisjoint(s.checkpoints)
+    }  # fmt: skip
+    requests = [request for series_scan in scans.values() for request in series_scan.fetch_requests(pending)]
+    with Fetcher(downloads, requests, lambda c: scans[c.model].is_copy(c)) as fetcher:
+        for series_scan in scans.values():
+            series_scan.run(pending, fetcher)

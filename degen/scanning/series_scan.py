@@ -1,4 +1,8 @@
-"""The checkpoints of one series, measured in order; a failure is a row like any other."""
+"""The checkpoints of one series, measured in order; a failure is a row like any other.
+
+`SeriesScan.run` is called by `degen.scanning.scan`; for each checkpoint it calls `open_checkpoint`, then
+`measure.measure`.
+"""
 
 from __future__ import annotations
 
@@ -33,66 +37,60 @@ class SeriesScan:
     """The checkpoints of one series, in order."""
 
     def __init__(
-        self,
-        series: Series,
-        settings: Settings,
-        plan: Plan,
-        samples: Samples,
-        writer: RunWriter,
-        progress: Progress,
+        self, series: Series, settings: Settings, plan: Plan, samples: Samples, writer: RunWriter, progress: Progress
     ) -> None:
-        self.settings = settings
-        self.progress = progress
-        self.plan = plan
-        self.writer = writer
         self.series = series
+        self.settings = settings
+        self.plan = plan
         self.samples = samples
+        self.writer = writer
+        self.progress = progress
         self.measured = MeasuredCheckpoints()
         self.opened: OpenCheckpoint | None = None  # the checkpoint that is being measured
-        self.digest: str | None = None  # what its published hashes say of it
+        self.digest: str | None = None  # its published digest
         self.batch_tokens: int | None = None  # as run.json keeps it, by the checkpoint from which it holds
 
-    def wanted(self, todo: set[Checkpoint]) -> list[FetchRequest]:
-        """Return the checkpoints in `todo` that are of this series, in order, and how much of each is needed."""
-        return [FetchRequest(c, self.spec.whole) for c in self.series.checkpoints if c in todo]
+    def fetch_requests(self, pending: set[Checkpoint]) -> list[FetchRequest]:
+        """Return the pending checkpoints of this series, in order, each with how much of it is needed."""
+        return [FetchRequest(c, self.spec.needs_all_tensors) for c in self.series.checkpoints if c in pending]
 
     def is_copy(self, checkpoint: Checkpoint) -> bool:
-        """Return whether published hashes say that a checkpoint equals one measured, or the one being measured.
+        """Return whether a checkpoint equals, by published hashes, one measured or the one being measured.
 
         Raises:
-            CheckpointError: they cannot be had.
+            CheckpointError: the hashes cannot be fetched.
         """
         digest = published_digest(checkpoint.source, self.settings.trust_remote_code)
         same = digest is not None and digest == self.digest
         return same or self.measured.find_by_digest(checkpoint.source, digest) is not None
 
-    def run(self, todo: set[Checkpoint], fetcher: Fetcher) -> None:
-        """Measure those in `todo`; the others are done, and only remembered."""
-        if self.spec.unmeasured:
-            self.progress.warn(f"{self.series.model}: {self.spec.unmeasured}")
+    def run(self, pending: set[Checkpoint], fetcher: Fetcher) -> None:
+        """Measure the pending checkpoints; the others were measured earlier and may have copies among these."""
+        if self.spec.skipped:
+            self.progress.warn(f"{self.series.model}: {self.spec.skipped}")
         for checkpoint in self.series.checkpoints:
             self.batch_tokens = self.writer.info["batch_tokens"].get(str(checkpoint), self.batch_tokens)
-            if checkpoint in todo:
+            if checkpoint in pending:
                 self._measure(checkpoint, fetcher)
             else:
-                self._remember(checkpoint)
+                self._add_measured(checkpoint)
 
-    def _remember(self, checkpoint: Checkpoint) -> None:
-        """Remember a checkpoint that an earlier run measured; it may have copies in this one."""
+    def _add_measured(self, checkpoint: Checkpoint) -> None:
+        """Add a checkpoint that was measured earlier to those whose copies are recognised."""
         row = self.writer.done(checkpoint, self.plan.tables)
         if row is not None and row["status"] == "ok":
             self.measured.add(checkpoint, row["head_sha256"], self.writer.source_hash(checkpoint))
 
     @cached_property
     def spec(self) -> MeasureSpec:
-        """What is to be measured of every checkpoint."""
+        """The probes, windows and device that every checkpoint is measured with."""
         from degen.model.loading import choose_device, choose_dtype
 
         from .measure_spec import MeasureSpec
 
         settings = self.settings
         device = choose_device(settings.device)
-        tokenizer, sample = self.samples.tokenizer_of(self.series), self.samples.sample_of(self.series)
+        tokenizer, sample = self.samples.tokenizers[self.series.model], self.samples.sample_of(self.series)
         return MeasureSpec(
             probes=self.plan.probes,
             tables=self.plan.tables,
@@ -104,7 +102,7 @@ class SeriesScan:
             options=settings.options,
             training=partial(training_windows, settings, self.series, sample) if sample is not None else None,
             training_folder=self.writer.path / TRAINING_FOLDER,
-            tell=self.progress.training,
+            on_progress=self.progress.report_training,
         )
 
     def _measure(self, checkpoint: Checkpoint, fetcher: Fetcher) -> None:
@@ -114,7 +112,7 @@ class SeriesScan:
         progress, spec, clock = self.progress, self.spec, Clock()
         version, source = checkpoint.source.version(), ""
         self.opened, self.digest = None, None
-        progress.start(checkpoint, spec.sample.tokens if spec.sample and spec.stream_probes else 0)
+        progress.start_checkpoint(checkpoint, spec.sample.tokens if spec.sample and spec.stream_probes else 0)
         try:
             rows, source = self._rows(checkpoint, fetcher, clock)
             row = rows[CHECKPOINTS][0]
@@ -125,11 +123,11 @@ class SeriesScan:
             rows = {CHECKPOINTS: [(self.opened.model_columns if self.opened is not None else {}) | row]}
         rows[TIMING] = timing_rows(clock, spec, version, self.opened.dtype if self.opened is not None else None)
         self._write(checkpoint, rows, source)
-        self._forget_training(checkpoint)
-        progress.finish(checkpoint, row["status"], row["reason"] or "")
+        self._delete_training_state(checkpoint)
+        progress.finish_checkpoint(checkpoint, row["status"], row["reason"] or "")
 
-    def _forget_training(self, checkpoint: Checkpoint) -> None:
-        """Delete what training would have been continued from; the last one takes the folder with it."""
+    def _delete_training_state(self, checkpoint: Checkpoint) -> None:
+        """Delete the file that an interrupted training is continued from, and the folder once it is empty."""
         shutil.rmtree(self.writer.path / TRAINING_FOLDER / file_name(str(checkpoint)), ignore_errors=True)
         with suppress(OSError):
             (self.writer.path / TRAINING_FOLDER).rmdir()
@@ -181,25 +179,24 @@ class SeriesScan:
         longest = spec.sample.longest if spec.sample else settings.context
         if self.batch_tokens is None:
             shape, windows = opened.architecture, settings.batch_size
-            self._keep_batch_tokens(
-                opened, batch_tokens_for(spec.sample, windows, settings.context, shape, spec.device)
-            )
+            first = batch_tokens_for(spec.sample, windows, settings.context, shape, spec.device)
+            self._save_batch_tokens(opened, first)
         assert self.batch_tokens is not None
 
         def attempt(batch_tokens: int) -> Rows:
             return measure(opened, spec, batch_tokens, progress.advance)
 
-        def halved(batch_tokens: int) -> None:
-            self._keep_batch_tokens(opened, batch_tokens)
+        def on_halved(batch_tokens: int) -> None:
+            self._save_batch_tokens(opened, batch_tokens)
             progress.warn(f"{opened.checkpoint}: out of memory; batches of {batch_tokens} tokens from here")
-            progress.start(opened.checkpoint, spec.sample.tokens if spec.sample else 0)
+            progress.start_checkpoint(opened.checkpoint, spec.sample.tokens if spec.sample else 0)
 
-        rows = halve_batch(attempt, self.batch_tokens, longest, "--context", halved)
-        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": spec.unmeasured}
+        rows = halve_batch(attempt, self.batch_tokens, longest, "--context", on_halved)
+        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": spec.skipped}
         return rows
 
-    def _keep_batch_tokens(self, opened: OpenCheckpoint, batch_tokens: int) -> None:
-        """Take batches of this size from this checkpoint on, also when the run is continued."""
+    def _save_batch_tokens(self, opened: OpenCheckpoint, batch_tokens: int) -> None:
+        """Use batches of this size from this checkpoint on, also when the run is continued."""
         self.batch_tokens = batch_tokens
         self.writer.info["batch_tokens"][str(opened.checkpoint)] = batch_tokens
         self.writer.save_info()
@@ -210,7 +207,7 @@ class SeriesScan:
         from .timing import Clock
 
         if opened.head is None or self.digest is not None or opened.files.adapter is not None:
-            return None  # hashes have decided already
+            return None  # find_by_digest has decided that already
         for earlier in self.measured.same_head(opened.head.sha256):
             files = earlier.source.fetch(downloads, whole=True)
             if self.measured.same_bytes(opened, open_checkpoint(earlier, files, self.spec, Clock())):

@@ -1,18 +1,28 @@
-"""The settings of a scan: names, types, defaults, meaning and validation, for Python and the command line alike."""
+"""The settings of a scan: names, types, defaults, meaning and validation, for Python and the command line alike.
+
+An option is a field of `Settings`, which holds its default and its meaning, and a key of `MeasureKeywords` or
+`ScanKeywords`, by which type checkers know the keywords of `degen.scan` and of the callbacks: callers may pass looser
+types than a field has, and no dataclass can be unpacked into keywords.
+"""
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass, field
+import re
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, MISSING, asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, TypeVar, Unpack, get_type_hints
 
 from degen.errors import DegenError
 
 if TYPE_CHECKING:
     from degen.checkpoints.series import Grammar
+
+T = TypeVar("T", bound=Callable[..., Any])
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 RUN_FOLDER = "degen-run"  # where a run goes if nobody names a folder
@@ -82,8 +92,9 @@ class Settings:
             compile_pattern(self.revision_pattern)
         if self.dtype not in DTYPES:
             raise DegenError(f"--dtype {self.dtype}: not one of {', '.join(DTYPES)}")
-        least_one = dict.fromkeys(("batch_size", "threads", "tokens_per_step"), 1)
-        for name, least in ({"tokens": SHORTEST, "context": SHORTEST, "seed": 0} | least_one).items():
+        smallest = {"tokens": SHORTEST, "context": SHORTEST, "seed": 0, "batch_size": 1, "threads": 1,
+                    "tokens_per_step": 1}  # fmt: skip
+        for name, least in smallest.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise DegenError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
@@ -95,20 +106,19 @@ class Settings:
 
         return Grammar(self.revision_pattern, self.tokens_per_step)
 
-    def asked(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the settings as run.json keeps them.
 
-        Paths are absolute, for the same words may mean another series in another working directory.
+        Paths are absolute, for a relative one names another file in another working directory.
         """
-        asked = asdict(self) | {
-            "series": [absolute(s) for s in self.series],
-            "corpus": absolute(self.corpus),
-            "sample": absolute(self.sample) if self.sample else None,
-            "tokenizer": absolute(self.tokenizer) if self.tokenizer else None,
+        return asdict(self) | {
+            "series": [_absolute(s) for s in self.series],
+            "corpus": _absolute(self.corpus),
+            "sample": _absolute(self.sample) if self.sample else None,
+            "tokenizer": _absolute(self.tokenizer) if self.tokenizer else None,
             "probes": sorted(set(self.probes)) if self.probes is not None else None,
             "options": json.loads(json.dumps(self.options)),  # lists, as they come back from the file
         }
-        return asked
 
 
 class MeasureKeywords(TypedDict, total=False):
@@ -140,7 +150,7 @@ class ScanKeywords(MeasureKeywords, total=False):
 def make_settings(
     series: str | Path | Sequence[str | Path] | None = None, **keywords: Unpack[ScanKeywords]
 ) -> Settings:
-    """Return the settings that keywords amount to; None stands for the default.
+    """Return settings from keywords; None stands for the default.
 
     Args:
         series: one or several of what `degen scan` takes; None: the bundled demo.
@@ -158,7 +168,7 @@ def make_settings(
         probes = values["probes"]
         values["probes"] = (probes,) if isinstance(probes, str) else tuple(probes)
     if "options" in values:
-        values["options"] = {probe: dict(chosen) for probe, chosen in values["options"].items()}
+        values["options"] = {probe: dict(options) for probe, options in values["options"].items()}
     return Settings(tuple(map(str, named)), **values)
 
 
@@ -169,13 +179,49 @@ def meanings() -> dict[str, str]:
     return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
 
 
-def absolute(name: str) -> str:
+def list_settings(keywords: type[MeasureKeywords], **other_defaults: object) -> Callable[[T], T]:
+    """Return a decorator that lists settings in the signature and the docstring of a function or a class.
+
+    The function takes them as `**settings: Unpack[keywords]`, which type checkers read; `inspect.signature` and `help`
+    then show each by name with its default. The entry `settings:` of its docstring becomes an entry for each.
+
+    Args:
+        keywords: the names and the types that are accepted.
+        other_defaults: those that differ from the defaults of `Settings`.
+    """
+    types = get_type_hints(keywords)
+    defaults = {f.name: None if f.default is MISSING else f.default for f in fields(Settings) if f.name in types}
+    listed = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=types[name])
+        for name, default in (defaults | other_defaults).items()
+    ]
+
+    def entries(match: re.Match[str]) -> str:
+        indent = match[1]
+        texts = [f"{name}: {meanings()[name]}" for name in defaults]
+        return "\n".join(
+            textwrap.fill(text, 120, initial_indent=indent, subsequent_indent=indent + " " * 4) for text in texts
+        )
+
+    def decorate(target: T) -> T:
+        function: Any = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
+        signature = inspect.signature(function, eval_str=True)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        function.__signature__ = signature.replace(parameters=[*own, *listed])
+        if target.__doc__ is not None:  # as there is none under python -OO
+            target.__doc__ = re.sub(r"( +)settings: .*", entries, target.__doc__, count=1)
+        return target
+
+    return decorate
+
+
+def _absolute(name: str) -> str:
     """Return an existing path as absolute, also behind a label or among adapter and base; any other name as it is."""
     path = Path(name).expanduser()
     if path.exists():
         return str(path.resolve())
-    for joint in "=+":
-        front, found, rest = name.partition(joint)
-        if found and front and rest:
-            return f"{front if joint == '=' else absolute(front)}{joint}{absolute(rest)}"
+    for separator in "=+":
+        front, _, rest = name.partition(separator)
+        if front and rest:
+            return f"{front if separator == '=' else _absolute(front)}{separator}{_absolute(rest)}"
     return name

@@ -12,7 +12,7 @@ import numpy as np
 
 from degen.arrays import Ints, Mask, Tokens
 from degen.errors import DegenError
-from degen.tables import SCHEMA_VERSION, atomic
+from degen.tables import SCHEMA_VERSION, write_parquet
 
 from .corpus import Corpus, Document
 from .tokenizer import Tokenizer
@@ -216,7 +216,6 @@ class _DocumentWindows:
 def write_samples(path: Path, samples: list[Sample]) -> None:
     """Write the windows of every tokenizer of a run into one Parquet file."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     fields = [
         pa.field("tokenizer", pa.string(), metadata={"definition": "fingerprint of the tokenizer"}),
@@ -234,8 +233,7 @@ def write_samples(path: Path, samples: list[Sample]) -> None:
     ]
     arrays = [pa.array([row[i] for row in rows], type=f.type) for i, f in enumerate(fields)]
     table = pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata=metadata))
-    with atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_parquet(table, path)
 
 
 def read_samples(path: Path) -> dict[str, Sample]:

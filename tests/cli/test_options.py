@@ -61,14 +61,11 @@ def scans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Setting
     """The scans that were asked for; none is run."""
     asked: list[tuple[Settings, dict[str, Any]]] = []
 
-    class Recorder:
-        def __init__(self, settings: Settings, *, progress: Progress, **places: Any) -> None:
-            asked.append((settings, places))
+    def record(settings: Settings, *, progress: Progress, on_plan: Any = None, **folder: Any) -> None:
+        asked.append((settings, folder))
+        raise DegenError("recorded")
 
-        def run(self, *_: Any) -> None:
-            raise DegenError("recorded")
-
-    monkeypatch.setattr("degen.scanning.scan.Scan", Recorder)
+    monkeypatch.setattr("degen.scanning.scan.scan_with_settings", record)
     monkeypatch.chdir(tmp_path)
     return asked
 

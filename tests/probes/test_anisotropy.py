@@ -105,17 +105,17 @@ def test_the_length_of_a_vector_does_not_matter(windows: Any, seed: int) -> None
 
 
 @given(shapes, seeds)
-def test_a_rotation_changes_nothing(windows: Any, seed: int) -> None:
+def test_a_rotation_changes_no_figure(windows: Any, seed: int) -> None:
     states = some_states(windows, seed)
     rotation, _ = np.linalg.qr(np.random.default_rng(seed + 1).normal(size=(5, 5)))
     same(measured(windows, [s @ rotation for s in states]), measured(windows, states), 1e-10)
 
 
 @given(shapes, seeds, st.floats(0, 100))
-def test_it_lies_between_its_bounds(windows: Any, seed: int, drift: float) -> None:
+def test_anisotropy_lies_between_its_bounds(windows: Any, seed: int, drift: float) -> None:
     count = sum(n for _, n in windows)
-    found = measured(windows, some_states(windows, seed, drift=drift))["anisotropy"]
-    assert -1 / (count - 1) - 1e-12 <= found <= 1 + 1e-12
+    anisotropy = measured(windows, some_states(windows, seed, drift=drift))["anisotropy"]
+    assert -1 / (count - 1) - 1e-12 <= anisotropy <= 1 + 1e-12
 
 
 @given(shapes, seeds)
@@ -148,7 +148,7 @@ def test_zero_vectors_are_counted_and_left_out(windows: Any, seed: int, zeros: i
     assert row["mean_norm"] == pytest.approx(lengths.mean(), rel=1e-12)
 
 
-def test_nothing_but_zero_vectors_is_null_not_a_number() -> None:
+def test_zero_vectors_alone_give_null_instead_of_nan() -> None:
     row = measured([(0, 3), (1, 2)], [np.zeros((3, 5)), np.zeros((2, 5))])
     assert [row[n] for n in ("anisotropy", "anisotropy_se", "anisotropy_within", "anisotropy_across")] == [None] * 4
     assert (row["zero_vectors"], row["mean_norm"]) == (5, 0)
@@ -182,14 +182,14 @@ def test_within_and_across_weigh_up_to_the_whole(windows: Any, seed: int) -> Non
 
 
 @pytest.mark.parametrize("behind", [1e30, math.inf, math.nan])
-def test_what_lies_behind_a_short_window_is_never_seen(behind: float) -> None:
+def test_padding_behind_a_short_window_is_ignored(behind: float) -> None:
     """A padded position may overflow where no token does."""
     windows = [(0, 6), (1, 2), (0, 1)]
     states = some_states(windows, 3)
     same(measured(windows, states, behind=behind), measured(windows, states))
 
 
-def test_the_states_of_the_head_are_those_of_the_checkpoint() -> None:
+def test_the_row_of_the_checkpoint_is_that_of_the_head_input() -> None:
     windows = [(0, 4), (1, 4)]
     probe = Anisotropy(a_sample(windows))
     states = some_states(windows, 5)

@@ -40,8 +40,8 @@ def measured(windows: list[tuple[int, int]], losses: list[np.ndarray]) -> tuple[
     probe = Loss(a_sample(windows))
     for i in range(len(windows)):
         feed(probe, losses, [i])
-    found = probe.finish()
-    return found["checkpoints"][0], found["windows"]
+    rows = probe.finish()
+    return rows["checkpoints"][0], rows["windows"]
 
 
 def some(windows: list[tuple[int, int]], seed: int) -> list[np.ndarray]:
@@ -49,7 +49,7 @@ def some(windows: list[tuple[int, int]], seed: int) -> list[np.ndarray]:
 
 
 @given(shapes, seeds)
-def test_figures_are_those_of_all_tokens_together(windows: Any, seed: int) -> None:
+def test_the_loss_is_the_mean_over_all_tokens(windows: Any, seed: int) -> None:
     losses = some(windows, seed)
     row, by_window = measured(windows, losses)
     tokens = np.concatenate(losses)
@@ -95,7 +95,7 @@ def test_merged_halves_are_one_pass(windows: Any, seed: int) -> None:
     assert merged["checkpoints"][0] == pytest.approx(whole[0], abs=1e-12)
 
 
-def test_a_loss_beyond_all_bounds_has_an_infinite_perplexity_and_does_not_overflow() -> None:
+def test_a_huge_loss_has_an_infinite_perplexity() -> None:
     row, _ = measured([(0, 3), (1, 3)], [np.array([800.0, 900.0]), np.array([1000.0, 700.0])])
     assert row["perplexity"] == math.inf
     assert row["loss"] == 850

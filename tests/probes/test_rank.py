@@ -10,20 +10,20 @@ from degen.errors import CheckpointError, DegenError
 from degen.text.windows import Sample, Window
 
 
-def a_sample(documents: list[int]) -> Sample:
+def make_sample(documents: list[int]) -> Sample:
     windows = [Window(i, d, None, 0, 30, np.arange(16, dtype=np.int32)) for i, d in enumerate(documents)]
     return Sample("t", tuple(windows))
 
 
 def test_halves_are_of_whole_documents_and_nearly_equal() -> None:
-    sample = a_sample([5, 5, 7, 1, 1, 1, 9, 2])
+    sample = make_sample([5, 5, 7, 1, 1, 1, 9, 2])
     first = sample.in_fit_half
     assert len({(w.document, bool(f)) for w, f in zip(sample.windows, first, strict=True)}) == 5
     assert 3 <= first.sum() <= 5
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"methods": ("magic",)}, "--method magic"),
         ({"ranks": ()}, "--ranks"),
@@ -36,11 +36,11 @@ def test_halves_are_of_whole_documents_and_nearly_equal() -> None:
         ({"colour": "blue"}, "no option 'colour'"),
     ],
 )
-def test_wrong_options_are_told(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(DegenError, match=told):
+def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DegenError, match=message):
         Rank.check(options)
 
 
 def test_one_document_cannot_be_halved() -> None:
     with pytest.raises(CheckpointError, match="two documents"):
-        Rank(a_sample([3, 3]))
+        Rank(make_sample([3, 3]))

@@ -36,11 +36,11 @@ def row_of(W: np.ndarray) -> dict[str, Any]:
 
 
 @given(sizes, seeds, st.floats(0, 1.1))
-def test_singular_values_are_numpys(size: Any, seed: int, decay: float) -> None:
+def test_singular_values_equal_numpys(size: Any, seed: int, decay: float) -> None:
     """Condition at most e^12.1 < 1e6: nine digits of every figure."""
     W = matrix(size, seed, decay)
-    found, expected = singular_values(blocks(W)), np.linalg.svd(W, compute_uv=False)
-    assert np.allclose(found, expected, rtol=0, atol=1e-12 * expected[0])
+    values, expected = singular_values(blocks(W)), np.linalg.svd(W, compute_uv=False)
+    assert np.allclose(values, expected, rtol=0, atol=1e-12 * expected[0])
     assume(expected[0] < 1e6 * expected[-1])
     row = row_of(W)
     p, q = expected**2 / (expected**2).sum(), expected / expected.sum()
@@ -72,8 +72,8 @@ def test_a_singular_head_keeps_six_digits(size: Any, seed: int, rank: int) -> No
 @given(sizes, seeds, st.integers(1, 60))
 def test_the_size_of_blocks_does_not_matter(size: Any, seed: int, rows: int) -> None:
     W = matrix(size, seed)
-    found, whole = singular_values(blocks(W, rows)), singular_values([torch.from_numpy(W)])
-    assert np.allclose(found, whole, rtol=0, atol=1e-12 * whole[0])
+    values, whole = singular_values(blocks(W, rows)), singular_values([torch.from_numpy(W)])
+    assert np.allclose(values, whole, rtol=0, atol=1e-12 * whole[0])
 
 
 @given(sizes, seeds)
@@ -103,7 +103,7 @@ def test_squares_of_singular_values_add_up_to_frobenius(size: Any, seed: int) ->
 
 
 @given(sizes, seeds)
-def test_one_direction_gives_the_log_of_the_width(size: Any, seed: int) -> None:
+def test_one_direction_has_entropy_ln_d(size: Any, seed: int) -> None:
     rng = np.random.default_rng(seed)
     row = row_of(np.outer(rng.normal(size=size[0]), rng.normal(size=size[1])))
     assert row["singular_entropy"] == pytest.approx(math.log(size[1]), abs=1e-6)
@@ -127,8 +127,8 @@ def test_orthogonal_columns_are_flat(size: Any, seed: int) -> None:
 def test_a_gram_matrix_would_lose_these_values() -> None:
     """σ down to 1e-10·σ₁: below √ε, where WᵀW has nothing but rounding."""
     W = matrix((200, 8), 1, decay=math.log(1e10) / 7)
-    found, expected = singular_values(blocks(W, 64)), 3 * np.exp(-math.log(1e10) / 7 * np.arange(8))
-    assert np.allclose(found, expected, rtol=1e-4, atol=0)
+    values, expected = singular_values(blocks(W, 64)), 3 * np.exp(-math.log(1e10) / 7 * np.arange(8))
+    assert np.allclose(values, expected, rtol=1e-4, atol=0)
     gram = np.sqrt(np.abs(np.linalg.eigvalsh(W.T @ W)))[::-1]
     assert not np.allclose(gram, expected, rtol=1e-2, atol=0)
 
@@ -149,8 +149,8 @@ def test_only_used_rows_count(seed: int, ids: set[int], rows: int) -> None:
     assume(len(chosen) >= 5)
     head = Head(LoadedTensors({"w": torch.from_numpy(W)}), "w", used)
     assert head.rows_used == len(chosen)
-    found = torch.cat(list(head.blocks(rows)))
-    assert torch.equal(found, torch.from_numpy(W[chosen]))
+    used = torch.cat(list(head.blocks(rows)))
+    assert torch.equal(used, torch.from_numpy(W[chosen]))
     expected = np.linalg.svd(W[chosen], compute_uv=False)
     assert np.allclose(singular_values(head.blocks(rows)), expected, rtol=0, atol=1e-12 * expected[0])
 

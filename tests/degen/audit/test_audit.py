@@ -15,11 +15,11 @@ from tiny import make_series
 OK = ("ok", None)
 
 
-def audited(*words: object) -> tuple[CommandResult, dict[str, tuple[str, str | None]]]:
-    """What the command said, and verdict and reason by revision."""
-    said = degen("audit", *words, "--json")
-    said.assert_no_fault()
-    return said, {row["revision"]: (row["verdict"], row["reason"]) for row in said.json()["rows"]}
+def run_audit(*words: object) -> tuple[CommandResult, dict[str, tuple[str, str | None]]]:
+    """Return the result of the command, and verdict and reason of every revision."""
+    result = degen("audit", *words, "--json")
+    result.assert_no_fault()
+    return result, {row["revision"]: (row["verdict"], row["reason"]) for row in result.json()["rows"]}
 
 
 def write(folder: Path, branches: dict[str, Files]) -> Path:
@@ -31,49 +31,49 @@ def write(folder: Path, branches: dict[str, Files]) -> Path:
 
 
 @pytest.mark.parametrize("repo", ["org/anything", "EleutherAI/pythia-2.8b"])
-def test_a_dirty_series_on_the_hub_is_seen_through_and_nothing_else_accused(scans: Scans, repo: str) -> None:
+def test_every_fault_of_a_hub_series_is_found_and_no_other(scans: Scans, repo: str) -> None:
     branches, faults = dirty.dirty()
     scans.add(repo, branches)
-    said, found = audited(f"{repo}@step*")
-    assert said.code == 1
-    assert {name: verdict for name, (verdict, _) in found.items() if verdict != "ok"} == faults
-    assert len(found) == len(dirty.STEPS)
+    result, findings = run_audit(f"{repo}@step*")
+    assert result.code == 1
+    assert {name: verdict for name, (verdict, _) in findings.items() if verdict != "ok"} == faults
+    assert len(findings) == len(dirty.STEPS)
     assert "identical to step143000, the final one" in str(
-        found[next(n for n in faults if faults[n] == "equals_final")]
+        findings[next(n for n in faults if faults[n] == "equals_final")]
     )
-    assert "step9000" in str(found["step58000"])
-    assert "gpt_neox.layers.1.attention.dense.bias" in str(found["step77000"])
+    assert "step9000" in str(findings["step58000"])
+    assert "gpt_neox.layers.1.attention.dense.bias" in str(findings["step77000"])
 
 
 def test_a_clean_series_on_the_hub_passes(scans: Scans) -> None:
     scans.add("org/clean", dirty.clean())
-    said, found = audited("org/clean@step*")
-    assert said.code == 0
-    assert set(found.values()) == {OK}
+    result, findings = run_audit("org/clean@step*")
+    assert result.code == 0
+    assert set(findings.values()) == {OK}
 
 
-def test_copies_are_told_without_reading_weights(scans: Scans) -> None:
+def test_copies_are_found_without_reading_weights(scans: Scans) -> None:
     branches, faults = dirty.dirty()
     scans.add("org/dirty", branches)
-    said, found = audited("org/dirty@step*", "--read", "none")
-    assert said.code == 1
+    result, findings = run_audit("org/dirty@step*", "--read", "none")
+    assert result.code == 1
     assert not scans.hub.asked(r"/resolve/.*\.safetensors$")
     final = {name for name, verdict in faults.items() if verdict == "equals_final"}
-    assert {name for name, (verdict, _) in found.items() if verdict == "equals_final"} == final
+    assert {name for name, (verdict, _) in findings.items() if verdict == "equals_final"} == final
     copies = {name for name, verdict in faults.items() if verdict == "duplicate"}
-    assert len(copies - {name for name, (verdict, _) in found.items() if verdict == "duplicate"}) == 1  # an owner
+    assert len(copies - {name for name, (verdict, _) in findings.items() if verdict == "duplicate"}) == 1  # an owner
 
 
 def test_files_with_equal_hashes_are_read_once(scans: Scans) -> None:
     branches, _ = dirty.dirty()
     scans.add("org/dirty", branches)
-    audited("org/dirty@step*")
+    run_audit("org/dirty@step*")
     unlike = {content for files in branches.values() for name, content in files.items() if name.endswith("tensors")}
     headers = [r for r in scans.hub.asked(r"/resolve/.*\.safetensors$") if (r.range or "").startswith("bytes=0-")]
     assert len(headers) == len(unlike)
 
 
-def test_a_dirty_folder_is_seen_through(tmp_path: Path) -> None:
+def test_every_fault_of_a_folder_is_found(tmp_path: Path) -> None:
     path = dirty.path_of_training()
     steps = [step for step in dirty.STEPS if step % 10_000 == 0 and step != 60_000]
     branches = {f"step{step}": dirty.files(path[step]) for step in steps}
@@ -85,21 +85,21 @@ def test_a_dirty_folder_is_seen_through(tmp_path: Path) -> None:
     del branches["step110000"][dirty.SECOND]
     del branches["step120000"]["config.json"]
     branches["step130000"][dirty.FIRST] = branches["step130000"][dirty.FIRST][:-7]
-    said, found = audited(write(tmp_path / "runs", branches))
-    assert said.code == 1
-    assert {name: verdict for name, (verdict, _) in found.items() if verdict != "ok"} == {
+    result, findings = run_audit(write(tmp_path / "runs", branches))
+    assert result.code == 1
+    assert {name: verdict for name, (verdict, _) in findings.items() if verdict != "ok"} == {
         "step30000": "equals_final", "step90000": "wrong_shard", "step50000": "not_finite", "step60000": "missing",
         "step110000": "missing_file", "step120000": "missing_file", "step130000": "unreadable",
     }  # fmt: skip
-    assert "1 of" in str(found["step50000"][1])
-    assert dirty.SECOND in str(found["step110000"][1])
+    assert "1 of" in str(findings["step50000"][1])
+    assert dirty.SECOND in str(findings["step110000"][1])
 
 
-def test_the_bundled_series_pass(tmp_path: Path) -> None:
+def test_the_bundled_series_have_no_fault(tmp_path: Path) -> None:
     from degen.demo import series_paths
 
-    said = degen("audit", *series_paths())
-    assert (said.code, said.out.splitlines()[-1]) == (0, "nothing is wrong")
+    result = degen("audit", *series_paths())
+    assert (result.code, result.out.splitlines()[-1]) == (0, "nothing is wrong")
 
 
 def test_legacy_files_and_gguf_are_audited_too(tmp_path: Path) -> None:
@@ -111,8 +111,8 @@ def test_legacy_files_and_gguf_are_audited_too(tmp_path: Path) -> None:
         torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
         (folder / "model.safetensors").unlink()
     (series / "step100" / "pytorch_model.bin").write_bytes((series / "step300" / "pytorch_model.bin").read_bytes())
-    _, found = audited(series)
-    assert {name: verdict for name, (verdict, _) in found.items()} == {
+    _, findings = run_audit(series)
+    assert {name: verdict for name, (verdict, _) in findings.items()} == {
         "step0": "ok", "step100": "equals_final", "step200": "ok", "step300": "ok",
     }  # fmt: skip
 
@@ -120,43 +120,43 @@ def test_legacy_files_and_gguf_are_audited_too(tmp_path: Path) -> None:
 def test_a_padded_vocabulary_is_noted_and_no_fault(tmp_path: Path) -> None:
     from tiny import PADDED, VOCABULARY
 
-    said = degen("audit", make_series(tmp_path / "tiny"), "--json")
-    assert said.code == 0
-    first, *others = [row["note"] for row in said.json()["rows"]]
+    result = degen("audit", make_series(tmp_path / "tiny"), "--json")
+    assert result.code == 0
+    first, *others = [row["note"] for row in result.json()["rows"]]
     assert f"padded vocabulary: {PADDED} rows, {VOCABULARY} used" in first
     assert not any("padded" in (note or "") for note in others)
 
 
-def test_what_is_deep_in_a_large_file_is_found_by_reading_all(scans: Scans) -> None:
+def test_nan_deep_in_a_large_file_is_found_by_reading_all_of_it(scans: Scans) -> None:
     path = dirty.path_of_training()
     broken = {key: value.copy() for key, value in path[1000].items()}
     broken["gpt_neox.layers.0.attention.query_key_value.weight"][-1, -1] = np.nan
     scans.add("org/deep", {"step0": dirty.files(path[0]), "step1000": dirty.files(broken)})
-    assert audited("org/deep@step*", "--read", "200")[1]["step1000"] == OK
-    assert audited("org/deep@step*", "--read", "all")[1]["step1000"][0] == "not_finite"
+    assert run_audit("org/deep@step*", "--read", "200")[1]["step1000"] == OK
+    assert run_audit("org/deep@step*", "--read", "all")[1]["step1000"][0] == "not_finite"
 
 
 def test_a_list_of_steps_says_which_should_be_there(scans: Scans) -> None:
     path = dirty.path_of_training()
     scans.add("org/few", {f"step{step}": dirty.files(path[step]) for step in (0, 1000, 4000)})
-    _, found = audited("org/few@step*", "--steps", "0,1000,2000,4000")
-    assert {name: verdict for name, (verdict, _) in found.items()} == {
+    _, findings = run_audit("org/few@step*", "--steps", "0,1000,2000,4000")
+    assert {name: verdict for name, (verdict, _) in findings.items()} == {
         "step0": "ok", "step1000": "ok", "step2000": "missing", "step4000": "ok",
     }  # fmt: skip
 
 
-def test_a_revision_that_cannot_be_had_is_a_row_and_the_others_are_judged(scans: Scans) -> None:
+def test_a_revision_that_cannot_be_fetched_is_a_row_and_the_others_are_judged(scans: Scans) -> None:
     from hub import Fault
 
     repo = scans.add("org/cut", {f"step{step}": dirty.files(w) for step, w in dirty.path_of_training().items()})
     scans.hub.faults.append(Fault(f"/tree/{repo.commit('step4000')}", status=404, times=None))
-    _, found = audited("org/cut@step*")
-    assert found["step4000"][0] == "unreadable"
-    assert {verdict for name, (verdict, _) in found.items() if name != "step4000"} == {"ok"}
+    _, findings = run_audit("org/cut@step*")
+    assert findings["step4000"][0] == "unreadable"
+    assert {verdict for name, (verdict, _) in findings.items() if name != "step4000"} == {"ok"}
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ((), "Missing argument"),
         (("nowhere",), "no such folder"),
@@ -164,17 +164,17 @@ def test_a_revision_that_cannot_be_had_is_a_row_and_the_others_are_judged(scans:
         (("--read", "some", "org/x"), "--read some"),
     ],
 )
-def test_wrong_usage_is_one_message(scans: Scans, words: tuple[str, ...], told: str) -> None:
-    said = degen("audit", *words)
-    assert said.code == 2
-    assert told in said.message
+def test_wrong_usage_is_one_message(scans: Scans, words: tuple[str, ...], message: str) -> None:
+    result = degen("audit", *words)
+    assert result.code == 2
+    assert message in result.message
 
 
 def test_the_table_has_a_row_for_each_revision(scans: Scans) -> None:
     scans.add("org/clean", {k: v for k, v in dirty.clean().items() if k in ("step0", "step1000", "main")})
-    said = degen("audit", "org/clean@step*")
-    assert said.code == 0
-    assert [line.split()[:4] for line in said.out.splitlines() if line.strip().startswith("clean")] == [
+    result = degen("audit", "org/clean@step*")
+    assert result.code == 0
+    assert [line.split()[:4] for line in result.out.splitlines() if line.strip().startswith("clean")] == [
         ["clean", "step0", "0", "ok"], ["clean", "step1000", "1000", "ok"],
     ]  # fmt: skip
     assert json.loads(degen("audit", "org/clean@step*", "--json").out)["rows"][0]["verdict"] == "ok"

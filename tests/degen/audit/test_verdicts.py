@@ -79,8 +79,8 @@ def faults(verdicts: Sequence[RevisionVerdict]) -> dict[int | None, str]:
 
 
 def reason(verdicts: Sequence[RevisionVerdict], step: int) -> str:
-    [found] = [v for v in verdicts if v.step == step]
-    return found.reason or ""
+    [verdict] = [v for v in verdicts if v.step == step]
+    return verdict.reason or ""
 
 
 def walk(steps: int, seed: int = 0, width: int = 100) -> dict[int, Floats]:
@@ -92,14 +92,14 @@ def walk(steps: int, seed: int = 0, width: int = 100) -> dict[int, Floats]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_said_against_genuine_training(kind: str) -> None:
+def test_genuine_training_has_no_fault(kind: str) -> None:
     for seed in range(55):
         path = training(seed, kind, width=(64, 128, 192)[seed % 3])
         assert faults(judge(facts(path))) == {}, seed
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nor_against_any_few_steps_of_it(kind: str) -> None:
+def test_any_few_steps_of_genuine_training_have_no_fault(kind: str) -> None:
     for seed in range(25):
         rng = np.random.default_rng(seed)
         chosen = sorted(rng.choice(PYTHIA, rng.integers(2, 16), replace=False).tolist())
@@ -108,24 +108,24 @@ def test_nor_against_any_few_steps_of_it(kind: str) -> None:
         assert faults(verdicts) == {}, (seed, chosen)
 
 
-def test_nor_where_half_precision_hides_that_weights_move() -> None:
+def test_weights_whose_moves_half_precision_hides_have_no_fault() -> None:
     for seed in range(10):
         exact = training(seed, "valley")
         rounded = [replace(f, samples={"model": f.samples["model"].astype(np.float16)}) for f in facts(exact)]
         assert faults(judge(rounded)) == {}
 
 
-@pytest.mark.parametrize("places", [1, 2, 3, 12, 48, 200])
+@pytest.mark.parametrize("positions", [1, 2, 3, 12, 48, 200])
 @pytest.mark.parametrize("freedom", [1, 3, 100])
-def test_nor_against_pure_noise_however_few_values_and_however_wild(places: int, freedom: int) -> None:
+def test_pure_noise_has_no_fault(positions: int, freedom: int) -> None:
     for seed in range(6):
-        noise = np.random.default_rng(seed).standard_t(freedom, size=(40, places))
+        noise = np.random.default_rng(seed).standard_t(freedom, size=(40, positions))
         assert faults(judge(facts(dict(enumerate(noise))))) == {}
 
 
 @pytest.mark.parametrize("model", ["healthy", "broken", "overfit"])
 @pytest.mark.parametrize("shards", [1, 2, 5])
-def test_the_bundled_series_are_in_order_even_the_one_whose_data_break(model: str, shards: int) -> None:
+def test_the_bundled_series_have_no_fault(model: str, shards: int) -> None:
     verdicts = judge(facts(bundled(model, shards)))
     assert len(verdicts) == len(list((SERIES / model).glob("step*")))
     assert faults(verdicts) == {}
@@ -154,7 +154,7 @@ def test_a_second_stage_may_go_on_from_any_point_of_the_first() -> None:
     assert faults(judge([*facts(first), *later])) == {}
 
 
-def test_a_training_that_jumps_for_good_is_in_order() -> None:
+def test_a_training_that_jumps_for_good_has_no_fault() -> None:
     path = walk(40)
     for step in range(20, 40):
         path[step] = path[step] + 500
@@ -220,9 +220,9 @@ def test_all_at_once(kind: str) -> None:
         path[58_000] = path[58_000] | {"shard0": path[LATE]["shard0"] * 1.001}
         path[97_000] = path[97_000] | {"shard1": np.where(np.arange(512) == 7, np.nan, path[97_000]["shard1"])}
         del path[LATE], path[120_000]
-        found = faults(judge(facts(path)))
+        judged = faults(judge(facts(path)))
         planted = {50_000: "wrong_shard", 58_000: "wrong_shard"}
-        assert found == {2: "duplicate", 97_000: "not_finite", 120_000: "missing", **planted}
+        assert judged == {2: "duplicate", 97_000: "not_finite", 120_000: "missing", **planted}
 
 
 # Identity
@@ -382,19 +382,19 @@ def test_steps_that_are_laid_out_in_other_files_are_left_alone() -> None:
 # Continuity
 
 
-@pytest.mark.parametrize(("ratio", "found"), [(MAX_RATIO - 0.01, {}), (MAX_RATIO + 0.01, {4: "discontinuous"})])
-def test_the_threshold_is_where_the_formula_says(ratio: float, found: dict[int, str]) -> None:
+@pytest.mark.parametrize(("ratio", "expected"), [(MAX_RATIO - 0.01, {}), (MAX_RATIO + 0.01, {4: "discontinuous"})])
+def test_a_path_ratio_above_the_threshold_is_discontinuous(ratio: float, expected: dict[int, str]) -> None:
     # The others lie √2 from each other, and step 4 lies ratio · √2 from each.
     blocks = np.kron(np.eye(9), np.full(30, 30**-0.5))
     blocks[4] *= np.sqrt(2 * ratio**2 - 1)
     verdicts = judge(facts(dict(enumerate(blocks))))
-    assert faults(verdicts) == found
-    if found:
+    assert faults(verdicts) == expected
+    if expected:
         assert reason(verdicts, 4) == "model is 2.0 times as far from step3 and step5 as these are from each other"
 
 
 @pytest.mark.parametrize("wrong", [[9], [9, 10], [9, 11], [9, 10, 11], [9, 11, 13], [4, 9, 14, 19]])
-def test_wrong_neighbours_neither_hide_each_other_nor_blacken_an_innocent(wrong: list[int]) -> None:
+def test_wrong_neighbours_are_all_found_and_right_ones_are_not_accused(wrong: list[int]) -> None:
     for seed in range(10):
         path = walk(24, seed)
         foreign = 20 * walk(1, seed=99)[0] + np.stack(list(walk(24, seed + 50).values()))
@@ -402,7 +402,7 @@ def test_wrong_neighbours_neither_hide_each_other_nor_blacken_an_innocent(wrong:
 
 
 @pytest.mark.parametrize(("wrong", "like"), [(0, 23), (23, 0), (1, 23), (22, 0), (0, 12), (23, 11)])
-def test_near_an_end_weights_that_belong_elsewhere_are_found(wrong: int, like: int) -> None:
+def test_weights_of_a_distant_step_are_found_near_an_end(wrong: int, like: int) -> None:
     path = walk(24, width=400)
     path[wrong] = path[like] + 1e-3  # no copy by its hash, and within what bfloat16 rounds
     verdicts = judge(facts(path))
@@ -415,7 +415,7 @@ def test_a_far_first_or_last_step_may_be_training() -> None:
     assert faults(judge(facts(path))) == {}
 
 
-def test_what_cannot_be_told_is_not_told() -> None:
+def test_too_little_evidence_gives_no_verdict() -> None:
     few = {0: np.zeros(100), 1: np.full(100, 9.0), 2: np.zeros(100) + 1e-9}
     assert faults(judge(facts(few))) == {}  # of three, 0 may be the wrong one
     one_value = walk(24) | {9: walk(24)[9] + np.eye(100)[3] * 1e4}
@@ -443,7 +443,7 @@ def test_garbage_is_found_though_its_largest_values_drown_the_others(width: str)
 # One revision by itself
 
 
-def test_not_finite_is_as_given_or_as_read() -> None:
+def test_not_finite_values_are_reported_as_given_or_as_counted() -> None:
     read = facts(walk(10))
     read[3] = replace(read[3], not_finite="lm_head.weight holds NaN or infinity in 3 of 512 values read")
     read[6] = replace(read[6], samples={"model": np.array([1.0, np.inf, np.nan])})
@@ -453,7 +453,7 @@ def test_not_finite_is_as_given_or_as_read() -> None:
     assert reason(verdicts, 6) == "model holds NaN or infinity in 2 of 3 values read"
 
 
-def test_faults_and_notes_of_gathering_are_passed_through() -> None:
+def test_faults_and_notes_of_facts_become_those_of_the_verdict() -> None:
     read = facts(walk(10))
     read[3] = replace(read[3], fault=("missing_file", "model-2.bin is not there"), notes=("of 2021",))
     verdicts = judge(read)
@@ -461,7 +461,7 @@ def test_faults_and_notes_of_gathering_are_passed_through() -> None:
     assert verdicts[4].verdict == "ok"
 
 
-def test_another_shape_is_one_unlike_most() -> None:
+def test_shapes_unlike_those_of_most_revisions_are_faults() -> None:
     usual: dict[str, tuple[int, ...]] = {"head": (512, 8), "norm": (8,)}
     read = facts(walk(10), shapes=usual)
     assert faults(judge(read)) == {}
@@ -538,7 +538,7 @@ def test_a_wide_gap_is_worth_a_note() -> None:
         ("step{}-seed100", "step500"),
     ],
 )
-def test_a_missing_one_is_named_after_the_others(pattern: str, name: str) -> None:
+def test_a_missing_revision_is_named_after_the_others(pattern: str, name: str) -> None:
     steps = [0, 100, 200, 300, 400, 600, 700, 800]
     read = at([pattern.format(s) for s in steps], steps, stage=1)
     [missing] = [v for v in judge(read) if v.verdict == "missing"]
@@ -562,7 +562,7 @@ def test_stages_have_grids_of_their_own() -> None:
     ]
 
 
-def test_what_is_expected_is_missing_exactly_where_it_is_absent() -> None:
+def test_expected_steps_are_missing_exactly_where_they_are_absent() -> None:
     read = plain([0, 100, 200, 300, 500, 600, 700])
     assert faults(judge(read, expected=[0, 100, 250, 900])) == {250: "missing", 900: "missing"}
     assert faults(judge(read, expected=[])) == {}
@@ -585,12 +585,12 @@ def dirty(draw: st.DrawFn) -> list[Facts]:
     path = two_shards(16)
     steps = st.integers(0, 15)
     for _ in range(draw(st.integers(0, 5))):
-        here, there, shard = draw(steps), draw(steps), draw(st.sampled_from(["a", "b", "ab"]))
-        path[here] = path[here] | {s: path[there][s] + draw(st.sampled_from([0.0, 1e-3, 30.0])) for s in shard}
+        target, source, shard = draw(steps), draw(steps), draw(st.sampled_from(["a", "b", "ab"]))
+        path[target] = path[target] | {s: path[source][s] + draw(st.sampled_from([0.0, 1e-3, 30.0])) for s in shard}
     read = facts(path)
-    for here in draw(st.sets(steps, max_size=3)):
+    for step in draw(st.sets(steps, max_size=3)):
         changes: list[dict[str, Any]] = [{"samples": {}}, {"not_finite": "NaN"}, {"step": None}]
-        read[here] = replace(read[here], **draw(st.sampled_from(changes)))
+        read[step] = replace(read[step], **draw(st.sampled_from(changes)))
     gone = draw(st.sets(steps, max_size=2))
     return [f for k, f in enumerate(read) if k not in gone]
 
@@ -604,9 +604,9 @@ def test_the_order_of_the_facts_does_not_matter(read: list[Facts], random: Any) 
 
 @settings(max_examples=30, deadline=None)
 @given(dirty(), st.integers(-60, 60), st.integers(0, 2**32 - 1))
-def test_neither_the_scale_nor_the_places_of_the_values_matter(read: list[Facts], power: int, seed: int) -> None:
-    places = np.random.default_rng(seed).permutation(100)
-    other = [replace(f, samples={s: v[places] * 3.7**power for s, v in f.samples.items()}) for f in read]
+def test_neither_the_scale_nor_the_order_of_the_values_matters(read: list[Facts], power: int, seed: int) -> None:
+    positions = np.random.default_rng(seed).permutation(100)
+    other = [replace(f, samples={s: v[positions] * 3.7**power for s, v in f.samples.items()}) for f in read]
     assert faults(judge(other)) == faults(judge(read))
 
 

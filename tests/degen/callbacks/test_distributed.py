@@ -26,10 +26,10 @@ trainer = make_trainer(
     ddp_find_unused_parameters=False,
 )
 trainer.train()
-told = {logs["step"]: logs["degen/loss"] for logs in trainer.state.log_history if "degen/loss" in logs}
+losses = {logs["step"]: logs["degen/loss"] for logs in trainer.state.log_history if "degen/loss" in logs}
 wrapped = type(trainer.model_wrapped).__name__
-said = {"step": trainer.state.global_step, "told": told, "world": trainer.args.world_size, "wrapped": wrapped}
-(Path(out) / f"rank{trainer.args.process_index}.json").write_text(json.dumps(said))
+summary = {"step": trainer.state.global_step, "losses": losses, "world": trainer.args.world_size, "wrapped": wrapped}
+(Path(out) / f"rank{trainer.args.process_index}.json").write_text(json.dumps(summary))
 # a process that ends while the other still talks to it is aborted
 torch.distributed.barrier()
 torch.distributed.destroy_process_group()
@@ -49,11 +49,11 @@ def test_the_main_process_measures_and_all_stop_at_one_step(series: Path, corpus
     assert first["world"] == second["world"] == 2
     assert first["wrapped"] == "DistributedDataParallel"
     assert 4 <= first["step"] == second["step"] < 40
-    assert second["told"] == {}  # nothing measured there
+    assert second["losses"] == {}  # nothing measured there
     steps = list(range(4, first["step"] + 1, 4))
-    assert list(map(int, first["told"])) == steps
+    assert list(map(int, first["losses"])) == steps
     lines = [line for line in done.stderr.splitlines() if line.startswith("degen: ")]
     assert len(lines) == 1
     assert lines[0].startswith(f'degen: step {first["step"]}: rule "loss > 5.95" is broken: 5.')
     rows = degen.scan(tmp_path / "saved", corpus=corpus, out=tmp_path / "scanned", **MEASURED).checkpoints()  # type: ignore[arg-type]
-    assert {str(row["step"]): row["loss"] for row in rows} == first["told"]
+    assert {str(row["step"]): row["loss"] for row in rows} == first["losses"]

@@ -29,8 +29,8 @@ class Ran:
     random_state: Any
     out: Path
 
-    def told(self, name: str) -> dict[int, float]:
-        """What the CSV logger, a tracker like any other, was told by step."""
+    def logged(self, name: str) -> dict[int, float]:
+        """Return the values that the CSV logger got under a name, by step."""
         with (self.out / "logs" / "metrics.csv").open(newline="") as file:
             return {int(row["step"]): float(row[name]) for row in csv.DictReader(file) if row.get(name)}
 
@@ -92,15 +92,15 @@ def test_the_run_is_the_same_and_the_figures_those_of_a_scan(
     states = [ran.trainer.optimizers[0].state_dict()["state"] for ran in (plain, watched)]
     assert all(torch.equal(v, states[1][key][n]) for key, state in states[0].items() for n, v in state.items())
     assert torch.equal(plain.random_state, watched.random_state)
-    assert plain.told("train_loss") == watched.told("train_loss") != {}
+    assert plain.logged("train_loss") == watched.logged("train_loss") != {}
     rows = degen.scan(
         tmp_path / "watched" / "saved", corpus=corpus, tokenizer=series, out=tmp_path / "run", **MEASURED
     ).checkpoints()  # type: ignore[arg-type]
     assert [row["step"] for row in rows] == STEPS
     for name in ("loss", "anisotropy", "singular_entropy"):
-        assert watched.told(f"degen/{name}") == {row["step"]: row[name] for row in rows}
-    assert watched.told("degen/violations") == {20: 1, 40: 1, 60: 1}
-    assert watched.told("degen/undecided") == {20: 1, 40: 0, 60: 0}
+        assert watched.logged(f"degen/{name}") == {row["step"]: row[name] for row in rows}
+    assert watched.logged("degen/violations") == {20: 1, 40: 1, 60: 1}
+    assert watched.logged("degen/undecided") == {20: 1, 40: 0, 60: 0}
 
 
 def test_stop_ends_the_run_at_the_step(
@@ -108,7 +108,7 @@ def test_stop_ends_the_run_at_the_step(
 ) -> None:
     callback = watch(corpus=corpus, every=7, rules="loss > 5.5", on_violation="stop", out=tmp_path / "run")
     ran = run("lightning.pytorch", tokenizer, tmp_path, callback)
-    losses = ran.told("degen/loss")
+    losses = ran.logged("degen/loss")
     assert list(losses) == list(range(7, ran.trainer.global_step + 1, 7))
     assert [loss > 5.5 for loss in losses.values()] == [True] * (len(losses) - 1) + [False]
     assert 7 < ran.trainer.global_step < 60
@@ -117,9 +117,9 @@ def test_stop_ends_the_run_at_the_step(
     assert [row["loss"] for row in degen.read_run(tmp_path / "run").checkpoints()] == list(losses.values())
 
 
-def test_it_measures_beside_validations(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+def test_the_callback_measures_beside_validations(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
     ran = run("lightning.pytorch", tokenizer, tmp_path, watch(corpus=corpus), max_steps=32, val_check_interval=8)
-    assert list(ran.told("degen/loss")) == [8, 16, 24, 32]
+    assert list(ran.logged("degen/loss")) == [8, 16, 24, 32]
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -147,7 +147,7 @@ def test_rules_that_would_never_be_judged_are_refused(
     assert str(refused.value) == message.format("no rule would ever be judged")
 
 
-def test_without_rules_a_training_that_is_never_measured_is_told_before_and_after(
+def test_without_rules_a_training_that_is_never_measured_is_warned_of_before_and_after(
     tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run(LIBRARIES[0], tokenizer, tmp_path, watch(corpus=corpus), max_steps=3, limit_val_batches=0)
@@ -157,7 +157,7 @@ def test_without_rules_a_training_that_is_never_measured_is_told_before_and_afte
     ]
 
 
-def test_a_trial_of_one_step_is_not_refused(
+def test_a_fast_dev_run_is_not_refused(
     tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     callback = watch(corpus=corpus, every=20, rules="loss < 99")
@@ -167,16 +167,16 @@ def test_a_trial_of_one_step_is_not_refused(
     ]
 
 
-def test_a_module_that_keeps_its_model_elsewhere_is_told(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+def test_a_module_that_keeps_its_model_elsewhere_is_refused(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
     callback = watch(corpus=corpus, every=1, model_of=lambda module: module.model)
-    assert run("lightning.pytorch", tokenizer, tmp_path / "a", callback, max_steps=1).told("degen/loss").keys() == {1}
+    assert run("lightning.pytorch", tokenizer, tmp_path / "a", callback, max_steps=1).logged("degen/loss").keys() == {1}
     from degen.callbacks.lightning import _model_of
 
     with pytest.raises(degen.DegenError, match=r"Path.model is no model of transformers; say where it is"):
         _model_of(tmp_path)
 
 
-def test_without_lightning_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_lightning_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     import degen.callbacks.lightning as ours
 
     monkeypatch.setattr(ours, "find_spec", lambda name: None)

@@ -59,7 +59,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize("family", ["gpt_neox", "gpt2", "gemma3_text", "mixtral", "mamba", "opt"])
-def test_nothing_is_touched(tokenizer: Any, corpus: Path, family: str) -> None:
+def test_measuring_changes_nothing_of_a_model(tokenizer: Any, corpus: Path, family: str) -> None:
     import torch
 
     model = make_model(family, scale=1.0).train()
@@ -79,7 +79,7 @@ def test_nothing_is_touched(tokenizer: Any, corpus: Path, family: str) -> None:
     model(input_ids=batch, labels=batch).loss.backward()  # nothing of inference mode was left in it
 
 
-def test_what_a_forward_pass_keeps_in_its_buffers_is_given_back(tokenizer: Any, corpus: Path) -> None:
+def test_buffers_that_a_forward_pass_changes_are_restored(tokenizer: Any, corpus: Path) -> None:
     """RoPE that grows with the text replaces its frequencies; long windows would reach into training.
 
     It also calculates one text differently beside another one, which a scan does not take for its own figures.
@@ -181,7 +181,7 @@ def test_a_head_that_is_trained_whole_beside_adapters_is_measured(tokenizer: Any
         assert row[name] == pytest.approx(merged[name], rel=1e-5)
 
 
-def test_windows_of_a_scan_are_taken_again(tokenizer: Any, series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_the_windows_of_a_scan_can_be_reused(tokenizer: Any, series: Path, corpus: Path, tmp_path: Path) -> None:
     run = degen.scan(series / "step100", corpus=corpus, out=tmp_path, **MEASURED)  # type: ignore[arg-type]
     tokenizer(["text", "more"], truncation=True, max_length=4)  # leaves its mark in it
     row = measure_model(make_model(seed=101), tokenizer, sample=tmp_path / "sample.parquet", batch_size=8)
@@ -189,7 +189,7 @@ def test_windows_of_a_scan_are_taken_again(tokenizer: Any, series: Path, corpus:
     assert {name: scanned[name] for name in row} == row
 
 
-def test_the_head_alone_takes_no_text(tokenizer: Any) -> None:
+def test_probes_of_the_head_need_no_text(tokenizer: Any) -> None:
     row = measure_model(make_trainee(), tokenizer, probes="spectrum")
     assert row["singular_entropy"] > 0
     assert "loss" not in row
@@ -211,7 +211,7 @@ def test_a_probe_that_trains_is_refused(tokenizer: Any, corpus: Path) -> None:
         Monitor(tokenizer, corpus=corpus, probes="rank", options={"rank": {"methods": ("trained",)}}, **MEASURED)
 
 
-def test_other_probes_can_be_asked_for(tokenizer: Any, corpus: Path) -> None:
+def test_other_probes_can_be_chosen(tokenizer: Any, corpus: Path) -> None:
     monitor = Monitor(tokenizer, corpus=corpus, probes=["rank"], options={"rank": {"ranks": (4, 32)}}, **MEASURED)
     measurement = monitor.measure(make_trainee())
     assert [row["rank"] for row in measurement.rows["ranks"]] == [4, 32]
@@ -219,7 +219,7 @@ def test_other_probes_can_be_asked_for(tokenizer: Any, corpus: Path) -> None:
     assert "loss" not in measurement.figures
 
 
-def test_a_loop_of_ones_own(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+def test_a_training_loop_of_the_users_own_is_watched(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
     import torch
 
     model = make_trainee()
@@ -244,8 +244,7 @@ def test_positions_are_checked_before_training(tokenizer: Any, corpus: Path) -> 
         Watch(Monitor(tokenizer, corpus=corpus, **MEASURED)).begin(model)
 
 
-def test_a_checkpoint_saved_elsewhere_is_not_needed(series: Path, corpus: Path, tmp_path: Path) -> None:
-    """The tokenizer may be a folder."""
+def test_the_tokenizer_may_be_a_folder(series: Path, corpus: Path, tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "model")
     from transformers import AutoModelForCausalLM
 

@@ -20,7 +20,7 @@ KEYS = ("model", "revision", "step")
 
 
 def make_tracker() -> Any:
-    """What TensorBoard, wandb and the others are to the Trainer: a callback that is told of every log."""
+    """What TensorBoard, wandb and the others are to the Trainer: a callback that gets every log."""
     from transformers import TrainerCallback
 
     class Tracker(TrainerCallback):  # type: ignore[misc]
@@ -98,7 +98,7 @@ def test_weights_and_optimizer_end_bit_identical(plain: Ran, watched: Ran) -> No
     assert torch.equal(plain.random_state, watched.random_state)
 
 
-def test_what_the_trainer_logs_of_its_own_is_the_same(plain: Ran, watched: Ran) -> None:
+def test_the_trainers_own_logs_are_the_same(plain: Ran, watched: Ran) -> None:
     def own(ran: Ran) -> list[Any]:
         kept = [logs for logs in ran.trainer.state.log_history if "degen/loss" not in logs]
         return [{n: v for n, v in logs.items() if "per_second" not in n and "runtime" not in n} for logs in kept]
@@ -114,7 +114,7 @@ def test_the_figures_are_those_of_a_scan_of_the_saved_checkpoints(watched: Ran, 
         assert watched.tracker.of(f"degen/{name}") == {row["step"]: row[name] for row in rows}
 
 
-def test_the_run_it_keeps_is_the_run_of_the_scan(watched: Ran, scanned: degen.Run) -> None:
+def test_the_run_folder_equals_that_of_a_scan(watched: Ran, scanned: degen.Run) -> None:
     kept = degen.read_run(watched.out.parent / "run")
     assert kept.tables == scanned.tables
     for name in set(kept.tables) - {"timing"}:
@@ -126,7 +126,7 @@ def test_the_run_it_keeps_is_the_run_of_the_scan(watched: Ran, scanned: degen.Ru
     assert judge([parse_rule("loss < 0")], kept.path).exit_code == 1
 
 
-def test_trackers_and_history_are_told(watched: Ran) -> None:
+def test_trackers_and_history_get_the_figures(watched: Ran) -> None:
     assert list(watched.tracker.of("degen/anisotropy")) == STEPS
     history = [logs for logs in watched.trainer.state.log_history if "degen/loss" in logs]
     assert [logs["step"] for logs in history] == STEPS
@@ -160,9 +160,9 @@ def test_a_violation_is_one_line_on_stderr(
     callback = DegenerationCallback(corpus=corpus, every=2, rules=rules, on_violation="stop", **MEASURED)
     ran = run(tokenizer, tmp_path, callback, max_steps=6)
     assert ran.trainer.state.global_step == 2
-    told, never = warnings_of(caplog)
-    assert told.startswith('degen: step 2: rule "anisotropy[layer=1,site=block] < -1" is broken at layer 1 block: 0.')
-    assert told.endswith("; training stops")
+    broken, never = warnings_of(caplog)
+    assert broken.startswith('degen: step 2: rule "anisotropy[layer=1,site=block] < -1" is broken at layer 1 block: 0.')
+    assert broken.endswith("; training stops")
     assert never.startswith('degen: rule "loss.rise < -1" was never decided: too few checkpoints')
 
 
@@ -172,18 +172,18 @@ def test_a_rule_about_steps_to_come_waits_for_them(tokenizer: Any, corpus: Path,
     assert ran.tracker.of("degen/violations") == {2: 1, 4: 2, 6: 2}
 
 
-def test_a_rule_that_is_broken_at_many_places_counts_once(
+def test_a_rule_that_is_broken_at_many_layers_counts_once(
     tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rules = ["anisotropy[layer=all] < -1", "loss < 0"]
     ran = run(tokenizer, tmp_path, DegenerationCallback(corpus=corpus, every=2, rules=rules, **MEASURED), max_steps=2)
     assert ran.tracker.of("degen/violations") == {2: 2}
-    (told,) = warnings_of(caplog)
-    assert '"anisotropy[layer=all] < -1" is broken at ' in told
-    assert " (and at 3 more); rule " in told  # embedding, two blocks and what the head reads: one is told
+    (warning,) = warnings_of(caplog)
+    assert '"anisotropy[layer=all] < -1" is broken at ' in warning
+    assert " (and at 3 more); rule " in warning  # embedding, two blocks and what the head reads: one is shown
 
 
-def test_undecided_rules_are_counted_and_told_once(
+def test_undecided_rules_are_counted_and_warned_of_once(
     tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rules = [
@@ -216,7 +216,7 @@ def test_a_rule_whose_steps_are_over_is_no_longer_undecided(tokenizer: Any, corp
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_run_folder_that_takes_no_more_is_told_once_and_trained_on(
+def test_a_run_folder_that_cannot_be_written_is_one_warning_and_training_goes_on(
     tokenizer: Any, corpus: Path, tmp_path: Path, kept: bool, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -242,16 +242,16 @@ def test_a_run_folder_that_takes_no_more_is_told_once_and_trained_on(
         out=tmp_path / "run" if kept else None, **MEASURED,
     )  # fmt: skip
     ran = run(tokenizer, tmp_path / "saved", callback, Spoiling(), max_steps=10)
-    assert list(ran.tracker.of("degen/loss")) == [2, 4, 6, 8]  # figures are told all the same
+    assert list(ran.tracker.of("degen/loss")) == [2, 4, 6, 8]  # figures are logged all the same
     assert ran.tracker.of("degen/undecided") == {2: 1, 4: 2, 6: 2, 8: 0}
     assert ran.trainer.state.global_step == 8  # judged against step 2
-    told, broken = warnings_of(caplog)
-    assert told.startswith("degen: step 4: what was measured could not be kept, so no rule is decided: ")
-    assert told.endswith(": is a file; choose another `out`")
+    warning, broken = warnings_of(caplog)
+    assert warning.startswith("degen: step 4: what was measured could not be kept, so no rule is decided: ")
+    assert warning.endswith(": is a file; choose another `out`")
     assert broken.startswith('degen: step 8: rule "loss.rise < -9" is broken')
 
 
-def test_a_full_disk_is_told_and_trained_on(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_training_goes_on(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
     """A limit on the size of files is to a process what a full disk is; NaN breaks rules all the same."""
     import resource
 
@@ -278,7 +278,7 @@ def test_a_full_disk_is_told_and_trained_on(tokenizer: Any, corpus: Path, tmp_pa
 
 
 @pytest.mark.parametrize(("event", "steps"), [("evaluate", [10, 20, 30, 40]), ("save", [20, 40])])
-def test_it_measures_and_stops_beside_evaluations_and_saves(
+def test_the_callback_measures_and_stops_beside_evaluations_and_saves(
     tokenizer: Any, corpus: Path, tmp_path: Path, event: str, steps: list[int]
 ) -> None:
     callback = DegenerationCallback(
@@ -293,7 +293,7 @@ def test_it_measures_and_stops_beside_evaluations_and_saves(
     assert ran.trainer.state.global_step == 40
 
 
-def test_a_resumed_run_goes_on_and_remembers(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_knows_its_past(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
     import torch
 
     def callback() -> Any:
@@ -315,16 +315,16 @@ def test_a_resumed_run_goes_on_and_remembers(tokenizer: Any, corpus: Path, tmp_p
 
 
 def test_what_an_earlier_training_left_is_not_mixed_with_another(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
-    for found in (False, True):
+    for is_kept in (False, True):
         callback = DegenerationCallback(corpus=corpus, every=2, out=tmp_path / "run", **MEASURED)
-        if found:
+        if is_kept:
             with pytest.raises(degen.DegenError, match="earlier training; choose another `out`"):
                 run(tokenizer, tmp_path / "saved", callback, max_steps=2)
         else:
             run(tokenizer, tmp_path / "saved", callback, max_steps=2)
 
 
-def test_a_folder_that_cannot_be_used_is_refused_in_words_of_the_callback(
+def test_a_folder_that_cannot_be_used_is_refused_with_a_remedy_for_the_callback(
     tokenizer: Any, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monitor = Monitor(tokenizer, corpus=corpus, probes="spectrum")
@@ -348,7 +348,7 @@ def test_a_folder_that_cannot_be_used_is_refused_in_words_of_the_callback(
         Watch(monitor, rules="singular_entropy > 0")
 
 
-def test_a_model_that_cannot_be_measured_is_told_and_trains_on(
+def test_a_model_that_cannot_be_measured_is_reported_and_trains_on(
     tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = make_trainee()
@@ -361,15 +361,15 @@ def test_a_model_that_cannot_be_measured_is_told_and_trains_on(
     assert not ran.tracker.of("degen/loss")
     assert ran.tracker.of("degen/violations") == {2: 0}
     assert ran.tracker.of("degen/undecided") == {2: 1}
-    told, never = warnings_of(caplog)
-    assert told.startswith("degen: step 2 could not be measured: identity check failed")
+    warning, never = warnings_of(caplog)
+    assert warning.startswith("degen: step 2 could not be measured: identity check failed")
     assert never.startswith('degen: rule "loss < 0" was never decided: identity check failed')
     (row,) = degen.read_run(tmp_path / "run").failed
     assert "identity check" in row["reason"]
 
 
 @pytest.mark.parametrize("on_violation", ["log", "stop"])
-def test_a_model_that_is_no_longer_finite_keeps_no_rule(
+def test_a_model_with_nan_breaks_every_rule(
     tokenizer: Any, corpus: Path, tmp_path: Path, on_violation: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     import torch
@@ -401,7 +401,7 @@ def test_a_model_that_is_no_longer_finite_keeps_no_rule(
         ("anisotropy", "anisotropy < 9", "lm_head.weight"),
     ],
 )
-def test_a_parameter_that_no_probe_looks_at_breaks_rules_too(
+def test_nan_in_a_parameter_that_no_probe_reads_breaks_rules(
     tokenizer: Any, corpus: Path, value: str, dtype: str, probe: str, rule: str, spoilt: str
 ) -> None:
     import torch
@@ -429,7 +429,7 @@ def test_a_parameter_that_no_probe_looks_at_breaks_rules_too(
         ({"corpus": "demo", "confidence": 3}, "a number from 0.5 to below 1"),
     ],
 )
-def test_what_cannot_work_is_refused_before_the_first_step(
+def test_rules_and_settings_that_cannot_work_are_refused_before_the_first_step(
     tokenizer: Any, tmp_path: Path, settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(degen.DegenError, match=message):
@@ -458,7 +458,7 @@ def test_rules_that_would_never_be_judged_are_refused(
 
 
 @pytest.mark.parametrize(("settings", "message"), NEVER)
-def test_without_rules_a_training_that_is_never_measured_is_told_before_and_after(
+def test_without_rules_a_training_that_is_never_measured_is_warned_of_before_and_after(
     tokenizer: Any, corpus: Path, tmp_path: Path, settings: dict[str, Any], message: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
@@ -486,7 +486,7 @@ def test_evaluations_that_another_callback_asks_for_are_measured_beside(
     assert warnings_of(caplog) == []
 
 
-def test_evaluations_that_never_came_are_told_at_the_end(
+def test_evaluations_that_never_came_are_warned_of_at_the_end(
     tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     callback = DegenerationCallback(corpus=corpus, rules="loss < 99", **MEASURED)
@@ -496,7 +496,7 @@ def test_evaluations_that_never_came_are_told_at_the_end(
     ]
 
 
-def test_what_makes_no_sense_is_refused_at_once() -> None:
+def test_wrong_arguments_are_refused_at_once() -> None:
     for settings, message in [
         ({"every": "evaluation"}, "every='evaluation': not 'evaluate', 'save', nor a number of steps"),
         ({"every": 0}, "every=0"),
@@ -512,7 +512,7 @@ def test_what_makes_no_sense_is_refused_at_once() -> None:
         DegenerationCallback(tokns=3)
 
 
-def test_without_a_tokenizer_it_says_what_to_do(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+def test_without_a_tokenizer_the_error_says_what_to_do(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
     trainer = make_trainer(tokenizer, tmp_path, [DegenerationCallback(corpus=corpus, every=1)], max_steps=1)
     trainer.callback_handler.processing_class = None
     with pytest.raises(degen.DegenError, match="no tokenizer to make windows with; give the callback one"):

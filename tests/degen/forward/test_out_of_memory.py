@@ -33,14 +33,14 @@ AutoModelForCausalLM.from_pretrained(series + "/step1")(torch.zeros(1, 8, dtype=
 class Limit(Progress):
     limited = False
 
-    def start(self, checkpoint, tokens):  # libraries are loaded and windows drawn: only the model is to come
+    def start_checkpoint(self, checkpoint, tokens):  # libraries are loaded and windows drawn: only the model is to come
         if not self.limited:
             with open("/proc/self/status") as status:
                 size = next(int(line.split()[1]) for line in status if line.startswith("VmSize:")) * 1024
             resource.setrlimit(resource.RLIMIT_AS, (size + int(room), -1))
             self.limited = True
 
-    def finish(self, checkpoint, status, summary):
+    def finish_checkpoint(self, checkpoint, status, summary):
         resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
 
 run = scan(series, corpus=corpus, tokens=1024, context=256, out=out, progress=Limit())

@@ -1,4 +1,4 @@
-"""The published curves of rank-restricted heads, read by the code that reads ours."""
+"""The bottleneck rank of published curves of rank-restricted heads."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def test_bottleneck_rank_of_published_curves(model: str, rank: int) -> None:
         rows = [row for row in csv.DictReader(file) if row["model"] == model]
     ranks, losses = [int(row["rank"]) for row in rows], [float(row["val_loss_nats"]) for row in rows]
     full = losses[ranks.index(max(ranks))]
-    found = bottleneck_rank(ranks, [loss - full for loss in losses], [None] * len(rows))
-    assert (found.rank, found.low, found.high) == (rank, rank, rank)
+    columns = bottleneck_rank(ranks, [loss - full for loss in losses], [None] * len(rows))
+    assert list(columns.values()) == [rank, rank, rank]

@@ -60,7 +60,7 @@ def test_full_rank_is_exact_also_where_states_are_fewer_than_dimensions(size: An
 
 
 @given(sizes, seeds, st.integers(1, 4))
-def test_a_completed_basis_still_goes_by_what_is_left_of_the_head(size: Any, seed: int, states: int) -> None:
+def test_a_completed_basis_follows_the_rest_of_the_head(size: Any, seed: int, states: int) -> None:
     W, C = random_case(size, seed, states)
     seen = min(states, *size)
     errors = [np.linalg.norm(W - multiplied_out(W, C, "whitened", rank)) for rank in range(seen, min(size) + 1)]
@@ -77,7 +77,7 @@ def test_svd_is_the_truncated_head(size: Any, seed: int) -> None:
 
 
 @given(sizes, seeds, seeds)
-def test_turning_the_states_space_turns_nothing_else(size: Any, seed: int, turn: int) -> None:
+def test_a_rotation_of_the_states_changes_no_loss(size: Any, seed: int, turn: int) -> None:
     W, C = random_case(size, seed)
     Q = np.linalg.qr(np.random.default_rng(turn).normal(size=(size[1], size[1])))[0]
     for rank in range(1, min(size)):
@@ -88,7 +88,7 @@ def test_turning_the_states_space_turns_nothing_else(size: Any, seed: int, turn:
 
 
 @pytest.mark.parametrize("method", ["svd", "whitened"])
-def test_w_error_is_that_of_the_matrices(method: str) -> None:
+def test_w_error_equals_that_of_the_matrices(method: str) -> None:
     W, C = random_case((50, 8), 3)
     (nested,) = nested_heads(head_of(W), torch.from_numpy(C), [method])
     for rank in range(10):
@@ -110,7 +110,7 @@ def test_a_head_with_a_zero_direction_is_exact_at_its_own_rank() -> None:
 
 
 @given(st.integers(1, 30), st.integers(1, 300), st.integers(1, 12), seeds, st.booleans(), st.booleans())
-def test_nested_losses_are_those_of_logits_multiplied_out(
+def test_nested_losses_equal_those_of_full_logits(
     tokens: int, rows: int, rank: int, seed: int, biased: bool, capped: bool
 ) -> None:
     import degen.forward.cross_entropy as module
@@ -124,21 +124,21 @@ def test_nested_losses_are_those_of_logits_multiplied_out(
     before = module.NESTED_TOKENS, module.NESTED_ROWS
     module.NESTED_TOKENS, module.NESTED_ROWS = 7, 50
     try:
-        found = nested_token_losses(c, U, bias, y, ranks, transform)
+        losses = nested_token_losses(c, U, bias, y, ranks, transform)
     finally:
         module.NESTED_TOKENS, module.NESTED_ROWS = before
     for k, r in enumerate(ranks):
         z = c[:, :r].double() @ U[:, :r].double().T
         z = transform(z if bias is None else z + bias.double())
         expected = torch.nn.functional.cross_entropy(z, y, reduction="none")
-        torch.testing.assert_close(found[:, k].double(), expected, atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(losses[:, k].double(), expected, atol=2e-5, rtol=1e-5)
 
 
 def test_nested_losses_survive_logits_that_overflow_without_a_running_maximum() -> None:
     c, U = torch.tensor([[1.0, 1.0]]), torch.tensor([[300.0, 1.0], [-300.0, 0.0], [299.0, 4.0]])
-    found = nested_token_losses(c, U, None, torch.tensor([0]), [1, 2], LogitTransform(Plain()))
+    losses = nested_token_losses(c, U, None, torch.tensor([0]), [1, 2], LogitTransform(Plain()))
     expected = [torch.nn.functional.cross_entropy((c[:, :r] @ U[:, :r].T).double(), torch.tensor([0])) for r in (1, 2)]
-    torch.testing.assert_close(found[0].double(), torch.stack(expected), atol=1e-4, rtol=1e-6)
+    torch.testing.assert_close(losses[0].double(), torch.stack(expected), atol=1e-4, rtol=1e-6)
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 7), seeds)
@@ -153,7 +153,7 @@ def test_factors_of_blocks_are_those_of_the_whole(cuts: list[int], width: int, s
 
 
 @given(st.integers(1, 5), st.booleans(), st.booleans(), seeds)
-def test_the_lost_gradient_is_that_of_autograd(width: int, biased: bool, capped: bool, seed: int) -> None:
+def test_the_lost_share_of_the_gradient_equals_autograds(width: int, biased: bool, capped: bool, seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
     W, h = torch.randn(40, width, generator=draw), torch.randn(9, width, generator=draw)
     bias = torch.randn(40, generator=draw) if biased else None
@@ -165,15 +165,14 @@ def test_the_lost_gradient_is_that_of_autograd(width: int, biased: bool, capped:
     g, Q = z.grad, torch.linalg.qr(W.double())[0]
     assert g is not None
     expected = 1 - (g @ Q).norm(dim=1) / g.norm(dim=1)
-    found = gradient_lost(h, y, losses.detach().float(), head, Q.float())
-    torch.testing.assert_close(found.double(), expected, atol=1e-4, rtol=1e-3)
+    shares = gradient_lost(h, y, losses.detach().float(), head, Q.float())
+    torch.testing.assert_close(shares.double(), expected, atol=1e-4, rtol=1e-3)
 
 
 def test_bottleneck_rank_is_the_smallest_measured_one_with_an_interval() -> None:
     ranks, gaps, errors = [4, 8, 16, 32], [0.9, 0.06, 0.05, 0.0], [0.1, 0.01, 0.001, None]
-    found = bottleneck_rank(ranks, gaps, errors)
-    assert (found.rank, found.low, found.high) == (32, 8, 32)  # a gap of exactly 0.05 is not below it
-    assert bottleneck_rank(ranks, gaps, errors, within=0.051).rank == 16
-    assert bottleneck_rank(ranks, gaps, errors, within=1.0).rank == 4
-    nowhere = bottleneck_rank([4, 8], [0.9, float("nan")], [None, None])
-    assert (nowhere.rank, nowhere.low, nowhere.high) == (None, None, None)
+    columns = bottleneck_rank(ranks, gaps, errors)
+    assert list(columns.values()) == [32, 8, 32]  # a gap of exactly 0.05 is not below it
+    assert bottleneck_rank(ranks, gaps, errors, within=0.051)["bottleneck_rank"] == 16
+    assert bottleneck_rank(ranks, gaps, errors, within=1.0)["bottleneck_rank"] == 4
+    assert set(bottleneck_rank([4, 8], [0.9, float("nan")], [None, None]).values()) == {None}

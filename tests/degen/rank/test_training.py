@@ -48,7 +48,7 @@ def windows_of(part: Scored) -> list[Window]:
 
 
 @given(st.integers(1, 6), st.booleans(), st.booleans(), st.integers(0, 1000))
-def test_the_gradient_is_that_of_autograd(rank: int, biased: bool, capped: bool, seed: int) -> None:
+def test_the_gradient_equals_autograds(rank: int, biased: bool, capped: bool, seed: int) -> None:
     head = a_head(biased=biased, capped=capped, seed=seed)
     part = some_tokens(head)
     learner = TrainedHead.random(rank, head, seed)
@@ -65,7 +65,7 @@ def test_the_gradient_is_that_of_autograd(rank: int, biased: bool, capped: bool,
         torch.testing.assert_close(ours.double(), theirs, atol=1e-5, rtol=1e-4)
 
 
-def test_a_step_is_adams(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_equals_one_of_torchs_adam(monkeypatch: pytest.MonkeyPatch) -> None:
     import degen.rank.trained_head as module
 
     head, part = a_head(), some_tokens(a_head(), 50)
@@ -100,7 +100,7 @@ def test_heads_learn_and_the_best_is_kept() -> None:
     np.testing.assert_allclose(best, losses.min(axis=0), rtol=1e-6)
 
 
-def test_a_balanced_beginning_is_the_closed_form_itself() -> None:
+def test_balanced_factors_multiply_to_the_closed_form() -> None:
     draw = torch.Generator().manual_seed(0)
     A, B = torch.randn(40, 3, generator=draw) / 1000, 50 * torch.randn(3, 9, generator=draw)
     learner = TrainedHead.balanced(A, B)
@@ -109,7 +109,7 @@ def test_a_balanced_beginning_is_the_closed_form_itself() -> None:
     assert learner.rate < learning_rate(3)
 
 
-def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+def test_an_interrupted_training_ends_as_one_without_interruption(tmp_path: Path) -> None:
     head, part = a_head(), some_tokens(a_head(), 60)
 
     def fresh() -> Training:
@@ -134,7 +134,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])
-def test_a_damaged_state_is_told(tmp_path: Path, content: bytes | None) -> None:
+def test_a_damaged_state_is_refused(tmp_path: Path, content: bytes | None) -> None:
     head, file = a_head(), tmp_path / "state.safetensors"
     if content is None:
         Training(head, [TrainedHead.random(3, head, 0)]).save(file)
@@ -196,7 +196,7 @@ def test_no_window_that_is_evaluated_is_trained_on(tmp_path: Path, monkeypatch: 
     assert evaluated < {w["document"] for w in sample}
 
 
-def test_a_cache_is_trained_on_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_states_are_trained_on_repeatedly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import degen.forward.head_inputs as module
 
     passed: list[int] = []
@@ -213,7 +213,7 @@ def test_a_cache_is_trained_on_again_and_again(tmp_path: Path, monkeypatch: pyte
     assert not list((tmp_path / "run").rglob("*.states*"))
 
 
-def test_training_that_was_cut_goes_on_in_a_continued_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_training_goes_on_in_a_continued_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     how = {"tokens": 4000, "windows": 4, "every": 4}
     whole = scan(tmp_path / "whole", **how)
     real, count = Training.validate, [0]

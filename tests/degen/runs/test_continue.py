@@ -32,7 +32,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
 
 
-def aged(run: Path) -> None:
+def age_run(run: Path) -> None:
     """Make a run one that was written before training FLOPs were columns of its table."""
     for part in run.rglob("[!.]*.parquet"):
         table = pq.read_table(part, partitioning=None)
@@ -48,7 +48,7 @@ def aged(run: Path) -> None:
 def test_a_run_of_an_earlier_schema_is_read_and_not_continued(scanned: tuple[Path, Path, Path]) -> None:
     series, text, out = scanned
     losses = degen.read_run(out).table("checkpoints")["loss"]
-    aged(out)
+    age_run(out)
     run = degen.read_run(out)
     assert run.table("checkpoints")["loss"].equals(losses)
     assert "training_flops" not in run.table("checkpoints").column_names
@@ -119,7 +119,7 @@ def test_weights_deleted_after_the_scan_stay_measured(scanned: tuple[Path, Path,
     assert files(out) == before
 
 
-def test_a_part_that_is_gone_is_measured_again(scanned: tuple[Path, Path, Path]) -> None:
+def test_a_part_that_was_deleted_is_measured_again(scanned: tuple[Path, Path, Path]) -> None:
     series, text, out = scanned
     before = {name: content for name, content in files(out).items() if not name.startswith("timing")}
     shutil.rmtree(out / "layers")
@@ -143,7 +143,7 @@ def test_a_copy_is_measured_anew_with_its_original(tmp_path: Path, corpus: Path)
     assert first["head_sha256"] != second["head_sha256"]
 
 
-def test_a_failed_checkpoint_says_what_it_is(tmp_path: Path, corpus: Path) -> None:
+def test_a_failed_checkpoint_has_a_reason_and_its_size(tmp_path: Path, corpus: Path) -> None:
     series = make_series(tmp_path / "mine", steps=(1,))
     weights = series / "step1" / "model.safetensors"
     tensors = load_file(weights)

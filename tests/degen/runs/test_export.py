@@ -27,9 +27,9 @@ def test_every_format_holds_the_same_rows(run: degen.Run, table: str, tmp_path: 
     assert pq.read_table(files[".parquet"]).to_pylist() == rows
     assert json.loads(files[".json"].read_text()) == rows
     with duckdb.connect(str(files[".duckdb"])) as connection:
-        found = connection.sql(f'select * from "{table}"')
-        assert found.columns == list(rows[0])
-        assert found.fetchall() == [tuple(row.values()) for row in rows]
+        relation = connection.sql(f'select * from "{table}"')
+        assert relation.columns == list(rows[0])
+        assert relation.fetchall() == [tuple(row.values()) for row in rows]
     csv = pl.read_csv(files[".csv"], infer_schema_length=None)
     assert csv.columns == list(rows[0])
     for name in csv.columns:

@@ -22,13 +22,13 @@ import degen
 from degen import DegenError
 
 TABLES = ("checkpoints", "layers", "spectrum", "timing", "windows")
-HOW: dict[str, Any] = {"tokens": 400, "context": 32, "batch_size": 4}
+SETTINGS: dict[str, Any] = {"tokens": 400, "context": 32, "batch_size": 4}
 
 
 @pytest.fixture(scope="module")
 def scanned(series: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> degen.Run:
     """One run of the session's series; not to be written to."""
-    return degen.scan(series, corpus=corpus, out=tmp_path_factory.mktemp("scanned") / "run", **HOW)
+    return degen.scan(series, corpus=corpus, out=tmp_path_factory.mktemp("scanned") / "run", **SETTINGS)
 
 
 def parts(folder: Path, timing: bool = True) -> dict[str, str]:
@@ -83,7 +83,7 @@ def test_every_table_reads_whole_without_degen(scanned: degen.Run) -> None:
     assert by_hand.schema["step"] == pl.Int64
 
 
-def test_run_json_says_what_was_asked_and_what_was_done(scanned: degen.Run, series: Path) -> None:
+def test_run_json_holds_settings_versions_and_sample(scanned: degen.Run, series: Path) -> None:
     info = json.loads((scanned.path / "run.json").read_text())
     assert info["asked"]["series"] == [str(series)]
     assert (info["asked"]["tokens"], info["asked"]["context"], info["asked"]["seed"]) == (400, 32, 0)
@@ -97,16 +97,16 @@ def test_run_json_says_what_was_asked_and_what_was_done(scanned: degen.Run, seri
     assert info["batch_tokens"] == {"tiny@step0": 4 * 32}
 
 
-def test_asked_again_not_a_byte_changes(scanned: degen.Run, series: Path, corpus: Path) -> None:
+def test_a_repeated_scan_changes_no_byte(scanned: degen.Run, series: Path, corpus: Path) -> None:
     before, times = parts(scanned.path), [p.stat().st_mtime_ns for p in sorted(scanned.path.rglob("*.parquet"))]
-    again = degen.scan(series, corpus=corpus, out=scanned.path, **HOW)
+    again = degen.scan(series, corpus=corpus, out=scanned.path, **SETTINGS)
     assert parts(scanned.path) == before
     assert [p.stat().st_mtime_ns for p in sorted(scanned.path.rglob("*.parquet"))] == times
     assert again.checkpoints() == scanned.checkpoints()
 
 
-def test_a_run_is_the_same_to_the_bit(scanned: degen.Run, series: Path, corpus: Path, tmp_path: Path) -> None:
-    again = degen.scan(series, corpus=corpus, out=tmp_path / "again", **HOW)
+def test_two_runs_are_equal_to_the_bit(scanned: degen.Run, series: Path, corpus: Path, tmp_path: Path) -> None:
+    again = degen.scan(series, corpus=corpus, out=tmp_path / "again", **SETTINGS)
     assert parts(again.path, timing=False) == parts(scanned.path, timing=False)
 
 
@@ -117,29 +117,29 @@ def test_a_stopped_run_goes_on_where_it_was(scanned: degen.Run, series: Path, co
         (tmp_path / "run" / table / "tiny" / "step100.parquet").unlink()
     (tmp_path / "run" / "checkpoints" / "tiny" / ".leftover.partial").write_bytes(b"half a part")
     kept = (tmp_path / "run" / "checkpoints" / "tiny" / "step0.parquet").stat().st_mtime_ns
-    degen.scan(series, corpus=corpus, out=tmp_path / "run", **HOW)
+    degen.scan(series, corpus=corpus, out=tmp_path / "run", **SETTINGS)
     now = parts(tmp_path / "run", timing=False)
     now.pop("checkpoints/tiny/.leftover.partial", None)
     assert now == whole
     assert (tmp_path / "run" / "checkpoints" / "tiny" / "step0.parquet").stat().st_mtime_ns == kept
 
 
-def test_a_checkpoint_that_appeared_is_measured_and_the_others_stay(series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_new_checkpoint_is_measured_and_the_others_stay(series: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(series, tmp_path / "m")
     shutil.rmtree(tmp_path / "m" / "step1000")
-    first = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **HOW)
+    first = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS)
     before = parts(first.path)
     shutil.copytree(series / "step1000", tmp_path / "m" / "step1000")
-    second = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **HOW)
+    second = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS)
     assert [row["revision"] for row in second.checkpoints()] == ["step0", "step100", "step1000"]
     assert {name: digest for name, digest in parts(second.path).items() if name in before} == before
 
 
 def test_a_checkpoint_whose_files_changed_is_measured_again(series: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(series, tmp_path / "m")
-    first = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **HOW).checkpoints()
+    first = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS).checkpoints()
     make_checkpoint(tmp_path / "m" / "step100", seed=77)
-    second = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **HOW).checkpoints()
+    second = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS).checkpoints()
     assert [a == b for a, b in zip(first, second, strict=True)] == [True, False, True]
     assert first[1]["loss"] != second[1]["loss"]
 
@@ -149,18 +149,18 @@ def test_a_failed_checkpoint_is_tried_again(series: Path, corpus: Path, tmp_path
     weights = tmp_path / "m" / "step100" / "model.safetensors"
     sound = weights.read_bytes()
     weights.write_bytes(sound[:2000])
-    first = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **HOW)
+    first = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS)
     (failed,) = first.failed
     assert (failed["revision"], failed["loss"]) == ("step100", None)
     assert "model.safetensors" in failed["reason"]
     assert [row["status"] for row in first.checkpoints()] == ["ok", "failed", "ok"]
     weights.write_bytes(sound)
-    second = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **HOW)
+    second = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS)
     assert second.failed == []
-    reference = degen.scan(series, corpus=corpus, out=tmp_path / "reference", **HOW)
+    reference = degen.scan(series, corpus=corpus, out=tmp_path / "reference", **SETTINGS)
     drop = ("model",)
-    for found, expected in zip(second.checkpoints(), reference.checkpoints(), strict=True):
-        assert {k: v for k, v in found.items() if k not in drop} == {k: v for k, v in expected.items() if k not in drop}
+    for row, expected in zip(second.checkpoints(), reference.checkpoints(), strict=True):
+        assert {k: v for k, v in row.items() if k not in drop} == {k: v for k, v in expected.items() if k not in drop}
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_other_settings_in_the_same_folder_are_refused(
     before = parts(scanned.path)
     (name,) = change
     with pytest.raises(DegenError, match=f"scanned with other settings: {name} .*--fresh"):
-        degen.scan(series, corpus=corpus, out=scanned.path, **(HOW | change))
+        degen.scan(series, corpus=corpus, out=scanned.path, **(SETTINGS | change))
     assert parts(scanned.path) == before
 
 
@@ -181,18 +181,18 @@ def test_fresh_starts_over_and_touches_nothing_else(
 ) -> None:
     shutil.copytree(scanned.path, tmp_path / "run")
     (tmp_path / "run" / "notes.txt").write_text("mine")
-    run = degen.scan(series, corpus=corpus, out=tmp_path / "run", fresh=True, probes=["loss"], steps="100", **HOW)
+    run = degen.scan(series, corpus=corpus, out=tmp_path / "run", fresh=True, probes=["loss"], steps="100", **SETTINGS)
     assert run.tables == ["checkpoints", "timing", "windows"]
     assert [row["revision"] for row in run.checkpoints()] == ["step100"]
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
     assert not (tmp_path / "run" / "spectrum").exists()
 
 
-def test_a_folder_of_something_else_is_refused(series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_folder_of_other_files_is_refused(series: Path, corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     for fresh in (False, True):
         with pytest.raises(DegenError, match="holds files and is no run folder"):
-            degen.scan(series, corpus=corpus, out=tmp_path, fresh=fresh, **HOW)
+            degen.scan(series, corpus=corpus, out=tmp_path, fresh=fresh, **SETTINGS)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -207,31 +207,31 @@ def test_two_scans_do_not_share_a_folder(series: Path, corpus: Path, scanned: de
     try:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(DegenError, match="another scan is at work in it"):
-            degen.scan(series, corpus=corpus, out=scanned.path, **HOW)
+            degen.scan(series, corpus=corpus, out=scanned.path, **SETTINGS)
     finally:
         holder.communicate("")
-    assert degen.scan(series, corpus=corpus, out=scanned.path, **HOW).failed == []
+    assert degen.scan(series, corpus=corpus, out=scanned.path, **SETTINGS).failed == []
 
 
-def test_batch_sizes_agree(scanned: degen.Run, series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_figures_are_equal_for_any_batch_size(scanned: degen.Run, series: Path, corpus: Path, tmp_path: Path) -> None:
     reference = scanned.checkpoints()
     lengths = pq.read_table(scanned.path / "sample.parquet")["tokens"].combine_chunks().value_lengths().to_pylist()
     assert len(set(lengths)) > 3  # so that a batch of several is padded
     for size in (1, 3, None):
-        run = degen.scan(series, corpus=corpus, out=tmp_path / f"b{size}", **(HOW | {"batch_size": size}))
-        for found, expected in zip(run.checkpoints(), reference, strict=True):
+        run = degen.scan(series, corpus=corpus, out=tmp_path / f"b{size}", **(SETTINGS | {"batch_size": size}))
+        for row, expected in zip(run.checkpoints(), reference, strict=True):
             for name in ("loss", "loss_se", "anisotropy", "anisotropy_se", "bits_per_byte"):
-                assert found[name] == pytest.approx(expected[name], abs=1e-6)
-            assert found["singular_entropy"] == expected["singular_entropy"]
-        for found, expected in zip(run.table("layers").to_pylist(), scanned.table("layers").to_pylist(), strict=True):
-            assert found["anisotropy"] == pytest.approx(expected["anisotropy"], abs=1e-6)
-            assert found["mean_norm"] == pytest.approx(expected["mean_norm"], rel=1e-6)
+                assert row[name] == pytest.approx(expected[name], abs=1e-6)
+            assert row["singular_entropy"] == expected["singular_entropy"]
+        for row, expected in zip(run.table("layers").to_pylist(), scanned.table("layers").to_pylist(), strict=True):
+            assert row["anisotropy"] == pytest.approx(expected["anisotropy"], abs=1e-6)
+            assert row["mean_norm"] == pytest.approx(expected["mean_norm"], rel=1e-6)
 
 
 def test_a_copied_checkpoint_is_a_duplicate_with_its_metrics(series: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(series, tmp_path / "m")
     shutil.copytree(series / "step0", tmp_path / "m" / "step2-tokens4K")
-    run = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **HOW)
+    run = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS)
     original, duplicate, *_ = run.checkpoints()
     assert (duplicate["status"], duplicate["duplicate_of"], duplicate["step"]) == ("duplicate", "step0", 2)
     assert (original["status"], original["duplicate_of"]) == ("ok", None)
@@ -246,7 +246,7 @@ def test_a_copied_checkpoint_is_a_duplicate_with_its_metrics(series: Path, corpu
             assert {k: v for k, v in a.items() if k not in own} == {k: v for k, v in b.items() if k not in own}
     assert {r["phase"] for r in rows(run, "timing", "step2-tokens4K")} == {"fetch", "load", "total"}
     before = parts(run.path)
-    degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **HOW)
+    degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS)
     assert parts(run.path) == before
 
 
@@ -264,7 +264,7 @@ def two_bodies_under_one_head(series: Path, folder: Path) -> None:
 
 def test_the_same_head_on_another_body_is_no_duplicate(series: Path, corpus: Path, tmp_path: Path) -> None:
     two_bodies_under_one_head(series, tmp_path / "m")
-    run = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **HOW)
+    run = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS)
     first, second = run.checkpoints()
     assert first["head_sha256"] == second["head_sha256"]
     assert first["singular_entropy"] == second["singular_entropy"]
@@ -275,7 +275,7 @@ def test_the_same_head_on_another_body_is_no_duplicate(series: Path, corpus: Pat
 def test_a_copy_of_the_second_of_two_bodies_under_one_head_is_found(series: Path, corpus: Path, tmp_path: Path) -> None:
     two_bodies_under_one_head(series, tmp_path / "m")
     shutil.copytree(tmp_path / "m" / "step100", tmp_path / "m" / "step200")
-    run = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **HOW)
+    run = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS)
     assert [(r["status"], r["duplicate_of"]) for r in run.checkpoints()] == [
         ("ok", None), ("ok", None), ("duplicate", "step100"),
     ]  # fmt: skip
@@ -292,7 +292,7 @@ def test_tables_come_in_the_order_of_training_stages_before_steps(corpus: Path, 
 
 def test_several_series_are_one_run_in_the_order_they_were_named(series: Path, corpus: Path, tmp_path: Path) -> None:
     other = make_series(tmp_path / "zeta", steps=(5,), family="gpt2", bos=True)
-    run = degen.scan([f"zz={series}", other], corpus=corpus, steps="0,5", out=tmp_path / "run", **HOW)
+    run = degen.scan([f"zz={series}", other], corpus=corpus, steps="0,5", out=tmp_path / "run", **SETTINGS)
     assert [(r["model"], r["revision"], r["status"]) for r in run.checkpoints()] == [
         ("zz", "step0", "ok"), ("zeta", "step5", "ok"),
     ]  # fmt: skip
@@ -300,7 +300,7 @@ def test_several_series_are_one_run_in_the_order_they_were_named(series: Path, c
     assert (run.path / "layers" / "zz" / "step0.parquet").is_file()
 
 
-def test_a_model_of_an_awkward_name_is_one_plain_folder(series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_model_name_with_a_slash_is_one_folder(series: Path, corpus: Path, tmp_path: Path) -> None:
     run = degen.scan(f"org/name={series}", probes=["spectrum"], steps="0", out=tmp_path / "run")
     assert [p.name for p in (run.path / "checkpoints").iterdir()] == ["org%2Fname"]
     assert run.checkpoints()[0]["model"] == "org/name"
@@ -325,7 +325,7 @@ def test_the_head_alone_is_measured_without_the_model(
 
 def test_a_series_without_a_tokenizer_gets_the_weight_probes_and_a_reason(corpus: Path, tmp_path: Path) -> None:
     make_checkpoint(tmp_path / "m" / "step1")
-    run = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **HOW)
+    run = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS)
     (row,) = run.checkpoints()
     assert row["status"] == "ok"
     assert "anisotropy, loss not measured: the series has no tokenizer" in row["reason"]
@@ -333,7 +333,7 @@ def test_a_series_without_a_tokenizer_gets_the_weight_probes_and_a_reason(corpus
     assert (row["vocab_used"], row["vocab_size"]) == (416, 416)
     assert row["singular_entropy"] > 0
     with pytest.raises(DegenError, match="loss need text, and no series has a tokenizer"):
-        degen.scan(tmp_path / "m", corpus=corpus, probes=["loss"], out=tmp_path / "other", **HOW)
+        degen.scan(tmp_path / "m", corpus=corpus, probes=["loss"], out=tmp_path / "other", **SETTINGS)
 
 
 def test_one_probe_may_be_named_without_a_list(series: Path, tmp_path: Path) -> None:
@@ -341,8 +341,8 @@ def test_one_probe_may_be_named_without_a_list(series: Path, tmp_path: Path) -> 
     assert run.tables == ["checkpoints", "spectrum", "timing"]
 
 
-def test_scan_is_a_function_however_often_it_is_asked_for() -> None:
+def test_degen_scan_stays_a_function_after_imports() -> None:
     """A submodule of the same name would take its place after the first import."""
     code = "import degen; degen.scan; from degen.cli import scan; import degen.scanning; print(callable(degen.scan))"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
-    assert said.stdout == "True\n"
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    assert completed.stdout == "True\n"

@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file
 from tiny import make_model, make_series
 
-from degen.scanning.dry_run import price, total_cost
+from degen.scanning.dry_run import estimate_costs, total_cost
 from degen.scanning.settings import Settings
 
 
@@ -16,7 +16,7 @@ def test_a_plan_loads_nothing_and_counts_everything(series: Path, monkeypatch: p
         raise AssertionError("the model was loaded")
 
     monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", loaded)
-    rows = price(Settings((str(series),), tokens=1000, context=64))
+    rows = estimate_costs(Settings((str(series),), tokens=1000, context=64))
     assert [row["revision"] for row in rows] == ["step0", "step100", "step1000"]
     tensors = load_file(series / "step0" / "model.safetensors")
     model = make_model("gpt_neox")
@@ -32,22 +32,22 @@ def test_a_plan_loads_nothing_and_counts_everything(series: Path, monkeypatch: p
 
 def test_windows_longer_than_the_learned_positions_are_the_reason_of_a_checkpoint(tmp_path: Path) -> None:
     folder = make_series(tmp_path / "gpt2", steps=(1,), family="gpt2", n_positions=24)
-    (row,) = price(Settings((str(folder),), context=25))
+    (row,) = estimate_costs(Settings((str(folder),), context=25))
     assert row["flops"] is None
     assert row["reason"] == "windows of 25 tokens, and the model has 24 learned positions; use --context 24"
-    (row,) = price(Settings((str(folder),), context=24))
+    (row,) = estimate_costs(Settings((str(folder),), context=24))
     assert row["reason"] is None
 
 
 def test_weight_probes_alone_read_the_head_alone(series: Path) -> None:
-    rows = price(Settings((str(series),), probes=("spectrum",)))
+    rows = estimate_costs(Settings((str(series),), probes=("spectrum",)))
     assert {row["bytes"] for row in rows} == {416 * 32 * 4}
     assert {row["flops"] for row in rows} == {0.0}
 
 
 def test_what_cannot_be_measured_has_a_reason(series: Path, tmp_path: Path) -> None:
     (tmp_path / "m" / "step5").mkdir(parents=True)
-    (row,) = price(Settings((str(tmp_path / "m"),)))
+    (row,) = estimate_costs(Settings((str(tmp_path / "m"),)))
     assert row["bytes"] is row["flops"] is row["memory"] is None
     assert "no config.json" in row["reason"]
 
