@@ -19,9 +19,11 @@ STRAYS = 6.0  # deviations from the median of five neighbours, beyond which a va
 KEPT = 0.7  # share of the residuals between neighbours, the smallest, that count: a collapse is no noise
 SHARED = 1.6  # how much larger the noise may be than the scatter between neighbours, which err together
 LEAST_FOR_NEIGHBOURS = 10  # checkpoints, from which on that bound is used
-LATER = 2.0  # how much larger the noise may be than that of the first half: a collapse is volatile itself
-LEAST_FOR_HALF = 16  # checkpoints, from which on that bound is used
-DISTINCT = 0.75  # share of values that differ: those of rare events are equal mostly, and show no scatter
+LATER = 2.0  # how much larger the noise may be than that of the beginning: a collapse is volatile itself
+BEGINNING = 0.4  # share of the checkpoints
+LEAST_FOR_BEGINNING = 12  # checkpoints, from which on that bound is used
+LEAST_OF_BEGINNING = 8
+DISTINCT = 0.5  # share of values that differ: those of rare events are equal mostly, and show no scatter
 NORMAL_MEDIAN = 0.6745  # median of |z|, z a standard normal
 
 
@@ -45,8 +47,8 @@ def find_scatter(steps: Floats, values: Floats) -> Scatter | None:
     begin τ (any checkpoint or the middle between two) and the shape g of the fall: a line, or an exponential that
     decays over 0.1, 0.2 or 0.4 of the course. Many a collapse is no such curve, or is volatile itself, and would add to
     the scatter. So from 10 checkpoints on s is no more than 1.6 times the scatter between neighbours
-    (`trimmed_deviation`), as large as the noise of neighbours that correlate by 0.5 may be; from 16 on no more than
-    twice the s of the first half, as large as noise that grows may be.
+    (`trimmed_deviation`), as large as the noise of neighbours that correlate by 0.5 may be; from 12 on no more than
+    twice the s of the first two fifths, as large as noise that grows may be.
 
     Args:
         steps: ascending, n of them.
@@ -60,8 +62,9 @@ def find_scatter(steps: Floats, values: Floats) -> Scatter | None:
     if len(np.unique(values)) >= DISTINCT * n:
         if n >= LEAST_FOR_NEIGHBOURS:
             deviation = min(deviation, SHARED * trimmed_deviation(steps, values))
-        if n >= LEAST_FOR_HALF:
-            deviation = min(deviation, LATER * _smooth_scatter(steps[: n // 2], values[: n // 2]).deviation)
+        if n >= LEAST_FOR_BEGINNING:
+            m = max(LEAST_OF_BEGINNING, round(BEGINNING * n))
+            deviation = min(deviation, LATER * _smooth_scatter(steps[:m], values[:m]).deviation)
     return Scatter(max(deviation, rounding(values)), scatter.correlation)
 
 

@@ -51,10 +51,12 @@ def explain(findings: Findings) -> str:
         parts.append(f"rests on one checkpoint: step {findings.carrier} alone {verb} a rise")
     if findings.strays:
         steps = ", ".join(str(step) for step in findings.strays[:3]) + (", …" if len(findings.strays) > 3 else "")
-        one = len(findings.strays) == 1
-        parts.append(f"step{'s' * (not one)} {steps} stray{'s' * one} from the neighbours and {'is' if one else 'are'} left out")
+        if len(findings.strays) == 1:
+            parts.append(f"one checkpoint, step {steps}, strays from its neighbours and is left out")
+        else:
+            parts.append(f"steps {steps} stray from their neighbours and are left out")
         if findings.strays_decide:
-            parts.append(f"the verdict rests on {'that one checkpoint' if one else 'those checkpoints'}")
+            parts.append("the verdict rests on that")
     if findings.thinned:
         parts.append(f"with every second checkpoint left out it would be {' or '.join(findings.thinned)}")
     if findings.group > 1:

@@ -39,7 +39,8 @@ class Rise:
         noise: standard deviation of a value.
         p_value: how often noise on a plateau gives as much evidence that it rose to the end, whichever checkpoint is
             left out.
-        p_hump: the same of a rise anywhere, which may have come back; 1 where the noise is known from errors alone.
+        p_hump: the same of a rise anywhere, which may have come back; 1 where the noise is known from errors
+            alone, or the other p-value is below the level.
         support: how many checkpoints must be left out until the rise is not seen; None where it is not seen.
         support_of_hump: the same of a rise anywhere; None where it need not be known.
         carrier: index of the checkpoint that decides whether it is seen, where there is one.
@@ -110,7 +111,9 @@ def find_rise(
     critical = critical_evidence(level, kind, *size)
     probability = p_value(float(each.min()), kind, *size)
     _, ends = highest_contrasts(row[None])
-    p_hump, support_of_hump = (1.0, None) if part.known else _hump(row, part.unit, size, level)
+    p_hump, support_of_hump = 1.0, None
+    if not part.known and probability >= level:
+        p_hump, support_of_hump = _hump(row, part.unit, size, level)
     support, carrier = None, None
     if whole >= critical:
         support = _support(row, critical * unit, final_contrasts)

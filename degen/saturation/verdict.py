@@ -157,9 +157,11 @@ def _error(curve: Curve, kept: Ints) -> float | None:
     return math.sqrt(float(np.mean(curve.errors[kept] ** 2)))
 
 
-def _judge(steps: Ints, values: Floats, floor: float, error: float | None, level: float) -> _Judged | None:
+def _judge(
+    steps: Ints, values: Floats, floor: float, error: float | None, level: float, *, keep_strays: bool = False
+) -> _Judged | None:
     """Return the word on a course of values, the larger the worse; None where nothing shows its noise."""
-    rise = find_rise(steps, values, floor, error, level)
+    rise = find_rise(steps, values, floor, error, level, keep_strays=keep_strays)
     if rise is None:
         return None
     gap = float(values[-1] - np.delete(values, rise.strays).min())
@@ -198,11 +200,11 @@ def _verdict(
     """Return the verdict with its numbers and its reason."""
     steps, values, rise = groups.last, groups.values, judged.rise
     support = judged.support
-    with_strays = None
+    strays_decide = False
     if len(rise.strays):
-        other = find_rise(steps, values, curve.floor, None, level, keep_strays=True)
-        with_strays = other is not None and (other.support is not None) != (rise.support is not None)
-        support = 1 if with_strays else support
+        other = _judge(steps, values, curve.floor, _error(curve, kept), level, keep_strays=True)
+        strays_decide = other is not None and other.label != judged.label
+        support = 1 if strays_decide and len(rise.strays) == 1 else support
     onset = None
     if judged.label in ("saturated", "recovered"):
         onset = _onset(groups, rise, curve.floor, confidence)
@@ -219,7 +221,7 @@ def _verdict(
         carrier=None if judged.carrier is None else int(steps[judged.carrier]),
         carrier_makes_rise=rise.support == 1,
         strays=[int(step) for step in steps[rise.strays]],
-        strays_decide=bool(with_strays),
+        strays_decide=strays_decide,
         excursion=_excursion(steps, values, rise, judged.label, level),
         thinned=_thinned_labels(groups, curve.floor, judged.label, level),
         group=groups.size,

@@ -10,6 +10,7 @@ from degen.arrays import Floats, Ints
 
 CORRELATION = 0.5  # of neighbours, that the variance of a mean allows for
 LENGTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48)  # of windows
+FEWER_LENGTHS = (1, 2, 3, 5, 8, 12, 20, 32)  # where both windows may be anywhere
 LEAST_EARLY = 2  # checkpoints of the earlier window: one lucky value is no level
 LEAST_ROW = 4  # values of a series, below which a single one is a level after all
 
@@ -62,10 +63,10 @@ def highest_contrasts(rows: Floats) -> tuple[Floats, Ints]:
     count, n = rows.shape
     sums = _sums(rows)
     best, ends = np.full(count, -np.inf), np.full(count, n - 1)
-    late = [m for m in LENGTHS if m <= n // 2]
+    late = [m for m in FEWER_LENGTHS if m <= n // 2]
     means = {m: (sums[:, m:] - sums[:, :-m]) / m for m in late}
     every = np.arange(count)
-    for w in _early_lengths(n):
+    for w in _early_lengths(n, FEWER_LENGTHS):
         lowest = np.minimum.accumulate((sums[:, w:] - sums[:, :-w]) / w, axis=1)
         for m in (m for m in late if m <= n - w):
             rise = means[m][:, w:] - lowest[:, : n - m - w + 1]
@@ -105,7 +106,7 @@ def _sums(rows: Floats) -> Floats:
     return sums
 
 
-def _early_lengths(n: int) -> list[int]:
+def _early_lengths(n: int, lengths: tuple[int, ...] = LENGTHS) -> list[int]:
     """Return the lengths of the earlier window in series of n values."""
     least = LEAST_EARLY if n >= LEAST_ROW else 1
-    return [w for w in LENGTHS if least <= w < n]
+    return [w for w in lengths if least <= w < n]
