@@ -95,3 +95,17 @@ class ConsoleProgress(Progress):
         self._at += 1
         seconds = time.monotonic() - self._began
         self.note(f"[{self._at}/{self._of}] {checkpoint} {status} {seconds:.1f} s{': ' + summary if summary else ''}")
+
+
+def bar_of(items: Sequence[T], noun: str) -> Iterator[T]:
+    """Yield items, counted by a bar on a terminal that goes when all are done; elsewhere nothing is printed."""
+    console = output.stderr()
+    if not console.is_terminal:
+        yield from items
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Bar(*columns, console=console, transient=True) as bar:
+        yield from bar.track(items, description=noun)

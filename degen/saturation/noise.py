@@ -21,7 +21,7 @@ SHARED = 1.6  # how much larger the noise may be than the scatter between neighb
 LEAST_FOR_NEIGHBOURS = 10  # checkpoints, from which on that bound is used
 LATER = 2.0  # how much larger the noise may be than that of the beginning: a collapse is volatile itself
 BEGINNING = 0.4  # share of the checkpoints
-LEAST_FOR_BEGINNING = 12  # checkpoints, from which on that bound is used
+LEAST_FOR_BEGINNING = 14  # checkpoints, from which on that bound is used
 LEAST_OF_BEGINNING = 8
 DISTINCT = 0.5  # share of values that differ: those of rare events are equal mostly, and show no scatter
 NORMAL_MEDIAN = 0.6745  # median of |z|, z a standard normal
@@ -47,7 +47,7 @@ def find_scatter(steps: Floats, values: Floats) -> Scatter | None:
     begin τ (any checkpoint or the middle between two) and the shape g of the fall: a line, or an exponential that
     decays over 0.1, 0.2 or 0.4 of the course. Many a collapse is no such curve, or is volatile itself, and would add to
     the scatter. So from 10 checkpoints on s is no more than 1.6 times the scatter between neighbours
-    (`trimmed_deviation`), as large as the noise of neighbours that correlate by 0.5 may be; from 12 on no more than
+    (`trimmed_deviation`), as large as the noise of neighbours that correlate by 0.5 may be; from 14 on no more than
     twice the s of the first two fifths, as large as noise that grows may be.
 
     Args:
@@ -182,7 +182,8 @@ def measurable_start(steps: Floats, values: Floats, floor: float) -> int:
 def straying(steps: Floats, values: Floats) -> Mask:
     """Return which values stray alone: further than 6 deviations from the median of the five around them.
 
-    The first two and the last two never do, since what comes before or after is not known.
+    The first two and the last two never do, since what comes before or after is not known. Where more than one in eight
+    would (of few values, more than one), none does: then the noise is of that kind.
     """
     stray = np.zeros(len(values), dtype=bool)
     if len(values) < 7:
@@ -190,4 +191,5 @@ def straying(steps: Floats, values: Floats) -> Mask:
     deviation = local_deviation(steps, values)
     medians = np.median(np.lib.stride_tricks.sliding_window_view(values, 5), axis=1)
     stray[2:-2] = np.abs(values[2:-2] - medians) > STRAYS * deviation
-    return stray if deviation > rounding(values) else np.zeros(len(values), dtype=bool)
+    alone = deviation > rounding(values) and stray.sum() <= max(1, len(values) // 8)
+    return stray if alone else np.zeros(len(values), dtype=bool)

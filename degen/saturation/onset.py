@@ -15,7 +15,8 @@ from .noise import DECAYS
 BEYOND_NOISE = 4.0  # deviations from which on a rise is certain; later values tell nothing about its onset
 SUBDIVISIONS = 4  # change points that are tried between two checkpoints
 POWERS = (0.0, 0.5, 1.0, 2.0)  # of the time since the onset, that a rise may follow; 0 is a jump
-CALIBRATION = 2.0  # factor on the likelihood-ratio bound of a regular parameter, from bench/saturation.py
+CENTRAL = (0.5, 1.0)  # of these, whose change points the step is the mean of
+CALIBRATION = 3.0  # factor on the likelihood-ratio bound of a regular parameter, from bench/saturation.py
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ def find_onset(steps: Ints, values: Floats, noise: float, floor: float, confiden
     of 0 (a jump), ½, 1 or 2, b ≥ 0. Only the values up to where the rise is certain enter: where the best curve that
     rises exceeds the bottom by 4 standard deviations and the floor, or where it never does, by nine tenths of the whole
     rise. R(τ) is the least misfit over all of these; four τ between any two checkpoints are tried. The interval is
-    R(τ) ≤ min R + 2·z²·s², z the normal quantile; the factor is from simulation, since a change point is no regular
+    R(τ) ≤ min R + 3·z²·s², z the normal quantile; the factor is from simulation, since a change point is no regular
     parameter, and neighbours share noise. Its ends are moved out to the next checkpoints, as there are no values between
-    them. The step is the mean of τ for a linear rise.
+    them. The step is the mean of τ over a linear rise and one that flattens out (½).
 
     Args:
         steps: ascending.
@@ -61,8 +62,7 @@ def find_onset(steps: Ints, values: Floats, noise: float, floor: float, confiden
     misfits = {power: _misfits(times, values[:end], change_points, power) / noise**2 for power in POWERS}
     least = np.min(list(misfits.values()), axis=0)
     fits = np.flatnonzero(least <= least.min() + CALIBRATION * two_sided(confidence) ** 2)
-    linear = misfits[1.0][fits]
-    likelihood = np.exp(-(linear - linear.min()) / 2)
+    likelihood = sum(np.exp(-(misfits[power][fits] - least.min()) / 2) for power in CENTRAL)
     step = float(likelihood @ change_points[fits] / likelihood.sum())
     low, high = times[fits[0] // SUBDIVISIONS], times[fits[-1] // SUBDIVISIONS + 1]
     return Onset(round(step), round(float(low)), round(float(high)))
