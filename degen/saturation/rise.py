@@ -78,9 +78,9 @@ def find_rise(
 
     Formula: T = max (mean of the last m − mean of w neighbours before them)/(s·√(v_m + v_w)), over both lengths and all
     places of the earlier window (`final_contrasts`). Of a metric that fell by more than 6 deviations only the values
-    from the first one within 1.25 deviations of the best on are tested. The evidence is the least T
-    with each checkpoint left out in turn, times exp(−0.3·r), r the correlation of neighbouring residuals: no single
-    checkpoint can give it. s is the scatter about a smooth fall and rise (`find_scatter`) of the values within 20
+    from the first one within 1.25 deviations of the best on are tested. The evidence is the least T with each checkpoint
+    left out in turn, times exp(−0.3·r), r the correlation of neighbouring residuals: no single checkpoint can give it. s
+    is the scatter about a smooth fall and rise (`find_scatter`) of the values within 20
     deviations of the best; those that stray alone from their neighbours are left out. Where fewer than 8 values are
     left and a standard error is known, s is the larger of the two and taken as known. The p-value is that of a plateau
     whose neighbours correlate by 0.5, of 11 to 15 checkpoints by 0.45 (`p_value`): of all curves that never rise the
@@ -186,6 +186,21 @@ def _first_tested(values: Floats, noise: float) -> int:
     lowest = float(np.sort(values)[:2].mean())
     fell = float(values[:2].mean()) - lowest > PLAIN_FALL * noise
     return first_near(values, NEAR * noise) if fell else 0
+
+
+def _hump(row: Floats, unit: float, size: tuple[int, int], level: float) -> tuple[float, int | None]:
+    """Return the p-value of a rise anywhere, and its support, None where it is above the level."""
+    whole = p_value(float(_highest(row[None])[0]) / unit, "highest", *size)
+    if whole >= max(level, NOT_UNUSUAL):
+        return whole, None
+    probability = p_value(float(_highest(without_each(row)).min()) / unit, "highest", *size)
+    if probability >= level:
+        return probability, None
+    return probability, _support(row, critical_evidence(level, "highest", *size) * unit, _highest)
+
+
+def _highest(rows: Floats) -> Floats:
+    return highest_contrasts(rows)[0]
 
 
 def _support(row: Floats, critical: float, contrasts_of: Callable[[Floats], Floats]) -> int:
