@@ -21,8 +21,10 @@ from .noise import LEAST_CHECKPOINTS, find_scatter, first_near, local_deviation,
 from .null_quantiles import Kind, critical_evidence, p_value
 
 ERRORS_COUNT_BELOW = 8  # checkpoints: with fewer, stated errors are needed to tell a rise from noise
+NEAR = 3.0  # deviations from its best, within which a metric is tested
+NEAR_FOR = 10  # checkpoints, from which on only those near the best are tested, of any metric
 PLAIN_FALL = 6.0  # deviations, by which a metric fell without doubt
-NEAR = 1.25  # deviations from its best, within which one is tested that has fallen
+NEAR_AFTER_FALL = 1.25  # as above, of a metric that fell
 DAMPING = 0.3  # how much the correlation of residuals takes from the evidence
 MOST_DAMPED = 0.5  # correlation
 LATEST = 3  # checkpoints at the end, whose mean must stay above the bottom
@@ -77,10 +79,10 @@ def find_rise(
     """Test whether a curve rose after its best.
 
     Formula: T = max (mean of the last m − mean of w neighbours before them)/(s·√(v_m + v_w)), over both lengths and all
-    places of the earlier window (`final_contrasts`). Of a metric that fell by more than 6 deviations only the values
-    from the first one within 1.25 deviations of the best on are tested. The evidence is the least T with each checkpoint
-    left out in turn, times exp(−0.3·r), r the correlation of neighbouring residuals: no single checkpoint can give it. s
-    is the scatter about a smooth fall and rise (`find_scatter`) of the values within 20
+    places of the earlier window (`final_contrasts`), among the values from the first one near the best on: within 3
+    deviations and the floor, within 1.25 deviations of a metric that fell by more than 6; all of fewer than 10 that did
+    not. The evidence is the least T with each checkpoint left out in turn, times exp(−0.3·r), r the correlation of
+    neighbouring residuals: no single checkpoint can give it. s is the scatter about a smooth fall and rise (`find_scatter`) of the values within 20
     deviations of the best; those that stray alone from their neighbours are left out. Where fewer than 8 values are
     left and a standard error is known, s is the larger of the two and taken as known. The p-value is that of a plateau
     whose neighbours correlate by 0.5, of 11 to 15 checkpoints by 0.45 (`p_value`): of all curves that never rise the
@@ -177,15 +179,16 @@ def _tested_part(
         noise = unit = max(noise, error)
     elif scatter is not None:
         unit = noise * math.exp(DAMPING * float(np.clip(scatter.correlation, -MOST_DAMPED, MOST_DAMPED)))
-    tested = kept[min(_first_tested(values[kept], noise), max(0, len(kept) - LEAST_CHECKPOINTS)) :]
+    tested = kept[min(_first_tested(values[kept], noise, floor), max(0, len(kept) - LEAST_CHECKPOINTS)) :]
     return _Part(tested, start, len(kept), noise, unit, known, np.flatnonzero(stray))
 
 
-def _first_tested(values: Floats, noise: float) -> int:
-    """Return the index of the first value near the best, of a metric that plainly fell; else 0."""
+def _first_tested(values: Floats, noise: float, floor: float) -> int:
+    """Return the index of the first value near the best; 0 of few values that did not plainly fall."""
     lowest = float(np.sort(values)[:2].mean())
-    fell = float(values[:2].mean()) - lowest > PLAIN_FALL * noise
-    return first_near(values, NEAR * noise) if fell else 0
+    if float(values[:2].mean()) - lowest > PLAIN_FALL * noise:
+        return first_near(values, NEAR_AFTER_FALL * noise)
+    return first_near(values, max(floor, NEAR * noise)) if len(values) >= NEAR_FOR else 0
 
 
 def _hump(row: Floats, unit: float, size: tuple[int, int], level: float) -> tuple[float, int | None]:
