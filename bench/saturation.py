@@ -2,14 +2,15 @@
 
     python bench/saturation.py [--draws 400] [--seed 0] [--processes 2] [--only TEXT] [-o rates.json]
 
-Curves of 8, 12, 25 and 60 checkpoints, evenly spaced or half doubling and half even: a plateau, an exponential fall that
-ends, a power law that falls to the end. Noise of one standard deviation: independent, with correlated neighbours (0.3,
-0.5), heavy-tailed (Student's t with 3 degrees of freedom, scaled), growing to three deviations over the second half of
-training, with a column of standard errors that is right, with one that is three times as large because checkpoints share
-text, and the exact match of a rare event. Half of them as they are, half with a ramp from two thirds of training to five
-deviations at its end, from the level that the fall had reached; those with fewer than three checkpoints on the ramp stand
-apart. Then collapses that begin with two wild checkpoints, verdicts that one checkpoint could carry, and onsets of many
-shapes. Rates in %, with their Monte-Carlo standard error.
+Curves of 8, 12, 25 and 60 checkpoints, evenly spaced or half doubling and half even: a plateau, an exponential fall
+that ends, a power law that falls to the end. Noise of one standard deviation: independent, with correlated neighbours
+(0.3, 0.5), heavy-tailed (Student's t with 3 degrees of freedom, scaled), growing to three deviations over the second
+half of training, with a column of standard errors that is right, with one that is three times as large because checkpoints
+share text, and the exact match of a rare event. Half of them as they are, half with a ramp from two thirds of training
+to five deviations at its end, from the level that the fall had reached; those with fewer than three checkpoints on the
+ramp stand apart. Then collapses that begin with two wild checkpoints (normal, of ten deviations) and stay five worse
+over the last quarter, verdicts that one checkpoint could carry, and onsets of many shapes. Rates in %, with their
+Monte-Carlo standard error.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Rates:
         case: the kind.
         draws: how many curves.
         shares: of each verdict, from 0 to 1.
-        carried: share with any verdict but `undecided` that has neither support 1 nor the word of it.
+        carried: share with a verdict of a rise that has not support 1, or of none without the word of that checkpoint.
         covered: share of the onsets whose interval holds the true one; None where there are few.
         width: median width of these intervals, as a share of training; None as above.
         bias: median error of the onset, as a share of training; None as above.
@@ -124,13 +125,16 @@ def fall(shape: str, t: Floats) -> Floats:
 def rise(shape: str, t: Floats, onset: float) -> Floats:
     """Return a rise to five standard deviations at the end."""
     u = np.clip((t - onset) / (1 - onset), 0, None)
-    return RAMP * {
-        "ramp": u,
-        "jump": (u > 0).astype(np.float64),
-        "exponential": np.expm1(2 * u) / math.expm1(2),
-        "flattening": -np.expm1(-3 * u) / -math.expm1(-3),
-        "quadratic": u**2,
-    }[shape]
+    return (
+        RAMP
+        * {
+            "ramp": u,
+            "jump": (u > 0).astype(np.float64),
+            "exponential": np.expm1(2 * u) / math.expm1(2),
+            "flattening": -np.expm1(-3 * u) / -math.expm1(-3),
+            "quadratic": u**2,
+        }[shape]
+    )
 
 
 def made_curve(case: Case, rng: np.random.Generator) -> tuple[Curve, float]:
@@ -175,7 +179,7 @@ def rates(case: Case, draws: int, seed: int) -> Rates:
     """Return what came of the curves of a kind."""
     results = list(judged(case, draws, seed))
     words = Counter(v.verdict for v, _ in results)
-    unsaid = [v.verdict != "undecided" and (v.support != 1 or "one checkpoint" not in v.reason) for v, _ in results]
+    unsaid = [_is_unsaid(v) for v, _ in results]
     onsets = [(v.onset, true) for v, true in results if v.verdict == "saturated" and v.onset is not None]
     known = case.change in ("ramp", "collapse") or case.change.startswith("onset")
     covered = width = bias = None
@@ -187,9 +191,19 @@ def rates(case: Case, draws: int, seed: int) -> Rates:
     return Rates(case, draws, shares, float(np.mean(unsaid)), covered, width, bias)
 
 
+def _is_unsaid(verdict: Verdict) -> bool:
+    """Return whether a verdict on a curve that one checkpoint spoils keeps silent about that."""
+    rose = verdict.verdict in ("saturated", "recovered")
+    return (
+        rose and verdict.support != 1 or verdict.verdict == "not_saturated" and "one checkpoint" not in verdict.reason
+    )
+
+
 def one_checkpoint(case: Case) -> bool:
     """Return whether a ramp has too few checkpoints to be more than one bad value."""
-    return case.change == "ramp" and int(np.sum(training_times(case.checkpoints, case.spacing) > ONSET + 1e-9)) < ON_RAMP
+    return (
+        case.change == "ramp" and int(np.sum(training_times(case.checkpoints, case.spacing) > ONSET + 1e-9)) < ON_RAMP
+    )
 
 
 def cases() -> list[Case]:
@@ -249,7 +263,11 @@ def main() -> None:
     parser.add_argument("--only", default="", help="kinds whose row holds this text, as in 'AR .5' or 'ramp'")
     parser.add_argument("-o", "--out", type=Path, help="a JSON file for the rates")
     arguments = parser.parse_args()
-    chosen = [case for case in cases() if all(word in str(case).split("  ") or word in str(case) for word in arguments.only.split(","))]
+    chosen = [
+        case
+        for case in cases()
+        if all(word in str(case).split("  ") or word in str(case) for word in arguments.only.split(","))
+    ]
     begun = time.perf_counter()
     print(f"{arguments.draws} curves of each kind; rates in %; of onsets: covered, width and bias in % of training")
     print(f"{HEADS}{'covered':>9}{'width':>7}{'bias':>7}")

@@ -2,8 +2,8 @@
 
     python bench/saturation_null.py [--draws 4000] [--seed 0]
 
-Noise is normal, and neighbours correlate by 0.5, of 11 to 15 checkpoints by 0.45: critical values from it hold, or nearly,
-for independent, heavy-tailed and growing noise (bench/saturation.py). `final` is the evidence of `find_rise`,
+Noise is normal, and neighbours correlate by 0.5, of 11 to 15 checkpoints by 0.45: critical values from it hold, or
+nearly, for independent, heavy-tailed and growing noise (bench/saturation.py). `final` is the evidence of `find_rise`,
 `highest` that of a rise anywhere, `known` that where the size of the noise is known.
 """
 

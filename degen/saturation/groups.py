@@ -30,7 +30,7 @@ class Groups(NamedTuple):
 
 
 def grouped(steps: Ints, values: Floats) -> Groups:
-    """Return means of as many neighbouring checkpoints that at most 64 are left; each for itself where there are no more.
+    """Return means of neighbouring checkpoints, at most 64 of them; each checkpoint for itself where there are no more.
 
     Values that stray alone from their neighbours are left out of a mean of several.
 

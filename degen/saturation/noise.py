@@ -158,7 +158,9 @@ def first_near(values: Floats, near: float) -> int:
 
 
 def measurable_start(steps: Floats, values: Floats, floor: float) -> int:
-    """Return the index from which on the metric falls slowly enough to show its noise: within 20 deviations of its best.
+    """Return the index from which on the metric falls slowly enough to show its noise.
+
+    It is then within 20 deviations of its best, or within the floor.
 
     Args:
         steps: ascending, n of them.

@@ -74,7 +74,9 @@ def _main(findings: Findings) -> str:
         return text
     height, step = findings.excursion
     hump = f"was {height:.3g} {findings.side} its best at step {step}"
-    return f"{hump}, {text}" if findings.label == "recovered" else f"{text}; {hump.replace('its best', 'its best so far')}"
+    return (
+        f"{hump}, {text}" if findings.label == "recovered" else f"{text}; {hump.replace('its best', 'its best so far')}"
+    )
 
 
 def _ending(findings: Findings, ends: str) -> str:

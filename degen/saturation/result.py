@@ -37,7 +37,9 @@ COLUMNS = (
     Column("final_value", "float64", "the metric's", "the metric at the last checkpoint"),
     Column("gap", "float64", "the metric's", "by how much the final value is worse than the best; 0 or more"),
     Column("p_value", "float64", "", "how often a curve that never gets worse looks as bad"),
-    Column("support", "int64", "checkpoints", "how many carry the verdict: 1 where it would be another without one of them"),
+    Column(
+        "support", "int64", "checkpoints", "how many carry the verdict: 1 where it would be another without one of them"
+    ),
     Column("onset_step", "int64", "steps", "when it began to get worse, where it saturated or recovered"),
     Column("onset_low", "int64", "steps", "lower end of the onset's interval"),
     Column("onset_high", "int64", "steps", "upper end of the onset's interval"),

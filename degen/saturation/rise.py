@@ -82,11 +82,11 @@ def find_rise(
     places of the earlier window (`final_contrasts`), among the values from the first one near the best on: within 3
     deviations and the floor, within 1.25 deviations of a metric that fell by more than 6; all of fewer than 10 that did
     not. The evidence is the least T with each checkpoint left out in turn, times exp(−0.3·r), r the correlation of
-    neighbouring residuals: no single checkpoint can give it. s is the scatter about a smooth fall and rise (`find_scatter`) of the values within 20
-    deviations of the best; those that stray alone from their neighbours are left out. Where fewer than 8 values are
-    left and a standard error is known, s is the larger of the two and taken as known. The p-value is that of a plateau
-    whose neighbours correlate by 0.5, of 11 to 15 checkpoints by 0.45 (`p_value`): of all curves that never rise the
-    plateau rises most by chance.
+    neighbouring residuals: no single checkpoint can give it. s is the scatter about a smooth fall and rise
+    (`find_scatter`) of the values within 20 deviations of the best; those that stray alone from their neighbours are
+    left out. Where fewer than 8 values are left and a standard error is known, s is the larger of the two and taken as
+    known. The p-value is that of a plateau whose neighbours correlate by 0.5, of 11 to 15 checkpoints by 0.45
+    (`p_value`): of all curves that never rise the plateau rises most by chance.
 
     Args:
         steps: ascending, n of them.
@@ -160,9 +160,7 @@ class _Part:
     strays: Ints
 
 
-def _tested_part(
-    steps: Floats, values: Floats, floor: float, error: float | None, keep_strays: bool
-) -> _Part | None:
+def _tested_part(steps: Floats, values: Floats, floor: float, error: float | None, keep_strays: bool) -> _Part | None:
     """Return the part of a curve that is tested; None where nothing shows its noise."""
     stray = straying(steps, values) & (not keep_strays)
     kept = np.flatnonzero(~stray)

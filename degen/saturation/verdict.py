@@ -194,9 +194,7 @@ def _nothing_happened(rise: Rise, checkpoints: int, gap: float, floor: float) ->
     return enough and rise.p_value >= 0.5
 
 
-def _verdict(
-    curve: Curve, kept: Ints, groups: Groups, judged: _Judged, level: float, confidence: float
-) -> Verdict:
+def _verdict(curve: Curve, kept: Ints, groups: Groups, judged: _Judged, level: float, confidence: float) -> Verdict:
     """Return the verdict with its numbers and its reason."""
     steps, values, rise = groups.last, groups.values, judged.rise
     support = judged.support
@@ -254,9 +252,7 @@ def _onset(groups: Groups, rise: Rise, floor: float, confidence: float) -> Onset
     return Onset(onset.step, int(low), onset.high)
 
 
-def _excursion(
-    steps: Ints, values: Floats, rise: Rise, label: VerdictLabel, level: float
-) -> tuple[float, int] | None:
+def _excursion(steps: Ints, values: Floats, rise: Rise, label: VerdictLabel, level: float) -> tuple[float, int] | None:
     """Return how far the metric was above its best so far at most, and the step, where it came back from a rise."""
     kept = np.delete(np.arange(len(values)), rise.strays)
     first = rise.start if label == "recovered" else 0
