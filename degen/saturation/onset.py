@@ -13,7 +13,7 @@ from degen.stats.quantiles import two_sided
 from .noise import DECAYS
 
 BEYOND_NOISE = 4.0  # deviations from which on a rise is certain; later values tell nothing about its onset
-SUBDIVISIONS = 4  # change points that are tried between two checkpoints
+SUBDIVISIONS = 8  # change points that are tried between two checkpoints
 POWERS = (0.0, 0.5, 1.0, 2.0)  # of the time since the onset, that a rise may follow; 0 is a jump
 CENTRAL = (0.5, 1.0)  # of these, whose change points the step is the mean of
 CALIBRATION = 2.5  # factor on the likelihood-ratio bound of a regular parameter, from bench/saturation.py
@@ -40,7 +40,7 @@ def find_onset(steps: Ints, values: Floats, noise: float, floor: float, confiden
     Model: c + a·g(min(t, τ)) + b·(t − τ)₊^q; the fall g is a line or an exponential, a ≥ 0, the rise follows a power q
     of 0 (a jump), ½, 1 or 2, b ≥ 0. Only the values up to where the rise is certain enter: where the best curve that
     rises exceeds the bottom by 4 standard deviations and the floor, or where it never does, by nine tenths of the whole
-    rise. R(τ) is the least misfit over all of these; four τ between any two checkpoints are tried. The interval is
+    rise. R(τ) is the least misfit over all of these; eight τ between any two checkpoints are tried. The interval is
     R(τ) ≤ min R + 2.5·z²·s², z the normal quantile; the factor is from simulation, since a change point is no regular
     parameter, and neighbours share noise. Its ends are moved out to the next checkpoints, as there are no values
     between them. The step is the mean of τ over a linear rise and one that flattens out (½).
@@ -62,7 +62,8 @@ def find_onset(steps: Ints, values: Floats, noise: float, floor: float, confiden
     misfits = {power: _misfits(times, values[:end], change_points, power) / noise**2 for power in POWERS}
     least = np.min(list(misfits.values()), axis=0)
     fits = np.flatnonzero(least <= least.min() + CALIBRATION * two_sided(confidence) ** 2)
-    likelihood = sum(np.exp(-(misfits[power][fits] - least.min()) / 2) for power in CENTRAL)
+    central = np.stack([misfits[power][fits] for power in CENTRAL])
+    likelihood = np.exp(-(central - central.min()) / 2).sum(axis=0)
     step = float(likelihood @ change_points[fits] / likelihood.sum())
     low, high = times[fits[0] // SUBDIVISIONS], times[fits[-1] // SUBDIVISIONS + 1]
     return Onset(round(step), round(float(low)), round(float(high)))
