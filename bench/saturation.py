@@ -6,11 +6,11 @@ Curves of 8, 12, 25 and 60 checkpoints, evenly spaced or half doubling and half 
 that ends, a power law that falls to the end. Noise of one standard deviation: independent, with correlated neighbours
 (0.3, 0.5), heavy-tailed (Student's t with 3 degrees of freedom, scaled), growing to three deviations over the second
 half of training, with a column of standard errors that is right, with one that is three times as large because
-checkpoints share text, and the exact match of a rare event. Half of them as they are, half with a ramp from two thirds of training
-to five deviations at its end, from the level that the fall had reached; those with fewer than three checkpoints on the
-ramp stand apart. Then collapses that begin with two wild checkpoints (normal, of ten deviations) and stay five worse
-over the last quarter, verdicts that one checkpoint could carry, and onsets of many shapes. Rates in %, with their
-Monte-Carlo standard error.
+checkpoints share text, and the exact match of a rare event. Half of them as they are, half with a ramp from two
+thirds of training to five deviations at its end, from the level that the fall had reached; those with fewer than
+three checkpoints on the ramp stand apart. Then collapses that begin with two wild checkpoints (normal, of ten
+deviations) and stay five worse over the last quarter, verdicts that one checkpoint could carry, and onsets of many
+shapes. Rates in %, with their Monte-Carlo standard error.
 """
 
 from __future__ import annotations

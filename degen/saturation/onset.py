@@ -10,7 +10,7 @@ from degen.arrays import Floats, Ints
 from degen.stats.monotone import falling_fit
 from degen.stats.quantiles import two_sided
 
-from .noise import DECAYS
+from .noise import DECAYS, FREE
 
 BEYOND_NOISE = 4.0  # deviations from which on a rise is certain; later values tell nothing about its onset
 SUBDIVISIONS = 8  # change points that are tried between two checkpoints
@@ -41,9 +41,10 @@ def find_onset(steps: Ints, values: Floats, noise: float, floor: float, confiden
     of 0 (a jump), ½, 1 or 2, b ≥ 0. Only the values up to where the rise is certain enter: where the best curve that
     rises exceeds the bottom by 4 standard deviations and the floor, or where it never does, by nine tenths of the whole
     rise. R(τ) is the least misfit over all of these; eight τ between any two checkpoints are tried. The interval is
-    R(τ) ≤ min R + 2.5·z²·s², z the normal quantile; the factor is from simulation, since a change point is no regular
-    parameter, and neighbours share noise. Its ends are moved out to the next checkpoints, as there are no values
-    between them. The step is the mean of τ over a linear rise and one that flattens out (½).
+    R(τ) ≤ min R + 2.5·z²·s², z the normal quantile and s the noise, or what the best of these curves leaves per degree
+    of freedom, where that is more; the factor is from simulation, since a change point is no regular parameter, and
+    neighbours share noise. Its ends are moved out to the next checkpoints, as there are no values between them. The
+    step is the mean of τ over a linear rise and one that flattens out (½).
 
     Args:
         steps: ascending.
@@ -59,7 +60,9 @@ def find_onset(steps: Ints, values: Floats, noise: float, floor: float, confiden
     times = steps[:end].astype(np.float64)
     parts = np.arange(SUBDIVISIONS) / SUBDIVISIONS
     change_points = (times[:-1, None] + parts * np.diff(times)[:, None]).ravel()
-    misfits = {power: _misfits(times, values[:end], change_points, power) / noise**2 for power in POWERS}
+    misfits = {power: _misfits(times, values[:end], change_points, power) for power in POWERS}
+    square = max(noise**2, float(np.min(list(misfits.values()))) / max(1, end - FREE))
+    misfits = {power: misfit / square for power, misfit in misfits.items()}
     least = np.min(list(misfits.values()), axis=0)
     fits = np.flatnonzero(least <= least.min() + CALIBRATION * two_sided(confidence) ** 2)
     central = np.stack([misfits[power][fits] for power in CENTRAL])

@@ -36,7 +36,10 @@ def around(steps: Ints, place: float) -> tuple[int, int]:
 def test_the_onset_of_a_hinge_without_noise_lies_between_the_checkpoints_around_it(steps: Ints, fall: float) -> None:
     for place in (40_000, 42_500, 47_000, 55_100, 79_000, 81_000):
         onset = find_onset(steps, hinge(steps, place, fall), 1e-9, 0.0)
-        assert (onset.low, onset.high) == around(steps, place)
+        low, high = around(steps, place)
+        assert onset.low <= low < high <= onset.high
+        if not fall:
+            assert (onset.low, onset.high) == (low, high)
         assert onset.low <= onset.step <= onset.high
 
 
@@ -54,7 +57,8 @@ def test_the_onset_of_a_jump_is_the_gap_that_it_is_in(steps: Ints, fall: float) 
         for sigma in (1e-9, 1e-3):
             values = 3 - fall * np.minimum(np.arange(len(steps)), i) / i + (np.arange(len(steps)) > i)
             onset = find_onset(steps, values, sigma, 0.0)
-            assert (onset.low, onset.high) == (steps[i], steps[i + 1])
+            assert steps[i - 1] <= onset.low <= steps[i]
+            assert onset.high == steps[i + 1]
             assert steps[i] <= onset.step <= steps[i + 1]
 
 

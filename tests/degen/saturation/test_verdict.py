@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.saturation import RAMP, SHAPES, Case, judged
+from bench.saturation import SHAPES, Case, judged
 from degen.metrics.curve import Better, Curve
 from degen.saturation.verdict import Verdict, judge
 
@@ -82,7 +82,7 @@ def test_few_checkpoints_need_standard_errors(n: int) -> None:
     unknown = judge(curve(values, errors=[0.1, math.nan, 0.1, 0.1][:n]))
     assert unknown.reason == without.reason
     known = judge(curve(values, errors=[0.01] * n))
-    assert known.verdict == "saturated"
+    assert known.verdict == ("saturated" if n == 4 else "undecided")  # of three, one carries any rise
     assert (known.noise, known.best_step) == (pytest.approx(0.01), 10_000)
     assert judge(curve(values, errors=[10.0] * n)).verdict != "saturated"
 
@@ -188,7 +188,7 @@ def test_another_unit_and_another_clock_change_no_verdict(made: Curve) -> None:
     unit = judge(curve(1000 * made.values, floor=1000 * made.floor))
     clock = judge(curve(made.values, 64 * STEPS, floor=made.floor))
     assert unit.verdict == clock.verdict == one.verdict
-    assert unit.p_value == clock.p_value == one.p_value
+    assert (unit.p_value, clock.p_value) == pytest.approx((one.p_value, one.p_value), rel=1e-6)
     if one.onset is not None:
         assert (unit.onset.low, unit.onset.high) == (one.onset.low, one.onset.high)
         assert (clock.onset.low, clock.onset.high) == (64 * one.onset.low, 64 * one.onset.high)
@@ -197,7 +197,7 @@ def test_another_unit_and_another_clock_change_no_verdict(made: Curve) -> None:
 def test_a_jump_at_the_end_of_a_quiet_curve_is_saturated() -> None:
     verdict = judge(curve(np.where(STEPS > 100_000, 5.0, 3.0) + NOISE))
     assert verdict.verdict == "saturated"
-    assert (verdict.onset.low, verdict.onset.high) == (100_000, 105_000)
+    assert 95_000 <= verdict.onset.low <= 100_000 < verdict.onset.high == 105_000
 
 
 # Floors, levels, beginnings
@@ -276,9 +276,10 @@ def test_a_curve_that_only_rises_is_saturated_since_its_first_checkpoints() -> N
 # Simulation
 
 
-def simulated(ramp: float, number: int) -> list[Verdict]:
-    """Curves of the six kinds of bench/saturation.py that are evenly spaced."""
-    cases = [Case(shape, "even", ramp, errors) for shape in SHAPES for errors in (True, False)]
+def simulated(change: str, number: int) -> list[Verdict]:
+    """Curves of bench/saturation.py with 25 evenly spaced checkpoints, of all falls and of several kinds of noise."""
+    kinds = ("normal", "AR .3", "t3", "growing", "errors", "shared errors")
+    cases = [Case(kind, 25, "even", shape, change) for shape in SHAPES for kind in kinds]
     return [verdict for case in cases for verdict, _ in judged(case, number, 0)]
 
 
@@ -287,19 +288,26 @@ def share(verdicts: list[Verdict], word: str) -> float:
 
 
 def test_at_most_one_in_twenty_curves_that_never_get_worse_is_called_saturated() -> None:
-    judged_curve = simulated(0.0, 120)
+    judged_curve = simulated("none", 20)
     assert share(judged_curve, "saturated") <= 0.05
     assert share(judged_curve, "recovered") <= 0.05
+    assert all(v.onset is None for v in judged_curve if v.verdict in ("not_saturated", "undecided"))
 
 
-def test_at_least_95_in_100_ramps_of_five_standard_errors_are_called_saturated() -> None:
-    judged_curve = simulated(RAMP, 60)
-    assert share(judged_curve, "saturated") >= 0.95
-    assert all((v.onset is not None) == (v.verdict in ("saturated", "recovered")) for v in judged_curve)
+@pytest.mark.parametrize("kind", ["normal", "shared errors", "AR .5"])
+def test_ramps_of_five_deviations_are_found_with_more_than_one_checkpoint(kind: str) -> None:
+    found = [verdict for verdict, _ in judged(Case(kind, 25, "even", "plateau", "ramp"), 60, 0)]
+    assert share(found, "saturated") >= 0.9
+    assert share(found, "not_saturated") == 0
+    assert all(v.support >= 2 for v in found if v.verdict == "saturated")
 
 
-def test_p_values_of_curves_that_fall_are_never_too_small() -> None:
-    cases = [Case(shape, "even", 0.0, True) for shape in ("exponential", "power law")]
-    p = np.array([verdict.p_value for case in cases for verdict, _ in judged(case, 100, 1)], dtype=np.float64)
-    for level in (0.05, 0.2, 0.5):
-        assert np.mean(p < level) <= level
+@pytest.mark.parametrize("n", [16, 25])
+def test_a_volatile_collapse_does_not_hide_itself(n: int) -> None:
+    found = [verdict for verdict, _ in judged(Case("normal", n, "even", "plateau", "collapse"), 60, 0)]
+    assert share(found, "saturated") >= (0.6 if n == 16 else 0.8)
+
+
+def test_the_ramp_of_eight_checkpoints_is_never_called_healthy() -> None:
+    found = [verdict for verdict, _ in judged(Case("normal", 8, "even", "plateau", "ramp"), 60, 0)]
+    assert {v.verdict for v in found} <= {"saturated", "undecided"}
