@@ -46,7 +46,6 @@ class Rise:
         support_of_hump: the same of a rise anywhere; None where it need not be known.
         carrier: index of the checkpoint that decides whether it is seen, where there is one.
         level: mean of the last three values less the bottom, in standard errors of that difference.
-        checkpoints: whose scatter gives the noise.
         measurable: index from which on the metric falls slowly enough to show its noise.
         start: index of the first tested value.
         peak: index at which the strongest rise ends.
@@ -60,7 +59,6 @@ class Rise:
     support_of_hump: int | None
     carrier: int | None
     level: float
-    checkpoints: int
     measurable: int
     start: int
     peak: int
@@ -109,32 +107,39 @@ def find_rise(
     kind: Kind = "known final" if part.known else "final"
     size = len(row) if part.known else part.checkpoints, len(row)
     whole, each = float(final_contrasts(row[None])[0]) / unit, final_contrasts(without_each(row)) / unit
-    critical = critical_evidence(level, kind, *size)
     probability = p_value(float(each.min()), kind, *size)
-    _, ends = highest_contrasts(row[None])
     p_hump, support_of_hump = 1.0, None
     if probability >= level:
         p_hump, support_of_hump = _hump(row, part.unit, size, level, "known highest" if part.known else "highest")
-    support, carrier = None, None
-    if whole >= critical:
-        support = _support(row, critical * unit, final_contrasts)
-        carrier = int(part.tested[np.argmin(each)]) if support == 1 else None
-    elif each.max() >= critical:
-        carrier = int(part.tested[np.argmax(each)])
+    critical = critical_evidence(level, kind, *size)
+    support = _support(row, critical * part.unit, final_contrasts) if whole >= critical else None
     return Rise(
         noise=part.noise,
         p_value=probability,
         p_hump=p_hump,
         support=support,
         support_of_hump=support_of_hump,
-        carrier=carrier,
+        carrier=_carrier(part.tested, each, support, critical),
         level=_level(row, part.noise),
-        checkpoints=part.checkpoints,
         measurable=part.measurable,
         start=int(part.tested[0]),
-        peak=int(part.tested[ends[0]]),
+        peak=int(part.tested[highest_contrasts(row[None])[1][0]]),
         strays=part.strays,
     )
+
+
+def _carrier(tested: Ints, each: Floats, support: int | None, critical: float) -> int | None:
+    """Return the index of the checkpoint that makes a rise, or hides one; None where none does.
+
+    Args:
+        tested: indices of the tested values.
+        each: evidence with each of them left out.
+        support: of the rise; None where none is seen.
+        critical: evidence from which on a rise is seen.
+    """
+    if support == 1:
+        return int(tested[np.argmin(each)])
+    return int(tested[np.argmax(each)]) if support is None and each.max() >= critical else None
 
 
 @dataclass(frozen=True)
