@@ -24,6 +24,8 @@ STAYS = 0.05  # probability of taking a final level that came back for one that 
 LEAST = 3  # checkpoints: the best can then be neither the first nor the last
 ENOUGH = 10  # checkpoints, from which on a rise of five deviations would most likely be seen
 SMALL_NOISE = 2.0  # deviations in the floor, from which on a gap below it says that nothing happened
+MANY = 32  # checkpoints, from which on the correlation of neighbours is known well enough for an onset
+MOST_SHARED = 0.5  # correlation of neighbours, that onsets allow for
 LEAST_THINNED = 5  # checkpoints with every second left out
 
 
@@ -247,7 +249,9 @@ def _onset(groups: Groups, rise: Rise, floor: float, confidence: float) -> Onset
     part = np.setdiff1d(np.arange(rise.measurable, rise.peak + 1), rise.strays)
     if len(part) < LEAST:
         part = np.arange(max(0, rise.peak + 1 - LEAST), max(rise.peak + 1, LEAST))
-    onset = find_onset(groups.last[part], groups.values[part], rise.noise, floor, confidence)
+    shared = min(max(rise.correlation, 0.0), MOST_SHARED) if len(groups.values) >= MANY else 0.0
+    noise = rise.noise * math.sqrt((1 + shared) / (1 - shared))  # of a mean of many neighbours
+    onset = find_onset(groups.last[part], groups.values[part], noise, floor, confidence)
     low = groups.first[int(np.searchsorted(groups.last, onset.low))]
     return Onset(onset.step, int(low), onset.high)
 
