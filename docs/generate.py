@@ -1,4 +1,4 @@
-"""Write `commands.md`, `tables.md` and the rates in `saturation.md` from the code itself; a test checks that they are fresh.
+"""Write `commands.md`, `tables.md` and the rates in `saturation.md` from the code; a test checks that they are fresh.
 
 python docs/generate.py
 """
@@ -57,7 +57,7 @@ def tables() -> str:
 
 
 def saturation() -> str:
-    """The page on saturation, its rates from saturation_rates.json and its count of published series from the code."""
+    """Return the page on saturation, with its rates and its count of published series made anew."""
     page = (HERE / "saturation.md").read_text(encoding="utf-8")
     before, _, rest = page.partition(RATES_BEGIN)
     _, _, after = rest.partition(RATES_END)
@@ -65,7 +65,7 @@ def saturation() -> str:
 
 
 def rates() -> str:
-    """The rates of bench/saturation.py, in four tables."""
+    """Return the rates of bench/saturation.py, in four tables."""
     document = json.loads((HERE / "saturation_rates.json").read_text(encoding="utf-8"))
     rows = [row | row.pop("case") for row in document["rows"]]
     tables = [f"{document['draws']} curves of each kind; rates in %, with Monte-Carlo errors of up to "
@@ -92,7 +92,7 @@ def rates() -> str:
 
 
 def _false_rates(rows: list[dict[str, Any]]) -> str:
-    """How often curves that never rise are called saturated, by noise."""
+    """Return how often curves that never rise are called saturated, by noise."""
     lines = []
     for kind in dict.fromkeys(row["noise"] for row in rows):
         false = [100 * row["shares"]["saturated"] for row in rows if row["noise"] == kind]
@@ -101,7 +101,7 @@ def _false_rates(rows: list[dict[str, Any]]) -> str:
 
 
 def _found(rows: list[dict[str, Any]]) -> str:
-    """How often a ramp is found, by checkpoints, steps and fall, a column for each noise."""
+    """Return how often a ramp is found, by checkpoints, steps and fall, a column for each noise."""
     ramps = [row for row in rows if row["change"] == "ramp"]
     kinds = list(dict.fromkeys(row["noise"] for row in ramps))
     lines = []
@@ -116,7 +116,7 @@ def _found(rows: list[dict[str, Any]]) -> str:
 
 
 def published() -> str:
-    """How many of the published series of Pythia are saturated at the default level, and whose."""
+    """Return how many of the published series of Pythia are saturated at the default level, and whose."""
     verdicts = find_saturation(published_table("pythia_lm_eval")).verdicts
     saturated = [v.curve.model for v in verdicts if v.verdict == "saturated"]
     return (
