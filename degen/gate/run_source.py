@@ -7,15 +7,16 @@ from functools import cached_property
 from pathlib import Path
 
 from degen.hints import did_you_mean
+from degen.metrics.checkpoint_table import CheckpointTable
 from degen.metrics.curve import Curve
 from degen.metrics.part_curves import (
     HEAD_INPUT,
-    checkpoint_curve,
     domain_curve,
     domains_of,
     layer_curves,
     unmeasured_curve,
 )
+from degen.metrics.run_curves import all_checkpoints, checkpoint_curve
 from degen.metrics.run_parts import LAYERS, RunParts
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS, Row
@@ -84,7 +85,13 @@ class RunSource:
         check_metric(rule, LAYERS if by_layer else CHECKPOINTS, self._parts)
         if by_layer:
             return [curve for model, own in rows.items() for curve in self._of_layers(rule, model, own)]
-        return [checkpoint_curve(self._parts, model, own, rule.metric) for model, own in rows.items()]
+        positions = {(row["model"], row["revision"]): i for i, row in enumerate(self._parts.rows)}
+        return [
+            checkpoint_curve(
+                self._parts, self._checkpoints, model, [positions[model, row["revision"]] for row in own], rule.metric
+            )
+            for model, own in rows.items()
+        ]
 
     def _of_layers(self, rule: Rule, model: str, rows: Sequence[Row]) -> list[Curve]:
         curves = layer_curves(self._parts, model, rows, rule.metric)
@@ -101,6 +108,10 @@ class RunSource:
             hint = did_you_mean(domain, sorted(domains))
             raise rule.error(f"{self.path}: no text of domain {domain!r}; {hint}")
         return domain_curve(self._parts, model, rows, domain)
+
+    @cached_property
+    def _checkpoints(self) -> CheckpointTable:
+        return all_checkpoints(self._parts)
 
     @cached_property
     def _rows(self) -> list[Row]:

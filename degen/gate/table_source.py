@@ -22,9 +22,8 @@ from degen.metrics.checkpoint_table import (
 )
 from degen.metrics.columns import empty_as_numbers, first_column, numbers, texts
 from degen.metrics.curve import Curve, Point, curve_from_points
-from degen.metrics.curve_options import CurveOptions
+from degen.metrics.curve_options import plain_options
 from degen.metrics.layout import read_layout
-from degen.metrics.metric_kinds import NO_FLOOR
 from degen.metrics.part_curves import HEAD_INPUT
 from degen.metrics.table_curves import group_rows, read_curve
 
@@ -78,7 +77,7 @@ class TableSource:
         models = rule.select_models(self.models, str(self.path))
         checkpoints = self._selected(rule)
         metric, task = _without_task(checkpoints, rule.metric)
-        options = CurveOptions([metric], "min", {None: NO_FLOOR}, True, self.warn, keep_infinite=True)
+        options = plain_options(metric)
         groups = group_rows(checkpoints, options, ())
         curves = []
         for model in models:

@@ -33,6 +33,7 @@ class CheckpointTable:
         layout: the purpose of each column.
         path: file or folder of the table, for messages.
         without_step: how many rows of each model were left out because they have no step.
+        freedom: degrees of freedom of the standard errors; None if unknown.
     """
 
     table: pa.Table
@@ -41,6 +42,7 @@ class CheckpointTable:
     layout: Layout
     path: Path
     without_step: Mapping[str, int]
+    freedom: int | None = None
     _numbers: dict[str, Floats] = field(default_factory=dict, repr=False)
 
     def numbers(self, column: str) -> Floats:

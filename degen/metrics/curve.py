@@ -117,6 +117,21 @@ class Curve:
         return [float(v) for v in (np.clip(self.values, known.min(), known.max()) if len(known) else self.values)]
 
 
+def reason_for_missing(status: str | None, reason: str | None, value: float | None) -> str:
+    """Return the reason why a checkpoint of a run has no value of a metric.
+
+    Args:
+        status: of the checkpoint, as in table `checkpoints`.
+        reason: of the status, if any.
+        value: what the table holds: NaN, or None for nothing.
+    """
+    if status == "failed":
+        return f"the checkpoint failed: {reason}" if reason else "the checkpoint failed"
+    if value is not None:
+        return "is NaN"
+    return f"not measured: {reason}" if reason else "not measured"
+
+
 def curve_from_points(
     model: str,
     metric: str,

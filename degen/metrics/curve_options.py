@@ -91,6 +91,11 @@ class CurveOptions:
                 raise DegenError(f"{path}: a floor for {name!r}, which is no metric here; {did_you_mean(name, names)}")
 
 
+def plain_options(metric: str) -> CurveOptions:
+    """Return options to read a metric as it stands: rows in order of steps, no floor, infinite values kept."""
+    return CurveOptions([metric], "min", {None: NO_FLOOR}, True, lambda line: None, keep_infinite=True)
+
+
 def best_of(values: Floats, better: Better) -> float:
     """Return the best finite value; NaN where there is none."""
     known = values[np.isfinite(values)]

@@ -1,4 +1,4 @@
-"""Read curves of checkpoints, layers and domains from the parts of a run, with the reasons for missing values."""
+"""Read curves of layers and domains from the parts of a run, with the reasons for missing values."""
 
 from __future__ import annotations
 
@@ -6,34 +6,13 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
-from degen.tables import CHECKPOINTS, Row
+from degen.tables import Row
 
-from .curve import Curve, Point, curve_from_points
+from .curve import Curve, Point, curve_from_points, reason_for_missing
 from .run_parts import LAYERS, WINDOWS, RunParts
 from .window_losses import WINDOW_COLUMNS
 
 HEAD_INPUT = "head_input"  # the site whose vectors the LM head sees
-
-
-def checkpoint_curve(parts: RunParts, model: str, rows: Sequence[Row], metric: str) -> Curve:
-    """Read the curve of a metric of whole checkpoints.
-
-    Args:
-        parts: the run.
-        model: label of the series.
-        rows: the checkpoints of the curve, from `RunParts.rows`.
-        metric: a column of table `checkpoints`.
-    """
-    points = []
-    for row in rows:
-        part = parts.part(CHECKPOINTS, model, row["revision"], (metric, f"{metric}_se", "loss_se"))
-        measured = part.to_pylist()[0] if part is not None and part.num_rows else {}
-        value, error = measured.get(metric), measured.get(f"{metric}_se")
-        if metric == "perplexity" and value is not None and measured.get("loss_se") is not None:
-            error = value * measured["loss_se"]  # exp(loss), by the delta method
-        points.append(_point(row, value, error, parts.freedom))
-    windows = partial(parts.windows, model) if metric == "loss" else None
-    return curve_from_points(model, metric, points, windows=windows)
 
 
 def layer_curves(parts: RunParts, model: str, rows: Sequence[Row], metric: str) -> list[Curve]:
@@ -121,13 +100,9 @@ def _point(row: Row, value: object, error: object, freedom: int | None = None) -
         error: its standard error; anything but a finite number of 0 or more is unknown.
         freedom: degrees of freedom of the error; None if unknown.
     """
-    revision, step, reason = row["revision"], row["step"], row["reason"]
-    if row["status"] == "failed":
-        why = f"the checkpoint failed: {reason}" if reason else "the checkpoint failed"
-        return Point(revision, step, None, None, why)
-    if not isinstance(value, (int, float)):
-        return Point(revision, step, None, None, f"not measured: {reason}" if reason else "not measured")
-    if math.isnan(value):
-        return Point(revision, step, None, None, "is NaN")
+    revision, step = row["revision"], row["step"]
+    number = float(value) if isinstance(value, (int, float)) and row["status"] != "failed" else None
+    if number is None or math.isnan(number):
+        return Point(revision, step, None, None, reason_for_missing(row["status"], row["reason"], number))
     known = float(error) if isinstance(error, (int, float)) and math.isfinite(error) and error >= 0 else None
-    return Point(revision, step, float(value), known, None, freedom)
+    return Point(revision, step, number, known, None, freedom)

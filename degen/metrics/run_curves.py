@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -10,12 +10,13 @@ import numpy as np
 
 from degen.errors import DegenError
 from degen.runs.run import Run
-from degen.tables import CHECKPOINTS
 
 from .checkpoint_table import CheckpointTable, read_checkpoint_table
-from .columns import texts
-from .curve import Curve
-from .curve_options import CurveOptions
+from .columns import empty_as_numbers
+from .curve import UNKNOWN_STEP, Curve
+from .curve_options import CurveOptions, plain_options
+from .layout import read_layout
+from .part_curves import unmeasured_curve
 from .run_parts import WINDOWS, RunParts
 from .table_curves import CurveRows, group_rows, read_curve
 
@@ -35,7 +36,8 @@ def run_curves(run: Run, where: Mapping[str, str], options: CurveOptions) -> lis
     Raises:
         DegenError: a metric, column or value that the run does not have.
     """
-    checkpoints = read_checkpoint_table(run.table(CHECKPOINTS), run.path, where, options.warn_once)
+    parts = RunParts(run)
+    checkpoints = read_checkpoint_table(parts.checkpoints, run.path, where, options.warn_once)
     # A run has columns for all probes, but values only of those that were run.
     measured = [c for c in checkpoints.layout.likely if not np.isnan(checkpoints.numbers(c)).all()]
     usual = [metric for metric in USUAL if metric in measured]
@@ -44,28 +46,56 @@ def run_curves(run: Run, where: Mapping[str, str], options: CurveOptions) -> lis
             f"{run.path}: no value of {', '.join(USUAL)} at any checkpoint; name a metric "
             f"(it has {', '.join(measured) or 'no other either'})"
         )
-    parts = RunParts(run)
     curves = []
     for group in group_rows(checkpoints, options, usual, separate=False):
         curve = read_curve(checkpoints, group, options)
         if group.column == "loss" and np.isfinite(curve.values).any():
-            curve = _with_windows(curve, group, checkpoints, parts, options)
+            curve = _with_covariance(curve, parts, options)
         curves.append(curve)
     return curves
 
 
-def _with_windows(
-    curve: Curve, group: CurveRows, checkpoints: CheckpointTable, parts: RunParts, options: CurveOptions
+def checkpoint_curve(
+    parts: RunParts, checkpoints: CheckpointTable, model: str, rows: Sequence[int], metric: str
 ) -> Curve:
+    """Read the curve of a metric of whole checkpoints, infinite values and the reasons for missing ones included.
+
+    Args:
+        parts: the run.
+        checkpoints: its table, from `all_checkpoints`.
+        model: label of the series.
+        rows: the checkpoints of the curve, by their position in `RunParts.rows`; at least one.
+        metric: a column of numbers in table `checkpoints`; all values are missing where there is none.
+    """
+    if metric not in checkpoints.table.column_names:
+        return unmeasured_curve(model, metric, [parts.rows[i] for i in rows])
+    group = CurveRows(model, metric, None, metric, np.asarray(rows, dtype=np.int64))
+    curve = read_curve(checkpoints, group, plain_options(metric))
+    return replace(curve, windows=partial(parts.windows, model)) if metric == "loss" else curve
+
+
+def all_checkpoints(parts: RunParts) -> CheckpointTable:
+    """Return table `checkpoints` with failed checkpoints, copies and those without a step, as in `RunParts.rows`."""
+    table = empty_as_numbers(parts.checkpoints)
+    return CheckpointTable(
+        table=table,
+        steps=np.array([UNKNOWN_STEP if row["step"] is None else row["step"] for row in parts.rows], dtype=np.int64),
+        models=[row["model"] for row in parts.rows],
+        layout=read_layout(table, parts.path),
+        path=parts.path,
+        without_step={},
+        freedom=parts.freedom,
+    )
+
+
+def _with_covariance(curve: Curve, parts: RunParts, options: CurveOptions) -> Curve:
     """Return a loss with its windows and covariance; without the latter, and with a warning, where windows differ."""
     if not {"document", "tokens", "loss"} <= set(parts.columns(WINDOWS)):
         return curve  # a run without a corpus has none
-    names = texts(checkpoints.table, "revision")
-    revisions = [names[row] or "" for row in group.rows]
-    measured = [None if np.isnan(value) else name for name, value in zip(revisions, curve.values, strict=True)]
+    measured = [None if p.value is None else p.revision or "" for p in curve.points]
     covariance = parts.loss_covariance(curve.model, measured)
     if covariance is None and curve.errors is not None:
         options.warn_once(
             f"{curve.model}: its checkpoints were not measured on the same windows; losses are not paired"
         )
-    return replace(curve, covariance=covariance, revisions=revisions, windows=partial(parts.windows, curve.model))
+    return replace(curve, covariance=covariance, windows=partial(parts.windows, curve.model))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LAYERS, WINDOWS = "layers", "windows"
-_CHECKPOINT_COLUMNS = ("model", "revision", "step", "status", "reason")
+_CHECKPOINT_COLUMNS = ["model", "revision", "step", "status", "reason"]
 _KEYS = frozenset({"model", "revision", "step", "layer", "site"})
 
 
@@ -43,29 +43,39 @@ class RunParts:
         return self.run.path
 
     @cached_property
-    def rows(self) -> list[Row]:
-        """Model, revision, step, status and reason of every checkpoint, in the order of models, then of training.
+    def checkpoints(self) -> pa.Table:
+        """Table `checkpoints`: a row for each checkpoint, in the order of models, then of training.
 
         Those without a step come last in their model.
 
         Raises:
-            DegenError: the run has no checkpoint yet.
+            DegenError: the run has no checkpoint yet, or a part of the table is damaged.
         """
-        parts = sorted((self.path / CHECKPOINTS).rglob("[!.]*.parquet"))
-        rows: list[Row] = [row for path in parts for row in _read(path, _CHECKPOINT_COLUMNS).to_pylist()]
-        if not rows:
+        import pyarrow as pa
+
+        paths = sorted((self.path / CHECKPOINTS).rglob("[!.]*.parquet"))
+        parts = [part for part in map(_read, paths) if len(part)]
+        if not parts:
             raise DegenError(f"{self.path}: no checkpoint in it yet; go on with the scan")
+        try:
+            table = pa.concat_tables(parts, promote_options="permissive")
+        except pa.ArrowException as error:
+            raise DegenError(f"{self.path / CHECKPOINTS}: its parts do not fit together ({error})") from error
         models = {model: i for i, model in enumerate(self.run.info.get("models", []))}
         pattern = self.run.info.get("asked", {}).get("revision_pattern")
-        return sorted(
-            rows,
-            key=lambda r: (
-                models.get(r["model"], len(models)),
-                r["model"],
-                r["step"] is None,
-                training_order(r["revision"], pattern),
-            ),
-        )
+        rows = table.select(_CHECKPOINT_COLUMNS).to_pylist()
+
+        def position(i: int) -> tuple[object, ...]:
+            model, step = rows[i]["model"], rows[i]["step"]
+            return models.get(model, len(models)), model, step is None, training_order(rows[i]["revision"], pattern)
+
+        return table.take(pa.array(sorted(range(len(rows)), key=position), pa.int64()))
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Model, revision, step, status and reason of every checkpoint, in the order of `checkpoints`."""
+        rows: list[Row] = self.checkpoints.select(_CHECKPOINT_COLUMNS).to_pylist()
+        return rows
 
     @cached_property
     def samples(self) -> frozenset[str]:
@@ -133,13 +143,14 @@ class RunParts:
         return None if unscored else paired_covariance(checkpoints)
 
 
-def _read(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Read some columns of a part; those that it lacks are left out."""
+def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a part, or some columns of it; those that it lacks are left out."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         part = pq.ParquetFile(path)
-        return part.read([c for c in columns if c in part.schema_arrow.names], use_threads=False)
+        known = None if columns is None else [c for c in columns if c in part.schema_arrow.names]
+        return part.read(known, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise DegenError(f"{path}: cannot be read ({error}); scan again") from error

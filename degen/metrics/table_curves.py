@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,9 +11,9 @@ from degen.arrays import Floats, Ints
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 
-from .checkpoint_table import CheckpointTable
+from .checkpoint_table import CheckpointTable, is_of_run
 from .columns import first_column, is_numeric, is_text, texts
-from .curve import Curve
+from .curve import Curve, reason_for_missing
 from .curve_options import CurveOptions, best_of
 from .layout import PARAMETERS, TOKENS, WIDTH
 
@@ -146,6 +146,7 @@ def read_curve(checkpoints: CheckpointTable, group: CurveRows, options: CurveOpt
     tokens = first_column(table, TOKENS)
     counted = tokens is not None and is_numeric(table, tokens)  # text such as "300B" is not read
     layer, site = _layer_and_site(checkpoints, int(rows[0]))
+    revisions = [name or None for name in texts(table.take(rows), "revision")] if is_of_run(table) else None
     return Curve(
         model=group.model,
         metric=group.name,
@@ -159,7 +160,16 @@ def read_curve(checkpoints: CheckpointTable, group: CurveRows, options: CurveOpt
         place=group.place,
         layer=layer,
         site=site,
+        revisions=revisions,
+        missing=_reasons(checkpoints, group.column, rows) if is_of_run(table) else None,
+        freedom=[checkpoints.freedom] * len(rows) if checkpoints.freedom is not None else None,
     )
+
+
+def _reasons(checkpoints: CheckpointTable, column: str, rows: Ints) -> list[str]:
+    """Return for each checkpoint of a run the reason that holds if it has no value."""
+    selected = checkpoints.table.select(["status", "reason", column]).take(rows)
+    return [reason_for_missing(*row.values()) for row in selected.to_pylist()]
 
 
 def _layer_and_site(checkpoints: CheckpointTable, row: int) -> tuple[int | None, str | None]:
@@ -174,6 +184,10 @@ def _layer_and_site(checkpoints: CheckpointTable, row: int) -> tuple[int | None,
 def _errors(checkpoints: CheckpointTable, group: CurveRows) -> Floats | None:
     """Return the standard errors of a curve, NaN where unknown; None where none is known."""
     column = checkpoints.layout.errors.get(group.column)
+    if column is None and group.column == "perplexity" and is_of_run(checkpoints.table):
+        losses = replace(group, column="loss")  # perplexity is exp(loss): its error by the delta method
+        errors = _errors(checkpoints, losses)
+        return None if errors is None else errors * checkpoints.numbers("perplexity")[group.rows]
     if column is None:
         return None
     errors = checkpoints.numbers(column)[group.rows]

@@ -82,7 +82,7 @@ def test_exported_tables_take_selectors(run: degen.Run, run_copy: Path, tmp_path
     export_table(degen.read_run(run_copy), "checkpoints", tmp_path / "c.csv")
     source = open_source(tmp_path / "c.csv", no_warning)
     assert source.failed == ["tiny@step1000"]
-    assert value_of("loss < 99", tmp_path / "c.csv").missing == "not measured"
+    assert value_of("loss < 99", tmp_path / "c.csv").missing == "the checkpoint failed: torn"
     assert open_source(run_copy, no_warning).failed == ["tiny@step1000"]
 
 
