@@ -74,8 +74,8 @@ def numbers(table: pa.Table, column: str, path: Path) -> Floats:
         text = next((text for text in texts(table, column) if text is not None and not _is_number(text)), None)
         problem = "holds numbers as text" if text is None else f"holds no numbers ({text!r}, for one)"
         raise DegenError(f"{path}: column {column!r} {problem}; mend it or name another")
-    values: Floats = np.array(table[column].cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
-    return values
+    values = table[column].cast(pa.float64(), safe=False).to_pylist()  # to_numpy would load pandas
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def texts(table: pa.Table, column: str) -> list[str | None]:

@@ -57,19 +57,17 @@ class RunParts:
         parts = [part for part in map(_read, paths) if len(part)]
         if not parts:
             raise DegenError(f"{self.path}: no checkpoint in it yet; go on with the scan")
-        try:
-            table = pa.concat_tables(parts, promote_options="permissive")
-        except pa.ArrowException as error:
-            raise DegenError(f"{self.path / CHECKPOINTS}: its parts do not fit together ({error})") from error
         models = {model: i for i, model in enumerate(self.run.info.get("models", []))}
         pattern = self.run.info.get("asked", {}).get("revision_pattern")
-        rows = table.select(_CHECKPOINT_COLUMNS).to_pylist()
 
-        def position(i: int) -> tuple[object, ...]:
-            model, step = rows[i]["model"], rows[i]["step"]
-            return models.get(model, len(models)), model, step is None, training_order(rows[i]["revision"], pattern)
+        def position(part: pa.Table) -> tuple[object, ...]:
+            model, revision, step = (part[name][0].as_py() for name in ("model", "revision", "step"))
+            return models.get(model, len(models)), model, step is None, training_order(revision, pattern)
 
-        return table.take(pa.array(sorted(range(len(rows)), key=position), pa.int64()))
+        try:
+            return pa.concat_tables(sorted(parts, key=position), promote_options="permissive")
+        except pa.ArrowException as error:
+            raise DegenError(f"{self.path / CHECKPOINTS}: its parts do not fit together ({error})") from error
 
     @cached_property
     def rows(self) -> list[Row]:
