@@ -46,17 +46,17 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    begun, asked = time.perf_counter(), arguments()
-    if asked.table is not None:
-        print(markdown(json.loads(asked.table.read_text(encoding="utf-8"))), end="")
+    started, options = time.perf_counter(), arguments()
+    if options.table is not None:
+        print(markdown(json.loads(options.table.read_text(encoding="utf-8"))), end="")
         return 0
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from accelerator_steps.order import machine_for, parts_for  # torch and transformers take a while
 
-    machine = machine_for(asked)
-    record = Record(machine.about(), asked.out, asked.seconds, machine.free, begun=begun)
-    for part in parts_for(machine, asked):
+    machine = machine_for(options)
+    record = Record(machine.about(), options.out, options.seconds, machine.free, begun=started)
+    for part in parts_for(machine, options):
         print(said_of(record.run(part)), flush=True)
     print(f"\n{markdown(record.document)}", end="")
     return 1 if record.has_failed else 0

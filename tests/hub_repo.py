@@ -56,8 +56,8 @@ class Snapshot:
 
     def entries(self, paths: list[str], expand: bool) -> list[dict[str, Any]]:
         """The entries of those paths that exist."""
-        there = self.blobs.keys() | self._folders()
-        return [self._entry(path, expand) for path in paths if path in there]
+        existing = self.blobs.keys() | self._folders()
+        return [self._entry(path, expand) for path in paths if path in existing]
 
     def siblings(self, sizes: bool) -> list[dict[str, Any]]:
         """The files as the description of a repository lists them."""

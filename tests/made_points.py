@@ -73,8 +73,8 @@ def kaplan(form: str, seed: int = 0, noise: float = 0.01, points: int = 40) -> P
 
 def holds(intervals: Any, truth: dict[str, float]) -> dict[str, bool]:
     """Whether each interval has the truth in it."""
-    found = {}
+    inside = {}
     for name, value in truth.items():
         low, high = intervals[name]["low"], intervals[name]["high"]
-        found[name] = low is not None and high is not None and low <= value <= high
-    return found
+        inside[name] = low is not None and high is not None and low <= value <= high
+    return inside

@@ -118,8 +118,8 @@ class _Passes:
             with torch.inference_mode():
                 for rows in batches(self._sample, self._batch_tokens):
                     ids = np.stack([self._sample.windows[i].tokens for i in rows]).astype(np.int64)
-                    there = torch.from_numpy(ids).to(self._machine.device)
-                    float(self._model(there, labels=there).loss)
+                    device_ids = torch.from_numpy(ids).to(self._machine.device)
+                    float(self._model(device_ids, labels=device_ids).loss)
 
         return self._machine.seconds(run)
 

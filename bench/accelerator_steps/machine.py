@@ -78,10 +78,10 @@ class Machine:
 
     def random_states(self) -> list[torch.Tensor]:
         """Of the CPU and of the device."""
-        found = [torch.get_rng_state()]
+        states = [torch.get_rng_state()]
         if hasattr(self.api, "get_rng_state"):
-            found.append(self.api.get_rng_state().cpu())
-        return found
+            states.append(self.api.get_rng_state().cpu())
+        return states
 
     def about(self) -> dict[str, Any]:
         """What a table made here has to say of where it was made."""

@@ -30,12 +30,12 @@ def one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:500]
 
 
-def checked(check: str, what: str, difference: float, tolerance: float, dtype: str = "float32") -> Row:
+def checked(check: str, quantity: str, difference: float, tolerance: float, dtype: str = "float32") -> Row:
     """A difference that must not be above a tolerance; NaN is."""
     return {
         "check": check,
         "dtype": dtype,
-        "what": what,
+        "what": quantity,
         "difference": difference,
         "tolerance": tolerance,
         "ok": difference <= tolerance,
@@ -89,29 +89,29 @@ class Record:
 
     def run(self, part: Part) -> Row:
         """Run a part to its end, whatever happens in it, and keep what it gave."""
-        found: Row = {"part": part.name, "status": OUT_OF_TIME, "seconds": 0.0, "rows": []}
-        self.parts.append(found)
+        result: Row = {"part": part.name, "status": OUT_OF_TIME, "seconds": 0.0, "rows": []}
+        self.parts.append(result)
         start = time.perf_counter()
         if start - self.begun > self.seconds:
             self.save()
-            return found
-        found["status"] = CUT
+            return result
+        result["status"] = CUT
         self.save()
         try:
             self.clean()
             for row in part.run():
-                found["rows"].append(row)
-                found["seconds"] = time.perf_counter() - start
+                result["rows"].append(row)
+                result["seconds"] = time.perf_counter() - start
                 self.save()
-            found["status"] = "failed" if any(row.get("ok") is False for row in found["rows"]) else "ok"
+            result["status"] = "failed" if any(row.get("ok") is False for row in result["rows"]) else "ok"
         except Exception as error:  # whatever it was, the other parts are still worth running
-            found["status"] = "error"
-            found["error"] = one_line(error)
-            found["traceback"] = traceback.format_exc(limit=-8)[-4000:]
+            result["status"] = "error"
+            result["error"] = one_line(error)
+            result["traceback"] = traceback.format_exc(limit=-8)[-4000:]
         finally:
-            found["seconds"] = time.perf_counter() - start
+            result["seconds"] = time.perf_counter() - start
             self.save()
-        return found
+        return result
 
     def save(self) -> None:
         """Write the file anew, whole or not at all."""

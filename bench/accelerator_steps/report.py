@@ -135,25 +135,31 @@ def models_table(document: Row) -> Cells:
     rows = rows_of(document, ("right.models",))
     dtypes, checks = (list(dict.fromkeys(row[key] for row in rows)) for key in ("dtype", "check"))
 
-    def said(row: Row) -> str:
+    def difference_text(row: Row) -> str:
         if "difference" not in row:
             return f"**{row['said']}**"
         return number(row["difference"]) if row["ok"] else f"**{number(row['difference'])}**"
 
     def cell(check: str, dtype: str) -> str:
-        return " · ".join(said(row) for row in rows if (row["check"], row["dtype"]) == (check, dtype)) or "–"
+        return " · ".join(difference_text(row) for row in rows if (row["check"], row["dtype"]) == (check, dtype)) or "–"
 
     return [["model", *dtypes], *([check, *(cell(check, dtype) for dtype in dtypes)] for check in checks)]
 
 
 def tolerances(document: Row) -> str:
     """What each dtype may differ by, in one sentence."""
-    found: dict[str, dict[str, float]] = {}
+    limits: dict[str, dict[str, float]] = {}
     for row in rows_of(document, ("right.models",)):
         if "tolerance" in row:
-            found.setdefault(row["dtype"], {})[row["what"]] = row["tolerance"]
-    said = [f"{dtype} " + ", ".join(f"{what} {number(x)}" for what, x in of.items()) for dtype, of in found.items()]
-    return "Largest differences from a twin in float64 on the CPU, in this order and at most: " + "; ".join(said) + "."
+            limits.setdefault(row["dtype"], {})[row["what"]] = row["tolerance"]
+    sentences = [
+        f"{dtype} " + ", ".join(f"{quantity} {number(x)}" for quantity, x in of.items()) for dtype, of in limits.items()
+    ]
+    return (
+        "Largest differences from a twin in float64 on the CPU, in this order and at most: "
+        + "; ".join(sentences)
+        + "."
+    )
 
 
 def cells(document: Row, table: Table) -> Cells:
@@ -165,9 +171,9 @@ def cells(document: Row, table: Table) -> Cells:
 
 def sections(document: Row) -> list[tuple[str, str, Cells]]:
     """Title, note and cells of every table that has rows."""
-    found = [("Right: tiny models", tolerances(document), models_table(document))]
-    found += [(table.title, table.note, cells(document, table)) for table in TABLES]
-    return [section for section in found if len(section[2]) > 1]
+    tables = [("Right: tiny models", tolerances(document), models_table(document))]
+    tables += [(table.title, table.note, cells(document, table)) for table in TABLES]
+    return [section for section in tables if len(section[2]) > 1]
 
 
 def about(document: Row) -> str:
@@ -194,13 +200,13 @@ def markdown(document: Row) -> str:
         head, *rows = ([cell.replace("|", "\\|") for cell in row] for row in table)
         lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
         pages.append("\n\n".join(piece for piece in (f"### {title}", note, "\n".join(lines)) if piece))
-    unwell = [f"- `{part['part']}`: {told(part)}" for part in document["parts"] if part["status"] != "ok"]
+    unwell = [f"- `{part['part']}`: {outcome(part)}" for part in document["parts"] if part["status"] != "ok"]
     if unwell:
         pages.append("### Not as it should be\n\n" + "\n".join(unwell))
     return "\n\n".join(pages) + "\n"
 
 
-def told(part: Row) -> str:
+def outcome(part: Row) -> str:
     """How a part ended."""
     return f"{part['status']} ({part['error']})" if "error" in part else str(part["status"])
 
@@ -214,7 +220,7 @@ def plain(table: Cells) -> str:
 
 def said_of(part: Row) -> str:
     """A part for the terminal, as it ends."""
-    lines = [f"{part['part']}: {told(part)}, {part['seconds']:.1f} s"]
+    lines = [f"{part['part']}: {outcome(part)}, {part['seconds']:.1f} s"]
     for title, _, table in sections({"parts": [part]}):
         lines += [f"  {title}", *(f"    {line}" for line in plain(table).splitlines())]
     rates = [row for row in part["rows"] if "matrix_rate" in row]

@@ -35,14 +35,14 @@ def all_of(*patches: Any) -> Iterator[None]:
 
 
 def losses_too_high() -> Any:
-    return mock.patch("degen.forward.run_pass.token_losses", lambda *given: token_losses(*given) + 1e-4)
+    return mock.patch("degen.forward.run_pass.token_losses", lambda *args: token_losses(*args) + 1e-4)
 
 
 def padding_is_counted() -> Any:
     update = Anisotropy.update_states
 
-    def wrong(self: Any, batch: Any, place: Any, states: Any) -> None:
-        update(self, mock.Mock(mask=None, documents=batch.documents), place, states)
+    def wrong(self: Any, batch: Any, site: Any, states: Any) -> None:
+        update(self, mock.Mock(mask=None, documents=batch.documents), site, states)
 
     return mock.patch.object(Anisotropy, "update_states", wrong)
 
@@ -74,8 +74,8 @@ def every_call_differs() -> Any:
     """Figures that depend on how much was measured before them."""
     calls = iter(range(10**9))
 
-    def wrong(*given: Any) -> Any:
-        return token_losses(*given) + 1e-9 * next(calls) * torch.ones(())
+    def wrong(*args: Any) -> Any:
+        return token_losses(*args) + 1e-9 * next(calls) * torch.ones(())
 
     return mock.patch("degen.forward.run_pass.token_losses", wrong)
 
@@ -83,8 +83,8 @@ def every_call_differs() -> Any:
 def many_tokens_differ() -> Any:
     """Restricted heads that are wrong in large batches."""
 
-    def wrong(c: Any, *given: Any) -> Any:
-        return nested_token_losses(c, *given) + (1e-3 if len(c) > 256 else 0.0)
+    def wrong(c: Any, *args: Any) -> Any:
+        return nested_token_losses(c, *args) + (1e-3 if len(c) > 256 else 0.0)
 
     return all_of(
         mock.patch("degen.rank.closed_form.nested_token_losses", wrong),

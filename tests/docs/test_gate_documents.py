@@ -74,7 +74,7 @@ def test_the_script_of_the_readme_passes_fails_and_is_undecidable(tmp_path: Path
     assert not done.stdout.startswith("::")
     suite = junit(tmp_path / "degen.xml")
     assert (suite.tests, suite.failures, suite.errors) == (2, 1, 0)
-    (failed,) = [case for case in suite if case.result]
+    (failed,) = [element for element in suite if element.result]
     assert failed.name == "anisotropy[layer=last] < 0.1 at my-model step 3000, layer 3 head_input"
     assert isinstance(failed.result[0], Failure)
     shutil.rmtree(tmp_path / "runs")
@@ -84,7 +84,7 @@ def test_the_script_of_the_readme_passes_fails_and_is_undecidable(tmp_path: Path
     suite = junit(tmp_path / "degen.xml")
     assert (suite.tests, suite.failures, suite.errors) == (3, 0, 3)
     *rules, checkpoint = suite
-    assert all(isinstance(case.result[0], Error) and "NaN" in case.result[0].message for case in rules)
+    assert all(isinstance(element.result[0], Error) and "NaN" in element.result[0].message for element in rules)
     assert checkpoint.name == "my-model@step3000 is measured"
 
 
@@ -110,10 +110,10 @@ def test_the_pipeline_for_gitlab_runs(project: Path) -> None:
 
 def action(folder: Path, inputs: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run the action's last step, with inputs and GitHub's environment."""
-    given = {name: str(said.get("default", "")) for name, said in ACTION["inputs"].items()} | inputs
+    all_inputs = {name: str(definition.get("default", "")) for name, definition in ACTION["inputs"].items()} | inputs
     step = ACTION["runs"]["steps"][-1]
     values = {
-        name: re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda match: given[match[1]], text)
+        name: re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda match: all_inputs[match[1]], text)
         for name, text in step["env"].items()
     }
     assert "${{" not in step["run"] + "".join(values.values())
@@ -125,7 +125,7 @@ def test_the_workflow_for_github_runs(project: Path) -> None:
     workflow = yaml.safe_load(text)
     (step,) = [s for s in workflow["jobs"]["gate"]["steps"] if "degen@" in s.get("uses", "")]
     assert set(step["with"]) <= set(ACTION["inputs"])
-    assert {name for name, said in ACTION["inputs"].items() if said.get("required")} <= set(step["with"])
+    assert {name for name, definition in ACTION["inputs"].items() if definition.get("required")} <= set(step["with"])
     done = action(project, step["with"])
     assert (done.returncode, done.stderr.count("::error")) == (0, 0), done.stderr
     assert (project / "summary.md").read_text().startswith("### degen gate: passed\n")
@@ -137,8 +137,8 @@ def test_the_workflow_for_github_runs(project: Path) -> None:
 
 @pytest.mark.parametrize("name", ["target", "rules", "baseline", "confidence", "junit", "arguments"])
 def test_no_input_of_the_action_is_a_script(project: Path, name: str) -> None:
-    given = {"target": "my-run", "rules": "loss < 99"} | {name: "'\"; touch forged; $(touch forged) `touch forged` #"}
-    assert action(project, given).returncode == 2 or name == "junit"
+    inputs = {"target": "my-run", "rules": "loss < 99"} | {name: "'\"; touch forged; $(touch forged) `touch forged` #"}
+    assert action(project, inputs).returncode == 2 or name == "junit"
     assert not (project / "forged").exists()
 
 
@@ -150,8 +150,8 @@ def test_strict_is_true_or_false(project: Path, strict: str, code: int) -> None:
 
 
 def test_the_grammar_is_the_one_that_is_read() -> None:
-    (shown,) = marked(PAGE, "the grammar")
-    assert textwrap.indent(shown, "    ", lambda line: True).rstrip() in str(rule.__doc__)
+    (grammar,) = marked(PAGE, "the grammar")
+    assert textwrap.indent(grammar, "    ", lambda line: True).rstrip() in str(rule.__doc__)
 
 
 TRAINER, LIGHTNING, OWN = marked(PAGE, "run by")
@@ -181,9 +181,9 @@ def test_the_example_for_the_trainer_runs(names: dict[str, Any], tmp_path: Path)
         str(tmp_path / "saved"), max_steps=3, per_device_train_batch_size=4, use_cpu=True, report_to=[],
         dataloader_pin_memory=False, save_strategy="no",
     )  # fmt: skip
-    there = {**names, "arguments": arguments, "dataset": dataset}
-    exec(often(TRAINER), there)
-    assert [logs["step"] for logs in there["trainer"].state.log_history if "degen/loss" in logs] == [1, 2, 3]
+    namespace = {**names, "arguments": arguments, "dataset": dataset}
+    exec(often(TRAINER), namespace)
+    assert [logs["step"] for logs in namespace["trainer"].state.log_history if "degen/loss" in logs] == [1, 2, 3]
     assert (tmp_path / "my-run" / "run.json").is_file()
 
 
@@ -194,8 +194,8 @@ def test_the_example_for_the_trainer_runs(names: dict[str, Any], tmp_path: Path)
 )
 def test_the_example_for_lightning_runs(names: dict[str, Any]) -> None:
     module = module_class("lightning.pytorch", names["tokenizer"])()
-    there = {**names, "module": module, "batches": module.loader(True)}
-    exec(often(LIGHTNING), there)
+    namespace = {**names, "module": module, "batches": module.loader(True)}
+    exec(often(LIGHTNING), namespace)
     assert module.trainer.global_step == 3
 
 

@@ -291,10 +291,10 @@ def test_a_wrong_head_fails_the_checkpoint(texts: Path, tmp_path: Path, monkeypa
     # transformers' Linear calls the same function: give its head the bias back, so that only ours lacks it
     from transformers.models.phi.modeling_phi import PhiForCausalLM
 
-    own = PhiForCausalLM.forward
+    original = PhiForCausalLM.forward
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-        out = own(self, *args, **kwargs)
+        out = original(self, *args, **kwargs)
         out.logits = out.logits + self.lm_head.bias
         return out
 

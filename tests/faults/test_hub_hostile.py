@@ -56,7 +56,7 @@ def test_files_of_odd_names_are_ignored(scans: Scans, files: Files, contained: C
     run = scans.heads("org/m@step*", keep="all")
     assert [row["status"] for row in run.checkpoints()] == ["ok", "failed"]
     assert "no weights" in run.failed[0]["reason"]
-    assert not scans.hub.asked("evil|GET.*tmp")
+    assert not scans.hub.requests_for("evil|GET.*tmp")
     contained()
 
 
@@ -70,16 +70,16 @@ def test_an_index_that_names_shards_elsewhere_is_refused(
     branches = {"step99": files}
     for i, odd in enumerate(ODD.values()):
         name = odd.format("evil.safetensors")
-        place_of = {"weight_map": {"embed_out.weight": name, "gpt_neox.embed_in.weight": name}}
-        there = {} if "\ud800" in name else {name: files["model.safetensors"]}
-        branches[f"step{i}"] = small | there | {index: json.dumps(place_of).encode()}
+        index_of = {"weight_map": {"embed_out.weight": name, "gpt_neox.embed_in.weight": name}}
+        weights = {} if "\ud800" in name else {name: files["model.safetensors"]}
+        branches[f"step{i}"] = small | weights | {index: json.dumps(index_of).encode()}
     scans.add("org/m", branches)
     run = scans.heads("org/m@step*") if heads else scans.scan("org/m@step*", corpus=corpus)
     assert len(run.failed) == len(ODD)
     for row in run.failed:
         assert "lies outside the checkpoint" in row["reason"]
         assert row["reason"].isprintable()
-    assert not scans.hub.asked("evil")
+    assert not scans.hub.requests_for("evil")
     contained()
 
 
@@ -111,9 +111,9 @@ def test_a_malformed_index_is_refused(scans: Scans, files: Files) -> None:
 def test_an_index_that_names_the_wrong_shard(scans: Scans, series: Path, corpus: Path, tmp_path: Path) -> None:
     folder = sharded(_copy(series / "step0", tmp_path / "made"))
     index = folder / "model.safetensors.index.json"
-    place_of = json.loads(index.read_text())["weight_map"]
-    names = sorted(set(place_of.values()))
-    turned = {key: names[(names.index(name) + 1) % len(names)] for key, name in place_of.items()}
+    index_of = json.loads(index.read_text())["weight_map"]
+    names = sorted(set(index_of.values()))
+    turned = {key: names[(names.index(name) + 1) % len(names)] for key, name in index_of.items()}
     index.write_text(json.dumps({"weight_map": turned}))
     beside = {f.name: f.read_bytes() for f in series.iterdir() if f.is_file()}
     scans.add("org/m", {"step1": beside | packed(folder), "step2": revisions(series)["step100"]})
@@ -211,7 +211,7 @@ def test_a_listing_without_end_ends(scans: Scans, files: Files, monkeypatch: pyt
     scans.hub.page = 10
     result = command("scan", "org/m@step1", "-o", scans.folder / "run")
     assert (result.code, "more than 5 pages of files" in result.message) == (2, True)
-    assert len(scans.hub.asked("/tree/")) % 5 == 0
+    assert len(scans.hub.requests_for("/tree/")) % 5 == 0
 
 
 def test_small_files_that_are_listed_as_huge_are_not_fetched(

@@ -86,7 +86,7 @@ def assert_readers_do_not_stumble(run: Path, uncut: Uncut) -> None:
 def test_cut_by_sigkill_and_continued_equals_uncut(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
     print(f"seed {SEED}, {uncut.seconds:.2f} s uncut")
     moment = random.Random(SEED)
-    found = set()
+    counts = set()
     for number, cuts in enumerate(CUTS):
         out, log = tmp_path / f"run{number}", tmp_path / "log"
         parts = [out, *(out / "checkpoints" / "tiny" / f"step{step}.parquet" for step in STEPS)]
@@ -95,10 +95,10 @@ def test_cut_by_sigkill_and_continued_equals_uncut(warm: Warm, uncut: Uncut, tmp
             code = warm.cut(uncut.to(out), log, signal.SIGKILL, parts[begun], after)
             assert code in (-signal.SIGKILL, 0), log.read_text()
             assert_readers_do_not_stumble(out, uncut)
-            found.add(len(list((out / "checkpoints").rglob("[!.]*.parquet"))))
+            counts.add(len(list((out / "checkpoints").rglob("[!.]*.parquet"))))
         assert warm.run(uncut.to(out), log) == 0, log.read_text()
         assert files(out) == uncut.files
-    assert len(found) >= 4, f"the kills all came in the same places: {found}"
+    assert len(counts) >= 4, f"the kills all came in the same places: {counts}"
 
 
 def test_cut_by_sigkill_before_anything_is_measured(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
@@ -164,13 +164,13 @@ def test_ctrl_c_in_a_real_process(uncut: Uncut, tmp_path: Path) -> None:
     assert CommandResult(130, stdout, stderr).message == (
         "interrupted; what was finished is kept, and the same command goes on from there"
     )
-    kept = files(out)
-    assert "checkpoints/tiny/step0.parquet" in kept
-    assert "checkpoints/tiny/step200.parquet" not in kept
+    finished = files(out)
+    assert "checkpoints/tiny/step0.parquet" in finished
+    assert "checkpoints/tiny/step200.parquet" not in finished
     continued = degen(*uncut.to(out))
     assert continued.code == 0
     assert " of 8 checkpoints are measured already" in continued.err
-    assert {name: data for name, data in files(out).items() if name in kept} == kept
+    assert {name: data for name, data in files(out).items() if name in finished} == finished
     assert files(out) == uncut.files
 
 

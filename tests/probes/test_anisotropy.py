@@ -49,9 +49,9 @@ def feed(probe: Anisotropy, states: list[np.ndarray], rows: list[int], behind: f
     probe.update_states(batch, HEAD, torch.from_numpy(padded))
 
 
-def measured(windows: list[tuple[int, int]], states: list[np.ndarray], **how: Any) -> dict[str, Any]:
+def measured(windows: list[tuple[int, int]], states: list[np.ndarray], **options: Any) -> dict[str, Any]:
     probe = Anisotropy(a_sample(windows))
-    feed(probe, states, list(range(len(windows))), **how)
+    feed(probe, states, list(range(len(windows))), **options)
     (row,) = probe.finish()["layers"]
     return row
 
@@ -158,12 +158,12 @@ def test_zero_vectors_alone_give_null_instead_of_nan() -> None:
 def test_merged_halves_are_one_pass(windows: Any, seed: int, cut: int) -> None:
     states, sample = some_states(windows, seed), a_sample(windows)
     cut = min(cut, len(windows) - 1)
-    one, other = Anisotropy(sample), Anisotropy(sample)
-    feed(one, states, list(range(cut)))
-    feed(other, states, list(range(cut, len(windows))))
-    one.merge(other)
+    first, second = Anisotropy(sample), Anisotropy(sample)
+    feed(first, states, list(range(cut)))
+    feed(second, states, list(range(cut, len(windows))))
+    first.merge(second)
     whole = measured(windows, states)
-    same(one.finish()["layers"][0], whole)
+    same(first.finish()["layers"][0], whole)
 
 
 @given(shapes, seeds)

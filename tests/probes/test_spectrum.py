@@ -88,9 +88,9 @@ def test_order_of_rows_and_rotation_of_columns_change_nothing(size: Any, seed: i
 @given(sizes, seeds, st.floats(-30, 30))
 def test_scale_changes_the_values_and_none_of_the_figures(size: Any, seed: int, exponent: float) -> None:
     W = matrix(size, seed, 0.2)
-    one, other = row_of(W), row_of(W * 10.0**exponent)
-    for name, value in one.items():
-        assert other[name] == pytest.approx(value, abs=1e-9), name
+    plain, scaled = row_of(W), row_of(W * 10.0**exponent)
+    for name, value in plain.items():
+        assert scaled[name] == pytest.approx(value, abs=1e-9), name
 
 
 @given(sizes, seeds)

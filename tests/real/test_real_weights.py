@@ -40,8 +40,8 @@ def check_against_brute_force(run: Any, model: Any, blocks: Any, model_name: str
     caught: dict[tuple[int, str], list[torch.Tensor]] = {}
     last = len(blocks)
 
-    def keep(place: tuple[int, str], states: torch.Tensor) -> None:
-        caught.setdefault(place, []).append(states[0])
+    def keep(site: tuple[int, str], states: torch.Tensor) -> None:
+        caught.setdefault(site, []).append(states[0])
 
     handles = [
         blocks[0].register_forward_pre_hook(
@@ -67,11 +67,11 @@ def check_against_brute_force(run: Any, model: Any, blocks: Any, model_name: str
     assert row["bits_per_byte"] == pytest.approx(
         scored.sum().item() / math.log(2) / sum(w["bytes"] for w in sample), abs=1e-5
     )
-    for place, states in caught.items():
+    for site, states in caught.items():
         unit = torch.nn.functional.normalize(torch.cat(states), dim=1).numpy()
         cosines = unit @ unit.T
         expected = (cosines.sum() - np.trace(cosines)) / (len(unit) * (len(unit) - 1))
-        assert layers[place]["anisotropy"] == pytest.approx(expected, abs=1e-6), place
+        assert layers[site]["anisotropy"] == pytest.approx(expected, abs=1e-6), site
     values = np.linalg.svd(model.lm_head.weight.detach().numpy(), compute_uv=False)
     energy, plain = values**2 / (values**2).sum(), values / values.sum()
     assert row["singular_entropy"] == pytest.approx((energy * np.log(energy * len(values))).sum(), abs=1e-9)

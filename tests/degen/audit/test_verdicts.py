@@ -37,16 +37,16 @@ def training(seed: int, kind: str, steps: Sequence[int] = PYTHIA, width: int = 5
     curvature = pull * 10 ** rng.uniform(-2, 1, width)
     peak = 10 ** rng.uniform(-4.5, -3)
     weights = scale * rng.normal(size=width)
-    path, now = {0: weights}, 0
+    path, moment = {0: weights}, 0
     for step in steps[1:]:
-        while now < step:
-            for_steps = min(step - now, now // 4 + 1)
-            rate = peak * min(1.0, now / 1430) * (0.55 + 0.45 * np.cos(np.pi * now / 143_000)) + 1e-9
+        while moment < step:
+            for_steps = min(step - moment, moment // 4 + 1)
+            rate = peak * min(1.0, moment / 1430) * (0.55 + 0.45 * np.cos(np.pi * moment / 143_000)) + 1e-9
             shrunk = np.exp(-curvature * rate * for_steps)
             variance = 50 * (noise * rate * scale) ** 2 * (1 - shrunk**2) / (2 * curvature * rate)
             weights = goal + (weights - goal) * shrunk + 0.1 * drift * rate * for_steps * along
             weights = weights + np.sqrt(variance) * rng.normal(size=width)
-            now += for_steps
+            moment += for_steps
         path[step] = weights
     return path
 
@@ -416,8 +416,8 @@ def test_a_far_first_or_last_step_may_be_training() -> None:
 
 
 def test_too_little_evidence_gives_no_verdict() -> None:
-    few = {0: np.zeros(100), 1: np.full(100, 9.0), 2: np.zeros(100) + 1e-9}
-    assert faults(judge(facts(few))) == {}  # of three, 0 may be the wrong one
+    too_few = {0: np.zeros(100), 1: np.full(100, 9.0), 2: np.zeros(100) + 1e-9}
+    assert faults(judge(facts(too_few))) == {}  # of three, 0 may be the wrong one
     one_value = walk(24) | {9: walk(24)[9] + np.eye(100)[3] * 1e4}
     assert faults(judge(facts(one_value))) == {}
     assert judge([]) == []

@@ -87,8 +87,8 @@ def test_the_run_is_the_same_and_the_figures_those_of_a_scan(
         watch(corpus=corpus, every=EVERY, rules=["loss < 0", "loss.rise < 99"]),
     )
     assert watched.trainer.global_step == 60  # `log` goes on after a violation
-    one, other = plain.module.state_dict(), watched.module.state_dict()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    first, second = plain.module.state_dict(), watched.module.state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
     states = [ran.trainer.optimizers[0].state_dict()["state"] for ran in (plain, watched)]
     assert all(torch.equal(v, states[1][key][n]) for key, state in states[0].items() for n, v in state.items())
     assert torch.equal(plain.random_state, watched.random_state)

@@ -27,7 +27,7 @@ def make_tracker() -> Any:
         def __init__(self) -> None:
             self.seen: list[dict[str, Any]] = []
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
             self.seen.append({**logs, "step": state.global_step})
 
         def of(self, name: str) -> dict[int, float]:
@@ -88,9 +88,9 @@ def test_weights_and_optimizer_end_bit_identical(plain: Ran, watched: Ran) -> No
     import torch
 
     print(f"200 steps: {plain.seconds:.2f} s without, {watched.seconds:.2f} s with 5 measurements")
-    one, other = plain.trainer.model.state_dict(), watched.trainer.model.state_dict()
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    first, second = plain.trainer.model.state_dict(), watched.trainer.model.state_dict()
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
     states = [r.trainer.optimizer.state_dict()["state"] for r in (plain, watched)]
     assert states[0].keys() == states[1].keys() != set()
     for key, state in states[0].items():
@@ -99,12 +99,12 @@ def test_weights_and_optimizer_end_bit_identical(plain: Ran, watched: Ran) -> No
 
 
 def test_the_trainers_own_logs_are_the_same(plain: Ran, watched: Ran) -> None:
-    def own(ran: Ran) -> list[Any]:
-        kept = [logs for logs in ran.trainer.state.log_history if "degen/loss" not in logs]
-        return [{n: v for n, v in logs.items() if "per_second" not in n and "runtime" not in n} for logs in kept]
+    def trainer_logs(ran: Ran) -> list[Any]:
+        history = [logs for logs in ran.trainer.state.log_history if "degen/loss" not in logs]
+        return [{n: v for n, v in logs.items() if "per_second" not in n and "runtime" not in n} for logs in history]
 
-    assert own(plain) == own(watched)
-    assert len(own(plain)) == 5  # four times in 200 steps, and the summary
+    assert trainer_logs(plain) == trainer_logs(watched)
+    assert len(trainer_logs(plain)) == 5  # four times in 200 steps, and the summary
 
 
 def test_the_figures_are_those_of_a_scan_of_the_saved_checkpoints(watched: Ran, scanned: degen.Run) -> None:
@@ -115,15 +115,15 @@ def test_the_figures_are_those_of_a_scan_of_the_saved_checkpoints(watched: Ran, 
 
 
 def test_the_run_folder_equals_that_of_a_scan(watched: Ran, scanned: degen.Run) -> None:
-    kept = degen.read_run(watched.out.parent / "run")
-    assert kept.tables == scanned.tables
-    for name in set(kept.tables) - {"timing"}:
-        one, other = kept.table(name), scanned.table(name)
-        assert one.schema == other.schema
-        assert one.drop_columns(KEYS).equals(other.drop_columns(KEYS))
-    assert kept.table("checkpoints")["revision"].to_pylist() == [f"step{step}" for step in STEPS]
-    assert (kept.path / "sample.parquet").read_bytes() == (scanned.path / "sample.parquet").read_bytes()
-    assert judge([parse_rule("loss < 0")], kept.path).exit_code == 1
+    recorded = degen.read_run(watched.out.parent / "run")
+    assert recorded.tables == scanned.tables
+    for name in set(recorded.tables) - {"timing"}:
+        ours, theirs = recorded.table(name), scanned.table(name)
+        assert ours.schema == theirs.schema
+        assert ours.drop_columns(KEYS).equals(theirs.drop_columns(KEYS))
+    assert recorded.table("checkpoints")["revision"].to_pylist() == [f"step{step}" for step in STEPS]
+    assert (recorded.path / "sample.parquet").read_bytes() == (scanned.path / "sample.parquet").read_bytes()
+    assert judge([parse_rule("loss < 0")], recorded.path).exit_code == 1
 
 
 def test_trackers_and_history_get_the_figures(watched: Ran) -> None:
@@ -215,9 +215,9 @@ def test_a_rule_whose_steps_are_over_is_no_longer_undecided(tokenizer: Any, corp
     assert watch.never_decided == ()
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("with_folder", [True, False])
 def test_a_run_folder_that_cannot_be_written_is_one_warning_and_training_goes_on(
-    tokenizer: Any, corpus: Path, tmp_path: Path, kept: bool, caplog: pytest.LogCaptureFixture,
+    tokenizer: Any, corpus: Path, tmp_path: Path, with_folder: bool, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     from transformers import TrainerCallback
@@ -228,9 +228,9 @@ def test_a_run_folder_that_cannot_be_written_is_one_warning_and_training_goes_on
     class Spoiling(TrainerCallback):  # type: ignore[misc]
         """Puts a file where the run folder was after step 2, and takes it away after step 6."""
 
-        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if state.global_step == 3:
-                (folder,) = [tmp_path / "run"] if kept else (tmp_path / "temporary").glob("degen-watch-*")
+                (folder,) = [tmp_path / "run"] if with_folder else (tmp_path / "temporary").glob("degen-watch-*")
                 self.folder = folder.rename(tmp_path / "moved"), folder
                 folder.write_text("not a folder")
             if state.global_step == 7:
@@ -239,7 +239,7 @@ def test_a_run_folder_that_cannot_be_written_is_one_warning_and_training_goes_on
 
     callback = DegenerationCallback(
         corpus=corpus, every=2, rules=["loss < 99", "loss.rise < -9"], on_violation="stop",
-        out=tmp_path / "run" if kept else None, **MEASURED,
+        out=tmp_path / "run" if with_folder else None, **MEASURED,
     )  # fmt: skip
     ran = run(tokenizer, tmp_path / "saved", callback, Spoiling(), max_steps=10)
     assert list(ran.tracker.of("degen/loss")) == [2, 4, 6, 8]  # figures are logged all the same
@@ -306,12 +306,12 @@ def test_a_resumed_run_knows_its_past(tokenizer: Any, corpus: Path, tmp_path: Pa
     again = run(tokenizer, tmp_path / "saved", callback(), resume=True, **saving)
     assert list(again.tracker.of("degen/loss")) == [15, 20]
     assert again.tracker.of("degen/violations") == {15: 1, 20: 1}  # there is a past, that of the first process
-    kept = degen.read_run(tmp_path / "run").checkpoints()
-    assert [row["step"] for row in kept] == [5, 10, 15, 20]
-    assert {row["step"]: row["loss"] for row in kept[2:]} == again.tracker.of("degen/loss")
+    rows = degen.read_run(tmp_path / "run").checkpoints()
+    assert [row["step"] for row in rows] == [5, 10, 15, 20]
+    assert {row["step"]: row["loss"] for row in rows[2:]} == again.tracker.of("degen/loss")
     without = run(tokenizer, tmp_path / "other", resume=True, **saving)
-    one, other = without.trainer.model.state_dict(), again.trainer.model.state_dict()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    first, second = without.trainer.model.state_dict(), again.trainer.model.state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_what_an_earlier_training_left_is_not_mixed_with_another(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_a_model_that_cannot_be_measured_is_reported_and_trains_on(
     tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = make_trainee()
-    model.lm_head.register_forward_hook(lambda module, given, logits: 2 * logits)  # not what the stored head says
+    model.lm_head.register_forward_hook(lambda module, inputs, logits: 2 * logits)  # not what the stored head says
     callback = DegenerationCallback(
         corpus=corpus, every=2, rules="loss < 0", on_violation="stop", out=tmp_path / "run", **MEASURED
     )
@@ -477,7 +477,7 @@ def test_evaluations_that_another_callback_asks_for_are_measured_beside(
     from transformers import TrainerCallback
 
     class Asking(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             control.should_evaluate = state.global_step == 2
 
     callback = DegenerationCallback(corpus=corpus, rules="loss < 99", **MEASURED)

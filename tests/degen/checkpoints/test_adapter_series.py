@@ -150,11 +150,11 @@ def test_nothing_of_peft_is_seen_on_the_terminal(base: Path, corpus: Path, tmp_p
 
 def test_an_adapter_source_has_the_paths_of_base_and_adapter(tmp_path: Path) -> None:
     model, lora = checkpoint(tmp_path / "base"), adapter(tmp_path / "lora")
-    (found,) = find(f"{model}+{lora}").checkpoints
-    assert (found.model, found.revision, found.step) == ("lora", "main", None)
-    assert found.source == AdapterSource(LocalSource(model), LocalAdapter(lora))
-    assert hash(found.source) == hash(AdapterSource(LocalSource(model), LocalAdapter(lora), tmp_path))
-    assert str(found.source) == f"{model}+{lora}"
+    (the_only,) = find(f"{model}+{lora}").checkpoints
+    assert (the_only.model, the_only.revision, the_only.step) == ("lora", "main", None)
+    assert the_only.source == AdapterSource(LocalSource(model), LocalAdapter(lora))
+    assert hash(the_only.source) == hash(AdapterSource(LocalSource(model), LocalAdapter(lora), tmp_path))
+    assert str(the_only.source) == f"{model}+{lora}"
     assert find(f"mine={model}+{lora}").model == "mine"
 
 
@@ -165,8 +165,8 @@ def test_an_existing_path_wins_over_an_adapter_and_paths_may_have_a_plus(
     checkpoint(tmp_path / "a+b")
     assert find("a+b").checkpoints[0].source == LocalSource(Path("a+b"))
     adapter(tmp_path / "c+d")
-    found = find("a+b+c+d").checkpoints[0].source
-    assert found == AdapterSource(LocalSource(Path("a+b")), LocalAdapter(Path("c+d")))
+    source = find("a+b+c+d").checkpoints[0].source
+    assert source == AdapterSource(LocalSource(Path("a+b")), LocalAdapter(Path("c+d")))
     adapter(tmp_path / "lr=3")
     assert find("a+b+lr=3").model == "lr=3"
     assert find("mine=a+b+lr=3").model == "mine"
@@ -180,8 +180,8 @@ def test_steps_of_an_adapter_are_chosen_as_those_of_a_model(tmp_path: Path) -> N
     checkpoint(tmp_path / "lora" / "merged")
     (series,) = find_series([f"{model}+{tmp_path / 'lora'}"], steps="0:3000:100")
     assert [c.revision for c in series.checkpoints] == ["step0", "step100", "step300", "step2000", "final"]
-    (one,) = find_series([f"{model}+{tmp_path / 'lora' / 'step100'}"])
-    assert [(c.model, c.revision, c.step) for c in one.checkpoints] == [("lora", "step100", 100)]
+    (single,) = find_series([f"{model}+{tmp_path / 'lora' / 'step100'}"])
+    assert [(c.model, c.revision, c.step) for c in single.checkpoints] == [("lora", "step100", 100)]
 
 
 def test_a_base_is_one_model(tmp_path: Path) -> None:
@@ -220,9 +220,9 @@ def test_a_missing_peft_is_named(base: Path, trained: Path, monkeypatch: pytest.
 
 def test_an_adapter_alone_is_on_the_base_it_names(base: Path, trained: Path, corpus: Path, tmp_path: Path) -> None:
     run = degen.scan([trained, f"named={base}+{trained}"], corpus=corpus, out=tmp_path / "run", **SMALL)
-    found = [(row["model"], row["revision"], row["loss"]) for row in run.checkpoints()]
-    assert [row[1:] for row in found if row[0] == "lora"] == [row[1:] for row in found if row[0] == "named"]
-    assert len(found) == 8
+    rows = [(row["model"], row["revision"], row["loss"]) for row in run.checkpoints()]
+    assert [row[1:] for row in rows if row[0] == "lora"] == [row[1:] for row in rows if row[0] == "named"]
+    assert len(rows) == 8
 
 
 def test_a_base_may_be_named_from_the_adapter_or_from_where_we_stand(

@@ -51,12 +51,12 @@ class Line:
 
     def asked(self, checkpoint: str) -> bool:
         """Whether anything of a checkpoint's weights was asked for."""
-        return bool(self.hub.asked(f"{self.commits[checkpoint]}/model.safetensors"))
+        return bool(self.hub.requests_for(f"{self.commits[checkpoint]}/model.safetensors"))
 
     def wait_for(self, checkpoint: str) -> None:
         """Wait until it was."""
         deadline = time.monotonic() + 20
-        while not self.asked(checkpoint):
+        while not self.requests_for(checkpoint):
             assert time.monotonic() < deadline, f"{checkpoint} is not asked for"
             time.sleep(0.005)
 
@@ -74,7 +74,7 @@ def test_one_checkpoint_is_fetched_ahead_and_never_two(
         if step < 4:
             line.wait_for(f"tiny@step{step + 1}")
         time.sleep(0.1)
-        assert [line.asked(f"tiny@step{i}") for i in range(5)] == [i <= step + 1 for i in range(5)]
+        assert [line.requests_for(f"tiny@step{i}") for i in range(5)] == [i <= step + 1 for i in range(5)]
 
     during(look)
     run = scans.scan("org/tiny@step*", corpus=corpus, probes=probes)
@@ -100,8 +100,8 @@ def test_copies_are_not_fetched_ahead_and_failures_stop_nothing(
     rows = scans.scan("org/tiny@step*", corpus=corpus, probes=probes).checkpoints()
     assert [row["status"] for row in rows] == ["ok", "duplicate", "duplicate", "failed", "ok"]
     assert seen == ["tiny@step0", "tiny@step4"]
-    assert not line.asked("tiny@step1")
-    assert not line.asked("tiny@step2")
+    assert not line.requests_for("tiny@step1")
+    assert not line.requests_for("tiny@step2")
 
 
 def test_the_first_of_the_next_series_comes_while_the_last_of_this_one_is_measured(
@@ -135,4 +135,4 @@ def test_measured_checkpoints_are_not_fetched_ahead_in_a_continued_scan(
 
     during(look)
     assert not scans.scan("org/tiny@step*", corpus=corpus).failed
-    assert [line.asked(f"tiny@step{i}") for i in range(5)] == [True, False, False, True, False]
+    assert [line.requests_for(f"tiny@step{i}") for i in range(5)] == [True, False, False, True, False]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from hub import Fault
-from hub_scans import Scans, kept, revisions, sharded
+from hub_scans import Scans, file_states, revisions, sharded
 from huggingface_hub import hf_hub_download
 from tiny import make_series
 
@@ -99,9 +99,9 @@ def test_a_copy_costs_no_tensor_and_small_files_come_once_a_series(scans: Scans,
     weights = sum(len(branches[name]["model.safetensors"]) for name in branches)
     assert scans.hub.served(r"\.safetensors") == weights
     for name in ("tokenizer.json", "tokenizer_config.json", "config.json"):
-        assert len(scans.hub.asked(f"/{name}$", "GET")) == 1
-    assert len(scans.hub.asked("/refs")) == 1
-    assert len(scans.hub.asked("/tree/")) == 5
+        assert len(scans.hub.requests_for(f"/{name}$", "GET")) == 1
+    assert len(scans.hub.requests_for("/refs")) == 1
+    assert len(scans.hub.requests_for("/tree/")) == 5
 
 
 def test_weights_are_gone_after_the_scan_and_two_at_most_are_there_meanwhile(
@@ -151,12 +151,12 @@ def test_the_users_cache_is_used_and_left_as_it_was(
     repo = scans.add("org/tiny", revisions(series))
     for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
         hf_hub_download("org/tiny", name, revision="step100")
-    before, commit = kept(scans.cache), repo.commit("step100")
+    before, commit = file_states(scans.cache), repo.commit("step100")
     scans.forget()
     run = scans.scan("org/tiny@step*", corpus=corpus, probes=probes)
     assert [row["status"] for row in run.checkpoints()] == ["ok"] * 3
-    assert not scans.hub.asked(f"{commit}/")
-    assert kept(scans.cache).items() >= before.items()
+    assert not scans.hub.requests_for(f"{commit}/")
+    assert file_states(scans.cache).items() >= before.items()
     assert {f.resolve() for f in scans.weights()} == {
         (scans.cache / name).resolve() for name in before if "model.s" in name
     }

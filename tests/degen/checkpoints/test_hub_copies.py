@@ -38,9 +38,9 @@ def test_copies_are_told_by_their_hashes_and_their_rows_are_copied(copies: Scans
     rows = {row["revision"]: row for row in run.checkpoints()}
     for name in ("step150", "step200"):
         seen = 10 * int(name[4:])
-        own = {"revision": name, "step": int(name[4:]), "tokens_seen": seen}
-        own["training_flops"] = seen * rows["step100"]["flops_per_token"]
-        assert rows[name] == rows["step100"] | own | {"status": "duplicate", "duplicate_of": "step100"}
+        expected = {"revision": name, "step": int(name[4:]), "tokens_seen": seen}
+        expected["training_flops"] = seen * rows["step100"]["flops_per_token"]
+        assert rows[name] == rows["step100"] | expected | {"status": "duplicate", "duplicate_of": "step100"}
         for table in ("layers", "windows", "spectrum"):
             parts = [[r for r in run.table(table).drop_columns(["step"]).to_pylist() if r["revision"] == n]
                      for n in (name, "step100")]  # fmt: skip
@@ -48,20 +48,20 @@ def test_copies_are_told_by_their_hashes_and_their_rows_are_copied(copies: Scans
     assert rows["step300"]["head_sha256"] == rows["step100"]["head_sha256"]
     assert rows["step300"]["loss"] != rows["step100"]["loss"]
     repo = copies.hub.repos["org/tiny"]
-    assert not copies.hub.asked(f"{repo.commit('step200')}/model.safetensors")
+    assert not copies.hub.requests_for(f"{repo.commit('step200')}/model.safetensors")
 
 
 def test_copies_of_what_an_earlier_session_measured_are_found(copies: Scans, corpus: Path) -> None:
     repo = copies.hub.repos["org/tiny"]
-    wanted = f"{repo.commit('step1000')}/model.safetensors"
-    copies.hub.faults.append(Fault(wanted, status=403, times=None))
+    weights = f"{repo.commit('step1000')}/model.safetensors"
+    copies.hub.faults.append(Fault(weights, status=403, times=None))
     copies.scan("org/tiny@step*", corpus=corpus)
     copies.hub.faults.clear()
     for name in ("step150", "step200"):
         (copies.folder / "run" / "checkpoints" / "tiny" / f"{name}.parquet").unlink()
     copies.forget()
     assert status(copies.scan("org/tiny@step*", corpus=corpus)) == STATUS
-    fetched = {r.path.split("/")[-2] for r in copies.hub.asked(r"\.safetensors", "HEAD")}
+    fetched = {r.path.split("/")[-2] for r in copies.hub.requests_for(r"\.safetensors", "HEAD")}
     assert fetched == {repo.commit("step1000")}
 
 

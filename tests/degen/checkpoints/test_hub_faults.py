@@ -105,7 +105,7 @@ def test_an_error_that_passes_costs_one_more_attempt(
     server.faults.append(Fault(path, status=status, retry_after=7))
     assert call(server) == GIVES[call]
     assert pauses == [1 if status == 500 else 8]  # Retry-After and a second more
-    assert [r.status for r in server.asked(path)].count(status) == 1
+    assert [r.status for r in server.requests_for(path)].count(status) == 1
 
 
 @pytest.mark.parametrize("status", [429, 500])
@@ -125,7 +125,7 @@ def test_library_calls_without_retries_fail_at_once(
 def test_a_body_that_breaks_off_is_asked_for_again(server: Hub, call: Call, path: str, cut: int) -> None:
     server.faults.append(Fault(path, cut=cut))
     assert call(server) == GIVES[call]
-    sizes = [request.served for request in server.asked(path, "GET")]
+    sizes = [request.served for request in server.requests_for(path, "GET")]
     if path == ENDPOINT:  # a redirect has no body to be cut
         assert (sizes, server.faults[0].times) == ([0], 1)
     else:
@@ -156,7 +156,7 @@ def test_a_download_goes_on_where_it_was_cut(server: Hub, monkeypatch: pytest.Mo
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # what is in a chunk that was not filled is lost
     server.faults.append(Fault(CDN, cut=150_500))
     assert weights(server) == WEIGHTS
-    assert [(r.range, r.served) for r in server.asked(CDN)] == [(None, 150_500), ("bytes=150000-", 50_000)]
+    assert [(r.range, r.served) for r in server.requests_for(CDN)] == [(None, 150_500), ("bytes=150000-", 50_000)]
 
 
 def test_a_download_asks_again_for_what_it_is_and_once_for_what_it_holds(server: Hub, pauses: list[float]) -> None:
@@ -189,8 +189,8 @@ def test_weights_come_at_the_rate_of_the_line(server: Hub) -> None:
 
 def test_bytes_that_nobody_reads_are_not_counted(server: Hub) -> None:
     server.repos[NAME].push("main", {"weights.bin": bytes(30_000_000)})
-    with get_session().stream("GET", f"{server.endpoint}/{NAME}/resolve/main/weights.bin") as answer:
-        assert next(answer.iter_bytes(1000)) == bytes(1000)
+    with get_session().stream("GET", f"{server.endpoint}/{NAME}/resolve/main/weights.bin") as response:
+        assert next(response.iter_bytes(1000)) == bytes(1000)
     assert server.served() < 10_000_000
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from faults.command import degen as command
-from hub_scans import Scans, kept, revisions, sharded
+from hub_scans import Scans, file_states, revisions, sharded
 from huggingface_hub import hf_hub_download
 from tiny import make_series
 
@@ -24,7 +24,7 @@ def test_kept_revisions_are_scanned_offline(
     branches = revisions(series)
     repo = scans.add("org/tiny", branches | {"main": branches["step1000"] | {"README.md": b"final"}})
     scans.scan("org/tiny@*", corpus=corpus, keep="all")
-    held, commits = kept(scans.cache), {name: repo.commit(name) for name in repo.branches}
+    held, commits = file_states(scans.cache), {name: repo.commit(name) for name in repo.branches}
     online = scans.scan(f"org/tiny@{at.format(**commits)}", corpus=corpus, out="online")
     scans.forget()
     scans.offline()
@@ -33,7 +33,7 @@ def test_kept_revisions_are_scanned_offline(
     assert not scans.hub.requests
     for table in set(run.tables) - {"timing"}:
         assert run.table(table).equals(online.table(table))
-    assert kept(scans.cache) == held
+    assert file_states(scans.cache) == held
 
 
 def test_shards_that_were_kept_are_scanned_offline_head_and_all(scans: Scans, tmp_path: Path, corpus: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_token_opens_what_is_private_and_a_wrong_one_does_not(repo: Scans, tmp
     assert (result.code, "the hub refuses it (401): `hf auth login` logs in" in result.message) == (2, True)
     repo.token(TOKEN)
     assert [c.revision for c in repo.find("org/private").checkpoints] == ["main"]
-    assert {r.token for r in repo.hub.asked("/refs")} == {"hf_else", TOKEN}
+    assert {r.token for r in repo.hub.requests_for("/refs")} == {"hf_else", TOKEN}
 
 
 @pytest.mark.parametrize(

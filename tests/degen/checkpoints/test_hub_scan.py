@@ -21,12 +21,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
 
 
-def assert_same_figures(one: degen.Run, other: degen.Run) -> None:
+def assert_same_figures(first: degen.Run, second: degen.Run) -> None:
     """Every cell of every table, but for seconds."""
-    assert one.tables == other.tables
-    for table in set(one.tables) - {"timing"}:
-        assert one.table(table).equals(other.table(table)), table
-    for row in one.checkpoints():
+    assert first.tables == second.tables
+    for table in set(first.tables) - {"timing"}:
+        assert first.table(table).equals(second.table(table)), table
+    for row in first.checkpoints():
         assert row["status"] == "ok", row["reason"]
 
 
@@ -65,7 +65,7 @@ def test_heads_of_other_families_are_found_in_headers_alone(scans: Scans, tmp_pa
     sharded(series / "step2")
     scans.add("org/tiny", revisions(series))
     assert_same_figures(scans.heads("org/tiny@step*"), scans.heads(series, out="local"))
-    assert not [r for r in scans.hub.asked(r"\.safetensors(\?|$)", "GET") if r.range is None]
+    assert not [r for r in scans.hub.requests_for(r"\.safetensors(\?|$)", "GET") if r.range is None]
 
 
 def test_a_series_without_a_tokenizer_is_scanned_by_its_heads(scans: Scans, series: Path) -> None:
@@ -75,8 +75,8 @@ def test_a_series_without_a_tokenizer_is_scanned_by_its_heads(scans: Scans, seri
     rows = scans.scan("org/tiny@step*").checkpoints()
     assert [row["status"] for row in rows] == ["ok"] * 3
     assert all("no tokenizer" in row["reason"] and row["singular_entropy"] > 0 for row in rows)
-    given = scans.scan("org/tiny@step*", tokenizer=series, out="given").checkpoints()
-    assert all(row["reason"] is None and row["loss"] > 0 for row in given)
+    with_tokenizer = scans.scan("org/tiny@step*", tokenizer=series, out="given").checkpoints()
+    assert all(row["reason"] is None and row["loss"] > 0 for row in with_tokenizer)
 
 
 def test_a_finished_run_asks_for_the_branches_alone_and_changes_nothing(
@@ -133,7 +133,7 @@ def test_a_run_that_was_cut_goes_on_and_is_what_it_would_have_been(
     scans.hub.requests.clear()
     assert_same_figures(scans.scan("org/tiny@step*", corpus=corpus), whole)
     commit = scans.hub.repos["org/tiny"].commit("step0")
-    assert not scans.hub.asked(f"{commit}/model.safetensors")
+    assert not scans.hub.requests_for(f"{commit}/model.safetensors")
 
 
 def test_a_failed_checkpoint_is_tried_again(scans: Scans, series: Path, corpus: Path) -> None:
@@ -202,6 +202,6 @@ def test_code_of_a_repository_runs_where_the_user_says_so_and_nowhere_else(
     assert row["status"] == "failed"
     assert "--trust-remote-code" in row["reason"]
     assert not witness.exists()
-    assert not scans.hub.asked(r"own\.py")
+    assert not scans.hub.requests_for(r"own\.py")
     (row,) = scans.heads("org/own", trust_remote_code=True).checkpoints()
     assert (row["status"], os.path.exists(witness)) == ("ok", True)

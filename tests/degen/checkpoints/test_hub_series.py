@@ -70,9 +70,9 @@ def test_commits_are_named_by_their_hash(repo: Scans) -> None:
 
 def test_what_an_api_says_of_a_shortened_commit_is_taken(repo: Scans, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = repo.hub.repos["org/m"].commit("main")
-    found = repo.hub.repos["org/m"].find
+    find = repo.hub.repos["org/m"].find
     monkeypatch.setattr(
-        type(repo.hub.repos["org/m"]), "find", lambda _, name: found(commit if name == commit[:8] else name)
+        type(repo.hub.repos["org/m"]), "find", lambda _, name: find(commit if name == commit[:8] else name)
     )
     assert repo.find(f"org/m@{commit[:8]}").checkpoints[0].source == HubSource("org/m", commit[:8], commit)
 

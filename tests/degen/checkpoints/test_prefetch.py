@@ -85,22 +85,22 @@ def downloads(tmp_path: Path) -> Iterator[Downloads]:
     assert not made.path.exists()
 
 
-def order(log: Log, *names: str, **more: object) -> list[FetchRequest]:
+def make_requests(log: Log, *names: str, **more: object) -> list[FetchRequest]:
     """Checkpoints of these names; `c_error=…` and `c_gate=…` are those of the source of `c`."""
 
     def source(name: str) -> Made:
-        given = {key.removeprefix(f"{name}_"): value for key, value in more.items() if key.startswith(f"{name}_")}
-        return Made(name, log, **given)  # type: ignore[arg-type]
+        settings = {key.removeprefix(f"{name}_"): value for key, value in more.items() if key.startswith(f"{name}_")}
+        return Made(name, log, **settings)  # type: ignore[arg-type]
 
     return [FetchRequest(Checkpoint("m", name, i, None, source(name)), True) for i, name in enumerate(names)]
 
 
 def scan(
-    fetcher: Fetcher, wanted: list[FetchRequest], log: Log, within: Callable[[str], None] = lambda _: None
+    fetcher: Fetcher, requests: list[FetchRequest], log: Log, within: Callable[[str], None] = lambda _: None
 ) -> dict[str, str]:
     """Ask for one after another, as a scan does; what came of each."""
     came = {}
-    for name, checkpoint in [(w.checkpoint.revision, w.checkpoint) for w in wanted]:
+    for name, checkpoint in [(w.checkpoint.revision, w.checkpoint) for w in requests]:
         try:
             with fetcher.files(checkpoint) as files:
                 log.say(f"measure {name}")
@@ -112,7 +112,7 @@ def scan(
     return came
 
 
-def held(downloads: Downloads) -> int:
+def count_on_disk(downloads: Downloads) -> int:
     """How many checkpoints lie on disk."""
     with suppress(FileNotFoundError):
         return sum(1 for _ in downloads.path.iterdir())
@@ -120,17 +120,17 @@ def held(downloads: Downloads) -> int:
 
 
 def test_the_next_checkpoint_is_fetched_while_one_is_measured(log: Log, downloads: Downloads) -> None:
-    wanted = order(log, "a", "b", "c", "d")
+    requests = make_requests(log, "a", "b", "c", "d")
     following = {"a": "b", "b": "c", "c": "d"}
 
     def within(name: str) -> None:
         if name in following:
             log.wait_for(f"have {following[name]}")
         time.sleep(0.05)
-        assert held(downloads) == (2 if name in following else 1)
+        assert count_on_disk(downloads) == (2 if name in following else 1)
 
-    with Fetcher(downloads, wanted, lambda _: False) as fetcher:
-        came = scan(fetcher, wanted, log, within)
+    with Fetcher(downloads, requests, lambda _: False) as fetcher:
+        came = scan(fetcher, requests, log, within)
     assert came == {name: f"{name} True" for name in "abcd"}
     assert [event for event in log if not event.startswith("measure")] == [
         "fetch a", "have a",
@@ -143,24 +143,24 @@ def test_the_next_checkpoint_is_fetched_while_one_is_measured(log: Log, download
 
 def test_a_slow_download_is_waited_for(log: Log, downloads: Downloads) -> None:
     gate = threading.Event()
-    wanted = order(log, "a", "b", b_gate=gate)
+    requests = make_requests(log, "a", "b", b_gate=gate)
     threading.Timer(0.2, gate.set).start()
-    with Fetcher(downloads, wanted, lambda _: False) as fetcher:
-        assert scan(fetcher, wanted, log) == {"a": "a True", "b": "b True"}
+    with Fetcher(downloads, requests, lambda _: False) as fetcher:
+        assert scan(fetcher, requests, log) == {"a": "a True", "b": "b True"}
     assert log.index("done a") < log.index("have b") < log.index("measure b")
 
 
 def test_copies_are_not_fetched(log: Log, downloads: Downloads) -> None:
-    wanted = order(log, "a", "b", "c", "d")
-    with Fetcher(downloads, wanted, lambda c: c.revision in "bc") as fetcher:
-        scan(fetcher, [wanted[0], wanted[3]], log, lambda name: log.wait_for("have d"))
+    requests = make_requests(log, "a", "b", "c", "d")
+    with Fetcher(downloads, requests, lambda c: c.revision in "bc") as fetcher:
+        scan(fetcher, [requests[0], requests[3]], log, lambda name: log.wait_for("have d"))
     assert [event for event in log if event.startswith("fetch")] == ["fetch a", "fetch d"]
 
 
 def test_nothing_is_fetched_where_only_copies_follow(log: Log, downloads: Downloads) -> None:
-    wanted = order(log, "a", "b")
-    with Fetcher(downloads, wanted, lambda c: c.revision == "b") as fetcher:
-        scan(fetcher, wanted[:1], log)
+    requests = make_requests(log, "a", "b")
+    with Fetcher(downloads, requests, lambda c: c.revision == "b") as fetcher:
+        scan(fetcher, requests[:1], log)
         time.sleep(0.05)
     assert "fetch b" not in log
 
@@ -168,22 +168,24 @@ def test_nothing_is_fetched_where_only_copies_follow(log: Log, downloads: Downlo
 def test_a_copy_of_one_that_failed_is_fetched_after_all_and_what_was_ahead_is_kept(
     log: Log, downloads: Downloads
 ) -> None:
-    wanted = order(log, "a", "b", "c")
-    with Fetcher(downloads, wanted, lambda c: c.revision == "b") as fetcher:
-        came = scan(fetcher, wanted, log, lambda name: log.wait_for("have c"))
+    requests = make_requests(log, "a", "b", "c")
+    with Fetcher(downloads, requests, lambda c: c.revision == "b") as fetcher:
+        came = scan(fetcher, requests, log, lambda name: log.wait_for("have c"))
     assert came == {name: f"{name} True" for name in "abc"}
     assert [event for event in log if event.startswith("fetch")] == ["fetch a", "fetch c", "fetch b"]
 
 
 def test_files_of_a_late_found_copy_are_deleted(log: Log, downloads: Downloads) -> None:
-    wanted = order(log, "a", "b", "c", "d")
+    requests = make_requests(log, "a", "b", "c", "d")
 
     def within(name: str) -> None:
         log.wait_for({"a": "have b", "c": "have d", "d": "have d"}[name])
-        assert held(downloads) <= 2
+        assert count_on_disk(downloads) <= 2
 
-    with Fetcher(downloads, wanted, lambda _: False) as fetcher:
-        came = scan(fetcher, [wanted[0], *wanted[2:]], log, within)  # the scan finds b to be a copy when it is its turn
+    with Fetcher(downloads, requests, lambda _: False) as fetcher:
+        came = scan(
+            fetcher, [requests[0], *requests[2:]], log, within
+        )  # the scan finds b to be a copy when it is its turn
     assert came == {name: f"{name} True" for name in "acd"}
 
 
@@ -191,17 +193,17 @@ def test_files_of_a_late_found_copy_are_deleted(log: Log, downloads: Downloads) 
 def test_a_checkpoint_that_fails_ahead_fails_in_its_own_turn_and_alone(
     log: Log, downloads: Downloads, error: Exception
 ) -> None:
-    wanted = order(log, "a", "b", "c", "d", b_error=error)
-    with Fetcher(downloads, wanted, lambda _: False) as fetcher:
-        came = scan(fetcher, wanted, log, lambda name: time.sleep(0.02))
+    requests = make_requests(log, "a", "b", "c", "d", b_error=error)
+    with Fetcher(downloads, requests, lambda _: False) as fetcher:
+        came = scan(fetcher, requests, log, lambda name: time.sleep(0.02))
     assert came == {"a": "a True", "b": str(error), "c": "c True", "d": "d True"}
     assert log.count("fetch b") == 1
 
 
 def test_a_checkpoint_that_fails_first_stops_no_other(log: Log, downloads: Downloads) -> None:
-    wanted = order(log, "a", "b", a_error=CheckpointError("a is gone"))
-    with Fetcher(downloads, wanted, lambda _: False) as fetcher:
-        assert scan(fetcher, wanted, log) == {"a": "a is gone", "b": "b True"}
+    requests = make_requests(log, "a", "b", a_error=CheckpointError("a is gone"))
+    with Fetcher(downloads, requests, lambda _: False) as fetcher:
+        assert scan(fetcher, requests, log) == {"a": "a is gone", "b": "b True"}
 
 
 @pytest.mark.parametrize("error", [CheckpointError("no listing"), ValueError("odd")])
@@ -211,25 +213,25 @@ def test_a_checkpoint_is_fetched_where_it_is_unknown_whether_it_is_a_copy(
     def is_copy(_: Checkpoint) -> bool:
         raise error
 
-    wanted = order(log, "a", "b")
-    with Fetcher(downloads, wanted, is_copy) as fetcher:
-        assert scan(fetcher, wanted, log) == {"a": "a True", "b": "b True"}
+    requests = make_requests(log, "a", "b")
+    with Fetcher(downloads, requests, is_copy) as fetcher:
+        assert scan(fetcher, requests, log) == {"a": "a True", "b": "b True"}
 
 
 def test_the_same_files_under_two_labels_are_not_deleted_under_the_second(log: Log, downloads: Downloads) -> None:
     source = Made("a", log)
-    wanted = [FetchRequest(Checkpoint(model, "a", 1, None, source), True) for model in ("one", "two")]
-    with Fetcher(downloads, wanted, lambda _: False) as fetcher:
-        for w in wanted:
+    requests = [FetchRequest(Checkpoint(model, "a", 1, None, source), True) for model in ("one", "two")]
+    with Fetcher(downloads, requests, lambda _: False) as fetcher:
+        for w in requests:
             with fetcher.files(w.checkpoint) as files:
                 time.sleep(0.05)
                 assert (files.path / "weights").is_file()
 
 
 def test_downloads_are_deleted_after_a_failed_measurement(log: Log, downloads: Downloads) -> None:
-    wanted = order(log, "a", "b")
-    with Fetcher(downloads, wanted, lambda _: False) as fetcher:
-        with suppress(ZeroDivisionError), fetcher.files(wanted[0].checkpoint):
+    requests = make_requests(log, "a", "b")
+    with Fetcher(downloads, requests, lambda _: False) as fetcher:
+        with suppress(ZeroDivisionError), fetcher.files(requests[0].checkpoint):
             log.wait_for("have b")
             raise ZeroDivisionError
         assert [f.read_text() for f in downloads.path.rglob("weights")] == ["b True"]
@@ -237,12 +239,12 @@ def test_downloads_are_deleted_after_a_failed_measurement(log: Log, downloads: D
 
 def test_an_interruption_waits_for_nothing_and_leaves_nothing(log: Log, downloads: Downloads) -> None:
     gate = threading.Event()
-    wanted = order(log, "a", "b", b_gate=gate)
+    requests = make_requests(log, "a", "b", b_gate=gate)
     start = time.monotonic()
     with (
         suppress(KeyboardInterrupt),
-        Fetcher(downloads, wanted, lambda _: False) as fetcher,
-        fetcher.files(wanted[0].checkpoint),
+        Fetcher(downloads, requests, lambda _: False) as fetcher,
+        fetcher.files(requests[0].checkpoint),
     ):
         log.wait_for("fetch b")
         raise KeyboardInterrupt
@@ -259,5 +261,5 @@ def test_downloads_of_a_killed_scan_are_deleted(log: Log, downloads: Downloads) 
     left = downloads.path / "0123456789abcdef" / "model.safetensors"
     left.parent.mkdir(parents=True)
     left.write_text("old")
-    with Fetcher(downloads, order(log, "a"), lambda _: False):
+    with Fetcher(downloads, make_requests(log, "a"), lambda _: False):
         assert not left.exists()

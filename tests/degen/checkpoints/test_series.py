@@ -113,12 +113,12 @@ def test_half_a_label_is_refused(spec: str) -> None:
 
 
 def test_two_series_of_one_name_are_refused_until_one_is_labelled(tmp_path: Path) -> None:
-    one, other = tmp_path / "a" / "m", tmp_path / "b" / "m"
-    checkpoint(one / "step1")
-    checkpoint(other / "step1")
+    first, second = tmp_path / "a" / "m", tmp_path / "b" / "m"
+    checkpoint(first / "step1")
+    checkpoint(second / "step1")
     with pytest.raises(DegenError, match="would both be called 'm'"):
-        find_series([str(one), str(other)])
-    assert [s.model for s in find_series([str(one), f"other={other}"])] == ["m", "other"]
+        find_series([str(first), str(second)])
+    assert [s.model for s in find_series([str(first), f"other={second}"])] == ["m", "other"]
 
 
 def test_steps_thin_what_has_a_step_and_keep_the_rest(tmp_path: Path) -> None:

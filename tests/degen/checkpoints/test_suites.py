@@ -110,8 +110,8 @@ def test_the_hub_is_not_asked_where_a_model_is_unknown(scans: Scans) -> None:
 def test_models_are_named_once_and_in_any_order(scans: Scans) -> None:
     for name in ("70m", "160m"):
         scans.add(f"EleutherAI/pythia-{name}", {"step5": {"config.json": b"5"}, "main": {"config.json": b"main"}})
-    found = find_series(["pythia:160m,70m,160m"])
-    assert [(s.model, [c.revision for c in s.checkpoints]) for s in found] == [
+    series = find_series(["pythia:160m,70m,160m"])
+    assert [(s.model, [c.revision for c in s.checkpoints]) for s in series] == [
         ("pythia-160m", ["step5"]), ("pythia-70m", ["step5"]),
     ]  # fmt: skip
     (labelled,) = find_series(["small=pythia:70m"])

@@ -56,9 +56,9 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return series, make_corpus(root / "c.jsonl", pile(40, 2000))
 
 
-def limited(wide: tuple[Path, Path], out: Path, room: int) -> tuple[dict[str, int], dict[str, Any]]:
+def scan_with_limit(wide: tuple[Path, Path], out: Path, limit: int) -> tuple[dict[str, int], dict[str, Any]]:
     result = subprocess.run(
-        [sys.executable, "-c", LIMITED, *map(str, wide), str(out), str(room)],
+        [sys.executable, "-c", LIMITED, *map(str, wide), str(out), str(limit)],
         env=os.environ | {"MALLOC_ARENA_MAX": "1"}, capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -70,7 +70,7 @@ def test_where_the_system_refuses_memory_the_batch_is_halved(wide: tuple[Path, P
     free = degen.scan(wide[0], corpus=wide[1], tokens=1024, context=256, out=tmp_path / "free")
     (whole,) = free.info["batch_tokens"].values()
     assert whole >= 1024  # all in one batch: 3 × 64 MB in the feed-forward layer
-    batch_tokens, row = limited(wide, tmp_path / "run", 160 * 2**20)
+    batch_tokens, row = scan_with_limit(wide, tmp_path / "run", 160 * 2**20)
     assert row["status"] == "ok", row["reason"]
     assert 256 <= batch_tokens["wide@step1"] <= 512 < whole
     expected = free.checkpoints()[0]
@@ -81,7 +81,7 @@ def test_where_the_system_refuses_memory_the_batch_is_halved(wide: tuple[Path, P
 def test_where_one_window_does_not_fit_the_checkpoint_fails_and_says_so(
     wide: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    _, row = limited(wide, tmp_path / "run", 60 * 2**20)
+    _, row = scan_with_limit(wide, tmp_path / "run", 60 * 2**20)
     assert row["status"] == "failed"
     assert "out of memory" in row["reason"], row["reason"]
 
@@ -100,8 +100,14 @@ def test_batches_halved_on_a_device_are_remembered_in_the_run(
         return forward(self, input_ids=input_ids, **kwargs)
 
     monkeypatch.setattr(GPTNeoXForCausalLM, "forward", small)
-    how: dict[str, Any] = {"corpus": corpus, "tokens": 1024, "context": 32, "batch_size": 32, "out": tmp_path / "run"}
-    run = degen.scan(series, **how)
+    options: dict[str, Any] = {
+        "corpus": corpus,
+        "tokens": 1024,
+        "context": 32,
+        "batch_size": 32,
+        "out": tmp_path / "run",
+    }
+    run = degen.scan(series, **options)
     assert [row["status"] for row in run.checkpoints()] == ["ok"] * 3
     assert run.info["batch_tokens"] == {"tiny@step0": 128}
     assert seen.count(max(seen)) == 1  # the second checkpoint begins with what the first has learnt
@@ -109,7 +115,7 @@ def test_batches_halved_on_a_device_are_remembered_in_the_run(
     (run.path / "checkpoints" / "tiny" / "step1000.parquet").unlink()
     before = [row["loss"] for row in run.checkpoints()[:2]]
     seen.clear()
-    again = degen.scan(series, **how)
+    again = degen.scan(series, **options)
     assert max(seen) <= most
     assert json.loads((run.path / "run.json").read_text())["batch_tokens"] == plan
     assert [row["loss"] for row in again.checkpoints()[:2]] == before

@@ -55,8 +55,8 @@ def test_a_value_that_passes_within_noise_has_a_reason() -> None:
     assert outcome.reason == "breaks the bound, but within noise: the interval reaches beyond it"
     assert (outcome.low, outcome.high) == (pytest.approx(1.1 - Z95 / 10), pytest.approx(1.1 + Z95 / 10))
     assert outcome.margin == pytest.approx(-0.1)
-    kept = judge_value(parse_rule("x < 1"), measured(0.9, 0.1), 0.95)
-    assert (kept.verdict, kept.reason) == ("passed", None)
+    undecided = judge_value(parse_rule("x < 1"), measured(0.9, 0.1), 0.95)
+    assert (undecided.verdict, undecided.reason) == ("passed", None)
 
 
 def test_without_an_error_the_value_counts_and_the_reason_says_so() -> None:

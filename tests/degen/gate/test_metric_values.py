@@ -32,8 +32,8 @@ def left_out(run: degen.Run, revisions: tuple[str, str], domain: str | None = No
     for left in documents:
         means = []
         for revision in revisions:
-            kept = [w for w in rows if w["revision"] == revision and w["document"] != left]
-            means.append(sum(w["loss"] * w["tokens"] for w in kept) / sum(w["tokens"] for w in kept))
+            others = [w for w in rows if w["revision"] == revision and w["document"] != left]
+            means.append(sum(w["loss"] * w["tokens"] for w in others) / sum(w["tokens"] for w in others))
         thetas.append(means[0] - weight * means[1])
     n = len(documents)
     return math.sqrt((n - 1) / n * sum((t - np.mean(thetas)) ** 2 for t in thetas))
@@ -84,9 +84,11 @@ def test_layers_and_sites(run: degen.Run) -> None:
 def test_domains_are_means_over_their_tokens(run: degen.Run) -> None:
     windows = [w for w in run.table("windows").to_pylist() if w["revision"] == "step1000" and w["tokens"]]
     for domain in ("Github", "Books3", "ArXiv"):
-        own = [w for w in windows if w["domain"] == domain]
+        of_domain = [w for w in windows if w["domain"] == domain]
         value = value_of(f"loss[domain={domain}] < 3", run.path)
-        assert value.value == pytest.approx(sum(w["loss"] * w["tokens"] for w in own) / sum(w["tokens"] for w in own))
+        assert value.value == pytest.approx(
+            sum(w["loss"] * w["tokens"] for w in of_domain) / sum(w["tokens"] for w in of_domain)
+        )
         assert value.place == f"domain {domain}"
         assert value.error > 0
 

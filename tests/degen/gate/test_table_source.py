@@ -31,8 +31,8 @@ def test_rows_of_a_table_without_a_step_may_be_the_latest(tmp_path: Path) -> Non
 
 def test_layers_of_an_exported_table_are_those_of_the_run(run: degen.Run, tmp_path: Path) -> None:
     export_table(run, "layers", tmp_path / "layers.csv")
-    for place in ("layer=all", "layer=2,site=block", "layer=1", "layer=last", "site=embedding"):
-        for selected in values_of(f"anisotropy.rise[{place}] < 1", run.path, tmp_path / "layers.csv"):
+    for selector in ("layer=all", "layer=2,site=block", "layer=1", "layer=last", "site=embedding"):
+        for selected in values_of(f"anisotropy.rise[{selector}] < 1", run.path, tmp_path / "layers.csv"):
             assert selected.missing is None
             assert selected.difference == pytest.approx(0, abs=1e-12)
 

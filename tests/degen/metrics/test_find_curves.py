@@ -222,8 +222,10 @@ def test_results_of_the_harness_are_a_long_table(tmp_path: Path) -> None:
     assert curves[0].steps.tolist() == [0, 200, 1000]
     assert curves[0].values.tolist() == [0.0, 0.1, 0.5]
     assert curves[2].errors is None
-    (one,) = find_curves(tmp_path / "evals", metrics=["perplexity"], where={"task": "lambada_openai"}, warn=no_warning)
-    assert one.metric == "perplexity"
+    (curve,) = find_curves(
+        tmp_path / "evals", metrics=["perplexity"], where={"task": "lambada_openai"}, warn=no_warning
+    )
+    assert curve.metric == "perplexity"
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,8 @@ def brute_force_covariance(run: degen.Run) -> Any:
     thetas = np.zeros((len(revisions), len(documents)))
     for i, revision in enumerate(revisions):
         for j, left_out in enumerate(documents):
-            kept = [w for w in windows if w["revision"] == revision and w["document"] != left_out and w["tokens"]]
-            thetas[i, j] = sum(w["loss"] * w["tokens"] for w in kept) / sum(w["tokens"] for w in kept)
+            remaining = [w for w in windows if w["revision"] == revision and w["document"] != left_out and w["tokens"]]
+            thetas[i, j] = sum(w["loss"] * w["tokens"] for w in remaining) / sum(w["tokens"] for w in remaining)
     covariance = np.zeros((len(revisions), len(revisions)))
     for j in range(len(documents)):
         away = thetas[:, j] - thetas.mean(axis=1)
@@ -100,8 +100,8 @@ def test_the_tables_of_a_run_are_read_by_their_folders(run: degen.Run, tmp_path:
 
 
 def test_other_metrics_of_a_run_are_read_by_name(run: degen.Run) -> None:
-    asked = ["effective_rank", "perplexity", "effective_rank"]
-    curves = find_curves(run.path, metrics=asked, warn=no_warning)
+    metrics = ["effective_rank", "perplexity", "effective_rank"]
+    curves = find_curves(run.path, metrics=metrics, warn=no_warning)
     assert [(c.metric, c.better) for c in curves] == [("effective_rank", "max"), ("perplexity", "min")]
 
 
@@ -156,8 +156,8 @@ def test_two_models_of_a_run_have_separate_curves(run: degen.Run, series: Path, 
     for curve in curves:
         assert curve.covariance is not None
         np.testing.assert_array_equal(curve.covariance, alone.covariance)
-    (one,) = find_curves(both.path, metrics=["loss"], where={"model": "a"}, warn=no_warning)
-    assert one.model == "a"
+    (loss,) = find_curves(both.path, metrics=["loss"], where={"model": "a"}, warn=no_warning)
+    assert loss.model == "a"
 
 
 def test_a_run_of_heads_has_singular_entropy_alone(series: Path, tmp_path: Path) -> None:

@@ -146,11 +146,11 @@ def test_a_damaged_state_is_refused(tmp_path: Path, content: bytes | None) -> No
 
 def test_states_in_a_file_come_back_as_they_were(tmp_path: Path) -> None:
     parts = [some_tokens(a_head(), n, seed=n) for n in (5, 1, 17)]
-    with StateFile(tmp_path / "states") as kept:
+    with StateFile(tmp_path / "states") as stored:
         for part in parts:
-            kept.add(part)
+            stored.add(part)
         for _ in range(2):
-            for ours, theirs in zip(kept.read(torch.device("cpu")), parts, strict=True):
+            for ours, theirs in zip(stored.read(torch.device("cpu")), parts, strict=True):
                 assert torch.equal(ours.states, theirs.states)
                 assert torch.equal(ours.targets, theirs.targets)
                 assert torch.equal(ours.windows, theirs.windows)
@@ -214,8 +214,8 @@ def test_cached_states_are_trained_on_repeatedly(tmp_path: Path, monkeypatch: py
 
 
 def test_an_interrupted_training_goes_on_in_a_continued_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    how = {"tokens": 4000, "windows": 4, "every": 4}
-    whole = scan(tmp_path / "whole", **how)
+    options = {"tokens": 4000, "windows": 4, "every": 4}
+    whole = scan(tmp_path / "whole", **options)
     real, count = Training.validate, [0]
 
     def cut(self: Training, *args: Any) -> Any:
@@ -226,7 +226,7 @@ def test_an_interrupted_training_goes_on_in_a_continued_run(tmp_path: Path, monk
 
     monkeypatch.setattr(Training, "validate", cut)
     with pytest.raises(KeyboardInterrupt):
-        scan(tmp_path / "cut", **how)
+        scan(tmp_path / "cut", **options)
     assert list((tmp_path / "cut" / ".training").rglob("state.safetensors"))
     monkeypatch.setattr(Training, "validate", real)
-    assert scan(tmp_path / "cut", **how) == whole
+    assert scan(tmp_path / "cut", **options) == whole

@@ -36,9 +36,9 @@ def age_run(run: Path) -> None:
     """Make a run one that was written before training FLOPs were columns of its table."""
     for part in run.rglob("[!.]*.parquet"):
         table = pq.read_table(part, partitioning=None)
-        kept = [name for name in table.column_names if name not in ("flops_per_token", "training_flops")]
+        columns = [name for name in table.column_names if name not in ("flops_per_token", "training_flops")]
         notes = {**table.schema.metadata, b"degen.schema_version": b"1"}
-        pq.write_table(table.select(kept).replace_schema_metadata(notes), part)
+        pq.write_table(table.select(columns).replace_schema_metadata(notes), part)
     info = json.loads((run / "run.json").read_text())
     info["schema_version"] = 1
     info["resolved"]["columns"] = "of an earlier version"
@@ -85,7 +85,7 @@ def test_fresh_may_take_its_own_sample(scanned: tuple[Path, Path, Path]) -> None
 def test_other_windows_in_the_same_run_are_refused(scanned: tuple[Path, Path, Path], tmp_path: Path) -> None:
     series, text, out = scanned
     (out / "checkpoints" / "mine" / "step2.parquet").unlink()
-    kept = (out / "sample.parquet").read_bytes()
+    sample = (out / "sample.parquet").read_bytes()
     make_corpus(text, 9)
     (out / "sample.parquet").unlink()
     with pytest.raises(DegenError, match="other windows"):
@@ -94,7 +94,7 @@ def test_other_windows_in_the_same_run_are_refused(scanned: tuple[Path, Path, Pa
     shutil.copy(tmp_path / "other" / "sample.parquet", out)
     with pytest.raises(DegenError, match="other windows"):
         degen.scan(series, corpus=text, out=out, **SMALL)
-    (out / "sample.parquet").write_bytes(kept)  # as the message says
+    (out / "sample.parquet").write_bytes(sample)  # as the message says
     assert not degen.scan(series, corpus=text, out=out, **SMALL).failed
 
 

@@ -116,12 +116,12 @@ def test_a_stopped_run_goes_on_where_it_was(scanned: degen.Run, series: Path, co
     for table in ("checkpoints", "spectrum"):  # killed between two parts: the one of `checkpoints` is the last
         (tmp_path / "run" / table / "tiny" / "step100.parquet").unlink()
     (tmp_path / "run" / "checkpoints" / "tiny" / ".leftover.partial").write_bytes(b"half a part")
-    kept = (tmp_path / "run" / "checkpoints" / "tiny" / "step0.parquet").stat().st_mtime_ns
+    modified = (tmp_path / "run" / "checkpoints" / "tiny" / "step0.parquet").stat().st_mtime_ns
     degen.scan(series, corpus=corpus, out=tmp_path / "run", **SETTINGS)
-    now = parts(tmp_path / "run", timing=False)
-    now.pop("checkpoints/tiny/.leftover.partial", None)
-    assert now == whole
-    assert (tmp_path / "run" / "checkpoints" / "tiny" / "step0.parquet").stat().st_mtime_ns == kept
+    continued = parts(tmp_path / "run", timing=False)
+    continued.pop("checkpoints/tiny/.leftover.partial", None)
+    assert continued == whole
+    assert (tmp_path / "run" / "checkpoints" / "tiny" / "step0.parquet").stat().st_mtime_ns == modified
 
 
 def test_a_new_checkpoint_is_measured_and_the_others_stay(series: Path, corpus: Path, tmp_path: Path) -> None:
@@ -235,15 +235,19 @@ def test_a_copied_checkpoint_is_a_duplicate_with_its_metrics(series: Path, corpu
     original, duplicate, *_ = run.checkpoints()
     assert (duplicate["status"], duplicate["duplicate_of"], duplicate["step"]) == ("duplicate", "step0", 2)
     assert (original["status"], original["duplicate_of"]) == ("ok", None)
-    own = ("revision", "step", "tokens_seen", "training_flops", "status", "duplicate_of")
-    assert {k: v for k, v in duplicate.items() if k not in own} == {k: v for k, v in original.items() if k not in own}
+    differing = ("revision", "step", "tokens_seen", "training_flops", "status", "duplicate_of")
+    assert {k: v for k, v in duplicate.items() if k not in differing} == {
+        k: v for k, v in original.items() if k not in differing
+    }
     assert duplicate["tokens_seen"] == 4000
     assert duplicate["training_flops"] == 4000 * duplicate["flops_per_token"] == 4000 * original["flops_per_token"]
     for table in ("layers", "windows", "spectrum"):
         copied, first = rows(run, table, "step2-tokens4K"), rows(run, table, "step0")
         assert len(copied) > 0
         for a, b in zip(copied, first, strict=True):
-            assert {k: v for k, v in a.items() if k not in own} == {k: v for k, v in b.items() if k not in own}
+            assert {k: v for k, v in a.items() if k not in differing} == {
+                k: v for k, v in b.items() if k not in differing
+            }
     assert {r["phase"] for r in rows(run, "timing", "step2-tokens4K")} == {"fetch", "load", "total"}
     before = parts(run.path)
     degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS)

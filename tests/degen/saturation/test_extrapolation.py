@@ -26,8 +26,8 @@ def curve(model: str, values: Any = None, **others: Any) -> Curve:
     tokens = STEPS * 2.0**21
     with np.errstate(divide="ignore"):
         loss = HOFFMANN.loss(SIZES[model], tokens)
-    given: dict[str, Any] = {"steps": STEPS, "tokens": tokens, "parameters": SIZES[model]} | others
-    return Curve(model, "loss", values=loss if values is None else np.asarray(values), better="min", **given)
+    arguments: dict[str, Any] = {"steps": STEPS, "tokens": tokens, "parameters": SIZES[model]} | others
+    return Curve(model, "loss", values=loss if values is None else np.asarray(values), better="min", **arguments)
 
 
 def suite(noise: float = 0.0, seed: int = 0) -> list[Curve]:

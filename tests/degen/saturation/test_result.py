@@ -147,20 +147,20 @@ def test_other_tools_read_the_saturation_table(copy: degen.Run, tmp_path: Path) 
 
 
 def test_a_scan_of_more_checkpoints_removes_older_verdicts(longer: Path, corpus: Path, tmp_path: Path) -> None:
-    kept = {"one": tmp_path / "one", "two": tmp_path / "two"}
-    for name, folder in kept.items():
+    folders = {"one": tmp_path / "one", "two": tmp_path / "two"}
+    for name, folder in folders.items():
         shutil.copytree(longer, folder)
         if name == "one":
             shutil.rmtree(folder / "step900")
-    asked = [f"{name}={folder}" for name, folder in kept.items()]
-    run = degen.scan(asked, corpus=corpus, out=tmp_path / "run", **SCAN)
+    series = [f"{name}={folder}" for name, folder in folders.items()]
+    run = degen.scan(series, corpus=corpus, out=tmp_path / "run", **SCAN)
     write_result(find_saturation(run.path), run)
-    files = {name: run.path / "saturation" / f"{name}.parquet" for name in kept}
+    files = {name: run.path / "saturation" / f"{name}.parquet" for name in folders}
     assert all(file.is_file() for file in files.values())
-    degen.scan(asked, corpus=corpus, out=tmp_path / "run", **SCAN)
+    degen.scan(series, corpus=corpus, out=tmp_path / "run", **SCAN)
     assert all(file.is_file() for file in files.values())  # nothing new
-    shutil.copytree(longer / "step900", kept["one"] / "step900")
-    again = degen.scan(asked, corpus=corpus, out=tmp_path / "run", **SCAN)
+    shutil.copytree(longer / "step900", folders["one"] / "step900")
+    again = degen.scan(series, corpus=corpus, out=tmp_path / "run", **SCAN)
     assert not files["one"].exists()
     assert files["two"].is_file()
     assert set(again.table("saturation")["model"].to_pylist()) == {"two"}

@@ -46,7 +46,7 @@ def slow_valley(values: Floats, weights: Floats) -> tuple[float, Floats]:
     for k in range(len(values) + 1):
         fitted = np.concatenate([fit(values[:k], weights[:k], False), fit(values[k:], weights[k:], True)])
         tried.append((float(weights @ (values - fitted) ** 2), k, fitted))
-    misfit, _, fitted = min(tried, key=lambda one: one[:2])
+    misfit, _, fitted = min(tried, key=lambda candidate: candidate[:2])
     return misfit, fitted
 
 
@@ -175,10 +175,10 @@ def test_p_values_of_curves_that_fall_to_the_end_are_below_5_percent_less_often(
 def paired() -> tuple[Floats, Floats, Floats]:
     """Values, errors and covariance of checkpoints that score the same windows: nearly all of an error is shared."""
     rng = np.random.default_rng(2)
-    common, own = 0.1, 0.01
+    common, separate = 0.1, 0.01
     rise = 0.08 * np.clip((STEPS - 80_000) / 45_000, 0, None)
-    values = 3 + rise + rng.normal(0, common) + rng.normal(0, own, 25)
-    covariance = common**2 * np.ones((25, 25)) + own**2 * np.eye(25)
+    values = 3 + rise + rng.normal(0, common) + rng.normal(0, separate, 25)
+    covariance = common**2 * np.ones((25, 25)) + separate**2 * np.eye(25)
     return values, np.sqrt(np.diag(covariance)), covariance
 
 
@@ -187,9 +187,9 @@ def test_pairing_shows_a_rise_that_independent_errors_of_the_same_size_hide() ->
     apart = find_noise(STEPS, values, errors, None)
     together = find_noise(STEPS, values, errors, covariance)
     assert find_rise(values, apart, 0.015).p_value > 0.2
-    shown = find_rise(values, together, 0.015)
-    assert shown.p_value < 0.001
-    assert shown.final_excess > 4
+    rise = find_rise(values, together, 0.015)
+    assert rise.p_value < 0.001
+    assert rise.final_excess > 4
 
 
 def test_more_noise_of_the_shared_kind_changes_nothing() -> None:
@@ -213,24 +213,24 @@ def noisy_valley() -> Floats:
 
 def test_the_test_of_a_rise_uses_only_the_order_of_steps() -> None:
     values, errors = noisy_valley(), np.full(25, 1.2 * SIGMA)
-    one, other = (find_noise(steps, values, errors, None) for steps in (STEPS, ODD_STEPS))
-    assert one.freedom == other.freedom == math.inf
-    assert find_rise(values, one, 0.015) == find_rise(values, other, 0.015)
+    even, uneven = (find_noise(steps, values, errors, None) for steps in (STEPS, ODD_STEPS))
+    assert even.freedom == uneven.freedom == math.inf
+    assert find_rise(values, even, 0.015) == find_rise(values, uneven, 0.015)
 
 
 @pytest.mark.parametrize("freedom", [math.inf, 12.5])
 def test_values_in_another_unit_have_the_same_p_value(freedom: float) -> None:
     values, noise = noisy_valley(), Noise(SIGMA**2 * np.eye(25), freedom)
-    one = find_rise(values, noise, 0.015)
-    other = find_rise(1000 * values - 7, Noise(1e6 * noise.covariance, freedom), 15.0)
-    assert (other.p_value, other.p_not_monotone, other.start, other.peak) == (
-        one.p_value,
-        one.p_not_monotone,
-        one.start,
-        one.peak,
+    plain = find_rise(values, noise, 0.015)
+    scaled = find_rise(1000 * values - 7, Noise(1e6 * noise.covariance, freedom), 15.0)
+    assert (scaled.p_value, scaled.p_not_monotone, scaled.start, scaled.peak) == (
+        plain.p_value,
+        plain.p_not_monotone,
+        plain.start,
+        plain.peak,
     )
-    assert other.final_excess == pytest.approx(one.final_excess)
-    assert 0.0002 < one.p_value < 0.1
+    assert scaled.final_excess == pytest.approx(plain.final_excess)
+    assert 0.0002 < plain.p_value < 0.1
 
 
 def test_the_same_values_have_the_same_p_value() -> None:

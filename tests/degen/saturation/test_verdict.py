@@ -97,8 +97,8 @@ def test_missing_values_in_the_middle_are_left_out_and_counted_in_the_reason() -
         values = SATURATED.values.copy()
         values[missing] = math.nan
         judged_curve = judge(curve(values))
-        kept = np.delete(np.arange(25), missing)
-        alone = judge(curve(SATURATED.values[kept], STEPS[kept]))
+        present = np.delete(np.arange(25), missing)
+        alone = judge(curve(SATURATED.values[present], STEPS[present]))
         assert message in judged_curve.reason
         assert judged_curve.reason.startswith(alone.reason)
         assert "left out" not in alone.reason
@@ -114,9 +114,18 @@ def test_missing_values_take_their_errors_and_covariances_along() -> None:
     values, covariance = SATURATED.values.copy(), SIGMA**2 * np.eye(25) + 0.1
     values[5] = covariance[5] = covariance[:, 5] = math.nan
     errors = np.sqrt(np.diag(covariance))
-    kept = np.delete(np.arange(25), 5)
+    present = np.delete(np.arange(25), 5)
     whole = Curve("m", "loss", STEPS, values, "min", FLOOR, errors, covariance)
-    part = Curve("m", "loss", STEPS[kept], values[kept], "min", FLOOR, errors[kept], covariance[np.ix_(kept, kept)])
+    part = Curve(
+        "m",
+        "loss",
+        STEPS[present],
+        values[present],
+        "min",
+        FLOOR,
+        errors[present],
+        covariance[np.ix_(present, present)],
+    )
     judged_curve, alone = judge(whole), judge(part)
     assert judged_curve.verdict == "saturated"
     assert (judged_curve.p_value, judged_curve.onset, judged_curve.noise) == (alone.p_value, alone.onset, alone.noise)
@@ -175,23 +184,23 @@ def test_the_numbers_of_a_verdict_are_those_of_the_curve() -> None:
 @pytest.mark.parametrize("made", [SATURATED, RECOVERED, FALLING, WEAK])
 def test_a_metric_that_is_better_when_larger_has_the_same_verdict_upside_down(made: Curve, errors: Any) -> None:
     made = curve(made.values, floor=made.floor, errors=errors)
-    one, other = judge(made), judge(turned(made))
-    assert other.reason == one.reason.replace("above", "below")
+    plain, flipped = judge(made), judge(turned(made))
+    assert flipped.reason == plain.reason.replace("above", "below")
     for name in ("verdict", "best_step", "final_step", "p_value", "onset", "checkpoints", "gap", "noise"):
-        assert getattr(other, name) == getattr(one, name)
-    assert (other.best_value, other.final_value) == (-float(one.best_value or 0), -float(one.final_value or 0))
+        assert getattr(flipped, name) == getattr(plain, name)
+    assert (flipped.best_value, flipped.final_value) == (-float(plain.best_value or 0), -float(plain.final_value or 0))
 
 
 @pytest.mark.parametrize("made", [SATURATED, RECOVERED, FALLING, WEAK])
 def test_another_unit_and_another_clock_change_no_verdict(made: Curve) -> None:
-    one = judge(made)
+    plain = judge(made)
     unit = judge(curve(1000 * made.values, floor=1000 * made.floor))
     clock = judge(curve(made.values, 64 * STEPS, floor=made.floor))
-    assert unit.verdict == clock.verdict == one.verdict
-    assert unit.p_value == clock.p_value == one.p_value
-    if one.onset is not None:
-        assert (unit.onset.low, unit.onset.high) == (one.onset.low, one.onset.high)
-        assert (clock.onset.low, clock.onset.high) == (64 * one.onset.low, 64 * one.onset.high)
+    assert unit.verdict == clock.verdict == plain.verdict
+    assert unit.p_value == clock.p_value == plain.p_value
+    if plain.onset is not None:
+        assert (unit.onset.low, unit.onset.high) == (plain.onset.low, plain.onset.high)
+        assert (clock.onset.low, clock.onset.high) == (64 * plain.onset.low, 64 * plain.onset.high)
 
 
 def test_a_jump_at_the_end_of_a_quiet_curve_is_saturated() -> None:

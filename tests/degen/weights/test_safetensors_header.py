@@ -141,16 +141,16 @@ def test_a_header_of_ones_own_is_read_back(data: bytes) -> None:
 
 
 def test_few_bytes_are_read_for_a_header() -> None:
-    asked: list[tuple[int, int]] = []
+    ranges: list[tuple[int, int]] = []
     data = file_of({f"layer.{i}": tensor(4 * i, 4 * i + 4) for i in range(3000)}, bytes(12_000))
     length = len(data) - 8 - 12_000
 
     def read(first: int, last: int) -> bytes:
-        asked.append((first, last))
+        ranges.append((first, last))
         return data[first:last]
 
     assert read_header("file", len(data), read)["layer.7"] == Entry("F32", (1,), 8 + length + 28, 8 + length + 32)
-    assert asked == [(0, FIRST_READ), (FIRST_READ, 8 + length)]
+    assert ranges == [(0, FIRST_READ), (FIRST_READ, 8 + length)]
 
 
 LIAR = """
