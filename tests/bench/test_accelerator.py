@@ -34,21 +34,20 @@ def table_of(file: Path) -> str:
 
 
 def test_the_tiny_run_is_green_and_its_file_gives_its_tables(tmp_path: Path) -> None:
-    done = run_script(
-        SCRIPT, "--tiny", "--seconds", "3000", "-o", tmp_path / "found.json"
-    )  # however busy the machine is
+    # 3000 seconds: however busy the machine is
+    done = run_script(SCRIPT, "--tiny", "--seconds", "3000", "-o", tmp_path / "results.json")
     assert done.returncode == 0, done.stdout + done.stderr
-    results = json.loads((tmp_path / "found.json").read_text())
+    results = json.loads((tmp_path / "results.json").read_text())
     assert [(part["part"], part["status"]) for part in results["parts"]] == [(name, "ok") for name in PARTS]
     rows = {part["part"]: part["rows"] for part in results["parts"]}
     assert len(rows["right.models.float32"]) == 13 * 5  # models, figures
     assert rows["memory.halving"][0]["used"] < rows["memory.halving"][0]["asked"]
     assert all(row["difference"] < 1e-12 for row in rows["head.4096x96"])
-    page = table_of(tmp_path / "found.json")
+    page = table_of(tmp_path / "results.json")
     assert done.stdout.endswith(page)
     for title in ("Right: tiny models", "Busy", "Seconds by phase", "Spectrum of the head", "Heads that are trained"):
         assert f"### {title}\n" in page
-    assert list(tmp_path.iterdir()) == [tmp_path / "found.json"]  # nothing else is left behind
+    assert list(tmp_path.iterdir()) == [tmp_path / "results.json"]  # nothing else is left behind
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -211,11 +210,9 @@ def test_a_hub_that_says_nothing_is_not_waited_for_for_ever(scans: Scans, monkey
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
     with silent() as endpoint:
         monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-        start = time.monotonic()
         for spec in ("org/tiny", "org/tiny@step*"):
             with pytest.raises(degen.DegenError, match=r"the hub cannot be reached .*Timeout"):
                 degen.scan(spec, out=scans.folder / "run")
-        assert time.monotonic() - start < 20
 
 
 def test_a_hub_that_falls_silent_is_asked_again(

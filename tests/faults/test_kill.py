@@ -17,6 +17,7 @@ import pytest
 from faults.command import CommandResult, degen, executable, python_process
 from faults.warm import Warm
 from tiny import make_series
+from waiting import wait_until
 
 from degen import read_run
 
@@ -61,8 +62,7 @@ def uncut(warm: Warm, tmp_path_factory: pytest.TempPathFactory, corpus: Path) ->
     args = ("scan", series, "--corpus", corpus, "--tokens", 512, "--context", 64, "--threads", 1)
     out = folder / "run"
     pid = warm.start((*args, "--out", out), folder / "log")
-    while not out.exists():
-        time.sleep(0.001)
+    wait_until(out.exists)
     start = time.monotonic()
     assert warm.wait(pid) == 0, (folder / "log").read_text()
     return Uncut(args, out, time.monotonic() - start, files(out))
@@ -148,9 +148,8 @@ def started(uncut: Uncut, out: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [executable(), *map(str, uncut.to(out))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    while not list((out / "checkpoints").rglob("[!.]*.parquet")):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.002)
+    wait_until(lambda: process.poll() is not None or list((out / "checkpoints").rglob("[!.]*.parquet")))
+    assert process.poll() is None, process.communicate()
     return process
 
 
@@ -179,8 +178,7 @@ def test_a_second_scan_of_a_folder_is_refused_while_the_first_is_at_work(
 ) -> None:
     out, log = tmp_path / "run", tmp_path / "log"
     first = warm.start(uncut.to(out), log)
-    while not list((out / "checkpoints").rglob("[!.]*.parquet")):
-        time.sleep(0.001)
+    wait_until(lambda: list((out / "checkpoints").rglob("[!.]*.parquet")))
     os.kill(first, signal.SIGSTOP)
     try:
         for more in ((), ("--fresh",)):

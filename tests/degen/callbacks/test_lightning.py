@@ -23,7 +23,9 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @dataclass
-class Ran:
+class LightningRun:
+    """A training that ended, and what it logged."""
+
     trainer: Any
     module: Any
     random_state: Any
@@ -46,7 +48,7 @@ def make_saving_module(library: str, tokenizer: Any, out: Path) -> Any:
     return Saving()
 
 
-def run(library: str, tokenizer: Any, out: Path, *callbacks: Any, **arguments: Any) -> Ran:
+def run(library: str, tokenizer: Any, out: Path, *callbacks: Any, **arguments: Any) -> LightningRun:
     import torch
 
     lightning = import_module(library)
@@ -59,7 +61,7 @@ def run(library: str, tokenizer: Any, out: Path, *callbacks: Any, **arguments: A
     logger = import_module(f"{library}.loggers").CSVLogger(out, name="", version="logs")
     trainer = lightning.Trainer(logger=logger, callbacks=list(callbacks), **settings)
     trainer.fit(module, module.loader(True), module.loader(False))
-    return Ran(trainer, module, torch.get_rng_state(), out)
+    return LightningRun(trainer, module, torch.get_rng_state(), out)
 
 
 def watch(**settings: Any) -> Any:

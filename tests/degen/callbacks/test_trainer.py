@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,11 +36,12 @@ def make_tracker() -> Any:
 
 
 @dataclass
-class Ran:
+class TrainerRun:
+    """A training that ended, and what it logged."""
+
     trainer: Any
     tracker: Any
     random_state: Any
-    seconds: float
     out: Path
 
 
@@ -50,14 +50,13 @@ def tokenizer(series: Path) -> Any:
     return load_tokenizer(series)
 
 
-def run(tokenizer: Any, folder: Path, *callbacks: Any, resume: bool = False, **arguments: Any) -> Ran:
+def run(tokenizer: Any, folder: Path, *callbacks: Any, resume: bool = False, **arguments: Any) -> TrainerRun:
     import torch
 
     tracker = make_tracker()  # before the callback, as the Trainer's own trackers are
     trainer = make_trainer(tokenizer, folder, [tracker, *callbacks], **arguments)
-    start = time.perf_counter()
     trainer.train(resume_from_checkpoint=resume)
-    return Ran(trainer, tracker, torch.get_rng_state(), time.perf_counter() - start, folder)
+    return TrainerRun(trainer, tracker, torch.get_rng_state(), folder)
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -65,13 +64,13 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def plain(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def plain(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> TrainerRun:
     folder = tmp_path_factory.mktemp("plain")
     return run(tokenizer, folder / "saved", save_strategy="steps", save_steps=EVERY)
 
 
 @pytest.fixture(scope="module")
-def watched(tokenizer: Any, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def watched(tokenizer: Any, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainerRun:
     folder = tmp_path_factory.mktemp("watched")
     callback = DegenerationCallback(
         corpus=corpus, every=EVERY, rules=["loss < 0", "loss.rise < 0"], out=folder / "run", **MEASURED
@@ -80,14 +79,13 @@ def watched(tokenizer: Any, corpus: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def scanned(watched: Ran, corpus: Path) -> degen.Run:
+def scanned(watched: TrainerRun, corpus: Path) -> degen.Run:
     return degen.scan(watched.out, corpus=corpus, out=watched.out.parent / "scanned", **MEASURED)  # type: ignore[arg-type]
 
 
-def test_weights_and_optimizer_end_bit_identical(plain: Ran, watched: Ran) -> None:
+def test_weights_and_optimizer_end_bit_identical(plain: TrainerRun, watched: TrainerRun) -> None:
     import torch
 
-    print(f"200 steps: {plain.seconds:.2f} s without, {watched.seconds:.2f} s with 5 measurements")
     first, second = plain.trainer.model.state_dict(), watched.trainer.model.state_dict()
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -98,8 +96,8 @@ def test_weights_and_optimizer_end_bit_identical(plain: Ran, watched: Ran) -> No
     assert torch.equal(plain.random_state, watched.random_state)
 
 
-def test_the_trainers_own_logs_are_the_same(plain: Ran, watched: Ran) -> None:
-    def trainer_logs(ran: Ran) -> list[Any]:
+def test_the_trainers_own_logs_are_the_same(plain: TrainerRun, watched: TrainerRun) -> None:
+    def trainer_logs(ran: TrainerRun) -> list[Any]:
         history = [logs for logs in ran.trainer.state.log_history if "degen/loss" not in logs]
         return [{n: v for n, v in logs.items() if "per_second" not in n and "runtime" not in n} for logs in history]
 
@@ -107,14 +105,14 @@ def test_the_trainers_own_logs_are_the_same(plain: Ran, watched: Ran) -> None:
     assert len(trainer_logs(plain)) == 5  # four times in 200 steps, and the summary
 
 
-def test_the_figures_are_those_of_a_scan_of_the_saved_checkpoints(watched: Ran, scanned: degen.Run) -> None:
+def test_the_figures_are_those_of_a_scan_of_the_saved_checkpoints(watched: TrainerRun, scanned: degen.Run) -> None:
     rows = scanned.checkpoints()
     assert [row["step"] for row in rows] == STEPS
     for name in ("loss", "loss_se", "bits_per_byte", "anisotropy", "singular_entropy", "effective_rank"):
         assert watched.tracker.of(f"degen/{name}") == {row["step"]: row[name] for row in rows}
 
 
-def test_the_run_folder_equals_that_of_a_scan(watched: Ran, scanned: degen.Run) -> None:
+def test_the_run_folder_equals_that_of_a_scan(watched: TrainerRun, scanned: degen.Run) -> None:
     recorded = degen.read_run(watched.out.parent / "run")
     assert recorded.tables == scanned.tables
     for name in set(recorded.tables) - {"timing"}:
@@ -126,7 +124,7 @@ def test_the_run_folder_equals_that_of_a_scan(watched: Ran, scanned: degen.Run) 
     assert judge([parse_rule("loss < 0")], recorded.path).exit_code == 1
 
 
-def test_trackers_and_history_get_the_figures(watched: Ran) -> None:
+def test_trackers_and_history_get_the_figures(watched: TrainerRun) -> None:
     assert list(watched.tracker.of("degen/anisotropy")) == STEPS
     history = [logs for logs in watched.trainer.state.log_history if "degen/loss" in logs]
     assert [logs["step"] for logs in history] == STEPS
@@ -136,12 +134,12 @@ def test_trackers_and_history_get_the_figures(watched: Ran) -> None:
     assert [logs["degen/violations"] for logs in history] == [1 + r for r in rose]
 
 
-def test_log_goes_on_after_a_violation(watched: Ran) -> None:
+def test_log_goes_on_after_a_violation(watched: TrainerRun) -> None:
     assert watched.trainer.state.global_step == 200
 
 
 def test_stop_ends_the_run_at_the_step_whose_figure_breaks_the_rule(
-    tokenizer: Any, corpus: Path, watched: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tokenizer: Any, corpus: Path, watched: TrainerRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     losses = watched.tracker.of("degen/loss")
     assert losses[120] > losses[160]

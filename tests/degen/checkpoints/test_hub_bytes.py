@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,8 +9,10 @@ from hub import Fault
 from hub_scans import Scans, file_states, revisions, sharded
 from huggingface_hub import hf_hub_download
 from tiny import make_series
+from waiting import finish_fetching
 
 import degen
+from degen.checkpoints.downloads import Downloads
 
 VOCABULARY, WIDTH = 16_384, 64
 HEAD = VOCABULARY * WIDTH * 4
@@ -33,29 +31,23 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return series
 
 
-@contextmanager
-def watching(place: Path) -> Iterator[list[int]]:
-    """How many folders with weights there are below a place, looked at all the time."""
-    counts, over = [0], threading.Event()
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return how many downloads lay on disk each time one more began."""
+    counts: list[int] = []
+    make_folder = Downloads.folder
 
-    def look() -> None:
-        while not over.is_set():
-            with suppress(FileNotFoundError):  # deleted while it is looked at
-                there = [f for f in place.rglob("*") if f.suffix in (".safetensors", ".bin", ".incomplete")]
-                counts.append(len({f.relative_to(place).parts[0] for f in there}))
-            time.sleep(0.001)
+    def folder(self: Downloads, key: str) -> Path:
+        path = make_folder(self, key)
+        counts.append(sum(1 for _ in self.path.iterdir()))
+        return path
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield counts
-    finally:
-        over.set()
-        thread.join()
+    monkeypatch.setattr(Downloads, "folder", folder)
+    return counts
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_a_scan_of_heads_costs_heads(scans: Scans, large: Path, tmp_path: Path, tied: bool) -> None:
+def test_a_scan_of_heads_costs_heads(scans: Scans, large: Path, tmp_path: Path, counts: list[int], tied: bool) -> None:
     if tied:
         large = make_series(
             tmp_path / "tied", steps=(1, 2), vocab_size=VOCABULARY, hidden_size=WIDTH, tie_word_embeddings=True
@@ -63,12 +55,11 @@ def test_a_scan_of_heads_costs_heads(scans: Scans, large: Path, tmp_path: Path, 
         sharded(large / "step2")
     branches = revisions(large)
     scans.add("org/large", branches | {"step4": branches["step2"]})
-    with watching(scans.folder / "run" / ".downloads") as counts:
-        run = scans.heads("org/large@step*")
+    run = scans.heads("org/large@step*")
     assert [row["status"] for row in run.checkpoints()] == ["ok"] * len(branches) + ["duplicate"]
     assert scans.hub.served() <= len(branches) * (SHARES[0] * HEAD + SHARES[1])
     assert scans.hub.served() >= len(branches) * HEAD
-    assert 1 <= max(counts) <= 2
+    assert max(counts) == 2
     assert not scans.weights(scans.cache, scans.folder / "run")
     before = scans.hub.served()
     repo = scans.hub.repos["org/large"]
@@ -105,7 +96,7 @@ def test_a_copy_costs_no_tensor_and_small_files_come_once_a_series(scans: Scans,
 
 
 def test_weights_are_gone_after_the_scan_and_two_at_most_are_there_meanwhile(
-    scans: Scans, series: Path, corpus: Path
+    scans: Scans, series: Path, corpus: Path, counts: list[int]
 ) -> None:
     branches = revisions(series)
     scans.add(
@@ -113,11 +104,10 @@ def test_weights_are_gone_after_the_scan_and_two_at_most_are_there_meanwhile(
     )
     repo = scans.hub.repos["org/tiny"]
     scans.hub.faults.append(Fault(f"{repo.commit('step100')}/model.safetensors", status=500, times=None))
-    with watching(scans.folder / "run" / ".downloads") as counts:
-        run = scans.scan("org/tiny@step*", corpus=corpus)
+    run = scans.scan("org/tiny@step*", corpus=corpus)
     status = ["ok", "failed", "duplicate", "failed", "ok"]
     assert [row["status"] for row in run.checkpoints()] == [s if s != "duplicate" else "failed" for s in status]
-    assert 1 <= max(counts) <= 2
+    assert max(counts) == 2
     assert not scans.weights()
     assert not (scans.folder / "run" / ".downloads").exists()
 
@@ -137,9 +127,7 @@ def test_a_scan_that_ends_badly_leaves_no_weights(
     with pytest.raises((KeyboardInterrupt, degen.DegenError)):
         scans.scan("org/tiny@step*", corpus=corpus)
     scans.hub.bytes_per_second = None
-    deadline = time.monotonic() + 10
-    while any(t.name == "fetch ahead" for t in threading.enumerate()) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    finish_fetching()
     assert not scans.weights()
     assert not (scans.folder / "run" / ".downloads").exists()
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import httpx2
+import hub_traffic
 import pytest
 from hub import Fault, Hub, Repo, hub
 from hub_client import online
+from hub_traffic import PIECE, TICK, Traffic
 from huggingface_hub import HfApi, HfFileSystem, constants, get_session, hf_hub_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.numpy import save
+from waiting import wait_until
 
 NAME = "org/model"
 WEIGHTS = os.urandom(200_000)
@@ -175,16 +177,46 @@ def test_a_download_asks_again_for_what_it_is_and_once_for_what_it_holds(server:
         config(server)
 
 
-def test_weights_come_at_the_rate_of_the_line(server: Hub) -> None:
-    server.bytes_per_second = 500_000
-    start = time.monotonic()
+class Clock:
+    """A clock that moves on where something waits for it, in place of `time` and of an event that never comes."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        return False
+
+
+def test_weights_come_at_the_rate_of_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, traffic = Clock(), Traffic()
+    monkeypatch.setattr(hub_traffic, "time", clock)
+    monkeypatch.setattr(traffic, "closing", clock)
+    traffic.bytes_per_second = 500_000
+    left = 200_000
+    while left:
+        left -= traffic.take(left)
+    assert clock.now == pytest.approx(200_000 / 500_000, abs=3 * TICK)  # it may begin and end within a tick
+    traffic.bytes_per_second = None
+    before = clock.now
+    assert [traffic.take(left) for left in (10, 10 * PIECE)] == [10, PIECE]
+    assert clock.now == before
+
+
+def test_weights_alone_are_slowed_down_until_the_line_is_free_again(server: Hub) -> None:
+    server.bytes_per_second = 1
+
+    def free_line() -> None:
+        wait_until(lambda: server.served(CDN))
+        server.bytes_per_second = None
+
+    threading.Thread(target=free_line).start()
     assert refs(server) == "main"
+    assert config(server) == FILES["config.json"]
     assert whole(server) == WEIGHTS
-    assert 0.35 < time.monotonic() - start < 5
-    server.bytes_per_second = 1000
-    threading.Timer(0.1, setattr, (server, "bytes_per_second", None)).start()
-    assert whole(server) == WEIGHTS
-    assert time.monotonic() - start < 10
 
 
 def test_bytes_that_nobody_reads_are_not_counted(server: Hub) -> None:
@@ -207,10 +239,7 @@ def test_the_stand_in_hub_ends_at_once_and_leaves_nothing() -> None:
         running.bytes_per_second = 1
         client = threading.Thread(target=wait_for_weights, args=[running.endpoint])
         client.start()
-        while not running.served(CDN):
-            time.sleep(0.01)
-        start = time.monotonic()
-    assert time.monotonic() - start < 5
+        wait_until(lambda: running.served(CDN))
     client.join()
     assert failed.is_set()
     assert set(threading.enumerate()) == before
