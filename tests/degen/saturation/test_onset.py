@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulated_curves import RAMP, SHAPES, CurveKind, simulate_verdicts
 
-from bench.saturation import SHAPES, Case, judged
 from degen.arrays import Floats, Ints
 from degen.saturation.noise import Noise
 from degen.saturation.onset import Onset, find_onset
@@ -166,9 +166,9 @@ def test_the_step_lies_within_its_interval_though_many_early_checkpoints_nearly_
 
 @pytest.fixture(scope="module")
 def simulated() -> list[tuple[Verdict, float]]:
-    """204 curves of the six kinds of bench/saturation.py that have a ramp, evenly spaced, and the truth."""
-    cases = [Case(shape, "even", 5.0, errors) for shape in SHAPES for errors in (True, False)]
-    return [one for case in cases for one in judged(case, 34, 0)]
+    """Return the verdicts on 204 curves with a ramp, evenly spaced, each with its true onset."""
+    kinds = [CurveKind(shape, "even", RAMP, errors) for shape in SHAPES for errors in (True, False)]
+    return [pair for kind in kinds for pair in simulate_verdicts(kind, 34, 0)]
 
 
 def onsets(simulated: list[tuple[Verdict, float]]) -> list[tuple[Onset, float]]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulated_curves import RAMP, SHAPES, CurveKind, simulate_verdicts
 
-from bench.saturation import RAMP, SHAPES, Case, judged
 from degen.metrics.curve import Better, Curve
 from degen.saturation.verdict import Verdict, judge
 
@@ -96,13 +96,13 @@ def test_missing_values_in_the_middle_are_left_out_and_counted_in_the_reason() -
     for missing, message in (([7], "; 1 checkpoint without a value left out"), ([7, 8, 20], "; 3 checkpoints without")):
         values = SATURATED.values.copy()
         values[missing] = math.nan
-        judged_curve = judge(curve(values))
+        verdict = judge(curve(values))
         present = np.delete(np.arange(25), missing)
         alone = judge(curve(SATURATED.values[present], STEPS[present]))
-        assert message in judged_curve.reason
-        assert judged_curve.reason.startswith(alone.reason)
+        assert message in verdict.reason
+        assert verdict.reason.startswith(alone.reason)
         assert "left out" not in alone.reason
-        assert (judged_curve.verdict, judged_curve.p_value, judged_curve.onset, judged_curve.checkpoints) == (
+        assert (verdict.verdict, verdict.p_value, verdict.onset, verdict.checkpoints) == (
             "saturated",
             alone.p_value,
             alone.onset,
@@ -126,9 +126,9 @@ def test_missing_values_take_their_errors_and_covariances_along() -> None:
         errors[present],
         covariance[np.ix_(present, present)],
     )
-    judged_curve, alone = judge(whole), judge(part)
-    assert judged_curve.verdict == "saturated"
-    assert (judged_curve.p_value, judged_curve.onset, judged_curve.noise) == (alone.p_value, alone.onset, alone.noise)
+    verdict, alone = judge(whole), judge(part)
+    assert verdict.verdict == "saturated"
+    assert (verdict.p_value, verdict.onset, verdict.noise) == (alone.p_value, alone.onset, alone.noise)
 
 
 # The four words
@@ -286,9 +286,9 @@ def test_a_curve_that_only_rises_is_saturated_since_its_first_checkpoints() -> N
 
 
 def simulated(ramp: float, number: int) -> list[Verdict]:
-    """Curves of the six kinds of bench/saturation.py that are evenly spaced."""
-    cases = [Case(shape, "even", ramp, errors) for shape in SHAPES for errors in (True, False)]
-    return [verdict for case in cases for verdict, _ in judged(case, number, 0)]
+    """Return the verdicts on so many evenly spaced curves of each kind."""
+    kinds = [CurveKind(shape, "even", ramp, errors) for shape in SHAPES for errors in (True, False)]
+    return [verdict for kind in kinds for verdict, _ in simulate_verdicts(kind, number, 0)]
 
 
 def share(verdicts: list[Verdict], word: str) -> float:
@@ -296,19 +296,19 @@ def share(verdicts: list[Verdict], word: str) -> float:
 
 
 def test_at_most_one_in_twenty_curves_that_never_get_worse_is_called_saturated() -> None:
-    judged_curve = simulated(0.0, 120)
-    assert share(judged_curve, "saturated") <= 0.05
-    assert share(judged_curve, "recovered") <= 0.05
+    verdicts = simulated(0.0, 120)
+    assert share(verdicts, "saturated") <= 0.05
+    assert share(verdicts, "recovered") <= 0.05
 
 
 def test_at_least_95_in_100_ramps_of_five_standard_errors_are_called_saturated() -> None:
-    judged_curve = simulated(RAMP, 60)
-    assert share(judged_curve, "saturated") >= 0.95
-    assert all((v.onset is not None) == (v.verdict in ("saturated", "recovered")) for v in judged_curve)
+    verdicts = simulated(RAMP, 60)
+    assert share(verdicts, "saturated") >= 0.95
+    assert all((v.onset is not None) == (v.verdict in ("saturated", "recovered")) for v in verdicts)
 
 
 def test_p_values_of_curves_that_fall_are_never_too_small() -> None:
-    cases = [Case(shape, "even", 0.0, True) for shape in ("exponential", "power law")]
-    p = np.array([verdict.p_value for case in cases for verdict, _ in judged(case, 100, 1)], dtype=np.float64)
+    kinds = [CurveKind(shape, "even", 0.0, True) for shape in ("exponential", "power law")]
+    p = np.array([v.p_value for kind in kinds for v, _ in simulate_verdicts(kind, 100, 1)], dtype=np.float64)
     for level in (0.05, 0.2, 0.5):
         assert np.mean(p < level) <= level
