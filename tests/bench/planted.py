@@ -102,7 +102,7 @@ def measuring_draws() -> Any:
     return mock.patch.object(Monitor, "measure", wrong)
 
 
-def memory_is_not_told() -> Any:
+def out_of_memory_is_not_recognised() -> Any:
     """A failed allocation that is taken for any other error."""
     return mock.patch("degen.device.is_out_of_memory", return_value=False)
 
@@ -120,7 +120,7 @@ FAULTS: dict[str, tuple[Fault, list[str]]] = {
     "continued": (every_call_differs, ["--only", "right.continued"]),
     "rank": (many_tokens_differ, ["--only", "right.rank"]),
     "callback": (measuring_draws, ["--only", "right.callback"]),
-    "memory": (memory_is_not_told, ["--only", "memory.halving"]),
+    "memory": (out_of_memory_is_not_recognised, ["--only", "memory.halving"]),
     "scan": (nothing_scans, ["--only", "right.demo,head"]),
     "time": (contextlib.nullcontext, ["--seconds", "0"]),
 }

@@ -33,7 +33,7 @@ def table_of(file: Path) -> str:
     return done.stdout
 
 
-def test_the_tiny_run_is_green_and_its_file_gives_its_tables(tmp_path: Path) -> None:
+def test_a_tiny_run_passes_every_check_and_its_file_gives_its_tables(tmp_path: Path) -> None:
     # 3000 seconds: however busy the machine is
     done = run_script(SCRIPT, "--tiny", "--seconds", "3000", "-o", tmp_path / "results.json")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -90,7 +90,7 @@ def test_a_planted_fault_fails_the_checks_that_look_for_it_and_no_other(
     assert "**" in table_of(planted / f"{fault}.json")
 
 
-def test_a_part_that_raises_is_told_and_the_others_go_on(planted: Path) -> None:
+def test_a_part_that_raises_is_reported_and_the_others_go_on(planted: Path) -> None:
     parts, code = parts_of(planted, "scan")
     assert code == 1
     assert [part["status"] for part in parts] == ["error", "ok", "ok"]
@@ -98,19 +98,19 @@ def test_a_part_that_raises_is_told_and_the_others_go_on(planted: Path) -> None:
     assert "- `right.demo`: error (RuntimeError: planted)" in table_of(planted / "scan.json")
 
 
-def test_a_batch_that_is_not_halved_is_told(planted: Path) -> None:
+def test_a_batch_that_is_not_halved_fails_its_part(planted: Path) -> None:
     parts, code = parts_of(planted, "memory")
     assert code == 0  # by `right` alone
     assert parts[0]["status"] == "failed"
     assert "allocate" in parts[0]["rows"][0]["said"]
 
 
-def test_what_has_not_begun_in_time_is_not_run(planted: Path) -> None:
+def test_parts_that_have_not_begun_in_time_are_not_run(planted: Path) -> None:
     parts, code = parts_of(planted, "time")
     assert code == 0
     assert [(part["part"], part["status"]) for part in parts] == [(name, "not run: out of time") for name in PARTS]
 
 
-def test_the_page_shows_what_was_found_on_a_card_or_says_that_nothing_was() -> None:
+def test_the_page_of_accelerators_shows_the_recorded_results_or_says_there_are_none() -> None:
     published = PAGE.read_text(encoding="utf-8").split(MARK)[1]
     assert published.strip() == (table_of(RECORDED).strip() if RECORDED.exists() else "not yet run on a card")

@@ -103,7 +103,7 @@ def test_the_probe_of_contributing_is_found_and_measures(demo: tuple[Path, list[
 
 
 @pytest.mark.parametrize("page", ["commands", "tables"])
-def test_the_reference_is_fresh(page: str) -> None:
+def test_the_generated_reference_is_up_to_date(page: str) -> None:
     sys.path.insert(0, str(ROOT / "docs"))
     try:
         import generate
@@ -112,7 +112,7 @@ def test_the_reference_is_fresh(page: str) -> None:
     assert (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8") == getattr(generate, page)()
 
 
-def test_links_in_the_documents_lead_somewhere() -> None:
+def test_links_in_the_documents_lead_to_existing_files() -> None:
     for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"

@@ -143,13 +143,13 @@ def test_no_input_of_the_action_is_a_script(project: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(("strict", "code"), [("true", 3), ("True", 3), ("false", 0), ("", 0), ("yes", 2)])
-def test_strict_is_true_or_false(project: Path, strict: str, code: int) -> None:
+def test_the_input_strict_of_the_action_is_true_or_false(project: Path, strict: str, code: int) -> None:
     (project / "t.csv").write_text("model,step,acc,acc_se\nm,1,.5,.1\n")
     inputs = {"target": "t.csv", "rules": "acc > 0.45", "confidence": "0.95", "strict": strict}
     assert action(project, inputs).returncode == code
 
 
-def test_the_grammar_is_the_one_that_is_read() -> None:
+def test_the_grammar_of_rules_on_the_page_is_that_of_the_code() -> None:
     (grammar,) = marked(PAGE, "the grammar")
     assert textwrap.indent(grammar, "    ", lambda line: True).rstrip() in str(rule.__doc__)
 

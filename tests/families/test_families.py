@@ -224,7 +224,7 @@ def test_spectrum_is_numpys_of_the_used_rows(scanned: Any) -> None:
         assert row["top_singular_share"] == pytest.approx(p[0], abs=1e-9)
 
 
-def test_columns_that_describe_the_model(scanned: Any) -> None:
+def test_columns_that_describe_the_model_are_those_of_transformers(scanned: Any) -> None:
     for _run, _step, twin, row in each(scanned):
         model, family = twin.model, twin.family
         assert row["architecture"] == type(model).__name__

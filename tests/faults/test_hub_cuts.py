@@ -187,7 +187,7 @@ def test_a_tokenizer_that_cannot_be_had_at_all_is_one_message(
 
 
 @pytest.mark.parametrize("status", [500, 401, 403, 404, None])
-def test_a_command_that_meets_faults_says_so_row_by_row(
+def test_a_command_whose_requests_fail_reports_each_failed_checkpoint_in_its_row(
     scans: Scans, branches: dict[str, Files], status: int | None
 ) -> None:
     scans.add("org/tiny", {name: branches[name] for name in ("step1", "step2")})
@@ -206,7 +206,7 @@ def silent() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_a_hub_that_says_nothing_is_not_waited_for_for_ever(scans: Scans, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_never_responds_is_an_error_with_a_timeout(scans: Scans, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
     with silent() as endpoint:
         monkeypatch.setattr(constants, "ENDPOINT", endpoint)
@@ -215,7 +215,7 @@ def test_a_hub_that_says_nothing_is_not_waited_for_for_ever(scans: Scans, monkey
                 degen.scan(spec, out=scans.folder / "run")
 
 
-def test_a_hub_that_falls_silent_is_asked_again(
+def test_requests_to_a_hub_that_stops_responding_are_sent_again(
     scans: Scans, scan: Callable[[bool], degen.Run], figures: dict[str, degen.Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.3)
@@ -226,7 +226,7 @@ def test_a_hub_that_falls_silent_is_asked_again(
     assert_figures(run, figures["heads"])
 
 
-def test_a_hub_that_goes_away_and_comes_back(
+def test_a_scan_is_continued_when_the_hub_is_reachable_again(
     scans: Scans, scan: Callable[[bool], degen.Run], figures: dict[str, degen.Run]
 ) -> None:
     gone = Fault("step|resolve|tree|tiny", times=None)

@@ -108,7 +108,9 @@ def test_a_malformed_index_is_refused(scans: Scans, files: Files) -> None:
         assert re.search(words, row["reason"]), row["reason"]
 
 
-def test_an_index_that_names_the_wrong_shard(scans: Scans, series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_an_index_that_names_the_wrong_shard_is_refused(
+    scans: Scans, series: Path, corpus: Path, tmp_path: Path
+) -> None:
     folder = sharded(_copy(series / "step0", tmp_path / "made"))
     index = folder / "model.safetensors.index.json"
     index_of = json.loads(index.read_text())["weight_map"]
@@ -179,7 +181,7 @@ def test_malformed_commits_are_ignored(scans: Scans, files: Files, contained: Ca
      {"branches": [{"name": 5, "targetCommit": "a" * 40}], "tags": []},
      {"branches": [{"name": "main", "targetCommit": 5}], "tags": []}],
 )  # fmt: skip
-def test_refs_that_make_no_sense_are_one_message(scans: Scans, files: Files, reply: Any) -> None:
+def test_malformed_refs_of_the_hub_give_one_message(scans: Scans, files: Files, reply: Any) -> None:
     repo = scans.hub.repos["org/m"] = Liar({"main": files})
     repo.reply = reply
     result = command("scan", "org/m", "-o", scans.folder / "run")
@@ -193,9 +195,7 @@ LISTINGS = [
 ]  # fmt: skip
 
 
-def test_a_listing_that_makes_no_sense_fails_one_checkpoint(
-    scans: Scans, files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_malformed_listing_fails_one_checkpoint(scans: Scans, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     names = {f"step{i}": entries for i, entries in enumerate(LISTINGS)}
     repo = scans.add("org/m", {name: files | {"README.md": name.encode()} for name in (*names, "step99")})
     reply, tree = {repo.commit(name): entries for name, entries in names.items()}, Snapshot.tree
@@ -235,7 +235,7 @@ def test_small_files_that_are_listed_as_huge_are_not_fetched(
     assert all("1,000,000,000,000 bytes" in row["reason"] for row in run.failed)
 
 
-def test_a_cache_that_cannot_be_written_to_is_a_reason(
+def test_a_cache_that_cannot_be_written_to_is_the_reason_of_a_failed_checkpoint(
     scans: Scans, series: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     scans.add("org/m", revisions(series))

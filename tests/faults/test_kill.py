@@ -83,7 +83,7 @@ def assert_readers_do_not_stumble(run: Path, uncut: Uncut) -> None:
             assert rows % len(parts) == 0
 
 
-def test_cut_by_sigkill_and_continued_equals_uncut(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+def test_a_scan_cut_by_sigkill_and_continued_equals_an_uncut_one(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
     print(f"seed {SEED}, {uncut.seconds:.2f} s uncut")
     moment = random.Random(SEED)
     counts = set()
@@ -101,7 +101,9 @@ def test_cut_by_sigkill_and_continued_equals_uncut(warm: Warm, uncut: Uncut, tmp
     assert len(counts) >= 4, f"the kills all came in the same places: {counts}"
 
 
-def test_cut_by_sigkill_before_anything_is_measured(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+def test_a_scan_cut_by_sigkill_before_its_first_checkpoint_and_continued_equals_an_uncut_one(
+    warm: Warm, uncut: Uncut, tmp_path: Path
+) -> None:
     moment = random.Random(SEED)
     out, log = tmp_path / "run", tmp_path / "log"
     for _ in range(6):
@@ -111,7 +113,9 @@ def test_cut_by_sigkill_before_anything_is_measured(warm: Warm, uncut: Uncut, tm
     assert files(out) == uncut.files
 
 
-def test_killed_between_the_sample_and_run_json(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+def test_a_scan_killed_between_the_sample_and_run_json_can_be_continued(
+    warm: Warm, uncut: Uncut, tmp_path: Path
+) -> None:
     """What such a kill leaves: the windows, no run.json, and a file half written."""
     out, log = tmp_path / "run", tmp_path / "log"
     out.mkdir()
@@ -125,7 +129,9 @@ def test_killed_between_the_sample_and_run_json(warm: Warm, uncut: Uncut, tmp_pa
     assert read_run(out).checkpoints() == read_run(uncut.out).checkpoints()
 
 
-def test_ctrl_c_anywhere_gives_one_message_and_keeps_what_is_finished(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+def test_ctrl_c_at_any_moment_gives_one_message_and_keeps_finished_parts(
+    warm: Warm, uncut: Uncut, tmp_path: Path
+) -> None:
     print(f"seed {SEED}")
     moment = random.Random(SEED)
     out, log = tmp_path / "run", tmp_path / "log"
@@ -153,7 +159,9 @@ def started(uncut: Uncut, out: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_ctrl_c_in_a_real_process(uncut: Uncut, tmp_path: Path) -> None:
+def test_ctrl_c_in_a_process_of_its_own_gives_one_message_and_keeps_finished_parts(
+    uncut: Uncut, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     process = started(uncut, out)
     process.send_signal(signal.SIGINT)
@@ -193,7 +201,7 @@ def test_a_second_scan_of_a_folder_is_refused_while_the_first_is_at_work(
     assert files(out) == uncut.files
 
 
-def test_a_full_disk_ends_the_scan_and_keeps_what_was_finished(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_scan_and_keeps_finished_parts(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
     out, log = tmp_path / "run", tmp_path / "log"
     code = warm.run(uncut.to(out), log, full=out / "checkpoints/tiny/step0.parquet")
     result = CommandResult(code, "", log.read_text())
@@ -209,7 +217,9 @@ def test_a_full_disk_ends_the_scan_and_keeps_what_was_finished(warm: Warm, uncut
     assert files(out) == uncut.files
 
 
-def test_a_disk_that_is_full_from_the_start(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_from_the_start_is_one_message_with_exit_code_2(
+    warm: Warm, uncut: Uncut, tmp_path: Path
+) -> None:
     out, log = tmp_path / "run", tmp_path / "log"
     result = CommandResult(warm.run(uncut.to(out), log, full=tmp_path), "", log.read_text())
     assert result.code == 2

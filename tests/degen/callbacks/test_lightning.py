@@ -76,7 +76,7 @@ def tokenizer(series: Path) -> Any:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_the_run_is_the_same_and_the_figures_those_of_a_scan(
+def test_a_lightning_run_with_the_callback_is_the_run_without_it_and_its_figures_those_of_a_scan(
     tokenizer: Any, series: Path, corpus: Path, tmp_path: Path, library: str
 ) -> None:
     import torch
@@ -105,7 +105,7 @@ def test_the_run_is_the_same_and_the_figures_those_of_a_scan(
     assert watched.logged("degen/undecided") == {20: 1, 40: 0, 60: 0}
 
 
-def test_stop_ends_the_run_at_the_step(
+def test_stop_ends_a_lightning_run_at_the_step_that_breaks_a_rule(
     tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     callback = watch(corpus=corpus, every=7, rules="loss > 5.5", on_violation="stop", out=tmp_path / "run")

@@ -93,12 +93,14 @@ def test_buffers_that_a_forward_pass_changes_are_restored(tokenizer: Any, corpus
 
 
 @pytest.mark.parametrize("family", ["gpt_neox", "gpt2", "gemma2", "opt-350m", "mixtral"])
-def test_figures_are_those_of_a_scan(tokenizer: Any, corpus: Path, tmp_path: Path, family: str) -> None:
+def test_figures_of_a_monitor_are_those_of_a_scan(tokenizer: Any, corpus: Path, tmp_path: Path, family: str) -> None:
     model = make_model(family).train()
     assert measure_model(model, tokenizer, corpus=corpus, **MEASURED) == scan_of(model, corpus, tmp_path)
 
 
-def test_figures_in_bfloat16_are_those_of_a_scan_in_bfloat16(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+def test_figures_of_a_monitor_in_bfloat16_are_those_of_a_scan_in_bfloat16(
+    tokenizer: Any, corpus: Path, tmp_path: Path
+) -> None:
     import torch
 
     model = make_trainee().to(torch.bfloat16)
@@ -211,7 +213,7 @@ def test_a_probe_that_trains_is_refused(tokenizer: Any, corpus: Path) -> None:
         Monitor(tokenizer, corpus=corpus, probes="rank", options={"rank": {"methods": ("trained",)}}, **MEASURED)
 
 
-def test_other_probes_can_be_chosen(tokenizer: Any, corpus: Path) -> None:
+def test_a_monitor_measures_the_probes_that_are_chosen(tokenizer: Any, corpus: Path) -> None:
     monitor = Monitor(tokenizer, corpus=corpus, probes=["rank"], options={"rank": {"ranks": (4, 32)}}, **MEASURED)
     measurement = monitor.measure(make_trainee())
     assert [row["rank"] for row in measurement.rows["ranks"]] == [4, 32]

@@ -134,7 +134,7 @@ def test_trackers_and_history_get_the_figures(watched: TrainerRun) -> None:
     assert [logs["degen/violations"] for logs in history] == [1 + r for r in rose]
 
 
-def test_log_goes_on_after_a_violation(watched: TrainerRun) -> None:
+def test_a_training_with_on_violation_log_goes_on_after_a_violation(watched: TrainerRun) -> None:
     assert watched.trainer.state.global_step == 200
 
 
@@ -181,7 +181,7 @@ def test_a_rule_that_is_broken_at_many_layers_counts_once(
     assert " (and at 3 more); rule " in warning  # embedding, two blocks and what the head reads: one is shown
 
 
-def test_undecided_rules_are_counted_and_warned_of_once(
+def test_undecided_rules_are_counted_and_give_one_warning(
     tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rules = [
@@ -291,7 +291,9 @@ def test_the_callback_measures_and_stops_beside_evaluations_and_saves(
     assert ran.trainer.state.global_step == 40
 
 
-def test_a_resumed_run_knows_its_past(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+def test_a_resumed_training_judges_rules_by_its_earlier_measurements(
+    tokenizer: Any, corpus: Path, tmp_path: Path
+) -> None:
     import torch
 
     def callback() -> Any:
@@ -312,7 +314,9 @@ def test_a_resumed_run_knows_its_past(tokenizer: Any, corpus: Path, tmp_path: Pa
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_what_an_earlier_training_left_is_not_mixed_with_another(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+def test_a_run_folder_of_an_earlier_training_is_not_mixed_with_another(
+    tokenizer: Any, corpus: Path, tmp_path: Path
+) -> None:
     for is_kept in (False, True):
         callback = DegenerationCallback(corpus=corpus, every=2, out=tmp_path / "run", **MEASURED)
         if is_kept:
@@ -494,7 +498,7 @@ def test_evaluations_that_never_came_are_warned_of_at_the_end(
     ]
 
 
-def test_wrong_arguments_are_refused_at_once() -> None:
+def test_wrong_arguments_of_the_callback_are_refused_when_it_is_made() -> None:
     for settings, message in [
         ({"every": "evaluation"}, "every='evaluation': not 'evaluate', 'save', nor a number of steps"),
         ({"every": 0}, "every=0"),

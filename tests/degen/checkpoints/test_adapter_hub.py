@@ -80,7 +80,7 @@ def test_heads_of_base_and_adapter_on_the_hub_are_those_of_local_files(
     assert [{n: row[n] for n in names} for row in ours] == [{n: row[n] for n in names} for row in theirs]
 
 
-def test_base_or_adapter_on_the_hub_has_the_figures_of_local_files(
+def test_a_base_or_an_adapter_on_the_hub_alone_has_the_figures_of_local_files(
     served: Scans, folders: tuple[Path, Path], corpus: Path
 ) -> None:
     base, lora = folders

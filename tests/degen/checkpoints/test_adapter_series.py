@@ -195,7 +195,7 @@ def test_a_base_is_one_model(tmp_path: Path) -> None:
     assert "is an adapter itself" in refused(f"{lora}+{lora}")
 
 
-def test_half_an_adapter_is_refused(tmp_path: Path) -> None:
+def test_an_adapter_without_base_or_adapter_is_refused(tmp_path: Path) -> None:
     model = checkpoint(tmp_path / "base")
     (tmp_path / "file").write_text("")
     (tmp_path / "empty").mkdir()
@@ -225,7 +225,7 @@ def test_an_adapter_alone_is_on_the_base_it_names(base: Path, trained: Path, cor
     assert len(rows) == 8
 
 
-def test_a_base_may_be_named_from_the_adapter_or_from_where_we_stand(
+def test_a_base_may_be_named_relative_to_the_adapter_or_to_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = checkpoint(tmp_path / "models" / "base")
@@ -236,7 +236,7 @@ def test_a_base_may_be_named_from_the_adapter_or_from_where_we_stand(
         assert find(folder).checkpoints[0].source == AdapterSource(LocalSource(model), LocalAdapter(folder))
 
 
-def test_a_missing_base_is_asked_for_as_base_plus_adapter(tmp_path: Path) -> None:
+def test_a_missing_base_gives_a_message_that_asks_for_base_plus_adapter(tmp_path: Path) -> None:
     for name, why in (("/nowhere/base", "no such folder"), (None, "names no base"), ("org/model", "HF_HUB_OFFLINE")):
         lora = adapter(tmp_path / "lora", name)
         result = refused(lora)
@@ -257,7 +257,7 @@ def test_an_adapter_with_its_bases_configuration_beside_it_is_an_adapter(tmp_pat
     assert find(tmp_path / "lora").checkpoints[0].source == LocalSource(tmp_path / "lora")
 
 
-def test_models_and_adapters_in_one_folder(tmp_path: Path) -> None:
+def test_models_and_adapters_in_one_folder_are_told_apart(tmp_path: Path) -> None:
     model = checkpoint(tmp_path / "mixed" / "step0")
     adapter(tmp_path / "mixed" / "step10", model)
     adapter(tmp_path / "mixed" / "step20")

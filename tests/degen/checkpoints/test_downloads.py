@@ -21,7 +21,7 @@ def test_every_revision_of_every_commit_has_a_folder_of_its_own(tmp_path: Path) 
     assert len(list(downloads.path.iterdir())) == 2
 
 
-def test_links_are_deleted_and_never_what_they_lead_to(tmp_path: Path) -> None:
+def test_links_are_deleted_and_the_files_they_lead_to_are_not(tmp_path: Path) -> None:
     cached = tmp_path / "cache" / "blob"
     cached.parent.mkdir()
     cached.write_text("mine")

@@ -69,7 +69,7 @@ def test_a_scan_of_heads_costs_heads(scans: Scans, large: Path, tmp_path: Path, 
     assert one_more <= len(branches) * (SHARES[0] * HEAD + SHARES[1])
 
 
-def test_a_head_that_no_name_tells_costs_headers_and_itself(scans: Scans, tmp_path: Path) -> None:
+def test_a_head_of_an_unknown_name_costs_the_headers_and_itself(scans: Scans, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     series = make_series(tmp_path / "odd", steps=(1,), vocab_size=VOCABULARY, hidden_size=WIDTH, intermediate_size=8192)
@@ -95,7 +95,7 @@ def test_a_copy_costs_no_tensor_and_small_files_come_once_a_series(scans: Scans,
     assert len(scans.hub.requests_for("/tree/")) == 5
 
 
-def test_weights_are_gone_after_the_scan_and_two_at_most_are_there_meanwhile(
+def test_weights_are_deleted_after_a_scan_and_those_of_two_checkpoints_at_most_are_on_disk_meanwhile(
     scans: Scans, series: Path, corpus: Path, counts: list[int]
 ) -> None:
     branches = revisions(series)

@@ -32,7 +32,7 @@ def status(run: degen.Run) -> list[tuple[str, str | None]]:
     return [(row["status"], row["duplicate_of"]) for row in run.checkpoints()]
 
 
-def test_copies_are_told_by_their_hashes_and_their_rows_are_copied(copies: Scans, corpus: Path) -> None:
+def test_copies_are_recognised_by_their_hashes_and_their_rows_are_copied(copies: Scans, corpus: Path) -> None:
     run = copies.scan("org/tiny@step*", corpus=corpus, tokens_per_step=10)
     assert status(run) == STATUS
     rows = {row["revision"]: row for row in run.checkpoints()}
@@ -75,7 +75,7 @@ def test_a_copy_of_one_that_failed_is_measured_itself(copies: Scans, corpus: Pat
     ]  # fmt: skip
 
 
-def test_copies_within_one_series_alone_count(scans: Scans, series: Path, corpus: Path) -> None:
+def test_checkpoints_of_two_series_are_no_copies_of_each_other(scans: Scans, series: Path, corpus: Path) -> None:
     scans.add("org/tiny", revisions(series))
     run = scans.scan("org/tiny@step0", "twin=org/tiny@step0,step100", corpus=corpus)
     assert [(r["model"], r["revision"], r["status"]) for r in run.checkpoints()] == [

@@ -136,7 +136,9 @@ def test_a_body_that_breaks_off_is_asked_for_again(server: Hub, call: Call, path
 
 @pytest.mark.parametrize("fault", [Fault("", cut=2), Fault("")])
 @pytest.mark.parametrize("call", [refs, info, paths, tensors])
-def test_an_answer_that_breaks_off_where_nothing_is_tried_again(server: Hub, call: Call, fault: Fault) -> None:
+def test_a_response_that_breaks_off_is_an_error_where_nothing_is_tried_again(
+    server: Hub, call: Call, fault: Fault
+) -> None:
     server.faults.append(replace(fault))
     with pytest.raises(httpx2.RemoteProtocolError):
         call(server)

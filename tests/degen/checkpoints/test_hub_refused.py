@@ -81,13 +81,13 @@ def test_a_failing_hub_gives_one_message(repo: Scans, tmp_path: Path, fault: Fau
 @pytest.mark.parametrize(
     "fault", [Fault("/refs", status=500), Fault("/refs", status=429), Fault("/refs"), Fault("/refs", cut=5)]
 )
-def test_a_hub_that_stumbles_is_asked_again(repo: Scans, fault: Fault) -> None:
+def test_a_request_that_fails_once_is_sent_again(repo: Scans, fault: Fault) -> None:
     repo.hub.faults.append(fault)
     assert [c.revision for c in repo.find("org/m").checkpoints] == ["main"]
     assert len(repo.hub.requests) == 2
 
 
-def test_the_hub_says_how_long_to_wait(repo: Scans, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pause_before_an_attempt_follows_retry_after_up_to_300_seconds(repo: Scans, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
     monkeypatch.setattr("degen.checkpoints.hub_client.time.sleep", waited.append)
     monkeypatch.setattr("degen.checkpoints.hub_client.FIRST_WAIT", 1.0)

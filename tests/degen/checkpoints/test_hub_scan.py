@@ -79,7 +79,7 @@ def test_a_series_without_a_tokenizer_is_scanned_by_its_heads(scans: Scans, seri
     assert all(row["reason"] is None and row["loss"] > 0 for row in with_tokenizer)
 
 
-def test_a_finished_run_asks_for_the_branches_alone_and_changes_nothing(
+def test_a_repeated_scan_of_the_hub_requests_the_branches_alone_and_changes_nothing(
     scans: Scans, series: Path, corpus: Path, tmp_path: Path
 ) -> None:
     scans.add("org/tiny", revisions(series))
@@ -110,7 +110,7 @@ def test_a_branch_that_moved_is_measured_again_and_no_other(scans: Scans, series
     assert f"commit {repo.commit('step100')}" in versions
 
 
-def test_a_run_that_was_cut_goes_on_and_is_what_it_would_have_been(
+def test_an_interrupted_hub_scan_that_is_continued_equals_an_uninterrupted_one(
     scans: Scans, series: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import degen.scanning.series_scan as engine
@@ -145,7 +145,7 @@ def test_a_failed_checkpoint_is_tried_again(scans: Scans, series: Path, corpus: 
     assert_same_figures(scans.scan("org/tiny@step*", corpus=corpus), scans.scan(series, out="local", corpus=corpus))
 
 
-def test_rows_are_in_the_order_of_a_pattern(scans: Scans, series: Path, tmp_path: Path) -> None:
+def test_rows_are_in_the_order_of_steps_that_a_pattern_reads(scans: Scans, series: Path, tmp_path: Path) -> None:
     files = list(revisions(series).values())
     names = ("run2-at5", "run1-at90", "run1-at100")
     scans.add("org/odd", dict(zip(names, files, strict=True)) | {"main": files[0] | {"README.md": b""}})

@@ -77,7 +77,7 @@ def test_a_tree_is_listed_page_by_page(server: Hub, expand: bool) -> None:
     assert (config.last_commit is not None) == expand
 
 
-def test_folders_paths_and_descriptions(server: Hub) -> None:
+def test_folders_paths_and_descriptions_are_listed_as_by_the_hub(server: Hub) -> None:
     api, commit = HfApi(server.endpoint), server.repos[NAME].commit("stage1/step1.5")
     assert [e.path for e in api.list_repo_tree(NAME)] == ["config.json", "model.safetensors", "sub"]
     assert [e.path for e in api.list_repo_tree(NAME, "sub", revision="v2")] == ["sub/vocab.json"]
@@ -136,7 +136,7 @@ def test_tensors_are_described_from_the_start_of_a_file(server: Hub) -> None:
     assert api.get_safetensors_metadata(NAME).sharded
 
 
-def test_a_file_system_reads_what_it_is_asked_for(server: Hub) -> None:
+def test_a_file_system_reads_the_requested_range_alone(server: Hub) -> None:
     fs = HfFileSystem(endpoint=server.endpoint, skip_instance_cache=True)
     with fs.open(f"{NAME}/model.safetensors", cache_type="none") as file:
         file.seek(1000)

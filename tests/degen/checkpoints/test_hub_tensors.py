@@ -38,7 +38,7 @@ class RecordedFile:
         return HubTensors("org/m@main", layout, {name: len(data) for name, data in self.files.items()}, self.read)
 
 
-def test_tensors_by_byte_ranges_are_those_the_library_reads(tmp_path: Path) -> None:
+def test_tensors_read_by_byte_ranges_are_those_the_library_reads(tmp_path: Path) -> None:
     line = RecordedFile(whole=save(MANY))
     tensors = line.tensors()
     assert tensors.keys == MANY.keys()
@@ -58,7 +58,7 @@ def test_tensors_by_byte_ranges_are_those_the_library_reads(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("dtype", sorted(_BITS))
-def test_rows_of_every_dtype_that_torch_has(tmp_path: Path, dtype: str) -> None:
+def test_rows_of_every_dtype_of_torch_are_read(tmp_path: Path, dtype: str) -> None:
     size = 64 * _BITS[dtype] // 8
     file = file_of({"a": tensor(0, size, [16, 4], dtype)}, bytes(range(1, 1 + size)) if size < 255 else bytes(size))
     (tmp_path / "file").write_bytes(file)

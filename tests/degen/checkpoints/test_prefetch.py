@@ -141,7 +141,7 @@ def test_the_next_checkpoint_is_fetched_while_one_is_measured(log: Log, download
     ]  # fmt: skip
 
 
-def test_a_slow_download_is_waited_for(log: Log, downloads: Downloads) -> None:
+def test_a_checkpoint_is_measured_after_its_slow_download(log: Log, downloads: Downloads) -> None:
     gate = threading.Event()
     requests = make_requests(log, "a", "b", b_gate=gate)
 
@@ -170,7 +170,7 @@ def test_nothing_is_fetched_where_only_copies_follow(log: Log, downloads: Downlo
     assert "fetch b" not in log
 
 
-def test_a_copy_of_one_that_failed_is_fetched_after_all_and_what_was_ahead_is_kept(
+def test_a_copy_of_a_failed_checkpoint_is_fetched_and_the_files_fetched_ahead_are_kept(
     log: Log, downloads: Downloads
 ) -> None:
     requests = make_requests(log, "a", "b", "c")
@@ -241,7 +241,7 @@ def test_downloads_are_deleted_after_a_failed_measurement(log: Log, downloads: D
         assert [f.read_text() for f in downloads.path.rglob("weights")] == ["b True"]
 
 
-def test_an_interruption_waits_for_nothing_and_leaves_nothing(log: Log, downloads: Downloads) -> None:
+def test_an_interruption_does_not_wait_for_a_download_and_leaves_no_files(log: Log, downloads: Downloads) -> None:
     gate = threading.Event()
     requests = make_requests(log, "a", "b", b_gate=gate)
     with (

@@ -57,7 +57,7 @@ def test_tiles_of_any_size_give_the_loss_of_whole_logits(
 
 
 @pytest.mark.parametrize("rows", [100, cross_entropy.TILE_ROWS, cross_entropy.TILE_ROWS + 1, 20_001])
-def test_vocabularies_about_the_real_tile(rows: int) -> None:
+def test_vocabularies_near_the_default_tile_size_give_the_loss_of_whole_logits(rows: int) -> None:
     h, y, head = random_inputs(cross_entropy.TILE_TOKENS + 3, rows, 4, True, 1)
     y[0], y[1], y[-1] = 0, rows - 1, min(rows - 1, cross_entropy.TILE_ROWS)
     with torch.inference_mode():

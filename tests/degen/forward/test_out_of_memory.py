@@ -66,7 +66,7 @@ def scan_with_limit(wide: tuple[Path, Path], out: Path, limit: int) -> tuple[dic
     return batch_tokens, row
 
 
-def test_where_the_system_refuses_memory_the_batch_is_halved(wide: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_batch_that_the_system_refuses_memory_for_is_halved(wide: tuple[Path, Path], tmp_path: Path) -> None:
     free = degen.scan(wide[0], corpus=wide[1], tokens=1024, context=256, out=tmp_path / "free")
     (whole,) = free.info["batch_tokens"].values()
     assert whole >= 1024  # all in one batch: 3 × 64 MB in the feed-forward layer
@@ -78,7 +78,7 @@ def test_where_the_system_refuses_memory_the_batch_is_halved(wide: tuple[Path, P
         assert row[name] == pytest.approx(expected[name], abs=1e-6)
 
 
-def test_where_one_window_does_not_fit_the_checkpoint_fails_and_says_so(
+def test_a_checkpoint_whose_single_window_does_not_fit_memory_fails_with_that_reason(
     wide: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _, row = scan_with_limit(wide, tmp_path / "run", 60 * 2**20)
@@ -86,7 +86,7 @@ def test_where_one_window_does_not_fit_the_checkpoint_fails_and_says_so(
     assert "out of memory" in row["reason"], row["reason"]
 
 
-def test_batches_halved_on_a_device_are_remembered_in_the_run(
+def test_the_size_of_halved_batches_is_stored_in_the_run(
     series: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXForCausalLM
@@ -136,7 +136,7 @@ def fits(most: int, tried: list[int]) -> Callable[[int], int]:
 @pytest.mark.parametrize(
     ("most", "sizes"), [(100, [100]), (99, [100, 50]), (24, [100, 50, 25, 20]), (20, [100, 50, 25, 20])]
 )
-def test_sizes_are_halved_down_to_the_longest_window(most: int, sizes: list[int]) -> None:
+def test_batch_sizes_are_halved_down_to_the_longest_window(most: int, sizes: list[int]) -> None:
     tried: list[int] = []
     halved: list[int] = []
     assert halve_batch(fits(most, tried), 100, 20, "--context", halved.append) == sizes[-1]

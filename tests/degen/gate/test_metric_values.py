@@ -61,7 +61,7 @@ def test_steps_are_chosen_with_both_ends(steps: str, chosen: list[int], run: deg
     assert [f.step for f in values_of(f"loss[step={steps}] < 3", run.path)] == chosen
 
 
-def test_layers_and_sites(run: degen.Run) -> None:
+def test_selectors_choose_layers_and_sites(run: degen.Run) -> None:
     rows = {(r["layer"], r["site"]): r for r in run.table("layers").to_pylist() if r["revision"] == "step1000"}
 
     def places(selector: str) -> list[str | None]:
@@ -286,7 +286,7 @@ def test_a_run_of_heads_has_not_measured_other_metrics(series: Path, tmp_path: P
         ('"a\nb" < 3', '^rule ""a b" < 3": '),
     ],
 )  # fmt: skip
-def test_what_a_run_does_not_have_is_refused(rule: str, message: str, run: degen.Run) -> None:
+def test_a_metric_or_selector_that_a_run_does_not_have_is_refused(rule: str, message: str, run: degen.Run) -> None:
     with pytest.raises(DegenError, match=message) as error:
         values_of(rule, run.path)
     assert "\n" not in str(error.value)
@@ -341,7 +341,7 @@ def test_a_baseline_of_one_model_stands_for_one_of_another_name(run: degen.Run, 
     assert value_of("loss.rise < 1", run.path, run_copy).missing == "the baseline at step 1000: the checkpoint failed"
 
 
-def test_two_models_are_judged_each(series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_rule_is_judged_for_each_of_two_models(series: Path, corpus: Path, tmp_path: Path) -> None:
     degen.scan([f"b={series}", f"a={series}"], corpus=corpus, out=tmp_path / "both", **SCAN)
     assert [f.model for f in values_of("loss < 3", tmp_path / "both")] == ["b", "a"]
     assert value_of("loss[model=a] < 3", tmp_path / "both").model == "a"

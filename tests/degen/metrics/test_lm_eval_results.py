@@ -50,7 +50,7 @@ def rows(folder: Path, *columns: str) -> list[tuple[Any, ...]]:
     return [tuple(row[c] for c in columns or row) for row in table]
 
 
-def test_both_formats_make_one_table(tmp_path: Path) -> None:
+def test_lm_eval_results_of_both_formats_make_one_table(tmp_path: Path) -> None:
     save(tmp_path / "a.json", old())
     save(tmp_path / "EleutherAI__pythia-160m" / "results_2024-05-01T12-00-00.123456.json", new())
     assert is_results(tmp_path)
@@ -81,7 +81,7 @@ def test_both_formats_make_one_table(tmp_path: Path) -> None:
         ("stage2-step10-tokens1B/tiny.json", None, "tiny", 10),
     ],
 )
-def test_model_and_step_are_where_people_put_them(
+def test_model_and_step_are_read_from_settings_folders_and_file_names(
     file: str, evaluated: str | None, model: str, step: int, tmp_path: Path
 ) -> None:
     save(tmp_path / "evals" / file, old(arguments=evaluated))

@@ -180,7 +180,7 @@ def test_heads_alone_are_read_from_the_base_where_the_adapter_leaves_them(
 @pytest.mark.filterwarnings(
     "ignore:The given NumPy array is not writable"
 )  # of the file that is mapped, F32 as it lies
-def test_an_adapter_on_a_gguf_file(corpus: Path, tmp_path: Path) -> None:
+def test_an_adapter_on_a_gguf_file_has_the_figures_of_the_merged_model(corpus: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     file, plain = make_gguf(tmp_path / "model.gguf"), tmp_path / "plain"

@@ -84,7 +84,7 @@ def test_a_step_equals_one_of_torchs_adam(monkeypatch: pytest.MonkeyPatch) -> No
     assert (training.tokens, training.windows) == (250, 5)
 
 
-def test_heads_learn_and_the_best_is_kept() -> None:
+def test_trained_heads_improve_and_the_best_one_is_returned() -> None:
     head = a_head()
     seen, unseen = some_tokens(head, 400), some_tokens(head, 400, seed=2)
     training = Training(head, [TrainedHead.random(rank, head, 0) for rank in (2, 6)])
@@ -144,7 +144,7 @@ def test_a_damaged_state_is_refused(tmp_path: Path, content: bytes | None) -> No
         Training(head, [TrainedHead.random(2, head, 0)]).load(file)
 
 
-def test_states_in_a_file_come_back_as_they_were(tmp_path: Path) -> None:
+def test_states_stored_in_a_file_are_read_back_equal(tmp_path: Path) -> None:
     parts = [some_tokens(a_head(), n, seed=n) for n in (5, 1, 17)]
     with StateFile(tmp_path / "states") as stored:
         for part in parts:

@@ -110,7 +110,7 @@ def test_a_probe_that_became_a_default_meanwhile_is_refused(
         degen.scan(series, corpus=text, out=out, **SMALL)
 
 
-def test_weights_deleted_after_the_scan_stay_measured(scanned: tuple[Path, Path, Path]) -> None:
+def test_checkpoints_whose_weights_were_deleted_after_the_scan_stay_measured(scanned: tuple[Path, Path, Path]) -> None:
     series, text, out = scanned
     before = files(out)
     (series / "step1" / "model.safetensors").unlink()

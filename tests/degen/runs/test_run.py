@@ -45,7 +45,7 @@ def rows(run: degen.Run, table: str, revision: str) -> list[dict[str, Any]]:
     return [row for row in run.table(table).to_pylist() if row["revision"] == revision]
 
 
-def test_the_layout_is_the_promised_one(scanned: degen.Run) -> None:
+def test_the_files_of_a_run_are_the_documented_ones(scanned: degen.Run) -> None:
     expected = {f"{t}/tiny/step{s}.parquet" for t in TABLES for s in (0, 100, 1000)}
     assert set(parts(scanned.path)) == expected | {"run.json", "sample.parquet"}
     assert scanned.tables == list(TABLES)
@@ -110,7 +110,9 @@ def test_two_runs_are_equal_to_the_bit(scanned: degen.Run, series: Path, corpus:
     assert parts(again.path, timing=False) == parts(scanned.path, timing=False)
 
 
-def test_a_stopped_run_goes_on_where_it_was(scanned: degen.Run, series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_run_without_some_parts_is_continued_with_these_alone(
+    scanned: degen.Run, series: Path, corpus: Path, tmp_path: Path
+) -> None:
     shutil.copytree(scanned.path, tmp_path / "run")
     whole = parts(tmp_path / "run", timing=False)
     for table in ("checkpoints", "spectrum"):  # killed between two parts: the one of `checkpoints` is the last
@@ -124,7 +126,7 @@ def test_a_stopped_run_goes_on_where_it_was(scanned: degen.Run, series: Path, co
     assert (tmp_path / "run" / "checkpoints" / "tiny" / "step0.parquet").stat().st_mtime_ns == modified
 
 
-def test_a_new_checkpoint_is_measured_and_the_others_stay(series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_new_checkpoint_is_measured_and_parts_of_the_others_stay(series: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(series, tmp_path / "m")
     shutil.rmtree(tmp_path / "m" / "step1000")
     first = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS)
@@ -340,7 +342,7 @@ def test_a_series_without_a_tokenizer_gets_the_weight_probes_and_a_reason(corpus
         degen.scan(tmp_path / "m", corpus=corpus, probes=["loss"], out=tmp_path / "other", **SETTINGS)
 
 
-def test_one_probe_may_be_named_without_a_list(series: Path, tmp_path: Path) -> None:
+def test_one_probe_may_be_given_without_a_list(series: Path, tmp_path: Path) -> None:
     run = degen.scan(series, probes="spectrum", steps="0", out=tmp_path / "run")
     assert run.tables == ["checkpoints", "spectrum", "timing"]
 

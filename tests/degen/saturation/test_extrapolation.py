@@ -70,7 +70,7 @@ def test_models_that_follow_the_law_have_no_gap() -> None:
     assert result.parameters["E"] == {"value": 1.69, "low": 1.69, "high": 1.69}
 
 
-def test_gaps_are_those_that_were_made() -> None:
+def test_gaps_above_the_law_are_those_of_the_made_losses() -> None:
     """The best checkpoint is held against the law at its own tokens."""
     curves = suite()
     factors = np.array([1.0, 1.02, 0.99, 1.10])
@@ -93,12 +93,12 @@ def test_the_order_of_models_and_checkpoints_does_not_matter() -> None:
     assert extrapolate(turned, LARGER[::-1]).rows == extrapolate(curves, LARGER).rows
 
 
-def test_of_equally_good_checkpoints_the_first_is_best() -> None:
+def test_the_first_of_equally_good_checkpoints_is_the_best() -> None:
     curves = [curve("14m", [9.0, 4.0, 4.0, 4.5]), *suite()[2:]]
     assert extrapolate(curves, LARGER).rows[0].best_step == 35_000
 
 
-def test_other_parameters_can_be_fixed() -> None:
+def test_constants_of_the_law_can_be_fixed() -> None:
     result = extrapolate(suite(), LARGER, fixed={"B": 410.7, "beta": 0.28})
     assert result.fit.free == ("A", "E", "alpha")
     assert result.parameters["E"]["value"] == pytest.approx(1.69, rel=1e-5)

@@ -102,7 +102,7 @@ def test_early_steps_in_dense_order_say_nothing_of_the_end() -> None:
     assert spoilt[0] < 1.3 * whole[0]
 
 
-def test_a_jump_is_no_noise() -> None:
+def test_a_jump_in_a_curve_is_not_counted_as_noise() -> None:
     jump = np.where(EVEN > 60_000, 100 * SIGMA, 0)
     assert scatters(EVEN, jump)[:, 0].mean() < 1.4 * SIGMA
     kink = 5 * SIGMA * np.clip((EVEN - 80_000) / 45_000, 0, None)

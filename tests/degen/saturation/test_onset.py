@@ -57,7 +57,7 @@ def test_the_onset_of_a_hinge_with_noise_as_large_as_its_rise_between_places_is_
 
 @pytest.mark.parametrize("fall", [0.0, 0.2])
 @pytest.mark.parametrize("steps", [STEPS, UNEVEN])
-def test_the_onset_of_a_jump_is_the_gap_that_it_is_in(steps: Ints, fall: float) -> None:
+def test_the_onset_of_a_jump_is_the_gap_between_checkpoints_that_contains_it(steps: Ints, fall: float) -> None:
     for i in range(7, len(steps) - 1):
         for sigma in (1e-9, 1e-3):
             values = 3 - fall * np.minimum(np.arange(len(steps)), i) / i + (np.arange(len(steps)) > i)
@@ -66,13 +66,13 @@ def test_the_onset_of_a_jump_is_the_gap_that_it_is_in(steps: Ints, fall: float) 
             assert steps[i] <= onset.step <= steps[i + 1]
 
 
-def test_a_collapse_that_flattens_out_begins_where_it_begins() -> None:
+def test_the_onset_of_a_collapse_that_flattens_out_is_its_start() -> None:
     collapse = 3 + 4 * (1 - np.exp(-np.clip(STEPS - 50_000, 0, None) / 8000))
     onset = find_onset(STEPS, collapse, noise(0.05), 0.1)
     assert (onset.low, onset.high) == (50_000, 55_000)
 
 
-def test_three_checkpoints_are_enough() -> None:
+def test_an_onset_is_found_from_three_checkpoints() -> None:
     for values in ([3.0, 2.0, 9.0], [2.0, 2.0, 2.5], [1.0, 5.0, 9.0], [3.0, 9.0, 2.0], [9.0, 2.0, 1.0]):
         onset = find_onset(np.array([0, 100, 300]), np.array(values), noise(0.1, 3), 0.0)
         assert 0 <= onset.low <= onset.step <= onset.high <= 300
@@ -140,7 +140,7 @@ def test_an_onset_scales_and_shifts_with_the_steps() -> None:
 
 
 @pytest.mark.parametrize("freedom", [math.inf, 6.0])
-def test_more_confidence_makes_a_wider_interval(freedom: float) -> None:
+def test_more_confidence_makes_the_interval_of_an_onset_wider(freedom: float) -> None:
     for seed in range(20):
         values = noisy_hinge(0.2, seed)
         result = [find_onset(STEPS, values, noise(0.2, freedom=freedom), 0.0, c) for c in (0.5, 0.8, 0.9, 0.95, 0.99)]
@@ -148,7 +148,7 @@ def test_more_confidence_makes_a_wider_interval(freedom: float) -> None:
             assert wide.low <= narrow.low < narrow.high <= wide.high
 
 
-def test_noise_of_uncertain_size_makes_a_wider_interval() -> None:
+def test_noise_of_uncertain_size_makes_the_interval_of_an_onset_wider() -> None:
     for seed in range(20):
         sure, unsure = (find_onset(STEPS, noisy_hinge(0.2, seed), noise(0.2, freedom=f), 0.0) for f in (math.inf, 3.0))
         assert unsure.low <= sure.low < sure.high <= unsure.high

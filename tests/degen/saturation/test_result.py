@@ -95,7 +95,7 @@ def test_the_table_has_the_columns_in_order_with_unit_and_definition(run: degen.
     assert all(field.metadata[b"definition"] for field in table.schema)
 
 
-def test_the_first_checkpoints_count_with_after_0(run: degen.Run) -> None:
+def test_the_first_checkpoints_of_a_run_count_with_after_0(run: degen.Run) -> None:
     result = find_saturation(run.path, after=0.0)
     assert [v.checkpoints for v in result.verdicts] == [7] * 3
 
@@ -122,7 +122,7 @@ def test_a_result_is_written_as_a_table_of_the_run(copy: degen.Run) -> None:
     assert again.table("saturation").to_pylist() == result.rows()
 
 
-def test_a_result_in_the_run_does_not_change_the_next(copy: degen.Run) -> None:
+def test_a_result_written_to_the_run_does_not_change_the_next_one(copy: degen.Run) -> None:
     first = find_saturation(copy.path)
     write_result(first, copy)
     assert find_saturation(copy.path).rows() == first.rows()
@@ -167,7 +167,7 @@ def test_a_scan_of_more_checkpoints_removes_older_verdicts(longer: Path, corpus:
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "..", ".hidden", "a/b", "_x", "lr=3", "ü 日", "m" * 300])
-def test_no_name_of_a_model_leaves_the_folder(name: str, copy: degen.Run) -> None:
+def test_a_model_name_never_leads_out_of_the_folder_of_results(name: str, copy: degen.Run) -> None:
     before = set(copy.path.parent.rglob("*"))
     result = SaturationResult([judge(curve(name, 10**8))], None)
     write_result(result, copy)
@@ -222,7 +222,7 @@ def test_without_enough_larger_models_the_columns_are_null(tmp_path: Path) -> No
     assert result.table()["excess_final"].null_count == len(result.rows())
 
 
-def test_the_larger_models_may_be_named(tmp_path: Path) -> None:
+def test_the_larger_models_of_the_law_may_be_named(tmp_path: Path) -> None:
     result = find_saturation(suite(tmp_path), larger=Larger(models=["l1", "l2", "l3"]))
     assert [row.model for row in result.extrapolation.rows if row.role == "fitted"] == ["l1", "l2", "l3"]
     with pytest.raises(DegenError, match="no model 'xl'"):

@@ -192,7 +192,7 @@ def test_pairing_shows_a_rise_that_independent_errors_of_the_same_size_hide() ->
     assert rise.final_excess > 4
 
 
-def test_more_noise_of_the_shared_kind_changes_nothing() -> None:
+def test_more_noise_that_all_checkpoints_share_leaves_a_rise_unchanged() -> None:
     values, _, covariance = paired()
     rises = []
     for shared in (0.0, 1.0, 100.0):
@@ -233,7 +233,7 @@ def test_values_in_another_unit_have_the_same_p_value(freedom: float) -> None:
     assert 0.0002 < plain.p_value < 0.1
 
 
-def test_the_same_values_have_the_same_p_value() -> None:
+def test_the_p_value_of_a_rise_does_not_depend_on_the_global_random_state() -> None:
     np.random.seed(0)
     first = find_rise(noisy_valley(), estimated(25), 0.015)
     np.random.seed(1)

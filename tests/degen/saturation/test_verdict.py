@@ -212,7 +212,7 @@ def test_a_jump_at_the_end_of_a_quiet_curve_is_saturated() -> None:
 # Floors, levels, beginnings
 
 
-def test_a_rise_beyond_chance_and_below_the_floor_does_not_matter() -> None:
+def test_a_rise_beyond_chance_and_below_the_floor_is_not_saturated() -> None:
     gap = judge(SATURATED).gap
     above, below = (judge(curve(SATURATED.values, floor=f)) for f in (0.9 * gap, 1.1 * gap))
     assert (above.verdict, below.verdict) == ("saturated", "not_saturated")
@@ -221,18 +221,18 @@ def test_a_rise_beyond_chance_and_below_the_floor_does_not_matter() -> None:
     assert below.reason == f"ends {gap:.3g} above its best, less than the {1.1 * gap:.3g} that matter"
 
 
-def test_a_hump_below_the_floor_does_not_matter() -> None:
+def test_a_hump_below_the_floor_is_no_recovery() -> None:
     assert judge(curve(RECOVERED.values, floor=0.1)).verdict == "recovered"
     assert judge(curve(RECOVERED.values, floor=0.3)).verdict == "not_saturated"
 
 
-def test_the_level_bounds_the_p_value() -> None:
+def test_the_level_bounds_the_p_value_of_a_saturated_verdict() -> None:
     p = judge(WEAK).p_value
     assert judge(WEAK, level=1.5 * p).verdict == "saturated"
     assert judge(WEAK, level=0.5 * p).verdict == "undecided"
 
 
-def test_confidence_makes_the_interval_wider_and_no_other_verdict() -> None:
+def test_confidence_widens_the_onset_of_a_verdict_and_leaves_the_verdict() -> None:
     low, high = judge(SATURATED, confidence=0.5), judge(SATURATED, confidence=0.99)
     assert low.p_value == high.p_value
     assert high.onset.low <= low.onset.low < low.onset.high <= high.onset.high
@@ -249,7 +249,7 @@ def test_a_spike_in_the_first_steps_of_training_is_no_recovery(errors: Any) -> N
     assert spiked.verdict == "not_saturated"
 
 
-def test_the_beginning_is_left_out_without_mention() -> None:
+def test_checkpoints_of_the_first_twentieth_are_left_out_without_a_note() -> None:
     """The geometry of a model that has learnt nothing is at its best."""
     steps = np.append([1, 2, 4, 8, 16, 512], STEPS)
     values = np.append(np.zeros(6), 0.5 + NOISE)
@@ -260,7 +260,7 @@ def test_the_beginning_is_left_out_without_mention() -> None:
     assert judge(curve(values, steps), after=0.0).checkpoints == 31
 
 
-def test_step_0_counts_with_after_0() -> None:
+def test_step_0_counts_in_a_verdict_with_after_0() -> None:
     steps, values = np.append(0, STEPS), np.append(10.0, SATURATED.values)
     assert judge(curve(values, steps), after=0.0).checkpoints == 26
     assert judge(curve(values, steps), after=0.0).verdict == "saturated"

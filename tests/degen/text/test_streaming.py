@@ -44,7 +44,7 @@ def test_a_dataset_is_streamed_in_an_order_the_seed_fixes(series: Path, tmp_path
     assert (sample["dataset"], sample["split"], sample["shuffle_buffer"]) == ("org/pile", "train", 10_000)
 
 
-def test_a_dataset_that_is_not_there_is_one_message(series: Path, tmp_path: Path) -> None:
+def test_a_missing_dataset_gives_one_message(series: Path, tmp_path: Path) -> None:
     with hub({}) as server:
         done = scan(server.endpoint, series, "hf://org/nothing", tmp_path / "run")
     assert done.returncode == 2

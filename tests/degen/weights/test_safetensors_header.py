@@ -132,7 +132,7 @@ def test_any_json_is_read_as_the_library_reads_it_or_refused(header: dict[str, A
 
 
 @given(files())
-def test_a_header_of_ones_own_is_read_back(data: bytes) -> None:
+def test_a_header_written_from_entries_is_read_back(data: bytes) -> None:
     entries = read_header("file", len(data), lambda first, last: data[first:last])
     written = header_of(entries)
     body = b"".join(data[e.first : e.last] for e in entries.values())
@@ -140,7 +140,7 @@ def test_a_header_of_ones_own_is_read_back(data: bytes) -> None:
     assert ours(written + body) == ours(data)
 
 
-def test_few_bytes_are_read_for_a_header() -> None:
+def test_a_long_header_is_read_in_two_requests() -> None:
     ranges: list[tuple[int, int]] = []
     data = file_of({f"layer.{i}": tensor(4 * i, 4 * i + 4) for i in range(3000)}, bytes(12_000))
     length = len(data) - 8 - 12_000
