@@ -29,7 +29,7 @@ RULES = ("loss < 0", "anisotropy < 0", "loss.rise < 0", "anisotropy.rise < 0")  
 
 
 def redrawn(sample: pa.Table, generator: np.random.Generator) -> pa.Table:
-    """The windows of as many documents, drawn with replacement; one that is drawn twice is two documents."""
+    """Return the windows of as many documents, drawn with replacement; one that is drawn twice is two documents."""
     documents = np.asarray(sample["document"])
     unique = np.unique(documents)
     drawn = generator.choice(unique, size=len(unique))
@@ -46,7 +46,7 @@ def redrawn(sample: pa.Table, generator: np.random.Generator) -> pa.Table:
 
 
 def at_one_error(rule: Rule, run: Path) -> tuple[Rule, float]:
-    """The rule with its bound one standard error beyond the figure, and that error."""
+    """Return the rule with its bound one standard error beyond the figure, and that error."""
     (outcome,) = judge([rule], run).outcomes
     measured = outcome.measured
     if rule.relation is None:

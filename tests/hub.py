@@ -54,7 +54,7 @@ class Hub(Traffic):
         self._stored: dict[str, bytes] = {}
 
     def at_endpoint(self, target: str, token: str | None, body: bytes) -> Response:
-        """Response what is asked of huggingface.co."""
+        """Return the response of huggingface.co to a request."""
         url = urlsplit(target)
         try:
             if match := RESOLVE.fullmatch(url.path):
@@ -67,7 +67,7 @@ class Hub(Traffic):
         return refusal(404, None, "Sorry, we can't find the page you are looking for.")
 
     def at_cdn(self, target: str, token: str | None, body: bytes) -> Response:
-        """Response what is asked of the storage: an address holds its own permission and outlives the revision."""
+        """Return the response of the storage: an address holds its own permission and outlives the revision."""
         content = self._stored.get("".join(parse_qs(urlsplit(target).query).get("sha256", [])))
         if content is None:
             return Response(403, b"<Error><Code>AccessDenied</Code></Error>", {"Content-Type": "application/xml"})

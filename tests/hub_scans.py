@@ -27,12 +27,12 @@ Files = dict[str, bytes]
 
 
 def packed(*folders: Path) -> Files:
-    """The files of folders, as a revision of a repository holds them."""
+    """Return the files of folders, as a revision of a repository holds them."""
     return {str(f.relative_to(folder)): f.read_bytes() for folder in folders for f in _files(folder)}
 
 
 def marked(mark: object) -> Files:
-    """A revision with a configuration of its own, and nothing else."""
+    """Make a revision with a configuration of its own, and nothing else."""
     return {"config.json": json.dumps({"mark": mark}).encode()}
 
 
@@ -49,14 +49,14 @@ def _files(folder: Path) -> list[Path]:
 
 
 def file_states(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file below a folder, links among them: when it was changed, and what it holds."""
+    """Return every file below a folder, links included: the time of its last change, and its content."""
     return {
         str(f.relative_to(folder)): (f.lstat().st_mtime_ns, f.read_bytes()) for f in folder.rglob("*") if f.is_file()
     }
 
 
 def revisions(series: Path) -> dict[str, Files]:
-    """A series on disk as branches: every checkpoint with the tokenizer that lies beside them."""
+    """Return a series on disk as branches: every checkpoint with the tokenizer that lies beside them."""
     beside = {f.name: f.read_bytes() for f in series.iterdir() if f.is_file()}
     return {f.name: beside | packed(f) for f in sorted(series.iterdir()) if f.is_dir()}
 
@@ -106,7 +106,7 @@ class Scans:
         return repo
 
     def find(self, spec: str, steps: str = "all", pattern: str | None = None, per_step: int | None = None) -> Series:
-        """The one series that is named."""
+        """Return the one series of a name."""
         (series,) = find_series([spec], steps, grammar=Grammar(pattern, per_step))
         return series
 
@@ -133,14 +133,14 @@ class Scans:
         self.hub.requests.clear()
 
     def weights(self, *folders: Path) -> list[Path]:
-        """Files as large as weights, of whatever name, in the cache and the run folders, or in other folders."""
+        """Return files as large as weights, of whatever name, in the cache and the run folders, or in other folders."""
         files = (f for folder in folders or (self.folder,) for f in _files(folder))
         return [f for f in files if f.name.endswith(WEIGHTS) or f.stat().st_size > 200_000]
 
 
 @contextmanager
 def scanned_hub(folder: Path) -> Iterator[Scans]:
-    """A hub with nothing on it, and this process sent to it, until the end of the block."""
+    """Yield an empty hub that this process is sent to, until the end of the block."""
     with hub({}) as server, online(folder / "cache"), pytest.MonkeyPatch.context() as patch:
         patch.setattr(constants, "ENDPOINT", server.endpoint)
         patch.setattr(

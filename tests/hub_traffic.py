@@ -57,7 +57,7 @@ class Fault:
     message: str | None = None
 
     def hits(self, request: Request, body: int) -> bool:
-        """Whether this is its request; `body` is how long a body it would have got."""
+        """Return whether the fault is one of this request; `body` is the length of the response without the fault."""
         return (
             self.times != 0
             and self.method in (None, request.method)
@@ -66,7 +66,7 @@ class Fault:
         )
 
     def error_response(self, status: int) -> Response:
-        """The error that is sent instead."""
+        """Return the error that is sent instead."""
         response = refusal(status, self.code, self.message or HTTPStatus(status).phrase)
         if status in (429, 503) and self.retry_after is not None:
             response.headers["Retry-After"] = str(self.retry_after)
@@ -84,13 +84,13 @@ class Response:
 
 
 def refusal(status: int, code: str | None, message: str, **headers: str) -> Response:
-    """An error as the hub words it: for the client in headers, for others in JSON."""
+    """Return an error as the hub words it: for the client in headers, for others in JSON."""
     sent = {"X-Error-Message": message, **headers} | ({"X-Error-Code": code} if code else {})
     return Response(status, json.dumps({"error": message}).encode(), sent)
 
 
 def part(response: Response, byte_range: str | None) -> Response:
-    """The part of a file that a Range header asks for; the whole of it where that is not one range of bytes."""
+    """Return the part of a file that a Range header asks for; the whole of it where that is not one range of bytes."""
     match = re.fullmatch(r"bytes=(?:(\d+)-(\d*)|-(\d+))", byte_range or "")
     if match is None or (match[2] and int(match[2]) < int(match[1])):
         return response
@@ -122,11 +122,11 @@ class Traffic:
         self._free_at = 0.0
 
     def requests_for(self, pattern: str = "", method: str | None = None) -> list[Request]:
-        """The requests so far that match, searched in `Request.path`."""
+        """Return the requests so far that match, searched in `Request.path`."""
         return [r for r in self.requests if re.search(pattern, r.path) and method in (None, r.method)]
 
     def served(self, pattern: str = "") -> int:
-        """How many bytes of bodies the matching requests have been sent."""
+        """Return how many bytes of bodies the matching requests have been sent."""
         return sum(request.served for request in self.requests_for(pattern))
 
     def fault(self, request: Request, body: int) -> Fault | None:

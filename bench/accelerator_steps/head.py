@@ -31,7 +31,7 @@ def parts(machine: Machine) -> list[Part]:
 
 
 def _head(machine: Machine, rows: int, width: int) -> Iterator[Row]:
-    """A head whose singular values fall as a power, in bfloat16."""
+    """Yield how long the spectrum of a head takes by each method; its singular values fall as a power, in bfloat16."""
     torch.manual_seed(0)
     falling = torch.arange(1, width + 1, device=machine.device, dtype=torch.float32).pow(-0.75)
     W = (torch.randn(rows, width, device=machine.device) * falling).to(torch.bfloat16)
@@ -54,7 +54,7 @@ def _head(machine: Machine, rows: int, width: int) -> Iterator[Row]:
 def _on_device(
     machine: Machine, W: torch.Tensor, name: str, factor: Callable[[torch.Tensor], torch.Tensor], expected: Array
 ) -> Row:
-    """R on the device; its singular values there as well, or on the CPU where it is wide."""
+    """Return R on the device; its singular values there as well, or on the CPU where it is wide."""
     factor(W[: 2 * W.shape[1]])  # warm up: handles and workspaces
     factors: list[torch.Tensor] = []
     seconds = machine.seconds(lambda: factors.append(factor(W)))
@@ -72,14 +72,14 @@ def _on_device(
 
 
 def _blocked_qr(W: torch.Tensor) -> torch.Tensor:
-    """R of W = QR, by Householder, as a scan makes it."""
+    """Return R of W = QR, by Householder, as a scan makes it."""
     R = triangular_factor(block.double() for block in torch.split(W, HEAD_BLOCK))
     assert R is not None
     return R
 
 
 def _cholesky_qr2(W: torch.Tensor) -> torch.Tensor:
-    """R of W = QR by two Cholesky factors: of the Gram matrix, and of that of what it leaves of W.
+    """Return R of W = QR by two Cholesky factors: of the Gram matrix, and of that of what it leaves of W.
 
     Source: Yamamoto et al. 2015, Roundoff error analysis of the CholeskyQR2 algorithm.
     """

@@ -33,7 +33,7 @@ def parts(machine: Machine) -> list[Part]:
 
 
 def _peak(machine: Machine) -> Iterator[Row]:
-    """Of batches of one size, which must not grow with the tokens, and of the automatic size."""
+    """Yield the peak for batches of one size, which must not grow with the tokens, and of the automatic size."""
     shape = TINY if machine.tiny else PYTHIA_410M
     counts = (1024, 2048) if machine.tiny else (5_120, 50_176)
     model = build(shape, machine.device, machine.dtype)
@@ -55,7 +55,7 @@ def _peak(machine: Machine) -> Iterator[Row]:
 
 
 def _halving(machine: Machine) -> Iterator[Row]:
-    """A scan whose first batch is refused goes on with smaller ones, and finds the same."""
+    """Yield whether a scan whose first batch is refused goes on with smaller ones, and measures the same."""
     shape, tokens = (TINY, 4096) if machine.tiny else (PYTHIA_70M, 50_000)
     with tempfile.TemporaryDirectory() as folder:
         model = build(shape, machine.device, machine.dtype)

@@ -19,13 +19,13 @@ from .tiny_models import FAMILIES
 
 
 def exit_with(why: str) -> NoReturn:
-    """Say what was asked wrongly, and end."""
+    """Print why the options are refused, and exit with code 2."""
     print(why, file=sys.stderr)
     raise SystemExit(2)
 
 
 def machine_for(options: argparse.Namespace) -> Machine:
-    """The device that was asked for, or the accelerator there is, set to exact float32."""
+    """Return the requested device, or the accelerator there is, set to exact float32."""
     silence_transformers()
     try:
         device = choose_device(options.device or ("cpu" if options.tiny else "auto"))
@@ -43,7 +43,7 @@ def machine_for(options: argparse.Namespace) -> Machine:
 
 
 def parts_for(machine: Machine, options: argparse.Namespace) -> list[Part]:
-    """Those that were asked for: of all, what a cut run should have found first comes first."""
+    """Return the requested parts, those that a cut run should have measured first."""
     for name in options.models:
         if name not in FAMILIES:
             exit_with(f"--models {name}: not one of {', '.join(FAMILIES)}")

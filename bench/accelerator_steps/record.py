@@ -21,17 +21,17 @@ CUT = "cut off in the middle"
 
 
 def largest(differences: Iterable[float]) -> float:
-    """The largest of them by size; NaN where one is NaN."""
+    """Return the largest of them by size; NaN where one is NaN."""
     return float(np.max(np.abs(np.asarray(list(differences), dtype=np.float64))))
 
 
 def one_line(error: BaseException) -> str:
-    """An error's kind and message, cut to what a table can hold."""
+    """Return an error's kind and message, cut to what a table can hold."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:500]
 
 
 def checked(check: str, quantity: str, difference: float, tolerance: float, dtype: str = "float32") -> Row:
-    """A difference that must not be above a tolerance; NaN is."""
+    """Return the row of a difference that must not be above a tolerance; NaN fails."""
     return {
         "check": check,
         "dtype": dtype,
@@ -55,7 +55,7 @@ class Part:
     run: Callable[[], Iterable[Row]]
 
     def is_of(self, chosen: Sequence[str]) -> bool:
-        """Whether it is asked for, by its own name or that of anything it is a piece of; by none, it is."""
+        """Return whether a name chooses the part, its own or that of a step it belongs to; no name chooses every part."""
         return not chosen or any(self.name == c or self.name.startswith(f"{c}.") for c in chosen)
 
 
@@ -79,12 +79,12 @@ class Record:
 
     @property
     def document(self) -> Row:
-        """What the file holds."""
+        """Return the document that the file holds."""
         return {"schema": SCHEMA, "about": self.about, "parts": self.parts}
 
     @property
     def has_failed(self) -> bool:
-        """Whether a check of `right` failed, or could not be made."""
+        """Return whether a check of `right` failed, or could not be made."""
         return any(p["part"].startswith("right") and p["status"] in ("failed", "error") for p in self.parts)
 
     def run(self, part: Part) -> Row:

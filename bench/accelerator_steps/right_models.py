@@ -31,7 +31,7 @@ Tables = dict[str, list[Row]]
 
 
 def parts(machine: Machine, models: Sequence[str], dtypes: Sequence[str]) -> list[Part]:
-    """One part for each dtype."""
+    """Return one part for each dtype."""
 
     def part(dtype: str) -> Part:
         chosen = models or (FEW if machine.tiny and dtype != "float32" else tuple(FAMILIES))
@@ -67,7 +67,7 @@ def _compared(tables: Tables, name: str, dtype: str, folder: Path, windows: list
 
 
 def _differences(tables: Tables, twin: Twin) -> dict[str, float]:
-    """The largest difference of each figure, over windows and places."""
+    """Return the largest difference of each figure, over windows and sites."""
     cosines, norms = [], []
     layers = {(row["layer"], row["site"]): row for row in tables["layers"]}
     if layers.keys() != twin.states.keys():

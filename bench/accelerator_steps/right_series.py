@@ -29,7 +29,7 @@ def parts(machine: Machine) -> list[Part]:
 
 
 def _demo(machine: Machine) -> Iterator[Row]:
-    """Loss, anisotropy at every layer and the spectrum, over all checkpoints; the CPU takes smaller batches."""
+    """Yield differences of loss, anisotropy and the spectrum over all checkpoints; the CPU takes smaller batches."""
     options: dict[str, Any] = {"dtype": "float32", "tokens": 20_000}
     if machine.tiny:
         options |= {**CHEAP, "steps": "3000"}
@@ -41,7 +41,7 @@ def _demo(machine: Machine) -> Iterator[Row]:
 
 
 def _apart(on_cpu: Run, on_device: Run) -> dict[str, float]:
-    """The largest difference of each figure; singular values against the largest one of their checkpoint."""
+    """Return the largest difference of each figure; singular values against the largest one of their checkpoint."""
 
     def column(run: Run, table: str, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         return np.asarray(run.table(table)[name].to_pylist(), dtype=np.float64)  # a null becomes NaN, and fails
@@ -84,7 +84,7 @@ class _Cutting(Progress):
 
 
 def _continued(machine: Machine) -> Iterator[Row]:
-    """Every cell of every table but `timing` is the same, whether the scan was cut and given again or not."""
+    """Yield how many cells, of all tables but `timing`, differ after a scan was cut and continued."""
     tokens = 1500 if machine.tiny else 8000
     scan: dict[str, Any] = {
         "series": series_paths()[0], "steps": "500,3000", "tokens": tokens, "context": 128, "batch_size": 4,
@@ -108,7 +108,7 @@ def _continued(machine: Machine) -> Iterator[Row]:
 
 
 def _cells_apart(first: Run, second: Run) -> int:
-    """Cells that differ, of all tables but `timing`."""
+    """Count the cells that differ, of all tables but `timing`."""
     if first.tables != second.tables or first.failed or second.failed:
         raise ValueError(f"tables {first.tables} and {second.tables}; failed: {first.failed or second.failed}")
     count = 0

@@ -40,7 +40,7 @@ def parts(machine: Machine) -> list[Part]:
 
 
 def _rank(machine: Machine) -> Iterator[Row]:
-    """The loss of every rank by every method, and the W-error; the trained heads must have learnt something."""
+    """Yield differences of the loss at every rank and of the W-error; trained heads must have improved."""
     tokens = 2000 if machine.tiny else 8000
     training = {"tokens": 10 * tokens, "windows": 8, "every": 8, "init": "whitened"}
     options: dict[str, Any] = {
@@ -74,7 +74,7 @@ def _examples(tokenizer: Any, count: int = 32, length: int = 32) -> list[dict[st
 
 
 def _callback(machine: Machine) -> Iterator[Row]:
-    """A training tells of its last step what a scan of the saved model tells; measuring draws no random number."""
+    """Yield differences of a training's last step from a scan of the saved model, and of random states."""
     start = series_paths()[0] / "step500"
     tokenizer = AutoTokenizer.from_pretrained(series_paths()[0])
     measured: dict[str, Any] = {"tokens": 1500, "context": 64, "batch_size": 8, "seed": 3}

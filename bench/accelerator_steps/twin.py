@@ -21,7 +21,7 @@ class Twin:
 
     Attributes:
         losses: of every scored token, by window.
-        states: of all tokens, at every place.
+        states: of all tokens, at every site.
         documents: of every token.
         head: the rows that the tokenizer has.
     """
@@ -45,7 +45,7 @@ class Twin:
         self.head: Array = model.get_output_embeddings().weight[:VOCABULARY].detach().numpy()
 
     def _listen(self, model: Any, family: Family) -> list[Any]:
-        """Hooks that keep the states of every place."""
+        """Return hooks that keep the states of every site."""
         blocks = model.get_submodule(family.blocks)
 
         def keep(site: Site, value: Any) -> None:
@@ -64,11 +64,11 @@ class Twin:
 
     @property
     def loss(self) -> float:
-        """Mean over all scored tokens."""
+        """Return the mean over all scored tokens."""
         return float(np.concatenate(self.losses).mean())
 
     def anisotropy(self, site: Site) -> tuple[float, float, float]:
-        """Mean cosine over all pairs, over pairs within a document, and over pairs across documents."""
+        """Return the mean cosine over all pairs, over pairs within a document, and over pairs across documents."""
         states = self.states[site]
         unit = states / np.linalg.norm(states, axis=1, keepdims=True)
         cosines, apart = unit @ unit.T, ~np.eye(len(unit), dtype=bool)
@@ -76,10 +76,10 @@ class Twin:
         return tuple(float(cosines[pairs].mean()) for pairs in (apart, same & apart, ~same))
 
     def mean_norm(self, site: Site) -> float:
-        """Mean length of the vectors."""
+        """Return the mean length of the vectors."""
         return float(np.linalg.norm(self.states[site], axis=1).mean())
 
     @property
     def singular_values(self) -> Array:
-        """Of the head, by numpy."""
+        """Return the singular values of the head, by numpy."""
         return np.linalg.svd(self.head, compute_uv=False)

@@ -48,7 +48,7 @@ def padding_is_counted() -> Any:
 
 
 def gram_matrix() -> Any:
-    """The singular values by way of WᵀW in float32, which loses the small ones."""
+    """Compute the singular values from WᵀW in float32, which loses the small ones."""
 
     def wrong(blocks: Any) -> Any:
         return torch.linalg.cholesky(sum(block.float().T @ block.float() for block in blocks), upper=True).double()
@@ -61,7 +61,7 @@ def head_without_its_scale() -> Any:
 
 
 def large_batches_count_twice() -> Any:
-    """What goes wrong in batches of more than two windows alone: those of the device."""
+    """Add to losses in batches of more than two windows alone: those of the device."""
     update = Loss.update_losses
 
     def wrong(self: Any, batch: Any, losses: Any, scored: Any) -> None:
@@ -71,7 +71,7 @@ def large_batches_count_twice() -> Any:
 
 
 def every_call_differs() -> Any:
-    """Figures that depend on how much was measured before them."""
+    """Make figures depend on how much was measured before them."""
     calls = iter(range(10**9))
 
     def wrong(*args: Any) -> Any:
@@ -81,7 +81,7 @@ def every_call_differs() -> Any:
 
 
 def many_tokens_differ() -> Any:
-    """Restricted heads that are wrong in large batches."""
+    """Make restricted heads wrong in large batches."""
 
     def wrong(c: Any, *args: Any) -> Any:
         return nested_token_losses(c, *args) + (1e-3 if len(c) > 256 else 0.0)
@@ -103,7 +103,7 @@ def measuring_draws() -> Any:
 
 
 def out_of_memory_is_not_recognised() -> Any:
-    """A failed allocation that is taken for any other error."""
+    """Take a failed allocation for any other error."""
     return mock.patch("degen.device.is_out_of_memory", return_value=False)
 
 

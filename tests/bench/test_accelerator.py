@@ -52,7 +52,7 @@ def test_a_tiny_run_passes_every_check_and_its_file_gives_its_tables(tmp_path: P
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file and an exit code for every fault."""
+    """Run every planted fault; return the folder with a file and an exit code for each."""
     folder = tmp_path_factory.mktemp("planted")
     done = run_script(Path(__file__).with_name("planted.py"), SCRIPT, folder)
     assert done.returncode == 0, done.stderr
@@ -60,7 +60,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def parts_of(planted: Path, fault: str) -> tuple[list[dict[str, Any]], int]:
-    """The parts of a run, and its exit code."""
+    """Return the parts of a run, and its exit code."""
     parts = json.loads((planted / f"{fault}.json").read_text())["parts"]
     return parts, int((planted / f"{fault}.exit").read_text())
 

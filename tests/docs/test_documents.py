@@ -26,7 +26,7 @@ def run(command: list[str], folder: Path) -> str:
 
 
 def assert_same(expected: str, printed: str) -> None:
-    """That a table is printed as it is shown; another machine's arithmetic may differ in the last digit of a number."""
+    """Check that a table is printed as it is shown; another machine's arithmetic may differ in the last digit."""
     number = r"-?\d[\d.]*(?:e[+-]\d+)?"
 
     def cells(text: str) -> list[list[str]]:
@@ -46,7 +46,7 @@ def assert_same(expected: str, printed: str) -> None:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A folder in which the README's console commands were run, and what the last one of each block printed."""
+    """Run the README's console commands; return their folder and what the last one of each block printed."""
     folder = tmp_path_factory.mktemp("readme")
     printed = []
     for block in blocks("console"):

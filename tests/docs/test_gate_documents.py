@@ -29,12 +29,12 @@ ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 
 
 def marked(text: str, mark: str) -> list[str]:
-    """The blocks below comments that begin with a mark."""
+    """Return the blocks below comments that begin with a mark."""
     return re.findall(rf"<!-- {mark}[a-z, /]+ -->\n```\w+\n(.*?)```", text, re.DOTALL)
 
 
 def series(folder: Path, spoil: bool = False) -> Path:
-    """The last two checkpoints of the demo's healthy series; the last perhaps with NaN in its head."""
+    """Copy the last two checkpoints of the demo's healthy series; the last perhaps with NaN in its head."""
     made = folder / "runs" / "my-model"
     others = [path.name for path in HEALTHY.glob("step*") if path.name not in ("step2500", "step3000")]
     shutil.copytree(HEALTHY, made, ignore=shutil.ignore_patterns(*others))
@@ -90,7 +90,7 @@ def test_the_script_of_the_readme_passes_fails_and_is_undecidable(tmp_path: Path
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a project as the workflows assume it."""
+    """Make the folder of a project as the workflows assume it."""
     folder = tmp_path_factory.mktemp("project")
     series(folder)
     (folder / "val.jsonl").write_bytes(gzip.decompress(corpus_path().read_bytes()))
@@ -159,14 +159,14 @@ TRAINER, LIGHTNING, OWN = marked(PAGE, "run by")
 
 @pytest.fixture
 def names(series: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the examples for training assume to be there, and a working directory with the text they name."""
+    """Return the names that the examples for training assume, and make a working directory with the text they read."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(corpus, tmp_path / "val.jsonl")
     return {"tokenizer": load_tokenizer(series), "model": make_trainee()}
 
 
 def often(example: str) -> str:
-    """An example that measures at every step, with less text, and trains for three."""
+    """Return an example changed to measure at every step, with less text, and to train for three."""
     for long, short in [("500", "1"), ("tokens=20_000", "tokens=2_000"), ("max_steps=1_000", "max_steps=3")]:
         example = example.replace(long, short)
     return example

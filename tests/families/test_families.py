@@ -106,7 +106,7 @@ class Twin:
 
     @cached_property
     def documents(self) -> np.ndarray:
-        """The document of every token."""
+        """Return the document of every token."""
         return np.concatenate([[w["document"]] * len(w["tokens"]) for w in self.sample])
 
     def states(self, site: tuple[int, str]) -> np.ndarray:
@@ -132,7 +132,7 @@ def mean_cosine(states: np.ndarray) -> float:
 
 
 def without_each(documents: np.ndarray, statistic: Any) -> float:
-    """Delete-one-document jackknife, everything made anew without the document."""
+    """Return the delete-one-document jackknife error, everything computed anew without the document."""
     left = [statistic(documents != d) for d in sorted(set(documents.tolist()))]
     count = len(left)
     mean = sum(left) / count
@@ -141,7 +141,7 @@ def without_each(documents: np.ndarray, statistic: Any) -> float:
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
 def scanned(request: pytest.FixtureRequest, texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A family's series scanned end to end, and the twin of each checkpoint."""
+    """Scan a family's series end to end; return the run and the twin of each checkpoint."""
     family, root = request.param, tmp_path_factory.mktemp("family")
     steps = (0, 64) if family in ("gpt_neox", "opt-350m", "gemma2") else (64,)
     series = make_series(root / family, steps=steps, family=family, bos=family in WITH_BOS)

@@ -44,7 +44,7 @@ def in_fit_half(sample: list[dict[str, Any]]) -> list[bool]:
 
 
 def restricted(W: np.ndarray, C: np.ndarray, method: str, rank: int) -> np.ndarray:
-    """The head of a rank, multiplied out: W C^{1/2} is decomposed whole, and U Uᵀ W formed."""
+    """Return the head of a rank, multiplied out: W C^{1/2} is decomposed whole, and U Uᵀ W formed."""
     values, E = np.linalg.eigh(C)
     root = E @ np.diag(np.sqrt(np.clip(values, 0, None))) @ E.T
     U = np.linalg.svd(W if method == "svd" else W @ root, full_matrices=False)[0][:, :rank]

@@ -25,7 +25,7 @@ STEPS = range(8)
 
 @pytest.fixture(scope="module")
 def branches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Files]:
-    """Checkpoints in two shards, each with a configuration and an index of its own, which say the same."""
+    """Return checkpoints in two shards, each with a configuration and an index of its own, which say the same."""
     series = make_series(tmp_path_factory.mktemp("cuts") / "tiny", steps=STEPS)
     for step in STEPS:
         folder = sharded(series / f"step{step}", shards=2)
@@ -37,7 +37,7 @@ def branches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Files]:
 
 @pytest.fixture(scope="module")
 def figures(branches: dict[str, Files], tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> dict[str, degen.Run]:
-    """Scans of the same files in folders, which nothing disturbs."""
+    """Return scans of the same files in folders, which nothing disturbs."""
     folder = tmp_path_factory.mktemp("undisturbed")
     for name, files in branches.items():
         for file, content in files.items():
@@ -56,7 +56,7 @@ class RangeFault(Fault):
     ranges: str = ""
 
     def hits(self, request: Request, body: int) -> bool:
-        """Whether this is its request."""
+        """Return whether the fault is one of this request."""
         return re.search(self.ranges, request.range or "") is not None and super().hits(request, body)
 
 
@@ -70,7 +70,7 @@ class Kind:
     heads: bool = True
 
     def fault(self, commit: str, status: int | None = None, cut: int | None = None, times: int | None = 1) -> Fault:
-        """A fault of such requests about a commit."""
+        """Return a fault of such requests about a commit."""
         return RangeFault(
             self.path.format(commit=commit), status=status, cut=cut, method=self.method, times=times, ranges=self.ranges
         )
@@ -116,7 +116,7 @@ def scan(scans: Scans, corpus: Path, branches: dict[str, Files]) -> Callable[[bo
 
 
 def assert_figures(run: degen.Run, undisturbed: degen.Run) -> None:
-    """All that was measured is what is measured where nothing goes wrong."""
+    """Check that all figures are those of a scan where nothing goes wrong."""
     failed = {row["revision"] for row in run.failed}
     for table in set(run.tables) - {"timing"}:
         ours, theirs = (
@@ -201,7 +201,7 @@ def test_a_command_whose_requests_fail_reports_each_failed_checkpoint_in_its_row
 
 @contextmanager
 def silent() -> Iterator[str]:
-    """A server that takes connections and never says a word."""
+    """Yield a server that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 

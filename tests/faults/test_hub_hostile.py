@@ -28,7 +28,7 @@ MOST = 100_000_000  # bytes of memory that a refusal may take; importing a modul
 
 @pytest.fixture
 def contained(scans: Scans, tmp_path: Path) -> Callable[[], None]:
-    """Says that nothing lies outside the cache and the run folders, neither here nor above."""
+    """Return a check that nothing was written outside the cache and the run folders, neither here nor above."""
     before = {*tmp_path.parent.iterdir(), *Path("/tmp").iterdir()}
 
     def check() -> None:
@@ -45,7 +45,7 @@ def contained(scans: Scans, tmp_path: Path) -> Callable[[], None]:
 
 @pytest.fixture
 def files(series: Path) -> Files:
-    """A sound revision."""
+    """Make a sound revision."""
     return revisions(series)["step0"]
 
 
@@ -142,7 +142,7 @@ class Liar(Repo):
     reply: Any = None
 
     def refs(self) -> Any:
-        """Branches and tags."""
+        """Return branches and tags."""
         return self.reply if self.reply is not None else super().refs()
 
 

@@ -20,7 +20,7 @@ MOST = 100_000_000  # bytes of memory that a refusal may take; importing a modul
 
 @pytest.fixture
 def files(series: Path) -> Files:
-    """A sound revision."""
+    """Make a sound revision."""
     return revisions(series)["step0"]
 
 

@@ -36,12 +36,12 @@ class Uncut:
     files: dict[str, bytes]
 
     def to(self, out: Path) -> tuple[object, ...]:
-        """The same command into another folder."""
+        """Return the same command with another output folder."""
         return (*self.args, "--out", out)
 
 
 def files(run: Path, timing: bool = False) -> dict[str, bytes]:
-    """Every file of a run but the table `timing` and the lock."""
+    """Return every file of a run but the table `timing` and the lock."""
     return {
         str(p.relative_to(run)): p.read_bytes()
         for p in sorted(run.rglob("*"))
@@ -69,7 +69,7 @@ def uncut(warm: Warm, tmp_path_factory: pytest.TempPathFactory, corpus: Path) ->
 
 
 def assert_readers_do_not_stumble(run: Path, uncut: Uncut) -> None:
-    """Whatever there is of a run can be read whole, and each checkpoint in `checkpoints` has all its parts."""
+    """Check that a run can be read whole, and that each checkpoint in `checkpoints` has all its parts."""
     done = {p.name for p in (run / "checkpoints").rglob("[!.]*.parquet")}
     for table in ("checkpoints", "layers", "windows", "spectrum"):
         parts = {p.name for p in (run / table).rglob("[!.]*.parquet")}
@@ -150,7 +150,7 @@ def test_ctrl_c_at_any_moment_gives_one_message_and_keeps_finished_parts(
 
 
 def started(uncut: Uncut, out: Path) -> subprocess.Popen[str]:
-    """A real `degen scan`, once its first checkpoint is written."""
+    """Start `degen scan` in a process of its own; return it once its first checkpoint is written."""
     process = subprocess.Popen(
         [executable(), *map(str, uncut.to(out))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

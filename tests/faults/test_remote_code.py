@@ -28,7 +28,7 @@ class OwnForCausalLM(LlamaForCausalLM):
 
 @pytest.fixture
 def custom_code(tmp_path: Path, own_modules: Path) -> tuple[Path, Path]:
-    """A series whose model type exists in its own code alone, and the file that the code writes when it runs."""
+    """Make a series whose model type exists in its own code alone, and the file that the code writes when it runs."""
     witness = tmp_path / "witness"
     series = make_series(tmp_path / "own", family="llama")
     for folder in filter(Path.is_dir, series.iterdir()):

@@ -50,7 +50,7 @@ class Warm:
         return int(self._ask({"args": [str(a) for a in args], "log": str(log), "full": full and str(full)}))
 
     def wait(self, pid: int) -> int:
-        """The exit code of a child, −N for signal N."""
+        """Return the exit code of a child, −N for signal N."""
         return int(self._ask({"wait": pid}))
 
     def run(self, args: tuple[object, ...], log: Path, full: Path | None = None) -> int:

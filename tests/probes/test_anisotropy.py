@@ -32,7 +32,7 @@ def some_states(windows: list[tuple[int, int]], seed: int, width: int = 5, drift
 
 
 def feed(probe: Anisotropy, states: list[np.ndarray], rows: list[int], behind: float = 0.0) -> None:
-    """The windows `rows` as one padded batch; behind a short window's end lies `behind`."""
+    """Feed the windows `rows` as one padded batch; `behind` fills the padding after a short window."""
     longest = max(len(states[i]) for i in rows)
     padded = np.full((len(rows), longest, states[0].shape[1]), behind)
     mask = np.zeros((len(rows), longest), dtype=bool)
@@ -57,7 +57,7 @@ def measured(windows: list[tuple[int, int]], states: list[np.ndarray], **options
 
 
 def explicit(windows: list[tuple[int, int]], states: list[np.ndarray]) -> dict[str, float | None]:
-    """Means over the pairs themselves."""
+    """Return means over the pairs themselves."""
     vectors = np.concatenate(states)
     documents = np.repeat([d for d, _ in windows], [n for _, n in windows])
     norms = np.linalg.norm(vectors, axis=1)

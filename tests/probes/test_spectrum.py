@@ -19,7 +19,7 @@ sizes = st.tuples(st.integers(2, 60), st.integers(1, 12)).filter(lambda s: s[0] 
 
 
 def matrix(size: tuple[int, int], seed: int, decay: float = 0.0) -> np.ndarray:
-    """Random, its singular values falling by `decay` in ln from one to the next."""
+    """Return a random matrix, its singular values falling by `decay` in ln from one to the next."""
     rng = np.random.default_rng(seed)
     U, _ = np.linalg.qr(rng.normal(size=size))
     V, _ = np.linalg.qr(rng.normal(size=(size[1], size[1])))

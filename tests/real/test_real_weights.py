@@ -32,7 +32,7 @@ pytestmark = pytest.mark.real
 
 
 def check_against_brute_force(run: Any, model: Any, blocks: Any, model_name: str) -> None:
-    """Loss, anisotropy of four places and the spectrum, in float64 from windows run one at a time."""
+    """Check loss, anisotropy of four sites and the spectrum in float64, windows run one at a time."""
     sample = pq.read_table(run.path / "sample.parquet").to_pylist()
     row = next(r for r in run.checkpoints() if r["model"] == model_name)
     layers = {(r["layer"], r["site"]): r for r in run.table("layers").to_pylist() if r["model"] == model_name}
@@ -98,7 +98,7 @@ def test_figures_of_gemma_3_270m_from_its_gguf_file_are_those_of_brute_force(tmp
 
 
 def check_ranks(run: Any) -> None:
-    """Whitened is no worse than svd at any rank, both fall with rank but for noise, and are exact at full rank."""
+    """Check that whitened is no worse than svd at any rank, both fall with rank but for noise, and are exact at full rank."""
     rows = {(r["method"], r["rank"]): r for r in run.table("ranks").to_pylist()}
     for rank in RANKS:
         svd, whitened = rows["svd", rank], rows["whitened", rank]

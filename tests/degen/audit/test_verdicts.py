@@ -29,7 +29,7 @@ KINDS = {  # drift, noise and pull towards a minimum
 
 
 def training(seed: int, kind: str, steps: Sequence[int] = PYTHIA, width: int = 512) -> dict[int, Floats]:
-    """Weights of a run: descent into a valley with noise and drift, warm-up and cosine, tensors of unlike scales."""
+    """Return weights of a run: descent with noise and drift, warm-up and cosine, tensors of unlike scales."""
     drift, noise, pull = KINDS[kind]
     rng = np.random.default_rng(seed)
     scale = 0.02 * np.exp(rng.normal(0, 0.5, width))
@@ -52,7 +52,7 @@ def training(seed: int, kind: str, steps: Sequence[int] = PYTHIA, width: int = 5
 
 
 def facts(path: Mapping[int, Floats] | Mapping[int, Mapping[str, Floats]], **known: Any) -> list[Facts]:
-    """Facts of revisions step0, step1, … that hold these weights, in one file or in shards."""
+    """Return facts of revisions step0, step1, … that hold these weights, in one file or in shards."""
     return [holding(step, at if isinstance(at, Mapping) else {"model": at}, **known) for step, at in path.items()]
 
 
@@ -581,7 +581,7 @@ def test_a_revision_at_fault_is_not_missing() -> None:
 
 @st.composite
 def dirty(draw: st.DrawFn) -> list[Facts]:
-    """A random walk in two shards in which anything may be wrong."""
+    """Return a random walk in two shards in which anything may be wrong."""
     path = two_shards(16)
     steps = st.integers(0, 15)
     for _ in range(draw(st.integers(0, 5))):

@@ -38,7 +38,7 @@ class LightningRun:
 
 
 def make_saving_module(library: str, tokenizer: Any, out: Path) -> Any:
-    """One that saves its model wherever the callback measures it."""
+    """Return a module that saves its model wherever the callback measures it."""
 
     class Saving(module_class(library, tokenizer)):  # type: ignore[misc]
         def on_train_batch_end(self, *_: Any) -> None:

@@ -21,7 +21,7 @@ def tokenizer(series: Path) -> Any:
 
 
 def scan_of(model: Any, corpus: Path, folder: Path, dtype: str = "auto", out: str = "run") -> dict[str, Any]:
-    """The row of `degen scan` for a model that is saved; what it is called is left out."""
+    """Return the row of `degen scan` for a model that is saved, without its name."""
     make_tokenizer(folder / "saved")
     model.save_pretrained(folder / "saved")
     (row,) = degen.scan(folder / "saved", corpus=corpus, out=folder / out, dtype=dtype, **MEASURED).checkpoints()  # type: ignore[arg-type]
@@ -29,7 +29,7 @@ def scan_of(model: Any, corpus: Path, folder: Path, dtype: str = "auto", out: st
 
 
 def snapshot(model: Any) -> Any:
-    """All that a measurement might have changed, copied."""
+    """Return all that a measurement might have changed, copied."""
     import torch
 
     return {

@@ -19,7 +19,7 @@ KEYS = ("model", "revision", "step")
 
 
 def make_tracker() -> Any:
-    """What TensorBoard, wandb and the others are to the Trainer: a callback that gets every log."""
+    """Make a callback that gets every log, as those of TensorBoard and wandb do."""
     from transformers import TrainerCallback
 
     class Tracker(TrainerCallback):  # type: ignore[misc]

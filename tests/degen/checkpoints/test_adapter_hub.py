@@ -25,7 +25,7 @@ FIGURES = ("revision", "step", "status", "duplicate_of", "loss", "anisotropy", "
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A base and three adapters on it: a body's, its copy, and one with a head."""
+    """Make a base and three adapters on it: a body's, its copy, and one with a head."""
     from peft import LoraConfig
 
     folder = tmp_path_factory.mktemp("served")

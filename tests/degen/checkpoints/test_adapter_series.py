@@ -33,7 +33,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a trainer leaves: checkpoints, two of them alike, the last one again beside them, and another folder."""
+    """Make the folders of a trainer: checkpoints, two of them alike, the last one again, and another folder."""
     folder = tmp_path_factory.mktemp("trained") / "lora"
     for step in (1000, 900, 50):
         make_adapter(folder / f"checkpoint-{step}", base, seed=step)
@@ -44,7 +44,7 @@ def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def adapter(folder: Path, base: object = None, **settings: Any) -> Path:
-    """A folder that looks like an adapter's."""
+    """Make a folder that looks like an adapter's."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {"peft_type": "LORA", "base_model_name_or_path": str(base) if base is not None else None} | settings
     (folder / "adapter_config.json").write_text(json.dumps(content))

@@ -21,7 +21,7 @@ SHARES = 1.02, 300_000  # of the bytes of a head, and bytes more, that a new che
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A series whose heads have 4 MB of 13: one whole, two in shards."""
+    """Make a series whose heads have 4 MB of 13: one whole, two in shards."""
     series = make_series(
         tmp_path_factory.mktemp("large") / "large", steps=(1, 2, 3), vocab_size=VOCABULARY, hidden_size=WIDTH,
         intermediate_size=8192,

@@ -14,7 +14,7 @@ import degen
 
 @pytest.fixture
 def copies(scans: Scans, series: Path) -> Scans:
-    """step0, step100, its copies step150 and step200, step300 with its weights and another config, step1000."""
+    """Return step0, step100, its copies step150 and step200, step300 with its weights and another config, step1000."""
     named = revisions(series)
     config = json.loads(named["step100"]["config.json"])
     other = named["step100"] | {"config.json": json.dumps(config | {"layer_norm_eps": 0.5}).encode()}

@@ -87,7 +87,9 @@ def test_a_request_that_fails_once_is_sent_again(repo: Scans, fault: Fault) -> N
     assert len(repo.hub.requests) == 2
 
 
-def test_the_pause_before_an_attempt_follows_retry_after_up_to_300_seconds(repo: Scans, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pause_before_an_attempt_follows_retry_after_up_to_300_seconds(
+    repo: Scans, monkeypatch: pytest.MonkeyPatch
+) -> None:
     waited: list[float] = []
     monkeypatch.setattr("degen.checkpoints.hub_client.time.sleep", waited.append)
     monkeypatch.setattr("degen.checkpoints.hub_client.FIRST_WAIT", 1.0)

@@ -22,7 +22,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def assert_same_figures(first: degen.Run, second: degen.Run) -> None:
-    """Every cell of every table, but for seconds."""
+    """Check that every cell of every table is equal, but for seconds."""
     assert first.tables == second.tables
     for table in set(first.tables) - {"timing"}:
         assert first.table(table).equals(second.table(table)), table
@@ -32,7 +32,7 @@ def assert_same_figures(first: degen.Run, second: degen.Run) -> None:
 
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A series of which every checkpoint is stored in another way."""
+    """Make a series of which every checkpoint is stored in another way."""
     series = make_series(tmp_path_factory.mktemp("kinds") / "tiny", steps=(1, 2, 3, 4))
     sharded(series / "step2")
     sharded(series / "step3", shards=1, legacy=True)

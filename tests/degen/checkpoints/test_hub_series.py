@@ -113,7 +113,7 @@ PATTERN = r"(?:phase(?P<stage>\d+)-)?it(?P<step>\d+)(?:-(?P<tokens>[\d.]+)(?P<un
 
 @pytest.fixture
 def odd(scans: Scans, tmp_path: Path) -> Scans:
-    """A series of names that degen does not know by itself, on the hub and in a folder."""
+    """Return a series of names that degen does not know by itself, on the hub and in a folder."""
     names = ("phase2-it5-1.5M", "it100", "it20-3K", "main", "step3", "phase1-it7-8")
     scans.add("org/odd", {name: marked(name) for name in names})
     for name in names:

@@ -23,7 +23,7 @@ UNITS = {"m": 1e6, "b": 1e9}
 
 
 def parameters(model: str) -> float:
-    """How many parameters the name of a model promises."""
+    """Return how many parameters the name of a model promises."""
     match = re.search(r"(\d+(?:\.\d+)?)([mb])$", model)
     assert match is not None, model
     return float(match[1]) * UNITS[match[2]]

@@ -50,7 +50,7 @@ print(json.dumps([run.info["batch_tokens"], run.checkpoints()[0]]))
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A model whose feed-forward layer wants 64 kB a token, and a corpus of whole windows for it."""
+    """Make a model whose feed-forward layer wants 64 kB a token, and a corpus of whole windows for it."""
     root = tmp_path_factory.mktemp("wide")
     series = make_series(root / "wide", steps=(1,), family="llama", intermediate_size=16_384, num_hidden_layers=1)
     return series, make_corpus(root / "c.jsonl", pile(40, 2000))
@@ -122,7 +122,7 @@ def test_the_size_of_halved_batches_is_stored_in_the_run(
 
 
 def fits(most: int, tried: list[int]) -> Callable[[int], int]:
-    """A measurement for which batches of up to so many tokens fit."""
+    """Return a measurement for which batches of up to so many tokens fit."""
 
     def measure(batch_tokens: int) -> int:
         tried.append(batch_tokens)

@@ -25,7 +25,7 @@ SCAN: dict[str, Any] = {"tokens": 512, "context": 32, "threads": 1}
 
 
 def left_out(run: degen.Run, revisions: tuple[str, str], domain: str | None = None, weight: float = 1) -> float:
-    """The jackknife error of a difference of losses, window by window, one document after the other left out."""
+    """Return the jackknife error of a difference of losses, window by window, one document after the other left out."""
     rows = [w for w in run.table("windows").to_pylist() if w["tokens"] and domain in (None, w["domain"])]
     documents = sorted({w["document"] for w in rows})
     thetas = []

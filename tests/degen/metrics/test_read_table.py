@@ -104,7 +104,7 @@ def parquet(path: Path, **columns: Any) -> Path:
 
 
 def bad_files(folder: Path) -> dict[Path, str]:
-    """Files that are no table, and what is said of each."""
+    """Return files that are no table, and the message of each."""
     cut = gzip.compress(b"step,loss\n" + b"1,2\n" * 500)[:-20]
     whole = parquet(folder / "whole.parquet", step=[1] * 1000).read_bytes()
     parquet(folder / "types" / "a.parquet", step=[1])

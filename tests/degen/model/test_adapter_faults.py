@@ -127,7 +127,7 @@ KINDS: dict[str, Spoiled] = {
 
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> tuple[Path, dict[str, dict[str, Any]]]:
-    """One scan of all of them with a sound one before and behind: where they are, and the rows by name."""
+    """Scan all of them with a sound one before and after; return their folder and the rows by name."""
     root = tmp_path_factory.mktemp("faults")
     base = make_tokenizer(make_checkpoint(root / "base", "llama"))
     make_adapter(root / "lora" / "step0", base)

@@ -66,7 +66,7 @@ def test_lora_has_the_figures_of_the_merged_model(family: str, targets: Any, cor
 
 
 def kinds() -> dict[str, Any]:
-    """Ways to adapt a Llama that leave its head alone."""
+    """Return ways to adapt a Llama that leave its head alone."""
     import peft
 
     return {
@@ -104,7 +104,7 @@ def test_every_mergeable_kind_has_the_figures_of_the_merged_model(llama: Path, c
 
 
 def changes_of_the_head() -> dict[str, tuple[str, int | None, Any]]:
-    """Family, rows of the vocabulary if they are others than the base's, and the adapter."""
+    """Return the family, the size of the vocabulary where it is not the base's, and the adapter."""
     from peft import LoraConfig, TrainableTokensConfig
 
     def lora(*targets: str, **more: Any) -> Any:

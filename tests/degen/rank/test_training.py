@@ -34,7 +34,7 @@ def a_head(rows: int = 30, width: int = 6, biased: bool = False, capped: bool = 
 
 
 def some_tokens(head: OutputHead, tokens: int = 40, seed: int = 1) -> Scored:
-    """Tokens as the full head would draw them, so that there is something to learn."""
+    """Return tokens as the full head would draw them, so that there is something to learn."""
     draw = torch.Generator().manual_seed(seed)
     h = 2 * torch.randn(tokens, head.weight.shape[1], generator=draw)
     z = head.transform(h @ head.weight.T + (0 if head.bias is None else head.bias))
@@ -43,7 +43,7 @@ def some_tokens(head: OutputHead, tokens: int = 40, seed: int = 1) -> Scored:
 
 
 def windows_of(part: Scored) -> list[Window]:
-    """Windows with as many scored tokens."""
+    """Return windows with as many scored tokens."""
     return [Window(0, 0, None, 0, 0, np.zeros(len(part.targets) + 1, dtype=np.int32))]
 
 

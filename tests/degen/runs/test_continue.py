@@ -21,7 +21,7 @@ SMALL: dict[str, Any] = {"tokens": 300, "context": 48}
 
 @pytest.fixture
 def scanned(tmp_path: Path, corpus: Path) -> tuple[Path, Path, Path]:
-    """A series, its corpus and its run."""
+    """Make a series, its corpus and its run."""
     series, text = make_series(tmp_path / "mine", steps=(1, 2)), tmp_path / "text.jsonl"
     shutil.copy(corpus, text)
     degen.scan(series, corpus=text, out=tmp_path / "run", **SMALL)

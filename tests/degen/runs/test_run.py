@@ -27,12 +27,12 @@ SETTINGS: dict[str, Any] = {"tokens": 400, "context": 32, "batch_size": 4}
 
 @pytest.fixture(scope="module")
 def scanned(series: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> degen.Run:
-    """One run of the session's series; not to be written to."""
+    """Return one run of the session's series; not to be written to."""
     return degen.scan(series, corpus=corpus, out=tmp_path_factory.mktemp("scanned") / "run", **SETTINGS)
 
 
 def parts(folder: Path, timing: bool = True) -> dict[str, str]:
-    """SHA-256 of every file of a run but its lock."""
+    """Return the SHA-256 of every file of a run but its lock."""
     files = (p for p in folder.rglob("*") if p.is_file() and p.name != ".lock")
     return {
         str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
@@ -257,7 +257,7 @@ def test_a_copied_checkpoint_is_a_duplicate_with_its_metrics(series: Path, corpu
 
 
 def two_bodies_under_one_head(series: Path, folder: Path) -> None:
-    """The first two checkpoints of a series, the second with the head of the first."""
+    """Make two checkpoints, the first two of a series, the second with the head of the first."""
     from safetensors.torch import load_file, save_file
 
     shutil.copytree(series, folder)

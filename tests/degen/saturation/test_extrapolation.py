@@ -22,7 +22,7 @@ STEPS = np.array([0, 35_000, 70_000, 140_000])
 
 
 def curve(model: str, values: Any = None, **others: Any) -> Curve:
-    """A model that follows the law of Hoffmann et al., 2^21 tokens a step; infinite loss at step 0."""
+    """Return a model that follows the law of Hoffmann et al., 2^21 tokens a step; infinite loss at step 0."""
     tokens = STEPS * 2.0**21
     with np.errstate(divide="ignore"):
         loss = HOFFMANN.loss(SIZES[model], tokens)
@@ -242,5 +242,5 @@ def test_the_law_of_the_paper_lies_within_the_interval() -> None:
 
 
 def above(result: Extrapolation) -> list[str]:
-    """The models whose final loss lies above the law beyond doubt."""
+    """Return the models whose final loss lies above the law beyond doubt."""
     return [row.model for row in result.rows if row.final_gap_low is not None and row.final_gap_low > 0]

@@ -19,13 +19,13 @@ DOUBLING = np.concatenate([2 ** np.arange(12), np.linspace(10_000, 130_000, 13).
 
 
 def shape(name: str, steps: Ints) -> Floats:
-    """A curve without noise, from nothing to a dozen standard deviations a checkpoint."""
+    """Return a curve without noise, from nothing to a dozen standard deviations a checkpoint."""
     t = steps / steps[-1]
     return {"plateau": 0 * t, "line": 20 * SIGMA * t, "power law": 12 * SIGMA * (t + 0.02) ** -0.5}[name]
 
 
 def scatters(steps: Ints, curve: Floats, draws: int = DRAWS, sigma: float = SIGMA) -> Floats:
-    """s and ν of every draw of noise on a curve."""
+    """Return s and ν of every draw of noise on a curve."""
     rng = np.random.default_rng([len(steps), draws])
     return np.array([find_scatter(steps, curve + rng.normal(0, sigma, len(steps))) for _ in range(draws)])
 
@@ -43,7 +43,7 @@ def noisy(sigma: float = SIGMA, steps: Ints = EVEN, seed: int = 0) -> Floats:
 
 
 def slow_scatter(steps: Ints, values: Floats) -> float:
-    """Lines through neighbours by polyfit, and the error of each prediction by its own unit responses."""
+    """Return the scatter from lines through neighbours by polyfit, each prediction's error by its unit responses."""
     median = float(np.median([b - a for a, b in itertools.pairwise(steps)]))
     x = [math.log(t - steps[0] + median) for t in steps]
     squares, shares = [], []

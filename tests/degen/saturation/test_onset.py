@@ -22,7 +22,7 @@ def noise(sigma: float, n: int = 20, freedom: float = math.inf) -> Noise:
 
 
 def hinge(steps: Ints, onset: float, fall: float = 0.2) -> Floats:
-    """Falls to a place, then rises by 1 to the end."""
+    """Return values that fall to an onset, then rise by 1 to the end."""
     ramp = np.clip(steps - onset, 0, None) / (steps[-1] - onset)
     return 3 + fall * np.exp(-np.minimum(steps, onset) / 10_000) + ramp
 
@@ -32,7 +32,7 @@ def noisy_hinge(sigma: float = 0.1, seed: int = 0) -> Floats:
 
 
 def neighbours(steps: Ints, onset: float) -> tuple[int, int]:
-    """The checkpoints on either side of a place."""
+    """Return the checkpoints on either side of an onset."""
     return int(steps[steps <= onset].max()), int(steps[steps > onset].min())
 
 
@@ -83,7 +83,7 @@ def test_an_onset_is_found_from_three_checkpoints() -> None:
 
 
 def slow_misfit(times: Floats, values: Floats, weights: Floats, onset: float) -> float:
-    """R(τ) by a quadratic programme: falls down to a level, each 0 or more, then a slope of 0 or more.
+    """Return R(τ) by a quadratic programme: falls down to a level, each 0 or more, then a slope of 0 or more.
 
     No level lies below all values.
     """

@@ -32,7 +32,7 @@ METRICS = ["loss", "anisotropy", "singular_entropy"]
 
 @pytest.fixture(scope="module")
 def longer(series: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seven checkpoints; not to be written to."""
+    """Return seven checkpoints; not to be written to."""
     folder = Path(shutil.copytree(series, tmp_path_factory.mktemp("result") / "tiny"))
     for step in (300, 500, 700, 900):
         make_checkpoint(folder / f"step{step}", seed=step)
@@ -41,18 +41,18 @@ def longer(series: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(longer: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> degen.Run:
-    """A run of them; not to be written to."""
+    """Return a run of them; not to be written to."""
     return degen.scan(longer, corpus=corpus, out=tmp_path_factory.mktemp("answers") / "run", **SCAN)
 
 
 @pytest.fixture
 def copy(run: degen.Run, tmp_path: Path) -> degen.Run:
-    """The same run, to be written to."""
+    """Return the same run, to be written to."""
     return degen.read_run(shutil.copytree(run.path, tmp_path / "run"))
 
 
 def curve(model: str, size: int, rise: float = 0.0) -> Curve:
-    """A loss by the law of Hoffmann et al. at 2^21 tokens a step, with a rise over its second half."""
+    """Return a loss by the law of Hoffmann et al. at 2^21 tokens a step, with a rise over its second half."""
     steps = np.arange(1, 15) * 10_000
     law = 406.4 / size**0.34 + 410.7 / (steps * 2.0**21) ** 0.28 + 1.69
     values = law + rise * np.clip((steps - 70_000) / 70_000, 0, None)
@@ -187,7 +187,7 @@ def test_a_result_that_cannot_be_written_is_an_error(copy: degen.Run) -> None:
 
 
 def suite(tmp_path: Path) -> Path:
-    """Two small models whose loss rises, four larger ones that follow the law."""
+    """Scan two small models whose loss rises, four larger ones that follow the law."""
     lines = ["model,step,parameters,tokens,loss,anisotropy"]
     sizes = {"s": (10**7, 0.3), "m": (5 * 10**7, 0.2)} | {f"l{i}": (10**9 * (i + 1), 0.0) for i in range(4)}
     for model, (size, rise) in sizes.items():
@@ -240,7 +240,7 @@ def test_a_model_that_cannot_be_compared_with_the_law_gives_a_warning(tmp_path: 
 
 
 def _without(line: str) -> str:
-    """A line of the table without the number of parameters."""
+    """Return a line of the table without the number of parameters."""
     model, step, _, *others = line.split(",")
     return ",".join([model, step, "", *others])
 

@@ -27,7 +27,7 @@ def estimated(n: int = N, freedom: float = 3.0) -> Noise:
 
 
 def correlated(n: int = N) -> Noise:
-    """Neighbours err together, and the later the more."""
+    """Return noise in which neighbours err together, and the later the more."""
     distance = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
     size = np.linspace(0.7, 1.4, n)
     return Noise(np.outer(size, size) * 0.6**distance, math.inf)
@@ -41,7 +41,7 @@ def fit(values: Floats, weights: Floats, rising: bool) -> Floats:
 
 
 def slow_valley(values: Floats, weights: Floats) -> tuple[float, Floats]:
-    """The nearest curve that falls, then rises, each place of the bottom tried."""
+    """Return the nearest curve that falls, then rises, and its misfit; each index of the bottom is tried."""
     tried = []
     for k in range(len(values) + 1):
         fitted = np.concatenate([fit(values[:k], weights[:k], False), fit(values[k:], weights[k:], True)])
@@ -51,7 +51,7 @@ def slow_valley(values: Floats, weights: Floats) -> tuple[float, Floats]:
 
 
 def slow_statistics(values: Floats, weights: Floats) -> tuple[float, float]:
-    """T and F."""
+    """Return T and F."""
     misfit = float(weights @ (values - fit(values, weights, False)) ** 2)
     return misfit - slow_valley(values, weights)[0], misfit
 
@@ -63,7 +63,7 @@ def slow_null(covariance: Floats, draws: int = 2000) -> Floats:
 
 
 def slow_excess(values: Floats, covariance: Floats) -> float:
-    """The last value less the bottom's mean, in standard errors; see `_final_excess`."""
+    """Return the last value less the bottom's mean, in standard errors; see `_final_excess`."""
     weights = 1 / np.diag(covariance)
     misfit, fitted = slow_valley(values, weights)
     bottom = [i for i in range(len(values)) if fitted[i] == fitted.min()]
@@ -88,7 +88,7 @@ def curves(count: int = 5) -> Any:
 
 @pytest.fixture(scope="module")
 def null() -> Floats:
-    """T and F of noise on a plateau."""
+    """Return T and F of noise on a plateau."""
     return slow_null(np.eye(N))
 
 
@@ -140,7 +140,7 @@ def test_a_hump_that_comes_back_is_no_valley_and_not_monotone() -> None:
 
 
 def plateaus(count: int, errors: bool, n: int = 25) -> list[Rise]:
-    """The test of noise about a constant, of known size or not."""
+    """Return the tests of noise about a constant, of known size or not."""
     rng = np.random.default_rng([7, n])
     rises = []
     for _ in range(count):
@@ -173,7 +173,7 @@ def test_p_values_of_curves_that_fall_to_the_end_are_below_5_percent_less_often(
 
 
 def paired() -> tuple[Floats, Floats, Floats]:
-    """Values, errors and covariance of checkpoints that score the same windows: nearly all of an error is shared."""
+    """Return values, errors and covariance of checkpoints that share windows, and so nearly all of an error."""
     rng = np.random.default_rng(2)
     common, separate = 0.1, 0.01
     rise = 0.08 * np.clip((STEPS - 80_000) / 45_000, 0, None)

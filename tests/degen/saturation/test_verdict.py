@@ -27,7 +27,7 @@ def curve(values: Any, steps: Any = None, better: Better = "min", floor: float =
 
 
 def turned(c: Curve) -> Curve:
-    """The same with the sign of the values and the better way turned."""
+    """Return the same curve with the sign of its values and the better direction turned."""
     other: Better = "max" if c.better == "min" else "min"
     return Curve(c.model, c.metric, c.steps, -c.values, other, c.floor, c.errors)
 

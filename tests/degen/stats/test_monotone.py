@@ -29,7 +29,7 @@ def halves(pairs: Pairs) -> tuple[Floats, Floats]:
 
 
 def slow_fit(values: Floats, weights: Floats) -> Floats:
-    """m_i = min over a ≤ i of max over b ≥ i of the mean of x_a … x_b."""
+    """Return m_i = min over a ≤ i of max over b ≥ i of the mean of x_a … x_b."""
     n = len(values)
 
     def mean(a: int, b: int) -> float:
@@ -50,7 +50,7 @@ def misfits(values: Floats, weights: Floats) -> Floats:
 
 
 def close(values: Floats, weights: Floats) -> float:
-    """What rounding may do to a misfit."""
+    """Return how much rounding may change a misfit."""
     return 1e-10 * float(weights.sum()) * (1 + float(np.abs(values).max())) ** 2
 
 

@@ -23,7 +23,7 @@ def lines(records: list[dict[str, Any]]) -> bytes:
 
 
 def write(path: Path, kind: str) -> Path:
-    """The ten records in a file or folder of each kind that is read."""
+    """Write the ten records to a file or folder of each kind that is read."""
     if kind == "frames.jsonl.zst":  # two frames, cut in the middle of a line, as pzstd and the Pile have them
         data, compress = lines(RECORDS), zstandard.ZstdCompressor().compress
         path = path / kind

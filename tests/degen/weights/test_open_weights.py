@@ -33,7 +33,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["safetensors", "sharded safetensors", "zip", "legacy", "sharded zip"])
 def stored(request: pytest.FixtureRequest, whole: Path, tmp_path: Path) -> tuple[Path, dict[str, torch.Tensor]]:
-    """One model in each way that files keep one: its folder and its tensors."""
+    """Return one model in each way that files keep one: its folder and its tensors."""
     tensors = load_file(whole / "model.safetensors")
     folder = Path(shutil.copytree(whole, tmp_path / "stored"))
     if request.param == "legacy":

@@ -23,7 +23,7 @@ Read = dict[str, tuple[str, tuple[int, ...], bytes]]
 
 
 def ours(data: bytes) -> Read | None:
-    """What is read of a file; None where it is refused."""
+    """Return the tensors that degen reads from a file; None where it is refused."""
     try:
         entries = read_header("file", len(data), lambda first, last: data[first:last])
     except CheckpointError as error:
@@ -36,7 +36,7 @@ def ours(data: bytes) -> Read | None:
 
 
 def theirs(data: bytes) -> Read | None:
-    """What the library reads of it."""
+    """Return the tensors that the library reads from it."""
     try:
         return {key: (t["dtype"], tuple(t["shape"]), bytes(t["data"])) for key, t in deserialize(data)}
     except SafetensorError:
@@ -70,7 +70,7 @@ def test_sound_headers_are_read_as_the_library_reads_them(data: bytes) -> None:
 
 @st.composite
 def files(draw: st.DrawFn) -> bytes:
-    """Sound files: any dtype, shape and order of names."""
+    """Return sound files: any dtype, shape and order of names."""
     header, body = {}, b""
     for key in draw(st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique=True, max_size=5)):
         if key == "__metadata__":
