@@ -55,7 +55,7 @@ class Part:
     run: Callable[[], Iterable[Row]]
 
     def is_of(self, chosen: Sequence[str]) -> bool:
-        """Return whether a name chooses the part, its own or that of a step it belongs to; no name chooses every part."""
+        """Return whether a name chooses the part: its own or that of its step; none chooses every part."""
         return not chosen or any(self.name == c or self.name.startswith(f"{c}.") for c in chosen)
 
 

@@ -47,7 +47,7 @@ class Workspace:
         return self.file(name).parent
 
     def scan(self, *args: object) -> Args:
-        """Return the command of a small `degen scan` of the series unless others are named, and of the corpus unless another is."""
+        """Return the command of a small scan, of the series and the corpus unless others are named."""
         named = args if args and not str(args[0]).startswith("-") else (self.series, *args)
         corpus = () if "--corpus" in named else ("--corpus", self.corpus)
         out = () if "--out" in named else ("--out", self.run)
