@@ -1,9 +1,9 @@
 """Is a scan right on this accelerator, how busy does it keep it, and what does it take?
 
-    python bench/accelerator.py -o found.json            # six minutes at most, any device that torch has
+    python bench/accelerator.py -o results.json            # six minutes at most, any device that torch has
     python bench/accelerator.py --tiny                   # the same steps on a CPU, cut down to a minute
     python bench/accelerator.py --only right,busy        # or parts: right.models.float32, head
-    python bench/accelerator.py --table found.json       # what was found, as Markdown
+    python bench/accelerator.py --table results.json       # the results, as Markdown
 
 Nothing is fetched: models have random weights, texts are the demo's. Parts run in order of importance; each is printed
 as it ends, and the file is whole at every moment. A part that fails stops no other. Exit code 1: a check of `right`
