@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tiny import library_texts, make_model
 
 LENGTH = 32  # tokens of an example
@@ -17,6 +18,11 @@ def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(folder)
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings that degen logged."""
+    return [r.getMessage() for r in caplog.records if r.name == "degen" and r.levelname == "WARNING"]
 
 
 def make_trainee(**changes: Any) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainings import MEASURED, load_tokenizer, module_class
+from trainings import MEASURED, module_class, warnings_of
 
 import degen
 
@@ -70,11 +70,6 @@ def watch(**settings: Any) -> Any:
     return LightningDegenerationCallback(**MEASURED, **settings)
 
 
-@pytest.fixture(scope="module")
-def tokenizer(series: Path) -> Any:
-    return load_tokenizer(series)
-
-
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_lightning_run_with_the_callback_is_the_run_without_it_and_its_figures_those_of_a_scan(
     tokenizer: Any, series: Path, corpus: Path, tmp_path: Path, library: str
@@ -122,10 +117,6 @@ def test_stop_ends_a_lightning_run_at_the_step_that_breaks_a_rule(
 def test_the_callback_measures_beside_validations(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
     ran = run("lightning.pytorch", tokenizer, tmp_path, watch(corpus=corpus), max_steps=32, val_check_interval=8)
     assert list(ran.logged("degen/loss")) == [8, 16, 24, 32]
-
-
-def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.name == "degen" and r.levelname == "WARNING"]
 
 
 NEVER = [

@@ -9,15 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from tiny import make_checkpoint, make_model, make_tokenizer
-from trainings import MEASURED, load_tokenizer, make_examples, make_trainee
+from trainings import MEASURED, make_examples, make_trainee
 
 import degen
 from degen.callbacks import Monitor, Watch, measure_model
-
-
-@pytest.fixture(scope="module")
-def tokenizer(series: Path) -> Any:
-    return load_tokenizer(series)
 
 
 def scan_of(model: Any, corpus: Path, folder: Path, dtype: str = "auto", out: str = "run") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainings import MEASURED, load_tokenizer, make_trainee, make_trainer
+from trainings import MEASURED, make_trainee, make_trainer, warnings_of
 
 import degen
 from degen.callbacks import DegenerationCallback, Monitor, Watch
@@ -45,11 +45,6 @@ class TrainerRun:
     out: Path
 
 
-@pytest.fixture(scope="module")
-def tokenizer(series: Path) -> Any:
-    return load_tokenizer(series)
-
-
 def run(tokenizer: Any, folder: Path, *callbacks: Any, resume: bool = False, **arguments: Any) -> TrainerRun:
     import torch
 
@@ -57,10 +52,6 @@ def run(tokenizer: Any, folder: Path, *callbacks: Any, resume: bool = False, **a
     trainer = make_trainer(tokenizer, folder, [tracker, *callbacks], **arguments)
     trainer.train(resume_from_checkpoint=resume)
     return TrainerRun(trainer, tracker, torch.get_rng_state(), folder)
-
-
-def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.name == "degen" and r.levelname == "WARNING"]
 
 
 @pytest.fixture(scope="module")

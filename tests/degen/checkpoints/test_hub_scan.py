@@ -11,14 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from faults.command import SMALL, degen_process
 from hub import Fault
-from hub_scans import Files, Scans, revisions, sharded
+from hub_scans import Files, Scans, packed, revisions, sharded
 from tiny import make_checkpoint, make_series
 
 import degen
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
 
 
 def assert_same_figures(first: degen.Run, second: degen.Run) -> None:
@@ -84,12 +80,12 @@ def test_a_repeated_scan_of_the_hub_requests_the_branches_alone_and_changes_noth
 ) -> None:
     scans.add("org/tiny", revisions(series))
     scans.scan("org/tiny@step*", corpus=corpus)
-    before = contents(tmp_path)
+    before = packed(tmp_path)
     scans.forget()
     run = scans.scan("org/tiny@step*", corpus=corpus)
     assert [row["status"] for row in run.checkpoints()] == ["ok"] * 3
     assert [r.path for r in scans.hub.requests] == ["/api/models/org/tiny/refs"]
-    assert contents(tmp_path) == before
+    assert packed(tmp_path) == before
 
 
 def test_a_branch_that_moved_is_measured_again_and_no_other(scans: Scans, series: Path, corpus: Path) -> None:
