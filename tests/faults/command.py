@@ -35,9 +35,9 @@ class CommandResult:
         return errors[0].removeprefix("error: ")
 
     def assert_no_fault(self) -> None:
-        """No traceback, and nothing that degen itself calls its own fault."""
+        """No traceback, and nothing that degen reports as a bug of its own."""
         assert "Traceback" not in self.err + self.out
-        assert "degen's own" not in self.err
+        assert "bug in degen" not in self.err
 
     def json(self) -> Any:
         """The one document on stdout."""
