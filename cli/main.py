@@ -1,4 +1,4 @@
-"""The command `degen`: its subcommands, and the place where errors become messages and exit codes."""
+"""The command `degen`: its subcommands, and how errors become messages and exit codes."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def parse_pairs(option: str, texts: Sequence[str] | None, example: str) -> dict[
         if not (name and equals and value):
             raise DegenError(f"{option} {text}: must be a name and a value, as in {example}")
         if name in pairs:
-            raise DegenError(f"{option} {text}: {name} is given twice; keep one")
+            raise DegenError(f"{option} {text}: {name} occurs twice; name it once")
         pairs[name] = value
     return pairs
 

@@ -42,7 +42,7 @@ def slopes(
     file_options.check(table)
     compare_options, bounds = quality_options.compare_options(confidence), _parse_regions(regions)
     result = compare_architectures(read_models(table, columns, final), compare_options, bounds, output.warn)
-    file_options.write(result.table(), "slopes", lambda file: draw_slopes(result, file))
+    file_options.write(result.table, "slopes", lambda file: draw_slopes(result, file))
     if json:
         document = {name: getattr(result, name) for name in ("rows", "ranking", "crossings")}
         output.result_json({"target": str(table), "confidence": confidence, **document})
@@ -91,7 +91,7 @@ def pareto(
     compare_options, share = quality_options.compare_options(confidence), _parse_share(equal_cost)
     points = read_models(table, columns, final)
     result = find_pareto(points, compare_options, cost or (), quality or (), share, output.warn)
-    file_options.write(result.table(), "pareto", lambda file: draw_pareto(result, file))
+    file_options.write(result.table, "pareto", lambda file: draw_pareto(result, file))
     if json:
         names = ("rows", "frontiers", "correlations", "reversals", "shapes")
         document = {name: getattr(result, name) for name in names}

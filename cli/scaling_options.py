@@ -111,11 +111,11 @@ class FileOptions(OptionGroup):
 
             check_plot(self.plot_file)
 
-    def write(self, table: pa.Table, name: str, draw: Callable[[Path], None]) -> None:
+    def write(self, table: Callable[[], pa.Table], name: str, draw: Callable[[Path], None]) -> None:
         """Write the files that are named.
 
         Args:
-            table: the rows for `--out`.
+            table: returns the rows for `--out`.
             name: of the table, in a `.duckdb` file.
             draw: draws the figure into the file of `--plot`.
 
@@ -125,7 +125,7 @@ class FileOptions(OptionGroup):
         if self.out_file is not None:
             from degen.runs.export import write_table
 
-            write_table(table, name, self.out_file)
+            write_table(table(), name, self.out_file)
         if self.plot_file is not None:
             draw(self.plot_file)
 

@@ -91,7 +91,7 @@ class Fit:
         """Covariance of θ, k × k; None without degrees of freedom.
 
         Formula: v·(J'J)⁻¹ with v = s² for least squares. For Huber v = E ψ²/(E ψ')² under normal residuals of standard
-        deviation s, which is s² for a wide δ and s²·π/2, the price of least absolute deviations, for a narrow one.
+        deviation s, which is s² for a wide δ and s²·π/2, that of least absolute deviations, for a narrow one.
 
         Source: Huber 1964, Robust estimation of a location parameter.
         """

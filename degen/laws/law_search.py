@@ -23,7 +23,8 @@ GRID = (
 )
 _TERM = (0, 1, 2, 0, 1)  # the term of the law that each coordinate belongs to
 _CHUNK = 500  # starts that are evaluated together, so that memory stays small
-_SEARCHES = 12  # starts of least error that are followed
+_SEARCHES = 8  # starts of least error that are followed, of the grid and of the balanced starts each
+_EXPONENTS = (-0.5, 0.0, 0.25, 0.5, 1.0)  # of balanced starts: losses that rise have negative ones
 _MAX_OFFSET = 1e-5  # share of the residuals that a linear step could still remove from a fit that has converged
 
 
@@ -91,17 +92,33 @@ def grid_starts(problem: Problem) -> Floats:
     return np.array(list(product(*axes)), dtype=np.float64)
 
 
+def balanced_starts(problem: Problem) -> Floats:
+    """Return starts at which every free term is as large as the loss at the mean size and tokens, S × 5.
+
+    At many points of the grid a term has vanished, so that no step can find its parameters.
+    """
+    level = float((np.log(problem.target) if problem.linear else problem.target).mean())
+    starts = []
+    for alpha, beta in product(_EXPONENTS, _EXPONENTS):
+        exponents = [alpha if 3 in problem.free else problem.base[3], beta if 4 in problem.free else problem.base[4]]
+        means = [float(problem.x.mean()), float(problem.y.mean()), 0.0]
+        scales = [level + power * mean for power, mean in zip([*exponents, 0.0], means, strict=True)]
+        starts.append([*scales, *exponents])
+    return np.where(np.isin(np.arange(5), problem.free), np.array(starts), problem.base)
+
+
 def search_grid(problem: Problem) -> Floats:
-    """Return the θ of least error that the best starts of the grid lead to, shape (5,).
+    """Return the θ of least error that the best starts of the grid and the balanced ones lead to, shape (5,).
 
     Raises:
         DegenError: the law has no finite error at any start.
     """
-    starts = grid_starts(problem)
-    with np.errstate(all="ignore"):  # a start may overflow; its error is then no number, and it is not followed
-        errors = np.concatenate([problem.value(starts[i : i + _CHUNK]) for i in range(0, len(starts), _CHUNK)])
-    order = np.argsort(errors, kind="stable")
-    ends = [minimise(problem, starts[i], 1e-9, 100) for i in order[:_SEARCHES] if np.isfinite(errors[i])]
+    ends = []
+    for starts in (grid_starts(problem), balanced_starts(problem)):
+        with np.errstate(all="ignore"):  # a start may overflow; its error is then no number, and it is not followed
+            errors = np.concatenate([problem.value(starts[i : i + _CHUNK]) for i in range(0, len(starts), _CHUNK)])
+        order = np.argsort(errors, kind="stable")[:_SEARCHES]
+        ends += [minimise(problem, starts[i], 1e-9, 100) for i in order if np.isfinite(errors[i])]
     if not ends:
         raise DegenError("no start of the search gives a finite loss: fix parameters at other values")
     return minimise(problem, ends[int(np.argmin([problem.value(end) for end in ends]))])

@@ -1,4 +1,4 @@
-"""The result of a fit of any law, and checks of the predictions it is asked for."""
+"""The result of a fit of any law, and checks of its predictions."""
 
 from __future__ import annotations
 

@@ -8,19 +8,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from faults.command import SMALL, CommandResult, degen, degen_process, python_process
+from faults.command import SMALL, CommandResult, degen, degen_imports, degen_process
 from run_parts import change
-
-REPORT_IMPORTS = """
-import sys
-from degen.cli.main import main
-sys.argv[0] = "degen"
-try:
-    main()
-finally:
-    heavy = {"torch", "transformers", "tokenizers", "datasets", "safetensors", "pandas"}
-    print("loaded:", *sorted(heavy & set(sys.modules)), file=sys.stderr)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -257,8 +246,8 @@ def test_wrong_usage_of_gate_is_refused_before_a_scan(series: Path, tmp_path: Pa
 
 def test_gate_on_a_run_imports_no_torch_or_pandas(run: Path) -> None:
     rules = ("--max-loss-rise", 99, "--rule", "anisotropy[layer=last] < 99", "--rule", "loss[domain=Github] < 99")
-    result = python_process(REPORT_IMPORTS, "gate", run, *rules, "--confidence", "0.9", "--baseline", run)
-    assert (result.code, result.err) == (0, "loaded:\n")
+    result = degen_imports("gate", run, *rules, "--confidence", "0.9", "--baseline", run)
+    assert (result.code, result.err) == (0, "imported:\n")
 
 
 def test_installed_gate_command_annotates_and_exits_with_1(run: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer
 from degen.cli.main import app
-from faults.command import degen, degen_process, python_process
+from faults.command import degen, degen_imports, degen_process, python_process
 
 GROUP: Any = typer.main.get_command(app)
 
@@ -26,17 +26,6 @@ def _commands(group: Any, within: str = "") -> dict[str, Any]:
 
 
 COMMANDS = _commands(GROUP)
-
-REPORT_IMPORTS = """
-import sys
-from degen.cli.main import main
-sys.argv[0] = "degen"
-try:
-    main()
-finally:
-    loaded = sorted({"torch", "transformers", "tokenizers", "datasets", "safetensors"} & set(sys.modules))
-    print("loaded:", *loaded, file=sys.stderr)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +97,9 @@ def test_shared_options_have_one_help_text_and_default() -> None:
 )
 def test_commands_without_a_model_import_no_torch(args: tuple[str, ...], run: Path, tmp_path: Path) -> None:
     more = {"show": (run,), "export": (run, "--table", "spectrum", "--to", tmp_path / "a.csv")}.get(args[0], ())
-    result = python_process(REPORT_IMPORTS, *args, *more)
+    result = degen_imports(*args, *more)
     assert result.code == 0
-    assert result.err == "loaded:\n"
+    assert result.err == "imported:\n"
     assert result.out
 
 

@@ -129,7 +129,7 @@ def test_negated_loss_needs_a_name_or_direction_that_says_so(tmp_path: Path) -> 
     file = table(tmp_path / "t.csv", "model,params,loss", ["a,1e8,-3.0", "b,2e8,-2.5", "c,3e8,-2.7"])
     refused = pareto(file, "--json")
     assert (refused.code, refused.out) == (2, "")
-    assert "a has loss -3, and losses must be above 0; mend the row, or say --direction loss=max" in refused.message
+    assert "a has loss -3, but losses must be above 0; correct the row, or say --direction loss=max" in refused.message
     for better, frontier in (("max", [True, True, False]), ("min", [True, False, False])):
         result = pareto(file, "--direction", f"loss={better}", "--json")
         assert result.err == ""

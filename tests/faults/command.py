@@ -82,3 +82,20 @@ def python_process(code: str, *args: object, **environment: str) -> CommandResul
         capture_output=True, text=True, timeout=300, env={**os.environ, **environment},
     )  # fmt: skip
     return CommandResult(done.returncode, done.stdout, done.stderr)
+
+
+REPORT_IMPORTS = """
+import sys
+from degen.cli.main import main
+sys.argv[0] = "degen"
+try:
+    main()
+finally:
+    large = {"torch", "transformers", "tokenizers", "datasets", "safetensors", "pandas"}
+    print("imported:", *sorted(large & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def degen_imports(*args: object) -> CommandResult:
+    """Run `degen …` in a process of its own; the last line on stderr lists the large packages that it imported."""
+    return python_process(REPORT_IMPORTS, *args)

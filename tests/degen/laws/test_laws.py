@@ -126,6 +126,14 @@ def test_a_law_without_a_bottom_is_fitted_where_e_is_fixed_at_0() -> None:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
+def test_losses_that_rise_with_size_have_a_negative_exponent(objective: Objective) -> None:
+    law = replace(HOFFMANN, A=2e-5, alpha=-0.46)
+    n, d = design()
+    fit = fit_law(n, d, law.loss(n, d), fixed=REST, objective=objective)
+    assert as_list(fit.law) == pytest.approx(as_list(law), rel=1e-6)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
 @given(scale=st.floats(1e-6, 1e3))
 @settings(max_examples=5)
 def test_counting_parameters_in_other_units_changes_a_alone(objective: Objective, scale: float) -> None:
