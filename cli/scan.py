@@ -51,6 +51,7 @@ def run_scan(
         scan_options: the options of the run folder.
         check_plan: called with the plan before anything is measured.
     """
+    output.first_word(f"scanning into {scan_options.out}")
     os.environ.setdefault("TQDM_DISABLE", "1")  # libraries would draw bars beside ours
     from degen.cli.progress import ConsoleProgress
 

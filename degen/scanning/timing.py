@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,14 +15,20 @@ from .measure_spec import MeasureSpec
 
 
 class Clock:
-    """Seconds by phase."""
+    """Seconds by phase.
 
-    def __init__(self) -> None:
+    Args:
+        on_phase: called with the name of each phase when it begins.
+    """
+
+    def __init__(self, on_phase: Callable[[str], None] = lambda _: None) -> None:
         self.seconds: dict[str, float] = {}
+        self._on_phase = on_phase
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Add the time of the block to a phase."""
+        self._on_phase(name)
         start = time.perf_counter()
         try:
             yield
