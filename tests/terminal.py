@@ -42,6 +42,12 @@ def on_terminal(*args: object, width: int = 80, cwd: Path | None = None, streams
     return process.wait(), CONTROL.sub("", written.decode()).replace("\r\n", "\n")
 
 
+def found_whole(text: str, lines: list[str]) -> bool:
+    """Return whether a text stands in the lines with its words whole and in order; it may be cut at spaces."""
+    printed, words = [word for line in lines for word in line.split()], text.split()
+    return any(printed[i : i + len(words)] == words for i in range(len(printed) - len(words) + 1))
+
+
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from degen.errors import DegenError
 from degen.weights.checkpoint_files import WEIGHT_PATTERNS, CheckpointFiles, newest_change
 from degen.weights.peft_adapter import CONFIG as ADAPTER
+from degen.weights.training_formats import format_hint
 
 from .series import Grammar, Series
 from .source import Source
@@ -29,7 +30,9 @@ def from_path(path: Path, grammar: Grammar) -> Series:
     if path.is_dir():
         return _from_folder(path, grammar)
     if path.suffix != ".gguf":
-        raise DegenError(f"{path}: a series is a folder of checkpoints, a checkpoint folder or a .gguf file")
+        raise DegenError(
+            f"{path}: a series is a folder of checkpoints, a checkpoint folder or a .gguf file{format_hint(path)}"
+        )
     return _single(path, path.stem, grammar)
 
 
@@ -41,7 +44,7 @@ def _from_folder(folder: Path, grammar: Grammar) -> Series:
         return _single(folder, folder.resolve().name, grammar)
     if not members:
         inner = [p for p in _listing(folder) if p.is_dir() and any(_member(q, grammar) for q in _listing(p))]
-        hint = f"; {inner[0]} is a series: name it" if inner else ""
+        hint = f"; {inner[0]} is a series: name it" if inner else format_hint(folder)
         raise DegenError(
             f"{folder}: no checkpoint in it; expected config.json, folders such as step1000 or checkpoint-1000, "
             f"or .gguf files{hint}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from degen.cli.table_layout import cells, lay_out, wrap
 from hypothesis import given
 from hypothesis import strategies as st
+from terminal import found_whole
 
 WORD = st.text(st.characters(max_codepoint=0x24F, categories=("L", "N")), min_size=1, max_size=12)
 CELL = st.lists(WORD, max_size=6).map(" ".join)
@@ -18,13 +19,6 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]], list[bool]]:
     rest = st.lists(CELL, min_size=len(heads) - 1, max_size=len(heads) - 1)
     rows = st.lists(st.tuples(WORD, rest).map(lambda row: [row[0], *row[1]]), max_size=5)
     return heads, draw(rows), draw(st.lists(st.booleans(), min_size=len(heads), max_size=len(heads)))
-
-
-def found_whole(text: str, lines: list[str]) -> bool:
-    """Whether a text stands in the lines, its words whole and in order; it may be cut at spaces."""
-    printed = [word for line in lines for word in line.split()]
-    words = text.split()
-    return any(printed[i : i + len(words)] == words for i in range(len(printed) - len(words) + 1))
 
 
 @given(tables(), st.integers(30, 120))
