@@ -246,7 +246,16 @@ def test_wrong_usage_of_gate_is_refused_before_a_scan(series: Path, tmp_path: Pa
 
 def test_gate_on_a_run_imports_no_torch_or_pandas(run: Path) -> None:
     rules = ("--max-loss-rise", 99, "--rule", "anisotropy[layer=last] < 99", "--rule", "loss[domain=Github] < 99")
-    result = degen_imports("gate", run, *rules, "--confidence", "0.9", "--baseline", run)
+    result = degen_imports(
+        "gate",
+        run,
+        *rules,
+        "--confidence",
+        "0.9",
+        "--baseline",
+        run,
+        packages="torch transformers tokenizers datasets safetensors pandas",
+    )
     assert (result.code, result.err) == (0, "imported:\n")
 
 

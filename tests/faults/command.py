@@ -91,11 +91,10 @@ sys.argv[0] = "degen"
 try:
     main()
 finally:
-    large = {"torch", "transformers", "tokenizers", "datasets", "safetensors", "pandas"}
-    print("imported:", *sorted(large & set(sys.modules)), file=sys.stderr)
+    print("imported:", *sorted(set("PACKAGES".split()) & set(sys.modules)), file=sys.stderr)
 """
 
 
-def degen_imports(*args: object) -> CommandResult:
-    """Run `degen …` in a process of its own; the last line on stderr lists the large packages that it imported."""
-    return python_process(REPORT_IMPORTS, *args)
+def degen_imports(*args: object, packages: str = "torch transformers tokenizers datasets safetensors") -> CommandResult:
+    """Run `degen …` in a process of its own; the last line on stderr lists those of some packages that it imported."""
+    return python_process(REPORT_IMPORTS.replace("PACKAGES", packages), *args)
