@@ -124,7 +124,8 @@ def gate(
 
     chosen = rule_options.settings()
     rules = _checked_rules(chosen)
-    report_options.check()
+    read = (target, chosen.baseline, rule_options.config, scan_options.corpus, scan_options.sample)
+    report_options.check(*read, scan_options.tokenizer)
     measured, revisions = target, None
     if not _is_measured(target, dry_run):
         _check_baseline(chosen.baseline)

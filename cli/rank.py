@@ -95,8 +95,10 @@ def rank(
     """
     if plot is not None:
         from degen.drawing import check_plot
+        from degen.runs.output_files import check_output
 
         check_plot(plot)
+        check_output(plot, [*(series or ()), scan_options.out], "--plot")
     of_probe = rank_options.of_probe(scan_options.seed)
     settings = scan_options.settings(series, trust_remote_code=trust_remote_code)
     settings = replace(settings, probes=("loss", "rank"), options={"rank": of_probe})

@@ -42,17 +42,17 @@ def slopes(
     file_options.check(table)
     asked = quality_options.asked(confidence)
     answer = compare_architectures(read_models(table, columns, final), asked, _parse_regions(regions), output.warn)
+    if json:
+        document = {"rows": answer.rows, "ranking": answer.ranking, "crossings": answer.crossings}
+        output.result_json({"target": str(table), "confidence": confidence, **document})
+    else:
+        print_slopes(answer)
     if file_options.out_file is not None:
         write_table(answer.table(), "slopes", file_options.out_file)
     if file_options.plot_file is not None:
         from degen.scaling.architectures.plots import draw_slopes
 
         draw_slopes(answer, file_options.plot_file)
-    if json:
-        document = {"rows": answer.rows, "ranking": answer.ranking, "crossings": answer.crossings}
-        output.result_json({"target": str(table), "confidence": confidence, **document})
-    else:
-        print_slopes(answer)
 
 
 @expand_groups
@@ -95,17 +95,17 @@ def pareto(
     asked = quality_options.asked(confidence)
     points = read_models(table, columns, final)
     answer = find_pareto(points, asked, cost or (), quality or (), _parse_share(equal_cost), output.warn)
+    if json:
+        document = {name: getattr(answer, name) for name in ("rows", "frontiers", "correlations", "reversals")}
+        output.result_json({"target": str(table), "confidence": confidence, **document, "shapes": answer.shapes})
+    else:
+        print_pareto(answer)
     if file_options.out_file is not None:
         write_table(answer.table(), "pareto", file_options.out_file)
     if file_options.plot_file is not None:
         from degen.scaling.architectures.plots import draw_pareto
 
         draw_pareto(answer, file_options.plot_file)
-    if json:
-        document = {name: getattr(answer, name) for name in ("rows", "frontiers", "correlations", "reversals")}
-        output.result_json({"target": str(table), "confidence": confidence, **document, "shapes": answer.shapes})
-    else:
-        print_pareto(answer)
 
 
 def _parse_regions(text: str) -> int | list[float]:

@@ -161,16 +161,16 @@ def fit(
         fitted, result = fit_points(read_points(table, names, output.warn), wanted)
     for text in result.warnings:
         output.warn(text)
+    if json:
+        output.result_json(_document(table, result))
+    else:
+        print_fit(result)
     if file_options.out_file is not None:
         write_table(result.table(), "scaling_fit", file_options.out_file)
     if file_options.plot_file is not None:
         from degen.scaling.fit_plots import draw_fit
 
         draw_fit(fitted, file_options.plot_file)
-    if json:
-        output.result_json(_document(table, result))
-    else:
-        print_fit(result)
 
 
 def _document(table: Path, result: FitResult) -> dict[str, Any]:

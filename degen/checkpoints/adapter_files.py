@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError, MissingFileError
 from degen.hashing import fingerprint
-from degen.weights.checkpoint_files import newest_change
+from degen.weights.checkpoint_files import files_version
 from degen.weights.open_weights import WeightLayout
 from degen.weights.peft_adapter import CONFIG, WEIGHTS, open_tensors, read_settings
 from degen.weights.stored_tensors import StoredTensors
@@ -88,9 +88,9 @@ class LocalAdapter(_AdapterFiles):
         return str(self.path)
 
     def version(self) -> str | None:
-        """Return the newest modification time of configuration and weights, in ns; None without weights."""
+        """Return a text of name, size and time of configuration and weights; None without weights."""
         try:
-            return newest_change([self.path / self.weights, self.path / CONFIG])
+            return files_version([self.path / self.weights, self.path / CONFIG])
         except CheckpointError:
             return None
 

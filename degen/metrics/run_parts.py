@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from degen.arrays import Floats
 from degen.checkpoints.steps import training_order
 from degen.errors import DegenError
+from degen.runs.parts import damaged, part_files, read_part
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS, Row, file_name
 
@@ -51,8 +52,12 @@ class RunParts:
         Raises:
             DegenError: the run has no checkpoint yet.
         """
-        parts = sorted((self.path / CHECKPOINTS).rglob("[!.]*.parquet"))
-        rows: list[Row] = [row for path in parts for row in _read(path, _CHECKPOINT_COLUMNS).to_pylist()]
+        rows: list[Row] = []
+        for path in part_files(self.path / CHECKPOINTS):
+            part = read_part(path, _CHECKPOINT_COLUMNS)
+            if part.column_names != list(_CHECKPOINT_COLUMNS):
+                raise damaged(path, ValueError("it has other columns than the table"))
+            rows += part.to_pylist()
         if not rows:
             raise DegenError(f"{self.path}: no checkpoint in it yet; go on with the scan")
         models = {model: i for i, model in enumerate(self.run.info.get("models", []))}
@@ -99,16 +104,15 @@ class RunParts:
         key = (table, model, revision, columns)
         if key not in self._parts:
             path = self.path / table / file_name(model) / f"{file_name(revision)}.parquet"
-            self._parts[key] = _read(path, columns) if path.is_file() else None
+            self._parts[key] = read_part(path, columns) if path.is_file() else None
         return self._parts[key]
 
     def columns(self, table: str) -> dict[str, bool]:
         """Return the columns of a table but for its keys, and whether each holds numbers; none without a part."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        path = next((self.path / table).rglob("[!.]*.parquet"), None)
-        schema = pq.read_schema(path) if path is not None else pa.schema([])
+        files = part_files(self.path / table)
+        schema = read_part(files[0]).schema if files else pa.schema([])
         return {
             f.name: pa.types.is_integer(f.type) or pa.types.is_floating(f.type) for f in schema if f.name not in _KEYS
         }
@@ -131,15 +135,3 @@ class RunParts:
         checkpoints = [self.windows(model, name) if name is not None else None for name in revisions]
         unscored = any(c is None and name is not None for name, c in zip(revisions, checkpoints, strict=True))
         return None if unscored else paired_covariance(checkpoints)
-
-
-def _read(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Read some columns of a part; those that it lacks are left out."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        part = pq.ParquetFile(path)
-        return part.read([c for c in columns if c in part.schema_arrow.names], use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        raise DegenError(f"{path}: cannot be read ({error}); scan again") from error

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, TypeVar, Unpack, get_type_hints
 
 from degen.errors import DegenError
+from degen.paths import expand_user
 
 if TYPE_CHECKING:
     from degen.checkpoints.series import Grammar
@@ -217,7 +218,7 @@ def list_settings(keywords: type[MeasureKeywords], **other_defaults: object) -> 
 
 def _absolute(name: str) -> str:
     """Return an existing path as absolute, also behind a label or among adapter and base; any other name as it is."""
-    path = Path(name).expanduser()
+    path = expand_user(name)
     if path.exists():
         return str(path.resolve())
     for separator in "=+":

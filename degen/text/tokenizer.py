@@ -14,6 +14,7 @@ import numpy as np
 
 from degen.arrays import Ints, Tokens
 from degen.errors import DegenError, one_line
+from degen.paths import expand_user
 
 # A folder without any of these has no tokenizer; transformers would make an empty one.
 FILES = (
@@ -125,7 +126,7 @@ class Tokenizer:
 def _load(source: str | Path, trust: bool) -> Any:
     from transformers import AutoTokenizer
 
-    path = Path(source).expanduser()
+    path = expand_user(source)
     try:
         if path.suffix == ".gguf" and path.is_file():
             return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from faults.command import SMALL, CommandResult, degen, degen_process, python_process
+from faults.command import SMALL, CommandResult, degen, degen_process, full_disk, python_process
 from run_parts import change
 
 WITHOUT = """
@@ -225,14 +225,14 @@ def test_a_dry_run_shows_the_costs_and_scans_nothing(series: Path, corpus: Path,
 
 
 def test_a_verdict_outlives_a_report_that_cannot_be_written(run: Path, tmp_path: Path) -> None:
-    full = Path("/dev/full")  # a file that every write to fails
-    if not full.exists():
-        pytest.skip("there is no /dev/full here")
-    said = gate(run, "--rule", FAILS, "--junit", full)
+    file = tmp_path / "report.xml"
+    with full_disk(20):
+        said = gate(run, "--rule", FAILS, "--junit", file)
+        passed = gate(run, "--rule", PASSES, "--junit", file)
     assert said.code == 1
     assert said.out.rstrip().endswith("failed")
-    assert "--junit /dev/full: cannot be written" in said.err
-    assert gate(run, "--rule", PASSES, "--junit", full).code == 2
+    assert f"--junit {file}: cannot be written" in said.err
+    assert passed.code == 2
 
 
 def test_a_series_with_a_torn_checkpoint_is_incomplete(series: Path, corpus: Path, tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ import contextlib
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,3 +84,14 @@ def python_process(code: str, *args: object, **environment: str) -> CommandResul
         capture_output=True, text=True, timeout=300, env={**os.environ, **environment},
     )  # fmt: skip
     return CommandResult(done.returncode, done.stdout, done.stderr)
+
+
+@contextlib.contextmanager
+def full_disk(most: int) -> Iterator[None]:
+    """No file may grow beyond some bytes, as on a full disk; Python ignores the signal that comes with it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
