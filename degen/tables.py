@@ -152,6 +152,8 @@ class Tables:
     def merge(self, contributions: Iterable[tuple[str, Rows]]) -> Rows:
         """Return the rows of several probes by table, joined on the key columns of each table.
 
+        A probe that cannot measure a column gives null, and says why in `reason` of `checkpoints`; reasons are joined.
+
         Args:
             contributions: name and rows by table of every probe.
 
@@ -168,7 +170,9 @@ class Tables:
                 for row in table_rows:
                     if stray := sorted(set(row) - known):
                         raise DegenError(f"probe {probe}: column {table}.{stray[0]} is not declared")
-                    merged[table].setdefault(tuple(row.get(k) for k in keys), {}).update(row)
+                    joined = merged[table].setdefault(tuple(row.get(k) for k in keys), {})
+                    reasons = dict.fromkeys(r for r in (joined.get("reason"), row.get("reason")) if r)
+                    joined.update(row | ({"reason": "; ".join(reasons)} if reasons else {}))
         return {name: list(rows.values()) for name, rows in merged.items()}
 
 
