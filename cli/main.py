@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import _thread
 import os
-import signal
 import sys
-import threading
 import traceback
 from typing import Annotated, Any, NoReturn
 
@@ -16,9 +13,8 @@ from typer.core import TyperGroup
 from degen.errors import DegenError, one_line
 from degen.version import __version__
 
-from . import audit, export, gate, output, probes, rank, saturation, scaling, scan, show, suites
-
-INTERRUPTED = 130
+from . import audit, export, gate, interrupts, output, probes, rank, saturation, scaling, scan, show, suites
+from .interrupts import AFTER_INTERRUPTION, INTERRUPTED
 
 
 class Boundary(TyperGroup):
@@ -32,10 +28,12 @@ class Boundary(TyperGroup):
         try:
             code = super().main(*args, **{**options, "standalone_mode": False})
         except typer.TyperException as error:
+            interrupts.end()
             context = getattr(error, "ctx", None)
             command = context.command_path if context is not None else "degen"
             message = " ".join(error.format_message().split()).rstrip(".")
             _end(error, f"{message}; see {command} --help", error.exit_code)
+        interrupts.end()
         if code == INTERRUPTED:  # while it parsed: a command's interruption does not come back
             _end(KeyboardInterrupt(), "interrupted; nothing was begun", INTERRUPTED)
         raise SystemExit(code or 0)
@@ -43,15 +41,15 @@ class Boundary(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Invoke the command that was asked for."""
         try:
-            return super().invoke(ctx)
+            try:
+                interrupts.begin()
+                return super().invoke(ctx)
+            finally:
+                interrupts.end()  # what is printed from here on is no longer interrupted
         except DegenError as error:
             _end(error, str(error), error.exit_code)
         except KeyboardInterrupt as error:
-            _end(
-                error,
-                "interrupted; what was finished is kept, and the same command goes on from there",
-                INTERRUPTED,
-            )
+            _end(error, AFTER_INTERRUPTION, INTERRUPTED)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone; nothing is left to say
         except OSError as error:
@@ -61,6 +59,8 @@ class Boundary(TyperGroup):
         except (typer.TyperException, typer.Exit, typer.Abort):
             raise
         except Exception as error:
+            if interrupts.is_under_way():
+                _end(error, AFTER_INTERRUPTION, INTERRUPTED)
             _end(error, f"{one_line(error)}: a fault of degen's own; DEGEN_DEBUG=1 shows where, please report it", 2)
 
 
@@ -113,21 +113,10 @@ app.command("suites")(suites.suites)
 
 def _interrupt_again(lost: Any) -> None:
     """Send an interruption again, a moment later: Python drops one that lands in somebody's `__del__`."""
-    if not isinstance(lost.exc_value, KeyboardInterrupt):
-        sys.__unraisablehook__(lost)
-        return
-    again = threading.Timer(0.05, _interrupt_main)
-    again.daemon = True
-    again.start()
-
-
-def _interrupt_main() -> None:
-    """Interrupt the main thread, by a real signal where there is one, which wakes it from sleeping or waiting."""
-    main_thread = threading.main_thread().ident
-    if hasattr(signal, "pthread_kill") and main_thread is not None:
-        signal.pthread_kill(main_thread, signal.SIGINT)
+    if isinstance(lost.exc_value, KeyboardInterrupt):
+        interrupts.try_again()
     else:
-        _thread.interrupt_main()
+        sys.__unraisablehook__(lost)
 
 
 def main() -> None:

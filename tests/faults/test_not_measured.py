@@ -21,7 +21,6 @@ from tiny import make_series
 
 from degen import read_run
 
-
 COPIES = {"duplicate", "equals_final"}  # verdicts of an audit
 
 
