@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -24,6 +25,7 @@ class CommandResult:
     code: int
     out: str
     err: str
+    args: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
@@ -34,7 +36,16 @@ class CommandResult:
         assert lines[-1] == errors[0], self.err
         assert all(line.startswith(("error: ", "warning: ", "[")) or " documents under " in line for line in lines)
         self.assert_no_fault()
+        self.assert_options_exist()
         return errors[0].removeprefix("error: ")
+
+    def assert_options_exist(self) -> None:
+        """No message names an option that the command has not, but for other commands in backticks."""
+        command = options_of(self.args)
+        typed = " ".join(self.args)  # a message may repeat what was typed
+        named = re.findall(r"(?<![\w-])--[a-z][a-z-]*", re.sub(r"`[^`]*`", "", self.err))
+        unknown = [name for name in named if command and name not in command and name not in typed]
+        assert not unknown, f"{unknown} in: {self.err}"
 
     def assert_no_fault(self) -> None:
         """No traceback, and nothing that degen itself calls its own fault."""
@@ -60,7 +71,21 @@ def degen(*args: object) -> CommandResult:
         code = int(end.code or 0)
     finally:
         sys.argv = argv
-    return CommandResult(code, out.getvalue(), err.getvalue())
+    return CommandResult(code, out.getvalue(), err.getvalue(), tuple(map(str, args)))
+
+
+def options_of(args: tuple[str, ...]) -> set[str]:
+    """The options of the command that some words begin with; none where there is no such command."""
+    from degen.cli.main import app
+    from typer.main import get_command
+
+    command: Any = get_command(app)
+    for word in args:
+        if not hasattr(command, "commands") or word not in command.commands:
+            break
+        command = command.commands[word]
+    flags = {flag for p in command.params for flag in (*p.opts, *p.secondary_opts)}
+    return flags | {"--help"} if not hasattr(command, "commands") else set()
 
 
 def executable() -> str:
