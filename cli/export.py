@@ -22,6 +22,7 @@ def export(
     from degen.runs.export import check_result_file, export_table
     from degen.runs.run import read_run
 
+    opened = read_run(run)
     check_result_file(to, run, option="--to")
-    rows = export_table(read_run(run), table, to)
+    rows = export_table(opened, table, to)
     output.result(f"{to}: {rows} rows of {table}")

@@ -16,6 +16,8 @@ from degen.version import __version__
 from . import audit, export, gate, interrupts, output, probes, rank, saturation, scaling, scan, show, suites
 from .interrupts import AFTER_INTERRUPTION, INTERRUPTED
 
+MAX_MESSAGE = 1000  # characters of a message: what a user typed may be long
+
 
 class Boundary(TyperGroup):
     """Runs a command; a DegenError or wrong usage becomes one message and its exit code, an interruption 130.
@@ -54,6 +56,8 @@ class Boundary(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone; nothing is left to say
         except OSError as error:
             _end(error, f"{error.filename or 'a file'}: {error.strerror or error}", 2)
+        except UnicodeEncodeError as error:
+            _end(error, f"{error.object!r}: holds characters that are no text in UTF-8; rename it", 2)
         except MemoryError as error:
             _end(error, f"out of memory ({one_line(error)}); what was finished is kept", 4)
         except (typer.TyperException, typer.Exit, typer.Abort):
@@ -67,6 +71,8 @@ class Boundary(TyperGroup):
 def _end(error: BaseException, message: str, code: int) -> NoReturn:
     if os.environ.get("DEGEN_DEBUG") == "1":
         traceback.print_exception(error)
+    if len(message) > MAX_MESSAGE:
+        message = f"{message[: MAX_MESSAGE // 2]} … {message[-MAX_MESSAGE // 2 :]}"
     output.error(message)
     raise SystemExit(code)
 

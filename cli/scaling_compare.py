@@ -112,8 +112,8 @@ def _parse_regions(text: str) -> int | list[float]:
     """Return a number of regions, or their edges."""
     from degen.errors import DegenError
 
-    if text.strip().isdecimal():
-        return int(text)
+    if (count := parsing.whole_number(text.strip())) is not None:
+        return count
     try:
         return [float(edge) for edge in parsing.parse_names("--regions", text)]
     except ValueError:

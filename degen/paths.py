@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import DegenError
+from .errors import CheckpointError, DegenError
 
 MAX_NAME = 255  # characters that file systems allow
 
@@ -36,6 +36,18 @@ def expand_user(path: str | Path) -> Path:
     if "\0" in str(expanded):
         raise DegenError(f"{path!s}: no such folder or file (a name cannot hold a null character)")
     return expanded
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a checkpoint has a file.
+
+    Raises:
+        CheckpointError: nobody can tell, as where its folder may not be read.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise CheckpointError(f"{path.parent}: cannot be read ({error.strerror or error})") from error
 
 
 @contextmanager

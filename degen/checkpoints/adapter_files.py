@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError, MissingFileError
 from degen.hashing import fingerprint
+from degen.paths import is_file
 from degen.weights.checkpoint_files import files_version
 from degen.weights.open_weights import WeightLayout
 from degen.weights.peft_adapter import CONFIG, WEIGHTS, open_tensors, read_settings
@@ -96,7 +97,7 @@ class LocalAdapter(_AdapterFiles):
 
     def has(self, name: str) -> bool:
         """Return whether there is a file of that name."""
-        return (self.path / name).is_file()
+        return is_file(self.path / name)
 
     def settings(self) -> dict[str, Any]:
         """Return the content of `adapter_config.json`."""

@@ -111,7 +111,7 @@ def is_adapter(source: Source) -> bool:
 
 
 def _has_settings(source: Source) -> TypeGuard[LocalSource]:
-    return isinstance(source, LocalSource) and (source.path / CONFIG).is_file()
+    return isinstance(source, LocalSource) and os.path.isfile(source.path / CONFIG)
 
 
 def _base(spec: str, adapter: str, find: Find) -> Base:

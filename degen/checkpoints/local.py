@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from degen.errors import DegenError
+from degen.errors import CheckpointError, DegenError
+from degen.paths import is_file
 from degen.weights.checkpoint_files import WEIGHT_PATTERNS, CheckpointFiles, files_version
 from degen.weights.peft_adapter import CONFIG as ADAPTER
 
@@ -67,7 +68,10 @@ def _member(path: Path, grammar: Grammar) -> tuple[str, Path] | None:
 
 
 def _holds_model(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("config.json", ADAPTER))
+    try:
+        return any(is_file(folder / name) for name in ("config.json", ADAPTER))
+    except CheckpointError:
+        return False  # where its name is a step it is a checkpoint, and fails as one
 
 
 def _single(path: Path, name: str, grammar: Grammar) -> Series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def is_measured(target: str | Path) -> bool:
         return path.name.lower().endswith((*FORMATS, ".json"))
     if is_run(path) or is_run(path.resolve().parent):
         return True
-    if any((folder / name).is_file() for folder in (path, *folders_in(path)) for name in _MODEL_FILES):
+    if any(os.path.isfile(folder / name) for folder in (path, *folders_in(path)) for name in _MODEL_FILES):
         return False
     return not any(path.glob("*.gguf")) and (has_parts(path) or is_results(path))
 

@@ -6,8 +6,11 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
+
 from degen.tables import CHECKPOINTS, Row
 
+from .columns import bounded
 from .curve import Curve, Point, curve_from_points
 from .run_parts import LAYERS, WINDOWS, RunParts
 from .window_losses import WINDOW_COLUMNS
@@ -130,4 +133,4 @@ def _point(row: Row, value: object, error: object, freedom: int | None = None) -
     if math.isnan(value):
         return Point(revision, step, None, None, "is NaN")
     known = float(error) if isinstance(error, (int, float)) and math.isfinite(error) and error >= 0 else None
-    return Point(revision, step, float(value), known, None, freedom)
+    return Point(revision, step, float(bounded(np.float64(value))), known, None, freedom)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from degen.arrays import Floats
 from degen.checkpoints.steps import training_order
 from degen.errors import DegenError
-from degen.runs.parts import damaged, part_files, read_part
+from degen.runs.parts import check_columns, part_files, read_part
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS, Row, file_name
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LAYERS, WINDOWS = "layers", "windows"
 _CHECKPOINT_COLUMNS = ("model", "revision", "step", "status", "reason")
+_NEEDED = {LAYERS: ("layer", "site"), WINDOWS: ("window", "document", "domain", "tokens", "loss")}
 _KEYS = frozenset({"model", "revision", "step", "layer", "site"})
 
 
@@ -55,8 +56,7 @@ class RunParts:
         rows: list[Row] = []
         for path in part_files(self.path / CHECKPOINTS):
             part = read_part(path, _CHECKPOINT_COLUMNS)
-            if part.column_names != list(_CHECKPOINT_COLUMNS):
-                raise damaged(path, ValueError("it has other columns than the table"))
+            check_columns(path, part, _CHECKPOINT_COLUMNS)
             rows += part.to_pylist()
         if not rows:
             raise DegenError(f"{self.path}: no checkpoint in it yet; go on with the scan")
@@ -104,7 +104,10 @@ class RunParts:
         key = (table, model, revision, columns)
         if key not in self._parts:
             path = self.path / table / file_name(model) / f"{file_name(revision)}.parquet"
-            self._parts[key] = read_part(path, columns) if path.is_file() else None
+            part = read_part(path, columns) if path.is_file() else None
+            if part is not None:
+                check_columns(path, part, [name for name in columns if name in _NEEDED.get(table, ())])
+            self._parts[key] = part
         return self._parts[key]
 
     def columns(self, table: str) -> dict[str, bool]:

@@ -41,7 +41,7 @@ def check_output(to: Path, sources: Iterable[str | Path | None] = (), option: st
         _check_run(real, shown)
         for source in sources:
             if source is not None:
-                _check_source(real, expand_user(source), shown)
+                _check_source(real, expand_user(source), shown, option in ("--to", "--out"))
     except OSError as error:
         raise DegenError(f"{shown}: cannot be written ({error.strerror or error}); name another file") from error
     return file
@@ -78,12 +78,13 @@ def _is_table(folder: Path) -> bool:
     return bool(parts) and owner_of(parts[0]) == "degen"
 
 
-def _check_source(file: Path, source: Path, shown: str) -> None:
+def _check_source(file: Path, source: Path, shown: str, is_result: bool) -> None:
     """Refuse a file that is a source itself, or would be taken for a part of it."""
     if not source.exists():  # the name of a suite, of a repository, of a corpus
         return
     if file.exists() and file.samefile(source):
-        raise DegenError(f"{shown}: is read by this command, and would be replaced; name another file")
+        what = "is the table itself, which the result would replace" if is_result else "is read by this command"
+        raise DegenError(f"{shown}: {what}; name another file")
     folder = source.resolve()
     if folder.is_dir() and folder in file.parents and not is_run(folder) and file.name.lower().endswith(_READ):
         raise DegenError(f"{shown}: lies in {source}, which this command reads; name another file")

@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from degen.errors import DegenError, one_line
+from degen.tables import ENGINE_TABLES, KEYS
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_TYPES = {column.name: column.type for columns in (KEYS, *ENGINE_TABLES.values()) for column in columns}
+_TYPES |= {"loss": "float64", "tokens": "int64"}  # of the probe `loss`, on which curves and gates rest
+_KEYS = ("model", "revision", "layer", "site", "window", "document", "tokens")
 
 Owner = Literal["degen", "unknown", "other"]
 _NOTE = b"degen.schema_version"  # in the metadata of every Parquet file of a run
@@ -60,6 +65,30 @@ def read_part(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
             return part.read(names, use_threads=False)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(file, error) from error
+
+
+def check_columns(file: Path, part: pa.Table, needed: Sequence[str]) -> None:
+    """Refuse a part that lacks a column, has one of another type than the engine writes, or a row without its keys.
+
+    Args:
+        file: the part, for the error.
+        part: what was read of it.
+        needed: names of the columns that it must have.
+
+    Raises:
+        DegenError: it is such a part.
+    """
+    import pyarrow as pa
+
+    for name in needed:
+        if name not in part.column_names:
+            raise damaged(file, ValueError(f"it has no column {name}"))
+    for name in part.column_names:
+        kind = _TYPES.get(name)
+        if kind is not None and part.schema.field(name).type != pa.type_for_alias(kind):
+            raise damaged(file, ValueError(f"its column {name} holds no {kind}"))
+        if name in _KEYS and part[name].null_count:
+            raise damaged(file, ValueError(f"it has rows without {name}"))
 
 
 def damaged(file: Path, error: Exception) -> DegenError:

@@ -14,7 +14,7 @@ from degen.errors import DegenError
 from degen.paths import expand_user
 from degen.tables import CHECKPOINTS, Row
 
-from .parts import damaged, owner_of, part_files, read_part
+from .parts import check_columns, damaged, owner_of, part_files, read_part
 from .run_file import RUN_FILE, read_info
 
 if TYPE_CHECKING:
@@ -77,8 +77,9 @@ class Run:
         parts = [read_part(file) for file in files]
         usual = Counter(part.schema.remove_metadata() for part in parts).most_common(1)[0][0]
         for file, part in zip(files, parts, strict=True):
-            if not part.schema.equals(usual) or "model" not in usual.names:
+            if not part.schema.equals(usual):
                 raise damaged(file, ValueError("it has other columns than the table"))
+            check_columns(file, part, ["model"])
         return parts
 
     def glance(self, table: str) -> list[str]:

@@ -12,6 +12,7 @@ from degen.tables import READABLE
 
 RUN_FILE = "run.json"
 MAX_SIZE = 1 << 26  # bytes; that of a run of ten thousand checkpoints takes one
+MAX_THREADS = 1 << 16  # of a CPU
 _SETTINGS = {"series", "corpus", "tokens", "context", "seed"}  # every scan keeps them under `asked`
 
 Kind = Literal["absent", "run", "damaged", "foreign"]
@@ -89,7 +90,10 @@ def _is_texts(value: Any) -> bool:
 
 def _is_sample(value: Any) -> bool:
     windows = value.get("windows", {}) if isinstance(value, dict) else None
-    return isinstance(windows, dict) and all(isinstance(entry, dict) for entry in windows.values())
+    return isinstance(windows, dict) and all(
+        isinstance(entry, dict) and type(entry.get("documents", 0)) is int and isinstance(entry.get("sha256", ""), str)
+        for entry in windows.values()
+    )
 
 
 def _is_asked(value: Any) -> bool:
@@ -104,6 +108,6 @@ _ENTRIES: dict[str, Callable[[Any], bool]] = {
     "resolved": lambda value: isinstance(value, dict),
     "batch_tokens": lambda value: isinstance(value, dict) and all(type(n) is int for n in value.values()),
     "sample": _is_sample,
-    "threads": lambda value: type(value) is int,
+    "threads": lambda value: type(value) is int and 0 < value <= MAX_THREADS,
     "config_hash": lambda value: isinstance(value, str),
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from degen.errors import CheckpointError, MissingFileError, one_line
-from degen.paths import is_inside
+from degen.paths import is_file, is_inside
 
 from .checkpoint_files import CheckpointFiles
 from .gguf import GgufTensors
@@ -38,7 +38,7 @@ def weight_files(folder: Path) -> tuple[list[Path], str]:
     Raises:
         CheckpointError: there are none, or the index names one that is missing.
     """
-    layout = find_weights(str(folder), lambda name: (folder / name).is_file(), lambda name: (folder / name).read_text())
+    layout = find_weights(str(folder), lambda name: is_file(folder / name), lambda name: (folder / name).read_text())
     return [folder / name for name in layout.shards], layout.kind
 
 
