@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 from degen.errors import DegenError
 from degen.hints import closest, did_you_mean
+from degen.paths import expand_user
 
 from .adapter_series import are_paths, on_base, on_own_bases, split_adapter
 from .hub_series import from_hub, is_hub_name
@@ -63,7 +63,7 @@ def split_label(spec: str) -> tuple[str | None, str]:
         DegenError: a label without a name, or without a series.
     """
     label, equals, rest = spec.partition("=")
-    if not equals or Path(spec).expanduser().exists() or are_paths(spec):
+    if not equals or expand_user(spec).exists() or are_paths(spec):
         return None, spec
     if not label or not rest:
         raise DegenError(f"{spec!r}: a label is written label=SERIES")
@@ -74,7 +74,7 @@ def _find(spec: str, grammar: Grammar, trust: bool) -> list[Series]:
     """Return the series of a spec: of a path if it is one, else of an adapter on its base, a suite, or the hub."""
     label, name = split_label(spec)
     find = partial(_find_without_adapter, grammar=grammar, trust=trust)
-    if Path(name).expanduser().exists():
+    if expand_user(name).exists():
         series = [on_own_bases(one, find) for one in find(name)]
     elif (pair := split_adapter(name)) is not None:
         series = [on_base(*pair, find)]
@@ -88,7 +88,7 @@ def _find(spec: str, grammar: Grammar, trust: bool) -> list[Series]:
 
 
 def _find_without_adapter(name: str, grammar: Grammar, trust: bool) -> list[Series]:
-    path = Path(name).expanduser()
+    path = expand_user(name)
     if path.exists():
         return [from_path(path, grammar)]
     if is_suite(name):

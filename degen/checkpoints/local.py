@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from degen.errors import DegenError
-from degen.weights.checkpoint_files import WEIGHT_PATTERNS, CheckpointFiles, newest_change
+from degen.errors import CheckpointError, DegenError
+from degen.paths import is_file
+from degen.weights.checkpoint_files import WEIGHT_PATTERNS, CheckpointFiles, files_version
 from degen.weights.peft_adapter import CONFIG as ADAPTER
 
 from .series import Grammar, Series
@@ -67,7 +68,10 @@ def _member(path: Path, grammar: Grammar) -> tuple[str, Path] | None:
 
 
 def _holds_model(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("config.json", ADAPTER))
+    try:
+        return any(is_file(folder / name) for name in ("config.json", ADAPTER))
+    except CheckpointError:
+        return False  # where its name is a step it is a checkpoint, and fails as one
 
 
 def _single(path: Path, name: str, grammar: Grammar) -> Series:
@@ -88,11 +92,11 @@ class LocalSource(Source):
         return str(self.path)
 
     def version(self) -> str | None:
-        """Return the newest modification time of configuration and weights, in ns; None without weights."""
+        """Return a text of name, size and time of configuration and weights; None without weights."""
         if self.path.suffix == ".gguf":
-            return newest_change([self.path])
+            return files_version([self.path])
         weights = [file for pattern in WEIGHT_PATTERNS for file in self.path.glob(pattern)]
-        return newest_change([*weights, self.path / "config.json"]) if weights else None
+        return files_version([*weights, self.path / "config.json", *self.path.glob("*.py")]) if weights else None
 
     def config(self) -> Path:
         """Return the folder or file itself."""
