@@ -98,13 +98,19 @@ def find_samples(
     Raises:
         DegenError: there are none.
     """
+    info: dict[str, Any]
     if settings.sample is not None:
         samples = _read_samples(Path(settings.sample).expanduser(), tokenizers, settings.sample)
-        info: dict[str, Any] = {"taken_from": settings.sample}
+        name, info = settings.sample, {"taken_from": settings.sample}
     else:
         corpus = _open_corpus(settings)
         samples = {t.fingerprint: _draw_sample(settings, corpus, t, progress) for t in tokenizers}
-        info = {"corpus": corpus.name, **corpus.provenance}
+        name, info = corpus.name, {"corpus": corpus.name, **corpus.provenance}
+    if any(sample.documents == 1 for sample in samples.values()):
+        progress.warn(
+            f"{name}: one document, so no metric has a standard error, for which documents are "
+            "left out one by one; give the text as several documents, a file or a line of .jsonl each"
+        )
     return samples, info | {"windows": _summaries(samples)}
 
 
