@@ -14,8 +14,8 @@ def judge_in_scale(curve: Curve, level: float = 0.05, confidence: float = 0.9, a
     """Return the verdict on a curve, on its logarithm where that is what the metric is judged on; see `judge`.
 
     The logarithm of a perplexity is a loss, and the two have one verdict. Values, gap and noise are in the metric's own
-    unit: with the best value b, the final one x, and gap g and noise s of the logarithm, the gap is x·|1 − exp(∓g)|, the
-    upper sign where lower is better, and the noise b·(exp s − 1).
+    unit: with the best value b, the final one x, and gap g and noise s of the logarithm, the gap is x·|1 − exp(∓g)|,
+    the upper sign where lower is better, and the noise b·(exp s − 1).
     """
     if not curve.logarithmic:
         return judge(curve, level, confidence, after)

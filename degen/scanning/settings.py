@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Callable[..., Any])
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+CONTEXT = 512  # tokens of the longest window if nobody says how many
 RUN_FOLDER = "degen-run"  # where a run goes if nobody names a folder
 
 
@@ -52,7 +53,10 @@ class Settings:
         "hf://org/dataset[:split], or demo.",
     ] = "demo"
     tokens: Annotated[int, "Tokens to stream through each checkpoint."] = 50_000
-    context: Annotated[int, "Longest window, in tokens."] = 512
+    context: Annotated[
+        int | None,
+        f"Longest window, in tokens; without it {CONTEXT}, or the learned positions of a model that has fewer.",
+    ] = None
     seed: Annotated[int, "Seed of the draw of windows."] = 0
     sample: Annotated[
         str | None,
@@ -100,6 +104,11 @@ class Settings:
                 raise DegenError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
 
     @property
+    def longest_window(self) -> int:
+        """The longest window, in tokens."""
+        return self.context if self.context is not None else CONTEXT
+
+    @property
     def grammar(self) -> Grammar:
         """Return how names of revisions are read."""
         from degen.checkpoints.series import Grammar
@@ -113,6 +122,7 @@ class Settings:
         """
         return asdict(self) | {
             "series": [_absolute(s) for s in self.series],
+            "context": self.longest_window,
             "corpus": _absolute(self.corpus),
             "sample": _absolute(self.sample) if self.sample else None,
             "tokenizer": _absolute(self.tokenizer) if self.tokenizer else None,
@@ -126,7 +136,7 @@ class MeasureKeywords(TypedDict, total=False):
 
     corpus: str | Path | None
     tokens: int
-    context: int
+    context: int | None
     seed: int
     sample: str | Path | None
     probes: str | Sequence[str] | None
