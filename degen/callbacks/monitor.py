@@ -24,6 +24,7 @@ from degen.scanning.timing import Clock, timing_rows
 from degen.tables import CHECKPOINTS, TIMING, Row, Rows
 from degen.text.tokenizer import Tokenizer
 
+from .argument_names import argument_names
 from .preserve_state import preserve_state, unwrapped
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ class Monitor:
     """
 
     def __init__(self, tokenizer: Any, **settings: Unpack[MeasureKeywords]) -> None:
+        with argument_names():
+            self._make_ready(tokenizer, settings)
+
+    def _make_ready(self, tokenizer: Any, settings: MeasureKeywords) -> None:
+        """Find the probes and draw the windows."""
         has_text = settings.get("corpus") is not None or settings.get("sample") is not None
         self.settings = make_settings(**settings)
         self.probes, self.tables = plan_probes(self.settings)
@@ -102,10 +108,11 @@ class Monitor:
         Raises:
             CheckpointError: it is sharded, has no head that transformers names, or fewer positions than a window.
         """
-        shape = describe_module(unwrapped(model))
-        self._fit_windows(shape)
-        if self._sample is not None:
-            check_positions(shape, self._sample)
+        with argument_names():
+            shape = describe_module(unwrapped(model))
+            self._fit_windows(shape)
+            if self._sample is not None:
+                check_positions(shape, self._sample)
 
     def _fit_windows(self, shape: Architecture) -> None:
         """Draw shorter windows for a model with fewer learned positions, where nobody said how long they are."""
@@ -134,7 +141,11 @@ class Monitor:
         Raises:
             CheckpointError: it cannot be measured.
         """
-        model = unwrapped(model)
+        with argument_names():
+            return self._measure(unwrapped(model))
+
+    def _measure(self, model: Any) -> Measurement:
+        """Measure a model that is unwrapped."""
         shape, device = describe_module(model), model.device
         self._fit_windows(shape)
         spec = MeasureSpec(
