@@ -15,6 +15,7 @@ from degen.runs.run_writer import RunWriter, open_run, unwritable
 from degen.scanning.run_info import complete_info
 from degen.tables import CHECKPOINTS, TIMING, Rows
 
+from .argument_names import argument_names
 from .monitor import Measurement, Monitor
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class RunRecorder:
         assert device is not None  # `begin` comes first
         settings = monitor.settings.to_json() | {"series": [self._label]}
         try:
-            with open_run(self.folder, settings, fresh=False) as writer:
+            with argument_names(), open_run(self.folder, settings, fresh=False) as writer:
                 complete_info(
                     writer, [self._label], monitor.probes, monitor.tables, monitor.samples, device, self._dtype
                 )

@@ -22,7 +22,8 @@ from degen.tables import SATURATION, Column, Row, file_name, schema_of, write_pa
 from .co_occurrence import co_occurrence
 from .extrapolation import Extrapolation, extrapolate
 from .final_and_best import default_larger
-from .verdict import Verdict, judge
+from .log_scale import judge_in_scale
+from .verdict import Verdict
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -154,7 +155,7 @@ def find_saturation(
     curves = find_curves(
         Path(target), metrics=metrics, where=where or {}, better=better, floors=floors or {}, sort=sort, warn=warn
     )
-    verdicts = [judge(curve, level, confidence, after) for curve in curves]
+    verdicts = [judge_in_scale(curve, level, confidence, after) for curve in curves]
     return SaturationResult(verdicts, _extrapolation(verdicts, larger or Larger(), confidence, warn))
 
 

@@ -176,10 +176,10 @@ class SeriesScan:
         from .measure import measure
 
         spec, progress, settings = self.spec, self.progress, self.settings
-        longest = spec.sample.longest if spec.sample else settings.context
+        longest = spec.sample.longest if spec.sample else settings.longest_window
         if self.batch_tokens is None:
             shape, windows = opened.architecture, settings.batch_size
-            first = batch_tokens_for(spec.sample, windows, settings.context, shape, spec.device)
+            first = batch_tokens_for(spec.sample, windows, settings.longest_window, shape, spec.device)
             self._save_batch_tokens(opened, first)
         assert self.batch_tokens is not None
 

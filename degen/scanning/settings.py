@@ -28,6 +28,7 @@ T = TypeVar("T", bound=Callable[..., Any])
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 MAX_INT = 2**63 - 1  # of a column of whole numbers
 LARGEST = {"context": 2**31 - 1, "batch_size": 2**31 - 1, "threads": 1 << 16}  # of other settings than most
+CONTEXT = 512  # tokens of the longest window if nobody says how many
 RUN_FOLDER = "degen-run"  # where a run goes if nobody names a folder
 
 
@@ -55,7 +56,10 @@ class Settings:
         "hf://org/dataset[:split], or demo.",
     ] = "demo"
     tokens: Annotated[int, "Tokens to stream through each checkpoint."] = 50_000
-    context: Annotated[int, "Longest window, in tokens."] = 512
+    context: Annotated[
+        int | None,
+        f"Longest window, in tokens; without it {CONTEXT}, or the learned positions of a model that has fewer.",
+    ] = None
     seed: Annotated[int, "Seed of the draw of windows."] = 0
     sample: Annotated[
         str | None,
@@ -105,6 +109,11 @@ class Settings:
                 raise DegenError(f"--{name.replace('_', '-')} {shorten_number(value)}: must be at most {most}")
 
     @property
+    def longest_window(self) -> int:
+        """The longest window, in tokens."""
+        return self.context if self.context is not None else CONTEXT
+
+    @property
     def grammar(self) -> Grammar:
         """Return how names of revisions are read."""
         from degen.checkpoints.series import Grammar
@@ -118,6 +127,7 @@ class Settings:
         """
         return asdict(self) | {
             "series": [_absolute(s) for s in self.series],
+            "context": self.longest_window,
             "corpus": _absolute(self.corpus),
             "sample": _absolute(self.sample) if self.sample else None,
             "tokenizer": _absolute(self.tokenizer) if self.tokenizer else None,
@@ -131,7 +141,7 @@ class MeasureKeywords(TypedDict, total=False):
 
     corpus: str | Path | None
     tokens: int
-    context: int
+    context: int | None
     seed: int
     sample: str | Path | None
     probes: str | Sequence[str] | None
