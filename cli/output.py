@@ -46,6 +46,11 @@ def first_word(text: str) -> None:
         print(fit(text, sys.stderr), file=sys.stderr, flush=True)
 
 
+def note(message: str) -> None:
+    """Print what is worth knowing."""
+    print(fit(message, sys.stderr), file=sys.stderr)
+
+
 def result(text: str) -> None:
     """Print the result as text."""
     print(fit(text, sys.stdout))
