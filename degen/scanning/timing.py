@@ -45,12 +45,16 @@ def timing_rows(clock: Clock, spec: MeasureSpec, version: str | None, dtype: Any
         version: of the checkpoint's source; None without one.
         dtype: of the model that was loaded; None where none was, and the one of `spec` stands.
     """
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     shared = {
-        "peak_rss": peak,
+        "peak_rss": peak_rss(),
         "device": str(spec.device),
         "dtype": str(dtype if dtype is not None else spec.dtype).removeprefix("torch."),
         "source_version": version,
     }
     phases = {**clock.seconds, "total": sum(clock.seconds.values())}
     return [{"phase": name, "seconds": seconds, **shared} for name, seconds in phases.items()]
+
+
+def peak_rss() -> int:
+    """Return the most bytes of memory that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
