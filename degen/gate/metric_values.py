@@ -60,11 +60,11 @@ class _SourcePoint(NamedTuple):
 
 
 def find_metric_values(rule: Rule, source: Source, baseline: Source | None = None) -> list[MetricValue]:
-    """Return the values that a rule is about.
+    """Return the values that a rule is about, one for each checkpoint and place that it selects.
 
     Without a baseline the reference of `rise` is the smallest value so far and that of `drop` the largest, the
-    checkpoint's own included. With one it is the baseline's value at the same step; where the rule is about the latest
-    checkpoint and the baseline has no such step, it is the baseline's latest.
+    checkpoint's own included. With a baseline it is the baseline's value at the same step; where the rule is about the
+    latest checkpoint and the baseline has no such step, it is the baseline's latest value.
 
     Args:
         rule: the rule.
@@ -75,7 +75,7 @@ def find_metric_values(rule: Rule, source: Source, baseline: Source | None = Non
         At least one value, in the order of models, places and training.
 
     Raises:
-        DegenError: an unknown metric, or a selector that matches nothing.
+        DegenError: the metric is unknown, or a selector matches nothing.
     """
     values = []
     for curve in source.curves(rule):
@@ -96,9 +96,17 @@ def find_metric_values(rule: Rule, source: Source, baseline: Source | None = Non
 
 
 def _selected(rule: Rule, curve: Curve, source: Source) -> list[int]:
-    """Return the indices of the checkpoints that a rule selects of a curve.
+    """Return the indices of the points of `curve` that the rule selects by its step.
 
-    The latest is the last with a known step. A checkpoint without a step may be later still, and is selected, too.
+    `latest` selects the last point with a known step; points without a step may be later still, and are selected, too.
+
+    Args:
+        rule: the rule.
+        curve: the curve.
+        source: the run or table, for the error.
+
+    Raises:
+        DegenError: the curve has no checkpoint at the step or steps of the rule.
     """
     points = curve.points
     steps = [p.step for p in points if p.step is not None]
@@ -114,7 +122,7 @@ def _selected(rule: Rule, curve: Curve, source: Source) -> list[int]:
 
 
 def _list_steps(steps: list[int]) -> str:
-    """Return a hint with the steps that there are, with gaps where they are many."""
+    """Return the end of a message, which lists the steps `steps`, or the first and last of them if they are many."""
     names = [str(step) for step in steps]
     if len(names) > 12:
         names[6:-5] = ["…"]
@@ -122,22 +130,28 @@ def _list_steps(steps: list[int]) -> str:
 
 
 def _best_so_far(rule: Rule, own: _SourcePoint, i: int) -> _SourcePoint | str:
-    """Return the best point up to the i-th, which is the own one, or the reason why there is none."""
+    """Return the point with the best value of the curve of `own` up to its i-th point, or a reason why there is none.
+
+    Args:
+        rule: a rule with a relation, `rise` or `drop`.
+        own: the i-th point, with its curve.
+        i: its index in the curve.
+    """
     finite = [p.value is not None and math.isfinite(p.value) for p in own.curve.points]
     if sum(finite) < (2 if finite[i] else 1):
         return f"too few checkpoints: a {rule.relation} needs two that are measured, or a baseline"
     so_far = [p for p, known in zip(own.curve.points[: i + 1], finite, strict=False) if known]
     if not so_far:
-        return "too few checkpoints: none before it is measured"
+        return "too few checkpoints: no earlier one is measured"
     best = (min if rule.relation == "rise" else max)(so_far, key=lambda p: p.value or 0.0)
     return own._replace(point=best)
 
 
 def _of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> _SourcePoint | str:
-    """Return the baseline's point to compare with, or the reason why there is none."""
+    """Return the point of the baseline to compare the point `own` with, or the reason why there is none."""
     curve = _curve_of_baseline(rule, own, baseline)
     if curve is None:
-        return f"the baseline has no {own.curve.place}"
+        return f"the baseline has no value for {own.curve.place}"
     same_step = [p for p in curve.points if p.step is not None and p.step == own.point.step]
     if not same_step and rule.step != "latest" and len(curve.points) > 1:
         return f"the baseline has no step {own.point.step}"
@@ -150,9 +164,12 @@ def _of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> _SourcePoin
 
 
 def _curve_of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> Curve | None:
-    """Return the baseline's curve of the same model and place; None where it lacks the place.
+    """Return the baseline's curve for the model and place of `own`; None where the baseline lacks the place.
 
-    Where both have only one model, they are compared whatever their labels.
+    Where both have only one model, these two are compared even if their labels differ.
+
+    Raises:
+        DegenError: the baseline has several models, or this run or table has, and the baseline lacks the model.
     """
     model = own.curve.model
     if model not in baseline.models:
@@ -167,7 +184,14 @@ def _curve_of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> Curve
 
 
 def _compare(rule: Rule, value: MetricValue, own: _SourcePoint, other: _SourcePoint) -> MetricValue:
-    """Return a value with its reference, their difference and its standard error."""
+    """Return `value` with its reference, the difference from it and the standard error filled in.
+
+    Args:
+        rule: the rule, whose relation says which way the difference goes.
+        value: the value so far, without a reference.
+        own: the point of the value.
+        other: the point of the reference.
+    """
     reference = other.point.value
     assert value.value is not None
     assert reference is not None

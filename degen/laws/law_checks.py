@@ -73,7 +73,7 @@ def check_identifiable(problem: Problem, theta: Floats) -> None:
         if shares[i % 3].max() < _MIN_SHARE:
             also = {"A": " and alpha at anything", "B": " and beta at anything", "E": ""}[term]
             raise DegenError(
-                f"the points are fitted best with {term} = 0, at which no interval can be given: fix {term} at 0{also}, "
+                f"the points are fitted best with {term} = 0: fix {term} at 0{also}, "
                 f"or fix other parameters at values with which {term} is above 0"
             )
     if not problem.free:

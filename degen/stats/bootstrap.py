@@ -44,7 +44,7 @@ class Bootstrap:
         if self.draws < 0:
             raise DegenError(f"--bootstrap {self.draws}: the number of draws must be 0 (no intervals) or more")
         if not 0 < self.confidence < 1:
-            raise DegenError(f"--confidence {self.confidence:g}: the confidence must lie between 0 and 1, as 0.9")
+            raise DegenError(f"--confidence {self.confidence:g}: must lie between 0 and 1")
         if self.seed < 0:
             raise DegenError(f"--seed {self.seed}: the seed must be 0 or more")
         least = math.ceil(round(2 / (1 - self.confidence), 6))

@@ -97,9 +97,9 @@ def kendall(x: Floats, y: Floats, confidence: float = 0.9) -> Correlation:
 def _no_order(x: Floats, y: Floats) -> str | None:
     """Return the reason why the points (x, y) have no rank correlation; None where they have one."""
     if len(x) < MIN_POINTS:
-        return f"{len(x)} point{'s' if len(x) != 1 else ''} with both values; a rank correlation needs {MIN_POINTS}"
+        return f"{len(x)} point{'s' if len(x) != 1 else ''} with both; a rank correlation needs {MIN_POINTS}"
     if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return "one of the two values is the same at all points, so that it orders none of them"
+        return "one of the two values is the same at all points, so that no order can be compared"
     return None
 
 

@@ -79,9 +79,7 @@ def no_line(x: Floats, y: Floats) -> str | None:
     """Return the reason why no line can be fitted to the points (x, y); None where one can. Equal points count once."""
     different = len(set(zip(x.tolist(), y.tolist(), strict=True)))
     if different < MIN_POINTS:
-        return (
-            f"{different} different point{'s' if different != 1 else ''} with both values; a slope needs {MIN_POINTS}"
-        )
+        return f"{different} different point{'s' if different != 1 else ''} with both; a slope needs {MIN_POINTS}"
     largest = float(max(np.abs(x).max(), np.abs(y).max()))
     if largest > LARGEST:
         return f"values of up to {largest:.3g} are too large for a line"

@@ -198,7 +198,7 @@ def test_run_of_several_models_is_fitted_and_compared(tmp_path: Path) -> None:
         (["--without-highest", 30], "--without-highest 30"),
         (["--final"], "no column of model"),
         (["--confidence", 2], "--confidence 2: must lie between 0 and 1"),
-        (["--bootstrap", 3], "--bootstrap 3: too few for confidence 0.9"),
+        (["--bootstrap", 3], "--bootstrap 3: too few draws for confidence 0.9"),
         (["--out", "law.xlsx"], "law.xlsx: ends in none of .parquet, .csv, .json, .duckdb"),
         (["--plot", "law.xyz"], "not a format of figures"),
     ],

@@ -180,7 +180,7 @@ def test_tables_that_do_not_determine_the_law_are_refused(rows: list[tuple[float
     [
         ({"draws": -1}, "--bootstrap -1"),
         ({"confidence": 1.0}, "--confidence 1: must lie between 0 and 1"),
-        ({"draws": 5}, "--bootstrap 5: too few for confidence 0.9; give 20"),
+        ({"draws": 5}, "--bootstrap 5: too few draws for confidence 0.9; give at least 20"),
     ],
 )
 def test_impossible_bootstrap_settings_are_refused(settings: dict[str, float], message: str) -> None:
