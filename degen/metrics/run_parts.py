@@ -56,7 +56,7 @@ class RunParts:
         paths = sorted((self.path / CHECKPOINTS).rglob("[!.]*.parquet"))
         parts = [part for part in map(_read, paths) if len(part)]
         if not parts:
-            raise DegenError(f"{self.path}: no checkpoint in it yet; go on with the scan")
+            raise DegenError(f"{self.path}: this run has no checkpoint yet; continue the scan")
         models = {model: i for i, model in enumerate(self.run.info.get("models", []))}
         pattern = self.run.info.get("asked", {}).get("revision_pattern")
 
@@ -67,7 +67,9 @@ class RunParts:
         try:
             return pa.concat_tables(sorted(parts, key=position), promote_options="permissive")
         except pa.ArrowException as error:
-            raise DegenError(f"{self.path / CHECKPOINTS}: its parts do not fit together ({error})") from error
+            raise DegenError(
+                f"{self.path / CHECKPOINTS}: the parts of this table do not fit together ({error}); scan into a new run"
+            ) from error
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -77,18 +79,18 @@ class RunParts:
 
     @cached_property
     def samples(self) -> frozenset[str]:
-        """Hashes of the windows that were scored."""
+        """The hashes of the samples of windows on which the run was measured."""
         return frozenset(str(sample["sha256"]) for sample in self._samples if "sha256" in sample)
 
     @cached_property
     def freedom(self) -> int | None:
-        """Degrees of freedom of the standard errors of checkpoints: they are jackknifed over documents."""
+        """Degrees of freedom of the standard errors: the number of documents − 1, at least 1; None if unknown."""
         documents = [int(sample["documents"]) for sample in self._samples if sample.get("documents")]
         return max(min(documents) - 1, 1) if documents else None
 
     @property
     def _samples(self) -> list[dict[str, Any]]:
-        """The entries of run.json on the windows of each tokenizer."""
+        """The entries of run.json about the windows, one dict for each tokenizer."""
         sample = self.run.info.get("sample") or {}
         return [windows for windows in (sample.get("windows") or {}).values() if isinstance(windows, dict)]
 
@@ -111,7 +113,10 @@ class RunParts:
         return self._parts[key]
 
     def columns(self, table: str) -> dict[str, bool]:
-        """Return the columns of a table but for its keys, and whether each holds numbers; none without a part."""
+        """Return the columns of the table called `table`, as a dict: name -> whether it holds numbers.
+
+        Key columns are left out. The dict is empty where the run has no part of the table.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -122,7 +127,13 @@ class RunParts:
         }
 
     def windows(self, model: str, revision: str, domain: str | None = None) -> WindowLosses | None:
-        """Return the scored windows of a checkpoint, of one domain or of all; None where there are none."""
+        """Return the scored windows of a checkpoint; None where it has none.
+
+        Args:
+            model: label of the series.
+            revision: name of the checkpoint.
+            domain: the domain of the windows; None for all.
+        """
         part = self.part(WINDOWS, model, revision, WINDOW_COLUMNS)
         return read_window_losses(part, domain) if part is not None else None
 
@@ -134,7 +145,8 @@ class RunParts:
             revisions: n names; None for a checkpoint that has no loss.
 
         Returns:
-            NaN where there is no loss; None where the checkpoints were not measured on the same windows.
+            The matrix, in nats² per token², with NaN for checkpoints without a loss; None where the checkpoints were
+            not measured on the same windows.
         """
         checkpoints = [self.windows(model, name) if name is not None else None for name in revisions]
         unscored = any(c is None and name is not None for name, c in zip(revisions, checkpoints, strict=True))
@@ -142,7 +154,15 @@ class RunParts:
 
 
 def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a part, or some columns of it; those that it lacks are left out."""
+    """Return the rows of the part `path` of a table.
+
+    Args:
+        path: the Parquet file.
+        columns: the columns to read; those that the file lacks are left out. None for all.
+
+    Raises:
+        DegenError: the file cannot be read.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -151,4 +171,6 @@ def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         known = None if columns is None else [c for c in columns if c in part.schema_arrow.names]
         return part.read(known, use_threads=False)
     except (OSError, pa.ArrowException) as error:
-        raise DegenError(f"{path}: cannot be read ({error}); scan again") from error
+        raise DegenError(
+            f"{path}: this part of the run cannot be read ({error}); delete the file and scan again"
+        ) from error
