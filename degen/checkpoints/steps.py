@@ -46,7 +46,7 @@ def parse_revision(revision: str, pattern: str | None = None) -> RevisionStep | 
             `stage`, `tokens` and `unit` (K, M, B or T) may be there as well.
 
     Raises:
-        DegenError: a group of the pattern matches what is not a number.
+        DegenError: a group of the pattern matches a text that is not a number.
     """
     regex = _REVISION if pattern is None else compile_pattern(pattern)
     match = regex.fullmatch(revision)
@@ -60,34 +60,44 @@ def parse_revision(revision: str, pattern: str | None = None) -> RevisionStep | 
     except (TypeError, ValueError, KeyError):
         values = ", ".join(f"{name} {value!r}" for name, value in groups.items())
         raise DegenError(
-            f"--revision-pattern {pattern}: its groups match what is not a number in {revision!r} ({values})"
+            f"--revision-pattern {pattern}: in {revision!r} a group of the pattern matches a text that is not a number "
+            f"({values}); correct the pattern"
         ) from None
 
 
 @lru_cache(maxsize=16)
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Return a user's own pattern for the names of revisions as a compiled regular expression.
+    """Return the text `pattern`, a user's own pattern for the names of revisions, as a compiled regular expression.
 
     Raises:
-        DegenError: it is not a regular expression, or has no group `step`.
+        DegenError: the text is not a regular expression, or has no group `step`.
     """
     try:
         regex = re.compile(pattern)
     except re.error as error:
-        raise DegenError(f"--revision-pattern {pattern}: not a regular expression ({error})") from error
+        raise DegenError(f"--revision-pattern {pattern}: must be a regular expression of Python ({error})") from error
     if "step" not in regex.groupindex:
-        raise DegenError(rf"--revision-pattern {pattern}: has no group for the step; write it as (?P<step>\d+)")
+        raise DegenError(rf"--revision-pattern {pattern}: a group must match the step; write it as (?P<step>\d+)")
     return regex
 
 
 def training_order(revision: str, pattern: str | None = None) -> tuple[bool, int, int, str]:
-    """Return a key to sort revisions by: stage, then step; names that give no step come last, in alphabetical order."""
+    """Return a key by which `sorted` puts revisions in the order of training: by stage, then step.
+
+    Names that give no step come last, in alphabetical order.
+
+    Args:
+        revision: the name of a revision.
+        pattern: see `parse_revision`.
+    """
     parsed = parse_revision(revision, pattern)
     return (True, 0, 0, revision) if parsed is None else (False, parsed.stage, parsed.step, revision)
 
 
 def select_steps(steps: Sequence[int], expression: str) -> list[int]:
-    """Return the steps of a series that an expression selects; for a step that does not exist, the nearest one.
+    """Return those steps of a series that an expression selects.
+
+    For a step that does not exist, the nearest one is selected.
 
     Args:
         steps: all steps of the series.
@@ -111,16 +121,19 @@ def select_steps(steps: Sequence[int], expression: str) -> list[int]:
 
 
 def parse_steps(expression: str) -> list[int]:
-    """Return the steps that a comma list of steps and ranges names.
+    """Return the steps that an expression names, a list of steps and ranges such as `0,1000:5000:500`.
 
     Raises:
-        DegenError: the expression is not of that form.
+        DegenError: the expression has another form.
     """
     return [step for item in expression.split(",") for step in _parse_item(item.strip(), expression)]
 
 
 def nearest_steps(steps: Sequence[int], expression: str) -> dict[int, int]:
-    """Return the steps that an expression names one by one and that do not exist, each with the nearest that does."""
+    """Return the steps that `expression` names and that are not in `steps`: a dict, missing step -> the nearest step.
+
+    Steps within a range such as `0:5000:500` are left out.
+    """
     single = [item.strip() for item in expression.split(",") if item.strip().isdecimal()]
     return {int(s): select_steps(steps, s)[0] for s in single if steps and int(s) not in steps}
 
@@ -130,7 +143,7 @@ def _log_spaced(existing: Sequence[int], count: int) -> list[float]:
 
     positive = [step for step in existing if step > 0]
     if count < 1:
-        raise DegenError("--steps log:N needs N of at least 1")
+        raise DegenError("--steps log:N: N must be 1 or more")
     if count == 1 or len(positive) < 2:
         return [float(step) for step in existing[-1:]]
     return [float(step) for step in np.geomspace(positive[0], positive[-1], count)]
@@ -143,14 +156,16 @@ def _parse_item(item: str, expression: str) -> list[int]:
     if len(bounds) == 3 and bounds[2] > 0 and bounds[0] <= bounds[1]:
         first, last, stride = bounds
         if (last - first) // stride > MAX_STEPS:
-            raise DegenError(f"--steps {expression}: names more than {MAX_STEPS:,} steps; take a longer stride")
+            raise DegenError(f"--steps {expression}: names more than {MAX_STEPS:,} steps; use a larger stride")
         return [*range(first, last, stride), last]
-    raise DegenError(f"--steps {expression}: a range is first:last:stride, rising, as in 1000:143000:4000")
+    raise DegenError(
+        f"--steps {expression}: a range must be first:last:stride, with last above first, as 1000:143000:4000"
+    )
 
 
 def _whole_number(text: str, expression: str) -> int:
     if not text.isdecimal():
         raise DegenError(
-            f"--steps {expression}: {text!r} is not a step; use all, log:20, or a list as in 0,1000:143000:4000"
+            f"--steps {expression}: {text!r} is not a step; write all, log:20, or a list as 0,1000:143000:4000"
         )
     return int(text)

@@ -28,7 +28,7 @@ def check_points(*columns: Sequence[float] | Floats) -> tuple[Floats, Floats, Fl
         raise DegenError("parameters, tokens and loss must be lists of the same length")
     for name, values in (("parameters", parameters), ("tokens", tokens), ("loss", loss)):
         if len(bad := values[~(np.isfinite(values) & (values > 0))]):
-            raise DegenError(f"{name} must be positive and finite, and one is {bad[0]:g}: leave such points out")
+            raise DegenError(f"{name} must be positive and finite, not {bad[0]:g}: leave such points out")
     return parameters, tokens, loss
 
 

@@ -68,7 +68,10 @@ def test_exit_codes_follow_their_precedence(run: Path, copy: Path) -> None:
     [
         ((), "no rule to judge by"),
         (("--rule", "los < 3"), "did you mean 'loss'?"),
-        (("--rule", "loss.rize < 3"), "rule \"loss.rize < 3\": character 6: no relation 'rize'; did you mean 'rise'?"),
+        (
+            ("--rule", "loss.rize < 3"),
+            "rule \"loss.rize < 3\": character 6: rise or drop must follow the dot, not 'rize'; did you mean 'rise'?",
+        ),
         (("--rule", PASSES, "--confidence", 2), "--confidence 2: must be at least 0.5"),
         (("--rule", PASSES, "--strict"), "--strict needs --confidence"),
         (("--max-anisotropy", "nan"), "--max-anisotropy nan: a finite number"),

@@ -195,7 +195,7 @@ def test_wrong_options_of_judge_are_refused(table: Path) -> None:
     with pytest.raises(DegenError, match="no rule to judge by"):
         judge([], table)
     for confidence in (0.0, 0.49, 1.0, 95.0, math.nan):
-        with pytest.raises(DegenError, match=r"a number from 0\.5 to below 1"):
+        with pytest.raises(DegenError, match=r"must be at least 0\.5 and below 1"):
             judge([parse_rule("loss < 3")], table, confidence=confidence)
     with pytest.raises(DegenError, match="--strict needs --confidence"):
         judge([parse_rule("loss < 3")], table, strict=True)

@@ -52,7 +52,7 @@ def test_rules_are_judged_on_wide_and_long_tables(tmp_path: Path) -> None:
     acc = values_of("acc < 3", long)
     assert [(f.model, f.step, f.value) for f in acc] == [("m", 200, None), ("n", 100, 0.4)]
     assert acc[0].missing == "it has no row at step 200; its last row is at step 100"
-    assert [f.missing for f in values_of("loss < 3", long)] == [None, "no row of loss"]
+    assert [f.missing for f in values_of("loss < 3", long)] == [None, "the table has no row of loss"]
     with pytest.raises(DegenError, match=r"no metric 'los'; did you mean 'loss'\?"):
         values_of("los < 3", long)
 

@@ -343,7 +343,7 @@ def test_fewer_points_than_free_parameters_are_refused() -> None:
 
 
 def test_unknown_objective_and_impossible_delta_are_refused() -> None:
-    with pytest.raises(DegenError, match="no objective 'squares': choose from log, linear, huber"):
+    with pytest.raises(DegenError, match="no objective 'squares': choose one of log, linear, huber"):
         fit_law(*noisy(HOFFMANN), fixed=REST, objective="squares")  # type: ignore[arg-type]
     with pytest.raises(DegenError, match="delta must be positive"):
         fit_law(*noisy(HOFFMANN), fixed=REST, objective="huber", delta=0.0)
