@@ -104,6 +104,6 @@ def _with_covariance(curve: Curve, parts: RunParts, options: CurveOptions) -> Cu
     if covariance is None and curve.errors is not None:
         options.warn_once(
             f"{curve.model}: the checkpoints were not measured on the same windows, so that their losses cannot be "
-            "compared window by window and the errors of differences are larger"
+            "compared window by window"
         )
     return replace(curve, covariance=covariance, windows=partial(parts.windows, curve.model))

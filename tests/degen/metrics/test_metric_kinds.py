@@ -95,8 +95,8 @@ def test_floors_are_read_as_they_are_written(text: str, floor: Floor) -> None:
         ("0.5%%", "must be a number"),
         ("0.1 lnx", "must be a number"),
         ("0,5%", "must be a number"),
-        ("-0.1", "is negative"),
-        ("-1%", "is negative"),
+        ("-0.1", "the least change that matters must be 0 or more"),
+        ("-1%", "the least change that matters must be 0 or more"),
     ],
 )
 def test_a_malformed_floor_is_refused(text: str, message: str) -> None:
@@ -117,11 +117,11 @@ def test_floors_by_name() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["=0.5%"], "--floor =0.5%: no metric before the =; write it as ppl=0.5%"),
+        (["=0.5%"], "--floor =0.5%: there is no metric before the =; write it as ppl=0.5%"),
         (["ppl="], "--floor ppl=: must be a number"),
         (["ppl=x"], "--floor ppl=x: must be a number"),
-        (["ppl=-1"], "--floor ppl=-1: is negative"),
-        (["ppl=1", "ppl=2"], "--floor ppl=2: ppl is given twice"),
+        (["ppl=-1"], "--floor ppl=-1: the least change that matters must be 0 or more"),
+        (["ppl=1", "ppl=2"], "--floor ppl=2: the floor of ppl is given twice"),
         (["1", "2"], "--floor 2: the floor of all other metrics is given twice"),
     ],
 )

@@ -138,7 +138,7 @@ def bad_files(folder: Path) -> dict[Path, str]:
         write(folder / "plain.csv.gz", "step,loss\n1,2\n"): r"plain\.csv\.gz: damaged, or not a gzip file",
         write(folder / "cut.parquet", whole[:300]): r"cut\.parquet: damaged, or not a Parquet file",
         write(folder / "text.parquet", "step,loss\n1,2\n"): r"text\.parquet: damaged, or not a Parquet file",
-        folder / "nothing": r"nothing: no Parquet part .* name a folder",
+        folder / "nothing": r"nothing: this folder holds no Parquet part .* name one",
         folder / "broken": r"broken/b\.parquet: damaged, or not a Parquet file",
         folder / "types": r"types: the parts in this folder do not fit together .*step.*give each column the same type",
         folder / ("x" * 300 + ".csv"): r"cannot be read \(File name too long\)",
@@ -170,8 +170,8 @@ def test_rows_are_filtered_by_text_number_and_truth_value() -> None:
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ({"taks": "a"}, r"t\.csv: no column 'taks' to filter by; did you mean 'task'\?"),
-        ({"zzz": "a"}, r"t\.csv: no column 'zzz' to filter by; there are task, shots"),
+        ({"taks": "a"}, r"t\.csv: the table has no column 'taks' to filter by; did you mean 'task'\?"),
+        ({"zzz": "a"}, r"t\.csv: the table has no column 'zzz' to filter by; there are task, shots"),
         ({"task": "lambada"}, r"t\.csv: column 'task' never has the value 'lambada'; did you mean 'lambada_openai'\?"),
         ({"shots": "7"}, r"column 'shots' never has the value '7'; there are 0, 5"),
         ({"shots": "many"}, r"column 'shots' never has the value 'many'; there are 0, 5"),

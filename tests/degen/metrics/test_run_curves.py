@@ -146,7 +146,10 @@ def test_losses_on_other_windows_are_not_paired(run_copy: Path) -> None:
     warnings: list[str] = []
     loss = find_curves(run_copy, warn=warnings.append)[0]
     assert loss.covariance is None
-    assert warnings == ["tiny: the checkpoints were not measured on the same windows"]
+    assert warnings == [
+        "tiny: the checkpoints were not measured on the same windows, "
+        "so that their losses cannot be compared window by window"
+    ]
     shutil.rmtree(run_copy / "windows")
     assert find_curves(run_copy, warn=no_warning)[0].covariance is None
 
@@ -177,7 +180,7 @@ def test_a_run_of_heads_has_singular_entropy_alone(series: Path, tmp_path: Path)
         ({"metrics": ["zzz"]}, r"run: no metric 'zzz'; there are anisotropy, loss, perplexity, "),
         ({"metrics": ["status"]}, r"run: column 'status' holds no numbers; name a metric that does"),
         ({"where": {"model": "tiney"}}, r"run: column 'model' never has the value 'tiney'; did you mean 'tiny'\?"),
-        ({"where": {"modle": "tiny"}}, r"run: no column 'modle' to filter by; did you mean 'model'\?"),
+        ({"where": {"modle": "tiny"}}, r"run: the table has no column 'modle' to filter by; did you mean 'model'\?"),
         (
             {"floors": {"los": Floor(1.0)}},
             r"run: --floor names 'los', which is none of the metrics here; did you mean 'loss'\?",
