@@ -123,8 +123,8 @@ NEVER = [
     ({}, {"limit_val_batches": 0}, "every='validation': this training has no validation, so {}; give fit data for it, "
      "or set every to a number of steps"),
     ({"every": 7}, {"max_steps": 6}, "every=7: training ends before that, at step 6, so {}; set every to 6 or fewer"),
-    ({"every": 20}, {"max_steps": -1, "max_epochs": 1}, "every=20: training ends before that, at step 16, so {}; set every "
-     "to 16 or fewer"),
+    ({"every": 20}, {"max_steps": -1, "max_epochs": 1}, "every=20: training ends before that, at step 16, so {}; set "
+     "every to 16 or fewer"),
 ]  # fmt: skip
 
 
