@@ -21,7 +21,10 @@ def warnings_of(folder: Path, text: str, **columns: str) -> list[str]:
 
 def test_two_columns_of_one_quantity_that_differ_cause_a_warning(tmp_path: Path) -> None:
     text = "parameters,N,tokens,loss,val_loss\n1e8,2e8,2e9,3,3\n2e8,4e8,4e9,2.5,2.5\n"
-    expected = "parameters is read from column 'parameters', but column 'N' holds other values for it; use --columns parameters=N to read that one"
+    expected = (
+        "parameters is read from column 'parameters', but column 'N' holds other values for it; "
+        "use --columns parameters=N to read that one"
+    )
     assert warnings_of(tmp_path, text) == [expected]
     assert warnings_of(tmp_path, text, N="N") == []
     assert warnings_of(tmp_path, text, N="parameters") == []
