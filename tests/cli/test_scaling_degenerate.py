@@ -72,9 +72,9 @@ TABLES: dict[str, tuple[Rows, dict[str, str]]] = {
     ),
     "no loss anywhere": (
         [[*row[:4], "nan", *row[5:6], ""] for row in SOUND],
-        dict.fromkeys(FITS, "loss is missing in every") | {"slopes": "0 different points|no line", "pareto": "needs at least 2"},
+        dict.fromkeys(FITS, "loss is missing in every") | {"slopes": "0 different points|no line", "pareto": "least 2"},
     ),
-    "text for a size": (changed("params", "7B"), dict.fromkeys(set(COMMANDS) - {"D"}, "holds no numbers ('7B'")),
+    "text for a size": (changed("params", "7B"), dict.fromkeys(set(COMMANDS) - {"D"}, "no numbers, such as '7B'")),
     "a size of 0": (
         changed("params", "0", first=3),
         dict.fromkeys(set(FITS) - {"D", "C"}, "m3 has parameters 0")

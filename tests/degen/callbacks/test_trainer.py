@@ -501,7 +501,7 @@ def test_wrong_arguments_of_the_callback_are_refused_when_it_is_made() -> None:
         ({"every": True}, "every=True"),
         ({"every": 2.5}, "every=2.5: must be 'evaluate', 'save' or a whole number of steps"),
         ({"every": None}, "every=None: must be 'evaluate', 'save' or a whole number of steps"),
-        ({"on_violation": "raise"}, "not one of 'log', 'stop'"),
+        ({"on_violation": "raise"}, "must be 'log' or 'stop'"),
         ({"rules": "loss ="}, "no comparison '='"),
     ]:
         with pytest.raises(degen.DegenError, match=message):

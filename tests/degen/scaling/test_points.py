@@ -168,7 +168,7 @@ def test_any_numeric_column_can_be_read(tmp_path: Path) -> None:
         ("params,tokens,loss\n1,2,-3\n", {}, "row 1 has loss -3, which must be positive"),
         ("params,tokens,loss\n0,2,3\n", {}, "row 1 has parameters 0, which must be positive"),
         ("params,tokens,loss\n,2,3\n", {}, "parameters is missing in every row"),
-        ("params,tokens,loss\nx,2,3\n", {}, "'params' holds no numbers"),
+        ("params,tokens,loss\nx,2,3\n", {}, "'params' holds values that are no numbers"),
         ("params,tokens,loss\n1,2,\n1,,3\n", {}, "no row has values of all of parameters, tokens, loss"),
     ],
 )
