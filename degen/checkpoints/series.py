@@ -82,7 +82,7 @@ class Grammar:
         if parsed is None:
             return Checkpoint(model, revision, None, None, source)
         seen = parsed.tokens_seen
-        if seen is None and self.tokens_per_step is not None:
+        if seen is None and parsed.step is not None and self.tokens_per_step is not None:
             seen = parsed.step * self.tokens_per_step
         return Checkpoint(model, revision, parsed.step, seen, source)
 
@@ -98,14 +98,15 @@ class Grammar:
         Raises:
             DegenError: two revisions are the same step.
         """
-        first: dict[tuple[int, int], str] = {}
+        first: dict[RevisionStep, str] = {}
         for revision, _ in members:
             if (parsed := self.parse(revision)) is not None:
-                twin = first.setdefault((parsed.stage, parsed.step), revision)
+                same = parsed if parsed.step is None else replace(parsed, tokens_seen=None)
+                twin = first.setdefault(same, revision)
                 if twin != revision:
+                    at = f"step {parsed.step}" if parsed.step is not None else f"{parsed.tokens_seen:,} tokens"
                     raise DegenError(
-                        f"{location}: {twin} and {revision} are both step {parsed.step}; "
-                        "move one of them elsewhere, or name only one"
+                        f"{location}: {twin} and {revision} are both {at}; move one of them elsewhere, or name only one"
                     )
         checkpoints = [self.checkpoint(model, revision, source) for revision, source in members]
         ordered = sorted(checkpoints, key=lambda c: training_order(c.revision, self.pattern))
