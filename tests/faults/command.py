@@ -25,7 +25,7 @@ class CommandResult:
 
     @property
     def message(self) -> str:
-        """What stands behind `error:` on stderr; there must be one such line, the last, and no traceback."""
+        """Return the text after `error:` on stderr; there must be one such line, the last, and no traceback."""
         lines = self.err.splitlines()
         errors = [line for line in lines if line.startswith("error: ")]
         assert len(errors) == 1, self.err
@@ -35,12 +35,12 @@ class CommandResult:
         return errors[0].removeprefix("error: ")
 
     def assert_no_fault(self) -> None:
-        """No traceback, and nothing that degen itself calls its own fault."""
+        """Check that there is no traceback, nor an error that degen calls its own."""
         assert "Traceback" not in self.err + self.out
         assert "degen's own" not in self.err
 
     def json(self) -> Any:
-        """The one document on stdout."""
+        """Return the one JSON document on stdout."""
         return json.loads(self.out)
 
 
@@ -62,7 +62,7 @@ def degen(*args: object) -> CommandResult:
 
 
 def executable() -> str:
-    """The installed script."""
+    """Return the path of the installed script."""
     return str(Path(sys.executable).parent / "degen")
 
 

@@ -14,7 +14,7 @@ from degen.runs.run import Run
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A run folder as far as opening it goes, with an empty table of checkpoints."""
+    """Make a run folder as far as opening it goes, with an empty table of checkpoints."""
     (tmp_path / "runs" / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "runs" / "run" / "run.json").write_text('{"schema_version": 2}')
     return tmp_path / "runs" / "run"
