@@ -55,8 +55,10 @@ def _exists(path: str) -> bool:
     return os.path.exists(os.path.expanduser(path))
 
 
-def on_base(base: str, adapter: str, find: Find) -> Series:
+def on_base(base: str, adapter: str, find: Find) -> list[Series]:
     """Return the series of some adapters on one base: of a folder of adapters, a single one, or revisions on the hub.
+
+    A folder of such folders is several series.
 
     Args:
         base: the spec of a single checkpoint.
@@ -72,12 +74,14 @@ def on_base(base: str, adapter: str, find: Find) -> Series:
         raise DegenError(
             f"{adapter}: no such adapter; it is a folder with {CONFIG}, a folder of such folders, or a name on the hub"
         )
-    (series,) = find(adapter)
-    adapters = [c for c in series.checkpoints if isinstance(c.source, HubSource) or _has_settings(c.source)]
-    if not adapters:
-        raise DegenError(f"{adapter}: no adapter in it ({CONFIG})")
-    kept = [_adapted(c, on) for c in series.checkpoints if c in adapters or c.step is not None]
-    return replace(series, checkpoints=tuple(kept))
+    adapted = []
+    for series in find(adapter):
+        adapters = [c for c in series.checkpoints if isinstance(c.source, HubSource) or _has_settings(c.source)]
+        if not adapters:
+            raise DegenError(f"{series.root or adapter}: no adapter in it ({CONFIG})")
+        kept = [_adapted(c, on) for c in series.checkpoints if c in adapters or c.step is not None]
+        adapted.append(replace(series, checkpoints=tuple(kept)))
+    return adapted
 
 
 def on_own_bases(series: Series, find: Find) -> Series:

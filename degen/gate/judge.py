@@ -168,8 +168,7 @@ def judge_value(rule: Rule, measured: MetricValue, confidence: float | None = No
         low, high = value - reach, value + reach
         near, far = (low, high) if rule.upper else (high, low)
         verdict, reason = _judge_interval(keeps, rule.keeps(near, bound), rule.keeps(far, bound), strict)
-    reasons = "; ".join(part for part in (reason, measured.note) if part)
-    return Outcome(rule, verdict, measured, bound, low, high, margin, reasons or None)
+    return Outcome(rule, verdict, measured, bound, low, high, margin, reason)
 
 
 def check_confidence(confidence: float | None, strict: bool) -> None:

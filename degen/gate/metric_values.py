@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from degen.hints import did_you_mean
 from degen.metrics.curve import Curve, Point
+from degen.runs.run import SAMPLE
 
+from .metric_checks import depends_on_text
 from .open_target import Source
 from .rule import Rule
 
@@ -32,7 +34,6 @@ class MetricValue:
         margin_error: standard error of the difference minus the bound, which errs as well where it is a percentage of
             the reference; for any other bound the same as `difference_error`.
         freedom: degrees of freedom of the error that counts; None if unknown.
-        note: a remark on the reference; None where there is none.
     """
 
     model: str
@@ -48,7 +49,6 @@ class MetricValue:
     difference_error: float | None = None
     margin_error: float | None = None
     freedom: int | None = None
-    note: str | None = None
 
 
 class _SourcePoint(NamedTuple):
@@ -135,6 +135,9 @@ def _best_so_far(rule: Rule, own: _SourcePoint, i: int) -> _SourcePoint | str:
 
 def _of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> _SourcePoint | str:
     """Return the baseline's point to compare with, or the reason why there is none."""
+    samples, of_baseline = own.source.samples, baseline.samples
+    if samples and of_baseline and not samples & of_baseline and depends_on_text(rule):
+        return f"the baseline was measured on other text; measure on its own, with --sample {baseline.path / SAMPLE}"
     curve = _curve_of_baseline(rule, own, baseline)
     if curve is None:
         return f"the baseline has no {own.curve.place}"
@@ -152,11 +155,11 @@ def _of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> _SourcePoin
 def _curve_of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> Curve | None:
     """Return the baseline's curve of the same model and place; None where it lacks the place.
 
-    Where both have only one model, they are compared whatever their labels.
+    Where the rule is about one model and the baseline has one, they are compared whatever their labels.
     """
     model = own.curve.model
     if model not in baseline.models:
-        if len(baseline.models) > 1 or len(own.source.models) > 1:
+        if len(baseline.models) > 1 or (len(own.source.models) > 1 and rule.model is None):
             hint = did_you_mean(model, baseline.models)
             raise rule.error(f"the baseline {baseline.path} has no model {model!r}; {hint}")
         model = baseline.models[0]
@@ -176,8 +179,6 @@ def _compare(rule: Rule, value: MetricValue, own: _SourcePoint, other: _SourcePo
         return replace(value, missing="the value and its reference are both infinite")
     error, freedom = _difference_error(own, other, 1.0)
     weight = _weight(rule, reference)
-    samples, other_samples = own.source.samples, other.source.samples
-    other_text = bool(samples and other_samples) and not samples & other_samples
     return replace(
         value,
         reference=reference,
@@ -186,7 +187,6 @@ def _compare(rule: Rule, value: MetricValue, own: _SourcePoint, other: _SourcePo
         difference_error=error,
         margin_error=error if weight == 1.0 else _difference_error(own, other, weight)[0],
         freedom=freedom,
-        note="the baseline was measured on other text" if other_text else None,
     )
 
 
