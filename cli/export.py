@@ -1,4 +1,4 @@
-"""`degen export`: one table of a run as one tidy file."""
+"""`degen export`: write one table of a run as one file."""
 
 from __future__ import annotations
 

@@ -35,9 +35,9 @@ class CommandResult:
         return errors[0].removeprefix("error: ")
 
     def assert_no_fault(self) -> None:
-        """Check that there is no traceback, nor an error that degen calls its own."""
+        """Check that there is no traceback, and nothing that degen reports as a bug of its own."""
         assert "Traceback" not in self.err + self.out
-        assert "degen's own" not in self.err
+        assert "bug in degen" not in self.err
 
     def json(self) -> Any:
         """Return the one JSON document on stdout."""
@@ -82,3 +82,20 @@ def python_process(code: str, *args: object, **environment: str) -> CommandResul
         capture_output=True, text=True, timeout=300, env={**os.environ, **environment},
     )  # fmt: skip
     return CommandResult(done.returncode, done.stdout, done.stderr)
+
+
+REPORT_IMPORTS = """
+import sys
+from degen.cli.main import main
+sys.argv[0] = "degen"
+try:
+    main()
+finally:
+    large = {"torch", "transformers", "tokenizers", "datasets", "safetensors", "pandas"}
+    print("imported:", *sorted(large & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def degen_imports(*args: object) -> CommandResult:
+    """Run `degen …` in a process of its own; the last line on stderr lists the large packages that it imported."""
+    return python_process(REPORT_IMPORTS, *args)

@@ -62,7 +62,7 @@ def test_code_runs_where_the_flag_says_so_and_the_danger_is_named(
     plain = make_series(tmp_path / "plain", family="llama")
     result = degen("scan", series, "--trust-remote-code", "--corpus", corpus, "-o", tmp_path / "run", *SMALL)
     assert (result.code, witness.exists()) == (0, True)
-    assert "runs here, with all you may do yourself" in result.err
+    assert "runs on this machine with your permissions" in result.err
     assert degen("scan", plain, "--corpus", corpus, "-o", tmp_path / "same", *SMALL).code == 0
     figures = ("loss", "anisotropy", "singular_entropy", "parameters", "head_sha256")
     ours, theirs = (
