@@ -34,6 +34,11 @@ class Checkpoint:
         return f"{self.model}@{self.revision}"
 
 
+def has_order(checkpoint: Checkpoint) -> bool:
+    """Return whether a checkpoint has its place in training: its step or its tokens are known."""
+    return checkpoint.step is not None or checkpoint.tokens_seen is not None
+
+
 @dataclass(frozen=True)
 class Series:
     """The checkpoints of one model in the order of training.
@@ -72,9 +77,9 @@ class Grammar:
     pattern: str | None = None
     tokens_per_step: int | None = None
 
-    def parse(self, revision: str) -> RevisionStep | None:
-        """Return the step that a name gives; None where it gives none."""
-        return parse_revision(revision, self.pattern)
+    def parse(self, revision: str, whole_name: bool = True) -> RevisionStep | None:
+        """Return the step or tokens that a name gives; None where it gives neither. See `parse_revision`."""
+        return parse_revision(revision, self.pattern, whole_name)
 
     def checkpoint(self, model: str, revision: str, source: Source) -> Checkpoint:
         """Return a checkpoint with the step and the tokens that its name gives."""
