@@ -126,7 +126,8 @@ def gate(
 
     gate_settings = rule_options.settings()
     rules = _checked_rules(gate_settings)
-    report_options.check()
+    read = (target, gate_settings.baseline, rule_options.config, scan_options.corpus, scan_options.sample)
+    report_options.check(*read, scan_options.tokenizer)
     source, revisions = target, None
     if not is_measured(target):
         if gate_settings.baseline is not None:

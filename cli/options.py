@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from degen.scanning.settings import RUN_FOLDER, Settings, make_settings, meanings
+from degen.scanning.settings import CONTEXT, RUN_FOLDER, Settings, make_settings, meanings
 
 from . import output, parsing
 from .option_groups import OptionGroup
@@ -55,7 +55,9 @@ class ScanOptions(OptionGroup):
 
     corpus: Annotated[str, setting("corpus")] = Settings.corpus
     tokens: Annotated[int, setting("tokens")] = Settings.tokens
-    context: Annotated[int, setting("context")] = Settings.context
+    context: Annotated[
+        int | None, setting("context", show_default=f"{CONTEXT}, or the learned positions of a model that has fewer")
+    ] = Settings.context
     seed: Annotated[int, setting("seed")] = Settings.seed
     sample: Annotated[Path | None, setting("sample", show_default=False)] = None
     tokenizer: Annotated[str | None, setting("tokenizer", show_default=False)] = Settings.tokenizer

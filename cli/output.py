@@ -39,6 +39,11 @@ def warn(message: str) -> None:
     print(f"warning: {message}", file=sys.stderr)
 
 
+def note(message: str) -> None:
+    """Print what is worth knowing."""
+    print(message, file=sys.stderr)
+
+
 def result(text: str) -> None:
     """Print the result as text."""
     print(text)

@@ -156,11 +156,11 @@ def fit(
         fitted, result = fit_points(scaling_options.read_table(table, law_options.columns), fit_options)
     for text in result.warnings:
         output.warn(text)
-    file_options.write(result.table, "scaling_fit", lambda file: draw_fit(fitted, file))
     if json:
         output.result_json(_document(table, result))
     else:
         print_fit(result)
+    file_options.write(result.table, "scaling_fit", lambda file: draw_fit(fitted, file))
 
 
 def _document(table: Path, result: FitResult) -> dict[str, Any]:

@@ -105,11 +105,13 @@ class FileOptions(OptionGroup):
         if self.out_file is not None:
             from degen.runs.export import check_result_file
 
-            check_result_file(self.out_file, table)
+            check_result_file(self.out_file, table, option="--out")
         if self.plot_file is not None:
             from degen.drawing import check_plot
+            from degen.runs.output_files import check_output
 
             check_plot(self.plot_file)
+            check_output(self.plot_file, [table], "--plot")
 
     def write(self, table: Callable[[], pa.Table], name: str, draw: Callable[[Path], None]) -> None:
         """Write the files that are named.

@@ -20,7 +20,7 @@ ORDER = (
     "text", "weights", "stats", "model", "laws", "checkpoints",
     "probe", "probe_registry", "forward", "rank", "runs", "scanning",
     "metrics", "saturation", "scaling", "gate", "audit", "callbacks",
-    "", "cli", "probes",
+    "", "cli", "__main__", "probes",
 )  # fmt: skip
 LAST_FOR_PROBES = "rank"
 

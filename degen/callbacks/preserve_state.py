@@ -19,8 +19,8 @@ def unwrapped(model: Any) -> Any:
     """Return the causal LM inside what training wraps it in: torch.compile, data parallelism, DeepSpeed, PEFT.
 
     Raises:
-        CheckpointError: it has no whole weights in this process, prompts of PEFT in front of it, or an adapter on its
-            LM head.
+        CheckpointError: it is no model of transformers, has no whole weights in this process, prompts of PEFT in front
+            of it, or an adapter on its LM head.
     """
     from torch.nn import DataParallel
     from torch.nn.parallel import DistributedDataParallel
@@ -36,6 +36,11 @@ def unwrapped(model: Any) -> Any:
             model = model.get_base_model()
         else:
             break
+    if not (hasattr(model, "get_output_embeddings") and hasattr(model, "config") and hasattr(model, "named_modules")):
+        raise CheckpointError(
+            f"{type(model).__name__} is no causal LM of transformers; give the model itself, a PreTrainedModel with "
+            "`config` and `get_output_embeddings()`, perhaps wrapped by torch.compile, data parallelism or PEFT"
+        )
     if (name := _sharded_parameter(model)) is not None:
         raise CheckpointError(
             f"the parameter {name} is not whole in this process (FSDP, ZeRO 3, tensor parallelism or offloading); "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +13,9 @@ from degen.errors import DegenError
 
 from .name_grammars import GRAMMARS
 
-MAX_STEPS = 1_000_000  # that a range may name
+MAX_STEPS = 1_000_000  # that an expression may name
+MAX_STEP = 2**63 - 1  # of a column of whole numbers
+MAX_DIGITS = 4000  # that Python reads as a number
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
@@ -54,9 +57,9 @@ def stage_order(stage: str | None) -> tuple[int, ...]:
 
 
 def parse_revision(revision: str, pattern: str | None = None, whole_name: bool = True) -> RevisionStep | None:
-    """Return the step or the tokens that the name of a revision gives; None where the name gives neither.
+    """Return the step or the tokens that the name of a revision gives; None where it gives neither.
 
-    The forms of names that are understood are those of `degen.checkpoints.name_grammars`.
+    Numbers beyond 64 bits count as none. The forms of names that are understood are those of `degen.checkpoints.name_grammars`.
 
     Args:
         revision: the name.
@@ -80,12 +83,16 @@ def parse_revision(revision: str, pattern: str | None = None, whole_name: bool =
         tokens = None
         if "tokens" in groups:
             tokens = round(float(groups["tokens"]) * _UNITS[groups.get("unit", "").upper()])
+    except OverflowError:
+        return None
     except (ValueError, KeyError):
+        if any(len(text) > MAX_DIGITS for text in groups.values()):
+            return None
         values = ", ".join(f"{name} {value!r}" for name, value in groups.items())
         raise DegenError(
             f"--revision-pattern {pattern}: its groups match what is not a number in {revision!r} ({values})"
         ) from None
-    if step is None and tokens is None:
+    if (step is None and tokens is None) or max(step or 0, tokens or 0) > MAX_STEP:
         return None
     return RevisionStep(step, tokens, groups.get("stage"), groups.get("seed"), groups.get("run"))
 
@@ -136,7 +143,13 @@ def select_steps(steps: Sequence[int], expression: str) -> list[int]:
         targets = _log_spaced(existing, _whole_number(expression[4:], expression))
     else:
         targets = [float(step) for step in parse_steps(expression)]
-    return sorted({min(existing, key=lambda step: (abs(step - t), step)) for t in targets}) if existing else []
+    return sorted({_nearest(existing, target) for target in targets}) if existing else []
+
+
+def _nearest(existing: Sequence[int], target: float) -> int:
+    """Return the nearest of some ascending steps, of two the first."""
+    i = bisect_left(existing, target)
+    return min(existing[max(i - 1, 0) : i + 1], key=lambda step: (abs(step - target), step))
 
 
 def parse_steps(expression: str) -> list[int]:
@@ -145,12 +158,16 @@ def parse_steps(expression: str) -> list[int]:
     Raises:
         DegenError: the expression is not of that form.
     """
-    return [step for item in expression.split(",") for step in _parse_item(item.strip(), expression)]
+    steps: list[int] = []
+    for item in expression.split(","):
+        steps += _parse_item(item.strip(), expression)
+        _check_count(len(steps), expression)
+    return steps
 
 
 def nearest_steps(steps: Sequence[int], expression: str) -> dict[int, int]:
     """Return the steps that an expression names one by one and that do not exist, each with the nearest that does."""
-    single = [item.strip() for item in expression.split(",") if item.strip().isdecimal()]
+    single = [item.strip() for item in expression.split(",") if item.strip().isdecimal() and len(item.strip()) <= 18]
     return {int(s): select_steps(steps, s)[0] for s in single if steps and int(s) not in steps}
 
 
@@ -160,6 +177,7 @@ def _log_spaced(existing: Sequence[int], count: int) -> list[float]:
     positive = [step for step in existing if step > 0]
     if count < 1:
         raise DegenError("--steps log:N needs N of at least 1")
+    _check_count(count, f"log:{count}")
     if count == 1 or len(positive) < 2:
         return [float(step) for step in existing[-1:]]
     return [float(step) for step in np.geomspace(positive[0], positive[-1], count)]
@@ -171,10 +189,14 @@ def _parse_item(item: str, expression: str) -> list[int]:
         return bounds
     if len(bounds) == 3 and bounds[2] > 0 and bounds[0] <= bounds[1]:
         first, last, stride = bounds
-        if (last - first) // stride > MAX_STEPS:
-            raise DegenError(f"--steps {expression}: names more than {MAX_STEPS:,} steps; take a longer stride")
+        _check_count((last - first) // stride, expression)
         return [*range(first, last, stride), last]
     raise DegenError(f"--steps {expression}: a range is first:last:stride, rising, as in 1000:143000:4000")
+
+
+def _check_count(count: int, expression: str) -> None:
+    if count > MAX_STEPS:
+        raise DegenError(f"--steps {expression[:60]}: names more than {MAX_STEPS:,} steps; take a longer stride")
 
 
 def _whole_number(text: str, expression: str) -> int:
@@ -182,4 +204,6 @@ def _whole_number(text: str, expression: str) -> int:
         raise DegenError(
             f"--steps {expression}: {text!r} is not a step; use all, log:20, or a list as in 0,1000:143000:4000"
         )
+    if len(text) > 18:
+        raise DegenError(f"--steps {expression[:60]}: {text[:24]}… is too large for a step")
     return int(text)

@@ -13,6 +13,7 @@ from degen.errors import DegenError
 from degen.metrics.columns import texts
 from degen.metrics.metric_kinds import kind_of
 from degen.metrics.open_target import open_target
+from degen.paths import expand_user
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS
 
@@ -41,7 +42,7 @@ def read_points(path: Path, columns: Mapping[str, str], warn: Warn = lambda line
     Raises:
         DegenError: the path cannot be read, or has no such column; or every checkpoint failed.
     """
-    path = path.expanduser()
+    path = expand_user(path)
     opened = open_target(path, warn, lm_eval=False)
     table = opened.table(CHECKPOINTS) if isinstance(opened, Run) else opened.table
     quantities = find_columns(table.column_names, columns, path)

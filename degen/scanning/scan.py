@@ -23,10 +23,11 @@ from degen.checkpoints.series import Checkpoint
 from degen.runs.run import DOWNLOADS, Run, read_run
 from degen.runs.run_writer import RunWriter, open_run
 
+from .context import check_context, fit_context
 from .plan import Plan, make_plan
 from .progress import Progress
 from .run_info import complete_info
-from .sampling import check_context, prepare_samples
+from .sampling import prepare_samples
 from .series_scan import SeriesScan
 from .settings import RUN_FOLDER, ScanKeywords, Settings, list_settings, make_settings
 
@@ -77,6 +78,7 @@ def scan_with_settings(
     """Do what `scan` does, with settings that are made already; `on_plan` gets the plan before anything is measured."""
     plan = make_plan(settings, progress.note)
     on_plan(plan)
+    settings = fit_context(settings, plan, None if fresh else out, progress.note)
     with open_run(out, settings.to_json(), fresh) as writer:
         pending = _checkpoints_to_measure(plan, writer)
         progress.start_scan(plan.checkpoints, len(plan.checkpoints) - len(pending))
