@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from degen.checkpoints.steps import parse_revision
 from degen.hints import did_you_mean
 from degen.metrics.curve import Curve, Point
 from degen.runs.run import SAMPLE
@@ -123,6 +124,10 @@ def _list_steps(steps: list[int]) -> str:
 
 def _best_so_far(rule: Rule, own: _SourcePoint, i: int) -> _SourcePoint | str:
     """Return the best point up to the i-th, which is the own one, or the reason why there is none."""
+    unordered = [p.revision for p in own.curve.points if p.step is None and not _has_tokens(p.revision)]
+    if own.point.step is None and len(unordered) > 1:
+        names = ", ".join(map(str, unordered))
+        return f"the order of {names} in training is not known: their names give no step; --revision-pattern reads it"
     finite = [p.value is not None and math.isfinite(p.value) for p in own.curve.points]
     if sum(finite) < (2 if finite[i] else 1):
         return f"too few checkpoints: a {rule.relation} needs two that are measured, or a baseline"
@@ -131,6 +136,11 @@ def _best_so_far(rule: Rule, own: _SourcePoint, i: int) -> _SourcePoint | str:
         return "too few checkpoints: none before it is measured"
     best = (min if rule.relation == "rise" else max)(so_far, key=lambda p: p.value or 0.0)
     return own._replace(point=best)
+
+
+def _has_tokens(revision: str | None) -> bool:
+    """Return whether the name of a checkpoint gives the tokens trained so far, which order it without a step."""
+    return revision is not None and parse_revision(revision) is not None
 
 
 def _of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> _SourcePoint | str:
