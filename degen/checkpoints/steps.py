@@ -59,7 +59,7 @@ def stage_order(stage: str | None) -> tuple[int, ...]:
 def parse_revision(revision: str, pattern: str | None = None, whole_name: bool = True) -> RevisionStep | None:
     """Return the step or the tokens that the name of a revision gives; None where it gives neither.
 
-    Numbers beyond 64 bits count as none. The forms of names that are understood are those of `degen.checkpoints.name_grammars`.
+    Numbers beyond 64 bits count as none. `degen.checkpoints.name_grammars` has the forms of names that are understood.
 
     Args:
         revision: the name.
