@@ -109,6 +109,12 @@ def find_samples(
         corpus = _open_corpus(settings)
         samples = {t.fingerprint: _draw_sample(settings, corpus, t, progress) for t in tokenizers}
         info = {"corpus": corpus.name, **corpus.provenance}
+        if corpus.passed_over:
+            info["passed_over"] = len(corpus.passed_over)
+            progress.warn(
+                f"{corpus.name}: {len(corpus.passed_over)} documents passed over, whose text holds half a character (a "
+                f"lone surrogate); the first is {next(iter(corpus.passed_over))}"
+            )
     return samples, info | {"windows": _summaries(samples)}
 
 
