@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from degen.errors import CheckpointError, MissingFileError, one_line
+from degen.errors import CheckpointError, MissingFileError, one_line, shorten_number
 from degen.paths import is_file
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ BUILD_LOCK = threading.RLock()
 
 # How many experts of a mixture a token passes through, by the configuration's attribute.
 _ROUTED = ("num_experts_per_tok", "top_k_experts", "moe_topk", "moe_k")
+
+MAX_CONFIG = 1 << 24  # bytes of a configuration
+MAX_COUNT = 4096  # layers of a model, or experts of a layer
+_COUNT = re.compile(r"(^|_)(layers?|blocks|experts)$")  # entries that say how many modules there are
 
 _POSITION_NAMES = ("wpe", "embed_positions", "position_embeddings", "pos_emb")
 
@@ -117,12 +122,28 @@ def check_json(file: Path) -> dict[str, Any]:
     if not is_file(file):
         raise MissingFileError(f"{file.parent}: no config.json in it")
     try:
+        if file.stat().st_size > MAX_CONFIG:
+            raise ValueError(f"it is larger than {MAX_CONFIG:,} bytes")
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{file}: not JSON ({error})") from error
     if not isinstance(config, dict) or "model_type" not in config:
         raise CheckpointError(f"{file}: no model_type in it")
+    _check_counts(file, config)
     return config
+
+
+def _check_counts(file: Path, config: dict[str, Any]) -> None:
+    """Refuse more layers or experts than a model has, before lists and modules are made of them.
+
+    Raises:
+        CheckpointError: there are more.
+    """
+    for name, value in config.items():
+        if isinstance(value, dict):
+            _check_counts(file, value)
+        elif isinstance(value, int) and _COUNT.search(name) and value > MAX_COUNT:
+            raise CheckpointError(f"{file}: {name} {shorten_number(value)} is more than any model has ({MAX_COUNT:,})")
 
 
 def config_sha256(config: Any) -> str:

@@ -87,6 +87,11 @@ def _load(opened: OpenCheckpoint, spec: MeasureSpec) -> Any:
     Raises:
         CheckpointError: it does not fit in memory, or its files are unsound.
     """
+    parameters, stored = opened.architecture.parameters, opened.tensors.size(None)
+    if parameters > 8 * stored:  # a parameter takes a bit at least
+        raise CheckpointError(
+            f"{opened.files.path}: {parameters:,} parameters by its configuration, and {stored:,} bytes in its files"
+        )
     try:
         with opened.clock.phase("load"), memory_errors():
             model = load_model(opened.files, opened.config, spec.device, spec.dtype, spec.trust)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from degen.checkpoints.series import Checkpoint
-from degen.model.architecture import Architecture, describe, read_config
+from degen.errors import CheckpointError
+from degen.model.architecture import Architecture, describe, read_config, text_config
 from degen.model.lm_head import Head, find_stored_head
 from degen.tables import Row
 from degen.weights.checkpoint_files import CheckpointFiles
@@ -59,8 +60,13 @@ def open_checkpoint(checkpoint: Checkpoint, files: CheckpointFiles, spec: Measur
     """
     with clock.phase("load"):
         config = read_config(files.path, spec.trust)
-        architecture = describe(config, spec.trust)
         tensors = open_tensors(files)
+        layers = getattr(text_config(config), "num_hidden_layers", 0)
+        if files.whole and isinstance(layers, int) and layers > max(len(tensors.keys), 1):
+            raise CheckpointError(
+                f"{files.path}: {layers:,} layers by its configuration, and {len(tensors.keys):,} tensors in its files"
+            )
+        architecture = describe(config, spec.trust)
         changed = files.adapter is not None and open_adapter(files.adapter).may_change_head
         head = None if changed else find_stored_head(tensors, architecture, spec.ids)
         return OpenCheckpoint(checkpoint, files, config, architecture, tensors, head, clock)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from degen.arrays import Ints, Mask, Tokens
+from degen.bounds import check_parquet, check_regular
 from degen.errors import DegenError
 from degen.tables import SCHEMA_VERSION, write_parquet
 
@@ -147,7 +148,8 @@ def draw_sample(corpus: Corpus, tokenizer: Tokenizer, tokens: int, context: int,
     while rest and documents:
         documents = [document for document in documents if rest and add_window(document)]
     if not windows and not too_short:
-        raise DegenError(f"{corpus.name}: no document in it")
+        kind = "document" if not corpus.passed_over else "document whose text is sound"
+        raise DegenError(f"{corpus.name}: no {kind} in it")
     if not windows:
         raise DegenError(
             f"{corpus.name}: no document gives a window of {SHORTEST} tokens ({too_short} documents were too short)"
@@ -247,8 +249,11 @@ def read_samples(path: Path) -> dict[str, Sample]:
 
     if path.is_dir():
         raise DegenError(f"{path}: is a folder; name the sample.parquet of a run")
+    check_regular(path)
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            check_parquet(path, file.metadata)
+            table = file.read()
         names = ("tokenizer", "window", "document", "domain", "start", "bytes", "tokens")
         rows = zip(*(table[name].to_pylist() for name in names), strict=True)
     except (OSError, KeyError, pa.ArrowException) as error:
