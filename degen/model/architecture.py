@@ -14,14 +14,7 @@ from typing import TYPE_CHECKING, Any
 from degen.errors import CheckpointError, MissingFileError, one_line
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
-
-# What models of some families do to logits after the head, by the configuration's attribute. If an attribute is missing
-# here, the identity check fails for the models that have it.
-_MULTIPLIERS = ("logit_scale", "lm_head_multiplier")  # Cohere; Falcon-H1
-_DIVISORS = ("logits_scaling",)  # Granite
-_SOFTCAP = "final_logit_softcapping"  # Gemma 2 and kin: cap · tanh(z / cap)
 
 _PROVENANCE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 
@@ -274,38 +267,3 @@ def find_blocks(model: Any) -> Any:
             "please open an issue with the model's name"
         )
     return min(lists, key=lambda candidate: candidate[:2])[2]
-
-
-class LogitTransform:
-    """What the model does to logits after its head: a scale, then a cap.
-
-    Formula: z ↦ cap · tanh(s·z / cap), with s = 1 and no cap for most models.
-    """
-
-    def __init__(self, config: Any) -> None:
-        text = text_config(config)
-        self.scale = 1.0
-        for name in _MULTIPLIERS:
-            self.scale *= getattr(text, name, None) or 1.0
-        for name in _DIVISORS:
-            self.scale /= getattr(text, name, None) or 1.0
-        self.cap: float | None = getattr(text, _SOFTCAP, None)
-
-    @property
-    def is_identity(self) -> bool:
-        """Whether logits stay as they are."""
-        return self.scale == 1.0 and self.cap is None
-
-    def slope(self, transformed: torch.Tensor) -> torch.Tensor | float:
-        """Return the derivative of the transform, s·(1 − (f/cap)²), given its value f."""
-        if self.cap is None:
-            return self.scale
-        return self.scale * (1 - (transformed / self.cap).square())
-
-    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """Transform logits in place and return them."""
-        if self.scale != 1.0:
-            logits.mul_(self.scale)
-        if self.cap is not None:
-            logits.div_(self.cap).tanh_().mul_(self.cap)
-        return logits
