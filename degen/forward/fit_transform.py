@@ -143,7 +143,8 @@ def fit_transform(
     def fits(transform: LogitTransform, beta: torch.Tensor | None) -> bool:
         ours = transform(u.clone()) if beta is None else transform(u.clone()) + beta
         apart = (ours - z).where(finite, 0).abs().amax(dim=1)
-        return bool((apart <= tolerance * z.where(finite, 0).abs().amax(dim=1).clamp(min=_SMALLEST)).all())
+        before, after = transform.scale * u.abs().amax(dim=1), z.where(finite, 0).abs().amax(dim=1)
+        return bool((apart <= tolerance * before.maximum(after).maximum(after[1])).all())
 
     for scale in _scales(u, z, finite, None, numbers, snap):
         transform = LogitTransform(scale)
@@ -166,12 +167,11 @@ def _scales(u: Any, z: Any, finite: Any, cap: float | None, numbers: list[float]
 
     bent = z if cap is None else cap * torch.atanh((z / cap).clamp(-_BENT, _BENT))
     chosen = finite if cap is None else finite & (z.abs() < _BENT * cap)
-    x, y = (u - u[:1])[chosen], (bent - bent[:1])[chosen]
-    weights = 1 / x.square().clamp(min=1e-30)  # relative errors are alike
-    weights = weights * (x.abs() > _SMALLEST * 1e-2)
-    total = float((weights * x.square()).sum())
-    if total > 0:
-        yield from _snapped(float((weights * x * y).sum()) / total, numbers, snap, _made_of)
+    x, y = (u - u[:1]).where(chosen, 0), (bent - bent[:1]).where(chosen, 0)
+    rounding = u.abs().amax(dim=1, keepdim=True).clamp(min=1e-30)  # of a row's products, up to a factor
+    x, y = x / rounding, y / rounding
+    if float(x.square().sum()) > 0:
+        yield from _snapped(float((x * y).sum() / x.square().sum()), numbers, snap, _made_of)
 
 
 def _made_of(number: float) -> tuple[float, ...]:

@@ -42,6 +42,7 @@ class ModelHooks:
         self._states: torch.Tensor | None = None
         self._batch: Batch | None = None
         self._calls = 0  # of blocks, in this pass
+        self._paused = False
         self._hooks = ExitStack()
 
     def needs(self, need: str) -> bool:
@@ -63,6 +64,15 @@ class ModelHooks:
 
     def __exit__(self, *exception: object) -> None:
         self._hooks.close()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let the model run as without hooks while a `with` lasts."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
 
     def begin(self, head: OutputHead) -> None:
         """Call `begin` of every probe with the LM head."""
@@ -99,15 +109,21 @@ class ModelHooks:
                     probe.update_states(self._batch, site, states)
 
     def _on_head(self, _module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        if self._paused:
+            return args
         self._states = args[0]
         return (args[0][:1, self.positions], *args[1:])
 
     def _before_block(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._paused:
+            return
         self._calls += 1
         if self._calls == 1:
             self._serve_stream(Site(0, "embedding"), tensors_in([args, kwargs]))
 
     def _after_block(self, _module: Any, _args: Any, output: Any) -> None:
+        if self._paused:
+            return
         self._serve_stream(Site(self._calls, "block"), tensors_in(output))
 
     def _serve_stream(self, site: Site, tensors: Iterator[torch.Tensor]) -> None:

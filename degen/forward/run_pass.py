@@ -79,7 +79,8 @@ def run_pass(
                 if untouched is not None:
                     compared = states[0, untouched.positions]
                     check_same_call(model, head, compared, own, SAME_CALL)
-                    check_untouched(model, head, compared, untouched, OTHER_CALL)
+                    with hooks.paused():
+                        check_untouched(model, head, compared, untouched, OTHER_CALL)
                     untouched, hooks.positions = None, slice(0, 1)
                 if hooks.needs("losses"):
                     _update_losses(model, head, hooks, batch, states)
