@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError
-from degen.model.architecture import find_head, text_config
+from degen.model.architecture import count_layers, find_head, text_config
 from degen.probe import Batch, OutputHead, Site, StreamProbe, probe_errors
 
 from .block_calls import BlockCalls, tensors_in
@@ -37,7 +37,7 @@ class ModelHooks:
         self._model = model
         self._head = find_head(model)
         self._blocks = blocks
-        self._layers = len(blocks.names) or count_layers(model)
+        self._layers = len(blocks.names) or count_layers(model.config)
         self._width: int = text_config(model.config).hidden_size
         self._states: torch.Tensor | None = None
         self._batch: Batch | None = None
@@ -138,11 +138,6 @@ class ModelHooks:
             self.unread.setdefault(
                 site, f"its states are {shape} where a residual stream is {axes}; layer=last of head_input is measured"
             )
-
-
-def count_layers(model: Any) -> int:
-    """Return the number of blocks by the configuration; 0 where it names none."""
-    return int(getattr(text_config(model.config), "num_hidden_layers", 0) or 0)
 
 
 @contextmanager

@@ -31,10 +31,12 @@ class PassResult:
     Attributes:
         unread: why a site gave no states that probes can read, by site.
         padded: whether windows of different lengths were in one batch.
+        blocks: how many the model was seen to call; None where that was not watched.
     """
 
     unread: Mapping[Site, str]
     padded: bool
+    blocks: int | None
 
 
 def run_pass(
@@ -85,7 +87,7 @@ def run_pass(
                 if hooks.needs("losses"):
                     _update_losses(model, head, hooks, batch, states)
                 advance(int(batch.ids.numel() if batch.mask is None else batch.mask.sum()))
-    return PassResult(hooks.unread, prepared.padded)
+    return PassResult(hooks.unread, prepared.padded, len(prepared.blocks.names) or None)
 
 
 def _first_window(

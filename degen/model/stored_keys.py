@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from degen.errors import CheckpointError
-from degen.weights.stored_tensors import StoredTensors
 from degen.weights.tensor_kinds import WRAPPERS, explain, is_harmless, name_some
 
 
@@ -63,30 +62,11 @@ def key_mapping(keys: Iterable[str]) -> dict[str, str] | None:
     return {WRAPPERS.pattern: ""} if names and all(WRAPPERS.match(key) for key in names) else None
 
 
-def explain_missing(tensors: StoredTensors, missing: Iterable[str], tie: bool) -> str:
-    """Return what to do about parameters that the files do not hold.
-
-    Args:
-        tensors: that the files do hold.
-        missing: names of the parameters.
-        tie: whether the model would be whole if its head were its embedding.
-    """
+def explain_missing(model: Any, missing: Iterable[str]) -> str:
+    """Return which parameters of a model the files do not hold, and what to do about it."""
     names = sorted(missing)
-    if tie:
-        return f"{names[0]}; if the head is the input embedding, set tie_word_embeddings to true in config.json"
-    stored = name_some(tensors.keys, 1)
-    return f"{name_some(names, 1)}, which the model needs; they hold {stored}: is this their config.json?"
-
-
-def untied(stored: StoredTensors, head: str, embedding: str | None) -> bool:
-    """Return whether a head in the files is another matrix than the input embedding in the files."""
-    if embedding is None or embedding == head:
-        return False
-    if stored.shape(head) != stored.shape(embedding):
-        return True
-    return stored.sha256(head) != stored.sha256(embedding)
-
-
-def renamed(keys: Iterable[str]) -> Mapping[str, str]:
-    """Return the stored name of every tensor by its name without what wrappers put before it."""
-    return {WRAPPERS.sub("", key): key for key in keys}
+    problem = f"the files do not hold {name_some(names, 1)}, which the model needs"
+    head = model.get_output_embeddings()
+    if len(names) == 1 and head is not None and model.get_submodule(names[0].rpartition(".")[0]) is head:
+        return f"{problem}; if its head is the input embedding, set tie_word_embeddings to true in its config.json"
+    return f"{problem}; is its config.json that of these weights, and was it saved whole?"

@@ -15,7 +15,7 @@ from degen.forward.learned_positions import check_positions
 from degen.forward.run_pass import run_pass
 from degen.model.architecture import Architecture
 from degen.probe import StreamProbe, probe_errors
-from degen.tables import Rows
+from degen.tables import CHECKPOINTS, Rows
 from degen.text.windows import Sample
 
 from .measure_spec import MeasureSpec
@@ -69,6 +69,8 @@ def measure_stream(
     if "windows" in spec.tables.names:
         windows = [{"window": w.number, "document": w.document, "domain": w.domain} for w in sample.windows]
         measured.append(("degen", {"windows": windows}))
+    if passed.blocks is not None:
+        measured.append(("degen", {CHECKPOINTS: [{"layers": passed.blocks}]}))
     if passed.unread and "layers" in spec.tables.names:
         sites = [{"layer": site.layer, "site": site.name, "reason": reason} for site, reason in passed.unread.items()]
         measured.append(("degen", {"layers": sites}))

@@ -192,7 +192,7 @@ class SeriesScan:
             progress.start_checkpoint(opened.checkpoint, spec.sample.tokens if spec.sample else 0)
 
         rows = halve_batch(attempt, self.batch_tokens, longest, "--context", on_halved)
-        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": spec.skipped}
+        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": "; ".join(dict.fromkeys(opened.notes)) or None}
         return rows
 
     def _save_batch_tokens(self, opened: OpenCheckpoint, batch_tokens: int) -> None:
