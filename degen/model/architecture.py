@@ -44,9 +44,9 @@ class Architecture:
         head_size: width of the states that the LM head receives.
         vocab_size: rows of the head.
         tied: whether the head is the input embedding.
+        positions: the longest context of learned positions; None where positions are not learned.
         head_bias: whether the head has a bias.
         not_causal: why it cannot be run as a causal LM; None where it can.
-        positions: the longest context of learned positions; None where positions are not learned.
     """
 
     name: str
@@ -60,9 +60,9 @@ class Architecture:
     head_size: int
     vocab_size: int
     tied: bool
-    head_bias: bool
-    not_causal: str | None
     positions: int | None
+    head_bias: bool = False
+    not_causal: str | None = None
 
 
 def read_config(path: Path, trust: bool = False) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError, DegenError, one_line
@@ -105,17 +105,27 @@ def load_model(
         ) from error
     except Exception as error:  # transformers raises errors of any class for a damaged file
         raise CheckpointError(f"{files.path}: cannot be loaded ({one_line(error)})") from error
+    _check_keys(files, model, info, note)
+    model.config.use_cache = False
+    model = model.eval().to(device)
+    return model if files.adapter is None else merge(model, files.adapter)
+
+
+def _check_keys(files: CheckpointFiles, model: Any, info: Mapping[str, Any], note: Callable[[str], None]) -> None:
+    """Check what transformers reports of the stored tensors: of other shapes, missing, or not taken.
+
+    Raises:
+        CheckpointError: one is not as the model needs it.
+    """
     for key, stored, expected in sorted(info["mismatched_keys"], key=str):
         raise CheckpointError(
-            f"{files.path}: {key} is {_size(stored)} in the files, and {_size(expected)} by the configuration"
+            f"{files.path}: {key} is {_size(stored)} in the files, and {_size(expected)} by the configuration; is its "
+            "config.json that of these weights?"
         )
     if info["missing_keys"]:
         raise CheckpointError(f"{files.path}: {explain_missing(model, info['missing_keys'])}")
     if (remark := check_unexpected(str(files.path), model, info["unexpected_keys"])) is not None:
         note(remark)
-    model.config.use_cache = False
-    model = model.eval().to(device)
-    return model if files.adapter is None else merge(model, files.adapter)
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -42,6 +42,49 @@ SIZES: dict[str, Any] = {
     "num_nextn_predict_layers": 0, "laurel_rank": 8, "altup_num_inputs": 2, "num_kv_shared_layers": 0,
     "vision_config": None, "audio_config": None, "dropout": 0.0, "rnn_hidden_size": 32, "default_numeric": None,
 }  # fmt: skip
+ABSENT = object()
+PADDED = {"pad_token_id": 1}  # types that look the padding's id up
+TOWER = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
+         "patch_size": 14, "output_channels": 16, "window_size": 2, "global_attn_indexes": [], "mlp_dim": 16,
+         "num_pos_feats": 8}  # fmt: skip
+MLA = {"head_dim": 4, "num_key_value_heads": 4}  # of the rotary part of a latent attention
+# What single types need beside that.
+SETTINGS: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl",
+                     "modernbert-decoder"), PADDED),
+    "emu3": {"text_config": PADDED},
+    "gemma4": {"text_config": {"pad_token_id": 0}},
+    "gemma4_unified": {"text_config": {"pad_token_id": 0}},
+    "qwen4_exp_text": {"compress_ratios": None},
+    "reformer": {"is_decoder": True, "axial_pos_embds_dim": [16, 16], "axial_pos_shape": [16, 16], "attn_layers": [
+        "local", "lsh", "local"]},
+    "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0}},
+    "bamba": {"attn_layer_indices": [1]},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
+    "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention", "linear_attention"]},
+    "cohere_compass_text": {"rope_parameters": {
+        name: {"rope_type": "default", "rope_theta": 10000.0} for name in ("full_attention", "sliding_attention")}},
+    "dbrx": {"n_heads": 4, "attn_config": {"kv_n_heads": 2}, "ffn_config": {
+        "hidden_size": 32, "ffn_hidden_size": 64, "moe_num_experts": 4, "moe_top_k": 2}},
+    "dots3_note_text": {"num_key_value_heads": 4, "qk_rope_head_dim": 8, "head_dim": ABSENT,
+                        "layer_types": ["indexed_attention", "sliding_attention", "indexed_attention"]},
+    "dots3_note": {"text_config": {"num_key_value_heads": 4}},
+    "gemma3": {"vision_config": TOWER},
+    "got_ocr2": {"vision_config": TOWER},
+    "git": {"vision_config": TOWER},
+    "gpt_neo": {"num_layers": 2, "attention_types": [[["global", "local"], 1]]},
+    "lfm2": {"block_auto_adjust_ff_dim": False},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv"], "num_dense_layers": 1},
+    "mamba2": {"num_heads": 4, "head_dim": 16},
+    "roc_bert": {"pronunciation_vocab_size": 64, "shape_vocab_size": 64, "pronunciation_embed_dim": 16,
+                 "shape_embed_dim": 16},
+    "xmod": PADDED | {"languages": ["en_XX"], "default_language": "en_XX"},
+    "zaya": {"num_experts_per_tok": 1},
+    "zamba": {"attention_head_dim": 16, "attention_hidden_size": 64},
+    "zamba2": {"attention_head_dim": 16, "attention_hidden_size": 64},
+    **dict.fromkeys(("axk1", "axk2", "bailing_hybrid", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite",
+                     "glm_moe_dsa", "kimi_linear", "youtu"), MLA),
+}  # fmt: skip
 # Lists of one entry a layer: they are cut to as many layers.
 LISTS = ("layer_types", "mlp_layer_types", "layers_block_type", "no_rope_layers", "moe_layer_freq", "attention_types",
          "activation_sparsity_pattern", "block_types", "mlp_only_layers", "full_attn_idxs")  # fmt: skip
@@ -67,7 +110,7 @@ def small(default: dict[str, Any]) -> dict[str, Any]:
             changes[name] += list(value)[len(changes[name]) : LAYERS]
         elif name in SIZES and isinstance(value, list):
             changes[name] = [SIZES[name]] * LAYERS
-        elif name in SIZES and not isinstance(value, dict):
+        elif name in SIZES and not isinstance(value, dict | bool):
             changes[name] = SIZES[name]
     return changes
 
@@ -80,7 +123,19 @@ def make_config(kind: str) -> Any:
         settings = json.loads(file.read_text())
         settings.pop("model_type", None)
         return AutoConfig.for_model(kind, **settings)
-    return AutoConfig.for_model(kind, **small(AutoConfig.for_model(kind).to_dict()))
+    default = AutoConfig.for_model(kind).to_dict()
+    return AutoConfig.for_model(kind, **merged(small(default), SETTINGS.get(kind, {})))
+
+
+def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with changes, the inner ones too; what a change says is ABSENT is taken out."""
+    out = dict(settings)
+    for name, value in changes.items():
+        if value is ABSENT:
+            out.pop(name, None)
+        else:
+            out[name] = merged(out.get(name) or {}, value) if isinstance(value, dict) else value
+    return out
 
 
 def make_model(kind: str) -> Any:
