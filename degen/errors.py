@@ -58,6 +58,7 @@ def shorten_number(number: int) -> str:
 def one_line(error: BaseException, limit: int = 300) -> str:
     """Return the message of any exception as one line, with its type in front unless it is our own."""
     text = printable(" ".join(str(error).split()))
+    limit = 2 * limit if isinstance(error, DegenError) else limit  # what to do stands at the end of our own
     if len(text) > limit:
         text = text[: limit - 1] + "…"
     if isinstance(error, DegenError):

@@ -267,23 +267,29 @@ def read_samples(path: Path) -> dict[str, Sample]:
     return {t: Sample(t, tuple(w), int(too_short.get(t, 0))) for t, w in windows.items()}
 
 
-def batches(sample: Sample, batch_tokens: int, halves: bool = False) -> Iterator[list[int]]:
+def batches(sample: Sample, batch_tokens: int, halves: bool = False, padded: bool = True) -> Iterator[list[int]]:
     """Yield the indices of windows in batches of up to `batch_tokens` padded tokens, longest first, to pad little.
 
-    With `halves`, windows of the fit half come before all others, and no batch has windows of both halves.
+    Args:
+        sample: the windows.
+        batch_tokens: padded tokens of a batch at most; a batch has one window at least.
+        halves: whether windows of the fit half come before all others; no batch has windows of both halves then.
+        padded: whether windows of different lengths may be in one batch.
     """
     if not halves:
-        yield from _batches(sample, batch_tokens, range(len(sample.windows)))
+        yield from _batches(sample, batch_tokens, range(len(sample.windows)), padded)
         return
     for half in (sample.in_fit_half, ~sample.in_fit_half):
-        yield from _batches(sample, batch_tokens, np.flatnonzero(half).tolist())
+        yield from _batches(sample, batch_tokens, np.flatnonzero(half).tolist(), padded)
 
 
-def _batches(sample: Sample, batch_tokens: int, chosen: Iterable[int]) -> Iterator[list[int]]:
+def _batches(sample: Sample, batch_tokens: int, chosen: Iterable[int], padded: bool) -> Iterator[list[int]]:
     order = sorted(chosen, key=lambda i: (-len(sample.windows[i].tokens), i))
     batch: list[int] = []
     for i in order:
-        if batch and (len(batch) + 1) * len(sample.windows[batch[0]].tokens) > batch_tokens:
+        longest = len(sample.windows[batch[0]].tokens) if batch else 0
+        too_many = (len(batch) + 1) * longest > batch_tokens
+        if batch and (too_many or not (padded or len(sample.windows[i].tokens) == longest)):
             yield batch
             batch = []
         batch.append(i)
