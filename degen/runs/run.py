@@ -85,7 +85,7 @@ class Run:
     def glance(self, table: str) -> list[str]:
         """Return the columns of a table that its probes put in front of the user."""
         first = part_files(self.path / table)[:1] if table in self.tables else []
-        schema = read_part(first[0], []).schema if first else self.table(table).schema
+        schema = read_part(first[0]).schema if first else self.table(table).schema
         return [f.name for f in schema if (f.metadata or {}).get(b"glance") == b"1"]
 
     def checkpoints(self) -> list[Row]:
