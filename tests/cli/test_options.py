@@ -47,6 +47,13 @@ PLACES: dict[str, tuple[tuple[str, ...], Any]] = {
     "keep": (("--keep", "all"), "all"),
 }
 PLACE_DEFAULTS = {"out": Path("degen-run"), "fresh": False, "keep": "none"}
+
+
+def places_of(command: str) -> dict[str, Any]:
+    """Where the run of a command goes by default: each into a folder of its own."""
+    return PLACE_DEFAULTS | ({} if command == "scan" else {"out": Path(f"degen-{command}")})
+
+
 # command: its words, the settings it has no option for, and how the settings of its scan differ from the defaults
 COMMANDS: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "scan": (("scan", "org/name"), set()),
@@ -95,7 +102,7 @@ def test_an_option_reaches_its_setting_alone(command: str, name: str, scans: lis
     words, _, value = SETTINGS[name]
     assert degen(*COMMANDS[command][0], *words).message == "recorded"
     expected = default_of(command, seed=value if name == "seed" else 0)
-    assert scans == [(replace(expected, **{name: value}), PLACE_DEFAULTS)]
+    assert scans == [(replace(expected, **{name: value}), places_of(command))]
 
 
 @pytest.mark.parametrize("name", PLACES)
@@ -103,7 +110,7 @@ def test_an_option_reaches_its_setting_alone(command: str, name: str, scans: lis
 def test_where_the_run_goes_is_no_setting(command: str, name: str, scans: list[Any]) -> None:
     words, value = PLACES[name]
     assert degen(*COMMANDS[command][0], *words).message == "recorded"
-    assert scans == [(default_of(command), PLACE_DEFAULTS | {name: value})]
+    assert scans == [(default_of(command), places_of(command) | {name: value})]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -147,7 +154,7 @@ def test_an_option_of_rank_reaches_its_probe(
     for key in where[:-1]:
         inner = inner[key]
     inner[where[-1]] = value
-    assert scans == [(expected, PLACE_DEFAULTS)]
+    assert scans == [(expected, places_of("rank"))]
 
 
 def scan(*args: Any, **keywords: Any) -> None:
