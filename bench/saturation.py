@@ -2,7 +2,7 @@
 
     python bench/saturation.py [--series 1000] [--seed 0]
 
-Courses of 25 checkpoints with normal noise of one standard error: a plateau, an exponential fall that ends, a power law
+Curves of 25 checkpoints with normal noise of one standard error: a plateau, an exponential fall that ends, a power law
 that falls to the end; evenly spaced, or with the first twelve in powers of two (thirteen are left for 92 % of the
 training, four or five for a ramp over its last third). With the standard errors given, or to be
 estimated from the scatter of neighbours. Half as they are; half with a ramp that begins about two thirds into training
@@ -12,69 +12,19 @@ and reaches five standard errors at its end, from the level the fall had reached
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from degen.arrays import Floats
-from degen.metrics.curve import Curve
-from degen.saturation.verdict import Verdict, judge
+from degen.saturation.verdict import Verdict
 
-CHECKPOINTS = 25
-LAST = 125_000
-NOISE = 0.01  # nats
-LEVEL = 3.0  # nats: the floor of a loss, 0.5 %, is then one and a half standard errors
-RAMP = 5.0  # standard errors
-SHAPES = ("plateau", "exponential", "power law")
-SPACINGS = ("even", "doubling")
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from simulated_curves import LAST, RAMP, SHAPES, SPACINGS, CurveKind, simulate_verdicts
+
 WORDS = ("saturated", "recovered", "not_saturated", "undecided")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A kind of curve."""
-
-    shape: str
-    spacing: str
-    ramp: float
-    errors: bool
-
-    def __str__(self) -> str:
-        errors = "given" if self.errors else "estimated"
-        return f"{self.shape:<12} {self.spacing:<8} {'ramp' if self.ramp else 'none':<5} {errors:<10}"
-
-
-def steps(spacing: str) -> Floats:
-    if spacing == "even":
-        return np.arange(1, CHECKPOINTS + 1) * LAST / CHECKPOINTS
-    early = 2.0 ** np.arange(12)
-    return np.concatenate([early, np.linspace(LAST / 13, LAST, CHECKPOINTS - 12)])
-
-
-def made_curve(case: Case, rng: np.random.Generator) -> tuple[Curve, float]:
-    """A curve of a kind, and where its ramp truly begins."""
-    t = steps(case.spacing)
-    onset = LAST * rng.uniform(0.6, 0.7)
-    held = np.minimum(t, onset) if case.ramp else t
-    fall = {
-        "plateau": 0 * held,
-        "exponential": 100 * NOISE * np.exp(-held / (0.12 * LAST)),
-        "power law": 12 * NOISE * ((held + 0.02 * LAST) / LAST) ** -0.5,
-    }[case.shape]
-    ramp = case.ramp * NOISE * np.clip((t - onset) / (LAST - onset), 0, None)
-    values = LEVEL + fall + ramp + rng.normal(0, NOISE, len(t))
-    errors = np.full(len(t), NOISE) if case.errors else None
-    return Curve("m", "loss", np.round(t).astype(np.int64), values, "min", 0.005 * values.min(), errors), onset
-
-
-def judged(case: Case, number: int, seed: int) -> Iterator[tuple[Verdict, float]]:
-    rng = np.random.default_rng([seed, *str(case).encode()])
-    for _ in range(number):
-        made, onset = made_curve(case, rng)
-        yield judge(made), onset
 
 
 def line(name: str, results: list[tuple[Verdict, float]]) -> str:
@@ -105,10 +55,10 @@ def main() -> None:
             every = []
             for errors in (True, False):
                 for shape in SHAPES:
-                    case = Case(shape, spacing, ramp, errors)
-                    results = list(judged(case, arguments.series, arguments.seed))
+                    kind = CurveKind(shape, spacing, ramp, errors)
+                    results = list(simulate_verdicts(kind, arguments.series, arguments.seed))
                     every += results
-                    print(line(str(case), results), flush=True)
+                    print(line(str(kind), results), flush=True)
             print(
                 line(f"{'all of these':<12} {spacing:<8} {'ramp' if ramp else 'none':<5} {'':<10}", every), flush=True
             )

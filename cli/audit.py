@@ -1,4 +1,4 @@
-"""`degen audit`: whether the checkpoints of a series are what they claim."""
+"""`degen audit`: check whether the checkpoints of a series are what they claim to be."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def audit(
     ] = "4M",
     json: options.Json = False,
 ) -> None:
-    """Say of every revision of a series whether it is what it claims.
+    """Check whether each revision of a series is what it claims to be.
 
-    Found are copies of other revisions and of the final one, shards that do not belong, missing revisions and files,
-    NaN and infinity, and weights far from those before and after. Where hashes are published nothing is read to tell
-    copies; NaN and jumps show in the values that are read. Exit code 1 says that something is wrong.
+    It finds copies of other revisions and of the final one, shards of another revision, missing revisions and files,
+    NaN and infinity, and weights far from those before and after. Copies are found by published hashes alone where the
+    hub has them; NaN and jumps are found in the values that are read. Exit code 1: a revision is not what it claims.
     """
     from degen.cli.progress import ConsoleProgress
 
@@ -49,12 +49,12 @@ def audit(
 
 
 def _parse_read(text: str) -> int | None:
-    """Return how many values `--read` means, None for all."""
+    """Return the number of values that `--read` names, None for all."""
     from degen.errors import DegenError
 
     if text in ("all", "none"):
         return None if text == "all" else 0
-    match = re.fullmatch(r"(\d+)([KMG]?)", text)
+    match = re.fullmatch(r"(\d{1,18})([KMG]?)", text)
     if match is None:
-        raise DegenError(f"--read {text}: a number of values such as 4M, all, or none")
+        raise DegenError(f"--read {text}: must be a number of values such as 4M, all, or none")
     return int(match[1]) * {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}[match[2]]

@@ -1,4 +1,4 @@
-"""What `degen gate` writes for others: a table on stdout, JUnit XML, annotations of GitHub Actions."""
+"""Reports of `degen gate`: a table on stdout, JUnit XML, annotations of GitHub Actions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ReportOptions(OptionGroup):
-    """Where the outcomes go besides stdout."""
+    """Reports besides stdout."""
 
     junit: Annotated[
         Path | None, typer.Option(help="Write the outcomes to a file as JUnit XML, too.", show_default=False)
@@ -30,26 +30,29 @@ class ReportOptions(OptionGroup):
         ),
     ] = None
 
-    def check(self) -> None:
-        """Refuse a file that cannot be written, before anything is scanned.
+    def check(self, *sources: str | Path | None) -> None:
+        """Refuse a file that cannot be written or is read, before anything is scanned.
+
+        Args:
+            sources: what the command reads.
 
         Raises:
-            DegenError: it is a folder, or its folder is not there.
+            DegenError: it is a folder, or is read by the command, or its folder does not exist.
         """
         from degen.errors import DegenError
+        from degen.runs.output_files import check_output
 
         if self.junit is None:
             return
-        path = self.junit.expanduser().absolute()
-        if path.is_dir() or not path.parent.is_dir():
-            what = "is a folder; name a file" if path.is_dir() else "no such folder; make it first"
-            raise DegenError(f"--junit {self.junit}: cannot be written ({what})")
+        file = check_output(self.junit, sources, "--junit")
+        if not file.absolute().parent.is_dir():
+            raise DegenError(f"--junit {self.junit}: cannot be written (no such folder; make it first)")
 
     def write(self, verdicts: Verdicts) -> None:
-        """Write the outcomes where these options ask for them.
+        """Write the reports that these options select.
 
         Raises:
-            DegenError: the JUnit file cannot be written; its exit code is that of the verdict unless all is well.
+            DegenError: the JUnit file cannot be written; with the exit code of the verdict, unless that is 0.
         """
         if self.junit is not None:
             _write_junit(verdicts, self.junit)
@@ -62,13 +65,14 @@ class ReportOptions(OptionGroup):
 def _write_junit(verdicts: Verdicts, file: Path) -> None:
     from degen.errors import DegenError
     from degen.gate.junit import junit_xml
+    from degen.paths import atomic, expand_user
 
     try:
-        file.expanduser().write_text(junit_xml(verdicts), encoding="utf-8")
+        with atomic(expand_user(file)) as temporary:
+            temporary.write_text(junit_xml(verdicts), encoding="utf-8")
     except OSError as error:
-        # the verdict counts for more, unless it is that all is well
-        code = verdicts.exit_code or None
-        raise DegenError(f"--junit {file}: cannot be written ({error.strerror or error})", code) from error
+        message = f"--junit {file}: cannot be written ({error.strerror or error})"
+        raise DegenError(message, verdicts.exit_code or None) from error  # a failed verdict must not be hidden
 
 
 def _annotate(verdicts: Verdicts) -> None:
@@ -101,12 +105,13 @@ def _print_table(verdicts: Verdicts) -> None:
     rows = []
     for outcome in verdicts.outcomes:
         value = outcome.measured
-        at = value.step if value.step is not None else value.revision
+        step = value.step if value.step is not None else value.revision
         cells = [format_value(outcome), format_reference(value), format_bound(outcome)]
-        rows.append([str(outcome.rule), value.model, at, value.place, *cells, outcome.verdict, outcome.reason])
+        rows.append([str(outcome.rule), value.model, step, value.place, *cells, outcome.verdict, outcome.reason])
     heads = ["rule", "model", "step", "place", "value", "against", "bound", "verdict", "reason"]
-    kept = [i for i, name in enumerate(heads) if name not in ("place", "against", "reason") or any(r[i] for r in rows)]
-    output.result_table([heads[i] for i in kept], [[row[i] for i in kept] for row in rows])
+    optional = ("place", "against", "reason")  # shown only where a row has a value
+    columns = [i for i, name in enumerate(heads) if name not in optional or any(row[i] for row in rows)]
+    output.result_table([heads[i] for i in columns], [[row[i] for i in columns] for row in rows])
     if verdicts.incomplete:
         output.result(f"not measured: {', '.join(verdicts.incomplete)}")
     output.result(verdicts.verdict)

@@ -16,26 +16,26 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def replace_unencodable() -> None:
-    """Print `?` for characters that a terminal's encoding lacks, such as a sparkline in ASCII, rather than fail."""
+    """Make stdout and stderr print `?` for characters that their encoding lacks, such as sparklines in ASCII."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def stderr() -> Console:
-    """Return the console for everything that is not the result."""
+    """Return the console on stderr, for everything that is not the result."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def error(message: str) -> None:
-    """Print a mistake, in one line."""
+    """Print an error message on stderr."""
     print(f"error: {message}", file=sys.stderr)
 
 
 def warn(message: str) -> None:
-    """Print what the user should know before it is too late."""
+    """Print a warning on stderr."""
     print(f"warning: {message}", file=sys.stderr)
 
 
@@ -50,7 +50,7 @@ def result(text: str) -> None:
 
 
 def result_json(document: Mapping[str, Any]) -> None:
-    """Print the result as one JSON document; NaN and infinity, which JSON has not, become null."""
+    """Print the result as one JSON document; NaN and infinity, which JSON lacks, become null."""
     unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
     print(json.dumps(_json_safe(document), indent=2, ensure_ascii=not unicode))
 
@@ -66,7 +66,7 @@ def _json_safe(value: Any) -> Any:
 
 
 def result_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Print the result as a table; where stdout is no terminal, as wide as it needs to be."""
+    """Print the result as a table, at least 200 characters wide where stdout is no terminal."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -103,9 +103,9 @@ def format_interval(value: Any, low: Any, high: Any) -> str:
 
 
 def sparkline(values: Sequence[float | None], width: int = 60) -> str:
-    """Return values as blocks of eight heights, lowest to highest; a gap where one is missing.
+    """Return values as blocks of eight heights, with a gap where one is missing.
 
-    A range under 1 % of the values themselves is drawn that low: noise should not look like a collapse.
+    A range below 1 % of the largest magnitude is drawn flat, as noise should not look like a collapse.
     """
     if len(values) > width:
         values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]

@@ -1,4 +1,4 @@
-"""How far a scan is: a bar on a terminal, plain lines elsewhere."""
+"""The progress of a scan: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class ConsoleProgress(Progress):
         self._console = output.stderr()
         self._bar: Any = None
         self._task: Any = None
-        self._of = 0
-        self._at = 0
-        self._began = time.monotonic()
+        self._total = 0
+        self._finished = 0
+        self._started = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -49,11 +49,11 @@ class ConsoleProgress(Progress):
         self._console.print(text, markup=False)
 
     def warn(self, text: str) -> None:
-        """Print a line that says it is a warning."""
+        """Print a line as a warning."""
         self._console.print(f"warning: {text}", markup=False)
 
     def track(self, items: Iterable[T], total: int, noun: str) -> Iterator[T]:
-        """Yield the items, counted by a bar of their own on a terminal."""
+        """Yield the items, with a bar on a terminal, and print their number at the end."""
         task = self._bar.add_task(noun, total=total, unit="") if self._bar is not None else None
         for item in items:
             yield item
@@ -64,27 +64,27 @@ class ConsoleProgress(Progress):
         self.note(f"{total} {noun}")
 
     def start_scan(self, checkpoints: Sequence[Checkpoint], done: int) -> None:
-        """Note how many checkpoints there are."""
-        self._of, self._at = len(checkpoints), done
+        """Print how many checkpoints are measured already, if any."""
+        self._total, self._finished = len(checkpoints), done
         if done:
             self.note(f"{done} of {len(checkpoints)} checkpoints are measured already")
 
     def start_checkpoint(self, checkpoint: Checkpoint, tokens: int) -> None:
-        """Begin a bar for the checkpoint, on a terminal."""
-        self._began = time.monotonic()
+        """Start a bar for the checkpoint, on a terminal."""
+        self._started = time.monotonic()
         if self._bar is not None:
             if self._task is not None:
                 self._bar.remove_task(self._task)
-            text = f"[{self._at + 1}/{self._of}] {checkpoint}".replace("[", "\\[")
+            text = f"[{self._finished + 1}/{self._total}] {checkpoint}".replace("[", "\\[")
             self._task = self._bar.add_task(text, total=tokens or None, unit="tokens")
 
     def advance(self, tokens: int) -> None:
-        """Move the bar."""
+        """Move the bar on by some tokens."""
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task, tokens)
 
     def report_training(self, text: str, done: int, total: int) -> None:
-        """Show how many tokens were trained on, and the loss of every rank as text."""
+        """Show the number of tokens trained on, and the text with the loss of every rank."""
         if self._bar is None or self._task is None:
             self.note(f"  {done:,} of {total:,} tokens trained: {text}")
         else:
@@ -92,6 +92,8 @@ class ConsoleProgress(Progress):
 
     def finish_checkpoint(self, checkpoint: Checkpoint, status: str, summary: str) -> None:
         """Print one line for the checkpoint."""
-        self._at += 1
-        seconds = time.monotonic() - self._began
-        self.note(f"[{self._at}/{self._of}] {checkpoint} {status} {seconds:.1f} s{': ' + summary if summary else ''}")
+        self._finished += 1
+        seconds = time.monotonic() - self._started
+        self.note(
+            f"[{self._finished}/{self._total}] {checkpoint} {status} {seconds:.1f} s{': ' + summary if summary else ''}"
+        )

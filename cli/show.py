@@ -1,4 +1,4 @@
-"""`degen show`: a run at a glance."""
+"""`degen show`: print the results of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def show(run: options.RunFolder, json: options.Json = False) -> None:
 
 
 def print_checkpoints(run: Run) -> None:
-    """Print the table of checkpoints, with the metrics the probes put in front."""
+    """Print the table of checkpoints, with the metrics that probes mark for a summary."""
     rows = run.checkpoints()
     metrics = [m for m in run.glance("checkpoints") if any(row[m] is not None for row in rows)]
     columns = ["model", "revision", "step", *metrics, "status"]

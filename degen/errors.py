@@ -46,6 +46,13 @@ class NotFiniteError(CheckpointError):
     """NaN or infinity in weights, states or losses."""
 
 
+def shorten_number(number: int) -> str:
+    """Return a whole number as text; one of more digits than a message can bear is cut."""
+    if abs(number) < 10**24:
+        return str(number)
+    return f"{'-' * (number < 0)}{abs(number) // 10 ** (int(abs(number).bit_length() * 0.30103) - 12)}…"
+
+
 def one_line(error: BaseException, limit: int = 300) -> str:
     """Return the message of any exception as one line, with its type in front unless it is our own."""
     text = " ".join(str(error).split())

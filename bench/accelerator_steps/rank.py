@@ -57,5 +57,5 @@ def _trained(machine: Machine) -> Iterator[Row]:
 
 
 def _passed(inputs: HeadInputs, windows: Any) -> int:
-    """The frozen pass alone."""
+    """Run the frozen pass alone; return its number of targets."""
     return sum(len(part.targets) for part in inputs.of(windows))

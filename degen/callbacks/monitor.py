@@ -158,7 +158,7 @@ class Monitor:
         clock = Clock()
         with preserve_state(model):
             rows = self._rows(model, shape, spec, clock)
-        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": None}
+        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": rows[CHECKPOINTS][0].get("reason")}
         rows[TIMING] = timing_rows(clock, spec, None, model.dtype)
         source = fingerprint([rows[CHECKPOINTS][0]["head_sha256"], config_sha256(model.config)])
         return Measurement(rows, self.measured_columns(CHECKPOINTS), source, self._batch_tokens, device, model.dtype)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from degen.checkpoints.steps import parse_revision
 from degen.errors import RunFolderError
+from degen.runs.ownership import check_part
 from degen.runs.run import SAMPLE
 from degen.runs.run_writer import RunWriter, open_run, unwritable
 from degen.scanning.run_info import complete_info
@@ -94,7 +95,9 @@ class RunRecorder:
         for mark in filter(None, [parse_revision(part.stem) for part in parts]):
             if mark.step > step:
                 for table in (CHECKPOINTS, *self._monitor.tables.names):
-                    writer.part(table, self._checkpoint(mark.step)).unlink(missing_ok=True)
+                    part = writer.part(table, self._checkpoint(mark.step))
+                    check_part(part)
+                    part.unlink(missing_ok=True)
 
     def _checkpoint(self, step: int) -> SavedStep:
         return SavedStep(self._label, f"step{step}", step)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from degen.errors import CheckpointError, DegenError
+from degen.paths import expand_user
 from degen.weights.peft_adapter import CONFIG, NEEDS_PEFT, read_settings
 
 from .adapter_files import HubAdapter, LocalAdapter
@@ -70,7 +71,7 @@ def on_base(base: str, adapter: str, find: Find) -> list[Series]:
     """
     _need_peft()
     on = _base(base, adapter, find)
-    if not Path(adapter).expanduser().is_dir() and (_exists(adapter) or not is_hub_name(adapter)):
+    if not expand_user(adapter).is_dir() and (_exists(adapter) or not is_hub_name(adapter)):
         raise DegenError(
             f"{adapter}: no such adapter; it is a folder with {CONFIG}, a folder of such folders, or a name on the hub"
         )
@@ -114,7 +115,7 @@ def is_adapter(source: Source) -> bool:
 
 
 def _has_settings(source: Source) -> TypeGuard[LocalSource]:
-    return isinstance(source, LocalSource) and (source.path / CONFIG).is_file()
+    return isinstance(source, LocalSource) and os.path.isfile(source.path / CONFIG)
 
 
 def _base(spec: str, adapter: str, find: Find) -> Base:

@@ -104,6 +104,10 @@ class _Both(StoredTensors):
         """Return the shape of a tensor."""
         return self._of[key].shape(key)
 
+    def dtype(self, key: str) -> str:
+        """Return the type of its values."""
+        return self._of[key].dtype(key)
+
     def shard(self, key: str) -> str:
         """Return the name of the file that holds a tensor."""
         return self._of[key].shard(key)

@@ -73,6 +73,10 @@ class HubTensors(StoredTensors):
         """Return the shape of a tensor."""
         return self.entry(key).shape
 
+    def dtype(self, key: str) -> str:
+        """Return the type of its values, by the header of its file."""
+        return self.entry(key).dtype
+
     def _span(self, key: str, first: int, last: int) -> tuple[str, int, int]:
         """Return the shard of a tensor, and where some of its rows begin and end in it, in bytes."""
         entry = self.entry(key)

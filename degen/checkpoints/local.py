@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from degen.weights.checkpoint_files import WEIGHT_PATTERNS, CheckpointFiles, newest_change
+from degen.weights.checkpoint_files import WEIGHT_PATTERNS, CheckpointFiles, files_version
 
 from .source import Source
 
@@ -26,11 +26,11 @@ class LocalSource(Source):
         return str(self.path)
 
     def version(self) -> str | None:
-        """Return the newest modification time of configuration and weights, in ns; None without weights."""
+        """Return a text of name, size and time of configuration and weights; None without weights."""
         if self.path.suffix == ".gguf":
-            return newest_change([self.path])
+            return files_version([self.path])
         weights = [file for pattern in WEIGHT_PATTERNS for file in self.path.glob(pattern)]
-        return newest_change([*weights, self.path / "config.json"]) if weights else None
+        return files_version([*weights, self.path / "config.json", *self.path.glob("*.py")]) if weights else None
 
     def config(self) -> Path:
         """Return the folder or file itself."""

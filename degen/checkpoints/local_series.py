@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from degen.errors import DegenError
+from degen.errors import CheckpointError, DegenError
+from degen.paths import is_file
 from degen.weights.peft_adapter import CONFIG as ADAPTER
 
 from .local import LocalSource
@@ -155,7 +156,10 @@ def _holds_steps(path: Path, grammar: Grammar) -> bool:
 
 
 def _holds_model(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("config.json", ADAPTER))
+    try:
+        return any(is_file(folder / name) for name in ("config.json", ADAPTER))
+    except CheckpointError:
+        return False  # where its name is a step it is a checkpoint, and fails as one
 
 
 def _stem(path: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from degen.errors import DegenError
 
 from .source import Source
-from .steps import RevisionStep, parse_revision, select_steps, training_order
+from .steps import MAX_STEP, RevisionStep, parse_revision, select_steps, training_order
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,10 @@ class Grammar:
         seen = parsed.tokens_seen
         if seen is None and self.tokens_per_step is not None:
             seen = parsed.step * self.tokens_per_step
+            if seen > MAX_STEP:
+                raise DegenError(
+                    f"--tokens-per-step {self.tokens_per_step}: more tokens at {revision} than 64 bits can count"
+                )
         return Checkpoint(model, revision, parsed.step, seen, source)
 
     def series(self, location: str, model: str, members: Sequence[tuple[str, Source]], root: Path | None) -> Series:

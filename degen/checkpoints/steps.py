@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +16,9 @@ _REVISION = re.compile(
     r"(?:-tokens(?P<tokens>\d+(?:\.\d+)?)(?P<unit>[KMBT]?))?",
     re.IGNORECASE,
 )
-MAX_STEPS = 1_000_000  # that a range may name
+MAX_STEPS = 1_000_000  # that an expression may name
+MAX_STEP = 2**63 - 1  # of a column of whole numbers
+MAX_DIGITS = 4000  # that Python reads as a number
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
@@ -35,7 +38,7 @@ class RevisionStep:
 
 
 def parse_revision(revision: str, pattern: str | None = None) -> RevisionStep | None:
-    """Return the step that the name of a revision gives; None where the name gives none.
+    """Return the step that the name of a revision gives; None where it gives none, or none that fits 64 bits.
 
     Names such as `step1000`, `checkpoint-1000`, `global_step1000`, `step1000-tokens4B` and `stage1-step1000-tokens4B`
     are understood, in upper or lower case.
@@ -56,8 +59,13 @@ def parse_revision(revision: str, pattern: str | None = None) -> RevisionStep | 
     try:
         tokens = groups.get("tokens")
         seen = round(float(tokens) * _UNITS[(groups.get("unit") or "").upper()]) if tokens else None
-        return RevisionStep(int(groups.get("stage") or 0), int(groups["step"]), seen)
+        stage, step = int(groups.get("stage") or 0), int(groups["step"])
+        return RevisionStep(stage, step, seen) if max(stage, step, seen or 0) <= MAX_STEP else None
+    except OverflowError:
+        return None
     except (TypeError, ValueError, KeyError):
+        if any(len(value or "") > MAX_DIGITS for value in groups.values()):
+            return None
         values = ", ".join(f"{name} {value!r}" for name, value in groups.items())
         raise DegenError(
             f"--revision-pattern {pattern}: its groups match what is not a number in {revision!r} ({values})"
@@ -107,7 +115,13 @@ def select_steps(steps: Sequence[int], expression: str) -> list[int]:
         targets = _log_spaced(existing, _whole_number(expression[4:], expression))
     else:
         targets = [float(step) for step in parse_steps(expression)]
-    return sorted({min(existing, key=lambda step: (abs(step - t), step)) for t in targets}) if existing else []
+    return sorted({_nearest(existing, target) for target in targets}) if existing else []
+
+
+def _nearest(existing: Sequence[int], target: float) -> int:
+    """Return the nearest of some ascending steps, of two the first."""
+    i = bisect_left(existing, target)
+    return min(existing[max(i - 1, 0) : i + 1], key=lambda step: (abs(step - target), step))
 
 
 def parse_steps(expression: str) -> list[int]:
@@ -116,12 +130,16 @@ def parse_steps(expression: str) -> list[int]:
     Raises:
         DegenError: the expression is not of that form.
     """
-    return [step for item in expression.split(",") for step in _parse_item(item.strip(), expression)]
+    steps: list[int] = []
+    for item in expression.split(","):
+        steps += _parse_item(item.strip(), expression)
+        _check_count(len(steps), expression)
+    return steps
 
 
 def nearest_steps(steps: Sequence[int], expression: str) -> dict[int, int]:
     """Return the steps that an expression names one by one and that do not exist, each with the nearest that does."""
-    single = [item.strip() for item in expression.split(",") if item.strip().isdecimal()]
+    single = [item.strip() for item in expression.split(",") if item.strip().isdecimal() and len(item.strip()) <= 18]
     return {int(s): select_steps(steps, s)[0] for s in single if steps and int(s) not in steps}
 
 
@@ -131,6 +149,7 @@ def _log_spaced(existing: Sequence[int], count: int) -> list[float]:
     positive = [step for step in existing if step > 0]
     if count < 1:
         raise DegenError("--steps log:N needs N of at least 1")
+    _check_count(count, f"log:{count}")
     if count == 1 or len(positive) < 2:
         return [float(step) for step in existing[-1:]]
     return [float(step) for step in np.geomspace(positive[0], positive[-1], count)]
@@ -142,10 +161,14 @@ def _parse_item(item: str, expression: str) -> list[int]:
         return bounds
     if len(bounds) == 3 and bounds[2] > 0 and bounds[0] <= bounds[1]:
         first, last, stride = bounds
-        if (last - first) // stride > MAX_STEPS:
-            raise DegenError(f"--steps {expression}: names more than {MAX_STEPS:,} steps; take a longer stride")
+        _check_count((last - first) // stride, expression)
         return [*range(first, last, stride), last]
     raise DegenError(f"--steps {expression}: a range is first:last:stride, rising, as in 1000:143000:4000")
+
+
+def _check_count(count: int, expression: str) -> None:
+    if count > MAX_STEPS:
+        raise DegenError(f"--steps {expression[:60]}: names more than {MAX_STEPS:,} steps; take a longer stride")
 
 
 def _whole_number(text: str, expression: str) -> int:
@@ -153,4 +176,6 @@ def _whole_number(text: str, expression: str) -> int:
         raise DegenError(
             f"--steps {expression}: {text!r} is not a step; use all, log:20, or a list as in 0,1000:143000:4000"
         )
+    if len(text) > 18:
+        raise DegenError(f"--steps {expression[:60]}: {text[:24]}… is too large for a step")
     return int(text)

@@ -15,6 +15,8 @@ from degen.hints import did_you_mean
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MAX_VALUE = 1e100  # no metric, size or cost is larger
+
 
 def first_column(table: pa.Table, names: Sequence[str]) -> str | None:
     """Return the column that has the first of some lower-case names, in any case; None where no column has one."""
@@ -56,7 +58,7 @@ def is_text(table: pa.Table, column: str) -> bool:
 
 
 def numbers(table: pa.Table, column: str, path: Path) -> Floats:
-    """Return a column as float64, NaN where it is missing.
+    """Return a column as float64, NaN where it is missing, infinite where it is beyond `MAX_VALUE`.
 
     Args:
         table: the table.
@@ -74,8 +76,13 @@ def numbers(table: pa.Table, column: str, path: Path) -> Floats:
         text = next((text for text in texts(table, column) if text is not None and not _is_number(text)), None)
         problem = "holds numbers as text" if text is None else f"holds no numbers ({text!r}, for one)"
         raise DegenError(f"{path}: column {column!r} {problem}; mend it or name another")
-    values: Floats = np.array(table[column].cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
-    return values
+    values = table[column].cast(pa.float64(), safe=False).to_pylist()  # to_numpy would load pandas
+    return bounded(np.array([np.nan if value is None else value for value in values], dtype=np.float64))
+
+
+def bounded(values: Floats) -> Floats:
+    """Return values of which those beyond `MAX_VALUE` are infinite; their squares and products are no float64."""
+    return np.where(np.abs(values) > MAX_VALUE, np.copysign(np.inf, values), values)
 
 
 def texts(table: pa.Table, column: str) -> list[str | None]:

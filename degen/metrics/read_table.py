@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from degen.errors import DegenError
+from degen.paths import expand_user
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +34,7 @@ def read_table_file(path: Path) -> pa.Table:
     Raises:
         DegenError: no such path, an unknown ending, a damaged or empty file, no rows, or two columns of one name.
     """
-    path = path.expanduser()
+    path = expand_user(path)
     try:
         table = _parts(path) if path.is_dir() else _file(path)
     except OSError as error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from degen.arrays import Floats
 from degen.checkpoints.steps import training_order
 from degen.errors import DegenError
+from degen.runs.parts import check_columns, part_files, read_part
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS, Row, file_name
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 LAYERS, WINDOWS = "layers", "windows"
 _CHECKPOINT_COLUMNS = ["model", "revision", "step", "status", "reason"]
+_NEEDED = {LAYERS: ("layer", "site"), WINDOWS: ("window", "document", "domain", "tokens", "loss")}
 _KEYS = frozenset({"model", "revision", "step", "layer", "site"})
 
 
@@ -53,23 +55,25 @@ class RunParts:
         """
         import pyarrow as pa
 
-        paths = sorted((self.path / CHECKPOINTS).rglob("[!.]*.parquet"))
-        parts = [part for part in map(_read, paths) if len(part)]
+        parts = []
+        for path in part_files(self.path / CHECKPOINTS):
+            part = read_part(path)
+            check_columns(path, part, _CHECKPOINT_COLUMNS)
+            if len(part):
+                parts.append(part)
         if not parts:
             raise DegenError(f"{self.path}: no checkpoint in it yet; go on with the scan")
-        try:
-            table = pa.concat_tables(parts, promote_options="permissive")
-        except pa.ArrowException as error:
-            raise DegenError(f"{self.path / CHECKPOINTS}: its parts do not fit together ({error})") from error
         models = {model: i for i, model in enumerate(self.run.info.get("models", []))}
         pattern = self.run.info.get("asked", {}).get("revision_pattern")
-        rows = table.select(_CHECKPOINT_COLUMNS).to_pylist()
 
-        def position(i: int) -> tuple[object, ...]:
-            model, step = rows[i]["model"], rows[i]["step"]
-            return models.get(model, len(models)), model, step is None, training_order(rows[i]["revision"], pattern)
+        def position(part: pa.Table) -> tuple[object, ...]:
+            model, revision, step = (part[name][0].as_py() for name in ("model", "revision", "step"))
+            return models.get(model, len(models)), model, step is None, training_order(revision, pattern)
 
-        return table.take(pa.array(sorted(range(len(rows)), key=position), pa.int64()))
+        try:
+            return pa.concat_tables(sorted(parts, key=position), promote_options="permissive")
+        except pa.ArrowException as error:
+            raise DegenError(f"{self.path / CHECKPOINTS}: its parts do not fit together ({error})") from error
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -109,16 +113,18 @@ class RunParts:
         key = (table, model, revision, columns)
         if key not in self._parts:
             path = self.path / table / file_name(model) / f"{file_name(revision)}.parquet"
-            self._parts[key] = _read(path, columns) if path.is_file() else None
+            part = read_part(path, columns) if path.is_file() else None
+            if part is not None:
+                check_columns(path, part, [name for name in columns if name in _NEEDED.get(table, ())])
+            self._parts[key] = part
         return self._parts[key]
 
     def columns(self, table: str) -> dict[str, bool]:
         """Return the columns of a table but for its keys, and whether each holds numbers; none without a part."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        path = next((self.path / table).rglob("[!.]*.parquet"), None)
-        schema = pq.read_schema(path) if path is not None else pa.schema([])
+        files = part_files(self.path / table)
+        schema = read_part(files[0]).schema if files else pa.schema([])
         return {
             f.name: pa.types.is_integer(f.type) or pa.types.is_floating(f.type) for f in schema if f.name not in _KEYS
         }
@@ -141,16 +147,3 @@ class RunParts:
         checkpoints = [self.windows(model, name) if name is not None else None for name in revisions]
         unscored = any(c is None and name is not None for name, c in zip(revisions, checkpoints, strict=True))
         return None if unscored else paired_covariance(checkpoints)
-
-
-def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a part, or some columns of it; those that it lacks are left out."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        part = pq.ParquetFile(path)
-        known = None if columns is None else [c for c in columns if c in part.schema_arrow.names]
-        return part.read(known, use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        raise DegenError(f"{path}: cannot be read ({error}); scan again") from error

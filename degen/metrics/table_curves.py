@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from .layout import PARAMETERS, TOKENS, WIDTH
 from .metric_kinds import kind_of
 
 OF_LOSS = ("perplexity", "bits_per_byte")  # metrics of a run that follow from its loss
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ def read_curve(checkpoints: CheckpointTable, group: CurveRows, options: CurveOpt
     tokens = first_column(table, TOKENS)
     counted = tokens is not None and is_numeric(table, tokens)  # text such as "300B" is not read
     layer, site = _layer_and_site(checkpoints, int(rows[0]))
-    revisions = [name or None for name in texts(table.take(rows), "revision")] if is_of_run(table) else None
+    revisions = [name or None for name in _take(texts(table, "revision"), rows)] if is_of_run(table) else None
     return Curve(
         model=group.model,
         metric=group.name,
@@ -192,8 +195,12 @@ def _is_logarithmic(metric: str, values: Floats) -> bool:
 
 def _reasons(checkpoints: CheckpointTable, column: str, rows: Ints) -> list[str]:
     """Return for each checkpoint of a run the reason that holds if it has no value."""
-    selected = checkpoints.table.select(["status", "reason", column]).take(rows)
-    return [reason_for_missing(*row.values()) for row in selected.to_pylist()]
+    selected = checkpoints.table.select(["status", "reason", column]).to_pylist()
+    return [reason_for_missing(*row.values()) for row in _take(selected, rows)]
+
+
+def _take(values: Sequence[T], rows: Ints) -> list[T]:
+    return [values[row] for row in rows]
 
 
 def _layer_and_site(checkpoints: CheckpointTable, row: int) -> tuple[int | None, str | None]:

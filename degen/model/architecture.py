@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError, MissingFileError, one_line
+from degen.paths import is_file
 
 if TYPE_CHECKING:
     import torch
@@ -113,7 +114,7 @@ def check_json(file: Path) -> dict[str, Any]:
         MissingFileError: it is not there.
         CheckpointError: it is not JSON, or has no model type.
     """
-    if not file.is_file():
+    if not is_file(file):
         raise MissingFileError(f"{file.parent}: no config.json in it")
     try:
         config = json.loads(file.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Read the points of a scaling law from a run or a table, each once and only those that are trained."""
+"""Read the points of a scaling law from a run or a table, without repeated rows and untrained models."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from degen.errors import DegenError
 from degen.metrics.columns import texts
 from degen.metrics.metric_kinds import kind_of
 from degen.metrics.open_target import open_target
+from degen.paths import expand_user
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS
 
@@ -27,50 +28,49 @@ if TYPE_CHECKING:
 def read_points(path: Path, columns: Mapping[str, str], warn: Warn = lambda line: None) -> Points:
     """Read points from a run folder, its table `checkpoints` or any CSV or Parquet table.
 
-    A point counts once: rows that are equal in every column are one, whatever number a column gives them that only
-    counts them. Rows of models that are not trained yet are left out, as step 0 of a series; of a run checkpoints that
-    failed, too, and those whose weights are an earlier one's.
+    Rows that are equal in every column, but for one that only numbers the rows, count once. Rows of models before
+    training, as step 0 of a series, are left out; of a run also checkpoints that failed or repeat an earlier one.
 
     Args:
         path: the run folder, file, or folder of Parquet parts.
-        columns: the columns of quantities that are called otherwise, as `{"params": "N"}`.
+        columns: columns of quantities that have unusual names, as `{"params": "N"}`.
         warn: called with each warning.
 
     Returns:
-        The points, a row of the table each.
+        The points, one for each row that is left.
 
     Raises:
-        DegenError: nothing there that can be read, or no such quantity or column.
+        DegenError: the path cannot be read, or has no such column; or every checkpoint failed.
     """
-    path = path.expanduser()
+    path = expand_user(path)
     opened = open_target(path, warn, lm_eval=False)
     table = opened.table(CHECKPOINTS) if isinstance(opened, Run) else opened.table
-    found = find_columns(table.column_names, columns, path)
-    points = Points(path, table, found, tuple(range(1, table.num_rows + 1)))
+    quantities = find_columns(table.column_names, columns, path)
+    points = Points(path, table, quantities, tuple(range(1, table.num_rows + 1)))
     if {"status", "duplicate_of"} <= set(table.column_names):
         points = points.take([i for i, status in enumerate(texts(table, "status")) if status != "failed"])
         if not len(points):
-            raise DegenError(f"{path}: every checkpoint in it failed; scan again")
-        own = [status != "duplicate" for status in texts(points.table, "status")]
-        if not all(own):
-            warn(f"{path}: checkpoints left out as copies of other revisions (status duplicate): {own.count(False)}")
-            points = points.take(np.array(own))
-    first = _first_of_equals(points)
+            raise DegenError(f"{path}: every checkpoint failed; see the column reason, and scan again")
+        original = np.array([status != "duplicate" for status in texts(points.table, "status")])
+        if not original.all():
+            warn(f"{path}: checkpoints left out, as copies of other revisions (status duplicate): {(~original).sum()}")
+            points = points.take(original)
+    first = _distinct_rows(points)
     if len(first) < len(points):
-        warn(f"{path}: rows left out as they repeat others: {len(points) - len(first)}")
+        warn(f"{path}: rows left out, as they repeat others: {len(points) - len(first)}")
     points = points.take(first)
     untrained = points.untrained
     if untrained.any() and not untrained.all():
-        warn(f"{path}: rows left out as nothing was trained by then (0 tokens or steps): {int(untrained.sum())}")
+        warn(f"{path}: rows left out, as they are before training (0 tokens or steps): {untrained.sum()}")
         points = points.take(~untrained)
-    asked = {name: column for name, column in found.items() if column in (*columns, *columns.values())}
-    for line in check_columns(points, asked):
+    named = {name: column for name, column in quantities.items() if column in (*columns, *columns.values())}
+    for line in check_columns(points, named):
         warn(line)
     return points
 
 
-def _first_of_equals(points: Points) -> list[int]:
-    """Return the first of all rows that are equal in every column, but for one that only numbers the rows."""
+def _distinct_rows(points: Points) -> list[int]:
+    """Return the index of the first of each group of rows that are equal in every column, row numbers aside."""
     import pyarrow as pa
 
     table, columns = points.table, []
@@ -87,11 +87,11 @@ def _first_of_equals(points: Points) -> list[int]:
     return list(seen.values())
 
 
-def _numbers_rows(name: str, values: pa.ChunkedArray, known: Mapping[str, str]) -> bool:
-    """Return whether a column is whole numbers that rise from row to row, and its name that of no measurement."""
+def _numbers_rows(name: str, values: pa.ChunkedArray, columns: Mapping[str, str]) -> bool:
+    """Return whether a column holds only row numbers: integers that rise from row to row, without a known name."""
     import pyarrow as pa
 
-    if name in known.values() or not pa.types.is_integer(values.type) or values.null_count:
+    if name in columns.values() or not pa.types.is_integer(values.type) or values.null_count:
         return False
     word = name.lower()
     measures = word in (*LAYERS, *WIDTH, *SECONDS) or word.startswith(("upstream", "downstream")) or kind_of(name)

@@ -12,7 +12,7 @@ from degen.errors import CheckpointError, DegenError
 from degen.forward.learned_positions import too_long
 from degen.model.architecture import Architecture, describe, read_config, text_config
 from degen.probe import StreamProbe
-from degen.runs.run import read_info
+from degen.runs.run_file import RUN_FILE, is_run, read_info
 
 from .progress import Progress
 from .settings import CONTEXT, Settings
@@ -38,7 +38,7 @@ def fit_context(settings: Settings, plan: Plan, begun: Path | None, note: Callab
     """
     if settings.context is not None or settings.sample is not None:
         return settings
-    info = read_info(begun / "run.json") if begun is not None else None
+    info = read_info(begun / RUN_FILE) if begun is not None and is_run(begun) else None
     if info is not None and isinstance(before := info.get("asked", {}).get("context"), int):
         return replace(settings, context=before)
     if not any(issubclass(probe, StreamProbe) for probe in plan.probes.values()):

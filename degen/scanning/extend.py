@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from degen.checkpoints.series import Checkpoint
-from degen.runs.run import read_info
+from degen.runs.run_file import read_info
 from degen.runs.run_writer import RunWriter, write_errors
 from degen.tables import CHECKPOINTS, SATURATION, file_name, write_parquet
 

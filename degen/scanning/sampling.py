@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.series import Series
 from degen.errors import DegenError
+from degen.paths import expand_user
 from degen.probe import StreamProbe
+from degen.runs.ownership import check_part
+from degen.runs.parts import owner_of
 from degen.runs.run import SAMPLE
 from degen.runs.run_writer import RunWriter, write_errors
 from degen.text.corpus import Corpus, open_corpus
@@ -44,6 +47,7 @@ class Samples:
     def save(self, writer: RunWriter) -> None:
         """Write the windows to `sample.parquet`, unless they are there or there are none."""
         if self.samples and not self.saved:
+            check_part(writer.path / SAMPLE)
             with write_errors(writer.path):
                 write_samples(writer.path / SAMPLE, list(self.samples.values()))
 
@@ -70,7 +74,7 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
             )
         return Samples(of_series, {}, {})
     file, before = writer.path / SAMPLE, writer.info.get("sample")
-    if saved := file.exists() and before is not None:
+    if saved := owner_of(file) == "degen" and before is not None:  # a damaged one is drawn anew
         samples = _read_samples(file, tokenizers, str(file))
         info = before | {"windows": _summaries(samples)}
     else:
@@ -98,7 +102,7 @@ def find_samples(
     """
     info: dict[str, Any]
     if settings.sample is not None:
-        samples = _read_samples(Path(settings.sample).expanduser(), tokenizers, settings.sample)
+        samples = _read_samples(expand_user(settings.sample), tokenizers, settings.sample)
         name, info = settings.sample, {"taken_from": settings.sample}
     else:
         corpus = _open_corpus(settings)

@@ -192,7 +192,8 @@ class SeriesScan:
             progress.start_checkpoint(opened.checkpoint, spec.sample.tokens if spec.sample else 0)
 
         rows = halve_batch(attempt, self.batch_tokens, longest, "--context", on_halved)
-        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": spec.skipped}
+        reasons = [reason for reason in (rows[CHECKPOINTS][0].get("reason"), spec.skipped) if reason]
+        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": "; ".join(reasons) or None}
         return rows
 
     def _save_batch_tokens(self, opened: OpenCheckpoint, batch_tokens: int) -> None:

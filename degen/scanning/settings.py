@@ -17,7 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, TypeVar, Unpack, get_type_hints
 
-from degen.errors import DegenError
+from degen.errors import DegenError, shorten_number
+from degen.paths import expand_user
 
 if TYPE_CHECKING:
     from degen.checkpoints.series import Grammar
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Callable[..., Any])
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+MAX_INT = 2**63 - 1  # of a column of whole numbers
+LARGEST = {"context": 2**31 - 1, "batch_size": 2**31 - 1, "threads": 1 << 16}  # of other settings than most
 CONTEXT = 512  # tokens of the longest window if nobody says how many
 RUN_FOLDER = "degen-run"  # where a run goes if nobody names a folder
 
@@ -99,9 +102,11 @@ class Settings:
         smallest = {"tokens": SHORTEST, "context": SHORTEST, "seed": 0, "batch_size": 1, "threads": 1,
                     "tokens_per_step": 1}  # fmt: skip
         for name, least in smallest.items():
-            value = getattr(self, name)
+            value, most = getattr(self, name), LARGEST.get(name, MAX_INT)
             if value is not None and value < least:
-                raise DegenError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
+                raise DegenError(f"--{name.replace('_', '-')} {shorten_number(value)}: must be at least {least}")
+            if value is not None and value > most:
+                raise DegenError(f"--{name.replace('_', '-')} {shorten_number(value)}: must be at most {most}")
 
     @property
     def longest_window(self) -> int:
@@ -227,7 +232,7 @@ def list_settings(keywords: type[MeasureKeywords], **other_defaults: object) -> 
 
 def _absolute(name: str) -> str:
     """Return an existing path as absolute, also behind a label or among adapter and base; any other name as it is."""
-    path = Path(name).expanduser()
+    path = expand_user(name)
     if path.exists():
         return str(path.resolve())
     for separator in "=+":

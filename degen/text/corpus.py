@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from degen.errors import DegenError, one_line
+from degen.paths import expand_user
 
 FORMATS = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".parquet", ".txt")
 STREAM_BUFFER = 10_000
@@ -59,7 +60,7 @@ def open_corpus(name: str) -> Corpus:
     """
     if name.startswith("hf://"):
         return StreamedCorpus(name)
-    path = Path(name).expanduser()
+    path = expand_user(name)
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file() and _format(p))
         if not files:

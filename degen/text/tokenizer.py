@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from degen.arrays import Ints, Tokens
-from degen.errors import DegenError, one_line
+from degen.errors import CheckpointError, DegenError, one_line
+from degen.paths import expand_user, is_file
 
 # A folder without any of these has no tokenizer; transformers would make an empty one.
 FILES = (
@@ -125,7 +126,7 @@ class Tokenizer:
 def _load(source: str | Path, trust: bool) -> Any:
     from transformers import AutoTokenizer
 
-    path = Path(source).expanduser()
+    path = expand_user(source)
     try:
         if path.suffix == ".gguf" and path.is_file():
             return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
@@ -144,6 +145,7 @@ def _load(source: str | Path, trust: bool) -> Any:
 
 def has_tokenizer(path: Path) -> bool:
     """Return whether a folder has a tokenizer in it; a GGUF file always does."""
-    if path.suffix == ".gguf":
-        return path.is_file()
-    return any((path / name).is_file() for name in FILES)
+    try:
+        return is_file(path) if path.suffix == ".gguf" else any(is_file(path / name) for name in FILES)
+    except CheckpointError:
+        return False

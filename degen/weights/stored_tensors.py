@@ -33,6 +33,10 @@ class StoredTensors(ABC):
         """Return the shape of a tensor, as a module would hold it."""
 
     @abstractmethod
+    def dtype(self, key: str) -> str:
+        """Return the type of a tensor's stored values, as safetensors names it; equal bytes of others are others."""
+
+    @abstractmethod
     def shard(self, key: str) -> str:
         """Return the name of the file that holds a tensor."""
 

@@ -106,7 +106,7 @@ class Twin:
 
     @cached_property
     def documents(self) -> np.ndarray:
-        """The document of every token."""
+        """Return the document of every token."""
         return np.concatenate([[w["document"]] * len(w["tokens"]) for w in self.sample])
 
     def states(self, site: tuple[int, str]) -> np.ndarray:
@@ -132,7 +132,7 @@ def mean_cosine(states: np.ndarray) -> float:
 
 
 def without_each(documents: np.ndarray, statistic: Any) -> float:
-    """Delete-one-document jackknife, everything made anew without the document."""
+    """Return the delete-one-document jackknife error, everything computed anew without the document."""
     left = [statistic(documents != d) for d in sorted(set(documents.tolist()))]
     count = len(left)
     mean = sum(left) / count
@@ -141,7 +141,7 @@ def without_each(documents: np.ndarray, statistic: Any) -> float:
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
 def scanned(request: pytest.FixtureRequest, texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A family's series scanned end to end, and the twin of each checkpoint."""
+    """Scan a family's series end to end; return the run and the twin of each checkpoint."""
     family, root = request.param, tmp_path_factory.mktemp("family")
     steps = (0, 64) if family in ("gpt_neox", "opt-350m", "gemma2") else (64,)
     series = make_series(root / family, steps=steps, family=family, bos=family in WITH_BOS)
@@ -224,7 +224,7 @@ def test_spectrum_is_numpys_of_the_used_rows(scanned: Any) -> None:
         assert row["top_singular_share"] == pytest.approx(p[0], abs=1e-9)
 
 
-def test_columns_that_describe_the_model(scanned: Any) -> None:
+def test_columns_that_describe_the_model_are_those_of_transformers(scanned: Any) -> None:
     for _run, _step, twin, row in each(scanned):
         model, family = twin.model, twin.family
         assert row["architecture"] == type(model).__name__
@@ -291,10 +291,10 @@ def test_a_wrong_head_fails_the_checkpoint(texts: Path, tmp_path: Path, monkeypa
     # transformers' Linear calls the same function: give its head the bias back, so that only ours lacks it
     from transformers.models.phi.modeling_phi import PhiForCausalLM
 
-    own = PhiForCausalLM.forward
+    original = PhiForCausalLM.forward
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-        out = own(self, *args, **kwargs)
+        out = original(self, *args, **kwargs)
         out.logits = out.logits + self.lm_head.bias
         return out
 

@@ -44,7 +44,7 @@ def in_fit_half(sample: list[dict[str, Any]]) -> list[bool]:
 
 
 def restricted(W: np.ndarray, C: np.ndarray, method: str, rank: int) -> np.ndarray:
-    """The head of a rank, multiplied out: W C^{1/2} is decomposed whole, and U Uᵀ W formed."""
+    """Return the head of a rank, multiplied out: W C^{1/2} is decomposed whole, and U Uᵀ W formed."""
     values, E = np.linalg.eigh(C)
     root = E @ np.diag(np.sqrt(np.clip(values, 0, None))) @ E.T
     U = np.linalg.svd(W if method == "svd" else W @ root, full_matrices=False)[0][:, :rank]
@@ -86,10 +86,10 @@ def test_losses_are_those_of_heads_multiplied_out(scanned: Any) -> None:
 def test_full_rank_is_the_models_own_loss(scanned: Any) -> None:
     run, twin = scanned
     fit = in_fit_half(twin.sample)
-    own = np.concatenate([p["losses"].numpy() for p, is_fit in zip(twin.passed, fit, strict=True) if not is_fit])
+    losses = np.concatenate([p["losses"].numpy() for p, is_fit in zip(twin.passed, fit, strict=True) if not is_fit])
     for row in run.table("ranks").to_pylist():
         if row["rank"] == twin.model.lm_head.weight.shape[1]:
-            assert row["loss"] == pytest.approx(own.mean(), abs=1e-5)
+            assert row["loss"] == pytest.approx(losses.mean(), abs=1e-5)
             assert abs(row["loss_gap"]) < 1e-5
             assert row["w_error"] == pytest.approx(0, abs=1e-9)
     assert (twin.model.lm_head.bias is not None) == (twin.family in BIASED)

@@ -33,12 +33,12 @@ class Spoiled:
 
 
 def scan(*args: object) -> Callable[[Workspace], Args]:
-    """`degen scan` of the healthy series with these options."""
+    """Return the command `degen scan` of the healthy series with these options."""
     return lambda p: p.scan(*args)
 
 
 def text(name: str, content: str | bytes) -> Callable[[Workspace], Args]:
-    """`degen scan` of a corpus of that content."""
+    """Return the command `degen scan` of a corpus of that content."""
     return lambda p: p.scan("--corpus", p.file(name, content))
 
 

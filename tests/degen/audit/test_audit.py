@@ -57,7 +57,7 @@ def test_copies_are_found_without_reading_weights(scans: Scans) -> None:
     scans.add("org/dirty", branches)
     result, findings = run_audit("org/dirty@step*", "--read", "none")
     assert result.code == 1
-    assert not scans.hub.asked(r"/resolve/.*\.safetensors$")
+    assert not scans.hub.requests_for(r"/resolve/.*\.safetensors$")
     final = {name for name, verdict in faults.items() if verdict == "equals_final"}
     assert {name for name, (verdict, _) in findings.items() if verdict == "equals_final"} == final
     copies = {name for name, verdict in faults.items() if verdict == "duplicate"}
@@ -69,7 +69,9 @@ def test_files_with_equal_hashes_are_read_once(scans: Scans) -> None:
     scans.add("org/dirty", branches)
     run_audit("org/dirty@step*")
     unlike = {content for files in branches.values() for name, content in files.items() if name.endswith("tensors")}
-    headers = [r for r in scans.hub.asked(r"/resolve/.*\.safetensors$") if (r.range or "").startswith("bytes=0-")]
+    headers = [
+        r for r in scans.hub.requests_for(r"/resolve/.*\.safetensors$") if (r.range or "").startswith("bytes=0-")
+    ]
     assert len(headers) == len(unlike)
 
 

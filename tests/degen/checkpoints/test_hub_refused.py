@@ -58,7 +58,7 @@ def test_a_token_opens_what_is_private_and_a_wrong_one_does_not(repo: Scans, tmp
     assert (result.code, "the hub refuses it (401): `hf auth login` logs in" in result.message) == (2, True)
     repo.token(TOKEN)
     assert [c.revision for c in repo.find("org/private").checkpoints] == ["main"]
-    assert {r.token for r in repo.hub.asked("/refs")} == {"hf_else", TOKEN}
+    assert {r.token for r in repo.hub.requests_for("/refs")} == {"hf_else", TOKEN}
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,15 @@ def test_a_failing_hub_gives_one_message(repo: Scans, tmp_path: Path, fault: Fau
 @pytest.mark.parametrize(
     "fault", [Fault("/refs", status=500), Fault("/refs", status=429), Fault("/refs"), Fault("/refs", cut=5)]
 )
-def test_a_hub_that_stumbles_is_asked_again(repo: Scans, fault: Fault) -> None:
+def test_a_request_that_fails_once_is_sent_again(repo: Scans, fault: Fault) -> None:
     repo.hub.faults.append(fault)
     assert [c.revision for c in repo.find("org/m").checkpoints] == ["main"]
     assert len(repo.hub.requests) == 2
 
 
-def test_the_hub_says_how_long_to_wait(repo: Scans, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pause_before_an_attempt_follows_retry_after_up_to_300_seconds(
+    repo: Scans, monkeypatch: pytest.MonkeyPatch
+) -> None:
     waited: list[float] = []
     monkeypatch.setattr("degen.checkpoints.hub_client.time.sleep", waited.append)
     monkeypatch.setattr("degen.checkpoints.hub_client.FIRST_WAIT", 1.0)

@@ -72,30 +72,30 @@ def test_pythias_steps_are_selected_as_published() -> None:
 
 
 @given(st.sets(st.integers(0, 10**6), min_size=1, max_size=60), st.integers(1, 40))
-def test_log_spaced_steps_are_the_nearest_to_even_ratios(there: set[int], count: int) -> None:
-    chosen = select_steps(sorted(there), f"log:{count}")
+def test_log_spaced_steps_are_the_nearest_to_even_ratios(steps: set[int], count: int) -> None:
+    chosen = select_steps(sorted(steps), f"log:{count}")
     assert chosen == sorted(set(chosen))
-    assert set(chosen) <= there
+    assert set(chosen) <= steps
     assert len(chosen) <= count
-    positive = [s for s in there if s > 0]
-    assert max(there) in chosen
+    positive = [s for s in steps if s > 0]
+    assert max(steps) in chosen
     if count > 1 and len(positive) > 1:
         assert min(positive) in chosen
         ratio = (max(positive) / min(positive)) ** (1 / (count - 1))
         for i in range(count):
-            wanted = min(positive) * ratio**i
-            nearest = min(abs(s - wanted) for s in there)
-            assert any(math.isclose(abs(s - wanted), nearest, rel_tol=1e-6, abs_tol=1e-6) for s in chosen)
+            target = min(positive) * ratio**i
+            nearest = min(abs(s - target) for s in steps)
+            assert any(math.isclose(abs(s - target), nearest, rel_tol=1e-6, abs_tol=1e-6) for s in chosen)
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1), st.lists(st.integers(0, 1200), min_size=1))
-def test_a_missing_step_is_replaced_by_its_nearest_once(there: list[int], wanted: list[int]) -> None:
-    chosen = select_steps(there, ",".join(map(str, wanted)))
+def test_a_missing_step_is_replaced_by_its_nearest_once(steps: list[int], targets: list[int]) -> None:
+    chosen = select_steps(steps, ",".join(map(str, targets)))
     assert chosen == sorted(set(chosen))
-    for w in wanted:
-        assert min(abs(s - w) for s in there) == min(abs(s - w) for s in chosen)
+    for w in targets:
+        assert min(abs(s - w) for s in steps) == min(abs(s - w) for s in chosen)
     for s in chosen:
-        assert any(abs(s - w) == min(abs(t - w) for t in there) for w in wanted)
+        assert any(abs(s - w) == min(abs(t - w) for t in steps) for w in targets)
 
 
 @pytest.mark.parametrize(

@@ -51,29 +51,29 @@ def test_tiles_of_any_size_give_the_loss_of_whole_logits(
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
         patch.setattr(cross_entropy, "TILE_TOKENS", tiles[0])
         patch.setattr(cross_entropy, "TILE_ROWS", tiles[1])
-        found = cross_entropy.token_losses(h, y, head, make_transform(logit_scale=scale, final_logit_softcapping=cap))
-    assert found.shape == y.shape
-    assert torch.allclose(found.double(), expected(h, y, head, scale, cap), rtol=1e-5, atol=1e-5)
+        losses = cross_entropy.token_losses(h, y, head, make_transform(logit_scale=scale, final_logit_softcapping=cap))
+    assert losses.shape == y.shape
+    assert torch.allclose(losses.double(), expected(h, y, head, scale, cap), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("rows", [100, cross_entropy.TILE_ROWS, cross_entropy.TILE_ROWS + 1, 20_001])
-def test_vocabularies_about_the_real_tile(rows: int) -> None:
+def test_vocabularies_near_the_default_tile_size_give_the_loss_of_whole_logits(rows: int) -> None:
     h, y, head = random_inputs(cross_entropy.TILE_TOKENS + 3, rows, 4, True, 1)
     y[0], y[1], y[-1] = 0, rows - 1, min(rows - 1, cross_entropy.TILE_ROWS)
     with torch.inference_mode():
-        found = cross_entropy.token_losses(h, y, head, make_transform())
-    assert torch.allclose(found.double(), expected(h, y, head, 1.0, None), rtol=1e-5, atol=1e-5)
-    assert found.double().mean().item() == pytest.approx(expected(h, y, head, 1.0, None).mean().item(), abs=1e-6)
+        losses = cross_entropy.token_losses(h, y, head, make_transform())
+    assert torch.allclose(losses.double(), expected(h, y, head, 1.0, None), rtol=1e-5, atol=1e-5)
+    assert losses.double().mean().item() == pytest.approx(expected(h, y, head, 1.0, None).mean().item(), abs=1e-6)
 
 
 def test_logits_far_apart_neither_overflow_nor_vanish() -> None:
     h, y, head = random_inputs(50, 40, 8, False, 2, size=200.0)
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
         patch.setattr(cross_entropy, "TILE_ROWS", 7)
-        found = cross_entropy.token_losses(h, y, head, make_transform())
+        losses = cross_entropy.token_losses(h, y, head, make_transform())
     true = expected(h, y, head, 1.0, None)
     assert true.max() > 500
-    assert torch.allclose(found.double(), true, rtol=1e-5, atol=1e-2)
+    assert torch.allclose(losses.double(), true, rtol=1e-5, atol=1e-2)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -83,11 +83,11 @@ def test_half_precision_logits_are_summed_in_float32(dtype: torch.dtype, bias: b
     h, y, head = random_inputs(60, 90, 16, bias, 3)
     h, head = h.to(dtype), head.to(dtype)
     with torch.inference_mode():
-        found = cross_entropy.token_losses(h, y, head, make_transform(final_logit_softcapping=5.0))
+        losses = cross_entropy.token_losses(h, y, head, make_transform(final_logit_softcapping=5.0))
         z = 5.0 * torch.tanh(head(h).double() / 5.0)
-    assert found.dtype == torch.float32
+    assert losses.dtype == torch.float32
     true = torch.nn.functional.cross_entropy(z, y, reduction="none")
-    assert torch.allclose(found.double(), true, rtol=1e-5, atol=1e-5)
+    assert torch.allclose(losses.double(), true, rtol=1e-5, atol=1e-5)
 
 
 def test_no_tokens_give_no_losses() -> None:

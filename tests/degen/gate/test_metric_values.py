@@ -25,15 +25,15 @@ SCAN: dict[str, Any] = {"tokens": 512, "context": 32, "threads": 1}
 
 
 def left_out(run: degen.Run, revisions: tuple[str, str], domain: str | None = None, weight: float = 1) -> float:
-    """The jackknife error of a difference of losses, window by window, one document after the other left out."""
+    """Return the jackknife error of a difference of losses, window by window, one document after the other left out."""
     rows = [w for w in run.table("windows").to_pylist() if w["tokens"] and domain in (None, w["domain"])]
     documents = sorted({w["document"] for w in rows})
     thetas = []
     for left in documents:
         means = []
         for revision in revisions:
-            kept = [w for w in rows if w["revision"] == revision and w["document"] != left]
-            means.append(sum(w["loss"] * w["tokens"] for w in kept) / sum(w["tokens"] for w in kept))
+            others = [w for w in rows if w["revision"] == revision and w["document"] != left]
+            means.append(sum(w["loss"] * w["tokens"] for w in others) / sum(w["tokens"] for w in others))
         thetas.append(means[0] - weight * means[1])
     n = len(documents)
     return math.sqrt((n - 1) / n * sum((t - np.mean(thetas)) ** 2 for t in thetas))
@@ -61,7 +61,7 @@ def test_steps_are_chosen_with_both_ends(steps: str, chosen: list[int], run: deg
     assert [f.step for f in values_of(f"loss[step={steps}] < 3", run.path)] == chosen
 
 
-def test_layers_and_sites(run: degen.Run) -> None:
+def test_selectors_choose_layers_and_sites(run: degen.Run) -> None:
     rows = {(r["layer"], r["site"]): r for r in run.table("layers").to_pylist() if r["revision"] == "step1000"}
 
     def places(selector: str) -> list[str | None]:
@@ -84,9 +84,11 @@ def test_layers_and_sites(run: degen.Run) -> None:
 def test_domains_are_means_over_their_tokens(run: degen.Run) -> None:
     windows = [w for w in run.table("windows").to_pylist() if w["revision"] == "step1000" and w["tokens"]]
     for domain in ("Github", "Books3", "ArXiv"):
-        own = [w for w in windows if w["domain"] == domain]
+        of_domain = [w for w in windows if w["domain"] == domain]
         value = value_of(f"loss[domain={domain}] < 3", run.path)
-        assert value.value == pytest.approx(sum(w["loss"] * w["tokens"] for w in own) / sum(w["tokens"] for w in own))
+        assert value.value == pytest.approx(
+            sum(w["loss"] * w["tokens"] for w in of_domain) / sum(w["tokens"] for w in of_domain)
+        )
         assert value.place == f"domain {domain}"
         assert value.error > 0
 
@@ -284,7 +286,7 @@ def test_a_run_of_heads_has_not_measured_other_metrics(series: Path, tmp_path: P
         ('"a\nb" < 3', '^rule ""a b" < 3": '),
     ],
 )  # fmt: skip
-def test_what_a_run_does_not_have_is_refused(rule: str, message: str, run: degen.Run) -> None:
+def test_a_metric_or_selector_that_a_run_does_not_have_is_refused(rule: str, message: str, run: degen.Run) -> None:
     with pytest.raises(DegenError, match=message) as error:
         values_of(rule, run.path)
     assert "\n" not in str(error.value)
@@ -340,7 +342,7 @@ def test_a_baseline_of_one_model_stands_for_one_of_another_name(run: degen.Run, 
     assert value_of("loss.rise < 1", run.path, run_copy).missing == "the baseline at step 1000: the checkpoint failed"
 
 
-def test_two_models_are_judged_each(series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_rule_is_judged_for_each_of_two_models(series: Path, corpus: Path, tmp_path: Path) -> None:
     degen.scan([f"b={series}", f"a={series}"], corpus=corpus, out=tmp_path / "both", **SCAN)
     assert [f.model for f in values_of("loss < 3", tmp_path / "both")] == ["b", "a"]
     assert value_of("loss[model=a] < 3", tmp_path / "both").model == "a"

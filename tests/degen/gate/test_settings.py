@@ -117,7 +117,7 @@ def test_wrong_settings_in_a_file_are_refused(text: str, message: str, tmp_path:
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_a_given_file_must_have_settings(tmp_path: Path) -> None:
+def test_a_settings_file_without_settings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DegenError, match=r"no.toml: cannot be read \(No such file"):
         read_settings(tmp_path / "no.toml")
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'")
@@ -140,7 +140,7 @@ def test_an_empty_settings_file_hides_no_other(tmp_path: Path) -> None:
     assert settings.file == tmp_path / "pyproject.toml"
 
 
-def test_strict_in_a_file_needs_a_confidence(tmp_path: Path) -> None:
+def test_strict_in_a_settings_file_needs_a_confidence(tmp_path: Path) -> None:
     (tmp_path / "degen.toml").write_text("[gate]\nstrict = true\n")
     below = read_settings(tmp_path / "degen.toml")
     with pytest.raises(DegenError, match=r"degen.toml: strict = true needs an interval"):

@@ -31,13 +31,13 @@ def test_rows_of_a_table_without_a_step_may_be_the_latest(tmp_path: Path) -> Non
 
 def test_layers_of_an_exported_table_are_those_of_the_run(run: degen.Run, tmp_path: Path) -> None:
     export_table(run, "layers", tmp_path / "layers.csv")
-    for place in ("layer=all", "layer=2,site=block", "layer=1", "layer=last", "site=embedding"):
-        for selected in values_of(f"anisotropy.rise[{place}] < 1", run.path, tmp_path / "layers.csv"):
+    for selector in ("layer=all", "layer=2,site=block", "layer=1", "layer=last", "site=embedding"):
+        for selected in values_of(f"anisotropy.rise[{selector}] < 1", run.path, tmp_path / "layers.csv"):
             assert selected.missing is None
             assert selected.difference == pytest.approx(0, abs=1e-12)
 
 
-def test_tables_wide_and_long(tmp_path: Path) -> None:
+def test_rules_are_judged_on_wide_and_long_tables(tmp_path: Path) -> None:
     wide = tmp_path / "wide.csv"
     wide.write_text("model,step,task,acc,acc_stderr\nm,200,A,.6,.02\nm,100,A,.7,.01\nm,100,B,.5,.01\nm,200,B,,\n")
     a, b = values_of("acc.drop < 1", wide)
@@ -57,7 +57,7 @@ def test_tables_wide_and_long(tmp_path: Path) -> None:
         values_of("los < 3", long)
 
 
-def test_missing_and_infinite_values_of_tables(tmp_path: Path) -> None:
+def test_missing_values_of_tables_are_not_measured_and_infinite_ones_are_read(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("step,loss,ppl,empty,word\n1,2,3,,a\n2,nan,inf,,b\n")
     assert value_of("loss < 3", table).missing == "not measured"

@@ -115,12 +115,12 @@ def test_without_a_known_name_all_numbers_but_facts_are_metrics(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("column", ["loss_stderr", "loss_se", "stderr", "se", "Loss_SE"])
-def test_standard_errors_of_the_only_metric(column: str, tmp_path: Path) -> None:
+def test_standard_errors_without_a_name_are_those_of_the_only_metric(column: str, tmp_path: Path) -> None:
     (curve,) = read(tmp_path, f"step,loss,{column}\n0,1,.1\n1,2,\n2,2,inf\n")
     np.testing.assert_array_equal(curve.errors, [0.1, np.nan, np.nan])
 
 
-def test_standard_errors_of_several_metrics(tmp_path: Path) -> None:
+def test_standard_errors_of_several_metrics_are_matched_by_name(tmp_path: Path) -> None:
     loss, acc, ppl = read(
         tmp_path, 'step,loss,"acc,none",ppl,"acc_stderr,none",stderr,ppl_se\n0,1,2,3,4,5,\n1,2,3,4,5,6,\n'
     )
@@ -222,8 +222,10 @@ def test_results_of_the_harness_are_a_long_table(tmp_path: Path) -> None:
     assert curves[0].steps.tolist() == [0, 200, 1000]
     assert curves[0].values.tolist() == [0.0, 0.1, 0.5]
     assert curves[2].errors is None
-    (one,) = find_curves(tmp_path / "evals", metrics=["perplexity"], where={"task": "lambada_openai"}, warn=no_warning)
-    assert one.metric == "perplexity"
+    (curve,) = find_curves(
+        tmp_path / "evals", metrics=["perplexity"], where={"task": "lambada_openai"}, warn=no_warning
+    )
+    assert curve.metric == "perplexity"
 
 
 @pytest.mark.parametrize(

@@ -21,14 +21,14 @@ def save(file: Path, content: Any) -> Path:
 def old(
     ppl: float = 24.8, arguments: str | None = "pretrained=EleutherAI/pythia-160m,revision=step1000"
 ) -> dict[str, Any]:
-    """A result file as versions up to 0.3 wrote it."""
+    """Make a result file as versions up to 0.3 wrote it."""
     figures = {"ppl": ppl, "ppl_stderr": 0.9, "acc": 0.35, "acc_stderr": 0.01}
     config = {"model": "hf-causal", "model_args": arguments, "num_fewshot": 0}
     return {"results": {"lambada_openai": figures}, "versions": {"lambada_openai": 0}, "config": config}
 
 
 def new(**changes: Any) -> dict[str, Any]:
-    """A result file as versions from 0.4 on write it."""
+    """Make a result file as versions from 0.4 on write it."""
     lambada = {
         "alias": "lambada_openai", "perplexity,none": 5.1, "perplexity_stderr,none": 0.1, "acc,none": 0.6,
         "acc_stderr,none": 0.007, "sample_len": 5153,
@@ -50,7 +50,7 @@ def rows(folder: Path, *columns: str) -> list[tuple[Any, ...]]:
     return [tuple(row[c] for c in columns or row) for row in table]
 
 
-def test_both_formats_make_one_table(tmp_path: Path) -> None:
+def test_lm_eval_results_of_both_formats_make_one_table(tmp_path: Path) -> None:
     save(tmp_path / "a.json", old())
     save(tmp_path / "EleutherAI__pythia-160m" / "results_2024-05-01T12-00-00.123456.json", new())
     assert is_results(tmp_path)
@@ -81,7 +81,7 @@ def test_both_formats_make_one_table(tmp_path: Path) -> None:
         ("stage2-step10-tokens1B/tiny.json", None, "tiny", 10),
     ],
 )
-def test_model_and_step_are_where_people_put_them(
+def test_model_and_step_are_read_from_settings_folders_and_file_names(
     file: str, evaluated: str | None, model: str, step: int, tmp_path: Path
 ) -> None:
     save(tmp_path / "evals" / file, old(arguments=evaluated))
@@ -123,7 +123,7 @@ def test_other_files_are_ignored_and_damaged_ones_give_a_warning(tmp_path: Path)
 
 
 def spoilt(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Folders that give no table, and what is said of each."""
+    """Yield folders that give no table, and the message of each."""
     (folder / "empty").mkdir()
     yield folder / "empty", r"empty: no result file of lm-evaluation-harness in it; name the folder"
     save(folder / "other" / "config.json", {"vocab_size": 5})

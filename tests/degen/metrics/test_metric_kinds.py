@@ -115,7 +115,7 @@ def test_floors_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("options", "message"),
     [
         (["=0.5%"], "--floor =0.5%: no metric before the =; write it as ppl=0.5%"),
         (["ppl="], "--floor ppl=: not a floor"),
@@ -125,7 +125,7 @@ def test_floors_by_name() -> None:
         (["1", "2"], "--floor 2: the floor of all metrics is given twice"),
     ],
 )
-def test_malformed_floor_options_are_refused(given: list[str], message: str) -> None:
+def test_malformed_floor_options_are_refused(options: list[str], message: str) -> None:
     with pytest.raises(DegenError) as caught:
-        parse_floors(given)
+        parse_floors(options)
     assert str(caught.value).startswith(message)

@@ -38,7 +38,7 @@ def test_every_format_gives_the_same_table(ending: str, tmp_path: Path) -> None:
     assert stem(file) == "t"
 
 
-def test_what_other_tools_write_is_read(tmp_path: Path) -> None:
+def test_tables_written_by_other_tools_are_read(tmp_path: Path) -> None:
     pd.DataFrame(ROWS).to_csv(tmp_path / "index.csv")  # with a column of row numbers that has no name
     pl.DataFrame(ROWS).write_parquet(tmp_path / "polars.parquet")
     pd.DataFrame(ROWS).astype({"model": "category"}).to_parquet(tmp_path / "category.parquet")
@@ -85,7 +85,7 @@ def test_a_byte_order_mark_spaces_and_quoted_lines_are_read(tmp_path: Path) -> N
     assert read_table_file(file).to_pydict() == {"step": [1], "loss": [2.5], "note": ["two\nlines, here"]}
 
 
-def test_parts_are_one_table(tmp_path: Path) -> None:
+def test_a_folder_of_parts_is_read_as_one_table(tmp_path: Path) -> None:
     pq.write_table(pa.table({"step": [2], "loss": [1]}), write(tmp_path / "parts/seed=1/b.parquet", ""))
     pq.write_table(pa.table({"step": [1], "loss": [0.5], "acc": [0.1]}), write(tmp_path / "parts/seed=0/a.parquet", ""))
     write(tmp_path / "parts/.a.partial.parquet", "half a file")
@@ -104,7 +104,7 @@ def parquet(path: Path, **columns: Any) -> Path:
 
 
 def bad_files(folder: Path) -> dict[Path, str]:
-    """Files that are no table, and what is said of each."""
+    """Return files that are no table, and the message of each."""
     cut = gzip.compress(b"step,loss\n" + b"1,2\n" * 500)[:-20]
     whole = parquet(folder / "whole.parquet", step=[1] * 1000).read_bytes()
     parquet(folder / "types" / "a.parquet", step=[1])
@@ -147,7 +147,7 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
         assert caught.value.exit_code == 2
 
 
-def test_rows_are_kept_by_text_number_and_truth() -> None:
+def test_rows_are_filtered_by_text_number_and_truth_value() -> None:
     table = pa.table(
         {"task": ["a", "b", None], "shots": [0, 5, 5], "lr": [1e-3, 1e-3, 1e-4], "tied": [True, True, False]}
     )
@@ -178,7 +178,7 @@ def test_a_filter_that_keeps_nothing_is_refused(where: dict[str, str], message: 
         keep_rows(table, where, HERE)
 
 
-def test_text_is_no_number() -> None:
+def test_a_column_of_text_is_refused_as_numbers() -> None:
     with pytest.raises(DegenError, match=r"t\.csv: column 'loss' holds no numbers \('1\.2\*', for one\)"):
         numbers(pa.table({"loss": ["1.5", "1.2*"]}), "loss", HERE)
     with pytest.raises(DegenError, match=r"t\.csv: column 'loss' holds numbers as text; mend it"):

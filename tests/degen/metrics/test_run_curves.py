@@ -51,8 +51,8 @@ def brute_force_covariance(run: degen.Run) -> Any:
     thetas = np.zeros((len(revisions), len(documents)))
     for i, revision in enumerate(revisions):
         for j, left_out in enumerate(documents):
-            kept = [w for w in windows if w["revision"] == revision and w["document"] != left_out and w["tokens"]]
-            thetas[i, j] = sum(w["loss"] * w["tokens"] for w in kept) / sum(w["tokens"] for w in kept)
+            remaining = [w for w in windows if w["revision"] == revision and w["document"] != left_out and w["tokens"]]
+            thetas[i, j] = sum(w["loss"] * w["tokens"] for w in remaining) / sum(w["tokens"] for w in remaining)
     covariance = np.zeros((len(revisions), len(revisions)))
     for j in range(len(documents)):
         away = thetas[:, j] - thetas.mean(axis=1)
@@ -100,12 +100,12 @@ def test_the_tables_of_a_run_are_read_by_their_folders(run: degen.Run, tmp_path:
 
 
 def test_other_metrics_of_a_run_are_read_by_name(run: degen.Run) -> None:
-    asked = ["effective_rank", "perplexity", "effective_rank"]
-    curves = find_curves(run.path, metrics=asked, warn=no_warning)
+    metrics = ["effective_rank", "perplexity", "effective_rank"]
+    curves = find_curves(run.path, metrics=metrics, warn=no_warning)
     assert [(c.metric, c.better) for c in curves] == [("effective_rank", "max"), ("perplexity", "min")]
 
 
-def test_a_failed_checkpoint_is_a_gap(run_copy: Path) -> None:
+def test_a_failed_checkpoint_is_a_missing_value_of_every_curve(run_copy: Path) -> None:
     change(run_copy, "checkpoints", "step100", status="failed", reason="NaN in a tensor")
     loss, *others = find_curves(run_copy, warn=no_warning)
     assert np.isnan(loss.values).tolist() == [False, True, False]
@@ -156,8 +156,8 @@ def test_two_models_of_a_run_have_separate_curves(run: degen.Run, series: Path, 
     for curve in curves:
         assert curve.covariance is not None
         np.testing.assert_array_equal(curve.covariance, alone.covariance)
-    (one,) = find_curves(both.path, metrics=["loss"], where={"model": "a"}, warn=no_warning)
-    assert one.model == "a"
+    (loss,) = find_curves(both.path, metrics=["loss"], where={"model": "a"}, warn=no_warning)
+    assert loss.model == "a"
 
 
 def test_a_run_of_heads_has_singular_entropy_alone(series: Path, tmp_path: Path) -> None:
@@ -178,7 +178,9 @@ def test_a_run_of_heads_has_singular_entropy_alone(series: Path, tmp_path: Path)
         ({"floors": {"los": Floor(1.0)}}, r"run: a floor for 'los', which is no metric here; did you mean 'loss'\?"),
     ],
 )
-def test_what_a_run_does_not_have_is_refused(options: dict[str, Any], message: str, run: degen.Run) -> None:
+def test_a_metric_or_selector_that_a_run_does_not_have_is_refused(
+    options: dict[str, Any], message: str, run: degen.Run
+) -> None:
     with pytest.raises(DegenError, match=message):
         find_curves(run.path, warn=no_warning, **options)
 
@@ -206,7 +208,7 @@ def test_a_run_of_failures_has_no_values_and_one_of_copies_is_refused(run_copy: 
         find_curves(run_copy, warn=no_warning)
 
 
-def test_a_failing_scan_is_read(series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_curves_of_a_run_with_failed_checkpoints_are_read(series: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(series, tmp_path / "s")
     make_checkpoint(tmp_path / "s" / "step300")
     weights = tmp_path / "s" / "step300" / "model.safetensors"

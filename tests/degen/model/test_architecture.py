@@ -61,7 +61,7 @@ def test_two_configurations_are_not_taken_for_one_another() -> None:
     assert shapes[0].layers == LAYERS
 
 
-def test_a_model_that_is_no_causal_lm_says_so() -> None:
+def test_a_model_that_is_no_causal_lm_is_refused_with_that_reason() -> None:
     with pytest.raises(CheckpointError, match="'t5' cannot be built as a causal LM"):
         describe(AutoConfig.for_model("t5"))
 

@@ -23,7 +23,7 @@ sizes = st.tuples(st.integers(2, 40), st.integers(1, 9))  # rows of the head, di
 
 
 def random_case(size: tuple[int, int], seed: int, states: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """A head, and the second moment of some states; fewer of them than dimensions make it singular."""
+    """Return a head, and the second moment of some states; fewer of them than dimensions make it singular."""
     draw = np.random.default_rng(seed)
     h = draw.normal(size=(states or 3 * size[1] + 1, size[1])) * np.exp(draw.normal(size=size[1]))
     return draw.normal(size=size), h.T @ h / len(h)
@@ -34,7 +34,7 @@ def head_of(W: np.ndarray, config: Any = Plain) -> OutputHead:
 
 
 def multiplied_out(W: np.ndarray, C: np.ndarray, method: str, rank: int) -> np.ndarray:
-    """U_r U_rᵀ W by the factors of the probe, in float64."""
+    """Return U_r U_rᵀ W by the factors of the probe, in float64."""
     s, V = right_factors([torch.from_numpy(W)])
     A = rotation(method, s, V, torch.from_numpy(C))[:, :rank]
     return (torch.from_numpy(W) @ (V @ (A / s[:, None])) @ (V @ (s[:, None] * A)).T).numpy()

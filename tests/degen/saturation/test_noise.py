@@ -19,13 +19,13 @@ DOUBLING = np.concatenate([2 ** np.arange(12), np.linspace(10_000, 130_000, 13).
 
 
 def shape(name: str, steps: Ints) -> Floats:
-    """A curve without noise, from nothing to a dozen standard deviations a checkpoint."""
+    """Return a curve without noise, from nothing to a dozen standard deviations a checkpoint."""
     t = steps / steps[-1]
     return {"plateau": 0 * t, "line": 20 * SIGMA * t, "power law": 12 * SIGMA * (t + 0.02) ** -0.5}[name]
 
 
 def scatters(steps: Ints, curve: Floats, draws: int = DRAWS, sigma: float = SIGMA) -> Floats:
-    """s and ν of every draw of noise on a curve."""
+    """Return s and ν of every draw of noise on a curve."""
     rng = np.random.default_rng([len(steps), draws])
     return np.array([find_scatter(steps, curve + rng.normal(0, sigma, len(steps))) for _ in range(draws)])
 
@@ -43,7 +43,7 @@ def noisy(sigma: float = SIGMA, steps: Ints = EVEN, seed: int = 0) -> Floats:
 
 
 def slow_scatter(steps: Ints, values: Floats) -> float:
-    """Lines through neighbours by polyfit, and the error of each prediction by its own unit responses."""
+    """Return the scatter from lines through neighbours by polyfit, each prediction's error by its unit responses."""
     median = float(np.median([b - a for a, b in itertools.pairwise(steps)]))
     x = [math.log(t - steps[0] + median) for t in steps]
     squares, shares = [], []
@@ -56,13 +56,13 @@ def slow_scatter(steps: Ints, values: Floats) -> float:
         variance = 1 + sum(predict(np.eye(len(steps))[j]) ** 2 for j in near)
         squares.append((values[i] - predict(values)) ** 2 / variance)
         shares.append((steps[i + 1] - steps[i - 1]) / 2)
-    kept: list[tuple[float, float]] = []
+    smallest: list[tuple[float, float]] = []
     for square, share in sorted(zip(squares, shares, strict=True)):
-        if kept and sum(s for _, s in kept) + share > 0.8 * sum(shares) * (1 + 1e-9):
+        if smallest and sum(s for _, s in smallest) + share > 0.8 * sum(shares) * (1 + 1e-9):
             break
-        kept.append((square, share))
+        smallest.append((square, share))
     draws = np.sort(np.random.default_rng(0).normal(size=1_000_000) ** 2)[:800_000]
-    mean = sum(q * s for q, s in kept) / sum(s for _, s in kept)
+    mean = sum(q * s for q, s in smallest) / sum(s for _, s in smallest)
     return math.sqrt(mean / float(draws.mean()))
 
 
@@ -91,8 +91,8 @@ def test_the_scatter_of_steps_that_double_early_is_the_standard_deviation(name: 
 def test_the_degrees_of_freedom_are_those_that_the_square_of_the_scatter_varies_with(steps: Ints) -> None:
     scatter, freedom = scatters(steps, shape("plateau", steps), 1000).T
     squares = scatter**2
-    shown = 2 * squares.mean() ** 2 / squares.var()
-    assert shown / 1.6 < freedom[0] < shown * 1.6
+    observed = 2 * squares.mean() ** 2 / squares.var()
+    assert observed / 1.6 < freedom[0] < observed * 1.6
 
 
 def test_early_steps_in_dense_order_say_nothing_of_the_end() -> None:
@@ -102,7 +102,7 @@ def test_early_steps_in_dense_order_say_nothing_of_the_end() -> None:
     assert spoilt[0] < 1.3 * whole[0]
 
 
-def test_a_jump_is_no_noise() -> None:
+def test_a_jump_in_a_curve_is_not_counted_as_noise() -> None:
     jump = np.where(EVEN > 60_000, 100 * SIGMA, 0)
     assert scatters(EVEN, jump)[:, 0].mean() < 1.4 * SIGMA
     kink = 5 * SIGMA * np.clip((EVEN - 80_000) / 45_000, 0, None)
@@ -112,8 +112,8 @@ def test_a_jump_is_no_noise() -> None:
 @pytest.mark.parametrize(("scale", "shift", "pace"), [(1e3, 0, 1), (1, -50, 1), (1, 0, 512), (-1, 0, 1)])
 def test_the_scatter_scales_with_the_values_and_with_nothing_else(scale: float, shift: float, pace: int) -> None:
     values = noisy() + shape("power law", EVEN)
-    one, other = find_scatter(EVEN, values), find_scatter(EVEN * pace, scale * values + shift)
-    assert other == pytest.approx((abs(scale) * one[0], one[1]), rel=1e-6)
+    plain, scaled = find_scatter(EVEN, values), find_scatter(EVEN * pace, scale * values + shift)
+    assert scaled == pytest.approx((abs(scale) * plain[0], plain[1]), rel=1e-6)
 
 
 def test_the_scatter_does_not_depend_on_the_first_step() -> None:
@@ -151,14 +151,14 @@ def test_five_checkpoints_without_errors_have_their_scatter() -> None:
 
 def test_errors_that_explain_the_scatter_are_used_as_they_are() -> None:
     errors = SIGMA * np.linspace(0.9, 1.2, 25)
-    kept = 0
+    unchanged = 0
     for seed in range(100):
         values = 3 + np.random.default_rng(seed).normal(0, errors)
         noise = noise_of(EVEN, values, errors)
         if noise.freedom == math.inf:
-            kept += 1
+            unchanged += 1
             np.testing.assert_allclose(noise.covariance, np.diag(errors**2), rtol=1e-9)
-    assert kept >= 88  # one of twenty draws exceeds them by chance, and the late part is looked at once more
+    assert unchanged >= 88  # one of twenty draws exceeds them by chance, and the late part is looked at once more
 
 
 def test_errors_that_the_scatter_stays_below_are_used_as_they_are() -> None:
@@ -207,17 +207,17 @@ def test_two_leaps_of_a_curve_do_not_outvote_standard_errors() -> None:
 def test_noise_that_all_checkpoints_share_drops_out_exactly() -> None:
     rng = np.random.default_rng(0)
     half = 3 * SIGMA * rng.normal(size=(25, 25)) / 5
-    own, common = half @ half.T, 0.5 * np.ones((25, 25))
+    separate, common = half @ half.T, 0.5 * np.ones((25, 25))
     weighed = rng.normal(size=25)
-    plain = noise_of(EVEN, noisy(), covariance=own)
+    plain = noise_of(EVEN, noisy(), covariance=separate)
     for shared in (common, np.add.outer(weighed, weighed)):
-        noise = noise_of(EVEN, noisy(), covariance=own + shared)
+        noise = noise_of(EVEN, noisy(), covariance=separate + shared)
         np.testing.assert_allclose(noise.covariance, plain.covariance, atol=1e-12)
         assert noise.freedom == plain.freedom
     contrasts = rng.normal(size=(6, 25))
     contrasts -= contrasts.mean(axis=1, keepdims=True)
     np.testing.assert_allclose(
-        contrasts @ plain.covariance @ contrasts.T, contrasts @ own @ contrasts.T, rtol=1e-6, atol=1e-9
+        contrasts @ plain.covariance @ contrasts.T, contrasts @ separate @ contrasts.T, rtol=1e-6, atol=1e-9
     )
 
 
@@ -231,11 +231,11 @@ def test_a_covariance_goes_before_errors() -> None:
 @pytest.mark.parametrize(("scale", "shift", "pace"), [(1e3, 0, 1), (1, -2.5, 1), (1, 0, 512)])
 def test_noise_scales_with_the_values_and_with_nothing_else(errors: Any, scale: float, shift: float, pace: int) -> None:
     values = noisy() + shape("power law", EVEN)
-    one = noise_of(EVEN, values, errors, floor=0.02)
-    given = None if errors is None else scale * errors
-    other = noise_of(EVEN * pace, scale * values + shift, given, floor=scale * 0.02)
-    np.testing.assert_allclose(other.covariance, scale**2 * one.covariance, rtol=1e-6, atol=1e-12)
-    assert other.freedom == pytest.approx(one.freedom)
+    plain = noise_of(EVEN, values, errors, floor=0.02)
+    scaled_errors = None if errors is None else scale * errors
+    scaled = noise_of(EVEN * pace, scale * values + shift, scaled_errors, floor=scale * 0.02)
+    np.testing.assert_allclose(scaled.covariance, scale**2 * plain.covariance, rtol=1e-6, atol=1e-12)
+    assert scaled.freedom == pytest.approx(plain.freedom)
 
 
 @pytest.mark.parametrize("errors", [None, np.zeros(25)])

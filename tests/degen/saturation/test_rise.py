@@ -27,7 +27,7 @@ def estimated(n: int = N, freedom: float = 3.0) -> Noise:
 
 
 def correlated(n: int = N) -> Noise:
-    """Neighbours err together, and the later the more."""
+    """Return noise in which neighbours err together, and the later the more."""
     distance = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
     size = np.linspace(0.7, 1.4, n)
     return Noise(np.outer(size, size) * 0.6**distance, math.inf)
@@ -41,17 +41,17 @@ def fit(values: Floats, weights: Floats, rising: bool) -> Floats:
 
 
 def slow_valley(values: Floats, weights: Floats) -> tuple[float, Floats]:
-    """The nearest curve that falls, then rises, each place of the bottom tried."""
+    """Return the nearest curve that falls, then rises, and its misfit; each index of the bottom is tried."""
     tried = []
     for k in range(len(values) + 1):
         fitted = np.concatenate([fit(values[:k], weights[:k], False), fit(values[k:], weights[k:], True)])
         tried.append((float(weights @ (values - fitted) ** 2), k, fitted))
-    misfit, _, fitted = min(tried, key=lambda one: one[:2])
+    misfit, _, fitted = min(tried, key=lambda candidate: candidate[:2])
     return misfit, fitted
 
 
 def slow_statistics(values: Floats, weights: Floats) -> tuple[float, float]:
-    """T and F."""
+    """Return T and F."""
     misfit = float(weights @ (values - fit(values, weights, False)) ** 2)
     return misfit - slow_valley(values, weights)[0], misfit
 
@@ -63,7 +63,7 @@ def slow_null(covariance: Floats, draws: int = 2000) -> Floats:
 
 
 def slow_excess(values: Floats, covariance: Floats) -> float:
-    """The last value less the bottom's mean, in standard errors; see `_final_excess`."""
+    """Return the last value less the bottom's mean, in standard errors; see `_final_excess`."""
     weights = 1 / np.diag(covariance)
     misfit, fitted = slow_valley(values, weights)
     bottom = [i for i in range(len(values)) if fitted[i] == fitted.min()]
@@ -88,7 +88,7 @@ def curves(count: int = 5) -> Any:
 
 @pytest.fixture(scope="module")
 def null() -> Floats:
-    """T and F of noise on a plateau."""
+    """Return T and F of noise on a plateau."""
     return slow_null(np.eye(N))
 
 
@@ -140,7 +140,7 @@ def test_a_hump_that_comes_back_is_no_valley_and_not_monotone() -> None:
 
 
 def plateaus(count: int, errors: bool, n: int = 25) -> list[Rise]:
-    """The test of noise about a constant, of known size or not."""
+    """Return the tests of noise about a constant, of known size or not."""
     rng = np.random.default_rng([7, n])
     rises = []
     for _ in range(count):
@@ -173,12 +173,12 @@ def test_p_values_of_curves_that_fall_to_the_end_are_below_5_percent_less_often(
 
 
 def paired() -> tuple[Floats, Floats, Floats]:
-    """Values, errors and covariance of checkpoints that score the same windows: nearly all of an error is shared."""
+    """Return values, errors and covariance of checkpoints that share windows, and so nearly all of an error."""
     rng = np.random.default_rng(2)
-    common, own = 0.1, 0.01
+    common, separate = 0.1, 0.01
     rise = 0.08 * np.clip((STEPS - 80_000) / 45_000, 0, None)
-    values = 3 + rise + rng.normal(0, common) + rng.normal(0, own, 25)
-    covariance = common**2 * np.ones((25, 25)) + own**2 * np.eye(25)
+    values = 3 + rise + rng.normal(0, common) + rng.normal(0, separate, 25)
+    covariance = common**2 * np.ones((25, 25)) + separate**2 * np.eye(25)
     return values, np.sqrt(np.diag(covariance)), covariance
 
 
@@ -187,12 +187,12 @@ def test_pairing_shows_a_rise_that_independent_errors_of_the_same_size_hide() ->
     apart = find_noise(STEPS, values, errors, None)
     together = find_noise(STEPS, values, errors, covariance)
     assert find_rise(values, apart, 0.015).p_value > 0.2
-    shown = find_rise(values, together, 0.015)
-    assert shown.p_value < 0.001
-    assert shown.final_excess > 4
+    rise = find_rise(values, together, 0.015)
+    assert rise.p_value < 0.001
+    assert rise.final_excess > 4
 
 
-def test_more_noise_of_the_shared_kind_changes_nothing() -> None:
+def test_more_noise_that_all_checkpoints_share_leaves_a_rise_unchanged() -> None:
     values, _, covariance = paired()
     rises = []
     for shared in (0.0, 1.0, 100.0):
@@ -213,27 +213,27 @@ def noisy_valley() -> Floats:
 
 def test_the_test_of_a_rise_uses_only_the_order_of_steps() -> None:
     values, errors = noisy_valley(), np.full(25, 1.2 * SIGMA)
-    one, other = (find_noise(steps, values, errors, None) for steps in (STEPS, ODD_STEPS))
-    assert one.freedom == other.freedom == math.inf
-    assert find_rise(values, one, 0.015) == find_rise(values, other, 0.015)
+    even, uneven = (find_noise(steps, values, errors, None) for steps in (STEPS, ODD_STEPS))
+    assert even.freedom == uneven.freedom == math.inf
+    assert find_rise(values, even, 0.015) == find_rise(values, uneven, 0.015)
 
 
 @pytest.mark.parametrize("freedom", [math.inf, 12.5])
 def test_values_in_another_unit_have_the_same_p_value(freedom: float) -> None:
     values, noise = noisy_valley(), Noise(SIGMA**2 * np.eye(25), freedom)
-    one = find_rise(values, noise, 0.015)
-    other = find_rise(1000 * values - 7, Noise(1e6 * noise.covariance, freedom), 15.0)
-    assert (other.p_value, other.p_not_monotone, other.start, other.peak) == (
-        one.p_value,
-        one.p_not_monotone,
-        one.start,
-        one.peak,
+    plain = find_rise(values, noise, 0.015)
+    scaled = find_rise(1000 * values - 7, Noise(1e6 * noise.covariance, freedom), 15.0)
+    assert (scaled.p_value, scaled.p_not_monotone, scaled.start, scaled.peak) == (
+        plain.p_value,
+        plain.p_not_monotone,
+        plain.start,
+        plain.peak,
     )
-    assert other.final_excess == pytest.approx(one.final_excess)
-    assert 0.0002 < one.p_value < 0.1
+    assert scaled.final_excess == pytest.approx(plain.final_excess)
+    assert 0.0002 < plain.p_value < 0.1
 
 
-def test_the_same_values_have_the_same_p_value() -> None:
+def test_the_p_value_of_a_rise_does_not_depend_on_the_global_random_state() -> None:
     np.random.seed(0)
     first = find_rise(noisy_valley(), estimated(25), 0.015)
     np.random.seed(1)

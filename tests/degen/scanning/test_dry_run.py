@@ -11,7 +11,9 @@ from degen.scanning.dry_run import estimate_costs, total_cost
 from degen.scanning.settings import Settings
 
 
-def test_a_plan_loads_nothing_and_counts_everything(series: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_loads_no_model_and_counts_all_tokens_and_bytes(
+    series: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def loaded(*_: Any, **__: Any) -> None:
         raise AssertionError("the model was loaded")
 
@@ -39,13 +41,13 @@ def test_windows_longer_than_the_learned_positions_are_the_reason_of_a_checkpoin
     assert row["reason"] is None
 
 
-def test_weight_probes_alone_read_the_head_alone(series: Path) -> None:
+def test_a_dry_run_of_weight_probes_counts_the_head_alone(series: Path) -> None:
     rows = estimate_costs(Settings((str(series),), probes=("spectrum",)))
     assert {row["bytes"] for row in rows} == {416 * 32 * 4}
     assert {row["flops"] for row in rows} == {0.0}
 
 
-def test_what_cannot_be_measured_has_a_reason(series: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_measured_has_its_reason_in_a_dry_run(series: Path, tmp_path: Path) -> None:
     (tmp_path / "m" / "step5").mkdir(parents=True)
     (row,) = estimate_costs(Settings((str(tmp_path / "m"),)))
     assert row["bytes"] is row["flops"] is row["memory"] is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -53,7 +54,7 @@ def test_a_fill_that_was_cut_off_is_finished(series: Path, corpus: Path, tmp_pat
     filled = table.to_pylist()
     for name in ("tokens_seen", "training_flops"):
         i = table.schema.get_field_index(name)
-        table = table.set_column(i, table.schema.field(i), [[None]])
+        table = table.set_column(i, table.schema.field(i), pa.nulls(1, table.schema.field(i).type))
     pq.write_table(table, part)
     degen.scan(series, corpus=corpus, out=tmp_path / "run", **SCAN)
     assert pq.ParquetFile(part).read().to_pylist() == filled

@@ -29,7 +29,7 @@ def halves(pairs: Pairs) -> tuple[Floats, Floats]:
 
 
 def slow_fit(values: Floats, weights: Floats) -> Floats:
-    """m_i = min over a ≤ i of max over b ≥ i of the mean of x_a … x_b."""
+    """Return m_i = min over a ≤ i of max over b ≥ i of the mean of x_a … x_b."""
     n = len(values)
 
     def mean(a: int, b: int) -> float:
@@ -50,7 +50,7 @@ def misfits(values: Floats, weights: Floats) -> Floats:
 
 
 def close(values: Floats, weights: Floats) -> float:
-    """What rounding may do to a misfit."""
+    """Return how much rounding may change a misfit."""
     return 1e-10 * float(weights.sum()) * (1 + float(np.abs(values).max())) ** 2
 
 
@@ -105,7 +105,7 @@ def test_two_values_have_the_formula_of_two_blocks() -> None:
 # Weights, ties, rows
 
 
-def test_a_whole_weight_is_as_many_copies() -> None:
+def test_a_whole_weight_counts_as_many_copies_of_a_value() -> None:
     counts = np.array([1, 3, 2, 1, 4, 1, 2, 1, 3])
     once = falling_misfits(ROWS, counts.astype(np.float64))
     copies = falling_misfits(np.repeat(ROWS, counts, axis=1), np.ones(counts.sum()))
@@ -118,7 +118,7 @@ def test_equal_values_are_no_misfit() -> None:
     assert (valley_misfits(tied, EVEN[:6])[:, -1] == 0).all()
 
 
-def test_a_row_does_not_see_the_others() -> None:
+def test_the_misfit_of_a_row_does_not_depend_on_the_others() -> None:
     alone = np.concatenate([falling_misfits(row[None], WEIGHTS) for row in ROWS])
     np.testing.assert_array_equal(falling_misfits(ROWS, WEIGHTS), alone)
     np.testing.assert_array_equal(falling_misfits(ROWS[::-1], WEIGHTS), alone[::-1])
@@ -166,14 +166,14 @@ def test_misfits_are_the_same_with_time_and_sign_reversed(pairs: Pairs) -> None:
 
 
 @given(curves)
-def test_a_valley_backwards_in_time_is_a_valley(pairs: Pairs) -> None:
+def test_a_valley_with_time_reversed_has_the_same_misfit(pairs: Pairs) -> None:
     values, weights = halves(pairs)
     forwards, backwards = (valley_misfits(v[None], w)[0] for v, w in ((values, weights), (values[::-1], weights[::-1])))
     np.testing.assert_allclose(backwards[::-1], forwards, atol=close(values, weights))
 
 
 @given(curves)
-def test_more_values_never_fit_better(pairs: Pairs) -> None:
+def test_misfits_never_fall_with_more_values(pairs: Pairs) -> None:
     computed = misfits(*halves(pairs))
     assert computed[0] == 0
     assert (np.diff(computed) >= 0).all()
