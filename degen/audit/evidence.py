@@ -17,7 +17,7 @@ class Facts:
     Attributes:
         revision: its name, unlike that of any other.
         step: the step its name says; None where it is no step, as in `main`.
-        stage: 0 where none is named. Steps count anew in every stage.
+        stage: its name; None where none is named. Steps count anew in every stage.
         hashes: weight file -> hash of its content, published or of what was read.
         shapes: tensor -> shape; None where no header was read.
         samples: weight file -> values at fixed positions of its tensors, the same in every revision. Of files with
@@ -29,7 +29,7 @@ class Facts:
 
     revision: str
     step: int | None
-    stage: int = 0
+    stage: str | None = None
     hashes: Mapping[str, str] = field(default_factory=dict)
     shapes: Shapes | None = None
     samples: Mapping[str, Floats] = field(default_factory=dict)

@@ -7,17 +7,19 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
+from degen.checkpoints.steps import stage_order
+
 from .evidence import Facts
 from .thresholds import EVEN_GAPS, GAPS_COMPARED, WIDE_GAP
 
 
 def missing_steps(stepped: Sequence[Facts], expected: Collection[int] | None) -> Iterator[tuple[Facts, str]]:
     """Yield the revisions that should be there, and why: those expected, or the holes in even stretches."""
-    stages: dict[int, list[Facts]] = defaultdict(list)
+    stages: dict[str | None, list[Facts]] = defaultdict(list)
     for f in stepped:
         stages[f.stage].append(f)
     if expected is not None:
-        stage, members = max(stages.items(), default=(0, []))
+        stage, members = max(stages.items(), key=lambda item: stage_order(item[0]), default=(None, []))
         for step in sorted(set(expected) - {f.step for f in stepped}):
             name = _name(members[0], members[-1], step) if len(stages) == 1 else f"step{step}"
             yield Facts(name, step, stage), "expected, and not there"

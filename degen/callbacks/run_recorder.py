@@ -93,7 +93,7 @@ class RunRecorder:
     def _delete_after(self, step: int, writer: RunWriter) -> None:
         parts = writer.part(CHECKPOINTS, self._checkpoint(step)).parent.glob("step*.parquet")
         for mark in filter(None, [parse_revision(part.stem) for part in parts]):
-            if mark.step > step:
+            if mark.step is not None and mark.step > step:
                 for table in (CHECKPOINTS, *self._monitor.tables.names):
                     part = writer.part(table, self._checkpoint(mark.step))
                     check_part(part)

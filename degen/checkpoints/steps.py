@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -10,12 +11,8 @@ from functools import lru_cache
 
 from degen.errors import DegenError
 
-_REVISION = re.compile(
-    r"(?:stage(?P<stage>\d+)-)?"
-    r"(?:global_step|checkpoint|step|ckpt|iter)[-_]?(?P<step>\d+)"
-    r"(?:-tokens(?P<tokens>\d+(?:\.\d+)?)(?P<unit>[KMBT]?))?",
-    re.IGNORECASE,
-)
+from .name_grammars import GRAMMARS
+
 MAX_STEPS = 1_000_000  # that an expression may name
 MAX_STEP = 2**63 - 1  # of a column of whole numbers
 MAX_DIGITS = 4000  # that Python reads as a number
@@ -24,52 +21,80 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 @dataclass(frozen=True)
 class RevisionStep:
-    """The point of a training that the name of a revision stands for.
+    """The point of a training that the name of a revision stands for; it gives at least a step or tokens.
 
     Attributes:
-        stage: number of the training stage; 0 where the name has none.
-        step: optimiser steps so far.
-        tokens_seen: training tokens so far; None where the name does not give them.
+        step: optimiser steps so far; None where the name gives tokens alone.
+        tokens_seen: training tokens so far, or of the stage so far; None where the name does not give them.
+        stage: name of the training stage, as `stage1` or `longctx`; None where the name has none.
+        seed: name of the seed; None where the name has none.
+        run: which of several runs of one stage, as `ingredient1`; None where the name has none.
     """
 
-    stage: int
-    step: int
-    tokens_seen: int | None
+    step: int | None = None
+    tokens_seen: int | None = None
+    stage: str | None = None
+    seed: str | None = None
+    run: str | None = None
+
+    @property
+    def order(self) -> tuple[tuple[int, ...], float, float]:
+        """A key to sort by: stage, then step, then tokens.
+
+        Names without a stage come first, then numbered stages, then those of other names (longer contexts and other
+        extensions of a training) by the numbers in them.
+        """
+        step = math.inf if self.step is None else self.step
+        return stage_order(self.stage), step, self.tokens_seen or 0
 
 
-def parse_revision(revision: str, pattern: str | None = None) -> RevisionStep | None:
-    """Return the step that the name of a revision gives; None where it gives none, or none that fits 64 bits.
+def stage_order(stage: str | None) -> tuple[int, ...]:
+    """Return a key to sort stages by."""
+    if stage is None:
+        return (0,)
+    numbers = tuple(int(number) for number in re.findall(r"\d+", stage))
+    return (1 if re.fullmatch(r"(?:stage|phase)?\d+", stage, re.IGNORECASE) else 2, *numbers)
 
-    Names such as `step1000`, `checkpoint-1000`, `global_step1000`, `step1000-tokens4B` and `stage1-step1000-tokens4B`
-    are understood, in upper or lower case.
+
+def parse_revision(revision: str, pattern: str | None = None, whole_name: bool = True) -> RevisionStep | None:
+    """Return the step or the tokens that the name of a revision gives; None where it gives neither.
+
+    Numbers beyond 64 bits count as none. `degen.checkpoints.name_grammars` has the forms of names that are understood.
 
     Args:
         revision: the name.
-        pattern: a regular expression to use instead. It must match the whole name and have a group `step`; groups
-            `stage`, `tokens` and `unit` (K, M, B or T) may be there as well.
+        pattern: a regular expression to use instead. It must match the whole name and have a group `step` or `tokens`;
+            groups `unit` (of the tokens: K, M, B or T), `stage`, `seed` and `run` may be there as well.
+        whole_name: whether the name stands alone; else it is a part of a longer one, and a bare number is no step.
 
     Raises:
         DegenError: a group of the pattern matches what is not a number.
     """
-    regex = _REVISION if pattern is None else compile_pattern(pattern)
-    match = regex.fullmatch(revision)
+    if pattern is not None:
+        match = compile_pattern(pattern).fullmatch(revision)
+    else:
+        grammars = (grammar for grammar in GRAMMARS if whole_name or not grammar.needs_whole_name)
+        match = next(filter(None, (grammar.match(revision) for grammar in grammars)), None)
     if match is None:
         return None
-    groups = match.groupdict()
+    groups = {name.rstrip("_"): text for name, text in match.groupdict().items() if text}
     try:
-        tokens = groups.get("tokens")
-        seen = round(float(tokens) * _UNITS[(groups.get("unit") or "").upper()]) if tokens else None
-        stage, step = int(groups.get("stage") or 0), int(groups["step"])
-        return RevisionStep(stage, step, seen) if max(stage, step, seen or 0) <= MAX_STEP else None
+        step = int(groups["step"]) * _UNITS[groups.get("step_unit", "").upper()] if "step" in groups else None
+        tokens = None
+        if "tokens" in groups:
+            tokens = round(float(groups["tokens"]) * _UNITS[groups.get("unit", "").upper()])
     except OverflowError:
         return None
-    except (TypeError, ValueError, KeyError):
-        if any(len(value or "") > MAX_DIGITS for value in groups.values()):
+    except (ValueError, KeyError):
+        if any(len(text) > MAX_DIGITS for text in groups.values()):
             return None
         values = ", ".join(f"{name} {value!r}" for name, value in groups.items())
         raise DegenError(
             f"--revision-pattern {pattern}: its groups match what is not a number in {revision!r} ({values})"
         ) from None
+    if (step is None and tokens is None) or max(step or 0, tokens or 0) > MAX_STEP:
+        return None
+    return RevisionStep(step, tokens, groups.get("stage"), groups.get("seed"), groups.get("run"))
 
 
 @lru_cache(maxsize=16)
@@ -77,21 +102,24 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     """Return a user's own pattern for the names of revisions as a compiled regular expression.
 
     Raises:
-        DegenError: it is not a regular expression, or has no group `step`.
+        DegenError: it is not a regular expression, or has neither a group `step` nor one `tokens`.
     """
     try:
         regex = re.compile(pattern)
     except re.error as error:
         raise DegenError(f"--revision-pattern {pattern}: not a regular expression ({error})") from error
-    if "step" not in regex.groupindex:
+    if not {"step", "tokens"} & set(regex.groupindex):
         raise DegenError(rf"--revision-pattern {pattern}: has no group for the step; write it as (?P<step>\d+)")
     return regex
 
 
-def training_order(revision: str, pattern: str | None = None) -> tuple[bool, int, int, str]:
-    """Return a key to sort revisions by: stage, then step; names that give no step come last, in alphabetical order."""
+def training_order(revision: str, pattern: str | None = None) -> tuple[bool, tuple[int, ...], float, float, str]:
+    """Return a key to sort revisions by: stage, then step or tokens.
+
+    Names that give neither a step nor tokens come last, in alphabetical order.
+    """
     parsed = parse_revision(revision, pattern)
-    return (True, 0, 0, revision) if parsed is None else (False, parsed.stage, parsed.step, revision)
+    return (True, (), 0, 0, revision) if parsed is None else (False, *parsed.order, revision)
 
 
 def select_steps(steps: Sequence[int], expression: str) -> list[int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from degen.errors import DegenError
+from degen.printable import printable
 from degen.stats.quantiles import one_sided
 
 from .metric_values import MetricValue, find_metric_values
@@ -121,7 +122,7 @@ def judge(
     if not rules:
         raise DegenError("no rule to judge by; give one, as in --rule 'anisotropy[layer=last] < 0.6'")
     check_confidence(confidence, strict)
-    warn = warn or logging.getLogger("degen").warning
+    warn = warn or (lambda line: logging.getLogger("degen").warning(printable(line)))
     source = open_source(target, warn, series)
     other = open_source(baseline, warn) if baseline is not None else None
     if other is not None and all(rule.relation is None for rule in rules):

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from degen.checkpoints.steps import parse_revision
 from degen.hints import did_you_mean
 from degen.metrics.curve import Curve, Point
 from degen.runs.run import SAMPLE
@@ -79,6 +80,7 @@ def find_metric_values(rule: Rule, source: Source, baseline: Source | None = Non
     """
     values = []
     for curve in source.curves(rule):
+        best = _best_so_far(rule, curve) if rule.relation is not None and baseline is None else []
         for i in _selected(rule, curve, source):
             p = curve.points[i]
             value = MetricValue(
@@ -86,7 +88,12 @@ def find_metric_values(rule: Rule, source: Source, baseline: Source | None = Non
             )
             if rule.relation is not None and p.missing is None:
                 own = _SourcePoint(source, curve, p)
-                reference = _best_so_far(rule, own, i) if baseline is None else _of_baseline(rule, own, baseline)
+                reference: _SourcePoint | str
+                if baseline is not None:
+                    reference = _of_baseline(rule, own, baseline)
+                else:
+                    so_far = best[i]
+                    reference = so_far if isinstance(so_far, str) else own._replace(point=so_far)
                 if isinstance(reference, str):
                     value = replace(value, missing=reference)
                 else:
@@ -121,16 +128,36 @@ def _list_steps(steps: list[int]) -> str:
     return f"its steps are {', '.join(names)}" if names else "none of its steps is known"
 
 
-def _best_so_far(rule: Rule, own: _SourcePoint, i: int) -> _SourcePoint | str:
-    """Return the best point up to the i-th, which is the own one, or the reason why there is none."""
-    finite = [p.value is not None and math.isfinite(p.value) for p in own.curve.points]
-    if sum(finite) < (2 if finite[i] else 1):
-        return f"too few checkpoints: a {rule.relation} needs two that are measured, or a baseline"
-    so_far = [p for p, known in zip(own.curve.points[: i + 1], finite, strict=False) if known]
-    if not so_far:
-        return "too few checkpoints: none before it is measured"
-    best = (min if rule.relation == "rise" else max)(so_far, key=lambda p: p.value or 0.0)
-    return own._replace(point=best)
+def _best_so_far(rule: Rule, curve: Curve) -> list[Point | str]:
+    """Return for every point of a curve the best up to it, itself included, or the reason why there is none."""
+    unordered = [p.revision for p in curve.points if p.step is None and not _has_tokens(p.revision)]
+    finite = [p.value is not None and math.isfinite(p.value) for p in curve.points]
+    measured = sum(finite)
+    best: Point | None = None
+    bests: list[Point | str] = []
+    for p, known in zip(curve.points, finite, strict=True):
+        if known and (best is None or _is_better(rule, p, best)):
+            best = p
+        if p.step is None and len(unordered) > 1:
+            names = ", ".join(map(str, unordered))
+            bests.append(
+                f"the order of {names} in training is not known: their names give no step; --revision-pattern reads it"
+            )
+        elif measured < (2 if known else 1):
+            bests.append(f"too few checkpoints: a {rule.relation} needs two that are measured, or a baseline")
+        else:
+            bests.append(best or "too few checkpoints: none before it is measured")
+    return bests
+
+
+def _is_better(rule: Rule, point: Point, best: Point) -> bool:
+    value, so_far = point.value or 0.0, best.value or 0.0
+    return value < so_far if rule.relation == "rise" else value > so_far
+
+
+def _has_tokens(revision: str | None) -> bool:
+    """Return whether the name of a checkpoint gives the tokens trained so far, which order it without a step."""
+    return revision is not None and parse_revision(revision) is not None
 
 
 def _of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> _SourcePoint | str:

@@ -38,6 +38,7 @@ class RunParts:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._parts: dict[tuple[str, str, str, tuple[str, ...]], pa.Table | None] = {}
+        self._windows: dict[tuple[str, str, str | None], WindowLosses | None] = {}
 
     @property
     def path(self) -> Path:
@@ -131,8 +132,11 @@ class RunParts:
 
     def windows(self, model: str, revision: str, domain: str | None = None) -> WindowLosses | None:
         """Return the scored windows of a checkpoint, of one domain or of all; None where there are none."""
-        part = self.part(WINDOWS, model, revision, WINDOW_COLUMNS)
-        return read_window_losses(part, domain) if part is not None else None
+        key = (model, revision, domain)
+        if key not in self._windows:
+            part = self.part(WINDOWS, model, revision, WINDOW_COLUMNS)
+            self._windows[key] = read_window_losses(part, domain) if part is not None else None
+        return self._windows[key]
 
     def loss_covariance(self, model: str, revisions: Sequence[str | None]) -> Floats | None:
         """Return the covariance of a model's losses at some checkpoints, n × n.
