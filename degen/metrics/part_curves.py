@@ -133,4 +133,4 @@ def _point(row: Row, value: object, error: object, freedom: int | None = None) -
     if math.isnan(value):
         return Point(revision, step, None, None, "is NaN")
     known = float(error) if isinstance(error, (int, float)) and math.isfinite(error) and error >= 0 else None
-    return Point(revision, step, float(bounded(np.float64(value))), known, None, freedom)
+    return Point(revision, step, float(bounded(np.array(float(value)))), known, None, freedom)
