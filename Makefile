@@ -1,10 +1,11 @@
 # Two commands: `make demo` scans the bundled series, `make test` checks everything. Both set up .venv themselves.
+# `make faults` breaks it at leisure: Ctrl-C at 300 moments, and all other faults (half an hour).
 
 PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := degen probes cli
 
-.PHONY: demo test check lint types tests wheel clean
+.PHONY: demo test check lint types tests faults wheel clean
 
 demo: .venv/ready
 	$(BIN)/degen scan --out degen-run
@@ -31,6 +32,9 @@ types: .venv/ready
 
 tests: .venv/ready
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+faults: .venv/ready
+	DEGEN_INTERRUPTS=100 $(BIN)/pytest tests/faults
 
 # A wheel, installed where nothing of the repository is in sight.
 wheel: .venv/ready

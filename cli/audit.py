@@ -54,7 +54,7 @@ def _parse_read(text: str) -> int | None:
 
     if text in ("all", "none"):
         return None if text == "all" else 0
-    match = re.fullmatch(r"(\d+)([KMG]?)", text)
+    match = re.fullmatch(r"(\d{1,18})([KMG]?)", text)
     if match is None:
         raise DegenError(f"--read {text}: must be a number of values such as 4M, all, or none")
     return int(match[1]) * {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}[match[2]]

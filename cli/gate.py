@@ -95,6 +95,12 @@ class RuleOptions(OptionGroup):
         return options if file is None else file.under(options)
 
 
+class GateScanOptions(options.ScanOptions):
+    """The options of a scan, into a run folder of its own."""
+
+    out: Annotated[Path, options.OUT] = Path("degen-gate")
+
+
 @expand_groups
 def gate(
     *,
@@ -109,7 +115,7 @@ def gate(
     ],
     rule_options: RuleOptions,
     report_options: ReportOptions,
-    scan_options: Annotated[options.ScanOptions, Without("tokens_per_step")],
+    scan_options: Annotated[GateScanOptions, Without("tokens_per_step")],
     dry_run: options.DryRun = False,
     trust_remote_code: options.TrustRemoteCode = False,
     json: options.Json = False,
@@ -126,7 +132,8 @@ def gate(
 
     gate_settings = rule_options.settings()
     rules = _checked_rules(gate_settings)
-    report_options.check()
+    read = (target, gate_settings.baseline, rule_options.config, scan_options.corpus, scan_options.sample)
+    report_options.check(*read, scan_options.tokenizer)
     source, revisions = target, None
     if not is_measured(target):
         if gate_settings.baseline is not None:

@@ -30,20 +30,23 @@ class ReportOptions(OptionGroup):
         ),
     ] = None
 
-    def check(self) -> None:
-        """Refuse a file that cannot be written, before anything is scanned.
+    def check(self, *sources: str | Path | None) -> None:
+        """Refuse a file that cannot be written or is read, before anything is scanned.
+
+        Args:
+            sources: what the command reads.
 
         Raises:
-            DegenError: it is a folder, or its folder does not exist.
+            DegenError: it is a folder, or is read by the command, or its folder does not exist.
         """
         from degen.errors import DegenError
+        from degen.runs.output_files import check_output
 
         if self.junit is None:
             return
-        path = self.junit.expanduser().absolute()
-        if path.is_dir() or not path.parent.is_dir():
-            reason = "is a folder; name a file" if path.is_dir() else "no such folder; make it first"
-            raise DegenError(f"--junit {self.junit}: cannot be written ({reason})")
+        file = check_output(self.junit, sources, "--junit")
+        if not file.absolute().parent.is_dir():
+            raise DegenError(f"--junit {self.junit}: cannot be written (no such folder; make it first)")
 
     def write(self, verdicts: Verdicts) -> None:
         """Write the reports that these options select.
@@ -62,9 +65,11 @@ class ReportOptions(OptionGroup):
 def _write_junit(verdicts: Verdicts, file: Path) -> None:
     from degen.errors import DegenError
     from degen.gate.junit import junit_xml
+    from degen.paths import atomic, expand_user
 
     try:
-        file.expanduser().write_text(junit_xml(verdicts), encoding="utf-8")
+        with atomic(expand_user(file)) as temporary:
+            temporary.write_text(junit_xml(verdicts), encoding="utf-8")
     except OSError as error:
         message = f"--junit {file}: cannot be written ({error.strerror or error})"
         raise DegenError(message, verdicts.exit_code or None) from error  # a failed verdict must not be hidden

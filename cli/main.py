@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import _thread
 import os
-import signal
 import sys
-import threading
 import traceback
 from typing import Annotated, Any, NoReturn
 
@@ -16,9 +13,10 @@ from typer.core import TyperGroup
 from degen.errors import DegenError, one_line
 from degen.version import __version__
 
-from . import audit, export, gate, output, probes, rank, saturation, scaling, scan, show, suites
+from . import audit, export, gate, interrupts, output, probes, rank, saturation, scaling, scan, show, suites
+from .interrupts import AFTER_INTERRUPTION, INTERRUPTED
 
-INTERRUPTED = 130
+MAX_MESSAGE = 1000  # characters of a message: what a user typed may be long
 
 
 class Boundary(TyperGroup):
@@ -32,10 +30,12 @@ class Boundary(TyperGroup):
         try:
             code = super().main(*args, **{**options, "standalone_mode": False})
         except typer.TyperException as error:
+            interrupts.end()
             context = getattr(error, "ctx", None)
             command = context.command_path if context is not None else "degen"
             message = " ".join(error.format_message().split()).rstrip(".")
             _end(error, f"{message}; see {command} --help", error.exit_code)
+        interrupts.end()
         if code == INTERRUPTED:  # while parsing: an interruption of a command ends in invoke
             _end(KeyboardInterrupt(), "interrupted before anything was done", INTERRUPTED)
         raise SystemExit(code or 0)
@@ -43,20 +43,28 @@ class Boundary(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the parsed command, and turn its errors into messages and exit codes."""
         try:
-            return super().invoke(ctx)
+            try:
+                interrupts.begin()
+                return super().invoke(ctx)
+            finally:
+                interrupts.end()  # what is printed from here on is no longer interrupted
         except DegenError as error:
             _end(error, str(error), error.exit_code)
         except KeyboardInterrupt as error:
-            _end(error, "interrupted; what was finished is kept, and the same command goes on from there", INTERRUPTED)
+            _end(error, AFTER_INTERRUPTION, INTERRUPTED)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has closed the pipe, as head does
         except OSError as error:
             _end(error, f"{error.filename or 'a file'}: {error.strerror or error}", 2)
+        except UnicodeEncodeError as error:
+            _end(error, f"{error.object!r}: holds characters that are no text in UTF-8; rename it", 2)
         except MemoryError as error:
             _end(error, f"out of memory ({one_line(error)}); what was finished is kept", 4)
         except (typer.TyperException, typer.Exit, typer.Abort):
             raise
         except Exception as error:
+            if interrupts.is_under_way():
+                _end(error, AFTER_INTERRUPTION, INTERRUPTED)
             _end(
                 error,
                 f"{one_line(error)}: a bug in degen; please report it with the traceback that DEGEN_DEBUG=1 shows",
@@ -68,6 +76,8 @@ def _end(error: BaseException, message: str, code: int) -> NoReturn:
     """Print an error message, with the traceback under DEGEN_DEBUG=1, and exit."""
     if os.environ.get("DEGEN_DEBUG") == "1":
         traceback.print_exception(error)
+    if len(message) > MAX_MESSAGE:
+        message = f"{message[: MAX_MESSAGE // 2]} … {message[-MAX_MESSAGE // 2 :]}"
     output.error(message)
     raise SystemExit(code)
 
@@ -114,21 +124,10 @@ app.command("suites")(suites.suites)
 
 def _interrupt_again(unraisable: Any) -> None:
     """Send an interruption again after a moment, as Python drops one that is raised in a `__del__` method."""
-    if not isinstance(unraisable.exc_value, KeyboardInterrupt):
-        sys.__unraisablehook__(unraisable)
-        return
-    again = threading.Timer(0.05, _interrupt_main)
-    again.daemon = True
-    again.start()
-
-
-def _interrupt_main() -> None:
-    """Interrupt the main thread; by a signal where the system has them, as that also ends sleeping and waiting."""
-    main_thread = threading.main_thread().ident
-    if hasattr(signal, "pthread_kill") and main_thread is not None:
-        signal.pthread_kill(main_thread, signal.SIGINT)
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        interrupts.try_again()
     else:
-        _thread.interrupt_main()
+        sys.__unraisablehook__(unraisable)
 
 
 def main() -> None:

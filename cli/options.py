@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from degen.scanning.settings import RUN_FOLDER, Settings, make_settings, meanings
+from degen.scanning.settings import CONTEXT, RUN_FOLDER, Settings, make_settings, meanings
 
 from . import output, parsing
 from .option_groups import OptionGroup
@@ -50,12 +50,17 @@ TrustRemoteCode = Annotated[bool, setting("trust_remote_code", "--trust-remote-c
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done and what it costs, and do nothing.")]
 
 
+OUT = typer.Option("--out", "-o", help="The run folder; a run that stopped is resumed.")
+
+
 class ScanOptions(OptionGroup):
     """The options of every command that scans, in the order of the help."""
 
     corpus: Annotated[str, setting("corpus")] = Settings.corpus
     tokens: Annotated[int, setting("tokens")] = Settings.tokens
-    context: Annotated[int, setting("context")] = Settings.context
+    context: Annotated[
+        int | None, setting("context", show_default=f"{CONTEXT}, or the learned positions of a model that has fewer")
+    ] = Settings.context
     seed: Annotated[int, setting("seed")] = Settings.seed
     sample: Annotated[Path | None, setting("sample", show_default=False)] = None
     tokenizer: Annotated[str | None, setting("tokenizer", show_default=False)] = Settings.tokenizer
@@ -70,9 +75,7 @@ class ScanOptions(OptionGroup):
     dtype: Annotated[str, setting("dtype")] = Settings.dtype
     batch_size: Annotated[str, typer.Option(help="Full windows in a batch, or auto.")] = "auto"
     threads: Annotated[int | None, setting("threads", show_default="torch's own choice")] = Settings.threads
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder; a run that stopped is resumed.")] = Path(
-        RUN_FOLDER
-    )
+    out: Annotated[Path, OUT] = Path(RUN_FOLDER)
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over in a folder that holds a run.")] = False
     keep: Annotated[
         str,

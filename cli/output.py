@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
+from degen.printable import escape_json, printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -30,24 +32,29 @@ def stderr() -> Console:
 
 
 def error(message: str) -> None:
-    """Print an error message on stderr."""
-    print(f"error: {message}", file=sys.stderr)
+    """Print an error message on stderr, in one line."""
+    print(f"error: {printable(message)}", file=sys.stderr)
 
 
 def warn(message: str) -> None:
     """Print a warning on stderr."""
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {printable(message)}", file=sys.stderr)
+
+
+def note(message: str) -> None:
+    """Print what is worth knowing."""
+    print(printable(message), file=sys.stderr)
 
 
 def result(text: str) -> None:
-    """Print the result as text."""
-    print(text)
+    """Print a line of the result."""
+    print(printable(text))
 
 
 def result_json(document: Mapping[str, Any]) -> None:
     """Print the result as one JSON document; NaN and infinity, which JSON lacks, become null."""
     unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
-    print(json.dumps(_json_safe(document), indent=2, ensure_ascii=not unicode))
+    print(escape_json(json.dumps(_json_safe(document), indent=2, ensure_ascii=not unicode)))
 
 
 def _json_safe(value: Any) -> Any:
@@ -71,9 +78,9 @@ def result_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: s
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(columns):
         numbers = all(isinstance(row[i], int | float | None) for row in rows)
-        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+        table.add_column(Text(printable(name)), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(format_cell(value)) for value in row))
+        table.add_row(*(Text(printable(format_cell(value))) for value in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, 200)

@@ -79,6 +79,11 @@ def parse_batch_size(text: str) -> int | None:
     """
     if text == "auto":
         return None
-    if not text.isdecimal():
+    if (size := whole_number(text)) is None:
         raise DegenError(f"--batch-size {text}: must be a number of windows, or auto")
-    return int(text)
+    return size
+
+
+def whole_number(text: str) -> int | None:
+    """Return the whole number of 0 or more that a text is; None for any other text, and for one beyond 64 bits."""
+    return int(text) if text.isdecimal() and len(text) <= 18 else None

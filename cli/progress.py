@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from degen.printable import printable
 from degen.scanning.progress import Progress
 
 from . import output
@@ -46,11 +47,11 @@ class ConsoleProgress(Progress):
 
     def note(self, text: str) -> None:
         """Print a plain line."""
-        self._console.print(text, markup=False)
+        self._console.print(printable(text), markup=False)
 
     def warn(self, text: str) -> None:
         """Print a line as a warning."""
-        self._console.print(f"warning: {text}", markup=False)
+        self._console.print(f"warning: {printable(text)}", markup=False)
 
     def track(self, items: Iterable[T], total: int, noun: str) -> Iterator[T]:
         """Yield the items, with a bar on a terminal, and print their number at the end."""
@@ -75,7 +76,7 @@ class ConsoleProgress(Progress):
         if self._bar is not None:
             if self._task is not None:
                 self._bar.remove_task(self._task)
-            text = f"[{self._finished + 1}/{self._total}] {checkpoint}".replace("[", "\\[")
+            text = f"[{self._finished + 1}/{self._total}] {printable(str(checkpoint))}".replace("[", "\\[")
             self._task = self._bar.add_task(text, total=tokens or None, unit="tokens")
 
     def advance(self, tokens: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import options, output, scan
+from . import options, output, parsing, scan
 from .option_groups import OptionGroup, Without, expand_groups
 
 if TYPE_CHECKING:
@@ -74,6 +74,12 @@ class RankOptions(OptionGroup):
         }
 
 
+class RankScanOptions(options.ScanOptions):
+    """The options of a scan, into a run folder of its own."""
+
+    out: Annotated[Path, options.OUT] = Path("degen-rank")
+
+
 @expand_groups
 def rank(
     *,
@@ -82,7 +88,7 @@ def rank(
     plot: Annotated[
         Path | None, typer.Option(help="Draw loss against rank into this file (.png, .pdf, .svg).", show_default=False)
     ] = None,
-    scan_options: Annotated[options.ScanOptions, Without("probes")],
+    scan_options: Annotated[RankScanOptions, Without("probes")],
     trust_remote_code: options.TrustRemoteCode = False,
     json: options.Json = False,
 ) -> None:
@@ -93,8 +99,10 @@ def rank(
     """
     if plot is not None:
         from degen.drawing import check_plot
+        from degen.runs.output_files import check_output
 
         check_plot(plot)
+        check_output(plot, [*(series or ()), scan_options.out], "--plot")
     probe_options = rank_options.probe_options(scan_options.seed)
     settings = scan_options.settings(series, trust_remote_code=trust_remote_code)
     settings = replace(settings, probes=("loss", "rank"), options={"rank": probe_options})
@@ -111,10 +119,10 @@ def rank(
 def _parse_ranks(text: str) -> list[int]:
     from degen.errors import DegenError
 
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+    ranks = [parsing.whole_number(part.strip()) for part in text.split(",")]
+    if not all(ranks):
         raise DegenError(f"--ranks {text}: must be whole numbers of at least 1, as in 64,256")
-    return [int(part) for part in parts]
+    return [rank for rank in ranks if rank]
 
 
 def _print(run: Run, json: bool) -> None:

@@ -154,20 +154,35 @@ def saturation(
     it, as table saturation.
     """
     from degen.runs.export import check_result_file, write_table
-    from degen.runs.run import read_run
-    from degen.saturation import write_result
 
     if to is not None:
-        check_result_file(to, target)
+        check_result_file(to, target, option="--to")
     result = saturation_options.find_saturation(target, law_options)
-    if (target / "run.json").is_file():
-        write_result(result, read_run(target))
-    if to is not None:
-        write_table(result.table(), "saturation", to)
     if json:
         output.result_json(_document(target, result))
     else:
         print_saturation(result)
+    _keep(result, target)
+    if to is not None:
+        write_table(result.table(), "saturation", to)
+
+
+def _keep(result: SaturationResult, target: Path) -> None:
+    """Write the verdicts into the run that they are about, if it is one; warn where it cannot be written."""
+    from degen.errors import DegenError, RunFolderError
+    from degen.paths import expand_user
+    from degen.runs.run import read_run
+    from degen.runs.run_file import is_run
+    from degen.saturation import write_result
+
+    folder = expand_user(target)
+    if not is_run(folder):
+        return
+    try:
+        write_result(result, read_run(folder))
+    except DegenError as error:
+        problem = error.problem if isinstance(error, RunFolderError) else str(error)
+        output.warn(f"{problem}; these verdicts are not kept in the run")
 
 
 def _parse_better(text: str | None) -> Better | None:

@@ -42,12 +42,12 @@ def slopes(
     file_options.check(table)
     compare_options, bounds = quality_options.compare_options(confidence), _parse_regions(regions)
     result = compare_architectures(read_models(table, columns, final), compare_options, bounds, output.warn)
-    file_options.write(result.table, "slopes", lambda file: draw_slopes(result, file))
     if json:
         document = {name: getattr(result, name) for name in ("rows", "ranking", "crossings")}
         output.result_json({"target": str(table), "confidence": confidence, **document})
     else:
         print_slopes(result)
+    file_options.write(result.table, "slopes", lambda file: draw_slopes(result, file))
 
 
 @expand_groups
@@ -91,21 +91,21 @@ def pareto(
     compare_options, share = quality_options.compare_options(confidence), _parse_share(equal_cost)
     points = read_models(table, columns, final)
     result = find_pareto(points, compare_options, cost or (), quality or (), share, output.warn)
-    file_options.write(result.table, "pareto", lambda file: draw_pareto(result, file))
     if json:
         names = ("rows", "frontiers", "correlations", "reversals", "shapes")
         document = {name: getattr(result, name) for name in names}
         output.result_json({"target": str(table), "confidence": confidence, **document})
     else:
         print_pareto(result)
+    file_options.write(result.table, "pareto", lambda file: draw_pareto(result, file))
 
 
 def _parse_regions(text: str) -> int | list[float]:
     """Return the number of regions, or their edges in FLOPs."""
     from degen.errors import DegenError
 
-    if text.strip().isdecimal():
-        return int(text)
+    if (count := parsing.whole_number(text.strip())) is not None:
+        return count
     try:
         return [float(edge) for edge in parsing.parse_names("--regions", text)]
     except ValueError:

@@ -80,7 +80,7 @@ def print_costs(settings: Settings, json: bool) -> None:
     """
     from degen.scanning.dry_run import estimate_costs
 
-    costs = estimate_costs(settings)
+    costs = estimate_costs(settings, output.note)
     if json:
         output.result_json({"rows": costs})
     else:

@@ -22,13 +22,19 @@ def show(run: options.RunFolder, json: options.Json = False) -> None:
     if json:
         output.result_json({"run": str(opened.path), "rows": opened.checkpoints()})
         return
-    print_checkpoints(opened)
-    _print_sparklines(opened)
+    rows = opened.checkpoints()
+    print_checkpoints(opened, rows)
+    _print_sparklines(rows, opened.glance("checkpoints"))
 
 
-def print_checkpoints(run: Run) -> None:
-    """Print the table of checkpoints, with the metrics that probes mark for a summary."""
-    rows = run.checkpoints()
+def print_checkpoints(run: Run, rows: list[Row] | None = None) -> None:
+    """Print the table of checkpoints, with the metrics that probes mark for a summary.
+
+    Args:
+        run: the run.
+        rows: those of its table `checkpoints`, where they are read already.
+    """
+    rows = rows if rows is not None else run.checkpoints()
     metrics = [m for m in run.glance("checkpoints") if any(row[m] is not None for row in rows)]
     columns = ["model", "revision", "step", *metrics, "status"]
     if any(row["reason"] for row in rows):
@@ -36,13 +42,13 @@ def print_checkpoints(run: Run) -> None:
     output.result_table(columns, [[row[name] for name in columns] for row in rows])
 
 
-def _print_sparklines(run: Run) -> None:
+def _print_sparklines(checkpoints: list[Row], metrics: list[str]) -> None:
     by_model: dict[str, list[Row]] = {}
-    for row in run.checkpoints():
+    for row in checkpoints:
         by_model.setdefault(row["model"], []).append(row)
     lines = []
     for model, rows in by_model.items():
-        for metric in run.glance("checkpoints"):
+        for metric in metrics:
             values = [row[metric] for row in rows]
             known = [v for v in values if v is not None]
             if known:

@@ -105,6 +105,9 @@ class Anisotropy(StreamProbe):
             layers.append({"layer": site.layer, "site": site.name, **row})
             if site.name == "head_input":
                 of_head_input = {name: row[name] for name in ("anisotropy", "anisotropy_se")}
+                if row["anisotropy"] is None:
+                    count = "all" if row["zero_vectors"] else "none"
+                    of_head_input["reason"] = f"no anisotropy: {count} of the vectors that the head receives are zero"
         return {"checkpoints": [of_head_input], "layers": layers}
 
 

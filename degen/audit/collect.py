@@ -137,7 +137,7 @@ def _gather_facts(listing: Listing, samples: dict[str, ShardSample], grammar: Gr
     return Facts(
         revision=checkpoint.revision,
         step=checkpoint.step,
-        stage=mark.stage if mark is not None else 0,
+        stage=mark.stage if mark is not None else None,
         hashes={name: read[name].hash or hash if name in read else hash for name, hash in listing.hashes.items()},
         shapes=shapes or None,
         samples={name: r.values for name, r in read.items()},

@@ -17,8 +17,7 @@ class Facts:
     Attributes:
         revision: its name, unlike that of any other.
         step: the step that its name gives; None where the name gives none, as `main`.
-        stage: the number of the training stage that its name gives; 0 where it gives none. Every stage counts its
-            steps from 0.
+        stage: the training stage that its name gives; None where it gives none. Every stage counts its steps anew.
         hashes: name of the weight file -> hash: the published one, or one of the values that were read.
         shapes: name of the tensor -> its shape; None where no header of a file was read.
         samples: name of the weight file -> values at fixed positions of its tensors, the same in every revision. Of
@@ -30,7 +29,7 @@ class Facts:
 
     revision: str
     step: int | None
-    stage: int = 0
+    stage: str | None = None
     hashes: Mapping[str, str] = field(default_factory=dict)
     shapes: Shapes | None = None
     samples: Mapping[str, Floats] = field(default_factory=dict)

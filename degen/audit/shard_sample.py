@@ -71,7 +71,7 @@ def _read(tensors: StoredTensors, shard: str, values: int | None, hashed: bool) 
     total = sum(rows * _width(shapes[key]) for key, rows in chosen.items())
     indices = np.unique(np.linspace(0, max(total - 1, 0), min(MAX_KEPT, total)).astype(np.int64))
     for key, rows in chosen.items():
-        digest.update(f"{key} {shapes[key]}".encode())
+        digest.update(f"{key} {shapes[key]} {tensors.dtype(key)}".encode())
         odd, begin = 0, at
         for block in _blocks(tensors, key, rows, shapes[key]):
             digest.update(block.tobytes())
@@ -81,7 +81,7 @@ def _read(tensors: StoredTensors, shard: str, values: int | None, hashed: bool) 
         if odd and bad is None:
             bad = f"{key} holds NaN or infinity in {odd:,} of {at - begin:,} values read"
     for key in _landmarks(shapes) if hashed else ():
-        digest.update(tensors.sha256(key).encode())
+        digest.update(f"{tensors.dtype(key)} {tensors.sha256(key)}".encode())
     return ShardSample(shapes, np.concatenate([np.zeros(0), *kept]), digest.hexdigest() if hashed else None, bad)
 
 

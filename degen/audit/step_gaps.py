@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
+from degen.checkpoints.steps import stage_order
+
 from .evidence import Facts
 from .thresholds import EVEN_GAPS, GAPS_COMPARED, WIDE_GAP
 
@@ -19,11 +21,11 @@ def missing_steps(stepped: Sequence[Facts], expected: Collection[int] | None) ->
         expected: the steps that should be there. None if unknown: then a revision is missing where a stretch of evenly
             spaced steps has a hole.
     """
-    stages: dict[int, list[Facts]] = defaultdict(list)
+    stages: dict[str | None, list[Facts]] = defaultdict(list)
     for f in stepped:
         stages[f.stage].append(f)
     if expected is not None:
-        stage, members = max(stages.items(), default=(0, []))
+        stage, members = max(stages.items(), key=lambda item: stage_order(item[0]), default=(None, []))
         for step in sorted(set(expected) - {f.step for f in stepped}):
             name = _name(members[0], members[-1], step) if len(stages) == 1 else f"step{step}"
             yield Facts(name, step, stage), "this step is expected, and there is no revision of it"

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from degen.checkpoints.steps import stage_order
+
 from .compare import Comparison
 from .evidence import Facts, Finding, Shapes, count
 from .step_gaps import missing_steps, odd_gaps
@@ -83,8 +85,8 @@ def judge(
     return [verdict for _, verdict in sorted(judged, key=lambda pair: pair[0])]
 
 
-def _order(facts: Facts) -> tuple[bool, int, int, str]:
-    return facts.step is None, facts.stage, facts.step or 0, facts.revision
+def _order(facts: Facts) -> tuple[bool, tuple[int, ...], int, str]:
+    return facts.step is None, stage_order(facts.stage), facts.step or 0, facts.revision
 
 
 def _own_finding(facts: Facts, usual: Shapes | None) -> Finding | None:

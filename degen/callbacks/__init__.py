@@ -40,6 +40,11 @@ _MODULES = {
 }
 
 
+def __dir__() -> list[str]:
+    """List what is loaded on first use as well, for `dir(degen.callbacks)` and completion."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Load each on first use: neither library's callback needs the other library."""
     if name not in __all__:

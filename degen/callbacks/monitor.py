@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from degen.errors import DegenError
@@ -19,11 +19,12 @@ from degen.scanning.measure_stream import measure_stream
 from degen.scanning.plan import plan_probes
 from degen.scanning.progress import Progress
 from degen.scanning.sampling import Samples, find_samples
-from degen.scanning.settings import MeasureKeywords, list_settings, make_settings
+from degen.scanning.settings import CONTEXT, MeasureKeywords, list_settings, make_settings
 from degen.scanning.timing import Clock, timing_rows
 from degen.tables import CHECKPOINTS, TIMING, Row, Rows
 from degen.text.tokenizer import Tokenizer
 
+from .argument_names import argument_names
 from .preserve_state import preserve_state, unwrapped
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ class Monitor:
     """
 
     def __init__(self, tokenizer: Any, **settings: Unpack[MeasureKeywords]) -> None:
+        with argument_names():
+            self._make_ready(tokenizer, settings)
+
+    def _make_ready(self, tokenizer: Any, settings: MeasureKeywords) -> None:
+        """Find the probes and draw the windows."""
         has_text = settings.get("corpus") is not None or settings.get("sample") is not None
         self.settings = make_settings(**settings)
         self.probes, self.tables = plan_probes(self.settings)
@@ -109,9 +115,26 @@ class Monitor:
             CheckpointError: the model is sharded, transformers does not know its head, or it has fewer positions than
                 the longest window.
         """
-        shape = describe_module(unwrapped(model))
-        if self._sample is not None:
-            check_positions(shape, self._sample)
+        with argument_names():
+            shape = describe_module(unwrapped(model))
+            self._fit_windows(shape)
+            if self._sample is not None:
+                check_positions(shape, self._sample)
+
+    def _fit_windows(self, shape: Architecture) -> None:
+        """Draw shorter windows for a model with fewer learned positions, where nobody said how long they are."""
+        settings, positions = self.settings, shape.positions
+        if self._sample is None or settings.context is not None or settings.sample is not None:
+            return
+        fewer = positions is not None and positions < CONTEXT
+        self.settings = replace(settings, context=positions if fewer else CONTEXT)
+        if fewer and self._sample.longest > self.settings.longest_window:
+            progress = Progress()
+            progress.warn(
+                f"the model has {positions} learned positions: windows of up to {positions} tokens, not {CONTEXT}"
+            )
+            self.samples = Samples({MODEL: self.tokenizer}, *find_samples(self.settings, [self.tokenizer], progress))
+            self._sample = next(iter(self.samples.samples.values()))
 
     def measure(self, model: Any) -> Measurement:
         """Measure a model as it is now, and leave it and all random states as they are.
@@ -125,19 +148,24 @@ class Monitor:
         Raises:
             CheckpointError: the model cannot be measured.
         """
-        model = unwrapped(model)
+        with argument_names():
+            return self._measure(unwrapped(model))
+
+    def _measure(self, model: Any) -> Measurement:
+        """Measure a model that is unwrapped."""
         shape, device = describe_module(model), model.device
+        self._fit_windows(shape)
         spec = MeasureSpec(
             self.probes, self.tables, self._sample, self.tokenizer.ids, device, model.dtype,
             options=self.settings.options,
         )  # fmt: skip
         if self._batch_tokens is None:
-            windows, context = self.settings.batch_size, self.settings.context
+            windows, context = self.settings.batch_size, self.settings.longest_window
             self._batch_tokens = batch_tokens_for(spec.sample, windows, context, shape, device)
         clock = Clock()
         with preserve_state(model):
             rows = self._rows(model, shape, spec, clock)
-        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": None}
+        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": rows[CHECKPOINTS][0].get("reason")}
         rows[TIMING] = timing_rows(clock, spec, None, model.dtype)
         source = fingerprint([rows[CHECKPOINTS][0]["head_sha256"], config_sha256(model.config)])
         return Measurement(rows, self.measured_columns(CHECKPOINTS), source, self._batch_tokens, device, model.dtype)

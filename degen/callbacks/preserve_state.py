@@ -19,8 +19,8 @@ def unwrapped(model: Any) -> Any:
     """Return the causal LM inside what training wraps it in: torch.compile, data parallelism, DeepSpeed, PEFT.
 
     Raises:
-        CheckpointError: this process does not hold all of its weights, PEFT puts learned prompts in front of the text,
-            or an adapter changes its LM head.
+        CheckpointError: the model is none of transformers, this process does not hold all of its weights, PEFT puts
+            learned prompts in front of the text, or an adapter changes its LM head.
     """
     from torch.nn import DataParallel
     from torch.nn.parallel import DistributedDataParallel
@@ -39,6 +39,11 @@ def unwrapped(model: Any) -> Any:
             model = model.get_base_model()
         else:
             break
+    if not (hasattr(model, "get_output_embeddings") and hasattr(model, "config") and hasattr(model, "named_modules")):
+        raise CheckpointError(
+            f"{type(model).__name__} is no causal LM of transformers; give the model itself, a PreTrainedModel with "
+            "`config` and `get_output_embeddings()`, perhaps wrapped by torch.compile, data parallelism or PEFT"
+        )
     if (name := _sharded_parameter(model)) is not None:
         raise CheckpointError(
             f"the parameter {name} is not whole in this process (FSDP, ZeRO 3, tensor parallelism or offloading), so "

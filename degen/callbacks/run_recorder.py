@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from degen.checkpoints.steps import parse_revision
 from degen.errors import RunFolderError
+from degen.runs.ownership import check_part
 from degen.runs.run import SAMPLE
 from degen.runs.run_writer import RunWriter, open_run, unwritable
 from degen.scanning.run_info import complete_info
 from degen.tables import CHECKPOINTS, TIMING, Rows
 
+from .argument_names import argument_names
 from .monitor import Measurement, Monitor
 
 if TYPE_CHECKING:
@@ -91,9 +93,11 @@ class RunRecorder:
     def _delete_after(self, step: int, writer: RunWriter) -> None:
         parts = writer.part(CHECKPOINTS, self._checkpoint(step)).parent.glob("step*.parquet")
         for mark in filter(None, [parse_revision(part.stem) for part in parts]):
-            if mark.step > step:
+            if mark.step is not None and mark.step > step:
                 for table in (CHECKPOINTS, *self._monitor.tables.names):
-                    writer.part(table, self._checkpoint(mark.step)).unlink(missing_ok=True)
+                    part = writer.part(table, self._checkpoint(mark.step))
+                    check_part(part)
+                    part.unlink(missing_ok=True)
 
     def _checkpoint(self, step: int) -> SavedStep:
         return SavedStep(self._label, f"step{step}", step)
@@ -104,7 +108,7 @@ class RunRecorder:
         assert device is not None  # `begin` comes first
         settings = monitor.settings.to_json() | {"series": [self._label]}
         try:
-            with open_run(self.folder, settings, fresh=False) as writer:
+            with argument_names(), open_run(self.folder, settings, fresh=False) as writer:
                 complete_info(
                     writer, [self._label], monitor.probes, monitor.tables, monitor.samples, device, self._dtype
                 )

@@ -13,6 +13,7 @@ from typing import Any
 from degen.errors import DegenError, NotFiniteError, one_line
 from degen.gate import Rule, parse_rule
 from degen.model.architecture import describe_module
+from degen.paths import expand_user
 
 from .monitor import MODEL, Measurement, Monitor
 from .preserve_state import check_finite, unwrapped
@@ -51,7 +52,7 @@ class Watch:
             check_rule(rule, self.monitor, self.label)
         if self.confidence is not None and not 0.5 <= self.confidence < 1:
             raise DegenError(f"confidence={self.confidence:g}: must be at least 0.5 and below 1, as 0.95")
-        folder = Path(self.out).expanduser() if self.out is not None else None
+        folder = expand_user(self.out) if self.out is not None else None
         if folder is None and self._rules:
             folder = _temporary_folder()
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError, MissingFileError
 from degen.hashing import fingerprint
-from degen.weights.checkpoint_files import newest_change
+from degen.paths import is_file
+from degen.weights.checkpoint_files import files_version
 from degen.weights.open_weights import WeightLayout
 from degen.weights.peft_adapter import CONFIG, WEIGHTS, open_tensors, read_settings
 from degen.weights.stored_tensors import StoredTensors
@@ -92,15 +93,15 @@ class LocalAdapter(_AdapterFiles):
         return str(self.path)
 
     def version(self) -> str | None:
-        """Return the newest modification time of configuration and weights as text; None without weights."""
+        """Return a text of the names, sizes and times of configuration and weights; None without weights."""
         try:
-            return newest_change([self.path / self.weights, self.path / CONFIG])
+            return files_version([self.path / self.weights, self.path / CONFIG])
         except CheckpointError:
             return None
 
     def has(self, name: str) -> bool:
         """Return whether there is a file of that name."""
-        return (self.path / name).is_file()
+        return is_file(self.path / name)
 
     def settings(self) -> dict[str, Any]:
         """Return the content of `adapter_config.json`."""

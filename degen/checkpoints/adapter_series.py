@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from degen.errors import CheckpointError, DegenError
+from degen.paths import expand_user
 from degen.weights.peft_adapter import CONFIG, NEEDS_PEFT, read_settings
 
 from .adapter_files import HubAdapter, LocalAdapter
@@ -55,8 +56,10 @@ def _exists(path: str) -> bool:
     return os.path.exists(os.path.expanduser(path))
 
 
-def on_base(base: str, adapter: str, find: Find) -> Series:
-    """Return a series whose checkpoints are adapters, each on one and the same base.
+def on_base(base: str, adapter: str, find: Find) -> list[Series]:
+    """Return the series whose checkpoints are adapters, each on one and the same base.
+
+    A folder of such folders is several series.
 
     Args:
         base: the spec of a single checkpoint.
@@ -68,19 +71,22 @@ def on_base(base: str, adapter: str, find: Find) -> Series:
     """
     _need_peft()
     on = _base(base, adapter, find)
-    if not Path(adapter).expanduser().is_dir() and (_exists(adapter) or not is_hub_name(adapter)):
+    if not expand_user(adapter).is_dir() and (_exists(adapter) or not is_hub_name(adapter)):
         raise DegenError(
             f"{adapter}: no such adapter; name a folder that holds {CONFIG}, a folder of such folders, or a repository "
             "on the hub"
         )
-    (series,) = find(adapter)
-    adapters = [c for c in series.checkpoints if isinstance(c.source, HubSource) or _has_settings(c.source)]
-    if not adapters:
-        raise DegenError(
-            f"{adapter}: no checkpoint here is an adapter, because none holds {CONFIG}; name the folder of an adapter"
-        )
-    kept = [_adapted(c, on) for c in series.checkpoints if c in adapters or c.step is not None]
-    return replace(series, checkpoints=tuple(kept))
+    adapted = []
+    for series in find(adapter):
+        adapters = [c for c in series.checkpoints if isinstance(c.source, HubSource) or _has_settings(c.source)]
+        if not adapters:
+            raise DegenError(
+                f"{series.root or adapter}: no checkpoint here is an adapter, because none holds {CONFIG}; name the "
+                "folder of an adapter"
+            )
+        kept = [_adapted(c, on) for c in series.checkpoints if c in adapters or c.step is not None]
+        adapted.append(replace(series, checkpoints=tuple(kept)))
+    return adapted
 
 
 def on_own_bases(series: Series, find: Find) -> Series:
@@ -124,7 +130,7 @@ def is_adapter(source: Source) -> bool:
 
 
 def _has_settings(source: Source) -> TypeGuard[LocalSource]:
-    return isinstance(source, LocalSource) and (source.path / CONFIG).is_file()
+    return isinstance(source, LocalSource) and os.path.isfile(source.path / CONFIG)
 
 
 def _base(spec: str, adapter: str, find: Find) -> Base:

@@ -115,6 +115,10 @@ class _Both(StoredTensors):
         """Return the shape of the tensor called `key`."""
         return self._of[key].shape(key)
 
+    def dtype(self, key: str) -> str:
+        """Return the type of its values."""
+        return self._of[key].dtype(key)
+
     def shard(self, key: str) -> str:
         """Return the name of the file that holds the tensor called `key`."""
         return self._of[key].shard(key)

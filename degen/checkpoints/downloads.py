@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import threading
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,6 +15,13 @@ from degen.errors import DegenError
 from degen.weights.checkpoint_files import CheckpointFiles
 
 Keep = Literal["none", "all"]
+_SHARED = "shared-"  # what several checkpoints are made of
+_FOLDER = re.compile(rf"[0-9a-f]{{16}}|{_SHARED}(whole|head)")
+
+
+def is_download(folder: Path) -> bool:
+    """Return whether a folder among the downloads was made for them."""
+    return bool(_FOLDER.fullmatch(folder.name)) and folder.is_dir() and not folder.is_symlink()
 
 
 class Downloads:
@@ -74,7 +83,7 @@ class Downloads:
         with self._sharing:
             whole = whole or (source, True) in self._shared
             if (source, whole) not in self._shared:
-                path = self.path / f"shared-{'whole' if whole else 'head'}"  # a release of the source leaves it alone
+                path = self.path / f"{_SHARED}{'whole' if whole else 'head'}"  # a release of the source leaves it alone
                 self._shared[source, whole] = fetch(Downloads(path, self.keep), whole)
             return self._shared[source, whole]
 
@@ -83,6 +92,14 @@ class Downloads:
         shutil.rmtree(self._folder(key), ignore_errors=True)
 
     def clear(self) -> None:
-        """Delete all downloads that are not kept, those of an earlier run that was interrupted included."""
+        """Delete all downloads that are not kept, those of an earlier run that was interrupted included.
+
+        What else lies in the folder stays there.
+        """
         self._shared.clear()
-        shutil.rmtree(self.path, ignore_errors=True)
+        if self.path.is_symlink() or not self.path.is_dir():
+            return
+        with suppress(OSError):
+            for child in filter(is_download, self.path.iterdir()):
+                shutil.rmtree(child, ignore_errors=True)
+            self.path.rmdir()

@@ -82,10 +82,11 @@ def _choose(repo: str, names: str, refs: Mapping[str, str], grammar: Grammar) ->
 def _hint(name: str, refs: Mapping[str, str], grammar: Grammar) -> str:
     """Return the hint for a revision `name` that does not exist: that of the nearest step, or a similar name."""
     target, parsed = grammar.parse(name), {ref: grammar.parse(ref) for ref in refs}
-    steps = {ref: step for ref, step in parsed.items() if step is not None}
-    if target is None or not steps:
+    steps = {ref: p for ref, p in parsed.items() if p is not None and p.step is not None}
+    if target is None or target.step is None or not steps:
         return did_you_mean(name, refs)
-    nearest = min(steps, key=lambda ref: (steps[ref].stage != target.stage, abs(steps[ref].step - target.step)))
+    step = target.step
+    nearest = min(steps, key=lambda ref: (steps[ref].stage != target.stage, abs((steps[ref].step or 0) - step)))
     return f"did you mean {nearest!r}?"
 
 

@@ -76,6 +76,10 @@ class HubTensors(StoredTensors):
         """Return the shape of the tensor called `key`."""
         return self.entry(key).shape
 
+    def dtype(self, key: str) -> str:
+        """Return the type of its values, by the header of its file."""
+        return self.entry(key).dtype
+
     def _span(self, key: str, first: int, last: int) -> tuple[str, int, int]:
         """Return where the rows `first` to `last` − 1 of the tensor called `key` are: name of the file, and bytes."""
         entry = self.entry(key)

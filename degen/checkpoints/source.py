@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,16 @@ if TYPE_CHECKING:
     from degen.weights.stored_tensors import StoredTensors
 
     from .downloads import Downloads
+
+
+def same_version(kept: str | None, now: str | None) -> bool:
+    """Return whether the files of a checkpoint are those that were measured.
+
+    Args:
+        kept: the version that a run keeps; runs of earlier versions of degen kept the newest time without the hash.
+        now: the version now; None where the weights are gone, which are still measured.
+    """
+    return now is None or kept in (now, re.sub(r", files [0-9a-f]{16}", "", now))
 
 
 class Source(ABC):

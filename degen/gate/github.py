@@ -5,6 +5,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
+from degen.printable import escape_controls, printable
+
 from .format import describe, format_bound, format_location, format_reference, format_value
 from .judge import Outcome, Verdicts
 from .rule import Rule
@@ -77,7 +79,7 @@ def _command(title: str, message: str) -> str:
 
 def _data(text: str) -> str:
     """Return a text escaped as the message of a workflow command, which a line break would end."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return escape_controls(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")).replace("##[", "#\\x23[")
 
 
 def _property(text: str) -> str:
@@ -87,4 +89,4 @@ def _property(text: str) -> str:
 
 def _escaped(text: str) -> str:
     """Return a text escaped as a cell of a Markdown table: on one line, without markup."""
-    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
+    return _MARKUP.sub(r"\\\1", printable(" ".join(text.split())))

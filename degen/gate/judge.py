@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from degen.errors import DegenError
+from degen.printable import printable
 from degen.stats.quantiles import one_sided
 
 from .metric_values import MetricValue, find_metric_values
@@ -125,7 +126,7 @@ def judge(
     if not rules:
         raise DegenError("there is no rule to judge by; give one, as in --rule 'anisotropy[layer=last] < 0.6'")
     check_confidence(confidence, strict)
-    warn = warn or logging.getLogger("degen").warning
+    warn = warn or (lambda line: logging.getLogger("degen").warning(printable(line)))
     source = open_source(target, warn, series)
     other = open_source(baseline, warn) if baseline is not None else None
     if other is not None and all(rule.relation is None for rule in rules):
@@ -172,8 +173,7 @@ def judge_value(rule: Rule, measured: MetricValue, confidence: float | None = No
         low, high = value - reach, value + reach
         near, far = (low, high) if rule.upper else (high, low)
         verdict, reason = _judge_interval(keeps, rule.keeps(near, bound), rule.keeps(far, bound), strict)
-    reasons = "; ".join(part for part in (reason, measured.note) if part)
-    return Outcome(rule, verdict, measured, bound, low, high, margin, reasons or None)
+    return Outcome(rule, verdict, measured, bound, low, high, margin, reason)
 
 
 def check_confidence(confidence: float | None, strict: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 from degen.metrics.run_parts import LAYERS, RunParts
-from degen.tables import CHECKPOINTS, Column
+from degen.tables import CHECKPOINTS, ENGINE_TABLES, Column
 
 from .rule import Rule
 
@@ -68,6 +68,30 @@ def check_metric(rule: Rule, table: str, parts: RunParts) -> None:
         raise rule.error(
             f"{parts.path}: table {table} has no metric {rule.metric!r}, and no installed probe measures one; {hint}"
         )
+
+
+def depends_on_text(rule: Rule) -> bool:
+    """Return whether the metric of a rule depends on the text that it was measured on.
+
+    It does not where a probe of the head's weights measures it, or where it is a fact of the model, such as its number
+    of parameters.
+    """
+    from degen.probe import HeadProbe
+    from degen.probe_registry import installed, load_probes
+
+    table = LAYERS if rule.layer is not None or rule.site is not None else CHECKPOINTS
+    if rule.domain is not None or table == LAYERS:
+        return True
+    if rule.metric in {column.name for column in ENGINE_TABLES[CHECKPOINTS]}:
+        return False
+    for name in installed():
+        try:
+            (probe,) = load_probes([name]).values()
+        except DegenError:  # a broken probe has no metrics
+            continue
+        if issubclass(probe, HeadProbe) and rule.metric in {c.name for c in probe.columns.get(table, ())}:
+            return False
+    return True
 
 
 def _declared(table: str) -> list[str]:

@@ -6,9 +6,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from degen.checkpoints.steps import parse_revision
 from degen.hints import did_you_mean
 from degen.metrics.curve import Curve, Point
+from degen.runs.run import SAMPLE
 
+from .metric_checks import depends_on_text
 from .open_target import Source
 from .rule import Rule
 
@@ -32,7 +35,6 @@ class MetricValue:
         margin_error: standard error of the difference minus the bound, which errs as well where it is a percentage of
             the reference; for any other bound the same as `difference_error`.
         freedom: degrees of freedom of the error that counts; None if unknown.
-        note: a remark on the reference; None where there is none.
     """
 
     model: str
@@ -48,7 +50,6 @@ class MetricValue:
     difference_error: float | None = None
     margin_error: float | None = None
     freedom: int | None = None
-    note: str | None = None
 
 
 class _SourcePoint(NamedTuple):
@@ -79,6 +80,7 @@ def find_metric_values(rule: Rule, source: Source, baseline: Source | None = Non
     """
     values = []
     for curve in source.curves(rule):
+        best = _best_so_far(rule, curve) if rule.relation is not None and baseline is None else []
         for i in _selected(rule, curve, source):
             p = curve.points[i]
             value = MetricValue(
@@ -86,7 +88,12 @@ def find_metric_values(rule: Rule, source: Source, baseline: Source | None = Non
             )
             if rule.relation is not None and p.missing is None:
                 own = _SourcePoint(source, curve, p)
-                reference = _best_so_far(rule, own, i) if baseline is None else _of_baseline(rule, own, baseline)
+                reference: _SourcePoint | str
+                if baseline is not None:
+                    reference = _of_baseline(rule, own, baseline)
+                else:
+                    so_far = best[i]
+                    reference = so_far if isinstance(so_far, str) else own._replace(point=so_far)
                 if isinstance(reference, str):
                     value = replace(value, missing=reference)
                 else:
@@ -129,26 +136,48 @@ def _list_steps(steps: list[int]) -> str:
     return f"its steps are {', '.join(names)}" if names else "none of its steps is known"
 
 
-def _best_so_far(rule: Rule, own: _SourcePoint, i: int) -> _SourcePoint | str:
-    """Return the point with the best value of the curve of `own` up to its i-th point, or a reason why there is none.
+def _best_so_far(rule: Rule, curve: Curve) -> list[Point | str]:
+    """Return for every point of a curve the point with the best value up to it, or a reason why there is none.
 
     Args:
         rule: a rule with a relation, `rise` or `drop`.
-        own: the i-th point, with its curve.
-        i: its index in the curve.
+        curve: the curve; a point counts among those up to it.
     """
-    finite = [p.value is not None and math.isfinite(p.value) for p in own.curve.points]
-    if sum(finite) < (2 if finite[i] else 1):
-        return f"too few checkpoints: a {rule.relation} needs two that are measured, or a baseline"
-    so_far = [p for p, known in zip(own.curve.points[: i + 1], finite, strict=False) if known]
-    if not so_far:
-        return "too few checkpoints: no earlier one is measured"
-    best = (min if rule.relation == "rise" else max)(so_far, key=lambda p: p.value or 0.0)
-    return own._replace(point=best)
+    unordered = [p.revision for p in curve.points if p.step is None and not _has_tokens(p.revision)]
+    finite = [p.value is not None and math.isfinite(p.value) for p in curve.points]
+    measured = sum(finite)
+    best: Point | None = None
+    bests: list[Point | str] = []
+    for p, known in zip(curve.points, finite, strict=True):
+        if known and (best is None or _is_better(rule, p, best)):
+            best = p
+        if p.step is None and len(unordered) > 1:
+            names = ", ".join(map(str, unordered))
+            bests.append(
+                f"the order of {names} in training is not known: their names give no step; --revision-pattern reads it"
+            )
+        elif measured < (2 if known else 1):
+            bests.append(f"too few checkpoints: a {rule.relation} needs two that are measured, or a baseline")
+        else:
+            bests.append(best or "too few checkpoints: no earlier one is measured")
+    return bests
+
+
+def _is_better(rule: Rule, point: Point, best: Point) -> bool:
+    value, so_far = point.value or 0.0, best.value or 0.0
+    return value < so_far if rule.relation == "rise" else value > so_far
+
+
+def _has_tokens(revision: str | None) -> bool:
+    """Return whether the name of a checkpoint gives the tokens trained so far, which order it without a step."""
+    return revision is not None and parse_revision(revision) is not None
 
 
 def _of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> _SourcePoint | str:
     """Return the point of the baseline to compare the point `own` with, or the reason why there is none."""
+    samples, of_baseline = own.source.samples, baseline.samples
+    if samples and of_baseline and not samples & of_baseline and depends_on_text(rule):
+        return f"the baseline was measured on other text; measure on its own, with --sample {baseline.path / SAMPLE}"
     curve = _curve_of_baseline(rule, own, baseline)
     if curve is None:
         return f"the baseline has no value for {own.curve.place}"
@@ -166,14 +195,14 @@ def _of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> _SourcePoin
 def _curve_of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> Curve | None:
     """Return the baseline's curve for the model and place of `own`; None where the baseline lacks the place.
 
-    Where both have only one model, these two are compared even if their labels differ.
+    Where the rule is about one model and the baseline has one, these two are compared even if their labels differ.
 
     Raises:
-        DegenError: the baseline has several models, or this run or table has, and the baseline lacks the model.
+        DegenError: there are several models, and the baseline lacks the one of `own`.
     """
     model = own.curve.model
     if model not in baseline.models:
-        if len(baseline.models) > 1 or len(own.source.models) > 1:
+        if len(baseline.models) > 1 or (len(own.source.models) > 1 and rule.model is None):
             hint = did_you_mean(model, baseline.models)
             raise rule.error(f"the baseline {baseline.path} has no model {model!r}; {hint}")
         model = baseline.models[0]
@@ -200,8 +229,6 @@ def _compare(rule: Rule, value: MetricValue, own: _SourcePoint, other: _SourcePo
         return replace(value, missing="the value and its reference are both infinite")
     error, freedom = _difference_error(own, other, 1.0)
     weight = _weight(rule, reference)
-    samples, other_samples = own.source.samples, other.source.samples
-    other_text = bool(samples and other_samples) and not samples & other_samples
     return replace(
         value,
         reference=reference,
@@ -210,7 +237,6 @@ def _compare(rule: Rule, value: MetricValue, own: _SourcePoint, other: _SourcePo
         difference_error=error,
         margin_error=error if weight == 1.0 else _difference_error(own, other, weight)[0],
         freedom=freedom,
-        note="the baseline was measured on other text" if other_text else None,
     )
 
 

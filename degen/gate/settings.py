@@ -19,6 +19,7 @@ from typing import Any
 
 from degen.errors import DegenError
 from degen.hints import did_you_mean
+from degen.paths import expand_user
 
 from .parser import parse_rule
 from .rule import Bound, Rule
@@ -111,11 +112,11 @@ def read_settings(file: Path) -> GateSettings:
         DegenError: the file cannot be read, is not TOML or has no settings of degen, or has an unknown key or a wrong
             value.
     """
-    table = _read_toml(file.expanduser())
+    table = _read_toml(expand_user(file))
     if table is None:
         head = "[tool.degen.gate]" if file.name == PROJECT else "[gate]"
         raise DegenError(f"{file}: this file has no settings of degen; add {head} with rules = [...]")
-    return _settings(table, file.expanduser())
+    return _settings(table, expand_user(file))
 
 
 def _up_to_repository(folder: Path) -> Sequence[Path]:
@@ -161,7 +162,7 @@ def _settings(table: Mapping[str, Any], file: Path) -> GateSettings:
     return GateSettings(
         rules=tuple(rules),
         shortcuts={name: _number(gate[name], file, name, "0.6") for name in SHORTCUTS if name in gate},
-        baseline=file.resolve().parent / Path(baseline).expanduser() if baseline is not None else None,
+        baseline=file.resolve().parent / expand_user(baseline) if baseline is not None else None,
         confidence=confidence,
         strict=_checked(gate.get("strict"), bool, file, "strict", "true or false"),
         file=file,

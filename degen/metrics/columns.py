@@ -15,6 +15,8 @@ from degen.hints import did_you_mean
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MAX_VALUE = 1e100  # no metric, size or cost is larger
+
 
 def first_column(table: pa.Table, names: Sequence[str]) -> str | None:
     """Return the name of the column that is called like the first possible of `names`; None where no column is.
@@ -61,7 +63,7 @@ def is_text(table: pa.Table, column: str) -> bool:
 
 
 def numbers(table: pa.Table, column: str, path: Path) -> Floats:
-    """Return the values of a column as float64; NaN for each that is missing.
+    """Return the values of a column as float64: NaN for each that is missing, infinite beyond `MAX_VALUE`.
 
     Args:
         table: the table.
@@ -80,7 +82,12 @@ def numbers(table: pa.Table, column: str, path: Path) -> Floats:
         problem = "holds numbers as text" if text is None else f"holds values that are no numbers, such as {text!r}"
         raise DegenError(f"{path}: column {column!r} {problem}; correct the column or name another")
     values = table[column].cast(pa.float64(), safe=False).to_pylist()  # to_numpy would load pandas
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    return bounded(np.array([np.nan if value is None else value for value in values], dtype=np.float64))
+
+
+def bounded(values: Floats) -> Floats:
+    """Return values of which those beyond `MAX_VALUE` are infinite; their squares and products are no float64."""
+    return np.where(np.abs(values) > MAX_VALUE, np.copysign(np.inf, values), values)
 
 
 def texts(table: pa.Table, column: str) -> list[str | None]:

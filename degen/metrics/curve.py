@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -61,6 +61,7 @@ class Curve:
         missing: the reason why a value is missing, None where there is one; None as a whole where unknown.
         freedom: degrees of freedom of each error, None where unknown; None as a whole where all are.
         windows: for a loss, gives the scored windows of a revision; None where there are none.
+        logarithmic: whether the curve is to be judged on its logarithm, see `logarithm`; its values are all positive.
     """
 
     model: str
@@ -80,6 +81,24 @@ class Curve:
     missing: Sequence[str | None] | None = None
     freedom: Sequence[int | None] | None = None
     windows: Callable[[str], WindowLosses | None] | None = None
+    logarithmic: bool = False
+
+    def logarithm(self) -> Curve:
+        """Return the curve of the natural logarithm, of a curve whose finite values are all positive.
+
+        Formulas: errors by the delta method, e/x; covariance Cᵢⱼ/(xᵢxⱼ); the floor f above the best value b becomes
+        ln(1 + f/b).
+        """
+        known = self.values[np.isfinite(self.values)]
+        best = float("nan") if not len(known) else float(known.min() if self.better == "min" else known.max())
+        return replace(
+            self,
+            values=np.log(self.values),
+            floor=float(np.log1p(self.floor / best)) if self.floor else 0.0,
+            errors=None if self.errors is None else self.errors / self.values,
+            covariance=None if self.covariance is None else self.covariance / np.outer(self.values, self.values),
+            logarithmic=False,
+        )
 
     @property
     def bare_metric(self) -> str:

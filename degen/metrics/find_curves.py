@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from degen.errors import DegenError
+from degen.paths import expand_user
 from degen.runs.run import Run
 
 from .checkpoint_table import read_checkpoint_table
@@ -52,7 +53,7 @@ def find_curves(
     Raises:
         DegenError: the target cannot be read, or lacks a metric, column or value.
     """
-    target = target.expanduser()
+    target = expand_user(target)
     options = CurveOptions(metrics, better, floors, sort, warn)
     opened = open_target(target, options.warn_once)
     curves = run_curves(opened, where, options) if isinstance(opened, Run) else _table_curves(opened, where, options)

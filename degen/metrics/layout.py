@@ -135,10 +135,8 @@ def _steps_in_text(table: pa.Table, column: str, path: Path) -> Floats:
         name = (text or "").strip()
         if not name:
             steps.append(np.nan)
-        elif (revision := parse_revision(name)) is not None:
+        elif (revision := parse_revision(name)) is not None and revision.step is not None:
             steps.append(float(revision.step))
-        elif name.isdecimal():
-            steps.append(float(name))
         else:
             raise DegenError(f"{path}: column {column!r} holds {text!r}; a step must be written as 1000 or step1000")
     return np.array(steps, dtype=np.float64)

@@ -94,8 +94,8 @@ def find_step_mark(name: str) -> tuple[RevisionStep, str] | None:
     pieces = re.split(r"([-_.\s+@]+)", name)  # words, and what is between them
     spans = [(last - first, first, last) for first in range(0, len(pieces), 2) for last in range(first, len(pieces), 2)]
     for _, first, last in sorted(spans, reverse=True):
-        mark = parse_revision("".join(pieces[first : last + 1]))
-        if mark is not None:
+        mark = parse_revision("".join(pieces[first : last + 1]), whole_name=False)
+        if mark is not None and mark.step is not None:
             kept = ("".join(pieces[:first]).strip("-_. +@"), "".join(pieces[last + 1 :]).strip("-_. +@"))
             return mark, "-".join(k for k in kept if k)
     return None
@@ -177,7 +177,7 @@ def _identity(file: Path, folder: Path, content: Mapping[str, Any]) -> tuple[str
             f"{file}: the step is unknown: neither the name of the file, nor that of a folder around it, nor the "
             "evaluated revision holds one; rename the file, as in step1000.json"
         )
-    return _model(evaluated, file.stem, folders), mark[0].step
+    return _model(evaluated, file.stem, folders), mark[0].step or 0
 
 
 def _arguments(content: Mapping[str, Any]) -> dict[str, str]:

@@ -60,10 +60,12 @@ class Kind:
     Attributes:
         better: whether lower (`min`) or higher (`max`) values are better.
         floor: the default of the least change that matters.
+        logarithmic: whether the metric is judged on its logarithm, as a perplexity, whose logarithm is a loss.
     """
 
     better: Better
     floor: Floor
+    logarithmic: bool = False
 
 
 NO_FLOOR = Floor(0.0)
@@ -74,7 +76,7 @@ _LOSS = r"loss|losses|nll|cross_entropy"
 _KINDS: tuple[tuple[str, Kind], ...] = (
     (_LOSS, Kind("min", Floor(0.005, "share"))),
     (r"bits_per_byte|bits_per_character|bits_per_char|bpb|bpc", Kind("min", Floor(0.005, "share"))),
-    (r"perplexity|perplexities|ppl", Kind("min", Floor(0.005, "log share"))),
+    (r"perplexity|perplexities|ppl", Kind("min", Floor(0.005, "log share"), logarithmic=True)),
     (r"anisotropy", Kind("min", Floor(0.1))),
     (r"singular_entropy|^kl_[a-z0-9_]+", Kind("min", Floor(0.1, "ln width"))),
     (r"top_singular_share", Kind("min", NO_FLOOR)),

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from degen.errors import DegenError
+from degen.paths import expand_user
 from degen.runs.run import Run, read_run
+from degen.runs.run_file import is_run
 from degen.tables import CHECKPOINTS, TIMING
 
 from .lm_eval_results import is_results, read_results
@@ -48,7 +50,7 @@ def open_target(path: Path, warn: Callable[[str], None], lm_eval: bool = True) -
     Raises:
         DegenError: the path does not exist, or holds none of these.
     """
-    path = path.expanduser()
+    path = expand_user(path)
     try:
         if path.is_dir():
             return _open_folder(path, warn, lm_eval)
@@ -75,15 +77,15 @@ def folders_in(path: Path) -> list[Path]:
 
 
 def _open_folder(path: Path, warn: Callable[[str], None], lm_eval: bool) -> Run | OpenTable:
-    if (path / "run.json").is_file():
+    if is_run(path):
         return read_run(path)
     named = path if path.name not in ("", "..") else path.resolve()
     for folder in (named, path.resolve()):  # a link may lead into a run
-        if (folder.parent / "run.json").is_file():
+        if is_run(folder.parent):
             run = read_run(folder.parent)
             return run if folder.name == CHECKPOINTS else OpenTable(run.table(folder.name), path)
     for folder in folders_in(path):
-        if (folder / "run.json").is_file():
+        if is_run(folder):
             raise DegenError(f"{path}: this folder is no run, but holds one; did you mean {path / folder.name}?")
     if (path / CHECKPOINTS).is_dir() and (path / TIMING).is_dir():
         raise DegenError(

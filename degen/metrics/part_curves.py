@@ -6,8 +6,11 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
+
 from degen.tables import Row
 
+from .columns import bounded
 from .curve import Curve, Point, curve_from_points, reason_for_missing
 from .run_parts import LAYERS, WINDOWS, RunParts
 from .window_losses import WINDOW_COLUMNS
@@ -113,4 +116,4 @@ def _point(row: Row, value: object, error: object, freedom: int | None = None) -
     if number is None or math.isnan(number):
         return Point(revision, step, None, None, reason_for_missing(row["status"], row["reason"], number))
     known = float(error) if isinstance(error, (int, float)) and math.isfinite(error) and error >= 0 else None
-    return Point(revision, step, number, known, None, freedom)
+    return Point(revision, step, float(bounded(np.array(number))), known, None, freedom)

@@ -7,7 +7,9 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from degen.bounds import check_expansion, check_parquet, check_regular
 from degen.errors import DegenError
+from degen.paths import expand_user
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +36,7 @@ def read_table_file(path: Path) -> pa.Table:
         DegenError: the path does not exist, cannot be read or has an unknown ending; the file is damaged or empty; or
             the table has no row or two columns of one name.
     """
-    path = path.expanduser()
+    path = expand_user(path)
     try:
         table = _parts(path) if path.is_dir() else _file(path)
     except OSError as error:
@@ -63,6 +65,7 @@ def _ending(path: Path) -> str | None:
 def _file(path: Path) -> pa.Table:
     if not path.exists():
         raise DegenError(f"{path}: no such file or folder; name a table ({', '.join(FORMATS)})")
+    check_regular(path)
     ending = _ending(path)
     if ending is None:
         raise DegenError(f"{path}: not a format of tables; save the table as one of {', '.join(FORMATS)}")
@@ -99,7 +102,7 @@ def _csv(path: Path, separator: str) -> pa.Table:
 def _text(path: Path) -> str:
     """Return the text of a file, decompressed where it is gzip."""
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()
+        raw = _unpacked(path) if path.name.lower().endswith(".gz") else path.read_bytes()
         text = raw.decode("utf-8-sig")
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DegenError(f"{path}: damaged, or not a gzip file ({error}); save the table again") from error
@@ -112,12 +115,25 @@ def _text(path: Path) -> str:
     return text.lstrip("\r\n")
 
 
+def _unpacked(path: Path) -> bytes:
+    """Return the content of a gzip file."""
+    pieces, made = [], 0
+    with path.open("rb") as raw, gzip.open(raw, "rb") as opened:
+        while piece := opened.read(1 << 20):
+            pieces.append(piece)
+            made += len(piece)
+            check_expansion(path, raw.tell(), made)
+    return b"".join(pieces)
+
+
 def _parquet(path: Path) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(path).read()
+        file = pq.ParquetFile(path)
+        check_parquet(path, file.metadata)
+        table = file.read()
         for i, field in enumerate(table.schema):
             if pa.types.is_dictionary(field.type):
                 table = table.set_column(i, field.name, table.column(i).cast(field.type.value_type))

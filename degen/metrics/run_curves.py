@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,11 +15,11 @@ from degen.runs.run import Run
 from .checkpoint_table import CheckpointTable, read_checkpoint_table
 from .columns import empty_as_numbers
 from .curve import UNKNOWN_STEP, Curve
-from .curve_options import CurveOptions, plain_options
+from .curve_options import CurveOptions, best_of, plain_options
 from .layout import read_layout
 from .part_curves import unmeasured_curve
 from .run_parts import WINDOWS, RunParts
-from .table_curves import CurveRows, group_rows, read_curve
+from .table_curves import OF_LOSS, CurveRows, group_rows, read_curve, slope_of_loss
 
 USUAL = ("loss", "anisotropy", "singular_entropy")
 
@@ -26,7 +27,9 @@ USUAL = ("loss", "anisotropy", "singular_entropy")
 def run_curves(run: Run, where: Mapping[str, str], options: CurveOptions) -> list[Curve]:
     """Return the curves of a run's metrics, one for each model and metric, their checkpoints in the order of training.
 
-    The loss has the covariance of its values where all checkpoints were measured on the same windows.
+    The loss has the covariance of its values where all checkpoints were measured on the same windows. Perplexity and
+    bits per byte, which follow from it, have that covariance and its floor in their own units, so that all three have
+    one verdict.
 
     Args:
         run: the run.
@@ -50,8 +53,10 @@ def run_curves(run: Run, where: Mapping[str, str], options: CurveOptions) -> lis
     curves = []
     for group in group_rows(checkpoints, options, usual, separate=False):
         curve = read_curve(checkpoints, group, options)
-        if group.column == "loss" and np.isfinite(curve.values).any():
-            curve = _with_covariance(curve, parts, options)
+        if group.column in ("loss", *OF_LOSS) and np.isfinite(curve.values).any():
+            curve = _with_covariance(curve, checkpoints, group, parts, options)
+        if group.column in OF_LOSS and options.floors.keys().isdisjoint((group.column, None)):
+            curve = replace(curve, floor=_floor_of_loss(curve, checkpoints, group, options))
         curves.append(curve)
     return curves
 
@@ -92,10 +97,14 @@ def all_checkpoints(parts: RunParts) -> CheckpointTable:
     )
 
 
-def _with_covariance(curve: Curve, parts: RunParts, options: CurveOptions) -> Curve:
-    """Return the curve `curve` of a loss with its windows and the covariance of its values filled in.
+def _with_covariance(
+    curve: Curve, checkpoints: CheckpointTable, group: CurveRows, parts: RunParts, options: CurveOptions
+) -> Curve:
+    """Return the curve of a loss, or of a metric that follows from it, with the covariance of its values filled in.
 
     Where the checkpoints were measured on different windows the covariance stays None, with a warning.
+
+    Formula: that of the losses times the slopes dᵢdⱼ of the metric, see `slope_of_loss`. A loss gets its windows, too.
     """
     if not {"document", "tokens", "loss"} <= set(parts.columns(WINDOWS)):
         return curve  # a run without a corpus has none
@@ -106,4 +115,18 @@ def _with_covariance(curve: Curve, parts: RunParts, options: CurveOptions) -> Cu
             f"{curve.model}: the checkpoints were not measured on the same windows, so that their losses cannot be "
             "compared window by window"
         )
-    return replace(curve, covariance=covariance, windows=partial(parts.windows, curve.model))
+    if group.column == "loss":
+        return replace(curve, covariance=covariance, windows=partial(parts.windows, curve.model))
+    slope = slope_of_loss(checkpoints, group.column, group.rows)
+    return replace(curve, covariance=None if covariance is None else covariance * np.outer(slope, slope))
+
+
+def _floor_of_loss(curve: Curve, checkpoints: CheckpointTable, group: CurveRows, options: CurveOptions) -> float:
+    """Return the floor of the loss in the unit of what follows from it.
+
+    Formulas, with the loss's floor f and best values b: b·(exp f − 1) for perplexity; f·b/b_loss for bits per byte.
+    """
+    best = best_of(curve.values, curve.better)
+    loss = best_of(checkpoints.numbers("loss")[group.rows], curve.better)
+    floor = options.floor(curve.model, "loss", "loss", loss, None)
+    return best * math.expm1(floor) if group.column == "perplexity" else floor * best / loss

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from degen.arrays import Floats
 from degen.checkpoints.steps import training_order
 from degen.errors import DegenError
+from degen.runs.parts import check_columns, part_files, read_part
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS, Row, file_name
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 LAYERS, WINDOWS = "layers", "windows"
 _CHECKPOINT_COLUMNS = ["model", "revision", "step", "status", "reason"]
+_NEEDED = {LAYERS: ("layer", "site"), WINDOWS: ("window", "document", "domain", "tokens", "loss")}
 _KEYS = frozenset({"model", "revision", "step", "layer", "site"})
 
 
@@ -36,6 +38,7 @@ class RunParts:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._parts: dict[tuple[str, str, str, tuple[str, ...]], pa.Table | None] = {}
+        self._windows: dict[tuple[str, str, str | None], WindowLosses | None] = {}
 
     @property
     def path(self) -> Path:
@@ -53,8 +56,12 @@ class RunParts:
         """
         import pyarrow as pa
 
-        paths = sorted((self.path / CHECKPOINTS).rglob("[!.]*.parquet"))
-        parts = [part for part in map(_read, paths) if len(part)]
+        parts = []
+        for path in part_files(self.path / CHECKPOINTS):
+            part = read_part(path)
+            check_columns(path, part, _CHECKPOINT_COLUMNS)
+            if len(part):
+                parts.append(part)
         if not parts:
             raise DegenError(f"{self.path}: this run has no checkpoint yet; continue the scan")
         models = {model: i for i, model in enumerate(self.run.info.get("models", []))}
@@ -109,7 +116,10 @@ class RunParts:
         key = (table, model, revision, columns)
         if key not in self._parts:
             path = self.path / table / file_name(model) / f"{file_name(revision)}.parquet"
-            self._parts[key] = _read(path, columns) if path.is_file() else None
+            part = read_part(path, columns) if path.is_file() else None
+            if part is not None:
+                check_columns(path, part, [name for name in columns if name in _NEEDED.get(table, ())])
+            self._parts[key] = part
         return self._parts[key]
 
     def columns(self, table: str) -> dict[str, bool]:
@@ -118,10 +128,9 @@ class RunParts:
         Key columns are left out. The dict is empty where the run has no part of the table.
         """
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        path = next((self.path / table).rglob("[!.]*.parquet"), None)
-        schema = pq.read_schema(path) if path is not None else pa.schema([])
+        files = part_files(self.path / table)
+        schema = read_part(files[0]).schema if files else pa.schema([])
         return {
             f.name: pa.types.is_integer(f.type) or pa.types.is_floating(f.type) for f in schema if f.name not in _KEYS
         }
@@ -130,12 +139,15 @@ class RunParts:
         """Return the scored windows of a checkpoint; None where it has none.
 
         Args:
-            model: label of the series.
+            model: label of the model.
             revision: name of the checkpoint.
             domain: the domain of the windows; None for all.
         """
-        part = self.part(WINDOWS, model, revision, WINDOW_COLUMNS)
-        return read_window_losses(part, domain) if part is not None else None
+        key = (model, revision, domain)
+        if key not in self._windows:
+            part = self.part(WINDOWS, model, revision, WINDOW_COLUMNS)
+            self._windows[key] = read_window_losses(part, domain) if part is not None else None
+        return self._windows[key]
 
     def loss_covariance(self, model: str, revisions: Sequence[str | None]) -> Floats | None:
         """Return the covariance of a model's losses at some checkpoints, n × n.
@@ -151,26 +163,3 @@ class RunParts:
         checkpoints = [self.windows(model, name) if name is not None else None for name in revisions]
         unscored = any(c is None and name is not None for name, c in zip(revisions, checkpoints, strict=True))
         return None if unscored else paired_covariance(checkpoints)
-
-
-def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the rows of the part `path` of a table.
-
-    Args:
-        path: the Parquet file.
-        columns: the columns to read; those that the file lacks are left out. None for all.
-
-    Raises:
-        DegenError: the file cannot be read.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        part = pq.ParquetFile(path)
-        known = None if columns is None else [c for c in columns if c in part.schema_arrow.names]
-        return part.read(known, use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        raise DegenError(
-            f"{path}: this part of the run cannot be read ({error}); delete the file and scan again"
-        ) from error

@@ -17,6 +17,9 @@ from .columns import first_column, is_numeric, is_text, texts
 from .curve import Curve, reason_for_missing
 from .curve_options import CurveOptions, best_of
 from .layout import PARAMETERS, TOKENS, WIDTH
+from .metric_kinds import kind_of
+
+OF_LOSS = ("perplexity", "bits_per_byte")  # metrics of a run that follow from its loss
 
 T = TypeVar("T")
 
@@ -189,7 +192,28 @@ def read_curve(checkpoints: CheckpointTable, group: CurveRows, options: CurveOpt
         revisions=revisions,
         missing=_reasons(checkpoints, group.column, rows) if is_of_run(table) else None,
         freedom=[checkpoints.freedom] * len(rows) if checkpoints.freedom is not None else None,
+        logarithmic=_is_logarithmic(group.metric, values),
     )
+
+
+def slope_of_loss(checkpoints: CheckpointTable, column: str, rows: Ints) -> Floats:
+    """Return by how much a metric of a run changes with the loss, in its unit per nat, at each of some checkpoints.
+
+    Formulas: 1 for the loss; for perplexity, exp(loss), its value; for bits per byte, which are the loss times a
+    constant of the windows, that constant.
+    """
+    values = checkpoints.numbers(column)[rows]
+    if column == "perplexity":
+        return values
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope: Floats = values / checkpoints.numbers("loss")[rows]
+    return slope
+
+
+def _is_logarithmic(metric: str, values: Floats) -> bool:
+    """Return whether a metric is one that is judged on its logarithm, and has it."""
+    kind = kind_of(metric)
+    return kind is not None and kind.logarithmic and not (values <= 0).any()
 
 
 def _reasons(checkpoints: CheckpointTable, column: str, rows: Ints) -> list[str]:
@@ -214,10 +238,9 @@ def _layer_and_site(checkpoints: CheckpointTable, row: int) -> tuple[int | None,
 def _errors(checkpoints: CheckpointTable, group: CurveRows) -> Floats | None:
     """Return the standard errors of a curve's values, NaN where unknown; None where no value has one."""
     column = checkpoints.layout.errors.get(group.column)
-    if column is None and group.column == "perplexity" and is_of_run(checkpoints.table):
-        losses = replace(group, column="loss")  # perplexity is exp(loss): its error by the delta method
-        errors = _errors(checkpoints, losses)
-        return None if errors is None else errors * checkpoints.numbers("perplexity")[group.rows]
+    if column is None and group.column in OF_LOSS and is_of_run(checkpoints.table):
+        errors = _errors(checkpoints, replace(group, column="loss"))  # by the delta method
+        return None if errors is None else _finite(errors * slope_of_loss(checkpoints, group.column, group.rows))
     if column is None:
         return None
     errors = checkpoints.numbers(column)[group.rows]

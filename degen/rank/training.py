@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from degen.arrays import Floats
 from degen.device import as_float64
 from degen.errors import CheckpointError, one_line
+from degen.paths import atomic
 from degen.probe import OutputHead, Scored
-from degen.tables import atomic
 from degen.text.windows import Window
 
 from .trained_head import TrainedHead

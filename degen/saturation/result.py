@@ -15,14 +15,15 @@ from degen.laws.law import Objective
 from degen.metrics.curve import Better, Curve
 from degen.metrics.find_curves import find_curves
 from degen.metrics.metric_kinds import Floor, is_loss
+from degen.runs.ownership import check_part
 from degen.runs.run import Run
-from degen.runs.run_writer import write_errors
 from degen.tables import SATURATION, Column, Row, file_name, schema_of, write_part
 
 from .co_occurrence import co_occurrence
 from .extrapolation import Extrapolation, extrapolate
 from .final_and_best import default_larger
-from .verdict import Verdict, judge
+from .log_scale import judge_in_scale
+from .verdict import Verdict
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -154,7 +155,7 @@ def find_saturation(
     curves = find_curves(
         Path(target), metrics=metrics, where=where or {}, better=better, floors=floors or {}, sort=sort, warn=warn
     )
-    verdicts = [judge(curve, level, confidence, after) for curve in curves]
+    verdicts = [judge_in_scale(curve, level, confidence, after) for curve in curves]
     return SaturationResult(verdicts, _extrapolation(verdicts, larger or Larger(), confidence, warn))
 
 
@@ -162,13 +163,17 @@ def write_result(result: SaturationResult, run: Run) -> None:
     """Write a result into its run, as table `saturation`, a file for each model.
 
     Raises:
-        DegenError: a file cannot be written.
+        DegenError: a file cannot be written, or one that degen did not write is in the way.
     """
     notes = {"degen.config_hash": str(run.info.get("config_hash", ""))}
     for model in dict.fromkeys(v.curve.model for v in result.verdicts):
         rows = [row for row in result.rows() if row["model"] == model]
-        with write_errors(run.path):
-            write_part(run.path / SATURATION / f"{file_name(model)}.parquet", schema_of(COLUMNS), rows, notes)
+        part = run.path / SATURATION / f"{file_name(model)}.parquet"
+        check_part(part)
+        try:
+            write_part(part, schema_of(COLUMNS), rows, notes)
+        except OSError as error:
+            raise DegenError(f"{run.path}: cannot be written ({error.strerror or error})") from error
 
 
 def _extrapolation(

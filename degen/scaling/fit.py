@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.stats.bootstrap import Bootstrap
 
 from . import hoffmann, optimum
 from .column_checks import small_sizes
+from .data_range import mark_beyond_data
 from .envelope import fit_envelope
 from .hoffmann import HoffmannFit, fit_hoffmann
 from .isoflop import fit_isoflop
@@ -119,5 +121,9 @@ def fit(points: Points, options: FitOptions) -> tuple[AnyFit, FitResult]:
         warnings += small_sizes(points)
     if len(points) < rows:
         warnings.append(f"rows left out, because one of {', '.join(quantities)} is missing: {rows - len(points)}")
-    result = fitted.result(options.predict)
+    if isinstance(fitted, KaplanFit):
+        values: Mapping[str, Floats] = fitted.values
+    else:
+        values = {name: points.quantity(name) for name in ("flops", "parameters", "tokens")}
+    result = mark_beyond_data(fitted.result(options.predict), values)
     return fitted, replace(result, warnings=[*warnings, *result.warnings])

@@ -142,7 +142,7 @@ class Points:
                 )
             if np.isnan(values).all():
                 scanned = name in ("tokens", "flops") and "tokens_seen" in self.table.column_names
-                remedy = "scan with --tokens-per-step, or name" if scanned else "name"
+                remedy = "give --tokens-per-step, or name" if scanned else "name"
                 raise DegenError(f"{self.path}: {name} is missing in every row; {remedy} another column with --columns")
             known &= ~np.isnan(values)
         if not known.any():

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from degen.errors import DegenError
-from degen.metrics.columns import texts
+from degen.metrics.columns import numbers, texts
 from degen.metrics.metric_kinds import kind_of
 from degen.metrics.open_target import open_target
+from degen.paths import expand_user
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def read_points(path: Path, columns: Mapping[str, str], warn: Warn = lambda line: None) -> Points:
+def read_points(
+    path: Path, columns: Mapping[str, str], warn: Warn = lambda line: None, tokens_per_step: int | None = None
+) -> Points:
     """Read points from a run folder, its table `checkpoints` or any CSV or Parquet table.
 
     Rows that are equal in every column, but for one that only numbers the rows, count once. Rows of models before
@@ -34,6 +37,7 @@ def read_points(path: Path, columns: Mapping[str, str], warn: Warn = lambda line
         path: the run folder, file, or folder of Parquet parts.
         columns: quantity -> its column, for columns with unusual names, as `{"params": "N"}`.
         warn: called with each warning.
+        tokens_per_step: training tokens of a step, for rows without tokens; None if unknown.
 
     Returns:
         The points, one for each row that is left.
@@ -41,10 +45,12 @@ def read_points(path: Path, columns: Mapping[str, str], warn: Warn = lambda line
     Raises:
         DegenError: the path cannot be read, a column of `columns` does not exist, or every checkpoint failed.
     """
-    path = path.expanduser()
+    path = expand_user(path)
     opened = open_target(path, warn, lm_eval=False)
     table = opened.table(CHECKPOINTS) if isinstance(opened, Run) else opened.table
     quantities = find_columns(table.column_names, columns, path)
+    if tokens_per_step is not None:
+        table, quantities = _with_tokens(table, quantities, tokens_per_step, path)
     points = Points(path, table, quantities, tuple(range(1, table.num_rows + 1)))
     if {"status", "duplicate_of"} <= set(table.column_names):
         points = points.take([i for i, status in enumerate(texts(table, "status")) if status != "failed"])
@@ -74,6 +80,30 @@ def read_points(path: Path, columns: Mapping[str, str], warn: Warn = lambda line
     for line in check_columns(points, named):
         warn(line)
     return points
+
+
+def _with_tokens(
+    table: pa.Table, quantities: Mapping[str, str], tokens_per_step: int, path: Path
+) -> tuple[pa.Table, dict[str, str]]:
+    """Return a table with steps · tokens of a step where it says no tokens, and the columns of its quantities.
+
+    Raises:
+        DegenError: no column of steps, or a number of tokens below 1.
+    """
+    import pyarrow as pa
+
+    if tokens_per_step < 1:
+        raise DegenError(f"--tokens-per-step {tokens_per_step}: must be at least 1")
+    if "steps" not in quantities:
+        raise DegenError(f"{path}: no column of steps for --tokens-per-step; name it with --columns steps=COLUMN")
+    tokens = numbers(table, quantities["steps"], path) * tokens_per_step
+    name = quantities.get("tokens")
+    if name is not None:
+        known = numbers(table, name, path)
+        tokens = np.where(np.isnan(known), tokens, known)
+        table = table.drop_columns([name])
+    name = name or "tokens"
+    return table.append_column(name, pa.array(tokens)), {**quantities, "tokens": name}
 
 
 def _distinct_rows(points: Points) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import Source
@@ -14,15 +14,20 @@ from degen.model.lm_head import HEAD_BLOCK
 from degen.probe import StreamProbe
 from degen.tables import Row
 
+from .context import fit_context
 from .plan import make_plan
 from .settings import Settings
 
 
-def estimate_costs(settings: Settings) -> list[Row]:
+def estimate_costs(settings: Settings, note: Callable[[str], None] = lambda _: None) -> list[Row]:
     """Return what each checkpoint of a scan would cost, from configurations and file headers alone.
 
     Formula: FLOPs = tokens · `forward_flops` at the length of the windows. Without a probe that needs text only the
     head is read.
+
+    Args:
+        settings: of the scan.
+        note: called with a message where windows are shorter than by default.
 
     Returns:
         A row for each checkpoint: `bytes` to read from its files, `flops`, `memory` of the weights in bytes; nulls and
@@ -32,6 +37,7 @@ def estimate_costs(settings: Settings) -> list[Row]:
         DegenError: the series or the probes cannot be found.
     """
     plan = make_plan(settings)
+    settings = fit_context(settings, plan, None, note)
     streams = any(issubclass(probe, StreamProbe) for probe in plan.probes.values())
     tokens = settings.tokens if streams else 0
     return [_estimate_cost(checkpoint, tokens, settings) for checkpoint in plan.checkpoints]
@@ -48,7 +54,7 @@ def _estimate_cost(checkpoint: Checkpoint, tokens: int, settings: Settings) -> R
         trust = settings.trust_remote_code
         shape = describe(read_config(checkpoint.source.config(), trust), trust)
         size = checkpoint.source.size() if tokens else _head_size(checkpoint.source, shape)
-        if tokens and (reason := too_long(shape, settings.context)) is not None:
+        if tokens and (reason := too_long(shape, settings.longest_window)) is not None:
             raise CheckpointError(reason)
     except CheckpointError as error:
         unknown = dict.fromkeys(("parameters", "bytes", "flops", "memory"))
@@ -57,7 +63,7 @@ def _estimate_cost(checkpoint: Checkpoint, tokens: int, settings: Settings) -> R
     return row | {
         "parameters": shape.parameters,
         "bytes": size,
-        "flops": tokens * forward_flops(shape, settings.context),
+        "flops": tokens * forward_flops(shape, settings.longest_window),
         "memory": shape.parameters * bytes_per_value if tokens else 8 * 2 * HEAD_BLOCK * shape.head_size,
         "reason": None,
     }

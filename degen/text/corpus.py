@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from degen.bounds import MAX_LINE, check_expansion, check_parquet, check_regular
 from degen.errors import DegenError, one_line
+from degen.paths import expand_user
 
 FORMATS = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".parquet", ".txt")
 _FORMAT_NAMES = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 STREAM_BUFFER = 10_000
+PIECE = 1 << 17  # bytes read at a time
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,24 @@ class Corpus(ABC):
     Attributes:
         name: as the user wrote it.
         provenance: how documents are drawn, for run.json.
+        passed_over: file and line of the drawn documents whose text is none that a tokenizer takes.
     """
 
     name: str
     provenance: dict[str, Any]
+
+    def __init__(self) -> None:
+        self.passed_over: dict[str, None] = {}
+
+    def _sound(self, number: int, source: str, raw: Any) -> Iterator[Document]:
+        """Yield a document; none, but a note, where its text holds half a surrogate pair, which no encoding has."""
+        document = _parse(number, source, raw)
+        try:
+            document.text.encode()
+        except UnicodeEncodeError:
+            self.passed_over[source] = None
+        else:
+            yield document
 
     @abstractmethod
     def draw(self, seed: int, at_least: int) -> Iterator[Document]:
@@ -68,7 +85,8 @@ def open_corpus(name: str) -> Corpus:
     """
     if name.startswith("hf://"):
         return StreamedCorpus(name)
-    path = Path(name).expanduser()
+    path = expand_user(name)
+    check_regular(path)
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file() and _format(p))
         if not files:
@@ -93,6 +111,7 @@ class FileCorpus(Corpus):
     """
 
     def __init__(self, name: str, files: list[Path]) -> None:
+        super().__init__()
         self.name = name
         self._files = files
         self.provenance = {"files": len(files), "bytes": sum(p.stat().st_size for p in files)}
@@ -107,7 +126,7 @@ class FileCorpus(Corpus):
         while True:
             first = self._first(seed, after, keep)
             for _, number, source, raw in first:
-                yield _parse(number, source, raw)
+                yield from self._sound(number, source, raw)
             if len(first) < keep:
                 return
             after, keep = first[-1][0], 2 * keep
@@ -150,13 +169,21 @@ def _line_records(path: Path) -> Iterator[tuple[str, Any]]:
 @contextmanager
 def _open_lines(path: Path) -> Iterator[Iterable[bytes]]:
     if path.name.lower().endswith(".zst"):
-        yield _lines(_zstandard_pieces(path))
+        yield _lines(path, _zstandard_pieces(path))
     elif path.name.lower().endswith(".gz"):
-        with gzip.open(path, "rb") as lines:
-            yield lines
+        with path.open("rb") as raw, gzip.open(raw, "rb") as opened:
+            yield _lines(path, _gzip_pieces(path, raw, opened))
     else:
-        with path.open("rb") as lines:
-            yield lines
+        with path.open("rb") as raw:
+            yield _lines(path, iter(lambda: raw.read(PIECE), b""))
+
+
+def _gzip_pieces(path: Path, raw: IO[bytes], opened: gzip.GzipFile) -> Iterator[bytes]:
+    made = 0
+    while piece := opened.read(PIECE):
+        made += len(piece)
+        check_expansion(path, raw.tell(), made)
+        yield piece
 
 
 def _zstandard_pieces(path: Path) -> Iterator[bytes]:
@@ -170,12 +197,16 @@ def _zstandard_pieces(path: Path) -> Iterator[bytes]:
     import zstandard
 
     frame: Any = None
+    made = 0
     try:
         with path.open("rb") as raw:
-            while piece := raw.read(1 << 17):
+            while piece := raw.read(1 << 10):  # a piece may become many thousand times as long
                 while piece:
                     frame = frame or zstandard.ZstdDecompressor().decompressobj()
-                    yield frame.decompress(piece)
+                    unpacked = frame.decompress(piece)
+                    made += len(unpacked)
+                    check_expansion(path, raw.tell(), made)
+                    yield unpacked
                     piece, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
     except zstandard.ZstdError as error:
         raise DegenError(f"{path}: damaged, or not a zstandard file ({error}); get or write it again") from error
@@ -183,14 +214,18 @@ def _zstandard_pieces(path: Path) -> Iterator[bytes]:
         raise DegenError(f"{path}: the zstandard file ends too early (it is truncated); get or write it again")
 
 
-def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _lines(path: Path, pieces: Iterable[bytes]) -> Iterator[bytes]:
     rest: list[bytes] = []
+    number, length = 1, 0
     for piece in pieces:
         first, *others = piece.split(b"\n")
         rest.append(first)
+        length += len(first)
         for line in others:
             yield b"".join(rest)
-            rest = [line]
+            rest, length, number = [line], len(line), number + 1
+        if length > MAX_LINE:
+            raise DegenError(f"{path}, line {number}: longer than {MAX_LINE:,} bytes, which is no document")
     yield b"".join(rest)
 
 
@@ -200,6 +235,7 @@ def _parquet_records(path: Path) -> Iterator[tuple[str, Any]]:
 
     try:
         file = pq.ParquetFile(path)
+        check_parquet(path, file.metadata)
         names = file.schema_arrow.names
         if "text" not in names:
             raise DegenError(f"{path}: a Parquet corpus must have a column 'text'; it has {', '.join(names)}")
@@ -236,7 +272,7 @@ def _parse(number: int, source: str, raw: Any) -> Document:
     """
     if isinstance(raw, Path):
         try:
-            return Document(number, raw.read_text(encoding="utf-8"), None)
+            return Document(number, raw.read_bytes().decode("utf-8-sig"), None)  # with its own ends of lines
         except UnicodeDecodeError as error:
             raise DegenError(
                 f"{source}: the text is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
@@ -262,6 +298,7 @@ class StreamedCorpus(Corpus):
     """A dataset of the hub, streamed: shards in seeded order, then a seeded shuffle buffer."""
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
         dataset, _, split = name.removeprefix("hf://").partition(":")
         if dataset.count("/") != 1:
@@ -288,7 +325,7 @@ class StreamedCorpus(Corpus):
             stream = datasets.load_dataset(self._dataset, split=self._split, streaming=True)
             shuffled = stream.shuffle(seed=seed, buffer_size=STREAM_BUFFER)
             for number, record in enumerate(shuffled):
-                yield _parse(number, f"{self.name}, document {number}", record)
+                yield from self._sound(number, f"{self.name}, document {number}", record)
         except DegenError:
             raise
         except Exception as error:  # network and dataset raise errors of many classes

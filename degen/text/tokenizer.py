@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from degen.arrays import Ints, Tokens
-from degen.errors import DegenError, one_line
+from degen.errors import CheckpointError, DegenError, one_line
+from degen.paths import expand_user, is_file
 
 # A folder without any of these has no tokenizer; transformers would make an empty one.
 FILES = (
@@ -128,7 +129,7 @@ class Tokenizer:
 def _load(source: str | Path, trust: bool) -> Any:
     from transformers import AutoTokenizer
 
-    path = Path(source).expanduser()
+    path = expand_user(source)
     try:
         if path.suffix == ".gguf" and path.is_file():
             return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
@@ -150,6 +151,7 @@ def _load(source: str | Path, trust: bool) -> Any:
 
 def has_tokenizer(path: Path) -> bool:
     """Return whether the folder `path` holds a file of a tokenizer; of a `.gguf` file, whether it exists."""
-    if path.suffix == ".gguf":
-        return path.is_file()
-    return any((path / name).is_file() for name in FILES)
+    try:
+        return is_file(path) if path.suffix == ".gguf" else any(is_file(path / name) for name in FILES)
+    except CheckpointError:
+        return False

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from degen.arrays import Ints, Mask, Tokens
+from degen.bounds import check_parquet, check_regular
 from degen.errors import DegenError
 from degen.tables import SCHEMA_VERSION, write_parquet
 
@@ -148,7 +149,9 @@ def draw_sample(corpus: Corpus, tokenizer: Tokenizer, tokens: int, context: int,
     while rest and documents:
         documents = [document for document in documents if rest and add_window(document)]
     if not windows and not too_short:
-        raise DegenError(f"{corpus.name}: the corpus is empty; name one that has documents")
+        if not corpus.passed_over:
+            raise DegenError(f"{corpus.name}: the corpus is empty; name one that has documents")
+        raise DegenError(f"{corpus.name}: no document has a sound text; correct them, or name another corpus")
     if not windows:
         raise DegenError(
             f"{corpus.name}: no document is long enough for a window, which needs {SHORTEST} tokens "
@@ -257,8 +260,11 @@ def read_samples(path: Path) -> dict[str, Sample]:
 
     if path.is_dir():
         raise DegenError(f"{path}: this is a folder; name the file sample.parquet in a run folder")
+    check_regular(path)
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            check_parquet(path, file.metadata)
+            table = file.read()
         names = ("tokenizer", "window", "document", "domain", "start", "bytes", "tokens")
         rows = zip(*(table[name].to_pylist() for name in names), strict=True)
     except OSError as error:
@@ -279,26 +285,29 @@ def read_samples(path: Path) -> dict[str, Sample]:
     return {t: Sample(t, tuple(w), int(too_short.get(t, 0))) for t, w in windows.items()}
 
 
-def batches(sample: Sample, batch_tokens: int, halves: bool = False) -> Iterator[list[int]]:
+def batches(sample: Sample, batch_tokens: int, halves: bool = False, padded: bool = True) -> Iterator[list[int]]:
     """Yield batches, each a list of indices of windows in the sample; every window is in one batch.
 
     Args:
         sample: the windows; the longest come first, so that there is little padding.
         batch_tokens: the most tokens of a batch, padding included. A longer window makes a batch alone.
         halves: whether windows of the fit half come before all others, with no batch of windows of both halves.
+        padded: whether windows of different lengths may be in one batch.
     """
     if not halves:
-        yield from _batches(sample, batch_tokens, range(len(sample.windows)))
+        yield from _batches(sample, batch_tokens, range(len(sample.windows)), padded)
         return
     for half in (sample.in_fit_half, ~sample.in_fit_half):
-        yield from _batches(sample, batch_tokens, np.flatnonzero(half).tolist())
+        yield from _batches(sample, batch_tokens, np.flatnonzero(half).tolist(), padded)
 
 
-def _batches(sample: Sample, batch_tokens: int, chosen: Iterable[int]) -> Iterator[list[int]]:
+def _batches(sample: Sample, batch_tokens: int, chosen: Iterable[int], padded: bool) -> Iterator[list[int]]:
     order = sorted(chosen, key=lambda i: (-len(sample.windows[i].tokens), i))
     batch: list[int] = []
     for i in order:
-        if batch and (len(batch) + 1) * len(sample.windows[batch[0]].tokens) > batch_tokens:
+        longest = len(sample.windows[batch[0]].tokens) if batch else 0
+        too_many = (len(batch) + 1) * longest > batch_tokens
+        if batch and (too_many or not (padded or len(sample.windows[i].tokens) == longest)):
             yield batch
             batch = []
         batch.append(i)

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from faults.command import SMALL, CommandResult, degen, degen_imports, degen_process
+from faults.command import SMALL, CommandResult, degen, degen_imports, degen_process, full_disk
 from run_parts import change
 
 
@@ -219,14 +219,14 @@ def test_dry_run_of_gate_prints_costs_and_scans_nothing(series: Path, corpus: Pa
 
 
 def test_failed_verdict_keeps_its_exit_code_when_the_report_cannot_be_written(run: Path, tmp_path: Path) -> None:
-    full = Path("/dev/full")  # a file that every write to fails
-    if not full.exists():
-        pytest.skip("there is no /dev/full here")
-    result = gate(run, "--rule", FAILS, "--junit", full)
-    assert result.code == 1
-    assert result.out.rstrip().endswith("failed")
-    assert "--junit /dev/full: cannot be written" in result.err
-    assert gate(run, "--rule", PASSES, "--junit", full).code == 2
+    file = tmp_path / "report.xml"
+    with full_disk(20):
+        failed = gate(run, "--rule", FAILS, "--junit", file)
+        passed = gate(run, "--rule", PASSES, "--junit", file)
+    assert failed.code == 1
+    assert failed.out.rstrip().endswith("failed")
+    assert f"--junit {file}: cannot be written" in failed.err
+    assert passed.code == 2
 
 
 def test_series_with_a_damaged_checkpoint_is_incomplete(series: Path, corpus: Path, tmp_path: Path) -> None:
@@ -249,7 +249,16 @@ def test_wrong_usage_of_gate_is_refused_before_a_scan(series: Path, tmp_path: Pa
 
 def test_gate_on_a_run_imports_no_torch_or_pandas(run: Path) -> None:
     rules = ("--max-loss-rise", 99, "--rule", "anisotropy[layer=last] < 99", "--rule", "loss[domain=Github] < 99")
-    result = degen_imports("gate", run, *rules, "--confidence", "0.9", "--baseline", run)
+    result = degen_imports(
+        "gate",
+        run,
+        *rules,
+        "--confidence",
+        "0.9",
+        "--baseline",
+        run,
+        packages="torch transformers tokenizers datasets safetensors pandas",
+    )
     assert (result.code, result.err) == (0, "imported:\n")
 
 

@@ -189,5 +189,4 @@ def test_wrong_options_of_saturation_are_errors_of_one_line(
 
 def test_saturation_imports_no_torch(tmp_path: Path) -> None:
     result = degen_imports("saturation", table(tmp_path / "t.csv", collapsed()))
-    assert result.code == 0
-    assert result.err.splitlines()[-1] in ("imported:", "imported: pandas")  # pyarrow imports pandas for a CSV file
+    assert (result.code, result.err) == (0, "imported:\n")

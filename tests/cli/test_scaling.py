@@ -235,5 +235,4 @@ def test_scaling_without_a_known_command_is_an_error() -> None:
 
 def test_fit_imports_no_torch(table: Path) -> None:
     result = degen_imports("scaling", "fit", table, "--bootstrap", 0, "--fix", "B=410.7", "--fix", "beta=0.28")
-    assert result.code == 0
-    assert result.err.splitlines()[-1] in ("imported:", "imported: pandas")  # pyarrow imports pandas for a CSV file
+    assert (result.code, result.err) == (0, "imported:\n")

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degen import DegenError, __version__
-from degen.tables import ENGINE_TABLES, KEYS, Column, Tables, atomic, file_name, write_part
+from degen.paths import atomic
+from degen.tables import ENGINE_TABLES, KEYS, Column, Tables, file_name, write_part
 
 names = st.text(min_size=0, max_size=300) | st.sampled_from(
     ["", ".", "..", "../..", "a/b", "_x", ".x", "lr=3", "CON", "step10", "ü", "a%2Fb", "~", "-", "\x00", "a" * 500]

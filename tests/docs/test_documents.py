@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -9,6 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import degen
+from degen.saturation import find_saturation
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,6 +65,22 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 @pytest.mark.parametrize("number", range(len(blocks("console"))))
 def test_the_output_in_the_readme_is_what_the_commands_print(demo: tuple[Path, list[str]], number: int) -> None:
     assert_same(blocks("text")[number], demo[1][number])
+
+
+def test_loss_perplexity_and_bits_per_byte_of_the_demo_have_one_verdict(demo: tuple[Path, list[str]]) -> None:
+    metrics = ("loss", "perplexity", "bits_per_byte")
+    verdicts = find_saturation(demo[0] / "degen-run", metrics=metrics).verdicts
+    assert len(verdicts) == 9
+    assert len({(v.curve.model, v.verdict, v.onset) for v in verdicts}) == 3
+
+
+def test_pandas_recipe_gives_the_loss_over_tokens(demo: tuple[Path, list[str]]) -> None:
+    recipe = next(block for block in blocks("python") if "pandas" in block)
+    code = recipe.replace('"domain"', '"revision"') + "\nprint((sums.nats / sums.tokens).to_json())"
+    losses = json.loads(run([sys.executable, "-c", code], demo[0]).splitlines()[-1])
+    rows = degen.read_run(demo[0] / "degen-run").checkpoints()
+    assert len(losses) == len(rows)
+    assert sorted(losses.values()) == pytest.approx(sorted(row["loss"] for row in rows))
 
 
 def test_the_worked_examples_of_scaling_print_what_is_shown(tmp_path: Path) -> None:

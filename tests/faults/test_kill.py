@@ -116,10 +116,10 @@ def test_a_scan_cut_by_sigkill_before_its_first_checkpoint_and_continued_equals_
 def test_a_scan_killed_between_the_sample_and_run_json_can_be_continued(
     warm: Warm, uncut: Uncut, tmp_path: Path
 ) -> None:
-    """What such a kill leaves: the windows, no run.json, and a file half written."""
+    """What such a kill leaves: the windows, no run.json, and a file half written under another name."""
     out, log = tmp_path / "run", tmp_path / "log"
     out.mkdir()
-    (out / "sample.parquet").write_bytes(uncut.files["sample.parquet"][:-99])
+    (out / "sample.parquet").write_bytes(uncut.files["sample.parquet"])
     (out / ".0123456789abcdef.partial").write_bytes(b"{")
     sample = ("--sample", uncut.out / "sample.parquet")
     assert warm.run((*uncut.to(out), *sample), log) == 0, log.read_text()

@@ -135,7 +135,9 @@ def test_singular_values_that_a_gram_matrix_would_lose_are_kept() -> None:
 
 def test_a_head_of_zeros_has_no_figures() -> None:
     row = row_of(np.zeros((10, 4)))
-    assert all(math.isnan(value) for value in row.values())
+    assert row.pop("reason") == "no spectrum: the LM head holds zeros alone"
+    assert len(row) == 5
+    assert all(value is None for value in row.values())
     assert math.isnan(entropy_from_flat(np.zeros(4)))
     assert math.isnan(shannon_entropy(np.zeros(4)))
     assert shannon_entropy(np.array([1.0, 0.0, 1.0])) == pytest.approx(math.log(2))

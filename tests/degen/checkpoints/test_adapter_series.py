@@ -82,9 +82,11 @@ def test_checkpoints_of_an_adapter_are_a_series_in_order(
         ("lora", "checkpoint-900", 900, "ok", None),
         ("lora", "checkpoint-950", 950, "duplicate", "checkpoint-900"),
         ("lora", "checkpoint-1000", 1000, "ok", None),
+        ("lora", "final", None, "duplicate", "checkpoint-1000"),
     ]
     losses = [row["loss"] for row in rows]
     assert losses[1] == losses[2]
+    assert losses[3] == losses[4]
     assert len(set(losses)) == 3
     alone = degen.scan(f"last={base}+{trained / 'checkpoint-1000'}", corpus=corpus, out=tmp_path / "one", **SMALL)
     assert alone.checkpoints()[0]["model"] == "last"
@@ -101,7 +103,7 @@ def test_a_run_goes_on_where_an_adapter_changed_and_still_knows_its_twins(
         shutil.copyfile(trained / "checkpoint-1000" / file.name, file)
     shutil.copytree(trained / "checkpoint-900", tmp_path / "lora" / "checkpoint-980")
     then = degen.scan(series, corpus=corpus, out=tmp_path / "run", **SMALL).checkpoints()
-    assert [row["status"] for row in then] == ["ok", "ok", "duplicate", "duplicate", "ok"]
+    assert [row["status"] for row in then] == ["ok", "ok", "duplicate", "duplicate", "ok", "duplicate"]
     assert [row["duplicate_of"] for row in then][2:4] == ["checkpoint-900", "checkpoint-900"]
     assert then[0]["loss"] == then[4]["loss"] == first[3]["loss"]
 
@@ -122,7 +124,9 @@ def test_the_price_of_an_adapter_is_that_of_its_base(base: Path, trained: Path) 
     options = ("--tokens", 1000, "--dry-run", "--json")
     plain, *_ = command("scan", base, *options).json()["rows"]
     rows = command("scan", f"{base}+{trained}", *options).json()["rows"]
-    assert [row["revision"] for row in rows] == ["checkpoint-50", "checkpoint-900", "checkpoint-950", "checkpoint-1000"]
+    assert [row["revision"] for row in rows] == [
+        "checkpoint-50", "checkpoint-900", "checkpoint-950", "checkpoint-1000", "final",
+    ]  # fmt: skip
     for row in rows:
         assert (row["parameters"], row["flops"], row["memory"]) == (
             plain["parameters"],
@@ -222,7 +226,7 @@ def test_an_adapter_alone_is_on_the_base_it_names(base: Path, trained: Path, cor
     run = degen.scan([trained, f"named={base}+{trained}"], corpus=corpus, out=tmp_path / "run", **SMALL)
     rows = [(row["model"], row["revision"], row["loss"]) for row in run.checkpoints()]
     assert [row[1:] for row in rows if row[0] == "lora"] == [row[1:] for row in rows if row[0] == "named"]
-    assert len(rows) == 8
+    assert len(rows) == 10
 
 
 def test_a_base_may_be_named_relative_to_the_adapter_or_to_the_working_directory(

@@ -61,12 +61,6 @@ def test_a_checkpoint_folder_is_a_series_of_one(tmp_path: Path) -> None:
     )
 
 
-def test_a_trainers_folder_with_a_final_model_is_a_series_of_its_checkpoints(tmp_path: Path) -> None:
-    checkpoint(tmp_path / "out")
-    checkpoint(tmp_path / "out" / "checkpoint-500")
-    assert revisions(tmp_path / "out") == ["checkpoint-500"]
-
-
 def test_gguf_files_are_named_by_what_stands_before_the_ending(tmp_path: Path) -> None:
     folder = tmp_path / "quantized"
     folder.mkdir()

@@ -11,12 +11,14 @@ from degen.errors import DegenError
 from degen.metrics.open_target import OpenTable, open_target
 from degen.runs.run import Run
 
+RUN_JSON = '{"schema_version": 2, "asked": {"series": [], "corpus": "", "tokens": 16, "context": 16, "seed": 0}}'
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """Make a run folder as far as opening it goes, with an empty table of checkpoints."""
     (tmp_path / "runs" / "run" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "runs" / "run" / "run.json").write_text('{"schema_version": 2}')
+    (tmp_path / "runs" / "run" / "run.json").write_text(RUN_JSON)
     return tmp_path / "runs" / "run"
 
 

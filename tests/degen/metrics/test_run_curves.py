@@ -75,7 +75,7 @@ def test_a_run_is_read_from_inside_its_folder(run: degen.Run, monkeypatch: pytes
         assert loss.covariance is not None
     with pytest.raises(
         DegenError,
-        match="the table seems to hold only steps, sizes and errors; if .* name it with --metric",
+        match=r"the table seems to hold only steps, sizes and errors; if .* name it with --metric",
     ):
         find_curves(run.path / "timing", warn=no_warning)
     assert {c.metric for c in find_curves(run.path / "windows", warn=no_warning)} >= {"ArXiv/loss", "Github/loss"}
