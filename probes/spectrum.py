@@ -98,7 +98,10 @@ class Spectrum(HeadProbe):
 
 
 def _figures(values: Floats) -> Row:
-    """Return the figures of a spectrum, descending; without a value above zero nulls, and the reason."""
+    """Return the columns of table `checkpoints` for descending singular values.
+
+    Where none of them is above zero, every column is None, and `reason` says why.
+    """
     names = [column.name for column in Spectrum.columns["checkpoints"]]
     if not values.any():
         state = "holds zeros alone" if len(values) else "has no row that the tokenizer uses"

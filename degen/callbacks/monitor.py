@@ -122,7 +122,7 @@ class Monitor:
                 check_positions(shape, self._sample)
 
     def _fit_windows(self, shape: Architecture) -> None:
-        """Draw shorter windows for a model with fewer learned positions, where nobody said how long they are."""
+        """Draw shorter windows where the model has too few learned positions, unless the user set their length."""
         settings, positions = self.settings, shape.positions
         if self._sample is None or settings.context is not None or settings.sample is not None:
             return

@@ -116,7 +116,7 @@ class _Both(StoredTensors):
         return self._of[key].shape(key)
 
     def dtype(self, key: str) -> str:
-        """Return the type of its values."""
+        """Return the type of the values of the tensor called `key`, as it is stored."""
         return self._of[key].dtype(key)
 
     def shard(self, key: str) -> str:

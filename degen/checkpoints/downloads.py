@@ -20,7 +20,7 @@ _FOLDER = re.compile(rf"[0-9a-f]{{16}}|{_SHARED}(whole|head)")
 
 
 def is_download(folder: Path) -> bool:
-    """Return whether a folder among the downloads was made for them."""
+    """Return whether `folder`, a folder among the downloads, was made by `Downloads`: by the form of its name."""
     return bool(_FOLDER.fullmatch(folder.name)) and folder.is_dir() and not folder.is_symlink()
 
 

@@ -77,7 +77,7 @@ class HubTensors(StoredTensors):
         return self.entry(key).shape
 
     def dtype(self, key: str) -> str:
-        """Return the type of its values, by the header of its file."""
+        """Return the type of the values of the tensor called `key`, as the header of its file names it."""
         return self.entry(key).dtype
 
     def _span(self, key: str, first: int, last: int) -> tuple[str, int, int]:

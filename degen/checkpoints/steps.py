@@ -154,7 +154,7 @@ def select_steps(steps: Sequence[int], expression: str) -> list[int]:
 
 
 def _nearest(existing: Sequence[int], target: float) -> int:
-    """Return the nearest of some ascending steps, of two the first."""
+    """Return the one of the ascending steps `existing` that is nearest to `target`; of two equally near, the first."""
     i = bisect_left(existing, target)
     return min(existing[max(i - 1, 0) : i + 1], key=lambda step: (abs(step - target), step))
 
@@ -208,7 +208,7 @@ def _parse_item(item: str, expression: str) -> list[int]:
 
 def _check_count(count: int, expression: str) -> None:
     if count > MAX_STEPS:
-        raise DegenError(f"--steps {expression[:60]}: names more than {MAX_STEPS:,} steps; take a longer stride")
+        raise DegenError(f"--steps {expression[:60]}: names more than {MAX_STEPS:,} steps; use a larger stride")
 
 
 def _whole_number(text: str, expression: str) -> int:
@@ -217,5 +217,5 @@ def _whole_number(text: str, expression: str) -> int:
             f"--steps {expression}: {text!r} is not a step; write all, log:20, or a list as 0,1000:143000:4000"
         )
     if len(text) > 18:
-        raise DegenError(f"--steps {expression[:60]}: {text[:24]}… is too large for a step")
+        raise DegenError(f"--steps {expression[:60]}: {text[:24]}… is too large; a step must have at most 18 digits")
     return int(text)

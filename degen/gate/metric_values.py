@@ -154,7 +154,7 @@ def _best_so_far(rule: Rule, curve: Curve) -> list[Point | str]:
         if p.step is None and len(unordered) > 1:
             names = ", ".join(map(str, unordered))
             bests.append(
-                f"the order of {names} in training is not known: their names give no step; --revision-pattern reads it"
+                f"the order of {names} in training is not known: their names give no step; give a --revision-pattern"
             )
         elif measured < (2 if known else 1):
             bests.append(f"too few checkpoints: a {rule.relation} needs two that are measured, or a baseline")
@@ -177,7 +177,7 @@ def _of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> _SourcePoin
     """Return the point of the baseline to compare the point `own` with, or the reason why there is none."""
     samples, of_baseline = own.source.samples, baseline.samples
     if samples and of_baseline and not samples & of_baseline and depends_on_text(rule):
-        return f"the baseline was measured on other text; measure on its own, with --sample {baseline.path / SAMPLE}"
+        return f"the baseline was measured on other text; scan this run with --sample {baseline.path / SAMPLE}"
     curve = _curve_of_baseline(rule, own, baseline)
     if curve is None:
         return f"the baseline has no value for {own.curve.place}"

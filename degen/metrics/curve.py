@@ -60,7 +60,7 @@ class Curve:
         revisions: name of each checkpoint; None where only steps are known.
         missing: the reason why a value is missing, None where there is one; None as a whole where unknown.
         freedom: degrees of freedom of each error, None where unknown; None as a whole where all are.
-        windows: for a loss, gives the scored windows of a revision; None where there are none.
+        windows: for a loss, returns the scored windows of the revision with a given name; None for other metrics.
         logarithmic: whether the curve is to be judged on its logarithm, see `logarithm`; its values are all positive.
     """
 
@@ -84,7 +84,7 @@ class Curve:
     logarithmic: bool = False
 
     def logarithm(self) -> Curve:
-        """Return the curve of the natural logarithm, of a curve whose finite values are all positive.
+        """Return the curve of the natural logarithm of this curve, whose finite values must all be positive.
 
         Formulas: errors by the delta method, e/x; covariance Cᵢⱼ/(xᵢxⱼ); the floor f above the best value b becomes
         ln(1 + f/b).

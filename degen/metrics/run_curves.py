@@ -122,7 +122,7 @@ def _with_covariance(
 
 
 def _floor_of_loss(curve: Curve, checkpoints: CheckpointTable, group: CurveRows, options: CurveOptions) -> float:
-    """Return the floor of the loss in the unit of what follows from it.
+    """Return the least change of the loss that matters, converted to the unit of a metric that follows from the loss.
 
     Formulas, with the loss's floor f and best values b: b·(exp f − 1) for perplexity; f·b/b_loss for bits per byte.
     """

@@ -211,7 +211,7 @@ def slope_of_loss(checkpoints: CheckpointTable, column: str, rows: Ints) -> Floa
 
 
 def _is_logarithmic(metric: str, values: Floats) -> bool:
-    """Return whether a metric is one that is judged on its logarithm, and has it."""
+    """Return whether a metric, by its name, is judged on its logarithm, and all its values are positive."""
     kind = kind_of(metric)
     return kind is not None and kind.logarithmic and not (values <= 0).any()
 

@@ -85,17 +85,29 @@ def read_points(
 def _with_tokens(
     table: pa.Table, quantities: Mapping[str, str], tokens_per_step: int, path: Path
 ) -> tuple[pa.Table, dict[str, str]]:
-    """Return a table with steps · tokens of a step where it says no tokens, and the columns of its quantities.
+    """Return the table with missing training tokens filled in, as steps times tokens per step; and its quantities.
+
+    Args:
+        table: the rows.
+        quantities: quantity -> its column.
+        tokens_per_step: training tokens of a step.
+        path: the table, for the error.
+
+    Returns:
+        The table, and a dict as `quantities` that includes the column of tokens.
 
     Raises:
-        DegenError: no column of steps, or a number of tokens below 1.
+        DegenError: the table has no column of steps, or `tokens_per_step` is below 1.
     """
     import pyarrow as pa
 
     if tokens_per_step < 1:
-        raise DegenError(f"--tokens-per-step {tokens_per_step}: must be at least 1")
+        raise DegenError(f"--tokens-per-step {tokens_per_step}: must be 1 or more")
     if "steps" not in quantities:
-        raise DegenError(f"{path}: no column of steps for --tokens-per-step; name it with --columns steps=COLUMN")
+        raise DegenError(
+            f"{path}: --tokens-per-step needs a column of steps, and the table has none; name it with "
+            "--columns steps=COLUMN"
+        )
     tokens = numbers(table, quantities["steps"], path) * tokens_per_step
     name = quantities.get("tokens")
     if name is not None:

@@ -45,7 +45,7 @@ class Corpus(ABC):
     Attributes:
         name: as the user wrote it.
         provenance: how documents are drawn, for run.json.
-        passed_over: file and line of the drawn documents whose text is none that a tokenizer takes.
+        passed_over: file and line of the documents that were drawn and left out, as their text is no valid Unicode.
     """
 
     name: str
@@ -55,7 +55,11 @@ class Corpus(ABC):
         self.passed_over: dict[str, None] = {}
 
     def _sound(self, number: int, source: str, raw: Any) -> Iterator[Document]:
-        """Yield a document; none, but a note, where its text holds half a surrogate pair, which no encoding has."""
+        """Yield the document that a record holds, or nothing where its text cannot be encoded as UTF-8.
+
+        That is so where the text holds half of a surrogate pair; `source` is then added to `passed_over`. The arguments
+        are those of `_parse`.
+        """
         document = _parse(number, source, raw)
         try:
             document.text.encode()
@@ -225,7 +229,7 @@ def _lines(path: Path, pieces: Iterable[bytes]) -> Iterator[bytes]:
             yield b"".join(rest)
             rest, length, number = [line], len(line), number + 1
         if length > MAX_LINE:
-            raise DegenError(f"{path}, line {number}: longer than {MAX_LINE:,} bytes, which is no document")
+            raise DegenError(f"{path}, line {number}: a line must not be longer than {MAX_LINE:,} bytes")
     yield b"".join(rest)
 
 

@@ -320,8 +320,7 @@ def test_another_checkpoint_on_the_same_sample_is_paired_and_on_another_not_comp
     apart = value_of("loss.rise < 1", run.path, tmp_path / "other")
     assert (apart.difference, apart.reference) == (None, None)
     assert apart.missing == (
-        "the baseline was measured on other text; measure on its own, with --sample "
-        f"{tmp_path / 'other' / 'sample.parquet'}"
+        f"the baseline was measured on other text; scan this run with --sample {tmp_path / 'other' / 'sample.parquet'}"
     )
 
 
