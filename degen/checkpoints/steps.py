@@ -68,7 +68,7 @@ def parse_revision(revision: str, pattern: str | None = None, whole_name: bool =
         whole_name: whether the name stands alone; else it is a part of a longer one, and a bare number is no step.
 
     Raises:
-        DegenError: a group of the pattern matches what is not a number.
+        DegenError: a group of the pattern matches a text that is not a number.
     """
     if pattern is not None:
         match = compile_pattern(pattern).fullmatch(revision)
@@ -90,7 +90,8 @@ def parse_revision(revision: str, pattern: str | None = None, whole_name: bool =
             return None
         values = ", ".join(f"{name} {value!r}" for name, value in groups.items())
         raise DegenError(
-            f"--revision-pattern {pattern}: its groups match what is not a number in {revision!r} ({values})"
+            f"--revision-pattern {pattern}: in {revision!r} a group of the pattern matches a text that is not a number "
+            f"({values}); correct the pattern"
         ) from None
     if (step is None and tokens is None) or max(step or 0, tokens or 0) > MAX_STEP:
         return None
@@ -99,31 +100,37 @@ def parse_revision(revision: str, pattern: str | None = None, whole_name: bool =
 
 @lru_cache(maxsize=16)
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Return a user's own pattern for the names of revisions as a compiled regular expression.
+    """Return the text `pattern`, a user's own pattern for the names of revisions, as a compiled regular expression.
 
     Raises:
-        DegenError: it is not a regular expression, or has neither a group `step` nor one `tokens`.
+        DegenError: the text is not a regular expression, or has neither a group `step` nor one `tokens`.
     """
     try:
         regex = re.compile(pattern)
     except re.error as error:
-        raise DegenError(f"--revision-pattern {pattern}: not a regular expression ({error})") from error
+        raise DegenError(f"--revision-pattern {pattern}: must be a regular expression of Python ({error})") from error
     if not {"step", "tokens"} & set(regex.groupindex):
-        raise DegenError(rf"--revision-pattern {pattern}: has no group for the step; write it as (?P<step>\d+)")
+        raise DegenError(rf"--revision-pattern {pattern}: a group must match the step; write it as (?P<step>\d+)")
     return regex
 
 
 def training_order(revision: str, pattern: str | None = None) -> tuple[bool, tuple[int, ...], float, float, str]:
-    """Return a key to sort revisions by: stage, then step or tokens.
+    """Return a key by which `sorted` puts revisions in the order of training: by stage, then step or tokens.
 
     Names that give neither a step nor tokens come last, in alphabetical order.
+
+    Args:
+        revision: the name of a revision.
+        pattern: see `parse_revision`.
     """
     parsed = parse_revision(revision, pattern)
     return (True, (), 0, 0, revision) if parsed is None else (False, *parsed.order, revision)
 
 
 def select_steps(steps: Sequence[int], expression: str) -> list[int]:
-    """Return the steps of a series that an expression selects; for a step that does not exist, the nearest one.
+    """Return those steps of a series that an expression selects.
+
+    For a step that does not exist, the nearest one is selected.
 
     Args:
         steps: all steps of the series.
@@ -147,16 +154,16 @@ def select_steps(steps: Sequence[int], expression: str) -> list[int]:
 
 
 def _nearest(existing: Sequence[int], target: float) -> int:
-    """Return the nearest of some ascending steps, of two the first."""
+    """Return the one of the ascending steps `existing` that is nearest to `target`; of two equally near, the first."""
     i = bisect_left(existing, target)
     return min(existing[max(i - 1, 0) : i + 1], key=lambda step: (abs(step - target), step))
 
 
 def parse_steps(expression: str) -> list[int]:
-    """Return the steps that a comma list of steps and ranges names.
+    """Return the steps that an expression names, a list of steps and ranges such as `0,1000:5000:500`.
 
     Raises:
-        DegenError: the expression is not of that form.
+        DegenError: the expression has another form.
     """
     steps: list[int] = []
     for item in expression.split(","):
@@ -166,7 +173,10 @@ def parse_steps(expression: str) -> list[int]:
 
 
 def nearest_steps(steps: Sequence[int], expression: str) -> dict[int, int]:
-    """Return the steps that an expression names one by one and that do not exist, each with the nearest that does."""
+    """Return the steps that `expression` names and that are not in `steps`: a dict, missing step -> the nearest step.
+
+    Steps within a range such as `0:5000:500` are left out.
+    """
     single = [item.strip() for item in expression.split(",") if item.strip().isdecimal() and len(item.strip()) <= 18]
     return {int(s): select_steps(steps, s)[0] for s in single if steps and int(s) not in steps}
 
@@ -176,7 +186,7 @@ def _log_spaced(existing: Sequence[int], count: int) -> list[float]:
 
     positive = [step for step in existing if step > 0]
     if count < 1:
-        raise DegenError("--steps log:N needs N of at least 1")
+        raise DegenError("--steps log:N: N must be 1 or more")
     _check_count(count, f"log:{count}")
     if count == 1 or len(positive) < 2:
         return [float(step) for step in existing[-1:]]
@@ -191,19 +201,21 @@ def _parse_item(item: str, expression: str) -> list[int]:
         first, last, stride = bounds
         _check_count((last - first) // stride, expression)
         return [*range(first, last, stride), last]
-    raise DegenError(f"--steps {expression}: a range is first:last:stride, rising, as in 1000:143000:4000")
+    raise DegenError(
+        f"--steps {expression}: a range must be first:last:stride, with last above first, as 1000:143000:4000"
+    )
 
 
 def _check_count(count: int, expression: str) -> None:
     if count > MAX_STEPS:
-        raise DegenError(f"--steps {expression[:60]}: names more than {MAX_STEPS:,} steps; take a longer stride")
+        raise DegenError(f"--steps {expression[:60]}: names more than {MAX_STEPS:,} steps; use a larger stride")
 
 
 def _whole_number(text: str, expression: str) -> int:
     if not text.isdecimal():
         raise DegenError(
-            f"--steps {expression}: {text!r} is not a step; use all, log:20, or a list as in 0,1000:143000:4000"
+            f"--steps {expression}: {text!r} is not a step; write all, log:20, or a list as 0,1000:143000:4000"
         )
     if len(text) > 18:
-        raise DegenError(f"--steps {expression[:60]}: {text[:24]}… is too large for a step")
+        raise DegenError(f"--steps {expression[:60]}: {text[:24]}… is too large; a step must have at most 18 digits")
     return int(text)

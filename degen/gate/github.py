@@ -22,10 +22,12 @@ def in_github(environ: Mapping[str, str]) -> bool:
 
 
 def annotations(verdicts: Verdicts) -> list[str]:
-    """Return workflow commands for the outcomes that did not pass: ten at most, the worst of every rule first.
+    """Return a workflow command of GitHub for each outcome that failed or is undecidable, at most ten.
+
+    The worst outcome of every rule comes first. Checkpoints that could not be measured get one more command together.
 
     Returns:
-        Lines such as `::error title=degen gate%3A failed::loss < 3 at …`; undecidable rules are errors, too.
+        Lines such as `::error title=degen gate%3A failed::loss < 3 at …`.
     """
     seen: Counter[Rule] = Counter()
     ranked = []

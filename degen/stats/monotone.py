@@ -23,17 +23,17 @@ def falling_fit(values: Floats, weights: Floats) -> Floats:
 
 
 def falling_misfits(values: Floats, weights: Floats) -> Floats:
-    """Return how far the first k values of each row are from the nearest curve that never rises, for every k.
+    """Return for every row and k the distance of its first k values from the nearest curve that never rises.
 
     Formula: R_k = min Σ_{i≤k} wᵢ(xᵢ − mᵢ)² over m₁ ≥ … ≥ m_k, by pooling adjacent violators: two pooled blocks of
     weights u, v and means a, b add uv/(u + v)·(a − b)².
 
     Args:
         values: x, draws × n.
-        weights: w, n.
+        weights: w, shape (n,).
 
     Returns:
-        R, draws × (n + 1), in the unit of w·x²; R₀ = 0.
+        R, draws × (n + 1), in the unit of w·x²; column k is R_k, and R₀ = 0.
 
     Source: as for `falling_fit`, for many rows at once.
     """
@@ -60,16 +60,16 @@ def falling_misfits(values: Floats, weights: Floats) -> Floats:
 
 
 def valley_misfits(values: Floats, weights: Floats) -> Floats:
-    """Return how far each row is from the nearest curve that falls over its first k values, then rises, for every k.
+    """Return for every row and k its distance from the nearest curve that falls over the first k values, then rises.
 
-    Formula: R_k of the first k values, falling, plus that of the others, rising.
+    Formula: R_k of the first k values, as `falling_misfits` has it, plus the like of the others for a rising curve.
 
     Args:
         values: x, draws × n.
-        weights: w, n.
+        weights: w, shape (n,).
 
     Returns:
-        Draws × (n + 1), in the unit of w·x²; the last column is the curve that never rises.
+        Draws × (n + 1), in the unit of w·x²; column n is the distance from the curve that never rises.
     """
     rising = falling_misfits(values[:, ::-1], weights[::-1])[:, ::-1]  # a curve that rises falls backwards in time
     misfits: Floats = falling_misfits(values, weights) + rising

@@ -160,4 +160,4 @@ def test_a_corpus_of_nothing_but_halves_of_characters_is_a_message(series: Path,
     corpus.write_bytes(b'{"text": "\\ud800"}\n' * 5)
     result = degen("scan", series, "--corpus", corpus, *SMALL, "--out", tmp_path / "run")
     assert result.code == 2
-    assert "no document whose text is sound" in result.message
+    assert "no document has a sound text" in result.message

@@ -346,7 +346,7 @@ def test_a_frozen_shard_is_not_wrong_and_one_that_breaks_out_of_it_is() -> None:
     path[7]["a"] = walk(24)[9]
     verdicts = judge(facts(path))
     assert faults(verdicts) == {7: "wrong_shard"}
-    assert reason(verdicts, 7) == "a is far from step6 and step8, which agree"
+    assert reason(verdicts, 7) == "a is far from step6 and step8, which are equal"
 
 
 @pytest.mark.parametrize("phase", [range(0, 8), range(9, 14), range(18, 24)])
@@ -472,8 +472,8 @@ def test_shapes_unlike_those_of_most_revisions_are_faults() -> None:
     verdicts = judge(read)
     assert faults(verdicts) == dict.fromkeys((2, 4, 6), "different_shape")
     assert reason(verdicts, 2) == "head is 500 × 8, in most revisions 512 × 8"
-    assert reason(verdicts, 4) == "norm is not there, unlike in most revisions"
-    assert reason(verdicts, 6) == "bias is there, unlike in most revisions; 1 more tensor differs"
+    assert reason(verdicts, 4) == "norm is missing; most revisions have it"
+    assert reason(verdicts, 6) == "bias is there; most revisions lack it; 1 more tensor differs"
 
 
 def test_without_a_majority_no_shape_is_the_usual_one() -> None:
@@ -544,7 +544,8 @@ def test_a_missing_revision_is_named_after_the_others(pattern: str, name: str) -
     [missing] = [v for v in judge(read) if v.verdict == "missing"]
     assert (missing.revision, missing.step) == (name, 500)
     assert missing.reason == (
-        f"not there, between {pattern.format(400)} and {pattern.format(600)} in a stretch of every 100 steps"
+        f"there is no revision of this step, between {pattern.format(400)} and {pattern.format(600)}, where there is "
+        "one every 100 steps"
     )
 
 

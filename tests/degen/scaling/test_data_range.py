@@ -75,7 +75,10 @@ def test_tokens_follow_from_steps(tmp_path: Path) -> None:
 
 
 def test_tokens_of_a_step_need_steps(tmp_path: Path) -> None:
-    with pytest.raises(DegenError, match="no column of steps for --tokens-per-step; name it with --columns steps="):
+    with pytest.raises(
+        DegenError,
+        match="--tokens-per-step needs a column of steps, and the table has none; name it with --columns steps=",
+    ):
         read_points(table(tmp_path / "t.csv"), {}, no_warning, tokens_per_step=5)
     with pytest.raises(DegenError, match="--tokens-per-step 0: must be at least 1"):
         read_points(table(tmp_path / "s.csv", "params,step,loss"), {}, no_warning, tokens_per_step=0)
