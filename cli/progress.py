@@ -142,3 +142,17 @@ class ConsoleProgress(Progress):
 def _share(done: float, total: float) -> str:
     """Return how many tokens of how many are done, in thousands: `12k/50k tokens`."""
     return f"{done / 1000:,.0f}k/{total / 1000:,.0f}k tokens"
+
+
+def bar_of(items: Sequence[T], noun: str) -> Iterator[T]:
+    """Yield items, counted by a bar on a terminal that goes when all are done; elsewhere nothing is printed."""
+    console = output.stderr()
+    if not console.is_terminal:
+        yield from items
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Bar(*columns, console=console, transient=True) as bar:
+        yield from bar.track(items, description=noun)
