@@ -22,8 +22,9 @@ def watched(*args, run_pass=degen.scanning.measure_stream.run_pass):
     with open("/proc/self/clear_refs", "w") as refs:
         refs.write("5")  # forget the peak of loading: the high-water mark starts at what is resident now
     loaded = high_water()
-    run_pass(*args)
+    passed = run_pass(*args)
     above.append(high_water() - loaded)
+    return passed
 
 above = []
 degen.scanning.measure_stream.run_pass = watched

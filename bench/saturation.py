@@ -1,68 +1,289 @@
 """How often `degen saturation` is right, on simulated curves whose truth is known.
 
-    python bench/saturation.py [--series 1000] [--seed 0]
+    python bench/saturation.py [--draws 400] [--seed 0] [--processes 2] [--only TEXT] [-o rates.json]
 
-Curves of 25 checkpoints with normal noise of one standard error: a plateau, an exponential fall that ends, a power law
-that falls to the end; evenly spaced, or with the first twelve in powers of two (thirteen are left for 92 % of the
-training, four or five for a ramp over its last third). With the standard errors given, or to be
-estimated from the scatter of neighbours. Half as they are; half with a ramp that begins about two thirds into training
-and reaches five standard errors at its end, from the level the fall had reached.
+Curves of 8, 12, 25 and 60 checkpoints, evenly spaced or half doubling and half even: a plateau, an exponential fall
+that ends, a power law that falls to the end. Noise of one standard deviation: independent, with correlated neighbours
+(0.3, 0.5), heavy-tailed (Student's t with 3 degrees of freedom, scaled), growing to three deviations over the second
+half of training, with a column of standard errors that is right, with one that is three times as large because
+checkpoints share text, and the exact match of a rare event. Half of them as they are, half with a ramp from two
+thirds of training to five deviations at its end, from the level that the fall had reached; those with fewer than
+three checkpoints on the ramp stand apart. Then collapses that begin with two wild checkpoints (normal, of ten
+deviations) and stay five worse over the last quarter, verdicts that one checkpoint could carry, and onsets of many
+shapes. Rates in %, with their Monte-Carlo standard error.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
+import json
+import math
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from degen.saturation.verdict import Verdict
+from degen.arrays import Floats
+from degen.metrics.curve import Curve
+from degen.saturation.verdict import Verdict, judge
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from simulated_curves import LAST, RAMP, SHAPES, SPACINGS, CurveKind, simulate_verdicts
-
+LAST = 2.0**45  # steps: those that double 30 times stay whole numbers
+NOISE = 0.01  # nats
+LEVEL = 3.0  # nats: the floor of a loss, 0.5 %, is then one and a half standard deviations
+RAMP = 5.0  # standard deviations
+ONSET = 2 / 3  # of training
+SHAPES = ("plateau", "exponential", "power law")
+SPACINGS = ("even", "doubling")
+SIZES = (8, 12, 25, 60)
+NOISES = ("normal", "AR .3", "AR .5", "t3", "growing", "errors", "shared errors", "shared errors AR .5", "rare event")
+SHARED = 3.0  # how much larger an error is that holds what checkpoints share
 WORDS = ("saturated", "recovered", "not_saturated", "undecided")
+COLLAPSES = (16, 25, 60)
+SINGLES = ("bad last value", "lucky best", "foreign checkpoint")
+RISES = ("ramp", "jump", "exponential", "flattening", "quadratic")
+ON_RAMP = 3  # checkpoints, with fewer of which a ramp is that of a single checkpoint
 
 
-def line(name: str, results: list[tuple[Verdict, float]]) -> str:
+@dataclass(frozen=True)
+class Case:
+    """A kind of curve.
+
+    Attributes:
+        noise: its noise.
+        checkpoints: how many.
+        spacing: of their steps.
+        shape: of the fall.
+        change: of what happens late: `none`, `ramp`, `collapse`, one of `SINGLES`, or `onset` and one of `RISES`.
+    """
+
+    noise: str
+    checkpoints: int
+    spacing: str
+    shape: str
+    change: str
+
+    def __str__(self) -> str:
+        return f"{self.noise:<20}{self.checkpoints:>3}  {self.spacing:<9} {self.shape:<12} {self.change:<20}"
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What came of the curves of a kind.
+
+    Attributes:
+        case: the kind.
+        draws: how many curves.
+        shares: of each verdict, from 0 to 1.
+        carried: share with a verdict of a rise that has not support 1, or of none without the word of that checkpoint.
+        covered: share of the onsets whose interval holds the true one; None where there are few.
+        width: median width of these intervals, as a share of training; None as above.
+        bias: median error of the onset, as a share of training; None as above.
+    """
+
+    case: Case
+    draws: int
+    shares: dict[str, float]
+    carried: float
+    covered: float | None
+    width: float | None
+    bias: float | None
+
+
+def training_times(checkpoints: int, spacing: str) -> Floats:
+    """Return when the checkpoints were saved, as shares of training."""
+    if spacing == "even":
+        return np.arange(1, checkpoints + 1) / checkpoints
+    half = checkpoints // 2
+    even = np.arange(1, checkpoints - half + 1) / (checkpoints - half)
+    return np.concatenate([even[0] * 2.0 ** np.arange(-half, 0), even])
+
+
+def noise(kind: str, t: Floats, rng: np.random.Generator) -> Floats:
+    """Return noise of one standard deviation, of its first half where it grows."""
+    z = rng.standard_normal(len(t))
+    if "AR" in kind:
+        rho = float(kind.split()[-1])
+        for i in range(1, len(t)):
+            z[i] = rho * z[i - 1] + math.sqrt(1 - rho**2) * z[i]
+    if kind == "t3":
+        return np.asarray(rng.standard_t(3, len(t)) / math.sqrt(3))
+    if kind == "growing":
+        return np.asarray(z * (1 + 2 * np.clip((t - 0.5) / 0.5, 0, None)))
+    return z
+
+
+def fall(shape: str, t: Floats) -> Floats:
+    """Return a fall in standard deviations, to about nothing or to the end."""
+    return {"plateau": 0 * t, "exponential": 100 * np.exp(-t / 0.12), "power law": 12 * (t + 0.02) ** -0.5}[shape]
+
+
+def rise(shape: str, t: Floats, onset: float) -> Floats:
+    """Return a rise to five standard deviations at the end."""
+    u = np.clip((t - onset) / (1 - onset), 0, None)
+    return (
+        RAMP
+        * {
+            "ramp": u,
+            "jump": (u > 0).astype(np.float64),
+            "exponential": np.expm1(2 * u) / math.expm1(2),
+            "flattening": -np.expm1(-3 * u) / -math.expm1(-3),
+            "quadratic": u**2,
+        }[shape]
+    )
+
+
+def made_curve(case: Case, rng: np.random.Generator) -> tuple[Curve, float]:
+    """Return a curve of a kind, and where its rise truly begins, as a share of training."""
+    t = training_times(case.checkpoints, case.spacing)
+    steps = np.round(t * LAST).astype(np.int64)
+    if case.noise == "rare event":
+        return Curve("m", "exact_match", steps, rng.binomial(1000, 0.0005, len(t)) / 1000, "max", 0.0), ONSET
+    onset = float(rng.uniform(0.45, 0.75)) if case.change.startswith("onset") else ONSET
+    rising = case.change == "ramp" or case.change.startswith("onset")
+    values = fall(case.shape, np.minimum(t, onset) if rising else t) + noise(case.noise, t, rng)
+    if rising:
+        values += rise("ramp" if case.change == "ramp" else case.change.removeprefix("onset "), t, onset)
+    n = len(t)
+    if case.change == "collapse":
+        last = n // 4
+        values[-last:] += RAMP
+        values[-last - 2 : -last] = RAMP + 10 * rng.standard_normal(2)
+    elif case.change == "bad last value":
+        values[-1] += 20
+    elif case.change == "lucky best":
+        values[int(rng.integers(n // 2, n - 2))] -= 15
+    elif case.change == "foreign checkpoint":
+        values[int(rng.integers(n // 4, n // 2))] = values[-1]
+    values = LEVEL + NOISE * values
+    size = {"errors": 1.0}.get(case.noise, SHARED if case.noise.startswith("shared") else None)
+    errors = None if size is None else np.full(n, size * NOISE)
+    if case.noise.startswith("shared"):
+        values += math.sqrt(SHARED**2 - 1) * NOISE * rng.standard_normal()
+    return Curve("m", "loss", steps, values, "min", 0.005 * values.min(), errors), onset
+
+
+def judged(case: Case, draws: int, seed: int) -> Iterator[tuple[Verdict, float]]:
+    """Yield the verdicts on curves of a kind, each with the step where the rise truly begins."""
+    rng = np.random.default_rng([seed, *str(case).encode()])
+    for _ in range(draws):
+        made, onset = made_curve(case, rng)
+        yield judge(made), onset * LAST
+
+
+def rates(case: Case, draws: int, seed: int) -> Rates:
+    """Return what came of the curves of a kind."""
+    results = list(judged(case, draws, seed))
     words = Counter(v.verdict for v, _ in results)
-    shares = "".join(f"{100 * words[word] / len(results):>14.1f}" for word in WORDS)
+    unsaid = [_is_unsaid(v) for v, _ in results]
     onsets = [(v.onset, true) for v, true in results if v.verdict == "saturated" and v.onset is not None]
-    if len(onsets) < len(results) / 4:  # false alarms have no true onset
-        return name + shares
-    covered = np.mean([o.low <= true <= o.high for o, true in onsets])
-    width = np.median([(o.high - o.low) / LAST for o, _ in onsets])
-    bias = np.median([(o.step - true) / LAST for o, true in onsets])
-    return f"{name}{shares}{100 * covered:>10.1f}{100 * width:>8.0f}{100 * bias:>8.1f}"
+    known = case.change in ("ramp", "collapse") or case.change.startswith("onset")
+    covered = width = bias = None
+    if known and case.change != "collapse" and len(onsets) >= draws / 4:
+        covered = float(np.mean([o.low <= true <= o.high for o, true in onsets]))
+        width = float(np.median([o.high - o.low for o, _ in onsets])) / LAST
+        bias = float(np.median([o.step - true for o, true in onsets])) / LAST
+    shares = {word: words[word] / draws for word in WORDS}
+    return Rates(case, draws, shares, float(np.mean(unsaid)), covered, width, bias)
+
+
+def _is_unsaid(verdict: Verdict) -> bool:
+    """Return whether a verdict on a curve that one checkpoint spoils keeps silent about that."""
+    if verdict.verdict in ("saturated", "recovered"):
+        return verdict.support != 1
+    return verdict.verdict == "not_saturated" and "one checkpoint" not in verdict.reason
+
+
+def one_checkpoint(case: Case) -> bool:
+    """Return whether a ramp has too few checkpoints to be more than one bad value."""
+    return (
+        case.change == "ramp" and int(np.sum(training_times(case.checkpoints, case.spacing) > ONSET + 1e-9)) < ON_RAMP
+    )
+
+
+def cases() -> list[Case]:
+    """Return all kinds of curves."""
+    table = [
+        Case(kind, n, spacing, shape, change)
+        for kind in NOISES
+        for n in SIZES
+        for spacing in SPACINGS
+        for shape in (SHAPES if kind != "rare event" else SHAPES[:1])
+        for change in (("none", "ramp") if kind != "rare event" else ("none",))
+    ]
+    table += [Case(kind, n, "even", "plateau", "collapse") for kind in ("normal", "errors") for n in COLLAPSES]
+    table += [Case("normal", n, "even", shape, one) for one in SINGLES for n in (12, 25) for shape in SHAPES[::2]]
+    table += [
+        Case(kind, n, "even", shape, f"onset {form}")
+        for form in RISES
+        for kind in ("normal", "AR .5")
+        for n in (25, 60)
+        for shape in SHAPES[::2]
+    ]
+    return table
+
+
+HEADS = f"{'noise':<20}{'n':>3}  {'steps':<9} {'fall':<12} {'change':<20}" + "".join(f"{w:>14}" for w in WORDS)
+
+
+def line(one: Rates) -> str:
+    """Return a row of the printed table: rates in % with their standard errors, then those of onsets."""
+    text = str(one.case)
+    for word in WORDS:
+        share = one.shares[word]
+        text += f"{100 * share:>8.1f} ±{100 * math.sqrt(share * (1 - share) / one.draws):>4.1f}"
+    if one.covered is not None and one.width is not None and one.bias is not None:
+        text += f"{100 * one.covered:>9.1f}{100 * one.width:>7.0f}{100 * one.bias:>7.1f}"
+    return text
+
+
+def summary(table: Sequence[Rates]) -> list[str]:
+    """Return the false rate of each noise on average and at most, and how often single checkpoints carry a verdict."""
+    lines = ["", f"{'false saturated, %':<24}{'mean':>6}{'most':>6}"]
+    for kind in dict.fromkeys(one.case.noise for one in table):
+        none = [100 * one.shares["saturated"] for one in table if one.case.noise == kind and one.case.change == "none"]
+        if none:
+            lines.append(f"{kind:<24}{np.mean(none):>6.1f}{max(none):>6.1f}")
+    single = [100 * one.carried for one in table if one.case.change in SINGLES]
+    if single:
+        lines.append(f"a verdict on one checkpoint without the word of it, at most: {max(single):.1f} %")
+    return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--series", type=int, default=1000, help="of each kind")
+    parser.add_argument("--draws", type=int, default=400, help="curves of each kind")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--only", default="", help="kinds whose row holds this text, as in 'AR .5' or 'ramp'")
+    parser.add_argument("-o", "--out", type=Path, help="a JSON file for the rates")
     arguments = parser.parse_args()
-    print(
-        f"{arguments.series} curves of each kind; verdicts in %, onsets covered in %, width and bias in % of training"
-    )
-    heads = "".join(f"{word:>14}" for word in WORDS)
-    print(f"{'curve':<12} {'steps':<8} {'rise':<5} {'errors':<10}{heads}{'covered':>10}{'width':>8}{'bias':>8}")
+    chosen = [
+        case
+        for case in cases()
+        if all(word in str(case).split("  ") or word in str(case) for word in arguments.only.split(","))
+    ]
     begun = time.perf_counter()
-    for spacing in SPACINGS:
-        for ramp in (0.0, RAMP):
-            every = []
-            for errors in (True, False):
-                for shape in SHAPES:
-                    kind = CurveKind(shape, spacing, ramp, errors)
-                    results = list(simulate_verdicts(kind, arguments.series, arguments.seed))
-                    every += results
-                    print(line(str(kind), results), flush=True)
-            print(
-                line(f"{'all of these':<12} {spacing:<8} {'ramp' if ramp else 'none':<5} {'':<10}", every), flush=True
-            )
-    print(f"{time.perf_counter() - begun:.0f} s")
+    print(f"{arguments.draws} curves of each kind; rates in %; of onsets: covered, width and bias in % of training")
+    print(f"{HEADS}{'covered':>9}{'width':>7}{'bias':>7}")
+    table: list[Rates] = []
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        jobs = [pool.submit(rates, case, arguments.draws, arguments.seed) for case in chosen]
+        for job in jobs:
+            table.append(job.result())
+            print(line(table[-1]) + (" *" if one_checkpoint(table[-1].case) else ""), flush=True)
+    print("* fewer than three checkpoints on the ramp")
+    print("\n".join(summary(table)))
+    seconds = time.perf_counter() - begun
+    print(f"{seconds:.0f} s")
+    if arguments.out is not None:
+        rows: list[dict[str, Any]] = [asdict(one) | {"one_checkpoint": one_checkpoint(one.case)} for one in table]
+        document = {"draws": arguments.draws, "seed": arguments.seed, "seconds": round(seconds), "rows": rows}
+        arguments.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

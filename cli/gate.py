@@ -95,6 +95,12 @@ class RuleOptions(OptionGroup):
         return options if file is None else file.under(options)
 
 
+class GateScanOptions(options.ScanOptions):
+    """The options of a scan, into a run folder of its own."""
+
+    out: Annotated[Path, options.OUT] = Path("degen-gate")
+
+
 @expand_groups
 def gate(
     *,
@@ -109,7 +115,7 @@ def gate(
     ],
     rule_options: RuleOptions,
     report_options: ReportOptions,
-    scan_options: Annotated[options.ScanOptions, Without("tokens_per_step")],
+    scan_options: Annotated[GateScanOptions, Without("tokens_per_step")],
     dry_run: options.DryRun = False,
     trust_remote_code: options.TrustRemoteCode = False,
     json: options.Json = False,

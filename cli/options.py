@@ -50,6 +50,9 @@ TrustRemoteCode = Annotated[bool, setting("trust_remote_code", "--trust-remote-c
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done and what it costs, and do nothing.")]
 
 
+OUT = typer.Option("--out", "-o", help="The run folder; a run that stopped is resumed.")
+
+
 class ScanOptions(OptionGroup):
     """The options of every command that scans, in the order of the help."""
 
@@ -72,9 +75,7 @@ class ScanOptions(OptionGroup):
     dtype: Annotated[str, setting("dtype")] = Settings.dtype
     batch_size: Annotated[str, typer.Option(help="Full windows in a batch, or auto.")] = "auto"
     threads: Annotated[int | None, setting("threads", show_default="torch's own choice")] = Settings.threads
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder; a run that stopped is resumed.")] = Path(
-        RUN_FOLDER
-    )
+    out: Annotated[Path, OUT] = Path(RUN_FOLDER)
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over in a folder that holds a run.")] = False
     keep: Annotated[
         str,

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO
 
+from degen.printable import escape_json, printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -32,12 +34,12 @@ def stderr() -> Console:
 
 def error(message: str) -> None:
     """Print an error message on stderr."""
-    print(fit(f"error: {message}", sys.stderr), file=sys.stderr)
+    print(fit(f"error: {printable(message)}", sys.stderr), file=sys.stderr)
 
 
 def warn(message: str) -> None:
     """Print a warning on stderr."""
-    print(fit(f"warning: {message}", sys.stderr), file=sys.stderr)
+    print(fit(f"warning: {printable(message)}", sys.stderr), file=sys.stderr)
 
 
 def first_word(text: str) -> None:
@@ -48,18 +50,18 @@ def first_word(text: str) -> None:
 
 def note(message: str) -> None:
     """Print what is worth knowing."""
-    print(fit(message, sys.stderr), file=sys.stderr)
+    print(fit(printable(message), sys.stderr), file=sys.stderr)
 
 
 def result(text: str) -> None:
-    """Print the result as text."""
-    print(fit(text, sys.stdout))
+    """Print the result as text of one or several lines."""
+    print(fit("\n".join(map(printable, text.split("\n"))), sys.stdout))
 
 
 def result_json(document: Mapping[str, Any]) -> None:
     """Print the result as one JSON document; NaN and infinity, which JSON lacks, become null."""
     unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
-    print(json.dumps(_json_safe(document), indent=2, ensure_ascii=not unicode))
+    print(escape_json(json.dumps(_json_safe(document), indent=2, ensure_ascii=not unicode)))
 
 
 def _json_safe(value: Any) -> Any:

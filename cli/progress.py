@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from degen.printable import printable
 from degen.scanning.progress import Progress
 
 from . import output
@@ -56,7 +57,7 @@ class ConsoleProgress(Progress):
 
     def note(self, text: str) -> None:
         """Print a plain line."""
-        self._console.print(output.fit(text, sys.stderr), markup=False)
+        self._console.print(output.fit(printable(text), sys.stderr), markup=False)
 
     def warn(self, text: str) -> None:
         """Print a line as a warning."""
@@ -97,7 +98,7 @@ class ConsoleProgress(Progress):
     def start_checkpoint(self, checkpoint: Checkpoint, tokens: int) -> None:
         """Start a bar for the checkpoint, on a terminal."""
         self._started, self._tokens = time.monotonic(), tokens
-        self._checkpoint = f"[{self._finished + 1}/{self._total}] {checkpoint}"
+        self._checkpoint = f"[{self._finished + 1}/{self._total}] {printable(str(checkpoint))}"
         if self._bar is not None:
             if self._task is not None:
                 self._bar.remove_task(self._task)
@@ -141,3 +142,17 @@ class ConsoleProgress(Progress):
 def _share(done: float, total: float) -> str:
     """Return how many tokens of how many are done, in thousands: `12k/50k tokens`."""
     return f"{done / 1000:,.0f}k/{total / 1000:,.0f}k tokens"
+
+
+def bar_of(items: Sequence[T], noun: str) -> Iterator[T]:
+    """Yield items, counted by a bar on a terminal that goes when all are done; elsewhere nothing is printed."""
+    console = output.stderr()
+    if not console.is_terminal:
+        yield from items
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Bar(*columns, console=console, transient=True) as bar:
+        yield from bar.track(items, description=noun)

@@ -77,6 +77,12 @@ class RankOptions(OptionGroup):
         }
 
 
+class RankScanOptions(options.ScanOptions):
+    """The options of a scan, into a run folder of its own."""
+
+    out: Annotated[Path, options.OUT] = Path("degen-rank")
+
+
 @expand_groups
 def rank(
     *,
@@ -85,7 +91,7 @@ def rank(
     plot: Annotated[
         Path | None, typer.Option(help="Draw loss against rank into this file (.png, .pdf, .svg).", show_default=False)
     ] = None,
-    scan_options: Annotated[options.ScanOptions, Without("probes")],
+    scan_options: Annotated[RankScanOptions, Without("probes")],
     trust_remote_code: options.TrustRemoteCode = False,
     json: options.Json = False,
 ) -> None:

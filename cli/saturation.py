@@ -13,7 +13,9 @@ from .option_groups import OptionGroup, expand_groups
 from .saturation_tables import print_saturation
 
 if TYPE_CHECKING:
-    from degen.metrics.curve import Better
+    from collections.abc import Iterator
+
+    from degen.metrics.curve import Better, Curve
     from degen.saturation import Larger, SaturationResult
 
 
@@ -82,6 +84,7 @@ class SaturationOptions(OptionGroup):
             after=self.after,
             larger=law_options.parse(),
             warn=output.warn,
+            track=_track,
         )
 
 
@@ -183,6 +186,13 @@ def _keep(result: SaturationResult, target: Path) -> None:
     except DegenError as error:
         problem = error.problem if isinstance(error, RunFolderError) else str(error)
         output.warn(f"{problem}; these verdicts are not kept in the run")
+
+
+def _track(curves: list[Curve]) -> Iterator[Curve]:
+    """Yield curves while a bar on a terminal shows how many are judged."""
+    from .progress import bar_of
+
+    yield from bar_of(curves, "curves")
 
 
 def _parse_better(text: str | None) -> Better | None:

@@ -31,6 +31,10 @@ class ScalingLawOptions(OptionGroup):
         ),
     ] = "hoffmann"
     columns: scaling_options.Columns = None
+    tokens_per_step: Annotated[
+        int | None,
+        typer.Option(help="Training tokens of a step, for rows that have steps and no tokens.", show_default=False),
+    ] = None
     # Not `fix`, which is another option of `degen saturation` with other defaults.
     fixed: Annotated[
         list[str] | None,
@@ -153,7 +157,9 @@ def fit(
     file_options.check(table)
     with bootstrap_options.run() as bootstrap:
         fit_options = law_options.fit_options(bootstrap)
-        fitted, result = fit_points(scaling_options.read_table(table, law_options.columns), fit_options)
+        fitted, result = fit_points(
+            scaling_options.read_table(table, law_options.columns, law_options.tokens_per_step), fit_options
+        )
     for text in result.warnings:
         output.warn(text)
     if json:

@@ -132,12 +132,13 @@ class FileOptions(OptionGroup):
             draw(self.plot_file)
 
 
-def read_table(table: Path, columns: str | None) -> Points:
+def read_table(table: Path, columns: str | None, tokens_per_step: int | None = None) -> Points:
     """Return the points of a table or run, with warnings on stderr.
 
     Args:
         table: the table or run folder.
         columns: comma list of `quantity=column`; None where all columns have usual names.
+        tokens_per_step: training tokens of a step, for rows without tokens; None if unknown.
 
     Raises:
         DegenError: the columns cannot be parsed, or the table cannot be used.
@@ -145,7 +146,7 @@ def read_table(table: Path, columns: str | None) -> Points:
     from degen.scaling.read_points import read_points
 
     names = parsing.parse_names("--columns", columns) if columns is not None else None
-    return read_points(table, parsing.parse_pairs("--columns", names, "params=N"), output.warn)
+    return read_points(table, parsing.parse_pairs("--columns", names, "params=N"), output.warn, tokens_per_step)
 
 
 def read_models(table: Path, columns: str | None, final: bool) -> Points:

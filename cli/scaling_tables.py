@@ -20,6 +20,8 @@ Cells = Mapping[str, str | Callable[["Row"], Any]]
 
 def print_fit(result: FitResult) -> None:
     """Print the parameters of a law, its frontier and its predictions."""
+    from degen.scaling.data_range import BEYOND
+
     rows = []
     for name, p in result.parameters.items():
         rows.append([name, p["value"], *([None, None] if name in result.fixed else [p["low"], p["high"]]),
@@ -30,6 +32,10 @@ def print_fit(result: FitResult) -> None:
         _print_models("The best model for its compute", result.frontier)
     if result.predictions:
         _print_models("Predicted", result.predictions)
+    if any(row[BEYOND] for row in (*result.frontier, *result.predictions)):
+        output.result(
+            f"{BEYOND}: an extrapolation, so many times the largest value of the fitted points, or the smallest."
+        )
     if result.no_interval is None:
         output.result(f"low … high: {100 * result.confidence:g} % intervals, from the bootstrap.")
     else:

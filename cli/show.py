@@ -42,13 +42,18 @@ def show(
     elif layers:
         _print_layers(opened, rows)
     else:
-        print_checkpoints(opened)
-        _print_metrics(opened)
+        print_checkpoints(opened, rows)
+        _print_metrics(rows, opened.glance("checkpoints"))
 
 
-def print_checkpoints(run: Run) -> None:
-    """Print the table of checkpoints, with the metrics that probes mark for a summary."""
-    rows = run.checkpoints()
+def print_checkpoints(run: Run, rows: list[Row] | None = None) -> None:
+    """Print the table of checkpoints, with the metrics that probes mark for a summary.
+
+    Args:
+        run: the run.
+        rows: those of its table `checkpoints`, where they are read already.
+    """
+    rows = rows if rows is not None else run.checkpoints()
     metrics = [m for m in run.glance("checkpoints") if any(row[m] is not None for row in rows)]
     columns = ["model", "revision", "step", *metrics, "status"]
     if any(row["reason"] for row in rows):
@@ -56,14 +61,14 @@ def print_checkpoints(run: Run) -> None:
     output.result_table(columns, [[row[name] for name in columns] for row in rows])
 
 
-def _print_metrics(run: Run) -> None:
+def _print_metrics(checkpoints: list[Row], metrics: list[str]) -> None:
     """Print every metric of every model over training."""
     by_model: dict[str, list[Row]] = {}
-    for row in run.checkpoints():
+    for row in checkpoints:
         by_model.setdefault(row["model"], []).append(row)
     lines = []
     for model, rows in by_model.items():
-        for metric in run.glance("checkpoints"):
+        for metric in metrics:
             values = [row[metric] for row in rows]
             known = [row for row in rows if row[metric] is not None]
             if known:

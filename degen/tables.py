@@ -17,8 +17,8 @@ from .version import __version__
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 2  # since flops_per_token and training_flops are columns of `checkpoints`
-READABLE = (1, 2)  # versions of which every column means what it means now; those of later ones are missing
+SCHEMA_VERSION = 3  # since `reason` is a column of `layers`
+READABLE = (1, 2, 3)  # versions of which every column means what it means now; those of later ones are missing
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]  # table -> its rows
@@ -90,6 +90,7 @@ ENGINE_TABLES: dict[str, tuple[Column, ...]] = {
     "layers": (
         Column("layer", "int64", "", "0 for the embedding, 1 to L for the blocks", key=True),
         Column("site", "string", "", "embedding, block or head_input", key=True),
+        Column("reason", "string", "", "why its states could not be read; null where they were"),
     ),
     "windows": (
         Column("window", "int64", "", "window of sample.parquet", key=True),

@@ -56,7 +56,7 @@ def entropy_from_flat(weights: Floats) -> float:
 
 
 def shannon_entropy(weights: Floats) -> float:
-    """Return H(p) = −Σ p ln p in nats, with p = w/Σw and 0·ln 0 = 0."""
+    """Return H(p) = −Σ p ln p in nats, with p = w/Σw, w the `weights` and 0·ln 0 = 0; NaN where all are zero."""
     total = float(weights.sum())
     if not total > 0:
         return math.nan
@@ -85,7 +85,7 @@ class Spectrum(HeadProbe):
     }  # fmt: skip
 
     def measure(self, head: Head) -> Rows:
-        """Return the spectrum of one head.
+        """Return rows by table: the singular values of the head in `spectrum`, entropies and ranks in `checkpoints`.
 
         Formulas: p = σ²/Σσ² and p = σ/Σσ; effective rank exp(H(σ/Σσ)) (Roy and Vetterli 2007); stable rank Σσ²/σ₁²
         (Rudelson and Vershynin 2007).
@@ -98,7 +98,10 @@ class Spectrum(HeadProbe):
 
 
 def _figures(values: Floats) -> Row:
-    """Return the figures of a spectrum, descending; without a value above zero nulls, and the reason."""
+    """Return the columns of table `checkpoints` for descending singular values.
+
+    Where none of them is above zero, every column is None, and `reason` says why.
+    """
     names = [column.name for column in Spectrum.columns["checkpoints"]]
     if not values.any():
         state = "holds zeros alone" if len(values) else "has no row that the tokenizer uses"

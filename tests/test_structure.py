@@ -15,7 +15,8 @@ FOLDERS = {"degen": "degen", "cli": "degen.cli", "probes": "degen.probes"}
 # Every package, and every module that stands alone, from the ground up: each imports what stands before it, and nothing
 # behind it. `degen` itself is the public face, `import degen`. A probe sees no more than LAST_FOR_PROBES.
 ORDER = (
-    "errors", "version", "hints", "arrays", "paths", "hashing", "device", "drawing", "demo", "published",
+    "printable", "errors", "version", "hints", "arrays", "paths", "bounds", "hashing", "device", "drawing",
+    "demo", "published",
     "tables",
     "text", "weights", "stats", "model", "laws", "checkpoints",
     "probe", "probe_registry", "forward", "rank", "runs", "scanning",

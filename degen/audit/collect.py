@@ -29,14 +29,14 @@ THREADS = 8  # requests at a time: the hub's answers are short, and the wait for
 
 
 def audit(specs: Sequence[str], steps: str, grammar: Grammar, values: int | None, progress: Progress) -> list[Row]:
-    """Judge every revision of every series.
+    """Judge every revision of every series: read what is needed of its files, and compare it with the others.
 
     Args:
         specs: the series, as `degen scan` takes them.
-        steps: which steps to audit, as `degen scan` takes them; a list of steps also says which should be there.
+        steps: which steps to audit, as `degen scan` takes them; each step of a list that no revision has is `missing`.
         grammar: how names of revisions are read.
-        values: how many values of each checkpoint to read; None for all of them, 0 for none.
-        progress: gets notes and how far the audit is.
+        values: how many values (tensor elements) of each checkpoint to read; None for all of them, 0 for none.
+        progress: shows notes and the progress of the audit.
 
     Returns:
         A row for each revision, missing ones among them: `model`, `revision`, `step`, `verdict` (`ok` or the fault),
@@ -60,13 +60,14 @@ def audit(specs: Sequence[str], steps: str, grammar: Grammar, values: int | None
 
 @dataclass(frozen=True)
 class Listing:
-    """The weight files of a revision, and what is known of them unread.
+    """The weight files of a revision, and what is known of them before any is read.
 
     Attributes:
         checkpoint: the revision.
-        hashes: published hash of every weight file; where none is published, source and name of the file instead.
+        hashes: name of each weight file -> its published hash; where none is published, a text that is unlike that of
+            any other file.
         published: whether the hashes are published, so that equal hashes mean equal files.
-        fault: verdict and reason, where there is nothing to read.
+        fault: verdict and reason where the files cannot be listed; None where they can.
     """
 
     checkpoint: Checkpoint
@@ -97,7 +98,13 @@ def _list_files(checkpoint: Checkpoint) -> Listing:
 
 
 def _read_shards(listings: Iterable[Listing], values: int | None, progress: Progress) -> dict[str, ShardSample]:
-    """Return some values of every weight file by its hash; files with equal hashes are read once."""
+    """Return a dict: hash of a weight file -> some of its values; of files with equal hashes only one is read.
+
+    Args:
+        listings: of all revisions.
+        values: how many values of each revision to read, over all its files; None for all of them.
+        progress: shows how many files are read.
+    """
     from .shard_sample import read_shard
 
     if values == 0:
@@ -115,7 +122,13 @@ def _read_shards(listings: Iterable[Listing], values: int | None, progress: Prog
 
 
 def _gather_facts(listing: Listing, samples: dict[str, ShardSample], grammar: Grammar) -> Facts:
-    """Return one revision's facts, from those of its files."""
+    """Return the facts about the revision of a listing.
+
+    Args:
+        listing: its files.
+        samples: hash of a weight file -> its values, of all revisions.
+        grammar: how the name of the revision is read as a step.
+    """
     checkpoint = listing.checkpoint
     mark = grammar.parse(checkpoint.revision)
     read = {name: samples[hash] for name, hash in listing.hashes.items() if hash in samples}
@@ -124,7 +137,7 @@ def _gather_facts(listing: Listing, samples: dict[str, ShardSample], grammar: Gr
     return Facts(
         revision=checkpoint.revision,
         step=checkpoint.step,
-        stage=mark.stage if mark is not None else 0,
+        stage=mark.stage if mark is not None else None,
         hashes={name: read[name].hash or hash if name in read else hash for name, hash in listing.hashes.items()},
         shapes=shapes or None,
         samples={name: r.values for name, r in read.items()},
@@ -135,7 +148,7 @@ def _gather_facts(listing: Listing, samples: dict[str, ShardSample], grammar: Gr
 
 
 def _padding_note(series: Series, listing: Listing) -> str | None:
-    """Return a note on the rows of the head that no token uses; None where there are none or no tokenizer is known."""
+    """Return a note where the head has rows that no token uses; None where it has none or no tokenizer is known."""
     from degen.checkpoints.series_tokenizer import tokenizer_of
     from degen.model.lm_head import used_rows
     from degen.model.loading import silence_transformers
@@ -153,11 +166,14 @@ def _padding_note(series: Series, listing: Listing) -> str | None:
         return None
     if tokenizer is None or not isinstance(rows, int) or (used := used_rows(tokenizer.ids, rows)) is None:
         return None
-    return f"padded vocabulary: {rows:,} rows, {len(used):,} used"
+    return f"padded vocabulary: the head has {rows:,} rows, and tokens use {len(used):,} of them"
 
 
 def _expected_steps(series: Series, steps: str) -> Sequence[int] | None:
-    """Return the steps that should be there, those listed in `steps` or those of a suite; None where unknown."""
+    """Return the steps that the series should have: those that `steps` lists, or for `all` those of its suite.
+
+    None where neither says which.
+    """
     from degen.checkpoints.hub_source import HubSource
     from degen.checkpoints.suites import expected_steps
 

@@ -20,7 +20,7 @@ _FOLDER = re.compile(rf"[0-9a-f]{{16}}|{_SHARED}(whole|head)")
 
 
 def is_download(folder: Path) -> bool:
-    """Return whether a folder among the downloads was made for them."""
+    """Return whether `folder`, a folder among the downloads, was made by `Downloads`: by the form of its name."""
     return bool(_FOLDER.fullmatch(folder.name)) and folder.is_dir() and not folder.is_symlink()
 
 
@@ -31,7 +31,8 @@ class Downloads:
 
     Args:
         path: the folder; made when it is first needed.
-        keep: `all` downloads into the user's cache and leaves it there; `none` into the folder, until `release`.
+        keep: `all` to download into the user's cache and leave the files there; `none` to download into the folder,
+            where `release` deletes them.
 
     Raises:
         DegenError: `keep` is neither.
@@ -39,17 +40,19 @@ class Downloads:
 
     def __init__(self, path: Path, keep: str = "none") -> None:
         if keep not in get_args(Keep):
-            raise DegenError(f"--keep {keep}: not one of {', '.join(get_args(Keep))}")
+            raise DegenError(f"--keep {keep}: must be one of {', '.join(get_args(Keep))}")
         self.path = path
         self.keep = keep
         self._shared: dict[tuple[Hashable, bool], CheckpointFiles] = {}
         self._sharing = threading.Lock()
 
     def folder(self, key: str) -> Path:
-        """Return the folder of a source, made if it is missing; an unfinished download in it is continued.
+        """Return the folder for the files of a source; it is made if it is missing.
+
+        An unfinished download in it is continued.
 
         Args:
-            key: of the source, see `Source.key`.
+            key: the key of the source, see `Source.key`.
         """
         folder = self._folder(key)
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +62,7 @@ class Downloads:
         return self.path / hashlib.sha256(key.encode()).hexdigest()[:16]
 
     def link(self, file: Path, link: Path) -> None:
-        """Make a link to a file of the cache, in place of what may be there."""
+        """Make `link` a symbolic link to `file`, a file of the cache; whatever is at `link` is replaced."""
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(file.resolve())
@@ -72,7 +75,7 @@ class Downloads:
         Args:
             source: identifies the files; equal sources share them.
             whole: whether every tensor is needed, or the head alone.
-            fetch: fetches the files, given downloads of their own and `whole`.
+            fetch: fetches the files; it gets a Downloads object for them, and `whole`.
 
         Raises:
             CheckpointError: they cannot be fetched.
@@ -85,7 +88,7 @@ class Downloads:
             return self._shared[source, whole]
 
     def release(self, key: str) -> None:
-        """Delete what was downloaded of a source."""
+        """Delete what was downloaded for the source with the key `key`."""
         shutil.rmtree(self._folder(key), ignore_errors=True)
 
     def clear(self) -> None:

@@ -11,8 +11,8 @@ from degen.paths import expand_user
 
 from .adapter_series import are_paths, on_base, on_own_bases, split_adapter
 from .hub_series import from_hub, is_hub_name
-from .local_series import Note, from_path, from_steps, is_step
-from .series import Grammar, Series
+from .local_series import FINAL, Note, from_path, from_steps, is_step
+from .series import Grammar, Series, has_order
 from .steps import nearest_steps
 from .suites import is_suite, suites
 
@@ -48,6 +48,7 @@ def find_series(
         existing = [c.step for c in series.checkpoints if c.step is not None]
         for missing, nearest in nearest_steps(existing, steps).items():
             note(f"{series.model}: there is no step {missing}; step {nearest} is the nearest")
+        _note_unordered(series, note)
         if series.model in labels:
             raise DegenError(
                 f"{labels[series.model]} and {spec} would both be called {series.model!r} in the tables; "
@@ -55,6 +56,16 @@ def find_series(
             )
         labels[series.model] = spec
     return [series.thinned(steps) for _, series in named]
+
+
+def _note_unordered(series: Series, note: Note) -> None:
+    """Say which checkpoints of a series give neither step nor tokens; a final model beside checkpoints was named."""
+    unknown = [c.revision for c in series.checkpoints if not has_order(c) and c.revision != FINAL]
+    if unknown and len(series.checkpoints) > 1:
+        note(
+            f"{series.model}: {', '.join(unknown)}: these names give no step and no tokens, so they come last, in "
+            "alphabetical order, and no verdict uses them; --revision-pattern says how to read names"
+        )
 
 
 def split_label(spec: str) -> tuple[str | None, str]:

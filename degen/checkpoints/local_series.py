@@ -53,7 +53,9 @@ def from_steps(paths: Sequence[Path], grammar: Grammar) -> Series:
 def is_step(path: Path, grammar: Grammar) -> bool:
     """Return whether a path is a checkpoint whose name gives its step, rather than a folder of checkpoints."""
     exists = path.is_dir() or (path.suffix == ".gguf" and path.is_file())
-    return exists and grammar.parse(_stem(path)) is not None and not _holds_steps(path, grammar)
+    if not exists or grammar.parse(_stem(path)) is None or _holds_steps(path, grammar):
+        return False
+    return grammar.parse(_stem(path), whole_name=False) is not None or _holds_model(path)
 
 
 def _from_folder(folder: Path, grammar: Grammar, note: Note) -> list[Series]:
@@ -141,7 +143,8 @@ def _member(path: Path, grammar: Grammar) -> tuple[str, Path] | None:
     """Return name and path of a checkpoint: a step folder, a folder with a model, or a GGUF file; None for others."""
     if path.suffix == ".gguf" and path.is_file():
         return path.stem, path
-    if path.is_dir() and (grammar.parse(path.name) is not None or _holds_model(path)):
+    is_step = grammar.parse(path.name, whole_name=False) is not None  # a folder `2024` need not be a checkpoint
+    if path.is_dir() and (is_step or _holds_model(path)):
         return path.name, path
     return None
 

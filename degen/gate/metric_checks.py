@@ -19,12 +19,12 @@ NUMBERS = ("float64", "int64")
 
 
 def check_rules(rules: Sequence[Rule], plan: Plan) -> None:
-    """Refuse rules on metrics and models that a planned scan would not measure.
+    """Refuse rules about metrics or models that the planned scan would not measure.
 
     Layers, sites and domains are not checked: they are known only after the scan.
 
     Raises:
-        DegenError: an unknown metric or model.
+        DegenError: a rule has a metric or a model that the scan does not measure.
     """
     models = [series.model for series in plan.series]
     for rule in rules:
@@ -33,35 +33,41 @@ def check_rules(rules: Sequence[Rule], plan: Plan) -> None:
         columns = plan.tables.columns(table) if table in plan.tables.names else ()
         metrics = [*_metrics(columns), *_declared(table)]
         if rule.metric not in metrics:
-            raise rule.error(f"no metric {rule.metric!r} in table {table}; {did_you_mean(rule.metric, metrics)}")
+            raise rule.error(
+                f"this scan does not measure {rule.metric!r} for table {table}; {did_you_mean(rule.metric, metrics)}"
+            )
 
 
 def check_metric(rule: Rule, table: str, parts: RunParts) -> None:
-    """Refuse a metric that is neither in a table of a run nor known to an installed probe.
+    """Refuse a rule whose metric is neither in a table of a run nor declared by an installed probe.
+
+    A metric that a probe declares but the run lacks is accepted: the rule is then undecidable, not wrong.
 
     Args:
         rule: the rule.
-        table: `checkpoints` or `layers`, which the rule's selectors decide.
+        table: the table to look in, `checkpoints` or `layers`; the rule's selectors decide which.
         parts: the run.
 
     Raises:
-        DegenError: the message names the nearest metric, or the selector that is missing or too many.
+        DegenError: the message names the most similar metric, or the selector to add or to drop.
     """
     columns = parts.columns(table)
     if columns.get(rule.metric):
         return
     if rule.metric in columns:
-        raise rule.error(f"{rule.metric} of table {table} holds no numbers; name a metric that does")
+        raise rule.error(f"column {rule.metric} of table {table} holds no numbers; name a column of numbers")
     other = CHECKPOINTS if table == LAYERS else LAYERS
     if parts.columns(other).get(rule.metric) and columns:
         if table == CHECKPOINTS:
-            raise rule.error(f"{rule.metric} is a metric of layers; select one, as in {rule.metric}[layer=last]")
-        raise rule.error(f"{rule.metric} is a metric of whole checkpoints; drop layer and site")
+            raise rule.error(f"{rule.metric} is a metric of layers; select a layer, as in {rule.metric}[layer=last]")
+        raise rule.error(f"{rule.metric} is a metric of whole checkpoints; drop the selectors layer and site")
     declared = _declared(table)
     if rule.metric not in declared:
         names = [*(name for name, numeric in columns.items() if numeric), *declared]
         hint = did_you_mean(rule.metric, names)
-        raise rule.error(f"{parts.path}: no metric {rule.metric!r} in table {table}; {hint}")
+        raise rule.error(
+            f"{parts.path}: table {table} has no metric {rule.metric!r}, and no installed probe measures one; {hint}"
+        )
 
 
 def depends_on_text(rule: Rule) -> bool:
@@ -89,7 +95,7 @@ def depends_on_text(rule: Rule) -> bool:
 
 
 def _declared(table: str) -> list[str]:
-    """Return the metrics of a table that the installed probes can measure."""
+    """Return the names of the metrics that the installed probes declare for the table `table`."""
     from degen.probe_registry import installed, load_probes
 
     metrics = []

@@ -35,13 +35,13 @@ def is_measured(target: str | Path) -> bool:
 def open_source(
     target: str | Path, warn: Callable[[str], None], series: Mapping[str, Sequence[str]] | None = None
 ) -> Source:
-    """Open a run or a table.
+    """Open a run or a table as the source of the curves that rules are about.
 
     Args:
         target: a run folder, one of its tables, a CSV or Parquet file, a folder of Parquet parts, or of result files of
             lm-evaluation-harness.
         warn: called with each line of warning.
-        series: of a run, the checkpoints that each model has now; None for all that were measured.
+        series: for a run, label of the model -> the revisions that it has now; None to use all that were measured.
 
     Raises:
         DegenError: the path does not exist, or holds none of these.

@@ -103,7 +103,7 @@ class Fit:
         return np.asarray(variance * inverse @ inverse.T)
 
     def log_gradient(self, parameters: Any, tokens: Any) -> Floats:
-        """Return ∂ ln L̂/∂θ at n pairs of N and D, n × k."""
+        """Return ∂ ln L̂/∂θ of the k free parameters at n pairs of N (`parameters`) and D (`tokens`), n × k."""
         x, y = (np.log(np.atleast_1d(np.asarray(values, dtype=np.float64))) for values in (parameters, tokens))
         theta = self.law.coordinates()
         free = tuple(NAMES.index(name) for name in self.free)
@@ -123,7 +123,8 @@ def fit_law(
     """Fit the law to the losses of n models, with some of its parameters fixed.
 
     Formula: min Σ ρ(r) over the free parameters; ρ(r) = r²/2 with r = ln L̂ − ln L (`log`) or L̂ − L (`linear`), or
-    Huber's loss of ln L̂ − ln L (`huber`). The best of the paper's grid of starts; deterministic.
+    Huber's loss of ln L̂ − ln L (`huber`). The search begins at many starts, the paper's grid, and the best end counts;
+    no random numbers are used.
 
     Args:
         parameters: N, shape (n,).
@@ -138,8 +139,8 @@ def fit_law(
         The fit.
 
     Raises:
-        DegenError: a value that is not positive and finite, an unknown parameter or objective, too few points, or
-            points that do not determine the free parameters.
+        DegenError: a value is not positive and finite, a parameter or the objective is unknown, or the points are too
+            few or too alike to determine the free parameters.
 
     Source: Hoffmann et al. 2022, arXiv 2203.15556, approach 3 and appendix D.3; for the optimum of its grid Besiroglu
         et al. 2024, arXiv 2404.10102.
@@ -157,7 +158,7 @@ def fit_law(
     theta = _search(problem, start)
     check_identifiable(problem, theta)
     if not has_converged(problem, theta):
-        raise DegenError("the fit does not converge on values of the free parameters: fix one of them or add points")
+        raise DegenError("the fit does not converge to values of the free parameters: fix one of them, or add points")
     fitted = {NAMES[i]: float(np.exp(theta[i]) if NAMES[i] in "ABE" else theta[i]) for i in free}
     return Fit(
         law=Law(**{**fixed, **fitted}),
@@ -173,26 +174,26 @@ def fit_law(
 def _check_objective(objective: str, delta: float) -> None:
     """Refuse an unknown objective, and a δ that is not positive."""
     if objective not in get_args(Objective):
-        raise DegenError(f"no objective {objective!r}: choose from {', '.join(get_args(Objective))}")
+        raise DegenError(f"there is no objective {objective!r}: choose one of {', '.join(get_args(Objective))}")
     if not (math.isfinite(delta) and delta > 0):
         raise DegenError(f"delta must be positive and finite, not {delta}")
 
 
 def _search(problem: Problem, start: Law | None) -> Floats:
-    """Return the best θ from the grid, or from one start."""
+    """Return the θ of least error, shape (5,), searched from the law `start`; from the grid where it is None."""
     if start is None:
         return search_grid(problem)
     free, theta = list(problem.free), problem.base.copy()
     theta[free] = start.coordinates()[free]
     if not np.isfinite(theta[free]).all():
-        raise DegenError("a search cannot start where a free A, B or E is 0: start from a positive value")
+        raise DegenError("the start of the search has a free A, B or E that is 0: start from positive values")
     return minimise(problem, theta)
 
 
 def _typical(problem: Problem, level: float) -> Floats:
-    """Return a θ at which every free term is about as large as the loss.
+    """Return a θ, shape (5,), at which every free term of the law is about as large as the loss.
 
-    Points that cannot determine the parameters there cannot determine them anywhere.
+    Points that cannot determine the parameters at this θ cannot determine them at any other.
 
     Args:
         problem: the points and the fixed parameters.

@@ -18,10 +18,10 @@ _MIN_SHARE = 1e-9  # a term whose share of the loss is below this at every point
 
 
 def check_points(*columns: Sequence[float] | Floats) -> tuple[Floats, Floats, Floats]:
-    """Return N, D and L as arrays of one length, all positive and finite.
+    """Return the three columns N, D and L as float64 arrays of one length, after checking them.
 
     Raises:
-        DegenError: they differ in length, or a value is not positive and finite.
+        DegenError: the columns differ in length, or a value is not positive and finite.
     """
     parameters, tokens, loss = (np.asarray(values, dtype=np.float64) for values in columns)
     if not parameters.shape == tokens.shape == loss.shape or parameters.ndim != 1:
@@ -33,7 +33,14 @@ def check_points(*columns: Sequence[float] | Floats) -> tuple[Floats, Floats, Fl
 
 
 def check_fixed(fixed: Mapping[str, float]) -> None:
-    """Refuse to fix a parameter that the law does not have, or at a value it cannot take."""
+    """Refuse fixed parameters that the law does not have, or that have a value which they cannot have.
+
+    Args:
+        fixed: name of the parameter -> the value at which it is fixed.
+
+    Raises:
+        DegenError: a name is unknown, a value is not finite, A, B or E is negative, or all three are 0.
+    """
     for name, value in fixed.items():
         if name not in NAMES:
             close = closest(name, NAMES)
@@ -42,15 +49,15 @@ def check_fixed(fixed: Mapping[str, float]) -> None:
         if not math.isfinite(value) or (name in "ABE" and value < 0):
             raise DegenError(f"{name} cannot be fixed at {value}: give a finite number{' ≥ 0' * (name in 'ABE')}")
     if all(fixed.get(name) == 0 for name in "ABE"):
-        raise DegenError("A, B and E are all fixed at 0, which leaves no loss: free one of them")
+        raise DegenError("A, B and E are all fixed at 0, so that the loss is 0: do not fix all three")
 
 
 def check_enough_points(count: int, free: Sequence[str]) -> None:
-    """Refuse fewer points than free parameters."""
+    """Refuse a number `count` of points that is smaller than that of the free parameters, which `free` names."""
     if count < len(free):
         points = "1 point" if count == 1 else f"{count} points"
         raise DegenError(
-            f"{points} cannot determine {len(free)} parameters ({', '.join(free)}): fix more of them or add points"
+            f"{points} cannot determine {len(free)} parameters ({', '.join(free)}): fix some of them, or add points"
         )
 
 
@@ -58,7 +65,7 @@ def check_identifiable(problem: Problem, theta: Floats) -> None:
     """Refuse points that do not determine the free parameters at θ.
 
     Raises:
-        DegenError: a free term is 0 there, or a change of some free parameters can be undone by the others.
+        DegenError: a free term of the law is 0 at θ, or a change of some free parameters can be undone by others.
     """
     _, shares = problem.log_loss(theta)
     for i in problem.free:
@@ -66,8 +73,8 @@ def check_identifiable(problem: Problem, theta: Floats) -> None:
         if shares[i % 3].max() < _MIN_SHARE:
             also = {"A": " and alpha at anything", "B": " and beta at anything", "E": ""}[term]
             raise DegenError(
-                f"the points are fitted best with {term} = 0: fix {term} at 0{also}, or fix other parameters at values "
-                f"that leave room for {term}"
+                f"the points are fitted best with {term} = 0: fix {term} at 0{also}, "
+                f"or fix other parameters at values with which {term} is above 0"
             )
     if not problem.free:
         return

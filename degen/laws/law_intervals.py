@@ -11,7 +11,7 @@ _MAX_REACH = 700.0  # half width in a logarithm beyond which its exponential ove
 
 
 def parameter_intervals(fit: Fit, confidence: float) -> dict[str, dict[str, float | None]]:
-    """Return value, low and high of every parameter of the law.
+    """Return the interval of every parameter of the law, as a dict: name -> `value`, `low` and `high`.
 
     Formula: θ ± t·sqrt(C_θθ), with C the covariance of θ and t Student's quantile at the fit's degrees of freedom; of
     A, B and E on their logarithms, so that no end is negative.
@@ -21,7 +21,8 @@ def parameter_intervals(fit: Fit, confidence: float) -> dict[str, dict[str, floa
         confidence: of each interval by itself, between 0 and 1.
 
     Returns:
-        By name; low and high of a fixed parameter equal its value, and are None without degrees of freedom.
+        Low and high of a fixed parameter equal its value. Those of a fitted one are None where there are as many
+        parameters as points, so that the errors are unknown.
     """
     covariance, quantile = fit.covariance, _quantile(fit, confidence)
     intervals: dict[str, dict[str, float | None]] = {}
@@ -41,19 +42,19 @@ def parameter_intervals(fit: Fit, confidence: float) -> dict[str, dict[str, floa
 
 
 def prediction_reach(fit: Fit, parameters: float, tokens: float, confidence: float) -> float | None:
-    """Return half the width of the interval of ln L of a further model that follows the law.
+    """Return half the width of the interval of ln L for one further model, which was not fitted.
 
     Formula: t·sqrt(s² + g'Cg), with s the standard deviation of a residual (over L̂ where the objective is `linear`),
     g = ∂ ln L̂/∂θ, C the covariance of θ and t Student's quantile at the fit's degrees of freedom.
 
     Args:
-        fit: the fit, of other models than this one.
-        parameters: N.
-        tokens: D.
-        confidence: between 0 and 1.
+        fit: the fit to other models.
+        parameters: N of the further model.
+        tokens: D of the further model.
+        confidence: of the interval, between 0 and 1.
 
     Returns:
-        Half width in nats of ln L; None without degrees of freedom.
+        Half the width, in units of ln L; None where the fit has as many parameters as points.
 
     Source: Seber and Wild 1989, Nonlinear Regression, section 5.1.
     """
@@ -66,7 +67,7 @@ def prediction_reach(fit: Fit, parameters: float, tokens: float, confidence: flo
 
 
 def _quantile(fit: Fit, confidence: float) -> float | None:
-    """Return Student's two-sided quantile; None without degrees of freedom."""
+    """Return Student's two-sided quantile at the fit's degrees of freedom; None where these are 0."""
     from scipy.stats import t
 
     return float(t.ppf((1 + confidence) / 2, fit.freedom)) if fit.freedom else None

@@ -54,7 +54,7 @@ class Problem:
     base: Floats
 
     def log_loss(self, theta: Floats) -> tuple[Floats, Floats]:
-        """Return the law at every point, for one θ of shape (5,) or many, S × 5.
+        """Return the law's ln L̂ at every point, for one θ of shape (5,) or for S of them, S × 5.
 
         Returns:
             ln L̂, (S ×) n, and the share of each term in L̂, 3 × (S ×) n.
@@ -65,18 +65,18 @@ class Problem:
         return total, np.exp(terms - total)
 
     def residuals(self, theta: Floats) -> Floats:
-        """Return the residuals r for one θ or many, (S ×) n."""
+        """Return the residuals r, shape (n,) for one θ, S × n for S of them."""
         fitted, _ = self.log_loss(theta)
         return np.asarray((np.exp(fitted) if self.linear else fitted) - self.target)
 
     def value(self, theta: Floats) -> Floats:
-        """Return the error Σ ρ(r) for one θ or many, shape (S,)."""
+        """Return the error Σ ρ(r), a scalar for one θ, shape (S,) for S of them."""
         size = np.abs(self.residuals(theta))
         inner = np.minimum(size, self.delta)
         return np.asarray((inner * (size - inner / 2)).sum(axis=-1))
 
     def jacobian(self, theta: Floats) -> Floats:
-        """Return ∂r/∂θ of the free coordinates for one θ, n × k."""
+        """Return the derivatives ∂r/∂θ of the residuals by the k free coordinates, at one θ: n × k."""
         log_loss, shares = self.log_loss(theta)
         one = np.ones_like(self.x)
         slopes = (one, one, one, -self.x, -self.y)
@@ -85,7 +85,7 @@ class Problem:
 
 
 def grid_starts(problem: Problem) -> Floats:
-    """Return every combination of the grid over the free coordinates, S × 5."""
+    """Return the starts of the search, S × 5: every combination of the grid's values of the free coordinates."""
     axes: list[Iterable[float]] = [
         GRID[i] if i in problem.free else (float(problem.base[i]),) for i in range(len(problem.base))
     ]
@@ -93,9 +93,9 @@ def grid_starts(problem: Problem) -> Floats:
 
 
 def balanced_starts(problem: Problem) -> Floats:
-    """Return starts at which every free term is as large as the loss at the mean size and tokens, S × 5.
+    """Return further starts of the search, S × 5, at which every free term is as large as the mean loss.
 
-    At many points of the grid a term has vanished, so that no step can find its parameters.
+    They are needed because at many starts of the grid a term has vanished, so that no step can find its parameters.
     """
     level = float((np.log(problem.target) if problem.linear else problem.target).mean())
     starts = []
@@ -108,7 +108,7 @@ def balanced_starts(problem: Problem) -> Floats:
 
 
 def search_grid(problem: Problem) -> Floats:
-    """Return the θ of least error that the best starts of the grid and the balanced ones lead to, shape (5,).
+    """Return the θ of least error, shape (5,), that a search from the best of all starts ends at.
 
     Raises:
         DegenError: the law has no finite error at any start.
@@ -120,18 +120,20 @@ def search_grid(problem: Problem) -> Floats:
         order = np.argsort(errors, kind="stable")[:_SEARCHES]
         ends += [minimise(problem, starts[i], 1e-9, 100) for i in order if np.isfinite(errors[i])]
     if not ends:
-        raise DegenError("no start of the search gives a finite loss: fix parameters at other values")
+        raise DegenError(
+            "with these fixed parameters no start of the search gives a finite loss: fix them at other values"
+        )
     return minimise(problem, ends[int(np.argmin([problem.value(end) for end in ends]))])
 
 
 def minimise(problem: Problem, start: Floats, tolerance: float = 1e-15, evaluations: int = 500) -> Floats:
-    """Return the θ of least error that one start leads to, shape (5,).
+    """Return the θ, shape (5,), at which a search for the least error ends that begins at `start`.
 
     Args:
         problem: the points and the error.
         start: θ at which the error is finite, shape (5,).
-        tolerance: relative change of error and θ at which the search ends.
-        evaluations: of the law, at most.
+        tolerance: the search ends where the error and θ change by less than this share.
+        evaluations: how many times the law is evaluated at most.
     """
     from scipy.optimize import least_squares
 
@@ -154,7 +156,9 @@ def minimise(problem: Problem, start: Floats, tolerance: float = 1e-15, evaluati
 
 
 def has_converged(problem: Problem, theta: Floats) -> bool:
-    """Return whether the residuals at θ are orthogonal to every direction in which the free coordinates can move them.
+    """Return whether θ is a minimum of the error, to a small tolerance.
+
+    There the residuals are orthogonal to every direction in which the free coordinates can move them.
 
     Formula: ‖Q'√w·r‖ ≤ 1e-5·‖√w·r‖, with Q an orthonormal basis of √w·∂r/∂θ and w = ρ'(r)/r.
 

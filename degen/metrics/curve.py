@@ -60,7 +60,7 @@ class Curve:
         revisions: name of each checkpoint; None where only steps are known.
         missing: the reason why a value is missing, None where there is one; None as a whole where unknown.
         freedom: degrees of freedom of each error, None where unknown; None as a whole where all are.
-        windows: for a loss, gives the scored windows of a revision; None where there are none.
+        windows: for a loss, returns the scored windows of the revision with a given name; None for other metrics.
         logarithmic: whether the curve is to be judged on its logarithm, see `logarithm`; its values are all positive.
     """
 
@@ -84,7 +84,7 @@ class Curve:
     logarithmic: bool = False
 
     def logarithm(self) -> Curve:
-        """Return the curve of the natural logarithm, of a curve whose finite values are all positive.
+        """Return the curve of the natural logarithm of this curve, whose finite values must all be positive.
 
         Formulas: errors by the delta method, e/x; covariance Cᵢⱼ/(xᵢxⱼ); the floor f above the best value b becomes
         ln(1 + f/b).
@@ -121,15 +121,18 @@ class Curve:
         return Point(revision, step, float(self.values[i]), error, None, freedom)
 
     def same_place(self, other: Curve) -> bool:
-        """Return whether a curve is of the same layer and site, domain or task; without a site, the layer decides."""
+        """Return whether `other` is of the same place as this curve: layer and site, domain or task.
+
+        Where one of the two has a layer but no site, equal layers are enough.
+        """
         if self.layer is None or other.layer is None:
             return self.place == other.place
         return self.layer == other.layer and (self.site == other.site or self.site is None or other.site is None)
 
     def for_plot(self) -> list[float]:
-        """Return the values, clipped to the range of those of the last nine tenths of training.
+        """Return all values, those of the first tenth of training clipped to the range of the later ones.
 
-        A perplexity of a million at the first steps would make a flat line of all later values.
+        Without that a perplexity of a million at the first steps would make all later values look like a flat line.
         """
         late = self.values[self.steps >= self.steps.max(initial=0) / 10]
         known = late[np.isfinite(late)]
@@ -140,9 +143,9 @@ def reason_for_missing(status: str | None, reason: str | None, value: float | No
     """Return the reason why a checkpoint of a run has no value of a metric.
 
     Args:
-        status: of the checkpoint, as in table `checkpoints`.
-        reason: of the status, if any.
-        value: what the table holds: NaN, or None for nothing.
+        status: the status of the checkpoint in table `checkpoints`.
+        reason: the reason of that status in table `checkpoints`; None where there is none.
+        value: the metric in the table: NaN, or None where the cell is empty.
     """
     if status == "failed":
         return f"the checkpoint failed: {reason}" if reason else "the checkpoint failed"
@@ -161,16 +164,16 @@ def curve_from_points(
     site: str | None = None,
     windows: Callable[[str], WindowLosses | None] | None = None,
 ) -> Curve:
-    """Make a curve of a metric measured checkpoint by checkpoint.
+    """Return the curve of a metric through points, one for each checkpoint.
 
     Args:
         model: label of the series.
         metric: name of the metric.
         points: at least one, in the order of training, points without a step last.
-        place: the layer and site, domain or task; None for the whole checkpoint.
-        layer: number of the layer; None for none.
-        site: of the layer; None for none.
-        windows: gives the scored windows of a revision; None where there are none.
+        place: the layer and site, domain or task; None where the metric is of the whole checkpoint.
+        layer: number of the layer; None where the metric is of no single layer.
+        site: the site in the layer; None where it is unknown.
+        windows: for a loss, returns the scored windows of the revision with a given name; None for other metrics.
     """
     return Curve(
         model=model,

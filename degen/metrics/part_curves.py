@@ -19,17 +19,17 @@ HEAD_INPUT = "head_input"  # the site whose vectors the LM head sees
 
 
 def layer_curves(parts: RunParts, model: str, rows: Sequence[Row], metric: str) -> list[Curve]:
-    """Read the curves of a metric at every layer and site.
+    """Return the curves of a metric, one for every layer and site.
 
     Args:
         parts: the run.
         model: label of the series.
-        rows: the checkpoints of the curves.
+        rows: the rows of table `checkpoints` for the checkpoints of the curves.
         metric: a column of table `layers`.
 
     Returns:
-        A curve for each layer and site, in their order, the head's input last in its layer; none where the metric was
-        measured nowhere.
+        The curves, sorted by layer and site, the head's input last in its layer; empty where the metric was measured
+        at no layer.
     """
     measured: list[dict[tuple[int, str], Row]] = []
     for row in rows:
@@ -49,7 +49,15 @@ def layer_curves(parts: RunParts, model: str, rows: Sequence[Row], metric: str) 
 
 
 def domains_of(parts: RunParts, model: str, rows: Sequence[Row]) -> set[str] | None:
-    """Return the domains of the text that checkpoints were scored on; None where no windows were scored."""
+    """Return the domains of the text that some checkpoints of a model were measured on, as a set of names.
+
+    None where the run has no scored windows of them, so that the domains are unknown.
+
+    Args:
+        parts: the run.
+        model: label of the series.
+        rows: the rows of table `checkpoints` for these checkpoints.
+    """
     tables = [parts.part(WINDOWS, model, row["revision"], WINDOW_COLUMNS) for row in rows if row["status"] != "failed"]
     known = [table for table in tables if table is not None]
     if not known:
@@ -58,12 +66,12 @@ def domains_of(parts: RunParts, model: str, rows: Sequence[Row]) -> set[str] | N
 
 
 def domain_curve(parts: RunParts, model: str, rows: Sequence[Row], domain: str) -> Curve:
-    """Read the curve of the loss on the text of a domain, in nats per token.
+    """Return the curve of the loss on the text of one domain, in nats per token.
 
     Args:
         parts: the run.
         model: label of the series.
-        rows: the checkpoints of the curve.
+        rows: the rows of table `checkpoints` for the checkpoints of the curve.
         domain: name of the domain.
     """
     points = [_domain_point(parts, model, row, domain) for row in rows]
@@ -77,8 +85,8 @@ def unmeasured_curve(model: str, metric: str, rows: Sequence[Row], place: str | 
     Args:
         model: label of the series.
         metric: its name.
-        rows: the checkpoints; none for a model that is yet to be measured.
-        place: the layer and site that it would be of; None for the whole checkpoint.
+        rows: the rows of table `checkpoints` for its checkpoints; empty for a model of which none is measured yet.
+        place: the layer and site that the curve would be of; None for the whole checkpoint.
     """
     points = [_point(row, None, None) for row in rows]
     nothing = Point(None, None, None, None, "no checkpoint of it is measured yet; go on with the scan")
@@ -90,15 +98,15 @@ def _domain_point(parts: RunParts, model: str, row: Row, domain: str) -> Point:
         return _point(row, None, None)
     windows = parts.windows(model, row["revision"], domain)
     if windows is None:
-        return _point(row | {"reason": f"no scored token of domain {domain}"}, None, None)
+        return _point(row | {"reason": f"no token of the domain {domain} was scored"}, None, None)
     return _point(row, windows.mean(), windows.error(), windows.freedom)
 
 
 def _point(row: Row, value: object, error: object, freedom: int | None = None) -> Point:
-    """Return the point of a checkpoint; a value that is null or NaN is missing.
+    """Return the point of a checkpoint; a value that is None or NaN is missing, and the point gives the reason.
 
     Args:
-        row: the checkpoint; a failed one has no value, whatever the table holds.
+        row: the row of table `checkpoints`; a failed checkpoint has no value, whatever `value` is.
         value: the metric; anything but a number is missing.
         error: its standard error; anything but a finite number of 0 or more is unknown.
         freedom: degrees of freedom of the error; None if unknown.

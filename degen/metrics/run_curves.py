@@ -25,7 +25,7 @@ USUAL = ("loss", "anisotropy", "singular_entropy")
 
 
 def run_curves(run: Run, where: Mapping[str, str], options: CurveOptions) -> list[Curve]:
-    """Read the curves of a run's metrics, in training order.
+    """Return the curves of a run's metrics, one for each model and metric, their checkpoints in the order of training.
 
     The loss has the covariance of its values where all checkpoints were measured on the same windows. Perplexity and
     bits per byte, which follow from it, have that covariance and its floor in their own units, so that all three have
@@ -33,11 +33,12 @@ def run_curves(run: Run, where: Mapping[str, str], options: CurveOptions) -> lis
 
     Args:
         run: the run.
-        where: values of columns of `checkpoints` that rows must have.
-        options: of the curves; without metrics, those of loss, anisotropy and singular entropy that were measured.
+        where: column of table `checkpoints` -> the value that rows must have in it.
+        options: which metrics to read, and how; if it names none, those of loss, anisotropy and singular entropy that
+            were measured.
 
     Raises:
-        DegenError: a metric, column or value that the run does not have.
+        DegenError: the run lacks a metric or a column, or no row has a value of `where`.
     """
     parts = RunParts(run)
     checkpoints = read_checkpoint_table(parts.checkpoints, run.path, where, options.warn_once)
@@ -46,8 +47,8 @@ def run_curves(run: Run, where: Mapping[str, str], options: CurveOptions) -> lis
     usual = [metric for metric in USUAL if metric in measured]
     if not usual and not options.metrics:
         raise DegenError(
-            f"{run.path}: no value of {', '.join(USUAL)} at any checkpoint; name a metric "
-            f"(it has {', '.join(measured) or 'no other either'})"
+            f"{run.path}: no checkpoint has a value of {', '.join(USUAL)}; name another metric with --metric "
+            f"(the run has {', '.join(measured) or 'no other'})"
         )
     curves = []
     for group in group_rows(checkpoints, options, usual, separate=False):
@@ -63,14 +64,14 @@ def run_curves(run: Run, where: Mapping[str, str], options: CurveOptions) -> lis
 def checkpoint_curve(
     parts: RunParts, checkpoints: CheckpointTable, model: str, rows: Sequence[int], metric: str
 ) -> Curve:
-    """Read the curve of a metric of whole checkpoints, infinite values and the reasons for missing ones included.
+    """Return the curve of a metric of whole checkpoints; infinite values are kept, missing ones get a reason.
 
     Args:
         parts: the run.
-        checkpoints: its table, from `all_checkpoints`.
+        checkpoints: the table `checkpoints` of the run, from `all_checkpoints`.
         model: label of the series.
-        rows: the checkpoints of the curve, by their position in `RunParts.rows`; at least one.
-        metric: a column of numbers in table `checkpoints`; all values are missing where there is none.
+        rows: the checkpoints of the curve, as indices in `RunParts.rows`; at least one.
+        metric: a column of numbers in table `checkpoints`; where the table lacks it, all values are missing.
     """
     if metric not in checkpoints.table.column_names:
         return unmeasured_curve(model, metric, [parts.rows[i] for i in rows])
@@ -80,7 +81,10 @@ def checkpoint_curve(
 
 
 def all_checkpoints(parts: RunParts) -> CheckpointTable:
-    """Return table `checkpoints` with failed checkpoints, copies and those without a step, as in `RunParts.rows`."""
+    """Return the whole table `checkpoints` of a run, with failed checkpoints, copies and those without a step.
+
+    Its rows are in the order of `RunParts.rows`.
+    """
     table = empty_as_numbers(parts.checkpoints)
     return CheckpointTable(
         table=table,
@@ -96,7 +100,9 @@ def all_checkpoints(parts: RunParts) -> CheckpointTable:
 def _with_covariance(
     curve: Curve, checkpoints: CheckpointTable, group: CurveRows, parts: RunParts, options: CurveOptions
 ) -> Curve:
-    """Return a loss, or what follows from it, with its covariance; without, and with a warning, where windows differ.
+    """Return the curve of a loss, or of a metric that follows from it, with the covariance of its values filled in.
+
+    Where the checkpoints were measured on different windows the covariance stays None, with a warning.
 
     Formula: that of the losses times the slopes dᵢdⱼ of the metric, see `slope_of_loss`. A loss gets its windows, too.
     """
@@ -106,7 +112,8 @@ def _with_covariance(
     covariance = parts.loss_covariance(curve.model, measured)
     if covariance is None and curve.errors is not None:
         options.warn_once(
-            f"{curve.model}: its checkpoints were not measured on the same windows; losses are not paired"
+            f"{curve.model}: the checkpoints were not measured on the same windows, so that their losses cannot be "
+            "compared window by window"
         )
     if group.column == "loss":
         return replace(curve, covariance=covariance, windows=partial(parts.windows, curve.model))
@@ -115,7 +122,7 @@ def _with_covariance(
 
 
 def _floor_of_loss(curve: Curve, checkpoints: CheckpointTable, group: CurveRows, options: CurveOptions) -> float:
-    """Return the floor of the loss in the unit of what follows from it.
+    """Return the least change of the loss that matters, converted to the unit of a metric that follows from the loss.
 
     Formulas, with the loss's floor f and best values b: b·(exp f − 1) for perplexity; f·b/b_loss for bits per byte.
     """

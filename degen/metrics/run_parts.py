@@ -38,6 +38,7 @@ class RunParts:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._parts: dict[tuple[str, str, str, tuple[str, ...]], pa.Table | None] = {}
+        self._windows: dict[tuple[str, str, str | None], WindowLosses | None] = {}
 
     @property
     def path(self) -> Path:
@@ -62,7 +63,7 @@ class RunParts:
             if len(part):
                 parts.append(part)
         if not parts:
-            raise DegenError(f"{self.path}: no checkpoint in it yet; go on with the scan")
+            raise DegenError(f"{self.path}: this run has no checkpoint yet; continue the scan")
         models = {model: i for i, model in enumerate(self.run.info.get("models", []))}
         pattern = self.run.info.get("asked", {}).get("revision_pattern")
 
@@ -73,7 +74,9 @@ class RunParts:
         try:
             return pa.concat_tables(sorted(parts, key=position), promote_options="permissive")
         except pa.ArrowException as error:
-            raise DegenError(f"{self.path / CHECKPOINTS}: its parts do not fit together ({error})") from error
+            raise DegenError(
+                f"{self.path / CHECKPOINTS}: the parts of this table do not fit together ({error}); scan into a new run"
+            ) from error
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -83,18 +86,18 @@ class RunParts:
 
     @cached_property
     def samples(self) -> frozenset[str]:
-        """Hashes of the windows that were scored."""
+        """The hashes of the samples of windows on which the run was measured."""
         return frozenset(str(sample["sha256"]) for sample in self._samples if "sha256" in sample)
 
     @cached_property
     def freedom(self) -> int | None:
-        """Degrees of freedom of the standard errors of checkpoints: they are jackknifed over documents."""
+        """Degrees of freedom of the standard errors: the number of documents − 1, at least 1; None if unknown."""
         documents = [int(sample["documents"]) for sample in self._samples if sample.get("documents")]
         return max(min(documents) - 1, 1) if documents else None
 
     @property
     def _samples(self) -> list[dict[str, Any]]:
-        """The entries of run.json on the windows of each tokenizer."""
+        """The entries of run.json about the windows, one dict for each tokenizer."""
         sample = self.run.info.get("sample") or {}
         return [windows for windows in (sample.get("windows") or {}).values() if isinstance(windows, dict)]
 
@@ -120,7 +123,10 @@ class RunParts:
         return self._parts[key]
 
     def columns(self, table: str) -> dict[str, bool]:
-        """Return the columns of a table but for its keys, and whether each holds numbers; none without a part."""
+        """Return the columns of the table called `table`, as a dict: name -> whether it holds numbers.
+
+        Key columns are left out. The dict is empty where the run has no part of the table.
+        """
         import pyarrow as pa
 
         files = part_files(self.path / table)
@@ -130,9 +136,18 @@ class RunParts:
         }
 
     def windows(self, model: str, revision: str, domain: str | None = None) -> WindowLosses | None:
-        """Return the scored windows of a checkpoint, of one domain or of all; None where there are none."""
-        part = self.part(WINDOWS, model, revision, WINDOW_COLUMNS)
-        return read_window_losses(part, domain) if part is not None else None
+        """Return the scored windows of a checkpoint; None where it has none.
+
+        Args:
+            model: label of the model.
+            revision: name of the checkpoint.
+            domain: the domain of the windows; None for all.
+        """
+        key = (model, revision, domain)
+        if key not in self._windows:
+            part = self.part(WINDOWS, model, revision, WINDOW_COLUMNS)
+            self._windows[key] = read_window_losses(part, domain) if part is not None else None
+        return self._windows[key]
 
     def loss_covariance(self, model: str, revisions: Sequence[str | None]) -> Floats | None:
         """Return the covariance of a model's losses at some checkpoints, n × n.
@@ -142,7 +157,8 @@ class RunParts:
             revisions: n names; None for a checkpoint that has no loss.
 
         Returns:
-            NaN where there is no loss; None where the checkpoints were not measured on the same windows.
+            The matrix, in nats² per token², with NaN for checkpoints without a loss; None where the checkpoints were
+            not measured on the same windows.
         """
         checkpoints = [self.windows(model, name) if name is not None else None for name in revisions]
         unscored = any(c is None and name is not None for name, c in zip(revisions, checkpoints, strict=True))

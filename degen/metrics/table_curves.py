@@ -31,9 +31,10 @@ class CurveRows:
     Attributes:
         model: label of the model.
         metric: bare name of the metric.
-        place: what separates it from other curves of that metric, as `lambada_openai`; None where it is the only one.
-        column: the column with the values.
-        rows: indices of its rows, in the order of the table or of the steps.
+        place: the text that separates this curve from others of the metric, as `lambada_openai`; None where it is the
+            only curve.
+        column: name of the column with the values.
+        rows: indices of the rows, in the order of the table or of the steps.
     """
 
     model: str
@@ -56,11 +57,11 @@ def group_rows(
     Args:
         checkpoints: the table.
         options: its metrics, and whether rows are sorted.
-        usual: of a wide table, the metrics to take where the options name none.
+        usual: for a wide table, the metrics to take where the options name none.
         separate: whether columns other than the model and the metric separate curves.
 
     Raises:
-        DegenError: an unknown metric.
+        DegenError: the options name a metric that the table does not have.
     """
     layout, table = checkpoints.layout, checkpoints.table
     count = len(checkpoints.models)
@@ -84,7 +85,13 @@ def group_rows(
 
 
 def _label(checkpoints: CheckpointTable, column: str, value: str) -> str:
-    """Return the part of a curve's place that a column gives: a text itself, any other value as `seed=0`."""
+    """Return a value of a separating column as part of a curve's place: a text as it is, any other value as `seed=0`.
+
+    Args:
+        checkpoints: the table.
+        column: name of the column.
+        value: a value of it, as text.
+    """
     import pyarrow as pa
 
     table = checkpoints.table
@@ -93,10 +100,10 @@ def _label(checkpoints: CheckpointTable, column: str, value: str) -> str:
 
 
 def _columns_apart(checkpoints: CheckpointTable, metrics: Sequence[str]) -> list[str]:
-    """Return the columns that separate curves of one model and metric.
+    """Return the names of the columns that separate several curves of one model and metric.
 
-    A column with a single value for each model and metric does not, nor one that only renames the step: one value for
-    each step, and one step for each value.
+    A column does not if it has a single value for each model and metric; nor if it only renames the step, with one
+    value for each step and one step for each value.
     """
     columns = []
     for column in checkpoints.layout.apart:
@@ -113,7 +120,16 @@ def _columns_apart(checkpoints: CheckpointTable, metrics: Sequence[str]) -> list
 def _select_metrics(
     curves: Sequence[CurveRows], checkpoints: CheckpointTable, metrics: Sequence[str]
 ) -> list[CurveRows]:
-    """Return the curves of some metrics, given by bare or whole name, in the order of models and of these names."""
+    """Return those of the curves whose metric is in `metrics`, ordered by model, then as in `metrics`.
+
+    Args:
+        curves: all curves of the table.
+        checkpoints: the table.
+        metrics: names of metrics, bare (`acc`) or whole (`arc/acc`).
+
+    Raises:
+        DegenError: no curve is of one of the metrics.
+    """
     names = {name for curve in curves for name in (curve.metric, curve.name)}
     for name in metrics:
         if name not in names:
@@ -129,7 +145,7 @@ def _select_metrics(
 
 
 def _no_metric(name: str, curves: Sequence[CurveRows], checkpoints: CheckpointTable) -> str:
-    """Return the error message on an unknown metric."""
+    """Return the message for a metric called `name` that none of the curves is of."""
     layout, table = checkpoints.layout, checkpoints.table
     if layout.metric is None and name in table.column_names and not is_numeric(table, name):
         return f"{checkpoints.path}: column {name!r} holds no numbers; name a metric that does"
@@ -139,10 +155,17 @@ def _no_metric(name: str, curves: Sequence[CurveRows], checkpoints: CheckpointTa
 
 
 def read_curve(checkpoints: CheckpointTable, group: CurveRows, options: CurveOptions) -> Curve:
-    """Read one curve. Values of failed checkpoints are missing, and so are infinite ones unless the options keep them.
+    """Return one curve of a table.
+
+    Values of failed checkpoints are missing, and so are infinite ones unless the options keep them.
+
+    Args:
+        checkpoints: the table.
+        group: which rows and columns the curve is read from.
+        options: how it is read.
 
     Raises:
-        DegenError: the column holds no numbers, or a negative standard error.
+        DegenError: the column holds values that are no numbers, or that of the standard errors a negative one.
     """
     rows, table = group.rows, checkpoints.table
     values = checkpoints.numbers(group.column)[rows]
@@ -188,13 +211,13 @@ def slope_of_loss(checkpoints: CheckpointTable, column: str, rows: Ints) -> Floa
 
 
 def _is_logarithmic(metric: str, values: Floats) -> bool:
-    """Return whether a metric is one that is judged on its logarithm, and has it."""
+    """Return whether a metric, by its name, is judged on its logarithm, and all its values are positive."""
     kind = kind_of(metric)
     return kind is not None and kind.logarithmic and not (values <= 0).any()
 
 
 def _reasons(checkpoints: CheckpointTable, column: str, rows: Ints) -> list[str]:
-    """Return for each checkpoint of a run the reason that holds if it has no value."""
+    """Return for each of the rows `rows` of a run's table why it has no value in `column`, if it has none."""
     selected = checkpoints.table.select(["status", "reason", column]).to_pylist()
     return [reason_for_missing(*row.values()) for row in _take(selected, rows)]
 
@@ -213,7 +236,7 @@ def _layer_and_site(checkpoints: CheckpointTable, row: int) -> tuple[int | None,
 
 
 def _errors(checkpoints: CheckpointTable, group: CurveRows) -> Floats | None:
-    """Return the standard errors of a curve, NaN where unknown; None where none is known."""
+    """Return the standard errors of a curve's values, NaN where unknown; None where no value has one."""
     column = checkpoints.layout.errors.get(group.column)
     if column is None and group.column in OF_LOSS and is_of_run(checkpoints.table):
         errors = _errors(checkpoints, replace(group, column="loss"))  # by the delta method
@@ -223,7 +246,7 @@ def _errors(checkpoints: CheckpointTable, group: CurveRows) -> Floats | None:
     errors = checkpoints.numbers(column)[group.rows]
     if (errors < 0).any():
         raise DegenError(
-            f"{checkpoints.path}: column {column!r} holds {errors[errors < 0][0]:g}; a standard error is 0 or more"
+            f"{checkpoints.path}: column {column!r} holds {errors[errors < 0][0]:g}; a standard error must be 0 or more"
         )
     return _finite(errors)
 
@@ -235,12 +258,14 @@ def _finite(values: Floats) -> Floats | None:
 
 
 def _model_fact(checkpoints: CheckpointTable, names: Sequence[str], rows: Ints) -> int | None:
-    """Return a number that belongs to the whole model: the first value of at least 1 in the first column that has one.
+    """Return a whole number that holds for a model as such, as its parameters; None where no column has it.
+
+    It is the first value of at least 1 in the first of the columns that has such a value.
 
     Args:
         checkpoints: the table.
-        names: of the columns to try, in this order.
-        rows: of the model.
+        names: names of the columns to try, in this order.
+        rows: indices of the model's rows.
     """
     for name in names:
         column = first_column(checkpoints.table, [name])

@@ -38,7 +38,7 @@ class WindowLosses:
     losses: Floats
 
     def mean(self) -> float:
-        """Return the loss over all tokens, Σ loss · tokens / Σ tokens, in nats per token."""
+        """Return the loss over all scored tokens, Σ loss · tokens / Σ tokens, in nats per token."""
         return float((self.losses * self.tokens).sum() / self.tokens.sum())
 
     def error(self) -> float | None:
@@ -52,7 +52,7 @@ class WindowLosses:
         return len(np.unique(self.documents)) - 1
 
     def same_windows(self, other: WindowLosses) -> bool:
-        """Return whether another checkpoint was measured on the same windows."""
+        """Return whether `other`, of another checkpoint, has the same windows with the same scored tokens."""
         return (
             np.array_equal(self.windows, other.windows)
             and np.array_equal(self.documents, other.documents)
@@ -65,8 +65,8 @@ class WindowLosses:
         Formula: the delete-one-document jackknife of Σ (a − w·b) · tokens / Σ tokens, a and b the losses of a window.
 
         Args:
-            other: the other checkpoint's.
-            weight: w.
+            other: the windows of the other checkpoint.
+            weight: w, the factor of its losses.
 
         Returns:
             The error in nats per token; None where the windows differ, or lie in fewer than two documents.

@@ -14,20 +14,20 @@ Z_95 = 1.959963984540054  # standard normal quantile at 0.975, for intervals of 
 def bottleneck_rank(
     ranks: Sequence[int], gaps: Sequence[float], errors: Sequence[float | None], within: float = WITHIN
 ) -> Row:
-    """Return the bottleneck rank of a curve of loss gaps, and the interval in which noise could put it.
+    """Return the smallest rank whose loss is near that of the full head, and an interval for it.
 
-    Formula: min { r : gap(r) < within }, over measured ranks, without interpolation; for the interval's ends
-    gap ± z·se stands for gap. A gap that equals `within` but for rounding, 1e-9, is not below it.
+    Formula: min { r : gap(r) < within }, over measured ranks, without interpolation. For the ends of the interval,
+    gap − z·se and gap + z·se replace the gap. A gap equal to `within`, up to rounding of 1e-9, is not below.
 
     Args:
-        ranks: any order.
-        gaps: loss at each rank less that of the full head, paired over the same windows, nats per token.
-        errors: their standard errors; None for a gap that has none, which then counts as certain.
-        within: reach, nats per token.
+        ranks: the measured ranks, in any order.
+        gaps: the loss at each rank minus that of the full head on the same windows, nats per token.
+        errors: the standard error of each gap; None where it is unknown: then the gap counts as certain.
+        within: a gap below this is near, nats per token.
 
     Returns:
-        The columns `bottleneck_rank`, `bottleneck_rank_low` and `bottleneck_rank_high` of `checkpoints`, the last two
-        by the lower and the upper ends of the gaps' 95 % intervals; None where no measured rank is within reach.
+        The columns `bottleneck_rank`, `bottleneck_rank_low` and `bottleneck_rank_high` of table `checkpoints`, the last
+        two from the lower and the upper ends of the gaps' 95 % intervals. Each is None where no gap is below `within`.
     """
 
     def smallest(z: float) -> int | None:

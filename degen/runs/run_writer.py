@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,6 +30,8 @@ from .run_file import RUN_FILE, kind_of, read_info
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+AddsOnly = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
 
 
 class PartKeys(Protocol):
@@ -161,13 +163,17 @@ class RunWriter:
 
 
 @contextmanager
-def open_run(path: Path, settings: dict[str, Any], fresh: bool) -> Iterator[RunWriter]:
+def open_run(
+    path: Path, settings: dict[str, Any], fresh: bool, adds_only: AddsOnly = lambda old, new: False
+) -> Iterator[RunWriter]:
     """Open a run folder for scanning: new, or one to continue; locked while the block lasts.
 
     Args:
         path: the folder; made if it is not there.
         settings: as run.json keeps them; those of a run to continue must be the same.
         fresh: take the folder as if it were new; `RunWriter.start` empties it, once all input is checked.
+        adds_only: returns whether other settings than those of the run, which it gets first, do no more than add to it;
+            they then take their place.
 
     Raises:
         RunFolderError: the folder holds something else, other settings, or another scan is at work in it.
@@ -186,6 +192,8 @@ def open_run(path: Path, settings: dict[str, Any], fresh: bool) -> Iterator[RunW
     try:
         before = _info_to_replace(path) if fresh else read_info(path / RUN_FILE)
         info = None if fresh else before
+        if info is not None and adds_only(info.get("asked", {}), settings):
+            info["asked"] = settings
         _check_settings(path, info, settings)
         new = {"schema_version": SCHEMA_VERSION, "asked": settings}
         yield RunWriter(path, info if info is not None else new, fresh, before)
@@ -193,14 +201,21 @@ def open_run(path: Path, settings: dict[str, Any], fresh: bool) -> Iterator[RunW
         lock.release()
 
 
-def check_run(path: Path, settings: dict[str, Any]) -> None:
+def check_run(path: Path, settings: dict[str, Any], adds_only: AddsOnly = lambda old, new: False) -> None:
     """Refuse a folder in which a run of these settings cannot begin or continue; nothing is written.
+
+    Args:
+        path: the run folder.
+        settings: of the scan.
+        adds_only: as for `open_run`.
 
     Raises:
         RunFolderError: it holds something else, or a run of other settings.
     """
     check_folder(path)
-    _check_settings(path, read_info(path / RUN_FILE), settings)
+    info = read_info(path / RUN_FILE)
+    if info is None or not adds_only(info.get("asked", {}), settings):
+        _check_settings(path, info, settings)
 
 
 def _check_settings(path: Path, info: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:
@@ -247,10 +262,24 @@ def _info_to_replace(path: Path) -> dict[str, Any] | None:
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Return which settings differ, as the user would write them."""
+    old, new = _flat(old), _flat(new)
+    new = dict.fromkeys(old.keys() - new.keys()) | new
     names = [name for name in new if old.get(name) != new[name]]
     shown = [f"{n} {_format_setting(old.get(n))} (now {_format_setting(new[n])})" for n in names[:2]]
     more = f" and {len(names) - 2} more" if len(names) > 2 else ""
     return f"was scanned with other settings: {', '.join(shown)}{more}"
+
+
+def _flat(settings: Mapping[str, Any], names: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return settings in one level: those within others by their own name, as `ranks of rank` for a probe's option."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        inner = (*names, name)
+        if isinstance(value, Mapping):
+            flat |= _flat(value, inner)
+        else:
+            flat[" of ".join(reversed([n for n in inner if n != "options"]))] = value
+    return flat
 
 
 def _format_setting(value: Any) -> str:

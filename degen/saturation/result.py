@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from degen.metrics.find_curves import find_curves
 from degen.metrics.metric_kinds import Floor, is_loss
 from degen.runs.ownership import check_part
 from degen.runs.run import Run
+from degen.runs.run_writer import write_errors
 from degen.tables import SATURATION, Column, Row, file_name, schema_of, write_part
 
 from .co_occurrence import co_occurrence
@@ -38,9 +39,15 @@ COLUMNS = (
     Column("final_value", "float64", "the metric's", "the metric at the last checkpoint"),
     Column("gap", "float64", "the metric's", "by how much the final value is worse than the best; 0 or more"),
     Column("p_value", "float64", "", "how often a curve that never gets worse looks as bad"),
+    Column(
+        "support", "int64", "checkpoints", "how many carry the verdict: 1 where it would be another without one of them"
+    ),
     Column("onset_step", "int64", "steps", "when it began to get worse, where it saturated or recovered"),
     Column("onset_low", "int64", "steps", "lower end of the onset's interval"),
     Column("onset_high", "int64", "steps", "upper end of the onset's interval"),
+    Column("onset_tokens", "float64", "tokens", "training tokens at onset_step, between checkpoints on a line"),
+    Column("onset_tokens_low", "float64", "tokens", "training tokens at onset_low"),
+    Column("onset_tokens_high", "float64", "tokens", "training tokens at onset_high"),
     Column("final_step", "int64", "steps", "the last checkpoint"),
     Column("checkpoints", "int64", "", "checkpoints with a value, after the beginning of training"),
     Column("noise", "float64", "the metric's", "standard deviation of a value, the median over checkpoints"),
@@ -81,10 +88,12 @@ class SaturationResult:
     Attributes:
         verdicts: one for every model and metric.
         extrapolation: the law of the larger models; None where there is no loss, or too few models to fit on.
+        tokens_per_step: training tokens of a step, of curves without tokens; None for those of a known suite.
     """
 
     verdicts: list[Verdict]
     extrapolation: Extrapolation | None
+    tokens_per_step: int | None = None
 
     def rows(self) -> list[Row]:
         """Return the rows of table `saturation`."""
@@ -99,6 +108,7 @@ class SaturationResult:
     def _row(self, v: Verdict) -> Row:
         """Return a verdict as a row, with the columns in the order of `COLUMNS`."""
         onset = {f"onset_{end}": getattr(v.onset, end, None) for end in ("step", "low", "high")}
+        onset |= _onset_tokens(v, self.tokens_per_step)
         known = {"model": v.curve.model, "metric": v.curve.metric, "floor": v.curve.floor, **onset}
         known |= {"co_occurrence": co_occurrence(v, self.verdicts), **self._excess(v.curve)}
         return {c.name: known[c.name] if c.name in known else getattr(v, c.name) for c in COLUMNS}
@@ -128,6 +138,7 @@ def find_saturation(
     after: float = 0.05,
     larger: Larger | None = None,
     warn: Callable[[str], None] = lambda line: None,
+    track: Callable[[list[Curve]], Iterable[Curve]] = lambda curves: curves,
 ) -> SaturationResult:
     """Return a verdict for every model and metric of a run or table, and the law of the larger models.
 
@@ -143,6 +154,7 @@ def find_saturation(
         after: the share of all steps that is the beginning of training, whose checkpoints are left out.
         larger: options of the law of the larger models.
         warn: called with each line of warning.
+        track: gets all curves and gives them back one by one, to show how far the judging is.
 
     Raises:
         DegenError: an option out of range, or a target that cannot be read or lacks a metric, column or value.
@@ -155,8 +167,9 @@ def find_saturation(
     curves = find_curves(
         Path(target), metrics=metrics, where=where or {}, better=better, floors=floors or {}, sort=sort, warn=warn
     )
-    verdicts = [judge_in_scale(curve, level, confidence, after) for curve in curves]
-    return SaturationResult(verdicts, _extrapolation(verdicts, larger or Larger(), confidence, warn))
+    verdicts = [judge_in_scale(curve, level, confidence, after) for curve in track(curves)]
+    larger = larger or Larger()
+    return SaturationResult(verdicts, _extrapolation(verdicts, larger, confidence, warn), larger.tokens_per_step)
 
 
 def write_result(result: SaturationResult, run: Run) -> None:
@@ -166,14 +179,13 @@ def write_result(result: SaturationResult, run: Run) -> None:
         DegenError: a file cannot be written, or one that degen did not write is in the way.
     """
     notes = {"degen.config_hash": str(run.info.get("config_hash", ""))}
+    every = result.rows()
     for model in dict.fromkeys(v.curve.model for v in result.verdicts):
-        rows = [row for row in result.rows() if row["model"] == model]
+        rows = [row for row in every if row["model"] == model]
         part = run.path / SATURATION / f"{file_name(model)}.parquet"
         check_part(part)
-        try:
+        with write_errors(run.path):
             write_part(part, schema_of(COLUMNS), rows, notes)
-        except OSError as error:
-            raise DegenError(f"{run.path}: cannot be written ({error.strerror or error})") from error
 
 
 def _extrapolation(
@@ -195,6 +207,19 @@ def _extrapolation(
     for model, reason in extrapolation.left_out:
         warn(f"{model}: not compared with the larger models; {reason}")
     return extrapolation
+
+
+def _onset_tokens(verdict: Verdict, tokens_per_step: int | None) -> Row:
+    """Return the columns of an onset in training tokens; None where there is no onset or no tokens are known."""
+    curve = _with_tokens(verdict.curve, tokens_per_step)
+    ends = {"onset_tokens": "step", "onset_tokens_low": "low", "onset_tokens_high": "high"}
+    if verdict.onset is None or curve.tokens is None:
+        return dict.fromkeys(ends)
+    known = np.isfinite(curve.tokens)
+    if not known.any():
+        return dict.fromkeys(ends)
+    at = [getattr(verdict.onset, end) for end in ends.values()]
+    return dict(zip(ends, np.interp(at, curve.steps[known], curve.tokens[known]).tolist(), strict=True))
 
 
 def _with_tokens(curve: Curve, tokens_per_step: int | None) -> Curve:

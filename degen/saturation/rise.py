@@ -1,19 +1,35 @@
-"""The test for a rise: curves that fall and then rise against curves that never rise."""
+"""The test for a rise after the best, with evidence that no single checkpoint can give."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
-from degen.arrays import Floats
-from degen.stats.monotone import falling_fit, valley_misfits
+from degen.arrays import Floats, Ints
+from degen.stats.window_contrasts import (
+    final_contrasts,
+    highest_contrasts,
+    lowest_window,
+    mean_variance,
+    without_each,
+)
 
-from .noise import Noise, late_start
+from .noise import LEAST_CHECKPOINTS, find_scatter, first_near, local_deviation, measurable_start, rounding, straying
+from .null_quantiles import Kind, critical_evidence, p_value
 
-DRAWS = 4000  # of noise; a p-value is no smaller than 1/4001
+ERRORS_COUNT_BELOW = 8  # checkpoints: with fewer, stated errors are needed to tell a rise from noise
+NEAR = 3.0  # deviations from its best, within which a metric is tested
+NEAR_FOR = 10  # checkpoints, from which on only those near the best are tested, of any metric
+PLAIN_FALL = 6.0  # deviations, by which a metric fell without doubt
+NEAR_AFTER_FALL = 1.25  # as above, of a metric that fell
+DAMPING = 0.3  # how much the correlation of residuals takes from the evidence
+MOST_DAMPED = 0.5  # correlation
+LATEST = 3  # checkpoints at the end, whose mean must stay above the bottom
+NOT_UNUSUAL = 0.15  # p-value, from which on a rise that came back may well be noise
+MOST_SUPPORT = 10  # checkpoints that are left out one by one
 
 
 @dataclass(frozen=True)
@@ -21,125 +37,206 @@ class Rise:
     """The result of the test on a curve whose values are the larger the worse.
 
     Attributes:
-        p_value: probability that noise on a plateau looks as much like a valley, wherever its bottom.
-        p_not_monotone: probability that noise on a plateau is as far from every curve that never rises; a rise that is
-            followed by a fall counts, too.
-        final_excess: the last value minus the level of the valley's bottom, in standard errors of that difference.
-        start: index at which the metric first came near its best; earlier values are not tested.
-        peak: index at which the evidence for a rise is strongest.
+        noise: standard deviation of a value.
+        p_value: how often noise on a plateau gives as much evidence that it rose to the end, whichever checkpoint is
+            left out.
+        p_hump: the same of a rise anywhere, which may have come back; 1 where the noise is known from errors
+            alone, or the other p-value is below the level.
+        support: how many checkpoints must be left out until the rise is not seen; None where it is not seen.
+        support_of_hump: the same of a rise anywhere; None where it need not be known.
+        carrier: index of the checkpoint that decides whether it is seen, where there is one.
+        level: mean of the last three values less the bottom, in standard errors of that difference.
+        checkpoints: whose scatter gives the noise.
+        measurable: index from which on the metric falls slowly enough to show its noise.
+        start: index of the first tested value.
+        peak: index at which the strongest rise ends.
+        strays: indices of values that stray alone, which are left out.
     """
 
+    noise: float
     p_value: float
-    p_not_monotone: float
-    final_excess: float
+    p_hump: float
+    support: int | None
+    support_of_hump: int | None
+    carrier: int | None
+    level: float
+    checkpoints: int
+    measurable: int
     start: int
     peak: int
+    strays: Ints
 
 
-def find_rise(values: Floats, noise: Noise, floor: float) -> Rise:
+def find_rise(
+    steps: Ints,
+    values: Floats,
+    floor: float,
+    error: float | None = None,
+    level: float = 0.05,
+    *,
+    keep_strays: bool = False,
+) -> Rise | None:
     """Test whether a curve rose after its best.
 
-    Formula: F is the misfit of the nearest curve that never rises and V that of the nearest one that falls, then
-    rises, both in units of the noise, over the late part of training (`late_start`). Where standard errors explain the
-    scatter, T = F − V; where the size of the noise had to be estimated, E² = (F − V)/F, which does not depend on it.
-    Among all curves that never rise the plateau gives the largest, so p = P(T₀ ≥ T) with T₀ from draws of the noise
-    on a plateau: every draw repeats the search for the bottom, and the draws have the covariance of the noise. Only the
-    order of the steps enters, not their distances. F alone, compared with its own draws, gives p_not_monotone; each of
-    these is divided by a draw of χ²_ν/ν where the noise was estimated with ν degrees of freedom.
+    Formula: T = max (mean of the last m − mean of w neighbours before them)/(s·√(v_m + v_w)), over both lengths and all
+    places of the earlier window (`final_contrasts`), among the values from the first one near the best on: within 3
+    deviations and the floor, within 1.25 deviations of a metric that fell by more than 6; all of fewer than 10 that did
+    not. The evidence is the least T with each checkpoint left out in turn, times exp(−0.3·r), r the correlation of
+    neighbouring residuals: no single checkpoint can give it. s is the scatter about a smooth fall and rise
+    (`find_scatter`) of the values within 20 deviations of the best; those that stray alone from their neighbours are
+    left out. Where fewer than 8 values are left and a standard error is known, s is the larger of the two and taken as
+    known. The p-value is that of a plateau whose neighbours correlate by 0.5, of 11 to 15 checkpoints by 0.45
+    (`p_value`): of all curves that never rise the plateau rises most by chance.
 
     Args:
-        values: the metric in the order of training, the larger the worse; n ≥ 3.
-        noise: their noise.
+        steps: ascending, n of them.
+        values: the metric at each, all finite, the larger the worse.
         floor: the rise that matters, in the metric's unit.
+        error: the standard error of a value in a comparison with another; None where unknown.
+        level: of the test, which `support` and `p_hump` refer to.
+        keep_strays: test the values that stray alone, too.
 
-    Source: Robertson, Wright and Dykstra 1988, Order Restricted Statistical Inference, chapters 2 and 6 (χ̄² and Ē²);
-        Phipson and Smyth 2010 for (1 + hits)/(1 + draws).
+    Returns:
+        The result; None with fewer than 5 values, or 3 with a standard error.
+
+    Source: Andrews and Soares 2010 for leaving out what lies far above the best; Phipson and Smyth 2010 for p-values
+        from draws.
     """
-    start = late_start(values, noise.variances, floor)
-    late, covariance = values[start:], noise.covariance[start:, start:]
-    weights = 1 / np.diag(covariance)
-    estimated = math.isfinite(noise.freedom)
-    valley, curve = _statistics(late[None], weights, estimated)
-    valley_null, monotone_null = _null(covariance, noise.freedom)
+    part = _tested_part(steps.astype(np.float64), values, floor, error, keep_strays)
+    if part is None:
+        return None
+    row, unit = values[part.tested], part.unit
+    kind: Kind = "known" if part.known else "final"
+    size = len(row) if part.known else part.checkpoints, len(row)
+    whole, each = float(final_contrasts(row[None])[0]) / unit, final_contrasts(without_each(row)) / unit
+    critical = critical_evidence(level, kind, *size)
+    probability = p_value(float(each.min()), kind, *size)
+    _, ends = highest_contrasts(row[None])
+    p_hump, support_of_hump = 1.0, None
+    if not part.known and probability >= level:
+        p_hump, support_of_hump = _hump(row, part.unit, size, level)
+    support, carrier = None, None
+    if whole >= critical:
+        support = _support(row, critical * unit, final_contrasts)
+        carrier = int(part.tested[np.argmin(each)]) if support == 1 else None
+    elif each.max() >= critical:
+        carrier = int(part.tested[np.argmax(each)])
     return Rise(
-        p_value=_p_value(valley_null, float(valley[0])),
-        p_not_monotone=_p_value(monotone_null, float(curve[0])),
-        final_excess=_final_excess(late, weights, covariance),
-        start=start,
-        peak=start + _peak(late, weights),
+        noise=part.noise,
+        p_value=probability,
+        p_hump=p_hump,
+        support=support,
+        support_of_hump=support_of_hump,
+        carrier=carrier,
+        level=_level(row, part.noise),
+        checkpoints=part.checkpoints,
+        measurable=part.measurable,
+        start=int(part.tested[0]),
+        peak=int(part.tested[ends[0]]),
+        strays=part.strays,
     )
 
 
-def _statistics(values: Floats, weights: Floats, estimated: bool) -> tuple[Floats, Floats]:
-    """Return T, or E² where the noise was estimated, and F for every row of values."""
-    misfits = valley_misfits(values, weights)
-    never_rises = misfits[:, -1]
-    rise = never_rises - misfits.min(axis=1)
-    return (rise / np.maximum(never_rises, 1e-300) if estimated else rise), never_rises
+@dataclass(frozen=True)
+class _Part:
+    """The part of a curve that is tested.
 
-
-def _p_value(null: Floats, observed: float) -> float:
-    """Return the share of draws that reach a statistic, (1 + hits)/(1 + draws)."""
-    return float((1 + np.sum(null >= observed - 1e-9)) / (1 + len(null)))
-
-
-def _null(covariance: Floats, freedom: float) -> tuple[Floats, Floats]:
-    """Return both statistics of draws of the noise on a plateau."""
-    n, variance = len(covariance), covariance[0, 0]
-    if np.array_equal(covariance, variance * np.eye(n)):
-        return _null_of_equal_variances(n, freedom)
-    return _null_of(_root(covariance), 1 / np.diag(covariance), freedom)
-
-
-@lru_cache(maxsize=512)
-def _null_of_equal_variances(n: int, freedom: float) -> tuple[Floats, Floats]:
-    """Return both statistics for independent noise of any one variance, on which they do not depend."""
-    return _null_of(np.eye(n), np.ones(n), freedom)
-
-
-def _null_of(root: Floats, weights: Floats, freedom: float) -> tuple[Floats, Floats]:
-    """Return both statistics of draws of noise, of which the root of the covariance is given."""
-    draws = np.random.default_rng(0).standard_normal((DRAWS, len(root))) @ root
-    estimated = math.isfinite(freedom)
-    rise, curve = _statistics(draws, weights, estimated)
-    if estimated:  # the estimate of the noise may be too small or too large
-        curve = curve / (np.random.default_rng(1).chisquare(freedom, DRAWS) / freedom)
-    return rise, curve
-
-
-def _root(covariance: Floats) -> Floats:
-    """Return a square root of a covariance, which may be singular."""
-    if np.count_nonzero(covariance - np.diag(np.diag(covariance))) == 0:
-        return np.sqrt(covariance)
-    values, vectors = np.linalg.eigh(covariance)
-    root: Floats = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
-    return root
-
-
-def _final_excess(values: Floats, weights: Floats, covariance: Floats) -> float:
-    """Return the last value minus the mean of the valley's lowest block, in standard errors.
-
-    Errors are scaled by √(V/(n − levels)) where that is below 1: values may lie nearer to the valley than their noise
-    suggests, as in a collapse of few checkpoints, whose leaps were taken for noise.
+    Attributes:
+        tested: indices of its values.
+        measurable: index from which on it falls slowly enough to show its noise.
+        checkpoints: whose scatter gives the noise.
+        noise: standard deviation of a value.
+        unit: of the evidence; the noise, increased where residuals correlate.
+        known: whether the noise is a stated error.
+        strays: indices of the values left out.
     """
-    misfits = valley_misfits(values[None], weights)[0]
-    falls = int(np.argmin(misfits))
-    fitted = np.append(
-        falling_fit(values[:falls], weights[:falls]) if falls else [],
-        -falling_fit(-values[falls:], weights[falls:]) if falls < len(values) else [],
-    )
-    block = np.flatnonzero(fitted <= fitted.min())
-    contrast = np.zeros(len(values))
-    contrast[-1] = 1
-    contrast[block] -= weights[block] / weights[block].sum()
-    freedom = max(1, len(values) - len(np.unique(fitted)))
-    scale = min(1.0, math.sqrt(float(misfits[falls]) / freedom))
-    error = scale * math.sqrt(max(0.0, float(contrast @ covariance @ contrast)))
-    excess = float(contrast @ values)
-    return excess / error if error > 0 else math.copysign(math.inf, excess) if excess else 0.0
+
+    tested: Ints
+    measurable: int
+    checkpoints: int
+    noise: float
+    unit: float
+    known: bool
+    strays: Ints
 
 
-def _peak(values: Floats, weights: Floats) -> int:
-    """Return the index of the last checkpoint of the beginning that looks most like a valley."""
-    evidence = [float(_statistics(values[None, : j + 1], weights[: j + 1], False)[0][0]) for j in range(len(values))]
-    return int(np.argmax(evidence))
+def _tested_part(steps: Floats, values: Floats, floor: float, error: float | None, keep_strays: bool) -> _Part | None:
+    """Return the part of a curve that is tested; None where nothing shows its noise."""
+    stray = straying(steps, values) & (not keep_strays)
+    kept = np.flatnonzero(~stray)
+    start = 0
+    if len(kept) >= LEAST_CHECKPOINTS:
+        start = int(kept[measurable_start(steps[kept], values[kept], floor)])
+    kept = kept[kept >= start]
+    scatter = find_scatter(steps[kept], values[kept])
+    known = error is not None and len(kept) < ERRORS_COUNT_BELOW
+    if scatter is None and not known:
+        return None
+    noise = unit = max(scatter.deviation if scatter is not None else 0.0, rounding(values))
+    if error is not None and known:
+        noise = unit = max(noise, error)
+    elif scatter is not None:
+        unit = noise * math.exp(DAMPING * float(np.clip(scatter.correlation, -MOST_DAMPED, MOST_DAMPED)))
+    tested = kept[min(_first_tested(values[kept], noise, floor), max(0, len(kept) - LEAST_CHECKPOINTS)) :]
+    return _Part(tested, start, len(kept), noise, unit, known, np.flatnonzero(stray))
+
+
+def _first_tested(values: Floats, noise: float, floor: float) -> int:
+    """Return the index of the first value near the best; 0 of few values that did not plainly fall."""
+    lowest = float(np.sort(values)[:2].mean())
+    if float(values[:2].mean()) - lowest > PLAIN_FALL * noise:
+        return first_near(values, NEAR_AFTER_FALL * noise)
+    return first_near(values, max(floor, NEAR * noise)) if len(values) >= NEAR_FOR else 0
+
+
+def _hump(row: Floats, unit: float, size: tuple[int, int], level: float) -> tuple[float, int | None]:
+    """Return the p-value of a rise anywhere, and its support, None where it is above the level."""
+    whole = p_value(float(_highest(row[None])[0]) / unit, "highest", *size)
+    if whole >= max(level, NOT_UNUSUAL):
+        return whole, None
+    probability = p_value(float(_highest(without_each(row)).min()) / unit, "highest", *size)
+    if probability >= level:
+        return probability, None
+    return probability, _support(row, critical_evidence(level, "highest", *size) * unit, _highest)
+
+
+def _highest(rows: Floats) -> Floats:
+    return highest_contrasts(rows)[0]
+
+
+def _support(row: Floats, critical: float, contrasts_of: Callable[[Floats], Floats]) -> int:
+    """Return how many values must be left out, each time the one that matters most, until no rise is seen."""
+    for support in range(1, MOST_SUPPORT):
+        if len(row) <= 3:
+            return support
+        rest = without_each(row)
+        contrasts = contrasts_of(rest)
+        least = int(np.argmin(contrasts))
+        if contrasts[least] < critical:
+            return support
+        row = rest[least]
+    return MOST_SUPPORT
+
+
+def _level(row: Floats, noise: float) -> float:
+    """Return the mean of the last three values less that of the lowest window, in standard errors."""
+    bottom = lowest_window(row)
+    last = max(1, min(LATEST, len(row) - bottom.stop))
+    variance = mean_variance(last) + mean_variance(bottom.stop - bottom.start)
+    return float(row[-last:].mean() - row[bottom].mean()) / (noise * math.sqrt(variance))
+
+
+def rose_before(steps: Ints, values: Floats, noise: float, level: float) -> bool:
+    """Return whether a curve rose anywhere by more than noise, in the middle of its fall too, whatever came after.
+
+    Args:
+        steps: ascending, n of them; False with fewer than 5.
+        values: at each, the larger the worse.
+        noise: standard deviation of a value near the best; where neighbours scatter by more all over, that counts.
+        level: of the test.
+    """
+    if len(values) < LEAST_CHECKPOINTS:
+        return False
+    unit = max(noise, local_deviation(steps.astype(np.float64), values))
+    size = len(values), len(values)
+    return _hump(values, unit, size, level)[0] < level

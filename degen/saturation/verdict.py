@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,14 +12,19 @@ from degen.arrays import Floats, Ints
 from degen.metrics.curve import Curve
 from degen.stats.quantiles import one_sided
 
-from .noise import LEAST_CHECKPOINTS, Noise, find_noise
+from .groups import Groups, grouped
+from .noise import LEAST_CHECKPOINTS
 from .onset import Onset, find_onset
-from .rise import Rise, find_rise
+from .reason import Findings, explain
+from .rise import NOT_UNUSUAL, Rise, find_rise, rose_before
 
 VerdictLabel = Literal["saturated", "recovered", "not_saturated", "undecided"]
 
-STAYS = 0.01  # probability of taking a final value that came back for one that stayed
+STAYS = 0.05  # probability of taking a final level that came back for one that stayed
 LEAST = 3  # checkpoints: the best can then be neither the first nor the last
+ENOUGH = 10  # checkpoints, from which on a rise of five deviations would most likely be seen
+SMALL_NOISE = 3.0  # deviations in the floor, from which on a gap below it says that nothing happened
+LEAST_THINNED = 5  # checkpoints with every second left out
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,10 @@ class Verdict:
         final_step: step of the last checkpoint.
         final_value: the value there.
         gap: by how much the final value is worse than the best, in the metric's unit; 0 or more.
-        noise: standard deviation of a value, the median over checkpoints.
+        noise: standard deviation of a value; of a mean, where checkpoints are grouped.
         p_value: probability that a curve that never gets worse looks as bad; see `find_rise`.
+        support: how many checkpoints carry the verdict: 1 where it would be another without one of them; None where
+            none was found to.
         onset: when the rise began, of a curve that saturated or recovered.
     """
 
@@ -51,17 +59,38 @@ class Verdict:
     gap: float | None = None
     noise: float | None = None
     p_value: float | None = None
+    support: int | None = None
     onset: Onset | None = None
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The word on a course of values.
+
+    Attributes:
+        label: the verdict.
+        rise: the test's result.
+        support: how many checkpoints carry it; None where none was found to.
+        carrier: index of the one that carries it, where there is one.
+        gap: of the last value to the best of those that do not stray.
+    """
+
+    label: VerdictLabel
+    rise: Rise
+    support: int | None
+    carrier: int | None
+    gap: float
 
 
 def judge(curve: Curve, level: float = 0.05, confidence: float = 0.9, after: float = 0.05) -> Verdict:
     """Return the verdict on a curve after the beginning of training.
 
-    A metric is `saturated` where it got worse after its best (p-value of `find_rise` below the level), its final value
-    is worse than the best by more than the noise of that value (at 99 %), and the gap reaches the floor. It has
-    `recovered` where it got worse by the floor after it was first near its best (`late_start`), by the same test or by
-    that of F, and came back. It is `not_saturated` where the gap is below the floor, or more than half of the curves
-    that never get worse look as bad. Else it is `undecided`.
+    A metric is `saturated` where it got worse after its best (p-value of `find_rise` below the level, which no single
+    checkpoint can bring about), its last values stay above the bottom by more than noise (at 95 %), and the gap reaches
+    the floor. It has `recovered` where it got worse, by the same test or by that of a rise anywhere, and the gap is
+    below the floor again. It is `not_saturated` where the gap is below the floor, or more than half of the curves that
+    never get worse look as bad, and a rise would most likely have been seen. Else it is `undecided`, as it is where one
+    checkpoint decides.
 
     Args:
         curve: the curve.
@@ -74,17 +103,15 @@ def judge(curve: Curve, level: float = 0.05, confidence: float = 0.9, after: flo
     kept = np.flatnonzero(np.isfinite(curve.values) & late)
     if (problem := _problem(curve, kept, after)) is not None:
         return Verdict(curve, "undecided", problem, len(kept))
-    errors = None if curve.errors is None else curve.errors[kept]
-    covariance = None if curve.covariance is None else curve.covariance[np.ix_(kept, kept)]
-    steps, values = curve.steps[kept], curve.values[kept]
-    loss_like = values if curve.better == "min" else -values  # the larger the worse
-    noise = find_noise(steps, loss_like, errors, covariance, curve.floor)
-    if noise is None:
+    loss_like = curve.values[kept] if curve.better == "min" else -curve.values[kept]  # the larger the worse
+    groups = grouped(curve.steps[kept], loss_like)
+    judged = _judge(groups.last, groups.values, curve.floor, _error(curve, kept), level)
+    if judged is None:
         problem = (
             f"{len(kept)} checkpoints show no noise to compare with; {LEAST_CHECKPOINTS} would, or standard errors"
         )
         return Verdict(curve, "undecided", problem, len(kept))
-    return _judge_late(curve, steps, values, noise, level, confidence)
+    return _verdict(curve, kept, groups, judged, level, confidence)
 
 
 def _problem(curve: Curve, kept: Ints, after: float) -> str | None:
@@ -116,55 +143,140 @@ def _problem(curve: Curve, kept: Ints, after: float) -> str | None:
     return None
 
 
-def _judge_late(curve: Curve, steps: Ints, values: Floats, noise: Noise, level: float, confidence: float) -> Verdict:
-    """Return the verdict by the finite values after the beginning of training."""
-    loss_like = values if curve.better == "min" else -values  # the larger the worse
-    rise = find_rise(loss_like, noise, curve.floor)
-    best = int(np.argmin(loss_like))
-    gap = float(loss_like[-1] - loss_like[best])
-    risen = loss_like[rise.start :] - np.minimum.accumulate(loss_like[rise.start :])  # above the best so far
-    worst, excursion = rise.start + int(np.argmax(risen)), float(risen.max())
-    stays = rise.final_excess > one_sided(1 - min(level, STAYS)) and gap >= curve.floor
-    label: VerdictLabel
-    if rise.p_value < level and stays:
+def _error(curve: Curve, kept: Ints) -> float | None:
+    """Return the standard error of a value in a comparison of two, the root mean square over checkpoints.
+
+    Of paired values it is that of a difference over √2; of others it holds if they share no noise, else it is less.
+    """
+    if curve.covariance is not None:
+        covariance = curve.covariance[np.ix_(kept, kept)]
+        n = len(kept)
+        return math.sqrt(max(0.0, float(np.trace(covariance) - covariance.sum() / n)) / (n - 1))
+    if curve.errors is None or not np.isfinite(curve.errors[kept]).all():
+        return None
+    return math.sqrt(float(np.mean(curve.errors[kept] ** 2)))
+
+
+def _judge(
+    steps: Ints, values: Floats, floor: float, error: float | None, level: float, *, keep_strays: bool = False
+) -> _Judged | None:
+    """Return the word on a course of values, the larger the worse; None where nothing shows its noise."""
+    rise = find_rise(steps, values, floor, error, level, keep_strays=keep_strays)
+    if rise is None:
+        return None
+    gap = float(values[-1] - np.delete(values, rise.strays).min())
+    stays = rise.level > one_sided(1 - min(level, STAYS)) and gap >= floor
+    came_back = gap < floor or (floor == 0 and gap <= rise.noise)
+    risen = np.delete(values, rise.strays)[rise.start - int(np.sum(rise.strays < rise.start)) :]
+    matters = float((risen - np.minimum.accumulate(risen)).max()) >= floor
+    label: VerdictLabel = "undecided"
+    support = rise.support
+    if rise.carrier is not None and rise.support == 1:
+        pass  # one checkpoint makes the rise
+    elif rise.p_value < level and stays:
         label = "saturated"
-    elif min(rise.p_value, rise.p_not_monotone) < level and excursion >= curve.floor and not stays:
-        label = "recovered"
-    elif gap < curve.floor or rise.p_value >= 0.5:
+    elif min(rise.p_value, rise.p_hump) < level and matters:
+        if came_back:
+            label, support = "recovered", rise.support_of_hump or rise.support
+    elif (rise.p_hump >= NOT_UNUSUAL or not matters) and _nothing_happened(rise, len(values), gap, floor):
         label = "not_saturated"
-    else:
-        label = "undecided"
+    if label == "not_saturated" and rise.carrier is not None:
+        label, support = "undecided", 1  # without that checkpoint a rise would be seen
+    carrier = rise.carrier if label == "undecided" and support == 1 else None
+    return _Judged(label, rise, support if label in ("saturated", "recovered") or support == 1 else None, carrier, gap)
+
+
+def _nothing_happened(rise: Rise, checkpoints: int, gap: float, floor: float) -> bool:
+    """Return whether a rise that matters would most likely have been seen."""
+    enough = checkpoints >= ENOUGH
+    if gap < floor:
+        return enough or rise.p_value >= 0.3 or floor >= SMALL_NOISE * rise.noise
+    return enough and rise.p_value >= 0.5
+
+
+def _verdict(curve: Curve, kept: Ints, groups: Groups, judged: _Judged, level: float, confidence: float) -> Verdict:
+    """Return the verdict with its numbers and its reason."""
+    steps, values, rise = groups.last, groups.values, judged.rise
+    support = judged.support
+    strays_decide = False
+    if len(rise.strays):
+        other = _judge(steps, values, curve.floor, _error(curve, kept), level, keep_strays=True)
+        strays_decide = other is not None and other.label != judged.label
+        support = 1 if strays_decide and len(rise.strays) == 1 else support
     onset = None
-    if label in ("saturated", "recovered"):
-        end = max(rise.peak + 1, LEAST)  # the beginning that looks most like a valley
-        part = Noise(noise.covariance[:end, :end], noise.freedom)
-        onset = find_onset(steps[:end], loss_like[:end], part, curve.floor, confidence)
-    reason = _reason(curve, label, gap, excursion, int(steps[worst]), rise)
-    missing = int(np.sum(~np.isfinite(curve.values[curve.steps >= steps[0]])))
+    if judged.label in ("saturated", "recovered"):
+        onset = _onset(groups, rise, curve.floor, confidence)
+    own = curve.values[kept] if curve.better == "min" else -curve.values[kept]
+    best = int(np.argmin(own))
+    gap = float(own[-1] - own[best])
+    findings = Findings(
+        label=judged.label,
+        side="above" if curve.better == "min" else "below",
+        gap=gap,
+        floor=curve.floor,
+        p_value=rise.p_value,
+        support=support,
+        carrier=None if judged.carrier is None else int(steps[judged.carrier]),
+        carrier_makes_rise=rise.support == 1,
+        strays=[int(step) for step in steps[rise.strays]],
+        strays_decide=strays_decide,
+        excursion=_excursion(steps, values, rise, judged.label, level),
+        thinned=_thinned_labels(groups, curve.floor, judged.label, level),
+        group=groups.size,
+        missing=int(np.sum(~np.isfinite(curve.values[curve.steps >= curve.steps[kept[0]]]))),
+    )
     return Verdict(
         curve=curve,
-        verdict=label,
-        reason=reason + (f"; {missing} checkpoint{'s' * (missing > 1)} without a value left out" if missing else ""),
-        checkpoints=len(steps),
-        best_step=int(steps[best]),
-        best_value=float(values[best]),
-        final_step=int(steps[-1]),
-        final_value=float(values[-1]),
+        verdict=judged.label,
+        reason=explain(findings),
+        checkpoints=len(kept),
+        best_step=int(curve.steps[kept[best]]),
+        best_value=float(curve.values[kept[best]]),
+        final_step=int(curve.steps[kept[-1]]),
+        final_value=float(curve.values[kept[-1]]),
         gap=gap,
-        noise=float(np.sqrt(np.median(noise.variances))),
-        p_value=rise.p_value,
+        noise=rise.noise,
+        p_value=min(rise.p_value, rise.p_hump) if judged.label == "recovered" else rise.p_value,
+        support=support,
         onset=onset,
     )
 
 
-def _reason(curve: Curve, label: VerdictLabel, gap: float, excursion: float, worst: int, rise: Rise) -> str:
-    """Return the explanation of a verdict, with its numbers."""
-    side = "above" if curve.better == "min" else "below"
-    ends = f"ends {gap:.3g} {side} its best" if gap > 0 else "ends at its best"
+def _onset(groups: Groups, rise: Rise, floor: float, confidence: float) -> Onset:
+    """Return the onset of a rise, whose interval holds whole groups of checkpoints."""
+    part = np.setdiff1d(np.arange(rise.measurable, rise.peak + 1), rise.strays)
+    if len(part) < LEAST:
+        part = np.arange(max(0, rise.peak + 1 - LEAST), max(rise.peak + 1, LEAST))
+    onset = find_onset(groups.last[part], groups.values[part], rise.noise, floor, confidence)
+    low = groups.first[int(np.searchsorted(groups.last, onset.low))]
+    return Onset(onset.step, int(low), onset.high)
+
+
+def _excursion(steps: Ints, values: Floats, rise: Rise, label: VerdictLabel, level: float) -> tuple[float, int] | None:
+    """Return how far the metric was above its best so far at most, and the step, where it came back from a rise."""
+    kept = np.delete(np.arange(len(values)), rise.strays)
+    first = rise.start if label == "recovered" else 0
+    kept = kept[kept >= first]
+    risen = values[kept] - np.minimum.accumulate(values[kept])
+    worst = int(np.argmax(risen))
     if label == "recovered":
-        return f"was {excursion:.3g} {side} its best at step {worst}, {ends}"
-    if label == "saturated" or gap == 0:
-        return ends
-    if label == "not_saturated" and gap < curve.floor:
-        return f"{ends}, less than the {curve.floor:.3g} that matter"
-    return f"{ends}, as {rise.p_value:.0%} of curves that never get worse do by noise"
+        return float(risen[worst]), int(steps[kept[worst]])
+    came_back = risen[worst] - risen[-1] > 0.5 * risen[worst]
+    if label == "saturated" or not came_back or not rose_before(steps[kept], values[kept], rise.noise, level):
+        return None
+    return float(risen[worst]), int(steps[kept[worst]])
+
+
+def _thinned_labels(groups: Groups, floor: float, label: VerdictLabel, level: float) -> list[VerdictLabel]:
+    """Return the other verdicts that a curve would have with every second checkpoint left out, either way."""
+    others: list[VerdictLabel] = []
+    for last in (1, 2):
+        part = np.arange(len(groups.values) - last, -1, -2)[::-1]
+        if label == "undecided" or len(part) < LEAST_THINNED:
+            continue
+        judged = _judge(groups.last[part], groups.values[part], floor, None, level)
+        other = label if judged is None else judged.label
+        less_sure = label == "not_saturated" and other == "undecided"  # for want of checkpoints
+        if other not in (label, *others) and not less_sure:
+            others.append(other)
+    return others

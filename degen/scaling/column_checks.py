@@ -16,11 +16,11 @@ MIN_PARAMETERS = 1e4  # smaller sizes are most likely counted in millions
 
 
 def check_columns(points: Points, named: Mapping[str, str]) -> list[str]:
-    """Return warnings of quantities whose column may not be the one the user means.
+    """Return warnings, one text each, about quantities that may be read from the wrong column or in the wrong unit.
 
     Args:
         points: the rows of a table.
-        named: the columns that the user named, by quantity; they are not doubted.
+        named: quantity -> the column that the user named for it; these columns are not doubted.
     """
     warnings = []
     for quantity, column in points.columns.items():
@@ -31,38 +31,47 @@ def check_columns(points: Points, named: Mapping[str, str]) -> list[str]:
             differs = np.abs(points.numbers(other) - values) > 1e-6 * np.abs(values)
             if other not in named.values() and differs.any():
                 warnings.append(
-                    f"{points.path}: {quantity} is read from column {column!r}, and {other!r} holds other values; "
-                    f"--columns {quantity}={other} reads that one"
+                    f"{points.path}: {quantity} is read from column {column!r}, but column {other!r} holds other "
+                    f"values for it; use --columns {quantity}={other} to read that one"
                 )
     ratio = _compute_ratio(points)
     if ratio is not None and not 1 / MAX_COMPUTE_RATIO <= ratio <= MAX_COMPUTE_RATIO:
         warnings.append(
-            f"{points.path}: compute is {ratio:.3g} times 6ND in the median; if it is in PF-days, say --columns "
-            "pf_days=COLUMN; if parameters or tokens are in millions or billions, write them out"
+            f"{points.path}: the compute of the median model is {ratio:.3g} times 6ND; if compute is in PF-days, use "
+            "--columns pf_days=COLUMN; if parameters or tokens are in millions or billions, write the full numbers"
         )
     return warnings
 
 
 def small_sizes(points: Points) -> list[str]:
-    """Return a warning where sizes are so small that they are most likely in millions or billions of parameters."""
+    """Return a list with a warning where the sizes are so small that they are most likely in millions or billions.
+
+    The list is empty where they are not.
+    """
     median = float(np.median(points.parameters))
     if median >= MIN_PARAMETERS:
         return []
     return [
-        f"parameters are {median:.3g} in the median; if they are in millions or billions, the best sizes are wrong: "
-        "write out parameters and tokens as full numbers"
+        f"the median model has {median:.3g} parameters; if that is in millions or billions, the best sizes are wrong: "
+        "write parameters and tokens as full numbers"
     ]
 
 
 def _other_columns(points: Points, quantity: str, column: str) -> list[str]:
-    """Return other numeric columns with a name of the same quantity."""
+    """Return the names of other numeric columns that are also called by a name of `quantity`.
+
+    Args:
+        points: the rows of a table.
+        quantity: the quantity.
+        column: the column from which it is read.
+    """
     table = points.table
     others = [name for name in table.column_names if name != column and name not in points.columns.values()]
     return [name for name in others if column_of(ALIASES[quantity], [name]) and is_numeric(table, name)]
 
 
 def _compute_ratio(points: Points) -> float | None:
-    """Return the median of C/6ND; None unless the table has a column for each of the three."""
+    """Return the median of C/6ND over the rows; None where the table lacks a column for C, N or D."""
     columns = points.columns
     used = [columns.get("parameters"), columns.get("tokens"), columns.get("flops") or columns.get("pf_days")]
     if any(column is None or not is_numeric(points.table, column) for column in used):

@@ -41,7 +41,7 @@ def fit_envelope(points: Points, bootstrap: Bootstrap, budgets: int = BUDGETS) -
         budgets: number of budgets.
 
     Raises:
-        DegenError: no training curves, or too few sizes for an envelope.
+        DegenError: the points hold no training curves, or too few sizes for an envelope.
 
     Source: Hoffmann et al. 2022, arXiv 2203.15556, section 3.1.
     """
@@ -50,15 +50,15 @@ def fit_envelope(points: Points, bootstrap: Bootstrap, budgets: int = BUDGETS) -
     if len(sizes) < MIN_SIZES:
         has = "1 size has" if len(sizes) == 1 else f"{len(sizes)} sizes have"
         raise DegenError(
-            f"{points.path}: {has} a training curve, and an envelope needs {MIN_SIZES}: add models of other sizes"
+            f"{points.path}: only {has} a training curve, and an envelope needs {MIN_SIZES}: add models of other sizes"
         )
     first, last = min(curve.x[0] for curve in curves), max(curve.x[-1] for curve in curves)
     log_flops = np.linspace(first, last, budgets)
     envelope = _envelope(curves, log_flops, None)
     if envelope.centres < 2:
         raise DegenError(
-            f"{points.path}: fewer than two sizes are the best at some compute, between a smaller and a larger one; "
-            "train the models to more similar compute, or add sizes"
+            f"{points.path}: fewer than two sizes are the best ones at some compute to which a smaller and a "
+            "larger size were trained as well; train the models to more similar compute, or add sizes"
         )
     constants = optimum_constants(envelope.flops, envelope.size, envelope.tokens)
     check_grows(constants, points.path)
@@ -66,7 +66,7 @@ def fit_envelope(points: Points, bootstrap: Bootstrap, budgets: int = BUDGETS) -
     def refit(draw: np.random.Generator) -> Mapping[str, float]:
         resampled = _envelope(curves, log_flops, [curve.resample(draw) for curve in curves])
         if resampled.centres < 2:
-            raise DegenError("no envelope")
+            raise DegenError("fewer than two sizes are the best ones at some compute")
         return optimum_constants(resampled.flops, resampled.size, resampled.tokens)
 
     rows = envelope.rows(sizes)
@@ -74,10 +74,12 @@ def fit_envelope(points: Points, bootstrap: Bootstrap, budgets: int = BUDGETS) -
     warnings = []
     if len(rows) < budgets / 10:
         warnings.append(
-            f"only {len(rows)} of {budgets} budgets have a best size between two other sizes: train more sizes"
+            f"only {len(rows)} of {budgets} budgets have a best size between two other sizes; train more sizes"
         )
     if any(curve.smoother is None for curve in curves) and bootstrap.draws:
-        warnings.append("some curves have too few checkpoints to estimate their noise; the intervals leave it out")
+        warnings.append(
+            "some curves have too few checkpoints to estimate their noise, so that the intervals do not include it"
+        )
     series = [
         PlotSeries(curve.name, np.exp(curve.x), np.exp(curve.y), (np.exp(curve.x), np.exp(curve.at(curve.x))))
         for curve in curves
@@ -97,7 +99,11 @@ class _Envelope:
     centres: int  # number of different sizes that the parabolas are centred on
 
     def rows(self, sizes: Sequence[float]) -> list[Row]:
-        """Return a row for each budget, with the size of lowest loss among those that were trained."""
+        """Return a row for each budget, with its best model and the trained size of lowest loss.
+
+        Args:
+            sizes: the trained sizes, N.
+        """
         columns = (self.flops, self.size, self.tokens, self.loss, self.winner)
         return [
             {"flops": float(c), "parameters": float(n), "tokens": float(d), "tokens_per_parameter": float(d / n),
@@ -107,12 +113,12 @@ class _Envelope:
 
 
 def _envelope(curves: Sequence[ComputeCurve], log_flops: Floats, resampled: Sequence[Floats] | None) -> _Envelope:
-    """Return the lower envelope of the curves at some ln C.
+    """Return the best model at each budget that has one: the lower envelope of the curves.
 
     Args:
         curves: the training curves.
         log_flops: ln C of the budgets.
-        resampled: ln L of each curve instead of its own; None for its own.
+        resampled: for each curve the ln L of its checkpoints to use instead of its own; None to use its own.
     """
     sizes = np.unique([curve.size for curve in curves])
     table = np.full((len(sizes), len(log_flops)), np.inf)

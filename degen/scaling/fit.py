@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.stats.bootstrap import Bootstrap
 
 from . import hoffmann, optimum
 from .column_checks import small_sizes
+from .data_range import mark_beyond_data
 from .envelope import fit_envelope
 from .hoffmann import HoffmannFit, fit_hoffmann
 from .isoflop import fit_isoflop
@@ -54,15 +56,17 @@ def check_options(options: FitOptions) -> None:
     """Refuse options that do not go together, before anything is read or fitted.
 
     Raises:
-        DegenError: an option of another law, or a prediction that the law cannot make.
+        DegenError: an option belongs to another law, or the law cannot make a prediction from the given quantities.
     """
     if options.fixed and options.law != "hoffmann":
-        raise DegenError(f"--fix goes with --law hoffmann only, not with {options.law}; leave it out")
+        raise DegenError(f"--fix can only be used with --law hoffmann, not with {options.law}; leave it out")
     for option, value in (("--form", options.form), ("--units", options.units)):
         if value is not None and options.law != "kaplan":
-            raise DegenError(f"{option} {value} goes with --law kaplan only, not with {options.law}; leave it out")
+            raise DegenError(
+                f"{option} {value} can only be used with --law kaplan, not with {options.law}; leave it out"
+            )
     if options.form is not None and options.form not in FORMS:
-        raise DegenError(f"--form {options.form}: not one of {', '.join(FORMS)}")
+        raise DegenError(f"--form {options.form}: must be one of {', '.join(FORMS)}")
     if options.law == "kaplan":
         form = FORMS[options.form or "N"]
         check_requests(options.predict, [frozenset(form.variables)], f"L({', '.join(form.variables)})")
@@ -72,7 +76,7 @@ def check_options(options: FitOptions) -> None:
 
 
 def _needed_quantities(points: Points, options: FitOptions) -> list[str]:
-    """Return the quantities of a point that the law is fitted to."""
+    """Return the names of the quantities that a row must have so that the law can be fitted to it."""
     if options.law == "kaplan":
         return quantities_of(points, options.form or "N")
     return ["parameters", "tokens", *(["flops"] if options.law != "hoffmann" else []), "loss"]
@@ -81,11 +85,15 @@ def _needed_quantities(points: Points, options: FitOptions) -> list[str]:
 def fit(points: Points, options: FitOptions) -> tuple[AnyFit, FitResult]:
     """Fit a law to points.
 
+    Args:
+        points: the models.
+        options: the law, which of the points to use, and what to predict.
+
     Returns:
         The fit, and its result with the requested predictions.
 
     Raises:
-        DegenError: the points do not determine the law, or the options do not go with it.
+        DegenError: the points do not determine the law, or an option belongs to another law.
     """
     check_options(options)
     if options.final:
@@ -106,12 +114,16 @@ def fit(points: Points, options: FitOptions) -> tuple[AnyFit, FitResult]:
     warnings = []
     if points.is_series and options.law != "envelope" and options.form != "NS":
         warnings.append(
-            "models have several rows each, and each row is fitted as if training had ended with it; --final takes the "
-            "last row of each model"
+            "some models have several rows, and each row is fitted as if training had ended there; use --final to fit "
+            "only the last row of each model"
         )
     if options.law != "kaplan":
         warnings += small_sizes(points)
     if len(points) < rows:
-        warnings.append(f"rows left out, as one of {', '.join(quantities)} is missing: {rows - len(points)}")
-    result = fitted.result(options.predict)
+        warnings.append(f"rows left out, because one of {', '.join(quantities)} is missing: {rows - len(points)}")
+    if isinstance(fitted, KaplanFit):
+        values: Mapping[str, Floats] = fitted.values
+    else:
+        values = {name: points.quantity(name) for name in ("flops", "parameters", "tokens")}
+    result = mark_beyond_data(fitted.result(options.predict), values)
     return fitted, replace(result, warnings=[*warnings, *result.warnings])

@@ -52,7 +52,11 @@ def draw_fit(fit: AnyFit, file: Path) -> None:
 
 
 def _draw_points(figure: Any, axes: Any, fit: HoffmannFit) -> Any:
-    """Draw losses against compute, coloured by size, and the loss of the law's frontier; return the compute."""
+    """Draw losses against compute, coloured by size, and the loss of the law's frontier.
+
+    Returns:
+        C of the points in FLOPs.
+    """
     points = fit.points
     scatter = axes.scatter(points.flops, points.loss, c=np.log10(points.parameters), s=12)
     figure.colorbar(scatter, ax=axes, label="log10 parameters")

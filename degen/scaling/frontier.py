@@ -18,7 +18,7 @@ _QUANTITIES = {"N": "parameters", "D": "tokens", "C": "flops"}
 
 @dataclass(frozen=True)
 class Frontier:
-    """Power laws of the best size and number of tokens in compute; of one fit, or of many with arrays.
+    """Power laws of the best size and number of tokens in compute: of one fit, or of many where the fields are arrays.
 
     Formula: N_opt = k_N·C^a, D_opt = k_D·C^b.
     """
@@ -34,19 +34,19 @@ class Frontier:
         return self.k_N * 6**self.a
 
     def parameters(self, flops: Any) -> Any:
-        """Return N_opt for C FLOPs."""
+        """Return N_opt, the best number of parameters for C FLOPs."""
         return self.k_N * flops**self.a
 
     def tokens(self, flops: Any) -> Any:
-        """Return D_opt for C FLOPs."""
+        """Return D_opt, the best number of tokens for C FLOPs."""
         return self.k_D * flops**self.b
 
     def flops_of(self, parameters: Any) -> Any:
-        """Return C for which N parameters are best."""
+        """Return the compute C at which a model of N parameters, `parameters`, is the best."""
         return (parameters / self.k_N) ** (1 / self.a)
 
     def flops_for(self, tokens: Any) -> Any:
-        """Return C for which D tokens are best."""
+        """Return the compute C at which training on D tokens, `tokens`, is the best."""
         return (tokens / self.k_D) ** (1 / self.b)
 
 
@@ -55,8 +55,11 @@ def best_model(frontier: Frontier, letter: str, value: float) -> dict[str, Any]:
 
     Args:
         frontier: of one fit, or of many at once.
-        letter: `C`, `N` or `D`.
-        value: of that quantity.
+        letter: the known quantity, `C`, `N` or `D`.
+        value: the value of that quantity.
+
+    Returns:
+        `flops`, `parameters`, `tokens` and `tokens_per_parameter` by name; arrays for a frontier of many fits.
     """
     flops = {"C": lambda c: c, "N": frontier.flops_of, "D": frontier.flops_for}[letter](value)
     n = value if letter == "N" else frontier.parameters(flops)
@@ -67,14 +70,18 @@ def best_model(frontier: Frontier, letter: str, value: float) -> dict[str, Any]:
 def best_row(
     frontier: Frontier, resampled: Frontier | None, draws: Draws, letter: str, value: float
 ) -> tuple[Row, dict[str, Any]]:
-    """Return the best model with an interval of every other quantity, and the best models of all draws.
+    """Return the model of a frontier that has a given C, N or D, with intervals.
 
     Args:
         frontier: of the fit.
         resampled: the frontiers of all draws at once; None without draws.
         draws: the bootstrap that the intervals come from.
         letter: the known quantity, `C`, `N` or `D`.
-        value: of that quantity.
+        value: the value of that quantity.
+
+    Returns:
+        A row with the quantities of the model, and `_low` and `_high` for those that are not known; and the best models
+        of all draws, as from `best_model`.
     """
     models = best_model(resampled, letter, value) if resampled is not None else {}
     row: Row = {}
@@ -98,5 +105,5 @@ def frontier_of(A: Any, B: Any, alpha: Any, beta: Any) -> Frontier:
 
 
 def interval_columns(name: str, interval: Mapping[str, float | None]) -> Row:
-    """Return a value and the ends of its interval as columns `name`, `name_low` and `name_high`."""
+    """Return the columns `name`, `name_low` and `name_high` from an interval with `value`, `low` and `high`."""
     return {name: interval["value"], f"{name}_low": interval["low"], f"{name}_high": interval["high"]}

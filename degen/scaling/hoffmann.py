@@ -31,8 +31,8 @@ class HoffmannFit:
     Attributes:
         points: the points that were fitted.
         fit: the fit.
-        draws: the bootstrap; A, B, E, alpha, beta of each draw, constant where fixed.
-        influence: outliers and decisive points.
+        draws: the bootstrap, with A, B, E, alpha and beta of each draw; a fixed one is the same in all draws.
+        influence: the points that should not decide the fit but do: outliers and decisive points.
         fixed: values of the parameters that were not fitted, by name.
     """
 
@@ -57,14 +57,18 @@ class HoffmannFit:
 
     @property
     def resampled(self) -> Frontier | None:
-        """The frontiers of all draws at once, without draws that have none; None without draws."""
+        """The frontiers of all draws that have one, as one object with arrays; None without draws."""
         if self.frontier is None or not self.draws.estimates:
             return None
         A, B, _, alpha, beta = self._laws(valid=True)
         return frontier_of(A, B, alpha, beta)
 
     def parameters(self) -> dict[str, dict[str, float | None]]:
-        """Return value, low and high of A, B, E, alpha, beta, and of the frontier's a, b, G."""
+        """Return the intervals of A, B, E, alpha, beta, and of the frontier's a, b, G if it has one.
+
+        Returns:
+            Name -> `value`, `low` and `high`.
+        """
         intervals = self.draws.intervals({name: getattr(self.law, name) for name in NAMES}, self.fixed)
         frontier, resampled = self.frontier, self.resampled
         if frontier is not None:
@@ -74,26 +78,34 @@ class HoffmannFit:
         return intervals
 
     def optimum(self, letter: str, value: float) -> Row:
-        """Return the best model that has a given C, N or D, and the intervals of its other quantities.
+        """Return a row with the compute-optimal model that has a given C, N or D, its loss, and their intervals.
+
+        Args:
+            letter: the known quantity, `C`, `N` or `D`.
+            value: the value of that quantity.
 
         Raises:
-            DegenError: the law has no frontier.
+            DegenError: a term of the law is 0, so that no model is optimal.
         """
         frontier = self.frontier
         if frontier is None:
             raise DegenError(
-                f"a law with {_format_law(self.law)} has no best model for its compute: do not fix a term at 0"
+                f"a law with {_format_law(self.law)} has no best model for a given compute, because a term is 0: do "
+                "not fix a term at 0"
             )
         row, models = best_row(frontier, self.resampled, self.draws, letter, value)
         return row | self._loss(row["parameters"], row["tokens"], models)
 
     def predict(self, request: Mapping[str, float]) -> Row:
-        """Predict the loss of a model from two of N, D and C, or the best model from one of them.
+        """Return a row with the predicted loss of the model that has two of N, D and C, or the best model with one.
 
-        The interval is that of the law, the mean of many models; a single model varies around it.
+        The interval of the loss is that of the law, for the mean of many models; a single model varies around it.
+
+        Args:
+            request: the known quantities, as `{"N": 7e10, "D": 1.4e12}`.
 
         Raises:
-            DegenError: other quantities, or a prediction out of the range of numbers.
+            DegenError: the request has other quantities, or a prediction is too large or small for a number.
         """
         check_requests([request], REQUESTS, "the law")
         known = {letter: np.float64(value) for letter, value in request.items()}
@@ -144,27 +156,28 @@ class HoffmannFit:
         if influence.outliers:
             listed = ", ".join(f"{names[i]} (loss {self.points.loss[i]:.4g})" for i in influence.outliers)
             count = "1 point lies" if len(influence.outliers) == 1 else f"{len(influence.outliers)} points lie"
-            lines.append(f"{count} further from the law of the other points than noise explains: {listed}")
+            lines.append(f"{count} farther from the law of the other points than noise explains: {listed}")
         if influence.decisive:
             listed = ", ".join(names[i] for i in influence.decisive)
-            lines.append(f"the fit hangs on few points; leaving out any one of these changes it: {listed}")
+            lines.append(f"the fit depends on single points; leaving out any one of these changes it: {listed}")
         if influence.points and influence.without is not None:
             laws = f"{_format_law(influence.without)}, rather than {_format_law(self.law)}"
-            lines.append(f"without them the fit is {laws}")
+            lines.append(f"without these points the fit is {laws}")
         return lines
 
     def _laws(self, valid: bool) -> list[Floats]:
-        """Return A, B, E, alpha and beta of every draw, or only of those valid ones that have a frontier."""
+        """Return five arrays, A, B, E, alpha and beta of the draws: of all, or if `valid` of those with a frontier."""
         laws = np.array([self.draws.estimates[name] for name in NAMES])
         return list(laws[:, (laws[3] > 0) & (laws[4] > 0)] if valid else laws)
 
     def _loss(self, n: float, d: float, models: Mapping[str, Any] | None = None) -> Row:
-        """Return the loss of a model with its interval.
+        """Return the columns `loss`, `loss_low` and `loss_high` of a model.
 
         Args:
-            n: N.
-            d: D.
-            models: best models of the draws, to take the loss of each draw at its own; None for N and D throughout.
+            n: N of the model.
+            d: D of the model.
+            models: the best model of each draw, to compute each draw's loss at its own model; None to compute all at
+                N and D.
         """
         losses = None
         if self.draws.estimates:
@@ -205,7 +218,8 @@ def fit_hoffmann(
     for name, quantity in (("alpha", "size"), ("beta", "tokens")):
         if name in free and (value := getattr(fit.law, name)) <= 0:
             raise DegenError(
-                f"{points.path}: loss does not fall with {quantity} ({name} = {value:.3g}); check the losses"
+                f"{points.path}: the loss does not fall with growing {quantity} ({name} = {value:.3g}): check the "
+                "losses"
             )
 
     def refit(draw: np.random.Generator) -> Mapping[str, float]:

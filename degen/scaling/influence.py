@@ -22,7 +22,7 @@ class Influence:
     """The points that decide a fit.
 
     Attributes:
-        outliers: indices of points too far from the law of the others, the furthest first.
+        outliers: indices of points too far from the law of the others, the farthest first.
         decisive: indices of points each of which, left out, changes the law significantly.
         without: the law of all other points; None where there are no such points, or the others determine no law.
     """
@@ -33,7 +33,7 @@ class Influence:
 
     @property
     def points(self) -> tuple[int, ...]:
-        """Outliers and decisive points together, in the order of the table."""
+        """The indices of outliers and decisive points together, ascending."""
         return tuple(sorted({*self.outliers, *self.decisive}))
 
 
@@ -86,12 +86,12 @@ class _Refits:
             return None
 
     def residuals(self, law: Law) -> Floats:
-        """Return the residuals of all points, ln L − ln L̂."""
+        """Return the residuals ln L − ln L̂ of all points from the law `law`."""
         return np.asarray(np.log(self.loss / law.loss(self.parameters, self.tokens)))
 
 
 def _outliers(refits: _Refits, fit: Fit) -> tuple[list[int], Fit, Mask]:
-    """Return the outliers in order, the fit without them, and a mask of the other points."""
+    """Return the indices of the outliers, the farthest first; the fit without them; and a mask of the other points."""
     included = np.ones(len(refits.loss), dtype=bool)
     order: list[int] = []
     count, clean, clean_mask, latest = 0, fit, included.copy(), fit
@@ -117,7 +117,13 @@ def _outliers(refits: _Refits, fit: Fit) -> tuple[list[int], Fit, Mask]:
 
 
 def _decisive(refits: _Refits, fit: Fit, included: Mask) -> list[int]:
-    """Return the included points each of which, left out, changes the law significantly."""
+    """Return the indices of those included points each of which, left out, changes the law significantly.
+
+    Args:
+        refits: fits to subsets of the points.
+        fit: the fit to the included points.
+        included: a mask of the points that are no outliers.
+    """
     covariance = fit.covariance
     if covariance is None:
         return []

@@ -55,7 +55,7 @@ class Profile:
         return np.asarray(np.linalg.lstsq(self.basis, loss, rcond=None)[0])
 
     def lowest(self, loss: Floats) -> tuple[float, float] | str:
-        """Return ln N and L at the lowest point of the parabola through m losses, or a phrase why it has none."""
+        """Return ln N and L at the lowest point of the parabola through the m losses; a phrase if it has none."""
         level, slope, curvature = self.parabola(loss)
         if not curvature > 0:
             return "has no lowest point"
@@ -89,7 +89,7 @@ def fit_isoflop(points: Points, bootstrap: Bootstrap) -> OptimumFit:
             the share of a loss in its own L̂.
 
     Raises:
-        DegenError: fewer than two budgets with a best size.
+        DegenError: fewer than two budgets have a best size.
 
     Source: Hoffmann et al. 2022, arXiv 2203.15556, section 3.2.
     """
@@ -99,13 +99,17 @@ def fit_isoflop(points: Points, bootstrap: Bootstrap) -> OptimumFit:
     for profile in profiles:
         vertex = profile.lowest(profile.loss)
         if isinstance(vertex, str):
-            warnings.append(f"the parabola at {profile.flops:.3g} FLOPs {vertex}: that budget is left out; add sizes")
+            warnings.append(
+                f"the budget of {profile.flops:.3g} FLOPs is left out, because its parabola {vertex}; add models of "
+                "other sizes there"
+            )
         else:
             usable.append(profile)
     if len(usable) < 2:
         reason = "; ".join(warnings) or "all models have the same compute"
         raise DegenError(
-            f"{points.path}: fewer than two budgets have a best size ({reason}); add sizes at two or more budgets"
+            f"{points.path}: fewer than two budgets have a best size ({reason}); add models of other sizes at two or "
+            "more budgets"
         )
 
     constants = _constants(usable, [profile.loss for profile in usable])
@@ -150,7 +154,7 @@ def _constants(profiles: Sequence[Profile], losses: Sequence[Floats]) -> dict[st
 
 
 def _profiles(points: Points) -> tuple[list[Profile], list[str]]:
-    """Return the budgets of a table in ascending order, and a warning of the models that belong to none.
+    """Return the budgets of a table in ascending order, and a list with a warning if some models belong to none.
 
     A group of models with no gap of a tenth in compute is a budget if it is no wider than a fifth. In a wider group,
     where other runs lie between the budgets, a budget is a window a fifth wide that holds twice as many models as the
@@ -170,12 +174,16 @@ def _profiles(points: Points) -> tuple[list[Profile], list[str]]:
         return profiles, []
     count = f"{out} of {len(points)} models {'belongs' if out == 1 else 'belong'} to no budget"
     return profiles, [
-        f"{count} ({MIN_SIZES} sizes or more of nearly the same compute, apart from other runs): left out"
+        f"{count} and are left out; a budget is a group of {MIN_SIZES} sizes or more with nearly the same compute"
     ]
 
 
 def _windows(x: Floats) -> list[tuple[int, int]]:
-    """Return first and end index of each possible budget, among ln C in ascending order."""
+    """Return the first index and the end index of each possible budget.
+
+    Args:
+        x: ln C of the models, ascending.
+    """
     width = np.log(MAX_WIDTH)
     windows: list[tuple[int, int]] = []
     todo: list[tuple[int, int]] = []

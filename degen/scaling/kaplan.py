@@ -28,11 +28,11 @@ class KaplanFit:
     Attributes:
         points: the points that were fitted.
         form: the law.
-        units: of compute in its constants, `flops` or `pf-days`.
-        constants: its parameters, by name.
-        values: its variables at every point, by letter.
+        units: the unit of compute in the constants, `flops` or `pf-days`.
+        constants: the fitted parameters, by name.
+        values: letter of a variable -> its values at all points.
         draws: the bootstrap: the constants of each draw.
-        all_parameters: whether N counts all parameters, for want of a count without embeddings.
+        all_parameters: whether N counts all parameters, because the table has no count without embeddings.
     """
 
     points: Points
@@ -44,10 +44,13 @@ class KaplanFit:
     all_parameters: bool
 
     def predict(self, request: Mapping[str, float]) -> Row:
-        """Predict the loss from the law's variables; compute in the law's units.
+        """Return a row with the predicted loss of a model and its interval.
+
+        Args:
+            request: the law's variables by letter, as `{"N": 1e9}`; compute in the law's units.
 
         Raises:
-            DegenError: other quantities, or a prediction out of the range of numbers.
+            DegenError: the request has other quantities, or the prediction is too large or small for a number.
         """
         check_requests([request], [frozenset(self.form.variables)], f"L({', '.join(self.form.variables)})")
         known = tuple(np.float64(request[letter]) for letter in self.form.variables)
@@ -69,7 +72,8 @@ class KaplanFit:
         warnings = []
         if self.all_parameters and "N" in self.form.variables:
             warnings.append(
-                "N counts all parameters, as the table has no parameters_non_embedding, which these laws use"
+                "N counts all parameters, because the table has no column parameters_non_embedding; these laws are "
+                "meant for that count"
             )
         return FitResult(
             law="kaplan",
@@ -86,9 +90,9 @@ class KaplanFit:
 
 
 def quantities_of(points: Points, form: str) -> list[str]:
-    """Return the quantities of a form's variables in order, then `loss`.
+    """Return the names of the quantities that a form needs: one for each of its variables in order, then `loss`.
 
-    N is `parameters_non_embedding`, or `parameters` where the table has no values of the former.
+    For N it is `parameters_non_embedding`, or `parameters` where the table has no values of the former.
     """
     size = "parameters_non_embedding"
     if not points.has(size) or (points.has("parameters") and np.isnan(points.quantity(size)).all()):
@@ -110,14 +114,14 @@ def fit_kaplan(points: Points, form: str, bootstrap: Bootstrap, units: str = "fl
         units: of compute, `flops` or `pf-days` (8.64e19 FLOPs).
 
     Raises:
-        DegenError: an unknown form or unit, or points that do not determine the parameters.
+        DegenError: the form or the unit is unknown, or the points do not determine the parameters.
 
     Source: Kaplan et al. 2020, arXiv 2001.08361, equations 1.1 to 1.6.
     """
     if form not in FORMS:
-        raise DegenError(f"--form {form}: not one of {', '.join(FORMS)}")
+        raise DegenError(f"--form {form}: must be one of {', '.join(FORMS)}")
     if units not in UNITS:
-        raise DegenError(f"--units {units}: not one of {', '.join(UNITS)}")
+        raise DegenError(f"--units {units}: must be one of {', '.join(UNITS)}")
     law = FORMS[form]
     *names, loss_name = quantities_of(points, form)
     points = points.complete(*names, loss_name)
@@ -127,7 +131,8 @@ def fit_kaplan(points: Points, form: str, bootstrap: Bootstrap, units: str = "fl
     check_enough(points, law.constants, "add points")
     if form == "C" and points.has("parameters") and len(set(points.parameters.tolist())) == 1:
         raise DegenError(
-            f"{points.path}: all models have one size, and L(C) is the loss of the best size at each compute: add sizes"
+            f"{points.path}: all models have the same size, but L(C) is the loss of the best size at each compute: add "
+            "models of other sizes"
         )
     variables, loss = tuple(values.values()), points.loss
     try:

@@ -27,7 +27,7 @@ class Form:
         variables: letters of its variables, in order.
         constants: names of its parameters.
         loss: returns L from the constants and the values of the variables.
-        fit: returns the constants from the values of the variables, the losses and constants to start from, or None.
+        fit: returns the constants from the values of the variables, the losses, and constants to start from or None.
     """
 
     name: str
@@ -49,7 +49,8 @@ def _single(letter: str, quantity: str) -> Form:
         line = fit_power(values[0], losses, quantity)
         if line.exponent >= 0:
             raise DegenError(
-                f"loss does not fall with {quantity}, so L({letter}) cannot be fitted: check the losses in the table"
+                f"the loss does not fall with growing {quantity}, so that L({letter}) cannot be fitted: check the "
+                "losses in the table"
             )
         return {power: -line.exponent, scale: _finite(-line.log_coefficient / line.exponent, scale)}
 
@@ -102,7 +103,7 @@ def _fit_nd(values: tuple[Floats, ...], losses: Floats, start: Mapping[str, floa
     _check_identifiable(best.jac)
     u, v, ratio, power = (float(p) for p in best.x)
     if not (ratio > 0 and power > 0):
-        raise DegenError("the fitted L(N, D) grows with size or data: check the losses in the table")
+        raise DegenError("the fitted L(N, D) rises as size or data grow: check the losses in the table")
     scale = {"N_c": _finite(u / ratio + middle[0], "N_c"), "D_c": _finite(v + middle[1], "D_c")}
     return {"alpha_N": ratio * power, "alpha_D": power, **scale}
 
@@ -125,7 +126,7 @@ def _fit_ns(values: tuple[Floats, ...], losses: Floats, start: Mapping[str, floa
             "these points do not determine L(N, S): add models of other sizes or numbers of steps"
         ) from error
     if law.alpha <= 0 or law.beta <= 0:
-        raise DegenError("the fitted L(N, S) grows with size or steps: check the losses in the table")
+        raise DegenError("the fitted L(N, S) rises as size or steps grow: check the losses in the table")
     scale = {"N_c": _finite(math.log(law.A) / law.alpha, "N_c"), "S_c": _finite(math.log(law.B) / law.beta, "S_c")}
     return {"alpha_N": law.alpha, "alpha_S": law.beta, **scale}
 
@@ -138,10 +139,15 @@ def _check_identifiable(jacobian: Floats) -> None:
 
 
 def _finite(logarithm: float, name: str) -> float:
-    """Return a scale from its logarithm; a DegenError where it leaves the range of numbers."""
+    """Return the constant called `name` from its logarithm.
+
+    Raises:
+        DegenError: the constant is too large or too small for a number.
+    """
     if not abs(logarithm) < 700:
         raise DegenError(
-            f"{name} would be exp({logarithm:.4g}): loss hardly falls over these points; add a wider range"
+            f"the constant {name} would be exp({logarithm:.4g}), because the loss hardly falls over these points; add "
+            "points over a wider range"
         )
     return math.exp(logarithm)
 

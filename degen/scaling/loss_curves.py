@@ -41,11 +41,11 @@ class ComputeCurve:
         return Smoother(self.x) if len(self.x) >= MIN_CHECKPOINTS else None
 
     def at(self, log_flops: Floats, y: Floats | None = None) -> Floats:
-        """Return ln L at some ln C; NaN before the first checkpoint and after the last.
+        """Return ln L of the curve at given ln C; NaN before the first checkpoint and after the last.
 
         Args:
-            log_flops: ln C.
-            y: ln L of the checkpoints instead of the curve's own.
+            log_flops: the given ln C.
+            y: ln L of the checkpoints to use instead of the curve's own; None for its own.
         """
         y = self.y if y is None else y
         values = np.full(len(log_flops), np.nan)
@@ -92,14 +92,14 @@ def compute_curves(points: Points) -> list[ComputeCurve]:
             curves.append(ComputeCurve(name or f"{size:.4g} parameters", size, per_token, x, y))
     if not curves:
         raise DegenError(
-            f"{points.path}: no model has two checkpoints, and an envelope needs training curves; give a row for each "
-            "checkpoint, or fit --law hoffmann or isoflop"
+            f"{points.path}: no model has two checkpoints, but an envelope needs training curves; give the table a row "
+            "for each checkpoint, or use --law hoffmann or isoflop"
         )
     return sorted(curves, key=lambda curve: curve.size)
 
 
 def _averaged(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Return x in ascending order and y, averaged where points share an x or where there are too many points."""
+    """Return x and y sorted by x, after averaging points that share an x, and neighbours where there are too many."""
     if len(np.unique(x)) > MAX_CHECKPOINTS:
         step = (x.max() - x.min()) / MAX_CHECKPOINTS
         groups = np.floor((x - x.min()) / step)

@@ -21,10 +21,15 @@ REQUESTS = [frozenset("C"), frozenset("N"), frozenset("D")]
 
 
 def optimum_constants(flops: Floats, sizes: Floats, tokens: Floats) -> dict[str, float]:
-    """Fit a, b, k_N and k_D to the best models of some budgets, by least squares on logarithms.
+    """Return a, b, k_N and k_D, fitted to the best models of some budgets by least squares on logarithms.
+
+    Args:
+        flops: C of each budget.
+        sizes: N_opt of each budget.
+        tokens: D_opt of each budget.
 
     Raises:
-        DegenError: there is only one budget.
+        DegenError: all budgets have one C.
     """
     size, data = fit_power(flops, sizes, "compute"), fit_power(flops, tokens, "compute")
     return {
@@ -58,9 +63,9 @@ class OptimumFit:
 
     Attributes:
         law: `envelope` or `isoflop`.
-        rests_on: the number of budgets, as text.
-        rows: the budgets, with the best model of each.
-        constants: a, b, k_N, k_D.
+        rests_on: the number of budgets that were fitted, as text.
+        rows: a row for each budget, with its best model.
+        constants: a, b, k_N and k_D, by name.
         draws: the bootstrap: the constants of each draw.
         warnings: lines of warning.
         plot_series: the curves or parabolas, for the figure.
@@ -75,10 +80,13 @@ class OptimumFit:
     plot_series: Sequence[PlotSeries]
 
     def predict(self, request: Mapping[str, float]) -> Row:
-        """Return the best model for C FLOPs, or the budget for which N parameters or D tokens are best.
+        """Return a row with the compute-optimal model that has a given C, N or D, with intervals.
+
+        Args:
+            request: the known quantity, as `{"C": 1e21}`.
 
         Raises:
-            DegenError: the request is not exactly one of C, N and D, or its prediction leaves the range of numbers.
+            DegenError: the request is not exactly one of C, N and D, or a prediction is out of the range of numbers.
         """
         check_requests([request], REQUESTS, "the power law")
         ((letter, value),) = request.items()
@@ -104,7 +112,12 @@ class OptimumFit:
 
 
 def check_grows(constants: Mapping[str, float], path: Any) -> None:
-    """Refuse a best size that falls as compute grows."""
+    """Refuse a fit in which the best size falls as compute grows.
+
+    Args:
+        constants: a, b, k_N and k_D, by name.
+        path: the table, for the error.
+    """
     if constants["a"] <= 0:
         raise DegenError(
             f"{path}: the best size falls as compute grows (a = {constants['a']:.3g}); check the losses in the table"

@@ -31,9 +31,9 @@ class Points:
     """Rows of a table, and their quantities by the names that scaling laws use.
 
     Attributes:
-        path: where the table came from.
+        path: the run, file or folder that the table was read from.
         table: the rows, with all columns.
-        columns: the column of each quantity that the table has, by quantity.
+        columns: quantity -> the name of its column, for quantities that have one.
         row_numbers: the row of each point in the table that was read, counted from 1.
     """
 
@@ -84,17 +84,18 @@ class Points:
         return [f"{name} ({row})" if counts[name] > 1 else name for name, row in zip(names, rows, strict=True)]
 
     def numbers(self, column: str) -> Floats:
-        """Return any column of the table as float64, NaN where a value is missing.
+        """Return the values of any column of the table as float64, NaN where one is missing.
 
         Raises:
-            DegenError: no such column, or it holds no numbers.
+            DegenError: the table has no such column, or it holds values that are no numbers.
         """
         if column not in self.table.column_names:
-            raise DegenError(f"{self.path}: no column {column!r}; {did_you_mean(column, self.table.column_names)}")
+            hint = did_you_mean(column, self.table.column_names)
+            raise DegenError(f"{self.path}: the table has no column {column!r}; {hint}")
         return numbers(self.table, column, self.path)
 
     def has(self, quantity: str) -> bool:
-        """Return whether a quantity has a column, or follows from others."""
+        """Return whether a quantity has a column, or can be computed from others."""
         return self._values(quantity) is not None
 
     def quantity(self, name: str) -> Floats:
@@ -103,7 +104,7 @@ class Points:
         Formula: D = C/6N and C = 6ND where the table has no value.
 
         Raises:
-            DegenError: the table has no column for it, and it does not follow from others.
+            DegenError: the table has no column for it, and it cannot be computed from others.
 
         Source: Kaplan et al. 2020, arXiv 2001.08361, section 2.1.
         """
@@ -111,13 +112,13 @@ class Points:
         if values is None:
             also = ", nor columns of parameters and flops to compute them as C/6N" if name == "tokens" else ""
             raise DegenError(
-                f"{self.path}: no column of {name} ({', '.join(ALIASES[name][:4])}, …){also}; "
+                f"{self.path}: the table has no column of {name} ({', '.join(ALIASES[name][:4])}, …){also}; "
                 f"name it with --columns {name}=COLUMN; {there_are(self.table.column_names)}"
             )
         return values
 
     def take(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> Points:
-        """Return some of the rows, by index in any order, or by a mask."""
+        """Return some of the rows: those with the indices `rows`, in that order, or those marked by the mask `rows`."""
         import pyarrow as pa
 
         selection = np.asarray(rows)
@@ -126,26 +127,28 @@ class Points:
         return replace(self, table=self.table.take(pa.array(indices, pa.int64())), row_numbers=numbers)
 
     def complete(self, *quantities: str) -> Points:
-        """Return the rows that have all of some quantities.
+        """Return the rows that have a value of each of the given quantities.
 
         Raises:
-            DegenError: no row has them, or a value is zero, negative or infinite.
+            DegenError: no row has them all, or a value is zero, negative or infinite.
         """
         known = np.ones(len(self), dtype=bool)
         for name in quantities:
             values = self.quantity(name)
             for i in np.flatnonzero(~np.isnan(values) & ~(np.isfinite(values) & (values > 0))):
                 raise DegenError(
-                    f"{self.path}: {self.names[i]} has {name} {values[i]:g}, which is not positive and finite; correct "
-                    "the row or leave it out"
+                    f"{self.path}: {self.names[i]} has {name} {values[i]:g}, which must be positive and finite; "
+                    "correct the row or leave it out"
                 )
             if np.isnan(values).all():
                 scanned = name in ("tokens", "flops") and "tokens_seen" in self.table.column_names
-                remedy = "scan with --tokens-per-step, or name" if scanned else "name"
+                remedy = "give --tokens-per-step, or name" if scanned else "name"
                 raise DegenError(f"{self.path}: {name} is missing in every row; {remedy} another column with --columns")
             known &= ~np.isnan(values)
         if not known.any():
-            raise DegenError(f"{self.path}: no row has all of {', '.join(quantities)}; fill in the table")
+            raise DegenError(
+                f"{self.path}: no row has values of all of {', '.join(quantities)}; fill in the missing ones"
+            )
         return self.take(known)
 
     def without_highest(self, count: int) -> Points:
@@ -157,13 +160,14 @@ class Points:
         points = self.complete("loss")
         if not 0 <= count < len(points):
             raise DegenError(
-                f"--without-highest {count}: {points.path} has {len(points)} rows with a loss; give a smaller number"
+                f"--without-highest {count}: must be 0 or more, and less than the {len(points)} rows of {points.path} "
+                "that have a loss"
             )
         return points.take(np.sort(np.argsort(points.loss, kind="stable")[: len(points) - count]))
 
     @property
     def is_series(self) -> bool:
-        """Whether a model of one size has several rows, as its checkpoints are."""
+        """Whether some model has several rows, such as one for each checkpoint."""
         return len(set(self._models())) < len(self) if "model" in self.columns else False
 
     @property
@@ -188,7 +192,8 @@ class Points:
         """
         if "model" not in self.columns:
             raise DegenError(
-                f"{self.path}: no column of models to take the last row of each; name it with --columns model=COLUMN"
+                f"{self.path}: --final needs a column of models, and the table has none; name it with "
+                "--columns model=COLUMN"
             )
         points = self.complete("loss") if self.has("loss") else self
         known = (points.quantity(name) for name in ("tokens", "steps") if points.has(name))
@@ -206,7 +211,10 @@ class Points:
         return [(model or "", f"{size:.9g}") for model, size in zip(models, sizes, strict=True)]
 
     def _values(self, name: str) -> Floats | None:
-        """Return a quantity from its column, tokens and FLOPs else from each other; None where neither is possible."""
+        """Return the values of a quantity: from its column; missing tokens and FLOPs are computed from each other.
+
+        None where the quantity has no column and cannot be computed.
+        """
         stored, size = self._stored(name), self._stored("parameters")
         other = self._stored({"tokens": "flops", "flops": "tokens"}.get(name, name))
         if name not in ("tokens", "flops") or size is None or other is None:
@@ -216,13 +224,13 @@ class Points:
         return derived if stored is None else np.where(np.isnan(stored), derived, stored)
 
     def _stored(self, name: str) -> Floats | None:
-        """Return a quantity from its column, FLOPs also from PF-days; None where the table has no such column."""
+        """Return the values of a quantity from its column, FLOPs also from one of PF-days; None where it has none."""
         if name == "flops" and name not in self.columns and "pf_days" in self.columns:
             return self.numbers(self.columns["pf_days"]) * PF_DAY
         return self.numbers(self.columns[name]) if name in self.columns and name not in TEXTS else None
 
     def _revisions(self) -> list[str | None]:
-        """Return the revision of each row, or its step or tokens, as text; None where the table has none of them."""
+        """Return for each row its revision, or else its step or tokens, as text; None where the row has none."""
         column = self.columns.get("revision") or self.columns.get("steps") or self.columns.get("tokens")
         values = [None] * len(self) if column is None else self.table[column].to_pylist()
         return [None if v is None else f"{v:.12g}" if isinstance(v, float) else str(v) for v in values]
@@ -234,14 +242,14 @@ def check_enough(points: Points, free: Sequence[str], hint: str) -> None:
     Args:
         points: the points to fit.
         free: names of the parameters to fit.
-        hint: what the user can do.
+        hint: what the user can do, for the error.
 
     Raises:
-        DegenError: not more points than parameters, or fewer than `MIN_POINTS`.
+        DegenError: there are no more points than parameters, or fewer than `MIN_POINTS`.
     """
     count = len(points)
     if count < max(len(free) + 1, MIN_POINTS):
         text = f"1 parameter ({free[0]})" if len(free) == 1 else f"{len(free)} parameters ({', '.join(free)})"
-        has = "1 point does" if count == 1 else f"{count} points do"
-        also = " and its errors" if len(free) == 1 else " and their errors"
-        raise DegenError(f"{points.path}: {has} not suffice for {text}{also}; {hint}")
+        has = "1 point is" if count == 1 else f"{count} points are"
+        also = " and its error" if len(free) == 1 else " and their errors"
+        raise DegenError(f"{points.path}: {has} too few to fit {text}{also}; {hint}")

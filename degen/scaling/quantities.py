@@ -36,12 +36,19 @@ WIDTH = ("d_model", "hidden_size", "width", "n_embd", "model_dim", "embed_dim")
 
 
 def quantity_of(name: str) -> str | None:
-    """Return the quantity that a name stands for, None for an unknown name."""
+    """Return the quantity that a column's name stands for, as `parameters` for `params`; None for an unknown name."""
     return next((quantity for quantity, names in ALIASES.items() if column_of(names, [name]) is not None), None)
 
 
 def column_of(names: Sequence[str], columns: Sequence[str]) -> str | None:
-    """Return the first column that has one of some names; single letters match exactly, words in any case."""
+    """Return the column that is called like the first possible of `names`; None where no column is.
+
+    Single letters must match exactly; in longer names upper and lower case make no difference.
+
+    Args:
+        names: the names, the preferred one first.
+        columns: the columns of a table.
+    """
     for name in names:
         for column in columns:
             if column == name or (len(name) > 1 and column.lower() == name.lower()):
@@ -50,16 +57,16 @@ def column_of(names: Sequence[str], columns: Sequence[str]) -> str | None:
 
 
 def find_columns(columns: Sequence[str], named: Mapping[str, str], path: Path) -> dict[str, str]:
-    """Return the column of every quantity that a table has.
+    """Return a dict: quantity -> its column, for every quantity that a table has.
 
     Args:
-        columns: columns of the table.
-        named: columns that a user named, as quantity to column, the quantity by any of its names; column to quantity is
-            accepted too, where it is not ambiguous.
-        path: of the table, for the error.
+        columns: the columns of the table.
+        named: what the user gave as --columns: quantity -> column, the quantity by any of its names. Column -> quantity
+            is accepted, too, where only that makes sense.
+        path: the table, for the error.
 
     Raises:
-        DegenError: an unknown quantity or column, or two columns for one quantity.
+        DegenError: a quantity or column is unknown, or two columns are named for one quantity.
     """
     usual = {quantity: column for quantity, names in ALIASES.items() if (column := column_of(names, columns))}
     chosen: dict[str, str] = {}
@@ -67,12 +74,12 @@ def find_columns(columns: Sequence[str], named: Mapping[str, str], path: Path) -
         quantity, column = _parse_column(left, right, columns, path)
         if quantity in chosen:
             raise DegenError(
-                f"--columns {left}={right}: {quantity} is column {chosen[quantity]!r} already; name one column for it"
+                f"--columns {left}={right}: column {chosen[quantity]!r} is already named for {quantity}; name only one"
             )
         chosen[quantity] = column
     if {"flops", "pf_days"} <= set(chosen):
         raise DegenError(
-            f"--columns: flops={chosen['flops']} and pf_days={chosen['pf_days']} both name compute; keep one of them"
+            f"--columns: flops={chosen['flops']} and pf_days={chosen['pf_days']} are both compute; keep one of them"
         )
     if "pf_days" in chosen:
         usual.pop("flops", None)  # the user's column of compute goes before one that is known by its name
@@ -81,13 +88,23 @@ def find_columns(columns: Sequence[str], named: Mapping[str, str], path: Path) -
 
 
 def _parse_column(left: str, right: str, columns: Sequence[str], path: Path) -> tuple[str, str]:
-    """Return quantity and column of `left=right`, or of `right=left` where only that makes sense."""
+    """Return quantity and column from `left=right` of the option --columns, in either order.
+
+    Args:
+        left: the text before the `=`, usually the quantity.
+        right: the text behind it, usually the column.
+        columns: the columns of the table.
+        path: the table, for the error.
+
+    Raises:
+        DegenError: neither text is a quantity, or neither is a column.
+    """
     if (quantity := quantity_of(left)) is not None and right in columns:
         return quantity, right
     if (reverse := quantity_of(right)) is not None and left in columns:
         return reverse, left
     if quantity is None and reverse is None:
         known = ", ".join(q for q in ALIASES if q not in TEXTS)
-        raise DegenError(f"--columns {left}={right}: unknown quantity {left!r}; there are {known}, as in params=N")
+        raise DegenError(f"--columns {left}={right}: there is no quantity {left!r}; there are {known}, as in params=N")
     missing = right if quantity is not None else left
-    raise DegenError(f"{path}: no column {missing!r}; {did_you_mean(missing, columns)}")
+    raise DegenError(f"{path}: the table has no column {missing!r}; {did_you_mean(missing, columns)}")

@@ -22,8 +22,8 @@ class FitResult:
     Attributes:
         law: `hoffmann`, `envelope`, `isoflop` or `kaplan`.
         formula: the law as text.
-        rests_on: number and kind of the rows, as `240 points`.
-        parameters: value, low and high of every parameter, by name.
+        rests_on: number and kind of the rows that were fitted, as `240 points`.
+        parameters: name of the parameter -> `value`, `low` and `high`.
         fixed: names of the parameters that were not fitted.
         rows: the points or budgets that were fitted.
         frontier: the compute-optimal model at each of some budgets; empty where the law has none.
@@ -48,7 +48,7 @@ class FitResult:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def table(self) -> pa.Table:
-        """Return the rows as a table."""
+        """Return `rows`, the points or budgets that were fitted, as a pyarrow table."""
         import pyarrow as pa
 
         return pa.Table.from_pylist(list(self.rows))
@@ -63,30 +63,34 @@ def check_requests(requests: Sequence[Mapping[str, float]], allowed: Sequence[fr
         law: name of the law, for the error.
 
     Raises:
-        DegenError: other letters, or a value that is not positive and finite.
+        DegenError: the law does not predict from the letters of a request, or a value is not positive and finite.
     """
     for request in requests:
         text = ",".join(f"{name}={value:g}" for name, value in request.items())
         if frozenset(request) not in allowed:
             forms = "; ".join(",".join(f"{name}=…" for name in sorted(names, reverse=True)) for names in allowed)
-            raise DegenError(f"--predict {text}: {law} predicts from {forms}")
+            raise DegenError(f"--predict {text}: {law} can only predict from {forms}")
         for name, value in request.items():
             if not 0 < value < float("inf"):
                 raise DegenError(f"--predict {text}: {name} must be positive and finite")
 
 
 def check_predicted(request: Mapping[str, float], row: Row) -> Row:
-    """Return a prediction as Python numbers.
+    """Return the prediction `row` with Python numbers in place of numpy's, after checking it.
+
+    Args:
+        request: the known quantities, for the error.
+        row: the prediction.
 
     Raises:
-        DegenError: a value is not positive and finite, as the request is too far from the fitted points.
+        DegenError: a value is not positive and finite, because the request is too far from the fitted points.
     """
     plain = {name: None if value is None else float(value) for name, value in row.items()}
     for name, value in plain.items():
         if value is not None and not name.endswith(("_low", "_high")) and not 0 < value < float("inf"):
             text = ",".join(f"{letter}={known:g}" for letter, known in request.items())
             raise DegenError(
-                f"--predict {text}: {name} would be {value:g}, as this is too far from the fitted points; "
-                "choose closer values"
+                f"--predict {text}: {name} would be {value:g}, because this is too far from the fitted points; choose "
+                "closer values"
             )
     return plain

@@ -19,6 +19,7 @@ from degen.tables import Row
 from degen.text.windows import read_samples
 
 from .context import fit_context
+from .extend import adds_only, with_known_tokens
 from .memory import head_memory, pass_memory
 from .plan import Plan, make_plan
 from .sampling import open_scanned_corpus
@@ -52,13 +53,15 @@ def estimate_costs(
     """
     from degen.model.loading import choose_device
 
+    begun = None if fresh else out
+    settings = with_known_tokens(settings, begun)
     plan = make_plan(settings)
-    settings = fit_context(settings, plan, None if fresh else out, note)
+    settings = fit_context(settings, plan, begun, note)
     device = choose_device(settings.device)
     streams = any(issubclass(probe, StreamProbe) for probe in plan.probes.values())
     _check_inputs(settings, plan, streams)
     if out is not None and not fresh:
-        check_run(out, settings.to_json())
+        check_run(out, settings.to_json(), adds_only)
     elif out is not None:
         check_folder(out)
     tokens = settings.tokens if streams else 0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from degen.checkpoints.series import Checkpoint
+from degen.printable import printable
 
 T = TypeVar("T")
 
@@ -18,11 +19,11 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Report something worth knowing."""
-        _log.info(text)
+        _log.info(printable(text))
 
     def warn(self, text: str) -> None:
         """Report something that the user may want to put right."""
-        _log.warning(text)
+        _log.warning(printable(text))
 
     def track(self, items: Iterable[T], total: int, noun: str) -> Iterator[T]:
         """Yield the items, and report how many of them there were, as in `154 revisions listed`."""
@@ -47,4 +48,5 @@ class Progress:
 
     def finish_checkpoint(self, checkpoint: Checkpoint, status: str, summary: str) -> None:
         """Report that the checkpoint is measured and written, or failed for the reason given."""
-        (_log.warning if status == "failed" else _log.info)("%s: %s %s", checkpoint, status, summary)
+        text = printable(f"{checkpoint}: {status} {summary}")
+        (_log.warning if status == "failed" else _log.info)(text)

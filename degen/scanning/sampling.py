@@ -108,6 +108,12 @@ def find_samples(
         corpus = open_scanned_corpus(settings)
         samples = {t.fingerprint: _draw_sample(settings, corpus, t, progress) for t in tokenizers}
         name, info = corpus.name, {"corpus": corpus.name, **corpus.provenance}
+        if corpus.passed_over:
+            info["passed_over"] = len(corpus.passed_over)
+            progress.warn(
+                f"{name}: {len(corpus.passed_over)} documents passed over, whose text holds half a character (a lone "
+                f"surrogate); the first is {next(iter(corpus.passed_over))}"
+            )
     if any(sample.documents == 1 for sample in samples.values()):
         progress.warn(
             f"{name}: one document, so no metric has a standard error, for which documents are "

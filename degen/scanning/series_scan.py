@@ -192,7 +192,7 @@ class SeriesScan:
             progress.start_checkpoint(opened.checkpoint, spec.sample.tokens if spec.sample else 0)
 
         rows = halve_batch(attempt, self.batch_tokens, longest, "--context", on_halved)
-        reasons = [reason for reason in (rows[CHECKPOINTS][0].get("reason"), spec.skipped) if reason]
+        reasons = dict.fromkeys(reason for reason in (rows[CHECKPOINTS][0].get("reason"), *opened.notes) if reason)
         rows[CHECKPOINTS][0] |= {"status": "ok", "reason": "; ".join(reasons) or None}
         return rows
 

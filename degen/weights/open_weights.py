@@ -256,9 +256,25 @@ def read_bin(files: Sequence[Path]) -> LoadedTensors:
         if not isinstance(loaded, dict):
             raise CheckpointError(f"{file}: holds a {type(loaded).__name__}, not a table of tensors")
         held = {key: value for key, value in loaded.items() if isinstance(value, torch.Tensor)}
+        for key, value in held.items():
+            _check_stored(file, key, value)
         tensors.update(held)
         shard_of.update(dict.fromkeys(held, file.name))
     return LoadedTensors(tensors, shard_of)
+
+
+def _check_stored(file: Path, key: str, tensor: torch.Tensor) -> None:
+    """Refuse a tensor of more values than are stored: a few bytes can be said to be a matrix of any size.
+
+    Raises:
+        CheckpointError: it is such a tensor, or of a kind that stores no matrix.
+    """
+    import torch
+
+    if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized:
+        raise CheckpointError(f"{file}: {str(key)[:200]} is no plain tensor")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise CheckpointError(f"{file}: {str(key)[:200]} is larger than what is stored of it")
 
 
 def _unpickling(error: Exception) -> str:

@@ -68,9 +68,12 @@ def test_exit_codes_follow_their_precedence(run: Path, copy: Path) -> None:
     [
         ((), "no rule to judge by"),
         (("--rule", "los < 3"), "did you mean 'loss'?"),
-        (("--rule", "loss.rize < 3"), "rule \"loss.rize < 3\": character 6: no relation 'rize'; did you mean 'rise'?"),
-        (("--rule", PASSES, "--confidence", 2), "--confidence 2: a number from 0.5"),
-        (("--rule", PASSES, "--strict"), "--strict needs an interval"),
+        (
+            ("--rule", "loss.rize < 3"),
+            "rule \"loss.rize < 3\": character 6: rise or drop must follow the dot, not 'rize'; did you mean 'rise'?",
+        ),
+        (("--rule", PASSES, "--confidence", 2), "--confidence 2: must be at least 0.5"),
+        (("--rule", PASSES, "--strict"), "--strict needs --confidence"),
         (("--max-anisotropy", "nan"), "--max-anisotropy nan: a finite number"),
         (("--max-anisotropy", "much"), "Invalid value for '--max-anisotropy'"),
         (("--rule", PASSES, "--baseline", "nowhere.csv"), "nowhere.csv: no such file"),
@@ -199,7 +202,7 @@ def test_series_is_judged_by_the_checkpoints_it_has_now(series: Path, corpus: Pa
     shutil.copytree(tmp_path / "s" / "step0", tmp_path / "s" / "step200")  # a training that was undone goes another way
     result = gate("s", "--rule", "loss < 99", "--json", *options)
     assert [row["step"] for row in result.json()["rows"]] == [200]
-    assert "no longer in the series, and left out: s@step1000" in result.err
+    assert "checkpoints left out, because the series no longer has them: s@step1000" in result.err
     (tmp_path / "away").rename(tmp_path / "s" / "step1000")
     (tmp_path / "s" / "step0").rename(tmp_path / "away")  # old ones are cleared away, and stay the run's past
     result = gate("s", "--rule", "loss[step=all] < 99", "--json", *options)

@@ -47,6 +47,13 @@ FOLDER_OPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
     "keep": (("--keep", "all"), "all"),
 }
 FOLDER_DEFAULTS = {"out": Path("degen-run"), "fresh": False, "keep": "none"}
+
+
+def folder_of(command: str) -> dict[str, Any]:
+    """Where the run of a command goes by default: each into a folder of its own."""
+    return FOLDER_DEFAULTS | ({} if command == "scan" else {"out": Path(f"degen-{command}")})
+
+
 # command: its words, the settings it has no option for, and how the settings of its scan differ from the defaults
 COMMANDS: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "scan": (("scan", "org/name"), set()),
@@ -95,7 +102,7 @@ def test_scan_option_changes_only_its_setting(command: str, name: str, scans: li
     words, _, value = SETTINGS[name]
     assert degen(*COMMANDS[command][0], *words).message == "recorded"
     expected = default_of(command, seed=value if name == "seed" else 0)
-    assert scans == [(replace(expected, **{name: value}), FOLDER_DEFAULTS)]
+    assert scans == [(replace(expected, **{name: value}), folder_of(command))]
 
 
 @pytest.mark.parametrize("name", FOLDER_OPTIONS)
@@ -103,7 +110,7 @@ def test_scan_option_changes_only_its_setting(command: str, name: str, scans: li
 def test_folder_option_changes_no_setting(command: str, name: str, scans: list[Any]) -> None:
     words, value = FOLDER_OPTIONS[name]
     assert degen(*COMMANDS[command][0], *words).message == "recorded"
-    assert scans == [(default_of(command), FOLDER_DEFAULTS | {name: value})]
+    assert scans == [(default_of(command), folder_of(command) | {name: value})]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -147,7 +154,7 @@ def test_option_of_rank_reaches_its_probe(
     for key in where[:-1]:
         inner = inner[key]
     inner[where[-1]] = value
-    assert scans == [(expected, FOLDER_DEFAULTS)]
+    assert scans == [(expected, folder_of("rank"))]
 
 
 def scan(*args: Any, **keywords: Any) -> None:

@@ -166,7 +166,7 @@ def test_loss_law_is_printed_and_in_the_json(tmp_path: Path) -> None:
         (["--where", "task"], "--where task: must be a name and a value, as in task=lambada_openai"),
         (["--where", "tsk=a"], "no column 'tsk' to filter by"),
         (["--better", "up"], "--better up: not one of min, max"),
-        (["--floor", "much"], "--floor much: not a floor"),
+        (["--floor", "much"], "--floor much: must be a number"),
         (["--level", 2], "--level 2: must lie between 0 and 1"),
         (["--confidence", 0], "--confidence 0: must lie between 0 and 1"),
         (["--after", 1], "--after 1: a share of training"),

@@ -63,7 +63,7 @@ def test_table_of_a_scan_with_untrained_checkpoints_is_fitted(tmp_path: Path) ->
     for command in (("fit", "--law", "envelope", *FAST), ("pareto",), ("slopes",)):
         result = degen("scaling", *command, file)
         assert result.code == 0, result.err
-        assert "they are before training (0 tokens or steps): 6" in result.err
+        assert "they are of models before training (0 tokens or steps): 6" in result.err
 
 
 def test_fit_prints_the_law_and_the_kind_of_intervals(table: Path) -> None:
@@ -172,7 +172,7 @@ def test_run_of_several_models_is_fitted_and_compared(tmp_path: Path) -> None:
     points = result.json()["rows"]
     assert len(points) == 8
     assert [row["flops"] for row in points] == rows.sort("model", "step")["training_flops"].to_list()
-    assert "--final takes the last row of each model" in result.err
+    assert "use --final to fit only the last row of each model" in result.err
     lines = degen("scaling", "slopes", out, "--final", "--json").json()["rows"]
     assert {row["points"] for row in lines if row["pair"] == "flops-upstream"} == {4}
     assert all(row["slope"] is not None for row in lines if row["pair"] == "parameters-upstream")
@@ -187,10 +187,10 @@ def test_run_of_several_models_is_fitted_and_compared(tmp_path: Path) -> None:
         (["--law", "chinchilla"], "--law chinchilla: not one of hoffmann, envelope, isoflop, kaplan"),
         (["--fix", "B"], "--fix B: must be a name and a value"),
         (["--fix", "gamma=1"], "the law has no parameter 'gamma'"),
-        (["--law", "kaplan", "--fix", "A=1"], "--fix goes with --law hoffmann only"),
-        (["--form", "ND"], "--form ND goes with --law kaplan only"),
-        (["--law", "kaplan", "--form", "X"], "--form X: not one of N, D, C, ND, NS"),
-        (["--law", "kaplan", "--units", "days"], "--units days: not one of flops, pf-days"),
+        (["--law", "kaplan", "--fix", "A=1"], "--fix can only be used with --law hoffmann"),
+        (["--form", "ND"], "--form ND can only be used with --law kaplan"),
+        (["--law", "kaplan", "--form", "X"], "--form X: must be one of N, D, C, ND, NS"),
+        (["--law", "kaplan", "--units", "days"], "--units days: must be one of flops, pf-days"),
         (["--predict", "S=3"], "--predict S=3: hoffmann predicts from"),
         (["--predict", "N=-3,D=1"], "N must be positive"),
         (["--law", "isoflop", "--predict", "N=1e9,D=1e9"], "isoflop predicts from C=…; N=…; D=…"),
@@ -198,7 +198,7 @@ def test_run_of_several_models_is_fitted_and_compared(tmp_path: Path) -> None:
         (["--without-highest", 30], "--without-highest 30"),
         (["--final"], "no column of model"),
         (["--confidence", 2], "--confidence 2: must lie between 0 and 1"),
-        (["--bootstrap", 3], "--bootstrap 3: too few for confidence 0.9"),
+        (["--bootstrap", 3], "--bootstrap 3: too few draws for confidence 0.9"),
         (["--out", "law.xlsx"], "law.xlsx: ends in none of .parquet, .csv, .json, .duckdb"),
         (["--plot", "law.xyz"], "not a format of figures"),
     ],
@@ -213,10 +213,10 @@ def test_wrong_options_of_fit_are_errors_of_one_line(options: list[object], mess
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("params,tokens,loss\n" + "1e8,1e9,3\n" * 9, "1 point does not suffice"),
-        ("params,tokens,loss\n1e8,1e9,-3\n1e9,1e9,-2\n", "row 1 has loss -3, which is not positive"),
+        ("params,tokens,loss\n" + "1e8,1e9,3\n" * 9, "1 point is too few"),
+        ("params,tokens,loss\n1e8,1e9,-3\n1e9,1e9,-2\n", "row 1 has loss -3, which must be positive"),
         ("params,loss\n1e8,3\n1e9,2\n", "no column of tokens"),
-        ("params,tokens,loss\n1e8,1e9,3\n1e9,1e9,2.9\n1e9,1e10,2.8\n", "3 points do not suffice"),
+        ("params,tokens,loss\n1e8,1e9,3\n1e9,1e9,2.9\n1e9,1e10,2.8\n", "3 points are too few"),
     ],
 )
 def test_table_that_cannot_be_fitted_is_an_error_of_one_line(text: str, message: str, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_negated_loss_needs_a_name_or_direction_that_says_so(tmp_path: Path) -> 
     file = table(tmp_path / "t.csv", "model,params,loss", ["a,1e8,-3.0", "b,2e8,-2.5", "c,3e8,-2.7"])
     refused = pareto(file, "--json")
     assert (refused.code, refused.out) == (2, "")
-    assert "a has loss -3, but losses must be above 0; correct the row, or say --direction loss=max" in refused.message
+    assert "a has loss -3, but losses must be above 0; correct the row, or use --direction loss=max" in refused.message
     for better, frontier in (("max", [True, True, False]), ("min", [True, False, False])):
         result = pareto(file, "--direction", f"loss={better}", "--json")
         assert result.err == ""
@@ -142,7 +142,7 @@ def test_pareto_names_the_dominating_points(tmp_path: Path) -> None:
     rows = ["a,1e8,100,3.0", "b,2e8,90,2.5", "c,3e8,200,2.7", "d,4e8,,2.0"]
     file = table(tmp_path / "t.csv", "model,params,seconds,loss", rows)
     result = pareto(file, "--json")
-    assert "left out of the frontier, as values are missing or infinite: 1" in result.err
+    assert "left out of the frontier, because values are missing or infinite: 1" in result.err
     outcome = {row["point"]: (row["frontier"], row["dominated_by"]) for row in rows_of(result)}
     assert outcome == {"a": (True, None), "b": (True, None), "c": (False, "b"), "d": (None, None)}
     pairs = {(row["cost"], row["quality"]): row["frontier"] for row in rows_of(result, "frontiers")}
@@ -232,9 +232,9 @@ def test_three_points_have_no_correlation_and_no_slope(tmp_path: Path) -> None:
         (("pareto", "--cost", "watts"), "no column 'watts'"),
         (("pareto", "--quality", "los"), "did you mean 'loss'?"),
         (("pareto", "--direction", "loss=low"), "not one of min, max"),
-        (("pareto", "--direction", "width=min"), "is not among the columns of quality"),
+        (("pareto", "--direction", "width=min"), "is not one of the columns of quality"),
         (("pareto", "--equal-cost", "much"), "must be a share, as in 10%"),
-        (("pareto", "--equal-cost", "nan"), "must be a positive share"),
+        (("pareto", "--equal-cost", "nan"), "must be above 0"),
         (("pareto", "--plot", "x.doc"), "not a format of figures"),
         (("pareto", "--out", "x.xls"), "ends in none of"),
         (("slopes", "--regions", "many"), "must be a whole number, or edges"),

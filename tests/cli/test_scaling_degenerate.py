@@ -47,7 +47,7 @@ TABLES: dict[str, tuple[Rows, dict[str, str]]] = {
     "one size": (
         rows_of(np.full(10, 1e8), 1e9 * 2.0 ** np.arange(10)),
         {"hoffmann": "cannot tell A, E and alpha apart", "fixed": "cannot tell A and alpha", "envelope": "needs 4",
-         "isoflop": "fewer than two budgets", "N": "different size", "C": "all models have one size",
+         "isoflop": "fewer than two budgets", "N": "different size", "C": "all models have the same size",
          "ND": "do not determine", "NS": "do not determine"},
     ),
     "negative losses": (
@@ -60,21 +60,21 @@ TABLES: dict[str, tuple[Rows, dict[str, str]]] = {
     ),
     "3 points": (
         SOUND[:3],
-        dict.fromkeys(set(FITS) - {"envelope", "isoflop"}, "3 points do not suffice")
+        dict.fromkeys(set(FITS) - {"envelope", "isoflop"}, "3 points are too few")
         | {"envelope": "no model has two checkpoints", "isoflop": "fewer than two budgets",
            "slopes": "3 different points with both; a slope needs 4"},
     ),
     "3 points four times over": (
         [row for row in SOUND[:3] for _ in range(4)],
-        dict.fromkeys(set(FITS) - {"envelope", "isoflop"}, "3 points do not suffice")
+        dict.fromkeys(set(FITS) - {"envelope", "isoflop"}, "3 points are too few")
         | {"envelope": "no model has two checkpoints", "isoflop": "fewer than two budgets",
            "slopes": "3 different points with both; a slope needs 4"},
     ),
     "no loss anywhere": (
         [[*row[:4], "nan", *row[5:6], ""] for row in SOUND],
-        dict.fromkeys(FITS, "loss is missing in every") | {"slopes": "0 different points|no line", "pareto": "needs 2"},
+        dict.fromkeys(FITS, "loss is missing in every") | {"slopes": "0 different points|no line", "pareto": "least 2"},
     ),
-    "text for a size": (changed("params", "7B"), dict.fromkeys(set(COMMANDS) - {"D"}, "holds no numbers ('7B'")),
+    "text for a size": (changed("params", "7B"), dict.fromkeys(set(COMMANDS) - {"D"}, "no numbers, such as '7B'")),
     "a size of 0": (
         changed("params", "0", first=3),
         dict.fromkeys(set(FITS) - {"D", "C"}, "m3 has parameters 0")
@@ -142,8 +142,8 @@ def test_rows_left_out_of_a_fit_are_counted(tmp_path: Path) -> None:
     result = degen("scaling", "fit", file, "--law", "kaplan", "--form", "D", "--bootstrap", 0, "--json")
     assert result.code == 0
     assert len(result.json()["rows"]) == 10
-    assert "rows left out, as they repeat others: 2" in result.err
-    assert "rows left out, as one of tokens, loss is missing: 2" in result.err
+    assert "rows left out, because they repeat other rows: 2" in result.err
+    assert "rows left out, because one of tokens, loss is missing: 2" in result.err
 
 
 @pytest.mark.parametrize("command", ["N", "slopes", "pareto"])

@@ -93,12 +93,12 @@ KINDS: dict[str, Kind] = {
 }
 REDIRECTS = ("HEAD", "at the hub")  # answers without a body, which cannot be cut
 LASTING: Mapping[str, tuple[int | None, int | None, str]] = {  # status, cut, what is said of it
-    "step1": (500, None, "the hub answered 500"),
+    "step1": (500, None, "the hub failed with status 500"),
     "step2": (None, None, "the hub cannot be reached"),
     "step3": (None, 10, "the hub cannot be reached"),
     "step4": (401, None, r"no such repository|refuses it \(401\)"),
     "step5": (403, None, r"refuses it \(403\)"),
-    "step6": (404, None, "the hub answered 404"),
+    "step6": (404, None, "the hub failed with status 404"),
 }
 
 

@@ -185,7 +185,7 @@ def test_malformed_refs_of_the_hub_give_one_message(scans: Scans, files: Files, 
     repo = scans.hub.repos["org/m"] = Liar({"main": files})
     repo.reply = reply
     result = command("scan", "org/m", "-o", scans.folder / "run")
-    assert (result.code, "the hub's answer makes no sense" in result.message) == (2, True)
+    assert (result.code, "the hub sent a response that cannot be understood" in result.message) == (2, True)
 
 
 CONFIG = {"type": "file", "path": "config.json", "size": 9, "oid": "a"}
@@ -202,7 +202,7 @@ def test_a_malformed_listing_fails_one_checkpoint(scans: Scans, files: Files, mo
     monkeypatch.setattr(Snapshot, "tree", lambda self, *args: reply.get(self.commit) or tree(self, *args))
     rows = scans.heads("org/m@step*").checkpoints()
     assert [row["status"] for row in rows] == ["failed"] * len(LISTINGS) + ["ok"]
-    assert all("the hub's answer makes no sense" in row["reason"] for row in rows[:-1])
+    assert all("the hub sent a response that cannot be understood" in row["reason"] for row in rows[:-1])
 
 
 def test_a_listing_without_end_ends(scans: Scans, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:

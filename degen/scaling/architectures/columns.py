@@ -25,11 +25,11 @@ _NEGATED = r"neg(ative)?_log_(perplexity|perplexities|ppl)"  # minus a loss, as 
 
 @dataclass(frozen=True, eq=False)
 class Cost:
-    """A column of cost, of which lower is better.
+    """A column of cost, of which lower values are better.
 
     Attributes:
-        name: of the column or quantity.
-        values: for each row, NaN where unknown.
+        name: name of the column or quantity.
+        values: the value of each row, NaN where unknown.
     """
 
     name: str
@@ -41,8 +41,8 @@ class Quality:
     """A column of quality.
 
     Attributes:
-        name: of the column or quantity.
-        values: for each row, NaN where unknown.
+        name: name of the column or quantity.
+        values: the value of each row, NaN where unknown.
         better: whether lower (`min`) or higher (`max`) values are better.
         errors: standard error of each value, NaN where unknown; None where the table has none.
     """
@@ -67,16 +67,16 @@ def architectures(points: Points, column: str | None, or_model: bool = True) -> 
         or_model: whether to use the model where the table has none of those columns.
 
     Returns:
-        A label for each row; None without such a column.
+        A label for each row; None where the table has no such column.
 
     Raises:
-        DegenError: the named column is missing, or a row has no value in it.
+        DegenError: the column `column` does not exist, or a row has no value in the column that is used.
     """
     names = points.table.column_names
     if column is None:
         column = first_column(points.table, ARCHITECTURE) or (points.columns.get("model") if or_model else None)
     elif column not in names:
-        raise DegenError(f"{points.path}: no column {column!r}; {did_you_mean(column, names)}")
+        raise DegenError(f"{points.path}: the table has no column {column!r}; {did_you_mean(column, names)}")
     if column is None:
         return None
     labels = texts(points.table, column)
@@ -91,11 +91,11 @@ def architectures(points: Points, column: str | None, or_model: bool = True) -> 
 def find_values(points: Points, name: str) -> Floats:
     """Return the values of a column or quantity, NaN where one is missing or infinite.
 
-    `parameters`, `loss` and the like mean the quantity, in whichever column the user said it is; any other name means a
-    column first and a quantity second.
+    The name of a quantity, as `parameters` or `loss`, stands for the column from which this quantity is read. Any other
+    name stands for the column with that name if there is one, else for the quantity that it is another name of.
 
     Raises:
-        DegenError: there is no such column or quantity, or it holds no numbers.
+        DegenError: there is no such column or quantity, or it holds values that are no numbers.
     """
     quantity, is_column = quantity_of(name), name in points.table.column_names
     if quantity is None or quantity in TEXTS:
@@ -107,7 +107,11 @@ def find_values(points: Points, name: str) -> Floats:
 
 
 def find_costs(points: Points, columns: Sequence[str]) -> list[Cost]:
-    """Return the named columns of cost, or without names those of parameters, FLOPs and seconds that the table has.
+    """Return the columns of cost.
+
+    Args:
+        points: the rows.
+        columns: the names of the columns; empty for those of parameters, FLOPs and seconds that the table has.
 
     Raises:
         DegenError: a named column is missing, a cost is negative, or a size, tokens or compute are not positive.
@@ -130,7 +134,12 @@ def find_costs(points: Points, columns: Sequence[str]) -> list[Cost]:
 
 
 def find_upstream(points: Points, column: str | None) -> str | None:
-    """Return the column of upstream quality: the named one, or `upstream`, a loss or a perplexity; else None."""
+    """Return the name of the column of upstream quality, the quality in pre-training; None where there is none.
+
+    Args:
+        points: the rows.
+        column: the column that the user named; None to search for `upstream`, then a loss, then a perplexity.
+    """
     if column is not None:
         return column
     named = first_column(points.table, UPSTREAM)
@@ -141,7 +150,14 @@ def find_upstream(points: Points, column: str | None) -> str | None:
 
 
 def find_downstream(points: Points, columns: Sequence[str], upstream: str | None) -> list[str]:
-    """Return the columns of downstream quality: the named ones, else `downstream…`, else accuracies and the like."""
+    """Return the names of the columns of downstream quality, the quality in tasks; empty where there are none.
+
+    Args:
+        points: the rows.
+        columns: the columns that the user named; empty to search for names that begin with `downstream`, or else for
+            accuracies and other metrics of which higher is better.
+        upstream: the column of upstream quality, which is none of them; None without one.
+    """
     if columns:
         return list(dict.fromkeys(columns))
     table = points.table
@@ -155,12 +171,12 @@ def find_quality(points: Points, name: str, directions: Mapping[str, Better], wa
 
     Args:
         points: the rows.
-        name: of the column or quantity.
-        directions: directions that the user named, by column.
+        name: name of the column or quantity.
+        directions: column -> the direction that the user gave for it.
         warn: called with a warning where neither the user nor the name says which direction is better.
 
     Raises:
-        DegenError: there is no such column, it holds no numbers, or a loss is not positive.
+        DegenError: there is no such column, it holds values that are no numbers, or a loss is not positive.
     """
     values = find_values(points, name)
     is_the_loss = name == points.columns.get("loss")  # under any name
@@ -169,7 +185,7 @@ def find_quality(points: Points, name: str, directions: Mapping[str, Better], wa
         for row in np.flatnonzero(values <= 0):
             raise DegenError(
                 f"{points.path}: {points.names[row]} has {name} {values[row]:g}, but losses must be above 0; "
-                f"correct the row, or say --direction {name}=max if losses are negated"
+                f"correct the row, or use --direction {name}=max if the losses are negated"
             )
     stem, comma, variant = name.partition(",")
     column = first_column(points.table, [f"{stem}{end}{comma}{variant}".lower() for end in ERROR_ENDS])
@@ -177,15 +193,29 @@ def find_quality(points: Points, name: str, directions: Mapping[str, Better], wa
 
 
 def check_directions(directions: Mapping[str, Better], names: Sequence[str]) -> None:
-    """Refuse directions of columns that are not compared as qualities."""
+    """Refuse directions that the user gave for columns that are not compared as qualities.
+
+    Args:
+        directions: column -> the direction that the user gave for it.
+        names: the columns of quality.
+
+    Raises:
+        DegenError: a direction is of a column that is not in `names`.
+    """
     for name, better in directions.items():
         if name not in names:
             hint = did_you_mean(name, names)
-            raise DegenError(f"--direction {name}={better}: {name} is not among the columns of quality; {hint}")
+            raise DegenError(f"--direction {name}={better}: {name} is not one of the columns of quality; {hint}")
 
 
 def _direction(name: str, known: Better | None, warn: Warn) -> Better:
-    """Return the known direction, else the one that the name implies, else `max` with a warning."""
+    """Return which values of a quality are better, `min` or `max`.
+
+    Args:
+        name: name of the column.
+        known: the direction that the user gave; None to go by the name, or to use `max` with a warning.
+        warn: called with the warning.
+    """
     words = "_".join(re.split(r"[_/,\-.:\s]+", name.lower()))
     if re.search(rf"(?:^|_){_NEGATED}(?:_|$)", words):
         return "max"
@@ -193,7 +223,8 @@ def _direction(name: str, known: Better | None, warn: Warn) -> Better:
     better = known or (kind.better if kind is not None else None)
     if better is None:
         warn(
-            f"{name}: the name does not say which way is better; higher counts as better (else: --direction {name}=min)"
+            f"{name}: the name does not tell whether lower or higher is better; higher is assumed, use "
+            f"--direction {name}=min if lower is"
         )
         return "max"
     return better

@@ -16,11 +16,11 @@ from .ranking import ArchitectureLine, Region
 def find_crossings(
     lines: Sequence[ArchitectureLine], regions: Sequence[Region], quality: Quality, confidence: float = 0.9
 ) -> list[Row]:
-    """Find the crossings of the lines of two architectures within the range of compute that both have.
+    """Return the crossings of the lines of two architectures within the range of compute that both have.
 
     Formula: x = (a₂ − a₁)/(b₁ − b₂). The interval is Fieller's: all x at which the difference of the lines, over its
     standard error, is less than t, with Welch's degrees of freedom. It is unbounded where the slopes do not differ
-    significantly. `sure` says that it lies within the compute of both, so that the order does change.
+    significantly. The column `sure` says whether it lies within the compute of both, so that the order does change.
 
     Args:
         lines: of the architectures; see `fit_architecture_lines`.
@@ -61,9 +61,16 @@ def find_crossings(
 
 
 def _fieller(first: Line, second: Line, x: float, confidence: float) -> tuple[tuple[float, float] | None, str | None]:
-    """Return the interval of x in which two lines may be equal; or None and the reason.
+    """Return the interval of x in which two lines may be equal, and None; or None and the reason why it has no ends.
 
-    With z the distance from the crossing at x: (Δb·z)² ≤ t²·(v₀ + 2·v₁·z + v₂·z²), the variance of the difference.
+    Formula: all x + z with (Δb·z)² ≤ t²·(v₀ + 2·v₁·z + v₂·z²), where the bracket is the variance of the difference of
+    the lines at the distance z from their crossing.
+
+    Args:
+        first: a line.
+        second: another line.
+        x: where they cross.
+        confidence: of the interval.
     """
     t = welch_quantile(first, second, x, confidence)
     terms = [(line.variance, x - line.centre, line) for line in (first, second)]
@@ -72,11 +79,11 @@ def _fieller(first: Line, second: Line, x: float, confidence: float) -> tuple[tu
     v2 = sum(s / line.spread for s, _, line in terms)
     square = (first.slope - second.slope) ** 2 - t * t * v2
     if square <= 0:
-        return None, f"no interval: at {confidence:.0%} confidence the two slopes do not differ"
+        return None, f"the interval has no ends, because the two slopes do not differ at {confidence:.0%} confidence"
     middle, root = t * t * v1 / square, math.sqrt((t * t * v1) ** 2 + square * t * t * v0) / square
     return (x + middle - root, x + middle + root), None
 
 
 def _flops(x: float) -> float:
-    """Return 10^x, infinity where that overflows."""
+    """Return 10^x; infinity where that is too large for a number."""
     return 10**x if x < 308 else math.inf

@@ -28,7 +28,7 @@ class Shapes:
     """The shapes of the models in a table.
 
     Attributes:
-        aspect: d_model / layers of each row, NaN where unknown.
+        aspect: aspect ratio d_model / layers of each row, NaN where unknown.
         layers: name of the column of layers.
         width: name of the column of d_model.
     """
@@ -39,10 +39,10 @@ class Shapes:
 
 
 def read_shapes(points: Points) -> Shapes | str:
-    """Return the aspect ratio of each row, or the reason why the table has none.
+    """Return the aspect ratio of each row; or, as a text, the reason why the table has none.
 
     Raises:
-        DegenError: the column of layers or width holds no numbers.
+        DegenError: the column of layers or of width holds values that are no numbers.
     """
     layers, width = first_column(points.table, LAYERS), first_column(points.table, WIDTH)
     if layers is None or width is None:
@@ -87,7 +87,7 @@ def compare_shapes(
     Source: Tay et al. 2021, Scale Efficiently, arXiv 2109.10686 (DeepNarrow).
     """
     if not (math.isfinite(equal) and equal > 0):
-        raise DegenError(f"--equal-cost {equal:.0%}: must be a positive share, as in 10%")
+        raise DegenError(f"--equal-cost {equal:.0%}: must be above 0, as 10%")
     labels = np.array(architectures if architectures is not None else [""] * len(qualities[0].values), dtype=object)
     if not costs:
         return [_blank(None, quality) | {"reason": "no column of cost"} for quality in qualities]
@@ -125,7 +125,10 @@ def _compare(
 
 
 def _pair_signs(aspect: Floats, log_cost: Floats, good: Floats, labels: Floats, within: float) -> list[int]:
-    """Return for each pair of equal cost and different shape 1 if the deeper model is better, −1 if worse, else 0."""
+    """Return a number for each pair of models of equal cost, one architecture and different shape.
+
+    It is 1 if the deeper model is better, −1 if it is worse, 0 if both are equal.
+    """
     signs = []
     for i in range(len(aspect) - 1):
         rest = slice(i + 1, None)
@@ -137,7 +140,7 @@ def _pair_signs(aspect: Floats, log_cost: Floats, good: Floats, labels: Floats, 
 
 
 def _design(aspect: Floats, log_cost: Floats, labels: Floats) -> tuple[Floats, str]:
-    """Return the columns of the regression, log aspect ratio last, and their names as text."""
+    """Return the design matrix of the regression, with log aspect ratio as its last column, and its terms as text."""
     groups = list(dict.fromkeys(labels.tolist()))
     columns = [(labels == group).astype(np.float64) for group in groups]
     terms = ["architecture"] if len(groups) > 1 else []
@@ -152,14 +155,14 @@ def _design(aspect: Floats, log_cost: Floats, labels: Floats) -> tuple[Floats, s
 
 
 def _freedom(design: Floats) -> int:
-    """Return the degrees of freedom of the residuals of a regression."""
+    """Return the degrees of freedom of the residuals of a regression with the design matrix `design`."""
     return len(design) - int(np.linalg.matrix_rank(design))
 
 
 def _obstacle(aspect: Floats, design: Floats, pairs: int, cost: str, equal: float) -> str | None:
     """Return why the effect of depth cannot be estimated; None where it can."""
     if len(aspect) < 2 or np.ptp(aspect) <= math.log10(1 + SAME_SHAPE):
-        return f"all {len(aspect)} points have one aspect ratio" if len(aspect) else "no point has a known shape"
+        return f"all {len(aspect)} points have the same aspect ratio" if len(aspect) else "no point has a known shape"
     if not pairs:
         return f"no two models of different shape have {cost} within {equal:.0%} of each other"
     if _freedom(design) < 2:
@@ -173,7 +176,7 @@ def _obstacle(aspect: Floats, design: Floats, pairs: int, cost: str, equal: floa
 
 
 def _last_slope(design: Floats, values: Floats) -> tuple[float, float]:
-    """Return the coefficient of the last column and its standard error."""
+    """Return the coefficient of the last column of `design` in a regression of `values`, and its standard error."""
     solution, _, _, _ = np.linalg.lstsq(design, values, rcond=None)
     rest = values - design @ solution
     inverse = np.linalg.pinv(design.T @ design)
@@ -181,7 +184,12 @@ def _last_slope(design: Floats, values: Floats) -> tuple[float, float]:
 
 
 def _contradiction(verdict: str, signs: Sequence[int]) -> str | None:
-    """Return a phrase where most pairs contradict the regression; None where they do not."""
+    """Return a phrase that says so where most pairs contradict the regression; None where they do not.
+
+    Args:
+        verdict: of the regression.
+        signs: for each pair, see `_pair_signs`.
+    """
     better, worse = sum(sign > 0 for sign in signs), sum(sign < 0 for sign in signs)
     if (verdict == "deeper is better" and better < worse) or (verdict == "wider is better" and better > worse):
         return f"but of {len(signs)} pairs of equal cost the deeper model is better in {better}, worse in {worse}"

@@ -27,7 +27,7 @@ class Slopes:
     """The result of `degen scaling slopes`.
 
     Attributes:
-        rows: a line for each architecture, pair of quantities and kind of axes; see `slopes.COLUMNS`.
+        rows: a row for each architecture, pair of quantities and kind of axes; see `slopes.COLUMNS`.
         ranking: the architectures in each region of compute; see `rank_regions`.
         crossings: crossings of their lines; see `find_crossings`.
         no_ranking: why there is no ranking; None where there is one.
@@ -43,7 +43,7 @@ class Slopes:
     pairs: list[tuple[Quantity, Quantity]]
 
     def table(self) -> pa.Table:
-        """Return the rows as a table."""
+        """Return `rows` as a pyarrow table."""
         import pyarrow as pa
 
         return pa.Table.from_pylist(self.rows, schema=schema_of(COLUMNS))
@@ -52,10 +52,10 @@ class Slopes:
 def compare_architectures(
     points: Points, options: CompareOptions, regions: int | Sequence[float] = 4, warn: Warn = lambda line: None
 ) -> Slopes:
-    """Find the slopes of every architecture, their ranking over compute, and where it changes.
+    """Return the slopes of every architecture, their ranking over compute, and where it changes.
 
     Args:
-        points: of `read_points`.
+        points: the models, from `read_points`.
         options: columns, directions and confidence.
         regions: number of regions of compute, or their edges in FLOPs.
         warn: called with each warning.
@@ -88,13 +88,18 @@ def compare_architectures(
 
 
 def _quantity(points: Points, role: Role) -> Quantity:
-    """Return FLOPs or parameters, or why the table has none."""
+    """Return the FLOPs or parameters of each row, with the reason where the table has none.
+
+    Args:
+        points: the models.
+        role: `flops` or `parameters`.
+    """
     if not points.has(role):
         also = ", nor columns of parameters and tokens to compute them as 6ND" if role == "flops" else ""
         return _missing(role, f"no column of {role}{also}; name it with --columns {role}=COLUMN")
     values = find_values(points, role)
     if np.isnan(values).all():
-        also = ", for want of tokens" if role == "flops" and "flops" not in points.columns else ""
+        also = ", because tokens are" if role == "flops" and "flops" not in points.columns else ""
         return _missing(role, f"{role} are missing in every row{also}; name another column with --columns")
     return Quantity(role, role, values)
 
@@ -104,7 +109,11 @@ def _missing(role: Role, reason: str) -> Quantity:
 
 
 def _reason(rows: Sequence[Row]) -> str:
-    """Return why no line can be fitted: the reason of the row of most points, or else every column that is missing."""
+    """Return why no line can be fitted: the reason in the row with most points, or else all columns that are missing.
+
+    Args:
+        rows: the rows of the result, none of which has a slope.
+    """
     best = max(rows, key=lambda row: row["points"])
     if best["points"]:
         several = len({row["architecture"] for row in rows}) > 1

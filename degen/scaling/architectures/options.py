@@ -43,16 +43,16 @@ def check_confidence(confidence: float) -> None:
 def find_qualities(
     points: Points, options: CompareOptions, warn: Warn, more: Sequence[str] = ()
 ) -> tuple[Quality | None, list[Quality], list[Quality]]:
-    """Return the columns of upstream, downstream and further quality, with at most one warning each.
+    """Return the columns of upstream quality (None without one), of downstream quality, and the further ones.
 
     Args:
         points: the rows.
-        options: their names and directions.
-        warn: called with each warning.
-        more: names of the further columns.
+        options: names and directions of the columns.
+        warn: called with a warning for each column of which the better direction is not known.
+        more: names of further columns of quality.
 
     Raises:
-        DegenError: a column is missing or holds no numbers, or a direction names none of them.
+        DegenError: a column is missing or holds values that are no numbers, or a direction is of another column.
     """
     up = find_upstream(points, options.upstream)
     down = [name for name in find_downstream(points, options.downstream, up) if name != up]

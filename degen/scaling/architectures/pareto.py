@@ -16,11 +16,11 @@ RESULT_COLUMNS = ("point", "frontier", "dominated_by", "dominators", "same_as", 
 
 
 def dominators(values: Floats, row: int) -> Mask:
-    """Return a mask of the points that dominate one: worse in no column, better in at least one.
+    """Return a mask of the points that dominate the point `row`: worse in no column and better in at least one.
 
     Args:
         values: points × columns, lower is better in each, none missing.
-        row: index of the point that may be dominated. A point equal to it does not dominate it.
+        row: index of that point. A point equal to it does not dominate it.
     """
     mask: Mask = (values <= values[row]).all(axis=1) & (values < values[row]).any(axis=1)
     return mask
@@ -36,13 +36,13 @@ def frontier(values: Floats) -> Mask:
 
 
 def find_frontier(names: Sequence[str], costs: Sequence[Cost], qualities: Sequence[Quality]) -> list[Row]:
-    """Return a row for every point: on the frontier, or dominated and by which point.
+    """Return a row for every point, which says whether it is on the frontier, or else by which point it is dominated.
 
-    Of the points of the frontier that dominate it, a row names the nearest: that of the smallest difference in rank,
-    summed over the columns. Units and logarithms change nothing in that.
+    Of the points of the frontier that dominate it, a row names the nearest: the one with the smallest difference in
+    rank, summed over the columns. Because ranks are used, units and logarithms make no difference.
 
     Args:
-        names: of the points.
+        names: names of the points.
         costs: columns of which lower is better, at least one.
         qualities: columns with their direction, at least one.
 
@@ -52,8 +52,8 @@ def find_frontier(names: Sequence[str], costs: Sequence[Cost], qualities: Sequen
         `reason`.
 
     Raises:
-        DegenError: fewer than two points have all values, a column is both cost and quality, or it has the name of a
-            column of the result.
+        DegenError: fewer than two points have all values, a column is both cost and quality, or a column has the name
+            of a column of the result.
     """
     columns: list[Cost | Quality] = [*costs, *qualities]
     _check(costs, qualities)
@@ -63,7 +63,8 @@ def find_frontier(names: Sequence[str], costs: Sequence[Cost], qualities: Sequen
     if len(complete) < 2:
         listed = " and ".join(column.name for column in columns)
         raise DegenError(
-            f"a frontier needs 2 points that have {listed}, and there are {len(complete)}; name other columns"
+            f"a frontier needs at least 2 points that have {listed}, and there are {len(complete)}; name other columns "
+            "or fill in missing values"
         )
     known = lower_is_better[complete]
     ranks = np.stack([dense_ranks(column) for column in known.T], axis=1)
@@ -83,7 +84,7 @@ def find_frontier(names: Sequence[str], costs: Sequence[Cost], qualities: Sequen
 
 
 def find_pair_frontiers(names: Sequence[str], costs: Sequence[Cost], qualities: Sequence[Quality]) -> list[Row]:
-    """Return the frontier of each cost with each quality alone, cheapest first.
+    """Return the frontier of each cost with each quality alone, its points listed from the cheapest on.
 
     Returns:
         A row for each pair: `cost`, `quality`, `points` that have both, `frontier` (names).
@@ -100,17 +101,17 @@ def find_pair_frontiers(names: Sequence[str], costs: Sequence[Cost], qualities: 
 
 
 def _check(costs: Sequence[Cost], qualities: Sequence[Quality]) -> None:
-    """Refuse to find a frontier without cost or quality, or with columns that clash."""
+    """Refuse costs and qualities of which there are none, that overlap, or that have the name of a result column."""
     if not costs or not qualities:
         raise DegenError("a frontier needs a column of cost and one of quality; name them with --cost and --quality")
     both = next((cost.name for cost in costs if cost.name in {quality.name for quality in qualities}), None)
     if both is not None:
-        raise DegenError(f"--cost {both}: is a column of quality, too; name it as one of the two")
+        raise DegenError(f"--cost {both}: this column is named as quality, too; name it only once")
     names = [*(cost.name for cost in costs), *(quality.name for quality in qualities)]
     taken = next((name for name in names if name in RESULT_COLUMNS), None)
     if taken is not None:
         raise DegenError(
-            f"column {taken!r} has the name of a column of the result ({', '.join(RESULT_COLUMNS)}); rename it"
+            f"the name of column {taken!r} is taken by a column of the result ({', '.join(RESULT_COLUMNS)}); rename it"
         )
 
 
@@ -120,7 +121,15 @@ def dense_ranks(values: Floats) -> Floats:
 
 
 def _dominance(i: int, known: Floats, ranks: Floats, best: Mask, names: Sequence[str]) -> Row:
-    """Return the columns of the result for point i, among the points that have all values."""
+    """Return the columns of the result for the point with index `i` among the points that have all values.
+
+    Args:
+        i: the index.
+        known: the values, points × columns, lower is better in each.
+        ranks: the rank of each value in its column.
+        best: a mask of the points on the frontier.
+        names: names of the points.
+    """
     dominating = dominators(known, i)
     equal = np.flatnonzero((known[:i] == known[i]).all(axis=1))
     near = np.flatnonzero(dominating & best)

@@ -29,7 +29,7 @@ class Pareto:
 
     Attributes:
         rows: a row for every point; see `find_frontier`.
-        frontiers: the frontier of each cost with each quality alone.
+        frontiers: a row for each pair of a cost and a quality, with the frontier of these two alone.
         correlations: of upstream with downstream; see `correlate`.
         reversals: pairs that are better upstream and worse downstream; see `find_reversals`.
         shapes: the effect of depth at equal cost; see `compare_shapes`.
@@ -50,7 +50,7 @@ class Pareto:
     values: dict[str, Floats]
 
     def table(self) -> pa.Table:
-        """Return the rows as a table."""
+        """Return `rows`, one for every point, as a pyarrow table."""
         import pyarrow as pa
 
         columns = [
@@ -77,10 +77,10 @@ def find_pareto(
     equal: float = 0.1,
     warn: Warn = lambda line: None,
 ) -> Pareto:
-    """Find the frontier, rank correlations and reversals of upstream and downstream, and the effect of depth.
+    """Return the frontier, rank correlations and reversals of upstream and downstream, and the effect of depth.
 
     Args:
-        points: of `read_points`.
+        points: the models, from `read_points`.
         options: columns, directions and confidence.
         costs: columns of cost; empty for those of parameters, FLOPs and seconds that the table has.
         qualities: columns of quality for the frontier; empty for upstream and downstream.
@@ -100,7 +100,7 @@ def find_pareto(
     if paid:
         rows = find_frontier(names, paid, good)
         if count := sum(row["frontier"] is None for row in rows):
-            warn(f"{points.path}: rows left out of the frontier, as values are missing or infinite: {count}")
+            warn(f"{points.path}: rows left out of the frontier, because values are missing or infinite: {count}")
     else:
         warn(f"{points.path}: {NO_COST}")
         blank: Row = {**dict.fromkeys(RESULT_COLUMNS[1:]), "reason": NO_COST}
@@ -110,7 +110,10 @@ def find_pareto(
         reversals = find_reversals(names, upstream, downstream, options.confidence)
         listed, correlations = reversals.rows(), correlate(reversals, options.confidence)
         if reversals.count > len(listed):
-            warn(f"{points.path}: {reversals.count} reversals; the {len(listed)} largest are listed, all are counted")
+            warn(
+                f"{points.path}: there are {reversals.count} reversals, of which only the {len(listed)} largest are "
+                "listed; the counts include all"
+            )
     labels = architectures(points, options.architecture, or_model=False)
     shapes = compare_shapes(read_shapes(points), paid, good, labels, equal, options.confidence)
     frontiers = find_pair_frontiers(names, paid, good)
@@ -119,7 +122,7 @@ def find_pareto(
 
 
 def _no_correlation(upstream: Quality | None, downstream: Sequence[Quality]) -> Row:
-    """Return the row that stands for correlations where a column is missing."""
+    """Return the only row of correlations where upstream or downstream quality is missing; it holds the reason."""
     return {
         **dict.fromkeys(CORRELATION_COLUMNS),
         "upstream": upstream.name if upstream else None,

@@ -47,13 +47,16 @@ def draw_pareto(result: Pareto, file: Path) -> None:
     """Draw a panel for each cost and quality with its frontier, and one of upstream and downstream.
 
     Raises:
-        DegenError: there is nothing to draw, or the file cannot be written.
+        DegenError: there is neither a cost nor a downstream quality, or the file cannot be written.
     """
     compared = [row["downstream"] for row in result.correlations if row["upstream"] in result.values]
     compared = [name for name in compared if name in result.values]
     count = len(result.costs) * len(result.qualities) + len(compared)
     if not count:
-        raise DegenError(f"--plot {file}: nothing to draw without a cost or downstream quality; name one of them")
+        raise DegenError(
+            f"--plot {file}: there is nothing to draw, because the table has neither a cost nor a downstream quality; "
+            "name one with --cost or --downstream"
+        )
     figure, panels = _panels(count)
     pairs = [(cost, quality) for cost in result.costs for quality in result.qualities]
     for panel, (cost, quality) in zip(panels, pairs, strict=False):
@@ -64,13 +67,21 @@ def draw_pareto(result: Pareto, file: Path) -> None:
 
 
 def _axes_with_lines(rows: Sequence[Row], x: Quantity, y: Quantity) -> list[str]:
-    """Return the kinds of axes on which at least one architecture has a line."""
+    """Return the kinds of axes, as `semi-log`, on which at least one architecture has a line of y over x."""
     lines = [row for row in rows if (row["x"], row["y"]) == (x.name, y.name) and row["slope"] is not None]
     return list(dict.fromkeys(row["axes"] for row in lines))
 
 
 def _draw_line(panel: Any, row: Row, x: Quantity, y: Quantity, rows: Sequence[bool]) -> None:
-    """Draw the points of one architecture, which are some rows, and its line."""
+    """Draw the points of one architecture and its line.
+
+    Args:
+        panel: the panel of the figure.
+        row: the row of the result with the line.
+        x: the quantity on the x axis.
+        y: the quantity on the y axis.
+        rows: for each row of the table, whether it is of the architecture.
+    """
     if row["slope"] is None or x.values is None or y.values is None:
         return
     known = np.array(rows) & np.isfinite(x.values) & np.isfinite(y.values)
@@ -108,7 +119,7 @@ def _draw_reversals(panel: Any, result: Pareto, name: str) -> None:
 
 
 def _label(name: str) -> str:
-    """Return the name of a column or quantity with its unit, where that is known."""
+    """Return the label of an axis: the name of a column or quantity, with its unit where that is known."""
     units = {"flops": "training FLOPs", "loss": f"{name} (nats/token)", "tokens": "training tokens"}
     return units.get(quantity_of(name) or "", name)
 

@@ -42,7 +42,7 @@ class ArchitectureLine:
         architecture: its label.
         x: log₁₀ FLOPs of its points.
         fit: the line of least squares; None where it cannot be fitted.
-        obstacle: why not; None where it can.
+        obstacle: why it cannot be fitted; None where it can.
     """
 
     architecture: str
@@ -52,10 +52,14 @@ class ArchitectureLine:
 
 
 def find_regions(flops: Floats, regions: int | Sequence[float]) -> list[Region]:
-    """Return a number of regions of equal width in log₁₀ FLOPs, or those between edges; none for a single compute.
+    """Return the regions of compute; empty where all points have the same compute.
+
+    Args:
+        flops: C of the points.
+        regions: how many regions of equal width in log₁₀ FLOPs to make; or their edges in FLOPs.
 
     Raises:
-        DegenError: fewer than one region or more than 1,000, or edges that do not rise.
+        DegenError: the number is below 1 or above 1,000, or the edges do not rise or are not positive.
     """
     known = flops[np.isfinite(flops) & (flops > 0)]
     if isinstance(regions, int):
@@ -68,12 +72,18 @@ def find_regions(flops: Floats, regions: int | Sequence[float]) -> list[Region]:
         edges = np.array(regions, dtype=np.float64)
         if len(edges) < 2 or not (np.isfinite(edges).all() and edges[0] > 0 and (np.diff(edges) > 0).all()):
             text = ",".join(f"{edge:g}" for edge in edges)
-            raise DegenError(f"--regions {text}: edges must rise and be positive, as in 1e18,1e20,1e22")
+            raise DegenError(f"--regions {text}: the edges must be positive and rising, as 1e18,1e20,1e22")
     return [Region(float(low), float(high)) for low, high in pairwise(edges)]
 
 
 def fit_architecture_lines(architectures: Sequence[str], flops: Floats, values: Floats) -> list[ArchitectureLine]:
-    """Fit the line of each architecture on semi-log axes, y = a + b·log₁₀ FLOPs."""
+    """Return the line of each architecture on semi-log axes, y = a + b·log₁₀ FLOPs.
+
+    Args:
+        architectures: label of each row.
+        flops: C of each row.
+        values: y of each row, NaN where unknown.
+    """
     labels = np.array(architectures, dtype=object)
     known = np.isfinite(flops) & (flops > 0) & np.isfinite(values)
     lines = []
@@ -127,14 +137,14 @@ def rank_regions(
 
 
 def _obstacle(line: ArchitectureLine, x: float) -> str | None:
-    """Return why an architecture has no rank at log₁₀ FLOPs x; None where it has."""
+    """Return why the architecture of `line` has no rank at log₁₀ FLOPs x; None where it has one."""
     if line.fit is None:
         return line.obstacle
     first, last = float(line.x.min()), float(line.x.max())
     if x < first - BEYOND:
-        return f"its points begin at {10**first:.3g} FLOPs, above the centre: no extrapolation"
+        return f"its points begin at {10**first:.3g} FLOPs, above the centre: its line is not extrapolated"
     if x > last + BEYOND:
-        return f"its points end at {10**last:.3g} FLOPs, below the centre: no extrapolation"
+        return f"its points end at {10**last:.3g} FLOPs, below the centre: its line is not extrapolated"
     return None
 
 
@@ -144,7 +154,15 @@ def _points_inside(line: ArchitectureLine, region: Region) -> Row:
 
 
 def _value_and_gap(fit: Line, runner_up: Line | None, x: float, sign: float, confidence: float) -> Row:
-    """Return the value of a line at x and its lead over the next one, with their intervals."""
+    """Return the columns of a rank: the value of a line at x and its lead over the next line, with their intervals.
+
+    Args:
+        fit: the line.
+        runner_up: the line of the next architecture; None for the last.
+        x: log₁₀ FLOPs.
+        sign: 1 where higher values are better, −1 where lower ones are.
+        confidence: of the intervals.
+    """
     low, high = fit.interval_at(x, confidence)
     row: Row = {**dict.fromkeys(_VALUES), "value": fit.at(x), "value_low": low, "value_high": high}
     if runner_up is None:

@@ -33,8 +33,8 @@ class Reversals:
         downstream: k qualities in tasks.
         pairs: p × 2, indices in `names` of the model that is better upstream and the one that is better downstream; the
             largest upstream difference first.
-        reversed_on: p × k, whether the pair reverses on a downstream column.
-        noise: p × k, 1 where the reversal is within noise, 0 where beyond it, −1 where that is unknown.
+        reversed_on: p × k, whether the pair reverses on each downstream column.
+        noise: p × k, 1 where the reversal is within noise, 0 where it is beyond, −1 where that is unknown.
     """
 
     names: Sequence[str]
@@ -51,7 +51,7 @@ class Reversals:
 
     @property
     def count(self) -> int:
-        """The number of reversals, a pair once for each column on which it reverses."""
+        """The number of reversals; a pair counts once for each column on which it reverses."""
         return int(self.reversed_on.sum())
 
     def rows(self, limit: int = MAX_LISTED) -> list[Row]:
@@ -75,7 +75,7 @@ class Reversals:
 def find_reversals(
     names: Sequence[str], upstream: Quality, downstream: Sequence[Quality], confidence: float = 0.9
 ) -> Reversals:
-    """Find the pairs of models of which one is better upstream and the other downstream.
+    """Return the pairs of models of which one is better upstream and the other downstream.
 
     A reversal is within noise where the upstream or the downstream difference is at most z·√(se₁² + se₂²). That is
     unknown where a column has no standard errors, unless the other column settles it.
@@ -143,7 +143,14 @@ def correlate(reversals: Reversals, confidence: float = 0.9) -> list[Row]:
 
 
 def _correlation(upstream: Quality, name: str, good: Floats, confidence: float) -> Row:
-    """Return the rank correlations of upstream with one column, without the counts."""
+    """Return the columns `spearman` and `kendall` and their intervals for upstream and one other quality.
+
+    Args:
+        upstream: quality in pre-training.
+        name: name of the other column.
+        good: values of the other column, signed so that higher is better.
+        confidence: of the intervals.
+    """
     known = np.isfinite(upstream.good) & np.isfinite(good)
     rho = spearman(upstream.good[known], good[known], confidence)
     tau = kendall(upstream.good[known], good[known], confidence)
@@ -156,7 +163,13 @@ def _correlation(upstream: Quality, name: str, good: Floats, confidence: float) 
 
 
 def _within_noise(quality: Quality, pairs: Ints, z: float) -> Ints:
-    """Return 1 for each pair whose difference is within its noise, 0 where it is not, −1 where that is unknown."""
+    """Return for each pair 1 where its difference in `quality` is within noise, 0 where beyond, −1 where unknown.
+
+    Args:
+        quality: the column.
+        pairs: p × 2, indices of the models.
+        z: the difference is within noise up to z standard errors.
+    """
     if quality.errors is None:
         return np.full(len(pairs), -1)
     bound = z * np.hypot(quality.errors[pairs[:, 0]], quality.errors[pairs[:, 1]])
@@ -165,7 +178,11 @@ def _within_noise(quality: Quality, pairs: Ints, z: float) -> Ints:
 
 
 def _counts(noise: Ints) -> Row:
-    """Return the number of reversals, and of those beyond noise; None where the noise of every reversal is unknown."""
+    """Return the columns `reversals` and `beyond_noise`; the latter is None where the noise is unknown for all.
+
+    Args:
+        noise: for each reversal 1 where it is within noise, 0 where it is beyond, −1 where that is unknown.
+    """
     beyond = int((noise == 0).sum()) if (noise >= 0).any() or not len(noise) else None
     return {"reversals": len(noise), "beyond_noise": beyond}
 

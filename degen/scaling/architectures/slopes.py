@@ -41,9 +41,9 @@ class Quantity:
 
     Attributes:
         role: `flops`, `parameters`, `upstream` or `downstream`.
-        name: of the column; empty where the table has none.
-        values: for each row, NaN where unknown; None where the table has none.
-        missing: why the table has none.
+        name: name of the column; empty where the table has none.
+        values: the value of each row, NaN where unknown; None where the table has no such column.
+        missing: why the table has no such column; None where it has one.
     """
 
     role: Role
@@ -55,7 +55,7 @@ class Quantity:
 def pairs_of(
     costs: Sequence[Quantity], upstream: Quantity, downstream: Sequence[Quantity]
 ) -> list[tuple[Quantity, Quantity]]:
-    """Return the pairs to fit lines to: each cost with upstream and downstream, and upstream with downstream.
+    """Return the pairs (x, y) to fit lines to: each cost with upstream and downstream, and upstream with downstream.
 
     Source: Tay et al. 2022, Scaling Laws vs Model Architectures, arXiv 2207.10551.
     """
@@ -66,7 +66,7 @@ def pairs_of(
 def find_slopes(
     architectures: Sequence[str], pairs: Sequence[tuple[Quantity, Quantity]], confidence: float = 0.9
 ) -> list[Row]:
-    """Fit a line for each architecture, pair and kind of axes.
+    """Return the slope of a line for each architecture, pair of quantities and kind of axes.
 
     Formula: semi-log: y = a + b·log₁₀ x. log-log: log₁₀ y = a + b·log₁₀ x. b by least squares, b ± t·s/√Σ(x − x̄)²
     with n − 2 degrees of freedom. Upstream against downstream also has linear axes, y = a + b·x, as a loss is the
@@ -92,7 +92,16 @@ def find_slopes(
 
 
 def _row(label: str, x: Quantity, y: Quantity, axes: Axes, rows: Mask, confidence: float) -> Row:
-    """Return the line through some rows, or the reason why there is none."""
+    """Return the row of the result for the line through some rows, or with the reason why there is no line.
+
+    Args:
+        label: the architecture.
+        x: the quantity on the x axis.
+        y: the quantity on the y axis.
+        axes: the kind of axes.
+        rows: a mask of the architecture's rows.
+        confidence: of the intervals.
+    """
     row: Row = dict.fromkeys(column.name for column in COLUMNS)
     row |= {
         "architecture": label, "pair": f"{x.role}-{y.role}", "x": x.name or None, "y": y.name or None, "axes": axes,
@@ -130,7 +139,13 @@ def _axis(quantity: Quantity, logarithmic: bool) -> str:
 
 
 def _no_logarithm(quantity: Quantity, values: Floats, logarithmic: bool) -> str | None:
-    """Return why values cannot be drawn on a logarithmic axis; None where they can, or where the axis is linear."""
+    """Return why values have no logarithm; None where they have, or where none is needed.
+
+    Args:
+        quantity: the quantity.
+        values: its values.
+        logarithmic: whether the axis is logarithmic.
+    """
     count = int((values <= 0).sum())
     if not logarithmic or not count:
         return None

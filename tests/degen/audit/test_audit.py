@@ -125,7 +125,7 @@ def test_a_padded_vocabulary_is_noted_and_no_fault(tmp_path: Path) -> None:
     result = degen("audit", make_series(tmp_path / "tiny"), "--json")
     assert result.code == 0
     first, *others = [row["note"] for row in result.json()["rows"]]
-    assert f"padded vocabulary: {PADDED} rows, {VOCABULARY} used" in first
+    assert f"padded vocabulary: the head has {PADDED} rows, and tokens use {VOCABULARY} of them" in first
     assert not any("padded" in (note or "") for note in others)
 
 

@@ -150,7 +150,7 @@ def test_a_shard_of_another_real_run_is_found() -> None:
 def test_a_second_stage_may_go_on_from_any_point_of_the_first() -> None:
     first = walk(30)
     second = {step: first[12] + values for step, values in walk(12, seed=1).items()}
-    later = [replace(f, revision=f"stage2-{f.revision}", stage=2) for f in facts(second)]
+    later = [replace(f, revision=f"stage2-{f.revision}", stage="stage2") for f in facts(second)]
     assert faults(judge([*facts(first), *later])) == {}
 
 
@@ -346,7 +346,7 @@ def test_a_frozen_shard_is_not_wrong_and_one_that_breaks_out_of_it_is() -> None:
     path[7]["a"] = walk(24)[9]
     verdicts = judge(facts(path))
     assert faults(verdicts) == {7: "wrong_shard"}
-    assert reason(verdicts, 7) == "a is far from step6 and step8, which agree"
+    assert reason(verdicts, 7) == "a is far from step6 and step8, which are equal"
 
 
 @pytest.mark.parametrize("phase", [range(0, 8), range(9, 14), range(18, 24)])
@@ -472,8 +472,8 @@ def test_shapes_unlike_those_of_most_revisions_are_faults() -> None:
     verdicts = judge(read)
     assert faults(verdicts) == dict.fromkeys((2, 4, 6), "different_shape")
     assert reason(verdicts, 2) == "head is 500 × 8, in most revisions 512 × 8"
-    assert reason(verdicts, 4) == "norm is not there, unlike in most revisions"
-    assert reason(verdicts, 6) == "bias is there, unlike in most revisions; 1 more tensor differs"
+    assert reason(verdicts, 4) == "norm is missing; most revisions have it"
+    assert reason(verdicts, 6) == "bias is there; most revisions lack it; 1 more tensor differs"
 
 
 def test_without_a_majority_no_shape_is_the_usual_one() -> None:
@@ -485,7 +485,7 @@ def test_without_a_majority_no_shape_is_the_usual_one() -> None:
 # The grid
 
 
-def at(names: Sequence[str], steps: Sequence[int], stage: int = 0) -> list[Facts]:
+def at(names: Sequence[str], steps: Sequence[int], stage: str | None = None) -> list[Facts]:
     return [Facts(name, step, stage) for name, step in zip(names, steps, strict=True)]
 
 
@@ -540,17 +540,18 @@ def test_a_wide_gap_between_steps_gives_a_note() -> None:
 )
 def test_a_missing_revision_is_named_after_the_others(pattern: str, name: str) -> None:
     steps = [0, 100, 200, 300, 400, 600, 700, 800]
-    read = at([pattern.format(s) for s in steps], steps, stage=1)
+    read = at([pattern.format(s) for s in steps], steps, stage="stage1")
     [missing] = [v for v in judge(read) if v.verdict == "missing"]
     assert (missing.revision, missing.step) == (name, 500)
     assert missing.reason == (
-        f"not there, between {pattern.format(400)} and {pattern.format(600)} in a stretch of every 100 steps"
+        f"there is no revision of this step, between {pattern.format(400)} and {pattern.format(600)}, where there is "
+        "one every 100 steps"
     )
 
 
 def test_stages_of_training_have_steps_of_their_own() -> None:
-    first = at([f"stage1-step{s}" for s in range(0, 900, 100)], range(0, 900, 100), 1)
-    second = at([f"stage2-step{s}" for s in (0, 10, 20, 40, 50, 60)], (0, 10, 20, 40, 50, 60), 2)
+    first = at([f"stage1-step{s}" for s in range(0, 900, 100)], range(0, 900, 100), "stage1")
+    second = at([f"stage2-step{s}" for s in (0, 10, 20, 40, 50, 60)], (0, 10, 20, 40, 50, 60), "stage2")
     verdicts = judge([*second, *first])
     assert [v.revision for v in verdicts if v.verdict == "missing"] == ["stage2-step30"]
     assert [v.revision for v in verdicts][8:13] == [

@@ -122,9 +122,9 @@ def test_the_callback_measures_beside_validations(tokenizer: Any, corpus: Path, 
 NEVER = [
     ({}, {"limit_val_batches": 0}, "every='validation': this training has no validation, so {}; give fit data for it, "
      "or set every to a number of steps"),
-    ({"every": 7}, {"max_steps": 6}, "every=7: training ends at step 6, so {}; choose 6 or fewer"),
-    ({"every": 20}, {"max_steps": -1, "max_epochs": 1}, "every=20: training ends at step 16, so {}; choose 16 or "
-     "fewer"),
+    ({"every": 7}, {"max_steps": 6}, "every=7: training ends before that, at step 6, so {}; set every to 6 or fewer"),
+    ({"every": 20}, {"max_steps": -1, "max_epochs": 1}, "every=20: training ends before that, at step 16, so {}; set "
+     "every to 16 or fewer"),
 ]  # fmt: skip
 
 
@@ -146,7 +146,8 @@ def test_without_rules_a_training_that_is_never_measured_is_warned_of_before_and
     run(LIBRARIES[0], tokenizer, tmp_path, watch(corpus=corpus), max_steps=3, limit_val_batches=0)
     assert warnings_of(caplog) == [
         f"degen: {NEVER[0][2].format('nothing will be measured')}",
-        "degen: nothing was measured: every='validation' did not come up before training ended at step 3",
+        "degen: nothing was measured, because training ended at step 3, "
+        "before every='validation' was due for the first time",
     ]
 
 
@@ -156,7 +157,7 @@ def test_a_fast_dev_run_is_not_refused(
     callback = watch(corpus=corpus, every=20, rules="loss < 99")
     assert run(LIBRARIES[0], tokenizer, tmp_path, callback, fast_dev_run=True).trainer.global_step == 1
     assert warnings_of(caplog) == [
-        "degen: nothing was measured: every=20 did not come up before training ended at step 1"
+        "degen: nothing was measured, because training ended at step 1, before every=20 was due for the first time"
     ]
 
 
@@ -165,7 +166,9 @@ def test_a_module_that_keeps_its_model_elsewhere_is_refused(tokenizer: Any, corp
     assert run("lightning.pytorch", tokenizer, tmp_path / "a", callback, max_steps=1).logged("degen/loss").keys() == {1}
     from degen.callbacks.lightning import _model_of
 
-    with pytest.raises(degen.DegenError, match=r"Path.model is no model of transformers; say where it is"):
+    with pytest.raises(
+        degen.DegenError, match=r"Path.model must be a model of transformers, and is not; say where that is"
+    ):
         _model_of(tmp_path)
 
 

@@ -149,7 +149,7 @@ def test_an_adapter_on_the_head_is_refused_before_training(
     model = peft.get_peft_model(
         make_trainee(), peft.LoraConfig(r=4, init_lora_weights=False, target_modules=["query_key_value", "lm_head"])
     )
-    message = "an adapter on the LM head cannot be measured while it trains; scan the adapters that are saved"
+    message = "a model with an adapter on its LM head cannot be measured while it trains; scan the adapters"
     with pytest.raises(degen.CheckpointError, match=message):
         Watch(Monitor(tokenizer, corpus=corpus, probes=probes, **MEASURED)).begin(model)
     model.merge_adapter()  # the weight is then all there is
@@ -204,7 +204,7 @@ def test_sharded_weights_are_refused(tokenizer: Any, corpus: Path) -> None:
 
 
 def test_a_probe_that_trains_is_refused(tokenizer: Any, corpus: Path) -> None:
-    with pytest.raises(degen.DegenError, match="the probe rank would train"):
+    with pytest.raises(degen.DegenError, match="the probe rank trains heads for itself"):
         Monitor(tokenizer, corpus=corpus, probes="rank", options={"rank": {"methods": ("trained",)}}, **MEASURED)
 
 

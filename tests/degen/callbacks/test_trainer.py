@@ -152,7 +152,7 @@ def test_a_violation_is_one_line_on_stderr(
     broken, never = warnings_of(caplog)
     assert broken.startswith('degen: step 2: rule "anisotropy[layer=1,site=block] < -1" is broken at layer 1 block: 0.')
     assert broken.endswith("; training stops")
-    assert never.startswith('degen: rule "loss.rise < -1" was never decided: too few checkpoints')
+    assert never.startswith('degen: rule "loss.rise < -1" could not be judged at any step: too few checkpoints')
 
 
 def test_a_rule_about_steps_to_come_waits_for_them(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
@@ -187,9 +187,9 @@ def test_undecided_rules_are_counted_and_give_one_warning(
     assert ran.tracker.of("degen/violations") == {2: 0, 4: 0, 6: 0, 8: 0}
     assert warnings_of(caplog) == [
         'degen: step 4: rule "loss[step=3] < 99" is undecided: model has no checkpoint at step 3; its steps are 2, 4',
-        'degen: rule "loss[step=3] < 99" was never decided: model has no checkpoint at step 3; '
+        'degen: rule "loss[step=3] < 99" could not be judged at any step: model has no checkpoint at step 3; '
         "its steps are 2, 4, 6, 8",
-        'degen: rule "loss[step=100:] < 99" was never decided: model has no checkpoint at step 100:; '
+        'degen: rule "loss[step=100:] < 99" could not be judged at any step: model has no checkpoint at step 100:; '
         "its steps are 2, 4, 6, 8",
     ]
 
@@ -235,7 +235,7 @@ def test_a_run_folder_that_cannot_be_written_is_one_warning_and_training_goes_on
     assert ran.tracker.of("degen/undecided") == {2: 1, 4: 2, 6: 2, 8: 0}
     assert ran.trainer.state.global_step == 8  # judged against step 2
     warning, broken = warnings_of(caplog)
-    assert warning.startswith("degen: step 4: what was measured could not be kept, so no rule is decided: ")
+    assert warning.startswith("degen: step 4: the measurement could not be written, so that no rule could be judged: ")
     assert warning.endswith(": is a file; choose another `out`")
     assert broken.startswith('degen: step 8: rule "loss.rise < -9" is broken')
 
@@ -262,7 +262,7 @@ def test_a_full_disk_is_reported_and_training_goes_on(tokenizer: Any, corpus: Pa
     assert seen.figures["loss"] > 0
     assert [undecided.reason for undecided in seen.undecided] == [seen.write_error]
     assert "File too large" in str(spoilt.write_error)
-    assert spoilt.broken == ('rule "loss < 99" is broken: NaN and infinity keep none',)
+    assert spoilt.broken == ('rule "loss < 99" is broken, as every rule is by NaN or infinity in the model',)
     assert [row["step"] for row in degen.read_run(tmp_path / "run").checkpoints()] == [1]
 
 
@@ -337,7 +337,10 @@ def test_a_folder_that_cannot_be_used_is_refused_with_a_remedy_for_the_callback(
         with pytest.raises(degen.DegenError, match=f"{tmp_path / name}.*: {problem}; choose another `out`$"):
             Watch(monitor, out=tmp_path / name).begin(make_trainee())
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-    with pytest.raises(degen.DegenError, match=r"no temporary folder for what rules need \(No such .*\); name `out`"):
+    with pytest.raises(
+        degen.DegenError,
+        match=r"the temporary folder for the measurements cannot be made \(No such .*\); name a run folder with `out`",
+    ):
         Watch(monitor, rules="singular_entropy > 0")
 
 
@@ -356,7 +359,7 @@ def test_a_model_that_cannot_be_measured_is_reported_and_trains_on(
     assert ran.tracker.of("degen/undecided") == {2: 1}
     warning, never = warnings_of(caplog)
     assert warning.startswith("degen: step 2 could not be measured: identity check failed")
-    assert never.startswith('degen: rule "loss < 0" was never decided: identity check failed')
+    assert never.startswith('degen: rule "loss < 0" could not be judged at any step: identity check failed')
     (row,) = degen.read_run(tmp_path / "run").failed
     assert "identity check" in row["reason"]
 
@@ -380,7 +383,7 @@ def test_a_model_with_nan_breaks_every_rule(
     failed, broken = warnings_of(caplog)
     first = "gpt_neox.embed_in.weight"  # two steps have spread it everywhere
     assert failed == f"degen: step 2 could not be measured: the parameter {first} holds NaN or infinity"
-    assert broken.startswith('degen: step 2: rule "loss < 99" is broken: NaN')
+    assert broken.startswith('degen: step 2: rule "loss < 99" is broken, as every rule is by NaN')
     (row,) = degen.read_run(tmp_path / "run").failed
     assert "NaN" in row["reason"]
 
@@ -406,7 +409,7 @@ def test_nan_in_a_parameter_that_no_probe_reads_breaks_rules(
         model.get_parameter(spoilt).view(-1)[3] = float(value)
     seen = watch.measure_step(model, 2)
     assert seen.failed == f"the parameter {spoilt} holds NaN or infinity"
-    assert seen.broken == (f'rule "{rule}" is broken: NaN and infinity keep none',)
+    assert seen.broken == (f'rule "{rule}" is broken, as every rule is by NaN or infinity in the model',)
 
 
 @pytest.mark.parametrize(
@@ -414,12 +417,12 @@ def test_nan_in_a_parameter_that_no_probe_reads_breaks_rules(
     [
         ({}, "no text to measure on"),
         ({"corpus": "demo", "rules": "los < 3"}, "did you mean 'loss'"),
-        ({"corpus": "demo", "rules": "loss[domain=Nowhere] < 3"}, "no text of domain 'Nowhere'"),
-        ({"corpus": "demo", "rules": "anisotropy[layer=9] < 3"}, "the model has layers 0 to 2"),
+        ({"corpus": "demo", "rules": "loss[domain=Nowhere] < 3"}, "no text of the domain 'Nowhere' is measured"),
+        ({"corpus": "demo", "rules": "anisotropy[layer=9] < 3"}, "only layers 0 to 2"),
         ({"corpus": "demo", "rules": "anisotropy[site=blok] < 3"}, "did you mean 'block'"),
-        ({"corpus": "demo", "rules": "bottleneck_rank > 3"}, "is not measured of checkpoints"),
+        ({"corpus": "demo", "rules": "bottleneck_rank > 3"}, "is not measured for table checkpoints"),
         ({"corpus": "demo", "probes": "spectrum,loss"}, "no probe is called"),
-        ({"corpus": "demo", "confidence": 3}, "a number from 0.5 to below 1"),
+        ({"corpus": "demo", "confidence": 3}, "must be at least 0.5 and below 1"),
     ],
 )
 def test_rules_and_settings_that_cannot_work_are_refused_before_the_first_step(
@@ -434,7 +437,7 @@ NEVER = [
      "a number of steps"),
     ({"every": "save"}, 'every=\'save\': the Trainer never saves (save_strategy="no"), so {}; set save_strategy, or '
      "every to a number of steps"),
-    ({"every": 7}, "every=7: training ends at step 6, so {}; choose 6 or fewer"),
+    ({"every": 7}, "every=7: training ends before that, at step 6, so {}; set every to 6 or fewer"),
 ]  # fmt: skip
 
 
@@ -460,7 +463,8 @@ def test_without_rules_a_training_that_is_never_measured_is_warned_of_before_and
     every = settings.get("every", "evaluate")
     assert warnings_of(caplog) == [
         f"degen: {message.format('nothing will be measured')}",
-        f"degen: nothing was measured: every={every!r} did not come up before training ended at step 6",
+        f"degen: nothing was measured, because training ended at step 6, "
+        f"before every={every!r} was due for the first time",
     ]
 
 
@@ -485,18 +489,19 @@ def test_evaluations_that_never_came_are_warned_of_at_the_end(
     callback = DegenerationCallback(corpus=corpus, rules="loss < 99", **MEASURED)
     run(tokenizer, tmp_path, callback, max_steps=2, eval_strategy="steps", eval_steps=1, eval_delay=9)
     assert warnings_of(caplog) == [
-        "degen: nothing was measured: every='evaluate' did not come up before training ended at step 2"
+        "degen: nothing was measured, because training ended at step 2, "
+        "before every='evaluate' was due for the first time"
     ]
 
 
 def test_wrong_arguments_of_the_callback_are_refused_when_it_is_made() -> None:
     for settings, message in [
-        ({"every": "evaluation"}, "every='evaluation': not 'evaluate', 'save', nor a number of steps"),
+        ({"every": "evaluation"}, "every='evaluation': must be 'evaluate', 'save' or a whole number of steps"),
         ({"every": 0}, "every=0"),
         ({"every": True}, "every=True"),
-        ({"every": 2.5}, "every=2.5: not 'evaluate', 'save', nor a number of steps"),
-        ({"every": None}, "every=None: not 'evaluate', 'save', nor a number of steps"),
-        ({"on_violation": "raise"}, "not one of 'log', 'stop'"),
+        ({"every": 2.5}, "every=2.5: must be 'evaluate', 'save' or a whole number of steps"),
+        ({"every": None}, "every=None: must be 'evaluate', 'save' or a whole number of steps"),
+        ({"on_violation": "raise"}, "must be 'log' or 'stop'"),
         ({"rules": "loss ="}, "no comparison '='"),
     ]:
         with pytest.raises(degen.DegenError, match=message):
@@ -508,7 +513,7 @@ def test_wrong_arguments_of_the_callback_are_refused_when_it_is_made() -> None:
 def test_without_a_tokenizer_the_error_says_what_to_do(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
     trainer = make_trainer(tokenizer, tmp_path, [DegenerationCallback(corpus=corpus, every=1)], max_steps=1)
     trainer.callback_handler.processing_class = None
-    with pytest.raises(degen.DegenError, match="no tokenizer to make windows with; give the callback one"):
+    with pytest.raises(degen.DegenError, match="no tokenizer to make windows with; give one to the callback"):
         trainer.train()
 
 

@@ -119,8 +119,8 @@ def test_a_revision_without_an_adapter_fails_in_its_row(served: Scans, folders: 
     base, _ = folders
     rows = served.heads(f"{base}+org/base@step5", "org/lora@step1").checkpoints()
     assert [row["status"] for row in rows] == ["failed"] * 2
-    assert "org/base@step5: no adapter_config.json in it" in rows[0]["reason"]
-    assert "it holds an adapter: write BASE+org/lora@step1" in rows[1]["reason"]
+    assert "org/base@step5: no adapter_config.json in this revision" in rows[0]["reason"]
+    assert "it is an adapter: write BASE+org/lora@step1" in rows[1]["reason"]
     with pytest.raises(DegenError, match="a series of 3"):
         served.find(f"org/lora@step*+{base}")
     checkpoint = served.find(f"{base}+org/lora@step1").checkpoints[0]

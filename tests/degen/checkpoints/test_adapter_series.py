@@ -196,7 +196,7 @@ def test_a_base_is_one_model(tmp_path: Path) -> None:
     assert "a series of 2" in result
     assert f"{tmp_path / 'models' / 'step1'}+{lora}" in result
     assert find(f"{tmp_path / 'models' / 'step2'}+{lora}").model == "lora"
-    assert "is an adapter itself" in refused(f"{lora}+{lora}")
+    assert "a base must be a whole model, and this is an adapter" in refused(f"{lora}+{lora}")
 
 
 def test_an_adapter_without_base_or_adapter_is_refused(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_an_adapter_without_base_or_adapter_is_refused(tmp_path: Path) -> None:
     assert "BASE+ADAPTER" in refused("+lora")
     assert "nosuch: no such adapter" in refused(f"{model}+nosuch")
     assert "file: no such adapter" in refused(f"{model}+{tmp_path / 'file'}")
-    assert "base: no adapter in it" in refused(f"{model}+{model}")
+    assert "base: no checkpoint here is an adapter" in refused(f"{model}+{model}")
     assert "empty: no checkpoint in it" in refused(f"{model}+{tmp_path / 'empty'}")
     assert "nosuch: no such folder" in refused(f"{tmp_path / 'nosuch'}+{model}")
 
@@ -246,7 +246,9 @@ def test_a_missing_base_gives_a_message_that_asks_for_base_plus_adapter(tmp_path
         result = refused(lora)
         assert f"write BASE+{lora}" in result
         assert why in result
-    assert "is an adapter itself" in refused(adapter(tmp_path / "a", adapter(tmp_path / "b", "c")))
+    assert "a base must be a whole model, and this is an adapter" in refused(
+        adapter(tmp_path / "a", adapter(tmp_path / "b", "c"))
+    )
     (lora / "adapter_config.json").write_text("{")
     assert "adapter_config.json: not JSON" in refused(lora)
 

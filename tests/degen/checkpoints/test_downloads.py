@@ -48,5 +48,5 @@ def test_a_download_folder_that_is_a_link_is_not_followed(tmp_path: Path) -> Non
 
 
 def test_an_unknown_value_of_keep_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DegenError, match="--keep some: not one of none, all"):
+    with pytest.raises(DegenError, match="--keep some: must be one of none, all"):
         Downloads(tmp_path, "some")

@@ -63,7 +63,8 @@ def test_offline_without_a_cache_is_one_message(scans: Scans, series: Path, tmp_
             ("org/other", "org/tiny", "org/tiny@step0", "org/tiny@step*", "org/tiny@" + "a" * 40)}  # fmt: skip
     assert {s.code for s in result.values()} == {2}
     assert (
-        "org/other: nothing of it is cached, and HF_HUB_OFFLINE forbids to ask the hub" in result["org/other"].message
+        "org/other: no file of this repository is in the cache, and HF_HUB_OFFLINE forbids asking the hub"
+        in result["org/other"].message
     )
     assert "not in the cache, and HF_HUB_OFFLINE forbids" in result["org/tiny@" + "a" * 40].message
     for name in ("org/tiny", "org/tiny@step0", "org/tiny@step*"):

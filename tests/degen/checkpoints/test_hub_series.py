@@ -137,13 +137,16 @@ def test_revision_names_are_read_by_a_pattern_of_the_user(odd: Scans, tmp_path: 
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("it(?P<step>", "not a regular expression"),
-        (r"it\d+", "has no group for the step"),
-        (r"it(?P<step>\d+)x", "no revision that fits"),
-        (r"(?P<step>it)\d+.*", "match what is not a number in 'it1?[02]0.*'"),
+        ("it(?P<step>", "must be a regular expression"),
+        (r"it\d+", "a group must match the step"),
+        (r"it(?P<step>\d+)x", "no revision that matches"),
+        (r"(?P<step>it)\d+.*", "in 'it1?[02]0.*' a group of the pattern matches a text that is not a number"),
         (r"it(?P<step>\d+)-(?P<tokens>\d+)(?P<unit>.)x?", None),
-        (r"it(?P<step>\d*).*|main", "match what is not a number in 'main'"),
-        (r"it(?P<step>\d+)(?P<unit>-)?(?P<tokens>\d+)?.?", "match what is not a number in 'it20-3K'"),
+        (r"it(?P<step>\d*).*|main", "in 'main' a group of the pattern matches a text that is not a number"),
+        (
+            r"it(?P<step>\d+)(?P<unit>-)?(?P<tokens>\d+)?.?",
+            "in 'it20-3K' a group of the pattern matches a text that is not a number",
+        ),
     ],
 )
 def test_patterns_that_do_not_fit_the_names_are_refused(odd: Scans, pattern: str, message: str | None) -> None:

@@ -104,5 +104,5 @@ def test_only_the_shards_of_needed_tensors_are_read() -> None:
     assert {shard for shard, _, _ in line.asked} == {"two"}
     with pytest.raises(CheckpointError, match="org/m@main: three: not a sound safetensors file"):
         tensors.shape("c")
-    with pytest.raises(CheckpointError, match="the index says that two holds d, and it does not"):
+    with pytest.raises(CheckpointError, match="the index says that the file two holds the tensor d, but it does not"):
         tensors.rows("d", 0, 1)

@@ -30,7 +30,7 @@ def test_what_depends_on_text_is_undecidable_against_other_text(run: degen.Run, 
     (outcome,) = verdicts.outcomes
     assert outcome.verdict == "undecidable"
     assert outcome.reason == (
-        f"the baseline was measured on other text; measure on its own, with --sample {other / 'sample.parquet'}"
+        f"the baseline was measured on other text; scan this run with --sample {other / 'sample.parquet'}"
     )
 
 

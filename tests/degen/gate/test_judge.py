@@ -163,7 +163,7 @@ def test_a_rise_within_noise_is_undecidable_with_a_confidence(table: Path) -> No
 def test_an_unused_baseline_gives_a_warning(table: Path) -> None:
     warnings: list[str] = []
     judge([parse_rule("loss[model=a] < 3")], table, baseline=table, warn=warnings.append)
-    assert warnings == [f"the baseline {table} is not used: no rule is about a .rise or .drop"]
+    assert warnings == [f"the baseline {table} is not used, because no rule has a .rise or .drop"]
 
 
 def test_a_rule_given_twice_is_judged_once(table: Path) -> None:
@@ -195,9 +195,9 @@ def test_wrong_options_of_judge_are_refused(table: Path) -> None:
     with pytest.raises(DegenError, match="no rule to judge by"):
         judge([], table)
     for confidence in (0.0, 0.49, 1.0, 95.0, math.nan):
-        with pytest.raises(DegenError, match=r"a number from 0\.5 to below 1"):
+        with pytest.raises(DegenError, match=r"must be at least 0\.5 and below 1"):
             judge([parse_rule("loss < 3")], table, confidence=confidence)
-    with pytest.raises(DegenError, match="--strict needs an interval; give its --confidence"):
+    with pytest.raises(DegenError, match="--strict needs --confidence"):
         judge([parse_rule("loss < 3")], table, strict=True)
     with pytest.raises(DegenError, match="no such file"):
         judge([parse_rule("loss.rise < 3")], table, baseline="nowhere.csv")

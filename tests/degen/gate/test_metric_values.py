@@ -188,7 +188,7 @@ def test_checkpoints_that_left_the_series_are_not_the_latest(run_copy: Path) -> 
     source = open_source(run_copy, warnings.append, {"tiny": ["step0", "step100"]})
     (value,) = find_metric_values(parse_rule("loss.rise < 3"), source)
     assert value.step == 100
-    assert warnings == [f"{run_copy}: no longer in the series, and left out: tiny@step1000"]
+    assert warnings == [f"{run_copy}: checkpoints left out, because the series no longer has them: tiny@step1000"]
     source = open_source(run_copy, no_warning, {"tiny": ["step0", "step1000"]})  # the middle is its past all the same
     assert [f.step for f in find_metric_values(parse_rule("loss[step=all] < 3"), source)] == [0, 100, 1000]
 
@@ -197,7 +197,7 @@ def test_the_folder_around_a_run_is_no_run(run_copy: Path) -> None:
     with pytest.raises(DegenError, match=rf"did you mean {run_copy}\?"):
         open_source(run_copy.parent, no_warning)
     (run_copy / "run.json").unlink()
-    with pytest.raises(DegenError, match=r"a run without its run\.json"):
+    with pytest.raises(DegenError, match=r"this run folder lacks its run\.json"):
         open_source(run_copy, no_warning)
 
 
@@ -255,7 +255,7 @@ def test_a_copy_has_the_values_that_were_copied(series: Path, corpus: Path, tmp_
 def test_a_corpus_without_domains_has_none_to_select(run_copy: Path) -> None:
     for revision in ("step0", "step100", "step1000"):
         change(run_copy, "windows", revision, domain=None)
-    with pytest.raises(DegenError, match="no text of domain 'Github'; there are none"):
+    with pytest.raises(DegenError, match="no text of the domain 'Github' was measured; there are none"):
         values_of("loss[domain=Github] < 3", run_copy)
 
 
@@ -270,9 +270,9 @@ def test_a_run_of_heads_has_not_measured_other_metrics(series: Path, tmp_path: P
     ("rule", "message"),
     [
         ("los < 3", r'^rule "los < 3": \S+run: no metric \'los\' in table checkpoints; did you mean \'loss\'\?$'),
-        ("zzz[layer=1] < 3", "no metric 'zzz' in table layers; there are anisotropy, anisotropy_se"),
-        ("mean_norm < 3", r"a metric of layers; select one, as in mean_norm\[layer=last\]"),
-        ("loss[layer=1] < 3", "a metric of whole checkpoints; drop layer and site"),
+        ("zzz[layer=1] < 3", "table layers has no metric .zzz., .*; there are anisotropy, anisotropy_se"),
+        ("mean_norm < 3", r"a metric of layers; select a layer, as in mean_norm\[layer=last\]"),
+        ("loss[layer=1] < 3", "a metric of whole checkpoints; drop the selectors layer and site"),
         ("status < 3", "status of table checkpoints holds no numbers"),
         ("loss[model=tiney] < 3", r"has no model 'tiney'; did you mean 'tiny'\?"),
         ("loss[step=17] < 3", "tiny has no checkpoint at step 17; its steps are 0, 100, 1000"),
@@ -280,9 +280,9 @@ def test_a_run_of_heads_has_not_measured_other_metrics(series: Path, tmp_path: P
         ("anisotropy[layer=99] < 3", "tiny has no layer 99; it has 0 to 2"),
         ("anisotropy[site=blok] < 3", r"no site 'blok'; did you mean 'block'\?"),
         ("anisotropy[layer=last,site=embedding] < 3", "layer 2 of tiny has no site 'embedding'; it has block, "),
-        ("loss[domain=github] < 3", r"no text of domain 'github'; did you mean 'Github'\?"),
-        ("perplexity[domain=Github] < 3", "of a domain the loss alone is known"),
-        ("loss[domain=Github,layer=1] < 3", "no metric is of a layer and of a domain"),
+        ("loss[domain=github] < 3", r"no text of the domain 'github' was measured; did you mean 'Github'\?"),
+        ("perplexity[domain=Github] < 3", "only the loss is measured for a single domain"),
+        ("loss[domain=Github,layer=1] < 3", "no metric is measured for a layer and a domain at once"),
         ('"a\nb" < 3', '^rule ""a b" < 3": '),
     ],
 )  # fmt: skip
@@ -320,8 +320,7 @@ def test_another_checkpoint_on_the_same_sample_is_paired_and_on_another_not_comp
     apart = value_of("loss.rise < 1", run.path, tmp_path / "other")
     assert (apart.difference, apart.reference) == (None, None)
     assert apart.missing == (
-        "the baseline was measured on other text; measure on its own, with --sample "
-        f"{tmp_path / 'other' / 'sample.parquet'}"
+        f"the baseline was measured on other text; scan this run with --sample {tmp_path / 'other' / 'sample.parquet'}"
     )
 
 

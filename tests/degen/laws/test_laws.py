@@ -314,7 +314,7 @@ def test_five_outliers_of_chinchilla_change_the_huber_fit() -> None:
         ({"gamma": 1.0}, "the law has no parameter 'gamma'; its parameters are A, B, E, alpha, beta"),
         ({"E": -1.0}, "E cannot be fixed at -1.0: give a finite number ≥ 0"),
         ({"alpha": math.nan}, "alpha cannot be fixed at nan: give a finite number"),
-        ({"A": 0.0, "B": 0.0, "E": 0.0}, "A, B and E are all fixed at 0, which leaves no loss: free one of them"),
+        ({"A": 0.0, "B": 0.0, "E": 0.0}, "A, B and E are all fixed at 0, so that the loss is 0: do not fix all three"),
     ],
 )
 def test_impossible_fixed_parameters_are_refused(fixed: dict[str, float], message: str) -> None:
@@ -343,7 +343,7 @@ def test_fewer_points_than_free_parameters_are_refused() -> None:
 
 
 def test_unknown_objective_and_impossible_delta_are_refused() -> None:
-    with pytest.raises(DegenError, match="no objective 'squares': choose from log, linear, huber"):
+    with pytest.raises(DegenError, match="no objective 'squares': choose one of log, linear, huber"):
         fit_law(*noisy(HOFFMANN), fixed=REST, objective="squares")  # type: ignore[arg-type]
     with pytest.raises(DegenError, match="delta must be positive"):
         fit_law(*noisy(HOFFMANN), fixed=REST, objective="huber", delta=0.0)
@@ -387,7 +387,7 @@ def test_free_term_that_is_zero_at_the_optimum_is_refused(law: Law, fixed: dict[
 
 
 def test_start_at_which_a_free_term_is_zero_is_refused() -> None:
-    with pytest.raises(DegenError, match="start from a positive value"):
+    with pytest.raises(DegenError, match="start from positive values"):
         fit_law(*noisy(HOFFMANN), fixed=REST, start=replace(HOFFMANN, A=0.0))
 
 

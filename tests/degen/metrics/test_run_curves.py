@@ -73,7 +73,10 @@ def test_a_run_is_read_from_inside_its_folder(run: degen.Run, monkeypatch: pytes
         loss = find_curves(Path(name), metrics=["loss"], warn=no_warning)[0]
         assert (loss.model, loss.steps.tolist()) == ("tiny", [0, 100, 1000])
         assert loss.covariance is not None
-    with pytest.raises(DegenError, match="nothing but steps, sizes and errors in it; name a metric with --metric"):
+    with pytest.raises(
+        DegenError,
+        match=r"the table seems to hold only steps, sizes and errors; if .* name it with --metric",
+    ):
         find_curves(run.path / "timing", warn=no_warning)
     assert {c.metric for c in find_curves(run.path / "windows", warn=no_warning)} >= {"ArXiv/loss", "Github/loss"}
 
@@ -143,7 +146,10 @@ def test_losses_on_other_windows_are_not_paired(run_copy: Path) -> None:
     warnings: list[str] = []
     loss = find_curves(run_copy, warn=warnings.append)[0]
     assert loss.covariance is None
-    assert warnings == ["tiny: its checkpoints were not measured on the same windows; losses are not paired"]
+    assert warnings == [
+        "tiny: the checkpoints were not measured on the same windows, "
+        "so that their losses cannot be compared window by window"
+    ]
     shutil.rmtree(run_copy / "windows")
     assert find_curves(run_copy, warn=no_warning)[0].covariance is None
 
@@ -173,9 +179,12 @@ def test_a_run_of_heads_has_singular_entropy_alone(series: Path, tmp_path: Path)
         ({"metrics": ["los"]}, r"run: no metric 'los'; did you mean 'loss'\?"),
         ({"metrics": ["zzz"]}, r"run: no metric 'zzz'; there are anisotropy, loss, perplexity, "),
         ({"metrics": ["status"]}, r"run: column 'status' holds no numbers; name a metric that does"),
-        ({"where": {"model": "tiney"}}, r"run: column 'model' is nowhere 'tiney'; did you mean 'tiny'\?"),
-        ({"where": {"modle": "tiny"}}, r"run: no column 'modle' to filter by; did you mean 'model'\?"),
-        ({"floors": {"los": Floor(1.0)}}, r"run: a floor for 'los', which is no metric here; did you mean 'loss'\?"),
+        ({"where": {"model": "tiney"}}, r"run: column 'model' never has the value 'tiney'; did you mean 'tiny'\?"),
+        ({"where": {"modle": "tiny"}}, r"run: the table has no column 'modle' to filter by; did you mean 'model'\?"),
+        (
+            {"floors": {"los": Floor(1.0)}},
+            r"run: --floor names 'los', which is none of the metrics here; did you mean 'loss'\?",
+        ),
     ],
 )
 def test_a_metric_or_selector_that_a_run_does_not_have_is_refused(
@@ -188,7 +197,10 @@ def test_a_metric_or_selector_that_a_run_does_not_have_is_refused(
 def test_a_run_without_the_usual_metrics_lists_the_others(run_copy: Path) -> None:
     for revision in ("step0", "step100", "step1000"):
         change(run_copy, "checkpoints", revision, loss=None, anisotropy=None, singular_entropy=None)
-    with pytest.raises(DegenError, match=r"at any checkpoint; name a metric \(it has perplexity, bits_per_byte, "):
+    with pytest.raises(
+        DegenError,
+        match=r"no checkpoint .*name another metric with --metric \(the run has perplexity, bits_per_byte, ",
+    ):
         find_curves(run_copy, warn=no_warning)
     assert find_curves(run_copy, metrics=["perplexity"], warn=no_warning)[0].metric == "perplexity"
 
@@ -201,7 +213,7 @@ def test_a_run_of_failures_has_no_values_and_one_of_copies_is_refused(run_copy: 
     assert all(np.isnan(curve.values).all() for curve in curves)
     for revision in ("step0", "step100", "step1000"):
         change(run_copy, "checkpoints", revision, status="duplicate")
-    with pytest.raises(DegenError, match="every row is a copy of another revision"):
+    with pytest.raises(DegenError, match="every row with a step is a copy of another revision"):
         find_curves(run_copy, warn=lambda line: None)
     (run_copy / "run.json").write_text("{")
     with pytest.raises(DegenError, match=r"run\.json: damaged"):

@@ -10,14 +10,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from heads import Capped, Plain
+from heads import CAPPED, PLAIN
 from hypothesis import given
 from hypothesis import strategies as st
 
 import degen
 from degen.errors import CheckpointError
 from degen.forward.head_inputs import StateFile
-from degen.model.architecture import LogitTransform
 from degen.probe import OutputHead, Scored
 from degen.rank.trained_head import TrainedHead, learning_rate
 from degen.rank.training import Training
@@ -30,7 +29,7 @@ def a_head(rows: int = 30, width: int = 6, biased: bool = False, capped: bool = 
     draw = torch.Generator().manual_seed(seed)
     W = torch.randn(rows, width, generator=draw)
     bias = torch.randn(rows, generator=draw) if biased else None
-    return OutputHead(W, bias, LogitTransform((Capped if capped else Plain)()))
+    return OutputHead(W, bias, CAPPED if capped else PLAIN)
 
 
 def some_tokens(head: OutputHead, tokens: int = 40, seed: int = 1) -> Scored:

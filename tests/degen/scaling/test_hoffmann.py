@@ -164,9 +164,9 @@ def test_bootstrap_with_many_failed_draws_has_no_interval() -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([(1e8, 1e9, 3), (1e9, 1e10, 2.5), (2e9, 1e10, 2.4)], "3 points do not suffice for 5 parameters"),
+        ([(1e8, 1e9, 3), (1e9, 1e10, 2.5), (2e9, 1e10, 2.4)], "3 points are too few to fit 5 parameters"),
         ([(1e8, 1e9 * i, 3 / i**0.1) for i in range(1, 9)], "cannot"),
-        ([(1e8 * i, 1e9 * i**2, -1.0) for i in range(1, 9)], "has loss -1, which is not positive"),
+        ([(1e8 * i, 1e9 * i**2, -1.0) for i in range(1, 9)], "has loss -1, which must be positive"),
     ],
 )
 def test_tables_that_do_not_determine_the_law_are_refused(rows: list[tuple[float, float, float]], message: str) -> None:
@@ -180,7 +180,7 @@ def test_tables_that_do_not_determine_the_law_are_refused(rows: list[tuple[float
     [
         ({"draws": -1}, "--bootstrap -1"),
         ({"confidence": 1.0}, "--confidence 1: must lie between 0 and 1"),
-        ({"draws": 5}, "--bootstrap 5: too few for confidence 0.9; give 20"),
+        ({"draws": 5}, "--bootstrap 5: too few draws for confidence 0.9; give at least 20"),
     ],
 )
 def test_impossible_bootstrap_settings_are_refused(settings: dict[str, float], message: str) -> None:

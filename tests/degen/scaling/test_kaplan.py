@@ -69,10 +69,10 @@ def test_all_parameters_are_used_with_a_warning_without_a_column_of_non_embeddin
     [
         ("N", [1e8] * 8, np.linspace(3, 2, 8), "all have 1e\\+08"),
         ("N", np.geomspace(1e6, 1e9, 8), np.linspace(2, 3, 8), "loss does not fall with size"),
-        ("N", np.geomspace(1e6, 1e9, 3), np.linspace(3, 2, 3), "3 points do not suffice for 2 parameters"),
+        ("N", np.geomspace(1e6, 1e9, 3), np.linspace(3, 2, 3), "3 points are too few to fit 2 parameters"),
         ("ND", [1e8] * 8, np.linspace(3, 2, 8), "do not determine|grows"),
         ("NS", np.geomspace(1e6, 1e9, 8), np.linspace(3, 2, 8), "no column of steps"),
-        ("ABC", [1e8] * 8, np.linspace(3, 2, 8), "--form ABC: not one of N, D, C, ND, NS"),
+        ("ABC", [1e8] * 8, np.linspace(3, 2, 8), "--form ABC: must be one of N, D, C, ND, NS"),
     ],
 )
 def test_tables_that_do_not_determine_a_form_are_refused(

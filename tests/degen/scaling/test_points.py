@@ -52,7 +52,7 @@ def test_named_pf_days_go_before_a_column_of_flops(tmp_path: Path) -> None:
     table = "params,flops,used,loss\n1e9,3,2,3\n"
     assert list(read_text(tmp_path, table).flops) == [3]
     assert list(read_text(tmp_path, table, pf_days="used").flops) == [2 * 8.64e19]
-    with pytest.raises(DegenError, match="both name compute; keep one of them"):
+    with pytest.raises(DegenError, match="are both compute; keep one of them"):
         read_text(tmp_path, table, pf_days="used", flops="flops")
 
 
@@ -84,7 +84,7 @@ def test_repeated_rows_count_once(tmp_path: Path) -> None:
     warnings: list[str] = []
     points = read_points(tmp_path / "t.csv", {}, warnings.append)
     assert points.row_numbers == (1, 3, 4)
-    assert warnings == [f"{tmp_path / 't.csv'}: rows left out, as they repeat others: 2"]
+    assert warnings == [f"{tmp_path / 't.csv'}: rows left out, because they repeat other rows: 2"]
 
 
 @pytest.mark.parametrize("column", ["score", "layers", "downstream", "accuracy"])
@@ -135,8 +135,10 @@ def test_rows_before_training_are_left_out(tmp_path: Path) -> None:
     warnings: list[str] = []
     points = read_points(tmp_path / "t.csv", {}, warnings.append)
     assert points.row_numbers == (2, 3, 5, 6)  # c has no other step
-    assert warnings == [f"{tmp_path / 't.csv'}: rows left out, as they are before training (0 tokens or steps): 2"]
-    with pytest.raises(DegenError, match="row 1 has tokens 0, which is not positive"):
+    assert warnings == [
+        f"{tmp_path / 't.csv'}: rows left out, because they are of models before training (0 tokens or steps): 2"
+    ]
+    with pytest.raises(DegenError, match="row 1 has tokens 0, which must be positive"):
         read_text(tmp_path, "params,tokens,loss\n10,0,3\n").complete("tokens")
 
 
@@ -162,12 +164,12 @@ def test_any_numeric_column_can_be_read(tmp_path: Path) -> None:
     [
         ("a,loss\n1,2\n", {}, "no column of parameters .* --columns parameters=COLUMN; there are a, loss"),
         ("params,tokens,loss\n1,2,3\n", {"params": "sizes"}, "no column 'sizes'"),
-        ("params,tokens,loss\n1,2,3\n", {"colour": "hue"}, "unknown quantity 'colour'"),
-        ("params,tokens,loss\n1,2,-3\n", {}, "row 1 has loss -3, which is not positive"),
-        ("params,tokens,loss\n0,2,3\n", {}, "row 1 has parameters 0, which is not positive"),
+        ("params,tokens,loss\n1,2,3\n", {"colour": "hue"}, "there is no quantity 'colour'"),
+        ("params,tokens,loss\n1,2,-3\n", {}, "row 1 has loss -3, which must be positive"),
+        ("params,tokens,loss\n0,2,3\n", {}, "row 1 has parameters 0, which must be positive"),
         ("params,tokens,loss\n,2,3\n", {}, "parameters is missing in every row"),
-        ("params,tokens,loss\nx,2,3\n", {}, "'params' holds no numbers"),
-        ("params,tokens,loss\n1,2,\n1,,3\n", {}, "no row has all of parameters, tokens, loss"),
+        ("params,tokens,loss\nx,2,3\n", {}, "'params' holds values that are no numbers"),
+        ("params,tokens,loss\n1,2,\n1,,3\n", {}, "no row has values of all of parameters, tokens, loss"),
     ],
 )
 def test_unusable_tables_are_refused_with_the_reason(

@@ -109,11 +109,11 @@ def test_missing_and_unreadable_corpora_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     pq.write_table(pa.table({"content": ["x"]}), tmp_path / "c.parquet")
     for name, says in (
-        ("c.csv", "not a corpus format"),
-        ("nowhere", "no such corpus"),
-        ("empty", "no file of the formats"),
+        ("c.csv", "not a corpus file"),
+        ("nowhere", "no such file or folder"),
+        ("empty", "holds no corpus file"),
     ):
         with pytest.raises(DegenError, match=says):
             open_corpus(str(tmp_path / name))
-    with pytest.raises(DegenError, match="no column 'text'; it has content"):
+    with pytest.raises(DegenError, match="must have a column 'text'; it has content"):
         list(open_corpus(str(tmp_path / "c.parquet")).draw(0, 1))

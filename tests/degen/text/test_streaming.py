@@ -49,4 +49,4 @@ def test_a_missing_dataset_gives_one_message(series: Path, tmp_path: Path) -> No
         done = scan(server.endpoint, series, "hf://org/nothing", tmp_path / "run")
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("error: hf://org/nothing: cannot be streamed")
+    assert line.startswith("error: hf://org/nothing: the dataset cannot be streamed")

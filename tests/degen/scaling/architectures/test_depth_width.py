@@ -61,7 +61,7 @@ def test_effect_of_size_is_not_attributed_to_width() -> None:
     ("row", "reason"),
     [
         (compare(loss(0), "no column layers"), "no column layers"),
-        (compare(loss(0), np.full(15, 48.0)), "have one aspect ratio"),
+        (compare(loss(0), np.full(15, 48.0)), "have the same aspect ratio"),
         (compare(loss(0), np.full(15, np.nan)), "no point has a known shape"),
         (compare(loss(0), cost=np.logspace(18, 21, 15)), "no two models of different shape have flops within 10%"),
         (compare(loss(0)[:4], ASPECT[:4], COST[:4]), "4 points are too few"),

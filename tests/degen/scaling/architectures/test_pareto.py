@@ -76,7 +76,7 @@ def test_points_with_missing_values_are_left_out_of_the_frontier_with_a_reason()
     assert [row["frontier"] for row in rows] == [True, True, None]
     assert rows[2]["reason"] == "N missing"
     assert rows[2]["loss"] == 1.0
-    with pytest.raises(DegenError, match="needs 2 points that have N and loss, and there are 1"):
+    with pytest.raises(DegenError, match="needs at least 2 points that have N and loss, and there are 1"):
         find_frontier(["a", "b"], [Cost("N", np.array([1.0, np.nan]))], [Quality("loss", np.ones(2), "min")])
 
 

@@ -116,7 +116,7 @@ def test_regions_are_equal_in_log_flops_or_between_named_edges() -> None:
     assert [(r.low, r.high) for r in find_regions(C, [1e17, 1e20, 1e22])] == [(1e17, 1e20), (1e20, 1e22)]
     assert find_regions(np.full(3, 1e18), 4) == []
     for wrong in ([1e18], [1e18, 1e17], [0.0, 1e18], [1e18, np.inf]):
-        with pytest.raises(DegenError, match="edges must rise"):
+        with pytest.raises(DegenError, match="edges must be positive and rising"):
             find_regions(C, wrong)
     with pytest.raises(DegenError, match="at least 1"):
         find_regions(C, 0)
