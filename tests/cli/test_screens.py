@@ -73,7 +73,7 @@ def test_every_cell_is_found_whole_on_80_columns(command: str, folder: Path, mon
         cells = re.split(r"\s{2,}", line.strip())
         if set(following.strip()) == {"─"}:  # heads, which may become several lines, or stand before their value
             cells = [word for word in line.split() if word != "reason" and f"{word}:" not in screen.split()]
-        for cell in cells:
+        for cell in (c for c in cells if not re.fullmatch(r"[\d,.]+ MB", c)):  # memory depends on the process
             assert found_whole(cell, lines) or set(cell) == {"─"}, f"{cell!r} is not whole in\n{screen}"
     assert all(len(line) <= WIDTH or " " not in line.strip() for line in lines), screen
 

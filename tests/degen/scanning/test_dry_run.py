@@ -79,8 +79,8 @@ def test_the_memory_of_a_dry_run_is_that_of_the_scan(tmp_path: Path, probes: str
 def test_the_memory_of_a_larger_model_is_that_of_the_scan(tmp_path: Path) -> None:
     make_tokenizer(tmp_path / "large")
     make_checkpoint(
-        tmp_path / "large" / "step1", hidden_size=1024, num_hidden_layers=1, num_attention_heads=4,
-        intermediate_size=2048, vocab_size=60_000,
+        tmp_path / "large" / "step1", hidden_size=1024, num_hidden_layers=4, num_attention_heads=4,
+        intermediate_size=4096, vocab_size=8_000,
     )  # fmt: skip
     words = (tmp_path / "large", "--tokens", "600", "--context", "64", "--threads", "1", "--device", "cpu")
     said, measured = peak_of_a_scan(tmp_path / "run", *words, "--probes", "loss")
