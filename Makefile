@@ -10,6 +10,7 @@ ROOMS := degen probes cli
 demo: .venv/ready
 	$(BIN)/degen scan --out degen-run
 	$(BIN)/degen show degen-run
+	@echo 'To type degen yourself, activate the environment: . $(BIN)/activate'
 
 test: lint types tests wheel
 

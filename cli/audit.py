@@ -30,6 +30,7 @@ def audit(
     NaN and infinity, and weights far from those before and after. Copies are found by published hashes alone where the
     hub has them; NaN and jumps are found in the values that are read. Exit code 1: a revision is not what it claims.
     """
+    output.first_word("auditing")
     from degen.cli.progress import ConsoleProgress
 
     from degen.audit import audit as audit_series

@@ -140,7 +140,7 @@ def gate(
             open_source(gate_settings.baseline, output.warn)  # a bad one is refused before anything is scanned
         settings = scan_options.settings([target], trust_remote_code=trust_remote_code)
         if dry_run:
-            scan.print_costs(settings, json)
+            scan.print_costs(settings, scan_options, json)
             return
         source, revisions = _scan(settings, scan_options, rules)
     elif dry_run:

@@ -12,7 +12,10 @@ from . import output
 from .option_groups import OptionGroup
 
 if TYPE_CHECKING:
-    from degen.gate import Verdicts
+    from collections.abc import Sequence
+
+    from degen.gate import Rule, Verdicts
+    from degen.gate.judge import Outcome
 
 
 class ReportOptions(OptionGroup):
@@ -100,18 +103,40 @@ def print_verdicts(verdicts: Verdicts, target: str, json: bool) -> None:
 
 
 def _print_table(verdicts: Verdicts) -> None:
-    from degen.gate.format import format_bound, format_reference, format_value
-
-    rows = []
+    """Print a table of the rules that judge one value each, and one for every other rule, in the order of training."""
+    by_rule: dict[Rule, list[Outcome]] = {}
     for outcome in verdicts.outcomes:
-        value = outcome.measured
-        step = value.step if value.step is not None else value.revision
-        cells = [format_value(outcome), format_reference(value), format_bound(outcome)]
-        rows.append([str(outcome.rule), value.model, step, value.place, *cells, outcome.verdict, outcome.reason])
-    heads = ["rule", "model", "step", "place", "value", "against", "bound", "verdict", "reason"]
-    optional = ("place", "against", "reason")  # shown only where a row has a value
-    columns = [i for i, name in enumerate(heads) if name not in optional or any(row[i] for row in rows)]
-    output.result_table([heads[i] for i in columns], [[row[i] for i in columns] for row in rows])
+        by_rule.setdefault(outcome.rule, []).append(outcome)
+    single = [outcomes[0] for outcomes in by_rule.values() if len(outcomes) == 1]
+    if single:
+        _print_outcomes(single)
+    for rule, outcomes in by_rule.items():
+        if len(outcomes) > 1:
+            models = list(dict.fromkeys(o.measured.model for o in verdicts.outcomes))
+            _print_outcomes(sorted(outcomes, key=lambda o: _training_order(o, models)), str(rule))
     if verdicts.incomplete:
         output.result(f"not measured: {', '.join(verdicts.incomplete)}")
     output.result(verdicts.verdict)
+
+
+def _training_order(outcome: Outcome, models: Sequence[str | None]) -> tuple[int, bool, int]:
+    """Return a key by model, then step; a checkpoint without a step comes last."""
+    step = outcome.measured.step
+    return models.index(outcome.measured.model), step is None, step or 0
+
+
+def _print_outcomes(outcomes: Sequence[Outcome], rule: str | None = None) -> None:
+    """Print a table of outcomes, under the rule that they share, or with a column of rules."""
+    from degen.gate.format import format_bound, format_reference, format_value
+
+    rows = []
+    for outcome in outcomes:
+        value = outcome.measured
+        step = value.step if value.step is not None else value.revision
+        cells = [format_value(outcome), format_bound(outcome), outcome.verdict, format_reference(value)]
+        rows.append([str(outcome.rule), value.model, step, value.place, *cells, outcome.reason])
+    heads = ["rule", "model", "step", "place", "value", "bound", "verdict", "against", "reason"]
+    optional = ("place", "against", "reason")  # shown only where a row has a value
+    shown = [name for name in heads if name not in optional or any(row[heads.index(name)] for row in rows)]
+    columns = [heads.index(name) for name in shown if name != "rule" or rule is None]
+    output.result_table([heads[i] for i in columns], [[row[i] for i in columns] for row in rows], title=rule)

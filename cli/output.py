@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from degen.printable import escape_json, printable
 
@@ -32,23 +33,29 @@ def stderr() -> Console:
 
 
 def error(message: str) -> None:
-    """Print an error message on stderr, in one line."""
-    print(f"error: {printable(message)}", file=sys.stderr)
+    """Print an error message on stderr."""
+    print(fit(f"error: {printable(message)}", sys.stderr), file=sys.stderr)
 
 
 def warn(message: str) -> None:
     """Print a warning on stderr."""
-    print(f"warning: {printable(message)}", file=sys.stderr)
+    print(fit(f"warning: {printable(message)}", sys.stderr), file=sys.stderr)
+
+
+def first_word(text: str) -> None:
+    """Print a line on a terminal at once, while large packages are still being imported; nothing elsewhere."""
+    if sys.stderr.isatty():
+        print(fit(text, sys.stderr), file=sys.stderr, flush=True)
 
 
 def note(message: str) -> None:
     """Print what is worth knowing."""
-    print(printable(message), file=sys.stderr)
+    print(fit(printable(message), sys.stderr), file=sys.stderr)
 
 
 def result(text: str) -> None:
-    """Print a line of the result."""
-    print(printable(text))
+    """Print the result as text of one or several lines."""
+    print(fit("\n".join(map(printable, text.split("\n"))), sys.stdout))
 
 
 def result_json(document: Mapping[str, Any]) -> None:
@@ -68,23 +75,26 @@ def _json_safe(value: Any) -> Any:
 
 
 def result_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Print the result as a table, at least 200 characters wide where stdout is no terminal."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    """Print the result as a table: within the width of a terminal, and with a line for each row elsewhere."""
+    from .table_layout import lay_out
 
     rows = [list(row) for row in rows]
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(columns):
-        numbers = all(isinstance(row[i], int | float | None) for row in rows)
-        table.add_column(Text(printable(name)), justify="right" if numbers else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(format_cell(value))) for value in row))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = max(console.width, 200)
-    console.print(table)
+    numeric = [all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(columns))]
+    cells = [[format_cell(value) for value in row] for row in rows]
+    lines = lay_out(columns, cells, numeric, terminal_width(sys.stdout))
+    result("\n".join(["", *([title] if title is not None else []), *lines, ""]))
+
+
+def terminal_width(stream: TextIO) -> int | None:
+    """Return the characters of a line, where a stream is a terminal; None for a file or a pipe, which have any."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def fit(text: str, stream: TextIO) -> str:
+    """Return text cut at spaces to the width of a terminal; as it is for a file or a pipe."""
+    from .table_layout import wrap
+
+    return wrap(text, terminal_width(stream))
 
 
 def format_cell(value: Any) -> str:

@@ -12,7 +12,10 @@ from . import options, output, parsing, scan
 from .option_groups import OptionGroup, Without, expand_groups
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from degen.runs.run import Run
+    from degen.tables import Row
 
 
 class RankOptions(OptionGroup):
@@ -107,7 +110,7 @@ def rank(
     settings = scan_options.settings(series, trust_remote_code=trust_remote_code)
     settings = replace(settings, probes=("loss", "rank"), options={"rank": probe_options})
     run = scan.run_scan(settings, scan_options)
-    _print(run, json)
+    _print(run, json, rank_options.within)
     if plot is not None:
         from degen.runs.rank_plots import plot_ranks
 
@@ -125,7 +128,7 @@ def _parse_ranks(text: str) -> list[int]:
     return [rank for rank in ranks if rank]
 
 
-def _print(run: Run, json: bool) -> None:
+def _print(run: Run, json: bool, within: float) -> None:
     from degen.cli.show import print_checkpoints
 
     rows = run.table("ranks").to_pylist() if "ranks" in run.tables else []
@@ -136,3 +139,18 @@ def _print(run: Run, json: bool) -> None:
     if rows:
         output.result_table(columns, [[row[name] for name in columns] for row in rows])
     print_checkpoints(run)
+    for name, reason in _missing(run.checkpoints(), rows, within):
+        output.result(f"{name} has no bottleneck rank: {reason}")
+
+
+def _missing(checkpoints: Sequence[Row], ranks: Sequence[Row], within: float) -> Iterator[tuple[str, str]]:
+    """Yield every measured checkpoint without a bottleneck rank, and why it has none."""
+    from degen.rank.bottleneck_rank import why_no_bottleneck_rank
+
+    for checkpoint in checkpoints:
+        own = [r for r in ranks if (r["model"], r["revision"]) == (checkpoint["model"], checkpoint["revision"])]
+        if checkpoint["bottleneck_rank"] is None and checkpoint["status"] != "failed" and own:
+            last = [row for row in own if row["method"] == own[-1]["method"]]  # the method that decides
+            gaps = [row["loss_gap"] for row in last]
+            reason = why_no_bottleneck_rank([row["rank"] for row in last], gaps, within, checkpoint["head_size"])
+            yield f"{checkpoint['model']}@{checkpoint['revision']}", reason

@@ -33,7 +33,7 @@ def scan(
     """
     settings = scan_options.settings(series, trust_remote_code=trust_remote_code)
     if dry_run:
-        print_costs(settings, json)
+        print_costs(settings, scan_options, json)
         return
     run = run_scan(settings, scan_options)
     _print_run(run, json)
@@ -51,6 +51,7 @@ def run_scan(
         scan_options: the options of the run folder.
         check_plan: called with the plan before anything is measured.
     """
+    output.first_word(f"scanning into {scan_options.out}")
     os.environ.setdefault("TQDM_DISABLE", "1")  # libraries would draw bars beside ours
     from degen.cli.progress import ConsoleProgress
 
@@ -72,7 +73,7 @@ def _print_run(run: Run, json: bool) -> None:
         print_checkpoints(run)
 
 
-def print_costs(settings: Settings, json: bool) -> None:
+def print_costs(settings: Settings, scan_options: options.ScanOptions, json: bool) -> None:
     """Print the checkpoints that a scan would measure and what they cost.
 
     Raises:
@@ -80,7 +81,7 @@ def print_costs(settings: Settings, json: bool) -> None:
     """
     from degen.scanning.dry_run import estimate_costs
 
-    costs = estimate_costs(settings, output.note)
+    costs = estimate_costs(settings, output.note, scan_options.out, scan_options.fresh)
     if json:
         output.result_json({"rows": costs})
     else:

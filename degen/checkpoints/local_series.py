@@ -10,6 +10,7 @@ from pathlib import Path
 from degen.errors import CheckpointError, DegenError
 from degen.paths import is_file
 from degen.weights.peft_adapter import CONFIG as ADAPTER
+from degen.weights.training_formats import format_hint
 
 from .local import LocalSource
 from .series import Checkpoint, Grammar, Series
@@ -32,7 +33,9 @@ def from_path(path: Path, grammar: Grammar, note: Note = lambda _: None) -> list
     if path.is_dir():
         return _from_folder(path, grammar, note)
     if path.suffix != ".gguf":
-        raise DegenError(f"{path}: a series is a folder of checkpoints, a checkpoint folder or a .gguf file")
+        raise DegenError(
+            f"{path}: a series is a folder of checkpoints, a checkpoint folder or a .gguf file{format_hint(path)}"
+        )
     return [_single(path, path.stem, grammar)]
 
 
@@ -84,7 +87,7 @@ def _from_folder(folder: Path, grammar: Grammar, note: Note) -> list[Series]:
 def _no_checkpoint(folder: Path, grammar: Grammar) -> str:
     """Return the error for a folder without checkpoints; it names a series that lies deeper."""
     inner = [p for p in _listing(folder) if p.is_dir() and any(_member(q, grammar) for q in _listing(p))]
-    hint = f"; {inner[0]} is a series: name it" if inner else ""
+    hint = f"; {inner[0]} is a series: name it" if inner else format_hint(folder)
     return (
         f"{folder}: no checkpoint in it; expected config.json, folders such as step1000 or checkpoint-1000, "
         f"or .gguf files{hint}"

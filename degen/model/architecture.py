@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError, MissingFileError, one_line, shorten_number
 from degen.paths import is_file
+from degen.weights.training_formats import format_hint
 
 if TYPE_CHECKING:
     from torch import nn
@@ -117,7 +118,7 @@ def check_json(file: Path) -> dict[str, Any]:
         CheckpointError: it is not JSON, or has no model type.
     """
     if not is_file(file):
-        raise MissingFileError(f"{file.parent}: no config.json in it")
+        raise MissingFileError(f"{file.parent}: no config.json in it{format_hint(file.parent)}")
     try:
         if file.stat().st_size > MAX_CONFIG:
             raise ValueError(f"it is larger than {MAX_CONFIG:,} bytes")

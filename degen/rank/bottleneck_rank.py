@@ -43,3 +43,23 @@ def bottleneck_rank(
         "bottleneck_rank_low": smallest(-Z_95),
         "bottleneck_rank_high": smallest(Z_95),
     }
+
+
+def why_no_bottleneck_rank(ranks: Sequence[int], gaps: Sequence[float], within: float, width: int | None) -> str:
+    """Return why a curve of loss gaps, none of which is within reach, has no bottleneck rank, and what to do.
+
+    Args:
+        ranks: any order, at least one.
+        gaps: loss at each rank less that of the full head, nats per token.
+        within: reach, nats per token.
+        width: dimensions that the head sees; None where unknown.
+    """
+    largest = max(ranks)
+    least, at = min(zip(gaps, ranks, strict=True), key=lambda pair: (not math.isfinite(pair[0]), pair[0]))
+    where = f"rank {at}" if at == largest else f"rank {at}, the nearest of those up to {largest},"
+    problem = f"at {where} the loss is {least:.3g} nats above that of the full head, not within {within:g}"
+    if not math.isfinite(least):
+        return "no measured rank has a finite loss"
+    if width is not None and largest >= width:
+        return f"{problem}; {largest} is the full width, so train for longer, or widen --within"
+    return f"{problem}; measure larger ranks with --ranks" + (f", up to {width}" if width is not None else "")

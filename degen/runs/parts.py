@@ -67,6 +67,21 @@ def read_part(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
         raise damaged(file, error) from error
 
 
+def read_schema(file: Path) -> pa.Schema:
+    """Return the columns of one part of a table, with their metadata.
+
+    Raises:
+        DegenError: it is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_schema(file)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise damaged(file, error) from error
+
+
 def check_columns(file: Path, part: pa.Table, needed: Sequence[str]) -> None:
     """Refuse a part that lacks a column, has one of another type than the engine writes, or a row without its keys.
 

@@ -14,7 +14,7 @@ from degen.errors import DegenError
 from degen.paths import expand_user
 from degen.tables import CHECKPOINTS, Row
 
-from .parts import check_columns, damaged, owner_of, part_files, read_part
+from .parts import check_columns, damaged, owner_of, part_files, read_part, read_schema
 from .run_file import RUN_FILE, read_info
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Run:
     def glance(self, table: str) -> list[str]:
         """Return the columns of a table that its probes put in front of the user."""
         first = part_files(self.path / table)[:1] if table in self.tables else []
-        schema = read_part(first[0]).schema if first else self.table(table).schema
+        schema = read_schema(first[0]) if first else self.table(table).schema
         return [f.name for f in schema if (f.metadata or {}).get(b"glance") == b"1"]
 
     def checkpoints(self) -> list[Row]:

@@ -180,7 +180,7 @@ def open_run(
     """
     from filelock import FileLock, Timeout
 
-    _check_folder(path)
+    check_folder(path)
     lock = FileLock(path / LOCK, timeout=0)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -192,18 +192,49 @@ def open_run(
     try:
         before = _info_to_replace(path) if fresh else read_info(path / RUN_FILE)
         info = None if fresh else before
-        if info is not None and info.get("asked") != settings and adds_only(info.get("asked", {}), settings):
+        if info is not None and adds_only(info.get("asked", {}), settings):
             info["asked"] = settings
-        if info is not None and info.get("asked") != settings:
-            difference = _difference(info.get("asked", {}), settings)
-            raise RunFolderError(f"{path}: {difference}", "choose another --out, or --fresh")
+        _check_settings(path, info, settings)
         new = {"schema_version": SCHEMA_VERSION, "asked": settings}
         yield RunWriter(path, info if info is not None else new, fresh, before)
     finally:
         lock.release()
 
 
-def _check_folder(path: Path) -> None:
+def check_run(path: Path, settings: dict[str, Any], adds_only: AddsOnly = lambda old, new: False) -> None:
+    """Refuse a folder in which a run of these settings cannot begin or continue; nothing is written.
+
+    Args:
+        path: the run folder.
+        settings: of the scan.
+        adds_only: as for `open_run`.
+
+    Raises:
+        RunFolderError: it holds something else, or a run of other settings.
+    """
+    check_folder(path)
+    info = read_info(path / RUN_FILE)
+    if info is None or not adds_only(info.get("asked", {}), settings):
+        _check_settings(path, info, settings)
+
+
+def _check_settings(path: Path, info: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:
+    """Refuse to continue a run of other settings.
+
+    Args:
+        path: the run folder.
+        info: its run.json; None where there is none.
+        settings: of this scan.
+
+    Raises:
+        RunFolderError: they differ.
+    """
+    if info is not None and info.get("asked") != settings:
+        difference = _difference(info.get("asked", {}), settings)
+        raise RunFolderError(f"{path}: {difference}", "choose another --out, or --fresh")
+
+
+def check_folder(path: Path) -> None:
     """Refuse a folder that holds anything but a run, or what a scan left that was killed at its beginning.
 
     Raises:

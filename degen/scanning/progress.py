@@ -33,6 +33,9 @@ class Progress:
     def start_scan(self, checkpoints: Sequence[Checkpoint], done: int) -> None:
         """Report the checkpoints of the scan, and how many of them are measured already."""
 
+    def start_phase(self, name: str) -> None:
+        """Report what is done now: `finding checkpoints`, `tokenising text`, or a phase of table `timing`."""
+
     def start_checkpoint(self, checkpoint: Checkpoint, tokens: int) -> None:
         """Report that a checkpoint is next, and how many tokens will pass through it."""
 

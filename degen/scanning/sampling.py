@@ -105,7 +105,7 @@ def find_samples(
         samples = _read_samples(expand_user(settings.sample), tokenizers, settings.sample)
         name, info = settings.sample, {"taken_from": settings.sample}
     else:
-        corpus = _open_corpus(settings)
+        corpus = open_scanned_corpus(settings)
         samples = {t.fingerprint: _draw_sample(settings, corpus, t, progress) for t in tokenizers}
         name, info = corpus.name, {"corpus": corpus.name, **corpus.provenance}
         if corpus.passed_over:
@@ -167,7 +167,7 @@ def training_windows(settings: Settings, series: Series, sample: Sample) -> Iter
         return cycle([w for w in sample.windows if w.document not in evaluated])
     tokenizer = _load_tokenizer(settings, series)
     assert tokenizer is not None
-    return stream_windows(_open_corpus(settings), tokenizer, settings.longest_window, settings.seed, evaluated)
+    return stream_windows(open_scanned_corpus(settings), tokenizer, settings.longest_window, settings.seed, evaluated)
 
 
 def _load_tokenizer(settings: Settings, series: Series) -> Tokenizer | None:
@@ -187,7 +187,12 @@ def _warn_of_demo(settings: Settings, plan: Plan, progress: Progress) -> None:
             progress.warn("the demo's text is scanned; name a corpus of your model's kind with --corpus")
 
 
-def _open_corpus(settings: Settings) -> Corpus:
+def open_scanned_corpus(settings: Settings) -> Corpus:
+    """Return the corpus of a scan; nothing is read of it yet.
+
+    Raises:
+        DegenError: there is no such corpus.
+    """
     from degen.demo import corpus_path
 
     if settings.corpus != "demo":

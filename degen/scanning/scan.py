@@ -79,6 +79,7 @@ def scan_with_settings(
     """Do what `scan` does, with settings that are made already; `on_plan` gets the plan before anything is measured."""
     begun = None if fresh else out
     settings = with_known_tokens(settings, begun)
+    progress.start_phase("finding checkpoints")
     plan = make_plan(settings, progress.note)
     on_plan(plan)
     settings = fit_context(settings, plan, begun, progress.note)
@@ -115,6 +116,7 @@ def _measure(
     progress: Progress,
 ) -> None:
     """Draw the windows, then measure checkpoint after checkpoint."""
+    progress.start_phase("loading torch and transformers")
     import torch
 
     from degen.model.loading import choose_device, choose_dtype, silence_transformers
@@ -122,6 +124,7 @@ def _measure(
     silence_transformers()
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
+    progress.start_phase("tokenising text")
     samples = prepare_samples(settings, plan, writer, progress)
     check_context(plan, samples, progress, settings.trust_remote_code)
     threads = settings.threads or writer.info.get("threads")  # as asked for, or as when the run began

@@ -109,7 +109,7 @@ class SeriesScan:
         """Measure one checkpoint and write its parts; a failure is a row like any other."""
         from .timing import Clock, timing_rows
 
-        progress, spec, clock = self.progress, self.spec, Clock()
+        progress, spec, clock = self.progress, self.spec, Clock(self.progress.start_phase)
         version, source = checkpoint.source.version(), ""
         self.opened, self.digest = None, None
         progress.start_checkpoint(checkpoint, spec.sample.tokens if spec.sample and spec.stream_probes else 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,14 +15,20 @@ from .measure_spec import MeasureSpec
 
 
 class Clock:
-    """Seconds by phase."""
+    """Seconds by phase.
 
-    def __init__(self) -> None:
+    Args:
+        on_phase: called with the name of each phase when it begins.
+    """
+
+    def __init__(self, on_phase: Callable[[str], None] = lambda _: None) -> None:
         self.seconds: dict[str, float] = {}
+        self._on_phase = on_phase
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Add the time of the block to a phase."""
+        self._on_phase(name)
         start = time.perf_counter()
         try:
             yield
@@ -39,12 +45,16 @@ def timing_rows(clock: Clock, spec: MeasureSpec, version: str | None, dtype: Any
         version: of the checkpoint's source; None without one.
         dtype: of the model that was loaded; None where none was, and the one of `spec` stands.
     """
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     shared = {
-        "peak_rss": peak,
+        "peak_rss": peak_rss(),
         "device": str(spec.device),
         "dtype": str(dtype if dtype is not None else spec.dtype).removeprefix("torch."),
         "source_version": version,
     }
     phases = {**clock.seconds, "total": sum(clock.seconds.values())}
     return [{"phase": name, "seconds": seconds, **shared} for name, seconds in phases.items()]
+
+
+def peak_rss() -> int:
+    """Return the most bytes of memory that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -15,6 +15,7 @@ from .checkpoint_files import CheckpointFiles
 from .gguf import GgufTensors
 from .safetensors_header import Entry, read_header
 from .stored_tensors import StoredTensors
+from .training_formats import format_hint
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +79,8 @@ def find_weights(location: str, exists: Callable[[str], bool], read: Callable[[s
         index = f"{name}.index.json"
         if exists(index):
             return _sharded(location, index, kind, exists, read)
-    raise MissingFileError(f"{location}: no weights (model.safetensors or pytorch_model.bin, whole or with an index)")
+    expected = "model.safetensors or pytorch_model.bin, whole or with an index"
+    raise MissingFileError(f"{location}: no weights ({expected}){format_hint(Path(location))}")
 
 
 def _sharded(

@@ -26,6 +26,16 @@ def test_rank_prints_losses_by_rank_and_the_bottleneck(tmp_path: Path) -> None:
     assert document["checkpoints"][0]["bottleneck_rank"] in (24, 48)
 
 
+def test_a_checkpoint_without_a_bottleneck_rank_says_why(tmp_path: Path) -> None:
+    result = degen("rank", DEMO, "--ranks", "1,2", "-o", tmp_path / "run", *SMALL)
+    assert result.code == 0
+    rows = package.read_run(tmp_path / "run").table("ranks").to_pylist()
+    (line,) = [line for line in result.out.splitlines() if "no bottleneck rank" in line]
+    assert line.startswith("healthy@step3000 has no bottleneck rank: at rank 2 the loss is ")
+    assert f"{rows[-1]['loss_gap']:.3g} nats above" in line
+    assert line.endswith("not within 0.05; measure larger ranks with --ranks, up to 48")
+
+
 def test_rank_refuses_other_ranks_in_the_same_folder(tmp_path: Path) -> None:
     assert degen("rank", DEMO, "--ranks", "12", "-o", tmp_path / "run", *SMALL).code == 0
     result = degen("rank", DEMO, "--ranks", "24", "-o", tmp_path / "run", *SMALL)

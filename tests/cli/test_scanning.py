@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,29 @@ def test_show_puts_a_sparkline_beside_every_metric(run: Path) -> None:
         assert len(spark) == 3
         assert spark[values.index(min(values))] == "▁"
         assert spark == sparkline(values)
-        assert line.split()[-1] == f"{values[-1]:.4g}"
-        assert line.split()[-4] == f"{values[0]:.4g}"
+        error = rows[-1].get(f"{metric}_se")
+        cells = re.split(r"\s{2,}", line.strip())
+        assert cells[-1] == f"{values[-1]:.4g}" + (f" ± {error:.2g}" if error is not None else "")
+        assert cells[3] == f"{values[0]:.4g}"
+        best = (max if metric == "effective_rank" else min)(values[1:])  # step 0 is the beginning
+        assert cells[4:6] == [f"{best:.4g}", str(rows[values.index(best)]["step"])]
+
+
+def test_show_layers_has_a_column_for_each_layer(run: Path) -> None:
+    result = degen("show", run, "--layers")
+    assert result.code == 0
+    rows = {(r["revision"], r["layer"], r["site"]): r for r in read_run(run).table("layers").to_pylist()}
+    block = result.out.partition("anisotropy by layer\n")[2].splitlines()
+    heads = re.split(r"\s{2,}", block[0].strip())
+    assert heads == ["model", "revision", "0 embedding", "1", "2", "2 head_input"]
+    for line, revision in zip(block[2:5], ("step0", "step100", "step1000"), strict=True):
+        cells = line.split()
+        assert cells[:2] == ["tiny", revision]
+        sites = [(0, "embedding"), (1, "block"), (2, "block"), (2, "head_input")]
+        expected = [rows[revision, *site]["anisotropy"] for site in sites]
+        assert [float(c) for c in cells[2:]] == pytest.approx(expected, rel=1e-3)
+    document = degen("show", run, "--layers", "--json").json()
+    assert document["rows"] == read_run(run).table("layers").to_pylist()
 
 
 # --- dry run -------------------------------------------------------------------------------------------------------
