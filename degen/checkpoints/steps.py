@@ -202,7 +202,7 @@ def _parse_item(item: str, expression: str) -> list[int]:
         _check_count((last - first) // stride, expression)
         return [*range(first, last, stride), last]
     raise DegenError(
-        f"--steps {expression}: a range must be first:last:stride, with last above first, as 1000:143000:4000"
+        f"--steps {expression}: a range must be first:last:stride, first ≤ last and stride ≥ 1, as 1000:143000:4000"
     )
 
 
