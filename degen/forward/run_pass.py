@@ -71,10 +71,11 @@ def run_pass(
     halves = any(probe.halves for probe in probes.values())
     coming = padded_batches(sample, batch_tokens, device, halves, prepared.padded)
     with torch.inference_mode(), exact_float32():
-        untouched: UntouchedCall | None = _first_window(model, sample, batch_tokens, device, halves, prepared.padded)
+        first = _first_window(model, sample, batch_tokens, device, halves, prepared.padded)
+        untouched: UntouchedCall | None = first
         with ModelHooks(model, probes, prepared.blocks) as hooks:
             hooks.begin(head)
-            hooks.positions = untouched.positions
+            hooks.positions = first.positions
             for batch in prefetched(coming):
                 states, own = hooks.run(batch)
                 _check_finite(model, batch, states, sample)

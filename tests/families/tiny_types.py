@@ -9,6 +9,7 @@ from typing import Any
 CONFIGS = Path(__file__).with_name("configs")  # of types that are not small by the names below
 ROWS = 416  # rows of every head; the tokenizer has 400
 LAYERS = 3
+LARGEST = 3_000_000  # parameters
 
 # Sizes by the names that configurations give them; a type takes those that its default configuration has.
 SIZES: dict[str, Any] = {
@@ -139,10 +140,19 @@ def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_model(kind: str) -> Any:
-    """Return a random tiny model of a type, its matrices scaled up so that its figures are far from degenerate."""
+    """Return a random tiny model of a type, its matrices scaled up so that its figures are far from degenerate.
+
+    Raises:
+        ValueError: it would not be tiny.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
+    config = make_config(kind)
+    with torch.device("meta"):
+        size = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
+    if size > LARGEST:
+        raise ValueError(f"{size:,} parameters: not all sizes of its configuration go by the names known here")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(make_config(kind)).eval()
