@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := degen probes cli
 
-.PHONY: demo test check lint types tests faults wheel clean
+.PHONY: demo test check lint types tests faults wheel sweep clean
 
 demo: .venv/ready
 	$(BIN)/degen scan --out degen-run
@@ -44,6 +44,10 @@ wheel: .venv/ready
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build/wheel/*.whl
 	cd build/wheel && venv/bin/degen --help >/dev/null && venv/bin/degen --version
+
+# Every causal-LM type of transformers against brute force; writes docs/families.md. About half an hour.
+sweep: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python tests/families/sweep.py docs/families.md
 
 clean:
 	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache degen-run

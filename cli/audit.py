@@ -44,7 +44,11 @@ def audit(
         output.result_json({"rows": rows})
     else:
         output.result_table(list(rows[0]), [list(row.values()) for row in rows])
-        output.result(f"{len(wrong)} of {len(rows)} revisions are not what they claim" if wrong else "nothing is wrong")
+        looked_at = "names and hashes" if values == 0 else "names, hashes, shapes and the values read"
+        fault = f"{len(wrong)} of {len(rows)} revisions are not what they claim"
+        output.result(
+            fault if wrong else f"nothing is wrong in what was looked at: {looked_at} of {len(rows)} revisions"
+        )
     if wrong:
         raise typer.Exit(1)
 

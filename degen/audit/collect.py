@@ -6,7 +6,7 @@ values of every file whose hash no other has; then the judgement, see `degen.aud
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -18,8 +18,10 @@ from degen.errors import CheckpointError, DegenError, MissingFileError, one_line
 from degen.model.architecture import check_json
 from degen.scanning.progress import Progress
 from degen.tables import Row
+from degen.weights.tensor_kinds import explain, is_adapter_part, is_head_bias, is_quantised_part, name_some
 
 from .evidence import Facts
+from .initialisation import is_initial
 from .verdicts import judge
 
 if TYPE_CHECKING:
@@ -144,7 +146,41 @@ def _gather_facts(listing: Listing, samples: dict[str, ShardSample], grammar: Gr
         not_finite=next((r.not_finite for r in read.values() if r.not_finite is not None), None),
         fault=fault,
         notes=tuple(dict.fromkeys(r.note for r in read.values() if r.note is not None)),
+        initial=_is_initial(checkpoint, list(read.values())) if fault is None else False,
+        unused=_unused(checkpoint, shapes) if fault is None else None,
     )
+
+
+def _is_initial(checkpoint: Checkpoint, read: Sequence[ShardSample]) -> bool:
+    """Return whether what was read of a checkpoint looks as before training."""
+    from degen.model.architecture import read_config, text_config
+
+    constant = [r.constant for r in read if r.constant is not None]
+    if not constant or not all(constant):
+        return False  # before the configuration is read, for which transformers is imported
+    try:
+        spread = getattr(text_config(read_config(checkpoint.source.config())), "initializer_range", None)
+    except CheckpointError:
+        return False
+    spreads = {key: value for r in read for key, value in r.spreads.items()}
+    return is_initial(True, spreads, spread)
+
+
+def _unused(checkpoint: Checkpoint, keys: Collection[str]) -> str | None:
+    """Return which tensors no model takes, told by their names; None where there are none."""
+    from degen.model.architecture import describe, read_config
+
+    config = checkpoint.source.config()
+    fields = check_json(config / "config.json") if config.is_dir() else {}
+    strange = [key for key in keys if is_adapter_part(key)]
+    if "quantization_config" not in fields:
+        strange += [key for key in keys if is_quantised_part(key)]
+    if not strange and config.is_dir() and (biases := [key for key in keys if is_head_bias(key)]):
+        try:
+            strange = [] if describe(read_config(config)).head_bias else biases
+        except CheckpointError:
+            return None  # a scan says what is wrong with its configuration
+    return f"holds {name_some(strange)}: {explain(strange[0])}" if strange else None
 
 
 def _padding_note(series: Series, listing: Listing) -> str | None:

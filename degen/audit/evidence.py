@@ -25,6 +25,8 @@ class Facts:
         not_finite: a sentence that says which values are NaN or infinity; None where none are.
         fault: verdict and reason where a file is missing or cannot be read; None where all could be.
         notes: remarks that are no faults.
+        initial: whether the weights look as they do before training.
+        unused: the tensors that no model takes, as a sentence; None where none were seen.
     """
 
     revision: str
@@ -36,6 +38,8 @@ class Facts:
     not_finite: str | None = None
     fault: tuple[str, str] | None = None
     notes: tuple[str, ...] = ()
+    initial: bool = False
+    unused: str | None = None
 
 
 Finding = tuple[str, str]  # verdict and reason

@@ -13,6 +13,7 @@ from degen.arrays import Floats
 from degen.checkpoints.source import Source
 from degen.errors import CheckpointError, one_line
 from degen.weights.stored_tensors import HEAD_KEYS, StoredTensors
+from degen.weights.tensor_kinds import is_harmless
 
 MAX_KEPT = 1 << 14  # values of a file, for comparison with its neighbours: 128 KiB of float64
 MAX_VALUES = 1 << 22  # read at a time: 32 MiB of float64
@@ -32,6 +33,8 @@ class ShardSample:
         not_finite: a sentence that says which values are NaN or infinity; None where none are.
         fault: verdict and reason where the file could not be read; None where it could.
         note: a remark that is no fault; None where there is none.
+        constant: whether every tensor of one dimension is all ones or all zeros; None where there is none.
+        spreads: name of the matrix -> standard deviation of what was read of it.
     """
 
     shapes: Mapping[str, Shape] = field(default_factory=dict)
@@ -40,6 +43,8 @@ class ShardSample:
     not_finite: str | None = None
     fault: tuple[str, str] | None = None
     note: str | None = None
+    constant: bool | None = None
+    spreads: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_shard(source: Source, shard: str, values: int | None, hashed: bool) -> ShardSample:
@@ -68,6 +73,7 @@ def _read(tensors: StoredTensors, shard: str, values: int | None, hashed: bool) 
     chosen = choose_rows(shapes, values)
     tensors.prefetch_rows(chosen)
     digest, bad, kept, at = hashlib.sha256(), None, [], 0
+    moments: dict[str, Floats] = {}  # of each tensor: values, Σx, Σx², and how many are 0 and 1
     total = sum(rows * _width(shapes[key]) for key, rows in chosen.items())
     indices = np.unique(np.linspace(0, max(total - 1, 0), min(MAX_KEPT, total)).astype(np.int64))
     for key, rows in chosen.items():
@@ -76,13 +82,30 @@ def _read(tensors: StoredTensors, shard: str, values: int | None, hashed: bool) 
         for block in _blocks(tensors, key, rows, shapes[key]):
             digest.update(block.tobytes())
             odd += int((~np.isfinite(block)).sum())
+            of_block = [block.size, block.sum(), (block**2).sum(), (block == 0).sum(), (block == 1).sum()]
+            moments[key] = moments.get(key, np.zeros(5)) + np.asarray(of_block)
             kept.append(block[indices[(indices >= at) & (indices < at + len(block))] - at])
             at += len(block)
         if odd and bad is None:
             bad = f"{key} holds NaN or infinity in {odd:,} of {at - begin:,} values read"
     for key in _landmarks(shapes) if hashed else ():
         digest.update(f"{tensors.dtype(key)} {tensors.sha256(key)}".encode())
-    return ShardSample(shapes, np.concatenate([np.zeros(0), *kept]), digest.hexdigest() if hashed else None, bad)
+    return ShardSample(
+        shapes, np.concatenate([np.zeros(0), *kept]), digest.hexdigest() if hashed else None, bad,
+        constant=_constant(moments, shapes), spreads=_spreads(moments, shapes),
+    )  # fmt: skip
+
+
+def _constant(moments: Mapping[str, Floats], shapes: Mapping[str, Shape]) -> bool | None:
+    """Return whether every tensor of one dimension is all ones or all zeros; None where there is none."""
+    flat = [m for key, m in moments.items() if len(shapes[key]) == 1 and not is_harmless(key)]
+    return all(m[0] in (m[3], m[4]) for m in flat) if flat else None
+
+
+def _spreads(moments: Mapping[str, Floats], shapes: Mapping[str, Shape]) -> dict[str, float]:
+    """Return the standard deviation of what was read of each matrix."""
+    matrices = {key: m for key, m in moments.items() if len(shapes[key]) == 2 and m[0] > 0}
+    return {key: math.sqrt(max(m[2] / m[0] - (m[1] / m[0]) ** 2, 0.0)) for key, m in matrices.items()}
 
 
 def choose_rows(shapes: Mapping[str, Shape], values: int | None) -> dict[str, int]:

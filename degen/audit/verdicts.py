@@ -27,6 +27,7 @@ from degen.checkpoints.steps import stage_order
 
 from .compare import Comparison
 from .evidence import Facts, Finding, Shapes, count
+from .initialisation import foreign_start, initial_findings
 from .step_gaps import missing_steps, odd_gaps
 
 
@@ -37,8 +38,8 @@ class RevisionVerdict:
     Attributes:
         revision: its name; of a missing one the name it should have, as far as it can be inferred.
         step: the step that the name gives; None where it gives none.
-        verdict: `ok`, `duplicate`, `equals_final`, `wrong_shard`, `discontinuous`, `not_finite`, `different_shape`,
-            `missing`, or the fault for which its files could not be read.
+        verdict: `ok`, `duplicate`, `equals_final`, `wrong_shard`, `discontinuous`, `not_finite`, `unused_weights`,
+            `different_shape`, `untrained`, `other_initialisation`, `missing`, or why its files could not be read.
         reason: one sentence that explains the verdict; None where it is `ok`.
         note: a remark that is no fault; None where there is none.
     """
@@ -73,6 +74,8 @@ def judge(
     sound = [f for f in stepped if f.revision not in findings]
     comparison = Comparison(sound, stepped[-1] if stepped else None, final)
     findings |= comparison.findings()
+    findings |= initial_findings(sound, [f for f in ordered if f.step is None and f.revision not in findings])
+    findings |= foreign_start(stepped, findings) if stepped else {}
     gaps = {} if expected is not None else odd_gaps(stepped)
     judged = []
     for f in ordered:
@@ -106,6 +109,8 @@ def _own_finding(facts: Facts, usual: Shapes | None) -> Finding | None:
     for shard, values in sorted(facts.samples.items()):
         if odd := int(np.count_nonzero(~np.isfinite(values))):
             return "not_finite", f"{shard} holds NaN or infinity in {odd} of {values.size} values read"
+    if facts.unused is not None:
+        return "unused_weights", facts.unused
     if usual is not None and facts.shapes is not None and (differs := _difference(facts.shapes, usual)):
         return "different_shape", differs
     return None

@@ -46,7 +46,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """Load each on first use: neither library's callback needs the other library."""
+    """Return the callback or class called `name`, imported on first use, so that no library is needed but its own."""
     if name not in __all__:
         raise AttributeError(f"module 'degen.callbacks' has no attribute {name!r}")
     return getattr(import_module(f"degen.callbacks.{_MODULES.get(name, 'monitor')}"), name)

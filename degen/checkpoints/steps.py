@@ -83,6 +83,8 @@ def parse_revision(revision: str, pattern: str | None = None, whole_name: bool =
         tokens = None
         if "tokens" in groups:
             tokens = round(float(groups["tokens"]) * _UNITS[groups.get("unit", "").upper()])
+        if step is None and tokens is None:
+            raise ValueError("neither group matches")
     except OverflowError:
         return None
     except (ValueError, KeyError):
@@ -93,7 +95,7 @@ def parse_revision(revision: str, pattern: str | None = None, whole_name: bool =
             f"--revision-pattern {pattern}: in {revision!r} a group of the pattern matches a text that is not a number "
             f"({values}); correct the pattern"
         ) from None
-    if (step is None and tokens is None) or max(step or 0, tokens or 0) > MAX_STEP:
+    if max(step or 0, tokens or 0) > MAX_STEP:
         return None
     return RevisionStep(step, tokens, groups.get("stage"), groups.get("seed"), groups.get("run"))
 
@@ -202,7 +204,7 @@ def _parse_item(item: str, expression: str) -> list[int]:
         _check_count((last - first) // stride, expression)
         return [*range(first, last, stride), last]
     raise DegenError(
-        f"--steps {expression}: a range must be first:last:stride, with last above first, as 1000:143000:4000"
+        f"--steps {expression}: a range must be first:last:stride, first ≤ last and stride ≥ 1, as 1000:143000:4000"
     )
 
 

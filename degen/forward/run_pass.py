@@ -72,10 +72,10 @@ def run_pass(
     coming = padded_batches(sample, batch_tokens, device, halves, prepared.padded)
     with torch.inference_mode(), exact_float32():
         first = _first_window(model, sample, batch_tokens, device, halves, prepared.padded)
+        untouched: UntouchedCall | None = first
         with ModelHooks(model, probes, prepared.blocks) as hooks:
             hooks.begin(head)
             hooks.positions = first.positions
-            untouched: UntouchedCall | None = first
             for batch in prefetched(coming):
                 states, own = hooks.run(batch)
                 _check_finite(model, batch, states, sample)

@@ -184,6 +184,9 @@ def auto_class(config: Any) -> Any:
     for found in classes:
         if type(config) in found._model_mapping or found.__name__ in code:
             return found
+    for model in classes[0]._model_mapping.values():  # the text part of a model, saved by itself
+        if getattr(model, "config_class", None) is type(config):
+            return model
     raise CheckpointError(
         f"model type {config.model_type!r} is no language model that transformers can build; it needs an LM head"
     )
@@ -196,7 +199,7 @@ _OTHER_TASKS = ("ImageTextToText", "Seq2SeqLM", "MaskedLM")
 def _why_not_causal(config: Any) -> str | None:
     """Return why a model cannot be run as a causal LM, by the class that builds it; None where it can."""
     found = auto_class(config).__name__
-    if found.endswith(("CausalLM", _OTHER_TASKS[0])):
+    if not found.startswith("AutoModel") or found.endswith(("CausalLM", _OTHER_TASKS[0])):
         return None
     kind = "an encoder with a decoder" if found.endswith("Seq2SeqLM") else "a masked LM"
     return f"model type {config.model_type!r} is {kind} and no causal LM; only its head is measured"
@@ -208,6 +211,8 @@ def _build_without_weights(config: Any, trust: bool) -> Any:
     builder = auto_class(config)
     try:
         with BUILD_LOCK, torch.device("meta"):
+            if not hasattr(builder, "from_config"):
+                return builder._from_config(config, dtype=torch.float32)
             return builder.from_config(config, dtype=torch.float32, trust_remote_code=trust)
     except Exception as error:  # any nonsense in a configuration ends up here
         raise CheckpointError(

@@ -77,9 +77,7 @@ def fit_envelope(points: Points, bootstrap: Bootstrap, budgets: int = BUDGETS) -
             f"only {len(rows)} of {budgets} budgets have a best size between two other sizes; train more sizes"
         )
     if any(curve.smoother is None for curve in curves) and bootstrap.draws:
-        warnings.append(
-            "some curves have too few checkpoints to estimate their noise, so that the intervals do not include it"
-        )
+        warnings.append("some curves have too few checkpoints to estimate their noise; the intervals do not include it")
     series = [
         PlotSeries(curve.name, np.exp(curve.x), np.exp(curve.y), (np.exp(curve.x), np.exp(curve.at(curve.x))))
         for curve in curves

@@ -11,8 +11,9 @@ _HARMLESS = re.compile(
     r"|(^|\.)(attn|attention|self_attention|self_attn)\.bias$"
 )
 _QUANTISED = re.compile(
-    r"(scale|scales|scale_inv|scale_2|scb|absmax|quant_map|qweight|qzeros|g_idx|zero_point|packed|weight_shape|blocks"
-    r"|weight_format|nf4|fp4)$|quant_state|weight_quantizer",
+    r"(weight_scale|weight_scale_inv|weight_scale_2|input_scale|activation_scale|scb|absmax|quant_map|qweight|qzeros"
+    r"|g_idx|zero_point|weight_packed|weight_shape|weight_format|weight_nf4|weight_fp4|_blocks|_scales|\.scales)$"
+    r"|quant_state",
     re.IGNORECASE,
 )
 _ADAPTER = re.compile(r"(^|\.)(lora_|hada_|lokr_|oft_|vera_|ia3_|boft_|base_layer\.)", re.IGNORECASE)
@@ -38,6 +39,11 @@ def is_adapter_part(key: str) -> bool:
     return _ADAPTER.search(key) is not None
 
 
+def is_head_bias(key: str) -> bool:
+    """Return whether a tensor's name is that of a bias of the LM head."""
+    return _HEAD.search(key) is not None
+
+
 def explain(key: str) -> str:
     """Return what a tensor that a model does not take is, by its name, and what to do about it."""
     if is_adapter_part(key):
@@ -50,7 +56,7 @@ def explain(key: str) -> str:
             "scales or packed values of quantised weights, without which the weights mean something else; give "
             "config.json its quantization_config back, or dequantise the weights before they are saved"
         )
-    if _HEAD.search(key):
+    if is_head_bias(key):
         return (
             "a bias of the LM head, which the class of config.json has not; name the class in config.json that the "
             "weights were trained with"

@@ -9,6 +9,7 @@ from typing import Any
 CONFIGS = Path(__file__).with_name("configs")  # of types that are not small by the names below
 ROWS = 416  # rows of every head; the tokenizer has 400
 LAYERS = 3
+LARGEST = 5_000_000  # parameters
 
 # Sizes by the names that configurations give them; a type takes those that its default configuration has.
 SIZES: dict[str, Any] = {
@@ -43,22 +44,27 @@ SIZES: dict[str, Any] = {
     "vision_config": None, "audio_config": None, "dropout": 0.0, "rnn_hidden_size": 32, "default_numeric": None,
 }  # fmt: skip
 ABSENT = object()
-PADDED = {"pad_token_id": 1}  # types that look the padding's id up
+DECODER = {"is_decoder": True}  # types that see all tokens unless they are told otherwise
+PADDED = {"pad_token_id": 1} | DECODER  # types that look the padding's id up
 TOWER = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
          "patch_size": 14, "output_channels": 16, "window_size": 2, "global_attn_indexes": [], "mlp_dim": 16,
          "num_pos_feats": 8}  # fmt: skip
+QWEN4 = {"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 64,
+         "indexer_compress_ratio": 4, "hc_lowrank": 8, "ple_embed_dim": 32}  # fmt: skip
 MLA = {"head_dim": 4, "num_key_value_heads": 4}  # of the rotary part of a latent attention
 # What single types need beside that.
 SETTINGS: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl",
-                     "modernbert-decoder"), PADDED),
-    "emu3": {"text_config": PADDED},
+                     "modernbert-decoder", "xmod"), PADDED),
+    **dict.fromkeys(("bert", "bert-generation", "big_bird", "electra", "ernie", "megatron-bert", "rembert", "roformer"),
+                    DECODER),
+    "emu3": {"text_config": {"pad_token_id": 1}},
     "gemma4": {"text_config": {"pad_token_id": 0}},
     "gemma4_unified": {"text_config": {"pad_token_id": 0}},
-    "qwen4_exp_text": {"compress_ratios": None},
+    "qwen4_exp_text": QWEN4,
+    "qwen4_exp": {"text_config": QWEN4},
     "reformer": {"is_decoder": True, "axial_pos_embds_dim": [16, 16], "axial_pos_shape": [16, 16], "attn_layers": [
         "local", "lsh", "local"]},
-    "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0}},
     "bamba": {"attn_layer_indices": [1]},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
     "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention", "linear_attention"]},
@@ -67,7 +73,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dbrx": {"n_heads": 4, "attn_config": {"kv_n_heads": 2}, "ffn_config": {
         "hidden_size": 32, "ffn_hidden_size": 64, "moe_num_experts": 4, "moe_top_k": 2}},
     "dots3_note_text": {"num_key_value_heads": 4, "qk_rope_head_dim": 8, "head_dim": ABSENT,
-                        "layer_types": ["indexed_attention", "sliding_attention", "indexed_attention"]},
+                        "layer_types": ["indexed_attention", "sliding_attention", "indexed_attention"],
+                        "per_layer_config": {}},
     "dots3_note": {"text_config": {"num_key_value_heads": 4}},
     "gemma3": {"vision_config": TOWER},
     "got_ocr2": {"vision_config": TOWER},
@@ -76,7 +83,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "lfm2": {"block_auto_adjust_ff_dim": False},
     "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv"], "num_dense_layers": 1},
     "mamba2": {"num_heads": 4, "head_dim": 16},
-    "roc_bert": {"pronunciation_vocab_size": 64, "shape_vocab_size": 64, "pronunciation_embed_dim": 16,
+    "roc_bert": DECODER | {"pronunciation_vocab_size": 64, "shape_vocab_size": 64, "pronunciation_embed_dim": 16,
                  "shape_embed_dim": 16},
     "xmod": PADDED | {"languages": ["en_XX"], "default_language": "en_XX"},
     "zaya": {"num_experts_per_tok": 1},
@@ -139,10 +146,19 @@ def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_model(kind: str) -> Any:
-    """Return a random tiny model of a type, its matrices scaled up so that its figures are far from degenerate."""
+    """Return a random tiny model of a type, its matrices scaled up so that its figures are far from degenerate.
+
+    Raises:
+        ValueError: it would not be tiny.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
+    config = make_config(kind)
+    with torch.device("meta"):
+        size = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
+    if size > LARGEST:
+        raise ValueError(f"{size:,} parameters: not all sizes of its configuration go by the names known here")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(make_config(kind)).eval()

@@ -101,7 +101,10 @@ def test_the_bundled_series_have_no_fault(tmp_path: Path) -> None:
     from degen.demo import series_paths
 
     result = degen("audit", *series_paths())
-    assert (result.code, result.out.splitlines()[-1]) == (0, "nothing is wrong")
+    assert result.code == 0
+    assert result.out.splitlines()[-1].startswith(
+        "nothing is wrong in what was looked at: names, hashes, shapes and the"
+    )
 
 
 def test_legacy_files_and_gguf_are_audited_too(tmp_path: Path) -> None:

@@ -180,7 +180,8 @@ def test_steps_select_from_a_series_and_missing_ones_are_replaced_by_the_nearest
     (series,) = find_series(["org/m@*"], "0,500,999:2001:500", notes.append)
     rest = ["draft/step7", "main", "v1"]  # that are no steps
     assert [c.revision for c in series.checkpoints] == ["step0", "step512", "step1000", "step2000-tokens4B", *rest]
-    assert notes == ["m: there is no step 500; step 512 is the nearest"]
+    assert notes[0] == "m: there is no step 500; step 512 is the nearest"
+    assert [note.split(":")[:2] for note in notes[1:]] == [["m", " draft/step7, main, v1"]]
     assert named(repo, "org/m@step*", steps="log:3") == ["step64", "step512", "step2000-tokens4B"]
 
 

@@ -269,7 +269,7 @@ def test_a_run_of_heads_has_not_measured_other_metrics(series: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("los < 3", r'^rule "los < 3": \S+run: no metric \'los\' in table checkpoints; did you mean \'loss\'\?$'),
+        ("los < 3", r'^rule "los < 3": \S+run: table checkpoints has no metric \'los\', .*; did you mean \'loss\'\?$'),
         ("zzz[layer=1] < 3", "table layers has no metric .zzz., .*; there are anisotropy, anisotropy_se"),
         ("mean_norm < 3", r"a metric of layers; select a layer, as in mean_norm\[layer=last\]"),
         ("loss[layer=1] < 3", "a metric of whole checkpoints; drop the selectors layer and site"),

@@ -129,7 +129,7 @@ def test_a_settings_file_without_settings_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("tool = 3")
     assert find_settings(tmp_path) is None
     (tmp_path / "pyproject.toml").write_text("[tool]\ndegen = 3")
-    with pytest.raises(DegenError, match=r"\[tool.degen\] is 3"):
+    with pytest.raises(DegenError, match=r"\[tool.degen\] = 3: must be a table"):
         find_settings(tmp_path)
     (tmp_path / "mine.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(DegenError, match="the file is not valid TOML"):

@@ -64,7 +64,7 @@ def test_missing_values_of_tables_are_not_measured_and_infinite_ones_are_read(tm
     assert value_of("ppl < 3", table).value == math.inf
     assert value_of("empty < 3", table).missing == "not measured"
     assert value_of("loss < 3", table).model == "t"
-    with pytest.raises(DegenError, match="column 'word' holds values that are no numbers"):
+    with pytest.raises(DegenError, match="column 'word' holds no numbers; name a metric that does"):
         values_of("word < 3", table)
 
 

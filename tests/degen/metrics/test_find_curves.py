@@ -236,7 +236,7 @@ def test_results_of_the_harness_are_a_long_table(tmp_path: Path) -> None:
         ("epoch,loss\n0,1\n", {}, r"t\.csv: the table has no column 'step' \(there are epoch, loss\)"),
         ("step,loss\n0.5,1\n", {}, r"t\.csv: column 'step' holds 0\.5; a step must be a whole number"),
         ("step,loss\n-1,1\n", {}, r"t\.csv: column 'step' holds -1; a step"),
-        ("step,loss\n1e300,1\n", {}, r"t\.csv: column 'step' holds 1e\+300; a step"),
+        ("step,loss\n1e300,1\n", {}, r"t\.csv: column 'step' holds inf; a step"),
         ("step,loss\ninf,1\n", {}, r"t\.csv: column 'step' holds inf; a step"),
         ("step,loss\nmain,1\n", {}, r"t\.csv: column 'step' holds 'main'; a step must be written as 1000 or step1000"),
         ("step,loss\n,1\n,2\n", {}, r"t\.csv: column 'step' has no value in any row; fill in the steps"),
