@@ -127,7 +127,7 @@ class _Layout:
         named = [f"{self.columns[i]} {row[i]}" for i in self.beneath if row[i] and self.columns[i] != "reason"]
         indent = " " * INDENT
         if any("\n" in text for text in named):
-            lines += [wrap(text.replace("\n", "; "), self.width, indent, indent + "  ") for text in named]
+            lines += [wrap(text.replace("\n", "\n  "), self.width, indent, indent + "  ") for text in named]
         elif named:
             lines += self._packed(named, indent)
         lines += [wrap(row[i], self.width, indent) for i in self.beneath if row[i] and self.columns[i] == "reason"]
