@@ -104,7 +104,7 @@ def _constant(moments: Mapping[str, Floats], shapes: Mapping[str, Shape]) -> boo
 
 def _spreads(moments: Mapping[str, Floats], shapes: Mapping[str, Shape]) -> dict[str, float]:
     """Return the standard deviation of what was read of each matrix."""
-    matrices = {key: m for key, m in moments.items() if len(shapes[key]) == 2 and m[0] > 0}
+    matrices = {key: m for key, m in moments.items() if len(shapes[key]) == 2 and m[0] > 0 and np.isfinite(m).all()}
     return {key: math.sqrt(max(m[2] / m[0] - (m[1] / m[0]) ** 2, 0.0)) for key, m in matrices.items()}
 
 

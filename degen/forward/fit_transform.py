@@ -167,7 +167,10 @@ def _scales(u: Any, z: Any, finite: Any, cap: float | None, numbers: list[float]
 
     bent = z if cap is None else cap * torch.atanh((z / cap).clamp(-_BENT, _BENT))
     chosen = finite if cap is None else finite & (z.abs() < _BENT * cap)
-    x, y = (u - u[:1]).where(chosen, 0), (bent - bent[:1]).where(chosen, 0)
+    if cap is None:  # what is added to all states alike drops out
+        x, y = (u - u[:1]).where(chosen, 0), (bent - bent[:1]).where(chosen, 0)
+    else:
+        x, y = u.where(chosen, 0), bent.where(chosen, 0)
     rounding = u.abs().amax(dim=1, keepdim=True).clamp(min=1e-30)  # of a row's products, up to a factor
     x, y = x / rounding, y / rounding
     if float(x.square().sum()) > 0:

@@ -255,7 +255,7 @@ def describe_module(model: Any) -> Architecture:
         tied=tied,
         head_bias=getattr(head, "bias", None) is not None,
         not_causal=_why_not_causal(model.config),
-        positions=text.max_position_embeddings if positions else None,
+        positions=_count_positions(text, positions[0]) if positions else None,
     )
 
 
@@ -305,6 +305,12 @@ def _learned_positions(model: nn.Module, embedding: nn.Module) -> list[Any]:
         m for name, m in model.named_modules()
         if isinstance(m, nn.Embedding) and m is not embedding and name.rpartition(".")[2] in _POSITION_NAMES
     ]  # fmt: skip
+
+
+def _count_positions(text: Any, positions: Any) -> int:
+    """Return the longest context of learned positions; a table may have more rows than that."""
+    names = ("max_position_embeddings", "max_target_positions")
+    return next(filter(None, (_setting(text, name) for name in names)), None) or len(positions.weight)
 
 
 def find_head(model: Any) -> Any:

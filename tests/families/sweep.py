@@ -159,7 +159,7 @@ def check(kind: str, folder: Path, corpus: Path, tokenizer: Path) -> Outcome:
 def make(kind: str, folder: Path) -> Outcome | None:
     """Save a tiny model of a type in a folder; return why it cannot be built, where it cannot."""
     import torch
-    from tiny_types import make_model
+    from families.tiny_types import make_model
 
     try:
         model = make_model(kind)
@@ -238,7 +238,7 @@ def page(outcomes: list[Outcome]) -> str:
 
 
 if __name__ == "__main__":
-    from tiny_types import causal_types
+    from families.tiny_types import causal_types
 
     done = sweep(sys.argv[2:] or causal_types())
     if not sys.argv[2:]:
