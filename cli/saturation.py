@@ -89,7 +89,7 @@ class SaturationOptions(OptionGroup):
 
 
 class LossLawOptions(OptionGroup):
-    """The loss law of the larger models, and how it is fitted."""
+    """The models on whose final losses a loss law L(N, D) is fitted, to predict the others, and how it is fitted."""
 
     larger: Annotated[
         str | None,

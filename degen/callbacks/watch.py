@@ -144,7 +144,8 @@ class Watch:
     def _note_decided(self, step: int, broken: Container[Rule], undecided: Mapping[Rule, Undecided]) -> None:
         """Remember which rules could be judged at this step, for `never_decided`.
 
-        A rule that is neither broken nor undecided holds, unless its steps are over.
+        A rule that is neither broken nor undecided held, and so was judged. One that names steps which all lie before
+        this step was not judged here.
         """
         for rule in list(self._open):
             if rule in undecided:

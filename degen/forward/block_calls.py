@@ -104,7 +104,14 @@ def tensors_in(value: Any) -> Iterator[Any]:
 
 
 def _calls_by_parent(calls: Sequence[_Call]) -> Iterator[list[int]]:
-    """Yield the calls of list members, in order, that one and the same call of a module made."""
+    """Yield, for each call of a module that called members of a list (`layers.0`, `layers.1` …), their indices.
+
+    Args:
+        calls: of all modules, in the order in which they began.
+
+    Yields:
+        Positions in `calls`, in order.
+    """
     groups: dict[int | None, list[int]] = {}
     for i, call in enumerate(calls):
         if call.name.rpartition(".")[2].isdecimal():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def silence_transformers() -> None:
-    """Keep transformers from writing to the terminal and from asking the hub for a conversion."""
+    """Keep transformers, for this process, from printing and from asking the hub to convert weights to safetensors."""
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     from transformers.utils import logging
 

@@ -66,7 +66,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Larger:
-    """Options of the fit of the law of the larger models.
+    """Options of the loss law L(N, D) that is fitted on the larger models of a table, to predict the smaller ones.
 
     Attributes:
         models: labels of the models to fit on; None for the healthy ones larger than every degenerated one.

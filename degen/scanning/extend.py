@@ -29,7 +29,10 @@ def with_known_tokens(settings: Settings, begun: Path | None) -> Settings:
 
 
 def adds_only(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Return whether settings are those of a run, and add no more than training tokens of a step, where it has none."""
+    """Return whether the settings `new` equal those of a run, `old`, but for the tokens of a step.
+
+    These may be named in `new` where `old` has none.
+    """
     return old.get(TOKENS) is None and {**new, TOKENS: None} == dict(old)
 
 

@@ -137,7 +137,7 @@ class Settings:
 
 
 class MeasureKeywords(TypedDict, total=False):
-    """The settings that also apply to a model in memory, as keywords with every type that callers may pass."""
+    """The settings of a scan that also apply to a model in memory, with the types that Python callers may pass."""
 
     corpus: str | Path | None
     tokens: int
