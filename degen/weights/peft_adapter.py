@@ -149,8 +149,8 @@ def _check_purpose(folder: Path, settings: dict[str, Any]) -> None:
         raise CheckpointError(f"{file}: repeats layers of its base, which cannot be merged then")
     if str(begin := settings.get("init_lora_weights")).startswith("pissa_niter"):
         raise CheckpointError(
-            f"{file}: PiSSA ({begin}) trained it on a base without its first singular vectors, found at random, and the "
-            "file does not hold them; let PEFT convert the adapter to plain LoRA"
+            f"{file}: PiSSA ({begin}) trained it on a base without some singular vectors, which were found at random "
+            "and are not stored; let PEFT convert the adapter to plain LoRA"
         )
 
 
