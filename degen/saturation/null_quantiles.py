@@ -12,7 +12,8 @@ import numpy as np
 
 from degen.arrays import Floats
 
-Kind = Literal["final", "highest", "known"]  # a rise to the end, a rise anywhere, one where the noise is known
+# A rise to the end, a rise anywhere, and the same where the noise is known.
+Kind = Literal["final", "highest", "known final", "known highest"]
 
 TABLE = Path(__file__).with_name("null_quantiles.csv")
 TAILS = (0.9, 0.7, 0.5, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002, 0.001)  # probabilities
@@ -39,7 +40,7 @@ def p_value(evidence: float, kind: Kind, checkpoints: int, tested: int) -> float
 
     Args:
         evidence: of `find_rise`.
-        kind: of the rise; `known` where the noise is not estimated from the values.
+        kind: of the rise.
         checkpoints: whose scatter gives the noise; as many as are tested where it is known.
         tested: checkpoints from the first one near the best.
 

@@ -40,8 +40,8 @@ class Rise:
         noise: standard deviation of a value.
         p_value: how often noise on a plateau gives as much evidence that it rose to the end, whichever checkpoint is
             left out.
-        p_hump: the same of a rise anywhere, which may have come back; 1 where the noise is known from errors
-            alone, or the other p-value is below the level.
+        p_hump: the same of a rise anywhere, which may have come back; 1 where the other p-value is below the
+            level.
         support: how many checkpoints must be left out until the rise is not seen; None where it is not seen.
         support_of_hump: the same of a rise anywhere; None where it need not be known.
         carrier: index of the checkpoint that decides whether it is seen, where there is one.
@@ -84,9 +84,9 @@ def find_rise(
     not. The evidence is the least T with each checkpoint left out in turn, times exp(−0.3·r), r the correlation of
     neighbouring residuals: no single checkpoint can give it. s is the scatter about a smooth fall and rise
     (`find_scatter`) of the values within 20 deviations of the best; those that stray alone from their neighbours are
-    left out. Where fewer than 8 values are left and a standard error is known, s is the larger of the two and taken as
-    known. The p-value is that of a plateau whose neighbours correlate by 0.5, of 11 to 15 checkpoints by 0.45
-    (`p_value`): of all curves that never rise the plateau rises most by chance.
+    left out. Where fewer than 8 values are left and a standard error is known, s is that. The p-value is that of a
+    plateau whose neighbours correlate by 0.5, of 11 to 15 checkpoints by 0.45 (`p_value`): of all curves that never
+    rise the plateau rises most by chance.
 
     Args:
         steps: ascending, n of them.
@@ -106,15 +106,15 @@ def find_rise(
     if part is None:
         return None
     row, unit = values[part.tested], part.unit
-    kind: Kind = "known" if part.known else "final"
+    kind: Kind = "known final" if part.known else "final"
     size = len(row) if part.known else part.checkpoints, len(row)
     whole, each = float(final_contrasts(row[None])[0]) / unit, final_contrasts(without_each(row)) / unit
     critical = critical_evidence(level, kind, *size)
     probability = p_value(float(each.min()), kind, *size)
     _, ends = highest_contrasts(row[None])
     p_hump, support_of_hump = 1.0, None
-    if not part.known and probability >= level:
-        p_hump, support_of_hump = _hump(row, part.unit, size, level)
+    if probability >= level:
+        p_hump, support_of_hump = _hump(row, part.unit, size, level, "known highest" if part.known else "highest")
     support, carrier = None, None
     if whole >= critical:
         support = _support(row, critical * unit, final_contrasts)
@@ -174,7 +174,7 @@ def _tested_part(steps: Floats, values: Floats, floor: float, error: float | Non
         return None
     noise = unit = max(scatter.deviation if scatter is not None else 0.0, rounding(values))
     if error is not None and known:
-        noise = unit = max(noise, error)
+        noise = unit = max(error, rounding(values))
     elif scatter is not None:
         unit = noise * math.exp(DAMPING * float(np.clip(scatter.correlation, -MOST_DAMPED, MOST_DAMPED)))
     tested = kept[min(_first_tested(values[kept], noise, floor), max(0, len(kept) - LEAST_CHECKPOINTS)) :]
@@ -189,15 +189,17 @@ def _first_tested(values: Floats, noise: float, floor: float) -> int:
     return first_near(values, max(floor, NEAR * noise)) if len(values) >= NEAR_FOR else 0
 
 
-def _hump(row: Floats, unit: float, size: tuple[int, int], level: float) -> tuple[float, int | None]:
+def _hump(
+    row: Floats, unit: float, size: tuple[int, int], level: float, kind: Kind = "highest"
+) -> tuple[float, int | None]:
     """Return the p-value of a rise anywhere, and its support, None where it is above the level."""
-    whole = p_value(float(_highest(row[None])[0]) / unit, "highest", *size)
+    whole = p_value(float(_highest(row[None])[0]) / unit, kind, *size)
     if whole >= max(level, NOT_UNUSUAL):
         return whole, None
-    probability = p_value(float(_highest(without_each(row)).min()) / unit, "highest", *size)
+    probability = p_value(float(_highest(without_each(row)).min()) / unit, kind, *size)
     if probability >= level:
         return probability, None
-    return probability, _support(row, critical_evidence(level, "highest", *size) * unit, _highest)
+    return probability, _support(row, critical_evidence(level, kind, *size) * unit, _highest)
 
 
 def _highest(rows: Floats) -> Floats:

@@ -23,7 +23,7 @@ VerdictLabel = Literal["saturated", "recovered", "not_saturated", "undecided"]
 STAYS = 0.05  # probability of taking a final level that came back for one that stayed
 LEAST = 3  # checkpoints: the best can then be neither the first nor the last
 ENOUGH = 10  # checkpoints, from which on a rise of five deviations would most likely be seen
-SMALL_NOISE = 3.0  # deviations in the floor, from which on a gap below it says that nothing happened
+SMALL_NOISE = 2.0  # deviations in the floor, from which on a gap below it says that nothing happened
 LEAST_THINNED = 5  # checkpoints with every second left out
 
 
@@ -171,7 +171,7 @@ def _judge(
     matters = float((risen - np.minimum.accumulate(risen)).max()) >= floor
     label: VerdictLabel = "undecided"
     support = rise.support
-    if rise.carrier is not None and rise.support == 1:
+    if rise.carrier is not None and rise.support == 1 and gap >= floor:
         pass  # one checkpoint makes the rise
     elif rise.p_value < level and stays:
         label = "saturated"

@@ -22,7 +22,9 @@ def test_the_shipped_quantiles_are_drawn_again(n: int, tested: int) -> None:
 def test_with_known_noise_the_shares_of_draws_are_the_p_values(n: int) -> None:
     evidence = least(noise(np.random.default_rng([5, n]), 4000, n))
     for level in (0.02, 0.1, 0.5):
-        assert np.mean(evidence > critical_evidence(level, "known", n, n)) == pytest.approx(level, rel=0.15, abs=0.01)
+        assert np.mean(evidence > critical_evidence(level, "known final", n, n)) == pytest.approx(
+            level, rel=0.15, abs=0.01
+        )
 
 
 def test_a_p_value_falls_with_the_evidence_from_1_to_a_thousandth() -> None:
