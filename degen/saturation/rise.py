@@ -115,19 +115,14 @@ def find_rise(
     p_hump, support_of_hump = 1.0, None
     if probability >= level:
         p_hump, support_of_hump = _hump(row, part.unit, size, level, "known highest" if part.known else "highest")
-    support, carrier = None, None
-    if whole >= critical:
-        support = _support(row, critical * unit, final_contrasts)
-        carrier = int(part.tested[np.argmin(each)]) if support == 1 else None
-    elif each.max() >= critical:
-        carrier = int(part.tested[np.argmax(each)])
+    support = _support(row, critical * unit, final_contrasts) if whole >= critical else None
     return Rise(
         noise=part.noise,
         p_value=probability,
         p_hump=p_hump,
         support=support,
         support_of_hump=support_of_hump,
-        carrier=carrier,
+        carrier=_carrier(part.tested, whole, each, critical, support),
         level=_level(row, part.noise),
         checkpoints=part.checkpoints,
         measurable=part.measurable,
@@ -135,6 +130,21 @@ def find_rise(
         peak=int(part.tested[ends[0]]),
         strays=part.strays,
     )
+
+
+def _carrier(tested: Ints, whole: float, each: Floats, critical: float, support: int | None) -> int | None:
+    """Return the index of the one checkpoint that decides whether there is evidence; None where there is no such one.
+
+    Args:
+        tested: indices of the values that are tested, shape (n,).
+        whole: the evidence with all of them.
+        each: the evidence with each left out in turn, shape (n,).
+        critical: from which on evidence is enough.
+        support: how many checkpoints carry evidence that is enough; None where it is not.
+    """
+    if whole >= critical:
+        return int(tested[np.argmin(each)]) if support == 1 else None
+    return int(tested[np.argmax(each)]) if each.max() >= critical else None
 
 
 @dataclass(frozen=True)
