@@ -99,8 +99,7 @@ def find_rise(
     Returns:
         The result; None with fewer than 5 values, or 3 with a standard error.
 
-    Source: Andrews and Soares 2010 for leaving out what lies far above the best; Phipson and Smyth 2010 for p-values
-        from draws.
+    Source: Andrews and Soares 2010 (what lies far above the best left out); Phipson and Smyth 2010 (p-values of draws).
     """
     part = _tested_part(steps.astype(np.float64), values, floor, error, keep_strays)
     if part is None:
@@ -109,12 +108,10 @@ def find_rise(
     kind: Kind = "known final" if part.known else "final"
     size = len(row) if part.known else part.checkpoints, len(row)
     whole, each = float(final_contrasts(row[None])[0]) / unit, final_contrasts(without_each(row)) / unit
-    critical = critical_evidence(level, kind, *size)
-    probability = p_value(float(each.min()), kind, *size)
-    _, ends = highest_contrasts(row[None])
-    p_hump, support_of_hump = 1.0, None
-    if probability >= level:
-        p_hump, support_of_hump = _hump(row, part.unit, size, level, "known highest" if part.known else "highest")
+    critical, probability = critical_evidence(level, kind, *size), p_value(float(each.min()), kind, *size)
+    peak = part.tested[highest_contrasts(row[None])[1][0]]
+    of_hump: Kind = "known highest" if part.known else "highest"
+    p_hump, support_of_hump = (1.0, None) if probability < level else _hump(row, part.unit, size, level, of_hump)
     support = _support(row, critical * unit, final_contrasts) if whole >= critical else None
     return Rise(
         noise=part.noise,
@@ -127,7 +124,7 @@ def find_rise(
         checkpoints=part.checkpoints,
         measurable=part.measurable,
         start=int(part.tested[0]),
-        peak=int(part.tested[ends[0]]),
+        peak=int(peak),
         strays=part.strays,
     )
 
