@@ -218,6 +218,7 @@ def page(outcomes: list[Outcome]) -> str:
         "",
         f"Of {len(outcomes)} types {count['right']} are right, {count['wrong']} wrong, {count['refused']} refused; "
         f"{count['not built']} could not be built small.",
+        "Encoders such as BERT count as causal LMs with `is_decoder`; as configured by default they are refused.",
         "A type that is refused still has its head measured (`--probes spectrum`).",
     ]
     titles = {
