@@ -33,7 +33,7 @@ class ScalingLawOptions(OptionGroup):
     columns: scaling_options.Columns = None
     tokens_per_step: Annotated[
         int | None,
-        typer.Option(help="Training tokens of a step, for rows that have steps and no tokens.", show_default=False),
+        typer.Option(help="Training tokens of a step, where nothing else gives the tokens.", show_default=False),
     ] = None
     # Not `fix`, which is another option of `degen saturation` with other defaults.
     fixed: Annotated[

@@ -82,9 +82,7 @@ class Settings:
         r"How names of revisions are read, where it is not as step1000: a regular expression with a group "
         r"(?P<step>\d+), perhaps also stage, tokens and unit (K, M, B, T).",
     ] = None
-    tokens_per_step: Annotated[
-        int | None, "Training tokens of a step, for tokens_seen where names say nothing of tokens."
-    ] = None
+    tokens_per_step: Annotated[int | None, "Training tokens of a step, where nothing else gives the tokens."] = None
     trust_remote_code: Annotated[
         bool,
         "DANGER: run Python code that a checkpoint brings, with all you may do on this machine. "

@@ -88,13 +88,13 @@ TABLES: dict[str, tuple[Rows, dict[str, str]]] = {
     "an infinite loss": (changed("loss", "inf", first=2), dict.fromkeys(FITS, "m2 has loss inf")),
     "one budget": (
         rows_of(N, 1e20 / 6 / N),
-        {"hoffmann": "size and tokens go together", "ND": "size and tokens go together", "C": "compute",
+        {"hoffmann": "size and tokens change together", "ND": "size and tokens change together", "C": "compute",
          "isoflop": "fewer than two budgets", "envelope": "no model has two checkpoints"},
     ),
-    "one ratio": (rows_of(N, 20 * N), dict.fromkeys(("hoffmann", "ND"), "size and tokens go together")),
+    "one ratio": (rows_of(N, 20 * N), dict.fromkeys(("hoffmann", "ND"), "size and tokens change together")),
     "losses that rise": (
         changed("loss", *(f"{2 + i / 10}" for i in range(12))),
-        dict.fromkeys(("fixed", "N"), "does not fall with size") | {"D": "data", "C": "compute"},
+        dict.fromkeys(("fixed", "N"), "does not fall with growing size") | {"D": "data", "C": "compute"},
     ),
 }  # fmt: skip
 
@@ -168,7 +168,7 @@ def test_column_with_the_name_of_a_result_column_is_refused(name: str, tmp_path:
     file = write_table(tmp_path, [*HEAD[:-1], name], SOUND)
     result = degen("scaling", "pareto", file, "--quality", name)
     assert result.code == 2
-    assert f"column '{name}' has the name of a column of the result" in result.err
+    assert f"the name of column '{name}' is taken by a column of the result" in result.err
 
 
 def test_losses_too_large_for_a_line_are_a_row_with_the_reason(tmp_path: Path) -> None:
@@ -176,4 +176,4 @@ def test_losses_too_large_for_a_line_are_a_row_with_the_reason(tmp_path: Path) -
     result = degen("scaling", "slopes", file, "--json")
     assert result.code == 0
     (row,) = [r for r in result.json()["rows"] if (r["pair"], r["axes"]) == ("parameters-upstream", "semi-log")]
-    assert (row["slope"], row["reason"]) == (None, "values of up to 3e+301 are too large for a line")
+    assert (row["slope"], row["reason"]) == (None, "0 different points with both; a slope needs 4")

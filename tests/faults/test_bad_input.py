@@ -90,7 +90,7 @@ KINDS: dict[str, Refused | Spoiled] = {
         lambda p: p.scan(spoil.single(p), "--steps", "soon"), ("--steps soon", "log:20")
     ),
     "--steps backwards": Refused(scan("--steps", "1000:0:100"), ("--steps 1000:0:100", "first:last:stride")),
-    "--steps log:0": Refused(scan("--steps", "log:0"), ("log:N", "at least 1")),
+    "--steps log:0": Refused(scan("--steps", "log:0"), ("log:N", "1 or more")),
     "--context beyond learned positions": Refused(
         lambda p: p.scan(spoil.gpt2(p)), ("gpt2@step1", "24 learned positions", "--context 24")
     ),
@@ -253,7 +253,8 @@ KINDS: dict[str, Refused | Spoiled] = {
         spoil.brings_code, ("needs Python code that comes with it", "--trust-remote-code")
     ),
     "config of no causal LM": Spoiled(
-        lambda c: spoil.write(c, "config.json", '{"model_type": "t5", "d_model": 32}'), ("'t5'", "causal LM")
+        lambda c: spoil.write(c, "config.json", '{"model_type": "t5", "d_model": 32}'),
+        ("parameters by its configuration", "bytes in its files"),
     ),
     "config of impossible sizes": Spoiled(
         lambda c: spoil.edit_config(c, hidden_size=31), ("cannot be used", "not divisible")
