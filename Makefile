@@ -1,14 +1,16 @@
 # Two commands: `make demo` scans the bundled series, `make test` checks everything. Both set up .venv themselves.
+# `make faults` breaks it at leisure: Ctrl-C at 300 moments, and all other faults (half an hour).
 
 PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := degen probes cli
 
-.PHONY: demo test check lint types tests wheel clean
+.PHONY: demo test check lint types tests faults wheel sweep clean
 
 demo: .venv/ready
 	$(BIN)/degen scan --out degen-run
 	$(BIN)/degen show degen-run
+	@echo 'To type degen yourself, activate the environment: . $(BIN)/activate'
 
 test: lint types tests wheel
 
@@ -32,6 +34,9 @@ types: .venv/ready
 tests: .venv/ready
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+faults: .venv/ready
+	DEGEN_INTERRUPTS=100 $(BIN)/pytest tests/faults
+
 # A wheel, installed where nothing of the repository is in sight.
 wheel: .venv/ready
 	rm -rf build/wheel && mkdir -p build/wheel
@@ -39,6 +44,10 @@ wheel: .venv/ready
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build/wheel/*.whl
 	cd build/wheel && venv/bin/degen --help >/dev/null && venv/bin/degen --version
+
+# Every causal-LM type of transformers against brute force; writes docs/families.md. About half an hour.
+sweep: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python tests/families/sweep.py docs/families.md
 
 clean:
 	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache degen-run

@@ -1,9 +1,9 @@
 """Is a scan right on this accelerator, how busy does it keep it, and what does it take?
 
-    python bench/accelerator.py -o found.json            # six minutes at most, any device that torch has
+    python bench/accelerator.py -o results.json            # six minutes at most, any device that torch has
     python bench/accelerator.py --tiny                   # the same steps on a CPU, cut down to a minute
     python bench/accelerator.py --only right,busy        # or parts: right.models.float32, head
-    python bench/accelerator.py --table found.json       # what was found, as Markdown
+    python bench/accelerator.py --table results.json       # the results, as Markdown
 
 Nothing is fetched: models have random weights, texts are the demo's. Parts run in order of importance; each is printed
 as it ends, and the file is whole at every moment. A part that fails stops no other. Exit code 1: a check of `right`
@@ -46,17 +46,17 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    begun, asked = time.perf_counter(), arguments()
-    if asked.table is not None:
-        print(markdown(json.loads(asked.table.read_text(encoding="utf-8"))), end="")
+    started, options = time.perf_counter(), arguments()
+    if options.table is not None:
+        print(markdown(json.loads(options.table.read_text(encoding="utf-8"))), end="")
         return 0
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from accelerator_steps.order import machine_for, parts_for  # torch and transformers take a while
 
-    machine = machine_for(asked)
-    record = Record(machine.about(), asked.out, asked.seconds, machine.free, begun=begun)
-    for part in parts_for(machine, asked):
+    machine = machine_for(options)
+    record = Record(machine.about(), options.out, options.seconds, machine.free, begun=started)
+    for part in parts_for(machine, options):
         print(said_of(record.run(part)), flush=True)
     print(f"\n{markdown(record.document)}", end="")
     return 1 if record.has_failed else 0

@@ -29,10 +29,10 @@ RULES = ("loss < 0", "anisotropy < 0", "loss.rise < 0", "anisotropy.rise < 0")  
 
 
 def redrawn(sample: pa.Table, generator: np.random.Generator) -> pa.Table:
-    """The windows of as many documents, drawn with replacement; one that is drawn twice is two documents."""
+    """Return the windows of as many documents, drawn with replacement; one that is drawn twice is two documents."""
     documents = np.asarray(sample["document"])
-    there = np.unique(documents)
-    drawn = generator.choice(there, size=len(there))
+    unique = np.unique(documents)
+    drawn = generator.choice(unique, size=len(unique))
     rows = [np.flatnonzero(documents == document) for document in drawn]
     taken = sample.take(np.concatenate(rows))
     numbers = {
@@ -46,7 +46,7 @@ def redrawn(sample: pa.Table, generator: np.random.Generator) -> pa.Table:
 
 
 def at_one_error(rule: Rule, run: Path) -> tuple[Rule, float]:
-    """The rule with its bound one standard error beyond the figure, and that error."""
+    """Return the rule with its bound one standard error beyond the figure, and that error."""
     (outcome,) = judge([rule], run).outcomes
     measured = outcome.measured
     if rule.relation is None:
@@ -66,27 +66,27 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=50_000)
     parser.add_argument("--confidence", type=float, default=0.95)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    (series,) = (path for path in series_paths() if path.name == given.series)
-    generator = np.random.default_rng(given.seed)
-    settings = {"steps": given.steps, "threads": len(os.sched_getaffinity(0)), "probes": ("loss", "anisotropy")}
+    options = parser.parse_args()
+    (series,) = (path for path in series_paths() if path.name == options.series)
+    generator = np.random.default_rng(options.seed)
+    settings = {"steps": options.steps, "threads": len(os.sched_getaffinity(0)), "probes": ("loss", "anisotropy")}
     with tempfile.TemporaryDirectory() as folder:
-        first = degen.scan(series, out=Path(folder) / "first", tokens=given.tokens, **settings).path
+        first = degen.scan(series, out=Path(folder) / "first", tokens=options.tokens, **settings).path
         bounds = [at_one_error(parse_rule(text), first) for text in RULES]
         rules = [rule for rule, _ in bounds]
-        flips = {confidence: dict.fromkeys(rules, 0) for confidence in (None, given.confidence)}
+        flips = {confidence: dict.fromkeys(rules, 0) for confidence in (None, options.confidence)}
         sample = pq.read_table(first / "sample.parquet")
-        for draw in track(range(given.draws), "draws", transient=True):
+        for draw in track(range(options.draws), "draws", transient=True):
             windows, out = Path(folder) / "redrawn.parquet", Path(folder) / f"run{draw}"
             pq.write_table(redrawn(sample, generator), windows)
             run = degen.scan(series, out=out, sample=windows, **settings).path
             for confidence, counts in flips.items():
                 for outcome in judge(rules, run, confidence=confidence).outcomes:
                     counts[outcome.rule] += outcome.verdict == "failed"
-    print(f"{given.series} at steps {given.steps}, {given.tokens} tokens; failed of {given.draws} draws")
-    print(f"{'rule':36} {'one standard error':>18} {'as values':>10} {'confidence ' + str(given.confidence):>16}")
+    print(f"{options.series} at steps {options.steps}, {options.tokens} tokens; failed of {options.draws} draws")
+    print(f"{'rule':36} {'one standard error':>18} {'as values':>10} {'confidence ' + str(options.confidence):>16}")
     for rule, error in bounds:
-        print(f"{rule!s:36.36} {error:18.3g} {flips[None][rule]:10} {flips[given.confidence][rule]:16}")
+        print(f"{rule!s:36.36} {error:18.3g} {flips[None][rule]:10} {flips[options.confidence][rule]:16}")
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ def watched(*args, run_pass=degen.scanning.measure_stream.run_pass):
     with open("/proc/self/clear_refs", "w") as refs:
         refs.write("5")  # forget the peak of loading: the high-water mark starts at what is resident now
     loaded = high_water()
-    run_pass(*args)
+    passed = run_pass(*args)
     above.append(high_water() - loaded)
+    return passed
 
 above = []
 degen.scanning.measure_stream.run_pass = watched
@@ -72,11 +73,11 @@ def main() -> None:
     from degen.demo import series_paths
 
     if arguments.gguf:
-        few, many = (peak(n, arguments.gguf, arguments.corpus) for n in (5_000, 50_000))
-        print(f"5,000 to 50,000 tokens: {many[1] - few[1]:+.0f} MB above the loaded model")
+        small, large = (peak(n, arguments.gguf, arguments.corpus) for n in (5_000, 50_000))
+        print(f"5,000 to 50,000 tokens: {large[1] - small[1]:+.0f} MB above the loaded model")
     with tempfile.TemporaryDirectory() as folder:
-        few, many = (peak(5_000, make_series(Path(folder), n, series_paths()[0]), "demo") for n in (2, 10))
-        print(f"2 to 10 checkpoints: {many[0] - few[0]:+.0f} MB at the peak")
+        small, large = (peak(5_000, make_series(Path(folder), n, series_paths()[0]), "demo") for n in (2, 10))
+        print(f"2 to 10 checkpoints: {large[0] - small[0]:+.0f} MB at the peak")
 
 
 if __name__ == "__main__":

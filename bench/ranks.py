@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, GPTNeoXConfig
 
 from degen.forward.cross_entropy import nested_token_losses, token_losses
 from degen.forward.head_inputs import ModelHeadInputs
-from degen.model.architecture import LogitTransform
+from degen.model.logit_transform import LogitTransform
 from degen.probe import OutputHead, Scored
 from degen.rank.nested_head import nested_heads
 from degen.rank.trained_head import TrainedHead
@@ -99,7 +99,7 @@ def main() -> None:
     )
     model = AutoModelForCausalLM.from_config(config).eval()
     model.config.use_cache = False
-    head = OutputHead(model.get_output_embeddings().weight.detach(), None, LogitTransform(config))
+    head = OutputHead(model.get_output_embeddings().weight.detach(), None, LogitTransform())
     print(f"Pythia-160M shape, {sum(p.numel() for p in model.parameters()):,} parameters, {arguments.threads} threads")
     with torch.inference_mode():
         closed_forms(head, arguments.tokens, arguments.pairs)

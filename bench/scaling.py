@@ -53,20 +53,20 @@ def hoffmann_intervals(law: Law, seed: int) -> Intervals:
     return fit_hoffmann(cloud(law, seed, NOISE), Bootstrap(seed=seed), start=law).parameters()
 
 
-def main(draws: int, wanted: list[str]) -> None:
+def main(draws: int, names: list[str]) -> None:
     print(f"{draws} tables of each law with {NOISE:.0%} noise, 100 bootstrap draws each, confidence 0.9")
     print(f"{'law':22} {'inside the interval, of ' + str(draws):60} value ± spread")
     for name, truth, intervals in experiments():
-        if wanted and not any(word in name for word in wanted):
+        if names and not any(word in name for word in names):
             continue
         began = time.perf_counter()
-        found = [intervals(seed) for seed in range(draws)]
-        inside = {x: sum(holds(one, truth)[x] for one in found) for x in truth}
+        intervals_of_draws = [intervals(seed) for seed in range(draws)]
+        inside = {x: sum(holds(drawn, truth)[x] for drawn in intervals_of_draws) for x in truth}
         first = next(iter(truth))
-        values = [one[first]["value"] for one in found]
-        said = "  ".join(f"{x} {count}" for x, count in inside.items())
+        values = [drawn[first]["value"] for drawn in intervals_of_draws]
+        counts = "  ".join(f"{x} {count}" for x, count in inside.items())
         spread = f"{first} {np.mean(values):.4g} ± {np.std(values):.2g}, true {truth[first]:.4g}"
-        print(f"{name:22} {said:60} {spread}  ({time.perf_counter() - began:.0f} s)", flush=True)
+        print(f"{name:22} {counts:60} {spread}  ({time.perf_counter() - began:.0f} s)", flush=True)
 
 
 if __name__ == "__main__":

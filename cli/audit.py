@@ -1,4 +1,4 @@
-"""`degen audit`: whether the checkpoints of a series are what they claim."""
+"""`degen audit`: check whether the checkpoints of a series are what they claim to be."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ def audit(
     ] = "4M",
     json: options.Json = False,
 ) -> None:
-    """Say of every revision of a series whether it is what it claims.
+    """Check whether each revision of a series is what it claims to be.
 
-    Found are copies of other revisions and of the final one, shards that do not belong, missing revisions and files,
-    NaN and infinity, and weights far from those before and after. Where hashes are published nothing is read to tell
-    copies; NaN and jumps show in the values that are read. Exit code 1 says that something is wrong.
+    It finds copies of other revisions and of the final one, shards of another revision, missing revisions and files,
+    NaN and infinity, and weights far from those before and after. Copies are found by published hashes alone where the
+    hub has them; NaN and jumps are found in the values that are read. Exit code 1: a revision is not what it claims.
     """
+    output.first_word("auditing")
     from degen.cli.progress import ConsoleProgress
 
     from degen.audit import audit as audit_series
@@ -43,18 +44,22 @@ def audit(
         output.result_json({"rows": rows})
     else:
         output.result_table(list(rows[0]), [list(row.values()) for row in rows])
-        output.result(f"{len(wrong)} of {len(rows)} revisions are not what they claim" if wrong else "nothing is wrong")
+        looked_at = "names and hashes" if values == 0 else "names, hashes, shapes and the values read"
+        fault = f"{len(wrong)} of {len(rows)} revisions are not what they claim"
+        output.result(
+            fault if wrong else f"nothing is wrong in what was looked at: {looked_at} of {len(rows)} revisions"
+        )
     if wrong:
         raise typer.Exit(1)
 
 
 def _parse_read(text: str) -> int | None:
-    """Return how many values `--read` means, None for all."""
+    """Return the number of values that `--read` names, None for all."""
     from degen.errors import DegenError
 
     if text in ("all", "none"):
         return None if text == "all" else 0
-    match = re.fullmatch(r"(\d+)([KMG]?)", text)
+    match = re.fullmatch(r"(\d{1,18})([KMG]?)", text)
     if match is None:
-        raise DegenError(f"--read {text}: a number of values such as 4M, all, or none")
+        raise DegenError(f"--read {text}: must be a number of values such as 4M, all, or none")
     return int(match[1]) * {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}[match[2]]

@@ -1,4 +1,4 @@
-"""`degen export`: one table of a run as one tidy file."""
+"""`degen export`: write one table of a run as one file."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ def export(
 
     Rows are in the order of training. A .duckdb file gains the table, or has it replaced.
     """
-    from degen.runs.export import export_table
+    from degen.runs.export import check_result_file, export_table
     from degen.runs.run import read_run
 
-    rows = export_table(read_run(run), table, to)
+    opened = read_run(run)
+    check_result_file(to, run, option="--to")
+    rows = export_table(opened, table, to)
     output.result(f"{to}: {rows} rows of {table}")

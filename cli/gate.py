@@ -1,4 +1,4 @@
-"""`degen gate`: whether what was measured keeps rules."""
+"""`degen gate`: check measurements against rules."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class RuleOptions(OptionGroup):
-    """What must hold, and how it is judged."""
+    """The rules, and how they are judged."""
 
     rule: Annotated[
         list[str] | None,
@@ -75,24 +75,30 @@ class RuleOptions(OptionGroup):
     ] = None
 
     def settings(self) -> GateSettings:
-        """Return what these options say, above what the file says that they name or that is found.
+        """Return the settings of the file, overridden by these options.
 
         Raises:
-            DegenError: a rule or a file that cannot be understood.
+            DegenError: a rule or a file that cannot be parsed.
         """
         from degen.gate import parse_rule
         from degen.gate.settings import SHORTCUTS, GateSettings, find_settings, read_settings
 
         bounds = {name: getattr(self, name) for name in SHORTCUTS}
-        own = GateSettings(
+        options = GateSettings(
             rules=tuple(parse_rule(text) for text in self.rule or ()),
             shortcuts={name: bound for name, bound in bounds.items() if bound is not None},
             baseline=self.baseline,
             confidence=self.certainty,
             strict=self.strict,
         )
-        of_file = read_settings(self.config) if self.config is not None else find_settings(Path.cwd())
-        return own if of_file is None else of_file.under(own)
+        file = read_settings(self.config) if self.config is not None else find_settings(Path.cwd())
+        return options if file is None else file.under(options)
+
+
+class GateScanOptions(options.ScanOptions):
+    """The options of a scan, into a run folder of its own."""
+
+    out: Annotated[Path, options.OUT] = Path("degen-gate")
 
 
 @expand_groups
@@ -109,36 +115,42 @@ def gate(
     ],
     rule_options: RuleOptions,
     report_options: ReportOptions,
-    scan_options: Annotated[options.ScanOptions, Without("tokens_per_step")],
+    scan_options: Annotated[GateScanOptions, Without("tokens_per_step")],
     dry_run: options.DryRun = False,
     trust_remote_code: options.TrustRemoteCode = False,
     json: options.Json = False,
 ) -> None:
-    """Hold what was measured against rules.
+    """Check measurements against rules.
 
-    Exit codes: 0 all hold; 1 a rule failed; 3 undecidable: a metric is unmeasured or NaN, or there are too few
-    checkpoints; 4 incomplete: some checkpoints failed, and no rule did; 2 wrong usage, an unknown metric. The options
+    Exit codes: 0 all rules hold; 1 a rule failed; 3 undecidable: a metric is unmeasured or NaN, or there are too few
+    checkpoints; 4 incomplete: some checkpoints failed, but no rule did; 2 wrong usage, an unknown metric. The options
     from --corpus on are for a series that is scanned first.
     """
+    from degen.errors import DegenError
     from degen.gate import judge
+    from degen.gate.open_target import is_measured, open_source
 
-    chosen = rule_options.settings()
-    rules = _checked_rules(chosen)
-    report_options.check()
-    measured, revisions = target, None
-    if not _is_measured(target, dry_run):
-        _check_baseline(chosen.baseline)
+    gate_settings = rule_options.settings()
+    rules = _checked_rules(gate_settings)
+    read = (target, gate_settings.baseline, rule_options.config, scan_options.corpus, scan_options.sample)
+    report_options.check(*read, scan_options.tokenizer)
+    source, revisions = target, None
+    if not is_measured(target):
+        if gate_settings.baseline is not None:
+            open_source(gate_settings.baseline, output.warn)  # a bad one is refused before anything is scanned
         settings = scan_options.settings([target], trust_remote_code=trust_remote_code)
         if dry_run:
-            scan.print_costs(settings, json)
+            scan.print_costs(settings, scan_options, json)
             return
-        measured, revisions = _scan(settings, scan_options, rules)
+        source, revisions = _scan(settings, scan_options, rules)
+    elif dry_run:
+        raise DegenError(f"--dry-run: {target} holds measurements, so nothing would be scanned; leave --dry-run out")
     verdicts = judge(
         rules,
-        measured,
-        baseline=chosen.baseline,
-        confidence=chosen.confidence,
-        strict=bool(chosen.strict),
+        source,
+        baseline=gate_settings.baseline,
+        confidence=gate_settings.confidence,
+        strict=bool(gate_settings.strict),
         warn=output.warn,
         series=revisions,
     )
@@ -152,7 +164,7 @@ def _checked_rules(settings: GateSettings) -> list[Rule]:
     """Return the rules to judge by, before anything is scanned.
 
     Raises:
-        DegenError: there is none, or the confidence makes no sense.
+        DegenError: there is no rule, or the confidence is out of range.
     """
     from degen.errors import DegenError
     from degen.gate.judge import check_confidence
@@ -167,36 +179,13 @@ def _checked_rules(settings: GateSettings) -> list[Rule]:
     return rules
 
 
-def _is_measured(target: str, dry_run: bool) -> bool:
-    """Return whether a target holds measurements, rather than checkpoints to scan.
-
-    Raises:
-        DegenError: it does, and a dry run is asked for.
-    """
-    from degen.errors import DegenError
-    from degen.gate.open_target import is_measured
-
-    measured = is_measured(target)
-    if measured and dry_run:
-        raise DegenError(f"--dry-run: {target} is measured, so nothing is to be scanned; leave --dry-run out")
-    return measured
-
-
-def _check_baseline(baseline: Path | None) -> None:
-    """Open the baseline, so that a bad one is refused before anything is scanned."""
-    from degen.gate.open_target import open_source
-
-    if baseline is not None:
-        open_source(baseline, output.warn)
-
-
 def _scan(
     settings: Settings, scan_options: options.ScanOptions, rules: Sequence[Rule]
 ) -> tuple[str, dict[str, list[str]]]:
-    """Scan the series, and return the run's path and the revisions of each model in it.
+    """Scan the series, and return the path of the run and the revisions of each model in it.
 
     Raises:
-        DegenError: the scan is refused, or a rule asks for what it would not measure.
+        DegenError: the scan is refused, or a rule needs a metric that it would not measure.
     """
     from degen.gate.metric_checks import check_rules
 

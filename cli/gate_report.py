@@ -1,4 +1,4 @@
-"""What `degen gate` writes for others: a table on stdout, JUnit XML, annotations of GitHub Actions."""
+"""Reports of `degen gate`: a table on stdout, JUnit XML, annotations of GitHub Actions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from . import output
 from .option_groups import OptionGroup
 
 if TYPE_CHECKING:
-    from degen.gate import Verdicts
+    from collections.abc import Sequence
+
+    from degen.gate import Rule, Verdicts
+    from degen.gate.judge import Outcome
 
 
 class ReportOptions(OptionGroup):
-    """Where the outcomes go besides stdout."""
+    """Reports besides stdout."""
 
     junit: Annotated[
         Path | None, typer.Option(help="Write the outcomes to a file as JUnit XML, too.", show_default=False)
@@ -30,26 +33,29 @@ class ReportOptions(OptionGroup):
         ),
     ] = None
 
-    def check(self) -> None:
-        """Refuse a file that cannot be written, before anything is scanned.
+    def check(self, *sources: str | Path | None) -> None:
+        """Refuse a file that cannot be written or is read, before anything is scanned.
+
+        Args:
+            sources: what the command reads.
 
         Raises:
-            DegenError: it is a folder, or its folder is not there.
+            DegenError: it is a folder, or is read by the command, or its folder does not exist.
         """
         from degen.errors import DegenError
+        from degen.runs.output_files import check_output
 
         if self.junit is None:
             return
-        path = self.junit.expanduser().absolute()
-        if path.is_dir() or not path.parent.is_dir():
-            what = "is a folder; name a file" if path.is_dir() else "no such folder; make it first"
-            raise DegenError(f"--junit {self.junit}: cannot be written ({what})")
+        file = check_output(self.junit, sources, "--junit")
+        if not file.absolute().parent.is_dir():
+            raise DegenError(f"--junit {self.junit}: cannot be written (no such folder; make it first)")
 
     def write(self, verdicts: Verdicts) -> None:
-        """Write the outcomes where these options ask for them.
+        """Write the reports that these options select.
 
         Raises:
-            DegenError: the JUnit file cannot be written; its exit code is that of the verdict unless all is well.
+            DegenError: the JUnit file cannot be written; with the exit code of the verdict, unless that is 0.
         """
         if self.junit is not None:
             _write_junit(verdicts, self.junit)
@@ -62,13 +68,14 @@ class ReportOptions(OptionGroup):
 def _write_junit(verdicts: Verdicts, file: Path) -> None:
     from degen.errors import DegenError
     from degen.gate.junit import junit_xml
+    from degen.paths import atomic, expand_user
 
     try:
-        file.expanduser().write_text(junit_xml(verdicts), encoding="utf-8")
+        with atomic(expand_user(file)) as temporary:
+            temporary.write_text(junit_xml(verdicts), encoding="utf-8")
     except OSError as error:
-        # the verdict counts for more, unless it is that all is well
-        code = verdicts.exit_code or None
-        raise DegenError(f"--junit {file}: cannot be written ({error.strerror or error})", code) from error
+        message = f"--junit {file}: cannot be written ({error.strerror or error})"
+        raise DegenError(message, verdicts.exit_code or None) from error  # a failed verdict must not be hidden
 
 
 def _annotate(verdicts: Verdicts) -> None:
@@ -96,17 +103,40 @@ def print_verdicts(verdicts: Verdicts, target: str, json: bool) -> None:
 
 
 def _print_table(verdicts: Verdicts) -> None:
-    from degen.gate.format import format_bound, format_reference, format_value
-
-    rows = []
+    """Print a table of the rules that judge one value each, and one for every other rule, in the order of training."""
+    by_rule: dict[Rule, list[Outcome]] = {}
     for outcome in verdicts.outcomes:
-        value = outcome.measured
-        at = value.step if value.step is not None else value.revision
-        cells = [format_value(outcome), format_reference(value), format_bound(outcome)]
-        rows.append([str(outcome.rule), value.model, at, value.place, *cells, outcome.verdict, outcome.reason])
-    heads = ["rule", "model", "step", "place", "value", "against", "bound", "verdict", "reason"]
-    kept = [i for i, name in enumerate(heads) if name not in ("place", "against", "reason") or any(r[i] for r in rows)]
-    output.result_table([heads[i] for i in kept], [[row[i] for i in kept] for row in rows])
+        by_rule.setdefault(outcome.rule, []).append(outcome)
+    single = [outcomes[0] for outcomes in by_rule.values() if len(outcomes) == 1]
+    if single:
+        _print_outcomes(single)
+    for rule, outcomes in by_rule.items():
+        if len(outcomes) > 1:
+            models = list(dict.fromkeys(o.measured.model for o in verdicts.outcomes))
+            _print_outcomes(sorted(outcomes, key=lambda o: _training_order(o, models)), str(rule))
     if verdicts.incomplete:
         output.result(f"not measured: {', '.join(verdicts.incomplete)}")
     output.result(verdicts.verdict)
+
+
+def _training_order(outcome: Outcome, models: Sequence[str | None]) -> tuple[int, bool, int]:
+    """Return a key by model, then step; a checkpoint without a step comes last."""
+    step = outcome.measured.step
+    return models.index(outcome.measured.model), step is None, step or 0
+
+
+def _print_outcomes(outcomes: Sequence[Outcome], rule: str | None = None) -> None:
+    """Print a table of outcomes, under the rule that they share, or with a column of rules."""
+    from degen.gate.format import format_bound, format_reference, format_value
+
+    rows = []
+    for outcome in outcomes:
+        value = outcome.measured
+        step = value.step if value.step is not None else value.revision
+        cells = [format_value(outcome), format_bound(outcome), outcome.verdict, format_reference(value)]
+        rows.append([str(outcome.rule), value.model, step, value.place, *cells, outcome.reason])
+    heads = ["rule", "model", "step", "place", "value", "bound", "verdict", "against", "reason"]
+    optional = ("place", "against", "reason")  # shown only where a row has a value
+    shown = [name for name in heads if name not in optional or any(row[heads.index(name)] for row in rows)]
+    columns = [heads.index(name) for name in shown if name != "rule" or rule is None]
+    output.result_table([heads[i] for i in columns], [[row[i] for i in columns] for row in rows], title=rule)

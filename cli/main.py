@@ -1,12 +1,9 @@
-"""The command `degen`: its commands, and the boundary at which errors become messages and exit codes."""
+"""The command `degen`: its subcommands, and how errors become messages and exit codes."""
 
 from __future__ import annotations
 
-import _thread
 import os
-import signal
 import sys
-import threading
 import traceback
 from typing import Annotated, Any, NoReturn
 
@@ -16,57 +13,71 @@ from typer.core import TyperGroup
 from degen.errors import DegenError, one_line
 from degen.version import __version__
 
-from . import audit, export, gate, output, probes, rank, saturation, scaling, scan, show, suites
+from . import audit, export, gate, interrupts, output, probes, rank, saturation, scaling, scan, show, suites
+from .interrupts import AFTER_INTERRUPTION, INTERRUPTED
 
-INTERRUPTED = 130
+MAX_MESSAGE = 1000  # characters of a message: what a user typed may be long
 
 
 class Boundary(TyperGroup):
-    """Runs a command; a DegenError or wrong usage becomes one message and its exit code, an interruption 130.
+    """Runs a command; turns a DegenError or wrong usage into one message and an exit code, an interruption into 130.
 
-    Whatever else escapes is a fault of degen's own: one line and exit code 2, with the traceback under DEGEN_DEBUG=1.
+    Any other exception is a bug of degen: one line and exit code 2, with the traceback under DEGEN_DEBUG=1.
     """
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Parse and run; usage errors are printed like all others."""
+        """Parse the arguments and run the command; print usage errors like all others."""
         try:
             code = super().main(*args, **{**options, "standalone_mode": False})
         except typer.TyperException as error:
+            interrupts.end()
             context = getattr(error, "ctx", None)
             command = context.command_path if context is not None else "degen"
             message = " ".join(error.format_message().split()).rstrip(".")
             _end(error, f"{message}; see {command} --help", error.exit_code)
-        if code == INTERRUPTED:  # while it parsed: a command's interruption does not come back
-            _end(KeyboardInterrupt(), "interrupted; nothing was begun", INTERRUPTED)
+        interrupts.end()
+        if code == INTERRUPTED:  # while parsing: an interruption of a command ends in invoke
+            _end(KeyboardInterrupt(), "interrupted before anything was done", INTERRUPTED)
         raise SystemExit(code or 0)
 
     def invoke(self, ctx: Any) -> Any:
-        """Invoke the command that was asked for."""
+        """Run the parsed command, and turn its errors into messages and exit codes."""
         try:
-            return super().invoke(ctx)
+            try:
+                interrupts.begin()
+                return super().invoke(ctx)
+            finally:
+                interrupts.end()  # what is printed from here on is no longer interrupted
         except DegenError as error:
             _end(error, str(error), error.exit_code)
         except KeyboardInterrupt as error:
-            _end(
-                error,
-                "interrupted; what was finished is kept, and the same command goes on from there",
-                INTERRUPTED,
-            )
+            _end(error, AFTER_INTERRUPTION, INTERRUPTED)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone; nothing is left to say
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has closed the pipe, as head does
         except OSError as error:
             _end(error, f"{error.filename or 'a file'}: {error.strerror or error}", 2)
+        except UnicodeEncodeError as error:
+            _end(error, f"{error.object!r}: holds characters that are no text in UTF-8; rename it", 2)
         except MemoryError as error:
             _end(error, f"out of memory ({one_line(error)}); what was finished is kept", 4)
         except (typer.TyperException, typer.Exit, typer.Abort):
             raise
         except Exception as error:
-            _end(error, f"{one_line(error)}: a fault of degen's own; DEGEN_DEBUG=1 shows where, please report it", 2)
+            if interrupts.is_under_way():
+                _end(error, AFTER_INTERRUPTION, INTERRUPTED)
+            _end(
+                error,
+                f"{one_line(error)}: a bug in degen; please report it with the traceback that DEGEN_DEBUG=1 shows",
+                2,
+            )
 
 
 def _end(error: BaseException, message: str, code: int) -> NoReturn:
+    """Print an error message, with the traceback under DEGEN_DEBUG=1, and exit."""
     if os.environ.get("DEGEN_DEBUG") == "1":
         traceback.print_exception(error)
+    if len(message) > MAX_MESSAGE:
+        message = f"{message[: MAX_MESSAGE // 2]} … {message[-MAX_MESSAGE // 2 :]}"
     output.error(message)
     raise SystemExit(code)
 
@@ -80,8 +91,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(flag: bool) -> None:
+    if flag:
         output.result(f"degen {__version__}")
         raise typer.Exit
 
@@ -89,7 +100,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def degen(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Measure when a language model's representations degenerate over training.
@@ -111,27 +122,16 @@ app.command("probes")(probes.probes)
 app.command("suites")(suites.suites)
 
 
-def _interrupt_again(lost: Any) -> None:
-    """Send an interruption again, a moment later: Python drops one that lands in somebody's `__del__`."""
-    if not isinstance(lost.exc_value, KeyboardInterrupt):
-        sys.__unraisablehook__(lost)
-        return
-    again = threading.Timer(0.05, _interrupt_main)
-    again.daemon = True
-    again.start()
-
-
-def _interrupt_main() -> None:
-    """Interrupt the main thread, by a real signal where there is one, which wakes it from sleeping or waiting."""
-    main_thread = threading.main_thread().ident
-    if hasattr(signal, "pthread_kill") and main_thread is not None:
-        signal.pthread_kill(main_thread, signal.SIGINT)
+def _interrupt_again(unraisable: Any) -> None:
+    """Send an interruption again after a moment, as Python drops one that is raised in a `__del__` method."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        interrupts.try_again()
     else:
-        _thread.interrupt_main()
+        sys.__unraisablehook__(unraisable)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line with the arguments of the process."""
     output.replace_unencodable()
     sys.unraisablehook = _interrupt_again
     app(args=sys.argv[1:] or ["--help"], prog_name="degen")

@@ -1,4 +1,4 @@
-"""Options that more than one command shares; those of a scan take their help and defaults from `Settings`."""
+"""Options that several commands share; those of a scan take their help and defaults from `Settings`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from degen.scanning.settings import RUN_FOLDER, Settings, make_settings, meanings
+from degen.scanning.settings import CONTEXT, RUN_FOLDER, Settings, make_settings, meanings
 
 from . import output, parsing
 from .option_groups import OptionGroup
@@ -37,8 +37,8 @@ def setting(name: str, *flags: str, **more: Any) -> Any:
 
     Args:
         name: of the field.
-        flags: the option's names, where they are not made from the parameter's.
-        more: what Typer takes besides.
+        flags: names of the option, if they do not follow from the parameter's name.
+        more: further arguments of `typer.Option`.
     """
     return typer.Option(*flags, help=meanings()[name], **more)
 
@@ -50,12 +50,17 @@ TrustRemoteCode = Annotated[bool, setting("trust_remote_code", "--trust-remote-c
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done and what it costs, and do nothing.")]
 
 
+OUT = typer.Option("--out", "-o", help="The run folder; a run that stopped is resumed.")
+
+
 class ScanOptions(OptionGroup):
-    """The options of every command that scans, in the order of its help."""
+    """The options of every command that scans, in the order of the help."""
 
     corpus: Annotated[str, setting("corpus")] = Settings.corpus
     tokens: Annotated[int, setting("tokens")] = Settings.tokens
-    context: Annotated[int, setting("context")] = Settings.context
+    context: Annotated[
+        int | None, setting("context", show_default=f"{CONTEXT}, or the learned positions of a model that has fewer")
+    ] = Settings.context
     seed: Annotated[int, setting("seed")] = Settings.seed
     sample: Annotated[Path | None, setting("sample", show_default=False)] = None
     tokenizer: Annotated[str | None, setting("tokenizer", show_default=False)] = Settings.tokenizer
@@ -70,15 +75,13 @@ class ScanOptions(OptionGroup):
     dtype: Annotated[str, setting("dtype")] = Settings.dtype
     batch_size: Annotated[str, typer.Option(help="Full windows in a batch, or auto.")] = "auto"
     threads: Annotated[int | None, setting("threads", show_default="torch's own choice")] = Settings.threads
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder; a run that stopped is resumed.")] = Path(
-        RUN_FOLDER
-    )
+    out: Annotated[Path, OUT] = Path(RUN_FOLDER)
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over in a folder that holds a run.")] = False
     keep: Annotated[
         str,
         typer.Option(
-            help="Weights of the hub: all leaves them in its cache; none deletes what this command downloaded, "
-            "and never what was there."
+            help="Weights of the hub: all leaves them in its cache; none deletes those that this command downloaded, "
+            "and no others."
         ),
     ] = "none"
 
@@ -86,12 +89,14 @@ class ScanOptions(OptionGroup):
         """Return the settings of a scan of `series` with these options.
 
         Raises:
-            DegenError: an option that cannot be parsed, or a value that makes no sense.
+            DegenError: an option cannot be parsed, or its value is out of range.
         """
-        where = {"out", "fresh", "keep"}  # they say where the run goes, and no figure depends on them
-        values: dict[str, Any] = {name: getattr(self, name) for name in self.options() if name not in where}
+        folder_options = {"out", "fresh", "keep"}  # of the run folder; no result depends on them
+        values: dict[str, Any] = {name: getattr(self, name) for name in self.options() if name not in folder_options}
         values["batch_size"] = parsing.parse_batch_size(self.batch_size)
         if trust_remote_code:
-            output.warn("--trust-remote-code: Python code of these checkpoints runs here, with all you may do yourself")
+            output.warn(
+                "--trust-remote-code: Python code of these checkpoints runs on this machine with your permissions"
+            )
         values["probes"] = [name.strip() for name in self.probes.split(",")] if self.probes is not None else None
         return make_settings(series, trust_remote_code=trust_remote_code, **values)

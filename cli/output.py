@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from degen.printable import escape_json, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,38 +19,49 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def replace_unencodable() -> None:
-    """Print `?` for characters that a terminal's encoding lacks, such as a sparkline in ASCII, rather than fail."""
+    """Make stdout and stderr print `?` for characters that their encoding lacks, such as sparklines in ASCII."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def stderr() -> Console:
-    """Return the console for everything that is not the result."""
+    """Return the console on stderr, for everything that is not the result."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def error(message: str) -> None:
-    """Print a mistake, in one line."""
-    print(f"error: {message}", file=sys.stderr)
+    """Print an error message on stderr."""
+    print(fit(f"error: {printable(message)}", sys.stderr), file=sys.stderr)
 
 
 def warn(message: str) -> None:
-    """Print what the user should know before it is too late."""
-    print(f"warning: {message}", file=sys.stderr)
+    """Print a warning on stderr."""
+    print(fit(f"warning: {printable(message)}", sys.stderr), file=sys.stderr)
+
+
+def first_word(text: str) -> None:
+    """Print a line on a terminal at once, while large packages are still being imported; nothing elsewhere."""
+    if sys.stderr.isatty():
+        print(fit(text, sys.stderr), file=sys.stderr, flush=True)
+
+
+def note(message: str) -> None:
+    """Print what is worth knowing."""
+    print(fit(printable(message), sys.stderr), file=sys.stderr)
 
 
 def result(text: str) -> None:
-    """Print the result as text."""
-    print(text)
+    """Print the result as text of one or several lines."""
+    print(fit("\n".join(map(printable, text.split("\n"))), sys.stdout))
 
 
 def result_json(document: Mapping[str, Any]) -> None:
-    """Print the result as one JSON document; NaN and infinity, which JSON has not, become null."""
+    """Print the result as one JSON document; NaN and infinity, which JSON lacks, become null."""
     unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
-    print(json.dumps(_json_safe(document), indent=2, ensure_ascii=not unicode))
+    print(escape_json(json.dumps(_json_safe(document), indent=2, ensure_ascii=not unicode)))
 
 
 def _json_safe(value: Any) -> Any:
@@ -61,23 +75,26 @@ def _json_safe(value: Any) -> Any:
 
 
 def result_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Print the result as a table; where stdout is no terminal, as wide as it needs to be."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    """Print the result as a table: within the width of a terminal, and with a line for each row elsewhere."""
+    from .table_layout import lay_out
 
     rows = [list(row) for row in rows]
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(columns):
-        numbers = all(isinstance(row[i], int | float | None) for row in rows)
-        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(format_cell(value)) for value in row))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = max(console.width, 200)
-    console.print(table)
+    numeric = [all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(columns))]
+    cells = [[format_cell(value) for value in row] for row in rows]
+    lines = lay_out(columns, cells, numeric, terminal_width(sys.stdout))
+    result("\n".join(["", *([title] if title is not None else []), *lines, ""]))
+
+
+def terminal_width(stream: TextIO) -> int | None:
+    """Return the characters of a line, where a stream is a terminal; None for a file or a pipe, which have any."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def fit(text: str, stream: TextIO) -> str:
+    """Return text cut at spaces to the width of a terminal; as it is for a file or a pipe."""
+    from .table_layout import wrap
+
+    return wrap(text, terminal_width(stream))
 
 
 def format_cell(value: Any) -> str:
@@ -98,9 +115,9 @@ def format_interval(value: Any, low: Any, high: Any) -> str:
 
 
 def sparkline(values: Sequence[float | None], width: int = 60) -> str:
-    """Return values as blocks of eight heights, lowest to highest; a gap where one is missing.
+    """Return values as blocks of eight heights, with a gap where one is missing.
 
-    A range under 1 % of the values themselves is drawn that low: noise should not look like a collapse.
+    A range below 1 % of the largest magnitude is drawn flat, as noise should not look like a collapse.
     """
     if len(values) > width:
         values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]

@@ -1,4 +1,4 @@
-"""Parsers of option values that several commands use; a mistake names the option and what it should look like."""
+"""Parsers of option values that several commands share; errors name the option and show an example."""
 
 from __future__ import annotations
 
@@ -10,31 +10,36 @@ from degen.errors import DegenError
 T = TypeVar("T", bound=str)
 
 
-def parse_pairs(option: str, given: Sequence[str] | None, example: str) -> dict[str, str]:
-    """Return the names and values from `name=value`, of an option that may be given again.
+def parse_pairs(option: str, texts: Sequence[str] | None, example: str) -> dict[str, str]:
+    """Return names and values from texts such as `name=value`.
+
+    Args:
+        option: name of the option, for the error.
+        texts: its values.
+        example: a valid value, for the error.
 
     Raises:
-        DegenError: one is no such pair, or a name is given twice.
+        DegenError: a text has another form, or a name occurs twice.
     """
     pairs: dict[str, str] = {}
-    for text in given or ():
+    for text in texts or ():
         name, equals, value = (part.strip() for part in text.partition("="))
         if not (name and equals and value):
-            raise DegenError(f"{option} {text}: a name and a value, as in {example}")
+            raise DegenError(f"{option} {text}: must be a name and a value, as in {example}")
         if name in pairs:
-            raise DegenError(f"{option} {text}: {name} is given twice; keep one")
+            raise DegenError(f"{option} {text}: {name} occurs twice; name it once")
         pairs[name] = value
     return pairs
 
 
-def parse_floats(option: str, given: Sequence[str] | None, example: str) -> dict[str, float]:
-    """Return the names and numbers from `name=1.5`.
+def parse_floats(option: str, texts: Sequence[str] | None, example: str) -> dict[str, float]:
+    """Return names and numbers from texts such as `name=1.5`; see `parse_pairs`.
 
     Raises:
-        DegenError: one is no such pair, or its value no number.
+        DegenError: a text has another form, a name occurs twice, or a value is no number.
     """
     numbers = {}
-    for name, value in parse_pairs(option, given, example).items():
+    for name, value in parse_pairs(option, texts, example).items():
         try:
             numbers[name] = float(value)
         except ValueError:
@@ -42,23 +47,23 @@ def parse_floats(option: str, given: Sequence[str] | None, example: str) -> dict
     return numbers
 
 
-def parse_choice(option: str, word: T | str, choices: Sequence[T]) -> T:
-    """Return a word that is one of a few.
+def parse_choice(option: str, text: str, choices: Sequence[T]) -> T:
+    """Return the choice that a text names.
 
     Raises:
-        DegenError: it is another word.
+        DegenError: it names none.
     """
     for choice in choices:
-        if choice == word:
+        if choice == text:
             return choice
-    raise DegenError(f"{option} {word}: not one of {', '.join(choices)}")
+    raise DegenError(f"{option} {text}: not one of {', '.join(choices)}")
 
 
 def parse_names(option: str, text: str) -> list[str]:
     """Return the names of a comma list.
 
     Raises:
-        DegenError: there is none, or an empty one.
+        DegenError: a name is empty.
     """
     names = [name.strip() for name in text.split(",")]
     if not all(names):
@@ -67,13 +72,18 @@ def parse_names(option: str, text: str) -> list[str]:
 
 
 def parse_batch_size(text: str) -> int | None:
-    """Return the windows of a batch that `--batch-size` names, None for `auto`.
+    """Return the number of windows that `--batch-size` names, None for `auto`.
 
     Raises:
         DegenError: neither a number nor `auto`.
     """
     if text == "auto":
         return None
-    if not text.isdecimal():
-        raise DegenError(f"--batch-size {text}: a number of windows, or auto")
-    return int(text)
+    if (size := whole_number(text)) is None:
+        raise DegenError(f"--batch-size {text}: must be a number of windows, or auto")
+    return size
+
+
+def whole_number(text: str) -> int | None:
+    """Return the whole number of 0 or more that a text is; None for any other text, and for one beyond 64 bits."""
+    return int(text) if text.isdecimal() and len(text) <= 18 else None

@@ -1,4 +1,4 @@
-"""`degen probes`: every probe there is."""
+"""`degen probes`: list every installed probe."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from . import options, output
 
 
 def probes(json: options.Json = False) -> None:
-    """List every probe there is.
+    """List every installed probe.
 
-    What each measures, needs and fills; probes of other packages stand beside degen's own.
+    The list says what each measures, which inputs it needs and which columns it fills, for degen's own probes and those
+    of other packages.
     """
     from degen.errors import DegenError
     from degen.probe_registry import installed, load_probes
@@ -23,28 +24,14 @@ def probes(json: options.Json = False) -> None:
             rows.append({"name": name, "default": False, "measures": str(error), "needs": [], "fills": {}})
             continue
         fills = {table: [c.name for c in columns if not c.key] for table, columns in probe.columns.items()}
-        rows.append(
-            {
-                "name": name,
-                "default": probe.default,
-                "measures": probe.measures,
-                "needs": sorted(probe.needs),
-                "fills": fills,
-            }
-        )
+        facts = {"default": probe.default, "measures": probe.measures, "needs": sorted(probe.needs), "fills": fills}
+        rows.append({"name": name, **facts})
     if json:
         output.result_json({"rows": rows})
         return
-    output.result_table(
-        ["probe", "default", "needs", "measures", "fills"],
-        [
-            [
-                row["name"],
-                "yes" if row["default"] else "",
-                ", ".join(row["needs"]),
-                row["measures"],
-                "\n".join(f"{table}: {', '.join(names)}" for table, names in row["fills"].items()),
-            ]
-            for row in rows
-        ],
-    )
+    cells = [
+        [row["name"], "yes" if row["default"] else "", ", ".join(row["needs"]), row["measures"],
+         "\n".join(f"{table}: {', '.join(names)}" for table, names in row["fills"].items())]
+        for row in rows
+    ]  # fmt: skip
+    output.result_table(["probe", "default", "needs", "measures", "fills"], cells)

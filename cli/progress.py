@@ -1,11 +1,13 @@
-"""How far a scan is: a bar on a terminal, plain lines elsewhere."""
+"""The progress of a scan: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from degen.printable import printable
 from degen.scanning.progress import Progress
 
 from . import output
@@ -17,27 +19,36 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+PHASES = {"fetch": "fetching", "load": "loading", "forward": "measuring"}
+BAR_WIDTH = 12
+
+
 class ConsoleProgress(Progress):
-    """Progress on stderr."""
+    """Progress on stderr: on a terminal a bar for the series and one for the checkpoint, each with the time left."""
 
     def __init__(self) -> None:
         self._console = output.stderr()
         self._bar: Any = None
+        self._series: Any = None
         self._task: Any = None
-        self._of = 0
-        self._at = 0
-        self._began = time.monotonic()
+        self._checkpoint = ""
+        self._total = 0
+        self._finished = 0
+        self._tokens = 0
+        self._started = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
 
             self._bar = Bar(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
-                TimeRemainingColumn(), console=self._console, transient=True,
+                TextColumn("{task.description}", markup=False), BarColumn(BAR_WIDTH),
+                TextColumn("{task.fields[amount]}", markup=False), TimeRemainingColumn(), console=self._console,
+                transient=True, speed_estimate_period=3600,
             )  # fmt: skip
             self._bar.start()
+            self.start_phase("starting")
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -46,55 +57,91 @@ class ConsoleProgress(Progress):
 
     def note(self, text: str) -> None:
         """Print a plain line."""
-        self._console.print(text, markup=False)
+        self._console.print(output.fit(printable(text), sys.stderr), markup=False)
 
     def warn(self, text: str) -> None:
-        """Print a line that says it is a warning."""
-        self._console.print(f"warning: {text}", markup=False)
+        """Print a line as a warning."""
+        self.note(f"warning: {text}")
 
     def track(self, items: Iterable[T], total: int, noun: str) -> Iterator[T]:
-        """Yield the items, counted by a bar of their own on a terminal."""
-        task = self._bar.add_task(noun, total=total, unit="") if self._bar is not None else None
-        for item in items:
+        """Yield the items, with a bar on a terminal, and print their number at the end."""
+        if self._bar is not None and self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+        task = self._bar.add_task(noun, total=total, amount="") if self._bar is not None else None
+        for done, item in enumerate(items, 1):
             yield item
             if task is not None:
-                self._bar.advance(task)
+                self._bar.update(task, completed=done, amount=f"{done:,}/{total:,}")
         if task is not None:
             self._bar.remove_task(task)
         self.note(f"{total} {noun}")
 
     def start_scan(self, checkpoints: Sequence[Checkpoint], done: int) -> None:
-        """Note how many checkpoints there are."""
-        self._of, self._at = len(checkpoints), done
+        """Print how many checkpoints are measured already, if any."""
+        self._total, self._finished = len(checkpoints), done
         if done:
             self.note(f"{done} of {len(checkpoints)} checkpoints are measured already")
+        if self._bar is not None and self._total > 1:
+            self._series = self._bar.add_task("all checkpoints", total=self._total, completed=done, amount="")
+            self._update_series(0.0)
+
+    def start_phase(self, name: str) -> None:
+        """Show what is done now, on a terminal."""
+        if self._bar is None:
+            return
+        if self._task is None:
+            self._task = self._bar.add_task("", total=None, amount="")
+        text = f"{self._checkpoint} {PHASES.get(name, name)}".strip()
+        self._bar.update(self._task, description=text)
 
     def start_checkpoint(self, checkpoint: Checkpoint, tokens: int) -> None:
-        """Begin a bar for the checkpoint, on a terminal."""
-        self._began = time.monotonic()
+        """Start a bar for the checkpoint, on a terminal."""
+        self._started, self._tokens = time.monotonic(), tokens
+        self._checkpoint = f"[{self._finished + 1}/{self._total}] {printable(str(checkpoint))}"
         if self._bar is not None:
             if self._task is not None:
                 self._bar.remove_task(self._task)
-            text = f"[{self._at + 1}/{self._of}] {checkpoint}".replace("[", "\\[")
-            self._task = self._bar.add_task(text, total=tokens or None, unit="tokens")
+            self._task = self._bar.add_task(self._checkpoint, total=tokens or None, amount="")
 
     def advance(self, tokens: int) -> None:
-        """Move the bar."""
+        """Move the bars on by some tokens."""
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task, tokens)
+            done = next(task.completed for task in self._bar.tasks if task.id == self._task)
+            self._bar.update(self._task, amount=_share(done, self._tokens))
+            self._update_series(done / self._tokens if self._tokens else 0.0)
+
+    def _update_series(self, share: float) -> None:
+        """Set the bar of the series.
+
+        Args:
+            share: of the current checkpoint that is done.
+        """
+        if self._series is not None:
+            amount = f"{self._finished}/{self._total} done"
+            self._bar.update(self._series, completed=self._finished + min(share, 1.0), amount=amount)
 
     def report_training(self, text: str, done: int, total: int) -> None:
-        """Show how many tokens were trained on, and the loss of every rank as text."""
+        """Show the number of tokens trained on, and the text with the loss of every rank."""
         if self._bar is None or self._task is None:
             self.note(f"  {done:,} of {total:,} tokens trained: {text}")
         else:
-            self._bar.update(self._task, description=text.replace("[", "\\["), completed=done, total=total)
+            self._bar.update(self._task, description=text, completed=done, total=total, amount=_share(done, total))
 
     def finish_checkpoint(self, checkpoint: Checkpoint, status: str, summary: str) -> None:
         """Print one line for the checkpoint."""
-        self._at += 1
-        seconds = time.monotonic() - self._began
-        self.note(f"[{self._at}/{self._of}] {checkpoint} {status} {seconds:.1f} s{': ' + summary if summary else ''}")
+        self._finished += 1
+        self._update_series(0.0)
+        seconds = time.monotonic() - self._started
+        self.note(
+            f"[{self._finished}/{self._total}] {checkpoint} {status} {seconds:.1f} s{': ' + summary if summary else ''}"
+        )
+
+
+def _share(done: float, total: float) -> str:
+    """Return how many tokens of how many are done, in thousands: `12k/50k tokens`."""
+    return f"{done / 1000:,.0f}k/{total / 1000:,.0f}k tokens"
 
 
 def bar_of(items: Sequence[T], noun: str) -> Iterator[T]:

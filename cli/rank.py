@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import options, output, scan
+from . import options, output, parsing, scan
 from .option_groups import OptionGroup, Without, expand_groups
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from degen.runs.run import Run
+    from degen.tables import Row
 
 
 class RankOptions(OptionGroup):
-    """What is measured of each rank, and how the trained head learns."""
+    """The ranks and methods to measure, and the training of the trained head."""
 
     ranks: Annotated[
         str | None,
@@ -43,23 +46,21 @@ class RankOptions(OptionGroup):
     train_windows: Annotated[int, typer.Option(help="Windows of a batch, that is of one step of Adam.")] = 256
     cache: Annotated[
         int,
-        typer.Option(
-            help="Keep the states of so many tokens in a file, and train on them again and again; 0: new ones."
-        ),
+        typer.Option(help="Train on the states of this many tokens again and again, kept in a file; 0: on new states."),
     ] = 0
     gradient: Annotated[
         bool,
-        typer.Option("--gradient", help="Measure the share of the logit gradient that the head cannot pass back, too."),
+        typer.Option("--gradient", help="Also measure the share of the logit gradient that the head cannot pass back."),
     ] = False
 
-    def of_probe(self, seed: int) -> dict[str, Any]:
+    def probe_options(self, seed: int) -> dict[str, Any]:
         """Return the options of the probe `rank`.
 
         Args:
             seed: of the training.
 
         Raises:
-            DegenError: ranks that cannot be parsed.
+            DegenError: the ranks cannot be parsed.
         """
         return {
             "ranks": _parse_ranks(self.ranks) if self.ranks is not None else None,
@@ -76,6 +77,12 @@ class RankOptions(OptionGroup):
         }
 
 
+class RankScanOptions(options.ScanOptions):
+    """The options of a scan, into a run folder of its own."""
+
+    out: Annotated[Path, options.OUT] = Path("degen-rank")
+
+
 @expand_groups
 def rank(
     *,
@@ -84,24 +91,26 @@ def rank(
     plot: Annotated[
         Path | None, typer.Option(help="Draw loss against rank into this file (.png, .pdf, .svg).", show_default=False)
     ] = None,
-    scan_options: Annotated[options.ScanOptions, Without("probes")],
+    scan_options: Annotated[RankScanOptions, Without("probes")],
     trust_remote_code: options.TrustRemoteCode = False,
     json: options.Json = False,
 ) -> None:
     """Measure the loss of the LM head at restricted rank, W = AB, for every checkpoint of a series.
 
-    Half of the tokens, by document, gather what the closed forms need, or train; the other half evaluates. The result
-    is a run like that of `degen scan`, with table `ranks`.
+    Half of the documents are used for fitting or training the restricted heads, the other half for evaluating them. The
+    result is a run like that of `degen scan`, with table `ranks`.
     """
     if plot is not None:
         from degen.drawing import check_plot
+        from degen.runs.output_files import check_output
 
         check_plot(plot)
-    of_probe = rank_options.of_probe(scan_options.seed)
+        check_output(plot, [*(series or ()), scan_options.out], "--plot")
+    probe_options = rank_options.probe_options(scan_options.seed)
     settings = scan_options.settings(series, trust_remote_code=trust_remote_code)
-    settings = replace(settings, probes=("loss", "rank"), options={"rank": of_probe})
+    settings = replace(settings, probes=("loss", "rank"), options={"rank": probe_options})
     run = scan.run_scan(settings, scan_options)
-    _print(run, json)
+    _print(run, json, rank_options.within)
     if plot is not None:
         from degen.runs.rank_plots import plot_ranks
 
@@ -113,13 +122,13 @@ def rank(
 def _parse_ranks(text: str) -> list[int]:
     from degen.errors import DegenError
 
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise DegenError(f"--ranks {text}: whole numbers of at least 1, as in 64,256")
-    return [int(part) for part in parts]
+    ranks = [parsing.whole_number(part.strip()) for part in text.split(",")]
+    if not all(ranks):
+        raise DegenError(f"--ranks {text}: must be whole numbers of at least 1, as in 64,256")
+    return [rank for rank in ranks if rank]
 
 
-def _print(run: Run, json: bool) -> None:
+def _print(run: Run, json: bool, within: float) -> None:
     from degen.cli.show import print_checkpoints
 
     rows = run.table("ranks").to_pylist() if "ranks" in run.tables else []
@@ -130,3 +139,18 @@ def _print(run: Run, json: bool) -> None:
     if rows:
         output.result_table(columns, [[row[name] for name in columns] for row in rows])
     print_checkpoints(run)
+    for name, reason in _missing(run.checkpoints(), rows, within):
+        output.result(f"{name} has no bottleneck rank: {reason}")
+
+
+def _missing(checkpoints: Sequence[Row], ranks: Sequence[Row], within: float) -> Iterator[tuple[str, str]]:
+    """Yield every measured checkpoint without a bottleneck rank, and why it has none."""
+    from degen.rank.bottleneck_rank import why_no_bottleneck_rank
+
+    for checkpoint in checkpoints:
+        own = [r for r in ranks if (r["model"], r["revision"]) == (checkpoint["model"], checkpoint["revision"])]
+        if checkpoint["bottleneck_rank"] is None and checkpoint["status"] != "failed" and own:
+            last = [row for row in own if row["method"] == own[-1]["method"]]  # the method that decides
+            gaps = [row["loss_gap"] for row in last]
+            reason = why_no_bottleneck_rank([row["rank"] for row in last], gaps, within, checkpoint["head_size"])
+            yield f"{checkpoint['model']}@{checkpoint['revision']}", reason

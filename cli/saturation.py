@@ -1,4 +1,4 @@
-"""`degen saturation`: when each model saturated, or that it did not."""
+"""`degen saturation`: find out when each model saturated, or that it did not."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from degen.saturation import Larger, SaturationResult
 
 
-class CurveOptions(OptionGroup):
-    """Which curves are judged, and how."""
+class SaturationOptions(OptionGroup):
+    """The curves to judge, and how they are judged."""
 
     metric: Annotated[
         list[str] | None,
@@ -59,7 +59,7 @@ class CurveOptions(OptionGroup):
         bool, typer.Option("--sort", help="Put the rows of a table in the order of their steps; they are one run.")
     ] = False
 
-    def find_saturation(self, target: Path, law_options: LawOptions) -> SaturationResult:
+    def find_saturation(self, target: Path, law_options: LossLawOptions) -> SaturationResult:
         """Return the verdicts on the curves of a target.
 
         Args:
@@ -67,7 +67,7 @@ class CurveOptions(OptionGroup):
             law_options: how the loss law is fitted.
 
         Raises:
-            DegenError: an option that cannot be parsed, or a target that cannot be used.
+            DegenError: an option cannot be parsed, or the target cannot be used.
         """
         from degen.metrics.metric_kinds import parse_floors
         from degen.saturation import find_saturation
@@ -88,8 +88,8 @@ class CurveOptions(OptionGroup):
         )
 
 
-class LawOptions(OptionGroup):
-    """How the loss law of the larger models is fitted."""
+class LossLawOptions(OptionGroup):
+    """The models on whose final losses a loss law L(N, D) is fitted, to predict the others, and how it is fitted."""
 
     larger: Annotated[
         str | None,
@@ -101,22 +101,24 @@ class LawOptions(OptionGroup):
     fix: Annotated[
         list[str] | None,
         typer.Option(
-            help="A parameter of L = A/N^alpha + B/T^beta + E that is not fitted, as in B=410.7, or none; "
+            help="A parameter of L = A/N^alpha + B/D^beta + E that is not fitted, as in B=410.7, or none; "
             "again for more.",
             show_default="B=410.7, beta=0.28, E=1.69, as Hoffmann et al.",
         ),
     ] = None
     objective: Annotated[
         str,
-        typer.Option(help="What the fit makes least: log (squares of log loss), linear, or huber (1e-3, of log loss)."),
+        typer.Option(
+            help="What the fit minimises: log (squares of log loss), linear (of loss), or huber (1e-3, of log loss)."
+        ),
     ] = "log"
     tokens_per_step: options.TokensPerStep = None
 
     def parse(self) -> Larger:
-        """Return what the law is fitted on, and how.
+        """Return the models that the law is fitted to, and how it is fitted.
 
         Raises:
-            DegenError: an option that cannot be parsed.
+            DegenError: an option cannot be parsed.
         """
         from degen.saturation import Larger
 
@@ -140,35 +142,50 @@ def saturation(
             show_default=False,
         ),
     ],
-    curve_options: CurveOptions,
-    law_options: LawOptions,
+    saturation_options: SaturationOptions,
+    law_options: LossLawOptions,
     to: Annotated[
         Path | None,
         typer.Option(help="The file to write: .parquet, .csv, .json or .duckdb.", show_default=False),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Say when each model saturated, with an interval, or that it did not.
+    """Find out when each model saturated, with an interval, or that it did not.
 
-    For every model and metric: did it get worse late in training, since when, by how much; which metrics turned
-    together; and how far the losses lie above what the larger models predict. The verdicts of a run are kept in it, as
-    table saturation.
+    For every model and metric: whether it got worse late in training, since when and by how much; which metrics turned
+    together; and how far the losses lie above the prediction of the larger models. The verdicts of a run are kept in
+    it, as table saturation.
     """
     from degen.runs.export import check_result_file, write_table
-    from degen.runs.run import read_run
-    from degen.saturation import write_result
 
     if to is not None:
-        check_result_file(to, target)
-    result = curve_options.find_saturation(target, law_options)
-    if (target / "run.json").is_file():
-        write_result(result, read_run(target))
-    if to is not None:
-        write_table(result.table(), "saturation", to)
+        check_result_file(to, target, option="--to")
+    result = saturation_options.find_saturation(target, law_options)
     if json:
         output.result_json(_document(target, result))
     else:
         print_saturation(result)
+    _keep(result, target)
+    if to is not None:
+        write_table(result.table(), "saturation", to)
+
+
+def _keep(result: SaturationResult, target: Path) -> None:
+    """Write the verdicts into the run that they are about, if it is one; warn where it cannot be written."""
+    from degen.errors import DegenError, RunFolderError
+    from degen.paths import expand_user
+    from degen.runs.run import read_run
+    from degen.runs.run_file import is_run
+    from degen.saturation import write_result
+
+    folder = expand_user(target)
+    if not is_run(folder):
+        return
+    try:
+        write_result(result, read_run(folder))
+    except DegenError as error:
+        problem = error.problem if isinstance(error, RunFolderError) else str(error)
+        output.warn(f"{problem}; these verdicts are not kept in the run")
 
 
 def _track(curves: list[Curve]) -> Iterator[Curve]:
@@ -184,14 +201,14 @@ def _parse_better(text: str | None) -> Better | None:
 
 
 def _parse_fixed(fix: list[str] | None) -> dict[str, float] | None:
-    """Return the parameters of the law that are not fitted, None for the usual ones."""
+    """Return the fixed parameters of the law by name, None for the usual ones."""
     if fix == ["none"]:
         return {}
     return parsing.parse_floats("--fix", fix, "B=410.7") if fix else None
 
 
 def _document(target: Path, result: SaturationResult) -> dict[str, Any]:
-    """Return the one JSON document."""
+    """Return the JSON document."""
     law = result.extrapolation
     document: dict[str, Any] = {"target": str(target), "rows": result.rows()}
     if law is not None:

@@ -1,4 +1,4 @@
-"""What `degen saturation` shows on a terminal."""
+"""The tables that `degen saturation` prints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from degen.saturation.extrapolation import Extrapolation
     from degen.saturation.result import SaturationResult
 
-CAUTION = "What turns together need not cause each other: an order of onsets is no cause."
+CAUTION = "Metrics that turn together need not cause each other: the order of onsets is no cause."
 OBJECTIVES = {"log": "least squares on log loss", "linear": "least squares on loss", "huber": "Huber on log loss"}
 
 
@@ -20,8 +20,8 @@ def print_saturation(result: SaturationResult) -> None:
     for v in result.verdicts:
         onset = f"{v.onset.step} ({v.onset.low} … {v.onset.high})" if v.onset is not None else None
         line = output.sparkline(v.curve.for_plot(), width=30)
-        figures = [v.best_step, v.best_value, v.final_value, v.p_value]
-        rows.append([v.curve.model, v.curve.metric, line, v.verdict, *figures, onset, v.reason])
+        values = [v.best_step, v.best_value, v.final_value, v.p_value]
+        rows.append([v.curve.model, v.curve.metric, line, v.verdict, *values, onset, v.reason])
     heads = ["model", "metric", "over training", "verdict", "best step", "best", "final", "p", "onset", "reason"]
     output.result_table(heads, rows)
     turned = [[row["model"], row["metric"], row["co_occurrence"]] for row in result.rows() if row["co_occurrence"]]
@@ -41,7 +41,7 @@ def _print_law(law: Extrapolation) -> None:
     heads = ["model", "parameters", "role", "final loss", "expected", "above it", "best loss", "above its own"]
     output.result_table(heads, rows, title="The loss law of the larger models")
     parameters = ", ".join(_parameter(law, name) for name in law.parameters)
-    output.result(f"L = A/N^alpha + B/T^beta + E by {OBJECTIVES[law.fit.objective]}: {parameters}")
+    output.result(f"L = A/N^alpha + B/D^beta + E by {OBJECTIVES[law.fit.objective]}: {parameters}")
     if law.mean_final_gap is not None and law.mean_best_gap is not None:
         output.result(
             f"The predicted models end {100 * law.mean_final_gap:.1f} % above it on average, "

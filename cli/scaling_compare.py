@@ -1,4 +1,4 @@
-"""`degen scaling slopes` and `degen scaling pareto`: models and architectures compared."""
+"""`degen scaling slopes` and `degen scaling pareto`: compare architectures and models."""
 
 from __future__ import annotations
 
@@ -30,29 +30,24 @@ def slopes(
     file_options: FileOptions,
     json: options.Json = False,
 ) -> None:
-    """Say how fast each architecture improves with size and compute, and where their order changes.
+    """Compare how fast architectures improve with size and compute, and where their order changes.
 
-    The slopes of straight lines for FLOPs and parameters against upstream and downstream quality, and upstream against
-    downstream, on semi-log (y against log10 x) and log-log axes; the ranking in each region of compute; and the compute
-    at which two lines cross. No line is drawn beyond its points. The file of --out gets the slopes, --json all.
+    The result is the slopes of straight lines of upstream and downstream quality over FLOPs and parameters, and of
+    downstream over upstream quality, on semi-log (y against log10 x) and log-log axes; the ranking in each region of
+    compute; and the compute at which two lines cross. Lines are not extrapolated. --out writes the slopes, --json all.
     """
-    from degen.runs.export import write_table
     from degen.scaling.architectures.families import compare_architectures
+    from degen.scaling.architectures.plots import draw_slopes
 
     file_options.check(table)
-    asked = quality_options.asked(confidence)
-    answer = compare_architectures(read_models(table, columns, final), asked, _parse_regions(regions), output.warn)
-    if file_options.out_file is not None:
-        write_table(answer.table(), "slopes", file_options.out_file)
-    if file_options.plot_file is not None:
-        from degen.scaling.architectures.plots import draw_slopes
-
-        draw_slopes(answer, file_options.plot_file)
+    compare_options, bounds = quality_options.compare_options(confidence), _parse_regions(regions)
+    result = compare_architectures(read_models(table, columns, final), compare_options, bounds, output.warn)
     if json:
-        document = {"rows": answer.rows, "ranking": answer.ranking, "crossings": answer.crossings}
+        document = {name: getattr(result, name) for name in ("rows", "ranking", "crossings")}
         output.result_json({"target": str(table), "confidence": confidence, **document})
     else:
-        print_slopes(answer)
+        print_slopes(result)
+    file_options.write(result.table, "slopes", lambda file: draw_slopes(result, file))
 
 
 @expand_groups
@@ -64,7 +59,7 @@ def pareto(
         list[str] | None,
         typer.Option(
             help="A column of cost, of which less is better; again for more.",
-            show_default="parameters, flops and seconds, where they are",
+            show_default="those of parameters, flops and seconds that the table has",
         ),
     ] = None,
     quality: Annotated[
@@ -75,56 +70,53 @@ def pareto(
     ] = None,
     quality_options: QualityOptions,
     equal_cost: Annotated[
-        str, typer.Option(help="Costs within this share of each other are equal, where shapes are compared.")
+        str, typer.Option(help="Costs within this share of each other count as equal, where shapes are compared.")
     ] = "10%",
     final: Final = False,
     confidence: Confidence = 0.9,
     file_options: FileOptions,
     json: options.Json = False,
 ) -> None:
-    """Say which models no other beats at their cost, and where better upstream is not better downstream.
+    """Find the models that no other model beats at their cost, and those that reverse from upstream to downstream.
 
-    The frontier over all columns of cost and quality at once, and over each pair of them; what dominates the others;
-    the rank correlation of upstream and downstream quality, and the pairs of models that reverse; and whether deeper
-    models are better at equal cost, where the table has shapes. The file of --out gets the points, --json all.
+    The result is the Pareto frontier over all columns of cost and quality at once, and over each pair of them, with the
+    point that dominates each of the others; the rank correlation of upstream and downstream quality, and the pairs of
+    models that reverse; and whether deeper models are better at equal cost, where the table has layers and width.
+    --out writes the points, --json all.
     """
-    from degen.runs.export import write_table
     from degen.scaling.architectures.pareto_report import find_pareto
+    from degen.scaling.architectures.plots import draw_pareto
 
     file_options.check(table)
-    asked = quality_options.asked(confidence)
+    compare_options, share = quality_options.compare_options(confidence), _parse_share(equal_cost)
     points = read_models(table, columns, final)
-    answer = find_pareto(points, asked, cost or (), quality or (), _parse_share(equal_cost), output.warn)
-    if file_options.out_file is not None:
-        write_table(answer.table(), "pareto", file_options.out_file)
-    if file_options.plot_file is not None:
-        from degen.scaling.architectures.plots import draw_pareto
-
-        draw_pareto(answer, file_options.plot_file)
+    result = find_pareto(points, compare_options, cost or (), quality or (), share, output.warn)
     if json:
-        document = {name: getattr(answer, name) for name in ("rows", "frontiers", "correlations", "reversals")}
-        output.result_json({"target": str(table), "confidence": confidence, **document, "shapes": answer.shapes})
+        names = ("rows", "frontiers", "correlations", "reversals", "shapes")
+        document = {name: getattr(result, name) for name in names}
+        output.result_json({"target": str(table), "confidence": confidence, **document})
     else:
-        print_pareto(answer)
+        print_pareto(result)
+    file_options.write(result.table, "pareto", lambda file: draw_pareto(result, file))
 
 
 def _parse_regions(text: str) -> int | list[float]:
-    """Return a number of regions, or their edges."""
+    """Return the number of regions, or their edges in FLOPs."""
     from degen.errors import DegenError
 
-    if text.strip().isdecimal():
-        return int(text)
+    if (count := parsing.whole_number(text.strip())) is not None:
+        return count
     try:
         return [float(edge) for edge in parsing.parse_names("--regions", text)]
     except ValueError:
-        raise DegenError(f"--regions {text}: a whole number, or edges in FLOPs as in 1e18,1e20,1e22") from None
+        raise DegenError(f"--regions {text}: must be a whole number, or edges in FLOPs as in 1e18,1e20,1e22") from None
 
 
 def _parse_share(text: str) -> float:
-    """Return `10%` or `0.1` as 0.1."""
+    """Return the share that a text such as `10%` or `0.1` names."""
     from degen.errors import DegenError
 
     try:
         return float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
-        raise DegenError(f"--equal-cost {text}: a share, as in 10% or 0.1") from None
+        raise DegenError(f"--equal-cost {text}: must be a share, as in 10% or 0.1") from None

@@ -1,9 +1,10 @@
-"""`degen scaling fit`: a scaling law, with intervals and the compute-optimal frontier."""
+"""`degen scaling fit`: fit a scaling law, with intervals and the compute-optimal frontier."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from degen.stats.bootstrap import Bootstrap
 
 
-class LawGroup(OptionGroup):
-    """The law, and what it is fitted to."""
+class ScalingLawOptions(OptionGroup):
+    """The law, the points it is fitted to, and what it predicts."""
 
     law: Annotated[
         str,
@@ -30,7 +31,11 @@ class LawGroup(OptionGroup):
         ),
     ] = "hoffmann"
     columns: scaling_options.Columns = None
-    # Not `fix`, which is another option of `degen saturation`: there three parameters are fixed unless it says others.
+    tokens_per_step: Annotated[
+        int | None,
+        typer.Option(help="Training tokens of a step, where nothing else gives the tokens.", show_default=False),
+    ] = None
+    # Not `fix`, which is another option of `degen saturation` with other defaults.
     fixed: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,22 +58,22 @@ class LawGroup(OptionGroup):
     predict: Annotated[
         list[str] | None,
         typer.Option(
-            help="Say what the law says of a model, as in N=70e9,D=1.4e12 or C=1e24; again for more.",
+            help="Predict a model from N, D, C or two of them, as in N=70e9,D=1.4e12 or C=1e24; again for more.",
             show_default=False,
         ),
     ] = None
     final: scaling_options.Final = False
     without_highest: Annotated[int, typer.Option(help="How many of the highest losses to leave out.")] = 0
 
-    def wanted(self, bootstrap: Bootstrap) -> FitOptions:
-        """Return what is asked of the fit.
+    def fit_options(self, bootstrap: Bootstrap) -> FitOptions:
+        """Return the options of the fit.
 
         Raises:
-            DegenError: an option that cannot be parsed, or does not go with the law.
+            DegenError: an option cannot be parsed, or does not go with the law.
         """
         from degen.scaling.fit import LAWS, FitOptions, check_options
 
-        wanted = FitOptions(
+        options = FitOptions(
             law=parsing.parse_choice("--law", self.law, LAWS),
             fixed=parsing.parse_floats("--fix", self.fixed, "B=410.7"),
             form=self.form,
@@ -76,16 +81,12 @@ class LawGroup(OptionGroup):
             without_highest=self.without_highest,
             final=self.final,
             predict=[
-                parsing.parse_floats("--predict", one.split(","), "N=70e9,D=1.4e12") for one in self.predict or ()
+                parsing.parse_floats("--predict", text.split(","), "N=70e9,D=1.4e12") for text in self.predict or ()
             ],
             bootstrap=bootstrap,
         )
-        check_options(wanted)
-        return wanted
-
-    def column_names(self) -> dict[str, str]:
-        """Return the columns of quantities that are called otherwise."""
-        return parsing.parse_pairs("--columns", self.columns.split(","), "params=N") if self.columns is not None else {}
+        check_options(options)
+        return options
 
 
 class BootstrapOptions(OptionGroup):
@@ -93,15 +94,15 @@ class BootstrapOptions(OptionGroup):
 
     bootstrap: Annotated[int, typer.Option(help="Bootstrap draws behind the intervals; 0: none.")] = 100
     confidence: scaling_options.Confidence = 0.9
-    # Not `seed`, which is one of the draw of windows elsewhere.
+    # Not `seed`, which is the seed of the windows in other commands.
     draws_seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")] = 0
 
     @contextmanager
     def run(self) -> Iterator[Bootstrap]:
-        """Yield the bootstrap that is asked for; its progress is shown from the first draw to the end of the context.
+        """Yield the bootstrap; its progress is shown from the first draw to the end of the context.
 
         Raises:
-            DegenError: a number of draws or a confidence that makes no sense.
+            DegenError: the number of draws or the confidence is out of range.
         """
         from degen.cli.progress import ConsoleProgress
 
@@ -109,22 +110,22 @@ class BootstrapOptions(OptionGroup):
 
         progress = ConsoleProgress()
         bar = progress.track(range(self.bootstrap), self.bootstrap, "bootstrap draws")
-        begun = False
+        started = False
 
         def on_draw(done: int, total: int) -> None:
-            nonlocal begun
-            if not begun:
+            nonlocal started
+            if not started:
                 progress.__enter__()
-                begun = True
+                started = True
             next(bar, None)
             if done == total:
-                next(bar, None)  # says that all are done
+                next(bar, None)  # ends the bar
 
         bootstrap = Bootstrap(self.bootstrap, self.confidence, self.draws_seed, on_draw)
         try:
             yield bootstrap
         finally:
-            if begun:
+            if started:
                 progress.__exit__()
 
 
@@ -140,53 +141,35 @@ def fit(
             show_default=False,
         ),
     ],
-    fit_options: LawGroup,
+    law_options: ScalingLawOptions,
     bootstrap_options: BootstrapOptions,
     file_options: scaling_options.FileOptions,
     json: options.Json = False,
 ) -> None:
     """Fit a scaling law, with bootstrap intervals and the compute-optimal frontier.
 
-    Tokens follow from FLOPs as C/6N where the table has none. Columns parameters, tokens_seen and others of a run are
-    known by name. The file of --out gets what the fit rests on (points or budgets), --json all.
+    Tokens follow from FLOPs as C/6N where the table has none. The columns of a run, such as parameters and tokens_seen,
+    are known by name. --out writes the fitted points or budgets, --json all.
     """
-    from degen.runs.export import write_table
     from degen.scaling.fit import fit as fit_points
-    from degen.scaling.read_points import read_points
+    from degen.scaling.fit_plots import draw_fit
 
     file_options.check(table)
-    names = fit_options.column_names()
     with bootstrap_options.run() as bootstrap:
-        wanted = fit_options.wanted(bootstrap)
-        fitted, result = fit_points(read_points(table, names, output.warn), wanted)
+        fit_options = law_options.fit_options(bootstrap)
+        fitted, result = fit_points(
+            scaling_options.read_table(table, law_options.columns, law_options.tokens_per_step), fit_options
+        )
     for text in result.warnings:
         output.warn(text)
-    if file_options.out_file is not None:
-        write_table(result.table(), "scaling_fit", file_options.out_file)
-    if file_options.plot_file is not None:
-        from degen.scaling.fit_plots import draw_fit
-
-        draw_fit(fitted, file_options.plot_file)
     if json:
         output.result_json(_document(table, result))
     else:
         print_fit(result)
+    file_options.write(result.table, "scaling_fit", lambda file: draw_fit(fitted, file))
 
 
 def _document(table: Path, result: FitResult) -> dict[str, Any]:
-    """Return the one JSON document."""
-    return {
-        "target": str(table),
-        "law": result.law,
-        "formula": result.formula,
-        "rests_on": result.rests_on,
-        "parameters": result.parameters,
-        "fixed": result.fixed,
-        "confidence": result.confidence,
-        "no_interval": result.no_interval,
-        "frontier": result.frontier,
-        "predictions": result.predictions,
-        "warnings": result.warnings,
-        **result.more,
-        "rows": result.rows,
-    }
+    """Return the JSON document."""
+    names = [field.name for field in fields(result) if field.name not in ("rows", "more")]
+    return {"target": str(table), **{name: getattr(result, name) for name in names}, **result.more, "rows": result.rows}

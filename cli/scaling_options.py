@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,8 @@ from . import output, parsing
 from .option_groups import OptionGroup
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from degen.metrics.curve import Better
     from degen.scaling.architectures.options import CompareOptions
     from degen.scaling.points import Points
@@ -33,7 +36,7 @@ Confidence = Annotated[float, typer.Option(help="Confidence of the intervals.")]
 
 
 class QualityOptions(OptionGroup):
-    """Which columns say architecture and quality."""
+    """The columns of architecture and quality."""
 
     architecture: Annotated[
         str | None,
@@ -62,14 +65,14 @@ class QualityOptions(OptionGroup):
         ),
     ] = None
 
-    def asked(self, confidence: float) -> CompareOptions:
-        """Return what a comparison is asked for.
+    def compare_options(self, confidence: float) -> CompareOptions:
+        """Return the options of a comparison.
 
         Args:
             confidence: of the intervals.
 
         Raises:
-            DegenError: a direction that cannot be parsed.
+            DegenError: a direction cannot be parsed.
         """
         from degen.scaling.architectures.options import CompareOptions
 
@@ -80,10 +83,11 @@ class QualityOptions(OptionGroup):
 
 
 class FileOptions(OptionGroup):
-    """Files that are written; their parameters are not `plot` and `out`, which mean other things to `degen rank`."""
+    """Files to write. The parameters are not `plot` and `out`, which are other options of `degen rank`."""
 
     plot_file: Annotated[
-        Path | None, typer.Option("--plot", help="Draw it into this file (.png, .pdf, .svg).", show_default=False)
+        Path | None,
+        typer.Option("--plot", help="Draw the result into this file (.png, .pdf, .svg).", show_default=False),
     ] = None
     out_file: Annotated[
         Path | None,
@@ -96,33 +100,58 @@ class FileOptions(OptionGroup):
         """Refuse files that cannot be written, or that would replace the table, before anything is computed.
 
         Raises:
-            DegenError: such a file.
+            DegenError: there is such a file.
         """
         if self.out_file is not None:
             from degen.runs.export import check_result_file
 
-            check_result_file(self.out_file, table)
+            check_result_file(self.out_file, table, option="--out")
         if self.plot_file is not None:
             from degen.drawing import check_plot
+            from degen.runs.output_files import check_output
 
             check_plot(self.plot_file)
+            check_output(self.plot_file, [table], "--plot")
+
+    def write(self, table: Callable[[], pa.Table], name: str, draw: Callable[[Path], None]) -> None:
+        """Write the files that are named.
+
+        Args:
+            table: returns the rows for `--out`.
+            name: of the table, in a `.duckdb` file.
+            draw: draws the figure into the file of `--plot`.
+
+        Raises:
+            DegenError: a file cannot be written.
+        """
+        if self.out_file is not None:
+            from degen.runs.export import write_table
+
+            write_table(table(), name, self.out_file)
+        if self.plot_file is not None:
+            draw(self.plot_file)
 
 
-def read_models(table: Path, columns: str | None, final: bool) -> Points:
-    """Return the models of a table, one or several rows each.
+def read_table(table: Path, columns: str | None, tokens_per_step: int | None = None) -> Points:
+    """Return the points of a table or run, with warnings on stderr.
 
     Args:
-        table: a table or run.
-        columns: comma list of the columns of quantities that are called otherwise.
-        final: take the last row of each model alone.
+        table: the table or run folder.
+        columns: comma list of `quantity=column`; None where all columns have usual names.
+        tokens_per_step: training tokens of a step, for rows without tokens; None if unknown.
 
     Raises:
-        DegenError: columns that cannot be parsed, or a table that cannot be used.
+        DegenError: the columns cannot be parsed, or the table cannot be used.
     """
     from degen.scaling.read_points import read_points
 
     names = parsing.parse_names("--columns", columns) if columns is not None else None
-    points = read_points(table, parsing.parse_pairs("--columns", names, "params=N"), output.warn)
+    return read_points(table, parsing.parse_pairs("--columns", names, "params=N"), output.warn, tokens_per_step)
+
+
+def read_models(table: Path, columns: str | None, final: bool) -> Points:
+    """Return the models of a table or run: every row, or the last of each model if `final`; see `read_table`."""
+    points = read_table(table, columns)
     if final:
         return points.final()
     if points.is_series:

@@ -28,12 +28,12 @@ def scan(
 ) -> None:
     """Measure every checkpoint of a series into a run folder.
 
-    Bare `degen scan` scans the bundled demo. Given again, a scan that stopped resumes. Exit code 4 says that some
-    checkpoints failed; each is a row with its reason, and the others are measured.
+    Without a series, the bundled demo is scanned. A scan that was stopped resumes when the command is repeated. Exit
+    code 4: some checkpoints failed; each has a row with the reason, and the others are measured.
     """
     settings = scan_options.settings(series, trust_remote_code=trust_remote_code)
     if dry_run:
-        print_costs(settings, json)
+        print_costs(settings, scan_options, json)
         return
     run = run_scan(settings, scan_options)
     _print_run(run, json)
@@ -44,14 +44,15 @@ def scan(
 def run_scan(
     settings: Settings, scan_options: options.ScanOptions, check_plan: Callable[[Plan], None] | None = None
 ) -> Run:
-    """Scan with a bar on a terminal, or with lines elsewhere, and return the run.
+    """Scan with progress on stderr, and return the run.
 
     Args:
         settings: of the scan.
-        scan_options: the options that say where the run goes.
-        check_plan: gets the plan before anything is measured.
+        scan_options: the options of the run folder.
+        check_plan: called with the plan before anything is measured.
     """
-    os.environ.setdefault("TQDM_DISABLE", "1")  # libraries draw bars of their own; ours is enough
+    output.first_word(f"scanning into {scan_options.out}")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # libraries would draw bars beside ours
     from degen.cli.progress import ConsoleProgress
 
     from degen.scanning.scan import scan_with_settings
@@ -72,15 +73,15 @@ def _print_run(run: Run, json: bool) -> None:
         print_checkpoints(run)
 
 
-def print_costs(settings: Settings, json: bool) -> None:
-    """Print what a scan would do and cost.
+def print_costs(settings: Settings, scan_options: options.ScanOptions, json: bool) -> None:
+    """Print the checkpoints that a scan would measure and what they cost.
 
     Raises:
         typer.Exit: with code 4, where a checkpoint cannot be measured.
     """
     from degen.scanning.dry_run import estimate_costs
 
-    costs = estimate_costs(settings)
+    costs = estimate_costs(settings, output.note, scan_options.out, scan_options.fresh)
     if json:
         output.result_json({"rows": costs})
     else:

@@ -1,34 +1,59 @@
-"""`degen show`: a run at a glance."""
+"""`degen show`: print the results of a run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from . import options, output
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from degen.runs.run import Run
     from degen.tables import Row
 
 
-def show(run: options.RunFolder, json: options.Json = False) -> None:
+BEGINNING = 0.05  # the share of all steps in which a model that has learnt nothing yet has the best geometry
+BEST = "best: after the first 5 % of the steps; last: with its standard error"
+LAYER_KEYS = ("model", "revision", "step", "layer", "site")
+
+
+def show(
+    run: options.RunFolder,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Show the metrics of every layer instead, a table for each.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
     """Show a run at a glance.
 
-    A table of its checkpoints, and a sparkline of each metric over training.
+    A table of its checkpoints; then each metric over training, with its best value and step, and with the standard
+    error of the last value.
     """
     from degen.runs.run import read_run
 
     opened = read_run(run)
+    rows = opened.table("layers").to_pylist() if layers else opened.checkpoints()
     if json:
-        output.result_json({"run": str(opened.path), "rows": opened.checkpoints()})
-        return
-    print_checkpoints(opened)
-    _print_sparklines(opened)
+        output.result_json({"run": str(opened.path), "rows": rows})
+    elif layers:
+        _print_layers(opened, rows)
+    else:
+        print_checkpoints(opened, rows)
+        _print_metrics(rows, opened.glance("checkpoints"))
 
 
-def print_checkpoints(run: Run) -> None:
-    """Print the table of checkpoints, with the metrics the probes put in front."""
-    rows = run.checkpoints()
+def print_checkpoints(run: Run, rows: list[Row] | None = None) -> None:
+    """Print the table of checkpoints, with the metrics that probes mark for a summary.
+
+    Args:
+        run: the run.
+        rows: those of its table `checkpoints`, where they are read already.
+    """
+    rows = rows if rows is not None else run.checkpoints()
     metrics = [m for m in run.glance("checkpoints") if any(row[m] is not None for row in rows)]
     columns = ["model", "revision", "step", *metrics, "status"]
     if any(row["reason"] for row in rows):
@@ -36,16 +61,57 @@ def print_checkpoints(run: Run) -> None:
     output.result_table(columns, [[row[name] for name in columns] for row in rows])
 
 
-def _print_sparklines(run: Run) -> None:
+def _print_metrics(checkpoints: list[Row], metrics: list[str]) -> None:
+    """Print every metric of every model over training."""
     by_model: dict[str, list[Row]] = {}
-    for row in run.checkpoints():
+    for row in checkpoints:
         by_model.setdefault(row["model"], []).append(row)
     lines = []
     for model, rows in by_model.items():
-        for metric in run.glance("checkpoints"):
+        for metric in metrics:
             values = [row[metric] for row in rows]
-            known = [v for v in values if v is not None]
+            known = [row for row in rows if row[metric] is not None]
             if known:
-                lines.append([model, metric, output.sparkline(values), known[0], min(known), max(known), known[-1]])
+                best = _best(known, metric)
+                last = _with_error(known[-1][metric], known[-1].get(f"{metric}_se"))
+                cells = [known[0][metric], best.get(metric), best.get("step"), last]
+                lines.append([model, metric, output.sparkline(values), *cells])
     if lines:
-        output.result_table(["model", "metric", "over training", "first", "lowest", "highest", "last"], lines)
+        output.result_table(["model", "metric", "over training", "first", "best", "best step", "last"], lines)
+        output.result(BEST)
+
+
+def _best(rows: Sequence[Row], metric: str) -> Row:
+    """Return the row with the best value of a metric, the earliest of several; empty for an unknown metric.
+
+    The beginning of training is left out, as `degen saturation` does.
+    """
+    from degen.metrics.metric_kinds import kind_of
+
+    kind = kind_of(metric)
+    first = BEGINNING * max((row["step"] for row in rows if row["step"] is not None), default=0)
+    later = [row for row in rows if math.isfinite(row[metric]) and (row["step"] is None or row["step"] >= first)]
+    if kind is None or not later:
+        return {}
+    return (min if kind.better == "min" else max)(later, key=lambda row: row[metric])
+
+
+def _with_error(value: float, error: float | None) -> str:
+    """Return a value with its standard error, where it has one."""
+    return output.format_cell(value) + (f" ± {error:.2g}" if error is not None else "")
+
+
+def _print_layers(run: Run, rows: list[Row]) -> None:
+    """Print a table for each metric of the layers: a row for each checkpoint, a column for each layer and site."""
+    sites = list(dict.fromkeys((row["layer"], row["site"]) for row in rows))
+    heads = [str(layer) if site == "block" else f"{layer} {site}" for layer, site in sites]
+    checkpoints: dict[tuple[str, str], dict[tuple[int, str], Row]] = {}
+    for row in rows:
+        checkpoints.setdefault((row["model"], row["revision"]), {})[row["layer"], row["site"]] = row
+    metrics = [f.name for f in run.table("layers").schema if f.name not in LAYER_KEYS and not f.name.endswith("_se")]
+    for metric in metrics:
+        if any(row[metric] is not None for row in rows):
+            cells = [
+                [*name, *(of_site.get(site, {}).get(metric) for site in sites)] for name, of_site in checkpoints.items()
+            ]
+            output.result_table(["model", "revision", *heads], cells, title=f"{metric} by layer")

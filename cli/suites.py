@@ -10,7 +10,7 @@ from . import options, output
 def suites(json: options.Json = False) -> None:
     """List every named suite of models.
 
-    `degen scan pythia:70m,160m` scans two of one; `--steps` thins their checkpoints.
+    `degen scan pythia:70m,160m` scans two models of a suite; `--steps` selects some of their checkpoints.
     """
     from degen.checkpoints.suites import suites as known
 

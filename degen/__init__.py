@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["CheckpointError", "DegenError", "Run", "__version__", "read_run", "scan"]
 
 
+def __dir__() -> list[str]:
+    """List what is loaded on first use as well, for `dir(degen)` and completion."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Load `scan`, `read_run` and `Run` on first use: `import degen` alone stays instant."""
     if name == "scan":

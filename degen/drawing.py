@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DegenError, one_line
+from .paths import atomic
 
 
 def check_plot(file: Path) -> None:
@@ -52,12 +53,13 @@ def label_axes(panel: Any) -> None:
 
 
 def save_figure(figure: Any, file: Path) -> None:
-    """Write a figure to a file, without empty margins.
+    """Write a figure to a file, whole or not at all, without empty margins.
 
     Raises:
         DegenError: the file cannot be written.
     """
     try:
-        figure.savefig(file, dpi=150, bbox_inches="tight")
+        with atomic(file) as temporary:
+            figure.savefig(temporary, dpi=150, bbox_inches="tight", format=file.suffix.lstrip(".").lower())
     except (OSError, ValueError) as error:
         raise DegenError(f"{file}: cannot be written ({one_line(error)})") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .printable import printable
+
 
 class DegenError(Exception):
     """A mistake that the user can correct. The message says what is wrong, where, and what to do.
@@ -46,9 +48,17 @@ class NotFiniteError(CheckpointError):
     """NaN or infinity in weights, states or losses."""
 
 
+def shorten_number(number: int) -> str:
+    """Return a whole number as text; one of more digits than a message can bear is cut."""
+    if abs(number) < 10**24:
+        return str(number)
+    return f"{'-' * (number < 0)}{abs(number) // 10 ** (int(abs(number).bit_length() * 0.30103) - 12)}…"
+
+
 def one_line(error: BaseException, limit: int = 300) -> str:
     """Return the message of any exception as one line, with its type in front unless it is our own."""
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
+    limit = 2 * limit if isinstance(error, DegenError) else limit  # what to do stands at the end of our own
     if len(text) > limit:
         text = text[: limit - 1] + "…"
     if isinstance(error, DegenError):

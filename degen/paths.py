@@ -1,6 +1,14 @@
-"""Checks of file names that come from others: from an index of shards, or from the hub."""
+"""Paths that users name, names of files that come from others, and files that are written whole or not at all."""
 
 from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import CheckpointError, DegenError
 
 MAX_NAME = 255  # characters that file systems allow
 
@@ -12,3 +20,52 @@ def is_inside(name: str) -> bool:
         bool(name) and len(name) <= MAX_NAME and name.isprintable() and "\\" not in name
         and not any(part in ("", ".", "..") for part in parts)
     )  # fmt: skip
+
+
+def expand_user(path: str | Path) -> Path:
+    """Return a path that a user named, with `~` and `~name` replaced by the home folder.
+
+    Raises:
+        DegenError: there is no such user, or the name is none that a file system could have.
+    """
+    try:
+        expanded = Path(path).expanduser()
+        os.fsencode(expanded)
+    except (RuntimeError, UnicodeError) as error:
+        raise DegenError(f"{path}: no such folder or file ({error})") from error
+    if "\0" in str(expanded):
+        raise DegenError(f"{path!s}: no such folder or file (a name cannot hold a null character)")
+    return expanded
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a checkpoint has a file.
+
+    Raises:
+        CheckpointError: nobody can tell, as where its folder may not be read.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise CheckpointError(f"{path.parent}: cannot be read ({error.strerror or error})") from error
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, and move the file there if the block ends without an error.
+
+    The temporary file is new, under a name that nobody can know and plant a link at. The name starts with a dot, so
+    that readers of the folder ignore what a killed process leaves behind. Where `path` is a link, the file that it
+    leads to is replaced.
+    """
+    target = path.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f".{secrets.token_hex(8)}.partial"
+    try:
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

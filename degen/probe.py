@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 
-from degen.model.architecture import LogitTransform
 from degen.model.lm_head import Head
+from degen.model.logit_transform import LogitTransform
 from degen.text.windows import Sample, Window
 
 from .device import is_out_of_memory

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from .errors import DegenError
+from .paths import atomic
 from .version import __version__
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 2  # since flops_per_token and training_flops are columns of `checkpoints`
-READABLE = (1, 2)  # versions of which every column means what it means now; those of later ones are missing
+SCHEMA_VERSION = 3  # since `reason` is a column of `layers`
+READABLE = (1, 2, 3)  # versions of which every column means what it means now; those of later ones are missing
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]  # table -> its rows
@@ -91,6 +90,7 @@ ENGINE_TABLES: dict[str, tuple[Column, ...]] = {
     "layers": (
         Column("layer", "int64", "", "0 for the embedding, 1 to L for the blocks", key=True),
         Column("site", "string", "", "embedding, block or head_input", key=True),
+        Column("reason", "string", "", "why its states could not be read; null where they were"),
     ),
     "windows": (
         Column("window", "int64", "", "window of sample.parquet", key=True),
@@ -153,6 +153,8 @@ class Tables:
     def merge(self, contributions: Iterable[tuple[str, Rows]]) -> Rows:
         """Return the rows of several probes by table, joined on the key columns of each table.
 
+        A probe that cannot measure a column gives null, and says why in `reason` of `checkpoints`; reasons are joined.
+
         Args:
             contributions: name and rows by table of every probe.
 
@@ -169,7 +171,9 @@ class Tables:
                 for row in table_rows:
                     if stray := sorted(set(row) - known):
                         raise DegenError(f"probe {probe}: column {table}.{stray[0]} is not declared")
-                    merged[table].setdefault(tuple(row.get(k) for k in keys), {}).update(row)
+                    joined = merged[table].setdefault(tuple(row.get(k) for k in keys), {})
+                    reasons = dict.fromkeys(r for r in (joined.get("reason"), row.get("reason")) if r)
+                    joined.update(row | ({"reason": "; ".join(reasons)} if reasons else {}))
         return {name: list(rows.values()) for name, rows in merged.items()}
 
 
@@ -207,24 +211,7 @@ def write_parquet(table: pa.Table, path: Path) -> None:
     import pyarrow.parquet as pq
 
     with atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, and move the file there if the block ends without an error.
-
-    The temporary name starts with a dot, so that readers of the folder ignore what a killed scan leaves behind.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}.partial"
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
 def file_name(name: str) -> str:

@@ -77,7 +77,7 @@ class Anisotropy(StreamProbe):
         self._sums: dict[Site, _Sums] = {}
 
     def update_states(self, batch: Batch, site: Site, states: torch.Tensor) -> None:
-        """Add ĥ = h/‖h‖ of every token to its document's sum, in float64."""
+        """Add the unit vector ĥ = h/‖h‖ of every token to the sum of its document, in float64."""
         upcast = as_float64(states)
         if batch.mask is not None:  # states behind the end of a window may be NaN
             upcast.masked_fill_(~batch.mask.to(upcast.device).unsqueeze(-1), 0.0)
@@ -97,7 +97,7 @@ class Anisotropy(StreamProbe):
             self._sums.setdefault(site, _Sums(*sums.unit.shape)).add(sums)
 
     def finish(self) -> Rows:
-        """Return a row for every layer and site; the head's input again in `checkpoints`."""
+        """Return rows by table: in `layers` one for every layer and site, in `checkpoints` one for the head's input."""
         layers = []
         of_head_input: Row = {}
         for site in sorted(self._sums, key=lambda s: (s.layer, s.name == "head_input")):
@@ -105,11 +105,14 @@ class Anisotropy(StreamProbe):
             layers.append({"layer": site.layer, "site": site.name, **row})
             if site.name == "head_input":
                 of_head_input = {name: row[name] for name in ("anisotropy", "anisotropy_se")}
+                if row["anisotropy"] is None:
+                    count = "all" if row["zero_vectors"] else "none"
+                    of_head_input["reason"] = f"no anisotropy: {count} of the vectors that the head receives are zero"
         return {"checkpoints": [of_head_input], "layers": layers}
 
 
 def _layer_row(sums: _Sums) -> Row:
-    """Return the figures of one site from its sums.
+    """Return the columns of table `layers` for one site, from its sums.
 
     Formulas, with s_w and n_w a document's sum and count, S and n those of all: anisotropy (‖S‖² − n)/(n(n − 1));
     within Σ(‖s_w‖² − n_w)/Σ n_w(n_w − 1); across (‖S‖² − Σ‖s_w‖²)/(n² − Σ n_w²); the jackknife leaves out one

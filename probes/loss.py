@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 
 def bits_per_byte(nats: float, size: int) -> float | None:
-    """Return σ nats / (ln 2 · bytes of the scored tokens); None where there are no bytes."""
+    """Return bits per byte, nats / (ln 2 · size); None where `size` is 0.
+
+    Args:
+        nats: the loss summed over all scored tokens.
+        size: the UTF-8 bytes of these tokens.
+    """
     return nats / (math.log(2) * size) if size else None
 
 
@@ -60,7 +65,7 @@ class Loss(StreamProbe):
         self._scored += other._scored
 
     def finish(self) -> Rows:
-        """Return the loss over all tokens, and a row for every window.
+        """Return rows by table: the loss over all tokens in `checkpoints`, and one row for every window in `windows`.
 
         Formulas: loss = Σ nats / Σ scored tokens; the jackknife leaves out one document's sums at a time.
         """

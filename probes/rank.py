@@ -31,12 +31,12 @@ class Rank(StreamProbe):
 
     Args:
         sample: the windows that will come.
-        ranks: to be measured; None for the powers of two up to the width the head sees, and that width. Ranks above it
-            are that width.
-        methods: of `svd`, `whitened` and `trained`.
-        within: reach of the bottleneck rank, nats per token.
-        training: how `trained` learns, the fields of `TrainingPlan`.
-        gradient: whether to measure the share of the gradient that is lost, too.
+        ranks: the ranks to measure; None for the powers of two up to the width of the head's input, and that width. A
+            rank above the width is replaced by the width.
+        methods: some of `svd`, `whitened` and `trained`.
+        within: the bottleneck rank is the smallest whose loss is less than this above the full head's, nats per token.
+        training: how the method `trained` learns: fields of `TrainingPlan` by name.
+        gradient: whether to measure also the share of the logit gradient that the head cannot pass back.
     """
 
     measures = "loss of the LM head at restricted rank, W = AB, and the rank at which it is a bottleneck"
@@ -68,21 +68,31 @@ class Rank(StreamProbe):
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> None:
-        """Refuse unknown methods, ranks below 1, and training that cannot begin."""
+        """Refuse options that make no sense, before any checkpoint is read.
+
+        Args:
+            options: the arguments of `__init__` but for `sample`, by name.
+
+        Raises:
+            DegenError: a method is unknown or missing, a rank is below 1, `within` is not above 0, or a field of
+                `training` is unknown or out of range.
+        """
         super().check({name: value for name, value in options.items() if name not in OPTIONS})
         methods, ranks = options.get("methods", ("whitened",)), options.get("ranks")
         for method in methods:
             if method not in METHODS:
-                raise DegenError(f"--method {method}: not one of {', '.join(METHODS)}")
+                raise DegenError(f"--method {method}: must be one of {', '.join(METHODS)}")
         if not methods:
-            raise DegenError(f"--method: name one of {', '.join(METHODS)}")
+            raise DegenError(f"--method: no method is named; name at least one of {', '.join(METHODS)}")
         if ranks is not None and (not ranks or min(ranks) < 1):
-            raise DegenError("--ranks are whole numbers of at least 1, as in 64,256")
+            raise DegenError("--ranks: every rank must be a whole number of at least 1, as in 64,256")
         if not options.get("within", WITHIN) > 0:
-            raise DegenError(f"--within {options['within']}: must be above 0")
+            raise DegenError(f"--within {options['within']}: must be above 0, in nats per token")
         training = options.get("training") or {}
         if unknown := sorted(set(training) - {f.name for f in fields(TrainingPlan)}):
-            raise DegenError(f"training has no option {unknown[0]!r}")
+            raise DegenError(
+                f"training has no option {unknown[0]!r}; it has {', '.join(f.name for f in fields(TrainingPlan))}"
+            )
         TrainingPlan(**training)
 
     def __init__(
@@ -96,7 +106,10 @@ class Rank(StreamProbe):
     ) -> None:
         super().__init__(sample)
         if sample.documents < 2:
-            raise CheckpointError("ranks need two documents at least: one half gathers, the other is evaluated")
+            raise CheckpointError(
+                f"ranks need at least two documents, one to fit the heads and one to evaluate them, and the sample has "
+                f"{sample.documents}; scan more tokens, or a corpus of more documents"
+            )
         self._options_ranks = ranks
         self._methods = tuple(m for m in METHODS if m in methods)  # trained last
         self._within = within
@@ -106,7 +119,7 @@ class Rank(StreamProbe):
         self._states: torch.Tensor | None = None  # of the batch whose losses come next
 
     def begin(self, head: OutputHead) -> None:
-        """Choose the ranks, and make every measure ready for this head."""
+        """Choose the ranks by the width of the model's head `head`, and prepare the measures of it."""
         width = min(head.weight.shape)
         ranks = self._options_ranks
         if ranks is None:
@@ -124,18 +137,18 @@ class Rank(StreamProbe):
 
     @property
     def _starts_whitened(self) -> bool:
-        """Whether training begins from the closed form."""
+        """Whether heads are trained, and start from the closed form."""
         return self.trains and self._plan.init == "whitened"
 
     def update_states(self, batch: Batch, site: Site, states: torch.Tensor) -> None:
-        """Gather the second moment of the first half; keep the second half's states until their losses come."""
+        """Add states of the first half to the second moment; keep those of the second half until their losses come."""
         if self.sample.in_fit_half[batch.windows[0]]:
             self._closed.gather(states, batch.mask)
         else:
             self._states = states
 
     def update_losses(self, batch: Batch, losses: torch.Tensor, scored: torch.Tensor) -> None:
-        """Evaluate every rank on a batch of the second half."""
+        """Evaluate every rank on a batch, if it is of the second half; batches of the first half are ignored."""
         if self._states is None:
             return
         self._closed.factor()
@@ -146,28 +159,40 @@ class Rank(StreamProbe):
             self._gradient.add(batch, scored, h, losses, self._closed.basis)
 
     def train(self, inputs: HeadInputs, windows: Iterator[Window], folder: Path, on_progress: OnProgress) -> None:
-        """Train A and B of every rank on the same states; what was kept of an earlier try is continued."""
+        """Train A and B of every rank on the same states; a training that was interrupted continues from its file.
+
+        Args:
+            inputs: computes the states that the head receives, for any windows.
+            windows: the windows to train on, without end.
+            folder: for the files of the training.
+            on_progress: is called after every validation.
+        """
         start = self._closed.nested("whitened") if self._starts_whitened else None
         self._trained = TrainedRanks(self._head, self.ranks, self._plan, start)
         self._losses.append(self._trained.train(inputs, self.sample, windows, folder, on_progress))
 
     def merge(self, other: Self) -> None:
-        """Add what another instance gathered of the first half; what is evaluated depends on all of it.
+        """Add the states of the first half that another instance gathered.
 
         Raises:
-            ValueError: one of them has begun to evaluate.
+            ValueError: one of the two has begun to evaluate ranks, which needs all states of the first half.
         """
         self._closed.merge(other._closed)
 
     def finish(self) -> Rows:
-        """Return the rows of every rank and method, and the bottleneck rank by the last method.
+        """Return rows by table: in `ranks` one for every rank and method, in `checkpoints` the bottleneck rank.
+
+        The bottleneck rank is that of the last method.
 
         Raises:
-            CheckpointError: the second half scores no token.
+            CheckpointError: the second half of the documents has no scored token.
         """
         scored = self._losses.scored
         if not scored.sum():
-            raise CheckpointError("ranks were not evaluated: the second half of the documents scores no token")
+            raise CheckpointError(
+                "ranks were not evaluated, because the second half of the documents has no scored token; scan more "
+                "tokens, or another corpus"
+            )
         rows = [self._row(m, k) for m in range(len(self._methods)) for k in range(len(self.ranks))]
         last = rows[-len(self.ranks) :]
         gaps, errors = [r["loss_gap"] for r in last], [r["loss_gap_se"] for r in last]
@@ -177,7 +202,7 @@ class Rank(StreamProbe):
         return {"checkpoints": [checkpoint], "ranks": rows}
 
     def _row(self, m: int, k: int) -> Row:
-        """Return the row of the method with index m at the rank with index k."""
+        """Return the row of table `ranks` for the method with index `m` and the rank with index `k`."""
         method, rank = self._methods[m], self.ranks[k]
         row = {"rank": rank, "method": method, **self._losses.row(1 + m * len(self.ranks) + k)}
         if method in CLOSED:

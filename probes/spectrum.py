@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from degen.arrays import Floats
+from degen.errors import NotFiniteError
 from degen.model.lm_head import Head
 from degen.probe import HeadProbe
 from degen.rank.linear_algebra import triangular_factor
-from degen.tables import Column, Rows
+from degen.tables import Column, Row, Rows
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +56,7 @@ def entropy_from_flat(weights: Floats) -> float:
 
 
 def shannon_entropy(weights: Floats) -> float:
-    """Return H(p) = −Σ p ln p in nats, with p = w/Σw and 0·ln 0 = 0."""
+    """Return H(p) = −Σ p ln p in nats, with p = w/Σw, w the `weights` and 0·ln 0 = 0; NaN where all are zero."""
     total = float(weights.sum())
     if not total > 0:
         return math.nan
@@ -84,21 +85,29 @@ class Spectrum(HeadProbe):
     }  # fmt: skip
 
     def measure(self, head: Head) -> Rows:
-        """Return the spectrum of one head.
+        """Return rows by table: the singular values of the head in `spectrum`, entropies and ranks in `checkpoints`.
 
         Formulas: p = σ²/Σσ² and p = σ/Σσ; effective rank exp(H(σ/Σσ)) (Roy and Vetterli 2007); stable rank Σσ²/σ₁²
         (Rudelson and Vershynin 2007).
         """
         values = singular_values(head.blocks())
-        energy = values**2
-        top = float(energy[0]) if len(energy) else math.nan
-        total = float(energy.sum())
-        row = {
-            "singular_entropy": entropy_from_flat(energy),
-            "singular_entropy_sigma": entropy_from_flat(values),
-            "effective_rank": math.exp(shannon_entropy(values)),
-            "stable_rank": total / top if top > 0 else math.nan,
-            "top_singular_share": top / total if total > 0 else math.nan,
-        }
+        if not np.isfinite(values).all():
+            raise NotFiniteError(f"the LM head ({head.key}) holds values too large for its singular values in float64")
         spectrum = [{"index": i, "singular_value": float(v)} for i, v in enumerate(values)]
-        return {"checkpoints": [row], "spectrum": spectrum}
+        return {"checkpoints": [_figures(values)], "spectrum": spectrum}
+
+
+def _figures(values: Floats) -> Row:
+    """Return the columns of table `checkpoints` for descending singular values.
+
+    Where none of them is above zero, every column is None, and `reason` says why.
+    """
+    names = [column.name for column in Spectrum.columns["checkpoints"]]
+    if not values.any():
+        state = "holds zeros alone" if len(values) else "has no row that the tokenizer uses"
+        return dict.fromkeys(names) | {"reason": f"no spectrum: the LM head {state}"}
+    scale = 1.0 if 1e-150 < values[0] < 1e150 else values[0]  # squares of others are no float64; all shares are alike
+    energy = (values / scale) ** 2
+    top, total = float(energy[0]), float(energy.sum())
+    entropies = entropy_from_flat(energy), entropy_from_flat(values)
+    return dict(zip(names, (*entropies, math.exp(shannon_entropy(values)), total / top, top / total), strict=True))

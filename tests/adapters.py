@@ -27,7 +27,7 @@ def quiet() -> Iterator[None]:
 
 
 def load_base(folder: Path, rows: int | None = None) -> Any:
-    """A base as PEFT's users load it, its vocabulary resized by hand where the adapter has another one."""
+    """Make a base as PEFT's users load it, its vocabulary resized by hand where the adapter has another one."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -42,7 +42,7 @@ def load_base(folder: Path, rows: int | None = None) -> Any:
 def make_adapter(
     folder: Path, base: Path, config: Any = None, seed: int = 0, rows: int | None = None, legacy: bool = False
 ) -> Path:
-    """An adapter with no tensor left as it began; LoRA by default.
+    """Make an adapter with no tensor left as it began; LoRA by default.
 
     Args:
         folder: where it is saved.
@@ -67,7 +67,7 @@ def make_adapter(
 
 
 def adapted(base: Path, adapter: Path, rows: int | None = None) -> Any:
-    """The adapted model, not merged."""
+    """Return the adapted model, not merged."""
     from peft import PeftModel
 
     with quiet():
@@ -75,7 +75,7 @@ def adapted(base: Path, adapter: Path, rows: int | None = None) -> Any:
 
 
 def save_merged(folder: Path, base: Path, adapter: Path) -> Path:
-    """A checkpoint of the model merged by PEFT, with the base's tokenizer."""
+    """Make a checkpoint of the model merged by PEFT, with the base's tokenizer."""
     with quiet():
         adapted(base, adapter).merge_and_unload(safe_merge=True).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -84,7 +84,7 @@ def save_merged(folder: Path, base: Path, adapter: Path) -> Path:
 
 
 def loss_of(model: Any, sample: Path) -> float:
-    """Mean cross-entropy of a model on the windows of a run, one after the other."""
+    """Return the mean cross-entropy of a model on the windows of a run, one after the other."""
     import torch
 
     (windows,) = (s.windows for s in read_samples(sample).values())
@@ -99,7 +99,7 @@ def loss_of(model: Any, sample: Path) -> float:
 
 
 def singular_entropy_of(model: Any, width: int) -> float:
-    """ln d − H(σ² / Σσ²) of whatever turns states into logits, seen by what it makes of the unit vectors."""
+    """Return ln d − H(σ² / Σσ²) of a function from states to logits, from its values at the unit vectors."""
     import torch
 
     head = model.get_output_embeddings()

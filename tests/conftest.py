@@ -32,19 +32,19 @@ settings.load_profile("degen")
 
 @pytest.fixture(scope="session")
 def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three GPT-NeoX checkpoints, step0, step100 and step1000, with a tokenizer; not to be written to."""
+    """Return three GPT-NeoX checkpoints, step0, step100 and step1000, with a tokenizer; not to be written to."""
     return make_series(tmp_path_factory.mktemp("series") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two dozen documents in three domains, long ones and short ones, as JSON Lines; not to be written to."""
+    """Return two dozen documents in three domains, long ones and short ones, as JSON Lines; not to be written to."""
     return make_corpus(tmp_path_factory.mktemp("corpus") / "corpus.jsonl", pile(24, ragged=True))
 
 
 @pytest.fixture(scope="session")
 def run(series: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> degen.Run:
-    """A run of the series and the corpus, with windows; not to be written to."""
+    """Return a run of the series and the corpus, with windows; not to be written to."""
     import degen
 
     return degen.scan(
@@ -54,20 +54,20 @@ def run(series: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def run_copy(run: degen.Run, tmp_path: Path) -> Path:
-    """The folder of the same run, to be written to."""
+    """Return the folder of the same run, to be written to."""
     return Path(shutil.copytree(run.path, tmp_path / "run"))
 
 
 @pytest.fixture
 def scans(tmp_path: Path) -> Iterator[Scans]:
-    """A hub with nothing on it, and this process sent to it."""
+    """Yield an empty hub that this process is sent to."""
     with scanned_hub(tmp_path) as made:
         yield made
 
 
 @pytest.fixture
 def own_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where transformers keeps the code that checkpoints bring: a folder of this test's, forgotten after it.
+    """Yield the folder where transformers keeps the code of checkpoints: one of this test's, forgotten after it.
 
     The package that transformers makes of it is imported once in a process; a second test would look in the folder
     of the first.
@@ -85,5 +85,5 @@ def own_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slowest first, so that no core waits for them at the end."""
+    """Sort the slowest tests first, so that no core waits for them at the end."""
     items.sort(key=lambda item: "real" not in item.keywords)

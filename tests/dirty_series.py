@@ -28,7 +28,7 @@ Weights = dict[str, np.ndarray]
 
 
 def path_of_training(seed: int = 0) -> dict[int, Weights]:
-    """Weights at every step: a random walk with drift, large strides early and small ones late."""
+    """Return weights at every step: a random walk with drift, large strides early and small ones late."""
     draw = np.random.default_rng(seed)
     at = {key: draw.normal(0, 0.02, shape) for key, shape in SHAPES.items()}
     drift = {key: draw.normal(0, 0.02, shape) for key, shape in SHAPES.items()}
@@ -44,7 +44,7 @@ def path_of_training(seed: int = 0) -> dict[int, Weights]:
 
 
 def files(first: Weights, second: Weights | None = None) -> dict[str, bytes]:
-    """A revision's files; its second shard from other weights, if they are given."""
+    """Return a revision's files; its second shard from other weights, if they are given."""
     second = first if second is None else second
     file_of = {key: FIRST if key in IN_FIRST else SECOND for key in SHAPES}
     return {
@@ -56,14 +56,14 @@ def files(first: Weights, second: Weights | None = None) -> dict[str, bytes]:
 
 
 def clean() -> dict[str, dict[str, bytes]]:
-    """Every branch as it should be, `main` the last step."""
+    """Return every branch as it should be, `main` the last step."""
     path = path_of_training()
     branches = {f"step{step}": files(weights) for step, weights in path.items()}
     return {"main": branches["step143000"], **branches}
 
 
 def dirty() -> tuple[dict[str, dict[str, bytes]], dict[str, str]]:
-    """The branches of a dirty series, and the verdict that each faulty one deserves."""
+    """Return the branches of a dirty series, and the verdict that each faulty one deserves."""
     path, foreign = path_of_training(), path_of_training(seed=7)
     branches, faults = clean(), {}
     draw = np.random.default_rng(3)

@@ -1,19 +1,8 @@
-"""Configurations reduced to what a logit transform asks of them."""
+"""Two logit transforms, for heads that are made by hand."""
 
 from __future__ import annotations
 
-from typing import Any
+from degen.model.logit_transform import LogitTransform
 
-
-class Plain:
-    """Says nothing of scales or caps."""
-
-    def get_text_config(self, decoder: bool) -> Any:
-        return self
-
-
-class Capped(Plain):
-    """Scales logits by half, and caps them at 3."""
-
-    final_logit_softcapping = 3.0
-    logit_scale = 0.5
+PLAIN = LogitTransform()
+CAPPED = LogitTransform(scale=0.5, cap=3.0)

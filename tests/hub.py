@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from hub_http import listening
 from hub_repo import DAY, Blob, Repo, Snapshot
-from hub_traffic import Answer, Fault, Request, Traffic, refusal
+from hub_traffic import Fault, Request, Response, Traffic, refusal
 
 __all__ = ["Fault", "Hub", "Repo", "Request", "hub"]
 
@@ -32,7 +32,7 @@ class RefusedError(Exception):
     """Carries the error out of wherever it was found."""
 
     def __init__(self, status: int, code: str | None, message: str, **headers: str) -> None:
-        self.answer = refusal(status, code, message, **headers)
+        self.response = refusal(status, code, message, **headers)
 
 
 class Hub(Traffic):
@@ -53,8 +53,8 @@ class Hub(Traffic):
         self.page = 1000
         self._stored: dict[str, bytes] = {}
 
-    def at_endpoint(self, target: str, token: str | None, body: bytes) -> Answer:
-        """Answer what is asked of huggingface.co."""
+    def at_endpoint(self, target: str, token: str | None, body: bytes) -> Response:
+        """Return the response of huggingface.co to a request."""
         url = urlsplit(target)
         try:
             if match := RESOLVE.fullmatch(url.path):
@@ -63,15 +63,15 @@ class Hub(Traffic):
             if match := API.fullmatch(url.path):
                 return self._api(match, parse_qs(url.query), token, parse_qs(body.decode()))
         except RefusedError as refused:
-            return refused.answer
+            return refused.response
         return refusal(404, None, "Sorry, we can't find the page you are looking for.")
 
-    def at_cdn(self, target: str, token: str | None, body: bytes) -> Answer:
-        """Answer what is asked of the storage: an address holds its own permission and outlives the revision."""
+    def at_cdn(self, target: str, token: str | None, body: bytes) -> Response:
+        """Return the response of the storage: an address holds its own permission and outlives the revision."""
         content = self._stored.get("".join(parse_qs(urlsplit(target).query).get("sha256", [])))
         if content is None:
-            return Answer(403, b"<Error><Code>AccessDenied</Code></Error>", {"Content-Type": "application/xml"})
-        return Answer(200, content, {"Accept-Ranges": "bytes"}, throttled=True)
+            return Response(403, b"<Error><Code>AccessDenied</Code></Error>", {"Content-Type": "application/xml"})
+        return Response(200, content, {"Accept-Ranges": "bytes"}, throttled=True)
 
     def _repo(self, kind: str, name: str, token: str | None, files: bool) -> Repo:
         repo = self.repos.get(name)
@@ -91,12 +91,12 @@ class Hub(Traffic):
         return repo
 
     def _snapshot(self, repo: Repo, revision: str) -> Snapshot:
-        found = repo.find(revision)
-        if found is None:
+        snapshot = repo.find(revision)
+        if snapshot is None:
             raise RefusedError(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-        return found
+        return snapshot
 
-    def _file(self, repo: Repo, target: str, revision: str, path: str) -> Answer:
+    def _file(self, repo: Repo, target: str, revision: str, path: str) -> Response:
         snapshot = self._snapshot(repo, revision)
         commit = {"X-Repo-Commit": snapshot.commit}
         blob = snapshot.blobs.get(path)
@@ -104,17 +104,17 @@ class Hub(Traffic):
             # with the commit: the client keeps in its cache that this commit has no such file
             raise RefusedError(404, "EntryNotFound", "Entry not found", **commit)
         headers = commit | {"ETag": f'"{blob.oid}"', "Accept-Ranges": "bytes"}
-        return self._redirect(blob, blob.lfs, target, headers) if blob.lfs else Answer(200, blob.content, headers)
+        return self._redirect(blob, blob.lfs, target, headers) if blob.lfs else Response(200, blob.content, headers)
 
-    def _redirect(self, blob: Blob, lfs: dict[str, Any], target: str, headers: dict[str, str]) -> Answer:
+    def _redirect(self, blob: Blob, lfs: dict[str, Any], target: str, headers: dict[str, str]) -> Response:
         self._stored[lfs["oid"]] = blob.content
         location = f"{self.cdn}{urlsplit(target).path.replace('/resolve/', '/', 1)}?sha256={lfs['oid']}"
         linked = {"X-Linked-Size": str(lfs["size"]), "X-Linked-ETag": f'"{lfs["oid"]}"', "ETag": f'"{lfs["oid"]}"'}
-        return Answer(302, b"", headers | linked | {"Location": location})
+        return Response(302, b"", headers | linked | {"Location": location})
 
     def _api(
         self, match: re.Match[str], query: dict[str, list[str]], token: str | None, form: dict[str, list[str]]
-    ) -> Answer:
+    ) -> Response:
         kind, name, verb, revision, under, refs = match.groups()
         repo = self._repo(kind, name, token, files=False)
         if refs:
@@ -126,26 +126,26 @@ class Hub(Traffic):
             return _json(snapshot.entries(form.get("paths", []), _yes(form, "expand")))
         return _json(_info(repo, name, snapshot, query))
 
-    def _tree(self, snapshot: Snapshot, url: str, under: str, query: dict[str, list[str]]) -> Answer:
+    def _tree(self, snapshot: Snapshot, url: str, under: str, query: dict[str, list[str]]) -> Response:
         expand = _yes(query, "expand")
         entries = snapshot.tree(under, _yes(query, "recursive"), expand)
         if entries is None:
             raise RefusedError(404, "EntryNotFound", f"{under} does not exist", **{"X-Repo-Commit": snapshot.commit})
         first = int(query.get("cursor", ["0"])[0])
         last = first + min(self.page, 50 if expand else self.page)
-        answer = _json(entries[first:last])
+        response = _json(entries[first:last])
         if last < len(entries):
             following = urlencode({**query, "cursor": [str(last)]}, doseq=True)
-            answer.headers["Link"] = f'<{self.endpoint}{url}?{following}>; rel="next"'
-        return answer
+            response.headers["Link"] = f'<{self.endpoint}{url}?{following}>; rel="next"'
+        return response
 
 
 def _yes(query: dict[str, list[str]], name: str) -> bool:
     return query.get(name, ["false"])[0].lower() == "true"
 
 
-def _json(document: object) -> Answer:
-    return Answer(200, json.dumps(document).encode(), {"Content-Type": "application/json"})
+def _json(document: object) -> Response:
+    return Response(200, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
 
 def _info(repo: Repo, name: str, snapshot: Snapshot, query: dict[str, list[str]]) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
-from hub_traffic import PIECE, TICK, Answer, Request, Traffic, part
+from hub_traffic import PIECE, TICK, Request, Response, Traffic, part
 
-Responder = Callable[[str, str | None, bytes], Answer]  # path and query as sent, token, body
+Responder = Callable[[str, str | None, bytes], Response]  # path and query as sent, token, body
 
 
 class Server(ThreadingHTTPServer):
@@ -65,29 +65,29 @@ class Handler(BaseHTTPRequestHandler):
         token = self.headers.get("Authorization", "").removeprefix("Bearer ") or None
         request = Request(self.command, unquote(self.path), self.headers.get("Range"), token)
         traffic.requests.append(request)
-        answer = self.server.respond(self.path, token, body)
-        if self.command == "GET" and answer.status == 200 and "Accept-Ranges" in answer.headers:
-            answer = part(answer, request.range)
-        fault = traffic.fault(request, 0 if self.command == "HEAD" else len(answer.body))
+        response = self.server.respond(self.path, token, body)
+        if self.command == "GET" and response.status == 200 and "Accept-Ranges" in response.headers:
+            response = part(response, request.range)
+        fault = traffic.fault(request, 0 if self.command == "HEAD" else len(response.body))
         if fault and fault.status:
-            answer = fault.answer(fault.status)
+            response = fault.error_response(fault.status)
         elif fault and fault.cut is None:
             self.close_connection = True
             return
-        self._send(request, answer, fault.cut if fault else None)
+        self._send(request, response, fault.cut if fault else None)
 
     do_HEAD = do_POST = do_GET  # noqa: N815 - the base class's own naming
 
-    def _send(self, request: Request, answer: Answer, cut: int | None) -> None:
-        request.status = answer.status
-        self.send_response(answer.status)
-        headers = answer.headers | {"Content-Length": str(len(answer.body)), "X-Request-Id": "Root=1-loopback"}
+    def _send(self, request: Request, response: Response, cut: int | None) -> None:
+        request.status = response.status
+        self.send_response(response.status)
+        headers = response.headers | {"Content-Length": str(len(response.body)), "X-Request-Id": "Root=1-loopback"}
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        left = memoryview(b"" if self.command == "HEAD" else answer.body[:cut])
+        left = memoryview(b"" if self.command == "HEAD" else response.body[:cut])
         while left:
-            piece = left[: self.server.traffic.take(len(left)) if answer.throttled else PIECE]
+            piece = left[: self.server.traffic.take(len(left)) if response.throttled else PIECE]
             request.served += len(piece)  # before it goes: the client may ask for the count as soon as it has the bytes
             sent = 0
             try:

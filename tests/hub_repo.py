@@ -40,11 +40,11 @@ class Snapshot:
 
     @property
     def commit(self) -> str:
-        """What the revision points to: the same files are the same commit, in whatever repository."""
+        """Return the commit of the revision: the same files have the same commit, in any repository."""
         return self._oid("")
 
     def tree(self, under: str, recursive: bool, expand: bool) -> list[dict[str, Any]] | None:
-        """The entries of a folder, or the entry of a file, or None where there is neither."""
+        """Return the entries of a folder, or the entry of a file, or None where there is neither."""
         if under in self.blobs:
             return [self._entry(under, expand)]
         if under and under not in self._folders():
@@ -55,12 +55,12 @@ class Snapshot:
         return [self._entry(path, expand) for path in (below if recursive else children)]
 
     def entries(self, paths: list[str], expand: bool) -> list[dict[str, Any]]:
-        """The entries of those paths that exist."""
-        there = self.blobs.keys() | self._folders()
-        return [self._entry(path, expand) for path in paths if path in there]
+        """Return the entries of those paths that exist."""
+        existing = self.blobs.keys() | self._folders()
+        return [self._entry(path, expand) for path in paths if path in existing]
 
     def siblings(self, sizes: bool) -> list[dict[str, Any]]:
-        """The files as the description of a repository lists them."""
+        """Return the files as the description of a repository lists them."""
         listed = []
         for path, blob in sorted(self.blobs.items()):
             sibling: dict[str, Any] = {"rfilename": path}
@@ -121,7 +121,7 @@ class Repo:
         self.branches[branch] = files
 
     def find(self, revision: str) -> Snapshot | None:
-        """What a branch, a tag or a commit holds."""
+        """Return the snapshot that a branch, a tag or a commit holds."""
         named = {**self.tags, **self.branches}
         if revision in named:
             return self._snapshot(named[revision])
@@ -129,11 +129,11 @@ class Repo:
         return next((s for s in map(self._snapshot, revisions) if s.commit == revision), None)
 
     def commit(self, revision: str) -> str:
-        """The commit of a branch or tag, which clients that resolve it first then ask for by name."""
+        """Return the commit of a branch or tag, which clients that resolve it first then ask for by name."""
         return self._snapshot({**self.tags, **self.branches}[revision]).commit
 
     def refs(self) -> dict[str, list[dict[str, str]]]:
-        """Branches and tags, and the commits they point to."""
+        """Return branches and tags, and the commits they point to."""
 
         def listed(names: dict[str, Files], under: str) -> list[dict[str, str]]:
             return [

@@ -14,7 +14,7 @@ from hub_client import online
 from huggingface_hub import constants
 
 import degen
-from degen.checkpoints import hub_client as asked
+from degen.checkpoints import hub_client as product_client
 from degen.checkpoints import hub_source
 from degen.checkpoints.find_series import find_series
 from degen.checkpoints.series import Grammar, Series
@@ -27,12 +27,12 @@ Files = dict[str, bytes]
 
 
 def packed(*folders: Path) -> Files:
-    """The files of folders, as a revision of a repository holds them."""
+    """Return the files of folders, as a revision of a repository holds them."""
     return {str(f.relative_to(folder)): f.read_bytes() for folder in folders for f in _files(folder)}
 
 
 def marked(mark: object) -> Files:
-    """A revision with a configuration of its own, and nothing else."""
+    """Make a revision with a configuration of its own, and nothing else."""
     return {"config.json": json.dumps({"mark": mark}).encode()}
 
 
@@ -48,15 +48,15 @@ def _files(folder: Path) -> list[Path]:
     return [f for f in sorted(folder.rglob("*")) if f.is_file()]
 
 
-def kept(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file below a folder, links among them: when it was changed, and what it holds."""
+def file_states(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Return every file below a folder, links included: the time of its last change, and its content."""
     return {
         str(f.relative_to(folder)): (f.lstat().st_mtime_ns, f.read_bytes()) for f in folder.rglob("*") if f.is_file()
     }
 
 
 def revisions(series: Path) -> dict[str, Files]:
-    """A series on disk as branches: every checkpoint with the tokenizer that lies beside them."""
+    """Return a series on disk as branches: every checkpoint with the tokenizer that lies beside them."""
     beside = {f.name: f.read_bytes() for f in series.iterdir() if f.is_file()}
     return {f.name: beside | packed(f) for f in sorted(series.iterdir()) if f.is_dir()}
 
@@ -73,15 +73,15 @@ def sharded(folder: Path, shards: int = 3, legacy: bool = False) -> Path:
     names = (
         [f"{stem}-{i + 1:05d}-of-{shards:05d}.{suffix}" for i in range(shards)] if shards > 1 else [f"{stem}.{suffix}"]
     )
-    place_of = {key: names[i % shards] for i, key in enumerate(sorted(tensors))}
+    file_of = {key: names[i % shards] for i, key in enumerate(sorted(tensors))}
     for name in names:
-        part = {key: tensor for key, tensor in tensors.items() if place_of[key] == name}
+        part = {key: tensor for key, tensor in tensors.items() if file_of[key] == name}
         if legacy:
             torch.save(part, folder / name)
         else:
             save_file(part, folder / name, metadata={"format": "pt"})
     if shards > 1:
-        (folder / f"{stem}.{suffix}.index.json").write_text(json.dumps({"metadata": {}, "weight_map": place_of}))
+        (folder / f"{stem}.{suffix}.index.json").write_text(json.dumps({"metadata": {}, "weight_map": file_of}))
     return folder
 
 
@@ -106,7 +106,7 @@ class Scans:
         return repo
 
     def find(self, spec: str, steps: str = "all", pattern: str | None = None, per_step: int | None = None) -> Series:
-        """The one series that is named."""
+        """Return the one series of a name."""
         (series,) = find_series([spec], steps, grammar=Grammar(pattern, per_step))
         return series
 
@@ -132,20 +132,20 @@ class Scans:
         hub_source._folders.clear()
         self.hub.requests.clear()
 
-    def weights(self, *places: Path) -> list[Path]:
-        """Files as large as weights, of whatever name, in the cache and the run folders, or in other places."""
-        files = (f for place in places or (self.folder,) for f in _files(place))
+    def weights(self, *folders: Path) -> list[Path]:
+        """Return files as large as weights, of whatever name, in the cache and the run folders, or in other folders."""
+        files = (f for folder in folders or (self.folder,) for f in _files(folder))
         return [f for f in files if f.name.endswith(WEIGHTS) or f.stat().st_size > 200_000]
 
 
 @contextmanager
 def scanned_hub(folder: Path) -> Iterator[Scans]:
-    """A hub with nothing on it, and this process sent to it, until the end of the block."""
+    """Yield an empty hub that this process is sent to, until the end of the block."""
     with hub({}) as server, online(folder / "cache"), pytest.MonkeyPatch.context() as patch:
         patch.setattr(constants, "ENDPOINT", server.endpoint)
         patch.setattr(
             constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
         )
-        patch.setattr(asked, "FIRST_WAIT", 0)
+        patch.setattr(product_client, "FIRST_WAIT", 0)
         patch.setattr(hub_source, "_folders", {})
         yield Scans(server, folder, patch)

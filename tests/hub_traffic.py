@@ -57,7 +57,7 @@ class Fault:
     message: str | None = None
 
     def hits(self, request: Request, body: int) -> bool:
-        """Whether this is its request; `body` is how long a body it would have got."""
+        """Return whether the fault is one of this request; `body` is the length of the response without the fault."""
         return (
             self.times != 0
             and self.method in (None, request.method)
@@ -65,16 +65,16 @@ class Fault:
             and re.search(self.path, request.path) is not None
         )
 
-    def answer(self, status: int) -> Answer:
-        """The error that is sent instead."""
-        answer = refusal(status, self.code, self.message or HTTPStatus(status).phrase)
+    def error_response(self, status: int) -> Response:
+        """Return the error that is sent instead."""
+        response = refusal(status, self.code, self.message or HTTPStatus(status).phrase)
         if status in (429, 503) and self.retry_after is not None:
-            answer.headers["Retry-After"] = str(self.retry_after)
-        return answer
+            response.headers["Retry-After"] = str(self.retry_after)
+        return response
 
 
 @dataclass
-class Answer:
+class Response:
     """What is sent if nothing goes wrong; a 200 with `Accept-Ranges` is a file, of which parts can be asked for."""
 
     status: int
@@ -83,24 +83,24 @@ class Answer:
     throttled: bool = False
 
 
-def refusal(status: int, code: str | None, message: str, **headers: str) -> Answer:
-    """An error as the hub words it: for the client in headers, for others in JSON."""
+def refusal(status: int, code: str | None, message: str, **headers: str) -> Response:
+    """Return an error as the hub words it: for the client in headers, for others in JSON."""
     sent = {"X-Error-Message": message, **headers} | ({"X-Error-Code": code} if code else {})
-    return Answer(status, json.dumps({"error": message}).encode(), sent)
+    return Response(status, json.dumps({"error": message}).encode(), sent)
 
 
-def part(answer: Answer, wanted: str | None) -> Answer:
-    """The part of a file that a Range header asks for; the whole of it where that is not one range of bytes."""
-    match = re.fullmatch(r"bytes=(?:(\d+)-(\d*)|-(\d+))", wanted or "")
+def part(response: Response, byte_range: str | None) -> Response:
+    """Return the part of a file that a Range header asks for; the whole of it where that is not one range of bytes."""
+    match = re.fullmatch(r"bytes=(?:(\d+)-(\d*)|-(\d+))", byte_range or "")
     if match is None or (match[2] and int(match[2]) < int(match[1])):
-        return answer
-    size = len(answer.body)
+        return response
+    size = len(response.body)
     first = int(match[1]) if match[1] else max(size - int(match[3]), 0)
     last = min(int(match[2]), size - 1) if match[2] else size - 1
     if first > last:
-        return replace(answer, status=416, body=b"", headers={"Content-Range": f"bytes */{size}"})
-    headers = answer.headers | {"Content-Range": f"bytes {first}-{last}/{size}"}
-    return replace(answer, status=206, body=answer.body[first : last + 1], headers=headers)
+        return replace(response, status=416, body=b"", headers={"Content-Range": f"bytes */{size}"})
+    headers = response.headers | {"Content-Range": f"bytes {first}-{last}/{size}"}
+    return replace(response, status=206, body=response.body[first : last + 1], headers=headers)
 
 
 class Traffic:
@@ -121,23 +121,23 @@ class Traffic:
         self._lock = threading.Lock()
         self._free_at = 0.0
 
-    def asked(self, pattern: str = "", method: str | None = None) -> list[Request]:
-        """The requests so far that match, searched in `Request.path`."""
+    def requests_for(self, pattern: str = "", method: str | None = None) -> list[Request]:
+        """Return the requests so far that match, searched in `Request.path`."""
         return [r for r in self.requests if re.search(pattern, r.path) and method in (None, r.method)]
 
     def served(self, pattern: str = "") -> int:
-        """How many bytes of bodies the matching requests have been sent."""
-        return sum(request.served for request in self.asked(pattern))
+        """Return how many bytes of bodies the matching requests have been sent."""
+        return sum(request.served for request in self.requests_for(pattern))
 
     def fault(self, request: Request, body: int) -> Fault | None:
         """Spend a fault on this request, if there is one for it."""
         with self._lock:
-            found = next((fault for fault in self.faults if fault.hits(request, body)), None)
-            if found and found.times is not None:
-                found.times -= 1
-            return found
+            hit = next((fault for fault in self.faults if fault.hits(request, body)), None)
+            if hit and hit.times is not None:
+                hit.times -= 1
+            return hit
 
-    def take(self, wanted: int) -> int:
+    def take(self, length: int) -> int:
         """Wait until the throttled line is free; returns how many bytes of those wanted may go now.
 
         Raises:
@@ -145,12 +145,12 @@ class Traffic:
         """
         while (rate := self.bytes_per_second) is not None:
             with self._lock:
-                now = time.monotonic()
-                if self._free_at <= now:
-                    piece = min(wanted, max(int(rate * TICK), 1))
+                time_now = time.monotonic()
+                if self._free_at <= time_now:
+                    piece = min(length, max(int(rate * TICK), 1))
                     # a tick of credit, lest every late wake-up slow the line down
-                    self._free_at = max(self._free_at, now - TICK) + piece / rate
+                    self._free_at = max(self._free_at, time_now - TICK) + piece / rate
                     return piece
-            if self.closing.wait(min(self._free_at - now, TICK)):
+            if self.closing.wait(min(self._free_at - time_now, TICK)):
                 raise ConnectionAbortedError
-        return min(wanted, PIECE)
+        return min(length, PIECE)

@@ -38,7 +38,7 @@ def noisy(loss: Any, noise: float, seed: int) -> Any:
 
 
 def cloud(law: Law, seed: int = 0, noise: float = 0.01, points: int = 60) -> Points:
-    """Models of any size and data, as of Chinchilla."""
+    """Return models of any size and data, as of Chinchilla."""
     draw = np.random.default_rng(10_000 + seed)
     n = np.exp(draw.uniform(np.log(4e7), np.log(1e10), points))
     d = n * np.exp(draw.uniform(np.log(1), np.log(300), points))
@@ -46,14 +46,14 @@ def cloud(law: Law, seed: int = 0, noise: float = 0.01, points: int = 60) -> Poi
 
 
 def curves(law: Law, seed: int = 0, noise: float = 0.01, models: int = 12, marks: int = 60) -> Points:
-    """Training curves from 1 to 200 tokens a parameter."""
+    """Return training curves from 1 to 200 tokens a parameter."""
     n = np.repeat(np.geomspace(1e8, 1e10, models), marks)
     d = n * np.tile(np.geomspace(1, 200, marks), models)
     return points_of(parameters=n, tokens=d, loss=noisy(law.loss(n, d), noise, seed))
 
 
 def profiles(law: Law, seed: int = 0, noise: float = 0.01, sizes: int = 9, span: float = 10) -> Points:
-    """Nine budgets, each with sizes around the best of the middle one, shifted as the square root of compute."""
+    """Return nine budgets, each with sizes around the best of the middle one, shifted as the square root of compute."""
     budgets = np.array([6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21])
     middle = frontier_of(law.A, law.B, law.alpha, law.beta).parameters(1e20)
     n = np.concatenate([np.geomspace(1 / span, span, sizes) * middle * (c / 1e20) ** 0.5 for c in budgets])
@@ -62,7 +62,7 @@ def profiles(law: Law, seed: int = 0, noise: float = 0.01, sizes: int = 9, span:
 
 
 def kaplan(form: str, seed: int = 0, noise: float = 0.01, points: int = 40) -> Points:
-    """Models over the ranges of the paper."""
+    """Return models over the ranges of the paper."""
     draw = np.random.default_rng(20_000 + seed)
     law = FORMS[form]
     ends = {x: (float(np.log(low)), float(np.log(high))) for x, (low, high) in _RANGES.items()}
@@ -72,9 +72,9 @@ def kaplan(form: str, seed: int = 0, noise: float = 0.01, points: int = 40) -> P
 
 
 def holds(intervals: Any, truth: dict[str, float]) -> dict[str, bool]:
-    """Whether each interval has the truth in it."""
-    found = {}
+    """Return for each constant whether its interval holds the truth."""
+    inside = {}
     for name, value in truth.items():
         low, high = intervals[name]["low"], intervals[name]["high"]
-        found[name] = low is not None and high is not None and low <= value <= high
-    return found
+        inside[name] = low is not None and high is not None and low <= value <= high
+    return inside

@@ -15,12 +15,13 @@ FOLDERS = {"degen": "degen", "cli": "degen.cli", "probes": "degen.probes"}
 # Every package, and every module that stands alone, from the ground up: each imports what stands before it, and nothing
 # behind it. `degen` itself is the public face, `import degen`. A probe sees no more than LAST_FOR_PROBES.
 ORDER = (
-    "errors", "version", "hints", "arrays", "paths", "hashing", "device", "drawing", "demo", "published",
+    "printable", "errors", "version", "hints", "arrays", "paths", "bounds", "hashing", "device", "drawing",
+    "demo", "published",
     "tables",
     "text", "weights", "stats", "model", "laws", "checkpoints",
     "probe", "probe_registry", "forward", "rank", "runs", "scanning",
     "metrics", "saturation", "scaling", "gate", "audit", "callbacks",
-    "", "cli", "probes",
+    "", "cli", "__main__", "probes",
 )  # fmt: skip
 LAST_FOR_PROBES = "rank"
 
@@ -29,12 +30,12 @@ MOST_LINES, MOST_LINES_OF_A_FUNCTION, MOST_FLAT_FILES = 350, 60, 15
 
 def modules(root: Path) -> dict[str, Path]:
     """Return the file of every module by its dotted name."""
-    found = {}
+    files = {}
     for folder, package in FOLDERS.items():
         for file in sorted((root / folder).rglob("*.py")):
             parts = [p for p in file.relative_to(root / folder).with_suffix("").parts if p != "__init__"]
-            found[".".join([package, *parts])] = file
-    return found
+            files[".".join([package, *parts])] = file
+    return files
 
 
 def imported_names(module: str, file: Path) -> Iterator[tuple[str, int]]:
@@ -70,11 +71,11 @@ def upward_imports(graph: Mapping[str, Mapping[str, int]]) -> list[str]:
     """Return every import that does not point downwards, as a line to be read."""
     wrong = []
     for module, targets in graph.items():
-        own = ORDER.index(entry_of(module))
+        index = ORDER.index(entry_of(module))
         for target, line in targets.items():
             other = ORDER.index(entry_of(target))
-            too_high = other > (ORDER.index(LAST_FOR_PROBES) if ORDER[own] == "probes" else own)
-            if too_high and ORDER[own] != ORDER[other]:
+            too_high = other > (ORDER.index(LAST_FOR_PROBES) if ORDER[index] == "probes" else index)
+            if too_high and ORDER[index] != ORDER[other]:
                 wrong.append(f"{module}:{line} imports {target}, which stands above it")
     return wrong
 
@@ -106,11 +107,11 @@ def test_the_order_names_every_package_once() -> None:
 def test_the_drawing_of_the_packages_shows_this_order() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     drawing = text.partition("checked by tests/test_structure.py -->")[2].partition("    tests/")[0]
-    shown: list[str] = []
+    names: list[str] = []
     for words in (line.split() for line in drawing.splitlines()):
         if words and words != ["degen/"]:
-            shown += [word.rstrip(",/") for word in (words if words[0].endswith(",") else words[:1])]
-    assert shown == [entry or "degen/__init__.py" for entry in reversed(ORDER)]
+            names += [word.rstrip(",/") for word in (words if words[0].endswith(",") else words[:1])]
+    assert names == [entry or "degen/__init__.py" for entry in reversed(ORDER)]
 
 
 PLANTED = {
@@ -176,8 +177,8 @@ def test_packages_say_what_they_are_for_and_what_they_import() -> None:
         lines = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").splitlines()
         assert lines, module
         assert lines[0].endswith("."), module
-        own = entry_of(module)
-        others = {entry_of(target) for name in GRAPH if entry_of(name) == own for target in GRAPH[name]} - {own, ""}
+        entry = entry_of(module)
+        others = {entry_of(target) for name in GRAPH if entry_of(name) == entry for target in GRAPH[name]} - {entry, ""}
         highest = max(others, key=ORDER.index, default="errors")
         alone = ORDER.index(highest) <= ORDER.index("tables")
         sentence = "Imports the ground files alone." if alone else f"Imports {highest} and what lies below it."

@@ -63,13 +63,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 @functools.lru_cache(maxsize=1)
 def library_texts() -> tuple[str, ...]:
-    """Texts that every Python carries: sources of its own library."""
+    """Return texts that every Python carries: sources of its own library."""
     modules = (argparse, functools, inspect, json, random, textwrap)
     return tuple(inspect.getsource(module) for module in modules)
 
 
 def pile(count: int = 24, characters: int = 900, ragged: bool = False) -> list[dict[str, Any]]:
-    """Pile-style records: pieces of the library's sources in three domains, other scripts among them.
+    """Return Pile-style records: pieces of the library's sources in three domains, other scripts among them.
 
     With `ragged` every second one is short, so that batches are padded.
     """
@@ -113,7 +113,7 @@ def _trained(vocabulary: int, bos: bool) -> str:
 
 
 def make_tokenizer(folder: str | Path, bos: bool = False, vocabulary: int = VOCABULARY) -> Path:
-    """Byte-level BPE as Pythia's, in `folder`; with `bos`, its own call puts a `<s>` before every text."""
+    """Train byte-level BPE as Pythia's, in `folder`; with `bos`, its own call puts a `<s>` before every text."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.json").write_text(_trained(vocabulary, bos), encoding="utf-8")
@@ -129,7 +129,7 @@ def make_tokenizer(folder: str | Path, bos: bool = False, vocabulary: int = VOCA
 
 
 def make_config(family: str = "gpt_neox", **changes: Any) -> Any:
-    """The configuration of a tiny model; `opt-350m` is an OPT shaped like that one."""
+    """Return the configuration of a tiny model; `opt-350m` is an OPT shaped like that one."""
     from transformers import AutoConfig
 
     common = {
@@ -146,7 +146,7 @@ def make_config(family: str = "gpt_neox", **changes: Any) -> Any:
 
 
 def make_model(family: str = "gpt_neox", seed: int = 0, scale: float | None = None, **changes: Any) -> Any:
-    """A random tiny model, its matrices scaled up so that its figures are far from degenerate."""
+    """Make a random tiny model, its matrices scaled up so that its figures are far from degenerate."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -185,7 +185,7 @@ def make_series(
     dtype: str = "float32",
     **changes: Any,
 ) -> Path:
-    """A folder of checkpoints `step0`, `step100`, …, each of its own seed, with the tokenizer at its root."""
+    """Make a folder of checkpoints `step0`, `step100`, …, each of its own seed, with the tokenizer at its root."""
     folder = make_tokenizer(folder, bos=bos)
     for step in steps:
         make_checkpoint(folder / f"step{step}", family, seed=step + 1, dtype=dtype, **changes)

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tiny import library_texts, make_model
 
 LENGTH = 32  # tokens of an example
@@ -19,20 +20,25 @@ def load_tokenizer(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(folder)
 
 
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings that degen logged."""
+    return [r.getMessage() for r in caplog.records if r.name == "degen" and r.levelname == "WARNING"]
+
+
 def make_trainee(**changes: Any) -> Any:
-    """A fresh tiny NeoX with dropout, in training mode."""
+    """Make a fresh tiny NeoX with dropout, in training mode."""
     return make_model("gpt_neox", scale=1.0, hidden_dropout=0.1, attention_dropout=0.1, **changes).train()
 
 
 def make_examples(tokenizer: Any, count: int = 256) -> list[dict[str, list[int]]]:
-    """Pieces of the library's sources, as a causal LM is trained on them."""
+    """Return pieces of the library's sources, as a causal LM is trained on them."""
     ids = tokenizer("".join(library_texts())[:60_000])["input_ids"]
     pieces = [ids[i * LENGTH : (i + 1) * LENGTH] for i in range(count)]
     return [{"input_ids": piece, "labels": piece} for piece in pieces]
 
 
 def make_trainer(tokenizer: Any, out: Path, callbacks: Sequence[Any] = (), model: Any = None, **arguments: Any) -> Any:
-    """A Trainer of transformers that has not trained yet."""
+    """Make a Trainer of transformers that has not trained yet."""
     from transformers import Trainer, TrainingArguments, default_data_collator
 
     settings = {
@@ -51,7 +57,7 @@ def make_trainer(tokenizer: Any, out: Path, callbacks: Sequence[Any] = (), model
 
 
 def module_class(library: str, tokenizer: Any) -> Any:
-    """A module of Lightning, of either name, with a fresh model and loaders of its examples."""
+    """Make a module of Lightning, of either name, with a fresh model and loaders of its examples."""
     import torch
 
     class Module(import_module(library).LightningModule):  # type: ignore[misc]

@@ -43,7 +43,7 @@ def parts(machine: Machine) -> list[Part]:
 
 @lru_cache(maxsize=1)
 def matrix_rate(machine: Machine) -> float:
-    """FLOPs a second of a large product of random matrices, the median of a few."""
+    """Return FLOPs a second of a large product of random matrices, the median of a few."""
     size = 256 if machine.tiny else 8192
     torch.manual_seed(0)
     A, B = (torch.randn(size, size, device=machine.device, dtype=machine.dtype) for _ in range(2))
@@ -90,14 +90,14 @@ def _busy(machine: Machine, shape: Shape) -> Iterator[Row]:
 
 
 def _spectrum(machine: Machine, model: Any) -> float | None:
-    """Seconds of the head's spectrum as a scan takes it; None for heads so wide that the step `head` has them."""
+    """Return seconds of the head's spectrum as in a scan; None for wide heads, which the step `head` measures."""
     if find_head(model).weight.shape[1] > WIDEST:
         return None
     return machine.seconds(lambda: Spectrum().measure(head_of(model, None)))
 
 
 def default_probes(sample: Sample) -> Probes:
-    """Those a scan feeds unasked."""
+    """Return the stream probes that a scan runs by default."""
     return {name: probe(sample) for name, probe in load_probes(None).items() if not issubclass(probe, HeadProbe)}
 
 
@@ -112,19 +112,19 @@ class _Passes:
         self.finish = 0.0
 
     def bare(self) -> float:
-        """Seconds of the model alone, with its loss."""
+        """Return seconds of the model alone, with its loss."""
 
         def run() -> None:
             with torch.inference_mode():
                 for rows in batches(self._sample, self._batch_tokens):
                     ids = np.stack([self._sample.windows[i].tokens for i in rows]).astype(np.int64)
-                    there = torch.from_numpy(ids).to(self._machine.device)
-                    float(self._model(there, labels=there).loss)
+                    device_ids = torch.from_numpy(ids).to(self._machine.device)
+                    float(self._model(device_ids, labels=device_ids).loss)
 
         return self._machine.seconds(run)
 
     def scanned(self, make: Callable[[Sample], Probes]) -> float:
-        """Seconds of degen's pass with some probes; their finish is measured apart."""
+        """Return seconds of degen's pass with some probes; their finish is measured apart."""
         probes = make(self._sample)
 
         def run() -> None:
@@ -135,11 +135,11 @@ class _Passes:
         return seconds
 
     def default(self) -> float:
-        """Seconds of degen's pass with its default probes."""
+        """Return seconds of degen's pass with its default probes."""
         return self.scanned(default_probes)
 
     def by_phase(self, built: float) -> Row:
-        """Seconds of building, of the pass without and with single probes, and of finishing."""
+        """Return seconds of building, of the pass without and with single probes, and of finishing."""
         finish = self.finish
 
         def only(name: str | None) -> Callable[[Sample], Probes]:
@@ -150,7 +150,7 @@ class _Passes:
         return {"build": built, **passes, "finish": finish}
 
     def synchronisations(self) -> float | None:
-        """How often a batch waits for the device; None where torch does not count it."""
+        """Return how often a batch waits for the device; None where torch does not count it."""
         if self._machine.device.type != "cuda":
             return None
         with warnings.catch_warnings(record=True) as caught:

@@ -18,7 +18,7 @@ from .record import Part, Row
 
 SHAPES = ((50_304, 1024), (256_000, 2304), (50_432, 4096))
 SMALL = ((2048, 64), (4096, 96))
-WIDEST_THERE = 2304  # singular values of a wider triangle are not sought on the device: they may take minutes
+WIDEST_ON_DEVICE = 2304  # singular values of a wider triangle are not sought on the device: they may take minutes
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -31,15 +31,15 @@ def parts(machine: Machine) -> list[Part]:
 
 
 def _head(machine: Machine, rows: int, width: int) -> Iterator[Row]:
-    """A head whose singular values fall as a power, in bfloat16."""
+    """Yield how long the spectrum of a head takes by each method; its singular values fall as a power, in bfloat16."""
     torch.manual_seed(0)
     falling = torch.arange(1, width + 1, device=machine.device, dtype=torch.float32).pow(-0.75)
     W = (torch.randn(rows, width, device=machine.device) * falling).to(torch.bfloat16)
-    there = W.cpu()
+    on_cpu = W.cpu()
     expected: list[Array] = []
 
     def as_scanned() -> None:
-        expected.append(singular_values(Head(LoadedTensors({"head": there}), "head", None).blocks()))
+        expected.append(singular_values(Head(LoadedTensors({"head": on_cpu}), "head", None).blocks()))
 
     shape = {"rows": rows, "width": width}
     seconds = machine.seconds(as_scanned)
@@ -54,32 +54,32 @@ def _head(machine: Machine, rows: int, width: int) -> Iterator[Row]:
 def _on_device(
     machine: Machine, W: torch.Tensor, name: str, factor: Callable[[torch.Tensor], torch.Tensor], expected: Array
 ) -> Row:
-    """R on the device; its singular values there as well, or on the CPU where it is wide."""
+    """Return R on the device; its singular values there as well, or on the CPU where it is wide."""
     factor(W[: 2 * W.shape[1]])  # warm up: handles and workspaces
-    found: list[torch.Tensor] = []
-    seconds = machine.seconds(lambda: found.append(factor(W)))
-    place = "on the device" if W.shape[1] <= WIDEST_THERE else "on the CPU"
+    factors: list[torch.Tensor] = []
+    seconds = machine.seconds(lambda: factors.append(factor(W)))
+    svd_device = "on the device" if W.shape[1] <= WIDEST_ON_DEVICE else "on the CPU"
     values: list[torch.Tensor] = []
 
     def decompose() -> None:
-        R = found[0] if place == "on the device" else found[0].cpu()
+        R = factors[0] if svd_device == "on the device" else factors[0].cpu()
         values.append(torch.linalg.svdvals(R).cpu())
 
     rest = machine.seconds(decompose)
     difference = float(np.abs(values[0].numpy() - expected).max() / expected[0])
-    how = f"{name} on the device, its singular values {place}"
-    return {"how": how, "factor": seconds, "seconds": seconds + rest, "difference": difference}
+    method = f"{name} on the device, its singular values {svd_device}"
+    return {"how": method, "factor": seconds, "seconds": seconds + rest, "difference": difference}
 
 
 def _blocked_qr(W: torch.Tensor) -> torch.Tensor:
-    """R of W = QR, by Householder, as a scan makes it."""
+    """Return R of W = QR, by Householder, as a scan makes it."""
     R = triangular_factor(block.double() for block in torch.split(W, HEAD_BLOCK))
     assert R is not None
     return R
 
 
 def _cholesky_qr2(W: torch.Tensor) -> torch.Tensor:
-    """R of W = QR by two Cholesky factors: of the Gram matrix, and of that of what it leaves of W.
+    """Return R of W = QR by two Cholesky factors: of the Gram matrix, and of that of what it leaves of W.
 
     Source: Yamamoto et al. 2015, Roundoff error analysis of the CholeskyQR2 algorithm.
     """

@@ -28,7 +28,7 @@ class Machine:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What large models are measured in."""
+        """Return the dtype that large models are measured in."""
         return torch.float32 if self.on_cpu else torch.bfloat16
 
     @property
@@ -41,7 +41,7 @@ class Machine:
 
     @property
     def api(self) -> Any:
-        """The module of torch that speaks of this kind of device: `torch.cuda` and its like."""
+        """Return the module of torch that speaks of this kind of device: `torch.cuda` and its like."""
         return torch.get_device_module(self.device)
 
     def synchronize(self) -> None:
@@ -50,7 +50,7 @@ class Machine:
             torch.accelerator.synchronize()
 
     def seconds(self, call: Callable[[], Any]) -> float:
-        """Seconds of a call, from an idle device to an idle device."""
+        """Return seconds of a call, from an idle device to an idle device."""
         self.synchronize()
         start = time.perf_counter()
         call()
@@ -65,7 +65,7 @@ class Machine:
             self.api.empty_cache()
 
     def peak_above(self, call: Callable[[], Any]) -> int | None:
-        """Bytes that tensors took during a call, above those before it; None where the device does not count them."""
+        """Return bytes that tensors took in a call above those before it; None where the device does not count."""
         if not hasattr(self.api, "max_memory_allocated"):
             call()
             return None
@@ -77,14 +77,14 @@ class Machine:
         return int(self.api.max_memory_allocated()) - before
 
     def random_states(self) -> list[torch.Tensor]:
-        """Of the CPU and of the device."""
-        found = [torch.get_rng_state()]
+        """Return the random states of the CPU and of the device."""
+        states = [torch.get_rng_state()]
         if hasattr(self.api, "get_rng_state"):
-            found.append(self.api.get_rng_state().cpu())
-        return found
+            states.append(self.api.get_rng_state().cpu())
+        return states
 
     def about(self) -> dict[str, Any]:
-        """What a table made here has to say of where it was made."""
+        """Return the device, its memory, the versions and the date, for the head of a table."""
         name = self.device.type
         if hasattr(self.api, "get_device_name"):
             name = self.api.get_device_name()

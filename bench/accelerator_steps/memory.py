@@ -33,7 +33,7 @@ def parts(machine: Machine) -> list[Part]:
 
 
 def _peak(machine: Machine) -> Iterator[Row]:
-    """Of batches of one size, which must not grow with the tokens, and of the automatic size."""
+    """Yield the peak for batches of one size, which must not grow with the tokens, and of the automatic size."""
     shape = TINY if machine.tiny else PYTHIA_410M
     counts = (1024, 2048) if machine.tiny else (5_120, 50_176)
     model = build(shape, machine.device, machine.dtype)
@@ -55,7 +55,7 @@ def _peak(machine: Machine) -> Iterator[Row]:
 
 
 def _halving(machine: Machine) -> Iterator[Row]:
-    """A scan whose first batch is refused goes on with smaller ones, and finds the same."""
+    """Yield whether a scan whose first batch is refused goes on with smaller ones, and measures the same."""
     shape, tokens = (TINY, 4096) if machine.tiny else (PYTHIA_70M, 50_000)
     with tempfile.TemporaryDirectory() as folder:
         model = build(shape, machine.device, machine.dtype)
@@ -71,16 +71,16 @@ def _halving(machine: Machine) -> Iterator[Row]:
             )  # fmt: skip
             return run.checkpoints()[0], list(run.info["batch_tokens"].values())[-1]
 
-        found: list[tuple[Row, int]] = []
-        peak = machine.peak_above(lambda: found.append(scan("free")))
-        with _refusing(machine, size, peak) as how:
-            found.append(scan("limited"))
-    (free, asked), (limited, used) = found
+        scans: list[tuple[Row, int]] = []
+        peak = machine.peak_above(lambda: scans.append(scan("free")))
+        with _refusing(machine, size, peak) as refused_by:
+            scans.append(scan("limited"))
+    (free, requested), (limited, used) = scans
     done = free["status"] == limited["status"] == "ok"
     apart = max(abs(free[name] - limited[name]) for name in ("loss", "anisotropy")) if done else None
     yield {
-        "model": shape.name, "refused_by": how, "asked": asked, "used": used, "difference": apart,
-        "said": free["reason"] or limited["reason"], "ok": apart is not None and used < asked and apart < 1e-2,
+        "model": shape.name, "refused_by": refused_by, "asked": requested, "used": used, "difference": apart,
+        "said": free["reason"] or limited["reason"], "ok": apart is not None and used < requested and apart < 1e-2,
     }  # fmt: skip
 
 
@@ -91,8 +91,8 @@ def _refusing(machine: Machine, model_bytes: int, peak: int | None) -> Iterator[
     machine.free()
     if machine.device.type in ("cuda", "xpu") and peak and hasattr(api, "set_per_process_memory_fraction"):
         total = api.get_device_properties(machine.device).total_memory
-        room = int(api.memory_allocated()) + model_bytes + (peak - model_bytes) * 0.4
-        api.set_per_process_memory_fraction(room / total)
+        allowed = int(api.memory_allocated()) + model_bytes + (peak - model_bytes) * 0.4
+        api.set_per_process_memory_fraction(allowed / total)
         try:
             yield "the allocator's limit"
         finally:

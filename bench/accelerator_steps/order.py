@@ -18,42 +18,43 @@ from .record import Part
 from .tiny_models import FAMILIES
 
 
-def refuse(why: str) -> NoReturn:
-    """Say what was asked wrongly, and end."""
+def exit_with(why: str) -> NoReturn:
+    """Print why the options are refused, and exit with code 2."""
     print(why, file=sys.stderr)
     raise SystemExit(2)
 
 
-def machine_for(asked: argparse.Namespace) -> Machine:
-    """The device that was asked for, or the accelerator there is, set to exact float32."""
+def machine_for(options: argparse.Namespace) -> Machine:
+    """Return the requested device, or the accelerator there is, set to exact float32."""
     silence_transformers()
     try:
-        device = choose_device(asked.device or ("cpu" if asked.tiny else "auto"))
+        device = choose_device(options.device or ("cpu" if options.tiny else "auto"))
     except DegenError as error:
-        refuse(str(error))
-    if device.type == "cpu" and not asked.tiny:
-        refuse("no accelerator here; --tiny runs the same steps on a CPU")
+        exit_with(str(error))
+    if device.type == "cpu" and not options.tiny:
+        exit_with("no accelerator here; --tiny runs the same steps on a CPU")
     if device.index is not None:
         torch.accelerator.set_device_index(device.index)
-    threads = asked.threads or (1 if asked.tiny else None)  # tiny matrices: a second thread only waits for the first
+    # tiny matrices: a second thread only waits for the first
+    threads = options.threads or (1 if options.tiny else None)
     if threads:
         torch.set_num_threads(threads)
-    return Machine(device, asked.tiny)
+    return Machine(device, options.tiny)
 
 
-def parts_for(machine: Machine, asked: argparse.Namespace) -> list[Part]:
-    """Those that were asked for: of all, what a cut run should have found first comes first."""
-    for name in asked.models:
+def parts_for(machine: Machine, options: argparse.Namespace) -> list[Part]:
+    """Return the requested parts, those that a cut run should have measured first."""
+    for name in options.models:
         if name not in FAMILIES:
-            refuse(f"--models {name}: not one of {', '.join(FAMILIES)}")
-    for dtype in asked.dtypes:
+            exit_with(f"--models {name}: not one of {', '.join(FAMILIES)}")
+    for dtype in options.dtypes:
         if dtype not in right_models.TOLERANCES:
-            refuse(f"--dtypes {dtype}: not one of {', '.join(right_models.TOLERANCES)}")
-    parts = right_models.parts(machine, asked.models, asked.dtypes)
+            exit_with(f"--dtypes {dtype}: not one of {', '.join(right_models.TOLERANCES)}")
+    parts = right_models.parts(machine, options.models, options.dtypes)
     for step in (right_series, right_training, busy, memory, rank, head):
         parts += step.parts(machine)
-    for word in asked.only:
+    for word in options.only:
         if not any(part.is_of([word]) for part in parts):
-            refuse(f"--only {word}: no such step or part; there are {', '.join(part.name for part in parts)}")
+            exit_with(f"--only {word}: no such step or part; there are {', '.join(part.name for part in parts)}")
     gc.freeze()  # a scan collects garbage after each checkpoint; what was imported need not be gone through again
-    return [part for part in parts if part.is_of(asked.only)]
+    return [part for part in parts if part.is_of(options.only)]

@@ -8,7 +8,8 @@ from typing import Any
 
 from degen.forward.batch_size import auto_batch_tokens
 from degen.forward.head_inputs import ModelHeadInputs
-from degen.model.architecture import LogitTransform, describe_module
+from degen.model.architecture import describe_module
+from degen.model.logit_transform import LogitTransform
 from degen.probe import HeadInputs, OutputHead
 from degen.rank.trained_head import TrainedHead
 from degen.rank.training import Training
@@ -35,7 +36,7 @@ def _trained(machine: Machine) -> Iterator[Row]:
     architecture = describe_module(model)
     windows = random_windows(count * CONTEXT, architecture.vocab_size)
     output = model.get_output_embeddings()
-    head = OutputHead(output.weight.detach(), getattr(output, "bias", None), LogitTransform(model.config))
+    head = OutputHead(output.weight.detach(), getattr(output, "bias", None), LogitTransform())
     batch_tokens = min(auto_batch_tokens(architecture, CONTEXT, machine.device), count * CONTEXT, SAMPLE)
     inputs = ModelHeadInputs(model, batch_tokens, machine.device)
     seconds: list[float] = []
@@ -57,5 +58,5 @@ def _trained(machine: Machine) -> Iterator[Row]:
 
 
 def _passed(inputs: HeadInputs, windows: Any) -> int:
-    """The frozen pass alone."""
+    """Run the frozen pass alone; return its number of targets."""
     return sum(len(part.targets) for part in inputs.of(windows))

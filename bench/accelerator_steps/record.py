@@ -21,21 +21,21 @@ CUT = "cut off in the middle"
 
 
 def largest(differences: Iterable[float]) -> float:
-    """The largest of them by size; NaN where one is NaN."""
+    """Return the largest of them by size; NaN where one is NaN."""
     return float(np.max(np.abs(np.asarray(list(differences), dtype=np.float64))))
 
 
 def one_line(error: BaseException) -> str:
-    """An error's kind and message, cut to what a table can hold."""
+    """Return an error's kind and message, cut to what a table can hold."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:500]
 
 
-def checked(check: str, what: str, difference: float, tolerance: float, dtype: str = "float32") -> Row:
-    """A difference that must not be above a tolerance; NaN is."""
+def checked(check: str, quantity: str, difference: float, tolerance: float, dtype: str = "float32") -> Row:
+    """Return the row of a difference that must not be above a tolerance; NaN fails."""
     return {
         "check": check,
         "dtype": dtype,
-        "what": what,
+        "what": quantity,
         "difference": difference,
         "tolerance": tolerance,
         "ok": difference <= tolerance,
@@ -55,7 +55,7 @@ class Part:
     run: Callable[[], Iterable[Row]]
 
     def is_of(self, chosen: Sequence[str]) -> bool:
-        """Whether it is asked for, by its own name or that of anything it is a piece of; by none, it is."""
+        """Return whether a name chooses the part: its own or that of its step; none chooses every part."""
         return not chosen or any(self.name == c or self.name.startswith(f"{c}.") for c in chosen)
 
 
@@ -79,39 +79,39 @@ class Record:
 
     @property
     def document(self) -> Row:
-        """What the file holds."""
+        """Return the document that the file holds."""
         return {"schema": SCHEMA, "about": self.about, "parts": self.parts}
 
     @property
     def has_failed(self) -> bool:
-        """Whether a check of `right` failed, or could not be made."""
+        """Return whether a check of `right` failed, or could not be made."""
         return any(p["part"].startswith("right") and p["status"] in ("failed", "error") for p in self.parts)
 
     def run(self, part: Part) -> Row:
         """Run a part to its end, whatever happens in it, and keep what it gave."""
-        found: Row = {"part": part.name, "status": OUT_OF_TIME, "seconds": 0.0, "rows": []}
-        self.parts.append(found)
+        result: Row = {"part": part.name, "status": OUT_OF_TIME, "seconds": 0.0, "rows": []}
+        self.parts.append(result)
         start = time.perf_counter()
         if start - self.begun > self.seconds:
             self.save()
-            return found
-        found["status"] = CUT
+            return result
+        result["status"] = CUT
         self.save()
         try:
             self.clean()
             for row in part.run():
-                found["rows"].append(row)
-                found["seconds"] = time.perf_counter() - start
+                result["rows"].append(row)
+                result["seconds"] = time.perf_counter() - start
                 self.save()
-            found["status"] = "failed" if any(row.get("ok") is False for row in found["rows"]) else "ok"
+            result["status"] = "failed" if any(row.get("ok") is False for row in result["rows"]) else "ok"
         except Exception as error:  # whatever it was, the other parts are still worth running
-            found["status"] = "error"
-            found["error"] = one_line(error)
-            found["traceback"] = traceback.format_exc(limit=-8)[-4000:]
+            result["status"] = "error"
+            result["error"] = one_line(error)
+            result["traceback"] = traceback.format_exc(limit=-8)[-4000:]
         finally:
-            found["seconds"] = time.perf_counter() - start
+            result["seconds"] = time.perf_counter() - start
             self.save()
-        return found
+        return result
 
     def save(self) -> None:
         """Write the file anew, whole or not at all."""

@@ -28,7 +28,7 @@ class Table:
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A number at a few digits; a dash for none."""
+    """Return a number at a few digits; a dash for none."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -43,7 +43,7 @@ def number(value: Any, digits: int = 3) -> str:
 
 
 def gigabytes(value: Any) -> str:
-    """Bytes as GiB."""
+    """Return bytes as GiB."""
     return "–" if value is None else f"{value / 2**30:.2f} GiB"
 
 
@@ -123,7 +123,7 @@ TABLES = (
 
 
 def rows_of(document: Row, names: Sequence[str]) -> list[Row]:
-    """Rows of the parts that have one of these names, or are pieces of one."""
+    """Return rows of the parts that have one of these names, or are pieces of one."""
     return [
         row for part in document["parts"] for row in part["rows"]
         if any(part["part"] == name or part["part"].startswith(f"{name}.") for name in names)
@@ -131,47 +131,53 @@ def rows_of(document: Row, names: Sequence[str]) -> list[Row]:
 
 
 def models_table(document: Row) -> Cells:
-    """A row for each tiny model, a cell for each dtype: its largest differences, those that fail in bold."""
+    """Return a row for each tiny model, a cell for each dtype: its largest differences, those that fail in bold."""
     rows = rows_of(document, ("right.models",))
     dtypes, checks = (list(dict.fromkeys(row[key] for row in rows)) for key in ("dtype", "check"))
 
-    def said(row: Row) -> str:
+    def difference_text(row: Row) -> str:
         if "difference" not in row:
             return f"**{row['said']}**"
         return number(row["difference"]) if row["ok"] else f"**{number(row['difference'])}**"
 
     def cell(check: str, dtype: str) -> str:
-        return " · ".join(said(row) for row in rows if (row["check"], row["dtype"]) == (check, dtype)) or "–"
+        return " · ".join(difference_text(row) for row in rows if (row["check"], row["dtype"]) == (check, dtype)) or "–"
 
     return [["model", *dtypes], *([check, *(cell(check, dtype) for dtype in dtypes)] for check in checks)]
 
 
 def tolerances(document: Row) -> str:
-    """What each dtype may differ by, in one sentence."""
-    found: dict[str, dict[str, float]] = {}
+    """Return the tolerance of each dtype, in one sentence."""
+    limits: dict[str, dict[str, float]] = {}
     for row in rows_of(document, ("right.models",)):
         if "tolerance" in row:
-            found.setdefault(row["dtype"], {})[row["what"]] = row["tolerance"]
-    said = [f"{dtype} " + ", ".join(f"{what} {number(x)}" for what, x in of.items()) for dtype, of in found.items()]
-    return "Largest differences from a twin in float64 on the CPU, in this order and at most: " + "; ".join(said) + "."
+            limits.setdefault(row["dtype"], {})[row["what"]] = row["tolerance"]
+    sentences = [
+        f"{dtype} " + ", ".join(f"{quantity} {number(x)}" for quantity, x in of.items()) for dtype, of in limits.items()
+    ]
+    return (
+        "Largest differences from a twin in float64 on the CPU, in this order and at most: "
+        + "; ".join(sentences)
+        + "."
+    )
 
 
 def cells(document: Row, table: Table) -> Cells:
-    """Heading and rows of a table; without the columns that say nothing."""
+    """Return heading and rows of a table; without columns that are empty."""
     rows = [row for row in rows_of(document, table.parts) if "matrix_rate" not in row]
     columns = [(head, of) for head, of in table.columns if any(of(row) != "–" for row in rows)]
     return [[head for head, _ in columns], *([of(row) for _, of in columns] for row in rows)] if rows else []
 
 
 def sections(document: Row) -> list[tuple[str, str, Cells]]:
-    """Title, note and cells of every table that has rows."""
-    found = [("Right: tiny models", tolerances(document), models_table(document))]
-    found += [(table.title, table.note, cells(document, table)) for table in TABLES]
-    return [section for section in found if len(section[2]) > 1]
+    """Return title, note and cells of every table that has rows."""
+    tables = [("Right: tiny models", tolerances(document), models_table(document))]
+    tables += [(table.title, table.note, cells(document, table)) for table in TABLES]
+    return [section for section in tables if len(section[2]) > 1]
 
 
 def about(document: Row) -> str:
-    """The device, the versions, the date, in one sentence."""
+    """Return the device, the versions, the date, in one sentence."""
     of = document["about"]
     memory = f", {gigabytes(of['memory_bytes'])}" if of.get("memory_bytes") else ""
     rates = rows_of(document, ("busy.rate",))
@@ -188,33 +194,33 @@ def _rate(row: Row) -> str:
 
 
 def markdown(document: Row) -> str:
-    """The whole document as Markdown."""
+    """Return the whole document as Markdown."""
     pages = [about(document)]
     for title, note, table in sections(document):
         head, *rows = ([cell.replace("|", "\\|") for cell in row] for row in table)
         lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
         pages.append("\n\n".join(piece for piece in (f"### {title}", note, "\n".join(lines)) if piece))
-    unwell = [f"- `{part['part']}`: {told(part)}" for part in document["parts"] if part["status"] != "ok"]
+    unwell = [f"- `{part['part']}`: {outcome(part)}" for part in document["parts"] if part["status"] != "ok"]
     if unwell:
         pages.append("### Not as it should be\n\n" + "\n".join(unwell))
     return "\n\n".join(pages) + "\n"
 
 
-def told(part: Row) -> str:
-    """How a part ended."""
+def outcome(part: Row) -> str:
+    """Return how a part ended."""
     return f"{part['status']} ({part['error']})" if "error" in part else str(part["status"])
 
 
 def plain(table: Cells) -> str:
-    """A table for the terminal."""
+    """Return a table for the terminal."""
     clean = [[cell.replace("**", "").replace("\n", " ") for cell in row] for row in table]
     widths = [max(map(len, column)) for column in zip(*clean, strict=True)]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in clean)
 
 
 def said_of(part: Row) -> str:
-    """A part for the terminal, as it ends."""
-    lines = [f"{part['part']}: {told(part)}, {part['seconds']:.1f} s"]
+    """Return a part for the terminal, as it ends."""
+    lines = [f"{part['part']}: {outcome(part)}, {part['seconds']:.1f} s"]
     for title, _, table in sections({"parts": [part]}):
         lines += [f"  {title}", *(f"    {line}" for line in plain(table).splitlines())]
     rates = [row for row in part["rows"] if "matrix_rate" in row]

@@ -31,7 +31,7 @@ Tables = dict[str, list[Row]]
 
 
 def parts(machine: Machine, models: Sequence[str], dtypes: Sequence[str]) -> list[Part]:
-    """One part for each dtype."""
+    """Return one part for each dtype."""
 
     def part(dtype: str) -> Part:
         chosen = models or (FEW if machine.tiny and dtype != "float32" else tuple(FAMILIES))
@@ -53,8 +53,8 @@ def _models(machine: Machine, names: Sequence[str], dtype: str) -> Iterator[Row]
         windows = pq.read_table(run.path / "sample.parquet").to_pylist()
         tables = {table: run.table(table).to_pylist() for table in run.tables}
         for name in names:
-            own = {table: [row for row in rows if row["model"] == name] for table, rows in tables.items()}
-            yield from _compared(own, name, dtype, root / name, windows)
+            of_model = {table: [row for row in rows if row["model"] == name] for table, rows in tables.items()}
+            yield from _compared(of_model, name, dtype, root / name, windows)
 
 
 def _compared(tables: Tables, name: str, dtype: str, folder: Path, windows: list[Any]) -> Iterator[Row]:
@@ -62,21 +62,21 @@ def _compared(tables: Tables, name: str, dtype: str, folder: Path, windows: list
     if checkpoint["status"] != "ok":
         yield {"check": name, "dtype": dtype, "what": "scan", "ok": False, "said": checkpoint["reason"]}
         return
-    for what, difference in _differences(tables, Twin(folder, FAMILIES[name], windows)).items():
-        yield checked(name, what, difference, TOLERANCES[dtype][what], dtype)
+    for quantity, difference in _differences(tables, Twin(folder, FAMILIES[name], windows)).items():
+        yield checked(name, quantity, difference, TOLERANCES[dtype][quantity], dtype)
 
 
 def _differences(tables: Tables, twin: Twin) -> dict[str, float]:
-    """The largest difference of each figure, over windows and places."""
+    """Return the largest difference of each figure, over windows and sites."""
     cosines, norms = [], []
     layers = {(row["layer"], row["site"]): row for row in tables["layers"]}
     if layers.keys() != twin.states.keys():
         raise ValueError(f"the scan has the places {sorted(layers)}, the twin {sorted(twin.states)}")
-    for place, row in layers.items():
-        own = [row[column] for column in ("anisotropy", "anisotropy_within", "anisotropy_across")]
-        cosines += [a - b for a, b in zip(own, twin.anisotropy(place), strict=True)]
-        norms.append(row["mean_norm"] / twin.mean_norm(place) - 1)
-    losses = [row["loss"] - own.mean() for row, own in zip(tables["windows"], twin.losses, strict=True)]
+    for site, row in layers.items():
+        measured = [row[column] for column in ("anisotropy", "anisotropy_within", "anisotropy_across")]
+        cosines += [a - b for a, b in zip(measured, twin.anisotropy(site), strict=True)]
+        norms.append(row["mean_norm"] / twin.mean_norm(site) - 1)
+    losses = [row["loss"] - measured.mean() for row, measured in zip(tables["windows"], twin.losses, strict=True)]
     values, expected = np.asarray([row["singular_value"] for row in tables["spectrum"]]), twin.singular_values
     return {
         "loss": abs(tables["checkpoints"][0]["loss"] - twin.loss),

@@ -29,28 +29,28 @@ def parts(machine: Machine) -> list[Part]:
 
 
 def _demo(machine: Machine) -> Iterator[Row]:
-    """Loss, anisotropy at every layer and the spectrum, over all checkpoints; the CPU takes smaller batches."""
-    how: dict[str, Any] = {"dtype": "float32", "tokens": 20_000}
+    """Yield differences of loss, anisotropy and the spectrum over all checkpoints; the CPU takes smaller batches."""
+    options: dict[str, Any] = {"dtype": "float32", "tokens": 20_000}
     if machine.tiny:
-        how |= {**CHEAP, "steps": "3000"}
+        options |= {**CHEAP, "steps": "3000"}
     with tempfile.TemporaryDirectory() as folder:
-        here = degen.scan(**how, device="cpu", batch_size=2, out=Path(folder) / "cpu")
-        there = degen.scan(**how, device=str(machine.device), out=Path(folder) / "device")
-        for what, difference in _apart(here, there).items():
-            yield checked("demo series", what, difference, TOLERANCES[what])
+        on_cpu = degen.scan(**options, device="cpu", batch_size=2, out=Path(folder) / "cpu")
+        on_device = degen.scan(**options, device=str(machine.device), out=Path(folder) / "device")
+        for quantity, difference in _apart(on_cpu, on_device).items():
+            yield checked("demo series", quantity, difference, TOLERANCES[quantity])
 
 
-def _apart(here: Run, there: Run) -> dict[str, float]:
-    """The largest difference of each figure; singular values against the largest one of their checkpoint."""
+def _apart(on_cpu: Run, on_device: Run) -> dict[str, float]:
+    """Return the largest difference of each figure; singular values against the largest one of their checkpoint."""
 
     def column(run: Run, table: str, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         return np.asarray(run.table(table)[name].to_pylist(), dtype=np.float64)  # a null becomes NaN, and fails
 
     def apart(table: str, name: str) -> list[float]:
-        return list(column(here, table, name) - column(there, table, name))
+        return list(column(on_cpu, table, name) - column(on_device, table, name))
 
-    values, others = (column(run, "spectrum", "singular_value") for run in (here, there))
-    width = int(column(here, "spectrum", "index").max()) + 1
+    values, others = (column(run, "spectrum", "singular_value") for run in (on_cpu, on_device))
+    width = int(column(on_cpu, "spectrum", "index").max()) + 1
     top = values.reshape(-1, width)[:, :1]
     return {
         "loss": largest(apart("checkpoints", "loss") + apart("windows", "loss")),
@@ -84,7 +84,7 @@ class _Cutting(Progress):
 
 
 def _continued(machine: Machine) -> Iterator[Row]:
-    """Every cell of every table but `timing` is the same, whether the scan was cut and given again or not."""
+    """Yield how many cells, of all tables but `timing`, differ after a scan was cut and continued."""
     tokens = 1500 if machine.tiny else 8000
     scan: dict[str, Any] = {
         "series": series_paths()[0], "steps": "500,3000", "tokens": tokens, "context": 128, "batch_size": 4,
@@ -95,27 +95,27 @@ def _continued(machine: Machine) -> Iterator[Row]:
         "steps": "3000", "probes": ["loss", "rank"],
         "options": {"rank": {"ranks": [4, 16], "methods": ["whitened", "trained"], "training": training}},
     }  # fmt: skip
-    for what, how in {"scan": scan, "training of heads": trained}.items():
+    for name, options in {"scan": scan, "training of heads": trained}.items():
         with tempfile.TemporaryDirectory() as folder:
-            whole = degen.scan(**how, out=Path(folder) / "whole")
+            whole = degen.scan(**options, out=Path(folder) / "whole")
             try:
-                degen.scan(**how, out=Path(folder) / "cut", progress=_Cutting(what != "scan"))
+                degen.scan(**options, out=Path(folder) / "cut", progress=_Cutting(name != "scan"))
                 raise ValueError("the scan was not cut")
             except CutError:
-                again = degen.scan(**how, out=Path(folder) / "cut")
+                again = degen.scan(**options, out=Path(folder) / "cut")
             cells = _cells_apart(whole, again)
-        yield checked(f"cut {what}", "cells that differ", float(cells), 0.0)
+        yield checked(f"cut {name}", "cells that differ", float(cells), 0.0)
 
 
-def _cells_apart(one: Run, other: Run) -> int:
-    """Cells that differ, of all tables but `timing`."""
-    if one.tables != other.tables or one.failed or other.failed:
-        raise ValueError(f"tables {one.tables} and {other.tables}; failed: {one.failed or other.failed}")
+def _cells_apart(first: Run, second: Run) -> int:
+    """Count the cells that differ, of all tables but `timing`."""
+    if first.tables != second.tables or first.failed or second.failed:
+        raise ValueError(f"tables {first.tables} and {second.tables}; failed: {first.failed or second.failed}")
     count = 0
-    for name in one.tables:
+    for name in first.tables:
         if name == "timing":
             continue
-        a, b = one.table(name), other.table(name)
+        a, b = first.table(name), second.table(name)
         if a.schema != b.schema or len(a) != len(b):
             raise ValueError(f"table {name} has another shape")
         for column in a.column_names:

@@ -40,10 +40,10 @@ def parts(machine: Machine) -> list[Part]:
 
 
 def _rank(machine: Machine) -> Iterator[Row]:
-    """The loss of every rank by every method, and the W-error; the trained heads must have learnt something."""
+    """Yield differences of the loss at every rank and of the W-error; trained heads must have improved."""
     tokens = 2000 if machine.tiny else 8000
     training = {"tokens": 10 * tokens, "windows": 8, "every": 8, "init": "whitened"}
-    how: dict[str, Any] = {
+    options: dict[str, Any] = {
         "series": series_paths()[0], "steps": "3000", "tokens": tokens, "context": 128, "probes": ["loss", "rank"],
         "dtype": "float32",
         "options": {"rank": {"ranks": [4, 16], "methods": ["svd", "whitened", "trained"], "training": training}},
@@ -51,18 +51,18 @@ def _rank(machine: Machine) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         rows = []
         for device, size in (("cpu", 2), (str(machine.device), None)):
-            run = degen.scan(**how, device=device, batch_size=size, out=Path(folder) / f"{len(rows)}")
+            run = degen.scan(**options, device=device, batch_size=size, out=Path(folder) / f"{len(rows)}")
             if run.failed:
                 raise ValueError(f"on {device}: {run.failed[0]['reason']}")
             rows.append({(r["method"], r["rank"]): r for r in run.table("ranks").to_pylist()})
-    here, there = rows
+    on_cpu, on_device = rows
     for method in ("svd", "whitened", "trained"):
-        keys = [key for key in here if key[0] == method]
+        keys = [key for key in on_cpu if key[0] == method]
         tolerance = TRAINED if method == "trained" else CLOSED
-        for what in ("loss", "w_error"):
-            difference = largest(here[key][what] - there[key][what] for key in keys)
-            yield checked(f"rank, {method}", what, difference, tolerance)
-    gap = float(np.max([there["trained", rank]["loss"] - there["whitened", rank]["loss"] for rank in (4, 16)]))
+        for quantity in ("loss", "w_error"):
+            difference = largest(on_cpu[key][quantity] - on_device[key][quantity] for key in keys)
+            yield checked(f"rank, {method}", quantity, difference, tolerance)
+    gap = float(np.max([on_device["trained", rank]["loss"] - on_device["whitened", rank]["loss"] for rank in (4, 16)]))
     yield checked("rank, trained", "loss above that of whitened", gap, 0.0)
 
 
@@ -74,7 +74,7 @@ def _examples(tokenizer: Any, count: int = 32, length: int = 32) -> list[dict[st
 
 
 def _callback(machine: Machine) -> Iterator[Row]:
-    """A training tells of its last step what a scan of the saved model tells; measuring draws no random number."""
+    """Yield differences of a training's last step from a scan of the saved model, and of random states."""
     start = series_paths()[0] / "step500"
     tokenizer = AutoTokenizer.from_pretrained(series_paths()[0])
     measured: dict[str, Any] = {"tokens": 1500, "context": 64, "batch_size": 8, "seed": 3}
@@ -93,9 +93,9 @@ def _callback(machine: Machine) -> Iterator[Row]:
         )  # fmt: skip
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-        told = [logs for logs in trainer.state.log_history if "degen/loss" in logs]
-        if [logs["step"] for logs in told] != [STEPS // 2, STEPS]:
-            raise ValueError(f"the callback told of steps {[logs['step'] for logs in told]}")
+        measured_logs = [logs for logs in trainer.state.log_history if "degen/loss" in logs]
+        if [logs["step"] for logs in measured_logs] != [STEPS // 2, STEPS]:
+            raise ValueError(f"the callback told of steps {[logs['step'] for logs in measured_logs]}")
         if trainer.model.device.type != machine.device.type:
             raise ValueError(f"trained on {trainer.model.device}")
         before = machine.random_states()
@@ -107,6 +107,6 @@ def _callback(machine: Machine) -> Iterator[Row]:
             out=Path(folder) / "run", **measured,
         )  # fmt: skip
         (row,) = run.checkpoints()
-    for what in ("loss", "anisotropy", "singular_entropy"):
-        yield checked("callback", what, abs(told[-1][f"degen/{what}"] - row[what]), 1e-6)
+    for quantity in ("loss", "anisotropy", "singular_entropy"):
+        yield checked("callback", quantity, abs(measured_logs[-1][f"degen/{quantity}"] - row[quantity]), 1e-6)
     yield checked("callback", "random states moved", float(moved), 0.0)

@@ -36,7 +36,7 @@ class Shape:
 
     @property
     def config(self) -> Any:
-        """The configuration."""
+        """Return the configuration."""
         return AutoConfig.for_model(self.family, **self.settings)
 
 
@@ -70,7 +70,7 @@ TINY = _pythia("tiny", 64, 3, 4, rows=2048, batch_tokens=1024, tokens=2048, pair
 
 
 def build(shape: Shape, device: torch.device, dtype: torch.dtype) -> Any:
-    """A model of random weights, drawn where it will run."""
+    """Make a model of random weights, drawn where it will run."""
     torch.manual_seed(0)
     with device:
         model = AutoModelForCausalLM.from_config(shape.config, dtype=dtype)
@@ -79,7 +79,7 @@ def build(shape: Shape, device: torch.device, dtype: torch.dtype) -> Any:
 
 
 def random_windows(tokens: int, rows: int, context: int = CONTEXT) -> tuple[Window, ...]:
-    """Full windows of random tokens, each a document of its own."""
+    """Return full windows of random tokens, each a document of its own."""
     draw = np.random.default_rng(0)
     return tuple(
         Window(i, i, None, 0, 4 * context, draw.integers(rows, size=context, dtype=np.int32))
@@ -88,5 +88,5 @@ def random_windows(tokens: int, rows: int, context: int = CONTEXT) -> tuple[Wind
 
 
 def random_sample(tokens: int, rows: int, context: int = CONTEXT) -> Sample:
-    """The same as a sample."""
+    """Return a sample of such windows."""
     return Sample("random", random_windows(tokens, rows, context))

@@ -68,7 +68,7 @@ FAMILIES = {
 
 
 def make_config(family: Family) -> Any:
-    """The configuration of a tiny model."""
+    """Return the configuration of a tiny model."""
     common = {
         "vocab_size": ROWS, "hidden_size": WIDTH, "num_hidden_layers": LAYERS, "max_position_embeddings": POSITIONS,
         "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None,
@@ -95,7 +95,7 @@ def make_checkpoint(folder: Path, family: Family, dtype: torch.dtype) -> Path:
 
 
 def make_corpus(file: Path, documents: int = 9) -> Path:
-    """Documents of the demo's corpus, every second one cut short, so that batches are padded."""
+    """Write documents of the demo's corpus, every second one cut short, so that batches are padded."""
     with gzip.open(corpus_path(), "rt", encoding="utf-8") as lines:
         texts = [json.loads(line)["text"] for line, _ in zip(lines, range(documents), strict=False)]
     cut = [text[: 70 + 9 * i] if i % 2 else text for i, text in enumerate(texts)]

@@ -6,7 +6,7 @@ values of every file whose hash no other has; then the judgement, see `degen.aud
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -18,8 +18,10 @@ from degen.errors import CheckpointError, DegenError, MissingFileError, one_line
 from degen.model.architecture import check_json
 from degen.scanning.progress import Progress
 from degen.tables import Row
+from degen.weights.tensor_kinds import explain, is_adapter_part, is_head_bias, is_quantised_part, name_some
 
 from .evidence import Facts
+from .initialisation import is_initial
 from .verdicts import judge
 
 if TYPE_CHECKING:
@@ -29,14 +31,14 @@ THREADS = 8  # requests at a time: the hub's answers are short, and the wait for
 
 
 def audit(specs: Sequence[str], steps: str, grammar: Grammar, values: int | None, progress: Progress) -> list[Row]:
-    """Judge every revision of every series.
+    """Judge every revision of every series: read what is needed of its files, and compare it with the others.
 
     Args:
         specs: the series, as `degen scan` takes them.
-        steps: which steps to audit, as `degen scan` takes them; a list of steps also says which should be there.
+        steps: which steps to audit, as `degen scan` takes them; each step of a list that no revision has is `missing`.
         grammar: how names of revisions are read.
-        values: how many values of each checkpoint to read; None for all of them, 0 for none.
-        progress: gets notes and how far the audit is.
+        values: how many values (tensor elements) of each checkpoint to read; None for all of them, 0 for none.
+        progress: shows notes and the progress of the audit.
 
     Returns:
         A row for each revision, missing ones among them: `model`, `revision`, `step`, `verdict` (`ok` or the fault),
@@ -60,13 +62,14 @@ def audit(specs: Sequence[str], steps: str, grammar: Grammar, values: int | None
 
 @dataclass(frozen=True)
 class Listing:
-    """The weight files of a revision, and what is known of them unread.
+    """The weight files of a revision, and what is known of them before any is read.
 
     Attributes:
         checkpoint: the revision.
-        hashes: published hash of every weight file; where none is published, source and name of the file instead.
+        hashes: name of each weight file -> its published hash; where none is published, a text that is unlike that of
+            any other file.
         published: whether the hashes are published, so that equal hashes mean equal files.
-        fault: verdict and reason, where there is nothing to read.
+        fault: verdict and reason where the files cannot be listed; None where they can.
     """
 
     checkpoint: Checkpoint
@@ -97,7 +100,13 @@ def _list_files(checkpoint: Checkpoint) -> Listing:
 
 
 def _read_shards(listings: Iterable[Listing], values: int | None, progress: Progress) -> dict[str, ShardSample]:
-    """Return some values of every weight file by its hash; files with equal hashes are read once."""
+    """Return a dict: hash of a weight file -> some of its values; of files with equal hashes only one is read.
+
+    Args:
+        listings: of all revisions.
+        values: how many values of each revision to read, over all its files; None for all of them.
+        progress: shows how many files are read.
+    """
     from .shard_sample import read_shard
 
     if values == 0:
@@ -115,7 +124,13 @@ def _read_shards(listings: Iterable[Listing], values: int | None, progress: Prog
 
 
 def _gather_facts(listing: Listing, samples: dict[str, ShardSample], grammar: Grammar) -> Facts:
-    """Return one revision's facts, from those of its files."""
+    """Return the facts about the revision of a listing.
+
+    Args:
+        listing: its files.
+        samples: hash of a weight file -> its values, of all revisions.
+        grammar: how the name of the revision is read as a step.
+    """
     checkpoint = listing.checkpoint
     mark = grammar.parse(checkpoint.revision)
     read = {name: samples[hash] for name, hash in listing.hashes.items() if hash in samples}
@@ -124,18 +139,52 @@ def _gather_facts(listing: Listing, samples: dict[str, ShardSample], grammar: Gr
     return Facts(
         revision=checkpoint.revision,
         step=checkpoint.step,
-        stage=mark.stage if mark is not None else 0,
+        stage=mark.stage if mark is not None else None,
         hashes={name: read[name].hash or hash if name in read else hash for name, hash in listing.hashes.items()},
         shapes=shapes or None,
         samples={name: r.values for name, r in read.items()},
         not_finite=next((r.not_finite for r in read.values() if r.not_finite is not None), None),
         fault=fault,
         notes=tuple(dict.fromkeys(r.note for r in read.values() if r.note is not None)),
+        initial=_is_initial(checkpoint, list(read.values())) if fault is None else False,
+        unused=_unused(checkpoint, shapes) if fault is None else None,
     )
 
 
+def _is_initial(checkpoint: Checkpoint, read: Sequence[ShardSample]) -> bool:
+    """Return whether what was read of a checkpoint looks as before training."""
+    from degen.model.architecture import read_config, text_config
+
+    constant = [r.constant for r in read if r.constant is not None]
+    if not constant or not all(constant):
+        return False  # before the configuration is read, for which transformers is imported
+    try:
+        spread = getattr(text_config(read_config(checkpoint.source.config())), "initializer_range", None)
+    except CheckpointError:
+        return False
+    spreads = {key: value for r in read for key, value in r.spreads.items()}
+    return is_initial(True, spreads, spread)
+
+
+def _unused(checkpoint: Checkpoint, keys: Collection[str]) -> str | None:
+    """Return which tensors no model takes, told by their names; None where there are none."""
+    from degen.model.architecture import describe, read_config
+
+    config = checkpoint.source.config()
+    fields = check_json(config / "config.json") if config.is_dir() else {}
+    strange = [key for key in keys if is_adapter_part(key)]
+    if "quantization_config" not in fields:
+        strange += [key for key in keys if is_quantised_part(key)]
+    if not strange and config.is_dir() and (biases := [key for key in keys if is_head_bias(key)]):
+        try:
+            strange = [] if describe(read_config(config)).head_bias else biases
+        except CheckpointError:
+            return None  # a scan says what is wrong with its configuration
+    return f"holds {name_some(strange)}: {explain(strange[0])}" if strange else None
+
+
 def _padding_note(series: Series, listing: Listing) -> str | None:
-    """Return a note on the rows of the head that no token uses; None where there are none or no tokenizer is known."""
+    """Return a note where the head has rows that no token uses; None where it has none or no tokenizer is known."""
     from degen.checkpoints.series_tokenizer import tokenizer_of
     from degen.model.lm_head import used_rows
     from degen.model.loading import silence_transformers
@@ -153,11 +202,14 @@ def _padding_note(series: Series, listing: Listing) -> str | None:
         return None
     if tokenizer is None or not isinstance(rows, int) or (used := used_rows(tokenizer.ids, rows)) is None:
         return None
-    return f"padded vocabulary: {rows:,} rows, {len(used):,} used"
+    return f"padded vocabulary: the head has {rows:,} rows, and tokens use {len(used):,} of them"
 
 
 def _expected_steps(series: Series, steps: str) -> Sequence[int] | None:
-    """Return the steps that should be there, those listed in `steps` or those of a suite; None where unknown."""
+    """Return the steps that the series should have: those that `steps` lists, or for `all` those of its suite.
+
+    None where neither says which.
+    """
     from degen.checkpoints.hub_source import HubSource
     from degen.checkpoints.suites import expected_steps
 

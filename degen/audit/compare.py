@@ -14,8 +14,8 @@ class Comparison:
     """The sound revisions of a series, compared with each other.
 
     Args:
-        revisions: in their order. A step is an index into them.
-        last: the last revision that is a step; None where there is none.
+        revisions: the revisions, in the order of training. A step `i` is an index into them.
+        last: the last revision whose name gives a step; None where there is none.
         final: the revision that holds the final weights, such as `main`; None where nobody knows one.
     """
 
@@ -31,9 +31,9 @@ class Comparison:
             self._holders[_identity(f)].append(i)
 
     def findings(self) -> dict[str, Finding]:
-        """Return verdict and reason of every faulty revision, by its name.
+        """Return the faulty revisions, as a dict: name -> verdict and reason.
 
-        Copies are nobody's neighbours until their owner is known.
+        Revisions with equal weights are not compared with others until it is known which of them is genuine.
         """
         copies = [m for m in self._holders.values() if len(m) > 1 or (self._is_final(m[0]) and self.anchor not in m)]
         singles = {m[0] for m in self._holders.values() if m not in copies}
@@ -63,7 +63,11 @@ class Comparison:
         return {self.revisions[i].revision: finding for i, finding in findings.items()}
 
     def note_of_equals(self, facts: Facts) -> str | None:
-        """Return a note of the other revisions that hold the weights of one that is in order; None where none does."""
+        """Return a note that names the other revisions with the same weights as a faultless one; None without any.
+
+        Args:
+            facts: the faultless revision.
+        """
         equal = [
             self.revisions[i].revision
             for i in self._holders.get(_identity(facts), ())
@@ -77,7 +81,13 @@ class Comparison:
         return self.final is not None and _identity(self.final) == _identity(self.revisions[i])
 
     def _copy_finding(self, i: int, owner: int | None, members: Sequence[int]) -> Finding:
-        """Return the finding of a revision that holds what belongs to another, or to none."""
+        """Return verdict and reason of the revision `i`, whose weights are also those of another revision.
+
+        Args:
+            i: the revision.
+            owner: the revision that is genuine among those with these weights; None where none is.
+            members: all revisions with these weights.
+        """
         others = [self.revisions[m].revision for m in (members if owner is None else [owner]) if m != i]
         final = self._is_final(i) and i != self.anchor and (owner == self.anchor or self.anchor not in members)
         if final and self.final is not None and owner is None:
@@ -91,7 +101,10 @@ class Comparison:
         return "equals_final" if final else "duplicate", reason
 
     def _shard_finding(self, i: int) -> Finding | None:
-        """Return the finding of a revision that is no copy as a whole; None where every shard belongs there."""
+        """Return verdict and reason of the revision `i`, which is no copy as a whole, if any shard of it is wrong.
+
+        None where every shard is right.
+        """
         shards = [p for p in self.paths if p.contents[i] is not None]
         wrong = sorted((p for p in shards if i in p.copy_of), key=lambda p: -(p.misfit(i) or 0.0))
         if not wrong:
@@ -115,10 +128,15 @@ def _and_others(names: Sequence[str]) -> str:
 
 
 def _owner(paths: Sequence[ShardPath], members: Sequence[int], anchor: int | None = None) -> int | None:
-    """Return which of the steps that hold the same weights is genuine; None where they fit nowhere.
+    """Return which of the revisions that hold the same weights is the genuine one; None where the weights fit at none.
 
-    Of several that fit, the one that fits best; of equals the earliest, as where nothing was read. The anchor, where
-    the final weights belong, comes before all, unless they do not fit there and do fit elsewhere.
+    Where they fit at several it is the one where they fit best, and of equally good ones the earliest.
+
+    Args:
+        paths: the shards to compare.
+        members: indices of the revisions that hold the same weights.
+        anchor: index of the revision where the final weights belong. If it is a member, it is the genuine one, unless
+            the weights do not fit there and do fit at another member.
     """
     misfits = {i: max((m for p in paths if (m := p.misfit(i)) is not None), default=None) for i in members}
     fitting = [i for i in members if (misfits[i] or 0.0) <= MAX_RATIO]
@@ -132,10 +150,15 @@ def _owner(paths: Sequence[ShardPath], members: Sequence[int], anchor: int | Non
 
 
 def _shared_contents(path: ShardPath, genuine: Sequence[int]) -> dict[str, list[int]]:
-    """Return the contents that several different revisions hold, unless the shard is frozen.
+    """Return the contents that several revisions hold though they should differ: hash -> indices of these revisions.
 
-    Frozen is what more than half of the revisions hold; or for a phase of training three of them at least, and more
-    than half of those in between.
+    A shard may be frozen, so that it rightly has one content at many revisions. A content counts as frozen, and is
+    left out, where more than half of all revisions hold it; or where three revisions at least hold it, and these are
+    more than half of the revisions from the first of them to the last.
+
+    Args:
+        path: the shard.
+        genuine: indices of the revisions that are no copies of others.
     """
     held = [i for i in genuine if path.contents[i] is not None]
     groups: dict[str, list[int]] = defaultdict(list)
@@ -150,7 +173,14 @@ def _shared_contents(path: ShardPath, genuine: Sequence[int]) -> dict[str, list[
 
 
 def _judge_shards(path: ShardPath, genuine: Sequence[int]) -> None:
-    """Find the owner of every shard that several revisions hold, mark the others suspect, and trust the rest."""
+    """Decide for one shard which revisions to trust, and mark the others suspect.
+
+    Where several revisions hold the same content, only the one to which it belongs is trusted.
+
+    Args:
+        path: the shard.
+        genuine: indices of the revisions that are no copies of others.
+    """
     for members in _shared_contents(path, genuine).values():
         owner = _owner([path], members)
         for i in members:

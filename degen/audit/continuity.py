@@ -47,17 +47,19 @@ from .thresholds import (
 
 
 class ShardPath:
-    """One weight file along a series: its weights at every step, which steps are trusted, and the ratios by these.
+    """One weight file (shard) along a series: its values at every step, and the ratios to trusted steps.
 
-    A step is trusted, suspect, or neither as long as nobody judged it; only trusted steps count as neighbours.
+    A step `i` is an index into the revisions. It is trusted, suspect, or not judged yet; only trusted steps count as
+    neighbours.
 
     Args:
         shard: name of the weight file.
-        revisions: in order. A step is an index into them.
+        revisions: the revisions, in the order of training.
 
     Attributes:
-        contents: what each step holds: a hash, `?` and the revision where no hash is known, None without the file.
-        copy_of: the suspect steps, and the step whose shard they hold where that is known.
+        contents: for each step the hash of its file; `?` and the revision where no hash is known, None where the
+            revision has no such file.
+        copy_of: suspect step -> the step whose file it holds; None where that is not known.
     """
 
     def __init__(self, shard: str, revisions: Sequence[Facts]) -> None:
@@ -72,21 +74,22 @@ class ShardPath:
         self._difference = cache(lambda i, j: _difference(self._values[i], self._values[j]))
 
     def trust(self, i: int) -> None:
-        """Let a step count as a neighbour, if it was read."""
+        """Let step `i` count as a neighbour of others, if its values were read."""
         self.copy_of.pop(i, None)
         if i in self._values and i not in self._trusted:
             insort(self._trusted, i)
 
     def mark_suspect(self, i: int, copy_of: int | None = None) -> None:
-        """Let a step no longer count as a neighbour."""
+        """Let step `i` no longer count as a neighbour; `copy_of` is the step whose file it holds, if known."""
         self.copy_of[i] = copy_of
         if i in self._trusted:
             self._trusted.remove(i)
 
     def drop_outliers(self, candidates: Collection[int]) -> None:
-        """Mark the worst of the candidates suspect, one at a time, until all the others fit the path.
+        """Mark steps among `candidates` suspect, the worst first, until every candidate that is left fits the path.
 
-        Inner steps come before the ends: what makes an end look out of place may be an inner step that resembles it.
+        Inner steps come before the first and the last ones: these may look wrong only because an inner step, which
+        is wrong, resembles them.
         """
 
         def outliers(measure: Callable[[int], float]) -> list[tuple[float, int]]:
@@ -102,20 +105,23 @@ class ShardPath:
         return max(self._inner_misfit(i), self._end_misfit(i)) <= MAX_RATIO
 
     def _inner_misfit(self, i: int) -> float:
-        """Return the path ratio; between ON_PATH and MAX_RATIO, where it is not sure, the end ratio."""
+        """Return the path ratio of step `i`; where that is unsure, between ON_PATH and MAX_RATIO, the end ratio."""
         ratio = self.path_ratio(i) or 0.0
         return (self.end_ratio(i) or 0.0) if ON_PATH < ratio <= MAX_RATIO else ratio
 
     def _end_misfit(self, i: int) -> float:
-        """Return the end ratio of a step with neighbours on one side only; 0 of any other."""
+        """Return the end ratio of step `i` if it has neighbours on one side only, else 0."""
         return 0.0 if all(self.neighbours(i)) else self.end_ratio(i) or 0.0
 
     def distance(self, i: int, j: int) -> float:
-        """Return ‖wᵢ − wⱼ‖."""
+        """Return the distance ‖wᵢ − wⱼ‖ between the values of steps `i` and `j`."""
         return self._distance(min(i, j), max(i, j))
 
     def neighbours(self, i: int) -> tuple[list[int], list[int]]:
-        """Return the nearest trusted steps before and after, nearest first; none where the step itself was not read."""
+        """Return two lists: the nearest trusted steps before step `i` and those after it, each nearest first.
+
+        Both are empty where the values of step `i` were not read.
+        """
         if i not in self._values:
             return [], []
         before = self._trusted[: bisect_left(self._trusted, i)]
@@ -123,7 +129,10 @@ class ShardPath:
         return before[: -NEIGHBOURS - 1 : -1], after[:NEIGHBOURS]
 
     def closest(self, i: int) -> tuple[int | None, int | None]:
-        """Return the closest neighbour, and the closest of the other trusted steps that are surely on the path."""
+        """Return two steps by distance of weights: the closest neighbour of step `i`, and the closest other step.
+
+        The other is trusted, no neighbour of `i`, and surely on the path. Each is None where there is no such step.
+        """
         neighbours = [n for side in self.neighbours(i) for n in side]
         others = [t for t in self._trusted if t != i and t not in neighbours] if neighbours else []
         near, far = (sorted((self.distance(i, t), t) for t in ts) for ts in (neighbours, others))
@@ -131,7 +140,10 @@ class ShardPath:
         return (near[0][1] if near else None), other
 
     def path_ratio(self, i: int) -> float | None:
-        """Return the ratio that PAIRS_NEEDED of the pairs reach, and at least MIN_PAIRS; None with too few pairs."""
+        """Return the path ratio of step `i`: the largest ratio that PAIRS_NEEDED of its pairs of neighbours reach.
+
+        At least MIN_PAIRS pairs must reach it. None where `i` has fewer pairs, or a neighbour that may be wrong itself.
+        """
         before, after = self.neighbours(i)
         ratios = sorted((self.pair_ratio(i, a, b) for a in before for b in after), reverse=True)
         sole = [side[0] for side in (before, after) if len(side) == 1]
@@ -140,7 +152,10 @@ class ShardPath:
         return ratios[max(MIN_PAIRS, math.ceil(len(ratios) * PAIRS_NEEDED)) - 1]
 
     def end_ratio(self, i: int) -> float | None:
-        """Return the end ratio, by which another part of training lies nearer; None where there is no other part."""
+        """Return the end ratio of step `i`: above 1 it is nearer to another part of training than to its neighbours.
+
+        None where it has no neighbour, or there is no other part of training.
+        """
         neighbour, other = self.closest(i)
         if neighbour is None or other is None:
             return None
@@ -149,14 +164,15 @@ class ShardPath:
         return self._supported(ratio, i, neighbour)
 
     def misfit(self, i: int) -> float | None:
-        """Return the larger of path ratio and end ratio; None where there is neither."""
+        """Return the larger of the path ratio and the end ratio of step `i`; None where it has neither."""
         return max((r for r in (self.path_ratio(i), self.end_ratio(i)) if r is not None), default=None)
 
     def fit(self, i: int) -> tuple[float, float, float]:
-        """Return three numbers that are least, compared in order, where weights belong.
+        """Return three numbers by which to choose where weights belong: of several steps, the one with the least tuple.
 
-        The distance to the closer neighbour; how much longer the way from neighbour to neighbour is by these weights;
-        and how far the step's position between the neighbours is from the share of the way gone.
+        The first is the distance to the closer of the two neighbours before and after step `i`. The second is the
+        length of the way from one neighbour to the other by step `i`, divided by their distance. The third is the
+        difference between two shares from 0 to 1: how far along that way step `i` lies by distance, and by its number.
         """
         before, after = self.neighbours(i)
         near = [self.distance(i, side[0]) for side in (before, after) if side]
@@ -167,18 +183,29 @@ class ShardPath:
         return min(near), longer, abs(near[0] / way - (i - a) / (b - a)) if way > 0 else 0.0
 
     def pair_ratio(self, i: int, a: int, b: int) -> float:
-        """Return ratio(i; a, b), see the head of this file."""
+        """Return ratio(i; a, b), as defined at the head of this file, for step `i` and the steps `a` and `b`."""
         near, nearest = min((self.distance(i, a), a), (self.distance(i, b), b))
         apart = self.distance(a, b)
         return self._supported(near / apart if apart > 0 else math.inf, i, nearest)
 
     def _fits_its_side(self, i: int, neighbour: int) -> bool:
-        """Return whether the only neighbour on a side is closest to the next beyond i; else it may be wrong itself."""
+        """Return whether `neighbour`, the only one of step `i` on its side, can be relied on.
+
+        It can where, of all trusted steps but `i`, the closest to it by weights is also the nearest to it by number.
+        """
         rest = [(self.distance(neighbour, t), abs(neighbour - t)) for t in self._trusted if t not in (i, neighbour)]
         return not rest or min(rest)[1] == min(gap for _, gap in rest)
 
     def _supported(self, ratio: float, i: int, trusted: int) -> float:
-        """Return a ratio, lowered to what the difference of a step from a trusted one can carry."""
+        """Return `ratio`, lowered where the difference between two steps is too weak as evidence of a wrong step.
+
+        The difference is weak where rounding to bfloat16 can explain it, or where it lies in few values.
+
+        Args:
+            ratio: the ratio to lower.
+            i: the step that the ratio is about.
+            trusted: the trusted step to take the difference from.
+        """
         if ratio <= MAX_RATIO:
             return ratio
         share, values = self._difference(i, trusted)
@@ -189,14 +216,17 @@ class ShardPath:
         return lowered if bits >= MIN_BITS else MAX_RATIO
 
     def explain(self, i: int) -> str | None:
-        """Return in words how far a step is from where it belongs; None where it belongs there."""
+        """Return why step `i` looks wrong: a phrase that compares its distances to steps near it and elsewhere.
+
+        None where neither the path ratio nor the end ratio exceeds MAX_RATIO, also because there are too few steps.
+        """
         names = self.names
         before, after = self.neighbours(i)
         if (self.path_ratio(i) or 0.0) > MAX_RATIO:
             pairs = [(a, b) for a in before for b in after if self.pair_ratio(i, a, b) > MAX_RATIO]
             _, a, b = min((b - a, a, b) for a, b in pairs)
             if self.distance(a, b) == 0:
-                return f"far from {names[a]} and {names[b]}, which agree"
+                return f"far from {names[a]} and {names[b]}, which are equal"
             times = _times(self.pair_ratio(i, a, b))
             return f"{times} as far from {names[a]} and {names[b]} as these are from each other"
         neighbour, other = self.closest(i)
@@ -212,7 +242,15 @@ def _times(ratio: float) -> str:
 def _values_by_content(
     shard: str, contents: Sequence[str | None], revisions: Sequence[Facts]
 ) -> dict[str | None, Floats]:
-    """Return the values of every content, of those of the usual size: others are laid out in another way."""
+    """Return a dict: content of the shard (its hash, or `?` and the revision) -> the values that were read of it.
+
+    Contents from which an unusual number of values was read are left out: their tensors are others.
+
+    Args:
+        shard: name of the weight file.
+        contents: the content at each revision; None where the revision has no such file.
+        revisions: the revisions.
+    """
     pairs = zip(contents, revisions, strict=True)
     read = [(c, np.asarray(f.samples[shard], np.float64).ravel()) for c, f in pairs if shard in f.samples]
     sizes = Counter(values.size for _, values in read if values.size)
@@ -226,12 +264,16 @@ def _norm(values: Floats) -> float:
 
 
 def _difference(values: Floats, trusted: Floats) -> tuple[float, float]:
-    """Return how much the difference of a step's values from those of a trusted one can carry.
+    """Return how strong the difference of a step's values from those of a trusted step is as evidence.
+
+    Args:
+        values: of the step.
+        trusted: of the trusted step, at the same positions.
 
     Returns:
-        The share of its norm that counts: 0 where storage in bfloat16 can explain it; a single value counts no more
-        than `MAX_VALUE_RATIO` times the largest trusted one. And how many values carry it, (Σ v²)² / Σ v⁴: a third of
-        them where v is normal, 1 for a single outlier.
+        First, the share of the difference's norm that counts: 0 where rounding to bfloat16 can explain the difference;
+        and any single value counts no more than `MAX_VALUE_RATIO` times the largest trusted one. Second, the effective
+        number of values v in which they differ, (Σ v²)² / Σ v⁴: a third of them where v is normal, 1 for one outlier.
     """
     difference = np.abs(values - trusted)
     whole, largest = _norm(difference), float(np.abs(trusted).max())

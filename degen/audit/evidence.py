@@ -16,31 +16,35 @@ class Facts:
 
     Attributes:
         revision: its name, unlike that of any other.
-        step: the step its name says; None where it is no step, as in `main`.
-        stage: 0 where none is named. Steps count anew in every stage.
-        hashes: weight file -> hash of its content, published or of what was read.
-        shapes: tensor -> shape; None where no header was read.
-        samples: weight file -> values at fixed positions of its tensors, the same in every revision. Of files with
-            equal hashes it is enough to have read one.
-        not_finite: which values are NaN or infinity, as a sentence; None where none are.
-        fault: verdict and reason, where a file is missing or cannot be read.
+        step: the step that its name gives; None where the name gives none, as `main`.
+        stage: the training stage that its name gives; None where it gives none. Every stage counts its steps anew.
+        hashes: name of the weight file -> hash: the published one, or one of the values that were read.
+        shapes: name of the tensor -> its shape; None where no header of a file was read.
+        samples: name of the weight file -> values at fixed positions of its tensors, the same in every revision. Of
+            files with equal hashes only one need be there.
+        not_finite: a sentence that says which values are NaN or infinity; None where none are.
+        fault: verdict and reason where a file is missing or cannot be read; None where all could be.
         notes: remarks that are no faults.
+        initial: whether the weights look as they do before training.
+        unused: the tensors that no model takes, as a sentence; None where none were seen.
     """
 
     revision: str
     step: int | None
-    stage: int = 0
+    stage: str | None = None
     hashes: Mapping[str, str] = field(default_factory=dict)
     shapes: Shapes | None = None
     samples: Mapping[str, Floats] = field(default_factory=dict)
     not_finite: str | None = None
     fault: tuple[str, str] | None = None
     notes: tuple[str, ...] = ()
+    initial: bool = False
+    unused: str | None = None
 
 
 Finding = tuple[str, str]  # verdict and reason
 
 
 def count(n: int, thing: str) -> str:
-    """Return a number of things, in words."""
+    """Return a number with its noun: `1 shard`, `2 shards`."""
     return f"{n:,} {thing}{'s' * (n != 1)}"

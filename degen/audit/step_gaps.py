@@ -7,34 +7,48 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
+from degen.checkpoints.steps import stage_order
+
 from .evidence import Facts
 from .thresholds import EVEN_GAPS, GAPS_COMPARED, WIDE_GAP
 
 
 def missing_steps(stepped: Sequence[Facts], expected: Collection[int] | None) -> Iterator[tuple[Facts, str]]:
-    """Yield the revisions that should be there, and why: those expected, or the holes in even stretches."""
-    stages: dict[int, list[Facts]] = defaultdict(list)
+    """Yield the revisions that are missing, each with the reason.
+
+    Args:
+        stepped: the revisions whose names give a step, in the order of training.
+        expected: the steps that should be there. None if unknown: then a revision is missing where a stretch of evenly
+            spaced steps has a hole.
+    """
+    stages: dict[str | None, list[Facts]] = defaultdict(list)
     for f in stepped:
         stages[f.stage].append(f)
     if expected is not None:
-        stage, members = max(stages.items(), default=(0, []))
+        stage, members = max(stages.items(), key=lambda item: stage_order(item[0]), default=(None, []))
         for step in sorted(set(expected) - {f.step for f in stepped}):
             name = _name(members[0], members[-1], step) if len(stages) == 1 else f"step{step}"
-            yield Facts(name, step, stage), "expected, and not there"
+            yield Facts(name, step, stage), "this step is expected, and there is no revision of it"
         return
     for stage, members in stages.items():
         for before, after, stride in _holes(members):
-            reason = f"not there, between {before.revision} and {after.revision} in a stretch of every {stride:,} steps"
+            reason = (
+                f"there is no revision of this step, between {before.revision} and {after.revision}, where there is "
+                f"one every {stride:,} steps"
+            )
             for step in range((before.step or 0) + stride, after.step or 0, stride):
                 yield Facts(_name(before, after, step), step, stage), reason
 
 
 def _holes(members: Sequence[Facts]) -> Iterator[tuple[Facts, Facts, int]]:
-    """Yield the holes in the even stretches of a stage, as the revisions on either side and the stride.
+    """Yield the holes among evenly spaced steps: the revision before the hole, the one behind it, and the stride.
 
-    A gap is a hole where it is a multiple of the stride, the stride being that of two of the three gaps on either side
-    and of one next to it. So no hole is seen where the stride changes for good, where steps are log-spaced, or near the
-    ends, and none wider than half of all the steps there are.
+    A gap is a hole where it is a multiple, from two on, of the stride. The stride is the size of a gap next to it that
+    at least two of the three gaps before it have, and two of the three behind it. So a gap is no hole where the stride
+    changes for good, where steps are log-spaced, or near the ends; nor where it is wider than half of all steps.
+
+    Args:
+        members: the revisions of one stage of training, in order.
     """
     steps = [f.step or 0 for f in members]
     gaps = [b - a for a, b in pairwise(steps)]
@@ -47,7 +61,16 @@ def _holes(members: Sequence[Facts]) -> Iterator[tuple[Facts, Facts, int]]:
 
 
 def odd_gaps(stepped: Sequence[Facts]) -> dict[str, str]:
-    """Return notes on gaps of at least twice both of their neighbours, perhaps left out on purpose, by revision."""
+    """Return notes on gaps that are at least twice as wide as the gap before and the gap behind.
+
+    The steps in them may be left out on purpose, so that this is no fault.
+
+    Args:
+        stepped: the revisions whose names give a step, in the order of training.
+
+    Returns:
+        Name of the revision behind the gap -> the note.
+    """
     notes = {}
     for four in zip(stepped, stepped[1:], stepped[2:], stepped[3:], strict=False):
         before, gap, after = (int(b.step or 0) - int(a.step or 0) for a, b in pairwise(four))
@@ -58,7 +81,16 @@ def odd_gaps(stepped: Sequence[Facts]) -> dict[str, str]:
 
 
 def _name(before: Facts, after: Facts, step: int) -> str:
-    """Return the name of a revision after the pattern of two others, without what is unknown, such as tokens."""
+    """Return the name that a missing revision should have, after the pattern of two others.
+
+    Args:
+        before: a revision before it.
+        after: a revision behind it.
+        step: its step.
+
+    Returns:
+        The name, without the parts that cannot be known, such as tokens; `step1000` where the two have no pattern.
+    """
     numbers = (re.finditer(r"\d+", f.revision) for f in (before, after))
     for a, b in zip(*numbers, strict=False):
         head, tail = before.revision[: a.start()], before.revision[a.end() :]

@@ -43,3 +43,12 @@ MIN_FROZEN = 3  # in a phase: a convention; two equal neighbours may be a copy a
 GAPS_COMPARED = 3  # on either side of a hole
 EVEN_GAPS = 2  # of those compared, that have the stride
 WIDE_GAP = 2  # times both neighbouring gaps: worth a note
+
+# Initialisations. The rank correlation of n unrelated values is about ±1/√n, so 0.1 lies three standard errors out for
+# the 1,000 values that are asked for at least. That a run keeps more than half of its weights' order while its steps
+# double, yet loses all of it before, is no training: a convention, held by tests on the bundled series.
+UNRELATED = 0.1
+RELATED = 0.5
+EARLY = 0.1  # of all steps: a convention; later than that, step 0 may be forgotten and a norm have moved
+# A convention: the standard deviation of n draws lies within 2/√(2n) of the true one, which is 2 % for 5,000.
+NEAR_INITIAL = 0.05

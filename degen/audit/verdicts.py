@@ -23,8 +23,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from degen.checkpoints.steps import stage_order
+
 from .compare import Comparison
 from .evidence import Facts, Finding, Shapes, count
+from .initialisation import foreign_start, initial_findings
 from .step_gaps import missing_steps, odd_gaps
 
 
@@ -34,11 +37,11 @@ class RevisionVerdict:
 
     Attributes:
         revision: its name; of a missing one the name it should have, as far as it can be inferred.
-        step: None where the name is no step.
-        verdict: `ok`, `duplicate`, `equals_final`, `wrong_shard`, `discontinuous`, `not_finite`, `different_shape`,
-            `missing`, or a fault of gathering as it was given.
-        reason: one sentence; None where the verdict is ok.
-        note: what is worth knowing and no fault.
+        step: the step that the name gives; None where it gives none.
+        verdict: `ok`, `duplicate`, `equals_final`, `wrong_shard`, `discontinuous`, `not_finite`, `unused_weights`,
+            `different_shape`, `untrained`, `other_initialisation`, `missing`, or why its files could not be read.
+        reason: one sentence that explains the verdict; None where it is `ok`.
+        note: a remark that is no fault; None where there is none.
     """
 
     revision: str
@@ -55,13 +58,14 @@ def judge(
 
     Args:
         facts: of all revisions, in any order.
-        expected: the steps that should be there; each that no revision has is missing. Where None, only a hole in an
-            evenly spaced stretch counts.
-        final: the revision that holds the final weights, such as `main`; where None, the last step.
+        expected: the steps that should be there; each that no revision has is missing. Where None, only a hole among
+            evenly spaced steps counts.
+        final: the revision that holds the final weights, such as `main`; None for the last step.
 
     Returns:
-        One verdict per revision, the gravest: a fault of gathering, then not finite, another shape, a copy, a wrong
-        shard, a jump. Ordered by stage and step, missing ones among them, names that are no step last.
+        One verdict per revision, the gravest that applies: files that cannot be read, then not finite, another shape,
+        a copy, a wrong shard, a jump. They are ordered by stage and step, missing revisions among them; revisions
+        whose names give no step come last.
     """
     ordered = sorted(facts, key=_order)
     stepped = [f for f in ordered if f.step is not None]
@@ -70,6 +74,8 @@ def judge(
     sound = [f for f in stepped if f.revision not in findings]
     comparison = Comparison(sound, stepped[-1] if stepped else None, final)
     findings |= comparison.findings()
+    findings |= initial_findings(sound, [f for f in ordered if f.step is None and f.revision not in findings])
+    findings |= foreign_start(stepped, findings) if stepped else {}
     gaps = {} if expected is not None else odd_gaps(stepped)
     judged = []
     for f in ordered:
@@ -82,12 +88,20 @@ def judge(
     return [verdict for _, verdict in sorted(judged, key=lambda pair: pair[0])]
 
 
-def _order(facts: Facts) -> tuple[bool, int, int, str]:
-    return facts.step is None, facts.stage, facts.step or 0, facts.revision
+def _order(facts: Facts) -> tuple[bool, tuple[int, ...], int, str]:
+    return facts.step is None, stage_order(facts.stage), facts.step or 0, facts.revision
 
 
 def _own_finding(facts: Facts, usual: Shapes | None) -> Finding | None:
-    """Return what is wrong with a revision by itself, before it is compared with others; None where nothing is."""
+    """Return verdict and reason for what is wrong with a revision by itself, before its weights are compared.
+
+    Args:
+        facts: the revision.
+        usual: name of the tensor -> its shape in most revisions; None if unknown.
+
+    Returns:
+        None where nothing is wrong.
+    """
     if facts.fault is not None:
         return facts.fault
     if facts.not_finite is not None:
@@ -95,13 +109,18 @@ def _own_finding(facts: Facts, usual: Shapes | None) -> Finding | None:
     for shard, values in sorted(facts.samples.items()):
         if odd := int(np.count_nonzero(~np.isfinite(values))):
             return "not_finite", f"{shard} holds NaN or infinity in {odd} of {values.size} values read"
+    if facts.unused is not None:
+        return "unused_weights", facts.unused
     if usual is not None and facts.shapes is not None and (differs := _difference(facts.shapes, usual)):
         return "different_shape", differs
     return None
 
 
 def _usual_shapes(facts: Iterable[Facts]) -> Shapes | None:
-    """Return the tensors and shapes of more than half of the revisions whose headers were read; None where none are."""
+    """Return name -> shape of the tensors that more than half of the revisions have exactly alike.
+
+    Revisions of which no header was read do not count. None where no more than half are alike.
+    """
     read = [f.shapes for f in facts if f.shapes is not None and f.fault is None]
     counts = Counter(frozenset((name, tuple(shape)) for name, shape in shapes.items()) for shapes in read)
     for tensors, times in counts.most_common(1):
@@ -111,14 +130,22 @@ def _usual_shapes(facts: Iterable[Facts]) -> Shapes | None:
 
 
 def _difference(shapes: Shapes, usual: Shapes) -> str | None:
-    """Return how the first tensor differs from its usual shape, and how many more do; None where none does."""
+    """Return a sentence on the first tensor that differs from the usual ones, and on how many more differ.
+
+    Args:
+        shapes: name of the tensor -> its shape, in this revision.
+        usual: the same in most revisions.
+
+    Returns:
+        None where no tensor differs.
+    """
     differences = [
         f"{name} is {_format_shape(shapes[name])}, in most revisions {_format_shape(usual[name])}"
         for name in sorted(shapes.keys() & usual.keys())
         if tuple(shapes[name]) != tuple(usual[name])
     ]
-    differences += [f"{name} is not there, unlike in most revisions" for name in sorted(usual.keys() - shapes.keys())]
-    differences += [f"{name} is there, unlike in most revisions" for name in sorted(shapes.keys() - usual.keys())]
+    differences += [f"{name} is missing; most revisions have it" for name in sorted(usual.keys() - shapes.keys())]
+    differences += [f"{name} is there; most revisions lack it" for name in sorted(shapes.keys() - usual.keys())]
     if len(differences) < 2:
         return differences[0] if differences else None
     return f"{differences[0]}; {count(len(differences) - 1, 'more tensor')} differ{'s' * (len(differences) == 2)}"

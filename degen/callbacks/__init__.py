@@ -40,8 +40,13 @@ _MODULES = {
 }
 
 
+def __dir__() -> list[str]:
+    """List what is loaded on first use as well, for `dir(degen.callbacks)` and completion."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
-    """Load each on first use: neither library's callback needs the other library."""
+    """Return the callback or class called `name`, imported on first use, so that no library is needed but its own."""
     if name not in __all__:
         raise AttributeError(f"module 'degen.callbacks' has no attribute {name!r}")
     return getattr(import_module(f"degen.callbacks.{_MODULES.get(name, 'monitor')}"), name)

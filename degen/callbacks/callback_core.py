@@ -25,19 +25,19 @@ class CallbackCore:
     """A watch that begins and ends with a training.
 
     Args:
-        tokenizer: what windows are made with; None for the one that training names.
-        every: the library's event to measure at, or a number of steps.
-        events: the names that `every` may have.
+        tokenizer: the tokenizer to make windows with; None for the one that the training itself uses.
+        every: when to measure: the name of an event of the library, or every so many steps.
+        events: the names of events that `every` may have.
         rules: conditions on the figures, in the syntax of `degen gate`.
         on_violation: `log`, or `stop` the training as well.
         confidence: see `Watch`.
         out: a run folder for the measurements; None to keep none.
-        prefix: in front of every name in the tracker.
-        settings: what `Monitor` takes.
+        prefix: a text that is put in front of every name in the tracker.
+        settings: the settings of `Monitor`, by name.
 
     Raises:
-        DegenError: an unknown event or rule.
-        TypeError: a setting that `Monitor` does not have.
+        DegenError: `every`, `on_violation` or a rule is wrong.
+        TypeError: `Monitor` does not have one of the settings.
     """
 
     def __init__(
@@ -55,9 +55,12 @@ class CallbackCore:
     ) -> None:
         inspect.signature(Monitor).bind(None, **settings)
         if every not in events and not _is_count(every):
-            raise DegenError(f"every={every!r}: not {', '.join(map(repr, events))}, nor a number of steps")
+            raise DegenError(
+                f"every={every!r}: must be {', '.join(map(repr, events))} or a whole number of steps, 1 or more"
+            )
         if on_violation not in get_args(OnViolation):
-            raise DegenError(f"on_violation={on_violation!r}: not one of {', '.join(map(repr, get_args(OnViolation)))}")
+            choices = " or ".join(map(repr, get_args(OnViolation)))
+            raise DegenError(f"on_violation={on_violation!r}: must be {choices}")
         self.every = every
         self.rules = [parse_rule(rule) for rule in ([rules] if isinstance(rules, str) else rules)]
         self._tokenizer = tokenizer
@@ -72,23 +75,25 @@ class CallbackCore:
     def begin(
         self, model: Any, tokenizer: Any, step: int, last: float | None, never_due: tuple[str, str] | None
     ) -> None:
-        """Begin with a training, or go on from a step of it.
+        """Prepare to measure when a training begins, or continues from a step.
 
         Args:
-            model: that will be trained.
-            tokenizer: that training names; None for none.
+            model: the model that will be trained.
+            tokenizer: the tokenizer that the training itself uses; None if it has none.
             step: optimiser steps so far.
-            last: the step that training ends at; None if unknown.
-            never_due: why the library's event to measure at does not come in this training, and what to do; None where
-                it does, or where that is unknown.
+            last: the step at which training ends; None if unknown.
+            never_due: two phrases, why the event `every` never happens in this training, and what to do; None where
+                it happens, or where that is unknown.
 
         Raises:
-            DegenError: settings that cannot work, found before the first step.
+            DegenError: there is no tokenizer, the settings do not fit the model, or a rule would never be judged.
         """
         self._check_due(step, last, never_due)
         chosen = self._tokenizer if self._tokenizer is not None else tokenizer
         if chosen is None:
-            raise DegenError("no tokenizer to make windows with; give the callback one (tokenizer=…)")
+            raise DegenError(
+                "there is no tokenizer to make windows with; give one to the callback, as the argument tokenizer"
+            )
         monitor = Monitor(chosen, **self._settings)
         self._watch = Watch(monitor, rules=self.rules, confidence=self._confidence, out=self._out)
         self._watch.begin(model, step)
@@ -100,7 +105,7 @@ class CallbackCore:
         if not isinstance(self.every, str):
             never_due = None
             if step == 0 and last is not None and self.every > last:
-                never_due = f"training ends at step {last:.0f}", f"choose {last:.0f} or fewer"
+                never_due = f"training ends before that, at step {last:.0f}", f"set every to {last:.0f} or fewer"
         if never_due is None:
             return
         reason, remedy = never_due
@@ -109,26 +114,29 @@ class CallbackCore:
         self._progress.warn(f"degen: every={self.every!r}: {reason}, so nothing will be measured; {remedy}")
 
     def end(self, step: int) -> None:
-        """End with the training; what is evaluated later is not measured.
+        """Stop measuring when the training ends, and warn where nothing was measured or a rule was never judged.
 
         Args:
-            step: optimiser steps in all.
+            step: the number of optimiser steps of the training.
         """
         if self._watch is None:
             return
         if self._watch.latest is None:
-            nothing = f"every={self.every!r} did not come up before training ended at step {step}"
-            self._progress.warn(f"degen: nothing was measured: {nothing}")
+            nothing = f"training ended at step {step}, before every={self.every!r} was due for the first time"
+            self._progress.warn(f"degen: nothing was measured, because {nothing}")
         else:
             for never in self._watch.never_decided:
-                self._progress.warn(f'degen: rule "{never.rule}" was never decided: {never.reason}')
+                self._progress.warn(f'degen: rule "{never.rule}" could not be judged at any step: {never.reason}')
         self._watch = None
 
     def is_due(self, event: str, step: int) -> bool:
-        """Return whether to measure now: the event is the chosen one, or that of a step which is a multiple of `every`.
+        """Return whether to measure now.
+
+        That is so where the event is the one that `every` names; or, where `every` is a number of steps, at the end of
+        each step that is a multiple of it.
 
         Args:
-            event: of the library, `step` for the end of a step.
+            event: the event of the library that just happened; `step` for the end of a step.
             step: optimiser steps so far.
         """
         if event == "step":
@@ -136,10 +144,10 @@ class CallbackCore:
         return event == self.every
 
     def measure_step(self, model: Any, step: int) -> tuple[dict[str, float], bool]:
-        """Measure, in the main process; a step is measured once.
+        """Measure the model at a step, unless the step was measured already; called in the main process alone.
 
         Returns:
-            The figures for the tracker, and whether training must stop.
+            The figures for the tracker by name, and whether training must stop.
         """
         if self._watch is None or self._watch.latest == step:
             return {}, False
@@ -151,13 +159,13 @@ class CallbackCore:
         return {f"{self._prefix}{name}": value for name, value in figures.items()}, self._stops and bool(report.broken)
 
     def _log_report(self, report: StepReport) -> None:
-        """Warn in one line of whatever went wrong; note the rules that are pending, as at the beginning."""
+        """Log what went wrong at a step, each in one line: no measurement, no space to keep it, or a broken rule."""
         at = f"degen: step {report.step}"
         if report.failed is not None:
             self._progress.warn(f"{at} could not be measured: {report.failed}")
         if report.write_error not in (None, self._write_error):  # a full disk is reported once
-            so = ", so no rule is decided" if report.undecided else ""
-            self._progress.warn(f"{at}: what was measured could not be kept{so}: {report.write_error}")
+            so = ", so that no rule could be judged" if report.undecided else ""
+            self._progress.warn(f"{at}: the measurement could not be written{so}: {report.write_error}")
         self._write_error = report.write_error
         if report.broken:
             consequence = "training stops" if self._stops else "training goes on"

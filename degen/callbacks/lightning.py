@@ -19,34 +19,34 @@ NO_VALIDATION = "this training has no validation", "give fit data for it, or set
 
 
 def _bases() -> tuple[type, ...]:
-    """Return the callback class of every Lightning there is: each Trainer asks for its own.
+    """Return the base class of callbacks from each installed Lightning; the Trainer of each accepts only its own.
 
     Raises:
-        DegenError: there is none.
+        DegenError: neither `lightning` nor `pytorch_lightning` is installed.
     """
     installed = [name for name in NAMES if find_spec(name.partition(".")[0]) is not None]
     if not installed:
-        raise DegenError("the callback for Lightning needs Lightning; pip install lightning")
+        raise DegenError("the callback for Lightning needs Lightning, which is not installed; pip install lightning")
     return tuple(import_module(name).Callback for name in installed)
 
 
 def _model_of(module: Any) -> Any:
-    """Return the transformers model in a module, where most keep it.
+    """Return the transformers model of a LightningModule: its attribute `model`.
 
     Raises:
-        DegenError: it is not there.
+        DegenError: that attribute is missing, or is no model of transformers.
     """
     model = getattr(module, "model", None)
     if not hasattr(model, "get_output_embeddings"):
         raise DegenError(
-            f"{type(module).__name__}.model is no model of transformers; say where it is: "
+            f"{type(module).__name__}.model must be a model of transformers, and is not; say where that is: "
             "LightningDegenerationCallback(model_of=lambda module: module.…)"
         )
     return model
 
 
 def _last_step(trainer: Any, module: Any) -> float | None:
-    """Return the step that training ends at; None where that is unknown, or a trial (`fast_dev_run`) ends it sooner."""
+    """Return the optimiser step at which training ends; None where it is unknown, or where this is a `fast_dev_run`."""
     if trainer.fast_dev_run:
         return None
     # with several optimisers a batch is several steps
@@ -107,7 +107,7 @@ class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
         self._model_of = model_of
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Draw the windows, and refuse what cannot work."""
+        """Draw the windows, and refuse settings that do not fit the model or the training."""
         if trainer.is_global_zero:
             tokenizer = getattr(pl_module, "tokenizer", None)
             never_due = None if trainer.enable_validation else NO_VALIDATION
@@ -115,16 +115,16 @@ class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
             self._core.begin(self._model_of(pl_module), tokenizer, trainer.global_step, last, never_due)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *batch: Any) -> None:
-        """Measure every so many steps."""
+        """Measure at the end of a step, if `every` is a number of steps and this one is a multiple of it."""
         self._measure_if_due("step", trainer, pl_module)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        """Measure beside a validation; not beside the one that only tries whether validation works."""
+        """Measure after a validation, if `every` says so; not after Lightning's sanity check before training."""
         if not trainer.sanity_checking:
             self._measure_if_due("validation", trainer, pl_module)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """End the watch."""
+        """Stop measuring, and warn where nothing was measured or a rule was never judged."""
         self._core.end(trainer.global_step)
 
     def _measure_if_due(self, event: str, trainer: Any, module: Any) -> None:

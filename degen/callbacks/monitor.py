@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from degen.errors import DegenError
@@ -19,11 +19,12 @@ from degen.scanning.measure_stream import measure_stream
 from degen.scanning.plan import plan_probes
 from degen.scanning.progress import Progress
 from degen.scanning.sampling import Samples, find_samples
-from degen.scanning.settings import MeasureKeywords, list_settings, make_settings
+from degen.scanning.settings import CONTEXT, MeasureKeywords, list_settings, make_settings
 from degen.scanning.timing import Clock, timing_rows
 from degen.tables import CHECKPOINTS, TIMING, Row, Rows
 from degen.text.tokenizer import Tokenizer
 
+from .argument_names import argument_names
 from .preserve_state import preserve_state, unwrapped
 
 if TYPE_CHECKING:
@@ -37,12 +38,12 @@ class Measurement:
     """The figures of a model at one moment.
 
     Attributes:
-        rows: by table, without the key columns; `timing` among them.
+        rows: name of the table -> its rows without the key columns; `timing` is among the tables.
         measures: the columns of `checkpoints` that hold figures of the probes.
         source_hash: hash of head and configuration, as a part of a run keeps it.
-        batch_tokens: padded tokens of a batch at most.
-        device: of the pass.
-        dtype: of the model.
+        batch_tokens: the most tokens, padding included, that a batch had.
+        device: the device on which the model was measured.
+        dtype: the type of the model's weights.
     """
 
     rows: Rows
@@ -54,12 +55,12 @@ class Measurement:
 
     @property
     def row(self) -> Row:
-        """Its row of `checkpoints`."""
+        """The row of table `checkpoints`, without the key columns."""
         return self.rows[CHECKPOINTS][0]
 
     @property
     def figures(self) -> dict[str, float]:
-        """The figures for a tracker: those of its row that were measured, by name."""
+        """The figures for a tracker: those of `row` that were measured, by name."""
         return {name: self.row[name] for name in self.measures if self.row.get(name) is not None}
 
 
@@ -72,10 +73,15 @@ class Monitor:
         settings: fields of `Settings` that apply to a model in memory, by name.
 
     Raises:
-        DegenError: nothing to draw windows from, a setting that makes no sense, or a probe that trains.
+        DegenError: there is no text to draw windows from, a setting is wrong, or a probe trains for itself.
     """
 
     def __init__(self, tokenizer: Any, **settings: Unpack[MeasureKeywords]) -> None:
+        with argument_names():
+            self._make_ready(tokenizer, settings)
+
+    def _make_ready(self, tokenizer: Any, settings: MeasureKeywords) -> None:
+        """Find the probes and draw the windows."""
         has_text = settings.get("corpus") is not None or settings.get("sample") is not None
         self.settings = make_settings(**settings)
         self.probes, self.tables = plan_probes(self.settings)
@@ -83,7 +89,10 @@ class Monitor:
         self.samples = Samples({MODEL: self.tokenizer}, {}, {})
         if any(issubclass(probe, StreamProbe) for probe in self.probes.values()):
             if not has_text:
-                raise DegenError("no text to measure on; name a corpus, or the sample.parquet of a run")
+                raise DegenError(
+                    "there is no text to measure on; name one with the setting corpus, or the sample.parquet of a run "
+                    "with the setting sample"
+                )
             self.samples = Samples({MODEL: self.tokenizer}, *find_samples(self.settings, [self.tokenizer], Progress()))
         self._sample = next(iter(self.samples.samples.values()), None)
         self._refuse_training()
@@ -94,17 +103,38 @@ class Monitor:
             if self._sample is None or not issubclass(probe, StreamProbe):
                 continue
             if probe(self._sample, **self.settings.options.get(name, {})).trains:
-                raise DegenError(f"the probe {name} would train for itself; scan the checkpoints that are saved for it")
+                raise DegenError(
+                    f"the probe {name} trains heads for itself, which is not possible during a training; measure it "
+                    "with a scan of the saved checkpoints"
+                )
 
     def check(self, model: Any) -> None:
         """Refuse a model that cannot be measured, without running it.
 
         Raises:
-            CheckpointError: it is sharded, has no head that transformers names, or fewer positions than a window.
+            CheckpointError: the model is sharded, transformers does not know its head, or it has fewer positions than
+                the longest window.
         """
-        shape = describe_module(unwrapped(model))
-        if self._sample is not None:
-            check_positions(shape, self._sample)
+        with argument_names():
+            shape = describe_module(unwrapped(model))
+            self._fit_windows(shape)
+            if self._sample is not None:
+                check_positions(shape, self._sample)
+
+    def _fit_windows(self, shape: Architecture) -> None:
+        """Draw shorter windows where the model has too few learned positions, unless the user set their length."""
+        settings, positions = self.settings, shape.positions
+        if self._sample is None or settings.context is not None or settings.sample is not None:
+            return
+        fewer = positions is not None and positions < CONTEXT
+        self.settings = replace(settings, context=positions if fewer else CONTEXT)
+        if fewer and self._sample.longest > self.settings.longest_window:
+            progress = Progress()
+            progress.warn(
+                f"the model has {positions} learned positions: windows of up to {positions} tokens, not {CONTEXT}"
+            )
+            self.samples = Samples({MODEL: self.tokenizer}, *find_samples(self.settings, [self.tokenizer], progress))
+            self._sample = next(iter(self.samples.samples.values()))
 
     def measure(self, model: Any) -> Measurement:
         """Measure a model as it is now, and leave it and all random states as they are.
@@ -116,27 +146,32 @@ class Monitor:
             model: a causal LM, perhaps wrapped by torch.compile, data parallelism or PEFT, on any device.
 
         Raises:
-            CheckpointError: it cannot be measured.
+            CheckpointError: the model cannot be measured.
         """
-        model = unwrapped(model)
+        with argument_names():
+            return self._measure(unwrapped(model))
+
+    def _measure(self, model: Any) -> Measurement:
+        """Measure a model that is unwrapped."""
         shape, device = describe_module(model), model.device
+        self._fit_windows(shape)
         spec = MeasureSpec(
             self.probes, self.tables, self._sample, self.tokenizer.ids, device, model.dtype,
             options=self.settings.options,
         )  # fmt: skip
         if self._batch_tokens is None:
-            windows, context = self.settings.batch_size, self.settings.context
+            windows, context = self.settings.batch_size, self.settings.longest_window
             self._batch_tokens = batch_tokens_for(spec.sample, windows, context, shape, device)
         clock = Clock()
         with preserve_state(model):
             rows = self._rows(model, shape, spec, clock)
-        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": None}
+        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": rows[CHECKPOINTS][0].get("reason")}
         rows[TIMING] = timing_rows(clock, spec, None, model.dtype)
         source = fingerprint([rows[CHECKPOINTS][0]["head_sha256"], config_sha256(model.config)])
         return Measurement(rows, self.measured_columns(CHECKPOINTS), source, self._batch_tokens, device, model.dtype)
 
     def _rows(self, model: Any, shape: Architecture, spec: MeasureSpec, clock: Clock) -> Rows:
-        """Run the probes once; where a batch does not fit, halve it and begin again."""
+        """Run the probes once, and return rows by table; where a batch does not fit in memory, halve it and repeat."""
         head = head_of(model, spec.ids)
         rows = [("degen", {CHECKPOINTS: [model_columns(shape, head)]}), *measure_head(head, spec, clock)]
         if (sample := spec.sample) is not None:
@@ -156,7 +191,7 @@ class Monitor:
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """The domains of the windows, as far as they are known."""
+        """The domains of the windows, each once; windows of unknown domain add none."""
         windows = self._sample.windows if self._sample is not None else ()
         return tuple(dict.fromkeys(w.domain for w in windows if w.domain is not None))
 
@@ -180,9 +215,13 @@ def measure_model(model: Any, tokenizer: Any, **settings: Unpack[MeasureKeywords
 
 
 def _text_tokenizer(tokenizer: Any) -> Any:
-    """Return the text tokenizer of a processor, which also has some for images or sound; others as they are."""
+    """Return the tokenizer for text: that of a processor for several kinds of input, or the given tokenizer itself.
+
+    Raises:
+        DegenError: `tokenizer` is None.
+    """
     if tokenizer is None:
-        raise DegenError("no tokenizer to make windows with; name one")
+        raise DegenError("there is no tokenizer to make windows with; give one as the argument tokenizer")
     from transformers import ProcessorMixin
 
     return tokenizer.tokenizer if isinstance(tokenizer, ProcessorMixin) else tokenizer

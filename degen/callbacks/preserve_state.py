@@ -19,8 +19,8 @@ def unwrapped(model: Any) -> Any:
     """Return the causal LM inside what training wraps it in: torch.compile, data parallelism, DeepSpeed, PEFT.
 
     Raises:
-        CheckpointError: it has no whole weights in this process, prompts of PEFT in front of it, or an adapter on its
-            LM head.
+        CheckpointError: the model is none of transformers, this process does not hold all of its weights, PEFT puts
+            learned prompts in front of the text, or an adapter changes its LM head.
     """
     from torch.nn import DataParallel
     from torch.nn.parallel import DistributedDataParallel
@@ -32,33 +32,41 @@ def unwrapped(model: Any) -> Any:
             model = model.module
         elif hasattr(model, "get_base_model") and hasattr(model, "active_peft_config"):
             if model.active_peft_config.is_prompt_learning:
-                raise CheckpointError("a model with learned prompts in front of it cannot be measured")
+                raise CheckpointError(
+                    "a model with learned prompts (prompt or prefix tuning of PEFT) cannot be measured; train without "
+                    "the callback"
+                )
             model = model.get_base_model()
         else:
             break
+    if not (hasattr(model, "get_output_embeddings") and hasattr(model, "config") and hasattr(model, "named_modules")):
+        raise CheckpointError(
+            f"{type(model).__name__} is no causal LM of transformers; give the model itself, a PreTrainedModel with "
+            "`config` and `get_output_embeddings()`, perhaps wrapped by torch.compile, data parallelism or PEFT"
+        )
     if (name := _sharded_parameter(model)) is not None:
         raise CheckpointError(
-            f"the parameter {name} is not whole in this process (FSDP, ZeRO 3, tensor parallelism or offloading); "
-            "scan the checkpoints that training saves instead"
+            f"the parameter {name} is not whole in this process (FSDP, ZeRO 3, tensor parallelism or offloading), so "
+            "that the model cannot be measured here; scan the checkpoints that training saves instead"
         )
     if _is_adapted(model.get_output_embeddings()):
         raise CheckpointError(
-            "an adapter on the LM head cannot be measured while it trains; scan the adapters that are saved, or train "
-            "the head whole (modules_to_save)"
+            "a model with an adapter on its LM head cannot be measured while it trains; scan the adapters that "
+            "training saves, or train the whole head (modules_to_save)"
         )
     return model
 
 
 def _is_adapted(head: Any) -> bool:
-    """Return whether what PEFT trains lies beside a module's weight, which alone is then not what the module does."""
+    """Return whether a head has an adapter of PEFT that is not merged into its weight."""
     return hasattr(head, "get_base_layer") and not head.merged
 
 
 def _sharded_parameter(model: Any) -> str | None:
-    """Return a parameter of which this process holds a shard, or nothing; None where it holds all."""
+    """Return the name of a parameter that this process does not hold whole; None where it holds all of them."""
     for module in model.modules():
         if type(module).__name__ == "FullyShardedDataParallel":
-            return "of a module under FSDP"
+            return "of a module under FSDP"  # it stands behind "the parameter"
     for name, parameter in model.named_parameters():
         if parameter.is_meta or hasattr(parameter, "ds_id") or hasattr(parameter, "device_mesh"):
             return str(name)
@@ -75,7 +83,7 @@ def check_finite(model: Any) -> None:
         model: unwrapped, every parameter whole in this process.
 
     Raises:
-        NotFiniteError: names the first parameter that holds one.
+        NotFiniteError: a parameter holds NaN or infinity; the message names the first.
     """
     for name, parameter in model.named_parameters():
         if not parameter.is_floating_point() or not parameter.numel():
@@ -89,12 +97,12 @@ def check_finite(model: Any) -> None:
 
 @contextmanager
 def preserve_state(model: Any) -> Iterator[None]:
-    """Put a model into the state in which a scan would load it, for the block; afterwards all is as it was before.
+    """Put a model into the state in which a scan would load it, for the `with` block, and restore its state afterwards.
 
-    During the block every module is in evaluation mode, nothing is cached, mixed precision is off, and what was
-    compiled runs as it was written. Given back are: every attribute of every module (`training` among them), the
-    buffers and what is in them, `use_cache`, and the random states of Python, numpy and torch on every device.
-    Parameters and gradients are not given back, for nothing here writes to them.
+    During the block every module is in evaluation mode, nothing is cached, mixed precision is off, and compiled modules
+    run without compilation. Restored are: every attribute of every module (`training` among them), the buffers and
+    their values, `use_cache`, and the random states of Python, numpy and torch on every device. Parameters and
+    gradients are not restored, because nothing here writes to them.
 
     Args:
         model: a causal LM, unwrapped.
@@ -112,7 +120,10 @@ def preserve_state(model: Any) -> Iterator[None]:
 
 @contextmanager
 def _as_loaded(module: Any) -> Iterator[None]:
-    """Preserve a single module; `__dict__` is written to, since a module's own `train` may do more than set a flag."""
+    """Put a single module into evaluation mode for the `with` block, and restore its attributes afterwards.
+
+    `__dict__` is written to, because a module's own `train` method may do more than set a flag.
+    """
     attributes = vars(module)
     before = dict(attributes)
     buffers = {name: (tensor, _copied(tensor)) for name, tensor in module._buffers.items()}
@@ -146,7 +157,7 @@ def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 @contextmanager
 def _no_cache(config: Any) -> Iterator[None]:
-    """Keep no keys and values, as a scan runs a model."""
+    """Set `use_cache` of a configuration to False for the `with` block, as in a scan, and restore it afterwards."""
     before = {name: value for name, value in vars(config).items() if name == "use_cache"}
     config.use_cache = False
     try:
@@ -158,7 +169,7 @@ def _no_cache(config: Any) -> Iterator[None]:
 
 @contextmanager
 def _random_states() -> Iterator[None]:
-    """Give back the random states of Python, numpy and torch."""
+    """Restore the random states of Python, numpy and torch after the `with` block."""
     import torch
 
     python, legacy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()

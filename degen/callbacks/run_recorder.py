@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from degen.checkpoints.steps import parse_revision
 from degen.errors import RunFolderError
+from degen.runs.ownership import check_part
 from degen.runs.run import SAMPLE
 from degen.runs.run_writer import RunWriter, open_run, unwritable
 from degen.scanning.run_info import complete_info
 from degen.tables import CHECKPOINTS, TIMING, Rows
 
+from .argument_names import argument_names
 from .monitor import Measurement, Monitor
 
 if TYPE_CHECKING:
@@ -34,9 +36,9 @@ class RunRecorder:
     """A run folder that grows while a model trains.
 
     Args:
-        folder: where; made if it is not there.
-        monitor: what measures.
-        label: of the model in the tables.
+        folder: the run folder; it is made if it does not exist.
+        monitor: the monitor whose measurements are written.
+        label: the name of the model in the tables.
     """
 
     def __init__(self, folder: Path, monitor: Monitor, label: str) -> None:
@@ -47,27 +49,27 @@ class RunRecorder:
         self._dtype: Any = None
 
     def begin(self, step: int, device: torch.device, dtype: Any) -> None:
-        """Make the folder ready, before anything is measured.
+        """Prepare the folder, before anything is measured.
 
         Args:
-            step: from which training goes on; 0 for one that begins. What was measured of later steps is deleted, for
-                they will come again.
-            device: of the model.
-            dtype: of the model.
+            step: the step from which training continues; 0 for a new training. Measurements of later steps are
+                deleted, because these steps will be trained again.
+            device: the device of the model.
+            dtype: the type of the model's weights.
 
         Raises:
             RunFolderError: the folder cannot be written, was made with other settings, or holds another training.
         """
         if step == 0 and (self.folder / CHECKPOINTS).is_dir():
             raise RunFolderError(
-                f"{self.folder}: holds what was measured of an earlier training", f"{REMEDY}, or delete it"
+                f"{self.folder}: this folder holds the measurements of an earlier training", f"{REMEDY}, or delete it"
             )
         self._device, self._dtype = device, dtype
         with self._open() as writer:
             self._delete_after(step, writer)
 
     def write(self, step: int, measurement: Measurement) -> None:
-        """Write the parts of a measurement.
+        """Write a measurement at a step into the tables of the run.
 
         Raises:
             RunFolderError: the folder cannot be written.
@@ -79,7 +81,7 @@ class RunRecorder:
             writer.write(checkpoint, self._monitor.tables, measurement.rows, measurement.source_hash)
 
     def write_failed(self, step: int, reason: str) -> None:
-        """Write that a model could not be measured, and why.
+        """Write into the tables that the model could not be measured at a step, with the reason.
 
         Raises:
             RunFolderError: the folder cannot be written.
@@ -91,9 +93,11 @@ class RunRecorder:
     def _delete_after(self, step: int, writer: RunWriter) -> None:
         parts = writer.part(CHECKPOINTS, self._checkpoint(step)).parent.glob("step*.parquet")
         for mark in filter(None, [parse_revision(part.stem) for part in parts]):
-            if mark.step > step:
+            if mark.step is not None and mark.step > step:
                 for table in (CHECKPOINTS, *self._monitor.tables.names):
-                    writer.part(table, self._checkpoint(mark.step)).unlink(missing_ok=True)
+                    part = writer.part(table, self._checkpoint(mark.step))
+                    check_part(part)
+                    part.unlink(missing_ok=True)
 
     def _checkpoint(self, step: int) -> SavedStep:
         return SavedStep(self._label, f"step{step}", step)
@@ -104,7 +108,7 @@ class RunRecorder:
         assert device is not None  # `begin` comes first
         settings = monitor.settings.to_json() | {"series": [self._label]}
         try:
-            with open_run(self.folder, settings, fresh=False) as writer:
+            with argument_names(), open_run(self.folder, settings, fresh=False) as writer:
                 complete_info(
                     writer, [self._label], monitor.probes, monitor.tables, monitor.samples, device, self._dtype
                 )

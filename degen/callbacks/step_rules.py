@@ -22,13 +22,12 @@ SITES = ("embedding", "block", "head_input")
 
 @dataclass(frozen=True)
 class Undecided:
-    """A rule that nobody can decide at a step.
+    """A rule that cannot be judged at a step.
 
     Attributes:
         rule: the rule.
-        reason: why.
-        pending: whether that is no more than its beginning: its steps are still to come, or it needs a second
-            checkpoint.
+        reason: why it cannot be judged.
+        pending: whether it can be judged later, since its steps are still to come or it needs a second checkpoint.
     """
 
     rule: Rule
@@ -45,13 +44,14 @@ class StepReport:
 
     Attributes:
         step: optimiser steps so far.
-        measurement: what was measured; None where the model could not be.
-        failed: why it could not be; None where it was.
-        broken: for each rule that is broken at this step: the rule, and the figure that breaks it most; every rule
-            where the model holds NaN or infinity.
-        undecided: the rules that nobody can decide at this step; all of them where the model could not be measured, or
-            the measurement not be kept.
-        write_error: why the run folder did not take the measurement; None where it did, or there is none.
+        measurement: the measurement; None where the model could not be measured.
+        failed: why the model could not be measured; None where it was.
+        broken: a text for each rule that is broken at this step, with the figure that breaks it most. Where the model
+            holds NaN or infinity, every rule is broken.
+        undecided: the rules that cannot be judged at this step; all of them where the model could not be measured, or
+            the measurement could not be written.
+        write_error: why the measurement could not be written to the run folder; None where it was, or where there is
+            no run folder.
     """
 
     step: int
@@ -68,54 +68,60 @@ class StepReport:
 
 
 def check_rule(rule: Rule, monitor: Monitor, label: str) -> None:
-    """Refuse a rule about something that is not measured: it could never be broken.
+    """Refuse a rule about something that is not measured, since it could never be broken.
 
     Args:
         rule: the rule.
-        monitor: measures.
-        label: of the model in the tables.
+        monitor: the monitor, which knows what is measured.
+        label: the name of the model in the tables.
 
     Raises:
-        DegenError: an unknown metric, model or domain.
+        DegenError: the rule names a metric, model or domain that the monitor does not measure.
     """
     table = CHECKPOINTS if rule.layer is None and rule.site is None else LAYERS
     measured = monitor.measured_columns(table)
     if rule.metric not in measured:
         raise DegenError(
-            f'rule "{rule}": {rule.metric} is not measured of {table}; {did_you_mean(rule.metric, measured)}'
+            f'rule "{rule}": {rule.metric} is not measured for table {table}; {did_you_mean(rule.metric, measured)}'
         )
     if rule.model not in (None, label):
-        raise DegenError(f'rule "{rule}": the model here is called {label!r}')
+        raise DegenError(
+            f'rule "{rule}": the only model here is called {label!r}, not {rule.model!r}; drop the selector model'
+        )
     if rule.domain not in (None, *monitor.domains):
         hint = did_you_mean(str(rule.domain), monitor.domains)
-        raise DegenError(f'rule "{rule}": no text of domain {rule.domain!r}; {hint}')
+        raise DegenError(f'rule "{rule}": no text of the domain {rule.domain!r} is measured; {hint}')
 
 
 def check_site(rule: Rule, shape: Architecture) -> None:
-    """Refuse a layer or site that a model does not have.
+    """Refuse a rule about a layer or site that the model does not have.
+
+    Args:
+        rule: the rule.
+        shape: the architecture of the model.
 
     Raises:
-        DegenError: it does not have it.
+        DegenError: the model has no such layer, or there is no such site.
     """
     if isinstance(rule.layer, int) and rule.layer > shape.layers:
-        raise DegenError(f'rule "{rule}": the model has layers 0 to {shape.layers}')
+        raise DegenError(f'rule "{rule}": the model has no layer {rule.layer}, only layers 0 to {shape.layers}')
     if rule.site is not None and rule.site not in SITES:
-        raise DegenError(f'rule "{rule}": no site {rule.site!r}; {did_you_mean(rule.site, SITES)}')
+        raise DegenError(f'rule "{rule}": there is no site {rule.site!r}; {did_you_mean(rule.site, SITES)}')
 
 
 def judge_step(
     rules: Sequence[Rule], folder: Path, step: int, confidence: float | None
 ) -> tuple[dict[Rule, str], dict[Rule, Undecided]]:
-    """Judge a step by rules; earlier steps were judged in their time.
+    """Judge the measurement of one step by rules; earlier steps are not judged again.
 
     Args:
-        rules: what must hold.
+        rules: the rules that must hold.
         folder: the run folder with the measurements so far.
-        step: the one to judge.
+        step: the step to judge.
         confidence: of the one-sided interval by which a rule must be broken; None to compare figures as they are.
 
     Returns:
-        The rules that are broken at this step, in words, and those that nobody can decide.
+        Two dicts: broken rule -> a text that says so, and rule that cannot be judged -> the reason.
     """
     outcomes, refused = _outcomes(rules, folder, confidence)
     broken: dict[Rule, str] = {}
@@ -132,17 +138,20 @@ def judge_step(
 
 
 def is_over(rule: Rule, step: int) -> bool:
-    """Return whether all steps that a rule selects lie behind."""
+    """Return whether the rule selects a range of steps that ended before `step`."""
     return isinstance(rule.step, StepRange) and rule.step.last is not None and step > rule.step.last
 
 
 def _is_to_come(rule: Rule, step: int) -> bool:
-    """Return whether all steps that a rule selects lie ahead."""
+    """Return whether the rule selects a range of steps that begins after `step`."""
     return isinstance(rule.step, StepRange) and rule.step.first is not None and step < rule.step.first
 
 
 def _outcomes(rules: Sequence[Rule], folder: Path, confidence: float | None) -> tuple[list[Outcome], dict[Rule, str]]:
-    """Return the gate's outcomes, and why it refuses a rule: one that selects steps which are still to come, say."""
+    """Return the gate's outcomes of all rules, and a dict: rule that the gate refuses -> why.
+
+    The gate refuses a rule, for example, if it selects a step that is not measured yet.
+    """
     if not rules:
         return [], {}
     try:
@@ -159,14 +168,20 @@ def _outcomes(rules: Sequence[Rule], folder: Path, confidence: float | None) -> 
 
 
 def _lacks_past(outcome: Outcome) -> bool:
-    """Return whether a figure is there and has nothing yet to be compared with."""
+    """Return whether a `rise` or `drop` was measured at this step, but has no earlier value to compare with yet."""
     measured = outcome.measured
     is_known = measured.value is not None and math.isfinite(measured.value)
     return is_known and outcome.rule.relation is not None and measured.reference is None
 
 
 def _in_words(outcomes: Sequence[Outcome]) -> str:
-    """Return a broken rule at its worst figure in words: `rule "loss.rise < 0.02" is broken: 0.3, from 4 at step 9`."""
+    """Return a text about a broken rule with its worst figure.
+
+    For example: `rule "loss.rise < 0.02" is broken: 0.3, from 4 at step 9`.
+
+    Args:
+        outcomes: the outcomes that break the rule, one or more.
+    """
     outcome, *others = outcomes
     value = outcome.measured
     where = f" at {value.place}" if value.place else ""

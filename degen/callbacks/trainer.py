@@ -73,7 +73,7 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
         self._trainer: weakref.ref[Any] | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Draw the windows, and refuse what cannot work."""
+        """Draw the windows, and refuse settings that do not fit the model or the training."""
         if state.is_world_process_zero:
             trainer = _calling_trainer()
             self._trainer = weakref.ref(trainer) if trainer is not None else None
@@ -82,19 +82,19 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
             self._core.begin(kwargs["model"], kwargs.get("processing_class"), state.global_step, last, never_due)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Measure every so many steps."""
+        """Measure at the end of a step, if `every` is a number of steps and this one is a multiple of it."""
         self._measure_if_due("step", state, control, kwargs)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Measure beside an evaluation."""
+        """Measure after an evaluation, if `every` says so."""
         self._measure_if_due("evaluate", state, control, kwargs)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Measure what was saved."""
+        """Measure the model that the Trainer just saved, if `every` says so."""
         self._measure_if_due("save", state, control, kwargs)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """End the watch."""
+        """Stop measuring, and warn where nothing was measured or a rule was never judged."""
         self._core.end(state.global_step)
 
     def _measure_if_due(self, event: str, state: Any, control: Any, kwargs: Mapping[str, Any]) -> None:
@@ -110,7 +110,10 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
 
 
 def _never_due(every: str | int, args: Any) -> tuple[str, str] | None:
-    """Return why the Trainer never does what a measurement waits for, and what to do; None where it does."""
+    """Return two phrases, why the Trainer never evaluates or saves, whichever `every` names, and what to do.
+
+    None where it does, or where `every` is a number of steps.
+    """
     option = {"evaluate": "eval_strategy", "save": "save_strategy"}.get(str(every))
     if option is None or getattr(args, option, None) != "no":
         return None
@@ -119,9 +122,9 @@ def _never_due(every: str | int, args: Any) -> tuple[str, str] | None:
 
 
 def _log(trainer: Any, figures: dict[str, float], state: Any, control: Any) -> None:
-    """Log through the Trainer: to its history and to every tracker.
+    """Log figures through the Trainer, to its history and to every tracker.
 
-    Its `log` also says that the logging which is due at this step is done, which it is not.
+    The Trainer's `log` also clears the flag that its own logging is due at this step; the flag is set again.
     """
     due = control.should_log
     if trainer is not None:
@@ -132,10 +135,10 @@ def _log(trainer: Any, figures: dict[str, float], state: Any, control: Any) -> N
 
 
 def _calling_trainer() -> Any:
-    """Return the Trainer in whose training this is called; None without one.
+    """Return the Trainer that calls the callback, found on the call stack; None where no Trainer does.
 
-    Callbacks do not get the Trainer itself, and only its own `log` reaches the trackers; so it is looked for among the
-    callers. That is done once, before the first batch: looking into a frame keeps alive what is in it.
+    Callbacks are not given the Trainer itself, and only its own `log` reaches the trackers. The stack is searched only
+    once, before the first batch, because reading a frame keeps its variables alive.
     """
     frame: FrameType | None = sys._getframe()
     while frame is not None:
@@ -146,7 +149,10 @@ def _calling_trainer() -> Any:
 
 
 def _broadcast(stop: bool) -> bool:
-    """Return what the main process decided, in every process; one that stopped alone would leave the others waiting."""
+    """Return in every process the decision `stop` of the main process.
+
+    All processes of a distributed training must stop together: if one stopped alone, the others would wait for it.
+    """
     import torch.distributed as processes
 
     if not (processes.is_available() and processes.is_initialized() and processes.get_world_size() > 1):

@@ -13,6 +13,7 @@ from typing import Any
 from degen.errors import DegenError, NotFiniteError, one_line
 from degen.gate import Rule, parse_rule
 from degen.model.architecture import describe_module
+from degen.paths import expand_user
 
 from .monitor import MODEL, Measurement, Monitor
 from .preserve_state import check_finite, unwrapped
@@ -27,9 +28,9 @@ class Watch:
     The measurements lie in a run folder, for the gate reads one; without `out` in a temporary one.
 
     Attributes:
-        monitor: what measures.
-        rules: what must hold, as `degen gate` takes them; `.rise` and `.drop` are against the best so far, which a
-            training that is resumed knows from `out` alone.
+        monitor: the monitor that measures the model.
+        rules: the rules that must hold, as `degen gate` takes them; `.rise` and `.drop` compare with the best value so
+            far, which a resumed training knows only from `out`.
         confidence: of the one-sided interval by which a rule must be broken; None to compare figures as they are.
         out: the run folder; None to keep nothing beyond this process.
         label: of the model in the tables.
@@ -50,8 +51,8 @@ class Watch:
         for rule in self._rules:
             check_rule(rule, self.monitor, self.label)
         if self.confidence is not None and not 0.5 <= self.confidence < 1:
-            raise DegenError(f"confidence={self.confidence:g}: a number from 0.5 to below 1, as in 0.95")
-        folder = Path(self.out).expanduser() if self.out is not None else None
+            raise DegenError(f"confidence={self.confidence:g}: must be at least 0.5 and below 1, as 0.95")
+        folder = expand_user(self.out) if self.out is not None else None
         if folder is None and self._rules:
             folder = _temporary_folder()
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
@@ -61,18 +62,20 @@ class Watch:
 
     @property
     def never_decided(self) -> tuple[Undecided, ...]:
-        """The rules that no step has decided so far, with the latest reason."""
+        """The rules that could not be judged at any step so far, each with the latest reason."""
         return tuple(self._open.values())
 
     def begin(self, model: Any, step: int = 0) -> None:
-        """Refuse what cannot work, before training does.
+        """Check model, rules and run folder before training begins.
 
         Args:
-            model: that will be trained.
-            step: from which training goes on; measurements of later steps, of a training that was cut, are deleted.
+            model: the model that will be trained.
+            step: the step from which training continues, 0 for a new one; measurements of later steps, which an
+                interrupted training left, are deleted.
 
         Raises:
-            DegenError: the model cannot be measured, or the run folder not be used.
+            DegenError: the model cannot be measured, the run folder cannot be used, or a rule is about a layer or
+                site that the model does not have.
         """
         self.monitor.check(model)
         inner = unwrapped(model)
@@ -83,14 +86,16 @@ class Watch:
         self._begun = True
 
     def measure_step(self, model: Any, step: int) -> StepReport:
-        """Measure, keep and judge. What goes wrong with model or run folder is reported, not raised: training goes on.
+        """Measure the model at a step, write the measurement, and judge the rules.
+
+        Errors of the model or the run folder are in the report and are not raised, so that training continues.
 
         Args:
-            model: as it is now.
+            model: the model as it is now.
             step: optimiser steps so far.
 
         Raises:
-            DegenError: at the first step, what `begin` refuses.
+            DegenError: at the first step, if `begin` was not called: as there.
         """
         if not self._begun:
             self.begin(model)
@@ -105,7 +110,10 @@ class Watch:
         broken: dict[Rule, str] = {}
         undecided: dict[Rule, Undecided] = {}
         if not finite:
-            broken = {rule: f'rule "{rule}" is broken: NaN and infinity keep none' for rule in self._rules}
+            broken = {
+                rule: f'rule "{rule}" is broken, as every rule is by NaN or infinity in the model'
+                for rule in self._rules
+            }
         elif (reason := failed or write_error) is not None:
             undecided = {rule: Undecided(rule, reason) for rule in self._rules if not is_over(rule, step)}
         elif self._recorder is not None:
@@ -114,7 +122,16 @@ class Watch:
         return StepReport(step, measurement, failed, tuple(broken.values()), tuple(undecided.values()), write_error)
 
     def _record(self, step: int, measurement: Measurement | None, failed: str | None) -> str | None:
-        """Write the measurement to the run folder; return why it could not be written, None where it was."""
+        """Write the measurement of a step to the run folder.
+
+        Args:
+            step: the step.
+            measurement: the measurement; None where the model could not be measured.
+            failed: why it could not be measured; None where it was.
+
+        Returns:
+            Why it could not be written; None where it was.
+        """
         try:
             if self._recorder is not None and measurement is not None:
                 self._recorder.write(step, measurement)
@@ -125,7 +142,11 @@ class Watch:
         return None
 
     def _note_decided(self, step: int, broken: Container[Rule], undecided: Mapping[Rule, Undecided]) -> None:
-        """Note which rules were decided; one that is neither broken nor undecided holds, unless its steps are over."""
+        """Remember which rules could be judged at this step, for `never_decided`.
+
+        A rule that is neither broken nor undecided held, and so was judged. One that names steps which all lie before
+        this step was not judged here.
+        """
         for rule in list(self._open):
             if rule in undecided:
                 self._open[rule] = undecided[rule]
@@ -134,12 +155,15 @@ class Watch:
 
 
 def _temporary_folder() -> Path:
-    """Make a folder for the measurements that rules need.
+    """Make a temporary folder for the measurements that rules compare, and return its path.
 
     Raises:
-        DegenError: there is no room for one.
+        DegenError: the folder cannot be made.
     """
     try:
         return Path(tempfile.mkdtemp(prefix="degen-watch-"))
     except OSError as error:
-        raise DegenError(f"no temporary folder for what rules need ({error.strerror or error}); name `out`") from error
+        raise DegenError(
+            f"the temporary folder for the measurements cannot be made ({error.strerror or error}); name a run folder "
+            "with `out`"
+        ) from error

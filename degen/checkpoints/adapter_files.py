@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError, MissingFileError
 from degen.hashing import fingerprint
-from degen.weights.checkpoint_files import newest_change
+from degen.paths import is_file
+from degen.weights.checkpoint_files import files_version
 from degen.weights.open_weights import WeightLayout
 from degen.weights.peft_adapter import CONFIG, WEIGHTS, open_tensors, read_settings
 from degen.weights.stored_tensors import StoredTensors
@@ -28,7 +29,7 @@ _PROVENANCE = ("base_model_name_or_path", "revision", "peft_version", "inference
 
 
 class _AdapterFiles(ABC):
-    """What the two kinds of adapters have in common: the name of the weights' file, and a hash of the adapter."""
+    """The files of one adapter: the base class of adapters in a folder and on the hub."""
 
     @abstractmethod
     def has(self, name: str) -> bool:
@@ -39,28 +40,28 @@ class _AdapterFiles(ABC):
         """Return the content of `adapter_config.json`.
 
         Raises:
-            CheckpointError: there is none, or it cannot be read.
+            CheckpointError: the adapter has no such file, or it cannot be read.
         """
 
     @abstractmethod
     def _weights_hash(self) -> str:
-        """Return a hash of the file with the weights."""
+        """Return a hash of the content of the file with the weights."""
 
     @property
     def weights(self) -> str:
-        """Name of the file with the weights.
+        """The name of the file with the adapter's weights.
 
         Raises:
-            CheckpointError: there is none.
+            CheckpointError: the adapter has no such file.
         """
         for name in WEIGHTS:
             if self.has(name):
                 return name
-        raise MissingFileError(f"{self}: no adapter weights ({' or '.join(WEIGHTS)})")
+        raise MissingFileError(f"{self}: the weights of the adapter are missing ({' or '.join(WEIGHTS)})")
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the weights and of the settings that decide what the adapter does.
+        """A hash of the weights and of the settings that decide what the adapter does, as hexadecimal digits.
 
         Raises:
             CheckpointError: files are missing or cannot be read.
@@ -69,7 +70,11 @@ class _AdapterFiles(ABC):
 
 
 def _without_provenance(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings without provenance, lists of names sorted, as PEFT writes them in any order."""
+    """Return the settings of an adapter in a form that is equal for equal adapters.
+
+    Entries that only say where the adapter came from are left out, and lists of names are sorted, because PEFT writes
+    them in any order.
+    """
     kept = {name: value for name, value in settings.items() if name not in _PROVENANCE}
     return {name: sorted(value) if _is_names(value) else value for name, value in kept.items()}
 
@@ -88,15 +93,15 @@ class LocalAdapter(_AdapterFiles):
         return str(self.path)
 
     def version(self) -> str | None:
-        """Return the newest modification time of configuration and weights, in ns; None without weights."""
+        """Return a text of the names, sizes and times of configuration and weights; None without weights."""
         try:
-            return newest_change([self.path / self.weights, self.path / CONFIG])
+            return files_version([self.path / self.weights, self.path / CONFIG])
         except CheckpointError:
             return None
 
     def has(self, name: str) -> bool:
         """Return whether there is a file of that name."""
-        return (self.path / name).is_file()
+        return is_file(self.path / name)
 
     def settings(self) -> dict[str, Any]:
         """Return the content of `adapter_config.json`."""
@@ -107,17 +112,17 @@ class LocalAdapter(_AdapterFiles):
         return (self.path / self.weights).stat().st_size
 
     def tokenizer(self) -> Path | None:
-        """Return the folder, if it has a tokenizer of its own."""
+        """Return the adapter's folder if it holds a tokenizer; else None."""
         from degen.text.tokenizer import has_tokenizer
 
         return self.path if has_tokenizer(self.path) else None
 
     def tensors(self) -> StoredTensors:
-        """Return the tensors of its file."""
+        """Return the tensors of the adapter's weights."""
         return open_tensors(self.path)
 
     def fetch(self, downloads: Downloads, key: str) -> Path:
-        """Return the folder; nothing is downloaded."""
+        """Return the adapter's own folder; nothing is downloaded, and the arguments are not used."""
         return self.path
 
     def _weights_hash(self) -> str:
@@ -126,7 +131,9 @@ class LocalAdapter(_AdapterFiles):
             with file.open("rb") as opened:
                 return hashlib.file_digest(opened, "sha256").hexdigest()
         except OSError as error:
-            raise CheckpointError(f"{file}: cannot be read ({error.strerror or error})") from error
+            raise CheckpointError(
+                f"{file}: the adapter's weights cannot be read ({error.strerror or error}); check their permissions"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -147,9 +154,13 @@ class HubAdapter(_AdapterFiles):
         return name in self.source.files
 
     def settings(self) -> dict[str, Any]:
-        """Return the content of `adapter_config.json`, once it is in the user's cache."""
-        if not self.has(CONFIG) or self.source.files[CONFIG].size > MAX_SMALL:
-            raise MissingFileError(f"{self}: no {CONFIG} in it")
+        """Download `adapter_config.json` into the user's cache, and return its content."""
+        if not self.has(CONFIG):
+            raise MissingFileError(f"{self}: no {CONFIG} in this revision, so that it is no adapter")
+        if (size := self.source.files[CONFIG].size) > MAX_SMALL:
+            raise CheckpointError(
+                f"{self}: {CONFIG} is too large ({size:,} bytes); such a file must not have more than {MAX_SMALL:,}"
+            )
         return read_settings(hub.download(self.source.repo, self.source.commit, CONFIG))
 
     def size(self) -> int:
@@ -157,23 +168,38 @@ class HubAdapter(_AdapterFiles):
         return self.source.files[self.weights].size
 
     def tokenizer(self) -> Path | None:
-        """Return a folder of the user's cache with the tokenizer's files; None without any."""
+        """Download the tokenizer into the user's cache, and return its folder; None where the revision has none."""
         return self.source.tokenizer()
 
     def tensors(self) -> StoredTensors:
-        """Return the tensors, read by byte ranges."""
+        """Return the tensors; each is read from the hub, by byte ranges, when it is needed.
+
+        Raises:
+            CheckpointError: the weights are not in the safetensors format.
+        """
         from .hub_tensors import HubTensors
 
         name, repo, commit = self.weights, self.source.repo, self.source.commit
         if not name.endswith(".safetensors"):
-            raise CheckpointError(f"{self}: only a legacy .bin file, which cannot be read in pieces")
+            raise CheckpointError(
+                f"{self}: the adapter's weights are only in a legacy .bin file, of which single tensors cannot be "
+                "read; download the adapter and name its folder"
+            )
         return HubTensors(
             str(self), WeightLayout("safetensors", (name,)), {name: self.size()},
             lambda shard, first, last: hub.read_range(repo, commit, shard, first, last),
         )  # fmt: skip
 
     def fetch(self, downloads: Downloads, key: str) -> Path:
-        """Return a folder of `downloads`, that of a source's key, with links to what is cached and with downloads."""
+        """Return a folder of `downloads` that holds the adapter: links to files in the cache, downloads of the others.
+
+        Args:
+            downloads: where the folder is made.
+            key: the key of the source, which decides the folder.
+
+        Raises:
+            CheckpointError: a file is missing or cannot be downloaded.
+        """
         self.settings()
         folder = downloads.folder(key)
         for name in (CONFIG, self.weights):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from degen.errors import CheckpointError, DegenError
+from degen.paths import expand_user
 from degen.weights.peft_adapter import CONFIG, NEEDS_PEFT, read_settings
 
 from .adapter_files import HubAdapter, LocalAdapter
@@ -28,12 +29,12 @@ Base = tuple[Source, Path | None]  # a base, and a folder beside it that may hav
 
 
 def split_adapter(spec: str) -> tuple[str, str] | None:
-    """Return base and adapter of a spec; None where it has no `+`.
+    """Return base and adapter of a spec `BASE+ADAPTER`; None where it has no `+`.
 
-    Of several `+` the first one behind an existing path separates the two.
+    Where the spec has several `+`, the first one behind an existing path separates the two.
 
     Raises:
-        DegenError: a base without an adapter, or an adapter without a base.
+        DegenError: the base or the adapter is empty.
     """
     signs = [index for index, character in enumerate(spec) if character == "+"]
     if not signs:
@@ -41,12 +42,12 @@ def split_adapter(spec: str) -> tuple[str, str] | None:
     split = next((index for index in signs if _exists(spec[:index])), signs[0])
     base, adapter = spec[:split], spec[split + 1 :]
     if not base or not adapter:
-        raise DegenError(f"{spec!r}: an adapter on its base is written BASE+ADAPTER")
+        raise DegenError(f"{spec!r}: a base must stand before the + and an adapter behind it; write BASE+ADAPTER")
     return base, adapter
 
 
 def are_paths(spec: str) -> bool:
-    """Return whether a spec is an existing base and an existing adapter."""
+    """Return whether a spec has the form `BASE+ADAPTER` and both are existing paths."""
     pair = split_adapter(spec) if spec.strip("+") == spec else None
     return pair is not None and all(map(_exists, pair))
 
@@ -55,36 +56,50 @@ def _exists(path: str) -> bool:
     return os.path.exists(os.path.expanduser(path))
 
 
-def on_base(base: str, adapter: str, find: Find) -> Series:
-    """Return the series of some adapters on one base: of a folder of adapters, a single one, or revisions on the hub.
+def on_base(base: str, adapter: str, find: Find) -> list[Series]:
+    """Return the series whose checkpoints are adapters, each on one and the same base.
+
+    A folder of such folders is several series.
 
     Args:
         base: the spec of a single checkpoint.
-        adapter: a folder, or a name on the hub.
-        find: returns the series of a spec without an adapter.
+        adapter: a folder of an adapter or of several, or a name on the hub, perhaps with revisions.
+        find: returns the series that a spec without an adapter names.
 
     Raises:
         DegenError: base or adapter does not exist, or the base is not one checkpoint.
     """
     _need_peft()
     on = _base(base, adapter, find)
-    if not Path(adapter).expanduser().is_dir() and (_exists(adapter) or not is_hub_name(adapter)):
+    if not expand_user(adapter).is_dir() and (_exists(adapter) or not is_hub_name(adapter)):
         raise DegenError(
-            f"{adapter}: no such adapter; it is a folder with {CONFIG}, a folder of such folders, or a name on the hub"
+            f"{adapter}: no such adapter; name a folder that holds {CONFIG}, a folder of such folders, or a repository "
+            "on the hub"
         )
-    (series,) = find(adapter)
-    adapters = [c for c in series.checkpoints if isinstance(c.source, HubSource) or _has_settings(c.source)]
-    if not adapters:
-        raise DegenError(f"{adapter}: no adapter in it ({CONFIG})")
-    kept = [_adapted(c, on) for c in series.checkpoints if c in adapters or c.step is not None]
-    return replace(series, checkpoints=tuple(kept))
+    adapted = []
+    for series in find(adapter):
+        adapters = [c for c in series.checkpoints if isinstance(c.source, HubSource) or _has_settings(c.source)]
+        if not adapters:
+            raise DegenError(
+                f"{series.root or adapter}: no checkpoint here is an adapter, because none holds {CONFIG}; name the "
+                "folder of an adapter"
+            )
+        kept = [_adapted(c, on) for c in series.checkpoints if c in adapters or c.step is not None]
+        adapted.append(replace(series, checkpoints=tuple(kept)))
+    return adapted
 
 
 def on_own_bases(series: Series, find: Find) -> Series:
-    """Return the series with its adapters, if it has any, on the bases that their configurations name.
+    """Return the series with each adapter in it put on the base that its configuration names.
+
+    A series without adapters is returned as it is.
+
+    Args:
+        series: the series.
+        find: returns the series that a spec without an adapter names.
 
     Raises:
-        DegenError: a base is not named, or cannot be found.
+        DegenError: no configuration names a base, or a base cannot be found.
     """
     adapters = [c.source.path for c in series.checkpoints if isinstance(c.source, LocalSource) and is_adapter(c.source)]
     if not adapters:
@@ -97,47 +112,63 @@ def on_own_bases(series: Series, find: Find) -> Series:
             try:
                 bases[name] = _base(name, str(path), find)
             except DegenError as error:
-                raise DegenError(f"{path}: its base cannot be found ({error}); write BASE+{path}") from error
+                raise DegenError(
+                    f"{path}: the base that this adapter names cannot be found ({error}); write BASE+{path}"
+                ) from error
     if not bases:
         read_settings(adapters[0] / CONFIG)
-        raise DegenError(f"{adapters[0]}: its {CONFIG} names no base; write BASE+{adapters[0]}")
+        raise DegenError(f"{adapters[0]}: the {CONFIG} of this adapter names no base model; write BASE+{adapters[0]}")
     return replace(series, checkpoints=tuple(_on_own_base(c, named, bases) for c in series.checkpoints))
 
 
 def is_adapter(source: Source) -> bool:
-    """Return whether a folder holds an adapter and no weights of a model; a `config.json` may be there."""
+    """Return whether `source` is a folder that holds an adapter and no weights of a model.
+
+    A `config.json` makes no difference.
+    """
     return _has_settings(source) and not any((source.path / name).exists() for name in _MODELS)
 
 
 def _has_settings(source: Source) -> TypeGuard[LocalSource]:
-    return isinstance(source, LocalSource) and (source.path / CONFIG).is_file()
+    return isinstance(source, LocalSource) and os.path.isfile(source.path / CONFIG)
 
 
 def _base(spec: str, adapter: str, find: Find) -> Base:
-    """Return the checkpoint that a spec names, and a folder beside it. A repository alone stands for its main branch.
+    """Return the checkpoint that a spec names, and a folder in which its tokenizer may be as well, or None.
+
+    Args:
+        spec: the spec of the base; a repository without a revision stands for its main branch.
+        adapter: the adapter, for the error.
+        find: returns the series that a spec without an adapter names.
 
     Raises:
         DegenError: the spec names several checkpoints, or an adapter.
     """
     models = find(f"{spec}@main" if "@" not in spec and is_hub_name(spec) and not _exists(spec) else spec)
     if len(models) > 1:
-        raise DegenError(f"{spec}: a base is one checkpoint, and this is {len(models)} models; name one of them")
+        raise DegenError(f"{spec}: a base must be one checkpoint, and these are {len(models)} models; name one of them")
     series = models[0]
     first = series.checkpoints[0]
     if len(series.checkpoints) > 1:
         raise DegenError(
-            f"{spec}: a base is one checkpoint, and this is a series of {len(series.checkpoints)}; "
+            f"{spec}: a base must be one checkpoint, and this is a series of {len(series.checkpoints)}; "
             f"name one of them, as in {first.source}+{adapter}"
         )
     if isinstance(first.source, LocalSource) and is_adapter(first.source):
-        raise DegenError(f"{spec}: is an adapter itself, and a base is a model; merge the two and name the result")
+        raise DegenError(
+            f"{spec}: a base must be a whole model, and this is an adapter; merge it into its own base, save that "
+            "model and name its folder"
+        )
     if isinstance(first.source, LocalSource) and first.step is not None:
         return first.source, first.source.path.parent
     return first.source, series.root
 
 
 def _named_base(folder: Path) -> str | None:
-    """Return the base that an adapter's configuration names, as a spec; None where it names none or cannot be read."""
+    """Return the base that the configuration of the adapter in `folder` names, as a spec.
+
+    None where it names none, or cannot be read.
+    """
     try:
         settings = read_settings(folder / CONFIG)
     except CheckpointError:
@@ -152,7 +183,14 @@ def _named_base(folder: Path) -> str | None:
 
 
 def _on_own_base(checkpoint: Checkpoint, named: Mapping[Path, str | None], bases: Mapping[str, Base]) -> Checkpoint:
-    """Return an adapter on the base that it names, or else on that of the first that names one; a model as it is."""
+    """Return the checkpoint, if it is an adapter, on its base; any other checkpoint as it is.
+
+    Args:
+        checkpoint: the checkpoint.
+        named: folder of each adapter -> the base that it names; None where it names none: it then gets the base of
+            the first adapter that names one.
+        bases: name of a base -> the base.
+    """
     if not isinstance(checkpoint.source, LocalSource) or checkpoint.source.path not in named:
         return checkpoint
     name = named[checkpoint.source.path]

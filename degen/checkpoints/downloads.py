@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import threading
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,6 +15,13 @@ from degen.errors import DegenError
 from degen.weights.checkpoint_files import CheckpointFiles
 
 Keep = Literal["none", "all"]
+_SHARED = "shared-"  # what several checkpoints are made of
+_FOLDER = re.compile(rf"[0-9a-f]{{16}}|{_SHARED}(whole|head)")
+
+
+def is_download(folder: Path) -> bool:
+    """Return whether `folder`, a folder among the downloads, was made by `Downloads`: by the form of its name."""
+    return bool(_FOLDER.fullmatch(folder.name)) and folder.is_dir() and not folder.is_symlink()
 
 
 class Downloads:
@@ -22,7 +31,8 @@ class Downloads:
 
     Args:
         path: the folder; made when it is first needed.
-        keep: `all` downloads into the user's cache and leaves it there; `none` into the folder, until `release`.
+        keep: `all` to download into the user's cache and leave the files there; `none` to download into the folder,
+            where `release` deletes them.
 
     Raises:
         DegenError: `keep` is neither.
@@ -30,17 +40,19 @@ class Downloads:
 
     def __init__(self, path: Path, keep: str = "none") -> None:
         if keep not in get_args(Keep):
-            raise DegenError(f"--keep {keep}: not one of {', '.join(get_args(Keep))}")
+            raise DegenError(f"--keep {keep}: must be one of {', '.join(get_args(Keep))}")
         self.path = path
         self.keep = keep
         self._shared: dict[tuple[Hashable, bool], CheckpointFiles] = {}
         self._sharing = threading.Lock()
 
     def folder(self, key: str) -> Path:
-        """Return the folder of a source, made if it is missing; an unfinished download in it is continued.
+        """Return the folder for the files of a source; it is made if it is missing.
+
+        An unfinished download in it is continued.
 
         Args:
-            key: of the source, see `Source.key`.
+            key: the key of the source, see `Source.key`.
         """
         folder = self._folder(key)
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +62,7 @@ class Downloads:
         return self.path / hashlib.sha256(key.encode()).hexdigest()[:16]
 
     def link(self, file: Path, link: Path) -> None:
-        """Make a link to a file of the cache, in place of what may be there."""
+        """Make `link` a symbolic link to `file`, a file of the cache; whatever is at `link` is replaced."""
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(file.resolve())
@@ -63,7 +75,7 @@ class Downloads:
         Args:
             source: identifies the files; equal sources share them.
             whole: whether every tensor is needed, or the head alone.
-            fetch: fetches the files, given downloads of their own and `whole`.
+            fetch: fetches the files; it gets a Downloads object for them, and `whole`.
 
         Raises:
             CheckpointError: they cannot be fetched.
@@ -71,15 +83,23 @@ class Downloads:
         with self._sharing:
             whole = whole or (source, True) in self._shared
             if (source, whole) not in self._shared:
-                path = self.path / f"shared-{'whole' if whole else 'head'}"  # a release of the source leaves it alone
+                path = self.path / f"{_SHARED}{'whole' if whole else 'head'}"  # a release of the source leaves it alone
                 self._shared[source, whole] = fetch(Downloads(path, self.keep), whole)
             return self._shared[source, whole]
 
     def release(self, key: str) -> None:
-        """Delete what was downloaded of a source."""
+        """Delete what was downloaded for the source with the key `key`."""
         shutil.rmtree(self._folder(key), ignore_errors=True)
 
     def clear(self) -> None:
-        """Delete all downloads that are not kept, those of an earlier run that was interrupted included."""
+        """Delete all downloads that are not kept, those of an earlier run that was interrupted included.
+
+        What else lies in the folder stays there.
+        """
         self._shared.clear()
-        shutil.rmtree(self.path, ignore_errors=True)
+        if self.path.is_symlink() or not self.path.is_dir():
+            return
+        with suppress(OSError):
+            for child in filter(is_download, self.path.iterdir()):
+                shutil.rmtree(child, ignore_errors=True)
+            self.path.rmdir()

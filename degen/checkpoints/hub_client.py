@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
-from degen.errors import CheckpointError, one_line
+from degen.errors import CheckpointError
 from degen.paths import is_inside
+
+from .hub_errors import OFFLINE, hub_errors, is_connection_error, status_of
 
 T = TypeVar("T")
 
@@ -27,7 +28,6 @@ MAX_WAIT = 8.0
 MAX_RETRY_AFTER = 300.0  # seconds that the hub may ask us to wait; its rate limits count over as many
 MAX_PAGES = 1000  # of a listing
 COMMIT = re.compile(r"[0-9a-f]{40}")
-OFFLINE = "in the cache, and HF_HUB_OFFLINE forbids to ask the hub"
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class HubFile:
 
     Attributes:
         name: its path in the repository.
-        size: in bytes.
-        hash: of its content: SHA-256 where it is stored as a large file, else git's own.
+        size: its size in bytes.
+        hash: the hash of its content: SHA-256 if the hub stores it as a large file (LFS), else the SHA-1 of git.
     """
 
     name: str
@@ -46,12 +46,16 @@ class HubFile:
 
 
 def refs(repo: str) -> dict[str, str]:
-    """Return the commit of every branch and tag of a repository by name; of a branch where a tag has the same name.
+    """Return a dict: name of a branch or tag of a repository -> its full commit.
 
-    Names that would leave a folder they are joined to, and what is not a commit, are left out.
+    Where a branch and a tag share a name, the branch counts. Names with `..` and the like, which would lead out of a
+    folder, are left out, and so is what is not a commit. With HF_HUB_OFFLINE the names are those in the cache.
+
+    Args:
+        repo: `org/name`.
 
     Raises:
-        CheckpointError: no such repository, or the hub cannot be reached. Offline, the cache is read instead.
+        CheckpointError: there is no such repository, or the hub cannot be reached.
     """
     with hub_errors(repo):
         if _is_offline():
@@ -64,13 +68,15 @@ def refs(repo: str) -> dict[str, str]:
 
 def _cached_refs(repo: str) -> dict[str, str]:
     if not (_cached(repo) / "snapshots").is_dir():
-        raise CheckpointError(f"{repo}: nothing of it is cached, and HF_HUB_OFFLINE forbids to ask the hub")
+        raise CheckpointError(f"{repo}: no file of this repository is {OFFLINE}")
     folder = _cached(repo) / "refs"
     return {str(f.relative_to(folder)): f.read_text().strip() for f in folder.rglob("*") if f.is_file()}
 
 
 def commit_of(repo: str, revision: str) -> str:
-    """Return the full commit of a hash, which may be shortened; branches and tags are in `refs`.
+    """Return the full hash of the commit whose hash begins with `revision`.
+
+    For branches and tags see `refs`.
 
     Raises:
         CheckpointError: there is no such commit, or the hub cannot be reached.
@@ -86,15 +92,22 @@ def commit_of(repo: str, revision: str) -> str:
         timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
         commit = str(_with_retries(lambda: HfApi().model_info(repo, revision=revision, timeout=timeout)).sha)
         if not COMMIT.fullmatch(commit):
-            raise ValueError(f"{commit!r:.60} is no commit")
+            raise ValueError(f"it gave {commit!r:.60} for a commit")
         return commit
 
 
 def listing(repo: str, commit: str) -> dict[str, HubFile]:
-    """Return every file of a revision by name. Names that would leave a folder they are joined to are left out.
+    """Return the files of a revision, as a dict: path in the repository -> file.
+
+    Paths with `..` and the like, which would lead out of a folder, are left out. With HF_HUB_OFFLINE the files are
+    those in the cache.
+
+    Args:
+        repo: `org/name`.
+        commit: the full hash of the revision.
 
     Raises:
-        CheckpointError: no such revision, or the hub cannot be reached. Offline, the cache is read instead.
+        CheckpointError: there is no such revision, or the hub cannot be reached.
     """
     with hub_errors(f"{repo} at {commit[:8]}"):
         if _is_offline():
@@ -108,25 +121,31 @@ def listing(repo: str, commit: str) -> dict[str, HubFile]:
             if "next" not in page.links:
                 return files
             url = page.links["next"]["url"]
-        raise ValueError(f"more than {MAX_PAGES:,} pages of files")
+        raise ValueError(f"it lists more than {MAX_PAGES:,} pages of files")
 
 
 def _file(entry: Mapping[str, Any]) -> HubFile:
     large = entry.get("lfs") or entry
     if type(entry["size"]) is not int or entry["size"] < 0:
-        raise ValueError(f"{entry['path']} of {entry['size']!r:.40} bytes")
+        raise ValueError(f"it gives {entry['size']!r:.40} as the size of {entry['path']}")
     return HubFile(entry["path"], entry["size"], str(large["oid"]))
 
 
 def _cached_files(repo: str, commit: str) -> dict[str, HubFile]:
-    """Return the files of a revision in the cache, where each is a link to a file that is named by its hash."""
+    """Return the files of a revision that are in the cache, as a dict: path in the repository -> file.
+
+    In the cache each is a link to a file that is named by its hash.
+    """
     folder = _cached(repo) / "snapshots" / commit
     files = [(str(f.relative_to(folder)), f) for f in folder.rglob("*") if f.is_file()]
     return {name: HubFile(name, f.stat().st_size, (f.readlink() if f.is_symlink() else f).name) for name, f in files}
 
 
 def offline_note() -> str:
-    """Return what to add to a message that something was not found: nothing, or that only the cache was searched."""
+    """Return the end of a message that something was not found: with HF_HUB_OFFLINE, that only the cache was searched.
+
+    Empty without HF_HUB_OFFLINE.
+    """
     return f" {OFFLINE}" if _is_offline() else ""
 
 
@@ -156,7 +175,13 @@ def _cached(repo: str) -> Path:
 
 
 def in_cache(repo: str, commit: str, name: str) -> Path | None:
-    """Return the path of a file in the user's own cache; None if it is not there."""
+    """Return the path at which a file of a revision is in the user's own cache; None if it is not there.
+
+    Args:
+        repo: `org/name`.
+        commit: the full hash of the revision.
+        name: path of the file in the repository.
+    """
     from huggingface_hub import try_to_load_from_cache
 
     try:
@@ -167,12 +192,18 @@ def in_cache(repo: str, commit: str, name: str) -> Path | None:
 
 
 def blob_is_cached(repo: str, hash: str) -> bool:
-    """Return whether the user's own cache has a file of this hash, of whatever revision."""
+    """Return whether the user's own cache has a file with the hash `hash` from any revision of the repository."""
     return re.fullmatch(r"[0-9a-f]+", hash) is not None and (_cached(repo) / "blobs" / hash).is_file()
 
 
 def download(repo: str, commit: str, name: str, folder: Path | None = None) -> Path:
-    """Return the path of a file once it is downloaded: into the cache, or into a folder without use of the cache.
+    """Download a file, if it is not there already, and return its path on this machine.
+
+    Args:
+        repo: `org/name`.
+        commit: the full hash of the revision.
+        name: path of the file in the repository.
+        folder: where to put it, without using the cache; None for the user's cache.
 
     Raises:
         CheckpointError: it cannot be downloaded.
@@ -188,7 +219,14 @@ def download(repo: str, commit: str, name: str, folder: Path | None = None) -> P
 
 
 def read_range(repo: str, commit: str, name: str, first: int, last: int) -> bytes:
-    """Return the bytes `first` to `last` − 1 of a file, from the cache if it is there.
+    """Return the bytes `first` to `last` − 1 of a file on the hub; they are read from the cache if it is there.
+
+    Args:
+        repo: `org/name`.
+        commit: the full hash of the revision.
+        name: path of the file in the repository.
+        first: the first byte, counted from 0.
+        last: one behind the last byte.
 
     Raises:
         CheckpointError: they cannot be read.
@@ -207,12 +245,21 @@ def read_range(repo: str, commit: str, name: str, first: int, last: int) -> byte
             url = hf_hub_url(repo, name, revision=commit)
             content = _with_retries(lambda: _get_range(url, first, last))
     if len(content) != last - first:
-        raise CheckpointError(f"{repo}: {name}: {last - first:,} bytes were asked for, and {len(content):,} came")
+        raise CheckpointError(
+            f"{repo}: {name}: the hub was asked for {last - first:,} bytes and sent {len(content):,}; run the same "
+            "command again to continue"
+        )
     return content
 
 
 def _get_range(url: str, first: int, last: int) -> bytes:
-    """Return a range of a file's bytes; where the hub sends the whole file, reading stops behind the range."""
+    """Return the bytes `first` to `last` − 1 of the file at `url`.
+
+    Where the server ignores the range and sends the whole file, reading stops behind the range.
+
+    Raises:
+        ValueError: the server sends other bytes than it was asked for.
+    """
     from huggingface_hub import constants, get_session
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
@@ -222,7 +269,7 @@ def _get_range(url: str, first: int, last: int) -> bytes:
         hf_raise_for_status(response)
         begins = response.headers.get("Content-Range", "").startswith(f"bytes {first}-")
         if not begins if response.status_code == HTTPStatus.PARTIAL_CONTENT else first > 0:
-            raise ValueError(f"bytes from {first:,} on were asked for, and others came")
+            raise ValueError(f"it was asked for the bytes from {first:,} on, and sent others")
         for chunk in response.iter_bytes():
             content += chunk
             if len(content) >= last - first:
@@ -252,7 +299,10 @@ def _get(url: str) -> Any:
 
 
 def _with_retries(call: Callable[[], T]) -> T:
-    """Return what a call returns, tried again after errors that pass: of the connection, 408, 429 and 5xx."""
+    """Return what `call()` returns; after an error that may pass, call it again, a few times.
+
+    Such errors are those of the connection, and the HTTP statuses 408, 429 and 5xx; the last one is raised.
+    """
     for attempt in range(ATTEMPTS):
         try:
             return call()
@@ -264,70 +314,11 @@ def _with_retries(call: Callable[[], T]) -> T:
 
 
 def _is_transient(error: Exception) -> bool:
-    status = _status(error)
-    return status in (408, 429) or status >= 500 if status is not None else _is_connection_error(error)
+    status = status_of(error)
+    return status in (408, 429) or status >= 500 if status is not None else is_connection_error(error)
 
 
 def _retry_after(error: BaseException) -> float:
-    """Return the seconds that the hub asks us to wait; 0 where it does not say."""
+    """Return the seconds that the hub asks us to wait in its `Retry-After` header, limited; 0 where it has none."""
     header = getattr(getattr(error, "response", None), "headers", {}).get("Retry-After", "")
     return min(float(header), MAX_RETRY_AFTER) if header.isdecimal() else 0.0
-
-
-def _status(error: BaseException) -> int | None:
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return status if isinstance(status, int) else None
-
-
-def _is_connection_error(error: BaseException) -> bool:
-    """Return whether the connection failed. The library that the client builds on differs between its versions."""
-    return type(error).__module__.split(".")[0] in ("httpx", "httpx2", "requests", "httpcore", "httpcore2")
-
-
-@contextmanager
-def hub_errors(subject: str) -> Iterator[None]:
-    """Turn an error of the hub's client in the block into a message: what failed, why, and what to do.
-
-    Args:
-        subject: what was asked for; the message begins with it.
-
-    Raises:
-        CheckpointError: the block met an error of the hub's client.
-    """
-    try:
-        yield
-    except CheckpointError:
-        raise
-    except Exception as error:  # the client has no base class for all that can go wrong on the way
-        raise CheckpointError(f"{subject}: {_error_message(error)}") from error
-
-
-def _error_message(error: Exception) -> str:
-    from huggingface_hub import errors
-
-    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
-        return _error_message(error.__cause__)  # the reason why the client searched its cache, in vain
-    messages: tuple[tuple[type[Exception], str], ...] = (
-        (errors.GatedRepoError, "access must be asked for on its page; then log in with `hf auth login`"),
-        (errors.RepositoryNotFoundError, "no such repository on the hub, or a private one: `hf auth login` logs in"),
-        (errors.RevisionNotFoundError, "no such revision on the hub"),
-        (errors.OfflineModeIsEnabled, f"not {OFFLINE}"),
-        (errors.LocalEntryNotFoundError, "not in the cache, and the hub cannot give it"),
-        (errors.EntryNotFoundError, "no such file on the hub"),
-        (errors.HFValidationError, "not a name the hub knows"),
-    )
-    status = _status(error)
-    for kind, message in messages:
-        if isinstance(error, kind):
-            return message
-    if status in (401, 403):
-        return f"the hub refuses it ({status}): `hf auth login` logs in"
-    if status == 429:
-        return "the hub says there were too many requests (429): wait a little, or log in with `hf auth login`"
-    if status is not None:
-        return f"the hub answered {status}; run the same command again to continue"
-    if _is_connection_error(error):
-        return f"the hub cannot be reached ({one_line(error)}); HF_HUB_OFFLINE=1 scans what is cached"
-    if isinstance(error, KeyError | TypeError | AttributeError | ValueError):
-        return f"the hub's answer makes no sense ({one_line(error)})"
-    return one_line(error)

@@ -20,7 +20,7 @@ _GLOB = re.compile(r"[*?\[]")
 
 
 def is_hub_name(spec: str) -> bool:
-    """Return whether a spec has the form `org/name` or `org/name@revisions`."""
+    """Return whether the text `spec` has the form `org/name` or `org/name@revisions`; nothing is looked up."""
     return _NAME.fullmatch(spec.partition("@")[0]) is not None
 
 
@@ -34,15 +34,16 @@ def from_hub(spec: str, grammar: Grammar, trust: bool = False) -> Series:
         trust: whether Python code of the repository may run.
 
     Raises:
-        DegenError: no such repository or revision, two revisions of the same step, or the hub cannot be reached.
+        DegenError: there is no such repository or revision, two revisions have the same step, or the hub cannot be
+            reached.
     """
     repo, at, names = spec.partition("@")
     if at and not names:
-        raise DegenError(f"{spec}: no revision behind the @; write {repo}@step1000 or {repo}@step*")
+        raise DegenError(f"{spec}: a revision must follow the @; write {repo}@step1000 or {repo}@step*")
     try:
         chosen = _choose(repo, names, hub.refs(repo), grammar)
     except CheckpointError as error:
-        raise DegenError(f"{error}; and there is no such folder here") from error
+        raise DegenError(f"{error}; a folder of that name does not exist here either") from error
     if grammar.tokens_per_step is None:
         grammar = Grammar(grammar.pattern, tokens_per_step(repo))
     members = [(name, HubSource(repo, name, commit, trust)) for name, commit in chosen.items()]
@@ -50,7 +51,18 @@ def from_hub(spec: str, grammar: Grammar, trust: bool = False) -> Series:
 
 
 def _choose(repo: str, names: str, refs: Mapping[str, str], grammar: Grammar) -> dict[str, str]:
-    """Return the commits of the revisions that a user named, each once, by name."""
+    """Return the revisions that a user named, as a dict: name -> commit.
+
+    Args:
+        repo: `org/name`.
+        names: names, commits and patterns, separated by commas; empty for main, or for all names that the grammar's
+            own pattern matches.
+        refs: name of a branch or tag -> its commit, for the whole repository.
+        grammar: how names of revisions are read.
+
+    Raises:
+        DegenError: a revision does not exist, or no revision matches a pattern.
+    """
     if not names and grammar.pattern is not None:
         return _matching(repo, f"--revision-pattern {grammar.pattern}", refs, grammar, "*")
     chosen: dict[str, str] = {}
@@ -68,21 +80,33 @@ def _choose(repo: str, names: str, refs: Mapping[str, str], grammar: Grammar) ->
 
 
 def _hint(name: str, refs: Mapping[str, str], grammar: Grammar) -> str:
-    """Return a hint on a revision that is not there: the one of the nearest step, or of the most similar name."""
+    """Return the hint for a revision `name` that does not exist: that of the nearest step, or a similar name."""
     target, parsed = grammar.parse(name), {ref: grammar.parse(ref) for ref in refs}
-    steps = {ref: step for ref, step in parsed.items() if step is not None}
-    if target is None or not steps:
+    steps = {ref: p for ref, p in parsed.items() if p is not None and p.step is not None}
+    if target is None or target.step is None or not steps:
         return did_you_mean(name, refs)
-    nearest = min(steps, key=lambda ref: (steps[ref].stage != target.stage, abs(steps[ref].step - target.step)))
+    step = target.step
+    nearest = min(steps, key=lambda ref: (steps[ref].stage != target.stage, abs((steps[ref].step or 0) - step)))
     return f"did you mean {nearest!r}?"
 
 
 def _matching(repo: str, pattern: str, refs: Mapping[str, str], grammar: Grammar, glob: str) -> dict[str, str]:
-    """Return the revisions that match a glob, and the grammar's own pattern if it has one."""
+    """Return the revisions whose names match `glob`, and the grammar's own pattern if it has one: name -> commit.
+
+    Args:
+        repo: `org/name`.
+        pattern: the pattern as the user wrote it, for the error.
+        refs: name of a branch or tag -> its commit.
+        grammar: how names of revisions are read.
+        glob: a pattern such as `step*`.
+
+    Raises:
+        DegenError: no revision matches.
+    """
     matches = {
         name: commit for name, commit in refs.items()
         if fnmatchcase(name, glob) and (grammar.pattern is None or grammar.parse(name) is not None)
     }  # fmt: skip
     if not matches:
-        raise DegenError(f"{repo} has no revision that fits {pattern}{hub.offline_note()}; {there_are(refs)}")
+        raise DegenError(f"{repo} has no revision that matches {pattern}{hub.offline_note()}; {there_are(refs)}")
     return matches

@@ -48,15 +48,15 @@ class HubSource(Source):
 
     @cached_property
     def files(self) -> dict[str, hub.HubFile]:
-        """Every file of the revision by name."""
+        """The files of the revision, as a dict: path in the repository -> file."""
         return hub.listing(self.repo, self.commit)
 
     @cached_property
     def layout(self) -> WeightLayout:
-        """The files that hold the weights.
+        """The files that hold the weights, and which tensors each holds.
 
         Raises:
-            CheckpointError: there are none, or a shard is missing.
+            CheckpointError: the revision has no weights, or lacks one of their files.
         """
         try:
             return find_weights(str(self), self.files.__contains__, lambda name: self._small(name).read_text("utf-8"))
@@ -64,11 +64,11 @@ class HubSource(Source):
             raise MissingFileError(f"{error}{self._hint}{hub.offline_note()}") from error
 
     def version(self) -> str:
-        """Return the commit."""
+        """Return the commit as text."""
         return f"commit {self.commit}"
 
     def hashes(self) -> dict[str, str]:
-        """Return the hashes that the hub publishes of the weight files, by name."""
+        """Return a dict: name of a weight file -> the hash that the hub publishes of it."""
         return {name: self.files[name].hash for name in self.layout.shards}
 
     def size(self) -> int:
@@ -76,19 +76,19 @@ class HubSource(Source):
         return sum(self.files[name].size for name in self.layout.shards)
 
     def config(self) -> Path:
-        """Return a folder of the user's cache with the configuration, and with the code if it may run."""
+        """Download config.json into the user's cache, with the Python code if it may run, and return their folder."""
         if "config.json" not in self.files:
-            raise MissingFileError(f"{self}: no config.json in it{self._hint}")
+            raise MissingFileError(f"{self}: this revision has no config.json{self._hint}")
         return self._folder(["config.json", *self._code])
 
     def tokenizer(self) -> Path | None:
-        """Return a folder of the user's cache with the tokenizer's files and the configuration; None without any."""
+        """Download the tokenizer into the user's cache, and return its folder; None where the revision has none."""
         names = self._tokenizer
         return self._folder([*names, *self._code]) if names else None
 
     @property
     def _tokenizer(self) -> list[str]:
-        """Names of the tokenizer's files and of the configuration; none without a tokenizer."""
+        """The names of the files of the tokenizer and of config.json; empty where the revision has no tokenizer."""
         from degen.text.tokenizer import FILES, FILES_BESIDE
 
         if not any(name in self.files for name in FILES):
@@ -96,18 +96,33 @@ class HubSource(Source):
         return [name for name in (*FILES, *FILES_BESIDE, "config.json") if name in self.files]
 
     def tensors(self) -> HubTensors:
-        """Return the tensors, read by byte ranges."""
+        """Return the tensors; each is read from the hub, by byte ranges, when it is needed.
+
+        Raises:
+            CheckpointError: the weights are not in the safetensors format.
+        """
         from .hub_tensors import HubTensors
 
         if self.layout.kind != "safetensors":
-            raise CheckpointError(f"{self}: only legacy .bin files, which cannot be read in pieces")
+            raise CheckpointError(
+                f"{self}: the weights are only in legacy .bin files, of which single tensors cannot be read; download "
+                "the checkpoint and name its folder"
+            )
         return HubTensors(
             str(self), self.layout, {name: self.files[name].size for name in self.layout.shards},
             lambda name, first, last: hub.read_range(self.repo, self.commit, name, first, last),
         )  # fmt: skip
 
     def fetch(self, downloads: Downloads, whole: bool) -> CheckpointFiles:
-        """Return a folder of `downloads` with links to what is cached, and with downloads of the rest."""
+        """Return a folder of `downloads` that holds the files: links to those in the cache, downloads of the others.
+
+        Args:
+            downloads: where the folder is made.
+            whole: whether all tensors are needed; False for the head at least.
+
+        Raises:
+            CheckpointError: a file is missing, cannot be downloaded, or cannot be written.
+        """
         folder = downloads.folder(self.key)
         try:
             config = self.config()  # a cached folder, which may hold weights of another revision
@@ -123,22 +138,24 @@ class HubSource(Source):
                 whole = set(self._head_shards()) == set(self.layout.shards)
         except OSError as error:
             reason = error.strerror or one_line(error)
-            raise CheckpointError(f"{self}: cannot be kept in {folder} ({reason})") from error
+            raise CheckpointError(
+                f"{self}: the files cannot be written into {folder} ({reason}); check the disk there"
+            ) from error
         return CheckpointFiles(folder, whole=whole or cached)
 
     def cache_alias(self) -> None:
-        """Enter this revision into the cache if its weights are there already, as those of another revision."""
+        """Add this revision to the user's cache, if the cache has its weights already from another revision."""
         if all(hub.blob_is_cached(self.repo, hash) for hash in self.hashes().values()):
             self._keep([name for name in (*self.layout.shards, self.layout.index) if name is not None])
 
     def _keep(self, names: Collection[str] = ()) -> None:
-        """Download configuration, code, tokenizer and some other files into the cache; weights need them offline."""
+        """Download all that a scan without the hub needs: configuration, code, tokenizer, and the files `names`."""
         for name in ("config.json", *self._code, *self._tokenizer, *names):
             hub.download(self.repo, self.commit, name)
         hub.write_ref(self.repo, self.revision, self.commit)
 
     def _fetch_shards(self, shards: Collection[str], folder: Path, downloads: Downloads) -> None:
-        """Fetch some shards into a folder, with an index that names those alone."""
+        """Put some shards into `folder`, with an index that names only these."""
         for name in shards:
             fetch_into(downloads, self.repo, self.commit, name, folder)
         if self.layout.index is None:
@@ -150,7 +167,11 @@ class HubSource(Source):
             (folder / self.layout.index).write_text(json.dumps({"weight_map": shard_of}))
 
     def _fetch_head(self, folder: Path) -> bool:
-        """Fetch the head's tensor alone; return whether it could be told from the headers of the files."""
+        """Write only the tensor of the head into `folder`, if the headers of the files tell which one it is.
+
+        Returns:
+            Whether they do, and it was written.
+        """
         from degen.model.architecture import describe, read_config
 
         if self.layout.kind != "safetensors":
@@ -163,13 +184,13 @@ class HubSource(Source):
         return key is not None
 
     def _head_shards(self) -> tuple[str, ...]:
-        """Return the shards that may hold the head by the names of their tensors; all of them where no name tells."""
+        """Return the names of the shards that may hold the head, by the names of their tensors; if none may, of all."""
         known = {shard for key, shard in self.layout.shard_of.items() if key in HEAD_KEYS or key in EMBEDDING_KEYS}
         return tuple(sorted(known)) or self.layout.shards
 
     @property
     def _hint(self) -> str:
-        return f"; it holds an adapter: write BASE+{self}" if "adapter_config.json" in self.files else ""
+        return f"; it is an adapter: write BASE+{self}" if "adapter_config.json" in self.files else ""
 
     @property
     def _code(self) -> list[str]:
@@ -178,12 +199,15 @@ class HubSource(Source):
     def _small(self, name: str) -> Path:
         if (size := self.files[name].size) > MAX_SMALL:
             raise CheckpointError(
-                f"{self}: {name} is {size:,} bytes, and at most {MAX_SMALL:,} are read of such a file"
+                f"{self}: {name} is too large ({size:,} bytes); such a file must not have more than {MAX_SMALL:,}"
             )
         return hub.download(self.repo, self.commit, name)
 
     def _folder(self, names: Collection[str]) -> Path:
-        """Return a folder with these files, of this revision or of another one that has the same files."""
+        """Return a folder of the user's cache that holds the files `names`; they are downloaded if they are not there.
+
+        It may be the folder of another revision that has the same files.
+        """
         key = frozenset((f"{self.repo}/{name}", self.files[name].hash) for name in names)
         if key not in _folders or not _folders[key].is_dir():
             for name in names:
@@ -194,6 +218,13 @@ class HubSource(Source):
 
 def fetch_into(downloads: Downloads, repo: str, commit: str, name: str, folder: Path) -> None:
     """Put a file of the hub into a folder: as a link if the user's cache has it, else as a download.
+
+    Args:
+        downloads: says whether downloads are kept in the user's cache.
+        repo: `org/name`.
+        commit: the full hash of the revision.
+        name: path of the file in the repository.
+        folder: the folder.
 
     Raises:
         CheckpointError: it cannot be downloaded.

@@ -39,27 +39,30 @@ class HubTensors(StoredTensors):
 
     @property
     def keys(self) -> frozenset[str]:
-        """Names of all tensors; by the index where there is one."""
+        """The names of all tensors; they are read from the index if there is one, else from the headers."""
         if self._layout.shard_of:
             return frozenset(self._layout.shard_of)
         return frozenset(key for shard in self._layout.shards for key in self._header(shard))
 
     def shard(self, key: str) -> str:
-        """Return the name of the file that holds a tensor."""
+        """Return the name of the file that holds the tensor called `key`."""
         if self._layout.shard_of:
             return self._layout.shard_of[key]
         return next(shard for shard in self._layout.shards if key in self._header(shard))
 
     def entry(self, key: str) -> Entry:
-        """Return the entry of a tensor in the header of its file.
+        """Return the entry of the tensor called `key` in the header of its file: its type, shape and bytes.
 
         Raises:
-            CheckpointError: the index names a file that does not hold it.
+            CheckpointError: the file that the index names for the tensor does not hold it.
         """
         shard = self.shard(key)
         header = self._header(shard)
         if key not in header:
-            raise CheckpointError(f"{self._location}: the index says that {shard} holds {key}, and it does not")
+            raise CheckpointError(
+                f"{self._location}: the index says that the file {shard} holds the tensor {key}, but it does not; the "
+                "checkpoint is damaged"
+            )
         return header[key]
 
     def _header(self, shard: str) -> dict[str, Entry]:
@@ -70,17 +73,25 @@ class HubTensors(StoredTensors):
         return self._headers[shard]
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Return the shape of a tensor."""
+        """Return the shape of the tensor called `key`."""
         return self.entry(key).shape
 
+    def dtype(self, key: str) -> str:
+        """Return the type of the values of the tensor called `key`, as the header of its file names it."""
+        return self.entry(key).dtype
+
     def _span(self, key: str, first: int, last: int) -> tuple[str, int, int]:
-        """Return the shard of a tensor, and where some of its rows begin and end in it, in bytes."""
+        """Return where the rows `first` to `last` − 1 of the tensor called `key` are: name of the file, and bytes."""
         entry = self.entry(key)
         width = (entry.last - entry.first) // max(entry.shape[0], 1)
         return self.shard(key), entry.first + first * width, entry.first + last * width
 
     def rows(self, key: str, first: int, last: int) -> torch.Tensor:
-        """Return the rows of a tensor, read in one request."""
+        """Return the rows `first` to `last` − 1 of the tensor called `key`, read in one request.
+
+        Raises:
+            CheckpointError: the hub cannot send them, or their type is unknown to torch.
+        """
         from safetensors.torch import load
 
         entry = self.entry(key)
@@ -90,12 +101,16 @@ class HubTensors(StoredTensors):
             tensor: torch.Tensor = load(header_of({key: part}) + data)[key]
         except Exception as error:  # the library raises no class of its own for a dtype that torch has not
             raise CheckpointError(
-                f"{self._location}: {key}: {entry.dtype} cannot be read ({one_line(error)})"
+                f"{self._location}: the tensor {key} has a type that cannot be read, {entry.dtype} ({one_line(error)})"
             ) from error
         return tensor
 
     def prefetch_rows(self, rows: Mapping[str, int]) -> None:
-        """Read the first rows of several tensors, with one request for those that lie side by side."""
+        """Read the first rows of several tensors ahead, with one request for those that lie side by side.
+
+        Args:
+            rows: name of the tensor -> how many rows, counted from its first.
+        """
         spans: list[tuple[str, int, int]] = []
         for shard, first, last in sorted(self._span(key, 0, count) for key, count in rows.items()):
             before = spans[-1] if spans else None
@@ -112,20 +127,20 @@ class HubTensors(StoredTensors):
         return self._read(shard, first, last)
 
     def size(self, key: str | None) -> int:
-        """Return the stored size of a tensor in bytes; for None that of all files."""
+        """Return the stored size in bytes of the tensor called `key`; for None that of all files together."""
         if key is None:
             return sum(self._sizes[shard] for shard in self._layout.shards)
         entry = self.entry(key)
         return entry.last - entry.first
 
     def raw(self, key: str) -> Iterator[bytes]:
-        """Yield the stored bytes, with a request for every piece."""
+        """Yield the stored bytes of the tensor called `key` in pieces, each read with a request of its own."""
         entry, shard = self.entry(key), self.shard(key)
         for first in range(entry.first, entry.last, PIECE):
             yield self._read(shard, first, min(first + PIECE, entry.last))
 
     def save(self, key: str, file: Path) -> None:
-        """Write one tensor as a safetensors file of its own, its bytes as they are stored."""
+        """Write the tensor called `key` as a safetensors file that holds nothing else, its bytes as they are stored."""
         with file.open("wb") as opened:
             opened.write(header_of({key: self.entry(key)}))
             for piece in self.raw(key):

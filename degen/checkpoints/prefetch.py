@@ -21,19 +21,21 @@ Fetched = tuple[Checkpoint, Future[CheckpointFiles]]  # a checkpoint, and its fi
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """A checkpoint to be measured, and whether every tensor of it is needed or the head alone."""
+    """A checkpoint to be measured, and whether all of its tensors are needed (`whole`) or only the head."""
 
     checkpoint: Checkpoint
     whole: bool
 
 
 class Fetcher:
-    """Gives the files of checkpoints in the order of a scan. Those of two at most are on disk at once.
+    """Fetches the files of checkpoints in the order of a scan, the next ones while the current one is measured.
+
+    The files of two checkpoints at most are on disk at once.
 
     Args:
         downloads: where files of the hub go.
-        order: what is to be measured, in order.
-        is_copy: whether a checkpoint is known to equal another one, so that it need not be fetched.
+        order: the checkpoints to be measured, in order.
+        is_copy: returns whether a checkpoint is known to equal another one, so that it need not be fetched.
     """
 
     def __init__(
@@ -70,13 +72,16 @@ class Fetcher:
             self.downloads.release(checkpoint.source.key)
 
     def mark_copy(self, checkpoint: Checkpoint) -> None:
-        """Skip a checkpoint that is a copy of another one; where downloads are kept, enter it into the cache, too."""
+        """Skip a checkpoint that is a copy of another one.
+
+        Where downloads are kept in the user's cache, the copy is added to it.
+        """
         if self.downloads.keep == "all":
             with suppress(CheckpointError):  # the scan does not need it
                 checkpoint.source.cache_alias()
 
     def _take(self, request: FetchRequest) -> CheckpointFiles:
-        """Return the files that were fetched ahead, if they are those of this checkpoint; else fetch them now."""
+        """Return the files of the requested checkpoint: those fetched ahead, or else fetch them now."""
         ahead = self._ahead.result() if self._ahead is not None else None
         if ahead is None or not self._is_later(ahead[0], request.checkpoint):
             self._ahead = None
@@ -91,9 +96,14 @@ class Fetcher:
         return order.index(one) > order.index(other)
 
     def _fetch_next(self, current: Checkpoint, following: Sequence[FetchRequest]) -> Fetched | None:
-        """Fetch the next checkpoint that is no copy; None without one, or where it shares the current one's files.
+        """Begin to fetch the next checkpoint that is no copy, and return it with its coming files.
 
-        Shared files are deleted after the current checkpoint, so that fetching them ahead would be in vain.
+        None where there is no such checkpoint, or where it has the same files as the current one: these are deleted
+        after the current one, so that fetching them ahead would be useless.
+
+        Args:
+            current: the checkpoint that is being measured.
+            following: the requests behind it.
         """
         request = next((r for r in following if not self._is_known_copy(r.checkpoint)), None)
         return self._fetch(request) if request is not None and request.checkpoint.source != current.source else None
@@ -105,7 +115,7 @@ class Fetcher:
             return False  # the error is met again, and reported, when the checkpoint is measured
 
     def _fetch(self, request: FetchRequest) -> Fetched:
-        """Fetch a checkpoint; an error is kept for whoever asks for its files."""
+        """Fetch the files of a checkpoint in a thread; an error is raised later, when they are taken."""
         files: Future[CheckpointFiles] = Future()
         try:
             files.set_result(request.checkpoint.source.fetch(self.downloads, request.whole))
@@ -118,7 +128,7 @@ class Fetcher:
 
 
 def _in_thread(call: Callable[[], T]) -> Future[T]:
-    """Call a function in a thread that the end of the process does not wait for."""
+    """Call `call()` in a thread, and return the future of its result; the process can end before the thread does."""
     future: Future[T] = Future()
 
     def run() -> None:

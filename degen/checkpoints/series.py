@@ -9,7 +9,7 @@ from pathlib import Path
 from degen.errors import DegenError
 
 from .source import Source
-from .steps import RevisionStep, parse_revision, select_steps, training_order
+from .steps import MAX_STEP, RevisionStep, parse_revision, select_steps, training_order
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class Checkpoint:
 
     def __str__(self) -> str:
         return f"{self.model}@{self.revision}"
+
+
+def has_order(checkpoint: Checkpoint) -> bool:
+    """Return whether a checkpoint has its place in training: its step or its tokens are known."""
+    return checkpoint.step is not None or checkpoint.tokens_seen is not None
 
 
 @dataclass(frozen=True)
@@ -72,9 +77,9 @@ class Grammar:
     pattern: str | None = None
     tokens_per_step: int | None = None
 
-    def parse(self, revision: str) -> RevisionStep | None:
-        """Return the step that a name gives; None where it gives none."""
-        return parse_revision(revision, self.pattern)
+    def parse(self, revision: str, whole_name: bool = True) -> RevisionStep | None:
+        """Return the step or tokens that a name gives; None where it gives neither. See `parse_revision`."""
+        return parse_revision(revision, self.pattern, whole_name)
 
     def checkpoint(self, model: str, revision: str, source: Source) -> Checkpoint:
         """Return a checkpoint with the step and the tokens that its name gives."""
@@ -82,8 +87,12 @@ class Grammar:
         if parsed is None:
             return Checkpoint(model, revision, None, None, source)
         seen = parsed.tokens_seen
-        if seen is None and self.tokens_per_step is not None:
+        if seen is None and parsed.step is not None and self.tokens_per_step is not None:
             seen = parsed.step * self.tokens_per_step
+            if seen > MAX_STEP:
+                raise DegenError(
+                    f"--tokens-per-step {self.tokens_per_step}: more tokens at {revision} than 64 bits can count"
+                )
         return Checkpoint(model, revision, parsed.step, seen, source)
 
     def series(self, location: str, model: str, members: Sequence[tuple[str, Source]], root: Path | None) -> Series:
@@ -98,14 +107,15 @@ class Grammar:
         Raises:
             DegenError: two revisions are the same step.
         """
-        first: dict[tuple[int, int], str] = {}
+        first: dict[RevisionStep, str] = {}
         for revision, _ in members:
             if (parsed := self.parse(revision)) is not None:
-                twin = first.setdefault((parsed.stage, parsed.step), revision)
+                same = parsed if parsed.step is None else replace(parsed, tokens_seen=None)
+                twin = first.setdefault(same, revision)
                 if twin != revision:
+                    at = f"step {parsed.step}" if parsed.step is not None else f"{parsed.tokens_seen:,} tokens"
                     raise DegenError(
-                        f"{location}: {twin} and {revision} are both step {parsed.step}; "
-                        "move one of them elsewhere, or name only one"
+                        f"{location}: {twin} and {revision} are both {at}; move one of them elsewhere, or name only one"
                     )
         checkpoints = [self.checkpoint(model, revision, source) for revision, source in members]
         ordered = sorted(checkpoints, key=lambda c: training_order(c.revision, self.pattern))

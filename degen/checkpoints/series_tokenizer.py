@@ -14,11 +14,18 @@ from .series import Series
 
 
 def tokenizer_of(series: Series, trust: bool = False) -> Tokenizer | None:
-    """Return the tokenizer beside the checkpoints of a series, or that of the first that has one; None without any.
+    """Return the tokenizer of a series: that in its folder, or else that of its first checkpoint with one.
+
+    Args:
+        series: the series.
+        trust: whether Python code that belongs to the tokenizer may run.
+
+    Returns:
+        The tokenizer; None where the series has none.
 
     Raises:
-        DegenError: it cannot be loaded. A damaged GGUF file, or a revision that cannot be fetched, matters only where
-            no other checkpoint has a tokenizer.
+        DegenError: the tokenizer cannot be loaded. A GGUF file that is damaged, or a revision that cannot be fetched,
+            is an error only where no other checkpoint has a tokenizer.
     """
     first_error: DegenError | None = None
     for find in _candidates(series):
@@ -37,7 +44,11 @@ def tokenizer_of(series: Series, trust: bool = False) -> Tokenizer | None:
 
 
 def _candidates(series: Series) -> Iterator[Callable[[], Path | None]]:
-    """Yield functions that give the places to look in, in order; a GGUF file's own tokenizer comes first."""
+    """Yield functions that each return a path in which the tokenizer may be, the preferred one first.
+
+    A function returns a folder or a `.gguf` file, or None where a checkpoint has no tokenizer; calling it may download
+    the files. First come the GGUF files, then the folder of the series, then the single checkpoints.
+    """
     local = [c.source.path for c in series.checkpoints if isinstance(c.source, LocalSource)]
     packed = [path for path in local if path.suffix == ".gguf"]
     for path in (*packed, *([series.root] if series.root is not None else [])):

@@ -18,8 +18,8 @@ class Suite:
     Attributes:
         name: as a user writes it.
         about: what it is, in one line.
-        models: repository of every model by its name within the suite, smallest first.
-        revisions: which branches and tags are a repository's series, as behind an `@`.
+        models: name of a model within the suite -> its repository, the smallest model first.
+        revisions: the branches and tags that are a repository's series, written as behind an `@`.
         steps: the steps that should be there, as `--steps` takes them; None if unknown.
         tokens_per_step: training tokens of a step; None if unknown.
     """
@@ -34,7 +34,7 @@ class Suite:
 
 @lru_cache(maxsize=1)
 def suites() -> dict[str, Suite]:
-    """Return every suite by name, in the order of the file."""
+    """Return all suites, as a dict: name -> suite, in the order of `suites.toml`."""
     tables = tomllib.loads(files("degen.checkpoints").joinpath("suites.toml").read_text(encoding="utf-8"))
     return {name: Suite(name=name, **table) for name, table in tables.items()}
 
@@ -45,10 +45,10 @@ def is_suite(spec: str) -> bool:
 
 
 def tokens_per_step(repo: str) -> int | None:
-    """Return training tokens of a step of a repository; None where no suite knows them.
+    """Return how many tokens a model of a repository was trained on per step; None where no suite knows it.
 
     Args:
-        repo: `owner/name`, or the name alone, as the tables have it.
+        repo: `owner/name`, or the name alone, as the tables of a run have it.
     """
     suite = _suite_of(repo)
     return suite.tokens_per_step if suite is not None else None

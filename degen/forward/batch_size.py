@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 CPU_BUDGET = 256 * 2**20  # bytes of activations; larger batches are no faster there
 CPU_MAX_TOKENS = 8192
+TOKEN_FLOATS = 24  # times d: what a token takes at once in a block and in a probe
 
 
 def auto_batch_tokens(architecture: Architecture, longest: int, device: torch.device) -> int:
@@ -22,7 +23,7 @@ def auto_batch_tokens(architecture: Architecture, longest: int, device: torch.de
     """
     import torch
 
-    per_token = 24 * 4 * architecture.hidden_size
+    per_token = TOKEN_FLOATS * 4 * architecture.hidden_size
     if device.type == "cpu":
         fits = min(CPU_BUDGET // per_token, CPU_MAX_TOKENS)
     else:

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def padded_batches(sample: Sample, batch_tokens: int, device: torch.device, halves: bool) -> Iterator[Batch]:
-    """Yield the windows of a sample as padded batches on a device, longest first; see `batches` for the arguments."""
+def padded_batches(
+    sample: Sample, batch_tokens: int, device: torch.device, halves: bool, padded: bool = True
+) -> Iterator[Batch]:
+    """Yield the windows of a sample as batches on a device, longest first; see `batches` for the arguments."""
     import torch
 
-    for rows in batches(sample, batch_tokens, halves):
+    for rows in batches(sample, batch_tokens, halves, padded):
         lengths = np.asarray([len(sample.windows[i].tokens) for i in rows])
         ids = np.zeros((len(rows), lengths.max()), dtype=np.int64)
         for row, i in enumerate(rows):

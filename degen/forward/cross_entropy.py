@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from degen.model.architecture import LogitTransform
+from degen.model.logit_transform import LogitTransform
 
 if TYPE_CHECKING:
     import torch

@@ -14,6 +14,7 @@ from degen.probe import HeadInputs, Scored
 from degen.text.windows import Sample, Window
 
 from .batches import padded_batches, prefetched
+from .block_calls import NO_BLOCKS
 from .hooks import ModelHooks
 
 if TYPE_CHECKING:
@@ -27,11 +28,13 @@ class ModelHeadInputs(HeadInputs):
         model: a causal LM on `device`.
         batch_tokens: padded tokens of a batch at most.
         device: where the model is.
+        padded: whether windows of different lengths may be in one batch.
     """
 
-    def __init__(self, model: Any, batch_tokens: int, device: torch.device) -> None:
+    def __init__(self, model: Any, batch_tokens: int, device: torch.device, padded: bool = True) -> None:
         self._model = model
         self._batch_tokens = batch_tokens
+        self._padded = padded
         self.device = device
 
     def of(self, windows: Sequence[Window]) -> Iterator[Scored]:
@@ -39,8 +42,9 @@ class ModelHeadInputs(HeadInputs):
         import torch
 
         sample = Sample("", tuple(windows))
-        with torch.inference_mode(), exact_float32(), ModelHooks(self._model, {}) as hooks:
-            for batch in prefetched(padded_batches(sample, self._batch_tokens, self.device, halves=False)):
+        coming = padded_batches(sample, self._batch_tokens, self.device, halves=False, padded=self._padded)
+        with torch.inference_mode(), exact_float32(), ModelHooks(self._model, {}, NO_BLOCKS) as hooks:
+            for batch in prefetched(coming):
                 states, _ = hooks.run(batch)
                 targets = batch.ids[:, 1:]
                 scored = torch.ones_like(targets, dtype=torch.bool) if batch.mask is None else batch.mask[:, 1:]

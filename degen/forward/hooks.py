@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError
-from degen.model.architecture import LogitTransform, find_blocks, find_head
+from degen.model.architecture import count_layers, find_head, text_config
 from degen.probe import Batch, OutputHead, Site, StreamProbe, probe_errors
+
+from .block_calls import BlockCalls, tensors_in
 
 if TYPE_CHECKING:
     import torch
@@ -22,16 +24,25 @@ class ModelHooks:
     Args:
         model: a causal LM.
         probes: by name; each gets the states that it needs.
+        blocks: the calls of its blocks.
+
+    Attributes:
+        unread: why a site gave no states that probes can read, by site.
     """
 
-    def __init__(self, model: Any, probes: Mapping[str, StreamProbe]) -> None:
+    def __init__(self, model: Any, probes: Mapping[str, StreamProbe], blocks: BlockCalls) -> None:
         self.probes = probes
-        self.head = find_head(model)
-        self.transform = LogitTransform(model.config)
+        self.unread: dict[Site, str] = {}
+        self.positions = slice(0, IDENTITY_POSITIONS)  # of the first window, for which the model's own head is called
         self._model = model
-        self._blocks = find_blocks(model)
+        self._head = find_head(model)
+        self._blocks = blocks
+        self._layers = len(blocks.names) or count_layers(model.config)
+        self._width: int = text_config(model.config).hidden_size
         self._states: torch.Tensor | None = None
         self._batch: Batch | None = None
+        self._calls = 0  # of blocks, in this pass
+        self._paused = False
         self._hooks = ExitStack()
 
     def needs(self, need: str) -> bool:
@@ -40,26 +51,37 @@ class ModelHooks:
 
     def __enter__(self) -> ModelHooks:
         register = self._hooks.enter_context
-        register(_hooked(self.head.register_forward_pre_hook(self._on_head)))
+        register(_hooked(self._head.register_forward_pre_hook(self._on_head)))
         if self.needs("states"):
-            first = self._blocks[0]
-            register(_hooked(first.register_forward_pre_hook(self._on_first_block, with_kwargs=True)))
-            for layer, block in enumerate(self._blocks, 1):
-                register(_hooked(block.register_forward_hook(self._after_block(Site(layer, "block")))))
+            if self._blocks.reason is not None:
+                inner = [Site(0, "embedding"), *(Site(i, "block") for i in range(1, self._layers + 1))]
+                self.unread |= dict.fromkeys(inner, self._blocks.reason)
+            for name in dict.fromkeys(self._blocks.names):
+                block = self._model.get_submodule(name)
+                register(_hooked(block.register_forward_pre_hook(self._before_block, with_kwargs=True)))
+                register(_hooked(block.register_forward_hook(self._after_block)))
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._hooks.close()
 
-    def begin(self) -> None:
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let the model run as without hooks while a `with` lasts."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
+
+    def begin(self, head: OutputHead) -> None:
         """Call `begin` of every probe with the LM head."""
-        head = OutputHead(self.head.weight, getattr(self.head, "bias", None), self.transform)
         for name, probe in self.probes.items():
             with probe_errors(name):
                 probe.begin(head)
 
     def run(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run a forward pass; the model's own head gets the first positions of the first window alone.
+        """Run a forward pass; the model's own head gets some positions of the first window alone.
 
         Returns:
             The states before the head, B × T × d, and the model's logits at those positions.
@@ -67,16 +89,16 @@ class ModelHooks:
         Raises:
             CheckpointError: the model does not call its head.
         """
-        self._batch = batch
+        self._batch, self._calls = batch, 0
         options = {} if batch.mask is None else {"attention_mask": batch.mask.long()}
         own = self._model(input_ids=batch.ids, **options).logits
         states, self._states = self._states, None
         if states is None:
             raise CheckpointError(
-                f"model type {self._model.config.model_type!r} does not call its LM head module; "
-                "please open an issue with the model's name"
+                f"model type {self._model.config.model_type!r} does not call its LM head module, so what enters it is "
+                "unknown; --probes spectrum measures its head alone"
             )
-        self._serve(Site(len(self._blocks), "head_input"), states)
+        self._serve(Site(self._layers, "head_input"), states)
         return states, own[0].float()
 
     def _serve(self, site: Site, states: torch.Tensor) -> None:
@@ -87,17 +109,35 @@ class ModelHooks:
                     probe.update_states(self._batch, site, states)
 
     def _on_head(self, _module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        if self._paused:
+            return args
         self._states = args[0]
-        return (args[0][:1, :IDENTITY_POSITIONS], *args[1:])
+        return (args[0][:1, self.positions], *args[1:])
 
-    def _on_first_block(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._serve(Site(0, "embedding"), args[0] if args else kwargs["hidden_states"])
+    def _before_block(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._paused:
+            return
+        self._calls += 1
+        if self._calls == 1:
+            self._serve_stream(Site(0, "embedding"), tensors_in([args, kwargs]))
 
-    def _after_block(self, site: Site) -> Callable[[Any, Any, Any], None]:
-        def hook(_module: Any, _args: Any, output: Any) -> None:
-            self._serve(site, output[0] if isinstance(output, tuple) else output)
+    def _after_block(self, _module: Any, _args: Any, output: Any) -> None:
+        if self._paused:
+            return
+        self._serve_stream(Site(self._calls, "block"), tensors_in(output))
 
-        return hook
+    def _serve_stream(self, site: Site, tensors: Iterator[torch.Tensor]) -> None:
+        """Serve the first of a block's tensors, which is the residual stream, or note why it cannot be read."""
+        assert self._batch is not None
+        expected = (*self._batch.ids.shape, self._width)
+        states = next(tensors, None)
+        if states is not None and tuple(states.shape) == expected:
+            self._serve(site, states)
+        elif states is not None:
+            shape, axes = " × ".join(map(str, states.shape)), " × ".join(map(str, expected))
+            self.unread.setdefault(
+                site, f"its states are {shape} where a residual stream is {axes}; layer=last of head_input is measured"
+            )
 
 
 @contextmanager

@@ -7,13 +7,16 @@ from .metric_values import MetricValue
 
 
 def format_location(value: MetricValue) -> str:
-    """Return the model, checkpoint and place of a value: `pythia step 3000, layer 6 head_input`."""
+    """Return the model, checkpoint and place of a value as text, as `pythia step 3000, layer 6 head_input`."""
     at = f" step {value.step}" if value.step is not None else f" {value.revision}" if value.revision else ""
     return f"{value.model}{at}" + (f", {value.place}" if value.place else "")
 
 
 def format_value(outcome: Outcome) -> str | None:
-    """Return the value or difference that was compared, with its standard error: `0.61 ± 0.004`; None without one."""
+    """Return the value or difference that was compared, with its standard error if known, as text: `0.61 ± 0.004`.
+
+    None where nothing could be compared.
+    """
     measured = outcome.measured
     if outcome.rule.relation is None:
         value, error = measured.value, measured.error
@@ -26,7 +29,7 @@ def format_value(outcome: Outcome) -> str | None:
 
 
 def format_reference(value: MetricValue) -> str | None:
-    """Return a value with its reference: `3.856 against 3.844 at step 2500`; None without a reference."""
+    """Return a value with its reference as text: `3.856 against 3.844 at step 2500`; None where either is missing."""
     if value.reference is None or value.value is None:
         return None
     at = f" at step {value.reference_step}" if value.reference_step is not None else ""
@@ -34,7 +37,7 @@ def format_reference(value: MetricValue) -> str | None:
 
 
 def format_bound(outcome: Outcome) -> str | None:
-    """Return the comparison with the bound: `< 0.6`; None where the bound depends on a missing reference."""
+    """Return the comparison with the bound as text: `< 0.6`; None where the bound depends on a missing reference."""
     return f"{outcome.rule.comparison} {outcome.bound:.6g}" if outcome.bound is not None else None
 
 

@@ -5,6 +5,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
+from degen.printable import escape_controls, printable
+
 from .format import describe, format_bound, format_location, format_reference, format_value
 from .judge import Outcome, Verdicts
 from .rule import Rule
@@ -20,10 +22,12 @@ def in_github(environ: Mapping[str, str]) -> bool:
 
 
 def annotations(verdicts: Verdicts) -> list[str]:
-    """Return workflow commands for the outcomes that did not pass: ten at most, the worst of every rule first.
+    """Return a workflow command of GitHub for each outcome that failed or is undecidable, at most ten.
+
+    The worst outcome of every rule comes first. Checkpoints that could not be measured get one more command together.
 
     Returns:
-        Lines such as `::error title=degen gate%3A failed::loss < 3 at …`; undecidable rules are errors, too.
+        Lines such as `::error title=degen gate%3A failed::loss < 3 at …`.
     """
     seen: Counter[Rule] = Counter()
     ranked = []
@@ -75,7 +79,7 @@ def _command(title: str, message: str) -> str:
 
 def _data(text: str) -> str:
     """Return a text escaped as the message of a workflow command, which a line break would end."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return escape_controls(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")).replace("##[", "#\\x23[")
 
 
 def _property(text: str) -> str:
@@ -85,4 +89,4 @@ def _property(text: str) -> str:
 
 def _escaped(text: str) -> str:
     """Return a text escaped as a cell of a Markdown table: on one line, without markup."""
-    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
+    return _MARKUP.sub(r"\\\1", printable(" ".join(text.split())))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from degen.errors import DegenError
+from degen.printable import printable
 from degen.stats.quantiles import one_sided
 
 from .metric_values import MetricValue, find_metric_values
@@ -35,7 +36,7 @@ class Outcome:
         measured: the value that was compared.
         bound: the bound in the metric's unit; None where it depends on a reference that is missing.
         low: lower end of the interval; None without a confidence or a standard error.
-        high: its upper end; None as well.
+        high: upper end of the interval; None as well.
         margin: distance of the value from the bound, negative on the wrong side; None where the value is missing.
         reason: an explanation of the verdict; None where it needs none.
     """
@@ -71,17 +72,20 @@ class Verdicts:
 
     @cached_property
     def verdict(self) -> Literal["failed", "undecidable", "incomplete", "passed"]:
-        """The worst: a rule that failed, an undecidable one, a checkpoint that could not be measured."""
+        """The verdict on all together, the worst that occurs: failed, then undecidable, then incomplete, then passed.
+
+        It is `incomplete` where a checkpoint could not be measured.
+        """
         worst: Verdict = min((o.verdict for o in self.outcomes), key=SEVERITY.index, default="passed")
         return "incomplete" if worst == "passed" and self.incomplete else worst
 
     @property
     def exit_code(self) -> int:
-        """0 passed, 1 failed, 3 undecidable, 4 incomplete."""
+        """The exit code of the command: 0 for passed, 1 for failed, 3 for undecidable, 4 for incomplete."""
         return _EXIT_CODES[self.verdict]
 
     def count(self, verdict: Verdict) -> int:
-        """Return how many outcomes have a verdict."""
+        """Return how many outcomes have the verdict `verdict`."""
         return sum(o.verdict == verdict for o in self.outcomes)
 
 
@@ -104,28 +108,29 @@ def judge(
     Args:
         rules: at least one.
         target: a run folder, a table, or a folder of results of lm-evaluation-harness.
-        baseline: another of these, which `.rise` and `.drop` compare with; None for the best value so far.
-        confidence: of the interval, from 0.5 to below 1; None to compare values.
+        baseline: another run, table or folder, which `.rise` and `.drop` compare with; None for the best value so far.
+        confidence: of the one-sided interval, at least 0.5 and below 1; None to compare values without intervals.
         strict: whether a bound inside the interval makes a rule undecidable.
         warn: called with each line of warning; None to log it.
-        series: of a run, the revisions of each model that exist now, first to last. Measurements of later steps belong
-            to a training that was undone, and are left out. None to use all measurements.
+        series: for a run, label of the model -> its revisions that exist now, first to last. Measurements of later
+            steps belong to a training that was undone, and are left out. None to use all measurements.
 
     Returns:
         The outcomes, with the exit code.
 
     Raises:
-        DegenError: no rule, an unknown metric, a selector that matches nothing, or a target that cannot be read.
+        DegenError: there is no rule, a metric is unknown, a selector matches nothing, or the target or the baseline
+            cannot be read.
     """
     rules = list(dict.fromkeys(rules))
     if not rules:
-        raise DegenError("no rule to judge by; give one, as in --rule 'anisotropy[layer=last] < 0.6'")
+        raise DegenError("there is no rule to judge by; give one, as in --rule 'anisotropy[layer=last] < 0.6'")
     check_confidence(confidence, strict)
-    warn = warn or logging.getLogger("degen").warning
+    warn = warn or (lambda line: logging.getLogger("degen").warning(printable(line)))
     source = open_source(target, warn, series)
     other = open_source(baseline, warn) if baseline is not None else None
     if other is not None and all(rule.relation is None for rule in rules):
-        warn(f"the baseline {other.path} is not used: no rule is about a .rise or .drop")
+        warn(f"the baseline {other.path} is not used, because no rule has a .rise or .drop")
     values = [(rule, value) for rule in rules for value in find_metric_values(rule, source, other)]
     outcomes = [judge_value(rule, value, confidence, strict) for rule, value in values]
     position = {rule: i for i, rule in enumerate(rules)}
@@ -141,8 +146,8 @@ def judge_value(rule: Rule, measured: MetricValue, confidence: float | None = No
 
     Args:
         rule: the rule.
-        measured: a value that it is about.
-        confidence: of the interval; None to compare values.
+        measured: a value of the rule's metric.
+        confidence: of the interval; None to compare values without intervals.
         strict: whether a bound inside the interval makes the rule undecidable.
     """
     value, error = measured.value, measured.error
@@ -168,30 +173,29 @@ def judge_value(rule: Rule, measured: MetricValue, confidence: float | None = No
         low, high = value - reach, value + reach
         near, far = (low, high) if rule.upper else (high, low)
         verdict, reason = _judge_interval(keeps, rule.keeps(near, bound), rule.keeps(far, bound), strict)
-    reasons = "; ".join(part for part in (reason, measured.note) if part)
-    return Outcome(rule, verdict, measured, bound, low, high, margin, reasons or None)
+    return Outcome(rule, verdict, measured, bound, low, high, margin, reason)
 
 
 def check_confidence(confidence: float | None, strict: bool) -> None:
-    """Refuse a confidence out of range, and `strict` without a confidence.
+    """Check the confidence of a gate.
 
     Raises:
-        DegenError: either.
+        DegenError: the confidence is not in [0.5, 1), or `strict` is set without a confidence.
     """
     if confidence is None:
         if strict:
-            raise DegenError("--strict needs an interval; give its --confidence, as in 0.95")
+            raise DegenError("--strict needs --confidence, which sets the interval; add --confidence 0.95")
     elif not 0.5 <= confidence < 1:
-        raise DegenError(f"--confidence {confidence:g}: a number from 0.5 to below 1, as in 0.95")
+        raise DegenError(f"--confidence {confidence:g}: must be at least 0.5 and below 1, as 0.95")
 
 
 def _judge_interval(keeps: bool, lenient: bool, severe: bool, strict: bool) -> tuple[Verdict, str | None]:
-    """Return the verdict where an interval is known, and its reason.
+    """Return the verdict on a value with a known interval, and the reason for it; the reason is None if it is plain.
 
     Args:
-        keeps: whether the value keeps the rule.
-        lenient: whether the end of the interval keeps it that lies on the right side of the value.
-        severe: whether the other end keeps it.
+        keeps: whether the value itself keeps the rule.
+        lenient: whether the better end of the interval, the one farther on the allowed side, keeps the rule.
+        severe: whether the worse end keeps the rule.
         strict: whether a bound inside the interval makes the rule undecidable.
     """
     if not lenient:

@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 from .format import describe, format_location
 from .judge import Verdicts
 
-# Characters that XML 1.0 cannot even escape: most control characters, lone surrogates.
-_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Characters that XML 1.0 cannot even escape, most control characters and lone surrogates; and others that a terminal
+# obeys.
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def junit_xml(verdicts: Verdicts) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 from degen.metrics.run_parts import LAYERS, RunParts
-from degen.tables import CHECKPOINTS, Column
+from degen.tables import CHECKPOINTS, ENGINE_TABLES, Column
 
 from .rule import Rule
 
@@ -19,12 +19,12 @@ NUMBERS = ("float64", "int64")
 
 
 def check_rules(rules: Sequence[Rule], plan: Plan) -> None:
-    """Refuse rules on metrics and models that a planned scan would not measure.
+    """Refuse rules about metrics or models that the planned scan would not measure.
 
     Layers, sites and domains are not checked: they are known only after the scan.
 
     Raises:
-        DegenError: an unknown metric or model.
+        DegenError: a rule has a metric or a model that the scan does not measure.
     """
     models = [series.model for series in plan.series]
     for rule in rules:
@@ -33,39 +33,69 @@ def check_rules(rules: Sequence[Rule], plan: Plan) -> None:
         columns = plan.tables.columns(table) if table in plan.tables.names else ()
         metrics = [*_metrics(columns), *_declared(table)]
         if rule.metric not in metrics:
-            raise rule.error(f"no metric {rule.metric!r} in table {table}; {did_you_mean(rule.metric, metrics)}")
+            raise rule.error(
+                f"this scan does not measure {rule.metric!r} for table {table}; {did_you_mean(rule.metric, metrics)}"
+            )
 
 
 def check_metric(rule: Rule, table: str, parts: RunParts) -> None:
-    """Refuse a metric that is neither in a table of a run nor known to an installed probe.
+    """Refuse a rule whose metric is neither in a table of a run nor declared by an installed probe.
+
+    A metric that a probe declares but the run lacks is accepted: the rule is then undecidable, not wrong.
 
     Args:
         rule: the rule.
-        table: `checkpoints` or `layers`, which the rule's selectors decide.
+        table: the table to look in, `checkpoints` or `layers`; the rule's selectors decide which.
         parts: the run.
 
     Raises:
-        DegenError: the message names the nearest metric, or the selector that is missing or too many.
+        DegenError: the message names the most similar metric, or the selector to add or to drop.
     """
     columns = parts.columns(table)
     if columns.get(rule.metric):
         return
     if rule.metric in columns:
-        raise rule.error(f"{rule.metric} of table {table} holds no numbers; name a metric that does")
+        raise rule.error(f"column {rule.metric} of table {table} holds no numbers; name a column of numbers")
     other = CHECKPOINTS if table == LAYERS else LAYERS
     if parts.columns(other).get(rule.metric) and columns:
         if table == CHECKPOINTS:
-            raise rule.error(f"{rule.metric} is a metric of layers; select one, as in {rule.metric}[layer=last]")
-        raise rule.error(f"{rule.metric} is a metric of whole checkpoints; drop layer and site")
+            raise rule.error(f"{rule.metric} is a metric of layers; select a layer, as in {rule.metric}[layer=last]")
+        raise rule.error(f"{rule.metric} is a metric of whole checkpoints; drop the selectors layer and site")
     declared = _declared(table)
     if rule.metric not in declared:
         names = [*(name for name, numeric in columns.items() if numeric), *declared]
         hint = did_you_mean(rule.metric, names)
-        raise rule.error(f"{parts.path}: no metric {rule.metric!r} in table {table}; {hint}")
+        raise rule.error(
+            f"{parts.path}: table {table} has no metric {rule.metric!r}, and no installed probe measures one; {hint}"
+        )
+
+
+def depends_on_text(rule: Rule) -> bool:
+    """Return whether the metric of a rule depends on the text that it was measured on.
+
+    It does not where a probe of the head's weights measures it, or where it is a fact of the model, such as its number
+    of parameters.
+    """
+    from degen.probe import HeadProbe
+    from degen.probe_registry import installed, load_probes
+
+    table = LAYERS if rule.layer is not None or rule.site is not None else CHECKPOINTS
+    if rule.domain is not None or table == LAYERS:
+        return True
+    if rule.metric in {column.name for column in ENGINE_TABLES[CHECKPOINTS]}:
+        return False
+    for name in installed():
+        try:
+            (probe,) = load_probes([name]).values()
+        except DegenError:  # a broken probe has no metrics
+            continue
+        if issubclass(probe, HeadProbe) and rule.metric in {c.name for c in probe.columns.get(table, ())}:
+            return False
+    return True
 
 
 def _declared(table: str) -> list[str]:
-    """Return the metrics of a table that the installed probes can measure."""
+    """Return the names of the metrics that the installed probes declare for the table `table`."""
     from degen.probe_registry import installed, load_probes
 
     metrics = []

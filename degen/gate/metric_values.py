@@ -6,9 +6,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from degen.checkpoints.steps import parse_revision
 from degen.hints import did_you_mean
 from degen.metrics.curve import Curve, Point
+from degen.runs.run import SAMPLE
 
+from .metric_checks import depends_on_text
 from .open_target import Source
 from .rule import Rule
 
@@ -32,7 +35,6 @@ class MetricValue:
         margin_error: standard error of the difference minus the bound, which errs as well where it is a percentage of
             the reference; for any other bound the same as `difference_error`.
         freedom: degrees of freedom of the error that counts; None if unknown.
-        note: a remark on the reference; None where there is none.
     """
 
     model: str
@@ -48,7 +50,6 @@ class MetricValue:
     difference_error: float | None = None
     margin_error: float | None = None
     freedom: int | None = None
-    note: str | None = None
 
 
 class _SourcePoint(NamedTuple):
@@ -60,11 +61,11 @@ class _SourcePoint(NamedTuple):
 
 
 def find_metric_values(rule: Rule, source: Source, baseline: Source | None = None) -> list[MetricValue]:
-    """Return the values that a rule is about.
+    """Return the values that a rule is about, one for each checkpoint and place that it selects.
 
     Without a baseline the reference of `rise` is the smallest value so far and that of `drop` the largest, the
-    checkpoint's own included. With one it is the baseline's value at the same step; where the rule is about the latest
-    checkpoint and the baseline has no such step, it is the baseline's latest.
+    checkpoint's own included. With a baseline it is the baseline's value at the same step; where the rule is about the
+    latest checkpoint and the baseline has no such step, it is the baseline's latest value.
 
     Args:
         rule: the rule.
@@ -75,10 +76,11 @@ def find_metric_values(rule: Rule, source: Source, baseline: Source | None = Non
         At least one value, in the order of models, places and training.
 
     Raises:
-        DegenError: an unknown metric, or a selector that matches nothing.
+        DegenError: the metric is unknown, or a selector matches nothing.
     """
     values = []
     for curve in source.curves(rule):
+        best = _best_so_far(rule, curve) if rule.relation is not None and baseline is None else []
         for i in _selected(rule, curve, source):
             p = curve.points[i]
             value = MetricValue(
@@ -86,7 +88,12 @@ def find_metric_values(rule: Rule, source: Source, baseline: Source | None = Non
             )
             if rule.relation is not None and p.missing is None:
                 own = _SourcePoint(source, curve, p)
-                reference = _best_so_far(rule, own, i) if baseline is None else _of_baseline(rule, own, baseline)
+                reference: _SourcePoint | str
+                if baseline is not None:
+                    reference = _of_baseline(rule, own, baseline)
+                else:
+                    so_far = best[i]
+                    reference = so_far if isinstance(so_far, str) else own._replace(point=so_far)
                 if isinstance(reference, str):
                     value = replace(value, missing=reference)
                 else:
@@ -96,9 +103,17 @@ def find_metric_values(rule: Rule, source: Source, baseline: Source | None = Non
 
 
 def _selected(rule: Rule, curve: Curve, source: Source) -> list[int]:
-    """Return the indices of the checkpoints that a rule selects of a curve.
+    """Return the indices of the points of `curve` that the rule selects by its step.
 
-    The latest is the last with a known step. A checkpoint without a step may be later still, and is selected, too.
+    `latest` selects the last point with a known step; points without a step may be later still, and are selected, too.
+
+    Args:
+        rule: the rule.
+        curve: the curve.
+        source: the run or table, for the error.
+
+    Raises:
+        DegenError: the curve has no checkpoint at the step or steps of the rule.
     """
     points = curve.points
     steps = [p.step for p in points if p.step is not None]
@@ -114,30 +129,58 @@ def _selected(rule: Rule, curve: Curve, source: Source) -> list[int]:
 
 
 def _list_steps(steps: list[int]) -> str:
-    """Return a hint with the steps that there are, with gaps where they are many."""
+    """Return the end of a message, which lists the steps `steps`, or the first and last of them if they are many."""
     names = [str(step) for step in steps]
     if len(names) > 12:
         names[6:-5] = ["…"]
     return f"its steps are {', '.join(names)}" if names else "none of its steps is known"
 
 
-def _best_so_far(rule: Rule, own: _SourcePoint, i: int) -> _SourcePoint | str:
-    """Return the best point up to the i-th, which is the own one, or the reason why there is none."""
-    finite = [p.value is not None and math.isfinite(p.value) for p in own.curve.points]
-    if sum(finite) < (2 if finite[i] else 1):
-        return f"too few checkpoints: a {rule.relation} needs two that are measured, or a baseline"
-    so_far = [p for p, known in zip(own.curve.points[: i + 1], finite, strict=False) if known]
-    if not so_far:
-        return "too few checkpoints: none before it is measured"
-    best = (min if rule.relation == "rise" else max)(so_far, key=lambda p: p.value or 0.0)
-    return own._replace(point=best)
+def _best_so_far(rule: Rule, curve: Curve) -> list[Point | str]:
+    """Return for every point of a curve the point with the best value up to it, or a reason why there is none.
+
+    Args:
+        rule: a rule with a relation, `rise` or `drop`.
+        curve: the curve; a point counts among those up to it.
+    """
+    unordered = [p.revision for p in curve.points if p.step is None and not _has_tokens(p.revision)]
+    finite = [p.value is not None and math.isfinite(p.value) for p in curve.points]
+    measured = sum(finite)
+    best: Point | None = None
+    bests: list[Point | str] = []
+    for p, known in zip(curve.points, finite, strict=True):
+        if known and (best is None or _is_better(rule, p, best)):
+            best = p
+        if p.step is None and len(unordered) > 1:
+            names = ", ".join(map(str, unordered))
+            bests.append(
+                f"the order of {names} in training is not known: their names give no step; give a --revision-pattern"
+            )
+        elif measured < (2 if known else 1):
+            bests.append(f"too few checkpoints: a {rule.relation} needs two that are measured, or a baseline")
+        else:
+            bests.append(best or "too few checkpoints: no earlier one is measured")
+    return bests
+
+
+def _is_better(rule: Rule, point: Point, best: Point) -> bool:
+    value, so_far = point.value or 0.0, best.value or 0.0
+    return value < so_far if rule.relation == "rise" else value > so_far
+
+
+def _has_tokens(revision: str | None) -> bool:
+    """Return whether the name of a checkpoint gives the tokens trained so far, which order it without a step."""
+    return revision is not None and parse_revision(revision) is not None
 
 
 def _of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> _SourcePoint | str:
-    """Return the baseline's point to compare with, or the reason why there is none."""
+    """Return the point of the baseline to compare the point `own` with, or the reason why there is none."""
+    samples, of_baseline = own.source.samples, baseline.samples
+    if samples and of_baseline and not samples & of_baseline and depends_on_text(rule):
+        return f"the baseline was measured on other text; scan this run with --sample {baseline.path / SAMPLE}"
     curve = _curve_of_baseline(rule, own, baseline)
     if curve is None:
-        return f"the baseline has no {own.curve.place}"
+        return f"the baseline has no value for {own.curve.place}"
     same_step = [p for p in curve.points if p.step is not None and p.step == own.point.step]
     if not same_step and rule.step != "latest" and len(curve.points) > 1:
         return f"the baseline has no step {own.point.step}"
@@ -150,13 +193,16 @@ def _of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> _SourcePoin
 
 
 def _curve_of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> Curve | None:
-    """Return the baseline's curve of the same model and place; None where it lacks the place.
+    """Return the baseline's curve for the model and place of `own`; None where the baseline lacks the place.
 
-    Where both have only one model, they are compared whatever their labels.
+    Where the rule is about one model and the baseline has one, these two are compared even if their labels differ.
+
+    Raises:
+        DegenError: there are several models, and the baseline lacks the one of `own`.
     """
     model = own.curve.model
     if model not in baseline.models:
-        if len(baseline.models) > 1 or len(own.source.models) > 1:
+        if len(baseline.models) > 1 or (len(own.source.models) > 1 and rule.model is None):
             hint = did_you_mean(model, baseline.models)
             raise rule.error(f"the baseline {baseline.path} has no model {model!r}; {hint}")
         model = baseline.models[0]
@@ -167,7 +213,14 @@ def _curve_of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> Curve
 
 
 def _compare(rule: Rule, value: MetricValue, own: _SourcePoint, other: _SourcePoint) -> MetricValue:
-    """Return a value with its reference, their difference and its standard error."""
+    """Return `value` with its reference, the difference from it and the standard error filled in.
+
+    Args:
+        rule: the rule, whose relation says which way the difference goes.
+        value: the value so far, without a reference.
+        own: the point of the value.
+        other: the point of the reference.
+    """
     reference = other.point.value
     assert value.value is not None
     assert reference is not None
@@ -176,8 +229,6 @@ def _compare(rule: Rule, value: MetricValue, own: _SourcePoint, other: _SourcePo
         return replace(value, missing="the value and its reference are both infinite")
     error, freedom = _difference_error(own, other, 1.0)
     weight = _weight(rule, reference)
-    samples, other_samples = own.source.samples, other.source.samples
-    other_text = bool(samples and other_samples) and not samples & other_samples
     return replace(
         value,
         reference=reference,
@@ -186,7 +237,6 @@ def _compare(rule: Rule, value: MetricValue, own: _SourcePoint, other: _SourcePo
         difference_error=error,
         margin_error=error if weight == 1.0 else _difference_error(own, other, weight)[0],
         freedom=freedom,
-        note="the baseline was measured on other text" if other_text else None,
     )
 
 

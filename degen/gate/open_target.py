@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from degen.metrics.lm_eval_results import is_results
 from degen.metrics.open_target import folders_in, open_target
 from degen.metrics.read_table import FORMATS, has_parts
+from degen.paths import expand_user
 from degen.runs.run import Run
+from degen.runs.run_file import is_run
 
 from .run_source import RunSource
 from .table_source import TableSource
@@ -19,12 +22,12 @@ _MODEL_FILES = ("config.json", "adapter_config.json")
 
 def is_measured(target: str | Path) -> bool:
     """Return whether a target is a run, a table or a folder of results, and not a series to be scanned."""
-    path = Path(target).expanduser()
+    path = expand_user(target)
     if not path.is_dir():
         return path.name.lower().endswith((*FORMATS, ".json"))
-    if (path / "run.json").is_file() or (path.resolve().parent / "run.json").is_file():
+    if is_run(path) or is_run(path.resolve().parent):
         return True
-    if any((folder / name).is_file() for folder in (path, *folders_in(path)) for name in _MODEL_FILES):
+    if any(os.path.isfile(folder / name) for folder in (path, *folders_in(path)) for name in _MODEL_FILES):
         return False
     return not any(path.glob("*.gguf")) and (has_parts(path) or is_results(path))
 
@@ -32,13 +35,13 @@ def is_measured(target: str | Path) -> bool:
 def open_source(
     target: str | Path, warn: Callable[[str], None], series: Mapping[str, Sequence[str]] | None = None
 ) -> Source:
-    """Open a run or a table.
+    """Open a run or a table as the source of the curves that rules are about.
 
     Args:
         target: a run folder, one of its tables, a CSV or Parquet file, a folder of Parquet parts, or of result files of
             lm-evaluation-harness.
         warn: called with each line of warning.
-        series: of a run, the checkpoints that each model has now; None for all that were measured.
+        series: for a run, label of the model -> the revisions that it has now; None to use all that were measured.
 
     Raises:
         DegenError: the path does not exist, or holds none of these.

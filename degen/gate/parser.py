@@ -65,7 +65,7 @@ class RuleParser:
         bound = self._bound(relation)
         self._space()
         if self._at < len(self._text):
-            self._wrong(self._at, f"nothing may follow the bound, and {self._rest()} does")
+            self._wrong(self._at, f"nothing may follow the bound, and here follows {self._rest()}")
         return Rule(metric, comparison, bound, relation, **selectors)
 
     def _metric(self) -> str:
@@ -74,8 +74,9 @@ class RuleParser:
             return self._quoted("metric")
         name = self._match(NAME)
         if not name:
-            problem = f"and not with {self._rest()}" if self._at < len(self._text) else "and this one is empty"
-            self._wrong(self._at, f'a rule begins with a metric, as in loss < 3 ("…" around odd names), {problem}')
+            problem = f"this one begins with {self._rest()}" if self._at < len(self._text) else "this one is empty"
+            hint = 'put quotes around names with other signs, as in "my metric" < 3'
+            self._wrong(self._at, f"a rule must begin with a metric, as in loss < 3, and {problem}; {hint}")
         return name
 
     def _relation(self) -> Relation:
@@ -84,9 +85,9 @@ class RuleParser:
         if (relation := _literal(word, RELATIONS)) is not None:
             return relation
         if not word:
-            self._wrong(at, "a relation belongs behind the dot, rise or drop")
-        hint = _did_you_mean(word, RELATIONS) or 'there are rise and drop; write names that hold a dot as "eval.loss"'
-        self._wrong(at, f"no relation {word[:40]!r}; {hint}")
+            self._wrong(at, "rise or drop must follow the dot, as in loss.rise < 0.02")
+        hint = _did_you_mean(word, RELATIONS) or 'if the dot is part of the name, put quotes around it: "eval.loss"'
+        self._wrong(at, f"rise or drop must follow the dot, not {word[:40]!r}; {hint}")
 
     def _selectors(self) -> dict[str, Any]:
         selectors: dict[str, Any] = {}
@@ -95,18 +96,19 @@ class RuleParser:
             at, key = self._at, self._match(_WORD)
             if key not in SELECTORS:
                 hint = did_you_mean(key, SELECTORS)
-                self._wrong(at, f"no selector {key[:40]!r}; {hint}" if key else f"a selector belongs here; {hint}")
+                problem = f"there is no selector {key[:40]!r}" if key else "a selector is missing here"
+                self._wrong(at, f"{problem}; {hint}")
             if key in selectors:
-                self._wrong(at, f"{key} is selected twice; keep one")
+                self._wrong(at, f"the selector {key} is given twice; keep one")
             if not self._take("="):
-                self._wrong(self._at, f"an = belongs behind {key}, as in {key}={_EXAMPLES[key]}")
+                self._wrong(self._at, f"= must follow {key}, as in {key}={_EXAMPLES[key]}")
             selectors[key] = self._value(key)
             if self._take("]"):
                 return selectors
             if not self._take(","):
                 spaced = isinstance(selectors[key], str) and key in ("model", "site", "domain")
                 hint = f'; put quotes around names with spaces, as in {key}="a b"' if spaced else ""
-                self._wrong(self._at, f"a comma or ] belongs behind a selector{hint}")
+                self._wrong(self._at, f"a comma or ] must follow a selector{hint}")
 
     def _value(self, key: str) -> Any:
         self._space()
@@ -125,10 +127,10 @@ class RuleParser:
         ends = [end for end in (first, last) if end]
         if not ends or not all(_WHOLE.fullmatch(end) for end in ends):
             hint = _did_you_mean(text, _STEPS) or "write latest, all, 1000, 1000:, :5000 or 1000:5000"
-            self._wrong(at, f"no steps {text[:40]!r}; {hint}")
+            self._wrong(at, f"{text[:40]!r} are no steps; {hint}")
         chosen = StepRange(int(first) if first else None, int(last) if last else None if colon else int(first))
         if chosen.first is not None and chosen.last is not None and chosen.first > chosen.last:
-            self._wrong(at, f"the steps {text[:40]} end before they begin; the smaller goes first")
+            self._wrong(at, f"the steps {text[:40]} end before they begin; write the smaller number first")
         return chosen
 
     def _layer(self, at: int, text: str) -> int | Literal["last", "all"]:
@@ -136,19 +138,19 @@ class RuleParser:
             return word
         if not _WHOLE.fullmatch(text):
             hint = _did_you_mean(text, _LAYERS) or "write last, all or a number"
-            self._wrong(at, f"no layer {text[:40]!r}; {hint}")
+            self._wrong(at, f"{text[:40]!r} is no layer; {hint}")
         return int(text)
 
     def _comparison(self) -> Comparison:
         at = self._at
         if at == len(self._text):
-            self._wrong(at, "a comparison and a bound belong here, as in < 0.6")
+            self._wrong(at, "the comparison and the bound are missing; add them, as in < 0.6")
         signs = self._match(_SIGNS)
         if (comparison := _literal(signs, COMPARISONS)) is not None:
             return comparison
         if signs:
-            self._wrong(at, f"no comparison {signs[:40]!r}; there are <, <=, > and >=")
-        self._wrong(at, f"a comparison belongs here (<, <=, > or >=) and not {self._rest()}")
+            self._wrong(at, f"{signs[:40]!r} is no comparison; write <, <=, > or >=")
+        self._wrong(at, f"a comparison must stand here (<, <=, > or >=), not {self._rest()}")
 
     def _bound(self, relation: Relation | None) -> Bound:
         self._space()
@@ -163,7 +165,7 @@ class RuleParser:
         self._expect(",", "as in max(0.02, 1%)")
         second, second_percentage = self._number(), self._is_percentage(relation)
         if first_percentage == second_percentage:
-            self._wrong(at, "max takes a number and a percentage, as in max(0.02, 1%)")
+            self._wrong(at, "max must have a number and a percentage, as in max(0.02, 1%)")
         self._expect(")", "as in max(0.02, 1%)")
         return Bound(second, first) if first_percentage else Bound(first, second)
 
@@ -171,35 +173,38 @@ class RuleParser:
         self._space()
         at, text = self._at, self._match(_NUMBER)
         if not text:
-            instead = f", and not {self._rest()}" if self._rest() else ""
-            self._wrong(at, f"a number belongs here, as in 0.6{instead}")
+            instead = f", not {self._rest()}" if self._rest() else ""
+            self._wrong(at, f"a number must stand here, as in 0.6{instead}")
         number = float(text)
         if not math.isfinite(number):
-            self._wrong(at, f"{text[:20]} is too large for a number")
+            self._wrong(at, f"{text[:20]} is too large; write a number below 1e308")
         return number
 
     def _is_percentage(self, relation: Relation | None) -> bool:
         at = self._at
         percentage = self._take("%")
         if percentage and relation is None:
-            self._wrong(self._text.index("%", at), "a percentage is of a reference; only .rise and .drop have one")
+            self._wrong(
+                self._text.index("%", at),
+                "a percentage is allowed only after .rise or .drop, which have a reference for it; write a number",
+            )
         return percentage
 
     def _quoted(self, key: str) -> str:
         begin = self._at
         match = re.compile(r'"((?:[^"]|"")*)"', re.DOTALL).match(self._text, begin)
         if match is None:
-            self._wrong(begin, "these quotation marks are never closed")
+            self._wrong(begin, "the quotation mark here is never closed; add one behind the name")
         self._at = match.end()
         if not match[1]:
-            self._wrong(begin, f"the name of the {key} is empty")
+            self._wrong(begin, f"the name of the {key} is empty; write one between the quotation marks")
         return match[1].replace('""', '"')
 
     def _space(self) -> None:
         self._match(_SPACE)
 
     def _match(self, pattern: re.Pattern[str]) -> str:
-        """Return the text that a pattern matches here, and go on behind it; empty without a match."""
+        """Return the text that `pattern` matches at the current position, and move behind it; empty without a match."""
         match = pattern.match(self._text, self._at)
         if match is None:
             return ""
@@ -207,7 +212,7 @@ class RuleParser:
         return match[0]
 
     def _take(self, sign: str) -> bool:
-        """Return whether a sign comes next, perhaps after spaces, and go on behind it."""
+        """Return whether `sign` comes next, perhaps after spaces; if it does, move behind it."""
         self._space()
         if not self._text.startswith(sign, self._at):
             return False
@@ -216,10 +221,10 @@ class RuleParser:
 
     def _expect(self, sign: str, example: str) -> None:
         if not self._take(sign):
-            self._wrong(self._at, f"{sign!r} belongs here, {example}")
+            self._wrong(self._at, f"{sign!r} is missing here, {example}")
 
     def _rest(self) -> str:
-        """Return the next word or sign, for an error."""
+        """Return the next word or sign in quotes, for an error; empty at the end of the text."""
         word = re.match(r"\w+|\S?", self._text[self._at :])
         return repr(word[0][:20]) if word and word[0] else ""
 
@@ -230,12 +235,12 @@ class RuleParser:
 
 
 def _literal(word: str, choices: Sequence[_Word]) -> _Word | None:
-    """Return a word as the choice that it equals; None where it equals none."""
+    """Return `word` if it is one of `choices`, typed as one of these; None if it is not."""
     return next((choice for choice in choices if choice == word), None)
 
 
 def _did_you_mean(word: str, choices: Sequence[str]) -> str | None:
-    """Return a hint on the nearest choice; None where none is near."""
+    """Return the question `did you mean 'rise'?` with the choice most similar to `word`; None where none is similar."""
     near = closest(word, choices)
     return f"did you mean {near!r}?" if near else None
 

@@ -118,27 +118,27 @@ class Rule:
     domain: str | None = None
 
     def keeps(self, value: float, bound: float) -> bool:
-        """Return whether a value keeps the rule; NaN never does."""
+        """Return whether `value` satisfies the rule's comparison with `bound`; NaN never does."""
         return _KEEPS[self.comparison](value, bound)
 
     @property
     def upper(self) -> bool:
-        """Whether the bound is an upper one."""
+        """Whether the rule sets an upper bound: whether its comparison is `<` or `<=`."""
         return self.comparison in ("<", "<=")
 
     def error(self, problem: str) -> DegenError:
-        """Return the error, on one line, for a rule that does not fit the measurements."""
+        """Return (and do not raise) the error that names this rule and then `problem`, on one line."""
         return DegenError(visible(f'rule "{self}": {problem}'))
 
     def select_models(self, models: Sequence[str], owner: str) -> list[str]:
-        """Return the models that the rule is about.
+        """Return the labels of the models that the rule is about: the one that it selects, or all.
 
         Args:
             models: labels of all models.
             owner: the run, table or series that they are in, for the error.
 
         Raises:
-            DegenError: the rule selects another model.
+            DegenError: the rule selects a model that is not among `models`.
         """
         if self.model is None:
             return list(models)

@@ -7,15 +7,16 @@ from functools import cached_property
 from pathlib import Path
 
 from degen.hints import did_you_mean
+from degen.metrics.checkpoint_table import CheckpointTable
 from degen.metrics.curve import Curve
 from degen.metrics.part_curves import (
     HEAD_INPUT,
-    checkpoint_curve,
     domain_curve,
     domains_of,
     layer_curves,
     unmeasured_curve,
 )
+from degen.metrics.run_curves import all_checkpoints, checkpoint_curve
 from degen.metrics.run_parts import LAYERS, RunParts
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS, Row
@@ -30,7 +31,8 @@ class RunSource:
     Args:
         run: the run.
         warn: called with each line of warning.
-        series: the revisions that each model has now; measurements of later steps are left out. None to use all.
+        series: label of the model -> the revisions that it has now; measurements of later steps are left out. None to
+            use all.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class RunSource:
 
     @property
     def samples(self) -> frozenset[str]:
-        """Hashes of the windows that were scored."""
+        """The hashes of the samples of windows on which the run was measured."""
         return self._parts.samples
 
     @cached_property
@@ -58,16 +60,16 @@ class RunSource:
 
     @cached_property
     def failed(self) -> list[str]:
-        """The checkpoints that could not be measured."""
+        """The checkpoints that could not be measured, as `model@revision`."""
         return [f"{row['model']}@{row['revision']}" for row in self._rows if row["status"] == "failed"]
 
     def curves(self, rule: Rule) -> list[Curve]:
-        """Read the curves that a rule is about, at all steps; at least one.
+        """Return the curves that a rule is about, one or more, each with all its checkpoints whatever the rule's steps.
 
         The checkpoints of a curve are in the order of training, those without a step last.
 
         Raises:
-            DegenError: an unknown metric, or a selector that matches nothing.
+            DegenError: the metric is unknown, or a selector matches nothing.
         """
         models = rule.select_models(self.models, str(self.path))
         rows = {model: [row for row in self._rows if row["model"] == model] for model in models}
@@ -75,16 +77,27 @@ class RunSource:
         return unmeasured + self._measured(rule, {model: own for model, own in rows.items() if own})
 
     def _measured(self, rule: Rule, rows: Mapping[str, list[Row]]) -> list[Curve]:
-        """Read the curves that a rule is about, of models with measured checkpoints."""
+        """Return the curves that a rule is about, for models that have rows.
+
+        Args:
+            rule: the rule.
+            rows: label of the model -> its rows of table `checkpoints`.
+        """
         by_layer = rule.layer is not None or rule.site is not None
         if by_layer and rule.domain is not None:
-            raise rule.error("no metric is of a layer and of a domain; select one of them")
+            raise rule.error("no metric is measured for a layer and a domain at once; drop one of the selectors")
         if rule.domain is not None:
             return [self._of_domain(rule, model, own, rule.domain) for model, own in rows.items()]
         check_metric(rule, LAYERS if by_layer else CHECKPOINTS, self._parts)
         if by_layer:
             return [curve for model, own in rows.items() for curve in self._of_layers(rule, model, own)]
-        return [checkpoint_curve(self._parts, model, own, rule.metric) for model, own in rows.items()]
+        positions = {(row["model"], row["revision"]): i for i, row in enumerate(self._parts.rows)}
+        return [
+            checkpoint_curve(
+                self._parts, self._checkpoints, model, [positions[model, row["revision"]] for row in own], rule.metric
+            )
+            for model, own in rows.items()
+        ]
 
     def _of_layers(self, rule: Rule, model: str, rows: Sequence[Row]) -> list[Curve]:
         curves = layer_curves(self._parts, model, rows, rule.metric)
@@ -95,16 +108,25 @@ class RunSource:
 
     def _of_domain(self, rule: Rule, model: str, rows: Sequence[Row], domain: str) -> Curve:
         if rule.metric != "loss":
-            raise rule.error("of a domain the loss alone is known; write loss, or drop the domain")
+            raise rule.error(
+                f"only the loss is measured for a single domain, not {rule.metric}; write loss, or drop domain"
+            )
         domains = domains_of(self._parts, model, rows)
         if domains is not None and domain not in domains:
             hint = did_you_mean(domain, sorted(domains))
-            raise rule.error(f"{self.path}: no text of domain {domain!r}; {hint}")
+            raise rule.error(f"{self.path}: no text of the domain {domain!r} was measured; {hint}")
         return domain_curve(self._parts, model, rows, domain)
 
     @cached_property
+    def _checkpoints(self) -> CheckpointTable:
+        return all_checkpoints(self._parts)
+
+    @cached_property
     def _rows(self) -> list[Row]:
-        """The checkpoints up to the last that each model still has; earlier ones count even if they were deleted."""
+        """The rows of checkpoints, of each model up to the last revision that it still has.
+
+        Earlier revisions count even if they were deleted since.
+        """
         rows = self._parts.rows
         if self._series is None:
             return rows
@@ -117,15 +139,20 @@ class RunSource:
             (kept if row["model"] in seen else undone).append(row)
         if undone:
             names = ", ".join(f"{row['model']}@{row['revision']}" for row in reversed(undone))
-            self._warn(f"{self.path}: no longer in the series, and left out: {names}")
+            self._warn(f"{self.path}: checkpoints left out, because the series no longer has them: {names}")
         return kept[::-1]
 
 
 def _selected(rule: Rule, path: Path, curves: Sequence[Curve]) -> list[Curve]:
-    """Return the curves of the layers and sites of a model that a rule selects.
+    """Return those of the curves of one model whose layer and site the rule selects.
+
+    Args:
+        rule: the rule.
+        path: the run folder, for the error.
+        curves: all curves of the model, one for each layer and site.
 
     Raises:
-        DegenError: there is no such layer or site.
+        DegenError: the model has no such layer or site.
     """
     model = curves[0].model
     layers = [curve.layer for curve in curves if curve.layer is not None]

@@ -19,6 +19,7 @@ from typing import Any
 
 from degen.errors import DegenError
 from degen.hints import did_you_mean
+from degen.paths import expand_user
 
 from .parser import parse_rule
 from .rule import Bound, Rule
@@ -39,7 +40,7 @@ class GateSettings:
 
     Attributes:
         rules: the rules, without those of the shortcuts.
-        shortcuts: bounds by shortcut, such as `max_anisotropy`.
+        shortcuts: name of the shortcut, such as `max_anisotropy` -> its bound.
         baseline: a run or table; None for none.
         confidence: of intervals; None to compare values.
         strict: whether a bound inside the interval makes a rule undecidable; None where it is not set.
@@ -58,20 +59,22 @@ class GateSettings:
         return list(dict.fromkeys([*(_shortcut(name, bound) for name, bound in self.shortcuts.items()), *self.rules]))
 
     def under(self, above: GateSettings) -> GateSettings:
-        """Return these settings of a file, with the rules of the command line added and its options in their place.
+        """Return these settings, of a file, combined with those of the command line.
+
+        The rules of both are joined; where both set an option, that of the command line counts.
 
         Args:
-            above: settings of the command line.
+            above: the settings of the command line.
 
         Raises:
-            DegenError: the baseline of the file does not exist, or `strict` has no confidence.
+            DegenError: the baseline that the file names does not exist, or `strict` is set without a confidence.
         """
         if above.baseline is None and self.baseline is not None and not self.baseline.exists():
             raise DegenError(
-                f"{self.file}: the baseline {self.baseline} does not exist; mend the path, or give a --baseline"
+                f"{self.file}: the baseline {self.baseline} does not exist; correct the path, or give a --baseline"
             )
         if above.strict is None and self.strict and above.confidence is None and self.confidence is None:
-            raise DegenError(f"{self.file}: strict = true needs an interval; add confidence = 0.95")
+            raise DegenError(f"{self.file}: strict = true needs a confidence; add confidence = 0.95")
         return GateSettings(
             rules=(*self.rules, *above.rules),
             shortcuts={**self.shortcuts, **above.shortcuts},
@@ -83,16 +86,16 @@ class GateSettings:
 
 
 def find_settings(folder: Path) -> GateSettings | None:
-    """Return the settings nearest to a folder, from it or from its parents up to the root of the repository.
+    """Return the settings of the file nearest to `folder`: in it, or in its parents up to the root of the repository.
 
-    In each folder `degen.toml` goes before `pyproject.toml`; files without settings of degen are skipped. Outside of a
-    repository only the folder itself is searched.
+    In each folder `degen.toml` is read before `pyproject.toml`; files without settings of degen are skipped. Outside of
+    a repository only the folder itself is searched.
 
     Returns:
         The settings of the first such file; None where there is none.
 
     Raises:
-        DegenError: the file is damaged, or has an unknown key or a wrong value.
+        DegenError: the file cannot be read, is not TOML, or has an unknown key or a wrong value.
     """
     for parent in _up_to_repository(folder.resolve()):
         for name in (OWN, PROJECT):
@@ -106,13 +109,14 @@ def read_settings(file: Path) -> GateSettings:
     """Return the settings of a given file: `pyproject.toml`, or any other in the form of `degen.toml`.
 
     Raises:
-        DegenError: the file is missing, damaged or without settings of degen, or has an unknown key or a wrong value.
+        DegenError: the file cannot be read, is not TOML or has no settings of degen, or has an unknown key or a wrong
+            value.
     """
-    table = _read_toml(file.expanduser())
+    table = _read_toml(expand_user(file))
     if table is None:
         head = "[tool.degen.gate]" if file.name == PROJECT else "[gate]"
-        raise DegenError(f"{file}: no settings of degen in it; write {head} with rules = [...]")
-    return _settings(table, file.expanduser())
+        raise DegenError(f"{file}: this file has no settings of degen; add {head} with rules = [...]")
+    return _settings(table, expand_user(file))
 
 
 def _up_to_repository(folder: Path) -> Sequence[Path]:
@@ -123,13 +127,19 @@ def _up_to_repository(folder: Path) -> Sequence[Path]:
 
 
 def _read_toml(file: Path) -> dict[str, Any] | None:
-    """Return the settings of degen in a file as they are; None where it has none."""
+    """Return the settings of degen in a file, unchecked, as a dict; None where it has none.
+
+    Raises:
+        DegenError: the file cannot be read, or is not TOML.
+    """
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DegenError(f"{file}: cannot be read ({error.strerror or error})") from error
+        raise DegenError(
+            f"{file}: the settings cannot be read ({error.strerror or error}); check the path and its permissions"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DegenError(f"{file}: not sound TOML ({error})") from error
+        raise DegenError(f"{file}: the file is not valid TOML ({error}); correct it there") from error
     if file.name != PROJECT:
         return content or None
     tool = content.get("tool")
@@ -148,11 +158,11 @@ def _settings(table: Mapping[str, Any], file: Path) -> GateSettings:
     baseline: str | None = _checked(gate.get("baseline"), str, file, "baseline", 'a path, as in "runs/main"')
     confidence = _number(gate["confidence"], file, "confidence", "0.95") if "confidence" in gate else None
     if confidence is not None and not 0.5 <= confidence < 1:
-        raise DegenError(f"{file}: confidence = {confidence:g}: a number from 0.5 to below 1, as in 0.95")
+        raise DegenError(f"{file}: confidence = {confidence:g}: must be at least 0.5 and below 1, as 0.95")
     return GateSettings(
         rules=tuple(rules),
         shortcuts={name: _number(gate[name], file, name, "0.6") for name in SHORTCUTS if name in gate},
-        baseline=file.resolve().parent / Path(baseline).expanduser() if baseline is not None else None,
+        baseline=file.resolve().parent / expand_user(baseline) if baseline is not None else None,
         confidence=confidence,
         strict=_checked(gate.get("strict"), bool, file, "strict", "true or false"),
         file=file,
@@ -167,7 +177,7 @@ def _check_keys(table: Mapping[str, Any], known: Sequence[str], file: Path, wher
 
 def _rules(value: object, file: Path) -> list[Rule]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise DegenError(f'{file}: rules is no list of texts; write rules = ["loss.rise < 0.02"]')
+        raise DegenError(f'{file}: rules must be a list of texts, as in rules = ["loss.rise < 0.02"]')
     try:
         return [parse_rule(text) for text in value]
     except DegenError as error:
@@ -176,19 +186,30 @@ def _rules(value: object, file: Path) -> list[Rule]:
 
 def _number(value: object, file: Path, name: str, example: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise DegenError(f"{file}: {name} = {value!r} is no number, as in {name} = {example}")
+        raise DegenError(f"{file}: {name} = {value!r}: must be a finite number, as in {name} = {example}")
     return float(value)
 
 
 def _checked(value: Any, kind: type, file: Path, name: str, expected: str) -> Any:
-    """Return a value of a file, or None for None; refuse one of another type."""
+    """Return `value` as it is, after checking that it is None or of the type `kind`.
+
+    Args:
+        value: the value of a key in the file.
+        kind: the type that it must have.
+        file: the file, for the error.
+        name: the key, for the error.
+        expected: what the value must be, in words, for the error.
+
+    Raises:
+        DegenError: the value is of another type.
+    """
     if value is not None and not isinstance(value, kind):
-        raise DegenError(f"{file}: {name} is {value!r}, and not {expected}")
+        raise DegenError(f"{file}: {name} = {value!r}: must be {expected}")
     return value
 
 
 def _shortcut(name: str, bound: float) -> Rule:
     if not math.isfinite(bound):
-        raise DegenError(f"--{name.replace('_', '-')} {bound}: a finite number, as in 0.6")
+        raise DegenError(f"--{name.replace('_', '-')} {bound}: must be a finite number, as 0.6")
     metric, relation = SHORTCUTS[name]
     return Rule(metric, "<", Bound(bound), "rise" if relation else None)

@@ -22,9 +22,8 @@ from degen.metrics.checkpoint_table import (
 )
 from degen.metrics.columns import empty_as_numbers, first_column, numbers, texts
 from degen.metrics.curve import Curve, Point, curve_from_points
-from degen.metrics.curve_options import CurveOptions
+from degen.metrics.curve_options import plain_options
 from degen.metrics.layout import read_layout
-from degen.metrics.metric_kinds import NO_FLOOR
 from degen.metrics.part_curves import HEAD_INPUT
 from degen.metrics.table_curves import group_rows, read_curve
 
@@ -55,7 +54,7 @@ class TableSource:
 
     @cached_property
     def failed(self) -> list[str]:
-        """The checkpoints that could not be measured, where the table comes from a run."""
+        """The checkpoints that could not be measured, as `model@revision`; empty for a table that is not of a run."""
         if not is_of_run(self.table):
             return []
         column = "revision" if "revision" in self.table.column_names else read_layout(self.table, self.path).step
@@ -64,44 +63,50 @@ class TableSource:
 
     @property
     def samples(self) -> frozenset[str]:
-        """Hashes of the windows that were scored: none, since a table does not tell."""
+        """An empty set: a table does not say on which windows its checkpoints were measured."""
         return frozenset()
 
     def curves(self, rule: Rule) -> list[Curve]:
-        """Read the curves that a rule is about, at all steps; at least one.
+        """Return the curves that a rule is about, one or more, each with all its checkpoints whatever the rule's steps.
 
         The checkpoints of a curve are in the order of their steps, those without a step last.
 
         Raises:
-            DegenError: an unknown metric, or a selector that matches nothing.
+            DegenError: the metric is unknown, or a selector matches nothing.
         """
         models = rule.select_models(self.models, str(self.path))
         checkpoints = self._selected(rule)
         metric, task = _without_task(checkpoints, rule.metric)
-        options = CurveOptions([metric], "min", {None: NO_FLOOR}, True, self.warn, keep_infinite=True)
+        options = plain_options(metric)
         groups = group_rows(checkpoints, options, ())
         curves = []
         for model in models:
             own = [read_curve(checkpoints, group, options) for group in groups if group.model == model]
             curves += [self._up_to_latest(curve, curve.place or task or _place(rule)) for curve in own]
             if not own:
-                unmeasured = Point(None, self._latest.get(model), None, None, f"no row of {rule.metric}")
+                unmeasured = Point(None, self._latest.get(model), None, None, f"the table has no row of {rule.metric}")
                 curves.append(curve_from_points(model, rule.metric, [unmeasured]))
         return curves
 
     def _up_to_latest(self, curve: Curve, place: str | None) -> Curve:
-        """Return a curve with a point without value for later rows of its model, and one for rows without a step."""
+        """Return `curve` with points without a value added, where its model has rows that the curve lacks.
+
+        One is added at the model's latest step, if the curve ends before it; one for rows without a step, if there are
+        any.
+        """
         points = list(curve.points)
         latest, last = self._latest[curve.model], int(curve.steps[-1])
         if last < latest:
-            points.append(Point(None, latest, None, None, f"no row of it at step {latest}; its last is step {last}"))
+            points.append(
+                Point(None, latest, None, None, f"it has no row at step {latest}; its last row is at step {last}")
+            )
         if without := self._checkpoints.without_step.get(curve.model):
             points.append(Point(None, None, None, None, f"rows without a step, which may be its latest: {without}"))
         return curve_from_points(curve.model, curve.metric, points, place=place, layer=curve.layer, site=curve.site)
 
     @cached_property
     def _latest(self) -> dict[str, int]:
-        """The latest step of each model."""
+        """Label of the model -> its latest step."""
         steps: dict[str, int] = {}
         for model, step in zip(self._checkpoints.models, self._checkpoints.steps.tolist(), strict=True):
             steps[model] = max(step, steps.get(model, step))
@@ -109,7 +114,7 @@ class TableSource:
 
     @cached_property
     def _labels(self) -> list[str]:
-        """The model of each row of the table."""
+        """The label of the model of each row of the table."""
         return model_labels(self.table, read_layout(self.table, self.path), self.path)
 
     @cached_property
@@ -127,7 +132,9 @@ class TableSource:
         columns = {key: first_column(self.table, [key]) for key in selectors}
         for key, value in selectors.items():
             if value is not None and columns[key] is None:
-                raise rule.error(f"{self.path} has no column {key!r} to select by; drop {key}")
+                raise rule.error(
+                    f"{self.path} has no column {key!r}, by which the rule selects; drop the selector {key}"
+                )
         table = self.table
         if rule.layer == "last":
             table = self._last_layers(table, str(columns["layer"]))
@@ -149,9 +156,9 @@ class TableSource:
 
 
 def _without_task(checkpoints: CheckpointTable, metric: str) -> tuple[str, str | None]:
-    """Return a metric without the task in front of it, and that task, where the table has only one task.
+    """Return the metric's name without a task in front of it, and the task; the name as it is and None without one.
 
-    The curves of such a table are named without the task, but a rule may name it: `arc/acc` for `acc`.
+    The curves of a table with a single task are named without the task, but a rule may name it: `arc/acc` for `acc`.
     """
     for column in checkpoints.layout.apart:
         labels = {text for text in texts(checkpoints.table, column) if text}

@@ -1,4 +1,4 @@
-"""The parametric loss law L(N, T) = A/N^α + B/T^β + E, and its fit to losses of trained models."""
+"""The parametric loss law L(N, D) = A/N^α + B/D^β + E, and its fit to losses of trained models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from degen.arrays import Floats
 from degen.errors import DegenError
 
 from .law_checks import check_enough_points, check_fixed, check_identifiable, check_points
-from .law_search import NAMES, Problem, best_of_starts, descend, grid_starts, is_settled
+from .law_search import NAMES, Problem, has_converged, minimise, search_grid
 
 Objective = Literal["log", "linear", "huber"]
 
@@ -22,7 +22,7 @@ HUBER_DELTA = 1e-3
 
 @dataclass(frozen=True)
 class Law:
-    """L(N, T) = A/N^α + B/T^β + E in nats per token, with N parameters and T training tokens.
+    """L(N, D) = A/N^α + B/D^β + E in nats per token, with N parameters and D training tokens.
 
     Source: Hoffmann et al. 2022, arXiv 2203.15556, approach 3.
     """
@@ -38,10 +38,15 @@ class Law:
 
         Args:
             parameters: N, a number or an array.
-            tokens: T, of a shape that goes with it.
+            tokens: D, a number or an array that broadcasts with N.
         """
-        n, t = np.asarray(parameters, dtype=np.float64), np.asarray(tokens, dtype=np.float64)
-        return np.asarray(self.A * n**-self.alpha + self.B * t**-self.beta + self.E)
+        n, d = np.asarray(parameters, dtype=np.float64), np.asarray(tokens, dtype=np.float64)
+        return np.asarray(self.A * n**-self.alpha + self.B * d**-self.beta + self.E)
+
+    def coordinates(self) -> Floats:
+        """Return θ = (ln A, ln B, ln E, α, β), with −∞ for a term that is 0."""
+        with np.errstate(divide="ignore"):
+            return np.concatenate([np.log([self.A, self.B, self.E]), [self.alpha, self.beta]])
 
 
 HOFFMANN = Law(A=406.4, B=410.7, E=1.69, alpha=0.34, beta=0.28)
@@ -49,15 +54,15 @@ HOFFMANN = Law(A=406.4, B=410.7, E=1.69, alpha=0.34, beta=0.28)
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A fitted law and what is needed to say how sure it is.
+    """A fitted law, with its residuals and derivatives, from which intervals follow.
 
-    The free parameters are θ, A, B and E by their logarithms: so they were fitted, and so their errors are symmetric.
+    θ holds the free parameters, A, B and E as logarithms: they are fitted so, and their errors are symmetric so.
 
     Attributes:
         law: the fitted law.
         free: names of the k fitted parameters, in the order of `NAMES`.
-        objective: what was made small.
-        delta: where Huber's loss turns linear; None where it was not used.
+        objective: `log`, `linear` or `huber`; see `fit_law`.
+        delta: residual at which Huber's loss turns linear; None for least squares.
         value: Σ ρ(r) at the fit.
         residuals: ln L − ln L̂, shape (n,); L − L̂ where the objective is `linear`; nats.
         jacobian: ∂ ln L̂/∂θ, n × k; ∂L̂/∂θ where `linear`.
@@ -73,38 +78,36 @@ class Fit:
 
     @property
     def freedom(self) -> int:
-        """Degrees of freedom that the residuals have left: points less free parameters."""
+        """Degrees of freedom of the residuals: points less free parameters."""
         return len(self.residuals) - len(self.free)
 
     @property
     def scale(self) -> float | None:
-        """Standard deviation of a single residual, sqrt(Σ r² / freedom); None where no freedom is left."""
+        """Standard deviation of a residual, sqrt(Σ r² / freedom); None without degrees of freedom."""
         return math.sqrt(float(np.sum(self.residuals**2)) / self.freedom) if self.freedom else None
 
     @property
     def covariance(self) -> Floats | None:
-        """Covariance of θ, k × k; None where no freedom is left.
+        """Covariance of θ, k × k; None without degrees of freedom.
 
         Formula: v·(J'J)⁻¹ with v = s² for least squares. For Huber v = E ψ²/(E ψ')² under normal residuals of standard
-        deviation s, which is s² for a wide δ and s²·π/2, the price of least absolute deviations, for a narrow one.
+        deviation s, which is s² for a wide δ and s²·π/2, that of least absolute deviations, for a narrow one.
 
         Source: Huber 1964, Robust estimation of a location parameter.
         """
         if self.scale is None:
             return None
-        variance = self.scale**2 * (1.0 if self.delta is None else _huber_price(self.delta, self.scale))
+        variance = self.scale**2 * (1.0 if self.delta is None else _huber_variance_ratio(self.delta, self.scale))
         _, upper = np.linalg.qr(self.jacobian)
         inverse = np.linalg.inv(upper)
         return np.asarray(variance * inverse @ inverse.T)
 
     def log_gradient(self, parameters: Any, tokens: Any) -> Floats:
-        """Return ∂ ln L̂/∂θ at n points of any N and T, n × k."""
-        n = np.atleast_1d(np.asarray(parameters, dtype=np.float64))
-        t = np.atleast_1d(np.asarray(tokens, dtype=np.float64))
+        """Return ∂ ln L̂/∂θ of the k free parameters at n pairs of N (`parameters`) and D (`tokens`), n × k."""
+        x, y = (np.log(np.atleast_1d(np.asarray(values, dtype=np.float64))) for values in (parameters, tokens))
+        theta = self.law.coordinates()
         free = tuple(NAMES.index(name) for name in self.free)
-        theta = _coordinates(self.law)
-        problem = Problem(np.log(n), np.log(t), np.zeros(len(n)), False, math.inf, free, theta)
-        return np.asarray(problem.jacobian(theta[None])[0])
+        return Problem(x, y, np.zeros(len(x)), False, math.inf, free, theta).jacobian(theta)
 
 
 def fit_law(
@@ -120,93 +123,91 @@ def fit_law(
     """Fit the law to the losses of n models, with some of its parameters fixed.
 
     Formula: min Σ ρ(r) over the free parameters; ρ(r) = r²/2 with r = ln L̂ − ln L (`log`) or L̂ − L (`linear`), or
-    Huber's loss of ln L̂ − ln L (`huber`). The best of all starts of the paper's grid; deterministic.
+    Huber's loss of ln L̂ − ln L (`huber`). The search begins at many starts, the paper's grid, and the best end counts;
+    no random numbers are used.
 
     Args:
         parameters: N, shape (n,).
-        tokens: T, shape (n,).
+        tokens: D, shape (n,).
         loss: L in nats per token, shape (n,).
-        fixed: parameters that keep a given value, by name; A, B or E may be fixed at 0.
-        objective: what is to be small.
-        delta: where Huber's loss turns linear, in units of ln L.
-        start: a law from which alone to search, such as the fit to points that hardly differ; None for the grid.
+        fixed: values of parameters that are not fitted, by name; A, B or E may be 0.
+        objective: `log`, `linear` or `huber`.
+        delta: residual at which Huber's loss turns linear, in ln L.
+        start: the law to search from, such as the fit of nearly the same points; None for the grid.
 
     Returns:
         The fit.
 
     Raises:
-        DegenError: for values that cannot be, for too few points, and where the points cannot tell the free parameters
-            apart.
+        DegenError: a value is not positive and finite, a parameter or the objective is unknown, or the points are too
+            few or too alike to determine the free parameters.
 
     Source: Hoffmann et al. 2022, arXiv 2203.15556, approach 3 and appendix D.3; for the optimum of its grid Besiroglu
         et al. 2024, arXiv 2404.10102.
     """
     _check_objective(objective, delta)
-    n, t, losses = check_points(parameters, tokens, loss)
+    n, d, losses = check_points(parameters, tokens, loss)
     check_fixed(fixed)
-    base = _coordinates(Law(**{name: float(fixed.get(name, 1.0)) for name in NAMES}))
+    base = Law(**{name: float(fixed.get(name, 1.0)) for name in NAMES}).coordinates()
     free = tuple(i for i, name in enumerate(NAMES) if name not in fixed)
     check_enough_points(len(n), [NAMES[i] for i in free])
-    linear = objective == "linear"
+    linear, huber = objective == "linear", objective == "huber"
     target = losses if linear else np.log(losses)
-    bend = delta if objective == "huber" else math.inf
-    problem = Problem(np.log(n), np.log(t), target, linear, bend, free, base)
-    check_identifiable(problem, _ordinary(problem, float(np.log(losses).mean())))
+    problem = Problem(np.log(n), np.log(d), target, linear, delta if huber else math.inf, free, base)
+    check_identifiable(problem, _typical(problem, float(np.log(losses).mean())))
     theta = _search(problem, start)
     check_identifiable(problem, theta)
-    if not is_settled(problem, theta):
-        raise DegenError("the fit does not settle on values of the free parameters: fix one of them or add points")
+    if not has_converged(problem, theta):
+        raise DegenError("the fit does not converge to values of the free parameters: fix one of them, or add points")
+    fitted = {NAMES[i]: float(np.exp(theta[i]) if NAMES[i] in "ABE" else theta[i]) for i in free}
     return Fit(
-        law=Law(**dict(fixed) | {NAMES[i]: _number(theta, i) for i in free}),
+        law=Law(**{**fixed, **fitted}),
         free=tuple(NAMES[i] for i in free),
         objective=objective,
-        delta=delta if objective == "huber" else None,
-        value=float(problem.value(theta[None])[0]),
-        residuals=-problem.residuals(theta[None])[0],
-        jacobian=problem.jacobian(theta[None])[0],
+        delta=delta if huber else None,
+        value=float(problem.value(theta)),
+        residuals=-problem.residuals(theta),
+        jacobian=problem.jacobian(theta),
     )
 
 
 def _check_objective(objective: str, delta: float) -> None:
-    """Refuse an objective that there is none of, and a δ that is not positive."""
+    """Refuse an unknown objective, and a δ that is not positive."""
     if objective not in get_args(Objective):
-        raise DegenError(f"no objective {objective!r}: choose from {', '.join(get_args(Objective))}")
+        raise DegenError(f"there is no objective {objective!r}: choose one of {', '.join(get_args(Objective))}")
     if not (math.isfinite(delta) and delta > 0):
-        raise DegenError(f"delta must be positive, not {delta}")
-
-
-def _coordinates(law: Law) -> Floats:
-    """Return (ln A, ln B, ln E, α, β)."""
-    with np.errstate(divide="ignore"):  # a term that is fixed at 0
-        return np.concatenate([np.log([law.A, law.B, law.E]), [law.alpha, law.beta]])
-
-
-def _number(theta: Floats, i: int) -> float:
-    return float(np.exp(theta[i]) if NAMES[i] in "ABE" else theta[i])
+        raise DegenError(f"delta must be positive and finite, not {delta}")
 
 
 def _search(problem: Problem, start: Law | None) -> Floats:
-    """Return the best θ from the grid, or from one start."""
+    """Return the θ of least error, shape (5,), searched from the law `start`; from the grid where it is None."""
     if start is None:
-        return best_of_starts(problem, grid_starts(problem))
-    theta, moves = problem.base.copy(), list(problem.free)
-    theta[moves] = _coordinates(start)[moves]
-    if not np.isfinite(theta[moves]).all():
-        raise DegenError("a search cannot start where a free A, B or E is 0: start from a positive value")
-    return np.asarray(descend(problem, descend(problem, theta[None], 40), 200, exact=True)[0])
+        return search_grid(problem)
+    free, theta = list(problem.free), problem.base.copy()
+    theta[free] = start.coordinates()[free]
+    if not np.isfinite(theta[free]).all():
+        raise DegenError("the start of the search has a free A, B or E that is 0: start from positive values")
+    return minimise(problem, theta)
 
 
-def _ordinary(problem: Problem, level: float) -> Floats:
-    """Return a θ at which every free term counts: points that leave parameters open there do so anywhere."""
-    theta = problem.base.copy()
-    alpha = HOFFMANN.alpha if 3 in problem.free else theta[3]
-    beta = HOFFMANN.beta if 4 in problem.free else theta[4]
+def _typical(problem: Problem, level: float) -> Floats:
+    """Return a θ, shape (5,), at which every free term of the law is about as large as the loss.
+
+    Points that cannot determine the parameters at this θ cannot determine them at any other.
+
+    Args:
+        problem: the points and the fixed parameters.
+        level: mean of ln L.
+    """
+    free, theta = list(problem.free), problem.base.copy()
+    theta[free] = HOFFMANN.coordinates()[free]
+    alpha, beta = theta[3:]
     usual = np.array([level + alpha * problem.x.mean(), level + beta * problem.y.mean(), level, alpha, beta])
-    theta[list(problem.free)] = usual[list(problem.free)]
+    theta[free] = usual[free]
     return theta
 
 
-def _huber_price(delta: float, scale: float) -> float:
+def _huber_variance_ratio(delta: float, scale: float) -> float:
     """Return the variance of Huber's estimate over the mean's, for normal residuals of standard deviation `scale`."""
     k = delta / scale if scale > 0 else math.inf
     inside = math.erf(k / math.sqrt(2))

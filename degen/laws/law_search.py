@@ -1,12 +1,8 @@
-"""The search for the best parametric loss law: Newton's method from many starts at once.
-
-Hoffmann et al. start L-BFGS from a grid, one start after the other. The law is a log-sum-exp of terms linear in its
-coordinates, so its exact second derivatives cost next to nothing; all starts take their steps together, which brings
-the grid from minutes to seconds and the parameters to the last digits.
-"""
+"""The search for the parametric loss law of least error: scipy's least squares from the best starts of a grid."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
@@ -14,6 +10,7 @@ from itertools import product
 import numpy as np
 
 from degen.arrays import Floats
+from degen.errors import DegenError
 
 NAMES = ("A", "B", "E", "alpha", "beta")  # of the coordinates' parameters, in order
 # Where the search begins, coordinate by coordinate: the grid of Hoffmann et al. 2022, appendix D.3.
@@ -24,28 +21,27 @@ GRID = (
     (0.0, 0.5, 1.0, 1.5, 2.0),  # α
     (0.0, 0.5, 1.0, 1.5, 2.0),  # β
 )
-_TERM = np.array([0, 1, 2, 0, 1])  # the term of the sum that each coordinate moves
-_SAME = _TERM[:, None] == _TERM[None, :]
-_AT_ONCE = 500  # starts whose derivatives are held in memory together
-_LEAP = 2.0  # most that a step may change a term of the sum, as a factor's logarithm
-_FLAT = 1e-6  # exact curvature, as a share of the safe one, below which a step is not lengthened further
-_LEAST = 1e-12  # curvature below this share of the largest is taken for none
+_TERM = (0, 1, 2, 0, 1)  # the term of the law that each coordinate belongs to
+_CHUNK = 500  # starts that are evaluated together, so that memory stays small
+_SEARCHES = 8  # starts of least error that are followed, of the grid and of the balanced starts each
+_EXPONENTS = (-0.5, 0.0, 0.25, 0.5, 1.0)  # of balanced starts: losses that rise have negative ones
+_MAX_OFFSET = 1e-5  # share of the residuals that a linear step could still remove from a fit that has converged
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Points to fit, which coordinates may move, and what is to be small.
+    """The points to fit, the coordinates that are free, and the error to minimise.
 
     Formula: Σ ρ(r) with r = ln L̂ − ln L, or L̂ − L where `linear`; ρ(r) = r²/2 up to |r| = δ, δ(|r| − δ/2) beyond.
     Coordinates θ = (ln A, ln B, ln E, α, β).
 
     Attributes:
         x: ln N of the n points, shape (n,).
-        y: ln T, shape (n,).
+        y: ln D, shape (n,).
         target: ln L, or L where `linear`, shape (n,); nats.
         linear: whether residuals are differences of losses, not of their logarithms.
-        delta: where Huber's loss turns linear; infinity for least squares.
-        free: indices of the k coordinates that may move.
+        delta: residual at which Huber's loss turns linear; infinity for least squares.
+        free: indices of the k coordinates to fit.
         base: θ with the fixed coordinates in place, shape (5,); −∞ for a term that is fixed at 0.
     """
 
@@ -58,172 +54,120 @@ class Problem:
     base: Floats
 
     def log_loss(self, theta: Floats) -> tuple[Floats, Floats]:
-        """Return the law at every point, for many θ.
-
-        Args:
-            theta: S × 5.
+        """Return the law's ln L̂ at every point, for one θ of shape (5,) or for S of them, S × 5.
 
         Returns:
-            ln L̂, S × n, and the share of each term in L̂, S × n × 3.
+            ln L̂, (S ×) n, and the share of each term in L̂, 3 × (S ×) n.
         """
-        a, b, e, alpha, beta = (c[:, None] for c in theta.T)
-        terms = np.stack([a - alpha * self.x, b - beta * self.y, e + 0 * self.x], axis=-1)
-        top = terms.max(axis=-1, keepdims=True)
-        shares = np.exp(terms - top)
-        total = shares.sum(axis=-1, keepdims=True)
-        return (top + np.log(total))[..., 0], shares / total
+        a, b, e, alpha, beta = np.moveaxis(theta, -1, 0)[..., None]
+        terms = np.stack([a - alpha * self.x, b - beta * self.y, e + 0 * self.x])
+        total = np.logaddexp(np.logaddexp(terms[0], terms[1]), terms[2])
+        return total, np.exp(terms - total)
 
     def residuals(self, theta: Floats) -> Floats:
-        """Return the residuals r for S many θ, S × n."""
-        return np.asarray(self._fitted(self.log_loss(theta)[0]) - self.target)
+        """Return the residuals r, shape (n,) for one θ, S × n for S of them."""
+        fitted, _ = self.log_loss(theta)
+        return np.asarray((np.exp(fitted) if self.linear else fitted) - self.target)
 
     def value(self, theta: Floats) -> Floats:
-        """Return Σ ρ(r) for S many θ, shape (S,)."""
+        """Return the error Σ ρ(r), a scalar for one θ, shape (S,) for S of them."""
         size = np.abs(self.residuals(theta))
         inner = np.minimum(size, self.delta)
         return np.asarray((inner * (size - inner / 2)).sum(axis=-1))
 
     def jacobian(self, theta: Floats) -> Floats:
-        """Return ∂r/∂θ of the free coordinates for S many θ, S × n × k."""
+        """Return the derivatives ∂r/∂θ of the residuals by the k free coordinates, at one θ: n × k."""
         log_loss, shares = self.log_loss(theta)
-        slopes = shares[..., _TERM[list(self.free)]] * self.slopes()
-        return slopes * np.exp(log_loss)[..., None] if self.linear else slopes
-
-    def derivatives(self, theta: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return the gradient and two curvatures of Σ ρ(r) in the free coordinates, for S many θ.
-
-        Returns:
-            gradient, S × k; a curvature that never lies below (Gauss and Newton's, each point weighted by ρ'(r)/r) and
-            is positive; the exact one, which may be neither; both S × k × k.
-        """
-        log_loss, shares = self.log_loss(theta)
-        fitted = self._fitted(log_loss)
-        slopes, own = self.slopes(), shares[..., _TERM[list(self.free)]]
-        own = own * slopes
-        change = own * fitted[..., None] if self.linear else own
-        residual = fitted - self.target
-        pull = np.clip(residual, -self.delta, self.delta)
-        weight = np.minimum(1.0, self.delta / np.maximum(np.abs(residual), 1e-300))
-        inside = (np.abs(residual) <= self.delta).astype(np.float64)
-        turned = np.swapaxes(change, 1, 2)
-        gradient = (turned @ pull[..., None])[..., 0]
-        safe = turned @ (change * weight[..., None])
-        # second derivatives of a log-sum-exp: Σ share·slope·slope' of the same term, less the product of the gradients
-        same = _SAME[np.ix_(self.free, self.free)]
-        bend = np.where(same, np.swapaxes(change * pull[..., None], 1, 2) @ slopes, 0.0)
-        if not self.linear:
-            bend = bend - turned @ (change * pull[..., None])
-        return gradient, safe, turned @ (change * inside[..., None]) + bend
-
-    def slopes(self) -> Floats:
-        """Return ∂(term)/∂θ of the free coordinates, n × k."""
         one = np.ones_like(self.x)
-        return np.stack([one, one, one, -self.x, -self.y], axis=-1)[:, list(self.free)]
-
-    def _fitted(self, log_loss: Floats) -> Floats:
-        return np.exp(log_loss) if self.linear else log_loss
+        slopes = (one, one, one, -self.x, -self.y)
+        columns = np.array([shares[_TERM[i]] * slopes[i] for i in self.free]).reshape(len(self.free), len(one))
+        return np.asarray((columns * np.exp(log_loss) if self.linear else columns).T)
 
 
 def grid_starts(problem: Problem) -> Floats:
-    """Return every combination of the grid over the free coordinates, S × 5."""
+    """Return the starts of the search, S × 5: every combination of the grid's values of the free coordinates."""
     axes: list[Iterable[float]] = [
         GRID[i] if i in problem.free else (float(problem.base[i]),) for i in range(len(problem.base))
     ]
     return np.array(list(product(*axes)), dtype=np.float64)
 
 
-def best_of_starts(problem: Problem, starts: Floats) -> Floats:
-    """Return the best θ that any start leads to, shape (5,).
+def balanced_starts(problem: Problem) -> Floats:
+    """Return further starts of the search, S × 5, at which every free term is as large as the mean loss.
 
-    All starts take a few safe steps, the best tenth more of them, the best of these go to the bottom.
+    They are needed because at many starts of the grid a term has vanished, so that no step can find its parameters.
     """
-    found = _ranked(problem, descend(problem, starts, 15))[: max(200, len(starts) // 20)]
-    found = _ranked(problem, descend(problem, found, 40))[:32]
-    return np.asarray(_ranked(problem, descend(problem, found, 200, exact=True))[0])
+    level = float((np.log(problem.target) if problem.linear else problem.target).mean())
+    starts = []
+    for alpha, beta in product(_EXPONENTS, _EXPONENTS):
+        exponents = [alpha if 3 in problem.free else problem.base[3], beta if 4 in problem.free else problem.base[4]]
+        means = [float(problem.x.mean()), float(problem.y.mean()), 0.0]
+        scales = [level + power * mean for power, mean in zip([*exponents, 0.0], means, strict=True)]
+        starts.append([*scales, *exponents])
+    return np.where(np.isin(np.arange(5), problem.free), np.array(starts), problem.base)
 
 
-def descend(problem: Problem, starts: Floats, rounds: int, exact: bool = False) -> Floats:
-    """Take damped Newton steps from each start; no step leads up.
+def search_grid(problem: Problem) -> Floats:
+    """Return the θ of least error, shape (5,), that a search from the best of all starts ends at.
 
-    Formula: Δ = −W (|Λ| + λ)⁻¹ W'g, with W whitening the safe curvature and Λ the exact one seen through it (the
-    identity where not `exact`); λ falls after a step that led down and rises after one that would not.
+    Raises:
+        DegenError: the law has no finite error at any start.
+    """
+    ends = []
+    for starts in (grid_starts(problem), balanced_starts(problem)):
+        with np.errstate(all="ignore"):  # a start may overflow; its error is then no number, and it is not followed
+            errors = np.concatenate([problem.value(starts[i : i + _CHUNK]) for i in range(0, len(starts), _CHUNK)])
+        order = np.argsort(errors, kind="stable")[:_SEARCHES]
+        ends += [minimise(problem, starts[i], 1e-9, 100) for i in order if np.isfinite(errors[i])]
+    if not ends:
+        raise DegenError(
+            "with these fixed parameters no start of the search gives a finite loss: fix them at other values"
+        )
+    return minimise(problem, ends[int(np.argmin([problem.value(end) for end in ends]))])
+
+
+def minimise(problem: Problem, start: Floats, tolerance: float = 1e-15, evaluations: int = 500) -> Floats:
+    """Return the θ, shape (5,), at which a search for the least error ends that begins at `start`.
 
     Args:
-        problem: what is to be small.
-        starts: S × 5.
-        rounds: most steps to take.
-        exact: whether to use the exact curvature: fast near the bottom, of no help far from it.
+        problem: the points and the error.
+        start: θ at which the error is finite, shape (5,).
+        tolerance: the search ends where the error and θ change by less than this share.
+        evaluations: how many times the law is evaluated at most.
+    """
+    from scipy.optimize import least_squares
 
-    Returns:
-        Where each start led, S × 5.
+    if not problem.free:
+        return start
+    free, huber = list(problem.free), math.isfinite(problem.delta)
 
-    Source: Levenberg 1944; Marquardt 1963; for |Λ| Dauphin et al. 2014.
+    def theta(p: Floats) -> Floats:
+        full = problem.base.copy()
+        full[free] = p
+        return full
+
+    with np.errstate(all="ignore"):  # a step too far overflows, and scipy tries a shorter one
+        found = least_squares(
+            lambda p: problem.residuals(theta(p)), start[free], lambda p: problem.jacobian(theta(p)),
+            x_scale="jac", loss="huber" if huber else "linear", f_scale=problem.delta if huber else 1.0,
+            xtol=tolerance, ftol=tolerance, gtol=tolerance, max_nfev=evaluations,
+        )  # fmt: skip
+    return theta(found.x)
+
+
+def has_converged(problem: Problem, theta: Floats) -> bool:
+    """Return whether θ is a minimum of the error, to a small tolerance.
+
+    There the residuals are orthogonal to every direction in which the free coordinates can move them.
+
+    Formula: ‖Q'√w·r‖ ≤ 1e-5·‖√w·r‖, with Q an orthonormal basis of √w·∂r/∂θ and w = ρ'(r)/r.
+
+    Source: Bates and Watts 1981, A relative offset orthogonality convergence criterion for nonlinear least squares.
     """
     if not problem.free:
-        return starts
-    parts = np.split(starts, range(_AT_ONCE, len(starts), _AT_ONCE))
-    with np.errstate(all="ignore"):  # a step too far overflows; its value is then no number, and it is not taken
-        return np.concatenate([_descend(problem, part, rounds, exact) for part in parts])
-
-
-def is_settled(problem: Problem, theta: Floats) -> bool:
-    """Return whether the next full Newton step from θ would be far below the noise of the fit, or below rounding."""
-    if not problem.free:
         return True
-    gradient, safe, curved = problem.derivatives(theta[None])
-    white = _whitening(safe)[0]
-    size, axes = np.linalg.eigh(white.T @ curved[0] @ white)
-    step = (axes.T @ white.T @ gradient[0]) / np.maximum(np.abs(size), _FLAT)
-    residual = problem.residuals(theta[None])[0]
-    noise = np.sum(np.abs(residual) * np.minimum(np.abs(residual), problem.delta))
-    return bool(np.linalg.norm(step) <= 1e-6 * np.sqrt(noise) + 1e-11 * np.linalg.norm(problem.target))
-
-
-def _descend(problem: Problem, starts: Floats, rounds: int, exact: bool) -> Floats:
-    theta, free = starts.copy(), list(problem.free)
-    value, damping = problem.value(theta), np.full(len(theta), 1e-2)
-    for _ in range(rounds):
-        step = _step(problem, theta, damping, exact)
-        trial = theta.copy()
-        trial[:, free] += step
-        reached = problem.value(trial)
-        down = reached <= value
-        theta[down], value[down] = trial[down], reached[down]
-        damping = np.clip(np.where(down, damping / 5, damping * 5), 1e-12, 1e12)
-        if np.all(np.abs(step) <= 1e-13 * (1 + np.abs(theta[:, free]))):
-            break
-    return theta
-
-
-def _step(problem: Problem, theta: Floats, damping: Floats, exact: bool) -> Floats:
-    """Return one damped Newton step of every θ in the free coordinates, S × k; none where derivatives overflow."""
-    gradient, safe, curved = problem.derivatives(theta)
-    usable = np.isfinite(gradient).all(1) & np.isfinite(safe).all((1, 2)) & np.isfinite(curved).all((1, 2))
-    step = np.zeros_like(gradient)
-    if not usable.any():
-        return step
-    white = _whitening(safe[usable])
-    seen = np.swapaxes(white, 1, 2)
-    if exact:
-        size, axes = np.linalg.eigh(seen @ curved[usable] @ white)
-        white, size = white @ axes, np.maximum(np.abs(size), _FLAT)
-    else:
-        size = np.ones(white.shape[:2])
-    along = np.swapaxes(white, 1, 2) @ gradient[usable][..., None]
-    step[usable] = -(white @ (along / (size + damping[usable, None])[..., None]))[..., 0]
-    leap = np.abs(step[:, None, :] * problem.slopes()).max(axis=(1, 2))
-    return np.asarray(step * np.minimum(1.0, _LEAP / np.maximum(leap, 1e-300))[:, None])
-
-
-def _whitening(curvature: Floats) -> Floats:
-    """Return W with W' C W = 1 for each positive C, S × k × k, but for directions in which C is flat."""
-    scale = np.sqrt(np.maximum(np.diagonal(curvature, axis1=1, axis2=2), 1e-200))
-    size, axes = np.linalg.eigh(curvature / (scale[:, :, None] * scale[:, None, :]))
-    return np.asarray(axes / scale[:, :, None] / np.sqrt(np.maximum(size, _LEAST))[:, None, :])
-
-
-def _ranked(problem: Problem, theta: Floats) -> Floats:
-    """Return the θ in ascending order of Σ ρ(r), those without a value last."""
-    with np.errstate(all="ignore"):
-        value = problem.value(theta)
-    return np.asarray(theta[np.argsort(np.where(np.isnan(value), np.inf, value), kind="stable")])
+    residual = problem.residuals(theta)
+    root = np.sqrt(np.minimum(1.0, problem.delta / np.maximum(np.abs(residual), 1e-300)))
+    basis, _ = np.linalg.qr(root[:, None] * problem.jacobian(theta))
+    rounding = 1e-11 * np.linalg.norm(problem.target)
+    return bool(np.linalg.norm(basis.T @ (root * residual)) <= _MAX_OFFSET * np.linalg.norm(root * residual) + rounding)

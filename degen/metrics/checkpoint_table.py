@@ -33,6 +33,7 @@ class CheckpointTable:
         layout: the purpose of each column.
         path: file or folder of the table, for messages.
         without_step: how many rows of each model were left out because they have no step.
+        freedom: degrees of freedom of the standard errors; None if unknown.
     """
 
     table: pa.Table
@@ -41,6 +42,7 @@ class CheckpointTable:
     layout: Layout
     path: Path
     without_step: Mapping[str, int]
+    freedom: int | None = None
     _numbers: dict[str, Floats] = field(default_factory=dict, repr=False)
 
     def numbers(self, column: str) -> Floats:
@@ -51,7 +53,7 @@ class CheckpointTable:
 
     @cached_property
     def failed(self) -> Mask:
-        """Which rows say that they are checkpoints that could not be measured."""
+        """A mask of the rows of checkpoints that could not be measured: those with the status `failed`."""
         return has_status(self.table, "failed")
 
 
@@ -62,17 +64,17 @@ def read_checkpoint_table(
     warn: Callable[[str], None],
     keep_copies: bool = False,
 ) -> CheckpointTable:
-    """Return the rows that have a step and pass a filter, with the purpose of each column.
+    """Return those rows of `table` that have a step and pass a filter, with the purpose of each column.
 
     Args:
         table: all rows.
         path: file or folder of the table, for messages.
-        where: values that columns must have, by column.
+        where: the filter: name of a column -> the value that it must have.
         warn: called with one line for every kind of row that is left out.
         keep_copies: whether checkpoints that are copies of other revisions are kept.
 
     Raises:
-        DegenError: a column that is needed or filtered by is missing, or no row is left.
+        DegenError: the table lacks a column of steps or one that the filter names, or no row is left.
     """
     import pyarrow as pa
 
@@ -90,7 +92,9 @@ def read_checkpoint_table(
             warn(f"{model}: checkpoints left out as copies of other revisions (status duplicate): {count}")
         kept &= ~copies
     if not kept.any():
-        raise DegenError(f"{path}: every row is a copy of another revision; scan the revisions they are copies of")
+        raise DegenError(
+            f"{path}: every row with a step is a copy of another revision; scan also the revisions that were copied"
+        )
     return CheckpointTable(
         table=table.filter(pa.array(kept)),
         steps=steps[kept].astype(np.int64),
@@ -102,13 +106,22 @@ def read_checkpoint_table(
 
 
 def model_labels(table: pa.Table, layout: Layout, path: Path) -> list[str]:
-    """Return the label of the model of each row; the name of the table where a row has none."""
+    """Return the label of the model of each row; where a row has none, the name of the table without its ending.
+
+    Args:
+        table: the rows.
+        layout: which of the columns holds the labels.
+        path: file or folder of the table.
+    """
     labels = texts(table, layout.model) if layout.model is not None else [None] * len(table)
     return [label or stem(path) for label in labels]
 
 
 def has_status(table: pa.Table, status: str) -> Mask:
-    """Return a mask of the rows that have a status; no row of a table that does not come from a run."""
+    """Return a mask of the rows whose column `status` holds the text `status`.
+
+    It is all False for a table that does not come from a run, since only runs have that column.
+    """
     if not is_of_run(table):
         return np.zeros(len(table), dtype=bool)
     return np.array([text == status for text in texts(table, "status")], dtype=bool)

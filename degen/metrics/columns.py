@@ -15,15 +15,22 @@ from degen.hints import did_you_mean
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MAX_VALUE = 1e100  # no metric, size or cost is larger
+
 
 def first_column(table: pa.Table, names: Sequence[str]) -> str | None:
-    """Return the column that has the first of some lower-case names, in any case; None where no column has one."""
+    """Return the name of the column that is called like the first possible of `names`; None where no column is.
+
+    Args:
+        table: the table.
+        names: lower-case names, the preferred one first; upper and lower case in the table make no difference.
+    """
     columns = {column.lower(): column for column in reversed(table.column_names)}
     return next((columns[name] for name in names if name in columns), None)
 
 
 def is_numeric(table: pa.Table, column: str) -> bool:
-    """Return whether a column holds numbers; False for a column without any value."""
+    """Return whether the column called `column` holds numbers; False where it has no value at all."""
     import pyarrow as pa
 
     kind = table.schema.field(column).type
@@ -31,14 +38,14 @@ def is_numeric(table: pa.Table, column: str) -> bool:
 
 
 def is_empty(table: pa.Table, column: str) -> bool:
-    """Return whether a column has no value at all, and so no type."""
+    """Return whether the column called `column` has no value at all, and so no type."""
     import pyarrow as pa
 
     return bool(pa.types.is_null(table.schema.field(column).type))
 
 
 def empty_as_numbers(table: pa.Table) -> pa.Table:
-    """Return a table in which the columns without any value are columns of numbers, all missing."""
+    """Return the table with every column that has no value at all turned into one of numbers, all missing."""
     import pyarrow as pa
 
     empty = {name for name in table.column_names if is_empty(table, name)}
@@ -48,7 +55,7 @@ def empty_as_numbers(table: pa.Table) -> pa.Table:
 
 
 def is_text(table: pa.Table, column: str) -> bool:
-    """Return whether a column holds text or truth values."""
+    """Return whether the column called `column` holds text, or True and False."""
     import pyarrow as pa
 
     kind = table.schema.field(column).type
@@ -56,7 +63,7 @@ def is_text(table: pa.Table, column: str) -> bool:
 
 
 def numbers(table: pa.Table, column: str, path: Path) -> Floats:
-    """Return a column as float64, NaN where it is missing.
+    """Return the values of a column as float64: NaN for each that is missing, infinite beyond `MAX_VALUE`.
 
     Args:
         table: the table.
@@ -64,7 +71,7 @@ def numbers(table: pa.Table, column: str, path: Path) -> Floats:
         path: file or folder of the table, for the error.
 
     Raises:
-        DegenError: the column holds something else.
+        DegenError: the column holds values that are no numbers.
     """
     import pyarrow as pa
 
@@ -72,14 +79,19 @@ def numbers(table: pa.Table, column: str, path: Path) -> Floats:
         return np.full(len(table), np.nan)
     if not is_numeric(table, column):
         text = next((text for text in texts(table, column) if text is not None and not _is_number(text)), None)
-        problem = "holds numbers as text" if text is None else f"holds no numbers ({text!r}, for one)"
-        raise DegenError(f"{path}: column {column!r} {problem}; mend it or name another")
-    values: Floats = np.array(table[column].cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
-    return values
+        problem = "holds numbers as text" if text is None else f"holds values that are no numbers, such as {text!r}"
+        raise DegenError(f"{path}: column {column!r} {problem}; correct the column or name another")
+    values = table[column].cast(pa.float64(), safe=False).to_pylist()  # to_numpy would load pandas
+    return bounded(np.array([np.nan if value is None else value for value in values], dtype=np.float64))
+
+
+def bounded(values: Floats) -> Floats:
+    """Return values of which those beyond `MAX_VALUE` are infinite; their squares and products are no float64."""
+    return np.where(np.abs(values) > MAX_VALUE, np.copysign(np.inf, values), values)
 
 
 def texts(table: pa.Table, column: str) -> list[str | None]:
-    """Return a column as texts, None where it is missing."""
+    """Return the values of a column as texts; None for each that is missing."""
     return [None if value is None else str(value) for value in table[column].to_pylist()]
 
 
@@ -88,29 +100,31 @@ def keep_rows(table: pa.Table, where: Mapping[str, str], path: Path) -> pa.Table
 
     Args:
         table: the table.
-        where: the required value of each column; numbers are compared as numbers.
+        where: name of a column -> the value that it must have; numbers are compared as numbers.
         path: file or folder of the table, for the error.
 
     Returns:
-        At least one row.
+        A table of at least one row.
 
     Raises:
-        DegenError: no such column, a value that does not occur, or no row with all of them.
+        DegenError: the table lacks a column, a value does not occur in its column, or no row has all the values.
     """
     import pyarrow as pa
 
     kept = np.ones(len(table), dtype=bool)
     for column, value in where.items():
         if column not in table.column_names:
-            raise DegenError(f"{path}: no column {column!r} to filter by; {did_you_mean(column, table.column_names)}")
+            raise DegenError(
+                f"{path}: the table has no column {column!r} to filter by; {did_you_mean(column, table.column_names)}"
+            )
         matches = _equal(table, column, value)
         if not matches.any():
             values = [text for text in texts(table, column) if text is not None]
-            raise DegenError(f"{path}: column {column!r} is nowhere {value!r}; {did_you_mean(value, values)}")
+            raise DegenError(f"{path}: column {column!r} never has the value {value!r}; {did_you_mean(value, values)}")
         kept &= matches
     if not kept.any():
         filters = ", ".join(f"{column}={value}" for column, value in where.items())
-        raise DegenError(f"{path}: no row has {filters} at once; leave out one of them")
+        raise DegenError(f"{path}: no row has {filters} at once; leave out one of these filters")
     return table.filter(pa.array(kept))
 
 

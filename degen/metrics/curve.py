@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -60,7 +60,8 @@ class Curve:
         revisions: name of each checkpoint; None where only steps are known.
         missing: the reason why a value is missing, None where there is one; None as a whole where unknown.
         freedom: degrees of freedom of each error, None where unknown; None as a whole where all are.
-        windows: for a loss, gives the scored windows of a revision; None where there are none.
+        windows: for a loss, returns the scored windows of the revision with a given name; None for other metrics.
+        logarithmic: whether the curve is to be judged on its logarithm, see `logarithm`; its values are all positive.
     """
 
     model: str
@@ -80,6 +81,24 @@ class Curve:
     missing: Sequence[str | None] | None = None
     freedom: Sequence[int | None] | None = None
     windows: Callable[[str], WindowLosses | None] | None = None
+    logarithmic: bool = False
+
+    def logarithm(self) -> Curve:
+        """Return the curve of the natural logarithm of this curve, whose finite values must all be positive.
+
+        Formulas: errors by the delta method, e/x; covariance Cᵢⱼ/(xᵢxⱼ); the floor f above the best value b becomes
+        ln(1 + f/b).
+        """
+        known = self.values[np.isfinite(self.values)]
+        best = float("nan") if not len(known) else float(known.min() if self.better == "min" else known.max())
+        return replace(
+            self,
+            values=np.log(self.values),
+            floor=float(np.log1p(self.floor / best)) if self.floor else 0.0,
+            errors=None if self.errors is None else self.errors / self.values,
+            covariance=None if self.covariance is None else self.covariance / np.outer(self.values, self.values),
+            logarithmic=False,
+        )
 
     @property
     def bare_metric(self) -> str:
@@ -102,19 +121,37 @@ class Curve:
         return Point(revision, step, float(self.values[i]), error, None, freedom)
 
     def same_place(self, other: Curve) -> bool:
-        """Return whether a curve is of the same layer and site, domain or task; without a site, the layer decides."""
+        """Return whether `other` is of the same place as this curve: layer and site, domain or task.
+
+        Where one of the two has a layer but no site, equal layers are enough.
+        """
         if self.layer is None or other.layer is None:
             return self.place == other.place
         return self.layer == other.layer and (self.site == other.site or self.site is None or other.site is None)
 
     def for_plot(self) -> list[float]:
-        """Return the values, clipped to the range of those of the last nine tenths of training.
+        """Return all values, those of the first tenth of training clipped to the range of the later ones.
 
-        A perplexity of a million at the first steps would make a flat line of all later values.
+        Without that a perplexity of a million at the first steps would make all later values look like a flat line.
         """
         late = self.values[self.steps >= self.steps.max(initial=0) / 10]
         known = late[np.isfinite(late)]
         return [float(v) for v in (np.clip(self.values, known.min(), known.max()) if len(known) else self.values)]
+
+
+def reason_for_missing(status: str | None, reason: str | None, value: float | None) -> str:
+    """Return the reason why a checkpoint of a run has no value of a metric.
+
+    Args:
+        status: the status of the checkpoint in table `checkpoints`.
+        reason: the reason of that status in table `checkpoints`; None where there is none.
+        value: the metric in the table: NaN, or None where the cell is empty.
+    """
+    if status == "failed":
+        return f"the checkpoint failed: {reason}" if reason else "the checkpoint failed"
+    if value is not None:
+        return "is NaN"
+    return f"not measured: {reason}" if reason else "not measured"
 
 
 def curve_from_points(
@@ -127,16 +164,16 @@ def curve_from_points(
     site: str | None = None,
     windows: Callable[[str], WindowLosses | None] | None = None,
 ) -> Curve:
-    """Make a curve of a metric measured checkpoint by checkpoint.
+    """Return the curve of a metric through points, one for each checkpoint.
 
     Args:
         model: label of the series.
         metric: name of the metric.
         points: at least one, in the order of training, points without a step last.
-        place: the layer and site, domain or task; None for the whole checkpoint.
-        layer: number of the layer; None for none.
-        site: of the layer; None for none.
-        windows: gives the scored windows of a revision; None where there are none.
+        place: the layer and site, domain or task; None where the metric is of the whole checkpoint.
+        layer: number of the layer; None where the metric is of no single layer.
+        site: the site in the layer; None where it is unknown.
+        windows: for a loss, returns the scored windows of the revision with a given name; None for other metrics.
     """
     return Curve(
         model=model,

@@ -45,25 +45,29 @@ class CurveOptions:
             self.warn(line)
 
     def direction(self, metric: str) -> Better:
-        """Return which way is better: by the option, else by the metric's name, else `min` with a warning."""
+        """Return which way the metric gets better, `min` or `max`: by the option, else by its name.
+
+        `min`, with a warning, where neither says it.
+        """
         if self.better is not None:
             return self.better
         if (kind := kind_of(metric)) is not None:
             return kind.better
         self.warn_once(
-            f"{metric}: the name does not say which way is better; lower counts as better (else: --better max)"
+            f"{metric}: the name does not tell whether lower or higher is better; lower is assumed, "
+            "use --better max if higher is"
         )
         return "min"
 
     def floor(self, model: str, metric: str, name: str, best: float, width: int | None) -> float:
-        """Return the least change of a metric that matters, in its unit.
+        """Return the least change of a metric that matters, in the metric's unit.
 
         Args:
             model: label of the series, for a warning.
-            metric: the bare name.
-            name: the whole name; a floor given for it overrides one for the bare name.
-            best: its best value.
-            width: dimensions of the head; None if unknown.
+            metric: the bare name of the metric, as `acc`.
+            name: its whole name, as `arc/acc`; a floor given for it overrides one for the bare name.
+            best: the metric's best value, since some floors are a share of it.
+            width: width of the head's input in dimensions; None if unknown.
         """
         kind = kind_of(metric)
         key = next((key for key in (name, metric) if key in self.floors), None)
@@ -71,27 +75,34 @@ class CurveOptions:
         rule = self.floors.get(key, kind.floor if kind is not None else NO_FLOOR)
         if rule.needs_width and width is None:
             self.warn_once(
-                f"{model}: no column says how wide the head is (head_size, hidden_size); "
-                f"the floor of {name} is {rule.amount:g} ln {WIDTH_UNKNOWN}"
+                f"{model}: no column (head_size, hidden_size) tells the width of the head, on which the floor of "
+                f"{name} depends; {WIDTH_UNKNOWN} is assumed, so that the floor is {rule.amount:g} ln {WIDTH_UNKNOWN}"
             )
         return 0.0 if np.isnan(best) else rule.of(best, width)
 
     def check_floors(self, path: Path, names: Iterable[str]) -> None:
-        """Refuse floors of unknown metrics.
+        """Refuse floors that were given for a metric which no curve has.
 
         Args:
             path: file or folder of the metrics, for the error.
-            names: of the metrics that are known.
+            names: names of the metrics that the curves have.
 
         Raises:
-            DegenError: a floor is of another metric; the message names the nearest one.
+            DegenError: a floor is for another metric; the message names the most similar one.
         """
         for name in self.floors:
             if name is not None and name not in self._floors_used:
-                raise DegenError(f"{path}: a floor for {name!r}, which is no metric here; {did_you_mean(name, names)}")
+                raise DegenError(
+                    f"{path}: --floor names {name!r}, which is none of the metrics here; {did_you_mean(name, names)}"
+                )
+
+
+def plain_options(metric: str) -> CurveOptions:
+    """Return options that read the metric `metric` unchanged: rows sorted by step, no floor, infinite values kept."""
+    return CurveOptions([metric], "min", {None: NO_FLOOR}, True, lambda line: None, keep_infinite=True)
 
 
 def best_of(values: Floats, better: Better) -> float:
-    """Return the best finite value; NaN where there is none."""
+    """Return the smallest (`min`) or largest (`max`) of the finite values; NaN where there is none."""
     known = values[np.isfinite(values)]
     return float("nan") if not len(known) else float(known.min() if better == "min" else known.max())

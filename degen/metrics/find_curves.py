@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from degen.errors import DegenError
+from degen.paths import expand_user
 from degen.runs.run import Run
 
 from .checkpoint_table import read_checkpoint_table
@@ -52,7 +53,7 @@ def find_curves(
     Raises:
         DegenError: the target cannot be read, or lacks a metric, column or value.
     """
-    target = target.expanduser()
+    target = expand_user(target)
     options = CurveOptions(metrics, better, floors, sort, warn)
     opened = open_target(target, options.warn_once)
     curves = run_curves(opened, where, options) if isinstance(opened, Run) else _table_curves(opened, where, options)
@@ -65,17 +66,20 @@ def _table_curves(opened: OpenTable, where: Mapping[str, str], options: CurveOpt
     checkpoints = read_checkpoint_table(opened.table, opened.path, where, options.warn_once)
     layout = checkpoints.layout
     if not layout.metrics:
-        raise DegenError(f"{opened.path}: no column of numbers beside the steps; add one for the metric")
+        raise DegenError(
+            f"{opened.path}: the table has no column of numbers other than the steps; add one that holds the metric"
+        )
     if not layout.usual and not options.metrics:
         names = ", ".join(layout.metrics)
         raise DegenError(
-            f"{opened.path}: nothing but steps, sizes and errors in it; name a metric with --metric ({names})"
+            f"{opened.path}: the table seems to hold only steps, sizes and errors; if one of its columns is a metric, "
+            f"name it with --metric ({names})"
         )
     groups = group_rows(checkpoints, options, layout.usual)
     return [read_curve(checkpoints, group, options) for group in groups]
 
 
 def _without_empty(curves: Sequence[Curve]) -> list[Curve]:
-    """Return the curves without those of a task that lacks a metric which the model's other tasks have."""
+    """Return the curves that have a value; and those without any, if no other task of the model has the metric."""
     measured = {(curve.model, curve.bare_metric) for curve in curves if np.isfinite(curve.values).any()}
     return [c for c in curves if np.isfinite(c.values).any() or (c.model, c.bare_metric) not in measured]

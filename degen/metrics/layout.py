@@ -44,15 +44,15 @@ FACTS = frozenset(
 
 @dataclass(frozen=True)
 class Layout:
-    """The purpose of each column of a table.
+    """The purpose of each column of a table, by the names of its columns.
 
     Attributes:
-        model: the one with the model's label; None where all rows are of one model.
-        step: the one with the step.
-        metric: of a long table, the one that names the metric; None for a wide one.
-        metrics: columns that hold metrics; of a long table its value column alone.
-        errors: for those that have one, the column of their standard error.
-        apart: columns that may separate series of one model.
+        model: the column of the model's label; None where all rows are of one model.
+        step: the column of the step.
+        metric: for a long table, the column that names the metric; None for a wide table.
+        metrics: the columns that hold metrics; for a long table its column of values alone.
+        errors: column of a metric -> column of its standard error, for metrics that have one.
+        apart: the columns that may separate several series of one model.
     """
 
     model: str | None
@@ -64,7 +64,7 @@ class Layout:
 
     @property
     def usual(self) -> tuple[str, ...]:
-        """The metrics to read by default: those whose names are known, or else all likely ones."""
+        """The columns to read by default: those with the name of a known metric, or without any `likely`."""
         return tuple(c for c in self.likely if kind_of(c)) or self.likely
 
     @property
@@ -81,17 +81,19 @@ def read_layout(table: pa.Table, path: Path) -> Layout:
         path: file or folder of the table, for the errors.
 
     Raises:
-        DegenError: no column of steps, or a long table without values.
+        DegenError: the table has no column of steps, or one that names metrics and none of values.
     """
     model, step = first_column(table, MODEL), first_column(table, STEP)
     metric, value = first_column(table, ["metric"]), first_column(table, ["value"])
     if step is None:
         hint = did_you_mean("step", table.column_names)
-        raise DegenError(f"{path}: no column 'step' ({hint}); call the one that holds the steps so")
+        raise DegenError(f"{path}: the table has no column 'step' ({hint}); rename the column of steps to step")
     if metric is not None and not is_text(table, metric):
         metric = None
     if metric is not None and value is None:
-        raise DegenError(f"{path}: a column {metric!r} but no column 'value' beside it; add it, or drop {metric!r}")
+        raise DegenError(
+            f"{path}: a table with a column {metric!r} must also have a column 'value'; add it, or drop {metric!r}"
+        )
     taken = {model, step, metric}
     free = [c for c in table.column_names if c not in taken]
     apart = [
@@ -116,14 +118,14 @@ def read_steps(table: pa.Table, column: str, path: Path) -> Floats:
         path: file or folder of the table, for the errors.
 
     Raises:
-        DegenError: a value is no step, or all are missing.
+        DegenError: a value is no whole number of 0 or more, or all are missing.
     """
     steps = _steps_in_text(table, column, path) if is_text(table, column) else numbers(table, column, path)
     wrong = steps[~np.isnan(steps) & ((steps < 0) | (steps != np.floor(steps)) | (steps > 2**53))]
     if len(wrong):
-        raise DegenError(f"{path}: column {column!r} holds {wrong[0]:g}; a step is a whole number, 0 or more")
+        raise DegenError(f"{path}: column {column!r} holds {wrong[0]:g}; a step must be a whole number, 0 or more")
     if np.isnan(steps).all():
-        raise DegenError(f"{path}: column {column!r} holds no step; fill it in")
+        raise DegenError(f"{path}: column {column!r} has no value in any row; fill in the steps")
     return steps
 
 
@@ -133,17 +135,18 @@ def _steps_in_text(table: pa.Table, column: str, path: Path) -> Floats:
         name = (text or "").strip()
         if not name:
             steps.append(np.nan)
-        elif (revision := parse_revision(name)) is not None:
+        elif (revision := parse_revision(name)) is not None and revision.step is not None:
             steps.append(float(revision.step))
-        elif name.isdecimal():
-            steps.append(float(name))
         else:
-            raise DegenError(f"{path}: column {column!r} holds {text!r}, which is no step; write 1000 or step1000")
+            raise DegenError(f"{path}: column {column!r} holds {text!r}; a step must be written as 1000 or step1000")
     return np.array(steps, dtype=np.float64)
 
 
 def _errors(table: pa.Table, metrics: Sequence[str]) -> dict[str, str]:
-    """Return the column of the standard errors of each metric: `loss_se`, `acc_stderr,none`, or a sole `stderr`."""
+    """Return a dict: column of a metric -> column of its standard error, for the metrics that have one.
+
+    It is found by its name: `loss_se`, `acc_stderr,none`, or `stderr` where the table has a single metric.
+    """
     errors = {}
     for metric in metrics:
         name, comma, kept = metric.lower().partition(",")

@@ -21,7 +21,7 @@ Key = tuple[str, int, str, str]  # model, step, task, metric
 
 @dataclass(frozen=True)
 class TaskResult:
-    """The value of a metric of a task, its standard error (None if unknown), and the file it is from."""
+    """The value of a metric of a task, its standard error (None if unknown), and the file that holds them."""
 
     value: float
     stderr: float | None
@@ -34,7 +34,7 @@ def is_results(folder: Path) -> bool:
 
 
 def read_results(folder: Path, warn: Callable[[str], None]) -> pa.Table:
-    """Read the results of lm-evaluation-harness: every `*.json` in a folder, at any depth, that holds `results`.
+    """Return the results of lm-evaluation-harness in a folder, from every `*.json` at any depth that holds `results`.
 
     The step comes from the name of the file or of a folder around it, else from the revision or the checkpoint folder
     that was evaluated; the model's label from what was evaluated, else from the file's or the folder's name. Where
@@ -43,14 +43,15 @@ def read_results(folder: Path, warn: Callable[[str], None]) -> pa.Table:
 
     Args:
         folder: the folder.
-        warn: called with a line of text where values were replaced or a file is damaged.
+        warn: called with a line of text where several files give the same value, or a file is not JSON.
 
     Returns:
-        Columns model, step, task, metric, value, stderr (null where unknown), sorted by model, task, metric, step. The
-        filter `none` of the new format is dropped from a metric's name, any other is kept.
+        A table with the columns model, step, task, metric, value, stderr (null where unknown), sorted by model, task,
+        metric, step. In the new format a metric has a filter behind its name, `acc,none`: `none` is dropped, any other
+        filter is kept.
 
     Raises:
-        DegenError: no result file, none that holds a number, or one whose step is unknown.
+        DegenError: the folder has no result file or none with a number, or the step of a result file is unknown.
     """
     table: dict[Key, TaskResult] = {}
     replaced: list[tuple[Path, Path]] = []
@@ -67,32 +68,34 @@ def read_results(folder: Path, warn: Callable[[str], None]) -> pa.Table:
                 replaced.append((table[key].file, file))
             table[key] = result
     if not table:
-        problem = "no result file of lm-evaluation-harness in it" if empty else "the result files in it hold no number"
+        none = "this folder has no result file of lm-evaluation-harness"
+        problem = none if empty else "the result files of lm-evaluation-harness in this folder hold no number"
         raise DegenError(f"{folder}: {problem}; name the folder that `lm_eval --output_path` wrote")
     if replaced:
         old, new = replaced[0]
         warn(
-            f"{folder}: {len(replaced)} figures are in several files; the one that sorts last by name counts "
-            f"({new.relative_to(folder)} instead of {old.relative_to(folder)}, for one)"
+            f"{folder}: {len(replaced)} values are in several files; of these files the last by name counts "
+            f"(for example {new.relative_to(folder)}, not {old.relative_to(folder)})"
         )
     return _to_arrow(table)
 
 
 def find_step_mark(name: str) -> tuple[RevisionStep, str] | None:
-    """Find the step in a longer name: `pythia-160m-step1000` is step 1000 of `pythia-160m`.
+    """Return the step in a longer name, and the name without it: `pythia-160m-step1000` is step 1000 of `pythia-160m`.
+
+    Where several parts of the name could be the step, the longest counts, and of equally long ones the last.
 
     Args:
-        name: a file's or folder's, without its ending.
+        name: the name of a file or folder, without its ending.
 
     Returns:
-        The step mark, and the name without it; None where the name has no step. The longest mark counts, and of
-        equally long ones the last.
+        The step, and the rest of the name; None where the name has no step.
     """
     pieces = re.split(r"([-_.\s+@]+)", name)  # words, and what is between them
     spans = [(last - first, first, last) for first in range(0, len(pieces), 2) for last in range(first, len(pieces), 2)]
     for _, first, last in sorted(spans, reverse=True):
-        mark = parse_revision("".join(pieces[first : last + 1]))
-        if mark is not None:
+        mark = parse_revision("".join(pieces[first : last + 1]), whole_name=False)
+        if mark is not None and mark.step is not None:
             kept = ("".join(pieces[:first]).strip("-_. +@"), "".join(pieces[last + 1 :]).strip("-_. +@"))
             return mark, "-".join(k for k in kept if k)
     return None
@@ -103,21 +106,31 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _load(file: Path, warn: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """Read a JSON file; an empty result for one without the word "results", as of a tokenizer."""
+    """Return the content of a JSON file; an empty dict where it is not JSON, or does not contain the word "results".
+
+    Args:
+        file: the file.
+        warn: called with a line of text where the file is not JSON; None for no warning.
+
+    Raises:
+        DegenError: the file cannot be read.
+    """
     try:
         raw = file.read_bytes()
         content = json.loads(raw) if b'"results"' in raw else {}
     except OSError as error:
-        raise DegenError(f"{file}: cannot be read ({error.strerror or error})") from error
+        raise DegenError(
+            f"{file}: this file cannot be read ({error.strerror or error}); check its permissions, or remove it"
+        ) from error
     except (ValueError, RecursionError) as error:
         if warn is not None:
-            warn(f"{file}: left out, not sound JSON ({error})")
+            warn(f"{file}: this file is left out, because it is not valid JSON ({error})")
         return {}
     return content if isinstance(content, dict) else {}
 
 
 def _results(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the values of each task."""
+    """Return the results in the content of a result file: task -> name of the metric -> value; empty without any."""
     results = content.get("results")
     if not isinstance(results, dict):
         return {}
@@ -127,7 +140,7 @@ def _results(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _task_results(
     results: Mapping[str, Mapping[str, Any]], model: str, step: int, file: Path
 ) -> Iterator[tuple[Key, TaskResult]]:
-    """Yield the results of a file. The error of `acc,none` is called `acc_stderr,none`."""
+    """Yield key and value of each result in a file; the standard error of `acc,none` is read from `acc_stderr,none`."""
     for task, values in results.items():
         for key, value in values.items():
             metric, comma, kept = key.partition(",")
@@ -143,7 +156,16 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 
 def _identity(file: Path, folder: Path, content: Mapping[str, Any]) -> tuple[str, int]:
-    """Return the model and the step of a result file."""
+    """Return the label of the model and the step of a result file.
+
+    Args:
+        file: the file.
+        folder: the folder that the user named; folders above it are not looked at.
+        content: the content of the file.
+
+    Raises:
+        DegenError: neither the names nor the content give a step.
+    """
     arguments = _arguments(content)
     folders = [folder.resolve().name, *file.relative_to(folder).parts[:-1]]
     # An adapter has a name and steps of its own; many adapters share a base model.
@@ -152,13 +174,17 @@ def _identity(file: Path, folder: Path, content: Mapping[str, Any]) -> tuple[str
     mark = next(filter(None, map(find_step_mark, names)), None)
     if mark is None:
         raise DegenError(
-            f"{file}: no step in its name, its folders' or the revision evaluated; rename it as in step1000.json"
+            f"{file}: the step is unknown: neither the name of the file, nor that of a folder around it, nor the "
+            "evaluated revision holds one; rename the file, as in step1000.json"
         )
-    return _model(evaluated, file.stem, folders), mark[0].step
+    return _model(evaluated, file.stem, folders), mark[0].step or 0
 
 
 def _arguments(content: Mapping[str, Any]) -> dict[str, str]:
-    """Return the harness's arguments on the model; old files have them as text: `pretrained=…,revision=…`."""
+    """Return the arguments about the model that the harness was called with, by name; empty where they are not given.
+
+    Old files have them as one text: `pretrained=…,revision=…`.
+    """
     config = content.get("config")
     config = config if isinstance(config, dict) else {}
     given = config.get("model_args")
@@ -176,7 +202,13 @@ def _last_parts(path: str) -> list[str]:
 
 
 def _model(evaluated: str, stem: str, folders: list[str]) -> str:
-    """Return the model's label: from what was evaluated, the file or a folder, without the step in it."""
+    """Return the label of the model: the first useful of some names, without the step in it.
+
+    Args:
+        evaluated: the path or repository that was evaluated.
+        stem: the name of the file without its ending.
+        folders: the names of the folders around the file, the outermost first.
+    """
     own = "" if re.match(r"results?(?:[_-]|$)", stem) else stem
     for name in (*_last_parts(evaluated), own, *reversed(folders)):
         mark = find_step_mark(name)

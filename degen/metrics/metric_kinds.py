@@ -60,10 +60,12 @@ class Kind:
     Attributes:
         better: whether lower (`min`) or higher (`max`) values are better.
         floor: the default of the least change that matters.
+        logarithmic: whether the metric is judged on its logarithm, as a perplexity, whose logarithm is a loss.
     """
 
     better: Better
     floor: Floor
+    logarithmic: bool = False
 
 
 NO_FLOOR = Floor(0.0)
@@ -74,7 +76,7 @@ _LOSS = r"loss|losses|nll|cross_entropy"
 _KINDS: tuple[tuple[str, Kind], ...] = (
     (_LOSS, Kind("min", Floor(0.005, "share"))),
     (r"bits_per_byte|bits_per_character|bits_per_char|bpb|bpc", Kind("min", Floor(0.005, "share"))),
-    (r"perplexity|perplexities|ppl", Kind("min", Floor(0.005, "log share"))),
+    (r"perplexity|perplexities|ppl", Kind("min", Floor(0.005, "log share"), logarithmic=True)),
     (r"anisotropy", Kind("min", Floor(0.1))),
     (r"singular_entropy|^kl_[a-z0-9_]+", Kind("min", Floor(0.1, "ln width"))),
     (r"top_singular_share", Kind("min", NO_FLOOR)),
@@ -86,7 +88,7 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
 
 
 def kind_of(name: str) -> Kind | None:
-    """Return the properties of a metric by its name; None for an unknown name.
+    """Return what is known of a metric by its name; None for an unknown name.
 
     The name is split into words at `_`, `/`, `,`, `-`, `.`, `:` and spaces; case and numbers at the end of a word make
     no difference: `val_loss2` is a loss, `gloss` is not, nor is `loss_scale`.
@@ -99,13 +101,16 @@ def kind_of(name: str) -> Kind | None:
 
 
 def is_loss(name: str) -> bool:
-    """Return whether a metric is a loss in nats, by its name; loss laws are fitted to these."""
+    """Return whether the name of a metric is that of a loss in nats; only to losses can a loss law be fitted."""
     words = _words(name)
     return words is not None and _has(words, _LOSS)
 
 
 def _words(name: str) -> str | None:
-    """Return a name in lower case with one `_` between its words; None for the name of a metric's error or scale."""
+    """Return a name in lower case with one `_` between its words.
+
+    None where the name is that of an error or scale of a metric, such as `loss_se` or `loss_scale`.
+    """
     words = "_".join(re.split(r"[_/,\-.:\s]+", name.lower()))
     return None if re.search(rf"_(?:{_NO_METRIC})$", words) else words
 
@@ -115,14 +120,16 @@ def _has(words: str, pattern: str) -> bool:
 
 
 def parse_floor(text: str, option: str | None = None) -> Floor:
-    """Return a floor as a user writes it: `0.02`, `0.5%` of the best value, or `0.1lnd`, times ln of the head's width.
+    """Return the floor that a text stands for.
+
+    The text is `0.02`, in the metric's unit; `0.5%`, of the best value; or `0.1lnd`, 0.1 times ln of the head's width.
 
     Args:
-        text: the floor.
-        option: the whole value of the option, for the error; None where that is the floor alone.
+        text: the text.
+        option: the whole value of the option --floor, for the error; None where it is `text` alone.
 
     Raises:
-        DegenError: anything else, a negative amount or one that is not finite.
+        DegenError: the text has another form, or the number is negative or not finite.
     """
     option = text if option is None else option
     match = re.fullmatch(r"(?P<amount>.*?)\s*(?P<unit>%|\*?\s*ln\s*\(?d\)?)?", text.strip(), re.IGNORECASE | re.DOTALL)
@@ -133,28 +140,33 @@ def parse_floor(text: str, option: str | None = None) -> Floor:
         amount = math.nan
     if not math.isfinite(amount):
         raise DegenError(
-            f"--floor {option}: not a floor; write 0.02 (in the metric's unit), 0.5% (of the best value) or 0.1lnd"
+            f"--floor {option}: must be a number, as 0.02 (in the metric's unit), 0.5% (of the best value) or 0.1lnd "
+            "(times ln of the head's width)"
         )
     if amount < 0:
-        raise DegenError(f"--floor {option}: is negative; the least change that matters is 0 or more")
+        raise DegenError(f"--floor {option}: the least change that matters must be 0 or more")
     if unit is None:
         return Floor(amount)
     return Floor(amount / 100, "share") if unit == "%" else Floor(amount, "ln width")
 
 
 def parse_floors(options: Sequence[str]) -> dict[str | None, Floor]:
-    """Return floors by metric, from `NAME=0.5%`, or `0.5%` for all other metrics, whose key is None.
+    """Return a dict: name of the metric -> its floor; the key None stands for all other metrics.
+
+    Args:
+        options: the values of the option --floor: `NAME=0.5%`, or `0.5%` for all other metrics.
 
     Raises:
-        DegenError: one is no floor, lacks its name, or is given twice.
+        DegenError: a value is no floor, lacks the name before the `=`, or names a metric twice.
     """
     floors: dict[str | None, Floor] = {}
     for option in options:
         name, equals, amount = option.rpartition("=")
         key = name.strip() if equals else None
         if key == "":
-            raise DegenError(f"--floor {option}: no metric before the =; write it as ppl=0.5%")
+            raise DegenError(f"--floor {option}: there is no metric before the =; write it as ppl=0.5%")
         if key in floors:
-            raise DegenError(f"--floor {option}: {key or 'the floor of all metrics'} is given twice; keep one")
+            of = "all other metrics" if key is None else key
+            raise DegenError(f"--floor {option}: the floor of {of} is given twice; keep one")
         floors[key] = parse_floor(amount, option)
     return floors

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from degen.errors import DegenError
+from degen.paths import expand_user
 from degen.runs.run import Run, read_run
+from degen.runs.run_file import is_run
 from degen.tables import CHECKPOINTS, TIMING
 
 from .lm_eval_results import is_results, read_results
@@ -20,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OpenTable:
-    """An open table.
+    """A table that was read, with its path.
 
     Attributes:
         table: its rows.
-        path: as the user gave it, for messages.
-        in_order: whether the order of its rows has a meaning; that of a folder's has none.
+        path: its file or folder as the user gave it, for messages.
+        in_order: whether the order of the rows has a meaning, as in a file; in a folder of parts it has none.
     """
 
     table: pa.Table = field(repr=False)
@@ -43,20 +45,23 @@ def open_target(path: Path, warn: Callable[[str], None], lm_eval: bool = True) -
         lm_eval: whether results of lm-evaluation-harness are accepted.
 
     Returns:
-        The run, also for the folder of its table `checkpoints`; else a table.
+        The run, where the path is a run folder or that of its table `checkpoints`; for any other path a table.
 
     Raises:
         DegenError: the path does not exist, or holds none of these.
     """
-    path = path.expanduser()
+    path = expand_user(path)
     try:
         if path.is_dir():
             return _open_folder(path, warn, lm_eval)
         if path.suffix == ".json" and lm_eval:
-            raise DegenError(f"{path}: a JSON file; for results of lm-evaluation-harness, name the folder it is in")
+            raise DegenError(
+                f"{path}: a JSON file cannot be read as a table; for results of lm-evaluation-harness, name the folder "
+                "that holds the file"
+            )
         return OpenTable(read_table_file(path), path)
     except OSError as error:
-        raise DegenError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise DegenError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from error
 
 
 def folders_in(path: Path) -> list[Path]:
@@ -68,27 +73,29 @@ def folders_in(path: Path) -> list[Path]:
     try:
         return sorted(p for p in path.iterdir() if p.is_dir())
     except OSError as error:
-        raise DegenError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DegenError(f"{path}: the folder cannot be read ({error.strerror}); check its permissions") from error
 
 
 def _open_folder(path: Path, warn: Callable[[str], None], lm_eval: bool) -> Run | OpenTable:
-    if (path / "run.json").is_file():
+    if is_run(path):
         return read_run(path)
     named = path if path.name not in ("", "..") else path.resolve()
     for folder in (named, path.resolve()):  # a link may lead into a run
-        if (folder.parent / "run.json").is_file():
+        if is_run(folder.parent):
             run = read_run(folder.parent)
             return run if folder.name == CHECKPOINTS else OpenTable(run.table(folder.name), path)
     for folder in folders_in(path):
-        if (folder / "run.json").is_file():
-            raise DegenError(f"{path}: no run, but it holds one: did you mean {path / folder.name}?")
+        if is_run(folder):
+            raise DegenError(f"{path}: this folder is no run, but holds one; did you mean {path / folder.name}?")
     if (path / CHECKPOINTS).is_dir() and (path / TIMING).is_dir():
-        raise DegenError(f"{path}: a run without its run.json; copy that, too, or name the folder of one of its tables")
+        raise DegenError(
+            f"{path}: this run folder lacks its run.json; copy that file, too, or name the folder of one of its tables"
+        )
     if has_parts(path) or not lm_eval:
         return OpenTable(read_table_file(path), path, in_order=False)
     if is_results(path):
         return OpenTable(read_results(path, warn), path, in_order=False)
     raise DegenError(
-        f"{path}: no run (run.json), no Parquet parts and no results of lm-evaluation-harness in it; "
+        f"{path}: this folder holds no run (run.json), no Parquet parts and no results of lm-evaluation-harness; "
         "name a folder that holds one of them, or a table"
     )

@@ -1,4 +1,4 @@
-"""Read curves of checkpoints, layers and domains from the parts of a run, with the reasons for missing values."""
+"""Read curves of layers and domains from the parts of a run, with the reasons for missing values."""
 
 from __future__ import annotations
 
@@ -6,48 +6,30 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
-from degen.tables import CHECKPOINTS, Row
+import numpy as np
 
-from .curve import Curve, Point, curve_from_points
+from degen.tables import Row
+
+from .columns import bounded
+from .curve import Curve, Point, curve_from_points, reason_for_missing
 from .run_parts import LAYERS, WINDOWS, RunParts
 from .window_losses import WINDOW_COLUMNS
 
 HEAD_INPUT = "head_input"  # the site whose vectors the LM head sees
 
 
-def checkpoint_curve(parts: RunParts, model: str, rows: Sequence[Row], metric: str) -> Curve:
-    """Read the curve of a metric of whole checkpoints.
-
-    Args:
-        parts: the run.
-        model: label of the series.
-        rows: the checkpoints of the curve, from `RunParts.rows`.
-        metric: a column of table `checkpoints`.
-    """
-    points = []
-    for row in rows:
-        part = parts.part(CHECKPOINTS, model, row["revision"], (metric, f"{metric}_se", "loss_se"))
-        measured = part.to_pylist()[0] if part is not None and part.num_rows else {}
-        value, error = measured.get(metric), measured.get(f"{metric}_se")
-        if metric == "perplexity" and value is not None and measured.get("loss_se") is not None:
-            error = value * measured["loss_se"]  # exp(loss), by the delta method
-        points.append(_point(row, value, error, parts.freedom))
-    windows = partial(parts.windows, model) if metric == "loss" else None
-    return curve_from_points(model, metric, points, windows=windows)
-
-
 def layer_curves(parts: RunParts, model: str, rows: Sequence[Row], metric: str) -> list[Curve]:
-    """Read the curves of a metric at every layer and site.
+    """Return the curves of a metric, one for every layer and site.
 
     Args:
         parts: the run.
         model: label of the series.
-        rows: the checkpoints of the curves.
+        rows: the rows of table `checkpoints` for the checkpoints of the curves.
         metric: a column of table `layers`.
 
     Returns:
-        A curve for each layer and site, in their order, the head's input last in its layer; none where the metric was
-        measured nowhere.
+        The curves, sorted by layer and site, the head's input last in its layer; empty where the metric was measured
+        at no layer.
     """
     measured: list[dict[tuple[int, str], Row]] = []
     for row in rows:
@@ -67,7 +49,15 @@ def layer_curves(parts: RunParts, model: str, rows: Sequence[Row], metric: str) 
 
 
 def domains_of(parts: RunParts, model: str, rows: Sequence[Row]) -> set[str] | None:
-    """Return the domains of the text that checkpoints were scored on; None where no windows were scored."""
+    """Return the domains of the text that some checkpoints of a model were measured on, as a set of names.
+
+    None where the run has no scored windows of them, so that the domains are unknown.
+
+    Args:
+        parts: the run.
+        model: label of the series.
+        rows: the rows of table `checkpoints` for these checkpoints.
+    """
     tables = [parts.part(WINDOWS, model, row["revision"], WINDOW_COLUMNS) for row in rows if row["status"] != "failed"]
     known = [table for table in tables if table is not None]
     if not known:
@@ -76,12 +66,12 @@ def domains_of(parts: RunParts, model: str, rows: Sequence[Row]) -> set[str] | N
 
 
 def domain_curve(parts: RunParts, model: str, rows: Sequence[Row], domain: str) -> Curve:
-    """Read the curve of the loss on the text of a domain, in nats per token.
+    """Return the curve of the loss on the text of one domain, in nats per token.
 
     Args:
         parts: the run.
         model: label of the series.
-        rows: the checkpoints of the curve.
+        rows: the rows of table `checkpoints` for the checkpoints of the curve.
         domain: name of the domain.
     """
     points = [_domain_point(parts, model, row, domain) for row in rows]
@@ -95,8 +85,8 @@ def unmeasured_curve(model: str, metric: str, rows: Sequence[Row], place: str | 
     Args:
         model: label of the series.
         metric: its name.
-        rows: the checkpoints; none for a model that is yet to be measured.
-        place: the layer and site that it would be of; None for the whole checkpoint.
+        rows: the rows of table `checkpoints` for its checkpoints; empty for a model of which none is measured yet.
+        place: the layer and site that the curve would be of; None for the whole checkpoint.
     """
     points = [_point(row, None, None) for row in rows]
     nothing = Point(None, None, None, None, "no checkpoint of it is measured yet; go on with the scan")
@@ -108,26 +98,22 @@ def _domain_point(parts: RunParts, model: str, row: Row, domain: str) -> Point:
         return _point(row, None, None)
     windows = parts.windows(model, row["revision"], domain)
     if windows is None:
-        return _point(row | {"reason": f"no scored token of domain {domain}"}, None, None)
+        return _point(row | {"reason": f"no token of the domain {domain} was scored"}, None, None)
     return _point(row, windows.mean(), windows.error(), windows.freedom)
 
 
 def _point(row: Row, value: object, error: object, freedom: int | None = None) -> Point:
-    """Return the point of a checkpoint; a value that is null or NaN is missing.
+    """Return the point of a checkpoint; a value that is None or NaN is missing, and the point gives the reason.
 
     Args:
-        row: the checkpoint; a failed one has no value, whatever the table holds.
+        row: the row of table `checkpoints`; a failed checkpoint has no value, whatever `value` is.
         value: the metric; anything but a number is missing.
         error: its standard error; anything but a finite number of 0 or more is unknown.
         freedom: degrees of freedom of the error; None if unknown.
     """
-    revision, step, reason = row["revision"], row["step"], row["reason"]
-    if row["status"] == "failed":
-        why = f"the checkpoint failed: {reason}" if reason else "the checkpoint failed"
-        return Point(revision, step, None, None, why)
-    if not isinstance(value, (int, float)):
-        return Point(revision, step, None, None, f"not measured: {reason}" if reason else "not measured")
-    if math.isnan(value):
-        return Point(revision, step, None, None, "is NaN")
+    revision, step = row["revision"], row["step"]
+    number = float(value) if isinstance(value, (int, float)) and row["status"] != "failed" else None
+    if number is None or math.isnan(number):
+        return Point(revision, step, None, None, reason_for_missing(row["status"], row["reason"], number))
     known = float(error) if isinstance(error, (int, float)) and math.isfinite(error) and error >= 0 else None
-    return Point(revision, step, float(value), known, None, freedom)
+    return Point(revision, step, float(bounded(np.array(number))), known, None, freedom)

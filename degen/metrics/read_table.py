@@ -7,7 +7,9 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from degen.bounds import check_expansion, check_parquet, check_regular
 from degen.errors import DegenError
+from degen.paths import expand_user
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,7 +20,7 @@ _INDEX = ("__index_level_0__", "Unnamed: 0")  # names that pandas gives to row n
 
 
 def read_table_file(path: Path) -> pa.Table:
-    """Read a table: `.csv`, `.tsv` (either with `.gz`), `.parquet`, or a folder of Parquet parts.
+    """Return the table in a file `.csv`, `.tsv` (either with `.gz`) or `.parquet`, or in a folder of Parquet parts.
 
     Columns of a CSV get the type that all their rows allow; empty cells, `nan`, `NA` and the like are missing where the
     column is one of numbers. Parts are read in the order of their names; folders called `key=value` become columns of
@@ -31,15 +33,16 @@ def read_table_file(path: Path) -> pa.Table:
         The table, which has at least one row and no two columns of one name.
 
     Raises:
-        DegenError: no such path, an unknown ending, a damaged or empty file, no rows, or two columns of one name.
+        DegenError: the path does not exist, cannot be read or has an unknown ending; the file is damaged or empty; or
+            the table has no row or two columns of one name.
     """
-    path = path.expanduser()
+    path = expand_user(path)
     try:
         table = _parts(path) if path.is_dir() else _file(path)
     except OSError as error:
-        raise DegenError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise DegenError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from error
     if not table.num_rows:
-        raise DegenError(f"{path}: has columns but no rows; give a table that holds some")
+        raise DegenError(f"{path}: the table has columns but no rows; name a table that has rows")
     return table
 
 
@@ -61,12 +64,13 @@ def _ending(path: Path) -> str | None:
 
 def _file(path: Path) -> pa.Table:
     if not path.exists():
-        raise DegenError(f"{path}: no such file or folder; give a table ({', '.join(FORMATS)})")
+        raise DegenError(f"{path}: no such file or folder; name a table ({', '.join(FORMATS)})")
+    check_regular(path)
     ending = _ending(path)
     if ending is None:
-        raise DegenError(f"{path}: not a table that is read; save it as one of {', '.join(FORMATS)}")
+        raise DegenError(f"{path}: not a format of tables; save the table as one of {', '.join(FORMATS)}")
     if not path.stat().st_size:
-        raise DegenError(f"{path}: the file is empty; write it again")
+        raise DegenError(f"{path}: the file is empty; save the table again")
     table = _parquet(path) if ending == ".parquet" else _csv(path, SEPARATORS[ending])
     return _named(table, path)
 
@@ -79,8 +83,8 @@ def _csv(path: Path, separator: str) -> pa.Table:
     header = raw.partition("\n")[0]
     if other := next((s for s in (";", "\t", ",") if s != separator and s in header and separator not in header), None):
         raise DegenError(
-            f"{path}: its header has {other!r} between the names where {separator!r} is expected; "
-            "save it with commas (.csv) or tabs (.tsv)"
+            f"{path}: the names in the header must be separated by {separator!r}, and are by {other!r}; "
+            "save the table with commas (.csv) or tabs (.tsv)"
         )
     data = raw.encode()
     try:
@@ -92,21 +96,34 @@ def _csv(path: Path, separator: str) -> pa.Table:
             convert_options=csv.ConvertOptions(null_values=[*csv.ConvertOptions().null_values, "None"]),
         )
     except pa.ArrowException as error:
-        raise DegenError(f"{path}: not a sound table of text ({_shortened(error)}); mend that row") from error
+        raise DegenError(f"{path}: a row of the table is wrong ({_shortened(error)}); correct it") from error
 
 
 def _text(path: Path) -> str:
     """Return the text of a file, decompressed where it is gzip."""
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()
+        raw = _unpacked(path) if path.name.lower().endswith(".gz") else path.read_bytes()
         text = raw.decode("utf-8-sig")
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DegenError(f"{path}: not a sound gzip file ({error}); write it again") from error
+        raise DegenError(f"{path}: damaged, or not a gzip file ({error}); save the table again") from error
     except UnicodeDecodeError as error:
-        raise DegenError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
+        raise DegenError(
+            f"{path}: the text is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from error
     if not text.strip():
-        raise DegenError(f"{path}: the file is empty; write it again")
+        raise DegenError(f"{path}: the file is empty; save the table again")
     return text.lstrip("\r\n")
+
+
+def _unpacked(path: Path) -> bytes:
+    """Return the content of a gzip file."""
+    pieces, made = [], 0
+    with path.open("rb") as raw, gzip.open(raw, "rb") as opened:
+        while piece := opened.read(1 << 20):
+            pieces.append(piece)
+            made += len(piece)
+            check_expansion(path, raw.tell(), made)
+    return b"".join(pieces)
 
 
 def _parquet(path: Path) -> pa.Table:
@@ -114,7 +131,9 @@ def _parquet(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(path).read()
+        file = pq.ParquetFile(path)
+        check_parquet(path, file.metadata)
+        table = file.read()
         for i, field in enumerate(table.schema):
             if pa.types.is_dictionary(field.type):
                 table = table.set_column(i, field.name, table.column(i).cast(field.type.value_type))
@@ -124,7 +143,11 @@ def _parquet(path: Path) -> pa.Table:
         table = table.select([i for i, field in enumerate(table.schema) if not _is_nested(field.type)])
         return table.replace_schema_metadata(None)
     except (pa.ArrowException, OSError) as error:
-        raise DegenError(f"{path}: not a sound Parquet file ({_shortened(error)}); write it again") from error
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system refuses to read it; the OSErrors of pyarrow about the content have no number
+        raise DegenError(
+            f"{path}: damaged, or not a Parquet file ({_shortened(error)}); save the table again"
+        ) from error
 
 
 def _is_nested(kind: pa.DataType) -> bool:
@@ -139,7 +162,10 @@ def _shortened(error: Exception) -> str:
 
 
 def _part_files(folder: Path) -> list[Path]:
-    """Return the parts of a folder, sorted by name, but for files and folders whose names begin with `.` or `_`."""
+    """Return the Parquet files in a folder, at any depth, sorted by name.
+
+    Files and folders whose names begin with `.` or `_` are left out.
+    """
     files = sorted(p for p in folder.rglob("*.parquet") if p.is_file())
     return [p for p in files if not any(name.startswith((".", "_")) for name in p.relative_to(folder).parts)]
 
@@ -156,22 +182,26 @@ def _parts(folder: Path) -> pa.Table:
                 table = table.append_column(name, pa.array([value] * len(table), pa.string()))
         tables.append(table)
     if not tables:
-        raise DegenError(f"{folder}: no Parquet part (*.parquet) in it; name a folder that holds some, or a file")
+        raise DegenError(f"{folder}: this folder holds no Parquet part (*.parquet); name one that does, or a file")
     try:
         return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     except pa.ArrowException as error:
-        problem = f"its parts do not make one table ({_shortened(error)})"
-        raise DegenError(f"{folder}: {problem}; give a column one type") from error
+        problem = f"the parts in this folder do not fit together as one table ({_shortened(error)})"
+        raise DegenError(f"{folder}: {problem}; give each column the same type in all parts") from error
 
 
 def _named(table: pa.Table, path: Path) -> pa.Table:
-    """Return a table without the row numbers of pandas, with spaces around column names removed."""
+    """Return the table with spaces around its column names removed, and without columns that pandas wrote as an index.
+
+    Raises:
+        DegenError: two columns have one name, or none has a name.
+    """
     names = [name.strip() for name in table.column_names]
     kept = [i for i, name in enumerate(names) if name and name not in _INDEX]
     table = table.rename_columns(names).select(kept)
     twice = next((name for name in table.column_names if table.column_names.count(name) > 1), None)
     if twice is not None:
-        raise DegenError(f"{path}: two columns are called {twice!r}; rename one")
+        raise DegenError(f"{path}: two columns are called {twice!r}; rename one of them")
     if not kept:
-        raise DegenError(f"{path}: no column has a name; write a header")
+        raise DegenError(f"{path}: no column has a name; add a header with names as the first line")
     return table

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from degen.arrays import Floats
 from degen.checkpoints.steps import training_order
 from degen.errors import DegenError
+from degen.runs.parts import check_columns, part_files, read_part
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS, Row, file_name
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LAYERS, WINDOWS = "layers", "windows"
-_CHECKPOINT_COLUMNS = ("model", "revision", "step", "status", "reason")
+_CHECKPOINT_COLUMNS = ["model", "revision", "step", "status", "reason"]
+_NEEDED = {LAYERS: ("layer", "site"), WINDOWS: ("window", "document", "domain", "tokens", "loss")}
 _KEYS = frozenset({"model", "revision", "step", "layer", "site"})
 
 
@@ -36,6 +38,7 @@ class RunParts:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._parts: dict[tuple[str, str, str, tuple[str, ...]], pa.Table | None] = {}
+        self._windows: dict[tuple[str, str, str | None], WindowLosses | None] = {}
 
     @property
     def path(self) -> Path:
@@ -43,44 +46,58 @@ class RunParts:
         return self.run.path
 
     @cached_property
-    def rows(self) -> list[Row]:
-        """Model, revision, step, status and reason of every checkpoint, in the order of models, then of training.
+    def checkpoints(self) -> pa.Table:
+        """Table `checkpoints`: a row for each checkpoint, in the order of models, then of training.
 
         Those without a step come last in their model.
 
         Raises:
-            DegenError: the run has no checkpoint yet.
+            DegenError: the run has no checkpoint yet, or a part of the table is damaged.
         """
-        parts = sorted((self.path / CHECKPOINTS).rglob("[!.]*.parquet"))
-        rows: list[Row] = [row for path in parts for row in _read(path, _CHECKPOINT_COLUMNS).to_pylist()]
-        if not rows:
-            raise DegenError(f"{self.path}: no checkpoint in it yet; go on with the scan")
+        import pyarrow as pa
+
+        parts = []
+        for path in part_files(self.path / CHECKPOINTS):
+            part = read_part(path)
+            check_columns(path, part, _CHECKPOINT_COLUMNS)
+            if len(part):
+                parts.append(part)
+        if not parts:
+            raise DegenError(f"{self.path}: this run has no checkpoint yet; continue the scan")
         models = {model: i for i, model in enumerate(self.run.info.get("models", []))}
         pattern = self.run.info.get("asked", {}).get("revision_pattern")
-        return sorted(
-            rows,
-            key=lambda r: (
-                models.get(r["model"], len(models)),
-                r["model"],
-                r["step"] is None,
-                training_order(r["revision"], pattern),
-            ),
-        )
+
+        def position(part: pa.Table) -> tuple[object, ...]:
+            model, revision, step = (part[name][0].as_py() for name in ("model", "revision", "step"))
+            return models.get(model, len(models)), model, step is None, training_order(revision, pattern)
+
+        try:
+            return pa.concat_tables(sorted(parts, key=position), promote_options="permissive")
+        except pa.ArrowException as error:
+            raise DegenError(
+                f"{self.path / CHECKPOINTS}: the parts of this table do not fit together ({error}); scan into a new run"
+            ) from error
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Model, revision, step, status and reason of every checkpoint, in the order of `checkpoints`."""
+        rows: list[Row] = self.checkpoints.select(_CHECKPOINT_COLUMNS).to_pylist()
+        return rows
 
     @cached_property
     def samples(self) -> frozenset[str]:
-        """Hashes of the windows that were scored."""
+        """The hashes of the samples of windows on which the run was measured."""
         return frozenset(str(sample["sha256"]) for sample in self._samples if "sha256" in sample)
 
     @cached_property
     def freedom(self) -> int | None:
-        """Degrees of freedom of the standard errors of checkpoints: they are jackknifed over documents."""
+        """Degrees of freedom of the standard errors: the number of documents − 1, at least 1; None if unknown."""
         documents = [int(sample["documents"]) for sample in self._samples if sample.get("documents")]
         return max(min(documents) - 1, 1) if documents else None
 
     @property
     def _samples(self) -> list[dict[str, Any]]:
-        """The entries of run.json on the windows of each tokenizer."""
+        """The entries of run.json about the windows, one dict for each tokenizer."""
         sample = self.run.info.get("sample") or {}
         return [windows for windows in (sample.get("windows") or {}).values() if isinstance(windows, dict)]
 
@@ -99,24 +116,38 @@ class RunParts:
         key = (table, model, revision, columns)
         if key not in self._parts:
             path = self.path / table / file_name(model) / f"{file_name(revision)}.parquet"
-            self._parts[key] = _read(path, columns) if path.is_file() else None
+            part = read_part(path, columns) if path.is_file() else None
+            if part is not None:
+                check_columns(path, part, [name for name in columns if name in _NEEDED.get(table, ())])
+            self._parts[key] = part
         return self._parts[key]
 
     def columns(self, table: str) -> dict[str, bool]:
-        """Return the columns of a table but for its keys, and whether each holds numbers; none without a part."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        """Return the columns of the table called `table`, as a dict: name -> whether it holds numbers.
 
-        path = next((self.path / table).rglob("[!.]*.parquet"), None)
-        schema = pq.read_schema(path) if path is not None else pa.schema([])
+        Key columns are left out. The dict is empty where the run has no part of the table.
+        """
+        import pyarrow as pa
+
+        files = part_files(self.path / table)
+        schema = read_part(files[0]).schema if files else pa.schema([])
         return {
             f.name: pa.types.is_integer(f.type) or pa.types.is_floating(f.type) for f in schema if f.name not in _KEYS
         }
 
     def windows(self, model: str, revision: str, domain: str | None = None) -> WindowLosses | None:
-        """Return the scored windows of a checkpoint, of one domain or of all; None where there are none."""
-        part = self.part(WINDOWS, model, revision, WINDOW_COLUMNS)
-        return read_window_losses(part, domain) if part is not None else None
+        """Return the scored windows of a checkpoint; None where it has none.
+
+        Args:
+            model: label of the model.
+            revision: name of the checkpoint.
+            domain: the domain of the windows; None for all.
+        """
+        key = (model, revision, domain)
+        if key not in self._windows:
+            part = self.part(WINDOWS, model, revision, WINDOW_COLUMNS)
+            self._windows[key] = read_window_losses(part, domain) if part is not None else None
+        return self._windows[key]
 
     def loss_covariance(self, model: str, revisions: Sequence[str | None]) -> Floats | None:
         """Return the covariance of a model's losses at some checkpoints, n × n.
@@ -126,20 +157,9 @@ class RunParts:
             revisions: n names; None for a checkpoint that has no loss.
 
         Returns:
-            NaN where there is no loss; None where the checkpoints were not measured on the same windows.
+            The matrix, in nats² per token², with NaN for checkpoints without a loss; None where the checkpoints were
+            not measured on the same windows.
         """
         checkpoints = [self.windows(model, name) if name is not None else None for name in revisions]
         unscored = any(c is None and name is not None for name, c in zip(revisions, checkpoints, strict=True))
         return None if unscored else paired_covariance(checkpoints)
-
-
-def _read(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Read some columns of a part; those that it lacks are left out."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        part = pq.ParquetFile(path)
-        return part.read([c for c in columns if c in part.schema_arrow.names], use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        raise DegenError(f"{path}: cannot be read ({error}); scan again") from error

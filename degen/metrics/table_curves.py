@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,11 +12,16 @@ from degen.arrays import Floats, Ints
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 
-from .checkpoint_table import CheckpointTable
+from .checkpoint_table import CheckpointTable, is_of_run
 from .columns import first_column, is_numeric, is_text, texts
-from .curve import Curve
+from .curve import Curve, reason_for_missing
 from .curve_options import CurveOptions, best_of
 from .layout import PARAMETERS, TOKENS, WIDTH
+from .metric_kinds import kind_of
+
+OF_LOSS = ("perplexity", "bits_per_byte")  # metrics of a run that follow from its loss
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,9 +31,10 @@ class CurveRows:
     Attributes:
         model: label of the model.
         metric: bare name of the metric.
-        place: what separates it from other curves of that metric, as `lambada_openai`; None where it is the only one.
-        column: the column with the values.
-        rows: indices of its rows, in the order of the table or of the steps.
+        place: the text that separates this curve from others of the metric, as `lambada_openai`; None where it is the
+            only curve.
+        column: name of the column with the values.
+        rows: indices of the rows, in the order of the table or of the steps.
     """
 
     model: str
@@ -50,11 +57,11 @@ def group_rows(
     Args:
         checkpoints: the table.
         options: its metrics, and whether rows are sorted.
-        usual: of a wide table, the metrics to take where the options name none.
+        usual: for a wide table, the metrics to take where the options name none.
         separate: whether columns other than the model and the metric separate curves.
 
     Raises:
-        DegenError: an unknown metric.
+        DegenError: the options name a metric that the table does not have.
     """
     layout, table = checkpoints.layout, checkpoints.table
     count = len(checkpoints.models)
@@ -78,7 +85,13 @@ def group_rows(
 
 
 def _label(checkpoints: CheckpointTable, column: str, value: str) -> str:
-    """Return the part of a curve's place that a column gives: a text itself, any other value as `seed=0`."""
+    """Return a value of a separating column as part of a curve's place: a text as it is, any other value as `seed=0`.
+
+    Args:
+        checkpoints: the table.
+        column: name of the column.
+        value: a value of it, as text.
+    """
     import pyarrow as pa
 
     table = checkpoints.table
@@ -87,10 +100,10 @@ def _label(checkpoints: CheckpointTable, column: str, value: str) -> str:
 
 
 def _columns_apart(checkpoints: CheckpointTable, metrics: Sequence[str]) -> list[str]:
-    """Return the columns that separate curves of one model and metric.
+    """Return the names of the columns that separate several curves of one model and metric.
 
-    A column with a single value for each model and metric does not, nor one that only renames the step: one value for
-    each step, and one step for each value.
+    A column does not if it has a single value for each model and metric; nor if it only renames the step, with one
+    value for each step and one step for each value.
     """
     columns = []
     for column in checkpoints.layout.apart:
@@ -107,7 +120,16 @@ def _columns_apart(checkpoints: CheckpointTable, metrics: Sequence[str]) -> list
 def _select_metrics(
     curves: Sequence[CurveRows], checkpoints: CheckpointTable, metrics: Sequence[str]
 ) -> list[CurveRows]:
-    """Return the curves of some metrics, given by bare or whole name, in the order of models and of these names."""
+    """Return those of the curves whose metric is in `metrics`, ordered by model, then as in `metrics`.
+
+    Args:
+        curves: all curves of the table.
+        checkpoints: the table.
+        metrics: names of metrics, bare (`acc`) or whole (`arc/acc`).
+
+    Raises:
+        DegenError: no curve is of one of the metrics.
+    """
     names = {name for curve in curves for name in (curve.metric, curve.name)}
     for name in metrics:
         if name not in names:
@@ -123,7 +145,7 @@ def _select_metrics(
 
 
 def _no_metric(name: str, curves: Sequence[CurveRows], checkpoints: CheckpointTable) -> str:
-    """Return the error message on an unknown metric."""
+    """Return the message for a metric called `name` that none of the curves is of."""
     layout, table = checkpoints.layout, checkpoints.table
     if layout.metric is None and name in table.column_names and not is_numeric(table, name):
         return f"{checkpoints.path}: column {name!r} holds no numbers; name a metric that does"
@@ -133,10 +155,17 @@ def _no_metric(name: str, curves: Sequence[CurveRows], checkpoints: CheckpointTa
 
 
 def read_curve(checkpoints: CheckpointTable, group: CurveRows, options: CurveOptions) -> Curve:
-    """Read one curve. Values of failed checkpoints are missing, and so are infinite ones unless the options keep them.
+    """Return one curve of a table.
+
+    Values of failed checkpoints are missing, and so are infinite ones unless the options keep them.
+
+    Args:
+        checkpoints: the table.
+        group: which rows and columns the curve is read from.
+        options: how it is read.
 
     Raises:
-        DegenError: the column holds no numbers, or a negative standard error.
+        DegenError: the column holds values that are no numbers, or that of the standard errors a negative one.
     """
     rows, table = group.rows, checkpoints.table
     values = checkpoints.numbers(group.column)[rows]
@@ -146,6 +175,7 @@ def read_curve(checkpoints: CheckpointTable, group: CurveRows, options: CurveOpt
     tokens = first_column(table, TOKENS)
     counted = tokens is not None and is_numeric(table, tokens)  # text such as "300B" is not read
     layer, site = _layer_and_site(checkpoints, int(rows[0]))
+    revisions = [name or None for name in _take(texts(table, "revision"), rows)] if is_of_run(table) else None
     return Curve(
         model=group.model,
         metric=group.name,
@@ -159,7 +189,41 @@ def read_curve(checkpoints: CheckpointTable, group: CurveRows, options: CurveOpt
         place=group.place,
         layer=layer,
         site=site,
+        revisions=revisions,
+        missing=_reasons(checkpoints, group.column, rows) if is_of_run(table) else None,
+        freedom=[checkpoints.freedom] * len(rows) if checkpoints.freedom is not None else None,
+        logarithmic=_is_logarithmic(group.metric, values),
     )
+
+
+def slope_of_loss(checkpoints: CheckpointTable, column: str, rows: Ints) -> Floats:
+    """Return by how much a metric of a run changes with the loss, in its unit per nat, at each of some checkpoints.
+
+    Formulas: 1 for the loss; for perplexity, exp(loss), its value; for bits per byte, which are the loss times a
+    constant of the windows, that constant.
+    """
+    values = checkpoints.numbers(column)[rows]
+    if column == "perplexity":
+        return values
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope: Floats = values / checkpoints.numbers("loss")[rows]
+    return slope
+
+
+def _is_logarithmic(metric: str, values: Floats) -> bool:
+    """Return whether a metric, by its name, is judged on its logarithm, and all its values are positive."""
+    kind = kind_of(metric)
+    return kind is not None and kind.logarithmic and not (values <= 0).any()
+
+
+def _reasons(checkpoints: CheckpointTable, column: str, rows: Ints) -> list[str]:
+    """Return for each of the rows `rows` of a run's table why it has no value in `column`, if it has none."""
+    selected = checkpoints.table.select(["status", "reason", column]).to_pylist()
+    return [reason_for_missing(*row.values()) for row in _take(selected, rows)]
+
+
+def _take(values: Sequence[T], rows: Ints) -> list[T]:
+    return [values[row] for row in rows]
 
 
 def _layer_and_site(checkpoints: CheckpointTable, row: int) -> tuple[int | None, str | None]:
@@ -172,14 +236,17 @@ def _layer_and_site(checkpoints: CheckpointTable, row: int) -> tuple[int | None,
 
 
 def _errors(checkpoints: CheckpointTable, group: CurveRows) -> Floats | None:
-    """Return the standard errors of a curve, NaN where unknown; None where none is known."""
+    """Return the standard errors of a curve's values, NaN where unknown; None where no value has one."""
     column = checkpoints.layout.errors.get(group.column)
+    if column is None and group.column in OF_LOSS and is_of_run(checkpoints.table):
+        errors = _errors(checkpoints, replace(group, column="loss"))  # by the delta method
+        return None if errors is None else _finite(errors * slope_of_loss(checkpoints, group.column, group.rows))
     if column is None:
         return None
     errors = checkpoints.numbers(column)[group.rows]
     if (errors < 0).any():
         raise DegenError(
-            f"{checkpoints.path}: column {column!r} holds {errors[errors < 0][0]:g}; a standard error is 0 or more"
+            f"{checkpoints.path}: column {column!r} holds {errors[errors < 0][0]:g}; a standard error must be 0 or more"
         )
     return _finite(errors)
 
@@ -191,12 +258,14 @@ def _finite(values: Floats) -> Floats | None:
 
 
 def _model_fact(checkpoints: CheckpointTable, names: Sequence[str], rows: Ints) -> int | None:
-    """Return a number that belongs to the whole model: the first value of at least 1 in the first column that has one.
+    """Return a whole number that holds for a model as such, as its parameters; None where no column has it.
+
+    It is the first value of at least 1 in the first of the columns that has such a value.
 
     Args:
         checkpoints: the table.
-        names: of the columns to try, in this order.
-        rows: of the model.
+        names: names of the columns to try, in this order.
+        rows: indices of the model's rows.
     """
     for name in names:
         column = first_column(checkpoints.table, [name])

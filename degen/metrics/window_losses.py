@@ -12,6 +12,8 @@ import numpy as np
 from degen.arrays import Floats, Ints
 from degen.stats.jackknife import ratio_error
 
+from .columns import bounded
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -36,12 +38,13 @@ class WindowLosses:
     losses: Floats
 
     def mean(self) -> float:
-        """Return the loss over all tokens, Σ loss · tokens / Σ tokens, in nats per token."""
+        """Return the loss over all scored tokens, Σ loss · tokens / Σ tokens, in nats per token."""
         return float((self.losses * self.tokens).sum() / self.tokens.sum())
 
     def error(self) -> float | None:
         """Return the delete-one-document jackknife error of the mean; None with fewer than two documents."""
-        return _finite(ratio_error(self.losses * self.tokens, self.tokens, self._document_slots()))
+        with np.errstate(invalid="ignore"):  # of infinite losses
+            return _finite(ratio_error(self.losses * self.tokens, self.tokens, self._document_slots()))
 
     @property
     def freedom(self) -> int:
@@ -49,7 +52,7 @@ class WindowLosses:
         return len(np.unique(self.documents)) - 1
 
     def same_windows(self, other: WindowLosses) -> bool:
-        """Return whether another checkpoint was measured on the same windows."""
+        """Return whether `other`, of another checkpoint, has the same windows with the same scored tokens."""
         return (
             np.array_equal(self.windows, other.windows)
             and np.array_equal(self.documents, other.documents)
@@ -62,16 +65,17 @@ class WindowLosses:
         Formula: the delete-one-document jackknife of Σ (a − w·b) · tokens / Σ tokens, a and b the losses of a window.
 
         Args:
-            other: the other checkpoint's.
-            weight: w.
+            other: the windows of the other checkpoint.
+            weight: w, the factor of its losses.
 
         Returns:
             The error in nats per token; None where the windows differ, or lie in fewer than two documents.
         """
         if not self.same_windows(other):
             return None
-        differences = (self.losses - weight * other.losses) * self.tokens
-        return _finite(ratio_error(differences, self.tokens, self._document_slots()))
+        with np.errstate(invalid="ignore"):  # of infinite losses
+            differences = (self.losses - weight * other.losses) * self.tokens
+            return _finite(ratio_error(differences, self.tokens, self._document_slots()))
 
     def _document_slots(self) -> Ints:
         """Return the index of the document of each window, from 0."""
@@ -103,7 +107,7 @@ def read_window_losses(table: pa.Table, domain: str | None = None) -> WindowLoss
     windows = np.array(columns["window"], dtype=np.int64)[kept]
     order = np.argsort(windows, kind="stable")
     documents = np.array(columns["document"], dtype=np.int64)[kept]
-    losses = np.array(columns["loss"], dtype=np.float64)[kept]
+    losses = bounded(np.array(columns["loss"], dtype=np.float64)[kept])
     return WindowLosses(windows[order], documents[order], tokens[kept][order], losses[order])
 
 
@@ -127,11 +131,12 @@ def paired_covariance(checkpoints: Sequence[WindowLosses | None]) -> Floats | No
     if len(counts) < 2:
         return None
     sums = np.array([np.bincount(slots, c.losses * c.tokens) for c in measured])  # checkpoints × documents
-    left_out = (sums.sum(axis=1, keepdims=True) - sums) / (counts.sum() - counts)
-    away = left_out - left_out.mean(axis=1, keepdims=True)
     known = np.array([c is not None for c in checkpoints])
     covariance = np.full((len(checkpoints), len(checkpoints)), np.nan)
-    covariance[np.ix_(known, known)] = (len(counts) - 1) / len(counts) * (away @ away.T)
+    with np.errstate(invalid="ignore"):  # of infinite losses
+        left_out = (sums.sum(axis=1, keepdims=True) - sums) / (counts.sum() - counts)
+        away = left_out - left_out.mean(axis=1, keepdims=True)
+        covariance[np.ix_(known, known)] = (len(counts) - 1) / len(counts) * (away @ away.T)
     return covariance
 
 

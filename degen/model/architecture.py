@@ -5,23 +5,19 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from degen.errors import CheckpointError, MissingFileError, one_line
+from degen.errors import CheckpointError, MissingFileError, one_line, shorten_number
+from degen.paths import is_file
+from degen.weights.training_formats import format_hint
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
-
-# What models of some families do to logits after the head, by the configuration's attribute. If an attribute is missing
-# here, the identity check fails for the models that have it.
-_MULTIPLIERS = ("logit_scale", "lm_head_multiplier")  # Cohere; Falcon-H1
-_DIVISORS = ("logits_scaling",)  # Granite
-_SOFTCAP = "final_logit_softcapping"  # Gemma 2 and kin: cap · tanh(z / cap)
 
 _PROVENANCE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 
@@ -31,6 +27,10 @@ BUILD_LOCK = threading.RLock()
 
 # How many experts of a mixture a token passes through, by the configuration's attribute.
 _ROUTED = ("num_experts_per_tok", "top_k_experts", "moe_topk", "moe_k")
+
+MAX_CONFIG = 1 << 24  # bytes of a configuration
+MAX_COUNT = 4096  # layers of a model, or experts of a layer
+_COUNT = re.compile(r"(^|_)(layers?|blocks|experts)$")  # entries that say how many modules there are
 
 _POSITION_NAMES = ("wpe", "embed_positions", "position_embeddings", "pos_emb")
 
@@ -52,6 +52,8 @@ class Architecture:
         vocab_size: rows of the head.
         tied: whether the head is the input embedding.
         positions: the longest context of learned positions; None where positions are not learned.
+        head_bias: whether the head has a bias.
+        not_causal: why it cannot be run as a causal LM; None where it can.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Architecture:
     vocab_size: int
     tied: bool
     positions: int | None
+    head_bias: bool = False
+    not_causal: str | None = None
 
 
 def read_config(path: Path, trust: bool = False) -> Any:
@@ -113,15 +117,31 @@ def check_json(file: Path) -> dict[str, Any]:
         MissingFileError: it is not there.
         CheckpointError: it is not JSON, or has no model type.
     """
-    if not file.is_file():
-        raise MissingFileError(f"{file.parent}: no config.json in it")
+    if not is_file(file):
+        raise MissingFileError(f"{file.parent}: no config.json in it{format_hint(file.parent)}")
     try:
+        if file.stat().st_size > MAX_CONFIG:
+            raise ValueError(f"it is larger than {MAX_CONFIG:,} bytes")
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{file}: not JSON ({error})") from error
     if not isinstance(config, dict) or "model_type" not in config:
         raise CheckpointError(f"{file}: no model_type in it")
+    _check_counts(file, config)
     return config
+
+
+def _check_counts(file: Path, config: dict[str, Any]) -> None:
+    """Refuse more layers or experts than a model has, before lists and modules are made of them.
+
+    Raises:
+        CheckpointError: there are more.
+    """
+    for name, value in config.items():
+        if isinstance(value, dict):
+            _check_counts(file, value)
+        elif isinstance(value, int) and _COUNT.search(name) and value > MAX_COUNT:
+            raise CheckpointError(f"{file}: {name} {shorten_number(value)} is more than any model has ({MAX_COUNT:,})")
 
 
 def config_sha256(config: Any) -> str:
@@ -138,7 +158,7 @@ def describe(config: Any, trust: bool = False) -> Architecture:
         trust: whether Python code from its folder may run.
 
     Raises:
-        CheckpointError: not a causal LM that transformers can build, or one without a linear head.
+        CheckpointError: no model that transformers can build, or one without a linear head.
     """
     key = config.to_json_string(use_diff=False) if trust else config_sha256(config)  # code differs by folder
     if (key, trust) not in _described:
@@ -149,24 +169,70 @@ def describe(config: Any, trust: bool = False) -> Architecture:
 _described: dict[tuple[str, bool], Architecture] = {}
 
 
+def auto_class(config: Any) -> Any:
+    """Return the class of transformers that builds a model of a configuration, with its LM head.
+
+    A causal LM where there is one; else a model of text and images, which is one on text alone; else any with a head.
+
+    Raises:
+        CheckpointError: transformers has none.
+    """
+    import transformers
+
+    classes = [getattr(transformers, f"AutoModelFor{task}") for task in ("CausalLM", *_OTHER_TASKS)]
+    code = getattr(config, "auto_map", None) or {}
+    for found in classes:
+        if type(config) in found._model_mapping or found.__name__ in code:
+            return found
+    for model in classes[0]._model_mapping.values():  # the text part of a model, saved by itself
+        if getattr(model, "config_class", None) is type(config):
+            return model
+    raise CheckpointError(
+        f"model type {config.model_type!r} is no language model that transformers can build; it needs an LM head"
+    )
+
+
+# What a model with an LM head may be where it is no causal LM; the first of them is one as long as it gets text alone.
+_OTHER_TASKS = ("ImageTextToText", "Seq2SeqLM", "MaskedLM")
+
+
+def _why_not_causal(config: Any) -> str | None:
+    """Return why a model cannot be run as a causal LM, by the class that builds it; None where it can."""
+    found = auto_class(config).__name__
+    if not found.startswith("AutoModel") or found.endswith(("CausalLM", _OTHER_TASKS[0])):
+        return None
+    kind = "an encoder with a decoder" if found.endswith("Seq2SeqLM") else "a masked LM"
+    return f"model type {config.model_type!r} is {kind} and no causal LM; only its head is measured"
+
+
 def _build_without_weights(config: Any, trust: bool) -> Any:
     import torch
-    from transformers import AutoModelForCausalLM
 
+    builder = auto_class(config)
     try:
         with BUILD_LOCK, torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=trust)
+            if not hasattr(builder, "from_config"):
+                return builder._from_config(config, dtype=torch.float32)
+            return builder.from_config(config, dtype=torch.float32, trust_remote_code=trust)
     except Exception as error:  # any nonsense in a configuration ends up here
         raise CheckpointError(
-            f"model type {config.model_type!r} cannot be built as a causal LM ({one_line(error)})"
+            f"model type {config.model_type!r} cannot be built from its configuration ({one_line(error)}); is its "
+            "config.json sound?"
         ) from error
+
+
+def scale_block(config: Any) -> tuple[int, int]:
+    """Return the rows and columns that share a scale in quantised weights with a scale a block, 128 × 128 by custom."""
+    settings = getattr(config, "quantization_config", None) or {}
+    block = (settings if isinstance(settings, dict) else settings.to_dict()).get("weight_block_size")
+    return (int(block[0]), int(block[1])) if block else (128, 128)
 
 
 def describe_module(model: Any) -> Architecture:
     """Return the architecture of a causal LM, with or without weights in memory.
 
     Raises:
-        CheckpointError: it has no linear head that transformers names, or no list of blocks.
+        CheckpointError: it has no linear head that transformers names.
     """
     head = find_head(model)
     embedding = model.get_input_embeddings()
@@ -181,13 +247,15 @@ def describe_module(model: Any) -> Architecture:
         parameters=total,
         parameters_non_embedding=total - sum(outside.values()),
         parameters_idle=_idle_parameters(model, text),
-        layers=len(find_blocks(model)),
+        layers=count_layers(model.config),
         hidden_size=text.hidden_size,
         attention_size=_attention_size(text),
         head_size=head.weight.shape[1],
         vocab_size=head.weight.shape[0],
         tied=tied,
-        positions=text.max_position_embeddings if positions else None,
+        head_bias=getattr(head, "bias", None) is not None,
+        not_causal=_why_not_causal(model.config),
+        positions=_count_positions(text, positions[0]) if positions else None,
     )
 
 
@@ -239,6 +307,12 @@ def _learned_positions(model: nn.Module, embedding: nn.Module) -> list[Any]:
     ]  # fmt: skip
 
 
+def _count_positions(text: Any, positions: Any) -> int:
+    """Return the longest context of learned positions; a table may have more rows than that."""
+    names = ("max_position_embeddings", "max_target_positions")
+    return next(filter(None, (_setting(text, name) for name in names)), None) or len(positions.weight)
+
+
 def find_head(model: Any) -> Any:
     """Return the LM head, the linear module that turns states into logits: V × d, perhaps with a bias.
 
@@ -249,63 +323,12 @@ def find_head(model: Any) -> Any:
     weight = getattr(head, "weight", None)
     if weight is None or weight.dim() != 2:
         raise CheckpointError(
-            f"model type {model.config.model_type!r} has no linear LM head that transformers names; "
-            "please open an issue with the model's name"
+            f"model type {model.config.model_type!r} has no linear LM head of its own that transformers names "
+            "(get_output_embeddings), and nothing here is measured without one"
         )
     return head
 
 
-def find_blocks(model: Any) -> Any:
-    """Return the transformer blocks in order: the outermost module list with as many modules as the model has layers.
-
-    Raises:
-        CheckpointError: there is no such list.
-    """
-    from torch import nn
-
-    layers = text_config(model.config).num_hidden_layers
-    lists = [
-        (name.count("."), name, m) for name, m in model.named_modules()
-        if isinstance(m, nn.ModuleList) and len(m) == layers
-    ]  # fmt: skip
-    if not lists:
-        raise CheckpointError(
-            f"model type {model.config.model_type!r}: no list of {layers} blocks found in it; "
-            "please open an issue with the model's name"
-        )
-    return min(lists, key=lambda candidate: candidate[:2])[2]
-
-
-class LogitTransform:
-    """What the model does to logits after its head: a scale, then a cap.
-
-    Formula: z ↦ cap · tanh(s·z / cap), with s = 1 and no cap for most models.
-    """
-
-    def __init__(self, config: Any) -> None:
-        text = text_config(config)
-        self.scale = 1.0
-        for name in _MULTIPLIERS:
-            self.scale *= getattr(text, name, None) or 1.0
-        for name in _DIVISORS:
-            self.scale /= getattr(text, name, None) or 1.0
-        self.cap: float | None = getattr(text, _SOFTCAP, None)
-
-    @property
-    def is_identity(self) -> bool:
-        """Whether logits stay as they are."""
-        return self.scale == 1.0 and self.cap is None
-
-    def slope(self, transformed: torch.Tensor) -> torch.Tensor | float:
-        """Return the derivative of the transform, s·(1 − (f/cap)²), given its value f."""
-        if self.cap is None:
-            return self.scale
-        return self.scale * (1 - (transformed / self.cap).square())
-
-    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """Transform logits in place and return them."""
-        if self.scale != 1.0:
-            logits.mul_(self.scale)
-        if self.cap is not None:
-            logits.div_(self.cap).tanh_().mul_(self.cap)
-        return logits
+def count_layers(config: Any) -> int:
+    """Return the number of blocks by the configuration; 0 where it names none."""
+    return int(_setting(text_config(config), "num_hidden_layers") or 0)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from degen.arrays import Ints
-from degen.errors import NotFiniteError
+from degen.errors import CheckpointError, NotFiniteError
+from degen.weights.scaled_tensor import SCALE_NAMES, ScaledTensor
 from degen.weights.stored_tensors import StoredTensors
+from degen.weights.tensor_kinds import explain, is_adapter_part, name_some
 
 from .architecture import Architecture
 
@@ -72,12 +74,66 @@ class Head:
             yield block
 
 
-def find_stored_head(tensors: StoredTensors, architecture: Architecture, ids: frozenset[int] | None) -> Head | None:
-    """Return the head among the stored tensors; None where it cannot be told by name and shape."""
+def find_stored_head(
+    tensors: StoredTensors,
+    architecture: Architecture,
+    ids: frozenset[int] | None,
+    block: tuple[int, int] = (128, 128),
+) -> Head | None:
+    """Return the head among the stored tensors; None where it cannot be told by name and shape.
+
+    Args:
+        tensors: of the checkpoint.
+        architecture: by its configuration.
+        ids: the tokenizer's; None where there is none.
+        block: rows and columns that share a scale in a head of eight-bit floats with a scale a block.
+
+    Raises:
+        CheckpointError: what is stored beside the head says that it means something else than its values.
+    """
     key = tensors.head_key(architecture.tied, (architecture.vocab_size, architecture.head_size))
     if key is None:
         return None
-    return Head(tensors, key, used_rows(ids, architecture.vocab_size))
+    return Head(_readable(tensors, key, architecture, block), key, used_rows(ids, architecture.vocab_size))
+
+
+def _readable(tensors: StoredTensors, key: str, architecture: Architecture, block: tuple[int, int]) -> StoredTensors:
+    """Return the tensors, the head dequantised where its scales lie beside it.
+
+    Raises:
+        CheckpointError: it is quantised otherwise, an adapter was not merged into it, or it has a bias that its class
+            has not.
+    """
+    bias = f"{key.removesuffix('weight')}bias"
+    beside = [other for other in tensors.beside(key) if other != bias or not architecture.head_bias]
+    scale = next((other for other in beside if other.rpartition(".")[2] in SCALE_NAMES), None)
+    dtype = tensors.rows(key, 0, 1).dtype
+    if scale is not None and beside == [scale] and dtype.is_floating_point:
+        shape = tensors.shape(key)
+        fitting = ScaledTensor.block_of(shape, tensors.shape(scale), block)
+        if fitting is not None:
+            return ScaledTensor(tensors, key, scale, fitting)
+    strange = [other for other in (*beside, key) if is_adapter_part(other)] or beside
+    if strange:
+        raise CheckpointError(f"the LM head ({key}) has {name_some(strange)} beside it: {explain(strange[0])}")
+    if not dtype.is_floating_point:
+        kind = str(dtype).removeprefix("torch.")
+        raise CheckpointError(
+            f"the LM head ({key}) is stored as {kind}, and no scales are beside it; dequantise the weights before they "
+            "are saved"
+        )
+    return tensors
+
+
+def as_stored(architecture: Architecture, head: Head) -> Architecture:
+    """Return an architecture with its head tied or not as the files say, whatever the configuration does."""
+    if not architecture.tied:
+        return architecture
+    embedding = head.tensors.embedding_key(head.shape)
+    if embedding is None or embedding == head.key or head.tensors.sha256(embedding) == head.sha256:
+        return architecture
+    rows, width = head.shape
+    return replace(architecture, tied=False, parameters=architecture.parameters + rows * width)
 
 
 def used_rows(ids: frozenset[int] | None, rows: int) -> Ints | None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError, DegenError, one_line
 from degen.weights.checkpoint_files import CheckpointFiles
-from degen.weights.open_weights import weight_files
+from degen.weights.open_weights import open_tensors, weight_files
 
-from .architecture import BUILD_LOCK
+from .architecture import BUILD_LOCK, auto_class
 from .merging import merge
+from .stored_keys import check_unexpected, explain_missing, key_mapping
 
 if TYPE_CHECKING:
     import torch
 
 
 def silence_transformers() -> None:
-    """Keep transformers from writing to the terminal and from asking the hub for a conversion."""
+    """Keep transformers, for this process, from printing and from asking the hub to convert weights to safetensors."""
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     from transformers.utils import logging
 
@@ -54,7 +55,14 @@ def choose_dtype(name: str, device: torch.device) -> Any:
     return getattr(torch, name)
 
 
-def load_model(files: CheckpointFiles, config: Any, device: torch.device, dtype: Any, trust: bool = False) -> Any:
+def load_model(
+    files: CheckpointFiles,
+    config: Any,
+    device: torch.device,
+    dtype: Any,
+    trust: bool = False,
+    note: Callable[[str], None] = lambda _: None,
+) -> Any:
     """Return a checkpoint loaded as a causal LM, in evaluation mode on a device.
 
     Args:
@@ -63,13 +71,12 @@ def load_model(files: CheckpointFiles, config: Any, device: torch.device, dtype:
         device: for the model.
         dtype: as transformers takes it.
         trust: whether Python code among the files may run.
+        note: called with a remark on tensors that the text model has no part for.
 
     Raises:
-        CheckpointError: files are missing or damaged, or do not hold a parameter, which transformers alone would fill
-            with random numbers.
+        CheckpointError: files are missing or damaged, do not hold a parameter, which transformers alone would fill
+            with random numbers, or hold a tensor that the model should take and does not.
     """
-    from transformers import AutoModelForCausalLM
-
     path = files.path
     options: dict[str, Any] = {
         "config": config,
@@ -85,24 +92,40 @@ def load_model(files: CheckpointFiles, config: Any, device: torch.device, dtype:
     else:
         _, kind = weight_files(path)
         options.update(use_safetensors=kind == "safetensors", weights_only=True)
+        if (mapping := key_mapping(open_tensors(files).keys)) is not None:
+            options["key_mapping"] = mapping
     try:
         with BUILD_LOCK:
-            model, info = AutoModelForCausalLM.from_pretrained(path, **options)
+            model, info = auto_class(config).from_pretrained(path, **options)
     except MemoryError:
         raise
+    except ImportError as error:  # of a package that its kind of quantised weights needs
+        raise CheckpointError(
+            f"{files.path}: transformers needs another package to load it: {' '.join(str(error).split())}"
+        ) from error
     except Exception as error:  # transformers raises errors of any class for a damaged file
         raise CheckpointError(f"{files.path}: cannot be loaded ({one_line(error)})") from error
-    for key, stored, expected in sorted(info["mismatched_keys"], key=str):
-        raise CheckpointError(
-            f"{files.path}: {key} is {_size(stored)} in the files, and {_size(expected)} by the configuration"
-        )
-    missing = sorted(info["missing_keys"])
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise CheckpointError(f"{files.path}: the files do not hold {missing[0]}{more}, which the model needs")
+    _check_keys(files, model, info, note)
     model.config.use_cache = False
     model = model.eval().to(device)
     return model if files.adapter is None else merge(model, files.adapter)
+
+
+def _check_keys(files: CheckpointFiles, model: Any, info: Mapping[str, Any], note: Callable[[str], None]) -> None:
+    """Check what transformers reports of the stored tensors: of other shapes, missing, or not taken.
+
+    Raises:
+        CheckpointError: one is not as the model needs it.
+    """
+    for key, stored, expected in sorted(info["mismatched_keys"], key=str):
+        raise CheckpointError(
+            f"{files.path}: {key} is {_size(stored)} in the files, and {_size(expected)} by the configuration; is its "
+            "config.json that of these weights?"
+        )
+    if info["missing_keys"]:
+        raise CheckpointError(f"{files.path}: {explain_missing(model, info['missing_keys'])}")
+    if (remark := check_unexpected(str(files.path), model, info["unexpected_keys"])) is not None:
+        note(remark)
 
 
 def _size(shape: Sequence[int]) -> str:

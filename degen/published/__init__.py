@@ -14,10 +14,10 @@ _FOLDER = Path(__file__).resolve().parent
 
 
 def published_table(name: str) -> Path:
-    """Return the CSV file of a published table.
+    """Return the path of the CSV file of a published table.
 
     Args:
-        name: of the table, as in `pythia_pile_loss`.
+        name: the name of the table, as `pythia_pile_loss`.
 
     Raises:
         DegenError: there is no table of that name.
@@ -25,5 +25,5 @@ def published_table(name: str) -> Path:
     file = _FOLDER / f"{name}.csv"
     if not file.is_file():
         names = sorted(table.stem for table in _FOLDER.glob("*.csv"))
-        raise DegenError(f"no published table is called {name!r}; {did_you_mean(name, names)}")
+        raise DegenError(f"there is no published table {name!r}; {did_you_mean(name, names)}")
     return file

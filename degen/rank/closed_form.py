@@ -24,9 +24,9 @@ class ClosedForm:
 
     Args:
         head: the full head.
-        ranks: to evaluate, ascending.
-        methods: to evaluate, of `CLOSED`.
-        others: methods that are not evaluated and whose factors something else needs.
+        ranks: the ranks to evaluate, ascending.
+        methods: the methods to evaluate, some of `CLOSED`.
+        others: methods that are not evaluated, but whose factors the caller needs.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ClosedForm:
 
     @property
     def is_factored(self) -> bool:
-        """Whether the heads are made, after which nothing more can be gathered."""
+        """Whether `factor` has made the heads; after that no more states can be gathered."""
         return self._heads is not None
 
     def gather(self, states: torch.Tensor, mask: torch.Tensor | None) -> None:
@@ -60,21 +60,21 @@ class ClosedForm:
         self._count += len(flat)
 
     def merge(self, other: ClosedForm) -> None:
-        """Add what another instance gathered.
+        """Add the states that another instance gathered.
 
         Raises:
-            ValueError: one of them is factored already.
+            ValueError: one of the two has made its heads already.
         """
         if self.is_factored or other.is_factored:
-            raise ValueError("ranks are evaluated with all that the first half gathered: merge before that")
+            raise ValueError("one of the two has made its heads already: merge before `factor` is called")
         self._moment += other._moment
         self._count += other._count
 
     def factor(self) -> None:
-        """Make the heads from what was gathered, unless they are made.
+        """Make the heads of all ranks from the gathered states; a second call does nothing.
 
         Raises:
-            CheckpointError: the head is zero, or not finite.
+            CheckpointError: the weights of the full head are all zero, or not finite.
         """
         if self._heads is None:
             C = self._moment / max(self._count, 1)
@@ -82,7 +82,7 @@ class ClosedForm:
             self._heads = {head.method: head for head in heads}
 
     def nested(self, method: str) -> NestedHead:
-        """Return the head of a method, of which every rank is at hand."""
+        """Return the nested head of a method, which holds the heads of all ranks; `factor` must be called before."""
         assert self._heads is not None  # `factor` comes first
         return self._heads[method]
 
@@ -92,11 +92,11 @@ class ClosedForm:
         return self.nested(self._factored[0]).factor
 
     def losses(self, states: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
-        """Return the loss of every token at every rank, nats: of each method N × K, float32.
+        """Return the loss of N tokens at K ranks in nats, a list with an N × K float32 tensor for each method.
 
         Args:
             states: h, N × d float32.
-            targets: y, N.
+            targets: y, the ids of the tokens to predict, shape (N,).
         """
         bias = None if self._head.bias is None else self._head.bias.float()
         losses = []

@@ -45,11 +45,13 @@ class GradientShare:
         np.add.at(self._sums, batch.windows[scored.nonzero()[:, 0].cpu().numpy()], shares)
 
     def columns(self, scored: Floats, documents: Ints) -> dict[str, float | None]:
-        """Return the columns of `checkpoints`: Σ shares / Σ tokens, and its delete-one-document standard error.
+        """Return the columns `gradient_lost` and `gradient_lost_se` of table `checkpoints`.
+
+        Formula: Σ shares / Σ tokens, and its delete-one-document jackknife standard error.
 
         Args:
-            scored: tokens that count, by window.
-            documents: index of every window's document.
+            scored: the number of scored tokens of each window.
+            documents: the index of the document of each window.
         """
         return {
             "gradient_lost": float(self._sums.sum() / scored.sum()),
@@ -63,15 +65,15 @@ def gradient_lost(
     """Return the share of each token's logit gradient that the head cannot pass back to the states.
 
     Formula: 1 − ‖P_W g‖ / ‖g‖, g = (p − onehot(y)) ⊙ f′(z) the gradient of the loss with respect to z = h Wᵀ + b, P_W
-    the projection on the columns of W. Tiles of the vocabulary are made one after another, with
+    the projection on the columns of W. Logits are computed for a part of the vocabulary at a time, with
     ln Σ exp f(z) = ℓ + f(z_y).
 
     Args:
         states: h, N × d float32.
-        targets: y, N.
-        losses: ℓ, N, of the full head.
+        targets: y, the ids of the tokens to predict, shape (N,).
+        losses: ℓ, the losses of the full head in nats, shape (N,).
         head: the full head.
-        basis: orthonormal basis of W's columns, V × ρ float32.
+        basis: an orthonormal basis of W's columns, V × ρ float32.
 
     Returns:
         N shares between 0 and 1, float32; 0 where the gradient is zero.

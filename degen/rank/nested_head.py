@@ -26,7 +26,7 @@ MIN_MOMENT = 1e-13
 
 
 def rotation(method: str, s: torch.Tensor, V: torch.Tensor, C: torch.Tensor) -> torch.Tensor:
-    """Return A, by which U = Q A is the nested basis of a method, with W = Q diag(s) Vᵀ.
+    """Return the orthogonal matrix A for which U = Q A is the nested basis of a method, with W = Q diag(s) Vᵀ.
 
     Formulas: `svd` keeps the largest singular values of W, so A = I. `whitened` takes the left singular vectors of
     W C^{1/2} = Q (diag(s) Vᵀ C^{1/2}): with U_r its first r columns, W_r = U_r U_rᵀ W has the least E‖(W − W_r) h‖² of
@@ -35,7 +35,7 @@ def rotation(method: str, s: torch.Tensor, V: torch.Tensor, C: torch.Tensor) -> 
 
     Args:
         method: `svd` or `whitened`.
-        s: singular values of W, ρ.
+        s: singular values of W, shape (ρ,).
         V: right singular vectors, d × ρ.
         C: second moment of the states the head receives, E[h hᵀ], d × d.
 
@@ -83,13 +83,18 @@ class NestedHead:
 
 
 def nested_heads(head: OutputHead, C: torch.Tensor, methods: Sequence[str]) -> list[NestedHead]:
-    """Return the nested head of each method.
+    """Return the nested head of each method, in the order of `methods`.
 
     Formula: with W = Q diag(s) Vᵀ and U = Q A, U = W (V diag(1/s) A) and M = V diag(s) A; ‖W − W_r‖² is the energy of
-    diag(s) Aᵀ's rows beyond r.
+    the rows of diag(s) Aᵀ from r + 1 on.
+
+    Args:
+        head: the full head, W.
+        C: second moment of the states that the head receives, d × d.
+        methods: `svd` or `whitened`.
 
     Raises:
-        CheckpointError: the head is zero, or not finite.
+        CheckpointError: the weights of the head are all zero, or not finite.
     """
     import torch
 
@@ -97,7 +102,10 @@ def nested_heads(head: OutputHead, C: torch.Tensor, methods: Sequence[str]) -> l
 
     s, V = right_factors(as_float64(part).cpu() for part in torch.split(weight, HEAD_BLOCK))
     if not len(s):
-        raise CheckpointError("the LM head is zero; it has no rank to restrict")
+        raise CheckpointError(
+            "every weight of the LM head is zero, so that it has no rank to restrict; measure this checkpoint without "
+            "the probe rank"
+        )
     heads = []
     for method in methods:
         A = rotation(method, s, V, C)

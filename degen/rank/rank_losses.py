@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 
 class RankLosses:
-    """Nats of the full head and of restricted ones, summed by window.
+    """The losses in nats of the full head and of restricted heads, summed by window.
+
+    Column 0 is that of the full head; those of the restricted heads follow.
 
     Args:
         sample: the windows.
-        heads: how many restricted heads come batch by batch; column 0 is the full head's, theirs follow.
+        heads: how many restricted heads `add` gets the losses of.
     """
 
     def __init__(self, sample: Sample, heads: int) -> None:
@@ -38,7 +40,8 @@ class RankLosses:
         Args:
             batch: some windows.
             scored: which of their tokens 1…T−1 count, B × (T − 1).
-            losses: of the N tokens that count, each N × K; their columns one after another are those of all heads.
+            losses: nats of the N tokens that count, as tensors of N rows with a column for each head: the full head
+                first, then the restricted ones.
         """
         import torch
 
@@ -49,14 +52,18 @@ class RankLosses:
         self.scored[batch.windows] += scored.sum(dim=1).cpu().numpy()
 
     def append(self, nats: Floats) -> None:
-        """Append heads that were evaluated elsewhere, on the same tokens: nats by window, one column a head."""
+        """Append the columns of further heads, whose losses on the same tokens the caller summed.
+
+        Args:
+            nats: windows × further heads.
+        """
         self._nats = np.concatenate([self._nats, nats], axis=1)
 
     def row(self, column: int) -> Row:
-        """Return the loss of a head and its gap, with standard errors.
+        """Return the loss of the head in `column` and its gap to the full head, with standard errors, nats per token.
 
-        Formulas: loss = Σ nats / Σ tokens; the gap is the same of differences token by token; standard errors leave
-        out one document's sums at a time.
+        Formulas: loss = Σ nats / Σ tokens; gap = Σ (nats − those of the full head) / Σ tokens; the jackknife leaves out
+        one document's sums at a time.
         """
         nats, full, total = self._nats[:, column], self._nats[:, 0], self.scored.sum()
         loss = float(nats.sum() / total)

@@ -45,10 +45,10 @@ class TrainedHead:
 
     @classmethod
     def balanced(cls, A: torch.Tensor, B: torch.Tensor) -> TrainedHead:
-        """Start from a closed form: A and B scaled to entries of one size, so that Adam moves both alike.
+        """Return a head that starts from the factors A and B of a closed form, scaled so that Adam moves both alike.
 
-        A step of Adam moves an entry by the learning rate; taken as a share of that size it is what the rate is to
-        entries of N(0, 1).
+        After scaling, the entries of A and B have one root mean square. The learning rate is scaled by it, because a
+        step of Adam moves every entry by the rate, and the rate is meant for entries drawn from N(0, 1).
         """
         size = (A.square().mean() * B.square().mean()) ** 0.25  # √ of the two root mean squares' product
         A, B = A * (size / A.square().mean().sqrt()), B * (size / B.square().mean().sqrt())
@@ -61,7 +61,7 @@ class TrainedHead:
 
     @classmethod
     def random(cls, rank: int, head: OutputHead, seed: int) -> TrainedHead:
-        """Start from A and B drawn from N(0, 1), as in arXiv 2404.07647."""
+        """Return a head of rank `rank` that starts from A and B drawn from N(0, 1), as in arXiv 2404.07647."""
         import torch
 
         draw = torch.Generator().manual_seed(seed)
@@ -71,10 +71,15 @@ class TrainedHead:
         return cls(A.to(device), B.to(device), learning_rate(rank))
 
     def add(self, part: Scored, total: int, head: OutputHead) -> None:
-        """Add the gradient of the mean loss of `total` tokens that these are some of.
+        """Add to the gradient of A and B the share of some tokens; `step` uses the sum.
 
         Formulas, with c = h Bᵀ, z = c Aᵀ + b and p = softmax(f(z)): G = (p − onehot(y)) ⊙ f′(z) / N, ∂A = Gᵀ c,
-        ∂B = (G A)ᵀ h. Logits are made for some tokens at a time.
+        ∂B = (G A)ᵀ h. Logits are computed for some tokens at a time.
+
+        Args:
+            part: states and targets of some of the tokens of a step.
+            total: N, the number of all tokens of the step, over which the loss is a mean.
+            head: the full head, for its bias and transform.
         """
         import torch
 
@@ -92,7 +97,7 @@ class TrainedHead:
             self.B.grad.addmm_((G @ self.A).T, h)
 
     def step(self) -> None:
-        """Take one step of Adam, after which the gradient is zero."""
+        """Take one step of Adam, and set the gradient to zero."""
         assert self.A.grad is not None
         assert self.B.grad is not None
         self._adam.step()
@@ -100,13 +105,13 @@ class TrainedHead:
         self.B.grad.zero_()
 
     def losses(self, part: Scored, head: OutputHead) -> torch.Tensor:
-        """Return the loss of every token, N float32, nats."""
+        """Return the loss of each of the N tokens of `part` in nats, shape (N,), float32; `head` is the full head."""
         bias = None if head.bias is None else head.bias.float()
         c = part.states @ self.B.T
         return nested_token_losses(c, self.A, bias, part.targets, [self.rank], head.transform)[:, 0]
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Return all that training goes on from: A, B, and Adam's moments."""
+        """Return all that an interrupted training needs to continue: A, B and Adam's moments, as name -> tensor."""
         tensors = {"A": self.A, "B": self.B}
         for name, parameter in (("A", self.A), ("B", self.B)):
             for key, value in self._adam.state[parameter].items():
@@ -114,7 +119,7 @@ class TrainedHead:
         return tensors
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on from a state of the same shape."""
+        """Take over A, B and Adam's moments from `state`, which `state()` of a head of the same shapes returned."""
         self.A.copy_(state["A"])
         self.B.copy_(state["B"])
         for name, parameter in (("A", self.A), ("B", self.B)):

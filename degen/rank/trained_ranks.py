@@ -26,19 +26,20 @@ TOKENS_ON_CPU = 1_000_000  # a convention: minutes for a small model
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How `trained` learns.
+    """How the heads of the method `trained` are trained.
 
     Attributes:
-        tokens: to train on, in all; None for 150 million on an accelerator, as in the paper, and 1 million on a CPU.
-        windows: in a batch, that is, for one step.
-        init: `normal` for A and B from N(0, 1), `whitened` for the closed form.
-        every: steps between two validations.
-        seed: of A and B.
-        cache: keep the states of the first so many tokens in a file, and train on them again and again; 0 for new ones
-            without end.
+        tokens: how many tokens to train on; None for 150 million on an accelerator, as in the paper, and 1 million on
+            a CPU.
+        windows: the number of windows in a batch, that is, for one step.
+        init: what A and B start from: `normal` for draws from N(0, 1), `whitened` for the closed form.
+        every: the number of steps between two validations.
+        seed: sets the draws of A and B.
+        cache: the states of this many tokens are kept in a file, and trained on again and again; 0 to compute new
+            states for every step.
 
     Raises:
-        DegenError: training so cannot begin.
+        DegenError: a value is out of range, or `init` is unknown.
     """
 
     tokens: int | None = None
@@ -49,10 +50,12 @@ class TrainingPlan:
     cache: int = 0
 
     def __post_init__(self) -> None:
-        if (self.tokens is not None and self.tokens < 0) or self.windows < 1 or self.every < 1 or self.cache < 0:
-            raise DegenError("training takes tokens and a cache of at least 0, and at least 1 window a batch")
+        for name, least in (("tokens", 0), ("windows", 1), ("every", 1), ("cache", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise DegenError(f"training: {name} must be {least} or more, not {value}")
         if self.init not in ("normal", "whitened"):
-            raise DegenError(f"--init {self.init}: not one of normal, whitened")
+            raise DegenError(f"--init {self.init}: must be normal or whitened")
 
 
 class TrainedRanks:
@@ -61,8 +64,8 @@ class TrainedRanks:
     Args:
         head: the full head.
         ranks: ascending.
-        plan: how they learn.
-        start: the closed form to begin from; None for A and B from N(0, 1).
+        plan: how the heads are trained.
+        start: the closed form to start from; None to start from A and B drawn from N(0, 1).
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class TrainedRanks:
         self._training = Training(head, [self._first(rank, start) for rank in ranks])
 
     def _first(self, rank: int, start: NestedHead | None) -> TrainedHead:
-        """Return A and B before the first step."""
+        """Return the head of rank `rank` before its first step: from the closed form `start`, or random where None."""
         if start is None:
             return TrainedHead.random(rank, self._head, self._plan.seed)
         return TrainedHead.balanced(start.factor[:, :rank], start.map[:, :rank].T)
@@ -82,17 +85,18 @@ class TrainedRanks:
     def train(
         self, inputs: HeadInputs, sample: Sample, windows: Iterator[Window], folder: Path, on_progress: OnProgress
     ) -> Floats:
-        """Train until the plan's tokens have passed, then evaluate every head at its best.
+        """Train on as many tokens as the plan says, then evaluate every head as it was at its best validation.
 
         Args:
-            inputs: what the head receives, of any windows.
-            sample: its second half is evaluated.
-            windows: to train on, without end.
-            folder: for the states that are kept, and for what a continued run goes on from.
-            on_progress: called after every validation with the losses in words, tokens trained and to train.
+            inputs: computes the states that the head receives, for any windows.
+            sample: the windows; those of its second half are evaluated.
+            windows: the windows to train on, without end.
+            folder: for the cached states, and for the file from which an interrupted training continues.
+            on_progress: is called after every validation with the losses as text, the number of tokens trained on so
+                far, and the number to train on.
 
         Returns:
-            Nats by window of the sample and head, 0 in the first half.
+            Nats of each window of the sample and each head, windows × heads; 0 for windows of the first half.
         """
         plan, training, state = self._plan, self._training, folder / "state.safetensors"
         training.load(state)
@@ -117,14 +121,14 @@ class TrainedRanks:
         return of_all
 
     def _steps(self, batches: TrainingBatches, tokens: int) -> None:
-        """Take the steps up to the next validation, or to the last token."""
+        """Train until the next validation is due, or until `tokens` tokens were trained on in all."""
         for _ in range(self._plan.every):
             self._training.step(*batches.next())
             if self._training.tokens >= tokens:
                 break
 
     def columns(self, index: int) -> Row:
-        """Return the columns of `ranks` that a trained head has beside its losses; `index` counts the ranks."""
+        """Return the columns of table `ranks`, other than losses, of the head with index `index` among the ranks."""
         training = self._training
         tokens_trained, _ = min(training.curve, key=lambda point: point[1][index])
         A, B = training.best_of(training.heads[index])

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from degen.arrays import Floats
 from degen.device import as_float64
 from degen.errors import CheckpointError, one_line
+from degen.paths import atomic
 from degen.probe import OutputHead, Scored
-from degen.tables import atomic
 from degen.text.windows import Window
 
 from .trained_head import TrainedHead
@@ -28,10 +28,10 @@ class Training:
     Attributes:
         head: the full head, whose bias and transform they share.
         heads: one of each rank.
-        tokens: trained on so far.
-        windows: trained on so far.
-        curve: of every validation, tokens by then and the mean loss of each rank.
-        best: A and B of each rank where its validation was best.
+        tokens: the number of tokens trained on so far.
+        windows: the number of windows trained on so far.
+        curve: for every validation the number of tokens trained on before it, and the mean loss of each rank.
+        best: rank -> A and B as they were at its best validation.
     """
 
     head: OutputHead
@@ -42,7 +42,12 @@ class Training:
     best: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
 
     def step(self, parts: Iterable[Scored], windows: Sequence[Window]) -> None:
-        """Take one step of every head on the scored tokens of some windows."""
+        """Take one training step of every head.
+
+        Args:
+            parts: the scored tokens of the windows, in parts.
+            windows: the windows.
+        """
         import torch
 
         total = sum(len(w.tokens) - 1 for w in windows)
@@ -56,24 +61,27 @@ class Training:
         self.windows += len(windows)
 
     def best_of(self, head: TrainedHead) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return A and B of a head where its validation was best."""
+        """Return A and B of a head as they were at its best validation."""
         kept = self.best[head.rank]
         return kept["A"].to(head.A.device), kept["B"].to(head.B.device)
 
     def losses_of_best(self, parts: Iterable[Scored], count: int) -> Floats:
-        """Return the nats by window and head, count × K, of every head at its best."""
+        """Return the nats of `count` windows under each of the K heads at its best, count × K.
+
+        `parts` are the scored tokens of the windows, in parts.
+        """
         best = Training(self.head, [TrainedHead(*self.best_of(head), head.rate) for head in self.heads])
         return best.validate(parts, count)
 
     def validate(self, parts: Iterable[Scored], count: int) -> Floats:
-        """Measure the loss of every head on windows it is not trained on; the best heads are kept.
+        """Measure the loss of every head on windows that it is not trained on, and keep A and B of those that improved.
 
         Args:
-            parts: their scored tokens.
-            count: how many windows they are of.
+            parts: the scored tokens of the windows, in parts.
+            count: the number of windows.
 
         Returns:
-            Nats by window and head, count × K.
+            Nats of each window under each of the K heads, count × K.
         """
         import torch
 
@@ -91,7 +99,7 @@ class Training:
         return nats.numpy()
 
     def save(self, file: Path) -> None:
-        """Write all that training goes on from, whole or not at all."""
+        """Write all that an interrupted training needs to continue to `file`: the whole file, or none on an error."""
         from safetensors.torch import save_file
 
         tensors = {
@@ -103,10 +111,10 @@ class Training:
             save_file(tensors, temporary, {"training": json.dumps(notes)})
 
     def load(self, file: Path) -> None:
-        """Go on from what `save` wrote; from the beginning where there is no such file.
+        """Take over the state that `save` wrote to `file`; do nothing where there is no such file.
 
         Raises:
-            CheckpointError: the file is damaged, or of other ranks.
+            CheckpointError: the file is damaged, or belongs to other ranks.
         """
         from safetensors import safe_open
 
@@ -124,4 +132,6 @@ class Training:
             self.tokens, self.windows = notes["tokens"], notes["windows"]
             self.curve = [(tokens, means) for tokens, means in notes["curve"]]
         except Exception as error:  # the library has no narrower class of its own to catch
-            raise CheckpointError(f"{file}: no state to go on from ({one_line(error)}); delete it") from error
+            raise CheckpointError(
+                f"{file}: training cannot continue from this file ({one_line(error)}); delete it to begin anew"
+            ) from error

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import DegenError
-from degen.tables import atomic, write_parquet
+from degen.paths import atomic
+from degen.tables import write_parquet
 
+from .output_files import check_output
 from .run import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_FORMULA = r"^[=+\-@\t\r\n]"  # how a cell begins that a spreadsheet would compute, or that hides such a beginning
 
 
 def export_table(run: Run, name: str, to: Path) -> int:
@@ -27,7 +34,7 @@ def export_table(run: Run, name: str, to: Path) -> int:
     Raises:
         DegenError: an unknown ending, no such table, a missing extra, or a file that cannot be written.
     """
-    check_ending(to)
+    check_result_file(to)
     table = run.table(name)
     write_table(table, name, to)
     return int(table.num_rows)
@@ -43,16 +50,19 @@ def check_ending(to: Path) -> None:
         raise DegenError(f"{to}: ends in none of {', '.join(_WRITERS)}")
 
 
-def check_result_file(to: Path, source: Path) -> None:
-    """Refuse a file for a result before it is computed: no format that can be written, or the table it is about.
+def check_result_file(to: Path, *sources: Path, option: str = "") -> None:
+    """Refuse a file for a result before it is computed.
+
+    Args:
+        to: the file.
+        sources: what the result is about.
+        option: that names the file, for messages; empty for none.
 
     Raises:
-        DegenError: either.
+        DegenError: no format that can be written, or a file that `check_output` refuses.
     """
     check_ending(to)
-    source = source.expanduser()
-    if to.exists() and source.exists() and to.samefile(source):
-        raise DegenError(f"{to}: is the table itself, which the result would replace; name another file")
+    check_output(to, sources, option)
 
 
 def write_table(table: pa.Table, name: str, to: Path) -> None:
@@ -67,8 +77,9 @@ def write_table(table: pa.Table, name: str, to: Path) -> None:
         DegenError: an unknown ending, a missing extra, or a file that cannot be written.
     """
     check_ending(to)
+    file = check_output(to)
     try:
-        _WRITERS[to.suffix](table, name, to)
+        _WRITERS[to.suffix](table, name, file)
     except OSError as error:
         raise DegenError(f"{to}: cannot be written ({error.strerror or error})") from error
 
@@ -77,7 +88,20 @@ def _csv(table: pa.Table, _name: str, to: Path) -> None:
     import pyarrow.csv as csv
 
     with atomic(to) as temporary:
-        csv.write_csv(table, temporary)
+        csv.write_csv(_without_formulas(table), temporary)
+
+
+def _without_formulas(table: pa.Table) -> pa.Table:
+    """Return a table whose texts no spreadsheet takes for a formula: a `'` stands in front of such a text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for i, field in enumerate(table.schema):
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            texts = table.column(i)
+            risky = pc.match_substring_regex(texts, _FORMULA)
+            table = table.set_column(i, field, pc.if_else(risky, pc.binary_join_element_wise("'", texts, ""), texts))
+    return table.rename_columns([f"'{name}" if re.match(_FORMULA, name) else name for name in table.column_names])
 
 
 def _json(table: pa.Table, _name: str, to: Path) -> None:
@@ -94,12 +118,17 @@ def _duckdb(table: pa.Table, name: str, to: Path) -> None:
         import duckdb
     except ImportError as error:
         raise DegenError(f"{to}: DuckDB needs an extra: pip install 'degen-lm[duckdb]'") from error
-    to.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with duckdb.connect(str(to)) as connection:
-            connection.register("exported", table)
-            quoted = name.replace('"', '""')
-            connection.execute(f'CREATE OR REPLACE TABLE "{quoted}" AS SELECT * FROM exported')
+        if to.exists():
+            duckdb.connect(str(to), read_only=True).close()  # fails where it is damaged, or open elsewhere
+        with atomic(to) as temporary:
+            temporary.unlink()  # DuckDB makes a file of its own, and takes no empty one
+            if to.exists():
+                shutil.copyfile(to, temporary)
+            with duckdb.connect(str(temporary)) as connection:
+                connection.register("exported", table)
+                quoted = name.replace('"', '""')
+                connection.execute(f'CREATE OR REPLACE TABLE "{quoted}" AS SELECT * FROM exported')
     except duckdb.Error as error:
         raise DegenError(f"{to}: not a DuckDB file that can be written ({error})") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.steps import training_order
-from degen.errors import DegenError, RunFolderError
-from degen.tables import CHECKPOINTS, READABLE, Row
+from degen.errors import DegenError
+from degen.paths import expand_user
+from degen.tables import CHECKPOINTS, Row
+
+from .parts import check_columns, damaged, owner_of, part_files, read_part, read_schema
+from .run_file import RUN_FILE, read_info
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,23 +39,21 @@ class Run:
     @cached_property
     def tables(self) -> list[str]:
         """Names of the tables there are."""
-        return sorted(p.name for p in self.path.iterdir() if p.is_dir() and any(p.rglob("[!.]*.parquet")))
+        try:
+            folders = sorted(p for p in self.path.iterdir() if p.is_dir() and not p.name.startswith("."))
+        except OSError as error:
+            raise DegenError(f"{self.path}: cannot be read ({error.strerror or error})") from error
+        return [f.name for f in folders if (parts := part_files(f)) and owner_of(parts[0]) != "other"]
 
     def table(self, name: str) -> pa.Table:
         """Return one table whole, in the order of series, then stage and step, then the rows of each part.
 
         Raises:
-            DegenError: there is no such table in the run.
+            DegenError: there is no such table in the run, or a part of it is damaged.
         """
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        if name not in self.tables:
-            raise DegenError(f"{self.path}: no table {name!r}; there are {', '.join(self.tables) or 'none yet'}")
-        try:
-            table = pq.read_table(self.path / name)
-        except (OSError, pa.ArrowException) as error:
-            raise DegenError(f"{self.path / name}: cannot be read ({error})") from error
+        table = pa.concat_tables(self._parts(name))
         pattern = self.info.get("asked", {}).get("revision_pattern")
         series = {model: i for i, model in enumerate(self.info.get("models", []))}
         models = table["model"].to_pylist()
@@ -63,9 +65,28 @@ class Run:
         )
         return table.take(pa.array(order, type=pa.int64()))
 
+    def _parts(self, name: str) -> list[pa.Table]:
+        """Return the parts of a table, which have one schema.
+
+        Raises:
+            DegenError: no such table, or a part that is damaged or has other columns than most.
+        """
+        if name not in self.tables:
+            raise DegenError(f"{self.path}: no table {name!r}; there are {', '.join(self.tables) or 'none yet'}")
+        files = part_files(self.path / name)
+        parts = [read_part(file) for file in files]
+        usual = Counter(part.schema.remove_metadata() for part in parts).most_common(1)[0][0]
+        for file, part in zip(files, parts, strict=True):
+            if not part.schema.equals(usual):
+                raise damaged(file, ValueError("it has other columns than the table"))
+            check_columns(file, part, ["model"])
+        return parts
+
     def glance(self, table: str) -> list[str]:
         """Return the columns of a table that its probes put in front of the user."""
-        return [f.name for f in self.table(table).schema if (f.metadata or {}).get(b"glance") == b"1"]
+        first = part_files(self.path / table)[:1] if table in self.tables else []
+        schema = read_schema(first[0]) if first else self.table(table).schema
+        return [f.name for f in schema if (f.metadata or {}).get(b"glance") == b"1"]
 
     def checkpoints(self) -> list[Row]:
         """Return the rows of table `checkpoints`."""
@@ -84,26 +105,8 @@ def read_run(path: str | Path) -> Run:
     Raises:
         DegenError: the folder is no run, or of a schema this version does not know.
     """
-    folder = Path(path).expanduser()
-    info = read_info(folder / "run.json")
+    folder = expand_user(path)
+    info = read_info(folder / RUN_FILE)
     if info is None:
-        raise DegenError(f"{folder}: not a run folder (no run.json in it)")
+        raise DegenError(f"{folder}: not a run folder (no {RUN_FILE} in it)")
     return Run(folder, info)
-
-
-def read_info(file: Path) -> dict[str, Any] | None:
-    """Read run.json; None where there is none.
-
-    Raises:
-        DegenError: the file is damaged, or of a schema this version does not know.
-    """
-    if not file.is_file():
-        return None
-    try:
-        info = json.loads(file.read_text(encoding="utf-8"))
-        version = info["schema_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(f"{file}: damaged ({error})", "scan again with --fresh") from error
-    if version not in READABLE:
-        raise DegenError(f"{file}: schema version {version}; this degen reads {' and '.join(map(str, READABLE))}")
-    return dict(info)

@@ -15,6 +15,7 @@ from degen.laws.law import Objective
 from degen.metrics.curve import Better, Curve
 from degen.metrics.find_curves import find_curves
 from degen.metrics.metric_kinds import Floor, is_loss
+from degen.runs.ownership import check_part
 from degen.runs.run import Run
 from degen.runs.run_writer import write_errors
 from degen.tables import SATURATION, Column, Row, file_name, schema_of, write_part
@@ -22,7 +23,8 @@ from degen.tables import SATURATION, Column, Row, file_name, schema_of, write_pa
 from .co_occurrence import co_occurrence
 from .extrapolation import Extrapolation, extrapolate
 from .final_and_best import default_larger
-from .verdict import Verdict, judge
+from .log_scale import judge_in_scale
+from .verdict import Verdict
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,7 +66,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Larger:
-    """Options of the fit of the law of the larger models.
+    """Options of the loss law L(N, D) that is fitted on the larger models of a table, to predict the smaller ones.
 
     Attributes:
         models: labels of the models to fit on; None for the healthy ones larger than every degenerated one.
@@ -165,7 +167,7 @@ def find_saturation(
     curves = find_curves(
         Path(target), metrics=metrics, where=where or {}, better=better, floors=floors or {}, sort=sort, warn=warn
     )
-    verdicts = [judge(curve, level, confidence, after) for curve in track(curves)]
+    verdicts = [judge_in_scale(curve, level, confidence, after) for curve in track(curves)]
     larger = larger or Larger()
     return SaturationResult(verdicts, _extrapolation(verdicts, larger, confidence, warn), larger.tokens_per_step)
 
@@ -174,14 +176,16 @@ def write_result(result: SaturationResult, run: Run) -> None:
     """Write a result into its run, as table `saturation`, a file for each model.
 
     Raises:
-        DegenError: a file cannot be written.
+        DegenError: a file cannot be written, or one that degen did not write is in the way.
     """
     notes = {"degen.config_hash": str(run.info.get("config_hash", ""))}
     every = result.rows()
     for model in dict.fromkeys(v.curve.model for v in result.verdicts):
         rows = [row for row in every if row["model"] == model]
+        part = run.path / SATURATION / f"{file_name(model)}.parquet"
+        check_part(part)
         with write_errors(run.path):
-            write_part(run.path / SATURATION / f"{file_name(model)}.parquet", schema_of(COLUMNS), rows, notes)
+            write_part(part, schema_of(COLUMNS), rows, notes)
 
 
 def _extrapolation(

@@ -100,7 +100,7 @@ def find_rise(
     Returns:
         The result; None with fewer than 5 values, or 3 with a standard error.
 
-    Source: Andrews and Soares 2010 for leaving out what lies far above the best.
+    Source: Andrews and Soares 2010 (what lies far above the best left out); Phipson and Smyth 2010 (p-values of draws).
     """
     part = _tested_part(steps.astype(np.float64), values, floor, error, keep_strays)
     if part is None:

@@ -1,4 +1,4 @@
-"""`degen scaling fit`: the law that is asked for, fitted to the points that are meant."""
+"""Fit one of the scaling laws to points, as `degen scaling fit` does."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.stats.bootstrap import Bootstrap
 
 from . import hoffmann, optimum
 from .column_checks import small_sizes
+from .data_range import mark_beyond_data
 from .envelope import fit_envelope
 from .hoffmann import HoffmannFit, fit_hoffmann
 from .isoflop import fit_isoflop
@@ -27,17 +29,17 @@ AnyFit = HoffmannFit | KaplanFit | OptimumFit
 
 @dataclass(frozen=True)
 class FitOptions:
-    """What is to be fitted.
+    """The law to fit, and the points and predictions it is fitted for.
 
     Attributes:
         law: `hoffmann`, `envelope`, `isoflop` or `kaplan`.
-        fixed: parameters of `hoffmann` that keep a value.
+        fixed: values of parameters of `hoffmann` that are not fitted, by name.
         form: of `kaplan`: `N`, `D`, `C`, `ND` or `NS`; None for `N`.
         units: of compute in `kaplan`: `flops` or `pf-days`; None for FLOPs.
-        without_highest: how many of the highest losses are left out.
-        final: whether only the last row of each model counts.
-        predict: what is given of each model that is to be predicted, as `{"N": 7e10, "D": 1.4e12}`.
-        bootstrap: how the intervals are drawn.
+        without_highest: number of rows to leave out, those of the highest losses.
+        final: whether to take only the last row of each model.
+        predict: the known quantities of each model to predict, as `{"N": 7e10, "D": 1.4e12}`.
+        bootstrap: of the intervals.
     """
 
     law: LawName = "hoffmann"
@@ -51,28 +53,30 @@ class FitOptions:
 
 
 def check_options(options: FitOptions) -> None:
-    """Refuse options that cannot be had, before anything is read or fitted.
+    """Refuse options that do not go together, before anything is read or fitted.
 
     Raises:
-        DegenError: an option that is of another law, or a prediction that the law cannot make.
+        DegenError: an option belongs to another law, or the law cannot make a prediction from the given quantities.
     """
     if options.fixed and options.law != "hoffmann":
-        raise DegenError(f"--fix is for --law hoffmann; {options.law} has no parameters to fix")
+        raise DegenError(f"--fix can only be used with --law hoffmann, not with {options.law}; leave it out")
     for option, value in (("--form", options.form), ("--units", options.units)):
         if value is not None and options.law != "kaplan":
-            raise DegenError(f"{option} {value} is for --law kaplan, not {options.law}")
+            raise DegenError(
+                f"{option} {value} can only be used with --law kaplan, not with {options.law}; leave it out"
+            )
     if options.form is not None and options.form not in FORMS:
-        raise DegenError(f"--form {options.form}: not one of {', '.join(FORMS)}")
+        raise DegenError(f"--form {options.form}: must be one of {', '.join(FORMS)}")
     if options.law == "kaplan":
         form = FORMS[options.form or "N"]
         check_requests(options.predict, [frozenset(form.variables)], f"L({', '.join(form.variables)})")
     else:
-        ways = hoffmann.REQUESTS if options.law == "hoffmann" else optimum.REQUESTS
-        check_requests(options.predict, ways, options.law)
+        allowed = hoffmann.REQUESTS if options.law == "hoffmann" else optimum.REQUESTS
+        check_requests(options.predict, allowed, options.law)
 
 
-def needed(points: Points, options: FitOptions) -> list[str]:
-    """Return the quantities that a fit takes of each point."""
+def _needed_quantities(points: Points, options: FitOptions) -> list[str]:
+    """Return the names of the quantities that a row must have so that the law can be fitted to it."""
     if options.law == "kaplan":
         return quantities_of(points, options.form or "N")
     return ["parameters", "tokens", *(["flops"] if options.law != "hoffmann" else []), "loss"]
@@ -81,38 +85,45 @@ def needed(points: Points, options: FitOptions) -> list[str]:
 def fit(points: Points, options: FitOptions) -> tuple[AnyFit, FitResult]:
     """Fit a law to points.
 
+    Args:
+        points: the models.
+        options: the law, which of the points to use, and what to predict.
+
     Returns:
-        The fit, and its result with the predictions asked for.
+        The fit, and its result with the requested predictions.
 
     Raises:
-        DegenError: the points do not determine the law, or something was asked for that it has not.
+        DegenError: the points do not determine the law, or an option belongs to another law.
     """
     check_options(options)
     if options.final:
         points = points.final()
     if options.without_highest:
         points = points.without_highest(options.without_highest)
-    rows = len(points)
-    points = points.complete(*needed(points, options))
-    found: AnyFit
+    rows, quantities = len(points), _needed_quantities(points, options)
+    points = points.complete(*quantities)
+    fitted: AnyFit
     if options.law == "hoffmann":
-        found = fit_hoffmann(points, options.bootstrap, options.fixed)
+        fitted = fit_hoffmann(points, options.bootstrap, options.fixed)
     elif options.law == "envelope":
-        found = fit_envelope(points, options.bootstrap)
+        fitted = fit_envelope(points, options.bootstrap)
     elif options.law == "isoflop":
-        found = fit_isoflop(points, options.bootstrap)
+        fitted = fit_isoflop(points, options.bootstrap)
     else:
-        found = fit_kaplan(points, options.form or "N", options.bootstrap, options.units or "flops")
-    result = found.result(options.predict)
-    if len(points) < rows:
-        line = f"rows left out as {', '.join(needed(points, options))} are not all known there: {rows - len(points)}"
-        result = replace(result, warnings=[line, *result.warnings])
-    if options.law != "kaplan" and (lines := small_sizes(points)):
-        result = replace(result, warnings=[*lines, *result.warnings])
+        fitted = fit_kaplan(points, options.form or "N", options.bootstrap, options.units or "flops")
+    warnings = []
     if points.is_series and options.law != "envelope" and options.form != "NS":
-        line = (
-            "models have several rows each, and all are fitted as if training had ended there; --final takes the last "
-            "of each"
+        warnings.append(
+            "some models have several rows, and each row is fitted as if training had ended there; use --final to fit "
+            "only the last row of each model"
         )
-        result = replace(result, warnings=[line, *result.warnings])
-    return found, result
+    if options.law != "kaplan":
+        warnings += small_sizes(points)
+    if len(points) < rows:
+        warnings.append(f"rows left out, because one of {', '.join(quantities)} is missing: {rows - len(points)}")
+    if isinstance(fitted, KaplanFit):
+        values: Mapping[str, Floats] = fitted.values
+    else:
+        values = {name: points.quantity(name) for name in ("flops", "parameters", "tokens")}
+    result = mark_beyond_data(fitted.result(options.predict), values)
+    return fitted, replace(result, warnings=[*warnings, *result.warnings])

@@ -1,4 +1,4 @@
-"""Figures of fits: what was measured and the law through it."""
+"""Figures of fits: the measured losses and the fitted law."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .hoffmann import HoffmannFit
 from .kaplan import KaplanFit
 from .optimum import OptimumFit
 
-_CURVES = 12  # curves that a legend has room for
+_MAX_LEGEND = 12  # curves that a legend has room for
 
 
 def draw_fit(fit: AnyFit, file: Path) -> None:
@@ -31,13 +31,20 @@ def draw_fit(fit: AnyFit, file: Path) -> None:
         left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
         if isinstance(fit, HoffmannFit):
             flops = _draw_points(figure, left, fit)
-            best = fit.frontier is not None
+            has_optimum = fit.frontier is not None
         else:
             _draw_lines(left, fit)
             flops = np.array([row["flops"] for row in fit.rows])
-            right.plot(flops, [row["parameters"] for row in fit.rows], ".", color="black", markersize=3, label="found")
-            best = True
-        if best:
+            right.plot(
+                flops,
+                [row["parameters"] for row in fit.rows],
+                ".",
+                color="black",
+                markersize=3,
+                label="best size of a budget",
+            )
+            has_optimum = True
+        if has_optimum:
             _draw_optimum(right, fit, flops)
     for axes in figure.axes:
         axes.grid(alpha=0.3)
@@ -45,15 +52,19 @@ def draw_fit(fit: AnyFit, file: Path) -> None:
 
 
 def _draw_points(figure: Any, axes: Any, fit: HoffmannFit) -> Any:
-    """Return the losses against compute, coloured by size, with the law's loss on its frontier."""
+    """Draw losses against compute, coloured by size, and the loss of the law's frontier.
+
+    Returns:
+        C of the points in FLOPs.
+    """
     points = fit.points
-    shown = axes.scatter(points.flops, points.loss, c=np.log10(points.parameters), s=12)
-    figure.colorbar(shown, ax=axes, label="log10 parameters")
-    carrying = list(fit.influence.points)
-    if carrying:
+    scatter = axes.scatter(points.flops, points.loss, c=np.log10(points.parameters), s=12)
+    figure.colorbar(scatter, ax=axes, label="log10 parameters")
+    influential = list(fit.influence.points)
+    if influential:
         axes.scatter(
-            points.flops[carrying], points.loss[carrying], s=60, facecolors="none", edgecolors="red",
-            label="carry the fit",
+            points.flops[influential], points.loss[influential], s=60, facecolors="none", edgecolors="red",
+            label="influential points",
         )  # fmt: skip
     if fit.frontier is not None:
         flops = np.geomspace(points.flops.min(), points.flops.max(), 100)
@@ -68,27 +79,27 @@ def _draw_points(figure: Any, axes: Any, fit: HoffmannFit) -> Any:
 
 def _draw_lines(axes: Any, fit: OptimumFit) -> None:
     """Draw training curves over compute, or losses of each budget over size, and the best model of each budget."""
-    for one in fit.drawn:
-        (line,) = axes.plot(*one.line, linewidth=0.8, label=one.name)
-        axes.plot(one.x, one.loss, "o", markersize=2, color=line.get_color())
-    across = "flops" if fit.law == "envelope" else "parameters"
-    at, loss = ([row[name] for row in fit.rows] for name in (across, "loss"))
-    axes.plot(at, loss, ".", color="black", markersize=3 if fit.law == "envelope" else 7, label="best for its compute")
+    for series in fit.plot_series:
+        (line,) = axes.plot(*series.line, linewidth=0.8, label=series.name)
+        axes.plot(series.x, series.loss, "o", markersize=2, color=line.get_color())
+    column, label, size = ("flops", "training FLOPs", 3) if fit.law == "envelope" else ("parameters", "parameters", 7)
+    x, loss = ([row[name] for row in fit.rows] for name in (column, "loss"))
+    axes.plot(x, loss, ".", color="black", markersize=size, label="best for its compute")
     axes.set_xscale("log")
-    axes.set_xlabel("training FLOPs" if fit.law == "envelope" else "parameters")
+    axes.set_xlabel(label)
     axes.set_ylabel("loss (nats/token)")
-    if len(fit.drawn) <= _CURVES:
+    if len(fit.plot_series) <= _MAX_LEGEND:
         axes.legend(fontsize="x-small")
 
 
 def _draw_optimum(axes: Any, fit: Any, flops: Any) -> None:
-    """Draw the best size against compute, with its interval, within the compute that was measured."""
-    at = np.geomspace(flops.min(), flops.max(), 40)
-    rows = [fit.predict({"C": float(c)}) for c in at]
-    axes.plot(at, [row["parameters"] for row in rows], color="tab:blue", label="best for its compute")
+    """Draw the best size against compute, with its interval, over the range of measured compute."""
+    grid = np.geomspace(flops.min(), flops.max(), 40)
+    rows = [fit.predict({"C": float(c)}) for c in grid]
+    axes.plot(grid, [row["parameters"] for row in rows], color="tab:blue", label="best for its compute")
     if rows[0]["parameters_low"] is not None:
         low, high = ([row[f"parameters_{end}"] for row in rows] for end in ("low", "high"))
-        axes.fill_between(at, low, high, alpha=0.25, color="tab:blue", linewidth=0)
+        axes.fill_between(grid, low, high, alpha=0.25, color="tab:blue", linewidth=0)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("training FLOPs")
@@ -97,14 +108,14 @@ def _draw_optimum(axes: Any, fit: Any, flops: Any) -> None:
 
 
 def _draw_kaplan(figure: Any, fit: KaplanFit) -> None:
-    """Draw losses against the first variable: measured, and as the law says."""
+    """Draw measured and fitted losses against the first variable of the law."""
     axes = figure.add_subplot()
     letter = fit.form.variables[0]
     order = np.argsort(fit.values[letter])
     fitted = fit.form.loss(fit.constants, tuple(fit.values[x] for x in fit.form.variables))
     axes.plot(fit.values[letter], fit.points.loss, "o", markersize=4, label="measured")
-    alone = len(fit.form.variables) == 1
-    axes.plot(fit.values[letter][order], fitted[order], "-" if alone else "x", color="black", label=fit.form.formula)
+    style = "-" if len(fit.form.variables) == 1 else "x"  # losses of two variables lie on no line
+    axes.plot(fit.values[letter][order], fitted[order], style, color="black", label=fit.form.formula)
     axes.set_xscale("log")
     axes.set_yscale("log")
     label_axes(axes)

@@ -1,4 +1,4 @@
-"""Approach 3 of Hoffmann et al.: L = E + A/N^α + B/D^β, its frontier, and how sure both are."""
+"""Approach 3 of Hoffmann et al.: L = E + A/N^α + B/D^β and its compute-optimal frontier, with intervals."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from .points import Points, check_enough
 from .result import FitResult, Row, check_predicted, check_requests
 
 FORMULA = "L = E + A/N^alpha + B/D^beta"
-REQUESTS = [frozenset(w) for w in ({"N", "D"}, {"N", "C"}, {"D", "C"}, {"C"}, {"N"}, {"D"})]
+REQUESTS = [frozenset(letters) for letters in ({"N", "D"}, {"N", "C"}, {"D", "C"}, {"C"}, {"N"}, {"D"})]
 
 
 @dataclass(frozen=True, eq=False)
 class HoffmannFit:
-    """The law that was fitted, and what surrounds it.
+    """A fitted law, with its bootstrap and the points that decide it.
 
     Attributes:
-        points: those that were fitted.
+        points: the points that were fitted.
         fit: the fit.
-        draws: the bootstrap; A, B, E, alpha, beta of each.
-        influence: the points that carry the fit.
-        fixed: parameters that were not fitted.
+        draws: the bootstrap, with A, B, E, alpha and beta of each draw; a fixed one is the same in all draws.
+        influence: the points that should not decide the fit but do: outliers and decisive points.
+        fixed: values of the parameters that were not fitted, by name.
     """
 
     points: Points
@@ -49,74 +49,83 @@ class HoffmannFit:
 
     @property
     def frontier(self) -> Frontier | None:
-        """The compute-optimal frontier; None where the law has no such thing, a term being fixed at 0."""
+        """The compute-optimal frontier; None where a term of the law is 0, so that there is no optimum."""
         law = self.law
         if min(law.A, law.B, law.alpha, law.beta) <= 0:
             return None
         return frontier_of(law.A, law.B, law.alpha, law.beta)
 
     @property
-    def drawn(self) -> Frontier | None:
-        """The frontiers of all draws at once, those alone that have one."""
+    def resampled(self) -> Frontier | None:
+        """The frontiers of all draws that have one, as one object with arrays; None without draws."""
         if self.frontier is None or not self.draws.estimates:
             return None
-        A, B, _, alpha, beta = self._laws()
-        there = (alpha > 0) & (beta > 0)
-        return frontier_of(A[there], B[there], alpha[there], beta[there])
+        A, B, _, alpha, beta = self._laws(valid=True)
+        return frontier_of(A, B, alpha, beta)
 
     def parameters(self) -> dict[str, dict[str, float | None]]:
-        """Return value, low and high of A, B, E, alpha, beta, and of the frontier's a, b, G."""
-        found = self.draws.intervals({name: getattr(self.law, name) for name in NAMES}, self.fixed)
-        frontier, drawn = self.frontier, self.drawn
+        """Return the intervals of A, B, E, alpha, beta, and of the frontier's a, b, G if it has one.
+
+        Returns:
+            Name -> `value`, `low` and `high`.
+        """
+        intervals = self.draws.intervals({name: getattr(self.law, name) for name in NAMES}, self.fixed)
+        frontier, resampled = self.frontier, self.resampled
         if frontier is not None:
             for name in ("a", "b", "G"):
-                spread = getattr(drawn, name) if drawn is not None else None
-                if spread is not None and np.ndim(spread) == 0:  # what it is made of is fixed
-                    spread = np.full(1, float(spread))
-                found[name] = self.draws.interval(float(getattr(frontier, name)), spread)
-        return found
+                values = np.atleast_1d(getattr(resampled, name)) if resampled is not None else None
+                intervals[name] = self.draws.interval(float(getattr(frontier, name)), values)
+        return intervals
 
-    def optimum(self, letter: str, given: float) -> Row:
-        """Return the best model for C FLOPs, or that has N parameters or D tokens; what is not given with its interval.
+    def optimum(self, letter: str, value: float) -> Row:
+        """Return a row with the compute-optimal model that has a given C, N or D, its loss, and their intervals.
+
+        Args:
+            letter: the known quantity, `C`, `N` or `D`.
+            value: the value of that quantity.
 
         Raises:
-            DegenError: the law has no frontier.
+            DegenError: a term of the law is 0, so that no model is optimal.
         """
-        best = self.frontier
-        if best is None:
+        frontier = self.frontier
+        if frontier is None:
             raise DegenError(
-                f"a law with {_format_law(self.law)} has no best model for its compute: free what is fixed at 0"
+                f"a law with {_format_law(self.law)} has no best model for a given compute, because a term is 0: do "
+                "not fix a term at 0"
             )
-        row, spread = best_row(best, self.drawn, self.draws, letter, given)
-        return row | self._loss(row["parameters"], row["tokens"], spread)
+        row, models = best_row(frontier, self.resampled, self.draws, letter, value)
+        return row | self._loss(row["parameters"], row["tokens"], models)
 
     def predict(self, request: Mapping[str, float]) -> Row:
-        """Predict a model: of two of N, D and C its loss; of one of them the best model that has it.
+        """Return a row with the predicted loss of the model that has two of N, D and C, or the best model with one.
 
-        The interval is that of the law, where many models would lie on average; a single one varies around it.
+        The interval of the loss is that of the law, for the mean of many models; a single model varies around it.
+
+        Args:
+            request: the known quantities, as `{"N": 7e10, "D": 1.4e12}`.
 
         Raises:
-            DegenError: nothing the law predicts from.
+            DegenError: the request has other quantities, or a prediction is too large or small for a number.
         """
         check_requests([request], REQUESTS, "the law")
-        given = {letter: np.float64(value) for letter, value in request.items()}
-        with np.errstate(all="ignore"):  # what leaves the range of numbers is refused
-            if len(given) == 1:
-                return check_predicted(request, self.optimum(*next(iter(given.items()))))
-            n = given["N"] if "N" in given else given["C"] / (6 * given["D"])
-            d = given["D"] if "D" in given else given["C"] / (6 * n)
+        known = {letter: np.float64(value) for letter, value in request.items()}
+        with np.errstate(all="ignore"):  # values out of the range of numbers are refused
+            if len(known) == 1:
+                return check_predicted(request, self.optimum(*next(iter(known.items()))))
+            n = known["N"] if "N" in known else known["C"] / (6 * known["D"])
+            d = known["D"] if "D" in known else known["C"] / (6 * n)
             row = {"flops": 6 * n * d, "parameters": n, "tokens": d, "tokens_per_parameter": d / n}
             return check_predicted(request, row | self._loss(n, d))
 
     def result(self, requests: Sequence[Mapping[str, float]] = ()) -> FitResult:
-        """Return all of it, for print and JSON."""
+        """Return the parameters, rows, frontier and predictions, for print and JSON."""
         points, law = self.points, self.law
         fitted = law.loss(points.parameters, points.tokens)
         columns = zip(points.names, points.parameters, points.tokens, points.flops, points.loss, fitted, strict=True)
-        carrying = set(self.influence.points)
+        decisive = set(self.influence.points)
         rows = [
             {"name": name, "parameters": float(n), "tokens": float(d), "flops": float(c), "loss": float(loss),
-             "fitted": float(predicted), "residual": float(np.log(loss / predicted)), "carries_the_fit": i in carrying}
+             "fitted": float(predicted), "residual": float(np.log(loss / predicted)), "carries_the_fit": i in decisive}
             for i, (name, n, d, c, loss, predicted) in enumerate(columns)
         ]  # fmt: skip
         return FitResult(
@@ -142,50 +151,52 @@ class HoffmannFit:
         )
 
     def _warnings(self) -> list[str]:
-        found, names = self.influence, self.points.names
+        influence, names = self.influence, self.points.names
         lines = []
-        if found.outliers:
-            listed = ", ".join(f"{names[i]} (loss {self.points.loss[i]:.4g})" for i in found.outliers)
-            many = "points lie" if len(found.outliers) > 1 else "point lies"
-            lines.append(
-                f"{len(found.outliers)} {many} too far from the law of the others to be of its noise: {listed}"
-            )
-        if found.decisive:
-            listed = ", ".join(names[i] for i in found.decisive)
-            lines.append(f"few points carry the fit; without any one of these it is another: {listed}")
-        if found.points and found.without is not None:
-            lines.append(f"without them the fit is {_format_law(found.without)}, rather than {_format_law(self.law)}")
+        if influence.outliers:
+            listed = ", ".join(f"{names[i]} (loss {self.points.loss[i]:.4g})" for i in influence.outliers)
+            count = "1 point lies" if len(influence.outliers) == 1 else f"{len(influence.outliers)} points lie"
+            lines.append(f"{count} farther from the law of the other points than noise explains: {listed}")
+        if influence.decisive:
+            listed = ", ".join(names[i] for i in influence.decisive)
+            lines.append(f"the fit depends on single points; leaving out any one of these changes it: {listed}")
+        if influence.points and influence.without is not None:
+            laws = f"{_format_law(influence.without)}, rather than {_format_law(self.law)}"
+            lines.append(f"without these points the fit is {laws}")
         return lines
 
-    def _laws(self) -> list[Floats]:
-        """Return a, B, E, alpha, beta of every draw; constant where fixed."""
-        return [self.draws.estimates[name] for name in NAMES]
+    def _laws(self, valid: bool) -> list[Floats]:
+        """Return five arrays, A, B, E, alpha and beta of the draws: of all, or if `valid` of those with a frontier."""
+        laws = np.array([self.draws.estimates[name] for name in NAMES])
+        return list(laws[:, (laws[3] > 0) & (laws[4] > 0)] if valid else laws)
 
-    def _loss(self, n: float, d: float, best: Mapping[str, Any] | None = None) -> Row:
-        """Return the loss of a model with its interval; of the draws' own best models where there are any."""
-        values = None
+    def _loss(self, n: float, d: float, models: Mapping[str, Any] | None = None) -> Row:
+        """Return the columns `loss`, `loss_low` and `loss_high` of a model.
+
+        Args:
+            n: N of the model.
+            d: D of the model.
+            models: the best model of each draw, to compute each draw's loss at its own model; None to compute all at
+                N and D.
+        """
+        losses = None
         if self.draws.estimates:
-            A, B, E, alpha, beta = self._laws()
-            sizes: Any = n
-            data: Any = d
-            if best:
-                there = (alpha > 0) & (beta > 0)
-                A, B, E, alpha, beta = (x[there] for x in (A, B, E, alpha, beta))
-                sizes, data = best["parameters"], best["tokens"]
-            values = E + A * sizes**-alpha + B * data**-beta
-        return interval_columns("loss", self.draws.interval(float(self.law.loss(n, d)), values))
+            A, B, E, alpha, beta = self._laws(valid=bool(models))
+            sizes, data = (models["parameters"], models["tokens"]) if models else (n, d)
+            losses = E + A * sizes**-alpha + B * data**-beta
+        return interval_columns("loss", self.draws.interval(float(self.law.loss(n, d)), losses))
 
 
 def fit_hoffmann(
     points: Points, bootstrap: Bootstrap, fixed: Mapping[str, float] | None = None, start: Law | None = None
 ) -> HoffmannFit:
-    """Fit the parametric law to points: Huber's loss of log loss with δ = 1e-3, from the paper's grid.
+    """Fit the parametric law to points: Huber's loss of log loss with δ = 1e-3, from the paper's grid of starts.
 
     Args:
         points: with parameters, tokens and losses.
-        bootstrap: how the intervals are drawn: points with replacement, each fit started from that of all points.
-        fixed: parameters that keep a given value, by name.
-        start: a law from which alone to search; None for the grid.
+        bootstrap: of the intervals: points drawn with replacement, each fit started from that of all points.
+        fixed: values of parameters that are not fitted, by name.
+        start: a law to search from; None for the grid.
 
     Raises:
         DegenError: the points do not determine the free parameters.
@@ -193,29 +204,30 @@ def fit_hoffmann(
     Source: Hoffmann et al. 2022, arXiv 2203.15556, approach 3.
     """
     points = points.complete("parameters", "tokens", "loss")
-    chosen = dict(fixed or {})
+    fixed = dict(fixed or {})
     n, d, loss = points.parameters, points.tokens, points.loss
-    free = [name for name in NAMES if name not in chosen]
-    check_enough(points, free, "add points or --fix some")
+    free = [name for name in NAMES if name not in fixed]
+    check_enough(points, free, "add points, or fix parameters with --fix")
     try:
         if {"A", "alpha"} & set(free) and {"B", "beta"} & set(free):
             check_part_ways(n, d, "size and tokens")
-        fit = fit_law(n, d, loss, fixed=chosen, objective="huber", start=start)
+        fit = fit_law(n, d, loss, fixed=fixed, objective="huber", start=start)
     except DegenError as error:
         raise DegenError(f"{points.path}: {error}") from error
 
-    for name, what in (("alpha", "size"), ("beta", "tokens")):
+    for name, quantity in (("alpha", "size"), ("beta", "tokens")):
         if name in free and (value := getattr(fit.law, name)) <= 0:
             raise DegenError(
-                f"{points.path}: loss does not fall with {what} ({name} = {value:.3g}); look at the points"
+                f"{points.path}: the loss does not fall with growing {quantity} ({name} = {value:.3g}): check the "
+                "losses"
             )
 
     def refit(draw: np.random.Generator) -> Mapping[str, float]:
-        at = pairs(draw, len(points))
-        return asdict(fit_law(n[at], d[at], loss[at], fixed=chosen, objective="huber", start=fit.law).law)
+        drawn = pairs(draw, len(points))
+        return asdict(fit_law(n[drawn], d[drawn], loss[drawn], fixed=fixed, objective="huber", start=fit.law).law)
 
     draws = run_bootstrap(bootstrap, refit, points=len(points), free=len(fit.free))
-    return HoffmannFit(points, fit, draws, find_influence(fit, n, d, loss, chosen), chosen)
+    return HoffmannFit(points, fit, draws, find_influence(fit, n, d, loss, fixed), fixed)
 
 
 def _format_law(law: Law) -> str:

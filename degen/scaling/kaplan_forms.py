@@ -23,11 +23,11 @@ class Form:
 
     Attributes:
         name: `N`, `D`, `C`, `ND` or `NS`.
-        formula: as a reader writes it.
-        variables: the letters of what it takes, in order.
+        formula: as text.
+        variables: letters of its variables, in order.
         constants: names of its parameters.
-        loss: L from the constants and the variables' values.
-        fit: the constants from values and losses; the last argument are constants to start from.
+        loss: returns L from the constants and the values of the variables.
+        fit: returns the constants from the values of the variables, the losses, and constants to start from or None.
     """
 
     name: str
@@ -38,17 +38,20 @@ class Form:
     fit: Callable[[tuple[Floats, ...], Floats, Mapping[str, float] | None], Constants]
 
 
-def _alone(letter: str, what: str) -> Form:
-    """Fit L(X) = (X_c/X)^α_X."""
+def _single(letter: str, quantity: str) -> Form:
+    """Return the form L(X) = (X_c/X)^α_X of one variable."""
     scale, power = f"{letter}_c", f"alpha_{letter}"
 
     def loss(constants: Mapping[str, Any], values: tuple[Any, ...]) -> Any:
         return (constants[scale] / values[0]) ** constants[power]
 
     def fit(values: tuple[Floats, ...], losses: Floats, _start: Mapping[str, float] | None) -> Constants:
-        line = fit_power(values[0], losses, what)
+        line = fit_power(values[0], losses, quantity)
         if line.exponent >= 0:
-            raise DegenError(f"loss does not fall with {what}: L({letter}) has no {scale}; look at the points")
+            raise DegenError(
+                f"the loss does not fall with growing {quantity}, so that L({letter}) cannot be fitted: check the "
+                "losses in the table"
+            )
         return {power: -line.exponent, scale: _finite(-line.log_coefficient / line.exponent, scale)}
 
     return Form(letter, f"L = ({scale}/{letter})^{power}", (letter,), (power, scale), loss, fit)
@@ -68,41 +71,39 @@ def _fit_nd(values: tuple[Floats, ...], losses: Floats, start: Mapping[str, floa
     from scipy.optimize import least_squares
 
     middle = [float(np.log(x).mean()) for x in values]
-    x, y = (np.log(each) - mean for each, mean in zip(values, middle, strict=True))
+    x, y = (np.log(column) - mean for column, mean in zip(values, middle, strict=True))
     target = np.log(losses)
 
-    def terms(p: Floats) -> tuple[Floats, Floats]:
-        both = np.stack([p[0] - p[2] * x, p[1] - y])
-        top = both.max(axis=0)
-        shares = np.exp(both - top)
-        total = shares.sum(axis=0)
-        return top + np.log(total), shares / total
+    def log_sum(p: Floats) -> tuple[Floats, Floats]:
+        terms = np.stack([p[0] - p[2] * x, p[1] - y])
+        total = np.logaddexp(*terms)
+        return total, np.exp(terms - total)
 
     def residuals(p: Floats) -> Floats:
-        return np.asarray(p[3] * terms(p)[0] - target)
+        return np.asarray(p[3] * log_sum(p)[0] - target)
 
     def jacobian(p: Floats) -> Floats:
-        whole, (size, data) = terms(p)
-        return np.stack([p[3] * size, p[3] * data, -p[3] * size * x, whole], axis=1)
+        total, (size, data) = log_sum(p)
+        return np.stack([p[3] * size, p[3] * data, -p[3] * size * x, total], axis=1)
 
     starts = []
     if start is not None:
         ratio = start["alpha_N"] / start["alpha_D"]
-        begin = [ratio * (math.log(start["N_c"]) - middle[0]), math.log(start["D_c"]) - middle[1]]
-        starts = [[*begin, ratio, start["alpha_D"]]]
+        u, v = ratio * (math.log(start["N_c"]) - middle[0]), math.log(start["D_c"]) - middle[1]
+        starts = [[u, v, ratio, start["alpha_D"]]]
     else:
         for power in (0.05, 0.1, 0.2, 0.4):
-            level = float(target.mean()) / power - math.log(2)  # both terms alike in the middle
+            level = float(target.mean()) / power - math.log(2)  # both terms equal at the means
             starts += [[level, level, ratio, power] for ratio in (0.3, 0.7, 1.0, 2.0)]
     with np.errstate(all="ignore"):
-        found = [
+        fits = [
             least_squares(residuals, s, jac=jacobian, method="lm", xtol=1e-12, ftol=1e-12, max_nfev=500) for s in starts
         ]
-    best = min(found, key=lambda one: one.cost if np.isfinite(one.cost) else math.inf)
+    best = min(fits, key=lambda fit: fit.cost if np.isfinite(fit.cost) else math.inf)
     _check_identifiable(best.jac)
     u, v, ratio, power = (float(p) for p in best.x)
     if not (ratio > 0 and power > 0):
-        raise DegenError("the fit of L(N, D) ends with a loss that grows with size or data: look at the points")
+        raise DegenError("the fitted L(N, D) rises as size or data grow: check the losses in the table")
     scale = {"N_c": _finite(u / ratio + middle[0], "N_c"), "D_c": _finite(v + middle[1], "D_c")}
     return {"alpha_N": ratio * power, "alpha_D": power, **scale}
 
@@ -113,40 +114,48 @@ def _loss_ns(constants: Mapping[str, Any], values: tuple[Any, ...]) -> Any:
 
 
 def _fit_ns(values: tuple[Floats, ...], losses: Floats, start: Mapping[str, float] | None) -> Constants:
-    """Fit L(N, S), the law of two terms with E = 0, A = N_c^α_N and B = S_c^α_S."""
-    begin = None
+    """Fit L(N, S), the law A/N^α + B/D^β + E with steps for D, E = 0, A = N_c^α_N and B = S_c^α_S."""
+    law_start = None
     if start is not None:
-        size, steps = (start[f"{x}_c"] ** start[f"alpha_{x}"] for x in "NS")
-        begin = Law(A=size, B=steps, E=0.0, alpha=start["alpha_N"], beta=start["alpha_S"])
+        A, B = (start[f"{letter}_c"] ** start[f"alpha_{letter}"] for letter in "NS")
+        law_start = Law(A=A, B=B, E=0.0, alpha=start["alpha_N"], beta=start["alpha_S"])
     try:
-        law = fit_law(values[0], values[1], losses, fixed={"E": 0.0}, objective="log", start=begin).law
+        law = fit_law(values[0], values[1], losses, fixed={"E": 0.0}, objective="log", start=law_start).law
     except DegenError as error:
         raise DegenError(
             "these points do not determine L(N, S): add models of other sizes or numbers of steps"
         ) from error
     if law.alpha <= 0 or law.beta <= 0:
-        raise DegenError("the fit of L(N, S) ends with a loss that grows with size or steps: look at the points")
+        raise DegenError("the fitted L(N, S) rises as size or steps grow: check the losses in the table")
     scale = {"N_c": _finite(math.log(law.A) / law.alpha, "N_c"), "S_c": _finite(math.log(law.B) / law.beta, "S_c")}
     return {"alpha_N": law.alpha, "alpha_S": law.beta, **scale}
 
 
 def _check_identifiable(jacobian: Floats) -> None:
+    """Refuse points that do not determine the parameters of L(N, D)."""
     length = np.maximum(np.linalg.norm(jacobian, axis=0), 1e-300)
     if not np.isfinite(jacobian).all() or np.linalg.svd(jacobian / length, compute_uv=False)[-1] < 1e-7:
-        raise DegenError("these points cannot tell the parameters of L(N, D) apart: add other sizes or amounts of data")
+        raise DegenError("these points do not determine L(N, D): add models of other sizes or numbers of tokens")
 
 
 def _finite(logarithm: float, name: str) -> float:
-    """Return a scale from its logarithm."""
+    """Return the constant called `name` from its logarithm.
+
+    Raises:
+        DegenError: the constant is too large or too small for a number.
+    """
     if not abs(logarithm) < 700:
-        raise DegenError(f"{name} would be exp({logarithm:.4g}): the points hardly say how loss falls; add others")
+        raise DegenError(
+            f"the constant {name} would be exp({logarithm:.4g}), because the loss hardly falls over these points; add "
+            "points over a wider range"
+        )
     return math.exp(logarithm)
 
 
 FORMS: dict[str, Form] = {
-    "N": _alone("N", "size"),
-    "D": _alone("D", "data"),
-    "C": _alone("C", "compute"),
+    "N": _single("N", "size"),
+    "D": _single("D", "data"),
+    "C": _single("C", "compute"),
     "ND": Form(
         "ND", "L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D", ("N", "D"), ("alpha_N", "alpha_D", "N_c", "D_c"),
         _loss_nd, _fit_nd,

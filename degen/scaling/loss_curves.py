@@ -1,4 +1,4 @@
-"""Training curves as functions of compute: smoothed as far as their own noise asks for, and no further."""
+"""Training curves as functions of compute, smoothed to the degree that cross-validation picks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from degen.stats.smoothing import Smoother
 
 from .points import Points
 
-MIN_CHECKPOINTS = 6  # checkpoints of a curve that can be smoothed; fewer are joined by straight lines
-MAX_CHECKPOINTS = 400  # checkpoints that are smoothed one by one; more are averaged in steps of ln C
+MIN_CHECKPOINTS = 6  # of a curve to smooth; fewer are joined by straight lines
+MAX_CHECKPOINTS = 400  # of a curve to smooth; more are averaged in steps of ln C first
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,29 +37,29 @@ class ComputeCurve:
 
     @cached_property
     def smoother(self) -> Smoother | None:
-        """Of its own noise; None for a curve of too few checkpoints."""
+        """The smoothing spline; None for a curve of too few checkpoints."""
         return Smoother(self.x) if len(self.x) >= MIN_CHECKPOINTS else None
 
-    def at(self, places: Floats, y: Floats | None = None) -> Floats:
-        """Return losses, as ln L, at some ln C; NaN beyond the first and the last checkpoint.
+    def at(self, log_flops: Floats, y: Floats | None = None) -> Floats:
+        """Return ln L of the curve at given ln C; NaN before the first checkpoint and after the last.
 
         Args:
-            places: ln C.
-            y: other losses at the same checkpoints.
+            log_flops: the given ln C.
+            y: ln L of the checkpoints to use instead of the curve's own; None for its own.
         """
-        values = self.y if y is None else y
-        found = np.full(len(places), np.nan)
-        inside = (places >= self.x[0]) & (places <= self.x[-1])
+        y = self.y if y is None else y
+        values = np.full(len(log_flops), np.nan)
+        inside = (log_flops >= self.x[0]) & (log_flops <= self.x[-1])
         if self.smoother is None:
-            found[inside] = np.interp(places[inside], self.x, values)
+            values[inside] = np.interp(log_flops[inside], self.x, y)
         else:
-            found[inside] = self.smoother.at(values, places[inside])
-        return found
+            values[inside] = self.smoother.at(y, log_flops[inside])
+        return values
 
-    def redrawn(self, draw: np.random.Generator) -> Floats:
-        """Return the losses at the same checkpoints with the noise of others: ŷ and residuals drawn anew.
+    def resample(self, draw: np.random.Generator) -> Floats:
+        """Return ln L of the checkpoints with new noise: the smoothed curve and residuals drawn with replacement.
 
-        Formula: residuals (y − ŷ)/sqrt(1 − h), h the share of a value in its own ŷ, about their mean.
+        Formula: residuals (y − ŷ)/sqrt(1 − h) less their mean, h the share of a value in its own ŷ.
         """
         if self.smoother is None:
             return self.y
@@ -71,39 +71,40 @@ class ComputeCurve:
 def compute_curves(points: Points) -> list[ComputeCurve]:
     """Return the training curves of a table, from the smallest model to the largest.
 
-    Rows of one model and size are a curve; where no column tells models apart, those of one size.
+    Rows of one model and size are a curve; without a column of models, or with a different name in every row, rows of
+    one size are.
 
     Raises:
         DegenError: no model has two checkpoints.
     """
     points = points.complete("parameters", "tokens", "flops", "loss")
     sizes, names = points.parameters, [name or "" for name in points.models or [""] * len(points)]
-    if len(set(names)) == len(names):  # a name for every checkpoint
+    if len(set(names)) == len(names):  # names of checkpoints, not of models
         names = [""] * len(points)
     groups: dict[tuple[str, float], list[int]] = {}
     for i, (name, size) in enumerate(zip(names, sizes, strict=True)):
         groups.setdefault((name, float(size)), []).append(i)
-    found = []
+    curves = []
     for (name, size), rows in groups.items():
-        x, y = _joined(np.log(points.flops[rows]), np.log(points.loss[rows]))
+        x, y = _averaged(np.log(points.flops[rows]), np.log(points.loss[rows]))
         if len(x) > 1:
             per_token = float(np.median(points.flops[rows] / points.tokens[rows]))
-            found.append(ComputeCurve(name or f"{size:.4g} parameters", size, per_token, x, y))
-    if not found:
+            curves.append(ComputeCurve(name or f"{size:.4g} parameters", size, per_token, x, y))
+    if not curves:
         raise DegenError(
-            f"{points.path}: no model has two checkpoints, and an envelope is one of training curves; give a row for "
-            "each checkpoint, or fit --law hoffmann or isoflop"
+            f"{points.path}: no model has two checkpoints, but an envelope needs training curves; give the table a row "
+            "for each checkpoint, or use --law hoffmann or isoflop"
         )
-    return sorted(found, key=lambda curve: curve.size)
+    return sorted(curves, key=lambda curve: curve.size)
 
 
-def _joined(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Return values by ascending x, averaged where several stand at one or where there are too many."""
+def _averaged(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Return x and y sorted by x, after averaging points that share an x, and neighbours where there are too many."""
     if len(np.unique(x)) > MAX_CHECKPOINTS:
         step = (x.max() - x.min()) / MAX_CHECKPOINTS
         groups = np.floor((x - x.min()) / step)
     else:
         groups = x
-    _, at = np.unique(groups, return_inverse=True)
-    count = np.bincount(at)
-    return np.bincount(at, x) / count, np.bincount(at, y) / count
+    _, group = np.unique(groups, return_inverse=True)
+    count = np.bincount(group)
+    return np.bincount(group, x) / count, np.bincount(group, y) / count

@@ -1,4 +1,4 @@
-"""Power laws of the best size and the best number of tokens in compute, as approaches 1 and 2 give them."""
+"""Power laws of the best size and number of tokens in compute, the result of approaches 1 and 2 of Hoffmann et al."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from degen.errors import DegenError
 from degen.stats.bootstrap import Draws
 from degen.stats.power_law import fit_power
 
-from .frontier import BUDGETS, best_row
+from .frontier import BUDGETS, Frontier, best_row
 from .result import FitResult, Row, check_predicted, check_requests
 
 FORMULA = "N_opt = k_N·C^a, D_opt = k_D·C^b"
@@ -21,10 +21,15 @@ REQUESTS = [frozenset("C"), frozenset("N"), frozenset("D")]
 
 
 def optimum_constants(flops: Floats, sizes: Floats, tokens: Floats) -> dict[str, float]:
-    """Fit a, b, k_N and k_D to the best models of some budgets, by least squares on logarithms.
+    """Return a, b, k_N and k_D, fitted to the best models of some budgets by least squares on logarithms.
+
+    Args:
+        flops: C of each budget.
+        sizes: N_opt of each budget.
+        tokens: D_opt of each budget.
 
     Raises:
-        DegenError: the best size does not grow with compute, or there is but one budget.
+        DegenError: all budgets have one C.
     """
     size, data = fit_power(flops, sizes, "compute"), fit_power(flops, tokens, "compute")
     return {
@@ -36,14 +41,14 @@ def optimum_constants(flops: Floats, sizes: Floats, tokens: Floats) -> dict[str,
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
-    """What a figure shows of a training curve, over C, or of a budget, over N.
+class PlotSeries:
+    """A training curve over C, or a budget over N, as a figure shows it.
 
     Attributes:
         name: of the curve or budget.
-        x: C or N of what was measured.
-        loss: L of it.
-        line: C or N, and L, of the line through it.
+        x: C or N of the measured losses.
+        loss: the measured losses, L.
+        line: C or N, and L, of the fitted line.
     """
 
     name: str
@@ -58,12 +63,12 @@ class OptimumFit:
 
     Attributes:
         law: `envelope` or `isoflop`.
-        rests_on: what the rows are.
-        rows: the budgets, with the best model of each.
-        constants: a, b, k_N, k_D.
+        rests_on: the number of budgets that were fitted, as text.
+        rows: a row for each budget, with its best model.
+        constants: a, b, k_N and k_D, by name.
         draws: the bootstrap: the constants of each draw.
-        warnings: what a reader should know.
-        drawn: the curves or parabolas that a figure shows.
+        warnings: lines of warning.
+        plot_series: the curves or parabolas, for the figure.
     """
 
     law: str
@@ -72,24 +77,26 @@ class OptimumFit:
     constants: Mapping[str, float]
     draws: Draws
     warnings: Sequence[str]
-    drawn: Sequence[Drawn]
+    plot_series: Sequence[PlotSeries]
 
     def predict(self, request: Mapping[str, float]) -> Row:
-        """Return the best model for C FLOPs, or the budget for which N parameters or D tokens are best.
+        """Return a row with the compute-optimal model that has a given C, N or D, with intervals.
+
+        Args:
+            request: the known quantity, as `{"C": 1e21}`.
 
         Raises:
-            DegenError: something else was given.
+            DegenError: the request is not exactly one of C, N and D, or a prediction is out of the range of numbers.
         """
         check_requests([request], REQUESTS, "the power law")
-        ((letter, given),) = request.items()
-        with np.errstate(all="ignore"):  # what leaves the range of numbers is refused
-            found = {name: np.asarray(values) for name, values in self.draws.estimates.items()}
-            drawn = _Powers(found) if found else None
-            row, _ = best_row(_Powers(self.constants), drawn, self.draws, letter, np.float64(given))
+        ((letter, value),) = request.items()
+        resampled = Frontier(**self.draws.estimates) if self.draws.estimates else None
+        with np.errstate(all="ignore"):  # values out of the range of numbers are refused below
+            row, _ = best_row(Frontier(**self.constants), resampled, self.draws, letter, np.float64(value))
         return check_predicted(request, row)
 
     def result(self, requests: Sequence[Mapping[str, float]] = ()) -> FitResult:
-        """Return all of it, for print and JSON."""
+        """Return the parameters, rows, frontier and predictions, for print and JSON."""
         return FitResult(
             law=self.law,
             formula=FORMULA,
@@ -105,29 +112,13 @@ class OptimumFit:
 
 
 def check_grows(constants: Mapping[str, float], path: Any) -> None:
-    """Refuse a best size that shrinks with compute.
+    """Refuse a fit in which the best size falls as compute grows.
 
-    Raises:
-        DegenError: it does.
+    Args:
+        constants: a, b, k_N and k_D, by name.
+        path: the table, for the error.
     """
     if constants["a"] <= 0:
-        raise DegenError(f"{path}: the best size shrinks with compute (a = {constants['a']:.3g}); look at the losses")
-
-
-@dataclass(frozen=True, eq=False)
-class _Powers:
-    """N_opt = k_N·C^a and D_opt = k_D·C^b, of one fit or of many at once."""
-
-    constants: Mapping[str, Any]
-
-    def parameters(self, flops: Any) -> Any:
-        return self.constants["k_N"] * flops ** self.constants["a"]
-
-    def tokens(self, flops: Any) -> Any:
-        return self.constants["k_D"] * flops ** self.constants["b"]
-
-    def flops_of(self, parameters: Any) -> Any:
-        return (parameters / self.constants["k_N"]) ** (1 / self.constants["a"])
-
-    def flops_for(self, tokens: Any) -> Any:
-        return (tokens / self.constants["k_D"]) ** (1 / self.constants["b"])
+        raise DegenError(
+            f"{path}: the best size falls as compute grows (a = {constants['a']:.3g}); check the losses in the table"
+        )

@@ -1,4 +1,4 @@
-"""The quantities that scaling laws speak of, and the names that columns have for them."""
+"""The quantities of scaling laws, and the column names they are known by."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from types import MappingProxyType
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 
-PF_DAY = 8.64e19  # FLOPs of 10^15 a second for a day
+PF_DAY = 8.64e19  # FLOPs: 10^15 a second for a day
 
-# Names of columns for each quantity, the first that is there counts. Letters stand as they are, words in any case.
+# Column names of each quantity; the first one in a table counts. Single letters match exactly, words in any case.
 ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "parameters": ("parameters", "params", "N", "n", "model_size", "total_params", "n_params", "num_params"),
@@ -29,19 +29,26 @@ ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )  # fmt: skip
 TEXTS = ("model", "revision")  # all others are numbers
-# what only a comparison of models asks for
+# columns that only comparisons of models use
 SECONDS = ("seconds", "train_seconds", "training_seconds", "step_seconds", "latency")
 LAYERS = ("layers", "n_layers", "num_layers", "n_layer", "num_hidden_layers", "depth")
 WIDTH = ("d_model", "hidden_size", "width", "n_embd", "model_dim", "embed_dim")
 
 
 def quantity_of(name: str) -> str | None:
-    """Return the quantity that a name stands for; None for a name of none."""
+    """Return the quantity that a column's name stands for, as `parameters` for `params`; None for an unknown name."""
     return next((quantity for quantity, names in ALIASES.items() if column_of(names, [name]) is not None), None)
 
 
 def column_of(names: Sequence[str], columns: Sequence[str]) -> str | None:
-    """Return the first of some names among columns: single letters exactly, words in any case."""
+    """Return the column that is called like the first possible of `names`; None where no column is.
+
+    Single letters must match exactly; in longer names upper and lower case make no difference.
+
+    Args:
+        names: the names, the preferred one first.
+        columns: the columns of a table.
+    """
     for name in names:
         for column in columns:
             if column == name or (len(name) > 1 and column.lower() == name.lower()):
@@ -49,41 +56,55 @@ def column_of(names: Sequence[str], columns: Sequence[str]) -> str | None:
     return None
 
 
-def find_columns(columns: Sequence[str], asked: Mapping[str, str], path: Path) -> dict[str, str]:
-    """Return the column of every quantity that a table has.
+def find_columns(columns: Sequence[str], named: Mapping[str, str], path: Path) -> dict[str, str]:
+    """Return a dict: quantity -> its column, for every quantity that a table has.
 
     Args:
-        columns: those of the table.
-        asked: what a user asks for, `quantity=column`, the quantity by any of its names; `column=quantity` is
-            understood where nothing else can be meant.
-        path: where the table came from, for the error.
+        columns: the columns of the table.
+        named: what the user gave as --columns: quantity -> column, the quantity by any of its names. Column -> quantity
+            is accepted, too, where only that makes sense.
+        path: the table, for the error.
 
     Raises:
-        DegenError: no such quantity, no such column, or a quantity that is given twice.
+        DegenError: a quantity or column is unknown, or two columns are named for one quantity.
     """
-    found = {quantity: column for quantity, names in ALIASES.items() if (column := column_of(names, columns))}
+    usual = {quantity: column for quantity, names in ALIASES.items() if (column := column_of(names, columns))}
     chosen: dict[str, str] = {}
-    for left, right in asked.items():
-        quantity, column = _which(left, right, columns, path)
+    for left, right in named.items():
+        quantity, column = _parse_column(left, right, columns, path)
         if quantity in chosen:
-            raise DegenError(f"--columns {left}={right}: {quantity} is {chosen[quantity]!r} already; keep one")
+            raise DegenError(
+                f"--columns {left}={right}: column {chosen[quantity]!r} is already named for {quantity}; name only one"
+            )
         chosen[quantity] = column
     if {"flops", "pf_days"} <= set(chosen):
-        raise DegenError(f"--columns: compute is {chosen['flops']!r} and {chosen['pf_days']!r}; keep flops or pf_days")
+        raise DegenError(
+            f"--columns: flops={chosen['flops']} and pf_days={chosen['pf_days']} are both compute; keep one of them"
+        )
     if "pf_days" in chosen:
-        found.pop("flops", None)  # what is asked for goes before what has the name
-    # a column that was given another meaning has lost the one of its name
-    return {quantity: column for quantity, column in found.items() if column not in chosen.values()} | chosen
+        usual.pop("flops", None)  # the user's column of compute goes before one that is known by its name
+    # a column that the user named for one quantity is not used for another
+    return {quantity: column for quantity, column in usual.items() if column not in chosen.values()} | chosen
 
 
-def _which(left: str, right: str, columns: Sequence[str], path: Path) -> tuple[str, str]:
-    """Return quantity and column of `left=right`."""
+def _parse_column(left: str, right: str, columns: Sequence[str], path: Path) -> tuple[str, str]:
+    """Return quantity and column from `left=right` of the option --columns, in either order.
+
+    Args:
+        left: the text before the `=`, usually the quantity.
+        right: the text behind it, usually the column.
+        columns: the columns of the table.
+        path: the table, for the error.
+
+    Raises:
+        DegenError: neither text is a quantity, or neither is a column.
+    """
     if (quantity := quantity_of(left)) is not None and right in columns:
         return quantity, right
-    if (turned := quantity_of(right)) is not None and left in columns:
-        return turned, left
-    if quantity is None and turned is None:
+    if (reverse := quantity_of(right)) is not None and left in columns:
+        return reverse, left
+    if quantity is None and reverse is None:
         known = ", ".join(q for q in ALIASES if q not in TEXTS)
-        raise DegenError(f"--columns {left}={right}: {left!r} is no quantity; there are {known}, as in params=N")
+        raise DegenError(f"--columns {left}={right}: there is no quantity {left!r}; there are {known}, as in params=N")
     missing = right if quantity is not None else left
-    raise DegenError(f"{path}: no column {missing!r}; {did_you_mean(missing, columns)}")
+    raise DegenError(f"{path}: the table has no column {missing!r}; {did_you_mean(missing, columns)}")

@@ -1,4 +1,4 @@
-"""The result of a fit, whichever law was fitted."""
+"""The result of a fit of any law, and checks of its predictions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from degen.errors import DegenError
 from degen.stats.bootstrap import Interval
-
-from .quantities import PF_DAY
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,17 +21,17 @@ class FitResult:
 
     Attributes:
         law: `hoffmann`, `envelope`, `isoflop` or `kaplan`.
-        formula: the law as a reader writes it.
-        rests_on: what the rows are, as `240 points`.
-        parameters: value, low and high of every parameter, by name.
-        fixed: names of those that were not fitted.
-        rows: what the fit rests on: points, or budgets.
-        frontier: the compute-optimal model at each of some budgets; empty where the law says none.
-        predictions: what was asked for, one row each.
-        warnings: what a reader should know before using any of it.
+        formula: the law as text.
+        rests_on: number and kind of the rows that were fitted, as `240 points`.
+        parameters: name of the parameter -> `value`, `low` and `high`.
+        fixed: names of the parameters that were not fitted.
+        rows: the points or budgets that were fitted.
+        frontier: the compute-optimal model at each of some budgets; empty where the law has none.
+        predictions: a row for each request.
+        warnings: lines of warning.
         confidence: of the intervals.
-        no_interval: why there are none; None where there are.
-        more: what only this law has, for JSON.
+        no_interval: why there are no intervals; None where there are.
+        more: further results of this law alone, for JSON.
     """
 
     law: str
@@ -50,50 +48,49 @@ class FitResult:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def table(self) -> pa.Table:
-        """Return the rows as a table."""
+        """Return `rows`, the points or budgets that were fitted, as a pyarrow table."""
         import pyarrow as pa
 
         return pa.Table.from_pylist(list(self.rows))
 
 
-def compute_in(flops: float, units: str) -> float:
-    """Return compute in `flops` or `pf-days`."""
-    return flops / PF_DAY if units == "pf-days" else flops
-
-
-def check_requests(requests: Sequence[Mapping[str, float]], allowed: Sequence[frozenset[str]], what: str) -> None:
+def check_requests(requests: Sequence[Mapping[str, float]], allowed: Sequence[frozenset[str]], law: str) -> None:
     """Refuse predictions that a law cannot make.
 
     Args:
-        requests: each what is given of a model, as `{"N": 1e9}`.
-        allowed: which letters can be given together.
-        what: the law, for the error.
+        requests: the known quantities of each model, as `{"N": 1e9}`.
+        allowed: the sets of letters that the law predicts from.
+        law: name of the law, for the error.
 
     Raises:
-        DegenError: it names what can be given.
+        DegenError: the law does not predict from the letters of a request, or a value is not positive and finite.
     """
     for request in requests:
         text = ",".join(f"{name}={value:g}" for name, value in request.items())
         if frozenset(request) not in allowed:
-            ways = "; ".join(",".join(f"{name}=…" for name in sorted(names, reverse=True)) for names in allowed)
-            raise DegenError(f"--predict {text}: {what} predicts from {ways}")
+            forms = "; ".join(",".join(f"{name}=…" for name in sorted(names, reverse=True)) for names in allowed)
+            raise DegenError(f"--predict {text}: {law} can only predict from {forms}")
         for name, value in request.items():
             if not 0 < value < float("inf"):
                 raise DegenError(f"--predict {text}: {name} must be positive and finite")
 
 
 def check_predicted(request: Mapping[str, float], row: Row) -> Row:
-    """Return a prediction, in plain numbers.
+    """Return the prediction `row` with Python numbers in place of numpy's, after checking it.
+
+    Args:
+        request: the known quantities, for the error.
+        row: the prediction.
 
     Raises:
-        DegenError: a value of it is no positive number, as what was given lies too far out.
+        DegenError: a value is not positive and finite, because the request is too far from the fitted points.
     """
     plain = {name: None if value is None else float(value) for name, value in row.items()}
     for name, value in plain.items():
         if value is not None and not name.endswith(("_low", "_high")) and not 0 < value < float("inf"):
-            text = ",".join(f"{letter}={given:g}" for letter, given in request.items())
+            text = ",".join(f"{letter}={known:g}" for letter, known in request.items())
             raise DegenError(
-                f"--predict {text}: {name} would be {value:g}: this is too far from the points of the fit; "
-                "choose values closer to them"
+                f"--predict {text}: {name} would be {value:g}, because this is too far from the fitted points; choose "
+                "closer values"
             )
     return plain

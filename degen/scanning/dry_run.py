@@ -1,8 +1,10 @@
-"""Estimates of what each checkpoint of a scan costs: bytes to read, FLOPs, memory of the weights."""
+"""Estimates of what each checkpoint of a scan costs: bytes to read, FLOPs, memory; and what the scan would refuse."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import Source
@@ -10,31 +12,72 @@ from degen.errors import CheckpointError, one_line
 from degen.forward.learned_positions import too_long
 from degen.model.architecture import Architecture, describe, read_config
 from degen.model.flops import forward_flops
-from degen.model.lm_head import HEAD_BLOCK
+from degen.paths import expand_user
 from degen.probe import StreamProbe
+from degen.runs.run_writer import check_folder, check_run
 from degen.tables import Row
+from degen.text.windows import read_samples
 
-from .plan import make_plan
+from .context import fit_context
+from .extend import adds_only, with_known_tokens
+from .memory import head_memory, pass_memory
+from .plan import Plan, make_plan
+from .sampling import open_scanned_corpus
 from .settings import Settings
 
+if TYPE_CHECKING:
+    import torch
 
-def estimate_costs(settings: Settings) -> list[Row]:
+
+def estimate_costs(
+    settings: Settings, note: Callable[[str], None] = lambda _: None, out: Path | None = None, fresh: bool = False
+) -> list[Row]:
     """Return what each checkpoint of a scan would cost, from configurations and file headers alone.
 
     Formula: FLOPs = tokens · `forward_flops` at the length of the windows. Without a probe that needs text only the
     head is read.
 
+    Args:
+        settings: of the scan.
+        note: called with a message where windows are shorter than by default.
+        out: the run folder; None for none.
+        fresh: whether the scan would start over there.
+
     Returns:
-        A row for each checkpoint: `bytes` to read from its files, `flops`, `memory` of the weights in bytes; nulls and
-        a `reason` where it cannot be measured.
+        A row for each checkpoint: `bytes` to read from its files, `flops`, `memory`, the most bytes that the scan takes
+        at once on its device; nulls and a `reason` where it cannot be measured.
 
     Raises:
-        DegenError: the series or the probes cannot be found.
+        DegenError: the scan would be refused: series, probes, corpus or device cannot be found, or the run folder is of
+            other settings.
     """
+    from degen.model.loading import choose_device
+
+    begun = None if fresh else out
+    settings = with_known_tokens(settings, begun)
     plan = make_plan(settings)
+    settings = fit_context(settings, plan, begun, note)
+    device = choose_device(settings.device)
     streams = any(issubclass(probe, StreamProbe) for probe in plan.probes.values())
+    _check_inputs(settings, plan, streams)
+    if out is not None and not fresh:
+        check_run(out, settings.to_json(), adds_only)
+    elif out is not None:
+        check_folder(out)
     tokens = settings.tokens if streams else 0
-    return [_estimate_cost(checkpoint, tokens, settings) for checkpoint in plan.checkpoints]
+    return [_estimate_cost(checkpoint, tokens, settings, device) for checkpoint in plan.checkpoints]
+
+
+def _check_inputs(settings: Settings, plan: Plan, streams: bool) -> None:
+    """Refuse a corpus or windows that are not there.
+
+    Raises:
+        DegenError: they are not, or cannot be read.
+    """
+    if streams and settings.sample is not None:
+        read_samples(expand_user(settings.sample))
+    elif streams:
+        open_scanned_corpus(settings)
 
 
 def total_cost(costs: Sequence[Row]) -> tuple[int, float]:
@@ -42,23 +85,22 @@ def total_cost(costs: Sequence[Row]) -> tuple[int, float]:
     return sum(row["bytes"] or 0 for row in costs), sum(row["flops"] or 0 for row in costs)
 
 
-def _estimate_cost(checkpoint: Checkpoint, tokens: int, settings: Settings) -> Row:
+def _estimate_cost(checkpoint: Checkpoint, tokens: int, settings: Settings, device: torch.device) -> Row:
     row: Row = {"model": checkpoint.model, "revision": checkpoint.revision, "step": checkpoint.step}
     try:
         trust = settings.trust_remote_code
         shape = describe(read_config(checkpoint.source.config(), trust), trust)
         size = checkpoint.source.size() if tokens else _head_size(checkpoint.source, shape)
-        if tokens and (reason := too_long(shape, settings.context)) is not None:
+        if tokens and (reason := too_long(shape, settings.longest_window)) is not None:
             raise CheckpointError(reason)
     except CheckpointError as error:
         unknown = dict.fromkeys(("parameters", "bytes", "flops", "memory"))
         return row | unknown | {"reason": one_line(error)}
-    bytes_per_value = 2 if settings.dtype in ("float16", "bfloat16") else 4
     return row | {
         "parameters": shape.parameters,
         "bytes": size,
-        "flops": tokens * forward_flops(shape, settings.context),
-        "memory": shape.parameters * bytes_per_value if tokens else 8 * 2 * HEAD_BLOCK * shape.head_size,
+        "flops": tokens * forward_flops(shape, settings.longest_window),
+        "memory": pass_memory(shape, size, settings, device) if tokens else head_memory(shape, size),
         "reason": None,
     }
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are another one's copy: head and body bytes equal, under the same configuration."""
+"""Checkpoints that are another one's copy: head and body bytes equal, of the same types, and the same configuration."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ class MeasuredCheckpoints:
         return self._by_head.get(head_sha256, [])
 
     def same_bytes(self, one: OpenCheckpoint, other: OpenCheckpoint) -> bool:
-        """Return whether configuration and every stored tensor of two checkpoints are the same, to the byte."""
+        """Return whether configuration and every stored tensor of two checkpoints are the same: name, type, bytes."""
         return self._body(one) == self._body(other)
 
     def _body(self, opened: OpenCheckpoint) -> str:
         if opened.checkpoint not in self._bodies:
             digest = hashlib.sha256(config_sha256(opened.config).encode())
             for key in sorted(opened.tensors.keys):
-                digest.update(f"{key}{opened.tensors.shape(key)}".encode())
+                digest.update(f"{key} {opened.tensors.shape(key)} {opened.tensors.dtype(key)}\n".encode())
                 for piece in opened.tensors.raw(key):
                     digest.update(piece)
             self._bodies[opened.checkpoint] = digest.hexdigest()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from degen.device import OutOfMemoryError, memory_errors
 from degen.errors import CheckpointError, one_line
-from degen.model.architecture import describe
+from degen.model.architecture import Architecture, describe
 from degen.model.loading import load_model
 from degen.tables import CHECKPOINTS, Rows, file_name
 
@@ -52,9 +52,11 @@ def measure(opened: OpenCheckpoint, spec: MeasureSpec, batch_tokens: int, advanc
         opened.model_columns = model_columns(opened.architecture, opened.head, opened.checkpoint.tokens_seen)
         measured: list[tuple[str, Rows]] = [("degen", {CHECKPOINTS: [opened.model_columns]})]
         measured += measure_head(opened.head, spec, opened.clock)
-        if spec.sample is None and not spec.head_probes:
-            raise CheckpointError(str(spec.skipped))
-        if spec.sample is not None and spec.stream_probes:
+        skipped = spec.skipped or _no_text(opened.architecture, spec)
+        if skipped is not None and not spec.head_probes:
+            raise CheckpointError(skipped)
+        opened.notes += [skipped] if skipped is not None else []
+        if spec.sample is not None and spec.stream_probes and skipped is None:
             model = model if model is not None else _load(opened, spec)
             shape, clock, folder = opened.architecture, opened.clock, _training_folder(opened, spec)
             measured += measure_stream(model, shape, spec, spec.sample, batch_tokens, clock, advance, folder)
@@ -62,6 +64,13 @@ def measure(opened: OpenCheckpoint, spec: MeasureSpec, batch_tokens: int, advanc
         del model
         _free(spec.device)
     return spec.tables.merge(measured)
+
+
+def _no_text(architecture: Architecture, spec: MeasureSpec) -> str | None:
+    """Return why no text can be streamed through a model; None where it can, or where no probe needs it."""
+    if architecture.not_causal is None or not spec.stream_probes:
+        return None
+    return f"{', '.join(spec.stream_probes)} not measured: {architecture.not_causal}"
 
 
 def _training_folder(opened: OpenCheckpoint, spec: MeasureSpec) -> Path | None:
@@ -87,9 +96,14 @@ def _load(opened: OpenCheckpoint, spec: MeasureSpec) -> Any:
     Raises:
         CheckpointError: it does not fit in memory, or its files are unsound.
     """
+    parameters, stored = opened.architecture.parameters, opened.tensors.size(None)
+    if parameters > 8 * stored:  # a parameter takes a bit at least
+        raise CheckpointError(
+            f"{opened.files.path}: {parameters:,} parameters by its configuration, and {stored:,} bytes in its files"
+        )
     try:
         with opened.clock.phase("load"), memory_errors():
-            model = load_model(opened.files, opened.config, spec.device, spec.dtype, spec.trust)
+            model = load_model(opened.files, opened.config, spec.device, spec.dtype, spec.trust, opened.notes.append)
             opened.dtype = model.dtype
             return model
     except OutOfMemoryError as error:

@@ -15,7 +15,7 @@ from degen.forward.learned_positions import check_positions
 from degen.forward.run_pass import run_pass
 from degen.model.architecture import Architecture
 from degen.probe import StreamProbe, probe_errors
-from degen.tables import Rows
+from degen.tables import CHECKPOINTS, Rows
 from degen.text.windows import Sample
 
 from .measure_spec import MeasureSpec
@@ -57,18 +57,23 @@ def measure_stream(
         with probe_errors(name):
             probes[name] = probe_class(sample, **spec.options.get(name, {}))
     with clock.phase("forward"), memory_errors():
-        run_pass(model, sample, probes, batch_tokens, spec.device, advance)
+        passed = run_pass(model, sample, probes, batch_tokens, spec.device, advance)
     for name, probe in probes.items():
         if probe.trains:
             assert spec.training is not None
             assert folder is not None
-            inputs = ModelHeadInputs(model, batch_tokens, spec.device)
+            inputs = ModelHeadInputs(model, batch_tokens, spec.device, passed.padded)
             with clock.phase(f"{name} training"), probe_errors(name), memory_errors():
                 probe.train(inputs, spec.training(), folder / name, spec.on_progress)
     measured: list[tuple[str, Rows]] = []
     if "windows" in spec.tables.names:
         windows = [{"window": w.number, "document": w.document, "domain": w.domain} for w in sample.windows]
         measured.append(("degen", {"windows": windows}))
+    if passed.blocks is not None:
+        measured.append(("degen", {CHECKPOINTS: [{"layers": passed.blocks}]}))
+    if passed.unread and "layers" in spec.tables.names:
+        sites = [{"layer": site.layer, "site": site.name, "reason": reason} for site, reason in passed.unread.items()]
+        measured.append(("degen", {"layers": sites}))
     for name, probe in probes.items():
         with clock.phase(name), probe_errors(name):
             measured.append((name, probe.finish()))

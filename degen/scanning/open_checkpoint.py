@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from degen.checkpoints.series import Checkpoint
-from degen.model.architecture import Architecture, describe, read_config
-from degen.model.lm_head import Head, find_stored_head
+from degen.errors import CheckpointError
+from degen.model.architecture import Architecture, describe, read_config, scale_block, text_config
+from degen.model.lm_head import Head, as_stored, find_stored_head
 from degen.tables import Row
 from degen.weights.checkpoint_files import CheckpointFiles
 from degen.weights.open_weights import open_tensors
@@ -32,6 +33,7 @@ class OpenCheckpoint:
         clock: what has taken how long so far.
         dtype: of the model once it is loaded.
         model_columns: columns of `checkpoints` that describe the model, once its head is known.
+        notes: remarks on what was left out, for its row.
     """
 
     checkpoint: Checkpoint
@@ -43,6 +45,7 @@ class OpenCheckpoint:
     clock: Clock
     dtype: Any = None
     model_columns: Row = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def open_checkpoint(checkpoint: Checkpoint, files: CheckpointFiles, spec: MeasureSpec, clock: Clock) -> OpenCheckpoint:
@@ -59,8 +62,15 @@ def open_checkpoint(checkpoint: Checkpoint, files: CheckpointFiles, spec: Measur
     """
     with clock.phase("load"):
         config = read_config(files.path, spec.trust)
-        architecture = describe(config, spec.trust)
         tensors = open_tensors(files)
+        layers = getattr(text_config(config), "num_hidden_layers", 0)
+        if files.whole and isinstance(layers, int) and layers > max(len(tensors.keys), 1):
+            raise CheckpointError(
+                f"{files.path}: {layers:,} layers by its configuration, and {len(tensors.keys):,} tensors in its files"
+            )
+        architecture = describe(config, spec.trust)
         changed = files.adapter is not None and open_adapter(files.adapter).may_change_head
-        head = None if changed else find_stored_head(tensors, architecture, spec.ids)
+        head = None if changed else find_stored_head(tensors, architecture, spec.ids, scale_block(config))
+        if head is not None:
+            architecture = as_stored(architecture, head)
         return OpenCheckpoint(checkpoint, files, config, architecture, tensors, head, clock)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from degen.checkpoints.series import Checkpoint
+from degen.printable import printable
 
 T = TypeVar("T")
 
@@ -18,11 +19,11 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Report something worth knowing."""
-        _log.info(text)
+        _log.info(printable(text))
 
     def warn(self, text: str) -> None:
         """Report something that the user may want to put right."""
-        _log.warning(text)
+        _log.warning(printable(text))
 
     def track(self, items: Iterable[T], total: int, noun: str) -> Iterator[T]:
         """Yield the items, and report how many of them there were, as in `154 revisions listed`."""
@@ -31,6 +32,9 @@ class Progress:
 
     def start_scan(self, checkpoints: Sequence[Checkpoint], done: int) -> None:
         """Report the checkpoints of the scan, and how many of them are measured already."""
+
+    def start_phase(self, name: str) -> None:
+        """Report what is done now: `finding checkpoints`, `tokenising text`, or a phase of table `timing`."""
 
     def start_checkpoint(self, checkpoint: Checkpoint, tokens: int) -> None:
         """Report that a checkpoint is next, and how many tokens will pass through it."""
@@ -44,4 +48,5 @@ class Progress:
 
     def finish_checkpoint(self, checkpoint: Checkpoint, status: str, summary: str) -> None:
         """Report that the checkpoint is measured and written, or failed for the reason given."""
-        (_log.warning if status == "failed" else _log.info)("%s: %s %s", checkpoint, status, summary)
+        text = printable(f"{checkpoint}: {status} {summary}")
+        (_log.warning if status == "failed" else _log.info)(text)

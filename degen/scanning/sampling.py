@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.series import Series
-from degen.errors import CheckpointError, DegenError
-from degen.forward.learned_positions import too_long
-from degen.model.architecture import describe, read_config, text_config
+from degen.errors import DegenError
+from degen.paths import expand_user
 from degen.probe import StreamProbe
+from degen.runs.ownership import check_part
+from degen.runs.parts import owner_of
 from degen.runs.run import SAMPLE
 from degen.runs.run_writer import RunWriter, write_errors
 from degen.text.corpus import Corpus, open_corpus
@@ -46,6 +47,7 @@ class Samples:
     def save(self, writer: RunWriter) -> None:
         """Write the windows to `sample.parquet`, unless they are there or there are none."""
         if self.samples and not self.saved:
+            check_part(writer.path / SAMPLE)
             with write_errors(writer.path):
                 write_samples(writer.path / SAMPLE, list(self.samples.values()))
 
@@ -72,7 +74,7 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
             )
         return Samples(of_series, {}, {})
     file, before = writer.path / SAMPLE, writer.info.get("sample")
-    if saved := file.exists() and before is not None:
+    if saved := owner_of(file) == "degen" and before is not None:  # a damaged one is drawn anew
         samples = _read_samples(file, tokenizers, str(file))
         info = before | {"windows": _summaries(samples)}
     else:
@@ -98,13 +100,25 @@ def find_samples(
     Raises:
         DegenError: there are none.
     """
+    info: dict[str, Any]
     if settings.sample is not None:
-        samples = _read_samples(Path(settings.sample).expanduser(), tokenizers, settings.sample)
-        info: dict[str, Any] = {"taken_from": settings.sample}
+        samples = _read_samples(expand_user(settings.sample), tokenizers, settings.sample)
+        name, info = settings.sample, {"taken_from": settings.sample}
     else:
-        corpus = _open_corpus(settings)
+        corpus = open_scanned_corpus(settings)
         samples = {t.fingerprint: _draw_sample(settings, corpus, t, progress) for t in tokenizers}
-        info = {"corpus": corpus.name, **corpus.provenance}
+        name, info = corpus.name, {"corpus": corpus.name, **corpus.provenance}
+        if corpus.passed_over:
+            info["passed_over"] = len(corpus.passed_over)
+            progress.warn(
+                f"{name}: {len(corpus.passed_over)} documents passed over, whose text holds half a character (a lone "
+                f"surrogate); the first is {next(iter(corpus.passed_over))}"
+            )
+    if any(sample.documents == 1 for sample in samples.values()):
+        progress.warn(
+            f"{name}: one document, so no metric has a standard error, for which documents are "
+            "left out one by one; give the text as several documents, a file or a line of .jsonl each"
+        )
     return samples, info | {"windows": _summaries(samples)}
 
 
@@ -122,7 +136,7 @@ def _read_samples(file: Path, tokenizers: Iterable[Tokenizer], name: str) -> dic
 
 
 def _draw_sample(settings: Settings, corpus: Corpus, tokenizer: Tokenizer, progress: Progress) -> Sample:
-    sample = draw_sample(corpus, tokenizer, settings.tokens, settings.context, settings.seed)
+    sample = draw_sample(corpus, tokenizer, settings.tokens, settings.longest_window, settings.seed)
     if sample.tokens < settings.tokens:
         progress.warn(f"{corpus.name}: ends after {sample.tokens} of {settings.tokens} tokens; the scan goes on")
     if sample.too_short:
@@ -153,30 +167,7 @@ def training_windows(settings: Settings, series: Series, sample: Sample) -> Iter
         return cycle([w for w in sample.windows if w.document not in evaluated])
     tokenizer = _load_tokenizer(settings, series)
     assert tokenizer is not None
-    return stream_windows(_open_corpus(settings), tokenizer, settings.context, settings.seed, evaluated)
-
-
-def check_context(plan: Plan, samples: Samples, progress: Progress, trust: bool) -> None:
-    """Refuse windows longer than a series' learned positions, and warn of those longer than it was trained for.
-
-    Raises:
-        DegenError: a window is longer than the positions a model has.
-    """
-    for series in plan.series:
-        if (sample := samples.sample_of(series)) is None:
-            continue
-        longest = sample.longest
-        for checkpoint in series.checkpoints:
-            try:
-                config = read_config(checkpoint.source.config(), trust)
-                shape, trained = describe(config, trust), text_config(config).max_position_embeddings
-            except (CheckpointError, AttributeError):
-                continue  # it fails in its own row, or has no such limit
-            if (reason := too_long(shape, longest, str(checkpoint))) is not None:
-                raise DegenError(reason)
-            if longest > trained:
-                progress.warn(f"{checkpoint}: windows of {longest} tokens, and it was made for {trained}")
-            break
+    return stream_windows(open_scanned_corpus(settings), tokenizer, settings.longest_window, settings.seed, evaluated)
 
 
 def _load_tokenizer(settings: Settings, series: Series) -> Tokenizer | None:
@@ -196,7 +187,12 @@ def _warn_of_demo(settings: Settings, plan: Plan, progress: Progress) -> None:
             progress.warn("the demo's text is scanned; name a corpus of your model's kind with --corpus")
 
 
-def _open_corpus(settings: Settings) -> Corpus:
+def open_scanned_corpus(settings: Settings) -> Corpus:
+    """Return the corpus of a scan; nothing is read of it yet.
+
+    Raises:
+        DegenError: there is no such corpus.
+    """
     from degen.demo import corpus_path
 
     if settings.corpus != "demo":

@@ -23,10 +23,12 @@ from degen.checkpoints.series import Checkpoint
 from degen.runs.run import DOWNLOADS, Run, read_run
 from degen.runs.run_writer import RunWriter, open_run
 
+from .context import check_context, fit_context
+from .extend import adds_only, fill_tokens, with_known_tokens
 from .plan import Plan, make_plan
 from .progress import Progress
 from .run_info import complete_info
-from .sampling import check_context, prepare_samples
+from .sampling import prepare_samples
 from .series_scan import SeriesScan
 from .settings import RUN_FOLDER, ScanKeywords, Settings, list_settings, make_settings
 
@@ -75,13 +77,20 @@ def scan_with_settings(
     on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> Run:
     """Do what `scan` does, with settings that are made already; `on_plan` gets the plan before anything is measured."""
+    begun = None if fresh else out
+    settings = with_known_tokens(settings, begun)
+    progress.start_phase("finding checkpoints")
     plan = make_plan(settings, progress.note)
     on_plan(plan)
-    with open_run(out, settings.to_json(), fresh) as writer:
+    settings = fit_context(settings, plan, begun, progress.note)
+    with open_run(out, settings.to_json(), fresh, adds_only) as writer:
         pending = _checkpoints_to_measure(plan, writer)
         progress.start_scan(plan.checkpoints, len(plan.checkpoints) - len(pending))
         if pending or "config_hash" not in writer.info:
             _measure(settings, plan, set(pending), writer, Downloads(out / DOWNLOADS, keep), progress)
+        writer.save_info()
+        if filled := sum(fill_tokens(checkpoint, writer) for checkpoint in plan.checkpoints):
+            progress.note(f"tokens_seen filled in for {filled} checkpoints")
     return read_run(out)
 
 
@@ -107,6 +116,7 @@ def _measure(
     progress: Progress,
 ) -> None:
     """Draw the windows, then measure checkpoint after checkpoint."""
+    progress.start_phase("loading torch and transformers")
     import torch
 
     from degen.model.loading import choose_device, choose_dtype, silence_transformers
@@ -114,6 +124,7 @@ def _measure(
     silence_transformers()
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
+    progress.start_phase("tokenising text")
     samples = prepare_samples(settings, plan, writer, progress)
     check_context(plan, samples, progress, settings.trust_remote_code)
     threads = settings.threads or writer.info.get("threads")  # as asked for, or as when the run began

@@ -109,7 +109,7 @@ class SeriesScan:
         """Measure one checkpoint and write its parts; a failure is a row like any other."""
         from .timing import Clock, timing_rows
 
-        progress, spec, clock = self.progress, self.spec, Clock()
+        progress, spec, clock = self.progress, self.spec, Clock(self.progress.start_phase)
         version, source = checkpoint.source.version(), ""
         self.opened, self.digest = None, None
         progress.start_checkpoint(checkpoint, spec.sample.tokens if spec.sample and spec.stream_probes else 0)
@@ -176,10 +176,10 @@ class SeriesScan:
         from .measure import measure
 
         spec, progress, settings = self.spec, self.progress, self.settings
-        longest = spec.sample.longest if spec.sample else settings.context
+        longest = spec.sample.longest if spec.sample else settings.longest_window
         if self.batch_tokens is None:
             shape, windows = opened.architecture, settings.batch_size
-            first = batch_tokens_for(spec.sample, windows, settings.context, shape, spec.device)
+            first = batch_tokens_for(spec.sample, windows, settings.longest_window, shape, spec.device)
             self._save_batch_tokens(opened, first)
         assert self.batch_tokens is not None
 
@@ -192,7 +192,8 @@ class SeriesScan:
             progress.start_checkpoint(opened.checkpoint, spec.sample.tokens if spec.sample else 0)
 
         rows = halve_batch(attempt, self.batch_tokens, longest, "--context", on_halved)
-        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": spec.skipped}
+        reasons = dict.fromkeys(reason for reason in (rows[CHECKPOINTS][0].get("reason"), *opened.notes) if reason)
+        rows[CHECKPOINTS][0] |= {"status": "ok", "reason": "; ".join(reasons) or None}
         return rows
 
     def _save_batch_tokens(self, opened: OpenCheckpoint, batch_tokens: int) -> None:

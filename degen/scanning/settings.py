@@ -17,7 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, TypeVar, Unpack, get_type_hints
 
-from degen.errors import DegenError
+from degen.errors import DegenError, shorten_number
+from degen.paths import expand_user
 
 if TYPE_CHECKING:
     from degen.checkpoints.series import Grammar
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Callable[..., Any])
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+MAX_INT = 2**63 - 1  # of a column of whole numbers
+LARGEST = {"context": 2**31 - 1, "batch_size": 2**31 - 1, "threads": 1 << 16}  # of other settings than most
+CONTEXT = 512  # tokens of the longest window if nobody says how many
 RUN_FOLDER = "degen-run"  # where a run goes if nobody names a folder
 
 
@@ -52,7 +56,10 @@ class Settings:
         "hf://org/dataset[:split], or demo.",
     ] = "demo"
     tokens: Annotated[int, "Tokens to stream through each checkpoint."] = 50_000
-    context: Annotated[int, "Longest window, in tokens."] = 512
+    context: Annotated[
+        int | None,
+        f"Longest window, in tokens; without it {CONTEXT}, or the learned positions of a model that has fewer.",
+    ] = None
     seed: Annotated[int, "Seed of the draw of windows."] = 0
     sample: Annotated[
         str | None,
@@ -75,9 +82,7 @@ class Settings:
         r"How names of revisions are read, where it is not as step1000: a regular expression with a group "
         r"(?P<step>\d+), perhaps also stage, tokens and unit (K, M, B, T).",
     ] = None
-    tokens_per_step: Annotated[
-        int | None, "Training tokens of a step, for tokens_seen where names say nothing of tokens."
-    ] = None
+    tokens_per_step: Annotated[int | None, "Training tokens of a step, where nothing else gives the tokens."] = None
     trust_remote_code: Annotated[
         bool,
         "DANGER: run Python code that a checkpoint brings, with all you may do on this machine. "
@@ -95,9 +100,16 @@ class Settings:
         smallest = {"tokens": SHORTEST, "context": SHORTEST, "seed": 0, "batch_size": 1, "threads": 1,
                     "tokens_per_step": 1}  # fmt: skip
         for name, least in smallest.items():
-            value = getattr(self, name)
+            value, most = getattr(self, name), LARGEST.get(name, MAX_INT)
             if value is not None and value < least:
-                raise DegenError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
+                raise DegenError(f"--{name.replace('_', '-')} {shorten_number(value)}: must be at least {least}")
+            if value is not None and value > most:
+                raise DegenError(f"--{name.replace('_', '-')} {shorten_number(value)}: must be at most {most}")
+
+    @property
+    def longest_window(self) -> int:
+        """The longest window, in tokens."""
+        return self.context if self.context is not None else CONTEXT
 
     @property
     def grammar(self) -> Grammar:
@@ -113,6 +125,7 @@ class Settings:
         """
         return asdict(self) | {
             "series": [_absolute(s) for s in self.series],
+            "context": self.longest_window,
             "corpus": _absolute(self.corpus),
             "sample": _absolute(self.sample) if self.sample else None,
             "tokenizer": _absolute(self.tokenizer) if self.tokenizer else None,
@@ -122,11 +135,11 @@ class Settings:
 
 
 class MeasureKeywords(TypedDict, total=False):
-    """The settings that also apply to a model in memory, as keywords with every type that callers may pass."""
+    """The settings of a scan that also apply to a model in memory, with the types that Python callers may pass."""
 
     corpus: str | Path | None
     tokens: int
-    context: int
+    context: int | None
     seed: int
     sample: str | Path | None
     probes: str | Sequence[str] | None
@@ -217,7 +230,7 @@ def list_settings(keywords: type[MeasureKeywords], **other_defaults: object) -> 
 
 def _absolute(name: str) -> str:
     """Return an existing path as absolute, also behind a label or among adapter and base; any other name as it is."""
-    path = Path(name).expanduser()
+    path = expand_user(name)
     if path.exists():
         return str(path.resolve())
     for separator in "=+":

@@ -27,9 +27,9 @@ class Bootstrap:
 
     Attributes:
         draws: how many tables are drawn; 0 for no intervals.
-        confidence: of each interval by itself, between 0 and 1.
-        seed: of the draws.
-        on_draw: called after each draw with the number of draws done and that of all.
+        confidence: the confidence of each single interval, between 0 and 1.
+        seed: sets the random draws.
+        on_draw: is called after each draw with the number of draws that are done and the number of all.
 
     Raises:
         DegenError: a setting is out of range, or the draws are too few for the confidence.
@@ -42,14 +42,17 @@ class Bootstrap:
 
     def __post_init__(self) -> None:
         if self.draws < 0:
-            raise DegenError(f"--bootstrap {self.draws}: a number of draws, 0 for no intervals")
+            raise DegenError(f"--bootstrap {self.draws}: the number of draws must be 0 (no intervals) or more")
         if not 0 < self.confidence < 1:
             raise DegenError(f"--confidence {self.confidence:g}: must lie between 0 and 1")
         if self.seed < 0:
-            raise DegenError(f"--seed {self.seed}: must be at least 0")
+            raise DegenError(f"--seed {self.seed}: the seed must be 0 or more")
         least = math.ceil(round(2 / (1 - self.confidence), 6))
         if 0 < self.draws < least:
-            raise DegenError(f"--bootstrap {self.draws}: too few for confidence {self.confidence:g}; give {least}")
+            raise DegenError(
+                f"--bootstrap {self.draws}: too few draws for confidence {self.confidence:g}; give at least {least}, "
+                "or a lower confidence"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +60,11 @@ class Draws:
     """The results of a bootstrap.
 
     Attributes:
-        estimates: the value of every quantity in each draw that was fitted, by quantity; empty without intervals.
+        estimates: name of the quantity -> its value in each draw that could be fitted; empty without intervals.
         confidence: of the intervals.
-        points: n, what the fit rests on.
-        free: k, fitted parameters.
-        n_failed: draws that could not be fitted.
+        points: n, the number of points (or budgets) that were fitted.
+        free: k, the number of fitted parameters.
+        n_failed: the number of draws that could not be fitted.
         failure_reason: why there are no intervals; None where there are.
     """
 
@@ -73,14 +76,14 @@ class Draws:
     failure_reason: str | None = None
 
     def interval(self, value: float, values: Floats | None) -> Interval:
-        """Return a value with the ends of its interval, which are percentiles of its draws.
+        """Return a fitted value with the ends of its interval, which are percentiles of its values in the draws.
 
         Formula: the quantiles p and 1 − p of the draws, p = Φ(−sqrt(n/(n − k))·t), t Student's two-sided quantile at
         n − k degrees of freedom: percentiles as they are lie too close together where points are few.
 
         Args:
-            value: of the fit itself.
-            values: of the draws; None without.
+            value: the value in the fit to the table itself.
+            values: the value in each draw; None where there are no draws, and so no interval.
 
         Source: Efron 1979; for p Hesterberg 2015, What teachers should know about the bootstrap, section 4.3.
         """
@@ -95,7 +98,12 @@ class Draws:
         return {"value": value, "low": float(low), "high": float(high)}
 
     def intervals(self, values: Mapping[str, float], fixed: Mapping[str, float] | None = None) -> dict[str, Interval]:
-        """Return value, low and high of every quantity; those of a fixed one are equal."""
+        """Return a dict: name of the quantity -> `value`, `low` and `high` of its interval.
+
+        Args:
+            values: name of the quantity -> its value in the fit.
+            fixed: quantities that were not fitted, by name: their low and high equal their value.
+        """
         return {
             name: {"value": value, "low": value, "high": value}
             if name in (fixed or {})
@@ -105,16 +113,17 @@ class Draws:
 
 
 def run_bootstrap(settings: Bootstrap, refit: Refit, *, points: int, free: int) -> Draws:
-    """Fit resampled tables.
+    """Draw tables and fit each, and return the fitted values of all.
 
     Args:
         settings: of the bootstrap.
-        refit: draws a table with the generator it gets, and fits it; it raises a DegenError where that fails.
-        points: n, what the fit rests on.
-        free: k, fitted parameters.
+        refit: gets a random generator, draws a table with it, and returns the fitted quantities by name; it raises a
+            DegenError where the table cannot be fitted.
+        points: n, the number of points (or budgets) that the fit to the table itself uses.
+        free: k, the number of fitted parameters.
 
     Returns:
-        The draws, the same every time; without intervals where more than a fifth of them could not be fitted.
+        The draws, the same for the same seed; without intervals where more than a fifth could not be fitted.
     """
     kept: list[Mapping[str, float]] = []
     seeds = np.random.SeedSequence(settings.seed).spawn(settings.draws)  # a draw does not depend on those before it
@@ -134,5 +143,5 @@ def run_bootstrap(settings: Bootstrap, refit: Refit, *, points: int, free: int) 
 
 
 def pairs(draw: np.random.Generator, points: int) -> Ints:
-    """Return the indices of the points in a resampled table: n of n points, drawn with replacement."""
+    """Return the indices of `points` points drawn from as many, with replacement."""
     return draw.integers(0, points, points)

@@ -20,10 +20,10 @@ class Correlation:
     """A rank correlation.
 
     Attributes:
-        value: between −1 and 1; None where there is none.
-        low: lower end of its interval.
-        high: upper end.
-        reason: why there is none.
+        value: between −1 and 1; None where the correlation cannot be computed.
+        low: the lower end of its interval; None as well.
+        high: the upper end of its interval; None as well.
+        reason: why it cannot be computed; None where it can.
     """
 
     value: float | None
@@ -35,10 +35,11 @@ class Correlation:
 def spearman(x: Floats, y: Floats, confidence: float = 0.9) -> Correlation:
     """Return Spearman's ρ, the correlation of ranks, with its interval.
 
-    Interval: Fisher's, z = atanh ρ with variance (1 + ρ²/2)/(n − 3); not a bootstrap, which is too narrow for ten
-    points. ρ of a sample is too small, ((n − 2)ρ + 3τ)/(n + 1) on average, by which the interval alone would miss
-    strong correlations: it reaches over that of ((n + 1)ρ − 3τ)/(n − 2), too. At ±1, where z is infinite, the nearest
-    value that n points can show takes its place, 1 − 12/(n(n² − 1)), and the interval ends at ±1.
+    Interval: Fisher's, z = atanh ρ with variance (1 + ρ²/2)/(n − 3); a bootstrap would be too narrow for ten points.
+    ρ of a sample is too small, ((n − 2)ρ + 3τ)/(n + 1) on average, so that this interval would miss strong
+    correlations; it is widened to contain the interval of the corrected ((n + 1)ρ − 3τ)/(n − 2) as well. At ρ = ±1,
+    where z is infinite, the nearest value that n points can have is used, ±(1 − 12/(n(n² − 1))), and the interval ends
+    at ±1.
 
     Args:
         x: n values.
@@ -62,12 +63,14 @@ def spearman(x: Floats, y: Floats, confidence: float = 0.9) -> Correlation:
 
 
 def kendall(x: Floats, y: Floats, confidence: float = 0.9) -> Correlation:
-    """Return Kendall's τ-b with its interval: pairs in the same order less those in the opposite one, as a share.
+    """Return Kendall's τ-b with its interval.
 
-    Interval: Fisher's, z = atanh τ with the larger of two variances: 0.437/(n − 4), for moderate τ, and that of τ where
-    some rising scales make both normal, with r = sin(πτ/2):
-    2/(n(n − 1)) · [1 − (4/π²)asin² r + 2(n − 2)(1/9 − (4/π²)asin²(r/2))] / (1 − τ²)². At ±1 as for `spearman`, where
-    the nearest value is 1 − 4/(n(n − 1)).
+    Formula: the share of pairs of points that x and y order alike, less the share that they order oppositely.
+
+    Interval: Fisher's, z = atanh τ with the larger of two variances: 0.437/(n − 4), which holds for moderate τ, and
+    the one that holds where x and y are rising functions of normal variables, with r = sin(πτ/2):
+    2/(n(n − 1)) · [1 − (4/π²)asin² r + 2(n − 2)(1/9 − (4/π²)asin²(r/2))] / (1 − τ²)². At τ = ±1 the nearest value that
+    n points can have is used, ±(1 − 4/(n(n − 1))), and the interval ends at ±1.
 
     Args:
         x: n values.
@@ -92,16 +95,16 @@ def kendall(x: Floats, y: Floats, confidence: float = 0.9) -> Correlation:
 
 
 def _no_order(x: Floats, y: Floats) -> str | None:
-    """Return the reason why points have no rank correlation; None where they have one."""
+    """Return the reason why the points (x, y) have no rank correlation; None where they have one."""
     if len(x) < MIN_POINTS:
         return f"{len(x)} point{'s' if len(x) != 1 else ''} with both; a rank correlation needs {MIN_POINTS}"
     if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return "one of the two is the same at all points, which leaves no order"
+        return "one of the two values is the same at all points, so that no order can be compared"
     return None
 
 
 def _fisher(value: float, step: float, variance: Callable[[float], float], confidence: float) -> tuple[float, float]:
-    """Return the ends of a correlation's interval by z = atanh.
+    """Return the lower and the upper end of a correlation's interval, by z = atanh.
 
     Args:
         value: the correlation.

@@ -19,7 +19,7 @@ def jackknife_error(leave_one_out: Floats) -> float | None:
         leave_one_out: θ₍w₎ for each of the W documents, in the statistic's unit.
 
     Returns:
-        The error in the statistic's unit; None with fewer than two documents or an undefined θ₍w₎.
+        The error in the statistic's unit; None with fewer than two documents, or where a θ₍w₎ is NaN or infinite.
 
     Source: Efron and Stein 1981, The jackknife estimate of variance.
     """
@@ -34,12 +34,12 @@ def ratio_error(sums: Floats, counts: Floats, slots: Ints) -> float | None:
     """Return the jackknife standard error of Σ sums / Σ counts, leaving out one document at a time.
 
     Args:
-        sums: of each window, in the statistic's unit times tokens.
-        counts: tokens of each window; windows without any do not take part.
-        slots: index of the document of each window, from 0.
+        sums: the sum over the tokens of each window, in the statistic's unit times tokens.
+        counts: the number of tokens of each window; a document without any is ignored.
+        slots: the index of the document of each window, from 0.
 
     Returns:
-        The error in the statistic's unit; None with fewer than two documents that count.
+        The error in the statistic's unit; None with fewer than two documents that have tokens.
     """
     own_sums, own_counts = np.bincount(slots, sums), np.bincount(slots, counts)
     rest = own_counts.sum() - own_counts

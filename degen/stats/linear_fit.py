@@ -25,7 +25,7 @@ class Line:
         points: n.
         slope: b.
         centre: mean of x.
-        height: mean of y, which the line has at `centre`.
+        height: mean of y, the value of the line at `centre`.
         spread: Σ (x − x̄)².
         variance: of a point around the line, RSS/(n − 2).
         r_squared: share of the variance of y that the line explains; None where y is the same everywhere.
@@ -65,18 +65,18 @@ class Line:
         return self.variance * (1 / self.points + (x - self.centre) ** 2 / self.spread)
 
     def slope_interval(self, confidence: float) -> tuple[float, float]:
-        """Return the t-interval of the slope with n − 2 degrees of freedom."""
+        """Return the ends of the t-interval of the slope, low and high, with n − 2 degrees of freedom."""
         reach = two_sided(confidence, self.freedom) * self.slope_se
         return self.slope - reach, self.slope + reach
 
     def interval_at(self, x: float, confidence: float) -> tuple[float, float]:
-        """Return the t-interval of the line at x, not of a new point there."""
+        """Return the ends, low and high, of the t-interval of the line's value at x; a new point varies more."""
         reach = two_sided(confidence, self.freedom) * math.sqrt(self.variance_at(x))
         return self.at(x) - reach, self.at(x) + reach
 
 
 def no_line(x: Floats, y: Floats) -> str | None:
-    """Return the reason why no line can be drawn through points; None where one can. Equal points count once."""
+    """Return the reason why no line can be fitted to the points (x, y); None where one can. Equal points count once."""
     different = len(set(zip(x.tolist(), y.tolist(), strict=True)))
     if different < MIN_POINTS:
         return f"{different} different point{'s' if different != 1 else ''} with both; a slope needs {MIN_POINTS}"
@@ -89,13 +89,13 @@ def no_line(x: Floats, y: Floats) -> str | None:
 
 
 def fit_line(x: Floats, y: Floats) -> Line:
-    """Return the line of least squares.
+    """Return the line of least squares through n points.
 
     Formula: b = Σ(x − x̄)(y − ȳ) / Σ(x − x̄)².
 
     Args:
-        x: of the points; `no_line` says whether a line can be drawn through them.
-        y: of the points.
+        x: shape (n,). The points must be such that `no_line` gives no reason against a line.
+        y: shape (n,).
     """
     n, centre, height = len(x), float(x.mean()), float(y.mean())
     dx, dy = x - centre, y - height
@@ -118,16 +118,16 @@ def fit_line(x: Floats, y: Floats) -> Line:
 
 
 def welch_quantile(one: Line, two: Line, at: float, confidence: float) -> float:
-    """Return how many standard errors the interval of the difference of two lines reaches at x, by Welch's t.
+    """Return by how many standard errors the interval of the difference of two lines reaches to either side at one x.
 
-    Formula: Student's t with (v + w)² / (v²/f + w²/g) degrees of freedom; v, w are the lines' variances at x, which may
-    differ, and f, g their degrees of freedom.
+    Formula: the quantile of Student's t with Welch's (v + w)² / (v²/f + w²/g) degrees of freedom; v, w are the lines'
+    variances at x, which may differ, and f, g their degrees of freedom.
 
     Args:
         one: a line.
         two: another line.
-        at: x.
-        confidence: of the interval, two-sided.
+        at: the x.
+        confidence: of the two-sided interval, between 0 and 1.
     """
     v, w = one.variance_at(at), two.variance_at(at)
     scale = max(v, w) or 1.0
@@ -137,7 +137,15 @@ def welch_quantile(one: Line, two: Line, at: float, confidence: float) -> float:
 
 
 def _curvature(dx: Floats, dy: Floats, left: float) -> float | None:
-    """Return the p-value of a term of x²: F = (RSS₁ − RSS₂) / (RSS₂ / (n − 3)) on 1 and n − 3 degrees of freedom."""
+    """Return the p-value of a term of x² beside the line; None where the points lie at two x.
+
+    Formula: F = (RSS₁ − RSS₂) / (RSS₂ / (n − 3)) on 1 and n − 3 degrees of freedom.
+
+    Args:
+        dx: x less its mean.
+        dy: y less its mean.
+        left: RSS₁, the sum of squares of the residuals from the line.
+    """
     from scipy.special import fdtrc
 
     n = len(dx)

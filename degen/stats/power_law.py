@@ -22,22 +22,24 @@ class Power:
 
 
 def check_part_ways(x: Floats, y: Floats, quantities: str) -> None:
-    """Refuse points of which one quantity follows from the other, as at one budget or one number of tokens each.
+    """Refuse points at which y follows from x, so that their effects cannot be told apart.
+
+    That is so where all models were trained on one budget, or on one number of tokens per parameter.
 
     Args:
         x: positive, shape (n,).
         y: positive, shape (n,).
-        quantities: names of x and y, for the error.
+        quantities: the names of x and y, for the error, as `size and tokens`.
 
     Raises:
-        DegenError: y lies within a tenth of a power law of x.
+        DegenError: every y lies within a tenth of one power law of x.
     """
     if np.log(x).std() < MIN_SPREAD:
         return
     if np.ptp(np.log(y) - fit_power(x, y, quantities).exponent * np.log(x)) < MAX_RESIDUAL:
         raise DegenError(
-            f"{quantities} go together in these points, as at one budget or in one ratio, and their effects cannot be "
-            "told apart: add models of other budgets and ratios"
+            f"{quantities} change together in these points (all have one budget, or one ratio of the two), so that "
+            "their effects on the loss cannot be told apart: add models of other budgets or ratios"
         )
 
 
@@ -47,14 +49,17 @@ def fit_power(x: Floats, y: Floats, quantity: str) -> Power:
     Args:
         x: positive, shape (n,).
         y: positive, shape (n,).
-        quantity: name of x, for the error.
+        quantity: the name of x, for the error.
 
     Raises:
-        DegenError: fewer than two different x.
+        DegenError: the points have fewer than two different x.
     """
     log_x, log_y = np.log(x), np.log(y)
     if len(x) < 2 or log_x.std() < MIN_SPREAD:
-        raise DegenError(f"a power law needs points of different {quantity}, and all have {x[0]:.4g}: add others")
+        raise DegenError(
+            f"a power law needs points of different {quantity}, and all points have {x[0]:.4g}: add points of other "
+            f"{quantity}"
+        )
     from_mean = log_x - log_x.mean()
     exponent = float(from_mean @ (log_y - log_y.mean()) / (from_mean @ from_mean))
     return Power(exponent, float(log_y.mean() - exponent * log_x.mean()))

@@ -7,7 +7,7 @@ def one_sided(confidence: float, freedom: float | None = None) -> float:
     """Return the distance from a value to the end of its one-sided interval, in standard errors.
 
     Args:
-        confidence: in (0, 1).
+        confidence: of the interval, between 0 and 1.
         freedom: degrees of freedom of the standard error, for Student's t; None for the normal distribution, where the
             standard error is as good as known.
     """

@@ -46,21 +46,21 @@ class Smoother:
         return np.asarray(self._axes @ (self._kept[self._chosen(along)] * along))
 
     def strength(self, y: Floats) -> float:
-        """Return λ for values of shape (m,)."""
+        """Return λ, the strength of smoothing that cross-validation chooses for the values `y` of shape (m,)."""
         return float(self._strengths[self._chosen(self._axes.T @ y)])
 
     def leverage(self, y: Floats) -> Floats:
-        """Return the share of each value in its own ŷ."""
+        """Return the weight ∂ŷᵢ/∂yᵢ of each value in its own ŷ, between 0 and 1; shape (m,)."""
         kept = self._kept[self._chosen(self._axes.T @ y)]
         return np.asarray(np.sum(self._axes**2 * kept, axis=1))
 
     def at(self, y: Floats, x: Floats) -> Floats:
-        """Return the spline of values y at other x between the first and the last."""
+        """Return the spline through the values `y` of shape (m,), evaluated at other `x` within the range of the m."""
         from scipy.interpolate import CubicSpline
 
         return np.asarray(CubicSpline(self.x, self.fitted(y), bc_type="natural")(x))
 
     def _chosen(self, along: Floats) -> int:
-        """Return the index of the λ with the least error of prediction, for values along the axes."""
+        """Return the index of the λ that cross-validation chooses, for values in the coordinates of `self._axes`."""
         errors = np.sum(((1 - self._kept) * along) ** 2, axis=1)
         return int(np.argmin(errors / self._left**2))

@@ -12,12 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from degen.bounds import MAX_LINE, check_expansion, check_parquet, check_regular
 from degen.errors import DegenError, one_line
+from degen.paths import expand_user
 
 FORMATS = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".parquet", ".txt")
+_FORMAT_NAMES = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 STREAM_BUFFER = 10_000
+PIECE = 1 << 17  # bytes read at a time
 
 
 @dataclass(frozen=True)
@@ -41,34 +45,61 @@ class Corpus(ABC):
     Attributes:
         name: as the user wrote it.
         provenance: how documents are drawn, for run.json.
+        passed_over: file and line of the documents that were drawn and left out, as their text is no valid Unicode.
     """
 
     name: str
     provenance: dict[str, Any]
 
+    def __init__(self) -> None:
+        self.passed_over: dict[str, None] = {}
+
+    def _sound(self, number: int, source: str, raw: Any) -> Iterator[Document]:
+        """Yield the document that a record holds, or nothing where its text cannot be encoded as UTF-8.
+
+        That is so where the text holds half of a surrogate pair; `source` is then added to `passed_over`. The arguments
+        are those of `_parse`.
+        """
+        document = _parse(number, source, raw)
+        try:
+            document.text.encode()
+        except UnicodeEncodeError:
+            self.passed_over[source] = None
+        else:
+            yield document
+
     @abstractmethod
     def draw(self, seed: int, at_least: int) -> Iterator[Document]:
-        """Yield every document once, in an order set by the seed; `at_least` is a hint of how many will be needed."""
+        """Yield every document once.
+
+        Args:
+            seed: sets the order of the documents.
+            at_least: a guess of how many documents the caller will take; it changes the speed and nothing else.
+
+        Raises:
+            DegenError: a file or the stream cannot be read, or a record is not a document.
+        """
 
 
 def open_corpus(name: str) -> Corpus:
     """Return the corpus that a user named: a file, a folder of files, or `hf://org/dataset[:split]`.
 
     Raises:
-        DegenError: it does not exist, or has a format that is not read.
+        DegenError: the file or folder does not exist, or holds no file of a format in `FORMATS`.
     """
     if name.startswith("hf://"):
         return StreamedCorpus(name)
-    path = Path(name).expanduser()
+    path = expand_user(name)
+    check_regular(path)
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file() and _format(p))
         if not files:
-            raise DegenError(f"{path}: no file of the formats {', '.join(FORMATS)} in it")
+            raise DegenError(f"{path}: this folder holds no corpus file; the name of one must end in {_FORMAT_NAMES}")
         return FileCorpus(name, files)
     if not path.exists():
-        raise DegenError(f"{path}: no such corpus; give a file, a folder, hf://org/dataset or demo")
+        raise DegenError(f"{path}: no such file or folder; name a file, a folder, hf://org/dataset or demo")
     if not _format(path):
-        raise DegenError(f"{path}: not a corpus format; read are {', '.join(FORMATS)}")
+        raise DegenError(f"{path}: not a corpus file; its name must end in {_FORMAT_NAMES}")
     return FileCorpus(name, [path])
 
 
@@ -84,23 +115,34 @@ class FileCorpus(Corpus):
     """
 
     def __init__(self, name: str, files: list[Path]) -> None:
+        super().__init__()
         self.name = name
         self._files = files
         self.provenance = {"files": len(files), "bytes": sum(p.stat().st_size for p in files)}
 
     def draw(self, seed: int, at_least: int) -> Iterator[Document]:
-        """Yield every document once, in the order of the hashes; each pass keeps twice as many as the one before."""
+        """Yield every document once, in the order of the hashes of (seed, document number).
+
+        Each pass over the files keeps twice as many documents in memory as the pass before; `at_least` is the number
+        for the first.
+        """
         after, keep = b"", max(at_least, 16)
         while True:
             first = self._first(seed, after, keep)
             for _, number, source, raw in first:
-                yield _parse(number, source, raw)
+                yield from self._sound(number, source, raw)
             if len(first) < keep:
                 return
             after, keep = first[-1][0], 2 * keep
 
     def _first(self, seed: int, after: bytes, keep: int) -> list[tuple[bytes, int, str, Any]]:
-        """Return the `keep` documents whose hashes come next after `after`: hash, number, source and record of each."""
+        """Return the next `keep` documents by hash, as tuples of hash, number, source and record as `_parse` takes it.
+
+        Args:
+            seed: of the hashes.
+            after: a hash; only documents with a larger one are returned.
+            keep: the largest number of documents to return.
+        """
 
         def keyed() -> Iterator[tuple[bytes, int, str, Any]]:
             for number, (source, raw) in enumerate(self._records()):
@@ -115,7 +157,10 @@ class FileCorpus(Corpus):
             try:
                 yield from _RECORDS[_format(path) or ""](path)
             except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-                raise DegenError(f"{path}: cannot be read to its end ({error})") from error
+                raise DegenError(
+                    f"{path}: this corpus file cannot be read to its end ({error}); "
+                    "check that it is complete and that you may read it"
+                ) from error
 
 
 def _line_records(path: Path) -> Iterator[tuple[str, Any]]:
@@ -128,41 +173,63 @@ def _line_records(path: Path) -> Iterator[tuple[str, Any]]:
 @contextmanager
 def _open_lines(path: Path) -> Iterator[Iterable[bytes]]:
     if path.name.lower().endswith(".zst"):
-        yield _lines(_zstandard_pieces(path))
+        yield _lines(path, _zstandard_pieces(path))
     elif path.name.lower().endswith(".gz"):
-        with gzip.open(path, "rb") as lines:
-            yield lines
+        with path.open("rb") as raw, gzip.open(raw, "rb") as opened:
+            yield _lines(path, _gzip_pieces(path, raw, opened))
     else:
-        with path.open("rb") as lines:
-            yield lines
+        with path.open("rb") as raw:
+            yield _lines(path, iter(lambda: raw.read(PIECE), b""))
+
+
+def _gzip_pieces(path: Path, raw: IO[bytes], opened: gzip.GzipFile) -> Iterator[bytes]:
+    made = 0
+    while piece := opened.read(PIECE):
+        made += len(piece)
+        check_expansion(path, raw.tell(), made)
+        yield piece
 
 
 def _zstandard_pieces(path: Path) -> Iterator[bytes]:
-    """Yield the decompressed bytes of all frames; a stream reader would end without an error in a truncated frame."""
+    """Yield the decompressed bytes of a zstandard file, all of its frames.
+
+    The stream reader of the library is not used, because it ends without an error where the file is truncated.
+
+    Raises:
+        DegenError: the file is damaged or truncated.
+    """
     import zstandard
 
     frame: Any = None
+    made = 0
     try:
         with path.open("rb") as raw:
-            while piece := raw.read(1 << 17):
+            while piece := raw.read(1 << 10):  # a piece may become many thousand times as long
                 while piece:
                     frame = frame or zstandard.ZstdDecompressor().decompressobj()
-                    yield frame.decompress(piece)
+                    unpacked = frame.decompress(piece)
+                    made += len(unpacked)
+                    check_expansion(path, raw.tell(), made)
+                    yield unpacked
                     piece, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
     except zstandard.ZstdError as error:
-        raise DegenError(f"{path}: not a sound zstandard file ({error})") from error
+        raise DegenError(f"{path}: damaged, or not a zstandard file ({error}); get or write it again") from error
     if frame is not None:
-        raise DegenError(f"{path}: not a sound zstandard file (it is truncated)")
+        raise DegenError(f"{path}: the zstandard file ends too early (it is truncated); get or write it again")
 
 
-def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _lines(path: Path, pieces: Iterable[bytes]) -> Iterator[bytes]:
     rest: list[bytes] = []
+    number, length = 1, 0
     for piece in pieces:
         first, *others = piece.split(b"\n")
         rest.append(first)
+        length += len(first)
         for line in others:
             yield b"".join(rest)
-            rest = [line]
+            rest, length, number = [line], len(line), number + 1
+        if length > MAX_LINE:
+            raise DegenError(f"{path}, line {number}: a line must not be longer than {MAX_LINE:,} bytes")
     yield b"".join(rest)
 
 
@@ -172,19 +239,20 @@ def _parquet_records(path: Path) -> Iterator[tuple[str, Any]]:
 
     try:
         file = pq.ParquetFile(path)
+        check_parquet(path, file.metadata)
         names = file.schema_arrow.names
         if "text" not in names:
-            raise DegenError(f"{path}: no column 'text'; it has {', '.join(names)}")
+            raise DegenError(f"{path}: a Parquet corpus must have a column 'text'; it has {', '.join(names)}")
         row = 0
         for batch in file.iter_batches(1024, columns=[n for n in ("text", "meta") if n in names]):
             for record in batch.to_pylist():
                 yield f"{path}, row {row}", record
                 row += 1
     except pa.ArrowException as error:
-        raise DegenError(f"{path}: not a sound Parquet file ({error})") from error
+        raise DegenError(f"{path}: damaged, or not a Parquet file ({error}); get or write it again") from error
 
 
-# How a file of each format gives its records: the place of each, for messages, and what `_parse` takes.
+# Format -> function that yields the records of a file: file and line or row, for messages, and what `_parse` takes.
 _RECORDS: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {
     ".txt": lambda path: iter([(str(path), path)]),
     ".jsonl": _line_records,
@@ -195,23 +263,38 @@ _RECORDS: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {
 
 
 def _parse(number: int, source: str, raw: Any) -> Document:
-    """Return a document from a text file, a JSON line, or a row with `text` and perhaps `meta.pile_set_name`."""
+    """Return the document that a record holds.
+
+    Args:
+        number: the number of the document in the corpus.
+        source: the file of the record, and its line or row, for errors.
+        raw: the path of a text file; or a line of JSON as bytes; or a row as a dict. A line and a row hold `text`, and
+            perhaps the domain as `meta.pile_set_name`.
+
+    Raises:
+        DegenError: the record is not UTF-8 or not JSON, has no `text`, or a domain that cannot be printed.
+    """
     if isinstance(raw, Path):
         try:
-            return Document(number, raw.read_text(encoding="utf-8"), None)
+            return Document(number, raw.read_bytes().decode("utf-8-sig"), None)  # with its own ends of lines
         except UnicodeDecodeError as error:
-            raise DegenError(f"{source}: not UTF-8 ({error.reason} at byte {error.start})") from error
+            raise DegenError(
+                f"{source}: the text is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
+            ) from error
     if isinstance(raw, bytes):
         try:
             raw = json.loads(raw)
         except (ValueError, RecursionError) as error:
-            raise DegenError(f"{source}: not JSON ({error})") from error
+            raise DegenError(f"{source}: the line is not JSON ({error}); every line must be a JSON object") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("text"), str):
-        raise DegenError(f"{source}: no text field 'text'")
+        raise DegenError(f"{source}: every document must have a field 'text' with text in it, and this one has none")
     meta = raw.get("meta")
     domain = meta.get("pile_set_name") if isinstance(meta, dict) else None
     if domain is not None and (not isinstance(domain, str) or not domain.isprintable()):
-        raise DegenError(f"{source}: the domain meta.pile_set_name is no printable text")
+        raise DegenError(
+            f"{source}: the field meta.pile_set_name, the domain, must be printable text on one line; "
+            "correct it or leave it out"
+        )
     return Document(number, raw["text"], domain)
 
 
@@ -219,25 +302,38 @@ class StreamedCorpus(Corpus):
     """A dataset of the hub, streamed: shards in seeded order, then a seeded shuffle buffer."""
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
         dataset, _, split = name.removeprefix("hf://").partition(":")
         if dataset.count("/") != 1:
-            raise DegenError(f"{name}: a streamed corpus is hf://org/dataset or hf://org/dataset:split")
+            raise DegenError(
+                f"{name}: the name of a streamed corpus must have the form hf://org/dataset or hf://org/dataset:split"
+            )
         self._dataset, self._split = dataset, split or "train"
         self.provenance = {"dataset": dataset, "split": self._split, "shuffle_buffer": STREAM_BUFFER}
 
     def draw(self, seed: int, at_least: int) -> Iterator[Document]:
-        """Yield the documents of the stream in its seeded order, numbered in that order."""
+        """Yield the documents of the stream, shuffled with `seed` and numbered from 0 as they come.
+
+        Raises:
+            DegenError: the package `datasets` is not installed, or the dataset cannot be streamed.
+        """
         try:
             import datasets
         except ImportError as error:
-            raise DegenError(f"{self.name}: streaming needs an extra: pip install 'degen-lm[hub]'") from error
+            raise DegenError(
+                f"{self.name}: streaming needs the package datasets, which is not installed: "
+                "pip install 'degen-lm[hub]'"
+            ) from error
         try:
             stream = datasets.load_dataset(self._dataset, split=self._split, streaming=True)
             shuffled = stream.shuffle(seed=seed, buffer_size=STREAM_BUFFER)
             for number, record in enumerate(shuffled):
-                yield _parse(number, f"{self.name}, document {number}", record)
+                yield from self._sound(number, f"{self.name}, document {number}", record)
         except DegenError:
             raise
         except Exception as error:  # network and dataset raise errors of many classes
-            raise DegenError(f"{self.name}: cannot be streamed ({one_line(error)})") from error
+            raise DegenError(
+                f"{self.name}: the dataset cannot be streamed ({one_line(error)}); "
+                "check its name, its split and the network"
+            ) from error

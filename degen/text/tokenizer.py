@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from degen.arrays import Ints, Tokens
-from degen.errors import DegenError, one_line
+from degen.errors import CheckpointError, DegenError, one_line
+from degen.paths import expand_user, is_file
 
 # A folder without any of these has no tokenizer; transformers would make an empty one.
 FILES = (
@@ -48,7 +49,7 @@ class Tokenizer:
         trust: whether Python code that belongs to it may run.
 
     Raises:
-        DegenError: it cannot be loaded.
+        DegenError: the tokenizer cannot be loaded.
     """
 
     def __init__(self, source: str | Path | Any, trust: bool = False) -> None:
@@ -60,7 +61,7 @@ class Tokenizer:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The first 16 digits of a SHA-256 of everything its tokens depend on."""
+        """The first 16 hexadecimal digits of a SHA-256 of vocabulary and settings: equal ones give equal tokens."""
         backend = getattr(self._inner, "backend_tokenizer", None)
         if backend is not None:  # settings of its last call, which do not matter to ours
             backend.no_truncation()
@@ -81,9 +82,10 @@ class Tokenizer:
         return list(encoded["input_ids"][: special.index(0) if 0 in special else 0])
 
     def tokenize(self, text: str, limit: int) -> Piece:
-        """Return the first `limit` tokens of a text, those that the tokenizer puts before it included.
+        """Return the first `limit` tokens of `text`, and the characters at which they end.
 
-        Of a long text only the beginning is tokenized, with a margin, so that the cut does not change these tokens.
+        The tokens that the tokenizer puts before a text count among the `limit`. Of a long text only the beginning is
+        tokenized, with a margin, so that the cut does not change the tokens that are returned.
         """
         length = 8 * limit + 256
         while True:
@@ -109,9 +111,11 @@ class Tokenizer:
         )
 
     def _search_ends(self, text: str, ids: list[int]) -> list[int]:
-        """Return the characters at which tokens end, for a tokenizer without offsets, by searching for each in turn.
+        """Return for each of the token ids `ids` the index of the character in `text` at which the token ends.
 
-        A token that is not in the text as it is written (an unknown word, another case) ends where the last one did.
+        It serves tokenizers that do not return offsets: every token is searched for in the text, behind the one before
+        it. A token that the text does not contain literally (an unknown word, changed to lower case) gets the end of
+        the token before it.
         """
         ends, end = [], 0
         for token in self._inner.convert_ids_to_tokens(ids):
@@ -125,25 +129,29 @@ class Tokenizer:
 def _load(source: str | Path, trust: bool) -> Any:
     from transformers import AutoTokenizer
 
-    path = Path(source).expanduser()
+    path = expand_user(source)
     try:
         if path.suffix == ".gguf" and path.is_file():
             return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
         if path.exists() and not has_tokenizer(path):
-            raise DegenError(f"{path}: no tokenizer in it (looked for {', '.join(FILES[:3])}, …)")
+            raise DegenError(
+                f"{path}: the folder holds no tokenizer, that is, no {', '.join(FILES[:3])} or the like; "
+                "name another with --tokenizer"
+            )
         if not path.exists() and (path.is_absolute() or str(source).count("/") > 1):
-            raise DegenError(f"{path}: no such folder")
+            raise DegenError(f"{path}: no such folder; name the folder of a tokenizer with --tokenizer")
         return AutoTokenizer.from_pretrained(str(path) if path.exists() else str(source), trust_remote_code=trust)
     except DegenError:
         raise
     except Exception as error:  # transformers raises errors of any class for a damaged file
         raise DegenError(
-            f"{source}: its tokenizer cannot be loaded ({one_line(error)}); name another with --tokenizer"
+            f"{source}: the tokenizer cannot be loaded ({one_line(error)}); name another with --tokenizer"
         ) from error
 
 
 def has_tokenizer(path: Path) -> bool:
-    """Return whether a folder has a tokenizer in it; a GGUF file always does."""
-    if path.suffix == ".gguf":
-        return path.is_file()
-    return any((path / name).is_file() for name in FILES)
+    """Return whether the folder `path` holds a file of a tokenizer; of a `.gguf` file, whether it exists."""
+    try:
+        return is_file(path) if path.suffix == ".gguf" else any(is_file(path / name) for name in FILES)
+    except CheckpointError:
+        return False

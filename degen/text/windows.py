@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from degen.arrays import Ints, Mask, Tokens
+from degen.bounds import check_parquet, check_regular
 from degen.errors import DegenError
 from degen.tables import SCHEMA_VERSION, write_parquet
 
@@ -76,14 +77,15 @@ class Sample:
 
     @property
     def longest(self) -> int:
-        """Number of tokens of the longest window; 1 without any."""
+        """Number of tokens of the longest window; 1 where the sample has no window."""
         return max((len(w.tokens) for w in self.windows), default=1)
 
     @cached_property
     def in_fit_half(self) -> Mask:
-        """For each window whether it is in the half that ranks are fitted on; the other half evaluates them.
+        """For each window True or False: whether its document is in the first half, to which the ranks are fitted.
 
-        Whole documents are assigned in the order of their first window, each to the half with fewer tokens so far.
+        The windows of the other half evaluate the ranks. All windows of a document are in the same half: documents are
+        assigned in the order of their first window, each to the half that has fewer tokens so far.
         """
         tokens = np.bincount(self.document_slots, [len(w.tokens) for w in self.windows], self.documents)
         sums, first = [0.0, 0.0], np.zeros(self.documents, dtype=bool)
@@ -96,7 +98,7 @@ class Sample:
 
     @property
     def sha256(self) -> str:
-        """Hash of everything in the sample that figures depend on."""
+        """SHA-256, in hexadecimal digits, of the tokenizer's fingerprint and of all windows."""
         digest = hashlib.sha256(self.tokenizer.encode())
         for w in self.windows:
             digest.update(f"{w.number},{w.document},{w.domain},{w.start},{w.bytes};".encode() + w.tokens.tobytes())
@@ -111,17 +113,17 @@ def draw_sample(corpus: Corpus, tokenizer: Tokenizer, tokens: int, context: int,
     documents run out, further disjoint windows of them follow: from behind the first window, then from before it.
 
     Args:
-        corpus: gives the documents.
-        tokenizer: makes tokens; the starting character does not depend on it.
+        corpus: the documents.
+        tokenizer: turns text into tokens; the starting character does not depend on it.
         tokens: the sum of the windows' lengths; the last window is cut to meet it.
         context: the longest window, in tokens.
         seed: of the draw.
 
     Returns:
-        The sample; with fewer tokens where the corpus ends.
+        The sample; it has fewer than `tokens` tokens where the corpus is too small.
 
     Raises:
-        DegenError: no document gives a window of 16 tokens.
+        DegenError: the corpus has no document, or none that gives a window of 16 tokens.
     """
     windows: list[Window] = []
     rest = tokens
@@ -147,10 +149,13 @@ def draw_sample(corpus: Corpus, tokenizer: Tokenizer, tokens: int, context: int,
     while rest and documents:
         documents = [document for document in documents if rest and add_window(document)]
     if not windows and not too_short:
-        raise DegenError(f"{corpus.name}: no document in it")
+        if not corpus.passed_over:
+            raise DegenError(f"{corpus.name}: the corpus is empty; name one that has documents")
+        raise DegenError(f"{corpus.name}: no document has a sound text; correct them, or name another corpus")
     if not windows:
         raise DegenError(
-            f"{corpus.name}: no document gives a window of {SHORTEST} tokens ({too_short} documents were too short)"
+            f"{corpus.name}: no document is long enough for a window, which needs {SHORTEST} tokens "
+            f"({too_short} documents were too short); name a corpus of longer documents"
         )
     return Sample(tokenizer.fingerprint, tuple(windows), too_short)
 
@@ -158,17 +163,17 @@ def draw_sample(corpus: Corpus, tokenizer: Tokenizer, tokens: int, context: int,
 def stream_windows(
     corpus: Corpus, tokenizer: Tokenizer, context: int, seed: int, without: Collection[int]
 ) -> Iterator[Window]:
-    """Yield windows without end: one of each document in seeded order, then other windows of them, again and again.
+    """Yield windows without end: one of each document in seeded order, then another of each, again and again.
 
     Args:
-        corpus: gives the documents.
-        tokenizer: makes tokens.
+        corpus: the documents.
+        tokenizer: turns text into tokens.
         context: the longest window, in tokens.
         seed: of the documents' order, and of where windows start.
         without: numbers of documents to leave out.
 
     Raises:
-        DegenError: no other document gives a window of 16 tokens.
+        DegenError: none of the documents outside `without` gives a window of 16 tokens.
     """
     number, rounds = 0, 0
     while True:
@@ -181,7 +186,10 @@ def stream_windows(
                 yield window
                 number += 1
         if number == before:
-            raise DegenError(f"{corpus.name}: no document is left to train on, besides those that are evaluated")
+            raise DegenError(
+                f"{corpus.name}: the evaluated windows use every document that is long enough, and none is left to "
+                "train on; name a larger corpus or evaluate fewer tokens"
+            )
         rounds += 1
 
 
@@ -197,7 +205,12 @@ class _DocumentWindows:
         self._free = [(start, len(document.text)), (0, start)]
 
     def next(self, number: int, rest: int) -> Window | None:
-        """Return the next window, cut to `rest` tokens; None where fewer than 16 tokens are left."""
+        """Return the next window of the document; None where no part of it has 16 tokens left.
+
+        Args:
+            number: the index that the window gets in its sample.
+            rest: the largest number of tokens; a longer window is cut.
+        """
         while self._free:
             start, end = self._free.pop(0)
             piece = self._tokenizer.tokenize(self._document.text[start:end], self._context)
@@ -214,7 +227,7 @@ class _DocumentWindows:
 
 
 def write_samples(path: Path, samples: list[Sample]) -> None:
-    """Write the windows of every tokenizer of a run into one Parquet file."""
+    """Write the windows of all samples of a run, one sample per tokenizer, into the Parquet file `path`."""
     import pyarrow as pa
 
     fields = [
@@ -237,22 +250,32 @@ def write_samples(path: Path, samples: list[Sample]) -> None:
 
 
 def read_samples(path: Path) -> dict[str, Sample]:
-    """Return the samples in a file of an earlier run, by fingerprint of the tokenizer.
+    """Return the samples in a `sample.parquet` of an earlier run, as a dict: fingerprint of the tokenizer -> sample.
 
     Raises:
-        DegenError: no such file, or it is not a sample.
+        DegenError: the file does not exist, cannot be read, or is not a `sample.parquet`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if path.is_dir():
-        raise DegenError(f"{path}: is a folder; name the sample.parquet of a run")
+        raise DegenError(f"{path}: this is a folder; name the file sample.parquet in a run folder")
+    check_regular(path)
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            check_parquet(path, file.metadata)
+            table = file.read()
         names = ("tokenizer", "window", "document", "domain", "start", "bytes", "tokens")
         rows = zip(*(table[name].to_pylist() for name in names), strict=True)
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise DegenError(f"{path}: not a sample of an earlier run ({error})") from error
+    except OSError as error:
+        raise DegenError(
+            f"{path}: cannot be read ({error}); check the path and that you may read the file, or name the "
+            "sample.parquet of another run"
+        ) from error
+    except (KeyError, pa.ArrowException) as error:
+        raise DegenError(
+            f"{path}: not a sample of an earlier run ({error}); name the sample.parquet of a run"
+        ) from error
     counts = (table.schema.metadata or {}).get(b"degen.passed_over", b"").decode()
     too_short = dict(part.split(":") for part in counts.split(",") if part)
     windows: dict[str, list[Window]] = {}
@@ -262,23 +285,29 @@ def read_samples(path: Path) -> dict[str, Sample]:
     return {t: Sample(t, tuple(w), int(too_short.get(t, 0))) for t, w in windows.items()}
 
 
-def batches(sample: Sample, batch_tokens: int, halves: bool = False) -> Iterator[list[int]]:
-    """Yield the indices of windows in batches of up to `batch_tokens` padded tokens, longest first, to pad little.
+def batches(sample: Sample, batch_tokens: int, halves: bool = False, padded: bool = True) -> Iterator[list[int]]:
+    """Yield batches, each a list of indices of windows in the sample; every window is in one batch.
 
-    With `halves`, windows of the fit half come before all others, and no batch has windows of both halves.
+    Args:
+        sample: the windows; the longest come first, so that there is little padding.
+        batch_tokens: the most tokens of a batch, padding included. A longer window makes a batch alone.
+        halves: whether windows of the fit half come before all others, with no batch of windows of both halves.
+        padded: whether windows of different lengths may be in one batch.
     """
     if not halves:
-        yield from _batches(sample, batch_tokens, range(len(sample.windows)))
+        yield from _batches(sample, batch_tokens, range(len(sample.windows)), padded)
         return
     for half in (sample.in_fit_half, ~sample.in_fit_half):
-        yield from _batches(sample, batch_tokens, np.flatnonzero(half).tolist())
+        yield from _batches(sample, batch_tokens, np.flatnonzero(half).tolist(), padded)
 
 
-def _batches(sample: Sample, batch_tokens: int, chosen: Iterable[int]) -> Iterator[list[int]]:
+def _batches(sample: Sample, batch_tokens: int, chosen: Iterable[int], padded: bool) -> Iterator[list[int]]:
     order = sorted(chosen, key=lambda i: (-len(sample.windows[i].tokens), i))
     batch: list[int] = []
     for i in order:
-        if batch and (len(batch) + 1) * len(sample.windows[batch[0]].tokens) > batch_tokens:
+        longest = len(sample.windows[batch[0]].tokens) if batch else 0
+        too_many = (len(batch) + 1) * longest > batch_tokens
+        if batch and (too_many or not (padded or len(sample.windows[i].tokens) == longest)):
             yield batch
             batch = []
         batch.append(i)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from degen.hashing import fingerprint
+
 WEIGHT_PATTERNS = ("*.safetensors", "*.bin", "*.safetensors.index.json", "*.bin.index.json")
 
 
@@ -29,9 +31,17 @@ class CheckpointFiles:
         return self.path.suffix == ".gguf"
 
 
-def newest_change(files: Iterable[Path]) -> str | None:
-    """Return the newest modification time of some files, as `modified` and ns; None where none of them exists."""
+def files_version(files: Iterable[Path]) -> str | None:
+    """Return what tells some files from others put in their place: the newest time, and a hash of all.
+
+    A file may be replaced by one with an older time (`cp -p`, `rsync -a`, `tar`), so that the hash is of every file's
+    name, size and time.
+
+    Returns:
+        `modified N, files HASH`, N in ns; None where no file exists.
+    """
     try:
-        return f"modified {max(f.stat().st_mtime_ns for f in files if f.is_file())}"
+        states = [(f.name, s.st_size, s.st_mtime_ns) for f in files if f.is_file() and (s := f.stat())]
+        return f"modified {max(time for *_, time in states)}, files {fingerprint(sorted(states))[:16]}"
     except (OSError, ValueError):
         return None

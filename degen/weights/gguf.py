@@ -39,6 +39,10 @@ class GgufTensors(StoredTensors):
         """Return the shape of a tensor; GGUF lists the dimensions in reverse order."""
         return tuple(int(n) for n in reversed(self._tensors[key].shape))
 
+    def dtype(self, key: str) -> str:
+        """Return the type of its values, such as `Q4_K`."""
+        return str(self._tensors[key].tensor_type.name)
+
     def shard(self, key: str) -> str:
         """Return the name of the file."""
         return self._name

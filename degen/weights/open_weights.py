@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from degen.errors import CheckpointError, MissingFileError, one_line
-from degen.paths import is_inside
+from degen.paths import is_file, is_inside
 
 from .checkpoint_files import CheckpointFiles
 from .gguf import GgufTensors
 from .safetensors_header import Entry, read_header
 from .stored_tensors import StoredTensors
+from .training_formats import format_hint
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +39,7 @@ def weight_files(folder: Path) -> tuple[list[Path], str]:
     Raises:
         CheckpointError: there are none, or the index names one that is missing.
     """
-    layout = find_weights(str(folder), lambda name: (folder / name).is_file(), lambda name: (folder / name).read_text())
+    layout = find_weights(str(folder), lambda name: is_file(folder / name), lambda name: (folder / name).read_text())
     return [folder / name for name in layout.shards], layout.kind
 
 
@@ -78,7 +79,8 @@ def find_weights(location: str, exists: Callable[[str], bool], read: Callable[[s
         index = f"{name}.index.json"
         if exists(index):
             return _sharded(location, index, kind, exists, read)
-    raise MissingFileError(f"{location}: no weights (model.safetensors or pytorch_model.bin, whole or with an index)")
+    expected = "model.safetensors or pytorch_model.bin, whole or with an index"
+    raise MissingFileError(f"{location}: no weights ({expected}){format_hint(Path(location))}")
 
 
 def _sharded(
@@ -128,6 +130,10 @@ class SafeTensors(StoredTensors):
     def shape(self, key: str) -> tuple[int, ...]:
         """Return the shape of a tensor."""
         return self._stored[key][2].shape
+
+    def dtype(self, key: str) -> str:
+        """Return the type of its values, by the header."""
+        return self._stored[key][2].dtype
 
     def shard(self, key: str) -> str:
         """Return the name of the file that holds a tensor."""
@@ -194,6 +200,11 @@ class LoadedTensors(StoredTensors):
         """Return the shape of a tensor."""
         return tuple(self._tensors[key].shape)
 
+    def dtype(self, key: str) -> str:
+        """Return the type of its values."""
+        name = str(self._tensors[key].dtype).removeprefix("torch.")
+        return _TYPES.get(name, name)
+
     def shard(self, key: str) -> str:
         """Return the name of the file that holds a tensor."""
         return self._place_of.get(key, "")
@@ -216,6 +227,15 @@ class LoadedTensors(StoredTensors):
             yield flat[first : first + (1 << 20)].view(torch.uint8).numpy().tobytes()
 
 
+# Types of torch, as safetensors names them.
+_TYPES = {
+    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32",
+    "int16": "I16", "int8": "I8", "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
+    "complex64": "C64", "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0",
+    "float8_e4m3fnuz": "F8_E4M3FNUZ", "float8_e5m2fnuz": "F8_E5M2FNUZ",
+}  # fmt: skip
+
+
 def read_bin(files: Sequence[Path]) -> LoadedTensors:
     """Return the tensors of legacy PyTorch files, unpickled as weights only, memory-mapped where a file is a zip.
 
@@ -236,9 +256,25 @@ def read_bin(files: Sequence[Path]) -> LoadedTensors:
         if not isinstance(loaded, dict):
             raise CheckpointError(f"{file}: holds a {type(loaded).__name__}, not a table of tensors")
         held = {key: value for key, value in loaded.items() if isinstance(value, torch.Tensor)}
+        for key, value in held.items():
+            _check_stored(file, key, value)
         tensors.update(held)
         shard_of.update(dict.fromkeys(held, file.name))
     return LoadedTensors(tensors, shard_of)
+
+
+def _check_stored(file: Path, key: str, tensor: torch.Tensor) -> None:
+    """Refuse a tensor of more values than are stored: a few bytes can be said to be a matrix of any size.
+
+    Raises:
+        CheckpointError: it is such a tensor, or of a kind that stores no matrix.
+    """
+    import torch
+
+    if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized:
+        raise CheckpointError(f"{file}: {str(key)[:200]} is no plain tensor")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise CheckpointError(f"{file}: {str(key)[:200]} is larger than what is stored of it")
 
 
 def _unpickling(error: Exception) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from degen.device import is_out_of_memory
 from degen.errors import CheckpointError, MissingFileError, one_line
+from degen.paths import is_file
 
 from .open_weights import SafeTensors, read_bin
 from .stored_tensors import EMBEDDING_KEYS, HEAD_KEYS, StoredTensors
@@ -67,7 +68,7 @@ def read_settings(file: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it is missing, or not the configuration of an adapter.
     """
-    if not file.is_file():
+    if not is_file(file):
         raise MissingFileError(f"{file.parent}: no {CONFIG} in it")
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
@@ -85,7 +86,7 @@ def open_tensors(folder: Path) -> StoredTensors:
         CheckpointError: there are none, or they cannot be read.
     """
     for name in WEIGHTS:
-        if (folder / name).is_file():
+        if is_file(folder / name):
             return SafeTensors([folder / name]) if name.endswith(".safetensors") else read_bin([folder / name])
     raise MissingFileError(f"{folder}: no adapter weights ({' or '.join(WEIGHTS)})")
 
@@ -148,8 +149,8 @@ def _check_purpose(folder: Path, settings: dict[str, Any]) -> None:
         raise CheckpointError(f"{file}: repeats layers of its base, which cannot be merged then")
     if str(begin := settings.get("init_lora_weights")).startswith("pissa_niter"):
         raise CheckpointError(
-            f"{file}: trained on a base without its first singular vectors, as {begin} drew them, and the draw is not "
-            "stored; let PEFT convert it to plain LoRA"
+            f"{file}: PiSSA ({begin}) trained it on a base without some singular vectors, which were found at random "
+            "and are not stored; let PEFT convert the adapter to plain LoRA"
         )
 
 

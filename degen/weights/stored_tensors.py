@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from .tensor_kinds import WRAPPERS
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +33,10 @@ class StoredTensors(ABC):
     @abstractmethod
     def shape(self, key: str) -> tuple[int, ...]:
         """Return the shape of a tensor, as a module would hold it."""
+
+    @abstractmethod
+    def dtype(self, key: str) -> str:
+        """Return the type of a tensor's stored values, as safetensors names it; equal bytes of others are others."""
 
     @abstractmethod
     def shard(self, key: str) -> str:
@@ -69,10 +75,26 @@ class StoredTensors(ABC):
             tied: whether the head is the input embedding; if not, no tensor with `emb` in its name is taken.
             shape: (V, d) of the head.
         """
-        names = (*HEAD_KEYS, *EMBEDDING_KEYS) if tied else HEAD_KEYS
-        keys = self.keys
-        for name in names:  # before the shapes of all, for which on the hub every file's header would be read
-            if name in keys and self.shape(name) == shape:
-                return name
-        fitting = [key for key in keys if self.shape(key) == shape and (tied or "emb" not in key.lower())]
+        # known names before the shapes of all, for which on the hub every file's header would be read
+        if (key := self._known(HEAD_KEYS, shape)) is not None:
+            return key
+        if tied and (key := self.embedding_key(shape)) is not None:
+            return key
+        fitting = [key for key in self.keys if self.shape(key) == shape and (tied or "emb" not in key.lower())]
         return fitting[0] if len(fitting) == 1 else None
+
+    def embedding_key(self, shape: tuple[int, int]) -> str | None:
+        """Return the known name of the input embedding's tensor, of this shape; None where there is none."""
+        return self._known(EMBEDDING_KEYS, shape)
+
+    def _known(self, names: Sequence[str], shape: tuple[int, int]) -> str | None:
+        """Return the first of some names under which a tensor of this shape is stored, wrappers before it or not."""
+        stored = {WRAPPERS.sub("", key): key for key in self.keys}
+        return next((stored[name] for name in names if name in stored and self.shape(stored[name]) == shape), None)
+
+    def beside(self, key: str) -> list[str]:
+        """Return the other tensors of the module that a tensor is the weight of."""
+        module = key.removesuffix("weight")
+        return (
+            sorted(other for other in self.keys if other.startswith(module) and other != key) if module != key else []
+        )

@@ -35,20 +35,20 @@ def all_of(*patches: Any) -> Iterator[None]:
 
 
 def losses_too_high() -> Any:
-    return mock.patch("degen.forward.run_pass.token_losses", lambda *given: token_losses(*given) + 1e-4)
+    return mock.patch("degen.forward.run_pass.token_losses", lambda *args: token_losses(*args) + 1e-4)
 
 
 def padding_is_counted() -> Any:
     update = Anisotropy.update_states
 
-    def wrong(self: Any, batch: Any, place: Any, states: Any) -> None:
-        update(self, mock.Mock(mask=None, documents=batch.documents), place, states)
+    def wrong(self: Any, batch: Any, site: Any, states: Any) -> None:
+        update(self, mock.Mock(mask=None, documents=batch.documents), site, states)
 
     return mock.patch.object(Anisotropy, "update_states", wrong)
 
 
 def gram_matrix() -> Any:
-    """The singular values by way of WᵀW in float32, which loses the small ones."""
+    """Compute the singular values from WᵀW in float32, which loses the small ones."""
 
     def wrong(blocks: Any) -> Any:
         return torch.linalg.cholesky(sum(block.float().T @ block.float() for block in blocks), upper=True).double()
@@ -61,7 +61,7 @@ def head_without_its_scale() -> Any:
 
 
 def large_batches_count_twice() -> Any:
-    """What goes wrong in batches of more than two windows alone: those of the device."""
+    """Add to losses in batches of more than two windows alone: those of the device."""
     update = Loss.update_losses
 
     def wrong(self: Any, batch: Any, losses: Any, scored: Any) -> None:
@@ -71,20 +71,20 @@ def large_batches_count_twice() -> Any:
 
 
 def every_call_differs() -> Any:
-    """Figures that depend on how much was measured before them."""
+    """Make figures depend on how much was measured before them."""
     calls = iter(range(10**9))
 
-    def wrong(*given: Any) -> Any:
-        return token_losses(*given) + 1e-9 * next(calls) * torch.ones(())
+    def wrong(*args: Any) -> Any:
+        return token_losses(*args) + 1e-9 * next(calls) * torch.ones(())
 
     return mock.patch("degen.forward.run_pass.token_losses", wrong)
 
 
 def many_tokens_differ() -> Any:
-    """Restricted heads that are wrong in large batches."""
+    """Make restricted heads wrong in large batches."""
 
-    def wrong(c: Any, *given: Any) -> Any:
-        return nested_token_losses(c, *given) + (1e-3 if len(c) > 256 else 0.0)
+    def wrong(c: Any, *args: Any) -> Any:
+        return nested_token_losses(c, *args) + (1e-3 if len(c) > 256 else 0.0)
 
     return all_of(
         mock.patch("degen.rank.closed_form.nested_token_losses", wrong),
@@ -102,8 +102,8 @@ def measuring_draws() -> Any:
     return mock.patch.object(Monitor, "measure", wrong)
 
 
-def memory_is_not_told() -> Any:
-    """A failed allocation that is taken for any other error."""
+def out_of_memory_is_not_recognised() -> Any:
+    """Take a failed allocation for any other error."""
     return mock.patch("degen.device.is_out_of_memory", return_value=False)
 
 
@@ -120,7 +120,7 @@ FAULTS: dict[str, tuple[Fault, list[str]]] = {
     "continued": (every_call_differs, ["--only", "right.continued"]),
     "rank": (many_tokens_differ, ["--only", "right.rank"]),
     "callback": (measuring_draws, ["--only", "right.callback"]),
-    "memory": (memory_is_not_told, ["--only", "memory.halving"]),
+    "memory": (out_of_memory_is_not_recognised, ["--only", "memory.halving"]),
     "scan": (nothing_scans, ["--only", "right.demo,head"]),
     "time": (contextlib.nullcontext, ["--seconds", "0"]),
 }

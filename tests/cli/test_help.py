@@ -11,32 +11,21 @@ from typing import Any
 import pytest
 import typer
 from degen.cli.main import app
-from faults.command import degen, degen_process, python_process
+from faults.command import degen, degen_imports, degen_process, python_process
 
 GROUP: Any = typer.main.get_command(app)
 
 
 def _commands(group: Any, within: str = "") -> dict[str, Any]:
-    """Every command by what a user types, those of groups with the groups' names."""
-    found: dict[str, Any] = {}
+    """Every command by the words that a user types."""
+    commands: dict[str, Any] = {}
     for name, command in group.commands.items():
         inner = _commands(command, f"{within}{name} ") if hasattr(command, "commands") else {f"{within}{name}": command}
-        found |= inner
-    return found
+        commands |= inner
+    return commands
 
 
 COMMANDS = _commands(GROUP)
-
-WITHOUT = """
-import sys
-from degen.cli.main import main
-sys.argv[0] = "degen"
-try:
-    main()
-finally:
-    loaded = sorted({"torch", "transformers", "tokenizers", "datasets", "safetensors"} & set(sys.modules))
-    print("loaded:", *loaded, file=sys.stderr)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -46,69 +35,60 @@ def run(tmp_path_factory: pytest.TempPathFactory, series: Path) -> Path:
     return out
 
 
-def test_the_promised_commands_are_there() -> None:
-    promised = {
-        "scan",
-        "show",
-        "saturation",
-        "rank",
-        "scaling fit",
-        "scaling slopes",
-        "scaling pareto",
-        "audit",
-        "gate",
-    }
-    assert {*promised, "export", "probes", "suites"} <= set(COMMANDS)
+def test_promised_commands_exist() -> None:
+    promised = "scan show saturation rank audit gate export probes suites scaling-fit scaling-slopes scaling-pareto"
+    assert {name.replace("-", " ") for name in promised.split()} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_documents_every_option(command: str, flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    said = degen(*command.split(), flag)
-    assert said.code == 0
-    assert said.err == ""
-    assert f"degen {command}" in said.out
+    result = degen(*command.split(), flag)
+    assert result.code == 0
+    assert result.err == ""
+    assert f"degen {command}" in result.out
     for parameter in COMMANDS[command].params:
         assert parameter.help, f"{command} {parameter.name} has no help"
         assert len(parameter.help.split()) >= 2
         names = parameter.opts if parameter.param_type_name == "option" else [parameter.metavar]
         for name in names:
-            assert name in said.out
+            assert name in result.out
         words = re.findall(r"\w+", parameter.help)
-        assert words[0] in said.out
-        assert words[-1] in said.out
+        assert words[0] in result.out
+        assert words[-1] in result.out
 
 
-def test_every_command_says_what_it_does() -> None:
-    said = degen("--help")
-    assert said.code == 0
+def test_help_of_degen_lists_commands_and_exit_codes() -> None:
+    result = degen("--help")
+    assert result.code == 0
     for name, command in COMMANDS.items():
-        assert name.split()[0] in said.out
+        assert name.split()[0] in result.out
         assert command.help.strip()
     for code in ("0 done", "1 a check failed", "2 wrong usage", "3 undecidable", "4 incomplete", "130 interrupted"):
-        assert code in " ".join(said.out.split())
+        assert code in " ".join(result.out.split())
 
 
-def test_bare_degen_is_help() -> None:
+def test_degen_without_arguments_prints_help() -> None:
     assert degen().out == degen("--help").out
 
 
-def test_version() -> None:
+def test_version_option_prints_the_version() -> None:
     from degen import __version__
 
-    said = degen_process("--version")
-    assert (said.code, said.out, said.err) == (0, f"degen {__version__}\n", "")
+    result = degen_process("--version")
+    assert (result.code, result.out, result.err) == (0, f"degen {__version__}\n", "")
 
 
-def test_options_that_commands_share_read_alike() -> None:
-    """One name, one help text, one default, wherever it stands."""
+def test_shared_options_have_one_help_text_and_default() -> None:
+    """One name, one help text, one default, wherever it stands; but each command has a run folder of its own."""
     seen: dict[str, tuple[Any, ...]] = {}
     for command in COMMANDS.values():
         for parameter in command.params:
             if parameter.param_type_name == "option" and parameter.name != "help":
-                said = (parameter.help, tuple(parameter.opts), parameter.default)
-                assert seen.setdefault(parameter.name, said) == said
+                default = parameter.default if parameter.name != "out" else None
+                text = (parameter.help, tuple(parameter.opts), default)
+                assert seen.setdefault(parameter.name, text) == text
 
 
 @pytest.mark.parametrize(
@@ -116,28 +96,30 @@ def test_options_that_commands_share_read_alike() -> None:
     [("--help",), ("scan", "--help"), ("show",), ("show", "--json"), ("export",), ("probes",), ("probes", "--json")],
     ids=" ".join,
 )
-def test_commands_that_need_no_model_load_no_torch(args: tuple[str, ...], run: Path, tmp_path: Path) -> None:
+def test_commands_without_a_model_import_no_torch(args: tuple[str, ...], run: Path, tmp_path: Path) -> None:
     more = {"show": (run,), "export": (run, "--table", "spectrum", "--to", tmp_path / "a.csv")}.get(args[0], ())
-    said = python_process(WITHOUT, *args, *more)
-    assert said.code == 0
-    assert said.err == "loaded:\n"
-    assert said.out
+    result = degen_imports(*args, *more)
+    assert result.code == 0
+    assert result.err == "imported:\n"
+    assert result.out
 
 
-def test_import_degen_is_instant() -> None:
-    said = python_process("import degen, sys; print(sorted({'torch', 'pyarrow', 'numpy', 'typer'} & set(sys.modules)))")
-    assert said.out == "[]\n"
+def test_import_degen_imports_no_large_package() -> None:
+    result = python_process(
+        "import degen, sys; print(sorted({'torch', 'pyarrow', 'numpy', 'typer'} & set(sys.modules)))"
+    )
+    assert result.out == "[]\n"
 
 
-def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_degen_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEGEN_DEBUG", "1")
-    said = degen("scan", "/nowhere")
-    assert said.code == 2
-    assert "Traceback" in said.err
-    assert said.err.strip().splitlines()[-1].startswith("error: /nowhere: no such folder")
+    result = degen("scan", "/nowhere")
+    assert result.code == 2
+    assert "Traceback" in result.err
+    assert result.err.strip().splitlines()[-1].startswith("error: /nowhere: no such folder")
 
 
-def test_a_reader_that_leaves_early_is_no_error(run: Path) -> None:
+def test_closed_pipe_is_no_error(run: Path) -> None:
     """`degen show RUN | head -c 1`."""
     code = """
 import subprocess, sys
@@ -145,20 +127,20 @@ shown = subprocess.Popen([sys.argv[1], "show", sys.argv[2], "--json"], stdout=su
 shown.stdout.close()
 print(shown.wait(60), shown.stderr.read().decode())
 """
-    said = python_process(code, Path(sys.executable).parent / "degen", run)
-    assert said.out == "0 \n"
+    result = python_process(code, Path(sys.executable).parent / "degen", run)
+    assert result.out == "0 \n"
 
 
 @pytest.mark.parametrize("environment", [{"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}], ids=str)
-def test_show_works_under_any_encoding(run: Path, environment: dict[str, str]) -> None:
-    said = degen_process("show", run, **environment)
-    assert (said.code, said.err) == (0, "")
-    assert "tiny" in said.out
+def test_show_works_under_ascii_encodings(run: Path, environment: dict[str, str]) -> None:
+    result = degen_process("show", run, **environment)
+    assert (result.code, result.err) == (0, "")
+    assert "tiny" in result.out
     named = degen_process("show", run, "--json", **environment)
     assert named.json() == degen("show", run, "--json").json()
 
 
-def test_probes_lists_what_each_measures_needs_and_fills() -> None:
+def test_probes_lists_measures_needs_and_columns() -> None:
     rows = {row["name"]: row for row in degen("probes", "--json").json()["rows"]}
     assert {"anisotropy", "loss", "spectrum"} <= set(rows)
     assert rows["spectrum"]["needs"] == ["head"]

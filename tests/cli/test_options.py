@@ -40,13 +40,20 @@ SETTINGS: dict[str, tuple[tuple[str, ...], Any, Any]] = {
     "tokens_per_step": (("--tokens-per-step", "99"), 99, 99),
     "trust_remote_code": (("--trust-remote-code",), True, True),
 }
-# where the run goes: the words, and what the scan gets
-PLACES: dict[str, tuple[tuple[str, ...], Any]] = {
+# options of the run folder: the words, and what the scan gets
+FOLDER_OPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
     "out": (("--out", "elsewhere"), Path("elsewhere")),
     "fresh": (("--fresh",), True),
     "keep": (("--keep", "all"), "all"),
 }
-PLACE_DEFAULTS = {"out": Path("degen-run"), "fresh": False, "keep": "none"}
+FOLDER_DEFAULTS = {"out": Path("degen-run"), "fresh": False, "keep": "none"}
+
+
+def folder_of(command: str) -> dict[str, Any]:
+    """Where the run of a command goes by default: each into a folder of its own."""
+    return FOLDER_DEFAULTS | ({} if command == "scan" else {"out": Path(f"degen-{command}")})
+
+
 # command: its words, the settings it has no option for, and how the settings of its scan differ from the defaults
 COMMANDS: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "scan": (("scan", "org/name"), set()),
@@ -58,16 +65,16 @@ OFFERED = [(command, name) for command, (_, without) in COMMANDS.items() for nam
 
 @pytest.fixture
 def scans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Settings, dict[str, Any]]]:
-    """The scans that were asked for; none is run."""
-    asked: list[tuple[Settings, dict[str, Any]]] = []
+    """The scans that commands start; they are recorded and not run."""
+    recorded: list[tuple[Settings, dict[str, Any]]] = []
 
     def record(settings: Settings, *, progress: Progress, on_plan: Any = None, **folder: Any) -> None:
-        asked.append((settings, folder))
+        recorded.append((settings, folder))
         raise DegenError("recorded")
 
     monkeypatch.setattr("degen.scanning.scan.scan_with_settings", record)
     monkeypatch.chdir(tmp_path)
-    return asked
+    return recorded
 
 
 def default_of(command: str, seed: int = 0) -> Settings:
@@ -79,7 +86,7 @@ def default_of(command: str, seed: int = 0) -> Settings:
     return Settings(("org/name",), probes=("loss", "rank"), options={"rank": options})
 
 
-def test_every_setting_has_a_value_here() -> None:
+def test_this_module_has_a_distinct_value_for_every_setting() -> None:
     names = {f.name for f in fields(Settings)}
     assert names == {"series", "options", *SETTINGS}  # options of single probes have options of their own
     assert names - {"series"} == set(get_type_hints(ScanKeywords))
@@ -91,34 +98,34 @@ def test_every_setting_has_a_value_here() -> None:
 
 
 @pytest.mark.parametrize(("command", "name"), OFFERED)
-def test_an_option_reaches_its_setting_alone(command: str, name: str, scans: list[Any]) -> None:
+def test_scan_option_changes_only_its_setting(command: str, name: str, scans: list[Any]) -> None:
     words, _, value = SETTINGS[name]
     assert degen(*COMMANDS[command][0], *words).message == "recorded"
     expected = default_of(command, seed=value if name == "seed" else 0)
-    assert scans == [(replace(expected, **{name: value}), PLACE_DEFAULTS)]
+    assert scans == [(replace(expected, **{name: value}), folder_of(command))]
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", FOLDER_OPTIONS)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_where_the_run_goes_is_no_setting(command: str, name: str, scans: list[Any]) -> None:
-    words, value = PLACES[name]
+def test_folder_option_changes_no_setting(command: str, name: str, scans: list[Any]) -> None:
+    words, value = FOLDER_OPTIONS[name]
     assert degen(*COMMANDS[command][0], *words).message == "recorded"
-    assert scans == [(default_of(command), PLACE_DEFAULTS | {name: value})]
+    assert scans == [(default_of(command), folder_of(command) | {name: value})]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_all_options_at_once_reach_their_settings(command: str, scans: list[Any]) -> None:
+def test_all_scan_options_together_reach_their_settings(command: str, scans: list[Any]) -> None:
     named, without = COMMANDS[command]
     offered = {name: value for name, value in SETTINGS.items() if name not in without}
-    words = [word for option, *_ in (*offered.values(), *PLACES.values()) for word in option]
+    words = [word for option, *_ in (*offered.values(), *FOLDER_OPTIONS.values()) for word in option]
     assert degen(*named, *words).message == "recorded"
     values = {name: value for name, (_, _, value) in offered.items()}
     expected = replace(default_of(command, seed=5), **values)
-    assert scans == [(expected, {name: value for name, (_, value) in PLACES.items()})]
+    assert scans == [(expected, {name: value for name, (_, value) in FOLDER_OPTIONS.items()})]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_a_command_does_not_offer_is_wrong_usage(command: str, scans: list[Any]) -> None:
+def test_option_that_a_command_leaves_out_is_wrong_usage(command: str, scans: list[Any]) -> None:
     named, without = COMMANDS[command]
     for name in without:
         assert "No such option" in degen(*named, *SETTINGS[name][0]).message
@@ -138,7 +145,7 @@ def test_what_a_command_does_not_offer_is_wrong_usage(command: str, scans: list[
         (("--gradient",), ("gradient",), True),
     ],
 )
-def test_an_option_of_rank_reaches_its_probe(
+def test_option_of_rank_reaches_its_probe(
     words: tuple[str, ...], where: tuple[str, ...], value: Any, scans: list[Any]
 ) -> None:
     assert degen("rank", "org/name", *words).message == "recorded"
@@ -147,7 +154,7 @@ def test_an_option_of_rank_reaches_its_probe(
     for key in where[:-1]:
         inner = inner[key]
     inner[where[-1]] = value
-    assert scans == [(expected, PLACE_DEFAULTS)]
+    assert scans == [(expected, folder_of("rank"))]
 
 
 def scan(*args: Any, **keywords: Any) -> None:
@@ -156,13 +163,13 @@ def scan(*args: Any, **keywords: Any) -> None:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_keyword_of_python_reaches_its_setting_alone(name: str, scans: list[Any]) -> None:
-    _, given, value = SETTINGS[name]
-    scan("org/name", **{name: given})
-    assert scans == [(Settings(("org/name",), **{name: value}), PLACE_DEFAULTS)]
+def test_keyword_of_scan_changes_only_its_setting(name: str, scans: list[Any]) -> None:
+    _, keyword, value = SETTINGS[name]
+    scan("org/name", **{name: keyword})
+    assert scans == [(Settings(("org/name",), **{name: value}), FOLDER_DEFAULTS)]
 
 
-def test_python_says_where_the_run_goes_and_what_probes_get(scans: list[Any]) -> None:
+def test_keywords_of_scan_set_folder_and_probe_options(scans: list[Any]) -> None:
     scan([Path("a"), "b"], options={"rank": {"ranks": (3,)}}, probes="rank", out="o", fresh=True, keep="all")
     assert scans == [
         (
@@ -172,7 +179,7 @@ def test_python_says_where_the_run_goes_and_what_probes_get(scans: list[Any]) ->
     ]
 
 
-def test_none_is_the_default_and_an_unknown_keyword_an_error() -> None:
+def test_none_means_the_default_and_unknown_keywords_are_refused() -> None:
     assert make_settings() == make_settings(None, corpus=None, options=None, probes=None) == Settings(())
     with pytest.raises(TypeError, match="tokns"):
         package.scan("a", tokns=3)  # type: ignore[call-arg]
@@ -190,7 +197,7 @@ def test_none_is_the_default_and_an_unknown_keyword_an_error() -> None:
         (LightningDegenerationCallback, MeasureKeywords, None),
     ],
 )
-def test_signature_and_docstring_list_every_setting(target: Any, keywords: Any, corpus: str | None) -> None:
+def test_signatures_and_docstrings_list_every_setting(target: Any, keywords: Any, corpus: str | None) -> None:
     parameters = inspect.signature(target).parameters
     text = " ".join(target.__doc__.split())
     defaults = {f.name: getattr(Settings(()), f.name) for f in fields(Settings)} | {"options": None, "corpus": corpus}
@@ -202,12 +209,12 @@ def test_signature_and_docstring_list_every_setting(target: Any, keywords: Any, 
     assert all(p.kind is not p.VAR_KEYWORD for p in parameters.values())
 
 
-def test_help_of_a_command_shows_the_meanings_and_defaults_of_settings() -> None:
+def test_help_shows_the_meanings_and_defaults_of_settings() -> None:
     group: Any = typer.main.get_command(app)
-    own_words = {"probes", "batch_size"}  # on the command line a list is text, and automatic is a word
+    as_text = {"probes", "batch_size"}  # on the command line a list is text, and automatic is a word
     for command, (_, without) in COMMANDS.items():
         options = {parameter.name: parameter for parameter in group.commands[command].params}
-        for name in SETTINGS.keys() - without - own_words:
+        for name in SETTINGS.keys() - without - as_text:
             assert options[name].help == meanings()[name]
             assert options[name].default == getattr(Settings(()), name)
 
@@ -221,7 +228,7 @@ class Needed(OptionGroup):
     needed: Annotated[int, typer.Option(help="Must be given.")]
 
 
-def test_a_group_stands_for_its_fields_in_order() -> None:
+def test_option_group_expands_to_its_options_in_order() -> None:
     seen: list[Any] = []
 
     @expand_groups
@@ -238,7 +245,7 @@ def test_a_group_stands_for_its_fields_in_order() -> None:
     assert seen == [(0, 1, 5, 3)]
 
 
-def test_a_group_without_a_field_keeps_its_default() -> None:
+def test_option_left_out_of_a_group_keeps_its_default() -> None:
     seen: list[Any] = []
 
     @expand_groups
@@ -259,7 +266,7 @@ def test_two_options_of_one_name_are_refused() -> None:
             """Do."""
 
 
-def test_a_group_refuses_what_it_does_not_have() -> None:
+def test_option_group_refuses_unknown_and_missing_options() -> None:
     with pytest.raises(TypeError, match="Two has no option three"):
         Two(three=3)  # type: ignore[call-arg]
     with pytest.raises(AttributeError, match="needed"):

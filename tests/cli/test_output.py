@@ -14,14 +14,14 @@ FINITE = st.floats(-1e12, 1e12, allow_subnormal=False)
 VALUES = st.lists(st.none() | FINITE | st.just(math.nan) | st.just(math.inf), max_size=300)
 
 
-def usable(values: list[float | None]) -> list[float]:
+def finite(values: list[float | None]) -> list[float]:
     return [v for v in values if v is not None and math.isfinite(v)]
 
 
 @given(VALUES)
 def test_a_sparkline_is_as_long_as_the_values_and_sixty_at_most(values: list[float | None]) -> None:
     line = sparkline(values)
-    if not usable(values):
+    if not finite(values):
         assert line == "" or set(line) == {" "}
     elif len(values) <= 60:
         assert len(line) == len(values)
@@ -33,7 +33,7 @@ def test_a_sparkline_is_as_long_as_the_values_and_sixty_at_most(values: list[flo
 @given(st.lists(st.none() | FINITE, min_size=1, max_size=60))
 def test_a_sparkline_has_gaps_where_values_are_missing_and_keeps_their_order(values: list[float | None]) -> None:
     line = sparkline(values)
-    if not usable(values):
+    if not finite(values):
         return
     for value, block in zip(values, line, strict=True):
         assert (block == " ") == (value is None)
@@ -46,7 +46,7 @@ def test_a_sparkline_has_gaps_where_values_are_missing_and_keeps_their_order(val
         assert max(pairs)[1] == len(BLOCKS) - 1
 
 
-def test_sparklines_one_can_read() -> None:
+def test_examples_of_sparklines() -> None:
     assert sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == BLOCKS
     assert sparkline([7, 0, None, 7]) == "█▁ █"
     assert sparkline([3.0, 3.0]) == "▁▁"
@@ -58,13 +58,13 @@ def test_sparklines_one_can_read() -> None:
 
 
 @given(FINITE)
-def test_a_cell_keeps_three_digits(value: float) -> None:
+def test_table_cell_keeps_three_digits(value: float) -> None:
     text = format_cell(value)
     assert math.isclose(float(text), value, rel_tol=0.006)
     assert len(text) <= 10
 
 
-def test_cells_one_can_read() -> None:
+def test_examples_of_table_cells() -> None:
     assert format_cell(None) == ""
     assert format_cell(math.nan) == "nan"
     assert format_cell(-math.inf) == "-inf"
@@ -77,7 +77,7 @@ def test_cells_one_can_read() -> None:
 
 
 @given(st.recursive(VALUES, lambda inner: st.dictionaries(st.text(), inner, max_size=3), max_leaves=5))
-def test_json_never_says_nan(document: object) -> None:
+def test_json_has_no_nan_or_infinity(document: object) -> None:
     import contextlib
     import io
     import json
@@ -92,7 +92,7 @@ def test_json_never_says_nan(document: object) -> None:
     json.loads(out.getvalue(), parse_constant=refuse)
 
 
-def test_an_interruption_in_a_destructor_is_not_lost() -> None:
+def test_interruption_in_a_destructor_ends_the_program() -> None:
     code = (
         "import os, signal, sys, time\n"
         "import degen.cli.main as main\n"

@@ -155,13 +155,13 @@ def degen_with(site: Path, *args: object) -> CommandResult:
     return degen_process(*args, PYTHONPATH=str(site))
 
 
-def test_a_third_partys_probe_fills_its_columns_and_a_table_of_its_own(
+def test_probe_of_another_package_fills_its_columns_and_its_table(
     install: Install, series: Path, corpus: Path, tmp_path: Path
 ) -> None:
     site, out = install("Norms"), tmp_path / "run"
     args = ("scan", series, "--corpus", corpus, *SMALL, "--steps", "0,100", "--out", out)
-    said = degen_with(site, *args, "--probes", "norms,loss", "--json")
-    assert said.code == 0, said.err
+    result = degen_with(site, *args, "--probes", "norms,loss", "--json")
+    assert result.code == 0, result.err
     run = read_run(out)
     assert run.tables == ["checkpoints", "layers", "longest_by_window", "timing", "windows"]
     layers, windows = run.table("layers"), run.table("longest_by_window")
@@ -170,29 +170,29 @@ def test_a_third_partys_probe_fills_its_columns_and_a_table_of_its_own(
         "string", "string", "int64", "int64", "double", "string", "bool"
     ]  # fmt: skip
     assert windows.schema.field("longest").metadata[b"definition"].startswith(b"largest length")
-    for row in said.json()["rows"]:
-        own = [w for w in windows.to_pylist() if w["revision"] == row["revision"]]
-        assert [w["window"] for w in own] == list(range(len(own)))
-        assert row["longest_state"] == max(w["longest"] for w in own) > 0
-        assert all(w["beyond_ten"] == (w["longest"] > 10) and w["where"] == "head_input" for w in own)
-        places = {(x["layer"], x["site"]): x for x in layers.to_pylist() if x["revision"] == row["revision"]}
-        assert list(places) == [(0, "embedding"), (1, "block"), (2, "block"), (2, "head_input")]
-        assert places[2, "head_input"]["longest"] == row["longest_state"]
+    for row in result.json()["rows"]:
+        of_row = [w for w in windows.to_pylist() if w["revision"] == row["revision"]]
+        assert [w["window"] for w in of_row] == list(range(len(of_row)))
+        assert row["longest_state"] == max(w["longest"] for w in of_row) > 0
+        assert all(w["beyond_ten"] == (w["longest"] > 10) and w["where"] == "head_input" for w in of_row)
+        sites = {(x["layer"], x["site"]): x for x in layers.to_pylist() if x["revision"] == row["revision"]}
+        assert list(sites) == [(0, "embedding"), (1, "block"), (2, "block"), (2, "head_input")]
+        assert sites[2, "head_input"]["longest"] == row["longest_state"]
         assert row["loss"] > 0
     phases = {row["phase"] for row in run.table("timing").to_pylist()}
     assert phases == {"fetch", "load", "forward", "loss", "norms", "total"}
-    shown = degen_with(site, "show", out)
-    assert "longest_state" in shown.out
+    printed = degen_with(site, "show", out)
+    assert "longest_state" in printed.out
     assert "longest_state" in CommandResult(*without(out)).out  # a run can be read where the probe is not installed
 
 
 def without(run: Path) -> tuple[int, str, str]:
-    said = degen_process("show", run)
-    assert said.code == 0
-    return said.code, said.out, said.err
+    result = degen_process("show", run)
+    assert result.code == 0
+    return result.code, result.out, result.err
 
 
-def test_a_third_partys_probe_is_listed_beside_degens_own(install: Install) -> None:
+def test_probe_of_another_package_is_listed(install: Install) -> None:
     rows: dict[str, Any] = {r["name"]: r for r in degen_with(install("Norms"), "probes", "--json").json()["rows"]}
     assert list(rows) == ["anisotropy", "loss", "norms", "rank", "spectrum"]
     assert rows["norms"] == {
@@ -208,7 +208,7 @@ def test_a_third_partys_probe_is_listed_beside_degens_own(install: Install) -> N
     }
 
 
-def test_it_is_not_measured_unasked(
+def test_probe_of_another_package_is_not_measured_by_default(
     install: Install, series: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
@@ -229,14 +229,14 @@ def test_it_is_not_measured_unasked(
         ("Broken", ("probe broken", "cannot be imported", "no luck")),
     ],
 )
-def test_a_probe_that_cannot_be_used_is_refused(
+def test_unusable_probe_is_refused(
     attribute: str, words: tuple[str, ...], install: Install, series: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    said = degen_with(install(attribute), "scan", series, "--probes", f"{attribute.lower()},spectrum", "--out", out)
-    assert said.code == 2
+    result = degen_with(install(attribute), "scan", series, "--probes", f"{attribute.lower()},spectrum", "--out", out)
+    assert result.code == 2
     for word in words:
-        assert word in said.message
+        assert word in result.message
     assert not out.exists()
 
 
@@ -247,27 +247,27 @@ def test_a_probe_that_cannot_be_used_is_refused(
         ("Fails", "probe fails: ZeroDivisionError: a stranger's bug in two lines"),
     ],
 )
-def test_a_probe_that_fails_is_a_reason(
+def test_failing_probe_fails_the_checkpoint_with_a_reason(
     attribute: str, words: str, install: Install, series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
     args = ("scan", series, "--steps", "0", "--out", out, "--probes", f"{attribute.lower()}", "--json")
     monkeypatch.syspath_prepend(install(attribute))
-    said = degen(*args)
-    assert said.code == 4
-    said.assert_no_fault()
-    (row,) = said.json()["rows"]
+    result = degen(*args)
+    assert result.code == 4
+    result.assert_no_fault()
+    (row,) = result.json()["rows"]
     assert row["status"] == "failed"
     assert words in row["reason"]
     assert attribute.lower() in row["reason"]
 
 
-def test_a_broken_probe_stands_in_nobodys_way(install: Install, series: Path, tmp_path: Path) -> None:
-    """It was not asked for: the others are listed and measured."""
+def test_broken_probe_does_not_disturb_the_others(install: Install, series: Path, tmp_path: Path) -> None:
+    """It is not selected: the others are listed and measured."""
     site = install("Broken")
-    said = degen_with(site, "scan", series, "--steps", "0", "--probes", "spectrum", "--out", tmp_path / "run")
-    assert said.code == 0
-    assert said.err.splitlines()[0] == (
+    result = degen_with(site, "scan", series, "--steps", "0", "--probes", "spectrum", "--out", tmp_path / "run")
+    assert result.code == 0
+    assert result.err.splitlines()[0] == (
         "warning: probe broken (third_party_broken:Broken) cannot be imported: RuntimeError: no luck; it is left out"
     )
     listed = degen_with(site, "probes", "--json")

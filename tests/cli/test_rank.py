@@ -13,38 +13,48 @@ DEMO = Path(package.__file__).parent / "demo" / "series" / "healthy"
 SMALL = ("--tokens", "4000", "--context", "128", "--steps", "3000", "--threads", "1")
 
 
-def test_a_table_of_ranks_and_the_bottleneck(tmp_path: Path) -> None:
+def test_rank_prints_losses_by_rank_and_the_bottleneck(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    said = degen("rank", DEMO, "--ranks", "12,24,48", "--method", "svd,whitened", "-o", out, *SMALL)
-    assert said.code == 0
-    rows = [line.split() for line in said.out.splitlines() if " svd " in line or " whitened " in line]
+    result = degen("rank", DEMO, "--ranks", "12,24,48", "--method", "svd,whitened", "-o", out, *SMALL)
+    assert result.code == 0
+    rows = [line.split() for line in result.out.splitlines() if " svd " in line or " whitened " in line]
     assert [(r[2], r[3]) for r in rows] == [(m, r) for m in ("svd", "whitened") for r in ("12", "24", "48")]
-    assert "bottleneck_rank" in said.out
+    assert "bottleneck_rank" in result.out
     again = degen("rank", DEMO, "--ranks", "12,24,48", "--method", "svd,whitened", "-o", out, *SMALL, "--json")
-    found = again.json()
-    assert [row["rank"] for row in found["rows"]] == [12, 24, 48, 12, 24, 48]
-    assert found["checkpoints"][0]["bottleneck_rank"] in (24, 48)
+    document = again.json()
+    assert [row["rank"] for row in document["rows"]] == [12, 24, 48, 12, 24, 48]
+    assert document["checkpoints"][0]["bottleneck_rank"] in (24, 48)
 
 
-def test_other_ranks_in_the_same_folder_are_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_bottleneck_rank_says_why(tmp_path: Path) -> None:
+    result = degen("rank", DEMO, "--ranks", "1,2", "-o", tmp_path / "run", *SMALL)
+    assert result.code == 0
+    rows = package.read_run(tmp_path / "run").table("ranks").to_pylist()
+    (line,) = [line for line in result.out.splitlines() if "no bottleneck rank" in line]
+    assert line.startswith("healthy@step3000 has no bottleneck rank: at rank 2 the loss is ")
+    assert f"{rows[-1]['loss_gap']:.3g} nats above" in line
+    assert line.endswith("not within 0.05; measure larger ranks with --ranks, up to 48")
+
+
+def test_rank_refuses_other_ranks_in_the_same_folder(tmp_path: Path) -> None:
     assert degen("rank", DEMO, "--ranks", "12", "-o", tmp_path / "run", *SMALL).code == 0
-    said = degen("rank", DEMO, "--ranks", "24", "-o", tmp_path / "run", *SMALL)
-    assert said.code == 2
-    assert "other settings" in said.message
+    result = degen("rank", DEMO, "--ranks", "24", "-o", tmp_path / "run", *SMALL)
+    assert result.code == 2
+    assert "other settings" in result.message
 
 
-def test_a_figure_is_drawn_and_the_gradient_measured(tmp_path: Path) -> None:
+def test_rank_draws_a_plot_and_measures_the_gradient(tmp_path: Path) -> None:
     figure = tmp_path / "ranks.png"
-    said = degen("rank", DEMO, "--gradient", "--plot", figure, "-o", tmp_path / "run", *SMALL, "--json")
-    assert said.code == 0
+    result = degen("rank", DEMO, "--gradient", "--plot", figure, "-o", tmp_path / "run", *SMALL, "--json")
+    assert result.code == 0
     assert figure.read_bytes().startswith(b"\x89PNG")
-    (row,) = said.json()["checkpoints"]
+    (row,) = result.json()["checkpoints"]
     assert 0 < row["gradient_lost"] < 1
-    ranks = [r["rank"] for r in said.json()["rows"]]
+    ranks = [r["rank"] for r in result.json()["rows"]]
     assert ranks == [1, 2, 4, 8, 16, 32, 48]
 
 
-def test_the_probe_measures_in_a_scan_beside_the_others(tmp_path: Path) -> None:
+def test_scan_measures_rank_beside_other_probes(tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert degen("scan", DEMO, "--probes", "loss,rank,anisotropy,spectrum", "-o", out, *SMALL).code == 0
     run = package.read_run(out)
@@ -54,7 +64,7 @@ def test_the_probe_measures_in_a_scan_beside_the_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("--ranks", "a,b"), "--ranks a,b"),
         (("--ranks", "0"), "--ranks 0"),
@@ -65,10 +75,8 @@ def test_the_probe_measures_in_a_scan_beside_the_others(tmp_path: Path) -> None:
         (("--plot", "no/such/folder/x.png"), "no such folder"),
     ],
 )
-def test_wrong_options_are_one_message_before_anything_is_measured(
-    words: tuple[str, ...], told: str, tmp_path: Path
-) -> None:
-    said = degen("rank", DEMO, "-o", tmp_path / "run", *SMALL, *words)
-    assert said.code == 2
-    assert told in said.message
+def test_wrong_options_of_rank_are_refused_before_a_scan(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    result = degen("rank", DEMO, "-o", tmp_path / "run", *SMALL, *words)
+    assert result.code == 2
+    assert message in result.message
     assert not (tmp_path / "run").exists()

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
-from faults.command import SMALL, degen, python_process
+from faults.command import SMALL, degen, degen_imports
 from made_points import cloud, curves, kaplan, profiles
 from tiny import make_corpus, make_series
 
@@ -20,7 +20,7 @@ from degen.scaling.points import Points
 FAST = ("--bootstrap", 20)
 
 
-def saved(folder: Path, points: Points) -> Path:
+def write_points(folder: Path, points: Points) -> Path:
     file = folder / "points.csv"
     pc.write_csv(points.table, file)
     return file
@@ -28,32 +28,32 @@ def saved(folder: Path, points: Points) -> Path:
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return saved(tmp_path_factory.mktemp("points"), cloud(HOFFMANN, points=30))
+    return write_points(tmp_path_factory.mktemp("points"), cloud(HOFFMANN, points=30))
 
 
 FIXED = ("--fix", "B=410.7", "--fix", "beta=0.28", *FAST)  # what is fixed need not be searched for
 
 
-def test_hoffmann_has_parameters_frontier_and_predictions(table: Path) -> None:
-    said = degen("scaling", "fit", table, *FIXED, "--predict", "N=70e9,D=1.4e12", "--predict", "C=1e21", "--json")
-    assert said.code == 0
-    found: dict[str, Any] = said.json()
-    assert found["law"] == "hoffmann"
-    assert set(found["parameters"]) == {"A", "B", "E", "alpha", "beta", "a", "b", "G"}
-    assert found["parameters"]["B"] == {"value": 410.7, "low": 410.7, "high": 410.7}
-    alpha = found["parameters"]["alpha"]
+def test_fit_of_hoffmann_has_parameters_frontier_and_predictions(table: Path) -> None:
+    result = degen("scaling", "fit", table, *FIXED, "--predict", "N=70e9,D=1.4e12", "--predict", "C=1e21", "--json")
+    assert result.code == 0
+    document: dict[str, Any] = result.json()
+    assert document["law"] == "hoffmann"
+    assert set(document["parameters"]) == {"A", "B", "E", "alpha", "beta", "a", "b", "G"}
+    assert document["parameters"]["B"] == {"value": 410.7, "low": 410.7, "high": 410.7}
+    alpha = document["parameters"]["alpha"]
     assert alpha["low"] < alpha["value"] < alpha["high"]
-    assert len(found["rows"]) == 30
-    assert {"name", "parameters", "tokens", "loss", "fitted", "residual"} <= set(found["rows"][0])
-    one, best = found["predictions"]
-    assert one["tokens_per_parameter"] == pytest.approx(20)
-    assert one["loss"] == pytest.approx(float(HOFFMANN.loss(70e9, 1.4e12)), abs=0.05)
+    assert len(document["rows"]) == 30
+    assert {"name", "parameters", "tokens", "loss", "fitted", "residual"} <= set(document["rows"][0])
+    known, best = document["predictions"]
+    assert known["tokens_per_parameter"] == pytest.approx(20)
+    assert known["loss"] == pytest.approx(float(HOFFMANN.loss(70e9, 1.4e12)), abs=0.05)
     assert best["parameters"] * best["tokens"] * 6 == pytest.approx(1e21)
-    assert found["frontier"][0]["flops"] == 1e18
-    assert "20 bootstrap draws" in said.err
+    assert document["frontier"][0]["flops"] == 1e18
+    assert "20 bootstrap draws" in result.err
 
 
-def test_a_series_with_its_untrained_model_goes_straight_in(tmp_path: Path) -> None:
+def test_table_of_a_scan_with_untrained_checkpoints_is_fitted(tmp_path: Path) -> None:
     points = curves(HOFFMANN, models=6, marks=12)
     rows = [f"m{n:.4g},{round(d / n * 100)},{d},{n},{loss}" for n, d, loss in
             zip(points.parameters, points.tokens, points.loss, strict=True)]  # fmt: skip
@@ -61,26 +61,26 @@ def test_a_series_with_its_untrained_model_goes_straight_in(tmp_path: Path) -> N
     file = tmp_path / "scan.csv"
     file.write_text("\n".join(["model,step,tokens_seen,parameters,loss", *rows]) + "\n")
     for command in (("fit", "--law", "envelope", *FAST), ("pareto",), ("slopes",)):
-        said = degen("scaling", *command, file)
-        assert said.code == 0, said.err
-        assert "nothing was trained by then (0 tokens or steps): 6" in said.err
+        result = degen("scaling", *command, file)
+        assert result.code == 0, result.err
+        assert "they are of models before training (0 tokens or steps): 6" in result.err
 
 
-def test_the_terminal_says_the_law_and_what_the_intervals_are(table: Path) -> None:
-    said = degen("scaling", "fit", table, *FIXED)
-    assert said.code == 0
-    assert said.out.startswith("L = E + A/N^alpha + B/D^beta, fitted to 30 points")
-    assert "tokens_per_parameter" in said.out
-    assert "90 % intervals, from the bootstrap" in said.out
+def test_fit_prints_the_law_and_the_kind_of_intervals(table: Path) -> None:
+    result = degen("scaling", "fit", table, *FIXED)
+    assert result.code == 0
+    assert result.out.startswith("L = E + A/N^alpha + B/D^beta, fitted to 30 points")
+    assert "tokens_per_parameter" in result.out
+    assert "90 % intervals, from the bootstrap" in result.out
     assert "No intervals: no bootstrap was asked for." in degen("scaling", "fit", table, *FIXED, "--bootstrap", 0).out
 
 
-def test_columns_of_other_names_are_mapped(tmp_path: Path) -> None:
+def test_columns_option_maps_other_names(tmp_path: Path) -> None:
     points = cloud(HOFFMANN, points=30)
     file = tmp_path / "t.parquet"
     pq.write_table(points.table.rename_columns(["size", "data", "nats"]), file)
-    said = degen("scaling", "fit", file, *FIXED, "--columns", "params=size,D=data,loss=nats", "--json")
-    assert said.code == 0
+    result = degen("scaling", "fit", file, *FIXED, "--columns", "params=size,D=data,loss=nats", "--json")
+    assert result.code == 0
     missing = degen("scaling", "fit", file, *FIXED)
     assert missing.code == 2
     assert "no column of parameters" in missing.message
@@ -116,7 +116,7 @@ def test_columns_of_other_names_are_mapped(tmp_path: Path) -> None:
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
-def test_envelope_isoflop_and_kaplan_have_parameters_rows_and_a_plot(
+def test_fits_of_other_laws_have_parameters_rows_and_a_plot(
     law: tuple[str, ...],
     points: Points,
     names: set[str],
@@ -126,18 +126,18 @@ def test_envelope_isoflop_and_kaplan_have_parameters_rows_and_a_plot(
 ) -> None:
     figure, to = tmp_path / "f.png", tmp_path / "rows.parquet"
     more = ("--plot", figure, "--out", to, "--json")
-    said = degen("scaling", "fit", saved(tmp_path, points), "--law", *law, *FAST, *more)
-    assert said.code == 0
-    found = said.json()
-    assert set(found["parameters"]) == names
-    assert all(p["low"] <= p["value"] <= p["high"] for p in found["parameters"].values())
+    result = degen("scaling", "fit", write_points(tmp_path, points), "--law", *law, *FAST, *more)
+    assert result.code == 0
+    document = result.json()
+    assert set(document["parameters"]) == names
+    assert all(p["low"] <= p["value"] <= p["high"] for p in document["parameters"].values())
     assert figure.read_bytes().startswith(b"\x89PNG")
     (drawn,) = figures
     assert [(axes.get_xlabel(), len(axes.lines)) for axes in drawn.axes] == panels
     assert [axes.get_ylabel() for axes in drawn.axes] == ["loss (nats/token)", "parameters"][: len(panels)]
     measured = drawn.axes[-1].lines[0]  # the points, or the budgets, that the law was fitted to
-    assert len(measured.get_xdata()) == len(found["rows"])
-    assert pl.read_parquet(to).height == len(found["rows"])
+    assert len(measured.get_xdata()) == len(document["rows"])
+    assert pl.read_parquet(to).height == len(document["rows"])
 
 
 def test_plot_of_hoffmann_shows_points_law_and_best_sizes(table: Path, tmp_path: Path, figures: list[Any]) -> None:
@@ -154,7 +154,7 @@ def test_plot_of_hoffmann_shows_points_law_and_best_sizes(table: Path, tmp_path:
     assert len(json.loads(to.read_text())) == 30
 
 
-def test_a_scanned_suite_goes_straight_into_a_fit(tmp_path: Path) -> None:
+def test_run_of_several_models_is_fitted_and_compared(tmp_path: Path) -> None:
     corpus = make_corpus(tmp_path / "corpus.jsonl", 8)
     series = []
     for i, width in enumerate((16, 32, 48, 64)):
@@ -166,13 +166,13 @@ def test_a_scanned_suite_goes_straight_into_a_fit(tmp_path: Path) -> None:
     rows = pl.read_parquet(out / "checkpoints" / "**" / "*.parquet")
     assert (rows["training_flops"] == rows["flops_per_token"] * rows["tokens_seen"]).all()
     assert (rows["flops_per_token"] > 6 * rows["parameters_non_embedding"]).all()
-    fixed = [word for one in ("A=1", "B=1", "alpha=0.3", "beta=0.3") for word in ("--fix", one)]
-    said = degen("scaling", "fit", out, *fixed, "--bootstrap", 20, "--json")  # models that learnt nothing: E is left
-    assert said.code == 0
-    found = said.json()["rows"]
-    assert len(found) == 8
-    assert [row["flops"] for row in found] == rows.sort("model", "step")["training_flops"].to_list()
-    assert "--final takes the last of each" in said.err
+    fixed = [word for text in ("A=1", "B=1", "alpha=0.3", "beta=0.3") for word in ("--fix", text)]
+    result = degen("scaling", "fit", out, *fixed, "--bootstrap", 20, "--json")  # models that learnt nothing: E is left
+    assert result.code == 0
+    points = result.json()["rows"]
+    assert len(points) == 8
+    assert [row["flops"] for row in points] == rows.sort("model", "step")["training_flops"].to_list()
+    assert "use --final to fit only the last row of each model" in result.err
     lines = degen("scaling", "slopes", out, "--final", "--json").json()["rows"]
     assert {row["points"] for row in lines if row["pair"] == "flops-upstream"} == {4}
     assert all(row["slope"] is not None for row in lines if row["pair"] == "parameters-upstream")
@@ -182,63 +182,57 @@ def test_a_scanned_suite_goes_straight_into_a_fit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         (["--law", "chinchilla"], "--law chinchilla: not one of hoffmann, envelope, isoflop, kaplan"),
-        (["--fix", "B"], "--fix B: a name and a value"),
+        (["--fix", "B"], "--fix B: must be a name and a value"),
         (["--fix", "gamma=1"], "the law has no parameter 'gamma'"),
-        (["--law", "kaplan", "--fix", "A=1"], "--fix is for --law hoffmann"),
-        (["--form", "ND"], "--form ND is for --law kaplan"),
-        (["--law", "kaplan", "--form", "X"], "--form X: not one of N, D, C, ND, NS"),
-        (["--law", "kaplan", "--units", "days"], "--units days: not one of flops, pf-days"),
-        (["--predict", "S=3"], "--predict S=3: hoffmann predicts from"),
+        (["--law", "kaplan", "--fix", "A=1"], "--fix can only be used with --law hoffmann"),
+        (["--form", "ND"], "--form ND can only be used with --law kaplan"),
+        (["--law", "kaplan", "--form", "X"], "--form X: must be one of N, D, C, ND, NS"),
+        (["--law", "kaplan", "--units", "days"], "--units days: must be one of flops, pf-days"),
+        (["--predict", "S=3"], "--predict S=3: hoffmann can only predict from"),
         (["--predict", "N=-3,D=1"], "N must be positive"),
-        (["--law", "isoflop", "--predict", "N=1e9,D=1e9"], "isoflop predicts from C=…; N=…; D=…"),
+        (["--law", "isoflop", "--predict", "N=1e9,D=1e9"], "isoflop can only predict from C=…; N=…; D=…"),
         (["--columns", "params=width"], "no column 'width'"),
         (["--without-highest", 30], "--without-highest 30"),
-        (["--final"], "no column of model"),
+        (["--final"], "--final needs a column of models"),
         (["--confidence", 2], "--confidence 2: must lie between 0 and 1"),
-        (["--bootstrap", 3], "--bootstrap 3: too few for confidence 0.9"),
+        (["--bootstrap", 3], "--bootstrap 3: too few draws for confidence 0.9"),
         (["--out", "law.xlsx"], "law.xlsx: ends in none of .parquet, .csv, .json, .duckdb"),
         (["--plot", "law.xyz"], "not a format of figures"),
     ],
 )
-def test_a_mistake_is_one_line(options: list[object], says: str, table: Path) -> None:
-    said = degen("scaling", "fit", table, *options)
-    assert said.code == 2
-    assert said.out == ""
-    assert says in said.message
+def test_wrong_options_of_fit_are_errors_of_one_line(options: list[object], message: str, table: Path) -> None:
+    result = degen("scaling", "fit", table, *options)
+    assert result.code == 2
+    assert result.out == ""
+    assert message in result.message
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
-        ("params,tokens,loss\n" + "1e8,1e9,3\n" * 9, "1 point does not suffice"),
-        ("params,tokens,loss\n1e8,1e9,-3\n1e9,1e9,-2\n", "row 1 has loss -3, not positive"),
+        ("params,tokens,loss\n" + "1e8,1e9,3\n" * 9, "1 point is too few"),
+        ("params,tokens,loss\n1e8,1e9,-3\n1e9,1e9,-2\n", "row 1 has loss -3, which must be positive"),
         ("params,loss\n1e8,3\n1e9,2\n", "no column of tokens"),
-        ("params,tokens,loss\n1e8,1e9,3\n1e9,1e9,2.9\n1e9,1e10,2.8\n", "3 points do not suffice"),
+        ("params,tokens,loss\n1e8,1e9,3\n1e9,1e9,2.9\n1e9,1e10,2.8\n", "3 points are too few"),
     ],
 )
-def test_a_degenerate_table_is_a_message_and_no_number(text: str, says: str, tmp_path: Path) -> None:
+def test_table_that_cannot_be_fitted_is_an_error_of_one_line(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text(text)
-    said = degen("scaling", "fit", file)
-    assert (said.code, said.out) == (2, "")
-    assert says in said.message
+    result = degen("scaling", "fit", file)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.message
 
 
-def test_the_group_says_what_is_wrong() -> None:
+def test_scaling_without_a_known_command_is_an_error() -> None:
     assert "Missing command" in degen("scaling").message
     assert "No such command" in degen("scaling", "fut").message
     assert "slopes" in degen("scaling", "--help").out
 
 
-def test_it_answers_without_torch(table: Path) -> None:
-    script = (
-        "import sys\nfrom degen.cli.main import main\n"
-        f"sys.argv = ['degen', 'scaling', 'fit', {str(table)!r}, '--bootstrap', '0', '--fix', 'B=410.7', "
-        "'--fix', 'beta=0.28']\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print('loaded', {'torch', 'transformers', 'tokenizers'} & set(sys.modules), file=sys.stderr)\n"
-    )
-    assert "loaded set()" in python_process(script).err
+def test_fit_imports_no_torch(table: Path) -> None:
+    result = degen_imports("scaling", "fit", table, "--bootstrap", 0, "--fix", "B=410.7", "--fix", "beta=0.28")
+    assert (result.code, result.err) == (0, "imported:\n")

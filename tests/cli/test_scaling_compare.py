@@ -46,13 +46,12 @@ def published(file: Path) -> Path:
     return table(file, "model,params,upstream,glue,superglue,squad", PUBLISHED)
 
 
-def rows_of(said: CommandResult, name: str = "rows", **wanted: object) -> list[dict[str, Any]]:
-    assert said.code == 0, said.err
-    return [row for row in said.json()[name] if all(row[key] == value for key, value in wanted.items())]
+def rows_of(result: CommandResult, name: str = "rows", **keys: object) -> list[dict[str, Any]]:
+    assert result.code == 0, result.err
+    return [row for row in result.json()[name] if all(row[key] == value for key, value in keys.items())]
 
 
-def test_a_quantity_is_the_column_a_user_gave_it(tmp_path: Path) -> None:
-    """Not one that is called like it."""
+def test_quantity_is_read_from_the_named_column(tmp_path: Path) -> None:
     head, rows = "model,family,parameters,flops,N,C,loss,accuracy", []
     for i, n in enumerate(N):
         rows.append(f"m{i},a,{i + 1},{9 - i},{n:.8g},{120 * n * n:.8g},{3 * n**-0.05:.8g},{0.1 * i:.2g}")
@@ -60,99 +59,99 @@ def test_a_quantity_is_the_column_a_user_gave_it(tmp_path: Path) -> None:
     for pair, slope in (("parameters-upstream", -0.05), ("flops-upstream", -0.025)):
         (row,) = rows_of(slopes(file, *columns, "--json"), pair=pair, axes="log-log")
         assert row["slope"] == pytest.approx(slope)
-    answer = rows_of(pareto(file, *columns, "--json"))
-    assert [row["parameters"] for row in answer] == pytest.approx(N)
-    assert [row["flops"] for row in answer] == pytest.approx(120 * N**2)
+    points = rows_of(pareto(file, *columns, "--json"))
+    assert [row["parameters"] for row in points] == pytest.approx(N)
+    assert [row["flops"] for row in points] == pytest.approx(120 * N**2)
     assert rows_of(pareto(file, *columns, "--cost", "N", "--json"))[0]["N"] == 1e7
 
 
-def test_one_architecture_has_no_order(tmp_path: Path) -> None:
+def test_slopes_of_one_architecture_have_no_order(tmp_path: Path) -> None:
     rows = [f"a,{n:.8g},{20 * n:.8g},{3 - i / 10 + 0.003 * (-1) ** i}" for i, n in enumerate(N)]
-    said = slopes(table(tmp_path / "t.csv", "architecture,params,tokens,loss", rows))
-    assert "there is no order of two" in said.out
-    assert "changes nowhere" not in said.out
+    result = slopes(table(tmp_path / "t.csv", "architecture,params,tokens,loss", rows))
+    assert "there is no order of two" in result.out
+    assert "changes nowhere" not in result.out
 
 
-def test_planted_slopes_are_found(tmp_path: Path) -> None:
-    said = slopes(two_architectures(tmp_path / "t.csv"), "--json")
-    assert said.err == ""
+def test_slopes_recovers_planted_slopes(tmp_path: Path) -> None:
+    result = slopes(two_architectures(tmp_path / "t.csv"), "--json")
+    assert result.err == ""
     for name, slope in (("transformer", -0.3), ("mixer", -0.2)):
-        (row,) = rows_of(said, architecture=name, pair="parameters-upstream", axes="semi-log")
+        (row,) = rows_of(result, architecture=name, pair="parameters-upstream", axes="semi-log")
         assert row["slope_low"] < slope < row["slope_high"]
         assert (row["x_axis"], row["y_axis"], row["points"]) == ("log10 parameters", "loss", 6)
-        (row,) = rows_of(said, architecture=name, pair="flops-downstream", axes="semi-log")
+        (row,) = rows_of(result, architecture=name, pair="flops-downstream", axes="semi-log")
         assert row["slope"] == pytest.approx(-slope / 6, rel=0.03)
-    assert {row["pair"] for row in said.json()["rows"]} == {
+    assert {row["pair"] for row in result.json()["rows"]} == {
         "flops-upstream", "flops-downstream", "parameters-upstream", "parameters-downstream", "upstream-downstream",
     }  # fmt: skip
 
 
-def test_the_planted_change_of_ranking_is_found(tmp_path: Path) -> None:
-    said = slopes(two_architectures(tmp_path / "t.csv"), "--json")
-    (crossing,) = rows_of(said, "crossings", quality="loss")
+def test_slopes_finds_the_planted_crossing(tmp_path: Path) -> None:
+    result = slopes(two_architectures(tmp_path / "t.csv"), "--json")
+    (crossing,) = rows_of(result, "crossings", quality="loss")
     assert (crossing["best_below"], crossing["best_above"], crossing["sure"]) == ("mixer", "transformer", True)
     assert crossing["flops_low"] < 1.2e18 < crossing["flops_high"]
-    best = {row["region"]: row["architecture"] for row in rows_of(said, "ranking", quality="loss", rank=1)}
+    best = {row["region"]: row["architecture"] for row in rows_of(result, "ranking", quality="loss", rank=1)}
     assert best == {1: "mixer", 2: "mixer", 3: "transformer", 4: "transformer"}
     edges = slopes(two_architectures(tmp_path / "t.csv"), "--json", "--regions", "1e16,1e18,1e21")
     assert [row["flops_low"] for row in rows_of(edges, "ranking", quality="loss", rank=1)] == [1e16, 1e18]
 
 
-def test_columns_are_mapped_and_parquet_is_read(tmp_path: Path) -> None:
+def test_slopes_reads_named_columns_from_csv_and_parquet(tmp_path: Path) -> None:
     plain = slopes(two_architectures(tmp_path / "t.csv"), "--json").json()
     file = two_architectures(tmp_path / "u.csv", "kind,size,seen,nats,score")
-    given = ("--columns", "params=size,tokens=seen,loss=nats", "--architecture", "kind", "--downstream", "score")
-    said = slopes(file, *given, "--direction", "score=max", "--json")
-    assert said.err == ""
-    assert [row["slope"] for row in said.json()["rows"]] == [row["slope"] for row in plain["rows"]]
+    names = ("--columns", "params=size,tokens=seen,loss=nats", "--architecture", "kind", "--downstream", "score")
+    result = slopes(file, *names, "--direction", "score=max", "--json")
+    assert result.err == ""
+    assert [row["slope"] for row in result.json()["rows"]] == [row["slope"] for row in plain["rows"]]
     data = np.genfromtxt(file, delimiter=",", names=True, dtype=None, encoding="utf-8")
     pq.write_table(pa.table({name: data[name] for name in data.dtype.names or ()}), tmp_path / "u.parquet")
-    again = slopes(tmp_path / "u.parquet", *given, "--direction", "score=max", "--json").json()
-    assert again["rows"] == said.json()["rows"]
+    again = slopes(tmp_path / "u.parquet", *names, "--direction", "score=max", "--json").json()
+    assert again["rows"] == result.json()["rows"]
 
 
-def test_the_published_reversal_is_reported_as_one(tmp_path: Path) -> None:
+def test_pareto_reports_the_published_reversal(tmp_path: Path) -> None:
     names = ("upstream", "glue", "superglue", "squad")
     directions = [part for name in names for part in ("--direction", f"{name}=max")]
-    said = pareto(published(tmp_path / "t.csv"), "--upstream", "upstream", *TASKS, *directions, "--json")
-    assert said.err == ""
-    reversals = rows_of(said, "reversals")
+    result = pareto(published(tmp_path / "t.csv"), "--upstream", "upstream", *TASKS, *directions, "--json")
+    assert result.err == ""
+    reversals = rows_of(result, "reversals")
     assert [row["downstream"] for row in reversals] == ["glue", "superglue", "squad"]
     assert {(row["better_upstream"], row["better_downstream"], row["on_all"]) for row in reversals} == {
         ("wide", "deep", True)
     }
-    shown = pareto(published(tmp_path / "t.csv"), *TASKS).out
-    assert "Pairs that reverse" in shown
-    assert "-1.46 against -1.49" in shown
+    printed = pareto(published(tmp_path / "t.csv"), *TASKS).out
+    assert "Pairs that reverse" in printed
+    assert "-1.46 against -1.49" in printed
 
 
-def test_a_negated_loss_is_taken_where_the_user_or_its_name_says_so(tmp_path: Path) -> None:
+def test_negated_loss_needs_a_name_or_direction_that_says_so(tmp_path: Path) -> None:
     file = table(tmp_path / "t.csv", "model,params,loss", ["a,1e8,-3.0", "b,2e8,-2.5", "c,3e8,-2.7"])
     refused = pareto(file, "--json")
     assert (refused.code, refused.out) == (2, "")
-    assert "a has loss -3, and a loss is above 0; mend the row, or say --direction loss=max" in refused.message
+    assert "a has loss -3, but losses must be above 0; correct the row, or use --direction loss=max" in refused.message
     for better, frontier in (("max", [True, True, False]), ("min", [True, False, False])):
-        said = pareto(file, "--direction", f"loss={better}", "--json")
-        assert said.err == ""
-        assert [row["frontier"] for row in rows_of(said)] == frontier
+        result = pareto(file, "--direction", f"loss={better}", "--json")
+        assert result.err == ""
+        assert [row["frontier"] for row in rows_of(result)] == frontier
     named = table(tmp_path / "u.csv", "model,params,negative_log_perplexity", ["a,1e8,-3.0", "b,2e8,-2.5"])
     assert pareto(named, "--json").err == ""
 
 
-def test_the_frontier_names_what_dominates(tmp_path: Path) -> None:
+def test_pareto_names_the_dominating_points(tmp_path: Path) -> None:
     rows = ["a,1e8,100,3.0", "b,2e8,90,2.5", "c,3e8,200,2.7", "d,4e8,,2.0"]
     file = table(tmp_path / "t.csv", "model,params,seconds,loss", rows)
-    said = pareto(file, "--json")
-    assert "left out of the frontier, as values are missing or infinite: 1" in said.err
-    found = {row["point"]: (row["frontier"], row["dominated_by"]) for row in rows_of(said)}
-    assert found == {"a": (True, None), "b": (True, None), "c": (False, "b"), "d": (None, None)}
-    pairs = {(row["cost"], row["quality"]): row["frontier"] for row in rows_of(said, "frontiers")}
+    result = pareto(file, "--json")
+    assert "left out of the frontier, because values are missing or infinite: 1" in result.err
+    outcome = {row["point"]: (row["frontier"], row["dominated_by"]) for row in rows_of(result)}
+    assert outcome == {"a": (True, None), "b": (True, None), "c": (False, "b"), "d": (None, None)}
+    pairs = {(row["cost"], row["quality"]): row["frontier"] for row in rows_of(result, "frontiers")}
     assert pairs == {("parameters", "loss"): ["a", "b", "d"], ("seconds", "loss"): ["b"]}
     only = rows_of(pareto(file, "--cost", "params", "--quality", "loss", "--json"))
     assert [row["frontier"] for row in only] == [True, True, False, True]
 
 
-def test_depth_against_width_is_told_or_not(tmp_path: Path) -> None:
+def test_pareto_compares_depth_and_width_or_gives_a_reason(tmp_path: Path) -> None:
     rows = []
     for i, cost in enumerate(np.logspace(18, 20, 5)):
         for layers, width in ((6, 1024), (12, 768), (32, 512)):
@@ -181,50 +180,50 @@ def test_depth_against_width_is_told_or_not(tmp_path: Path) -> None:
         (
             "model_type,params,loss",
             ["a,1e8,3", "b,2e8,2", "c,3e8,2"],
-            "name the column that tells architectures apart with --architecture",
+            "name the column of architectures with --architecture",
         ),
         ("model_type,params,loss", ["a,1e8,3", ",2e8,2"], "has no model_type"),
         ("model_type,params,loss", ["a,1e8,3", "a,2e8,2", "a,3e8,1"] * 4, "3 different points with both"),
-        ("model_type,params,loss", [f"a,{n},{-3 + i}" for i, n in enumerate(N)], "a loss is above 0"),
+        ("model_type,params,loss", [f"a,{n},{-3 + i}" for i, n in enumerate(N)], "losses must be above 0"),
     ],
 )
-def test_a_table_that_tells_nothing_of_slopes_is_a_message(
+def test_table_without_slopes_is_an_error_of_one_line(
     head: str, rows: Sequence[str], message: str, tmp_path: Path
 ) -> None:
-    said = slopes(table(tmp_path / "t.csv", head, rows))
-    assert (said.code, said.out) == (2, "")
-    assert message in said.message
+    result = slopes(table(tmp_path / "t.csv", head, rows))
+    assert (result.code, result.out) == (2, "")
+    assert message in result.message
 
 
-def test_what_is_missing_is_a_row_with_the_reason(tmp_path: Path) -> None:
+def test_missing_quantity_is_a_row_with_a_reason(tmp_path: Path) -> None:
     file = table(tmp_path / "t.csv", "model_type,params,loss", [f"a,{n},{4 - 0.1 * i}" for i, n in enumerate(N)])
-    said = slopes(file, "--json")
-    (row,) = rows_of(said, pair="flops-upstream", axes="semi-log")
+    result = slopes(file, "--json")
+    (row,) = rows_of(result, pair="flops-upstream", axes="semi-log")
     assert row["slope"] is None
     assert "no column of flops" in row["reason"]
-    (row,) = rows_of(said, pair="upstream-downstream", axes="log-log")
+    (row,) = rows_of(result, pair="upstream-downstream", axes="log-log")
     assert "--downstream" in row["reason"]
     assert "No ranking over compute" in slopes(file).out
 
 
-def test_a_cost_below_zero_is_a_message(tmp_path: Path) -> None:
-    said = pareto(table(tmp_path / "t.csv", "model,params,loss", ["a,1e8,3", "b,0,2"]))
-    assert said.code == 2
-    assert "b has parameters 0; it is above 0" in said.message
-    said = pareto(table(tmp_path / "u.csv", "model,seconds,loss", ["a,0,3", "b,-1,2"]))
-    assert said.code == 2
-    assert "b has seconds -1; it is 0 or more" in said.message
+def test_cost_that_is_not_positive_is_an_error(tmp_path: Path) -> None:
+    result = pareto(table(tmp_path / "t.csv", "model,params,loss", ["a,1e8,3", "b,0,2"]))
+    assert result.code == 2
+    assert "b has parameters 0, which must be above 0" in result.message
+    result = pareto(table(tmp_path / "u.csv", "model,seconds,loss", ["a,0,3", "b,-1,2"]))
+    assert result.code == 2
+    assert "b has seconds -1, which must be 0 or more" in result.message
 
 
-def test_three_points_correlate_to_nothing(tmp_path: Path) -> None:
+def test_three_points_have_no_correlation_and_no_slope(tmp_path: Path) -> None:
     rows = ["a,1e8,3,0.1", "b,2e8,2,0.2", "c,3e8,1,0.3"]
-    said = pareto(table(tmp_path / "t.csv", "model,params,loss,acc", rows), "--json")
-    (row,) = rows_of(said, "correlations")
+    result = pareto(table(tmp_path / "t.csv", "model,params,loss,acc", rows), "--json")
+    (row,) = rows_of(result, "correlations")
     assert (row["spearman"], row["kendall"]) == (None, None)
     assert "3 points" in row["reason"]
     few = slopes(table(tmp_path / "u.csv", "family,params,loss", ["x,1e8,3", "x,2e8,2", "x,3e8,1.5"]))
     assert (few.code, few.out) == (2, "")
-    assert "no slope can be told; x: 3 different points with both; a slope needs 4" in few.message
+    assert "no line can be fitted; x: 3 different points with both; a slope needs 4" in few.message
 
 
 @pytest.mark.parametrize(
@@ -233,37 +232,39 @@ def test_three_points_correlate_to_nothing(tmp_path: Path) -> None:
         (("pareto", "--cost", "watts"), "no column 'watts'"),
         (("pareto", "--quality", "los"), "did you mean 'loss'?"),
         (("pareto", "--direction", "loss=low"), "not one of min, max"),
-        (("pareto", "--direction", "width=min"), "is no column of quality here"),
-        (("pareto", "--equal-cost", "much"), "a share, as in 10%"),
-        (("pareto", "--equal-cost", "nan"), "a positive share"),
+        (("pareto", "--direction", "width=min"), "is not one of the columns of quality"),
+        (("pareto", "--equal-cost", "much"), "must be a share, as in 10%"),
+        (("pareto", "--equal-cost", "nan"), "must be above 0"),
         (("pareto", "--plot", "x.doc"), "not a format of figures"),
         (("pareto", "--out", "x.xls"), "ends in none of"),
-        (("slopes", "--regions", "many"), "a whole number, or edges"),
-        (("slopes", "--regions", "0"), "at least 1"),
-        (("slopes", "--columns", "params"), "a name and a value"),
+        (("slopes", "--regions", "many"), "must be a whole number, or edges"),
+        (("slopes", "--regions", "0"), "must be at least 1"),
+        (("slopes", "--columns", "params"), "must be a name and a value"),
         (("slopes", "--architecture", "kind"), "no column 'kind'"),
         (("slopes", "--confidence", "1"), "must lie between 0 and 1"),
     ],
 )
-def test_wrong_usage_is_one_line(args: tuple[str, ...], message: str, tmp_path: Path) -> None:
+def test_wrong_usage_of_comparisons_is_an_error_of_one_line(
+    args: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
     file = two_architectures(tmp_path / "t.csv")
-    said = degen("scaling", args[0], file, *args[1:])
-    assert said.code == 2
-    assert message in said.message
+    result = degen("scaling", args[0], file, *args[1:])
+    assert result.code == 2
+    assert message in result.message
 
 
 @pytest.mark.parametrize("command", ["slopes", "pareto"])
-def test_result_and_figure_go_to_files(command: str, tmp_path: Path, figures: list[Any]) -> None:
+def test_comparison_writes_rows_and_plot_to_files(command: str, tmp_path: Path, figures: list[Any]) -> None:
     file, to, figure = two_architectures(tmp_path / "t.csv"), tmp_path / "rows.parquet", tmp_path / "figure.svg"
-    said = degen("scaling", command, file, "--out", to, "--plot", figure, "--json")
-    assert said.code == 0, said.err
-    assert pq.read_table(to).num_rows == len(said.json()["rows"])
-    assert set(pq.read_table(to).column_names) == set(said.json()["rows"][0])
+    result = degen("scaling", command, file, "--out", to, "--plot", figure, "--json")
+    assert result.code == 0, result.err
+    assert pq.read_table(to).num_rows == len(result.json()["rows"])
+    assert set(pq.read_table(to).column_names) == set(result.json()["rows"][0])
     assert figure.read_text(encoding="utf-8").lstrip().startswith("<?xml")
     panels = {axes.get_title(): axes for axes in figures[0].axes}
     assert all(axes.get_xlabel() and axes.get_ylabel() for axes in figures[0].axes)
     if command == "slopes":
-        rows = said.json()["rows"]
+        rows = result.json()["rows"]
         assert set(panels) == {f"{row['pair']}, {row['axes']}" for row in rows if row["slope"] is not None}
         assert {len(axes.lines) for axes in panels.values()} == {4}  # points and line of each architecture
         assert panels["flops-upstream, semi-log"].get_xlabel() == "training FLOPs"
@@ -277,11 +278,11 @@ def test_result_and_figure_go_to_files(command: str, tmp_path: Path, figures: li
         ]
         assert {len(axes.lines) for axes in frontiers} == {2}  # all points, and the frontier
         assert len(figures[0].axes) == len(frontiers) + 1
-        assert len(figures[0].axes[-1].lines) == 1 + len(said.json()["reversals"])
+        assert len(figures[0].axes[-1].lines) == 1 + len(result.json()["reversals"])
 
 
-def test_the_document_is_json_without_nan(tmp_path: Path) -> None:
+def test_json_of_comparisons_has_no_nan(tmp_path: Path) -> None:
     for command in ("slopes", "pareto"):
-        said = degen("scaling", command, two_architectures(tmp_path / "t.csv"), "--json")
-        assert "NaN" not in said.out
-        assert json.loads(said.out)["target"].endswith("t.csv")
+        result = degen("scaling", command, two_architectures(tmp_path / "t.csv"), "--json")
+        assert "NaN" not in result.out
+        assert json.loads(result.out)["target"].endswith("t.csv")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,16 @@ def eight(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- stdout and stderr ---------------------------------------------------------------------------------------------
 
 
-def test_json_of_a_scan_is_one_document_and_nothing_else(series: Path, corpus: Path, tmp_path: Path) -> None:
-    said = degen_process(
+def test_stdout_of_a_scan_with_json_is_one_document(series: Path, corpus: Path, tmp_path: Path) -> None:
+    result = degen_process(
         "scan", series, "--corpus", corpus, *SMALL, "--tokens", 40_000, "--out", tmp_path / "r", "--json"
     )
-    assert said.code == 0
-    document = said.json()
+    assert result.code == 0
+    document = result.json()
     assert document["run"] == str(tmp_path / "r")
     assert [row["revision"] for row in document["rows"]] == ["step0", "step100", "step1000"]
     assert document["rows"] == read_run(tmp_path / "r").checkpoints()
-    lines = said.err.splitlines()
+    lines = result.err.splitlines()
     assert lines[0].startswith("warning: ")
     assert "of 40000 tokens; the scan goes on" in lines[0]
     assert [line.split(" ok ")[0] for line in lines[1:]] == [
@@ -55,29 +56,29 @@ def test_json_of_a_scan_is_one_document_and_nothing_else(series: Path, corpus: P
     ]  # fmt: skip
 
 
-def test_json_of_an_incomplete_scan_still_has_every_row(corpus: Path, tmp_path: Path) -> None:
+def test_json_of_an_incomplete_scan_has_every_row(corpus: Path, tmp_path: Path) -> None:
     series = make_series(tmp_path / "tiny", (0, 1))
     (series / "step1" / "config.json").unlink()
-    said = degen("scan", series, "--corpus", corpus, *SMALL, "--out", tmp_path / "r", "--json")
-    assert said.code == 4
-    assert [row["status"] for row in said.json()["rows"]] == ["ok", "failed"]
-    assert "no config.json" in said.json()["rows"][1]["reason"]
-    shown = degen("show", tmp_path / "r")
-    assert shown.code == 0
-    assert "no config.json" in " ".join(shown.out.split())
+    result = degen("scan", series, "--corpus", corpus, *SMALL, "--out", tmp_path / "r", "--json")
+    assert result.code == 4
+    assert [row["status"] for row in result.json()["rows"]] == ["ok", "failed"]
+    assert "no config.json" in result.json()["rows"][1]["reason"]
+    printed = degen("show", tmp_path / "r")
+    assert printed.code == 0
+    assert "no config.json" in " ".join(printed.out.split())
 
 
-def test_json_of_show_is_that_of_the_scan(run: Path) -> None:
-    said = degen("show", run, "--json")
-    assert (said.code, said.err) == (0, "")
-    assert said.json() == {"run": str(run), "rows": read_run(run).checkpoints()}
+def test_json_of_show_equals_that_of_the_scan(run: Path) -> None:
+    result = degen("show", run, "--json")
+    assert (result.code, result.err) == (0, "")
+    assert result.json() == {"run": str(run), "rows": read_run(run).checkpoints()}
 
 
 def test_show_puts_a_sparkline_beside_every_metric(run: Path) -> None:
-    said = degen("show", run)
-    assert (said.code, said.err) == (0, "")
+    result = degen("show", run)
+    assert (result.code, result.err) == (0, "")
     rows = read_run(run).checkpoints()
-    lines = said.out.splitlines()
+    lines = result.out.splitlines()
     for metric in ("anisotropy", "loss", "singular_entropy", "effective_rank"):
         line = next(x for x in lines if x.split()[:2] == ["tiny", metric])
         values = [row[metric] for row in rows]
@@ -85,19 +86,40 @@ def test_show_puts_a_sparkline_beside_every_metric(run: Path) -> None:
         assert len(spark) == 3
         assert spark[values.index(min(values))] == "▁"
         assert spark == sparkline(values)
-        assert line.split()[-1] == f"{values[-1]:.4g}"
-        assert line.split()[-4] == f"{values[0]:.4g}"
+        error = rows[-1].get(f"{metric}_se")
+        cells = re.split(r"\s{2,}", line.strip())
+        assert cells[-1] == f"{values[-1]:.4g}" + (f" ± {error:.2g}" if error is not None else "")
+        assert cells[3] == f"{values[0]:.4g}"
+        best = (max if metric == "effective_rank" else min)(values[1:])  # step 0 is the beginning
+        assert cells[4:6] == [f"{best:.4g}", str(rows[values.index(best)]["step"])]
+
+
+def test_show_layers_has_a_column_for_each_layer(run: Path) -> None:
+    result = degen("show", run, "--layers")
+    assert result.code == 0
+    rows = {(r["revision"], r["layer"], r["site"]): r for r in read_run(run).table("layers").to_pylist()}
+    block = result.out.partition("anisotropy by layer\n")[2].splitlines()
+    heads = re.split(r"\s{2,}", block[0].strip())
+    assert heads == ["model", "revision", "0 embedding", "1", "2", "2 head_input"]
+    for line, revision in zip(block[2:5], ("step0", "step100", "step1000"), strict=True):
+        cells = line.split()
+        assert cells[:2] == ["tiny", revision]
+        sites = [(0, "embedding"), (1, "block"), (2, "block"), (2, "head_input")]
+        expected = [rows[revision, *site]["anisotropy"] for site in sites]
+        assert [float(c) for c in cells[2:]] == pytest.approx(expected, rel=1e-3)
+    document = degen("show", run, "--layers", "--json").json()
+    assert document["rows"] == read_run(run).table("layers").to_pylist()
 
 
 # --- dry run -------------------------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_writes_nothing_and_counts_the_cost(series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_dry_run_writes_nothing_and_counts_the_cost(series: Path, corpus: Path, tmp_path: Path) -> None:
     args = ("scan", series, "--corpus", corpus, *SMALL, "--out", tmp_path / "r", "--dry-run")
-    said = degen(*args, "--json")
-    assert said.code == 0
+    result = degen(*args, "--json")
+    assert result.code == 0
     assert list(tmp_path.iterdir()) == []
-    rows = said.json()["rows"]
+    rows = result.json()["rows"]
     assert [row["revision"] for row in rows] == ["step0", "step100", "step1000"]
     size = (series / "step0" / "model.safetensors").stat().st_size
     assert all(0.9 * size < row["bytes"] <= size for row in rows)
@@ -108,7 +130,7 @@ def test_a_dry_run_writes_nothing_and_counts_the_cost(series: Path, corpus: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_says_what_will_fail(corpus: Path, tmp_path: Path) -> None:
+def test_dry_run_gives_the_reason_for_checkpoints_that_will_fail(corpus: Path, tmp_path: Path) -> None:
     series = make_series(tmp_path / "tiny", (0, 1))
     (series / "step1" / "model.safetensors").unlink()
     rows = degen("scan", series, "--dry-run", "--json").json()["rows"]
@@ -119,19 +141,19 @@ def test_a_dry_run_says_what_will_fail(corpus: Path, tmp_path: Path) -> None:
 # --- series --------------------------------------------------------------------------------------------------------
 
 
-def test_several_series_in_sequence_each_with_its_label(
+def test_several_series_are_scanned_into_one_run_with_their_labels(
     series: Path, eight: Path, corpus: Path, tmp_path: Path
 ) -> None:
-    said = degen(
+    result = degen(
         "scan", f"zebra={series}", eight, f"ant={series / 'step100'}",
         "--corpus", corpus, *SMALL, "--steps", "0,100,128", "--out", tmp_path / "r", "--json",
     )  # fmt: skip
-    assert said.code == 0
-    assert [(row["model"], row["revision"], row["step"]) for row in said.json()["rows"]] == [
+    assert result.code == 0
+    assert [(row["model"], row["revision"], row["step"]) for row in result.json()["rows"]] == [
         ("zebra", "step0", 0), ("zebra", "step100", 100), ("eight", "step0", 0), ("eight", "step128", 128),
         ("ant", "step100", 100),
     ]  # fmt: skip
-    by_name = {(row["model"], row["revision"]): row for row in said.json()["rows"]}
+    by_name = {(row["model"], row["revision"]): row for row in result.json()["rows"]}
     assert by_name["ant", "step100"]["loss"] == by_name["zebra", "step100"]["loss"]
     assert sorted(p.name for p in (tmp_path / "r" / "checkpoints").iterdir()) == ["ant", "eight", "zebra"]
     models = read_run(tmp_path / "r").table("spectrum")["model"].to_pylist()
@@ -152,29 +174,29 @@ def test_several_series_in_sequence_each_with_its_label(
         ("999999", [128]),
     ],
 )
-def test_steps_thin_a_series(eight: Path, steps: str, chosen: list[int]) -> None:
+def test_steps_option_selects_checkpoints(eight: Path, steps: str, chosen: list[int]) -> None:
     rows = degen("scan", eight, "--steps", steps, "--dry-run", "--json").json()["rows"]
     assert [row["step"] for row in rows] == chosen
 
 
-def test_a_thinned_scan_measures_the_chosen_alone(eight: Path, tmp_path: Path) -> None:
+def test_scan_with_steps_measures_only_the_selected_checkpoints(eight: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
-    said = degen("scan", eight, "--steps", "0,128", "--probes", "spectrum", "--threads", 1, "--out", out, "--json")
-    assert [row["step"] for row in said.json()["rows"]] == [0, 128]
+    result = degen("scan", eight, "--steps", "0,128", "--probes", "spectrum", "--threads", 1, "--out", out, "--json")
+    assert [row["step"] for row in result.json()["rows"]] == [0, 128]
     assert {p.name for p in (out / "spectrum" / "eight").iterdir()} == {"step0.parquet", "step128.parquet"}
 
 
 # --- samples -------------------------------------------------------------------------------------------------------
 
 
-def test_the_sample_of_a_run_scans_the_very_same_windows(
+def test_sample_option_scans_the_windows_of_an_earlier_run(
     run: Path, series: Path, eight: Path, corpus: Path, tmp_path: Path
 ) -> None:
     sample = run / "sample.parquet"
     args = (*SMALL[:2], "--context", 99, "--seed", 5, "--threads", 1, "--sample", sample)  # the sample decides
-    said = degen("scan", series, eight, *args, "--steps", "0,100", "--out", tmp_path / "r")
-    assert said.code == 0
-    assert "warning" not in said.err
+    result = degen("scan", series, eight, *args, "--steps", "0,100", "--out", tmp_path / "r")
+    assert result.code == 0
+    assert "warning" not in result.err
     assert (tmp_path / "r" / "sample.parquet").read_bytes() == sample.read_bytes()
     again, first = read_run(tmp_path / "r"), read_run(run)
     keep = {"model": "tiny", "revision": "step100"}
@@ -185,27 +207,27 @@ def test_the_sample_of_a_run_scans_the_very_same_windows(
     for table in ("windows", "layers", "checkpoints", "spectrum"):
         assert rows(again, table) == rows(first, table)
         assert rows(again, table)
-    places = [(row["window"], row["document"], row["domain"], row["tokens"]) for row in rows(first, "windows")]
+    windows = [(row["window"], row["document"], row["domain"], row["tokens"]) for row in rows(first, "windows")]
     other = [row for row in again.table("windows").to_pylist() if row["model"] == "eight" and row["step"] == 0]
-    assert [(row["window"], row["document"], row["domain"], row["tokens"]) for row in other] == places
+    assert [(row["window"], row["document"], row["domain"], row["tokens"]) for row in other] == windows
     assert again.info["sample"]["taken_from"] == str(sample)
 
 
 # --- export --------------------------------------------------------------------------------------------------------
 
 
-def same(one: Any, other: Any) -> bool:
-    if isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other):
+def equal(value: Any, expected: Any) -> bool:
+    """Whether two values have one type and are equal, NaN to NaN."""
+    if isinstance(value, float) and isinstance(expected, float) and math.isnan(value) and math.isnan(expected):
         return True
-    return bool(one == other) and type(one) is type(other)
+    return bool(value == expected) and type(value) is type(expected)
 
 
-def assert_rows(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
-    assert len(found) == len(wanted) > 0
-    for row, right in zip(found, wanted, strict=True):
+def assert_rows(rows: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    assert len(rows) == len(expected) > 0
+    for row, right in zip(rows, expected, strict=True):
         assert list(row) == list(right)
-        bad = {name: (row[name], right[name]) for name in right if not same(row[name], right[name])}
-        assert not bad
+        assert not {name: (row[name], right[name]) for name in right if not equal(row[name], right[name])}
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -214,9 +236,9 @@ def test_export_keeps_every_value(run: Path, tmp_path: Path, table: str) -> None
     right = whole.to_pylist()
     for ending in ("parquet", "csv", "json", "duckdb"):
         to = tmp_path / "deep" / f"a.{ending}"
-        said = degen("export", run, "--table", table, "--to", to)
-        assert (said.code, said.err) == (0, "")
-        assert said.out == f"{to}: {len(right)} rows of {table}\n"
+        result = degen("export", run, "--table", table, "--to", to)
+        assert (result.code, result.err) == (0, "")
+        assert result.out == f"{to}: {len(right)} rows of {table}\n"
     folder = tmp_path / "deep"
     assert pq.read_schema(folder / "a.parquet").field(0).metadata == whole.schema.field(0).metadata
     assert_rows(pq.read_table(folder / "a.parquet").to_pylist(), right)
@@ -253,14 +275,14 @@ def test_export_replaces_its_own_table_and_keeps_the_others(run: Path, tmp_path:
     assert count == [(len(read_run(run).table("layers")),)]
 
 
-def test_tables_read_whole_without_degen(run: Path) -> None:
+def test_other_libraries_read_whole_tables_of_a_run(run: Path) -> None:
     for table in TABLES:
         rows = len(read_run(run).table(table))
         schema = read_run(run).table(table).schema
         assert len(pq.read_table(run / table)) == rows
         assert len(polars.read_parquet(run / table / "**" / "*.parquet")) == rows
-        found = duckdb.sql(f"SELECT count(*) FROM '{run / table}/**/*.parquet'").fetchall()
-        assert found == [(rows,)]
+        count = duckdb.sql(f"SELECT count(*) FROM '{run / table}/**/*.parquet'").fetchall()
+        assert count == [(rows,)]
         for part in (run / table).rglob("*.parquet"):
             assert pq.read_schema(part).equals(schema)
         for field in schema:

@@ -21,7 +21,7 @@ def allowed() -> tuple[bool, bool]:
 
 @pytest.fixture(params=[(False, True), (True, True), (False, False)])
 def before(request: pytest.FixtureRequest) -> Iterator[tuple[bool, bool]]:
-    """What was set before a measurement, by a user or by torch."""
+    """Yield the switches as they were set before a measurement, by a user or by torch."""
     default = allowed()
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = request.param
     yield request.param

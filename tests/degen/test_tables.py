@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degen import DegenError, __version__
-from degen.tables import ENGINE_TABLES, KEYS, Column, Tables, atomic, file_name, write_part
+from degen.paths import atomic
+from degen.tables import ENGINE_TABLES, KEYS, Column, Tables, file_name, write_part
 
 names = st.text(min_size=0, max_size=300) | st.sampled_from(
     ["", ".", "..", "../..", "a/b", "_x", ".x", "lr=3", "CON", "step10", "ü", "a%2Fb", "~", "-", "\x00", "a" * 500]
@@ -29,12 +30,12 @@ def test_a_name_becomes_one_plain_component_of_a_path(name: str) -> None:
 
 
 @given(st.lists(names, min_size=2, max_size=20, unique=True))
-def test_different_names_stay_different(several: list[str]) -> None:
+def test_different_model_names_become_different_file_names(several: list[str]) -> None:
     assert len({file_name(name) for name in several}) == len(several)
 
 
 @given(st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9.+@,_-]{0,80}", fullmatch=True))
-def test_ordinary_names_stay_as_they_are(name: str) -> None:
+def test_ordinary_model_names_stay_as_they_are_in_file_names(name: str) -> None:
     assert file_name(name) == name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -9,6 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import degen
+from degen.saturation import find_saturation
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,14 +29,14 @@ def run(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
-def assert_same(shown: str, printed: str) -> None:
-    """That a table is printed as it is shown; another machine's arithmetic may differ in the last digit of a number."""
+def assert_same(expected: str, printed: str) -> None:
+    """Check that a table is printed as it is shown; another machine's arithmetic may differ in the last digit."""
     number = r"-?\d[\d.]*(?:e[+-]\d+)?"
 
     def cells(text: str) -> list[list[str]]:
         return [re.split(r"\s{2,}", line.strip()) for line in text.splitlines() if line.strip() and "──" not in line]
 
-    rows, real_rows = cells(shown), cells(printed)
+    rows, real_rows = cells(expected), cells(printed)
     assert len(rows) == len(real_rows) > 10
     for promised, real in zip(rows, real_rows, strict=True):
         assert len(promised) == len(real)
@@ -46,21 +50,37 @@ def assert_same(shown: str, printed: str) -> None:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A folder in which the README's console commands were run, and what the last one of each block printed."""
+    """Run the README's console commands; return their folder and what the last one of each block printed."""
     folder = tmp_path_factory.mktemp("readme")
     printed = []
     for block in blocks("console"):
-        said = ""
+        output = ""
         for line in block.splitlines():
             words = shlex.split(line.removeprefix("$ "))
-            said = run([str(BIN / words[0]), *words[1:]], folder)
-        printed.append(said)
+            output = run([str(BIN / words[0]), *words[1:]], folder)
+        printed.append(output)
     return folder, printed
 
 
 @pytest.mark.parametrize("number", range(len(blocks("console"))))
 def test_the_output_in_the_readme_is_what_the_commands_print(demo: tuple[Path, list[str]], number: int) -> None:
     assert_same(blocks("text")[number], demo[1][number])
+
+
+def test_loss_perplexity_and_bits_per_byte_of_the_demo_have_one_verdict(demo: tuple[Path, list[str]]) -> None:
+    metrics = ("loss", "perplexity", "bits_per_byte")
+    verdicts = find_saturation(demo[0] / "degen-run", metrics=metrics).verdicts
+    assert len(verdicts) == 9
+    assert len({(v.curve.model, v.verdict, v.onset) for v in verdicts}) == 3
+
+
+def test_pandas_recipe_gives_the_loss_over_tokens(demo: tuple[Path, list[str]]) -> None:
+    recipe = next(block for block in blocks("python") if "pandas" in block)
+    code = recipe.replace('"domain"', '"revision"') + "\nprint((sums.nats / sums.tokens).to_json())"
+    losses = json.loads(run([sys.executable, "-c", code], demo[0]).splitlines()[-1])
+    rows = degen.read_run(demo[0] / "degen-run").checkpoints()
+    assert len(losses) == len(rows)
+    assert sorted(losses.values()) == pytest.approx(sorted(row["loss"] for row in rows))
 
 
 def test_the_worked_examples_of_scaling_print_what_is_shown(tmp_path: Path) -> None:
@@ -71,8 +91,8 @@ def test_the_worked_examples_of_scaling_print_what_is_shown(tmp_path: Path) -> N
     for name, text in files:
         (tmp_path / name).write_text(text, encoding="utf-8")
     assert len(examples) == len(files) == len(blocks("console", page)) == 3
-    for command, shown in examples:
-        assert_same(shown, run([str(BIN / "degen"), *shlex.split(command)], tmp_path))
+    for command, expected in examples:
+        assert_same(expected, run([str(BIN / "degen"), *shlex.split(command)], tmp_path))
 
 
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
@@ -103,7 +123,7 @@ def test_the_probe_of_contributing_is_found_and_measures(demo: tuple[Path, list[
 
 
 @pytest.mark.parametrize("page", ["commands", "tables", "saturation"])
-def test_the_reference_is_fresh(page: str) -> None:
+def test_the_generated_reference_is_up_to_date(page: str) -> None:
     sys.path.insert(0, str(ROOT / "docs"))
     try:
         import generate
@@ -112,7 +132,7 @@ def test_the_reference_is_fresh(page: str) -> None:
     assert (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8") == getattr(generate, page)()
 
 
-def test_links_in_the_documents_lead_somewhere() -> None:
+def test_links_in_the_documents_lead_to_existing_files() -> None:
     for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"

@@ -29,12 +29,12 @@ ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 
 
 def marked(text: str, mark: str) -> list[str]:
-    """The blocks below comments that begin with a mark."""
+    """Return the blocks below comments that begin with a mark."""
     return re.findall(rf"<!-- {mark}[a-z, /]+ -->\n```\w+\n(.*?)```", text, re.DOTALL)
 
 
 def series(folder: Path, spoil: bool = False) -> Path:
-    """The last two checkpoints of the demo's healthy series; the last perhaps with NaN in its head."""
+    """Copy the last two checkpoints of the demo's healthy series; the last perhaps with NaN in its head."""
     made = folder / "runs" / "my-model"
     others = [path.name for path in HEALTHY.glob("step*") if path.name not in ("step2500", "step3000")]
     shutil.copytree(HEALTHY, made, ignore=shutil.ignore_patterns(*others))
@@ -74,7 +74,7 @@ def test_the_script_of_the_readme_passes_fails_and_is_undecidable(tmp_path: Path
     assert not done.stdout.startswith("::")
     suite = junit(tmp_path / "degen.xml")
     assert (suite.tests, suite.failures, suite.errors) == (2, 1, 0)
-    (failed,) = [case for case in suite if case.result]
+    (failed,) = [element for element in suite if element.result]
     assert failed.name == "anisotropy[layer=last] < 0.1 at my-model step 3000, layer 3 head_input"
     assert isinstance(failed.result[0], Failure)
     shutil.rmtree(tmp_path / "runs")
@@ -84,13 +84,13 @@ def test_the_script_of_the_readme_passes_fails_and_is_undecidable(tmp_path: Path
     suite = junit(tmp_path / "degen.xml")
     assert (suite.tests, suite.failures, suite.errors) == (3, 0, 3)
     *rules, checkpoint = suite
-    assert all(isinstance(case.result[0], Error) and "NaN" in case.result[0].message for case in rules)
+    assert all(isinstance(element.result[0], Error) and "NaN" in element.result[0].message for element in rules)
     assert checkpoint.name == "my-model@step3000 is measured"
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a project as the workflows assume it."""
+    """Make the folder of a project as the workflows assume it."""
     folder = tmp_path_factory.mktemp("project")
     series(folder)
     (folder / "val.jsonl").write_bytes(gzip.decompress(corpus_path().read_bytes()))
@@ -110,10 +110,10 @@ def test_the_pipeline_for_gitlab_runs(project: Path) -> None:
 
 def action(folder: Path, inputs: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run the action's last step, with inputs and GitHub's environment."""
-    given = {name: str(said.get("default", "")) for name, said in ACTION["inputs"].items()} | inputs
+    all_inputs = {name: str(definition.get("default", "")) for name, definition in ACTION["inputs"].items()} | inputs
     step = ACTION["runs"]["steps"][-1]
     values = {
-        name: re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda match: given[match[1]], text)
+        name: re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda match: all_inputs[match[1]], text)
         for name, text in step["env"].items()
     }
     assert "${{" not in step["run"] + "".join(values.values())
@@ -125,7 +125,7 @@ def test_the_workflow_for_github_runs(project: Path) -> None:
     workflow = yaml.safe_load(text)
     (step,) = [s for s in workflow["jobs"]["gate"]["steps"] if "degen@" in s.get("uses", "")]
     assert set(step["with"]) <= set(ACTION["inputs"])
-    assert {name for name, said in ACTION["inputs"].items() if said.get("required")} <= set(step["with"])
+    assert {name for name, definition in ACTION["inputs"].items() if definition.get("required")} <= set(step["with"])
     done = action(project, step["with"])
     assert (done.returncode, done.stderr.count("::error")) == (0, 0), done.stderr
     assert (project / "summary.md").read_text().startswith("### degen gate: passed\n")
@@ -137,21 +137,21 @@ def test_the_workflow_for_github_runs(project: Path) -> None:
 
 @pytest.mark.parametrize("name", ["target", "rules", "baseline", "confidence", "junit", "arguments"])
 def test_no_input_of_the_action_is_a_script(project: Path, name: str) -> None:
-    given = {"target": "my-run", "rules": "loss < 99"} | {name: "'\"; touch forged; $(touch forged) `touch forged` #"}
-    assert action(project, given).returncode == 2 or name == "junit"
+    inputs = {"target": "my-run", "rules": "loss < 99"} | {name: "'\"; touch forged; $(touch forged) `touch forged` #"}
+    assert action(project, inputs).returncode == 2 or name == "junit"
     assert not (project / "forged").exists()
 
 
 @pytest.mark.parametrize(("strict", "code"), [("true", 3), ("True", 3), ("false", 0), ("", 0), ("yes", 2)])
-def test_strict_is_true_or_false(project: Path, strict: str, code: int) -> None:
+def test_the_input_strict_of_the_action_is_true_or_false(project: Path, strict: str, code: int) -> None:
     (project / "t.csv").write_text("model,step,acc,acc_se\nm,1,.5,.1\n")
     inputs = {"target": "t.csv", "rules": "acc > 0.45", "confidence": "0.95", "strict": strict}
     assert action(project, inputs).returncode == code
 
 
-def test_the_grammar_is_the_one_that_is_read() -> None:
-    (shown,) = marked(PAGE, "the grammar")
-    assert textwrap.indent(shown, "    ", lambda line: True).rstrip() in str(rule.__doc__)
+def test_the_grammar_of_rules_on_the_page_is_that_of_the_code() -> None:
+    (grammar,) = marked(PAGE, "the grammar")
+    assert textwrap.indent(grammar, "    ", lambda line: True).rstrip() in str(rule.__doc__)
 
 
 TRAINER, LIGHTNING, OWN = marked(PAGE, "run by")
@@ -159,14 +159,14 @@ TRAINER, LIGHTNING, OWN = marked(PAGE, "run by")
 
 @pytest.fixture
 def names(series: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the examples for training assume to be there, and a working directory with the text they name."""
+    """Return the names that the examples for training assume, and make a working directory with the text they read."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(corpus, tmp_path / "val.jsonl")
     return {"tokenizer": load_tokenizer(series), "model": make_trainee()}
 
 
 def often(example: str) -> str:
-    """An example that measures at every step, with less text, and trains for three."""
+    """Return an example changed to measure at every step, with less text, and to train for three."""
     for long, short in [("500", "1"), ("tokens=20_000", "tokens=2_000"), ("max_steps=1_000", "max_steps=3")]:
         example = example.replace(long, short)
     return example
@@ -181,9 +181,9 @@ def test_the_example_for_the_trainer_runs(names: dict[str, Any], tmp_path: Path)
         str(tmp_path / "saved"), max_steps=3, per_device_train_batch_size=4, use_cpu=True, report_to=[],
         dataloader_pin_memory=False, save_strategy="no",
     )  # fmt: skip
-    there = {**names, "arguments": arguments, "dataset": dataset}
-    exec(often(TRAINER), there)
-    assert [logs["step"] for logs in there["trainer"].state.log_history if "degen/loss" in logs] == [1, 2, 3]
+    namespace = {**names, "arguments": arguments, "dataset": dataset}
+    exec(often(TRAINER), namespace)
+    assert [logs["step"] for logs in namespace["trainer"].state.log_history if "degen/loss" in logs] == [1, 2, 3]
     assert (tmp_path / "my-run" / "run.json").is_file()
 
 
@@ -194,8 +194,8 @@ def test_the_example_for_the_trainer_runs(names: dict[str, Any], tmp_path: Path)
 )
 def test_the_example_for_lightning_runs(names: dict[str, Any]) -> None:
     module = module_class("lightning.pytorch", names["tokenizer"])()
-    there = {**names, "module": module, "batches": module.loader(True)}
-    exec(often(LIGHTNING), there)
+    namespace = {**names, "module": module, "batches": module.loader(True)}
+    exec(often(LIGHTNING), namespace)
     assert module.trainer.global_step == 3
 
 

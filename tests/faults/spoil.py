@@ -31,39 +31,39 @@ class Workspace:
 
     @property
     def series(self) -> Path:
-        """A copy of the healthy series (step0, step100, step1000) that may be spoiled."""
+        """Make a copy of the healthy series (step0, step100, step1000) that may be spoiled."""
         copy = self.folder / "tiny"
         return copy if copy.exists() else Path(shutil.copytree(self._healthy, copy))
 
     def file(self, name: str, content: str | bytes = "x") -> Path:
-        """A file of that content."""
+        """Make a file of that content."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
     def folder_with(self, name: str) -> Path:
-        """A folder with one file of no use in it."""
+        """Make a folder with one file of no use in it."""
         return self.file(name).parent
 
     def scan(self, *args: object) -> Args:
-        """`degen scan`, small, of the series unless others are named, and of the corpus unless another is."""
+        """Return the command of a small scan, of the series and the corpus unless others are named."""
         named = args if args and not str(args[0]).startswith("-") else (self.series, *args)
         corpus = () if "--corpus" in named else ("--corpus", self.corpus)
         out = () if "--out" in named else ("--out", self.run)
         return ("scan", *SMALL, *corpus, *out, *named)
 
     def spectra(self, *args: object) -> Args:
-        """The same, quick: head weights alone."""
+        """Return the command of a quick scan: head weights alone."""
         return self.scan(*args, "--probes", "spectrum")
 
     def measured(self) -> Path:
-        """A run folder that is done."""
+        """Make a run folder that is done."""
         assert degen(*self.spectra()).code == 0
         return self.run
 
     def export(self, table: str, to: str | Path) -> Args:
-        """`degen export` of a run that is done."""
+        """Return the command `degen export` of a run that is done."""
         return ("export", self.measured(), "--table", table, "--to", self.folder / to)
 
 
@@ -104,7 +104,7 @@ def drop(checkpoint: Path, key: str) -> None:
 
 
 def flatten(checkpoint: Path) -> Path:
-    """As little to tell tensors by as at step 0, and less: matrices and biases of zeros, norms of ones."""
+    """Set matrices and biases to zeros and norms to ones, which tells tensors apart even less than at step 0."""
 
     def flat(tensors: dict[str, Any]) -> None:
         for key, tensor in tensors.items():
@@ -115,7 +115,7 @@ def flatten(checkpoint: Path) -> Path:
 
 
 def crop_vocabulary(checkpoint: Path) -> None:
-    """A model of a hundred tokens: the tokenizer's ids are too large for it."""
+    """Make the model one of a hundred tokens: the tokenizer's ids are too large for it."""
 
     def crop(tensors: dict[str, Any]) -> None:
         for key in ("gpt_neox.embed_in.weight", "embed_out.weight"):
@@ -131,12 +131,12 @@ def truncate(file: Path, share: float) -> None:
 
 
 def endless_header(checkpoint: Path) -> None:
-    """A header said to be longer than the file."""
+    """Write a header said to be longer than the file."""
     write(checkpoint, "model.safetensors", struct.pack("<Q", 2**40) + weights(checkpoint).read_bytes()[8:])
 
 
 def lying_header(checkpoint: Path, **lie: Any) -> None:
-    """A header that speaks of bytes that are not there."""
+    """Write a header that speaks of bytes that are not there."""
     raw = weights(checkpoint).read_bytes()
     size = int.from_bytes(raw[:8], "little")
     header = json.loads(raw[8 : 8 + size])
@@ -168,7 +168,7 @@ class Hostile:
 
 
 def hostile_zip(checkpoint: Path) -> None:
-    """Weights as torch saves them, with a call to make the folder `executed` beside the series."""
+    """Write weights as torch saves them, with a call to make the folder `executed` beside the series."""
     import torch
 
     weights(checkpoint).unlink()
@@ -176,14 +176,14 @@ def hostile_zip(checkpoint: Path) -> None:
 
 
 def hostile_pickle(checkpoint: Path) -> None:
-    """The same as a bare pickle of the kind torch once wrote."""
+    """Write the same as a bare pickle of the kind torch once wrote."""
     weights(checkpoint).unlink()
     evil = {"embed_out.weight": Hostile(checkpoint.parent.parent / "executed")}
     write(checkpoint, "pytorch_model.bin", pickle.dumps(evil, protocol=2))
 
 
 def brings_code(checkpoint: Path) -> None:
-    """A configuration that names a module of its own, which makes the folder `executed` when it is imported."""
+    """Write a configuration that names a module of its own, which makes the folder `executed` when it is imported."""
     edit_config(checkpoint, model_type="mine", auto_map={
         "AutoConfig": "modeling_mine.MineConfig", "AutoModelForCausalLM": "modeling_mine.MineForCausalLM",
     })  # fmt: skip
@@ -211,13 +211,13 @@ def weights_folder(checkpoint: Path) -> None:
 
 
 def few_positions(checkpoint: Path) -> None:
-    """A GPT-2 with fewer learned positions than the windows are long."""
+    """Make the checkpoint a GPT-2 with fewer learned positions than the windows are long."""
     shutil.rmtree(checkpoint)
     make_checkpoint(checkpoint, "gpt2", n_positions=24)
 
 
 def gpt2(workspace: Workspace) -> Path:
-    """A series of a family with learned positions, 24 of them."""
+    """Make a series of a family with learned positions, 24 of them."""
     return make_series(workspace.folder / "gpt2", steps=(1,), family="gpt2", n_positions=24)
 
 
@@ -232,7 +232,7 @@ def gguf_truncated(checkpoint: Path) -> None:
 
 
 def make_gguf(file: Path) -> Path:
-    """A tiny Llama as a GGUF file, tokenizer included."""
+    """Make a tiny Llama as a GGUF file, tokenizer included."""
     import gguf
     import numpy as np
 
@@ -270,7 +270,7 @@ def make_gguf(file: Path) -> Path:
 
 
 def lines(count: int = 40) -> bytes:
-    """JSON Lines of documents long enough."""
+    """Return JSON Lines of documents long enough."""
     return "".join(json.dumps(record) + "\n" for record in pile(count)).encode()
 
 
@@ -279,7 +279,7 @@ def zst(data: bytes) -> bytes:
 
 
 def garbled(data: bytes) -> bytes:
-    """The same with a stretch in the middle overwritten."""
+    """Return the same with a stretch in the middle overwritten."""
     middle = len(data) // 2
     return data[:middle] + b"\x5a" * 200 + data[middle + 200 :]
 
@@ -297,7 +297,7 @@ def parquet(workspace: Workspace, **columns: list[Any]) -> Path:
 
 
 def without_tokenizer(workspace: Workspace) -> Path:
-    """The series with no tokenizer."""
+    """Make the series with no tokenizer."""
     for file in workspace.series.glob("tokenizer*"):
         file.unlink()
     return workspace.series
@@ -309,17 +309,17 @@ def corrupt_tokenizer(workspace: Workspace) -> Path:
 
 
 def single(workspace: Workspace) -> Path:
-    """A checkpoint whose folder says nothing of a step."""
+    """Make a checkpoint whose folder says nothing of a step."""
     return Path((workspace.series / "step100").rename(workspace.folder / "single"))
 
 
 def namesake(workspace: Workspace) -> Path:
-    """Another series of the same name."""
+    """Make another series of the same name."""
     return Path(shutil.copytree(workspace.series, workspace.folder / "b" / "tiny"))
 
 
 def twins(workspace: Workspace) -> Path:
-    """Two folders of one step."""
+    """Make two folders of one step."""
     shutil.copytree(workspace.series / "step100", workspace.series / "checkpoint-100")
     return workspace.series
 
@@ -331,14 +331,14 @@ def damaged_gguf_alone(workspace: Workspace) -> Path:
 
 
 def foreign_sample(workspace: Workspace) -> Path:
-    """The sample of a run with another tokenizer."""
+    """Return the sample of a run with another tokenizer."""
     other, first = make_tokenizer(workspace.folder / "other", vocabulary=300), workspace.folder / "first"
     assert degen(*workspace.scan("--tokenizer", other, "--probes", "loss", "--steps", "0", "--out", first)).code == 0
     return first / "sample.parquet"
 
 
 def run_json(workspace: Workspace, text: str) -> Path:
-    """A run folder whose run.json is that text."""
+    """Make a run folder whose run.json is that text."""
     workspace.measured()
     write(workspace.run, "run.json", text)
     return workspace.run

@@ -33,12 +33,12 @@ class Spoiled:
 
 
 def scan(*args: object) -> Callable[[Workspace], Args]:
-    """`degen scan` of the healthy series with these options."""
+    """Return the command `degen scan` of the healthy series with these options."""
     return lambda p: p.scan(*args)
 
 
 def text(name: str, content: str | bytes) -> Callable[[Workspace], Args]:
-    """`degen scan` of a corpus of that content."""
+    """Return the command `degen scan` of a corpus of that content."""
     return lambda p: p.scan("--corpus", p.file(name, content))
 
 
@@ -90,7 +90,7 @@ KINDS: dict[str, Refused | Spoiled] = {
         lambda p: p.scan(spoil.single(p), "--steps", "soon"), ("--steps soon", "log:20")
     ),
     "--steps backwards": Refused(scan("--steps", "1000:0:100"), ("--steps 1000:0:100", "first:last:stride")),
-    "--steps log:0": Refused(scan("--steps", "log:0"), ("log:N", "at least 1")),
+    "--steps log:0": Refused(scan("--steps", "log:0"), ("log:N", "1 or more")),
     "--context beyond learned positions": Refused(
         lambda p: p.scan(spoil.gpt2(p)), ("gpt2@step1", "24 learned positions", "--context 24")
     ),
@@ -107,7 +107,7 @@ KINDS: dict[str, Refused | Spoiled] = {
     ),
     "tokenizer missing": Refused(scan("--tokenizer", "/nowhere/tokenizer"), ("/nowhere/tokenizer", "no such folder")),
     "tokenizer folder without one": Refused(
-        lambda p: p.scan("--tokenizer", p.folder_with("t/x")), ("/t", "no tokenizer in it", "tokenizer.json")
+        lambda p: p.scan("--tokenizer", p.folder_with("t/x")), ("/t", "the folder holds no tokenizer", "tokenizer.json")
     ),
     "sample of another tokenizer": Refused(
         lambda p: p.scan("--sample", spoil.foreign_sample(p)), ("sample.parquet", "another tokenizer", "tiny")
@@ -118,19 +118,21 @@ KINDS: dict[str, Refused | Spoiled] = {
     "sample of other columns": Refused(
         lambda p: p.scan("--sample", parquet(p, text=["x"])), ("corpus.parquet", "not a sample")
     ),
-    "sample missing": Refused(scan("--sample", "/nowhere/sample.parquet"), ("/nowhere/sample.parquet", "not a sample")),
+    "sample missing": Refused(
+        scan("--sample", "/nowhere/sample.parquet"), ("/nowhere/sample.parquet", "cannot be read", "check the path")
+    ),
     "sample is a run folder": Refused(
         lambda p: p.scan("--sample", p.folder_with("earlier/run.json")), ("earlier", "is a folder", "sample.parquet")
     ),
     # corpora
     "corpus missing": Refused(
-        scan("--corpus", "/nowhere/pile.jsonl"), ("/nowhere/pile.jsonl", "no such corpus", "hf://")
+        scan("--corpus", "/nowhere/pile.jsonl"), ("/nowhere/pile.jsonl", "no such file or folder", "hf://")
     ),
-    "corpus of unknown format": Refused(text("corpus.docx", "x"), ("corpus.docx", "not a corpus format", ".jsonl")),
+    "corpus of unknown format": Refused(text("corpus.docx", "x"), ("corpus.docx", "not a corpus file", ".jsonl")),
     "corpus folder of unknown formats": Refused(
-        lambda p: p.scan("--corpus", p.folder_with("texts/a.docx")), ("texts", "no file of the formats", ".txt")
+        lambda p: p.scan("--corpus", p.folder_with("texts/a.docx")), ("texts", "holds no corpus file", ".txt")
     ),
-    "corpus empty": Refused(text("corpus.jsonl", ""), ("corpus.jsonl", "no document")),
+    "corpus empty": Refused(text("corpus.jsonl", ""), ("corpus.jsonl", "the corpus is empty")),
     "corpus line not JSON": Refused(
         text("corpus.jsonl", '{"text": "a"}\nnot json\n'), ("corpus.jsonl, line 2", "not JSON")
     ),
@@ -139,10 +141,10 @@ KINDS: dict[str, Refused | Spoiled] = {
     ),
     "corpus line nested too deep": Refused(text("corpus.jsonl", b"[" * 100_000), ("corpus.jsonl, line 1", "not JSON")),
     "corpus without text field": Refused(
-        text("corpus.jsonl", '{"content": "a"}\n'), ("corpus.jsonl, line 1", "no text field")
+        text("corpus.jsonl", '{"content": "a"}\n'), ("corpus.jsonl, line 1", "must have a field 'text'")
     ),
     "zst corrupt": Refused(
-        text("corpus.jsonl.zst", garbled(zst(lines()))), ("corpus.jsonl.zst", "not a sound zstandard file")
+        text("corpus.jsonl.zst", garbled(zst(lines()))), ("corpus.jsonl.zst", "not a zstandard file")
     ),
     "zst truncated": Refused(
         text("corpus.jsonl.zst", zst(lines())[:-300]), ("corpus.jsonl.zst", "zstandard", "truncated")
@@ -150,7 +152,7 @@ KINDS: dict[str, Refused | Spoiled] = {
     "zst truncated in its second frame": Refused(
         text("corpus.jsonl.zst", zst(lines()) + zst(lines())[:-300]), ("corpus.jsonl.zst", "zstandard", "truncated")
     ),
-    "zst that is none": Refused(text("corpus.jsonl.zst", lines()), ("corpus.jsonl.zst", "not a sound zstandard file")),
+    "zst that is none": Refused(text("corpus.jsonl.zst", lines()), ("corpus.jsonl.zst", "not a zstandard file")),
     "gz corrupt": Refused(
         text("corpus.jsonl.gz", garbled(gzip.compress(lines()))), ("corpus.jsonl.gz", "cannot be read to its end")
     ),
@@ -159,12 +161,13 @@ KINDS: dict[str, Refused | Spoiled] = {
     ),
     "gz that is none": Refused(text("corpus.jsonl.gz", lines()), ("corpus.jsonl.gz", "cannot be read")),
     "parquet without text": Refused(
-        lambda p: p.scan("--corpus", parquet(p, content=["a"])), ("corpus.parquet", "no column 'text'", "content")
+        lambda p: p.scan("--corpus", parquet(p, content=["a"])),
+        ("corpus.parquet", "must have a column 'text'", "content"),
     ),
     "parquet of numbers": Refused(
-        lambda p: p.scan("--corpus", parquet(p, text=[1, 2])), ("corpus.parquet, row", "no text field")
+        lambda p: p.scan("--corpus", parquet(p, text=[1, 2])), ("corpus.parquet, row", "must have a field 'text'")
     ),
-    "parquet that is none": Refused(text("corpus.parquet", "x" * 100), ("corpus.parquet", "not a sound Parquet file")),
+    "parquet that is none": Refused(text("corpus.parquet", "x" * 100), ("corpus.parquet", "not a Parquet file")),
     "txt not UTF-8": Refused(text("corpus.txt", LATIN), ("corpus.txt", "not UTF-8", "byte 2")),
     "no window of 16 tokens": Refused(
         text("corpus.jsonl", '{"text": "a"}\n' * 9), ("corpus.jsonl", "16 tokens", "9 documents")
@@ -250,7 +253,8 @@ KINDS: dict[str, Refused | Spoiled] = {
         spoil.brings_code, ("needs Python code that comes with it", "--trust-remote-code")
     ),
     "config of no causal LM": Spoiled(
-        lambda c: spoil.write(c, "config.json", '{"model_type": "t5", "d_model": 32}'), ("'t5'", "causal LM")
+        lambda c: spoil.write(c, "config.json", '{"model_type": "t5", "d_model": 32}'),
+        ("parameters by its configuration", "bytes in its files"),
     ),
     "config of impossible sizes": Spoiled(
         lambda c: spoil.edit_config(c, hidden_size=31), ("cannot be used", "not divisible")

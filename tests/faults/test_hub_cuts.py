@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ STEPS = range(8)
 
 @pytest.fixture(scope="module")
 def branches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Files]:
-    """Checkpoints in two shards, each with a configuration and an index of its own, which say the same."""
+    """Return checkpoints in two shards, each with a configuration and an index of its own, which say the same."""
     series = make_series(tmp_path_factory.mktemp("cuts") / "tiny", steps=STEPS)
     for step in STEPS:
         folder = sharded(series / f"step{step}", shards=2)
@@ -38,7 +37,7 @@ def branches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Files]:
 
 @pytest.fixture(scope="module")
 def figures(branches: dict[str, Files], tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> dict[str, degen.Run]:
-    """Scans of the same files in folders, which nothing disturbs."""
+    """Return scans of the same files in folders, which nothing disturbs."""
     folder = tmp_path_factory.mktemp("undisturbed")
     for name, files in branches.items():
         for file, content in files.items():
@@ -57,7 +56,7 @@ class RangeFault(Fault):
     ranges: str = ""
 
     def hits(self, request: Request, body: int) -> bool:
-        """Whether this is its request."""
+        """Return whether the fault is one of this request."""
         return re.search(self.ranges, request.range or "") is not None and super().hits(request, body)
 
 
@@ -71,7 +70,7 @@ class Kind:
     heads: bool = True
 
     def fault(self, commit: str, status: int | None = None, cut: int | None = None, times: int | None = 1) -> Fault:
-        """A fault of such requests about a commit."""
+        """Return a fault of such requests about a commit."""
         return RangeFault(
             self.path.format(commit=commit), status=status, cut=cut, method=self.method, times=times, ranges=self.ranges
         )
@@ -94,12 +93,12 @@ KINDS: dict[str, Kind] = {
 }
 REDIRECTS = ("HEAD", "at the hub")  # answers without a body, which cannot be cut
 LASTING: Mapping[str, tuple[int | None, int | None, str]] = {  # status, cut, what is said of it
-    "step1": (500, None, "the hub answered 500"),
+    "step1": (500, None, "the hub failed with status 500"),
     "step2": (None, None, "the hub cannot be reached"),
     "step3": (None, 10, "the hub cannot be reached"),
     "step4": (401, None, r"no such repository|refuses it \(401\)"),
     "step5": (403, None, r"refuses it \(403\)"),
-    "step6": (404, None, "the hub answered 404"),
+    "step6": (404, None, "the hub failed with status 404"),
 }
 
 
@@ -117,7 +116,7 @@ def scan(scans: Scans, corpus: Path, branches: dict[str, Files]) -> Callable[[bo
 
 
 def assert_figures(run: degen.Run, undisturbed: degen.Run) -> None:
-    """All that was measured is what is measured where nothing goes wrong."""
+    """Check that all figures are those of a scan where nothing goes wrong."""
     failed = {row["revision"] for row in run.failed}
     for table in set(run.tables) - {"timing"}:
         ours, theirs = (
@@ -188,7 +187,7 @@ def test_a_tokenizer_that_cannot_be_had_at_all_is_one_message(
 
 
 @pytest.mark.parametrize("status", [500, 401, 403, 404, None])
-def test_a_command_that_meets_faults_says_so_row_by_row(
+def test_a_command_whose_requests_fail_reports_each_failed_checkpoint_in_its_row(
     scans: Scans, branches: dict[str, Files], status: int | None
 ) -> None:
     scans.add("org/tiny", {name: branches[name] for name in ("step1", "step2")})
@@ -202,23 +201,21 @@ def test_a_command_that_meets_faults_says_so_row_by_row(
 
 @contextmanager
 def silent() -> Iterator[str]:
-    """A server that takes connections and never says a word."""
+    """Yield a server that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_a_hub_that_says_nothing_is_not_waited_for_for_ever(scans: Scans, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_never_responds_is_an_error_with_a_timeout(scans: Scans, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
     with silent() as endpoint:
         monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-        start = time.monotonic()
         for spec in ("org/tiny", "org/tiny@step*"):
             with pytest.raises(degen.DegenError, match=r"the hub cannot be reached .*Timeout"):
                 degen.scan(spec, out=scans.folder / "run")
-        assert time.monotonic() - start < 20
 
 
-def test_a_hub_that_falls_silent_is_asked_again(
+def test_requests_to_a_hub_that_stops_responding_are_sent_again(
     scans: Scans, scan: Callable[[bool], degen.Run], figures: dict[str, degen.Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.3)
@@ -229,7 +226,7 @@ def test_a_hub_that_falls_silent_is_asked_again(
     assert_figures(run, figures["heads"])
 
 
-def test_a_hub_that_goes_away_and_comes_back(
+def test_a_scan_is_continued_when_the_hub_is_reachable_again(
     scans: Scans, scan: Callable[[bool], degen.Run], figures: dict[str, degen.Run]
 ) -> None:
     gone = Fault("step|resolve|tree|tiny", times=None)

@@ -28,7 +28,7 @@ MOST = 100_000_000  # bytes of memory that a refusal may take; importing a modul
 
 @pytest.fixture
 def contained(scans: Scans, tmp_path: Path) -> Callable[[], None]:
-    """Says that nothing lies outside the cache and the run folders, neither here nor above."""
+    """Return a check that nothing was written outside the cache and the run folders, neither here nor above."""
     before = {*tmp_path.parent.iterdir(), *Path("/tmp").iterdir()}
 
     def check() -> None:
@@ -45,7 +45,7 @@ def contained(scans: Scans, tmp_path: Path) -> Callable[[], None]:
 
 @pytest.fixture
 def files(series: Path) -> Files:
-    """A sound revision."""
+    """Make a sound revision."""
     return revisions(series)["step0"]
 
 
@@ -56,7 +56,7 @@ def test_files_of_odd_names_are_ignored(scans: Scans, files: Files, contained: C
     run = scans.heads("org/m@step*", keep="all")
     assert [row["status"] for row in run.checkpoints()] == ["ok", "failed"]
     assert "no weights" in run.failed[0]["reason"]
-    assert not scans.hub.asked("evil|GET.*tmp")
+    assert not scans.hub.requests_for("evil|GET.*tmp")
     contained()
 
 
@@ -70,16 +70,16 @@ def test_an_index_that_names_shards_elsewhere_is_refused(
     branches = {"step99": files}
     for i, odd in enumerate(ODD.values()):
         name = odd.format("evil.safetensors")
-        place_of = {"weight_map": {"embed_out.weight": name, "gpt_neox.embed_in.weight": name}}
-        there = {} if "\ud800" in name else {name: files["model.safetensors"]}
-        branches[f"step{i}"] = small | there | {index: json.dumps(place_of).encode()}
+        index_of = {"weight_map": {"embed_out.weight": name, "gpt_neox.embed_in.weight": name}}
+        weights = {} if "\ud800" in name else {name: files["model.safetensors"]}
+        branches[f"step{i}"] = small | weights | {index: json.dumps(index_of).encode()}
     scans.add("org/m", branches)
     run = scans.heads("org/m@step*") if heads else scans.scan("org/m@step*", corpus=corpus)
     assert len(run.failed) == len(ODD)
     for row in run.failed:
         assert "lies outside the checkpoint" in row["reason"]
         assert row["reason"].isprintable()
-    assert not scans.hub.asked("evil")
+    assert not scans.hub.requests_for("evil")
     contained()
 
 
@@ -108,12 +108,14 @@ def test_a_malformed_index_is_refused(scans: Scans, files: Files) -> None:
         assert re.search(words, row["reason"]), row["reason"]
 
 
-def test_an_index_that_names_the_wrong_shard(scans: Scans, series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_an_index_that_names_the_wrong_shard_is_refused(
+    scans: Scans, series: Path, corpus: Path, tmp_path: Path
+) -> None:
     folder = sharded(_copy(series / "step0", tmp_path / "made"))
     index = folder / "model.safetensors.index.json"
-    place_of = json.loads(index.read_text())["weight_map"]
-    names = sorted(set(place_of.values()))
-    turned = {key: names[(names.index(name) + 1) % len(names)] for key, name in place_of.items()}
+    index_of = json.loads(index.read_text())["weight_map"]
+    names = sorted(set(index_of.values()))
+    turned = {key: names[(names.index(name) + 1) % len(names)] for key, name in index_of.items()}
     index.write_text(json.dumps({"weight_map": turned}))
     beside = {f.name: f.read_bytes() for f in series.iterdir() if f.is_file()}
     scans.add("org/m", {"step1": beside | packed(folder), "step2": revisions(series)["step100"]})
@@ -140,7 +142,7 @@ class Liar(Repo):
     reply: Any = None
 
     def refs(self) -> Any:
-        """Branches and tags."""
+        """Return branches and tags."""
         return self.reply if self.reply is not None else super().refs()
 
 
@@ -179,11 +181,11 @@ def test_malformed_commits_are_ignored(scans: Scans, files: Files, contained: Ca
      {"branches": [{"name": 5, "targetCommit": "a" * 40}], "tags": []},
      {"branches": [{"name": "main", "targetCommit": 5}], "tags": []}],
 )  # fmt: skip
-def test_refs_that_make_no_sense_are_one_message(scans: Scans, files: Files, reply: Any) -> None:
+def test_malformed_refs_of_the_hub_give_one_message(scans: Scans, files: Files, reply: Any) -> None:
     repo = scans.hub.repos["org/m"] = Liar({"main": files})
     repo.reply = reply
     result = command("scan", "org/m", "-o", scans.folder / "run")
-    assert (result.code, "the hub's answer makes no sense" in result.message) == (2, True)
+    assert (result.code, "the hub sent a response that cannot be understood" in result.message) == (2, True)
 
 
 CONFIG = {"type": "file", "path": "config.json", "size": 9, "oid": "a"}
@@ -193,16 +195,14 @@ LISTINGS = [
 ]  # fmt: skip
 
 
-def test_a_listing_that_makes_no_sense_fails_one_checkpoint(
-    scans: Scans, files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_malformed_listing_fails_one_checkpoint(scans: Scans, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     names = {f"step{i}": entries for i, entries in enumerate(LISTINGS)}
     repo = scans.add("org/m", {name: files | {"README.md": name.encode()} for name in (*names, "step99")})
     reply, tree = {repo.commit(name): entries for name, entries in names.items()}, Snapshot.tree
     monkeypatch.setattr(Snapshot, "tree", lambda self, *args: reply.get(self.commit) or tree(self, *args))
     rows = scans.heads("org/m@step*").checkpoints()
     assert [row["status"] for row in rows] == ["failed"] * len(LISTINGS) + ["ok"]
-    assert all("the hub's answer makes no sense" in row["reason"] for row in rows[:-1])
+    assert all("the hub sent a response that cannot be understood" in row["reason"] for row in rows[:-1])
 
 
 def test_a_listing_without_end_ends(scans: Scans, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +211,7 @@ def test_a_listing_without_end_ends(scans: Scans, files: Files, monkeypatch: pyt
     scans.hub.page = 10
     result = command("scan", "org/m@step1", "-o", scans.folder / "run")
     assert (result.code, "more than 5 pages of files" in result.message) == (2, True)
-    assert len(scans.hub.asked("/tree/")) % 5 == 0
+    assert len(scans.hub.requests_for("/tree/")) % 5 == 0
 
 
 def test_small_files_that_are_listed_as_huge_are_not_fetched(
@@ -235,7 +235,7 @@ def test_small_files_that_are_listed_as_huge_are_not_fetched(
     assert all("1,000,000,000,000 bytes" in row["reason"] for row in run.failed)
 
 
-def test_a_cache_that_cannot_be_written_to_is_a_reason(
+def test_a_cache_that_cannot_be_written_to_is_the_reason_of_a_failed_checkpoint(
     scans: Scans, series: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     scans.add("org/m", revisions(series))

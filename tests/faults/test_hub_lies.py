@@ -13,14 +13,14 @@ import pytest
 from faults.spoil import Hostile
 from headers import REFUSED, file_of, tensor
 from hub_scans import Files, Scans, revisions
-from hub_traffic import Answer, part
+from hub_traffic import Response, part
 
 MOST = 100_000_000  # bytes of memory that a refusal may take; importing a module or two is among it
 
 
 @pytest.fixture
 def files(series: Path) -> Files:
-    """A sound revision."""
+    """Make a sound revision."""
     return revisions(series)["step0"]
 
 
@@ -48,31 +48,35 @@ def test_headers_that_lie_are_refused_before_memory_is_taken(
             assert row["reason"].isprintable()
 
 
-def whole(answer: Answer, _: str | None) -> Answer:
-    return answer
+def whole(response: Response, _: str | None) -> Response:
+    return response
 
 
-def short(answer: Answer, wanted: str | None) -> Answer:
-    got = part(answer, wanted)
-    return Answer(got.status, got.body[: len(got.body) // 2], got.headers) if got.status == 206 else got
+def short(response: Response, byte_range: str | None) -> Response:
+    got = part(response, byte_range)
+    return Response(got.status, got.body[: len(got.body) // 2], got.headers) if got.status == 206 else got
 
 
-def shifted(answer: Answer, wanted: str | None) -> Answer:
-    first, _, last = (wanted or "bytes=0-0").removeprefix("bytes=").partition("-")
-    return part(answer, f"bytes={int(first) + 8}-{int(last) + 8}") if wanted else answer
+def shifted(response: Response, byte_range: str | None) -> Response:
+    first, _, last = (byte_range or "bytes=0-0").removeprefix("bytes=").partition("-")
+    return part(response, f"bytes={int(first) + 8}-{int(last) + 8}") if byte_range else response
 
 
-def too_long(answer: Answer, wanted: str | None) -> Answer:
-    got = part(answer, wanted)
-    return Answer(206, got.body + bytes(1000), got.headers) if got.status == 206 else got
+def too_long(response: Response, byte_range: str | None) -> Response:
+    got = part(response, byte_range)
+    return Response(206, got.body + bytes(1000), got.headers) if got.status == 206 else got
 
 
 @pytest.mark.parametrize(
     ("lie", "words"),
-    [(whole, "others came"), (short, "bytes were asked for, and"), (shifted, "others came"), (too_long, None)],
+    [(whole, "and sent others"), (short, "the hub was asked for"), (shifted, "and sent others"), (too_long, None)],
 )
 def test_a_wrong_byte_range_is_refused(
-    scans: Scans, series: Path, monkeypatch: pytest.MonkeyPatch, lie: Callable[[Answer, str], Answer], words: str | None
+    scans: Scans,
+    series: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lie: Callable[[Response, str], Response],
+    words: str | None,
 ) -> None:
     named = revisions(series)
     scans.add("org/m", {name: named[name] for name in ("step0", "step100")})
@@ -97,7 +101,7 @@ def test_a_whole_file_in_place_of_a_range_is_not_read(
     monkeypatch.setattr(hub_http, "part", whole)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     (row,) = scans.heads("org/m@step1").checkpoints()
-    assert (row["status"], "others came" in row["reason"]) == ("failed", True)
+    assert (row["status"], "and sent others" in row["reason"]) == ("failed", True)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - peak < size // 2
     assert scans.hub.served() < size // 2
 

@@ -17,6 +17,7 @@ import pytest
 from faults.command import CommandResult, degen, executable, python_process
 from faults.warm import Warm
 from tiny import make_series
+from waiting import wait_until
 
 from degen import read_run
 
@@ -35,12 +36,12 @@ class Uncut:
     files: dict[str, bytes]
 
     def to(self, out: Path) -> tuple[object, ...]:
-        """The same command into another folder."""
+        """Return the same command with another output folder."""
         return (*self.args, "--out", out)
 
 
 def files(run: Path, timing: bool = False) -> dict[str, bytes]:
-    """Every file of a run but the table `timing` and the lock."""
+    """Return every file of a run but the table `timing` and the lock."""
     return {
         str(p.relative_to(run)): p.read_bytes()
         for p in sorted(run.rglob("*"))
@@ -61,15 +62,14 @@ def uncut(warm: Warm, tmp_path_factory: pytest.TempPathFactory, corpus: Path) ->
     args = ("scan", series, "--corpus", corpus, "--tokens", 512, "--context", 64, "--threads", 1)
     out = folder / "run"
     pid = warm.start((*args, "--out", out), folder / "log")
-    while not out.exists():
-        time.sleep(0.001)
+    wait_until(out.exists)
     start = time.monotonic()
     assert warm.wait(pid) == 0, (folder / "log").read_text()
     return Uncut(args, out, time.monotonic() - start, files(out))
 
 
 def assert_readers_do_not_stumble(run: Path, uncut: Uncut) -> None:
-    """Whatever there is of a run can be read whole, and each checkpoint in `checkpoints` has all its parts."""
+    """Check that a run can be read whole, and that each checkpoint in `checkpoints` has all its parts."""
     done = {p.name for p in (run / "checkpoints").rglob("[!.]*.parquet")}
     for table in ("checkpoints", "layers", "windows", "spectrum"):
         parts = {p.name for p in (run / table).rglob("[!.]*.parquet")}
@@ -83,10 +83,10 @@ def assert_readers_do_not_stumble(run: Path, uncut: Uncut) -> None:
             assert rows % len(parts) == 0
 
 
-def test_cut_by_sigkill_and_continued_equals_uncut(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+def test_a_scan_cut_by_sigkill_and_continued_equals_an_uncut_one(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
     print(f"seed {SEED}, {uncut.seconds:.2f} s uncut")
     moment = random.Random(SEED)
-    found = set()
+    counts = set()
     for number, cuts in enumerate(CUTS):
         out, log = tmp_path / f"run{number}", tmp_path / "log"
         parts = [out, *(out / "checkpoints" / "tiny" / f"step{step}.parquet" for step in STEPS)]
@@ -95,13 +95,15 @@ def test_cut_by_sigkill_and_continued_equals_uncut(warm: Warm, uncut: Uncut, tmp
             code = warm.cut(uncut.to(out), log, signal.SIGKILL, parts[begun], after)
             assert code in (-signal.SIGKILL, 0), log.read_text()
             assert_readers_do_not_stumble(out, uncut)
-            found.add(len(list((out / "checkpoints").rglob("[!.]*.parquet"))))
+            counts.add(len(list((out / "checkpoints").rglob("[!.]*.parquet"))))
         assert warm.run(uncut.to(out), log) == 0, log.read_text()
         assert files(out) == uncut.files
-    assert len(found) >= 4, f"the kills all came in the same places: {found}"
+    assert len(counts) >= 4, f"the kills all came in the same places: {counts}"
 
 
-def test_cut_by_sigkill_before_anything_is_measured(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+def test_a_scan_cut_by_sigkill_before_its_first_checkpoint_and_continued_equals_an_uncut_one(
+    warm: Warm, uncut: Uncut, tmp_path: Path
+) -> None:
     moment = random.Random(SEED)
     out, log = tmp_path / "run", tmp_path / "log"
     for _ in range(6):
@@ -111,11 +113,13 @@ def test_cut_by_sigkill_before_anything_is_measured(warm: Warm, uncut: Uncut, tm
     assert files(out) == uncut.files
 
 
-def test_killed_between_the_sample_and_run_json(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
-    """What such a kill leaves: the windows, no run.json, and a file half written."""
+def test_a_scan_killed_between_the_sample_and_run_json_can_be_continued(
+    warm: Warm, uncut: Uncut, tmp_path: Path
+) -> None:
+    """What such a kill leaves: the windows, no run.json, and a file half written under another name."""
     out, log = tmp_path / "run", tmp_path / "log"
     out.mkdir()
-    (out / "sample.parquet").write_bytes(uncut.files["sample.parquet"][:-99])
+    (out / "sample.parquet").write_bytes(uncut.files["sample.parquet"])
     (out / ".0123456789abcdef.partial").write_bytes(b"{")
     sample = ("--sample", uncut.out / "sample.parquet")
     assert warm.run((*uncut.to(out), *sample), log) == 0, log.read_text()
@@ -125,7 +129,9 @@ def test_killed_between_the_sample_and_run_json(warm: Warm, uncut: Uncut, tmp_pa
     assert read_run(out).checkpoints() == read_run(uncut.out).checkpoints()
 
 
-def test_ctrl_c_anywhere_gives_one_message_and_keeps_what_is_finished(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+def test_ctrl_c_at_any_moment_gives_one_message_and_keeps_finished_parts(
+    warm: Warm, uncut: Uncut, tmp_path: Path
+) -> None:
     print(f"seed {SEED}")
     moment = random.Random(SEED)
     out, log = tmp_path / "run", tmp_path / "log"
@@ -144,17 +150,18 @@ def test_ctrl_c_anywhere_gives_one_message_and_keeps_what_is_finished(warm: Warm
 
 
 def started(uncut: Uncut, out: Path) -> subprocess.Popen[str]:
-    """A real `degen scan`, once its first checkpoint is written."""
+    """Start `degen scan` in a process of its own; return it once its first checkpoint is written."""
     process = subprocess.Popen(
         [executable(), *map(str, uncut.to(out))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    while not list((out / "checkpoints").rglob("[!.]*.parquet")):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.002)
+    wait_until(lambda: process.poll() is not None or list((out / "checkpoints").rglob("[!.]*.parquet")))
+    assert process.poll() is None, process.communicate()
     return process
 
 
-def test_ctrl_c_in_a_real_process(uncut: Uncut, tmp_path: Path) -> None:
+def test_ctrl_c_in_a_process_of_its_own_gives_one_message_and_keeps_finished_parts(
+    uncut: Uncut, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     process = started(uncut, out)
     process.send_signal(signal.SIGINT)
@@ -164,13 +171,13 @@ def test_ctrl_c_in_a_real_process(uncut: Uncut, tmp_path: Path) -> None:
     assert CommandResult(130, stdout, stderr).message == (
         "interrupted; what was finished is kept, and the same command goes on from there"
     )
-    kept = files(out)
-    assert "checkpoints/tiny/step0.parquet" in kept
-    assert "checkpoints/tiny/step200.parquet" not in kept
+    finished = files(out)
+    assert "checkpoints/tiny/step0.parquet" in finished
+    assert "checkpoints/tiny/step200.parquet" not in finished
     continued = degen(*uncut.to(out))
     assert continued.code == 0
     assert " of 8 checkpoints are measured already" in continued.err
-    assert {name: data for name, data in files(out).items() if name in kept} == kept
+    assert {name: data for name, data in files(out).items() if name in finished} == finished
     assert files(out) == uncut.files
 
 
@@ -179,8 +186,7 @@ def test_a_second_scan_of_a_folder_is_refused_while_the_first_is_at_work(
 ) -> None:
     out, log = tmp_path / "run", tmp_path / "log"
     first = warm.start(uncut.to(out), log)
-    while not list((out / "checkpoints").rglob("[!.]*.parquet")):
-        time.sleep(0.001)
+    wait_until(lambda: list((out / "checkpoints").rglob("[!.]*.parquet")))
     os.kill(first, signal.SIGSTOP)
     try:
         for more in ((), ("--fresh",)):
@@ -195,7 +201,7 @@ def test_a_second_scan_of_a_folder_is_refused_while_the_first_is_at_work(
     assert files(out) == uncut.files
 
 
-def test_a_full_disk_ends_the_scan_and_keeps_what_was_finished(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_scan_and_keeps_finished_parts(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
     out, log = tmp_path / "run", tmp_path / "log"
     code = warm.run(uncut.to(out), log, full=out / "checkpoints/tiny/step0.parquet")
     result = CommandResult(code, "", log.read_text())
@@ -211,7 +217,9 @@ def test_a_full_disk_ends_the_scan_and_keeps_what_was_finished(warm: Warm, uncut
     assert files(out) == uncut.files
 
 
-def test_a_disk_that_is_full_from_the_start(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_from_the_start_is_one_message_with_exit_code_2(
+    warm: Warm, uncut: Uncut, tmp_path: Path
+) -> None:
     out, log = tmp_path / "run", tmp_path / "log"
     result = CommandResult(warm.run(uncut.to(out), log, full=tmp_path), "", log.read_text())
     assert result.code == 2

@@ -27,8 +27,8 @@ class OwnForCausalLM(LlamaForCausalLM):
 
 
 @pytest.fixture
-def own(tmp_path: Path, own_modules: Path) -> tuple[Path, Path]:
-    """A series whose model type exists in its own code alone, and the file that the code writes when it runs."""
+def custom_code(tmp_path: Path, own_modules: Path) -> tuple[Path, Path]:
+    """Make a series whose model type exists in its own code alone, and the file that the code writes when it runs."""
     witness = tmp_path / "witness"
     series = make_series(tmp_path / "own", family="llama")
     for folder in filter(Path.is_dir, series.iterdir()):
@@ -43,8 +43,10 @@ def own(tmp_path: Path, own_modules: Path) -> tuple[Path, Path]:
     return series, witness
 
 
-def test_code_of_a_checkpoint_is_not_run_by_default(own: tuple[Path, Path], corpus: Path, tmp_path: Path) -> None:
-    series, witness = own
+def test_code_of_a_checkpoint_is_not_run_by_default(
+    custom_code: tuple[Path, Path], corpus: Path, tmp_path: Path
+) -> None:
+    series, witness = custom_code
     result = degen("scan", series, "--corpus", corpus, "-o", tmp_path / "run", *SMALL)
     assert result.code == 4
     assert not witness.exists()
@@ -54,13 +56,13 @@ def test_code_of_a_checkpoint_is_not_run_by_default(own: tuple[Path, Path], corp
 
 
 def test_code_runs_where_the_flag_says_so_and_the_danger_is_named(
-    own: tuple[Path, Path], corpus: Path, tmp_path: Path
+    custom_code: tuple[Path, Path], corpus: Path, tmp_path: Path
 ) -> None:
-    series, witness = own
+    series, witness = custom_code
     plain = make_series(tmp_path / "plain", family="llama")
     result = degen("scan", series, "--trust-remote-code", "--corpus", corpus, "-o", tmp_path / "run", *SMALL)
     assert (result.code, witness.exists()) == (0, True)
-    assert "runs here, with all you may do yourself" in result.err
+    assert "runs on this machine with your permissions" in result.err
     assert degen("scan", plain, "--corpus", corpus, "-o", tmp_path / "same", *SMALL).code == 0
     figures = ("loss", "anisotropy", "singular_entropy", "parameters", "head_sha256")
     ours, theirs = (

@@ -35,7 +35,7 @@ class Warm:
         self._process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        assert self._answer() == "ready"
+        assert self._read_reply() == "ready"
         return self
 
     def __exit__(self, _type: type[BaseException] | None, _value: object, _trace: TracebackType | None) -> None:
@@ -50,7 +50,7 @@ class Warm:
         return int(self._ask({"args": [str(a) for a in args], "log": str(log), "full": full and str(full)}))
 
     def wait(self, pid: int) -> int:
-        """The exit code of a child, −N for signal N."""
+        """Return the exit code of a child, −N for signal N."""
         return int(self._ask({"wait": pid}))
 
     def run(self, args: tuple[object, ...], log: Path, full: Path | None = None) -> int:
@@ -70,17 +70,17 @@ class Warm:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
-        return self._answer()
+        return self._read_reply()
 
-    def _answer(self) -> Any:
+    def _read_reply(self) -> Any:
         assert self._process.stdout is not None
         return json.loads(self._process.stdout.readline())
 
 
 @contextlib.contextmanager
-def _answering() -> Iterator[Any]:
-    with os.fdopen(os.dup(1), "w") as answers:
-        yield lambda answer: print(json.dumps(answer), file=answers, flush=True)
+def _reply_writer() -> Iterator[Any]:
+    with os.fdopen(os.dup(1), "w") as replies:
+        yield lambda reply: print(json.dumps(reply), file=replies, flush=True)
 
 
 def _fill(once: str) -> None:
@@ -129,17 +129,17 @@ def _serve() -> None:
 
     for name in MODULES:
         importlib.import_module(name)
-    with _answering() as answer:
-        answer("ready")
+    with _reply_writer() as reply:
+        reply("ready")
         for line in sys.stdin:
             request = json.loads(line)
             if "wait" in request:
-                answer(os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1]))
+                reply(os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1]))
             else:
                 pid = os.fork()
                 if pid == 0:
                     _child(request["args"], request["log"], request["full"])
-                answer(pid)
+                reply(pid)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def some_states(windows: list[tuple[int, int]], seed: int, width: int = 5, drift
 
 
 def feed(probe: Anisotropy, states: list[np.ndarray], rows: list[int], behind: float = 0.0) -> None:
-    """The windows `rows` as one padded batch; behind a short window's end lies `behind`."""
+    """Feed the windows `rows` as one padded batch; `behind` fills the padding after a short window."""
     longest = max(len(states[i]) for i in rows)
     padded = np.full((len(rows), longest, states[0].shape[1]), behind)
     mask = np.zeros((len(rows), longest), dtype=bool)
@@ -49,15 +49,15 @@ def feed(probe: Anisotropy, states: list[np.ndarray], rows: list[int], behind: f
     probe.update_states(batch, HEAD, torch.from_numpy(padded))
 
 
-def measured(windows: list[tuple[int, int]], states: list[np.ndarray], **how: Any) -> dict[str, Any]:
+def measured(windows: list[tuple[int, int]], states: list[np.ndarray], **options: Any) -> dict[str, Any]:
     probe = Anisotropy(a_sample(windows))
-    feed(probe, states, list(range(len(windows))), **how)
+    feed(probe, states, list(range(len(windows))), **options)
     (row,) = probe.finish()["layers"]
     return row
 
 
 def explicit(windows: list[tuple[int, int]], states: list[np.ndarray]) -> dict[str, float | None]:
-    """Means over the pairs themselves."""
+    """Return means over the pairs themselves."""
     vectors = np.concatenate(states)
     documents = np.repeat([d for d, _ in windows], [n for _, n in windows])
     norms = np.linalg.norm(vectors, axis=1)
@@ -158,12 +158,12 @@ def test_zero_vectors_alone_give_null_instead_of_nan() -> None:
 def test_merged_halves_are_one_pass(windows: Any, seed: int, cut: int) -> None:
     states, sample = some_states(windows, seed), a_sample(windows)
     cut = min(cut, len(windows) - 1)
-    one, other = Anisotropy(sample), Anisotropy(sample)
-    feed(one, states, list(range(cut)))
-    feed(other, states, list(range(cut, len(windows))))
-    one.merge(other)
+    first, second = Anisotropy(sample), Anisotropy(sample)
+    feed(first, states, list(range(cut)))
+    feed(second, states, list(range(cut, len(windows))))
+    first.merge(second)
     whole = measured(windows, states)
-    same(one.finish()["layers"][0], whole)
+    same(first.finish()["layers"][0], whole)
 
 
 @given(shapes, seeds)

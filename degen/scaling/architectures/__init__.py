@@ -1,4 +1,4 @@
-"""Which architecture improves faster, which models are worth their cost.
+"""Comparisons of models: how fast architectures improve, and which models are best for their cost.
 
 Imports scaling and below.
 """

@@ -1,4 +1,4 @@
-"""Which columns of a table are architectures, costs and qualities when models are compared, and which way is better."""
+"""Find the columns of architecture, cost and quality in a table of models, and which direction is better."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _NEGATED = r"neg(ative)?_log_(perplexity|perplexities|ppl)"  # minus a loss, as 
 
 @dataclass(frozen=True, eq=False)
 class Cost:
-    """What a model costs: the lower the better.
+    """A column of cost, of which lower values are better.
 
     Attributes:
-        name: of the column or quantity.
-        values: for each row, NaN where unknown.
+        name: name of the column or quantity.
+        values: the value of each row, NaN where unknown.
     """
 
     name: str
@@ -38,11 +38,11 @@ class Cost:
 
 @dataclass(frozen=True, eq=False)
 class Quality:
-    """How good a model is by one column.
+    """A column of quality.
 
     Attributes:
-        name: of the column or quantity.
-        values: for each row, NaN where unknown.
+        name: name of the column or quantity.
+        values: the value of each row, NaN where unknown.
         better: whether lower (`min`) or higher (`max`) values are better.
         errors: standard error of each value, NaN where unknown; None where the table has none.
     """
@@ -54,60 +54,69 @@ class Quality:
 
     @property
     def good(self) -> Floats:
-        """The values, turned so that higher is better."""
+        """The values, with their sign changed where lower is better, so that higher is better."""
         return self.values if self.better == "max" else -self.values
 
 
-def architectures(points: Points, asked: str | None, or_model: bool = True) -> list[str] | None:
+def architectures(points: Points, column: str | None, or_model: bool = True) -> list[str] | None:
     """Return the architecture of each row.
 
     Args:
         points: the rows.
-        asked: the column a user named; None for `architecture`, `family` or `model_type`.
-        or_model: take the model where there is none of those.
+        column: the column that the user named; None for `architecture`, `family` or `model_type`.
+        or_model: whether to use the model where the table has none of those columns.
 
     Returns:
-        A label for each row; None where the table says nothing.
+        A label for each row; None where the table has no such column.
 
     Raises:
-        DegenError: no such column, or a row without a value.
+        DegenError: the column `column` does not exist, or a row has no value in the column that is used.
     """
-    column = _there(points, asked) if asked is not None else first_column(points.table, ARCHITECTURE)
-    if column is None and or_model:
-        column = points.columns.get("model")
+    names = points.table.column_names
+    if column is None:
+        column = first_column(points.table, ARCHITECTURE) or (points.columns.get("model") if or_model else None)
+    elif column not in names:
+        raise DegenError(f"{points.path}: the table has no column {column!r}; {did_you_mean(column, names)}")
     if column is None:
         return None
     labels = texts(points.table, column)
     for name, label in zip(points.names, labels, strict=True):
         if label is None or not label.strip():
-            raise DegenError(f"{points.path}: {name} has no {column}; fill it in, or name another column")
+            raise DegenError(
+                f"{points.path}: {name} has no {column}; fill it in, or name another column with --architecture"
+            )
     return [str(label) for label in labels]
 
 
 def find_values(points: Points, name: str) -> Floats:
-    """Return a column or quantity by name, NaN where it is missing or infinite.
+    """Return the values of a column or quantity, NaN where one is missing or infinite.
 
-    `parameters`, `loss` and the like are the quantity, whichever column a user gave it; other names are columns first.
+    The name of a quantity, as `parameters` or `loss`, stands for the column from which this quantity is read. Any other
+    name stands for the column with that name if there is one, else for the quantity that it is another name of.
 
     Raises:
-        DegenError: there is neither, or it holds no numbers.
+        DegenError: there is no such column or quantity, or it holds values that are no numbers.
     """
-    quantity, there = quantity_of(name), name in points.table.column_names
+    quantity, is_column = quantity_of(name), name in points.table.column_names
     if quantity is None or quantity in TEXTS:
         values = points.numbers(name)
     else:
-        meant = name in (quantity, points.columns.get(quantity)) and points.has(quantity)
-        values = points.quantity(quantity) if meant or not there else points.numbers(name)
+        is_quantity = name in (quantity, points.columns.get(quantity)) and points.has(quantity)
+        values = points.quantity(quantity) if is_quantity or not is_column else points.numbers(name)
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def find_costs(points: Points, asked: Sequence[str]) -> list[Cost]:
-    """Return the columns of costs: those asked for, or else parameters, FLOPs and seconds, where they are.
+def find_costs(points: Points, columns: Sequence[str]) -> list[Cost]:
+    """Return the columns of cost.
+
+    Args:
+        points: the rows.
+        columns: the names of the columns; empty for those of parameters, FLOPs and seconds that the table has.
 
     Raises:
-        DegenError: one that was asked for is missing, a cost is negative, or a size or compute not positive.
+        DegenError: a named column is missing, a cost is negative, or a size, tokens or compute are not positive.
     """
-    names = list(dict.fromkeys(asked))
+    names = list(dict.fromkeys(columns))
     if not names:
         names = [quantity for quantity in ("parameters", "flops") if points.has(quantity)]
         seconds = first_column(points.table, SECONDS)
@@ -115,87 +124,110 @@ def find_costs(points: Points, asked: Sequence[str]) -> list[Cost]:
         names = [name for name in names if not np.isnan(find_values(points, name)).all()]
     costs = [Cost(name, find_values(points, name)) for name in names]
     for cost in costs:
-        whole = quantity_of(cost.name) in ("parameters", "parameters_non_embedding", "tokens", "flops")
-        for row in np.flatnonzero(cost.values <= 0 if whole else cost.values < 0):
-            what = f"{points.names[row]} has {cost.name} {cost.values[row]:g}"
-            raise DegenError(f"{points.path}: {what}; it is {'above 0' if whole else '0 or more'}")
+        positive = quantity_of(cost.name) in ("parameters", "parameters_non_embedding", "tokens", "flops")
+        for row in np.flatnonzero(cost.values <= 0 if positive else cost.values < 0):
+            raise DegenError(
+                f"{points.path}: {points.names[row]} has {cost.name} {cost.values[row]:g}, which must be "
+                f"{'above 0' if positive else '0 or more'}; correct the row or leave it out"
+            )
     return costs
 
 
-def find_upstream(points: Points, asked: str | None) -> str | None:
-    """Return the column of upstream quality: the one asked for, a loss, or one called so; None where there is none."""
-    if asked is not None:
-        return asked
-    named = first_column(points.table, UPSTREAM)
-    if named is not None and named.lower() == "upstream":
-        return named
-    other = next((c for c in points.table.column_names if is_loss(c) and is_numeric(points.table, c)), None)
-    return points.columns.get("loss") or other or named
-
-
-def find_downstream(points: Points, asked: Sequence[str], upstream: str | None) -> list[str]:
-    """Return the columns of downstream quality: those asked for, those called so, or else accuracies and the like."""
-    if asked:
-        return list(dict.fromkeys(asked))
-    table = points.table
-    free = [c for c in table.column_names if c != upstream and is_numeric(table, c) and not _is_error(c)]
-    named = [c for c in free if c.lower().startswith("downstream")]
-    return named or [c for c in free if (kind := kind_of(c)) and kind.better == "max" and not c.endswith("_rank")]
-
-
-def find_quality(points: Points, name: str, directions: Mapping[str, Better], warn: Warn) -> Quality:
-    """Return a column of quality, which way of it is better, and its standard errors, if the table has them.
+def find_upstream(points: Points, column: str | None) -> str | None:
+    """Return the name of the column of upstream quality, the quality in pre-training; None where there is none.
 
     Args:
         points: the rows.
-        name: of the column or quantity.
-        directions: what a user says of columns.
-        warn: called with a warning where neither the user nor the name says which way is better.
+        column: the column that the user named; None to search for `upstream`, then a loss, then a perplexity.
+    """
+    if column is not None:
+        return column
+    named = first_column(points.table, UPSTREAM)
+    if named is not None and named.lower() == "upstream":
+        return named
+    loss = next((c for c in points.table.column_names if is_loss(c) and is_numeric(points.table, c)), None)
+    return points.columns.get("loss") or loss or named
+
+
+def find_downstream(points: Points, columns: Sequence[str], upstream: str | None) -> list[str]:
+    """Return the names of the columns of downstream quality, the quality in tasks; empty where there are none.
+
+    Args:
+        points: the rows.
+        columns: the columns that the user named; empty to search for names that begin with `downstream`, or else for
+            accuracies and other metrics of which higher is better.
+        upstream: the column of upstream quality, which is none of them; None without one.
+    """
+    if columns:
+        return list(dict.fromkeys(columns))
+    table = points.table
+    numeric = [c for c in table.column_names if c != upstream and is_numeric(table, c) and not _is_error(c)]
+    named = [c for c in numeric if c.lower().startswith("downstream")]
+    return named or [c for c in numeric if (kind := kind_of(c)) and kind.better == "max" and not c.endswith("_rank")]
+
+
+def find_quality(points: Points, name: str, directions: Mapping[str, Better], warn: Warn) -> Quality:
+    """Return a column of quality with its direction and, where the table has them, its standard errors.
+
+    Args:
+        points: the rows.
+        name: name of the column or quantity.
+        directions: column -> the direction that the user gave for it.
+        warn: called with a warning where neither the user nor the name says which direction is better.
 
     Raises:
-        DegenError: there is no such column, it holds no numbers, or it is a loss that somewhere is none.
+        DegenError: there is no such column, it holds values that are no numbers, or a loss is not positive.
     """
     values = find_values(points, name)
-    known_loss = name == points.columns.get("loss")  # whatever it is called
-    better = directions.get(name) or _direction(name, "min" if known_loss else None, warn)
-    if name not in directions and better == "min" and (known_loss or is_loss(name)):
+    is_the_loss = name == points.columns.get("loss")  # under any name
+    better = directions.get(name) or _direction(name, "min" if is_the_loss else None, warn)
+    if name not in directions and better == "min" and (is_the_loss or is_loss(name)):
         for row in np.flatnonzero(values <= 0):
-            what = f"{points.names[row]} has {name} {values[row]:g}, and a loss is above 0"
-            raise DegenError(f"{points.path}: {what}; mend the row, or say --direction {name}=max if it is negated")
-    stem, comma, kept = name.partition(",")
-    column = first_column(points.table, [f"{stem}{end}{comma}{kept}".lower() for end in ERROR_ENDS])
+            raise DegenError(
+                f"{points.path}: {points.names[row]} has {name} {values[row]:g}, but losses must be above 0; "
+                f"correct the row, or use --direction {name}=max if the losses are negated"
+            )
+    stem, comma, variant = name.partition(",")
+    column = first_column(points.table, [f"{stem}{end}{comma}{variant}".lower() for end in ERROR_ENDS])
     return Quality(name, values, better, points.numbers(column) if column is not None else None)
 
 
 def check_directions(directions: Mapping[str, Better], names: Sequence[str]) -> None:
-    """Refuse a direction of a column that is no quality here.
+    """Refuse directions that the user gave for columns that are not compared as qualities.
+
+    Args:
+        directions: column -> the direction that the user gave for it.
+        names: the columns of quality.
 
     Raises:
-        DegenError: it names the columns there are.
+        DegenError: a direction is of a column that is not in `names`.
     """
     for name, better in directions.items():
         if name not in names:
             hint = did_you_mean(name, names)
-            raise DegenError(f"--direction {name}={better}: {name} is no column of quality here; {hint}")
+            raise DegenError(f"--direction {name}={better}: {name} is not one of the columns of quality; {hint}")
 
 
 def _direction(name: str, known: Better | None, warn: Warn) -> Better:
-    """Return which way of a column is better by what is known of it, by its name, or else upwards with a warning."""
+    """Return which values of a quality are better, `min` or `max`.
+
+    Args:
+        name: name of the column.
+        known: the direction that the user gave; None to go by the name, or to use `max` with a warning.
+        warn: called with the warning.
+    """
     words = "_".join(re.split(r"[_/,\-.:\s]+", name.lower()))
     if re.search(rf"(?:^|_){_NEGATED}(?:_|$)", words):
         return "max"
     kind = kind_of(name)
     better = known or (kind.better if kind is not None else None)
     if better is None:
-        warn(f"{name}: higher is taken as better; --direction {name}=min if it is lower")
+        warn(
+            f"{name}: the name does not tell whether lower or higher is better; higher is assumed, use "
+            f"--direction {name}=min if lower is"
+        )
         return "max"
     return better
-
-
-def _there(points: Points, column: str) -> str:
-    if column not in points.table.column_names:
-        raise DegenError(f"{points.path}: no column {column!r}; {did_you_mean(column, points.table.column_names)}")
-    return column
 
 
 def _is_error(column: str) -> bool:

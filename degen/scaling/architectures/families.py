@@ -1,4 +1,4 @@
-"""How architectures compare: their slopes, their ranking over compute, and where it changes."""
+"""Compare architectures: their slopes, their ranking over compute, and the crossings at which it changes."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """What `degen scaling slopes` found.
+    """The result of `degen scaling slopes`.
 
     Attributes:
-        rows: a line for each architecture, pair of quantities and kind of axes; see `slopes.COLUMNS`.
+        rows: a row for each architecture, pair of quantities and kind of axes; see `slopes.COLUMNS`.
         ranking: the architectures in each region of compute; see `rank_regions`.
-        crossings: where their order changes; see `find_crossings`.
+        crossings: crossings of their lines; see `find_crossings`.
         no_ranking: why there is no ranking; None where there is one.
         labels: the architecture of each point, for the figure.
-        pairs: what the lines are drawn through, for the figure.
+        pairs: x and y of the lines, for the figure.
     """
 
     rows: list[Row]
@@ -43,7 +43,7 @@ class Slopes:
     pairs: list[tuple[Quantity, Quantity]]
 
     def table(self) -> pa.Table:
-        """Return the rows as a table."""
+        """Return `rows` as a pyarrow table."""
         import pyarrow as pa
 
         return pa.Table.from_pylist(self.rows, schema=schema_of(COLUMNS))
@@ -52,16 +52,16 @@ class Slopes:
 def compare_architectures(
     points: Points, options: CompareOptions, regions: int | Sequence[float] = 4, warn: Warn = lambda line: None
 ) -> Slopes:
-    """Find slopes of every architecture, their ranking over compute, and where it changes.
+    """Return the slopes of every architecture, their ranking over compute, and where it changes.
 
     Args:
-        points: of `read_points`.
+        points: the models, from `read_points`.
         options: columns, directions and confidence.
-        regions: of compute: how many, or their edges in FLOPs.
+        regions: number of regions of compute, or their edges in FLOPs.
         warn: called with each warning.
 
     Raises:
-        DegenError: a column that is missing, or nothing that a line can be drawn through.
+        DegenError: a column is missing, or no architecture has enough points for a line.
     """
     check_confidence(options.confidence)
     labels = architectures(points, options.architecture) or [points.path.name] * len(points)
@@ -69,43 +69,54 @@ def compare_architectures(
     if upstream is None and not downstream:
         raise DegenError(f"{points.path}: {NO_UPSTREAM}, and {NO_DOWNSTREAM}")
     flops, size = _quantity(points, "flops"), _quantity(points, "parameters")
-    up = Quantity("upstream", upstream.name, upstream.values) if upstream is not None else _none("upstream")
-    down = [Quantity("downstream", q.name, q.values) for q in downstream] or [_none("downstream")]
+    up = Quantity("upstream", upstream.name, upstream.values) if upstream else _missing("upstream", NO_UPSTREAM)
+    down = [Quantity("downstream", q.name, q.values) for q in downstream] or [_missing("downstream", NO_DOWNSTREAM)]
     pairs = pairs_of([flops, size], up, down)
     rows = find_slopes(labels, pairs, options.confidence)
     if all(row["slope"] is None for row in rows):
-        raise DegenError(f"{points.path}: no slope can be told; {_why(rows)}")
-    found = find_regions(flops.values if flops.values is not None else np.array([]), regions)
+        raise DegenError(f"{points.path}: no line can be fitted; {_reason(rows)}")
+    compute = flops.values if flops.values is not None else np.array([])
+    compute_regions = find_regions(compute, regions)
     ranking, crossings = [], []
-    for quality in ([upstream] if upstream is not None else []) + downstream:
-        if flops.values is not None and found:
-            lines = fit_architecture_lines(labels, flops.values, quality.values)
-            ranking += rank_regions(lines, found, quality, options.confidence)
-            crossings += find_crossings(lines, found, quality, options.confidence)
-    no_ranking = flops.missing or (None if found else "all points lie at one compute, which has no regions")
+    for quality in ([upstream] if upstream else []) + downstream:
+        if len(compute) and compute_regions:
+            lines = fit_architecture_lines(labels, compute, quality.values)
+            ranking += rank_regions(lines, compute_regions, quality, options.confidence)
+            crossings += find_crossings(lines, compute_regions, quality, options.confidence)
+    no_ranking = flops.missing or (None if compute_regions else "all points have one compute, which has no regions")
     return Slopes(rows, ranking, crossings, no_ranking, labels, pairs)
 
 
 def _quantity(points: Points, role: Role) -> Quantity:
+    """Return the FLOPs or parameters of each row, with the reason where the table has none.
+
+    Args:
+        points: the models.
+        role: `flops` or `parameters`.
+    """
     if not points.has(role):
-        also = ", nor parameters and tokens to have it from 6ND" if role == "flops" else ""
-        return Quantity(role, "", None, f"no column of {role}{also}; name it with --columns {role}=COLUMN")
+        also = ", nor columns of parameters and tokens to compute them as 6ND" if role == "flops" else ""
+        return _missing(role, f"no column of {role}{also}; name it with --columns {role}=COLUMN")
     values = find_values(points, role)
     if np.isnan(values).all():
-        also = ", for want of tokens" if role == "flops" and "flops" not in points.columns else ""
-        return Quantity(role, "", None, f"{role} known in no row{also}; name another column with --columns")
+        also = ", because tokens are" if role == "flops" and "flops" not in points.columns else ""
+        return _missing(role, f"{role} are missing in every row{also}; name another column with --columns")
     return Quantity(role, role, values)
 
 
-def _none(role: Role) -> Quantity:
-    return Quantity(role, "", None, NO_UPSTREAM if role == "upstream" else NO_DOWNSTREAM)
+def _missing(role: Role, reason: str) -> Quantity:
+    return Quantity(role, "", None, reason)
 
 
-def _why(rows: Sequence[Row]) -> str:
-    """Return why no line can be drawn: where there are most points, or else all that is missing."""
-    nearest = max(rows, key=lambda row: row["points"])
-    if nearest["points"]:
+def _reason(rows: Sequence[Row]) -> str:
+    """Return why no line can be fitted: the reason in the row with most points, or else all columns that are missing.
+
+    Args:
+        rows: the rows of the result, none of which has a slope.
+    """
+    best = max(rows, key=lambda row: row["points"])
+    if best["points"]:
         several = len({row["architecture"] for row in rows}) > 1
-        hint = "; name the column that tells architectures apart with --architecture" if several else ""
-        return f"{nearest['architecture']}: {nearest['reason']}{hint}"
+        hint = "; name the column of architectures with --architecture" if several else ""
+        return f"{best['architecture']}: {best['reason']}{hint}"
     return "; ".join(dict.fromkeys(row["reason"] for row in rows if row["architecture"] == rows[0]["architecture"]))

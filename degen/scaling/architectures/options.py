@@ -1,4 +1,4 @@
-"""What a user says of a comparison of models, and the qualities that follow."""
+"""Options of comparisons of models, and the columns of quality that they select."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ NO_DOWNSTREAM = "no column of downstream quality (downstream, accuracy and the l
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """What a user says of both comparisons.
+    """Options that both comparisons share.
 
     Attributes:
         architecture: column of the architecture; None for the usual names.
-        upstream: column of the quality in pre-training; None for a loss or the like.
-        downstream: columns of qualities of tasks; empty for those whose names say so.
-        directions: which way of a column is better, where its name does not say it.
+        upstream: column of quality in pre-training; None for a loss or the like.
+        downstream: columns of quality in tasks; empty for those recognised by name.
+        directions: better direction of a column, where its name does not say it.
         confidence: of all intervals.
     """
 
@@ -35,11 +35,7 @@ class CompareOptions:
 
 
 def check_confidence(confidence: float) -> None:
-    """Refuse a confidence that is none.
-
-    Raises:
-        DegenError: it does not lie between 0 and 1.
-    """
+    """Refuse a confidence that does not lie between 0 and 1."""
     if not 0 < confidence < 1:
         raise DegenError(f"--confidence {confidence:g}: must lie between 0 and 1")
 
@@ -47,22 +43,22 @@ def check_confidence(confidence: float) -> None:
 def find_qualities(
     points: Points, options: CompareOptions, warn: Warn, more: Sequence[str] = ()
 ) -> tuple[Quality | None, list[Quality], list[Quality]]:
-    """Find upstream, downstream, and further columns of quality, warned of once each.
+    """Return the columns of upstream quality (None without one), of downstream quality, and the further ones.
 
     Args:
         points: the rows.
-        options: their names and directions.
-        warn: called with each warning.
-        more: names of the further columns.
+        options: names and directions of the columns.
+        warn: called with a warning for each column of which the better direction is not known.
+        more: names of further columns of quality.
 
     Raises:
-        DegenError: a column is missing or holds no numbers, or a direction is of none of them.
+        DegenError: a column is missing or holds values that are no numbers, or a direction is of another column.
     """
-    first = find_upstream(points, options.upstream)
-    others = [name for name in find_downstream(points, options.downstream, first) if name != first]
+    up = find_upstream(points, options.upstream)
+    down = [name for name in find_downstream(points, options.downstream, up) if name != up]
     directions = options.directions or {}
-    names = dict.fromkeys([*([first] if first is not None else []), *others, *more])
-    found = {name: find_quality(points, name, directions, warn) for name in names}
-    check_directions(directions, list(found))
-    upstream = found[first] if first is not None else None
-    return upstream, [found[name] for name in others], [found[name] for name in dict.fromkeys(more)]
+    names = dict.fromkeys([*([up] if up is not None else []), *down, *more])
+    qualities = {name: find_quality(points, name, directions, warn) for name in names}
+    check_directions(directions, list(qualities))
+    upstream = qualities[up] if up is not None else None
+    return upstream, [qualities[name] for name in down], [qualities[name] for name in dict.fromkeys(more)]

@@ -29,7 +29,7 @@ KINDS = {  # drift, noise and pull towards a minimum
 
 
 def training(seed: int, kind: str, steps: Sequence[int] = PYTHIA, width: int = 512) -> dict[int, Floats]:
-    """Weights of a run: descent into a valley with noise and drift, warm-up and cosine, tensors of unlike scales."""
+    """Return weights of a run: descent with noise and drift, warm-up and cosine, tensors of unlike scales."""
     drift, noise, pull = KINDS[kind]
     rng = np.random.default_rng(seed)
     scale = 0.02 * np.exp(rng.normal(0, 0.5, width))
@@ -37,22 +37,22 @@ def training(seed: int, kind: str, steps: Sequence[int] = PYTHIA, width: int = 5
     curvature = pull * 10 ** rng.uniform(-2, 1, width)
     peak = 10 ** rng.uniform(-4.5, -3)
     weights = scale * rng.normal(size=width)
-    path, now = {0: weights}, 0
+    path, moment = {0: weights}, 0
     for step in steps[1:]:
-        while now < step:
-            for_steps = min(step - now, now // 4 + 1)
-            rate = peak * min(1.0, now / 1430) * (0.55 + 0.45 * np.cos(np.pi * now / 143_000)) + 1e-9
+        while moment < step:
+            for_steps = min(step - moment, moment // 4 + 1)
+            rate = peak * min(1.0, moment / 1430) * (0.55 + 0.45 * np.cos(np.pi * moment / 143_000)) + 1e-9
             shrunk = np.exp(-curvature * rate * for_steps)
             variance = 50 * (noise * rate * scale) ** 2 * (1 - shrunk**2) / (2 * curvature * rate)
             weights = goal + (weights - goal) * shrunk + 0.1 * drift * rate * for_steps * along
             weights = weights + np.sqrt(variance) * rng.normal(size=width)
-            now += for_steps
+            moment += for_steps
         path[step] = weights
     return path
 
 
 def facts(path: Mapping[int, Floats] | Mapping[int, Mapping[str, Floats]], **known: Any) -> list[Facts]:
-    """Facts of revisions step0, step1, … that hold these weights, in one file or in shards."""
+    """Return facts of revisions step0, step1, … that hold these weights, in one file or in shards."""
     return [holding(step, at if isinstance(at, Mapping) else {"model": at}, **known) for step, at in path.items()]
 
 
@@ -150,7 +150,7 @@ def test_a_shard_of_another_real_run_is_found() -> None:
 def test_a_second_stage_may_go_on_from_any_point_of_the_first() -> None:
     first = walk(30)
     second = {step: first[12] + values for step, values in walk(12, seed=1).items()}
-    later = [replace(f, revision=f"stage2-{f.revision}", stage=2) for f in facts(second)]
+    later = [replace(f, revision=f"stage2-{f.revision}", stage="stage2") for f in facts(second)]
     assert faults(judge([*facts(first), *later])) == {}
 
 
@@ -165,7 +165,7 @@ def test_a_training_that_jumps_for_good_has_no_fault() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_86_of_154_with_the_weights_of_two_late_steps(kind: str) -> None:
+def test_86_of_154_steps_with_the_weights_of_two_late_steps_are_found(kind: str) -> None:
     for seed in range(4):
         path = training(seed, kind, sorted([*PYTHIA, LATE]))
         late, final = path.pop(LATE), path[143_000]
@@ -178,7 +178,7 @@ def test_86_of_154_with_the_weights_of_two_late_steps(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_86_of_154_where_one_of_each_group_is_genuine(kind: str) -> None:
+def test_86_of_154_steps_are_found_where_one_of_each_group_is_genuine(kind: str) -> None:
     for seed in range(4):
         path = training(seed, kind)
         chosen = np.random.default_rng(seed).permutation(PYTHIA[:115])[:85].tolist()
@@ -191,7 +191,7 @@ def test_86_of_154_where_one_of_each_group_is_genuine(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["walk", "drift", "noise"])
 @pytest.mark.parametrize("shards_of", [(120_000, 20_000), (120_000, 120_000), (143_000, 143_000), (LATE, LATE)])
-def test_a_wrong_first_shard_at_two_steps(kind: str, shards_of: tuple[int, int]) -> None:
+def test_a_wrong_first_shard_at_two_steps_is_found(kind: str, shards_of: tuple[int, int]) -> None:
     for seed in range(2):
         path = sharded(seed, kind, steps=sorted([*PYTHIA, LATE]))
         for step, other in zip((50_000, 58_000), shards_of, strict=True):
@@ -212,7 +212,7 @@ def test_late_weights_at_an_early_step_are_found_though_no_hash_tells(kind: str,
 
 
 @pytest.mark.parametrize("kind", ["walk", "drift", "noise"])
-def test_all_at_once(kind: str) -> None:
+def test_faults_of_every_kind_at_once_are_each_found(kind: str) -> None:
     for seed in range(3):
         path = sharded(seed, kind, steps=sorted([*PYTHIA, LATE]))
         path[2] = path[0]
@@ -228,7 +228,7 @@ def test_all_at_once(kind: str) -> None:
 # Identity
 
 
-def test_step_0_equal_to_step_2() -> None:
+def test_step_2_that_equals_step_0_is_the_copy() -> None:
     path = walk(10)
     path[2] = path[0]
     verdicts = judge(facts(path))
@@ -237,7 +237,7 @@ def test_step_0_equal_to_step_2() -> None:
     assert verdicts[0] == RevisionVerdict("step0", 0, "ok", None, "identical to step2")
 
 
-def test_without_values_the_earliest_is_taken_for_the_owner_and_no_more_is_said() -> None:
+def test_without_values_the_earliest_copy_is_taken_for_the_owner_and_no_other_verdict_is_given() -> None:
     path = walk(10)
     path[3] = path[6] = path[8]
     verdicts = judge(unread(facts(path)))
@@ -245,7 +245,7 @@ def test_without_values_the_earliest_is_taken_for_the_owner_and_no_more_is_said(
     assert reason(verdicts, 8) == "identical to step3"
 
 
-def test_with_values_the_one_in_place_is_the_owner_whether_early_or_late() -> None:
+def test_with_values_the_copy_that_lies_on_the_path_is_the_owner_whether_early_or_late() -> None:
     for owner, copy in ((3, 20), (20, 3)):
         path = walk(24)
         path[copy] = path[owner]
@@ -269,7 +269,7 @@ def test_copies_that_are_in_place_nowhere_have_no_owner() -> None:
     assert reason(verdicts, 4).startswith("identical to step9, and ")
 
 
-def test_main_is_the_last_step_and_neither_is_at_fault() -> None:
+def test_main_equal_to_the_last_step_puts_neither_at_fault() -> None:
     read = facts(walk(10))
     for given_facts in ([*read, main(read[-1])], unread([*read, main(read[-1])])):
         verdicts = judge(given_facts, final=main(read[-1]))
@@ -288,7 +288,7 @@ def test_the_final_weights_belong_to_the_last_step(with_values: bool) -> None:
     assert reason(verdicts, 5).startswith("identical to step23, the final one")
 
 
-def test_unless_they_are_in_place_elsewhere_and_not_there() -> None:
+def test_the_final_weights_belong_to_an_earlier_step_where_they_lie_on_the_path_there_alone() -> None:
     path = walk(24)
     path[23] = path[8]
     verdicts = judge(facts(path))
@@ -305,7 +305,7 @@ def test_an_early_step_may_be_the_final_one_only_where_it_is_in_place() -> None:
     assert reason(verdicts, 9).startswith("identical to main, the final one, and ")
 
 
-def test_copies_of_what_is_not_finite_or_at_fault_are_no_copies() -> None:
+def test_copies_of_revisions_that_are_not_finite_or_at_fault_are_no_copies() -> None:
     path = walk(10)
     path[3] = path[7] = np.full(100, np.nan)
     assert faults(judge(facts(path))) == {3: "not_finite", 7: "not_finite"}
@@ -346,7 +346,7 @@ def test_a_frozen_shard_is_not_wrong_and_one_that_breaks_out_of_it_is() -> None:
     path[7]["a"] = walk(24)[9]
     verdicts = judge(facts(path))
     assert faults(verdicts) == {7: "wrong_shard"}
-    assert reason(verdicts, 7) == "a is far from step6 and step8, which agree"
+    assert reason(verdicts, 7) == "a is far from step6 and step8, which are equal"
 
 
 @pytest.mark.parametrize("phase", [range(0, 8), range(9, 14), range(18, 24)])
@@ -415,9 +415,9 @@ def test_a_far_first_or_last_step_may_be_training() -> None:
     assert faults(judge(facts(path))) == {}
 
 
-def test_too_little_evidence_gives_no_verdict() -> None:
-    few = {0: np.zeros(100), 1: np.full(100, 9.0), 2: np.zeros(100) + 1e-9}
-    assert faults(judge(facts(few))) == {}  # of three, 0 may be the wrong one
+def test_too_little_evidence_gives_no_fault() -> None:
+    too_few = {0: np.zeros(100), 1: np.full(100, 9.0), 2: np.zeros(100) + 1e-9}
+    assert faults(judge(facts(too_few))) == {}  # of three, 0 may be the wrong one
     one_value = walk(24) | {9: walk(24)[9] + np.eye(100)[3] * 1e4}
     assert faults(judge(facts(one_value))) == {}
     assert judge([]) == []
@@ -472,8 +472,8 @@ def test_shapes_unlike_those_of_most_revisions_are_faults() -> None:
     verdicts = judge(read)
     assert faults(verdicts) == dict.fromkeys((2, 4, 6), "different_shape")
     assert reason(verdicts, 2) == "head is 500 × 8, in most revisions 512 × 8"
-    assert reason(verdicts, 4) == "norm is not there, unlike in most revisions"
-    assert reason(verdicts, 6) == "bias is there, unlike in most revisions; 1 more tensor differs"
+    assert reason(verdicts, 4) == "norm is missing; most revisions have it"
+    assert reason(verdicts, 6) == "bias is there; most revisions lack it; 1 more tensor differs"
 
 
 def test_without_a_majority_no_shape_is_the_usual_one() -> None:
@@ -485,7 +485,7 @@ def test_without_a_majority_no_shape_is_the_usual_one() -> None:
 # The grid
 
 
-def at(names: Sequence[str], steps: Sequence[int], stage: int = 0) -> list[Facts]:
+def at(names: Sequence[str], steps: Sequence[int], stage: str | None = None) -> list[Facts]:
     return [Facts(name, step, stage) for name, step in zip(names, steps, strict=True)]
 
 
@@ -510,7 +510,7 @@ def plain(steps: Sequence[int]) -> list[Facts]:
         ([*range(10_000, 120_000)], []),  # left out on purpose
     ],
 )
-def test_a_hole_in_an_even_stretch_is_missing(gone: list[int], missing: list[int]) -> None:
+def test_a_step_absent_from_evenly_spaced_ones_is_missing(gone: list[int], missing: list[int]) -> None:
     verdicts = judge(plain([s for s in PYTHIA if s not in gone]))
     assert faults(verdicts) == dict.fromkeys(missing, "missing")
     assert [v.step for v in verdicts] == sorted({*PYTHIA} - {*gone} | {*missing})
@@ -521,7 +521,7 @@ def test_uneven_steps_are_no_fault(steps: list[int]) -> None:
     assert faults(judge(plain(steps))) == {}
 
 
-def test_a_wide_gap_is_worth_a_note() -> None:
+def test_a_wide_gap_between_steps_gives_a_note() -> None:
     verdicts = judge(plain([0, 1, 2, 3, 70, 71, 72, 73]))
     assert [v.note for v in verdicts if v.note] == ["67 steps after step3, between gaps of 1 and 1"]
     assert all(v.note is None for v in judge(plain(PYTHIA)))
@@ -540,17 +540,18 @@ def test_a_wide_gap_is_worth_a_note() -> None:
 )
 def test_a_missing_revision_is_named_after_the_others(pattern: str, name: str) -> None:
     steps = [0, 100, 200, 300, 400, 600, 700, 800]
-    read = at([pattern.format(s) for s in steps], steps, stage=1)
+    read = at([pattern.format(s) for s in steps], steps, stage="stage1")
     [missing] = [v for v in judge(read) if v.verdict == "missing"]
     assert (missing.revision, missing.step) == (name, 500)
     assert missing.reason == (
-        f"not there, between {pattern.format(400)} and {pattern.format(600)} in a stretch of every 100 steps"
+        f"there is no revision of this step, between {pattern.format(400)} and {pattern.format(600)}, where there is "
+        "one every 100 steps"
     )
 
 
-def test_stages_have_grids_of_their_own() -> None:
-    first = at([f"stage1-step{s}" for s in range(0, 900, 100)], range(0, 900, 100), 1)
-    second = at([f"stage2-step{s}" for s in (0, 10, 20, 40, 50, 60)], (0, 10, 20, 40, 50, 60), 2)
+def test_stages_of_training_have_steps_of_their_own() -> None:
+    first = at([f"stage1-step{s}" for s in range(0, 900, 100)], range(0, 900, 100), "stage1")
+    second = at([f"stage2-step{s}" for s in (0, 10, 20, 40, 50, 60)], (0, 10, 20, 40, 50, 60), "stage2")
     verdicts = judge([*second, *first])
     assert [v.revision for v in verdicts if v.verdict == "missing"] == ["stage2-step30"]
     assert [v.revision for v in verdicts][8:13] == [
@@ -581,7 +582,7 @@ def test_a_revision_at_fault_is_not_missing() -> None:
 
 @st.composite
 def dirty(draw: st.DrawFn) -> list[Facts]:
-    """A random walk in two shards in which anything may be wrong."""
+    """Return a random walk in two shards in which anything may be wrong."""
     path = two_shards(16)
     steps = st.integers(0, 15)
     for _ in range(draw(st.integers(0, 5))):

@@ -42,8 +42,8 @@ def test_the_main_process_measures_and_all_stop_at_one_step(series: Path, corpus
     script = tmp_path / "train.py"
     script.write_text(f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]\n" + SCRIPT)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    given = [str(series), str(corpus), str(tmp_path), json.dumps(MEASURED)]
-    done = subprocess.run([*launch, *given], capture_output=True, text=True, timeout=300)
+    arguments = [str(series), str(corpus), str(tmp_path), json.dumps(MEASURED)]
+    done = subprocess.run([*launch, *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
     assert first["world"] == second["world"] == 2

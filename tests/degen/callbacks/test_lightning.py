@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainings import MEASURED, load_tokenizer, module_class
+from trainings import MEASURED, module_class, warnings_of
 
 import degen
 
@@ -23,7 +23,9 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @dataclass
-class Ran:
+class LightningRun:
+    """A training that ended, and what it logged."""
+
     trainer: Any
     module: Any
     random_state: Any
@@ -36,7 +38,7 @@ class Ran:
 
 
 def make_saving_module(library: str, tokenizer: Any, out: Path) -> Any:
-    """One that saves its model wherever the callback measures it."""
+    """Return a module that saves its model wherever the callback measures it."""
 
     class Saving(module_class(library, tokenizer)):  # type: ignore[misc]
         def on_train_batch_end(self, *_: Any) -> None:
@@ -46,7 +48,7 @@ def make_saving_module(library: str, tokenizer: Any, out: Path) -> Any:
     return Saving()
 
 
-def run(library: str, tokenizer: Any, out: Path, *callbacks: Any, **arguments: Any) -> Ran:
+def run(library: str, tokenizer: Any, out: Path, *callbacks: Any, **arguments: Any) -> LightningRun:
     import torch
 
     lightning = import_module(library)
@@ -59,7 +61,7 @@ def run(library: str, tokenizer: Any, out: Path, *callbacks: Any, **arguments: A
     logger = import_module(f"{library}.loggers").CSVLogger(out, name="", version="logs")
     trainer = lightning.Trainer(logger=logger, callbacks=list(callbacks), **settings)
     trainer.fit(module, module.loader(True), module.loader(False))
-    return Ran(trainer, module, torch.get_rng_state(), out)
+    return LightningRun(trainer, module, torch.get_rng_state(), out)
 
 
 def watch(**settings: Any) -> Any:
@@ -68,13 +70,8 @@ def watch(**settings: Any) -> Any:
     return LightningDegenerationCallback(**MEASURED, **settings)
 
 
-@pytest.fixture(scope="module")
-def tokenizer(series: Path) -> Any:
-    return load_tokenizer(series)
-
-
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_the_run_is_the_same_and_the_figures_those_of_a_scan(
+def test_a_lightning_run_with_the_callback_is_the_run_without_it_and_its_figures_those_of_a_scan(
     tokenizer: Any, series: Path, corpus: Path, tmp_path: Path, library: str
 ) -> None:
     import torch
@@ -87,8 +84,8 @@ def test_the_run_is_the_same_and_the_figures_those_of_a_scan(
         watch(corpus=corpus, every=EVERY, rules=["loss < 0", "loss.rise < 99"]),
     )
     assert watched.trainer.global_step == 60  # `log` goes on after a violation
-    one, other = plain.module.state_dict(), watched.module.state_dict()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    first, second = plain.module.state_dict(), watched.module.state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
     states = [ran.trainer.optimizers[0].state_dict()["state"] for ran in (plain, watched)]
     assert all(torch.equal(v, states[1][key][n]) for key, state in states[0].items() for n, v in state.items())
     assert torch.equal(plain.random_state, watched.random_state)
@@ -103,7 +100,7 @@ def test_the_run_is_the_same_and_the_figures_those_of_a_scan(
     assert watched.logged("degen/undecided") == {20: 1, 40: 0, 60: 0}
 
 
-def test_stop_ends_the_run_at_the_step(
+def test_stop_ends_a_lightning_run_at_the_step_that_breaks_a_rule(
     tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     callback = watch(corpus=corpus, every=7, rules="loss > 5.5", on_violation="stop", out=tmp_path / "run")
@@ -122,16 +119,12 @@ def test_the_callback_measures_beside_validations(tokenizer: Any, corpus: Path, 
     assert list(ran.logged("degen/loss")) == [8, 16, 24, 32]
 
 
-def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.name == "degen" and r.levelname == "WARNING"]
-
-
 NEVER = [
     ({}, {"limit_val_batches": 0}, "every='validation': this training has no validation, so {}; give fit data for it, "
      "or set every to a number of steps"),
-    ({"every": 7}, {"max_steps": 6}, "every=7: training ends at step 6, so {}; choose 6 or fewer"),
-    ({"every": 20}, {"max_steps": -1, "max_epochs": 1}, "every=20: training ends at step 16, so {}; choose 16 or "
-     "fewer"),
+    ({"every": 7}, {"max_steps": 6}, "every=7: training ends before that, at step 6, so {}; set every to 6 or fewer"),
+    ({"every": 20}, {"max_steps": -1, "max_epochs": 1}, "every=20: training ends before that, at step 16, so {}; set "
+     "every to 16 or fewer"),
 ]  # fmt: skip
 
 
@@ -153,7 +146,8 @@ def test_without_rules_a_training_that_is_never_measured_is_warned_of_before_and
     run(LIBRARIES[0], tokenizer, tmp_path, watch(corpus=corpus), max_steps=3, limit_val_batches=0)
     assert warnings_of(caplog) == [
         f"degen: {NEVER[0][2].format('nothing will be measured')}",
-        "degen: nothing was measured: every='validation' did not come up before training ended at step 3",
+        "degen: nothing was measured, because training ended at step 3, "
+        "before every='validation' was due for the first time",
     ]
 
 
@@ -163,7 +157,7 @@ def test_a_fast_dev_run_is_not_refused(
     callback = watch(corpus=corpus, every=20, rules="loss < 99")
     assert run(LIBRARIES[0], tokenizer, tmp_path, callback, fast_dev_run=True).trainer.global_step == 1
     assert warnings_of(caplog) == [
-        "degen: nothing was measured: every=20 did not come up before training ended at step 1"
+        "degen: nothing was measured, because training ended at step 1, before every=20 was due for the first time"
     ]
 
 
@@ -172,7 +166,9 @@ def test_a_module_that_keeps_its_model_elsewhere_is_refused(tokenizer: Any, corp
     assert run("lightning.pytorch", tokenizer, tmp_path / "a", callback, max_steps=1).logged("degen/loss").keys() == {1}
     from degen.callbacks.lightning import _model_of
 
-    with pytest.raises(degen.DegenError, match=r"Path.model is no model of transformers; say where it is"):
+    with pytest.raises(
+        degen.DegenError, match=r"Path.model must be a model of transformers, and is not; say where that is"
+    ):
         _model_of(tmp_path)
 
 

@@ -9,27 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 from tiny import make_checkpoint, make_model, make_tokenizer
-from trainings import MEASURED, load_tokenizer, make_examples, make_trainee
+from trainings import MEASURED, make_examples, make_trainee
 
 import degen
 from degen.callbacks import Monitor, Watch, measure_model
 
 
-@pytest.fixture(scope="module")
-def tokenizer(series: Path) -> Any:
-    return load_tokenizer(series)
-
-
 def scan_of(model: Any, corpus: Path, folder: Path, dtype: str = "auto", out: str = "run") -> dict[str, Any]:
-    """The row of `degen scan` for a model that is saved; what it is called is left out."""
+    """Return the row of `degen scan` for a model that is saved, without its name."""
     make_tokenizer(folder / "saved")
     model.save_pretrained(folder / "saved")
     (row,) = degen.scan(folder / "saved", corpus=corpus, out=folder / out, dtype=dtype, **MEASURED).checkpoints()  # type: ignore[arg-type]
     return {n: v for n, v in row.items() if n not in ("model", "revision", "step", "duplicate_of")}
 
 
-def everything(model: Any) -> Any:
-    """All that a measurement might have changed, copied."""
+def snapshot(model: Any) -> Any:
+    """Return all that a measurement might have changed, copied."""
     import torch
 
     return {
@@ -44,18 +39,18 @@ def everything(model: Any) -> Any:
     }
 
 
-def same(one: Any, other: Any) -> bool:
+def equal(first: Any, second: Any) -> bool:
     import torch
 
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, np.ndarray):
-        return np.array_equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one is other or one == other)
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, np.ndarray):
+        return np.array_equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(equal(first[k], second[k]) for k in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(equal, first, second))
+    return bool(first is second or first == second)
 
 
 @pytest.mark.parametrize("family", ["gpt_neox", "gpt2", "gemma3_text", "mixtral", "mamba", "opt"])
@@ -71,10 +66,10 @@ def test_measuring_changes_nothing_of_a_model(tokenizer: Any, corpus: Path, fami
         module.training = False  # some are in evaluation mode, and their parents and children are not
     grads = [p.grad.clone() if p.grad is not None else None for p in model.parameters()]
     monitor = Monitor(tokenizer, corpus=corpus, **MEASURED)
-    before = everything(model)
+    before = snapshot(model)
     first, second = monitor.measure(model), monitor.measure(model)
-    assert same(before, everything(model))
-    assert same(grads, [p.grad for p in model.parameters()])
+    assert equal(before, snapshot(model))
+    assert equal(grads, [p.grad for p in model.parameters()])
     assert first.row == second.row
     model(input_ids=batch, labels=batch).loss.backward()  # nothing of inference mode was left in it
 
@@ -86,19 +81,21 @@ def test_buffers_that_a_forward_pass_changes_are_restored(tokenizer: Any, corpus
     """
     rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
     model = make_model("llama", max_position_embeddings=32, rope_parameters=rope).train()
-    before = everything(model)
+    before = snapshot(model)
     with pytest.raises(degen.CheckpointError, match="identity check failed"):
         measure_model(model, tokenizer, corpus=corpus, **MEASURED)
-    assert same(before, everything(model))
+    assert equal(before, snapshot(model))
 
 
 @pytest.mark.parametrize("family", ["gpt_neox", "gpt2", "gemma2", "opt-350m", "mixtral"])
-def test_figures_are_those_of_a_scan(tokenizer: Any, corpus: Path, tmp_path: Path, family: str) -> None:
+def test_figures_of_a_monitor_are_those_of_a_scan(tokenizer: Any, corpus: Path, tmp_path: Path, family: str) -> None:
     model = make_model(family).train()
     assert measure_model(model, tokenizer, corpus=corpus, **MEASURED) == scan_of(model, corpus, tmp_path)
 
 
-def test_figures_in_bfloat16_are_those_of_a_scan_in_bfloat16(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+def test_figures_of_a_monitor_in_bfloat16_are_those_of_a_scan_in_bfloat16(
+    tokenizer: Any, corpus: Path, tmp_path: Path
+) -> None:
     import torch
 
     model = make_trainee().to(torch.bfloat16)
@@ -152,7 +149,7 @@ def test_an_adapter_on_the_head_is_refused_before_training(
     model = peft.get_peft_model(
         make_trainee(), peft.LoraConfig(r=4, init_lora_weights=False, target_modules=["query_key_value", "lm_head"])
     )
-    message = "an adapter on the LM head cannot be measured while it trains; scan the adapters that are saved"
+    message = "a model with an adapter on its LM head cannot be measured while it trains; scan the adapters"
     with pytest.raises(degen.CheckpointError, match=message):
         Watch(Monitor(tokenizer, corpus=corpus, probes=probes, **MEASURED)).begin(model)
     model.merge_adapter()  # the weight is then all there is
@@ -207,11 +204,11 @@ def test_sharded_weights_are_refused(tokenizer: Any, corpus: Path) -> None:
 
 
 def test_a_probe_that_trains_is_refused(tokenizer: Any, corpus: Path) -> None:
-    with pytest.raises(degen.DegenError, match="the probe rank would train"):
+    with pytest.raises(degen.DegenError, match="the probe rank trains heads for itself"):
         Monitor(tokenizer, corpus=corpus, probes="rank", options={"rank": {"methods": ("trained",)}}, **MEASURED)
 
 
-def test_other_probes_can_be_chosen(tokenizer: Any, corpus: Path) -> None:
+def test_a_monitor_measures_the_probes_that_are_chosen(tokenizer: Any, corpus: Path) -> None:
     monitor = Monitor(tokenizer, corpus=corpus, probes=["rank"], options={"rank": {"ranks": (4, 32)}}, **MEASURED)
     measurement = monitor.measure(make_trainee())
     assert [row["rank"] for row in measurement.rows["ranks"]] == [4, 32]

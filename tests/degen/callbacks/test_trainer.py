@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from trainings import MEASURED, load_tokenizer, make_trainee, make_trainer
+from trainings import MEASURED, make_trainee, make_trainer, warnings_of
 
 import degen
 from degen.callbacks import DegenerationCallback, Monitor, Watch
@@ -20,14 +19,14 @@ KEYS = ("model", "revision", "step")
 
 
 def make_tracker() -> Any:
-    """What TensorBoard, wandb and the others are to the Trainer: a callback that gets every log."""
+    """Make a callback that gets every log, as those of TensorBoard and wandb do."""
     from transformers import TrainerCallback
 
     class Tracker(TrainerCallback):  # type: ignore[misc]
         def __init__(self) -> None:
             self.seen: list[dict[str, Any]] = []
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
             self.seen.append({**logs, "step": state.global_step})
 
         def of(self, name: str) -> dict[int, float]:
@@ -37,41 +36,32 @@ def make_tracker() -> Any:
 
 
 @dataclass
-class Ran:
+class TrainerRun:
+    """A training that ended, and what it logged."""
+
     trainer: Any
     tracker: Any
     random_state: Any
-    seconds: float
     out: Path
 
 
-@pytest.fixture(scope="module")
-def tokenizer(series: Path) -> Any:
-    return load_tokenizer(series)
-
-
-def run(tokenizer: Any, folder: Path, *callbacks: Any, resume: bool = False, **arguments: Any) -> Ran:
+def run(tokenizer: Any, folder: Path, *callbacks: Any, resume: bool = False, **arguments: Any) -> TrainerRun:
     import torch
 
     tracker = make_tracker()  # before the callback, as the Trainer's own trackers are
     trainer = make_trainer(tokenizer, folder, [tracker, *callbacks], **arguments)
-    start = time.perf_counter()
     trainer.train(resume_from_checkpoint=resume)
-    return Ran(trainer, tracker, torch.get_rng_state(), time.perf_counter() - start, folder)
-
-
-def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.name == "degen" and r.levelname == "WARNING"]
+    return TrainerRun(trainer, tracker, torch.get_rng_state(), folder)
 
 
 @pytest.fixture(scope="module")
-def plain(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def plain(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> TrainerRun:
     folder = tmp_path_factory.mktemp("plain")
     return run(tokenizer, folder / "saved", save_strategy="steps", save_steps=EVERY)
 
 
 @pytest.fixture(scope="module")
-def watched(tokenizer: Any, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def watched(tokenizer: Any, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainerRun:
     folder = tmp_path_factory.mktemp("watched")
     callback = DegenerationCallback(
         corpus=corpus, every=EVERY, rules=["loss < 0", "loss.rise < 0"], out=folder / "run", **MEASURED
@@ -80,17 +70,16 @@ def watched(tokenizer: Any, corpus: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def scanned(watched: Ran, corpus: Path) -> degen.Run:
+def scanned(watched: TrainerRun, corpus: Path) -> degen.Run:
     return degen.scan(watched.out, corpus=corpus, out=watched.out.parent / "scanned", **MEASURED)  # type: ignore[arg-type]
 
 
-def test_weights_and_optimizer_end_bit_identical(plain: Ran, watched: Ran) -> None:
+def test_weights_and_optimizer_end_bit_identical(plain: TrainerRun, watched: TrainerRun) -> None:
     import torch
 
-    print(f"200 steps: {plain.seconds:.2f} s without, {watched.seconds:.2f} s with 5 measurements")
-    one, other = plain.trainer.model.state_dict(), watched.trainer.model.state_dict()
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    first, second = plain.trainer.model.state_dict(), watched.trainer.model.state_dict()
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
     states = [r.trainer.optimizer.state_dict()["state"] for r in (plain, watched)]
     assert states[0].keys() == states[1].keys() != set()
     for key, state in states[0].items():
@@ -98,35 +87,35 @@ def test_weights_and_optimizer_end_bit_identical(plain: Ran, watched: Ran) -> No
     assert torch.equal(plain.random_state, watched.random_state)
 
 
-def test_the_trainers_own_logs_are_the_same(plain: Ran, watched: Ran) -> None:
-    def own(ran: Ran) -> list[Any]:
-        kept = [logs for logs in ran.trainer.state.log_history if "degen/loss" not in logs]
-        return [{n: v for n, v in logs.items() if "per_second" not in n and "runtime" not in n} for logs in kept]
+def test_the_trainers_own_logs_are_the_same(plain: TrainerRun, watched: TrainerRun) -> None:
+    def trainer_logs(ran: TrainerRun) -> list[Any]:
+        history = [logs for logs in ran.trainer.state.log_history if "degen/loss" not in logs]
+        return [{n: v for n, v in logs.items() if "per_second" not in n and "runtime" not in n} for logs in history]
 
-    assert own(plain) == own(watched)
-    assert len(own(plain)) == 5  # four times in 200 steps, and the summary
+    assert trainer_logs(plain) == trainer_logs(watched)
+    assert len(trainer_logs(plain)) == 5  # four times in 200 steps, and the summary
 
 
-def test_the_figures_are_those_of_a_scan_of_the_saved_checkpoints(watched: Ran, scanned: degen.Run) -> None:
+def test_the_figures_are_those_of_a_scan_of_the_saved_checkpoints(watched: TrainerRun, scanned: degen.Run) -> None:
     rows = scanned.checkpoints()
     assert [row["step"] for row in rows] == STEPS
     for name in ("loss", "loss_se", "bits_per_byte", "anisotropy", "singular_entropy", "effective_rank"):
         assert watched.tracker.of(f"degen/{name}") == {row["step"]: row[name] for row in rows}
 
 
-def test_the_run_folder_equals_that_of_a_scan(watched: Ran, scanned: degen.Run) -> None:
-    kept = degen.read_run(watched.out.parent / "run")
-    assert kept.tables == scanned.tables
-    for name in set(kept.tables) - {"timing"}:
-        one, other = kept.table(name), scanned.table(name)
-        assert one.schema == other.schema
-        assert one.drop_columns(KEYS).equals(other.drop_columns(KEYS))
-    assert kept.table("checkpoints")["revision"].to_pylist() == [f"step{step}" for step in STEPS]
-    assert (kept.path / "sample.parquet").read_bytes() == (scanned.path / "sample.parquet").read_bytes()
-    assert judge([parse_rule("loss < 0")], kept.path).exit_code == 1
+def test_the_run_folder_equals_that_of_a_scan(watched: TrainerRun, scanned: degen.Run) -> None:
+    recorded = degen.read_run(watched.out.parent / "run")
+    assert recorded.tables == scanned.tables
+    for name in set(recorded.tables) - {"timing"}:
+        ours, theirs = recorded.table(name), scanned.table(name)
+        assert ours.schema == theirs.schema
+        assert ours.drop_columns(KEYS).equals(theirs.drop_columns(KEYS))
+    assert recorded.table("checkpoints")["revision"].to_pylist() == [f"step{step}" for step in STEPS]
+    assert (recorded.path / "sample.parquet").read_bytes() == (scanned.path / "sample.parquet").read_bytes()
+    assert judge([parse_rule("loss < 0")], recorded.path).exit_code == 1
 
 
-def test_trackers_and_history_get_the_figures(watched: Ran) -> None:
+def test_trackers_and_history_get_the_figures(watched: TrainerRun) -> None:
     assert list(watched.tracker.of("degen/anisotropy")) == STEPS
     history = [logs for logs in watched.trainer.state.log_history if "degen/loss" in logs]
     assert [logs["step"] for logs in history] == STEPS
@@ -136,12 +125,12 @@ def test_trackers_and_history_get_the_figures(watched: Ran) -> None:
     assert [logs["degen/violations"] for logs in history] == [1 + r for r in rose]
 
 
-def test_log_goes_on_after_a_violation(watched: Ran) -> None:
+def test_a_training_with_on_violation_log_goes_on_after_a_violation(watched: TrainerRun) -> None:
     assert watched.trainer.state.global_step == 200
 
 
 def test_stop_ends_the_run_at_the_step_whose_figure_breaks_the_rule(
-    tokenizer: Any, corpus: Path, watched: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tokenizer: Any, corpus: Path, watched: TrainerRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     losses = watched.tracker.of("degen/loss")
     assert losses[120] > losses[160]
@@ -163,7 +152,7 @@ def test_a_violation_is_one_line_on_stderr(
     broken, never = warnings_of(caplog)
     assert broken.startswith('degen: step 2: rule "anisotropy[layer=1,site=block] < -1" is broken at layer 1 block: 0.')
     assert broken.endswith("; training stops")
-    assert never.startswith('degen: rule "loss.rise < -1" was never decided: too few checkpoints')
+    assert never.startswith('degen: rule "loss.rise < -1" could not be judged at any step: too few checkpoints')
 
 
 def test_a_rule_about_steps_to_come_waits_for_them(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
@@ -183,7 +172,7 @@ def test_a_rule_that_is_broken_at_many_layers_counts_once(
     assert " (and at 3 more); rule " in warning  # embedding, two blocks and what the head reads: one is shown
 
 
-def test_undecided_rules_are_counted_and_warned_of_once(
+def test_undecided_rules_are_counted_and_give_one_warning(
     tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rules = [
@@ -198,9 +187,9 @@ def test_undecided_rules_are_counted_and_warned_of_once(
     assert ran.tracker.of("degen/violations") == {2: 0, 4: 0, 6: 0, 8: 0}
     assert warnings_of(caplog) == [
         'degen: step 4: rule "loss[step=3] < 99" is undecided: model has no checkpoint at step 3; its steps are 2, 4',
-        'degen: rule "loss[step=3] < 99" was never decided: model has no checkpoint at step 3; '
+        'degen: rule "loss[step=3] < 99" could not be judged at any step: model has no checkpoint at step 3; '
         "its steps are 2, 4, 6, 8",
-        'degen: rule "loss[step=100:] < 99" was never decided: model has no checkpoint at step 100:; '
+        'degen: rule "loss[step=100:] < 99" could not be judged at any step: model has no checkpoint at step 100:; '
         "its steps are 2, 4, 6, 8",
     ]
 
@@ -215,9 +204,9 @@ def test_a_rule_whose_steps_are_over_is_no_longer_undecided(tokenizer: Any, corp
     assert watch.never_decided == ()
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("with_folder", [True, False])
 def test_a_run_folder_that_cannot_be_written_is_one_warning_and_training_goes_on(
-    tokenizer: Any, corpus: Path, tmp_path: Path, kept: bool, caplog: pytest.LogCaptureFixture,
+    tokenizer: Any, corpus: Path, tmp_path: Path, with_folder: bool, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     from transformers import TrainerCallback
@@ -228,9 +217,9 @@ def test_a_run_folder_that_cannot_be_written_is_one_warning_and_training_goes_on
     class Spoiling(TrainerCallback):  # type: ignore[misc]
         """Puts a file where the run folder was after step 2, and takes it away after step 6."""
 
-        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if state.global_step == 3:
-                (folder,) = [tmp_path / "run"] if kept else (tmp_path / "temporary").glob("degen-watch-*")
+                (folder,) = [tmp_path / "run"] if with_folder else (tmp_path / "temporary").glob("degen-watch-*")
                 self.folder = folder.rename(tmp_path / "moved"), folder
                 folder.write_text("not a folder")
             if state.global_step == 7:
@@ -239,14 +228,14 @@ def test_a_run_folder_that_cannot_be_written_is_one_warning_and_training_goes_on
 
     callback = DegenerationCallback(
         corpus=corpus, every=2, rules=["loss < 99", "loss.rise < -9"], on_violation="stop",
-        out=tmp_path / "run" if kept else None, **MEASURED,
+        out=tmp_path / "run" if with_folder else None, **MEASURED,
     )  # fmt: skip
     ran = run(tokenizer, tmp_path / "saved", callback, Spoiling(), max_steps=10)
     assert list(ran.tracker.of("degen/loss")) == [2, 4, 6, 8]  # figures are logged all the same
     assert ran.tracker.of("degen/undecided") == {2: 1, 4: 2, 6: 2, 8: 0}
     assert ran.trainer.state.global_step == 8  # judged against step 2
     warning, broken = warnings_of(caplog)
-    assert warning.startswith("degen: step 4: what was measured could not be kept, so no rule is decided: ")
+    assert warning.startswith("degen: step 4: the measurement could not be written, so that no rule could be judged: ")
     assert warning.endswith(": is a file; choose another `out`")
     assert broken.startswith('degen: step 8: rule "loss.rise < -9" is broken')
 
@@ -273,7 +262,7 @@ def test_a_full_disk_is_reported_and_training_goes_on(tokenizer: Any, corpus: Pa
     assert seen.figures["loss"] > 0
     assert [undecided.reason for undecided in seen.undecided] == [seen.write_error]
     assert "File too large" in str(spoilt.write_error)
-    assert spoilt.broken == ('rule "loss < 99" is broken: NaN and infinity keep none',)
+    assert spoilt.broken == ('rule "loss < 99" is broken, as every rule is by NaN or infinity in the model',)
     assert [row["step"] for row in degen.read_run(tmp_path / "run").checkpoints()] == [1]
 
 
@@ -293,7 +282,9 @@ def test_the_callback_measures_and_stops_beside_evaluations_and_saves(
     assert ran.trainer.state.global_step == 40
 
 
-def test_a_resumed_run_knows_its_past(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+def test_a_resumed_training_judges_rules_by_its_earlier_measurements(
+    tokenizer: Any, corpus: Path, tmp_path: Path
+) -> None:
     import torch
 
     def callback() -> Any:
@@ -306,15 +297,17 @@ def test_a_resumed_run_knows_its_past(tokenizer: Any, corpus: Path, tmp_path: Pa
     again = run(tokenizer, tmp_path / "saved", callback(), resume=True, **saving)
     assert list(again.tracker.of("degen/loss")) == [15, 20]
     assert again.tracker.of("degen/violations") == {15: 1, 20: 1}  # there is a past, that of the first process
-    kept = degen.read_run(tmp_path / "run").checkpoints()
-    assert [row["step"] for row in kept] == [5, 10, 15, 20]
-    assert {row["step"]: row["loss"] for row in kept[2:]} == again.tracker.of("degen/loss")
+    rows = degen.read_run(tmp_path / "run").checkpoints()
+    assert [row["step"] for row in rows] == [5, 10, 15, 20]
+    assert {row["step"]: row["loss"] for row in rows[2:]} == again.tracker.of("degen/loss")
     without = run(tokenizer, tmp_path / "other", resume=True, **saving)
-    one, other = without.trainer.model.state_dict(), again.trainer.model.state_dict()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    first, second = without.trainer.model.state_dict(), again.trainer.model.state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_what_an_earlier_training_left_is_not_mixed_with_another(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
+def test_a_run_folder_of_an_earlier_training_is_not_mixed_with_another(
+    tokenizer: Any, corpus: Path, tmp_path: Path
+) -> None:
     for is_kept in (False, True):
         callback = DegenerationCallback(corpus=corpus, every=2, out=tmp_path / "run", **MEASURED)
         if is_kept:
@@ -344,7 +337,10 @@ def test_a_folder_that_cannot_be_used_is_refused_with_a_remedy_for_the_callback(
         with pytest.raises(degen.DegenError, match=f"{tmp_path / name}.*: {problem}; choose another `out`$"):
             Watch(monitor, out=tmp_path / name).begin(make_trainee())
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-    with pytest.raises(degen.DegenError, match=r"no temporary folder for what rules need \(No such .*\); name `out`"):
+    with pytest.raises(
+        degen.DegenError,
+        match=r"the temporary folder for the measurements cannot be made \(No such .*\); name a run folder with `out`",
+    ):
         Watch(monitor, rules="singular_entropy > 0")
 
 
@@ -352,7 +348,7 @@ def test_a_model_that_cannot_be_measured_is_reported_and_trains_on(
     tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = make_trainee()
-    model.lm_head.register_forward_hook(lambda module, given, logits: 2 * logits)  # not what the stored head says
+    model.lm_head.register_forward_hook(lambda module, inputs, logits: 2 * logits)  # not what the stored head says
     callback = DegenerationCallback(
         corpus=corpus, every=2, rules="loss < 0", on_violation="stop", out=tmp_path / "run", **MEASURED
     )
@@ -363,7 +359,7 @@ def test_a_model_that_cannot_be_measured_is_reported_and_trains_on(
     assert ran.tracker.of("degen/undecided") == {2: 1}
     warning, never = warnings_of(caplog)
     assert warning.startswith("degen: step 2 could not be measured: identity check failed")
-    assert never.startswith('degen: rule "loss < 0" was never decided: identity check failed')
+    assert never.startswith('degen: rule "loss < 0" could not be judged at any step: identity check failed')
     (row,) = degen.read_run(tmp_path / "run").failed
     assert "identity check" in row["reason"]
 
@@ -387,7 +383,7 @@ def test_a_model_with_nan_breaks_every_rule(
     failed, broken = warnings_of(caplog)
     first = "gpt_neox.embed_in.weight"  # two steps have spread it everywhere
     assert failed == f"degen: step 2 could not be measured: the parameter {first} holds NaN or infinity"
-    assert broken.startswith('degen: step 2: rule "loss < 99" is broken: NaN')
+    assert broken.startswith('degen: step 2: rule "loss < 99" is broken, as every rule is by NaN')
     (row,) = degen.read_run(tmp_path / "run").failed
     assert "NaN" in row["reason"]
 
@@ -413,7 +409,7 @@ def test_nan_in_a_parameter_that_no_probe_reads_breaks_rules(
         model.get_parameter(spoilt).view(-1)[3] = float(value)
     seen = watch.measure_step(model, 2)
     assert seen.failed == f"the parameter {spoilt} holds NaN or infinity"
-    assert seen.broken == (f'rule "{rule}" is broken: NaN and infinity keep none',)
+    assert seen.broken == (f'rule "{rule}" is broken, as every rule is by NaN or infinity in the model',)
 
 
 @pytest.mark.parametrize(
@@ -421,12 +417,12 @@ def test_nan_in_a_parameter_that_no_probe_reads_breaks_rules(
     [
         ({}, "no text to measure on"),
         ({"corpus": "demo", "rules": "los < 3"}, "did you mean 'loss'"),
-        ({"corpus": "demo", "rules": "loss[domain=Nowhere] < 3"}, "no text of domain 'Nowhere'"),
-        ({"corpus": "demo", "rules": "anisotropy[layer=9] < 3"}, "the model has layers 0 to 2"),
+        ({"corpus": "demo", "rules": "loss[domain=Nowhere] < 3"}, "no text of the domain 'Nowhere' is measured"),
+        ({"corpus": "demo", "rules": "anisotropy[layer=9] < 3"}, "only layers 0 to 2"),
         ({"corpus": "demo", "rules": "anisotropy[site=blok] < 3"}, "did you mean 'block'"),
-        ({"corpus": "demo", "rules": "bottleneck_rank > 3"}, "is not measured of checkpoints"),
+        ({"corpus": "demo", "rules": "bottleneck_rank > 3"}, "is not measured for table checkpoints"),
         ({"corpus": "demo", "probes": "spectrum,loss"}, "no probe is called"),
-        ({"corpus": "demo", "confidence": 3}, "a number from 0.5 to below 1"),
+        ({"corpus": "demo", "confidence": 3}, "must be at least 0.5 and below 1"),
     ],
 )
 def test_rules_and_settings_that_cannot_work_are_refused_before_the_first_step(
@@ -441,7 +437,7 @@ NEVER = [
      "a number of steps"),
     ({"every": "save"}, 'every=\'save\': the Trainer never saves (save_strategy="no"), so {}; set save_strategy, or '
      "every to a number of steps"),
-    ({"every": 7}, "every=7: training ends at step 6, so {}; choose 6 or fewer"),
+    ({"every": 7}, "every=7: training ends before that, at step 6, so {}; set every to 6 or fewer"),
 ]  # fmt: skip
 
 
@@ -467,7 +463,8 @@ def test_without_rules_a_training_that_is_never_measured_is_warned_of_before_and
     every = settings.get("every", "evaluate")
     assert warnings_of(caplog) == [
         f"degen: {message.format('nothing will be measured')}",
-        f"degen: nothing was measured: every={every!r} did not come up before training ended at step 6",
+        f"degen: nothing was measured, because training ended at step 6, "
+        f"before every={every!r} was due for the first time",
     ]
 
 
@@ -477,7 +474,7 @@ def test_evaluations_that_another_callback_asks_for_are_measured_beside(
     from transformers import TrainerCallback
 
     class Asking(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             control.should_evaluate = state.global_step == 2
 
     callback = DegenerationCallback(corpus=corpus, rules="loss < 99", **MEASURED)
@@ -492,18 +489,19 @@ def test_evaluations_that_never_came_are_warned_of_at_the_end(
     callback = DegenerationCallback(corpus=corpus, rules="loss < 99", **MEASURED)
     run(tokenizer, tmp_path, callback, max_steps=2, eval_strategy="steps", eval_steps=1, eval_delay=9)
     assert warnings_of(caplog) == [
-        "degen: nothing was measured: every='evaluate' did not come up before training ended at step 2"
+        "degen: nothing was measured, because training ended at step 2, "
+        "before every='evaluate' was due for the first time"
     ]
 
 
-def test_wrong_arguments_are_refused_at_once() -> None:
+def test_wrong_arguments_of_the_callback_are_refused_when_it_is_made() -> None:
     for settings, message in [
-        ({"every": "evaluation"}, "every='evaluation': not 'evaluate', 'save', nor a number of steps"),
+        ({"every": "evaluation"}, "every='evaluation': must be 'evaluate', 'save' or a whole number of steps"),
         ({"every": 0}, "every=0"),
         ({"every": True}, "every=True"),
-        ({"every": 2.5}, "every=2.5: not 'evaluate', 'save', nor a number of steps"),
-        ({"every": None}, "every=None: not 'evaluate', 'save', nor a number of steps"),
-        ({"on_violation": "raise"}, "not one of 'log', 'stop'"),
+        ({"every": 2.5}, "every=2.5: must be 'evaluate', 'save' or a whole number of steps"),
+        ({"every": None}, "every=None: must be 'evaluate', 'save' or a whole number of steps"),
+        ({"on_violation": "raise"}, "must be 'log' or 'stop'"),
         ({"rules": "loss ="}, "no comparison '='"),
     ]:
         with pytest.raises(degen.DegenError, match=message):
@@ -515,7 +513,7 @@ def test_wrong_arguments_are_refused_at_once() -> None:
 def test_without_a_tokenizer_the_error_says_what_to_do(tokenizer: Any, corpus: Path, tmp_path: Path) -> None:
     trainer = make_trainer(tokenizer, tmp_path, [DegenerationCallback(corpus=corpus, every=1)], max_steps=1)
     trainer.callback_handler.processing_class = None
-    with pytest.raises(degen.DegenError, match="no tokenizer to make windows with; give the callback one"):
+    with pytest.raises(degen.DegenError, match="no tokenizer to make windows with; give one to the callback"):
         trainer.train()
 
 

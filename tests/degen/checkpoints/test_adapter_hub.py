@@ -25,11 +25,11 @@ FIGURES = ("revision", "step", "status", "duplicate_of", "loss", "anisotropy", "
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A base and three adapters on it: a body's, its copy, and one with a head."""
+    """Make a base and three adapters on it: a body's, its copy, and one with a head."""
     from peft import LoraConfig
 
-    place = tmp_path_factory.mktemp("served")
-    base, lora = make_tokenizer(make_checkpoint(place / "base", "llama")), place / "lora"
+    folder = tmp_path_factory.mktemp("served")
+    base, lora = make_tokenizer(make_checkpoint(folder / "base", "llama")), folder / "lora"
     make_adapter(lora / "step1", base)
     shutil.copytree(lora / "step1", lora / "step2")
     make_adapter(lora / "step3", base, LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "lm_head"]))
@@ -54,9 +54,9 @@ def test_base_and_adapter_on_the_hub_have_the_figures_of_local_files(
 ) -> None:
     base, lora = folders
     spec = "org/base@step5+org/lora@step*"
-    found = figures(served.scan(spec, corpus=corpus, keep=keep))
-    assert found == figures(served.scan(f"{base}+{lora}", corpus=corpus, out="local"))
-    assert [row["status"] for row in found] == ["ok", "duplicate", "ok"]
+    rows = figures(served.scan(spec, corpus=corpus, keep=keep))
+    assert rows == figures(served.scan(f"{base}+{lora}", corpus=corpus, out="local"))
+    assert [row["status"] for row in rows] == ["ok", "duplicate", "ok"]
     for repo, branch, file in (
         ("base", "step5", base / "model.safetensors"),
         ("lora", "step1", lora / "step1" / WEIGHTS),
@@ -66,8 +66,8 @@ def test_base_and_adapter_on_the_hub_have_the_figures_of_local_files(
     assert served.weights(tmp_path / "run") == []
     if keep == "all":
         served.offline()
-        kept = figures(served.scan(spec, corpus=corpus, out="offline"))
-        assert kept == [row for row in found if row["status"] == "ok"]  # the copy was never fetched
+        offline = figures(served.scan(spec, corpus=corpus, out="offline"))
+        assert offline == [row for row in rows if row["status"] == "ok"]  # the copy was never fetched
 
 
 def test_heads_of_base_and_adapter_on_the_hub_are_those_of_local_files(
@@ -80,7 +80,7 @@ def test_heads_of_base_and_adapter_on_the_hub_are_those_of_local_files(
     assert [{n: row[n] for n in names} for row in ours] == [{n: row[n] for n in names} for row in theirs]
 
 
-def test_base_or_adapter_on_the_hub_has_the_figures_of_local_files(
+def test_a_base_or_an_adapter_on_the_hub_alone_has_the_figures_of_local_files(
     served: Scans, folders: tuple[Path, Path], corpus: Path
 ) -> None:
     base, lora = folders
@@ -119,12 +119,12 @@ def test_a_revision_without_an_adapter_fails_in_its_row(served: Scans, folders: 
     base, _ = folders
     rows = served.heads(f"{base}+org/base@step5", "org/lora@step1").checkpoints()
     assert [row["status"] for row in rows] == ["failed"] * 2
-    assert "org/base@step5: no adapter_config.json in it" in rows[0]["reason"]
-    assert "it holds an adapter: write BASE+org/lora@step1" in rows[1]["reason"]
+    assert "org/base@step5: no adapter_config.json in this revision" in rows[0]["reason"]
+    assert "it is an adapter: write BASE+org/lora@step1" in rows[1]["reason"]
     with pytest.raises(DegenError, match="a series of 3"):
         served.find(f"org/lora@step*+{base}")
-    found = served.find(f"{base}+org/lora@step1").checkpoints[0]
-    assert (found.model, found.revision, found.step) == ("lora", "step1", 1)
-    assert isinstance(found.source, AdapterSource)
-    assert found.source.base == LocalSource(base)
-    assert isinstance(found.source.adapter, HubAdapter)
+    checkpoint = served.find(f"{base}+org/lora@step1").checkpoints[0]
+    assert (checkpoint.model, checkpoint.revision, checkpoint.step) == ("lora", "step1", 1)
+    assert isinstance(checkpoint.source, AdapterSource)
+    assert checkpoint.source.base == LocalSource(base)
+    assert isinstance(checkpoint.source.adapter, HubAdapter)

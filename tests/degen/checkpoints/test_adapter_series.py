@@ -33,7 +33,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a trainer leaves: checkpoints, two of them alike, the last one again beside them, and another folder."""
+    """Make the folders of a trainer: checkpoints, two of them alike, the last one again, and another folder."""
     folder = tmp_path_factory.mktemp("trained") / "lora"
     for step in (1000, 900, 50):
         make_adapter(folder / f"checkpoint-{step}", base, seed=step)
@@ -44,7 +44,7 @@ def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def adapter(folder: Path, base: object = None, **settings: Any) -> Path:
-    """A folder that looks like an adapter's."""
+    """Make a folder that looks like an adapter's."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {"peft_type": "LORA", "base_model_name_or_path": str(base) if base is not None else None} | settings
     (folder / "adapter_config.json").write_text(json.dumps(content))
@@ -82,9 +82,11 @@ def test_checkpoints_of_an_adapter_are_a_series_in_order(
         ("lora", "checkpoint-900", 900, "ok", None),
         ("lora", "checkpoint-950", 950, "duplicate", "checkpoint-900"),
         ("lora", "checkpoint-1000", 1000, "ok", None),
+        ("lora", "final", None, "duplicate", "checkpoint-1000"),
     ]
     losses = [row["loss"] for row in rows]
     assert losses[1] == losses[2]
+    assert losses[3] == losses[4]
     assert len(set(losses)) == 3
     alone = degen.scan(f"last={base}+{trained / 'checkpoint-1000'}", corpus=corpus, out=tmp_path / "one", **SMALL)
     assert alone.checkpoints()[0]["model"] == "last"
@@ -101,7 +103,7 @@ def test_a_run_goes_on_where_an_adapter_changed_and_still_knows_its_twins(
         shutil.copyfile(trained / "checkpoint-1000" / file.name, file)
     shutil.copytree(trained / "checkpoint-900", tmp_path / "lora" / "checkpoint-980")
     then = degen.scan(series, corpus=corpus, out=tmp_path / "run", **SMALL).checkpoints()
-    assert [row["status"] for row in then] == ["ok", "ok", "duplicate", "duplicate", "ok"]
+    assert [row["status"] for row in then] == ["ok", "ok", "duplicate", "duplicate", "ok", "duplicate"]
     assert [row["duplicate_of"] for row in then][2:4] == ["checkpoint-900", "checkpoint-900"]
     assert then[0]["loss"] == then[4]["loss"] == first[3]["loss"]
 
@@ -122,7 +124,9 @@ def test_the_price_of_an_adapter_is_that_of_its_base(base: Path, trained: Path) 
     options = ("--tokens", 1000, "--dry-run", "--json")
     plain, *_ = command("scan", base, *options).json()["rows"]
     rows = command("scan", f"{base}+{trained}", *options).json()["rows"]
-    assert [row["revision"] for row in rows] == ["checkpoint-50", "checkpoint-900", "checkpoint-950", "checkpoint-1000"]
+    assert [row["revision"] for row in rows] == [
+        "checkpoint-50", "checkpoint-900", "checkpoint-950", "checkpoint-1000", "final",
+    ]  # fmt: skip
     for row in rows:
         assert (row["parameters"], row["flops"], row["memory"]) == (
             plain["parameters"],
@@ -150,11 +154,11 @@ def test_nothing_of_peft_is_seen_on_the_terminal(base: Path, corpus: Path, tmp_p
 
 def test_an_adapter_source_has_the_paths_of_base_and_adapter(tmp_path: Path) -> None:
     model, lora = checkpoint(tmp_path / "base"), adapter(tmp_path / "lora")
-    (found,) = find(f"{model}+{lora}").checkpoints
-    assert (found.model, found.revision, found.step) == ("lora", "main", None)
-    assert found.source == AdapterSource(LocalSource(model), LocalAdapter(lora))
-    assert hash(found.source) == hash(AdapterSource(LocalSource(model), LocalAdapter(lora), tmp_path))
-    assert str(found.source) == f"{model}+{lora}"
+    (the_only,) = find(f"{model}+{lora}").checkpoints
+    assert (the_only.model, the_only.revision, the_only.step) == ("lora", "main", None)
+    assert the_only.source == AdapterSource(LocalSource(model), LocalAdapter(lora))
+    assert hash(the_only.source) == hash(AdapterSource(LocalSource(model), LocalAdapter(lora), tmp_path))
+    assert str(the_only.source) == f"{model}+{lora}"
     assert find(f"mine={model}+{lora}").model == "mine"
 
 
@@ -165,8 +169,8 @@ def test_an_existing_path_wins_over_an_adapter_and_paths_may_have_a_plus(
     checkpoint(tmp_path / "a+b")
     assert find("a+b").checkpoints[0].source == LocalSource(Path("a+b"))
     adapter(tmp_path / "c+d")
-    found = find("a+b+c+d").checkpoints[0].source
-    assert found == AdapterSource(LocalSource(Path("a+b")), LocalAdapter(Path("c+d")))
+    source = find("a+b+c+d").checkpoints[0].source
+    assert source == AdapterSource(LocalSource(Path("a+b")), LocalAdapter(Path("c+d")))
     adapter(tmp_path / "lr=3")
     assert find("a+b+lr=3").model == "lr=3"
     assert find("mine=a+b+lr=3").model == "mine"
@@ -180,8 +184,8 @@ def test_steps_of_an_adapter_are_chosen_as_those_of_a_model(tmp_path: Path) -> N
     checkpoint(tmp_path / "lora" / "merged")
     (series,) = find_series([f"{model}+{tmp_path / 'lora'}"], steps="0:3000:100")
     assert [c.revision for c in series.checkpoints] == ["step0", "step100", "step300", "step2000", "final"]
-    (one,) = find_series([f"{model}+{tmp_path / 'lora' / 'step100'}"])
-    assert [(c.model, c.revision, c.step) for c in one.checkpoints] == [("lora", "step100", 100)]
+    (single,) = find_series([f"{model}+{tmp_path / 'lora' / 'step100'}"])
+    assert [(c.model, c.revision, c.step) for c in single.checkpoints] == [("lora", "step100", 100)]
 
 
 def test_a_base_is_one_model(tmp_path: Path) -> None:
@@ -192,10 +196,10 @@ def test_a_base_is_one_model(tmp_path: Path) -> None:
     assert "a series of 2" in result
     assert f"{tmp_path / 'models' / 'step1'}+{lora}" in result
     assert find(f"{tmp_path / 'models' / 'step2'}+{lora}").model == "lora"
-    assert "is an adapter itself" in refused(f"{lora}+{lora}")
+    assert "a base must be a whole model, and this is an adapter" in refused(f"{lora}+{lora}")
 
 
-def test_half_an_adapter_is_refused(tmp_path: Path) -> None:
+def test_an_adapter_without_base_or_adapter_is_refused(tmp_path: Path) -> None:
     model = checkpoint(tmp_path / "base")
     (tmp_path / "file").write_text("")
     (tmp_path / "empty").mkdir()
@@ -203,7 +207,7 @@ def test_half_an_adapter_is_refused(tmp_path: Path) -> None:
     assert "BASE+ADAPTER" in refused("+lora")
     assert "nosuch: no such adapter" in refused(f"{model}+nosuch")
     assert "file: no such adapter" in refused(f"{model}+{tmp_path / 'file'}")
-    assert "base: no adapter in it" in refused(f"{model}+{model}")
+    assert "base: no checkpoint here is an adapter" in refused(f"{model}+{model}")
     assert "empty: no checkpoint in it" in refused(f"{model}+{tmp_path / 'empty'}")
     assert "nosuch: no such folder" in refused(f"{tmp_path / 'nosuch'}+{model}")
 
@@ -220,12 +224,12 @@ def test_a_missing_peft_is_named(base: Path, trained: Path, monkeypatch: pytest.
 
 def test_an_adapter_alone_is_on_the_base_it_names(base: Path, trained: Path, corpus: Path, tmp_path: Path) -> None:
     run = degen.scan([trained, f"named={base}+{trained}"], corpus=corpus, out=tmp_path / "run", **SMALL)
-    found = [(row["model"], row["revision"], row["loss"]) for row in run.checkpoints()]
-    assert [row[1:] for row in found if row[0] == "lora"] == [row[1:] for row in found if row[0] == "named"]
-    assert len(found) == 8
+    rows = [(row["model"], row["revision"], row["loss"]) for row in run.checkpoints()]
+    assert [row[1:] for row in rows if row[0] == "lora"] == [row[1:] for row in rows if row[0] == "named"]
+    assert len(rows) == 10
 
 
-def test_a_base_may_be_named_from_the_adapter_or_from_where_we_stand(
+def test_a_base_may_be_named_relative_to_the_adapter_or_to_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = checkpoint(tmp_path / "models" / "base")
@@ -236,13 +240,15 @@ def test_a_base_may_be_named_from_the_adapter_or_from_where_we_stand(
         assert find(folder).checkpoints[0].source == AdapterSource(LocalSource(model), LocalAdapter(folder))
 
 
-def test_a_missing_base_is_asked_for_as_base_plus_adapter(tmp_path: Path) -> None:
+def test_a_missing_base_gives_a_message_that_asks_for_base_plus_adapter(tmp_path: Path) -> None:
     for name, why in (("/nowhere/base", "no such folder"), (None, "names no base"), ("org/model", "HF_HUB_OFFLINE")):
         lora = adapter(tmp_path / "lora", name)
         result = refused(lora)
         assert f"write BASE+{lora}" in result
         assert why in result
-    assert "is an adapter itself" in refused(adapter(tmp_path / "a", adapter(tmp_path / "b", "c")))
+    assert "a base must be a whole model, and this is an adapter" in refused(
+        adapter(tmp_path / "a", adapter(tmp_path / "b", "c"))
+    )
     (lora / "adapter_config.json").write_text("{")
     assert "adapter_config.json: not JSON" in refused(lora)
 
@@ -257,7 +263,7 @@ def test_an_adapter_with_its_bases_configuration_beside_it_is_an_adapter(tmp_pat
     assert find(tmp_path / "lora").checkpoints[0].source == LocalSource(tmp_path / "lora")
 
 
-def test_models_and_adapters_in_one_folder(tmp_path: Path) -> None:
+def test_models_and_adapters_in_one_folder_are_told_apart(tmp_path: Path) -> None:
     model = checkpoint(tmp_path / "mixed" / "step0")
     adapter(tmp_path / "mixed" / "step10", model)
     adapter(tmp_path / "mixed" / "step20")

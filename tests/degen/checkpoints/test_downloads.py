@@ -21,32 +21,32 @@ def test_every_revision_of_every_commit_has_a_folder_of_its_own(tmp_path: Path) 
     assert len(list(downloads.path.iterdir())) == 2
 
 
-def test_links_are_deleted_and_never_what_they_lead_to(tmp_path: Path) -> None:
-    own = tmp_path / "cache" / "blob"
-    own.parent.mkdir()
-    own.write_text("mine")
+def test_links_are_deleted_and_the_files_they_lead_to_are_not(tmp_path: Path) -> None:
+    cached = tmp_path / "cache" / "blob"
+    cached.parent.mkdir()
+    cached.write_text("mine")
     (tmp_path / "cache" / "pointer").symlink_to("blob")
     downloads = Downloads(tmp_path / "downloads")
     for end in (lambda: downloads.release(SOURCES[0].key), downloads.clear):
         folder = downloads.folder(SOURCES[0].key)
         for _ in range(2):  # what an earlier try linked is linked anew
             downloads.link(tmp_path / "cache" / "pointer", folder / "sub" / "model.safetensors")
-        downloads.link(own.parent, folder / "all")
-        assert (folder / "sub" / "model.safetensors").readlink() == own.resolve()
+        downloads.link(cached.parent, folder / "all")
+        assert (folder / "sub" / "model.safetensors").readlink() == cached.resolve()
         end()
         assert not folder.exists()
-    assert own.read_text() == "mine"
+    assert cached.read_text() == "mine"
 
 
 def test_a_download_folder_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
-    own = tmp_path / "cache" / "model.safetensors"
-    own.parent.mkdir()
-    own.write_text("mine")
-    (tmp_path / "downloads").symlink_to(own.parent)
+    cached = tmp_path / "cache" / "model.safetensors"
+    cached.parent.mkdir()
+    cached.write_text("mine")
+    (tmp_path / "downloads").symlink_to(cached.parent)
     Downloads(tmp_path / "downloads").clear()
-    assert own.read_text() == "mine"
+    assert cached.read_text() == "mine"
 
 
 def test_an_unknown_value_of_keep_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DegenError, match="--keep some: not one of none, all"):
+    with pytest.raises(DegenError, match="--keep some: must be one of none, all"):
         Downloads(tmp_path, "some")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from hub import Fault
-from hub_scans import Scans, kept, revisions, sharded
+from hub_scans import Scans, file_states, revisions, sharded
 from huggingface_hub import hf_hub_download
 from tiny import make_series
+from waiting import finish_fetching
 
 import degen
+from degen.checkpoints.downloads import Downloads
 
 VOCABULARY, WIDTH = 16_384, 64
 HEAD = VOCABULARY * WIDTH * 4
@@ -23,7 +21,7 @@ SHARES = 1.02, 300_000  # of the bytes of a head, and bytes more, that a new che
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A series whose heads have 4 MB of 13: one whole, two in shards."""
+    """Make a series whose heads have 4 MB of 13: one whole, two in shards."""
     series = make_series(
         tmp_path_factory.mktemp("large") / "large", steps=(1, 2, 3), vocab_size=VOCABULARY, hidden_size=WIDTH,
         intermediate_size=8192,
@@ -33,29 +31,23 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return series
 
 
-@contextmanager
-def watching(place: Path) -> Iterator[list[int]]:
-    """How many folders with weights there are below a place, looked at all the time."""
-    counts, over = [0], threading.Event()
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return how many downloads lay on disk each time one more began."""
+    counts: list[int] = []
+    make_folder = Downloads.folder
 
-    def look() -> None:
-        while not over.is_set():
-            with suppress(FileNotFoundError):  # deleted while it is looked at
-                there = [f for f in place.rglob("*") if f.suffix in (".safetensors", ".bin", ".incomplete")]
-                counts.append(len({f.relative_to(place).parts[0] for f in there}))
-            time.sleep(0.001)
+    def folder(self: Downloads, key: str) -> Path:
+        path = make_folder(self, key)
+        counts.append(sum(1 for _ in self.path.iterdir()))
+        return path
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield counts
-    finally:
-        over.set()
-        thread.join()
+    monkeypatch.setattr(Downloads, "folder", folder)
+    return counts
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_a_scan_of_heads_costs_heads(scans: Scans, large: Path, tmp_path: Path, tied: bool) -> None:
+def test_a_scan_of_heads_costs_heads(scans: Scans, large: Path, tmp_path: Path, counts: list[int], tied: bool) -> None:
     if tied:
         large = make_series(
             tmp_path / "tied", steps=(1, 2), vocab_size=VOCABULARY, hidden_size=WIDTH, tie_word_embeddings=True
@@ -63,12 +55,11 @@ def test_a_scan_of_heads_costs_heads(scans: Scans, large: Path, tmp_path: Path, 
         sharded(large / "step2")
     branches = revisions(large)
     scans.add("org/large", branches | {"step4": branches["step2"]})
-    with watching(scans.folder / "run" / ".downloads") as counts:
-        run = scans.heads("org/large@step*")
+    run = scans.heads("org/large@step*")
     assert [row["status"] for row in run.checkpoints()] == ["ok"] * len(branches) + ["duplicate"]
     assert scans.hub.served() <= len(branches) * (SHARES[0] * HEAD + SHARES[1])
     assert scans.hub.served() >= len(branches) * HEAD
-    assert 1 <= max(counts) <= 2
+    assert max(counts) == 2
     assert not scans.weights(scans.cache, scans.folder / "run")
     before = scans.hub.served()
     repo = scans.hub.repos["org/large"]
@@ -78,7 +69,7 @@ def test_a_scan_of_heads_costs_heads(scans: Scans, large: Path, tmp_path: Path, 
     assert one_more <= len(branches) * (SHARES[0] * HEAD + SHARES[1])
 
 
-def test_a_head_that_no_name_tells_costs_headers_and_itself(scans: Scans, tmp_path: Path) -> None:
+def test_a_head_of_an_unknown_name_costs_the_headers_and_itself(scans: Scans, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     series = make_series(tmp_path / "odd", steps=(1,), vocab_size=VOCABULARY, hidden_size=WIDTH, intermediate_size=8192)
@@ -99,13 +90,13 @@ def test_a_copy_costs_no_tensor_and_small_files_come_once_a_series(scans: Scans,
     weights = sum(len(branches[name]["model.safetensors"]) for name in branches)
     assert scans.hub.served(r"\.safetensors") == weights
     for name in ("tokenizer.json", "tokenizer_config.json", "config.json"):
-        assert len(scans.hub.asked(f"/{name}$", "GET")) == 1
-    assert len(scans.hub.asked("/refs")) == 1
-    assert len(scans.hub.asked("/tree/")) == 5
+        assert len(scans.hub.requests_for(f"/{name}$", "GET")) == 1
+    assert len(scans.hub.requests_for("/refs")) == 1
+    assert len(scans.hub.requests_for("/tree/")) == 5
 
 
-def test_weights_are_gone_after_the_scan_and_two_at_most_are_there_meanwhile(
-    scans: Scans, series: Path, corpus: Path
+def test_weights_are_deleted_after_a_scan_and_those_of_two_checkpoints_at_most_are_on_disk_meanwhile(
+    scans: Scans, series: Path, corpus: Path, counts: list[int]
 ) -> None:
     branches = revisions(series)
     scans.add(
@@ -113,11 +104,10 @@ def test_weights_are_gone_after_the_scan_and_two_at_most_are_there_meanwhile(
     )
     repo = scans.hub.repos["org/tiny"]
     scans.hub.faults.append(Fault(f"{repo.commit('step100')}/model.safetensors", status=500, times=None))
-    with watching(scans.folder / "run" / ".downloads") as counts:
-        run = scans.scan("org/tiny@step*", corpus=corpus)
+    run = scans.scan("org/tiny@step*", corpus=corpus)
     status = ["ok", "failed", "duplicate", "failed", "ok"]
     assert [row["status"] for row in run.checkpoints()] == [s if s != "duplicate" else "failed" for s in status]
-    assert 1 <= max(counts) <= 2
+    assert max(counts) == 2
     assert not scans.weights()
     assert not (scans.folder / "run" / ".downloads").exists()
 
@@ -137,9 +127,7 @@ def test_a_scan_that_ends_badly_leaves_no_weights(
     with pytest.raises((KeyboardInterrupt, degen.DegenError)):
         scans.scan("org/tiny@step*", corpus=corpus)
     scans.hub.bytes_per_second = None
-    deadline = time.monotonic() + 10
-    while any(t.name == "fetch ahead" for t in threading.enumerate()) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    finish_fetching()
     assert not scans.weights()
     assert not (scans.folder / "run" / ".downloads").exists()
 
@@ -151,12 +139,12 @@ def test_the_users_cache_is_used_and_left_as_it_was(
     repo = scans.add("org/tiny", revisions(series))
     for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
         hf_hub_download("org/tiny", name, revision="step100")
-    before, commit = kept(scans.cache), repo.commit("step100")
+    before, commit = file_states(scans.cache), repo.commit("step100")
     scans.forget()
     run = scans.scan("org/tiny@step*", corpus=corpus, probes=probes)
     assert [row["status"] for row in run.checkpoints()] == ["ok"] * 3
-    assert not scans.hub.asked(f"{commit}/")
-    assert kept(scans.cache).items() >= before.items()
+    assert not scans.hub.requests_for(f"{commit}/")
+    assert file_states(scans.cache).items() >= before.items()
     assert {f.resolve() for f in scans.weights()} == {
         (scans.cache / name).resolve() for name in before if "model.s" in name
     }

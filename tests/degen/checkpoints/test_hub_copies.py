@@ -14,7 +14,7 @@ import degen
 
 @pytest.fixture
 def copies(scans: Scans, series: Path) -> Scans:
-    """step0, step100, its copies step150 and step200, step300 with its weights and another config, step1000."""
+    """Return step0, step100, its copies step150 and step200, step300 with its weights and another config, step1000."""
     named = revisions(series)
     config = json.loads(named["step100"]["config.json"])
     other = named["step100"] | {"config.json": json.dumps(config | {"layer_norm_eps": 0.5}).encode()}
@@ -32,15 +32,15 @@ def status(run: degen.Run) -> list[tuple[str, str | None]]:
     return [(row["status"], row["duplicate_of"]) for row in run.checkpoints()]
 
 
-def test_copies_are_told_by_their_hashes_and_their_rows_are_copied(copies: Scans, corpus: Path) -> None:
+def test_copies_are_recognised_by_their_hashes_and_their_rows_are_copied(copies: Scans, corpus: Path) -> None:
     run = copies.scan("org/tiny@step*", corpus=corpus, tokens_per_step=10)
     assert status(run) == STATUS
     rows = {row["revision"]: row for row in run.checkpoints()}
     for name in ("step150", "step200"):
         seen = 10 * int(name[4:])
-        own = {"revision": name, "step": int(name[4:]), "tokens_seen": seen}
-        own["training_flops"] = seen * rows["step100"]["flops_per_token"]
-        assert rows[name] == rows["step100"] | own | {"status": "duplicate", "duplicate_of": "step100"}
+        expected = {"revision": name, "step": int(name[4:]), "tokens_seen": seen}
+        expected["training_flops"] = seen * rows["step100"]["flops_per_token"]
+        assert rows[name] == rows["step100"] | expected | {"status": "duplicate", "duplicate_of": "step100"}
         for table in ("layers", "windows", "spectrum"):
             parts = [[r for r in run.table(table).drop_columns(["step"]).to_pylist() if r["revision"] == n]
                      for n in (name, "step100")]  # fmt: skip
@@ -48,20 +48,20 @@ def test_copies_are_told_by_their_hashes_and_their_rows_are_copied(copies: Scans
     assert rows["step300"]["head_sha256"] == rows["step100"]["head_sha256"]
     assert rows["step300"]["loss"] != rows["step100"]["loss"]
     repo = copies.hub.repos["org/tiny"]
-    assert not copies.hub.asked(f"{repo.commit('step200')}/model.safetensors")
+    assert not copies.hub.requests_for(f"{repo.commit('step200')}/model.safetensors")
 
 
 def test_copies_of_what_an_earlier_session_measured_are_found(copies: Scans, corpus: Path) -> None:
     repo = copies.hub.repos["org/tiny"]
-    wanted = f"{repo.commit('step1000')}/model.safetensors"
-    copies.hub.faults.append(Fault(wanted, status=403, times=None))
+    weights = f"{repo.commit('step1000')}/model.safetensors"
+    copies.hub.faults.append(Fault(weights, status=403, times=None))
     copies.scan("org/tiny@step*", corpus=corpus)
     copies.hub.faults.clear()
     for name in ("step150", "step200"):
         (copies.folder / "run" / "checkpoints" / "tiny" / f"{name}.parquet").unlink()
     copies.forget()
     assert status(copies.scan("org/tiny@step*", corpus=corpus)) == STATUS
-    fetched = {r.path.split("/")[-2] for r in copies.hub.asked(r"\.safetensors", "HEAD")}
+    fetched = {r.path.split("/")[-2] for r in copies.hub.requests_for(r"\.safetensors", "HEAD")}
     assert fetched == {repo.commit("step1000")}
 
 
@@ -75,7 +75,7 @@ def test_a_copy_of_one_that_failed_is_measured_itself(copies: Scans, corpus: Pat
     ]  # fmt: skip
 
 
-def test_copies_within_one_series_alone_count(scans: Scans, series: Path, corpus: Path) -> None:
+def test_checkpoints_of_two_series_are_no_copies_of_each_other(scans: Scans, series: Path, corpus: Path) -> None:
     scans.add("org/tiny", revisions(series))
     run = scans.scan("org/tiny@step0", "twin=org/tiny@step0,step100", corpus=corpus)
     assert [(r["model"], r["revision"], r["status"]) for r in run.checkpoints()] == [

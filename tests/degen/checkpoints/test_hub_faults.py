@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import httpx2
+import hub_traffic
 import pytest
 from hub import Fault, Hub, Repo, hub
 from hub_client import online
+from hub_traffic import PIECE, TICK, Traffic
 from huggingface_hub import HfApi, HfFileSystem, constants, get_session, hf_hub_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.numpy import save
+from waiting import wait_until
 
 NAME = "org/model"
 WEIGHTS = os.urandom(200_000)
@@ -105,7 +107,7 @@ def test_an_error_that_passes_costs_one_more_attempt(
     server.faults.append(Fault(path, status=status, retry_after=7))
     assert call(server) == GIVES[call]
     assert pauses == [1 if status == 500 else 8]  # Retry-After and a second more
-    assert [r.status for r in server.asked(path)].count(status) == 1
+    assert [r.status for r in server.requests_for(path)].count(status) == 1
 
 
 @pytest.mark.parametrize("status", [429, 500])
@@ -125,7 +127,7 @@ def test_library_calls_without_retries_fail_at_once(
 def test_a_body_that_breaks_off_is_asked_for_again(server: Hub, call: Call, path: str, cut: int) -> None:
     server.faults.append(Fault(path, cut=cut))
     assert call(server) == GIVES[call]
-    sizes = [request.served for request in server.asked(path, "GET")]
+    sizes = [request.served for request in server.requests_for(path, "GET")]
     if path == ENDPOINT:  # a redirect has no body to be cut
         assert (sizes, server.faults[0].times) == ([0], 1)
     else:
@@ -134,7 +136,9 @@ def test_a_body_that_breaks_off_is_asked_for_again(server: Hub, call: Call, path
 
 @pytest.mark.parametrize("fault", [Fault("", cut=2), Fault("")])
 @pytest.mark.parametrize("call", [refs, info, paths, tensors])
-def test_an_answer_that_breaks_off_where_nothing_is_tried_again(server: Hub, call: Call, fault: Fault) -> None:
+def test_a_response_that_breaks_off_is_an_error_where_nothing_is_tried_again(
+    server: Hub, call: Call, fault: Fault
+) -> None:
     server.faults.append(replace(fault))
     with pytest.raises(httpx2.RemoteProtocolError):
         call(server)
@@ -156,7 +160,7 @@ def test_a_download_goes_on_where_it_was_cut(server: Hub, monkeypatch: pytest.Mo
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # what is in a chunk that was not filled is lost
     server.faults.append(Fault(CDN, cut=150_500))
     assert weights(server) == WEIGHTS
-    assert [(r.range, r.served) for r in server.asked(CDN)] == [(None, 150_500), ("bytes=150000-", 50_000)]
+    assert [(r.range, r.served) for r in server.requests_for(CDN)] == [(None, 150_500), ("bytes=150000-", 50_000)]
 
 
 def test_a_download_asks_again_for_what_it_is_and_once_for_what_it_holds(server: Hub, pauses: list[float]) -> None:
@@ -175,22 +179,52 @@ def test_a_download_asks_again_for_what_it_is_and_once_for_what_it_holds(server:
         config(server)
 
 
-def test_weights_come_at_the_rate_of_the_line(server: Hub) -> None:
-    server.bytes_per_second = 500_000
-    start = time.monotonic()
+class Clock:
+    """A clock that moves on where something waits for it, in place of `time` and of an event that never comes."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        return False
+
+
+def test_weights_come_at_the_rate_of_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, traffic = Clock(), Traffic()
+    monkeypatch.setattr(hub_traffic, "time", clock)
+    monkeypatch.setattr(traffic, "closing", clock)
+    traffic.bytes_per_second = 500_000
+    left = 200_000
+    while left:
+        left -= traffic.take(left)
+    assert clock.now == pytest.approx(200_000 / 500_000, abs=3 * TICK)  # it may begin and end within a tick
+    traffic.bytes_per_second = None
+    before = clock.now
+    assert [traffic.take(left) for left in (10, 10 * PIECE)] == [10, PIECE]
+    assert clock.now == before
+
+
+def test_weights_alone_are_slowed_down_until_the_line_is_free_again(server: Hub) -> None:
+    server.bytes_per_second = 1
+
+    def free_line() -> None:
+        wait_until(lambda: server.served(CDN))
+        server.bytes_per_second = None
+
+    threading.Thread(target=free_line).start()
     assert refs(server) == "main"
+    assert config(server) == FILES["config.json"]
     assert whole(server) == WEIGHTS
-    assert 0.35 < time.monotonic() - start < 5
-    server.bytes_per_second = 1000
-    threading.Timer(0.1, setattr, (server, "bytes_per_second", None)).start()
-    assert whole(server) == WEIGHTS
-    assert time.monotonic() - start < 10
 
 
 def test_bytes_that_nobody_reads_are_not_counted(server: Hub) -> None:
     server.repos[NAME].push("main", {"weights.bin": bytes(30_000_000)})
-    with get_session().stream("GET", f"{server.endpoint}/{NAME}/resolve/main/weights.bin") as answer:
-        assert next(answer.iter_bytes(1000)) == bytes(1000)
+    with get_session().stream("GET", f"{server.endpoint}/{NAME}/resolve/main/weights.bin") as response:
+        assert next(response.iter_bytes(1000)) == bytes(1000)
     assert server.served() < 10_000_000
 
 
@@ -207,10 +241,7 @@ def test_the_stand_in_hub_ends_at_once_and_leaves_nothing() -> None:
         running.bytes_per_second = 1
         client = threading.Thread(target=wait_for_weights, args=[running.endpoint])
         client.start()
-        while not running.served(CDN):
-            time.sleep(0.01)
-        start = time.monotonic()
-    assert time.monotonic() - start < 5
+        wait_until(lambda: running.served(CDN))
     client.join()
     assert failed.is_set()
     assert set(threading.enumerate()) == before

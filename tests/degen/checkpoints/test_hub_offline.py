@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from faults.command import degen as command
-from hub_scans import Scans, kept, revisions, sharded
+from hub_scans import Scans, file_states, revisions, sharded
 from huggingface_hub import hf_hub_download
 from tiny import make_series
 
@@ -18,13 +18,13 @@ from tiny import make_series
     ("step1000,main", ["step1000", "main"]),
     ("{step100}", ["{step100}"]),
 ])  # fmt: skip
-def test_kept_revisions_are_scanned_offline(
+def test_cached_revisions_are_scanned_offline(
     scans: Scans, series: Path, corpus: Path, at: str, names: list[str]
 ) -> None:
     branches = revisions(series)
     repo = scans.add("org/tiny", branches | {"main": branches["step1000"] | {"README.md": b"final"}})
     scans.scan("org/tiny@*", corpus=corpus, keep="all")
-    held, commits = kept(scans.cache), {name: repo.commit(name) for name in repo.branches}
+    held, commits = file_states(scans.cache), {name: repo.commit(name) for name in repo.branches}
     online = scans.scan(f"org/tiny@{at.format(**commits)}", corpus=corpus, out="online")
     scans.forget()
     scans.offline()
@@ -33,10 +33,10 @@ def test_kept_revisions_are_scanned_offline(
     assert not scans.hub.requests
     for table in set(run.tables) - {"timing"}:
         assert run.table(table).equals(online.table(table))
-    assert kept(scans.cache) == held
+    assert file_states(scans.cache) == held
 
 
-def test_shards_that_were_kept_are_scanned_offline_head_and_all(scans: Scans, tmp_path: Path, corpus: Path) -> None:
+def test_cached_shards_are_scanned_offline_as_heads_and_whole(scans: Scans, tmp_path: Path, corpus: Path) -> None:
     series = make_series(tmp_path / "tiny", steps=(1, 2))
     sharded(series / "step1")
     sharded(series / "step2", legacy=True)
@@ -63,7 +63,8 @@ def test_offline_without_a_cache_is_one_message(scans: Scans, series: Path, tmp_
             ("org/other", "org/tiny", "org/tiny@step0", "org/tiny@step*", "org/tiny@" + "a" * 40)}  # fmt: skip
     assert {s.code for s in result.values()} == {2}
     assert (
-        "org/other: nothing of it is cached, and HF_HUB_OFFLINE forbids to ask the hub" in result["org/other"].message
+        "org/other: no file of this repository is in the cache, and HF_HUB_OFFLINE forbids asking the hub"
+        in result["org/other"].message
     )
     assert "not in the cache, and HF_HUB_OFFLINE forbids" in result["org/tiny@" + "a" * 40].message
     for name in ("org/tiny", "org/tiny@step0", "org/tiny@step*"):
@@ -72,7 +73,7 @@ def test_offline_without_a_cache_is_one_message(scans: Scans, series: Path, tmp_
     assert not scans.hub.requests
 
 
-def test_weights_that_were_not_kept_fail_offline_by_themselves(scans: Scans, series: Path, corpus: Path) -> None:
+def test_weights_that_are_not_cached_fail_offline_in_their_own_rows(scans: Scans, series: Path, corpus: Path) -> None:
     repo = scans.add("org/tiny", revisions(series))
     scans.scan("org/tiny@step0", corpus=corpus, keep="all")
     scans.scan("org/tiny@step100", corpus=corpus, out="not kept")

@@ -22,21 +22,29 @@ def repo(scans: Scans) -> Scans:
     [
         (
             "org/nosuch",
-            ("org/nosuch: no such repository on the hub", "private", "hf auth login", "no such folder here"),
+            (
+                "org/nosuch: no such repository on the hub",
+                "private",
+                "hf auth login",
+                "a folder of that name does not exist here",
+            ),
         ),
         ("org/m@step1001", ("org/m has no revision 'step1001'; did you mean 'step1000'?",)),
         ("org/m@step600", ("did you mean 'step512'?",)),
         ("org/m@mian", ("did you mean 'main'?",)),
         ("org/m@xyzzy", ("has no revision 'xyzzy'; there are", "draft/step7")),
-        ("org/m@iter*", ("has no revision that fits iter*; there are",)),
-        ("org/m@", ("no revision behind the @", "org/m@step1000")),
+        ("org/m@iter*", ("has no revision that matches iter*; there are",)),
+        ("org/m@", ("a revision must follow the @", "org/m@step1000")),
         ("org/m@step0,,main", ("has no revision ''",)),
         ("org/m@1234567", ("org/m@1234567: no such revision on the hub",)),
-        ("org/na..me", ("org/na..me: not a name the hub knows", "no such folder here")),
-        ("org/private", ("org/private: no such repository on the hub, or a private one",)),
+        (
+            "org/na..me",
+            ("org/na..me: not a valid name of a repository on the hub", "a folder of that name does not exist here"),
+        ),
+        ("org/private", ("org/private: no such repository on the hub; check the name",)),
         ("org/empty", ("org/empty has no revision 'main'; there are none",)),
         ("org/m@step0 org/m@step512", ("would both be called 'm'", "other=org/m@step512")),
-        ("org/gated", ("org/gated", "access must be asked for on its page", "hf auth login")),
+        ("org/gated", ("org/gated", "only to users who have asked for it", "hf auth login")),
     ],
 )
 def test_a_missing_series_on_the_hub_gives_one_message(
@@ -55,18 +63,21 @@ def test_a_token_opens_what_is_private_and_a_wrong_one_does_not(repo: Scans, tmp
     repo.add("org/private", {"main": marked("main")}, token=TOKEN)
     repo.token("hf_else")
     result = degen("scan", "org/private", "-o", tmp_path / "run")
-    assert (result.code, "the hub refuses it (401): `hf auth login` logs in" in result.message) == (2, True)
+    assert (result.code, "the hub refuses access (401); log in with `hf auth login`" in result.message) == (2, True)
     repo.token(TOKEN)
     assert [c.revision for c in repo.find("org/private").checkpoints] == ["main"]
-    assert {r.token for r in repo.hub.asked("/refs")} == {"hf_else", TOKEN}
+    assert {r.token for r in repo.hub.requests_for("/refs")} == {"hf_else", TOKEN}
 
 
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (Fault("/refs", status=500, times=None), "the hub answered 500; run the same command again to continue"),
+        (
+            Fault("/refs", status=500, times=None),
+            "the hub failed with status 500; run the same command again to continue",
+        ),
         (Fault("/refs", status=429, times=None), "too many requests (429)"),
-        (Fault("/refs", status=403, times=None), "the hub refuses it (403)"),
+        (Fault("/refs", status=403, times=None), "the hub refuses access (403)"),
         (Fault("/refs", times=None), "the hub cannot be reached"),
         (Fault("/refs", cut=5, times=None), "the hub cannot be reached"),
     ],
@@ -81,13 +92,15 @@ def test_a_failing_hub_gives_one_message(repo: Scans, tmp_path: Path, fault: Fau
 @pytest.mark.parametrize(
     "fault", [Fault("/refs", status=500), Fault("/refs", status=429), Fault("/refs"), Fault("/refs", cut=5)]
 )
-def test_a_hub_that_stumbles_is_asked_again(repo: Scans, fault: Fault) -> None:
+def test_a_request_that_fails_once_is_sent_again(repo: Scans, fault: Fault) -> None:
     repo.hub.faults.append(fault)
     assert [c.revision for c in repo.find("org/m").checkpoints] == ["main"]
     assert len(repo.hub.requests) == 2
 
 
-def test_the_hub_says_how_long_to_wait(repo: Scans, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pause_before_an_attempt_follows_retry_after_up_to_300_seconds(
+    repo: Scans, monkeypatch: pytest.MonkeyPatch
+) -> None:
     waited: list[float] = []
     monkeypatch.setattr("degen.checkpoints.hub_client.time.sleep", waited.append)
     monkeypatch.setattr("degen.checkpoints.hub_client.FIRST_WAIT", 1.0)

@@ -11,28 +11,24 @@ import pyarrow.parquet as pq
 import pytest
 from faults.command import SMALL, degen_process
 from hub import Fault
-from hub_scans import Files, Scans, revisions, sharded
+from hub_scans import Files, Scans, packed, revisions, sharded
 from tiny import make_checkpoint, make_series
 
 import degen
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
-
-
-def assert_same_figures(one: degen.Run, other: degen.Run) -> None:
-    """Every cell of every table, but for seconds."""
-    assert one.tables == other.tables
-    for table in set(one.tables) - {"timing"}:
-        assert one.table(table).equals(other.table(table)), table
-    for row in one.checkpoints():
+def assert_same_figures(first: degen.Run, second: degen.Run) -> None:
+    """Check that every cell of every table is equal, but for seconds."""
+    assert first.tables == second.tables
+    for table in set(first.tables) - {"timing"}:
+        assert first.table(table).equals(second.table(table)), table
+    for row in first.checkpoints():
         assert row["status"] == "ok", row["reason"]
 
 
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A series of which every checkpoint is stored in another way."""
+    """Make a series of which every checkpoint is stored in another way."""
     series = make_series(tmp_path_factory.mktemp("kinds") / "tiny", steps=(1, 2, 3, 4))
     sharded(series / "step2")
     sharded(series / "step3", shards=1, legacy=True)
@@ -65,7 +61,7 @@ def test_heads_of_other_families_are_found_in_headers_alone(scans: Scans, tmp_pa
     sharded(series / "step2")
     scans.add("org/tiny", revisions(series))
     assert_same_figures(scans.heads("org/tiny@step*"), scans.heads(series, out="local"))
-    assert not [r for r in scans.hub.asked(r"\.safetensors(\?|$)", "GET") if r.range is None]
+    assert not [r for r in scans.hub.requests_for(r"\.safetensors(\?|$)", "GET") if r.range is None]
 
 
 def test_a_series_without_a_tokenizer_is_scanned_by_its_heads(scans: Scans, series: Path) -> None:
@@ -75,21 +71,21 @@ def test_a_series_without_a_tokenizer_is_scanned_by_its_heads(scans: Scans, seri
     rows = scans.scan("org/tiny@step*").checkpoints()
     assert [row["status"] for row in rows] == ["ok"] * 3
     assert all("no tokenizer" in row["reason"] and row["singular_entropy"] > 0 for row in rows)
-    given = scans.scan("org/tiny@step*", tokenizer=series, out="given").checkpoints()
-    assert all(row["reason"] is None and row["loss"] > 0 for row in given)
+    with_tokenizer = scans.scan("org/tiny@step*", tokenizer=series, out="given").checkpoints()
+    assert all(row["reason"] is None and row["loss"] > 0 for row in with_tokenizer)
 
 
-def test_a_finished_run_asks_for_the_branches_alone_and_changes_nothing(
+def test_a_repeated_scan_of_the_hub_requests_the_branches_alone_and_changes_nothing(
     scans: Scans, series: Path, corpus: Path, tmp_path: Path
 ) -> None:
     scans.add("org/tiny", revisions(series))
     scans.scan("org/tiny@step*", corpus=corpus)
-    before = contents(tmp_path)
+    before = packed(tmp_path)
     scans.forget()
     run = scans.scan("org/tiny@step*", corpus=corpus)
     assert [row["status"] for row in run.checkpoints()] == ["ok"] * 3
     assert [r.path for r in scans.hub.requests] == ["/api/models/org/tiny/refs"]
-    assert contents(tmp_path) == before
+    assert packed(tmp_path) == before
 
 
 def test_a_branch_that_moved_is_measured_again_and_no_other(scans: Scans, series: Path, corpus: Path) -> None:
@@ -110,7 +106,7 @@ def test_a_branch_that_moved_is_measured_again_and_no_other(scans: Scans, series
     assert f"commit {repo.commit('step100')}" in versions
 
 
-def test_a_run_that_was_cut_goes_on_and_is_what_it_would_have_been(
+def test_an_interrupted_hub_scan_that_is_continued_equals_an_uninterrupted_one(
     scans: Scans, series: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import degen.scanning.series_scan as engine
@@ -133,7 +129,7 @@ def test_a_run_that_was_cut_goes_on_and_is_what_it_would_have_been(
     scans.hub.requests.clear()
     assert_same_figures(scans.scan("org/tiny@step*", corpus=corpus), whole)
     commit = scans.hub.repos["org/tiny"].commit("step0")
-    assert not scans.hub.asked(f"{commit}/model.safetensors")
+    assert not scans.hub.requests_for(f"{commit}/model.safetensors")
 
 
 def test_a_failed_checkpoint_is_tried_again(scans: Scans, series: Path, corpus: Path) -> None:
@@ -145,7 +141,7 @@ def test_a_failed_checkpoint_is_tried_again(scans: Scans, series: Path, corpus: 
     assert_same_figures(scans.scan("org/tiny@step*", corpus=corpus), scans.scan(series, out="local", corpus=corpus))
 
 
-def test_rows_are_in_the_order_of_a_pattern(scans: Scans, series: Path, tmp_path: Path) -> None:
+def test_rows_are_in_the_order_of_steps_that_a_pattern_reads(scans: Scans, series: Path, tmp_path: Path) -> None:
     files = list(revisions(series).values())
     names = ("run2-at5", "run1-at90", "run1-at100")
     scans.add("org/odd", dict(zip(names, files, strict=True)) | {"main": files[0] | {"README.md": b""}})
@@ -202,6 +198,6 @@ def test_code_of_a_repository_runs_where_the_user_says_so_and_nowhere_else(
     assert row["status"] == "failed"
     assert "--trust-remote-code" in row["reason"]
     assert not witness.exists()
-    assert not scans.hub.asked(r"own\.py")
+    assert not scans.hub.requests_for(r"own\.py")
     (row,) = scans.heads("org/own", trust_remote_code=True).checkpoints()
     assert (row["status"], os.path.exists(witness)) == ("ok", True)

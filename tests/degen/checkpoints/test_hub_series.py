@@ -46,7 +46,7 @@ def test_a_name_alone_is_its_main_branch(repo: Scans) -> None:
         ("step5*,step1*,main", ["step512", "step1000", "main"]),
     ],
 )
-def test_names_and_patterns_behind_an_at_sign(repo: Scans, at: str, revisions: list[str]) -> None:
+def test_names_and_patterns_after_an_at_sign_choose_revisions(repo: Scans, at: str, revisions: list[str]) -> None:
     assert named(repo, f"org/m@{at}") == revisions
 
 
@@ -68,11 +68,11 @@ def test_commits_are_named_by_their_hash(repo: Scans) -> None:
         repo.find(f"org/m@{'0' * 40}")
 
 
-def test_what_an_api_says_of_a_shortened_commit_is_taken(repo: Scans, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shortened_commit_is_resolved_by_the_hub(repo: Scans, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = repo.hub.repos["org/m"].commit("main")
-    found = repo.hub.repos["org/m"].find
+    find = repo.hub.repos["org/m"].find
     monkeypatch.setattr(
-        type(repo.hub.repos["org/m"]), "find", lambda _, name: found(commit if name == commit[:8] else name)
+        type(repo.hub.repos["org/m"]), "find", lambda _, name: find(commit if name == commit[:8] else name)
     )
     assert repo.find(f"org/m@{commit[:8]}").checkpoints[0].source == HubSource("org/m", commit[:8], commit)
 
@@ -91,7 +91,7 @@ def test_what_an_api_says_of_a_shortened_commit_is_taken(repo: Scans, monkeypatc
         ),
     ],
 )
-def test_the_grammars_of_published_series(
+def test_revision_names_of_published_series_are_read(
     scans: Scans, names: list[str], steps: list[int], tokens: list[int | None]
 ) -> None:
     scans.add("org/m", {name: marked(name) for name in (*names, "main")})
@@ -113,7 +113,7 @@ PATTERN = r"(?:phase(?P<stage>\d+)-)?it(?P<step>\d+)(?:-(?P<tokens>[\d.]+)(?P<un
 
 @pytest.fixture
 def odd(scans: Scans, tmp_path: Path) -> Scans:
-    """A series of names that degen does not know by itself, on the hub and in a folder."""
+    """Return a series of names that degen does not know by itself, on the hub and in a folder."""
     names = ("phase2-it5-1.5M", "it100", "it20-3K", "main", "step3", "phase1-it7-8")
     scans.add("org/odd", {name: marked(name) for name in names})
     for name in names:
@@ -122,7 +122,7 @@ def odd(scans: Scans, tmp_path: Path) -> Scans:
     return scans
 
 
-def test_names_are_read_by_a_pattern_of_ones_own(odd: Scans, tmp_path: Path) -> None:
+def test_revision_names_are_read_by_a_pattern_of_the_user(odd: Scans, tmp_path: Path) -> None:
     order = ["it20-3K", "it100", "phase1-it7-8", "phase2-it5-1.5M"]
     for spec in ("org/odd", "org/odd@*"):
         checkpoints = odd.find(spec, pattern=PATTERN).checkpoints
@@ -137,16 +137,19 @@ def test_names_are_read_by_a_pattern_of_ones_own(odd: Scans, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("it(?P<step>", "not a regular expression"),
-        (r"it\d+", "has no group for the step"),
-        (r"it(?P<step>\d+)x", "no revision that fits"),
-        (r"(?P<step>it)\d+.*", "match what is not a number in 'it1?[02]0.*'"),
+        ("it(?P<step>", "must be a regular expression"),
+        (r"it\d+", "a group must match the step"),
+        (r"it(?P<step>\d+)x", "no revision that matches"),
+        (r"(?P<step>it)\d+.*", "in 'it1?[02]0.*' a group of the pattern matches a text that is not a number"),
         (r"it(?P<step>\d+)-(?P<tokens>\d+)(?P<unit>.)x?", None),
-        (r"it(?P<step>\d*).*|main", "match what is not a number in 'main'"),
-        (r"it(?P<step>\d+)(?P<unit>-)?(?P<tokens>\d+)?.?", "match what is not a number in 'it20-3K'"),
+        (r"it(?P<step>\d*).*|main", "in 'main' a group of the pattern matches a text that is not a number"),
+        (
+            r"it(?P<step>\d+)(?P<unit>-)?(?P<tokens>\d+)?.?",
+            "in 'it20-3K' a group of the pattern matches a text that is not a number",
+        ),
     ],
 )
-def test_patterns_that_do_not_fit(odd: Scans, pattern: str, message: str | None) -> None:
+def test_patterns_that_do_not_fit_the_names_are_refused(odd: Scans, pattern: str, message: str | None) -> None:
     if message is None:
         assert [(c.revision, c.tokens_seen) for c in odd.find("org/odd", pattern=pattern).checkpoints] == [
             ("it20-3K", 3000)
@@ -156,7 +159,7 @@ def test_patterns_that_do_not_fit(odd: Scans, pattern: str, message: str | None)
         odd.find("org/odd", pattern=pattern)
 
 
-def test_tokens_are_counted_by_steps_where_names_say_nothing(scans: Scans) -> None:
+def test_tokens_seen_are_counted_by_steps_where_names_hold_no_tokens(scans: Scans) -> None:
     for name in ("EleutherAI/pythia-70m", "org/m"):
         scans.add(name, {"step0": marked(0), "step3": marked(3), "step4-tokens5K": marked(4)})
     tokens = {
@@ -172,12 +175,13 @@ def test_tokens_are_counted_by_steps_where_names_say_nothing(scans: Scans) -> No
     }
 
 
-def test_steps_thin_a_series_and_the_nearest_stand_for_those_that_are_not_there(repo: Scans) -> None:
+def test_steps_select_from_a_series_and_missing_ones_are_replaced_by_the_nearest(repo: Scans) -> None:
     notes: list[str] = []
     (series,) = find_series(["org/m@*"], "0,500,999:2001:500", notes.append)
     rest = ["draft/step7", "main", "v1"]  # that are no steps
     assert [c.revision for c in series.checkpoints] == ["step0", "step512", "step1000", "step2000-tokens4B", *rest]
-    assert notes == ["m: there is no step 500; step 512 is the nearest"]
+    assert notes[0] == "m: there is no step 500; step 512 is the nearest"
+    assert [note.split(":")[:2] for note in notes[1:]] == [["m", " draft/step7, main, v1"]]
     assert named(repo, "org/m@step*", steps="log:3") == ["step64", "step512", "step2000-tokens4B"]
 
 
@@ -204,7 +208,7 @@ def test_a_path_wins_over_a_suite_and_a_suite_over_the_hub(
     assert str(repo.find("gpt2:124m").checkpoints[0].source) == "openai-community/gpt2@main"
 
 
-def test_the_grammar_of_a_suite_is_none_of_a_strangers(scans: Scans) -> None:
+def test_the_tokens_per_step_of_a_suite_are_not_used_for_other_repositories(scans: Scans) -> None:
     assert Grammar().tokens_per_step is None
     scans.add("stranger/pythia-70m", {"step5": marked(5)})
     assert scans.find("stranger/pythia-70m@step*").checkpoints[0].tokens_seen is None

@@ -77,14 +77,14 @@ def test_a_tree_is_listed_page_by_page(server: Hub, expand: bool) -> None:
     assert (config.last_commit is not None) == expand
 
 
-def test_folders_paths_and_descriptions(server: Hub) -> None:
+def test_folders_paths_and_descriptions_are_listed_as_by_the_hub(server: Hub) -> None:
     api, commit = HfApi(server.endpoint), server.repos[NAME].commit("stage1/step1.5")
     assert [e.path for e in api.list_repo_tree(NAME)] == ["config.json", "model.safetensors", "sub"]
     assert [e.path for e in api.list_repo_tree(NAME, "sub", revision="v2")] == ["sub/vocab.json"]
     with pytest.raises(EntryNotFoundError):
         list(api.list_repo_tree(NAME, "nothing"))
-    found = api.get_paths_info(NAME, ["sub", "config.json", "nothing"], revision="stage1/step1.5", expand=True)
-    assert [e.path for e in found] == ["sub", "config.json"]
+    entries = api.get_paths_info(NAME, ["sub", "config.json", "nothing"], revision="stage1/step1.5", expand=True)
+    assert [e.path for e in entries] == ["sub", "config.json"]
     info = api.model_info(NAME, revision="stage1/step1.5", files_metadata=True)
     assert info.siblings is not None
     assert (info.id, info.sha, [s.size for s in info.siblings]) == (NAME, commit, [11, len(HEAD) + 1, 2])
@@ -136,12 +136,12 @@ def test_tensors_are_described_from_the_start_of_a_file(server: Hub) -> None:
     assert api.get_safetensors_metadata(NAME).sharded
 
 
-def test_a_file_system_reads_what_it_is_asked_for(server: Hub) -> None:
+def test_a_file_system_reads_the_requested_range_alone(server: Hub) -> None:
     fs = HfFileSystem(endpoint=server.endpoint, skip_instance_cache=True)
     with fs.open(f"{NAME}/model.safetensors", cache_type="none") as file:
         file.seek(1000)
         assert file.read(500) == HEAD[1000:1500]
-    assert [(r.range, r.served) for r in server.asked(CDN)] == [("bytes=1000-1499", 500)]
+    assert [(r.range, r.served) for r in server.requests_for(CDN)] == [("bytes=1000-1499", 500)]
     assert fs.cat_file(f"{NAME}@stage1%2Fstep1.5/config.json") == b'{"step": 1}'
     assert fs.cat_file(f"{NAME}@v2/model.safetensors") == files(2)["model.safetensors"]
     assert fs.glob(f"{NAME}@v2/**/*.json") == [f"{NAME}@v2/config.json", f"{NAME}@v2/sub/vocab.json"]
@@ -150,7 +150,7 @@ def test_a_file_system_reads_what_it_is_asked_for(server: Hub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "status", "got"),
+    ("byte_range", "status", "got"),
     [
         ("bytes=2-4", 206, b"234"),
         ("bytes=7-", 206, b"789"),
@@ -164,14 +164,14 @@ def test_a_file_system_reads_what_it_is_asked_for(server: Hub) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["digits.txt", "digits.bin"])
-def test_ranges_are_those_of_http(path: str, wanted: str, status: int, got: bytes) -> None:
+def test_ranges_are_those_of_http(path: str, byte_range: str, status: int, got: bytes) -> None:
     with hub({NAME: Repo({"main": {path: b"0123456789"}})}) as server:
         url = f"{server.endpoint}/{NAME}/resolve/main/{path}"
-        answer = get_session().get(url, headers={"Range": wanted})
-        assert (answer.status_code, answer.content, server.served()) == (status, got, len(got))
+        response = get_session().get(url, headers={"Range": byte_range})
+        assert (response.status_code, response.content, server.served()) == (status, got, len(got))
         first = b"0123456789".find(got)
         content_range = {206: f"bytes {first}-{first + len(got) - 1}/10", 416: "bytes */10"}.get(status)
-        assert answer.headers.get("Content-Range") == content_range
+        assert response.headers.get("Content-Range") == content_range
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_missing_and_private_files_are_refused_as_by_the_hub(
 @pytest.mark.parametrize("gated", [False, True])
 def test_the_token_opens_and_is_not_shown_to_the_storage(server: Hub, gated: bool) -> None:
     server.repos[NAME] = Repo({"main": files(0)}, token="hf_mine", gated=gated)
-    assert download(server, token="hf_mine").stat().st_size == len(HEAD) + 1
+    assert download(server, token="hf_mine").read_bytes() == files(0)["model.safetensors"]
     assert HfApi(server.endpoint, token="hf_mine").parse_safetensors_file_metadata(NAME, "model.safetensors").tensors
-    assert {r.token for r in server.asked("/resolve/")} == {"hf_mine"}
-    assert {r.token for r in server.asked(CDN)} == {None}
+    assert {r.token for r in server.requests_for("/resolve/")} == {"hf_mine"}
+    assert {r.token for r in server.requests_for(CDN)} == {None}

@@ -22,7 +22,7 @@ MANY = {
 }  # fmt: skip
 
 
-class Line:
+class RecordedFile:
     """Files, and which bytes of them were asked for."""
 
     def __init__(self, **files: bytes) -> None:
@@ -38,8 +38,8 @@ class Line:
         return HubTensors("org/m@main", layout, {name: len(data) for name, data in self.files.items()}, self.read)
 
 
-def test_tensors_by_byte_ranges_are_those_the_library_reads(tmp_path: Path) -> None:
-    line = Line(whole=save(MANY))
+def test_tensors_read_by_byte_ranges_are_those_the_library_reads(tmp_path: Path) -> None:
+    line = RecordedFile(whole=save(MANY))
     tensors = line.tensors()
     assert tensors.keys == MANY.keys()
     assert tensors.size(None) == len(line.files["whole"])
@@ -58,26 +58,26 @@ def test_tensors_by_byte_ranges_are_those_the_library_reads(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("dtype", sorted(_BITS))
-def test_rows_of_every_dtype_that_torch_has(tmp_path: Path, dtype: str) -> None:
+def test_rows_of_every_dtype_of_torch_are_read(tmp_path: Path, dtype: str) -> None:
     size = 64 * _BITS[dtype] // 8
     file = file_of({"a": tensor(0, size, [16, 4], dtype)}, bytes(range(1, 1 + size)) if size < 255 else bytes(size))
     (tmp_path / "file").write_bytes(file)
     try:
         with safe_open(tmp_path / "file", framework="pt") as opened:
             expected = opened.get_tensor("a")[3:7]
-        found = Line(whole=file).tensors().rows("a", 3, 7)
+        rows = RecordedFile(whole=file).tensors().rows("a", 3, 7)
     except CheckpointError as error:
         assert f"org/m@main: a: {dtype} cannot be read" in str(error)  # noqa: PT017 - newer dtypes, in older libraries
     except Exception:
         with pytest.raises(CheckpointError, match="cannot be read"):
-            Line(whole=file).tensors().rows("a", 3, 7)
+            RecordedFile(whole=file).tensors().rows("a", 3, 7)
     else:
-        assert found.dtype == expected.dtype
-        assert torch.equal(found.view(torch.uint8), expected.contiguous().view(torch.uint8))
+        assert rows.dtype == expected.dtype
+        assert torch.equal(rows.view(torch.uint8), expected.contiguous().view(torch.uint8))
 
 
 def test_adjacent_tensors_are_prefetched_by_one_request() -> None:
-    line = Line(whole=save(MANY))
+    line = RecordedFile(whole=save(MANY))
     tensors = line.tensors()
     tensors.prefetch_rows({"a": 5, "b": 2, "e": 6, "f": 9})
     held = line.asked[1:]
@@ -91,18 +91,18 @@ def test_adjacent_tensors_are_prefetched_by_one_request() -> None:
 
 def test_large_tensors_are_read_in_pieces() -> None:
     large = torch.zeros(PIECE // 2 + 100, dtype=torch.float32)
-    line = Line(whole=save({"large": large}))
+    line = RecordedFile(whole=save({"large": large}))
     assert sum(len(piece) for piece in line.tensors().raw("large")) == large.nbytes
     assert [last - first for _, first, last in line.asked[1:]] == [PIECE, PIECE, 400]
 
 
 def test_only_the_shards_of_needed_tensors_are_read() -> None:
-    line = Line(one=save({"a": MANY["a"]}), two=save({"b": MANY["b"]}), three=b"damaged")
+    line = RecordedFile(one=save({"a": MANY["a"]}), two=save({"b": MANY["b"]}), three=b"damaged")
     tensors = line.tensors(a="one", b="two", c="three", d="two")
     assert tensors.keys == set("abcd")
     assert torch.equal(tensors.rows("b", 0, 7), MANY["b"])
     assert {shard for shard, _, _ in line.asked} == {"two"}
     with pytest.raises(CheckpointError, match="org/m@main: three: not a sound safetensors file"):
         tensors.shape("c")
-    with pytest.raises(CheckpointError, match="the index says that two holds d, and it does not"):
+    with pytest.raises(CheckpointError, match="the index says that the file two holds the tensor d, but it does not"):
         tensors.rows("d", 0, 1)

@@ -61,12 +61,6 @@ def test_a_checkpoint_folder_is_a_series_of_one(tmp_path: Path) -> None:
     )
 
 
-def test_a_trainers_folder_with_a_final_model_is_a_series_of_its_checkpoints(tmp_path: Path) -> None:
-    checkpoint(tmp_path / "out")
-    checkpoint(tmp_path / "out" / "checkpoint-500")
-    assert revisions(tmp_path / "out") == ["checkpoint-500"]
-
-
 def test_gguf_files_are_named_by_what_stands_before_the_ending(tmp_path: Path) -> None:
     folder = tmp_path / "quantized"
     folder.mkdir()
@@ -107,21 +101,21 @@ def test_an_existing_path_wins_over_a_label(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spec", ["=somewhere", "label="])
-def test_half_a_label_is_refused(spec: str) -> None:
+def test_a_label_without_name_or_path_is_refused(spec: str) -> None:
     with pytest.raises(DegenError, match="label=SERIES"):
         find_series([spec])
 
 
 def test_two_series_of_one_name_are_refused_until_one_is_labelled(tmp_path: Path) -> None:
-    one, other = tmp_path / "a" / "m", tmp_path / "b" / "m"
-    checkpoint(one / "step1")
-    checkpoint(other / "step1")
+    first, second = tmp_path / "a" / "m", tmp_path / "b" / "m"
+    checkpoint(first / "step1")
+    checkpoint(second / "step1")
     with pytest.raises(DegenError, match="would both be called 'm'"):
-        find_series([str(one), str(other)])
-    assert [s.model for s in find_series([str(one), f"other={other}"])] == ["m", "other"]
+        find_series([str(first), str(second)])
+    assert [s.model for s in find_series([str(first), f"other={second}"])] == ["m", "other"]
 
 
-def test_steps_thin_what_has_a_step_and_keep_the_rest(tmp_path: Path) -> None:
+def test_steps_select_among_checkpoints_with_a_step_and_keep_the_rest(tmp_path: Path) -> None:
     for name in ("step0", "step10", "step1000", "main"):
         checkpoint(tmp_path / "m" / name)
     assert revisions(tmp_path / "m", "9,999999") == ["step10", "step1000", "main"]
@@ -138,7 +132,7 @@ def test_an_empty_folder_a_missing_one_and_a_file_are_refused(tmp_path: Path) ->
         find_series([str(tmp_path / "model.safetensors")])
 
 
-def test_the_folder_may_be_where_we_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_series_may_be_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint(tmp_path / "named" / "step7")
     monkeypatch.chdir(tmp_path / "named")
     (series,) = find_series(["."])

@@ -1,46 +1,86 @@
 from __future__ import annotations
 
+import csv
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from degen import DegenError
-from degen.checkpoints.steps import RevisionStep, nearest_steps, parse_revision, select_steps
+from degen.checkpoints.name_grammars import GRAMMARS, NameGrammar
+from degen.checkpoints.steps import RevisionStep, nearest_steps, parse_revision, select_steps, training_order
 
 PYTHIA = [0, *(2**i for i in range(10)), *range(1000, 143_001, 1000)]
 
 
+NAMES = list(csv.DictReader(Path(__file__).with_name("names.csv").read_text(encoding="utf-8").splitlines()))
+
+
+@pytest.mark.parametrize("row", NAMES, ids=[row["name"] for row in NAMES])
+def test_public_names_give_what_they_say(row: dict[str, str]) -> None:
+    parsed = parse_revision(row["name"])
+    values = {"step": None, "tokens": None, "stage": None, "seed": None, "run": None}
+    if parsed is not None:
+        values = {"step": parsed.step, "tokens": parsed.tokens_seen, "stage": parsed.stage, "seed": parsed.seed,
+                  "run": parsed.run}  # fmt: skip
+    assert {key: "" if value is None else str(value) for key, value in values.items()} == {
+        key: row[key] for key in values
+    }
+
+
+@pytest.mark.parametrize("grammar", GRAMMARS, ids=[grammar.examples[0][0] for grammar in GRAMMARS])
+def test_each_form_of_names_has_public_examples_that_no_earlier_form_takes(grammar: NameGrammar) -> None:
+    assert grammar.examples
+    for name, _ in grammar.examples:
+        assert next(g for g in GRAMMARS if g.match(name)) is grammar
+
+
 @pytest.mark.parametrize(
-    ("name", "mark"),
+    ("name", "parsed"),
     [
-        ("step1000", RevisionStep(0, 1000, None)),
-        ("checkpoint-1000", RevisionStep(0, 1000, None)),
-        ("global_step1000", RevisionStep(0, 1000, None)),
-        ("step1000-tokens4B", RevisionStep(0, 1000, 4 * 10**9)),
-        ("stage1-step1000-tokens4B", RevisionStep(1, 1000, 4 * 10**9)),
-        ("stage2-step0-tokens0B", RevisionStep(2, 0, 0)),
-        ("step10-tokens2.5T", RevisionStep(0, 10, 2_500_000_000_000)),
-        ("step10-tokens512M", RevisionStep(0, 10, 512_000_000)),
-        ("step10-tokens77", RevisionStep(0, 10, 77)),
-        ("STEP007", RevisionStep(0, 7, None)),
+        ("step1000-tokens4B", RevisionStep(1000, 4 * 10**9)),
+        ("stage2-step0-tokens0B", RevisionStep(0, 0, "stage2")),
+        ("step10-tokens2.5T", RevisionStep(10, 2_500_000_000_000)),
+        ("step10-tokens512M", RevisionStep(10, 512_000_000)),
+        ("step10-tokens77", RevisionStep(10, 77)),
+        ("STEP007", RevisionStep(7)),
+        ("Stage1-Step-40000", RevisionStep(40_000, None, "Stage1")),
+        ("step_2M", RevisionStep(2_000_000)),
     ],
 )
-def test_names_of_revisions_give_their_step(name: str, mark: RevisionStep) -> None:
-    assert parse_revision(name) == mark
+def test_names_in_units_and_other_case_give_their_step(name: str, parsed: RevisionStep) -> None:
+    assert parse_revision(name) == parsed
 
 
 @pytest.mark.parametrize(
-    "name", ["main", "final", "step", "step-", "step10-final", "mystep10", "10", "tokenizer", "step1.5", "step10 ", ""]
-)
+    "name",
+    ["main", "final", "step", "step-", "step10-final", "mystep10", "tokenizer", "step1.5", "step10 ", "", "7b", "70m",
+     "v2", "run-10", "2024-01-01", "1.5"],
+)  # fmt: skip
 def test_names_without_a_step_give_none(name: str) -> None:
     assert parse_revision(name) is None
 
 
+def test_bare_numbers_are_steps_only_as_whole_names() -> None:
+    assert parse_revision("500") == RevisionStep(500)
+    assert parse_revision("500", whole_name=False) is None
+    assert parse_revision("10B", whole_name=False) is None
+
+
+def test_checkpoints_are_ordered_by_stage_then_number() -> None:
+    names = ["lc-32k-to-64k-step-1", "10000", "stage2-step1", "9B", "10B", "500", "lc-4k-to-32k-step-4000", "best",
+             "stage10-step1", "stage1-step5"]  # fmt: skip
+    assert sorted(names, key=training_order) == [
+        "500", "10000", "9B", "10B", "stage1-step5", "stage2-step1", "stage10-step1", "lc-4k-to-32k-step-4000",
+        "lc-32k-to-64k-step-1", "best",
+    ]  # fmt: skip
+
+
 @given(st.integers(0, 10**12))
 def test_every_step_number_is_read_as_it_is_written(step: int) -> None:
-    assert parse_revision(f"step{step}") == RevisionStep(0, step, None)
+    assert parse_revision(f"step{step}") == RevisionStep(step)
 
 
 def test_select_all_gives_every_step() -> None:
@@ -72,30 +112,30 @@ def test_pythias_steps_are_selected_as_published() -> None:
 
 
 @given(st.sets(st.integers(0, 10**6), min_size=1, max_size=60), st.integers(1, 40))
-def test_log_spaced_steps_are_the_nearest_to_even_ratios(there: set[int], count: int) -> None:
-    chosen = select_steps(sorted(there), f"log:{count}")
+def test_log_spaced_steps_are_the_nearest_to_even_ratios(steps: set[int], count: int) -> None:
+    chosen = select_steps(sorted(steps), f"log:{count}")
     assert chosen == sorted(set(chosen))
-    assert set(chosen) <= there
+    assert set(chosen) <= steps
     assert len(chosen) <= count
-    positive = [s for s in there if s > 0]
-    assert max(there) in chosen
+    positive = [s for s in steps if s > 0]
+    assert max(steps) in chosen
     if count > 1 and len(positive) > 1:
         assert min(positive) in chosen
         ratio = (max(positive) / min(positive)) ** (1 / (count - 1))
         for i in range(count):
-            wanted = min(positive) * ratio**i
-            nearest = min(abs(s - wanted) for s in there)
-            assert any(math.isclose(abs(s - wanted), nearest, rel_tol=1e-6, abs_tol=1e-6) for s in chosen)
+            target = min(positive) * ratio**i
+            nearest = min(abs(s - target) for s in steps)
+            assert any(math.isclose(abs(s - target), nearest, rel_tol=1e-6, abs_tol=1e-6) for s in chosen)
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1), st.lists(st.integers(0, 1200), min_size=1))
-def test_a_missing_step_is_replaced_by_its_nearest_once(there: list[int], wanted: list[int]) -> None:
-    chosen = select_steps(there, ",".join(map(str, wanted)))
+def test_a_missing_step_is_replaced_by_its_nearest_once(steps: list[int], targets: list[int]) -> None:
+    chosen = select_steps(steps, ",".join(map(str, targets)))
     assert chosen == sorted(set(chosen))
-    for w in wanted:
-        assert min(abs(s - w) for s in there) == min(abs(s - w) for s in chosen)
+    for w in targets:
+        assert min(abs(s - w) for s in steps) == min(abs(s - w) for s in chosen)
     for s in chosen:
-        assert any(abs(s - w) == min(abs(t - w) for t in there) for w in wanted)
+        assert any(abs(s - w) == min(abs(t - w) for t in steps) for w in targets)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +148,9 @@ def test_a_missing_step_is_replaced_by_its_nearest_once(there: list[int], wanted
         ("1.5", "'1.5' is not a step"),
         ("1:2", "first:last:stride"),
         ("1:2:3:4", "first:last:stride"),
-        ("5:1:2", "rising"),
-        ("0:10:0", "rising"),
-        ("log:0", "at least 1"),
+        ("5:1:2", "first ≤ last and stride ≥ 1"),
+        ("0:10:0", "first ≤ last and stride ≥ 1"),
+        ("log:0", "must be 1 or more"),
         ("log:", "'' is not a step"),
         ("log:two", "'two' is not a step"),
         ("ALL", "'ALL' is not a step"),

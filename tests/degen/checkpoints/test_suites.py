@@ -23,14 +23,14 @@ UNITS = {"m": 1e6, "b": 1e9}
 
 
 def parameters(model: str) -> float:
-    """How many parameters the name of a model promises."""
+    """Return how many parameters the name of a model promises."""
     match = re.search(r"(\d+(?:\.\d+)?)([mb])$", model)
     assert match is not None, model
     return float(match[1]) * UNITS[match[2]]
 
 
 @pytest.mark.parametrize("suite", suites().values(), ids=list(suites()))
-def test_every_suite_is_sound(suite: Suite) -> None:
+def test_every_suite_names_models_and_a_pattern_that_fits(suite: Suite) -> None:
     assert suite.name == suite.name.lower()
     assert REPO.fullmatch(f"a/{suite.name}")
     assert 10 < len(suite.about) < 110
@@ -63,7 +63,7 @@ def test_the_file_holds_suites_and_nothing_else() -> None:
         assert set(table) <= {"about", "models", "revisions", "steps", "tokens_per_step"}
 
 
-def test_pythia_is_as_it_was_published() -> None:
+def test_the_suite_of_pythia_has_the_published_models_and_steps() -> None:
     for name in ("pythia", "pythia-deduped"):
         suite = suites()[name]
         for repo in suite.models.values():
@@ -101,7 +101,7 @@ def test_an_unknown_suite_or_model_gives_one_message(
         assert word in result.message
 
 
-def test_the_hub_is_not_asked_where_a_model_is_unknown(scans: Scans) -> None:
+def test_an_unknown_model_of_a_suite_sends_no_request_to_the_hub(scans: Scans) -> None:
     with pytest.raises(DegenError, match="no model"):
         from_suite("pythia:70m,9z", Grammar())
     assert not scans.hub.requests
@@ -110,8 +110,8 @@ def test_the_hub_is_not_asked_where_a_model_is_unknown(scans: Scans) -> None:
 def test_models_are_named_once_and_in_any_order(scans: Scans) -> None:
     for name in ("70m", "160m"):
         scans.add(f"EleutherAI/pythia-{name}", {"step5": {"config.json": b"5"}, "main": {"config.json": b"main"}})
-    found = find_series(["pythia:160m,70m,160m"])
-    assert [(s.model, [c.revision for c in s.checkpoints]) for s in found] == [
+    series = find_series(["pythia:160m,70m,160m"])
+    assert [(s.model, [c.revision for c in s.checkpoints]) for s in series] == [
         ("pythia-160m", ["step5"]), ("pythia-70m", ["step5"]),
     ]  # fmt: skip
     (labelled,) = find_series(["small=pythia:70m"])
@@ -122,7 +122,7 @@ def test_models_are_named_once_and_in_any_order(scans: Scans) -> None:
     assert not is_suite("pythia-70m")
 
 
-def test_a_suite_is_scanned(scans: Scans, series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_every_model_of_a_suite_is_scanned(scans: Scans, series: Path, corpus: Path, tmp_path: Path) -> None:
     named = revisions(series)
     for name in ("14m", "31m"):
         scans.add(f"EleutherAI/pythia-{name}", named | {"main": named["step1000"] | {"README.md": name.encode()}})

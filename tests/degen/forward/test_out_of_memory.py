@@ -50,15 +50,15 @@ print(json.dumps([run.info["batch_tokens"], run.checkpoints()[0]]))
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A model whose feed-forward layer wants 64 kB a token, and a corpus of whole windows for it."""
+    """Make a model whose feed-forward layer wants 64 kB a token, and a corpus of whole windows for it."""
     root = tmp_path_factory.mktemp("wide")
     series = make_series(root / "wide", steps=(1,), family="llama", intermediate_size=16_384, num_hidden_layers=1)
     return series, make_corpus(root / "c.jsonl", pile(40, 2000))
 
 
-def limited(wide: tuple[Path, Path], out: Path, room: int) -> tuple[dict[str, int], dict[str, Any]]:
+def scan_with_limit(wide: tuple[Path, Path], out: Path, limit: int) -> tuple[dict[str, int], dict[str, Any]]:
     result = subprocess.run(
-        [sys.executable, "-c", LIMITED, *map(str, wide), str(out), str(room)],
+        [sys.executable, "-c", LIMITED, *map(str, wide), str(out), str(limit)],
         env=os.environ | {"MALLOC_ARENA_MAX": "1"}, capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -66,11 +66,11 @@ def limited(wide: tuple[Path, Path], out: Path, room: int) -> tuple[dict[str, in
     return batch_tokens, row
 
 
-def test_where_the_system_refuses_memory_the_batch_is_halved(wide: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_batch_that_the_system_refuses_memory_for_is_halved(wide: tuple[Path, Path], tmp_path: Path) -> None:
     free = degen.scan(wide[0], corpus=wide[1], tokens=1024, context=256, out=tmp_path / "free")
     (whole,) = free.info["batch_tokens"].values()
     assert whole >= 1024  # all in one batch: 3 × 64 MB in the feed-forward layer
-    batch_tokens, row = limited(wide, tmp_path / "run", 160 * 2**20)
+    batch_tokens, row = scan_with_limit(wide, tmp_path / "run", 160 * 2**20)
     assert row["status"] == "ok", row["reason"]
     assert 256 <= batch_tokens["wide@step1"] <= 512 < whole
     expected = free.checkpoints()[0]
@@ -78,15 +78,15 @@ def test_where_the_system_refuses_memory_the_batch_is_halved(wide: tuple[Path, P
         assert row[name] == pytest.approx(expected[name], abs=1e-6)
 
 
-def test_where_one_window_does_not_fit_the_checkpoint_fails_and_says_so(
+def test_a_checkpoint_whose_single_window_does_not_fit_memory_fails_with_that_reason(
     wide: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    _, row = limited(wide, tmp_path / "run", 60 * 2**20)
+    _, row = scan_with_limit(wide, tmp_path / "run", 60 * 2**20)
     assert row["status"] == "failed"
     assert "out of memory" in row["reason"], row["reason"]
 
 
-def test_batches_halved_on_a_device_are_remembered_in_the_run(
+def test_the_size_of_halved_batches_is_stored_in_the_run(
     series: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXForCausalLM
@@ -100,8 +100,14 @@ def test_batches_halved_on_a_device_are_remembered_in_the_run(
         return forward(self, input_ids=input_ids, **kwargs)
 
     monkeypatch.setattr(GPTNeoXForCausalLM, "forward", small)
-    how: dict[str, Any] = {"corpus": corpus, "tokens": 1024, "context": 32, "batch_size": 32, "out": tmp_path / "run"}
-    run = degen.scan(series, **how)
+    options: dict[str, Any] = {
+        "corpus": corpus,
+        "tokens": 1024,
+        "context": 32,
+        "batch_size": 32,
+        "out": tmp_path / "run",
+    }
+    run = degen.scan(series, **options)
     assert [row["status"] for row in run.checkpoints()] == ["ok"] * 3
     assert run.info["batch_tokens"] == {"tiny@step0": 128}
     assert seen.count(max(seen)) == 1  # the second checkpoint begins with what the first has learnt
@@ -109,14 +115,14 @@ def test_batches_halved_on_a_device_are_remembered_in_the_run(
     (run.path / "checkpoints" / "tiny" / "step1000.parquet").unlink()
     before = [row["loss"] for row in run.checkpoints()[:2]]
     seen.clear()
-    again = degen.scan(series, **how)
+    again = degen.scan(series, **options)
     assert max(seen) <= most
     assert json.loads((run.path / "run.json").read_text())["batch_tokens"] == plan
     assert [row["loss"] for row in again.checkpoints()[:2]] == before
 
 
 def fits(most: int, tried: list[int]) -> Callable[[int], int]:
-    """A measurement for which batches of up to so many tokens fit."""
+    """Return a measurement for which batches of up to so many tokens fit."""
 
     def measure(batch_tokens: int) -> int:
         tried.append(batch_tokens)
@@ -130,7 +136,7 @@ def fits(most: int, tried: list[int]) -> Callable[[int], int]:
 @pytest.mark.parametrize(
     ("most", "sizes"), [(100, [100]), (99, [100, 50]), (24, [100, 50, 25, 20]), (20, [100, 50, 25, 20])]
 )
-def test_sizes_are_halved_down_to_the_longest_window(most: int, sizes: list[int]) -> None:
+def test_batch_sizes_are_halved_down_to_the_longest_window(most: int, sizes: list[int]) -> None:
     tried: list[int] = []
     halved: list[int] = []
     assert halve_batch(fits(most, tried), 100, 20, "--context", halved.append) == sizes[-1]

@@ -55,8 +55,8 @@ def test_a_value_that_passes_within_noise_has_a_reason() -> None:
     assert outcome.reason == "breaks the bound, but within noise: the interval reaches beyond it"
     assert (outcome.low, outcome.high) == (pytest.approx(1.1 - Z95 / 10), pytest.approx(1.1 + Z95 / 10))
     assert outcome.margin == pytest.approx(-0.1)
-    kept = judge_value(parse_rule("x < 1"), measured(0.9, 0.1), 0.95)
-    assert (kept.verdict, kept.reason) == ("passed", None)
+    undecided = judge_value(parse_rule("x < 1"), measured(0.9, 0.1), 0.95)
+    assert (undecided.verdict, undecided.reason) == ("passed", None)
 
 
 def test_without_an_error_the_value_counts_and_the_reason_says_so() -> None:
@@ -137,7 +137,7 @@ def outcomes(verdicts: Verdicts) -> list[tuple[str, str]]:
     return [(o.measured.model, o.verdict) for o in verdicts.outcomes]
 
 
-def test_the_worst_comes_first(table: Path) -> None:
+def test_the_worst_outcomes_come_first(table: Path) -> None:
     verdicts = judge([parse_rule("acc > 0.2"), parse_rule("loss < 3.1")], table)
     assert outcomes(verdicts) == [
         ("c", "failed"), ("c", "failed"), ("b", "failed"), ("a", "undecidable"), ("b", "passed"), ("a", "passed"),
@@ -146,13 +146,13 @@ def test_the_worst_comes_first(table: Path) -> None:
     assert [verdicts.count(v) for v in ("failed", "undecidable", "passed")] == [3, 1, 2]
 
 
-def test_too_few_checkpoints_for_a_rise(table: Path) -> None:
+def test_a_rise_over_too_few_checkpoints_is_undecidable(table: Path) -> None:
     verdicts = judge([parse_rule("loss.rise < 0.1")], table)
     assert outcomes(verdicts) == [("b", "failed"), ("c", "undecidable"), ("a", "passed")]
     assert str(verdicts.outcomes[1].reason).startswith("too few checkpoints: a rise needs two that are measured")
 
 
-def test_a_rise_within_noise(table: Path) -> None:
+def test_a_rise_within_noise_is_undecidable_with_a_confidence(table: Path) -> None:
     rule = [parse_rule("loss.rise[model=b] < 0.1")]
     assert judge(rule, table).exit_code == 1
     assert judge(rule, table, confidence=0.95).exit_code == 0
@@ -163,10 +163,10 @@ def test_a_rise_within_noise(table: Path) -> None:
 def test_an_unused_baseline_gives_a_warning(table: Path) -> None:
     warnings: list[str] = []
     judge([parse_rule("loss[model=a] < 3")], table, baseline=table, warn=warnings.append)
-    assert warnings == [f"the baseline {table} is not used: no rule is about a .rise or .drop"]
+    assert warnings == [f"the baseline {table} is not used, because no rule has a .rise or .drop"]
 
 
-def test_the_same_rule_twice_is_one(table: Path) -> None:
+def test_a_rule_given_twice_is_judged_once(table: Path) -> None:
     rules = [parse_rule("loss[model=a]<3"), parse_rule("loss[ model=a ] < 3.0")]
     assert len(judge(rules, table).outcomes) == 1
 
@@ -195,9 +195,9 @@ def test_wrong_options_of_judge_are_refused(table: Path) -> None:
     with pytest.raises(DegenError, match="no rule to judge by"):
         judge([], table)
     for confidence in (0.0, 0.49, 1.0, 95.0, math.nan):
-        with pytest.raises(DegenError, match=r"a number from 0\.5 to below 1"):
+        with pytest.raises(DegenError, match=r"must be at least 0\.5 and below 1"):
             judge([parse_rule("loss < 3")], table, confidence=confidence)
-    with pytest.raises(DegenError, match="--strict needs an interval; give its --confidence"):
+    with pytest.raises(DegenError, match="--strict needs --confidence"):
         judge([parse_rule("loss < 3")], table, strict=True)
     with pytest.raises(DegenError, match="no such file"):
         judge([parse_rule("loss.rise < 3")], table, baseline="nowhere.csv")

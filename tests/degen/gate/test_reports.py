@@ -53,9 +53,9 @@ def test_xml_is_valid_with_any_name(verdict: str) -> None:
     rule = Rule(NASTY, "<", Bound(0.6), model=NASTY)
     verdicts = Verdicts(NASTY, (outcome(verdict, NASTY, rule, place=NASTY, reason=NASTY),), (NASTY,))
     text = junit_xml(verdicts)
-    case = ElementTree.fromstring(text.encode("utf-8")).find("testsuite/testcase")
-    assert "a%0A,b:c::d\"e'<f>&|`g`\n::warning::h" in str(case.get("name"))
-    assert "\ufffd[31m" in str(case.get("name"))
+    element = ElementTree.fromstring(text.encode("utf-8")).find("testsuite/testcase")
+    assert "a%0A,b:c::d\"e'<f>&|`g`\n::warning::h" in str(element.get("name"))
+    assert "\ufffd[31m" in str(element.get("name"))
 
 
 @given(st.text())
@@ -65,10 +65,10 @@ def test_xml_is_valid_with_any_text(text: str) -> None:
 
 
 def test_annotations_are_ten_at_most_and_of_every_rule_the_worst_first() -> None:
-    many = [outcome(rule=parse_rule("x < 0.6"), name=f"m{i}") for i in range(30)]
+    outcomes = [outcome(rule=parse_rule("x < 0.6"), name=f"m{i}") for i in range(30)]
     other = outcome(rule=parse_rule("y < 0.6"))
     unknown = outcome("undecidable", value=None, reason="is NaN", rule=parse_rule("z < 0.6"))
-    lines = annotations(Verdicts("run", (*many, other, unknown, outcome("passed"))))
+    lines = annotations(Verdicts("run", (*outcomes, other, unknown, outcome("passed"))))
     assert len(lines) == MOST == 10
     assert lines[0] == "::error title=degen gate%3A failed::x < 0.6 at m0 step 5: 0.7 ± 0.01 fails < 0.6"
     assert "::y < 0.6 at m step 5" in lines[1]
@@ -116,8 +116,8 @@ def test_the_summary_is_one_table() -> None:
 
 
 def test_a_summary_of_many_outcomes_stays_small() -> None:
-    many = Verdicts("run", tuple(outcome(name=f"m{i}") for i in range(9000)), tuple(f"m@{i}" for i in range(9000)))
-    summary = step_summary(many)
+    verdicts = Verdicts("run", tuple(outcome(name=f"m{i}") for i in range(9000)), tuple(f"m@{i}" for i in range(9000)))
+    summary = step_summary(verdicts)
     assert len(summary.encode()) < 100_000
     assert summary.count("| failed |") == SHOWN
     assert f"… and {9000 - SHOWN} more" in summary

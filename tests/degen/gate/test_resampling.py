@@ -22,14 +22,14 @@ STEPS = (2000, 2025)  # before the fault in the data of `broken`, and 25 steps i
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's windows, scored by two checkpoints."""
+    """Return the demo's windows, scored by two checkpoints."""
     (broken,) = (path for path in series_paths() if path.name == "broken")
     steps = ",".join(map(str, STEPS))
     return degen.scan(broken, steps=steps, probes=["loss"], out=tmp_path_factory.mktemp("demo") / "run").path
 
 
 def loss_of(windows: pl.DataFrame) -> tuple[float, float]:
-    """The loss over all tokens, and its delete-one-document jackknife error, the slow way."""
+    """Return the loss over all tokens, and its delete-one-document jackknife error, the slow way."""
 
     def over(some: pl.DataFrame) -> float:
         losses, tokens = some["loss"].to_numpy(), some["tokens"].to_numpy()
@@ -41,7 +41,7 @@ def loss_of(windows: pl.DataFrame) -> tuple[float, float]:
 
 
 def redraw(run: Path, out: Path, generator: np.random.Generator) -> Path:
-    """The run on as many documents, drawn with replacement from its own; one drawn twice is two."""
+    """Return the run on as many documents, drawn with replacement from its own; one drawn twice is two."""
     shutil.copytree(run, out, dirs_exist_ok=True)
     drawn: Any = None
     for step in STEPS:
@@ -62,7 +62,7 @@ def redraw(run: Path, out: Path, generator: np.random.Generator) -> Path:
 
 
 def at_one_error(rule: Rule, run: Path) -> Rule:
-    """The rule with its bound one standard error beyond the value."""
+    """Return the rule with its bound one standard error beyond the value."""
     (outcome,) = judge([rule], run).outcomes
     measured = outcome.measured
     estimate = (

@@ -31,13 +31,13 @@ def test_rows_of_a_table_without_a_step_may_be_the_latest(tmp_path: Path) -> Non
 
 def test_layers_of_an_exported_table_are_those_of_the_run(run: degen.Run, tmp_path: Path) -> None:
     export_table(run, "layers", tmp_path / "layers.csv")
-    for place in ("layer=all", "layer=2,site=block", "layer=1", "layer=last", "site=embedding"):
-        for selected in values_of(f"anisotropy.rise[{place}] < 1", run.path, tmp_path / "layers.csv"):
+    for selector in ("layer=all", "layer=2,site=block", "layer=1", "layer=last", "site=embedding"):
+        for selected in values_of(f"anisotropy.rise[{selector}] < 1", run.path, tmp_path / "layers.csv"):
             assert selected.missing is None
             assert selected.difference == pytest.approx(0, abs=1e-12)
 
 
-def test_tables_wide_and_long(tmp_path: Path) -> None:
+def test_rules_are_judged_on_wide_and_long_tables(tmp_path: Path) -> None:
     wide = tmp_path / "wide.csv"
     wide.write_text("model,step,task,acc,acc_stderr\nm,200,A,.6,.02\nm,100,A,.7,.01\nm,100,B,.5,.01\nm,200,B,,\n")
     a, b = values_of("acc.drop < 1", wide)
@@ -51,20 +51,20 @@ def test_tables_wide_and_long(tmp_path: Path) -> None:
     assert value_of("loss[model=m] < 3", long).value == 2
     acc = values_of("acc < 3", long)
     assert [(f.model, f.step, f.value) for f in acc] == [("m", 200, None), ("n", 100, 0.4)]
-    assert acc[0].missing == "no row of it at step 200; its last is step 100"
-    assert [f.missing for f in values_of("loss < 3", long)] == [None, "no row of loss"]
+    assert acc[0].missing == "it has no row at step 200; its last row is at step 100"
+    assert [f.missing for f in values_of("loss < 3", long)] == [None, "the table has no row of loss"]
     with pytest.raises(DegenError, match=r"no metric 'los'; did you mean 'loss'\?"):
         values_of("los < 3", long)
 
 
-def test_missing_and_infinite_values_of_tables(tmp_path: Path) -> None:
+def test_missing_values_of_tables_are_not_measured_and_infinite_ones_are_read(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("step,loss,ppl,empty,word\n1,2,3,,a\n2,nan,inf,,b\n")
     assert value_of("loss < 3", table).missing == "not measured"
     assert value_of("ppl < 3", table).value == math.inf
     assert value_of("empty < 3", table).missing == "not measured"
     assert value_of("loss < 3", table).model == "t"
-    with pytest.raises(DegenError, match="column 'word' holds no numbers"):
+    with pytest.raises(DegenError, match="column 'word' holds no numbers; name a metric that does"):
         values_of("word < 3", table)
 
 
@@ -74,15 +74,15 @@ def test_exported_tables_take_selectors(run: degen.Run, run_copy: Path, tmp_path
         rule = f"anisotropy[{selector}] < 1"
         assert value_of(rule, tmp_path / "l.parquet").value == value_of(rule, run.path).value
     assert len(values_of("anisotropy[layer=all] < 1", tmp_path / "l.parquet")) == 4
-    with pytest.raises(DegenError, match="column 'layer' is nowhere '99'"):
+    with pytest.raises(DegenError, match="column 'layer' never has the value '99'"):
         values_of("anisotropy[layer=99] < 1", tmp_path / "l.parquet")
-    with pytest.raises(DegenError, match="has no column 'domain' to select by; drop domain"):
+    with pytest.raises(DegenError, match="has no column 'domain', by which the rule selects; drop the selector domain"):
         values_of("anisotropy[domain=a] < 1", tmp_path / "l.parquet")
     change(run_copy, "checkpoints", "step1000", status="failed", reason="torn")
     export_table(degen.read_run(run_copy), "checkpoints", tmp_path / "c.csv")
     source = open_source(tmp_path / "c.csv", no_warning)
     assert source.failed == ["tiny@step1000"]
-    assert value_of("loss < 99", tmp_path / "c.csv").missing == "not measured"
+    assert value_of("loss < 99", tmp_path / "c.csv").missing == "the checkpoint failed: torn"
     assert open_source(run_copy, no_warning).failed == ["tiny@step1000"]
 
 

@@ -108,19 +108,19 @@ def test_without_a_known_name_all_numbers_but_facts_are_metrics(tmp_path: Path) 
     assert names(curves) == ["t brier", "t other"]
     assert [(c.better, c.floor) for c in curves] == [("min", 0.0)] * 2
     assert len(warnings) == 2
-    assert warnings[0].startswith("brier: the name does not say which way is better; lower counts as better")
+    assert warnings[0].startswith("brier: the name does not tell whether lower or higher is better; lower is assumed")
     assert "--better max" in warnings[0]
     assert [c.better for c in read(tmp_path, text, better="max")] == ["max"] * 2
     assert names(read(tmp_path, text, metrics=["epoch"], better="max")) == ["t epoch"]  # whoever asks gets it
 
 
 @pytest.mark.parametrize("column", ["loss_stderr", "loss_se", "stderr", "se", "Loss_SE"])
-def test_standard_errors_of_the_only_metric(column: str, tmp_path: Path) -> None:
+def test_standard_errors_without_a_name_are_those_of_the_only_metric(column: str, tmp_path: Path) -> None:
     (curve,) = read(tmp_path, f"step,loss,{column}\n0,1,.1\n1,2,\n2,2,inf\n")
     np.testing.assert_array_equal(curve.errors, [0.1, np.nan, np.nan])
 
 
-def test_standard_errors_of_several_metrics(tmp_path: Path) -> None:
+def test_standard_errors_of_several_metrics_are_matched_by_name(tmp_path: Path) -> None:
     loss, acc, ppl = read(
         tmp_path, 'step,loss,"acc,none",ppl,"acc_stderr,none",stderr,ppl_se\n0,1,2,3,4,5,\n1,2,3,4,5,6,\n'
     )
@@ -146,7 +146,8 @@ def test_an_unknown_head_width_gives_a_warning(tmp_path: Path) -> None:
     curves = read(tmp_path, "model,step,kl_a\nm,0,1\nm,1,2\nn,0,1\n", warn=warnings.append)
     assert [c.floor for c in curves] == [pytest.approx(0.1 * math.log(1024))] * 2
     assert warnings[0] == (
-        "m: no column says how wide the head is (head_size, hidden_size); the floor of kl_a is 0.1 ln 1024"
+        "m: no column (head_size, hidden_size) tells the width of the head, on which the floor of kl_a "
+        "depends; 1024 is assumed, so that the floor is 0.1 ln 1024"
     )
     assert len(warnings) == 2
 
@@ -222,44 +223,58 @@ def test_results_of_the_harness_are_a_long_table(tmp_path: Path) -> None:
     assert curves[0].steps.tolist() == [0, 200, 1000]
     assert curves[0].values.tolist() == [0.0, 0.1, 0.5]
     assert curves[2].errors is None
-    (one,) = find_curves(tmp_path / "evals", metrics=["perplexity"], where={"task": "lambada_openai"}, warn=no_warning)
-    assert one.metric == "perplexity"
+    (curve,) = find_curves(
+        tmp_path / "evals", metrics=["perplexity"], where={"task": "lambada_openai"}, warn=no_warning
+    )
+    assert curve.metric == "perplexity"
 
 
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("stp,loss\n0,1\n", {}, r"t\.csv: no column 'step' \(did you mean 'stp'\?\); call the one"),
-        ("epoch,loss\n0,1\n", {}, r"t\.csv: no column 'step' \(there are epoch, loss\)"),
-        ("step,loss\n0.5,1\n", {}, r"t\.csv: column 'step' holds 0\.5; a step is a whole number"),
+        ("stp,loss\n0,1\n", {}, r"t\.csv: the table has no column 'step' \(did you mean 'stp'\?\); rename the column"),
+        ("epoch,loss\n0,1\n", {}, r"t\.csv: the table has no column 'step' \(there are epoch, loss\)"),
+        ("step,loss\n0.5,1\n", {}, r"t\.csv: column 'step' holds 0\.5; a step must be a whole number"),
         ("step,loss\n-1,1\n", {}, r"t\.csv: column 'step' holds -1; a step"),
-        ("step,loss\n1e300,1\n", {}, r"t\.csv: column 'step' holds 1e\+300; a step"),
+        ("step,loss\n1e300,1\n", {}, r"t\.csv: column 'step' holds inf; a step"),
         ("step,loss\ninf,1\n", {}, r"t\.csv: column 'step' holds inf; a step"),
-        ("step,loss\nmain,1\n", {}, r"t\.csv: column 'step' holds 'main', which is no step; write 1000 or step1000"),
-        ("step,loss\n,1\n,2\n", {}, r"t\.csv: column 'step' holds no step; fill it in"),
-        ("step,loss\n2024-05-01,1\n", {}, r"t\.csv: column 'step' holds no numbers \('2024-05-01"),
-        ("step,metric\n0,acc\n", {}, r"t\.csv: a column 'metric' but no column 'value' beside it; add it"),
+        ("step,loss\nmain,1\n", {}, r"t\.csv: column 'step' holds 'main'; a step must be written as 1000 or step1000"),
+        ("step,loss\n,1\n,2\n", {}, r"t\.csv: column 'step' has no value in any row; fill in the steps"),
+        (
+            "step,loss\n2024-05-01,1\n",
+            {},
+            r"t\.csv: column 'step' holds values that are no numbers, such as '2024-05-01",
+        ),
+        ("step,metric\n0,acc\n", {}, r"t\.csv: a table with a column 'metric' must also have a column 'value'; add it"),
         (
             "step,metric,value\n0,acc,high\n",
             {},
-            r"t\.csv: column 'value' holds no numbers \('high', for one\); mend it",
+            r"t\.csv: column 'value' holds values that are no numbers, such as 'high'; correct",
         ),
-        ("step,note\n0,good\n", {}, r"t\.csv: no column of numbers beside the steps; add one"),
-        ("step,tokens\n0,5\n", {}, r"t\.csv: nothing but steps, sizes and errors .*--metric.*tokens"),
-        ("step,loss,loss_se\n0,1,-1\n", {}, r"t\.csv: column 'loss_se' holds -1; a standard error is 0 or more"),
-        ("step,loss,loss_se\n0,1,x\n", {}, r"t\.csv: column 'loss_se' holds no numbers \('x'"),
+        ("step,note\n0,good\n", {}, r"t\.csv: the table has no column of numbers other than the steps; add one"),
+        ("step,tokens\n0,5\n", {}, r"t\.csv: the table seems to hold only steps, sizes and errors; .*--metric.*tokens"),
+        ("step,loss,loss_se\n0,1,-1\n", {}, r"t\.csv: column 'loss_se' holds -1; a standard error must be 0 or more"),
+        ("step,loss,loss_se\n0,1,x\n", {}, r"t\.csv: column 'loss_se' holds values that are no numbers, such as 'x'"),
         (WIDE, {"metrics": ["los"]}, r"t\.csv: no metric 'los'; did you mean 'loss'\?"),
         (WIDE, {"metrics": ["zzz"]}, r"t\.csv: no metric 'zzz'; there are loss, acc"),
         (WIDE, {"metrics": ["loss", "model"]}, r"t\.csv: column 'model' holds no numbers; name a metric"),
         (LONG, {"metrics": ["pppl"]}, r"t\.csv: no metric 'pppl'; did you mean 'ppl'\?"),
         (LONG, {"metrics": ["lambda/ppl"]}, r"no metric 'lambda/ppl'; did you mean 'lambada/ppl'\?"),
-        (LONG, {"where": {"tsk": "piqa"}}, r"t\.csv: no column 'tsk' to filter by; did you mean 'task'\?"),
-        (LONG, {"where": {"task": "lambda"}}, r"t\.csv: column 'task' is nowhere 'lambda'; did you mean 'lambada'\?"),
+        (
+            LONG,
+            {"where": {"tsk": "piqa"}},
+            r"t\.csv: the table has no column 'tsk' to filter by; did you mean 'task'\?",
+        ),
+        (
+            LONG,
+            {"where": {"task": "lambda"}},
+            r"t\.csv: column 'task' never has the value 'lambda'; did you mean 'lambada'\?",
+        ),
         (LONG, {"where": {"task": "piqa", "metric": "ppl"}}, r"t\.csv: no row has task=piqa, metric=ppl at once"),
         (
             LONG,
             {"floors": {"pppl": Floor(1.0)}},
-            r"t\.csv: a floor for 'pppl', which is no metric here; did you mean 'ppl'",
+            r"t\.csv: --floor names 'pppl', which is none of the metrics here; did you mean 'ppl'",
         ),
     ],
 )
@@ -273,12 +288,13 @@ def test_tables_without_curves_are_refused(text: str, options: dict[str, Any], m
 def test_targets_that_hold_no_metrics_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     bad = {
-        tmp_path / "absent": "absent: no such file or folder; give a table",
-        tmp_path / "empty": "empty: no run .* no Parquet parts and no results of lm-evaluation-harness in it; name",
+        tmp_path / "absent": "absent: no such file or folder; name a table",
+        tmp_path
+        / "empty": "empty: this folder holds no run .* no Parquet parts and no results of lm-evaluation-harness; name",
         write(
             tmp_path / "r.json", "{}"
-        ): r"r\.json: a JSON file; for results of lm-evaluation-harness, name the folder",
-        write(tmp_path / "t.txt", "x"): r"t\.txt: not a table that is read; save it as one of",
+        ): r"r\.json: a JSON file cannot be read as a table; for results of lm-evaluation-harness, name the folder",
+        write(tmp_path / "t.txt", "x"): r"t\.txt: not a format of tables; save the table as one of",
         tmp_path / ("x" * 300): "cannot be read .File name too long.",
     }
     for target, message in bad.items():

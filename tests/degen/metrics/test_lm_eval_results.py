@@ -21,14 +21,14 @@ def save(file: Path, content: Any) -> Path:
 def old(
     ppl: float = 24.8, arguments: str | None = "pretrained=EleutherAI/pythia-160m,revision=step1000"
 ) -> dict[str, Any]:
-    """A result file as versions up to 0.3 wrote it."""
+    """Make a result file as versions up to 0.3 wrote it."""
     figures = {"ppl": ppl, "ppl_stderr": 0.9, "acc": 0.35, "acc_stderr": 0.01}
     config = {"model": "hf-causal", "model_args": arguments, "num_fewshot": 0}
     return {"results": {"lambada_openai": figures}, "versions": {"lambada_openai": 0}, "config": config}
 
 
 def new(**changes: Any) -> dict[str, Any]:
-    """A result file as versions from 0.4 on write it."""
+    """Make a result file as versions from 0.4 on write it."""
     lambada = {
         "alias": "lambada_openai", "perplexity,none": 5.1, "perplexity_stderr,none": 0.1, "acc,none": 0.6,
         "acc_stderr,none": 0.007, "sample_len": 5153,
@@ -50,7 +50,7 @@ def rows(folder: Path, *columns: str) -> list[tuple[Any, ...]]:
     return [tuple(row[c] for c in columns or row) for row in table]
 
 
-def test_both_formats_make_one_table(tmp_path: Path) -> None:
+def test_lm_eval_results_of_both_formats_make_one_table(tmp_path: Path) -> None:
     save(tmp_path / "a.json", old())
     save(tmp_path / "EleutherAI__pythia-160m" / "results_2024-05-01T12-00-00.123456.json", new())
     assert is_results(tmp_path)
@@ -81,7 +81,7 @@ def test_both_formats_make_one_table(tmp_path: Path) -> None:
         ("stage2-step10-tokens1B/tiny.json", None, "tiny", 10),
     ],
 )
-def test_model_and_step_are_where_people_put_them(
+def test_model_and_step_are_read_from_settings_folders_and_file_names(
     file: str, evaluated: str | None, model: str, step: int, tmp_path: Path
 ) -> None:
     save(tmp_path / "evals" / file, old(arguments=evaluated))
@@ -101,8 +101,8 @@ def test_the_newest_of_repeated_values_counts_with_a_warning(tmp_path: Path) -> 
     table = read_results(tmp_path / "evals", warnings.append).to_pydict()
     assert table["value"] == [0.35, 25.0]
     assert len(warnings) == 1
-    assert "4 figures are in several files; the one that sorts last by name counts" in warnings[0]
-    assert "(results_2024-05-02T00-00-00.json instead of results_2024-05-01T00-00-00.json, for one)" in warnings[0]
+    assert "4 values are in several files; of these files the last by name counts" in warnings[0]
+    assert "(for example results_2024-05-02T00-00-00.json, not results_2024-05-01T00-00-00.json)" in warnings[0]
 
 
 def test_other_files_are_ignored_and_damaged_ones_give_a_warning(tmp_path: Path) -> None:
@@ -117,25 +117,28 @@ def test_other_files_are_ignored_and_damaged_ones_give_a_warning(tmp_path: Path)
     warnings: list[str] = []
     assert len(read_results(folder, warnings.append)) == 2
     assert len(warnings) == 1
-    assert f"{cut}: left out, not sound JSON" in warnings[0]
+    assert f"{cut}: this file is left out, because it is not valid JSON" in warnings[0]
     cut.unlink()
     assert len(read_results(folder, no_warning)) == 2
 
 
 def spoilt(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Folders that give no table, and what is said of each."""
+    """Yield folders that give no table, and the message of each."""
     (folder / "empty").mkdir()
-    yield folder / "empty", r"empty: no result file of lm-evaluation-harness in it; name the folder"
+    yield folder / "empty", r"empty: this folder has no result file of lm-evaluation-harness; name the folder"
     save(folder / "other" / "config.json", {"vocab_size": 5})
-    yield folder / "other", "other: no result file of lm-evaluation-harness in it"
+    yield folder / "other", "other: this folder has no result file of lm-evaluation-harness"
     save(folder / "texts" / "step1.json", {"results": {"piqa": {"acc": "N/A", "alias": "piqa", "ok": True}}})
-    yield folder / "texts", "texts: the result files in it hold no number"
+    yield folder / "texts", "texts: the result files of lm-evaluation-harness in this folder hold no number"
     save(folder / "stepless" / "results_2024-05-01.json", old(arguments="pretrained=org/tiny,revision=main"))
-    yield folder / "stepless", r"stepless/results_2024-05-01\.json: no step in its name.*rename it as in step1000\.json"
+    yield (
+        folder / "stepless",
+        r"stepless/results_2024-05-01\.json: the step is unknown: .*rename the file, as in step1000\.json",
+    )
     save(folder / "bare" / "results.json", {"results": {"piqa": {"acc": 0.5}}})
-    yield folder / "bare", r"bare/results\.json: no step in its name"
+    yield folder / "bare", r"bare/results\.json: the step is unknown"
     save(folder / "odd" / "results.json", {"results": {"piqa": {"acc": 0.5}}, "config": [1], "model_name": 5})
-    yield folder / "odd", r"odd/results\.json: no step in its name"
+    yield folder / "odd", r"odd/results\.json: the step is unknown"
 
 
 def test_folders_without_results_are_refused(tmp_path: Path) -> None:

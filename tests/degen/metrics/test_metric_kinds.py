@@ -85,18 +85,18 @@ def test_floors_are_read_as_they_are_written(text: str, floor: Floor) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "not a floor; write 0.02"),
-        ("%", "not a floor"),
-        ("lnd", "not a floor"),
-        ("small", "not a floor"),
-        ("nan", "not a floor"),
-        ("inf", "not a floor"),
-        ("1e999", "not a floor"),
-        ("0.5%%", "not a floor"),
-        ("0.1 lnx", "not a floor"),
-        ("0,5%", "not a floor"),
-        ("-0.1", "is negative"),
-        ("-1%", "is negative"),
+        ("", "must be a number, as 0.02"),
+        ("%", "must be a number"),
+        ("lnd", "must be a number"),
+        ("small", "must be a number"),
+        ("nan", "must be a number"),
+        ("inf", "must be a number"),
+        ("1e999", "must be a number"),
+        ("0.5%%", "must be a number"),
+        ("0.1 lnx", "must be a number"),
+        ("0,5%", "must be a number"),
+        ("-0.1", "the least change that matters must be 0 or more"),
+        ("-1%", "the least change that matters must be 0 or more"),
     ],
 )
 def test_a_malformed_floor_is_refused(text: str, message: str) -> None:
@@ -115,17 +115,17 @@ def test_floors_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("options", "message"),
     [
-        (["=0.5%"], "--floor =0.5%: no metric before the =; write it as ppl=0.5%"),
-        (["ppl="], "--floor ppl=: not a floor"),
-        (["ppl=x"], "--floor ppl=x: not a floor"),
-        (["ppl=-1"], "--floor ppl=-1: is negative"),
-        (["ppl=1", "ppl=2"], "--floor ppl=2: ppl is given twice"),
-        (["1", "2"], "--floor 2: the floor of all metrics is given twice"),
+        (["=0.5%"], "--floor =0.5%: there is no metric before the =; write it as ppl=0.5%"),
+        (["ppl="], "--floor ppl=: must be a number"),
+        (["ppl=x"], "--floor ppl=x: must be a number"),
+        (["ppl=-1"], "--floor ppl=-1: the least change that matters must be 0 or more"),
+        (["ppl=1", "ppl=2"], "--floor ppl=2: the floor of ppl is given twice"),
+        (["1", "2"], "--floor 2: the floor of all other metrics is given twice"),
     ],
 )
-def test_malformed_floor_options_are_refused(given: list[str], message: str) -> None:
+def test_malformed_floor_options_are_refused(options: list[str], message: str) -> None:
     with pytest.raises(DegenError) as caught:
-        parse_floors(given)
+        parse_floors(options)
     assert str(caught.value).startswith(message)

@@ -11,12 +11,14 @@ from degen.errors import DegenError
 from degen.metrics.open_target import OpenTable, open_target
 from degen.runs.run import Run
 
+RUN_JSON = '{"schema_version": 2, "asked": {"series": [], "corpus": "", "tokens": 16, "context": 16, "seed": 0}}'
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A run folder as far as opening it goes, with an empty table of checkpoints."""
+    """Make a run folder as far as opening it goes, with an empty table of checkpoints."""
     (tmp_path / "runs" / "run" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "runs" / "run" / "run.json").write_text('{"schema_version": 2}')
+    (tmp_path / "runs" / "run" / "run.json").write_text(RUN_JSON)
     return tmp_path / "runs" / "run"
 
 
@@ -29,11 +31,11 @@ def test_a_run_is_opened_from_its_checkpoints_and_by_a_link_to_them(run: Path, t
 
 
 def test_the_folder_around_a_run_is_no_run(run: Path) -> None:
-    with pytest.raises(DegenError, match=rf"runs: no run, but it holds one: did you mean {run}\?"):
+    with pytest.raises(DegenError, match=rf"runs: this folder is no run, but holds one; did you mean {run}\?"):
         open_target(run.parent, no_warning)
     (run / "timing").mkdir()
     (run / "run.json").unlink()
-    with pytest.raises(DegenError, match=r"run: a run without its run\.json; copy that, too"):
+    with pytest.raises(DegenError, match=r"run: this run folder lacks its run\.json; copy that file, too"):
         open_target(run, no_warning)
 
 
@@ -44,9 +46,11 @@ def test_results_of_the_harness_are_opened_only_where_they_are_accepted(tmp_path
     assert (opened.in_order, opened.table["value"].to_pylist()) == (False, [0.5])
     with pytest.raises(DegenError, match="no Parquet part"):
         open_target(tmp_path, no_warning, lm_eval=False)
-    with pytest.raises(DegenError, match="a JSON file; for results of lm-evaluation-harness, name the folder"):
+    with pytest.raises(
+        DegenError, match="a JSON file cannot be read as a table; for results of lm-evaluation-harness, name the folder"
+    ):
         open_target(tmp_path / "m-step100.json", no_warning)
-    with pytest.raises(DegenError, match="not a table that is read"):
+    with pytest.raises(DegenError, match="not a format of tables"):
         open_target(tmp_path / "m-step100.json", no_warning, lm_eval=False)
 
 

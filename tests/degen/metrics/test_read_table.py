@@ -38,7 +38,7 @@ def test_every_format_gives_the_same_table(ending: str, tmp_path: Path) -> None:
     assert stem(file) == "t"
 
 
-def test_what_other_tools_write_is_read(tmp_path: Path) -> None:
+def test_tables_written_by_other_tools_are_read(tmp_path: Path) -> None:
     pd.DataFrame(ROWS).to_csv(tmp_path / "index.csv")  # with a column of row numbers that has no name
     pl.DataFrame(ROWS).write_parquet(tmp_path / "polars.parquet")
     pd.DataFrame(ROWS).astype({"model": "category"}).to_parquet(tmp_path / "category.parquet")
@@ -85,7 +85,7 @@ def test_a_byte_order_mark_spaces_and_quoted_lines_are_read(tmp_path: Path) -> N
     assert read_table_file(file).to_pydict() == {"step": [1], "loss": [2.5], "note": ["two\nlines, here"]}
 
 
-def test_parts_are_one_table(tmp_path: Path) -> None:
+def test_a_folder_of_parts_is_read_as_one_table(tmp_path: Path) -> None:
     pq.write_table(pa.table({"step": [2], "loss": [1]}), write(tmp_path / "parts/seed=1/b.parquet", ""))
     pq.write_table(pa.table({"step": [1], "loss": [0.5], "acc": [0.1]}), write(tmp_path / "parts/seed=0/a.parquet", ""))
     write(tmp_path / "parts/.a.partial.parquet", "half a file")
@@ -104,7 +104,7 @@ def parquet(path: Path, **columns: Any) -> Path:
 
 
 def bad_files(folder: Path) -> dict[Path, str]:
-    """Files that are no table, and what is said of each."""
+    """Return files that are no table, and the message of each."""
     cut = gzip.compress(b"step,loss\n" + b"1,2\n" * 500)[:-20]
     whole = parquet(folder / "whole.parquet", step=[1] * 1000).read_bytes()
     parquet(folder / "types" / "a.parquet", step=[1])
@@ -113,28 +113,34 @@ def bad_files(folder: Path) -> dict[Path, str]:
     write(folder / "broken" / "b.parquet", whole[:200])
     (folder / "nothing").mkdir()
     return {
-        folder / "absent.csv": r"absent\.csv: no such file or folder; give a table",
-        write(folder / "t.xlsx", "x"): r"t\.xlsx: not a table that is read; save it as one of \.csv",
-        write(folder / "plain", "x"): r"plain: not a table that is read",
+        folder / "absent.csv": r"absent\.csv: no such file or folder; name a table",
+        write(folder / "t.xlsx", "x"): r"t\.xlsx: not a format of tables; save the table as one of \.csv",
+        write(folder / "plain", "x"): r"plain: not a format of tables",
         write(folder / "empty.csv", ""): r"empty\.csv: the file is empty",
         write(folder / "blank.csv", " \n\n"): r"blank\.csv: the file is empty",
         write(folder / "empty.parquet", ""): r"empty\.parquet: the file is empty",
-        write(folder / "header.csv", "step,loss\n"): r"header\.csv: has columns but no rows",
-        parquet(folder / "none.parquet", step=pa.array([], pa.int64())): r"none\.parquet: has columns but no rows",
-        write(folder / "ragged.csv", "a,b\n1,2\n3\n"): r"ragged\.csv: not a sound table of text \(.*Row #3.*mend that",
-        write(folder / "latin.csv", b"a,b\n\xe9,2\n"): r"latin\.csv: not UTF-8 .*byte 4\); save it as UTF-8",
-        write(folder / "wide.csv", "a,b\n1,2\n".encode("utf-16")): r"wide\.csv: not UTF-8",
-        write(folder / "points.csv", "step;loss\n1;2,5\n"): r"points\.csv: its header has ';' .* save it with commas",
-        write(folder / "tabs.csv", "step\tloss\n1\t2\n"): r"tabs\.csv: its header has '\\t'",
-        write(folder / "commas.tsv", "step,loss\n1,2\n"): r"commas\.tsv: its header has ','",
+        write(folder / "header.csv", "step,loss\n"): r"header\.csv: .* columns but no rows",
+        parquet(folder / "none.parquet", step=pa.array([], pa.int64())): r"none\.parquet: .* columns but no rows",
+        write(
+            folder / "ragged.csv", "a,b\n1,2\n3\n"
+        ): r"ragged\.csv: a row of the table is wrong \(.*Row #3.*correct it",
+        write(
+            folder / "latin.csv", b"a,b\n\xe9,2\n"
+        ): r"latin\.csv: the text is not UTF-8 .*byte 4\); save it as UTF-8",
+        write(folder / "wide.csv", "a,b\n1,2\n".encode("utf-16")): r"wide\.csv: the text is not UTF-8",
+        write(
+            folder / "points.csv", "step;loss\n1;2,5\n"
+        ): r"points\.csv: .*separated by ',', and are by ';'; save the table with commas",
+        write(folder / "tabs.csv", "step\tloss\n1\t2\n"): r"tabs\.csv: .*separated by ',', and are by '\\t'",
+        write(folder / "commas.tsv", "step,loss\n1,2\n"): r"commas\.tsv: .*separated by '\\t', and are by ','",
         write(folder / "twice.csv", "step,loss, loss\n1,2,3\n"): r"twice\.csv: two columns are called 'loss'; rename",
-        write(folder / "cut.csv.gz", cut): r"cut\.csv\.gz: not a sound gzip file",
-        write(folder / "plain.csv.gz", "step,loss\n1,2\n"): r"plain\.csv\.gz: not a sound gzip file",
-        write(folder / "cut.parquet", whole[:300]): r"cut\.parquet: not a sound Parquet file",
-        write(folder / "text.parquet", "step,loss\n1,2\n"): r"text\.parquet: not a sound Parquet file",
-        folder / "nothing": r"nothing: no Parquet part .* name a folder",
-        folder / "broken": r"broken/b\.parquet: not a sound Parquet file",
-        folder / "types": r"types: its parts do not make one table \(.*step.*give a column one type",
+        write(folder / "cut.csv.gz", cut): r"cut\.csv\.gz: damaged, or not a gzip file",
+        write(folder / "plain.csv.gz", "step,loss\n1,2\n"): r"plain\.csv\.gz: damaged, or not a gzip file",
+        write(folder / "cut.parquet", whole[:300]): r"cut\.parquet: damaged, or not a Parquet file",
+        write(folder / "text.parquet", "step,loss\n1,2\n"): r"text\.parquet: damaged, or not a Parquet file",
+        folder / "nothing": r"nothing: this folder holds no Parquet part .* name one",
+        folder / "broken": r"broken/b\.parquet: damaged, or not a Parquet file",
+        folder / "types": r"types: the parts in this folder do not fit together .*step.*give each column the same type",
         folder / ("x" * 300 + ".csv"): r"cannot be read \(File name too long\)",
     }
 
@@ -147,7 +153,7 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
         assert caught.value.exit_code == 2
 
 
-def test_rows_are_kept_by_text_number_and_truth() -> None:
+def test_rows_are_filtered_by_text_number_and_truth_value() -> None:
     table = pa.table(
         {"task": ["a", "b", None], "shots": [0, 5, 5], "lr": [1e-3, 1e-3, 1e-4], "tied": [True, True, False]}
     )
@@ -164,11 +170,11 @@ def test_rows_are_kept_by_text_number_and_truth() -> None:
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ({"taks": "a"}, r"t\.csv: no column 'taks' to filter by; did you mean 'task'\?"),
-        ({"zzz": "a"}, r"t\.csv: no column 'zzz' to filter by; there are task, shots"),
-        ({"task": "lambada"}, r"t\.csv: column 'task' is nowhere 'lambada'; did you mean 'lambada_openai'\?"),
-        ({"shots": "7"}, r"column 'shots' is nowhere '7'; there are 0, 5"),
-        ({"shots": "many"}, r"column 'shots' is nowhere 'many'; there are 0, 5"),
+        ({"taks": "a"}, r"t\.csv: the table has no column 'taks' to filter by; did you mean 'task'\?"),
+        ({"zzz": "a"}, r"t\.csv: the table has no column 'zzz' to filter by; there are task, shots"),
+        ({"task": "lambada"}, r"t\.csv: column 'task' never has the value 'lambada'; did you mean 'lambada_openai'\?"),
+        ({"shots": "7"}, r"column 'shots' never has the value '7'; there are 0, 5"),
+        ({"shots": "many"}, r"column 'shots' never has the value 'many'; there are 0, 5"),
         ({"task": "piqa", "shots": "0"}, r"no row has task=piqa, shots=0 at once"),
     ],
 )
@@ -178,10 +184,10 @@ def test_a_filter_that_keeps_nothing_is_refused(where: dict[str, str], message: 
         keep_rows(table, where, HERE)
 
 
-def test_text_is_no_number() -> None:
-    with pytest.raises(DegenError, match=r"t\.csv: column 'loss' holds no numbers \('1\.2\*', for one\)"):
+def test_a_column_of_text_is_refused_as_numbers() -> None:
+    with pytest.raises(DegenError, match=r"t\.csv: column 'loss' holds values that are no numbers, such as '1\.2\*'"):
         numbers(pa.table({"loss": ["1.5", "1.2*"]}), "loss", HERE)
-    with pytest.raises(DegenError, match=r"t\.csv: column 'loss' holds numbers as text; mend it"):
+    with pytest.raises(DegenError, match=r"t\.csv: column 'loss' holds numbers as text; correct the column"):
         numbers(pa.table({"loss": ["1.5", "1.2"]}), "loss", HERE)
     assert np.isnan(numbers(pa.table({"loss": pa.nulls(2)}), "loss", HERE)).all()
 

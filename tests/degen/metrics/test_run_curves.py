@@ -51,8 +51,8 @@ def brute_force_covariance(run: degen.Run) -> Any:
     thetas = np.zeros((len(revisions), len(documents)))
     for i, revision in enumerate(revisions):
         for j, left_out in enumerate(documents):
-            kept = [w for w in windows if w["revision"] == revision and w["document"] != left_out and w["tokens"]]
-            thetas[i, j] = sum(w["loss"] * w["tokens"] for w in kept) / sum(w["tokens"] for w in kept)
+            remaining = [w for w in windows if w["revision"] == revision and w["document"] != left_out and w["tokens"]]
+            thetas[i, j] = sum(w["loss"] * w["tokens"] for w in remaining) / sum(w["tokens"] for w in remaining)
     covariance = np.zeros((len(revisions), len(revisions)))
     for j in range(len(documents)):
         away = thetas[:, j] - thetas.mean(axis=1)
@@ -73,7 +73,10 @@ def test_a_run_is_read_from_inside_its_folder(run: degen.Run, monkeypatch: pytes
         loss = find_curves(Path(name), metrics=["loss"], warn=no_warning)[0]
         assert (loss.model, loss.steps.tolist()) == ("tiny", [0, 100, 1000])
         assert loss.covariance is not None
-    with pytest.raises(DegenError, match="nothing but steps, sizes and errors in it; name a metric with --metric"):
+    with pytest.raises(
+        DegenError,
+        match=r"the table seems to hold only steps, sizes and errors; if .* name it with --metric",
+    ):
         find_curves(run.path / "timing", warn=no_warning)
     assert {c.metric for c in find_curves(run.path / "windows", warn=no_warning)} >= {"ArXiv/loss", "Github/loss"}
 
@@ -100,12 +103,12 @@ def test_the_tables_of_a_run_are_read_by_their_folders(run: degen.Run, tmp_path:
 
 
 def test_other_metrics_of_a_run_are_read_by_name(run: degen.Run) -> None:
-    asked = ["effective_rank", "perplexity", "effective_rank"]
-    curves = find_curves(run.path, metrics=asked, warn=no_warning)
+    metrics = ["effective_rank", "perplexity", "effective_rank"]
+    curves = find_curves(run.path, metrics=metrics, warn=no_warning)
     assert [(c.metric, c.better) for c in curves] == [("effective_rank", "max"), ("perplexity", "min")]
 
 
-def test_a_failed_checkpoint_is_a_gap(run_copy: Path) -> None:
+def test_a_failed_checkpoint_is_a_missing_value_of_every_curve(run_copy: Path) -> None:
     change(run_copy, "checkpoints", "step100", status="failed", reason="NaN in a tensor")
     loss, *others = find_curves(run_copy, warn=no_warning)
     assert np.isnan(loss.values).tolist() == [False, True, False]
@@ -143,7 +146,10 @@ def test_losses_on_other_windows_are_not_paired(run_copy: Path) -> None:
     warnings: list[str] = []
     loss = find_curves(run_copy, warn=warnings.append)[0]
     assert loss.covariance is None
-    assert warnings == ["tiny: its checkpoints were not measured on the same windows; losses are not paired"]
+    assert warnings == [
+        "tiny: the checkpoints were not measured on the same windows, "
+        "so that their losses cannot be compared window by window"
+    ]
     shutil.rmtree(run_copy / "windows")
     assert find_curves(run_copy, warn=no_warning)[0].covariance is None
 
@@ -156,8 +162,8 @@ def test_two_models_of_a_run_have_separate_curves(run: degen.Run, series: Path, 
     for curve in curves:
         assert curve.covariance is not None
         np.testing.assert_array_equal(curve.covariance, alone.covariance)
-    (one,) = find_curves(both.path, metrics=["loss"], where={"model": "a"}, warn=no_warning)
-    assert one.model == "a"
+    (loss,) = find_curves(both.path, metrics=["loss"], where={"model": "a"}, warn=no_warning)
+    assert loss.model == "a"
 
 
 def test_a_run_of_heads_has_singular_entropy_alone(series: Path, tmp_path: Path) -> None:
@@ -173,12 +179,17 @@ def test_a_run_of_heads_has_singular_entropy_alone(series: Path, tmp_path: Path)
         ({"metrics": ["los"]}, r"run: no metric 'los'; did you mean 'loss'\?"),
         ({"metrics": ["zzz"]}, r"run: no metric 'zzz'; there are anisotropy, loss, perplexity, "),
         ({"metrics": ["status"]}, r"run: column 'status' holds no numbers; name a metric that does"),
-        ({"where": {"model": "tiney"}}, r"run: column 'model' is nowhere 'tiney'; did you mean 'tiny'\?"),
-        ({"where": {"modle": "tiny"}}, r"run: no column 'modle' to filter by; did you mean 'model'\?"),
-        ({"floors": {"los": Floor(1.0)}}, r"run: a floor for 'los', which is no metric here; did you mean 'loss'\?"),
+        ({"where": {"model": "tiney"}}, r"run: column 'model' never has the value 'tiney'; did you mean 'tiny'\?"),
+        ({"where": {"modle": "tiny"}}, r"run: the table has no column 'modle' to filter by; did you mean 'model'\?"),
+        (
+            {"floors": {"los": Floor(1.0)}},
+            r"run: --floor names 'los', which is none of the metrics here; did you mean 'loss'\?",
+        ),
     ],
 )
-def test_what_a_run_does_not_have_is_refused(options: dict[str, Any], message: str, run: degen.Run) -> None:
+def test_a_metric_or_selector_that_a_run_does_not_have_is_refused(
+    options: dict[str, Any], message: str, run: degen.Run
+) -> None:
     with pytest.raises(DegenError, match=message):
         find_curves(run.path, warn=no_warning, **options)
 
@@ -186,7 +197,10 @@ def test_what_a_run_does_not_have_is_refused(options: dict[str, Any], message: s
 def test_a_run_without_the_usual_metrics_lists_the_others(run_copy: Path) -> None:
     for revision in ("step0", "step100", "step1000"):
         change(run_copy, "checkpoints", revision, loss=None, anisotropy=None, singular_entropy=None)
-    with pytest.raises(DegenError, match=r"at any checkpoint; name a metric \(it has perplexity, bits_per_byte, "):
+    with pytest.raises(
+        DegenError,
+        match=r"no checkpoint .*name another metric with --metric \(the run has perplexity, bits_per_byte, ",
+    ):
         find_curves(run_copy, warn=no_warning)
     assert find_curves(run_copy, metrics=["perplexity"], warn=no_warning)[0].metric == "perplexity"
 
@@ -199,14 +213,14 @@ def test_a_run_of_failures_has_no_values_and_one_of_copies_is_refused(run_copy: 
     assert all(np.isnan(curve.values).all() for curve in curves)
     for revision in ("step0", "step100", "step1000"):
         change(run_copy, "checkpoints", revision, status="duplicate")
-    with pytest.raises(DegenError, match="every row is a copy of another revision"):
+    with pytest.raises(DegenError, match="every row with a step is a copy of another revision"):
         find_curves(run_copy, warn=lambda line: None)
     (run_copy / "run.json").write_text("{")
     with pytest.raises(DegenError, match=r"run\.json: damaged"):
         find_curves(run_copy, warn=no_warning)
 
 
-def test_a_failing_scan_is_read(series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_curves_of_a_run_with_failed_checkpoints_are_read(series: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(series, tmp_path / "s")
     make_checkpoint(tmp_path / "s" / "step300")
     weights = tmp_path / "s" / "step300" / "model.safetensors"

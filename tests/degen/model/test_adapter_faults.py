@@ -104,7 +104,7 @@ KINDS: dict[str, Spoiled] = {
     "repeated layers": Spoiled(settings(layer_replication=[[0, 2], [0, 2]]), ("repeats layers",)),
     "a draw": Spoiled(settings(init_lora_weights="pissa_niter_4"), ("pissa_niter_4", "not stored")),
     # the weights
-    "no weights": Spoiled(lambda f: (f / WEIGHTS).unlink(), ("no adapter weights", WEIGHTS)),
+    "no weights": Spoiled(lambda f: (f / WEIGHTS).unlink(), ("the weights of the adapter are missing", WEIGHTS)),
     "no safetensors": Spoiled(lambda f: (f / WEIGHTS).write_bytes(b"junk" * 500), (WEIGHTS,)),
     "truncated": Spoiled(lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-100]), (WEIGHTS,)),
     "a tensor missing": Spoiled(tensors(lambda t: t.pop(Q)), ("does not hold", "q_proj.lora_A")),
@@ -127,18 +127,18 @@ KINDS: dict[str, Spoiled] = {
 
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> tuple[Path, dict[str, dict[str, Any]]]:
-    """One scan of all of them with a sound one before and behind: where they are, and the rows by name."""
-    place = tmp_path_factory.mktemp("faults")
-    base = make_tokenizer(make_checkpoint(place / "base", "llama"))
-    make_adapter(place / "lora" / "step0", base)
+    """Scan all of them with a sound one before and after; return their folder and the rows by name."""
+    root = tmp_path_factory.mktemp("faults")
+    base = make_tokenizer(make_checkpoint(root / "base", "llama"))
+    make_adapter(root / "lora" / "step0", base)
     for step, kind in enumerate((*KINDS.values(), Spoiled(lambda folder: None, ())), 1):
-        shutil.copytree(place / "lora" / "step0", place / "lora" / f"step{step}")
-        kind.do(place / "lora" / f"step{step}")
-    tensors(lambda held: held[Q].mul_(2))(place / "lora" / f"step{len(KINDS) + 1}")
-    run = degen.scan(f"{base}+{place / 'lora'}", corpus=corpus, out=place / "run", **SMALL)
+        shutil.copytree(root / "lora" / "step0", root / "lora" / f"step{step}")
+        kind.do(root / "lora" / f"step{step}")
+    tensors(lambda held: held[Q].mul_(2))(root / "lora" / f"step{len(KINDS) + 1}")
+    run = degen.scan(f"{base}+{root / 'lora'}", corpus=corpus, out=root / "run", **SMALL)
     rows = run.checkpoints()
     assert [row["status"] for row in rows] == ["ok", *("failed" for _ in KINDS), "ok"]
-    return place / "lora", dict(zip(KINDS, rows[1:-1], strict=True))
+    return root / "lora", dict(zip(KINDS, rows[1:-1], strict=True))
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -46,8 +46,8 @@ def test_lora_has_the_figures_of_the_merged_model(family: str, targets: Any, cor
     run = degen.scan(
         [base, f"{base}+{tmp_path / 'lora'}", tmp_path / "merged"], corpus=corpus, out=tmp_path / "run", **SMALL
     )
-    found = figures(run)
-    assert abs(found["lora"]["loss"] - found["base"]["loss"]) > 1e-3
+    rows = figures(run)
+    assert abs(rows["lora"]["loss"] - rows["base"]["loss"]) > 1e-3
     for name in (
         "architecture",
         "parameters",
@@ -57,18 +57,16 @@ def test_lora_has_the_figures_of_the_merged_model(family: str, targets: Any, cor
         "vocab_used",
         "tied",
     ):
-        assert found["lora"][name] == found["merged"][name] == found["base"][name]
-    assert {name: found["lora"][name] for name in FIGURES} == pytest.approx(
-        {name: found["merged"][name] for name in FIGURES}
+        assert rows["lora"][name] == rows["merged"][name] == rows["base"][name]
+    assert {name: rows["lora"][name] for name in FIGURES} == pytest.approx(
+        {name: rows["merged"][name] for name in FIGURES}
     )
-    assert found["lora"]["head_sha256"] == found["base"]["head_sha256"]
-    assert found["lora"]["loss"] == pytest.approx(
-        loss_of(adapted(base, tmp_path / "lora"), run.path / "sample.parquet")
-    )
+    assert rows["lora"]["head_sha256"] == rows["base"]["head_sha256"]
+    assert rows["lora"]["loss"] == pytest.approx(loss_of(adapted(base, tmp_path / "lora"), run.path / "sample.parquet"))
 
 
 def kinds() -> dict[str, Any]:
-    """Ways to adapt a Llama that leave its head alone."""
+    """Return ways to adapt a Llama that leave its head alone."""
     import peft
 
     return {
@@ -97,16 +95,16 @@ def test_every_mergeable_kind_has_the_figures_of_the_merged_model(llama: Path, c
     for seed, (name, config) in enumerate(configs.items()):
         make_adapter(tmp_path / name, llama, config, seed)
         series += [f"{llama}+{tmp_path / name}", save_merged(tmp_path / f"{name} merged", llama, tmp_path / name)]
-    found = figures(degen.scan(series, corpus=corpus, out=tmp_path / "run", **SMALL))
-    assert len({found[name]["loss"] for name in configs}) == len(configs)
+    rows = figures(degen.scan(series, corpus=corpus, out=tmp_path / "run", **SMALL))
+    assert len({rows[name]["loss"] for name in configs}) == len(configs)
     for name in configs:
-        assert {f: found[name][f] for f in FIGURES} == pytest.approx(
-            {f: found[f"{name} merged"][f] for f in FIGURES}
-        ), name
+        assert {f: rows[name][f] for f in FIGURES} == pytest.approx({f: rows[f"{name} merged"][f] for f in FIGURES}), (
+            name
+        )
 
 
 def changes_of_the_head() -> dict[str, tuple[str, int | None, Any]]:
-    """Family, rows of the vocabulary if they are others than the base's, and the adapter."""
+    """Return the family, the size of the vocabulary where it is not the base's, and the adapter."""
     from peft import LoraConfig, TrainableTokensConfig
 
     def lora(*targets: str, **more: Any) -> Any:
@@ -145,17 +143,17 @@ def test_an_adapter_that_changes_the_head_has_the_figures_of_the_changed_one(
     make_adapter(tmp_path / "lora", base, config, rows=rows)
     twin = adapted(base, tmp_path / "lora", rows)
     run = degen.scan(f"{base}+{tmp_path / 'lora'}", corpus=corpus, out=tmp_path / "run", **SMALL)
-    found = figures(run)["lora"]
-    assert found["loss"] == pytest.approx(loss_of(twin, run.path / "sample.parquet"), rel=1e-6)
-    assert found["singular_entropy"] == pytest.approx(singular_entropy_of(twin, WIDTH), rel=1e-5)
-    assert found["vocab_size"] == (rows or PADDED)
+    row = figures(run)["lora"]
+    assert row["loss"] == pytest.approx(loss_of(twin, run.path / "sample.parquet"), rel=1e-6)
+    assert row["singular_entropy"] == pytest.approx(singular_entropy_of(twin, WIDTH), rel=1e-5)
+    assert row["vocab_size"] == (rows or PADDED)
     apart = family == "gemma" and name in (
         "tied head trained", "tied head adapted", "tied embedding trained", "tied embedding adapted",
         "more tokens, tied and adapted",
     )  # fmt: skip
-    assert found["tied"] == (family == "gemma" and not apart)
+    assert row["tied"] == (family == "gemma" and not apart)
     plain = sum(parameter.numel() for parameter in load_base(base, rows).parameters())
-    assert found["parameters"] == plain + apart * (rows or PADDED) * WIDTH
+    assert row["parameters"] == plain + apart * (rows or PADDED) * WIDTH
 
 
 def test_heads_alone_are_read_from_the_base_where_the_adapter_leaves_them(
@@ -174,15 +172,15 @@ def test_heads_alone_are_read_from_the_base_where_the_adapter_leaves_them(
     make_adapter(tmp_path / "body", llama)
     make_adapter(tmp_path / "head", llama, LoraConfig(target_modules=["lm_head"], **CAUSAL))
     series = [llama, f"{llama}+{tmp_path / 'body'}", f"{llama}+{tmp_path / 'head'}"]
-    found = figures(degen.scan(series, probes="spectrum", out=tmp_path / "run"))
+    rows = figures(degen.scan(series, probes="spectrum", out=tmp_path / "run"))
     assert loaded == [tmp_path / "head"]
-    assert found["body"]["singular_entropy"] == found["base"]["singular_entropy"] != found["head"]["singular_entropy"]
+    assert rows["body"]["singular_entropy"] == rows["base"]["singular_entropy"] != rows["head"]["singular_entropy"]
 
 
 @pytest.mark.filterwarnings(
     "ignore:The given NumPy array is not writable"
 )  # of the file that is mapped, F32 as it lies
-def test_an_adapter_on_a_gguf_file(corpus: Path, tmp_path: Path) -> None:
+def test_an_adapter_on_a_gguf_file_has_the_figures_of_the_merged_model(corpus: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     file, plain = make_gguf(tmp_path / "model.gguf"), tmp_path / "plain"
@@ -193,9 +191,9 @@ def test_an_adapter_on_a_gguf_file(corpus: Path, tmp_path: Path) -> None:
         model.save_pretrained(plain)
     make_adapter(tmp_path / "lora", plain)
     series = [f"gguf={file}+{tmp_path / 'lora'}", f"plain={plain}+{tmp_path / 'lora'}", f"base={file}"]
-    found = figures(degen.scan(series, tokenizer=file, corpus=corpus, out=tmp_path / "run", **SMALL))
-    assert {f: found["gguf"][f] for f in FIGURES} == pytest.approx({f: found["plain"][f] for f in FIGURES})
-    assert found["gguf"]["loss"] != found["base"]["loss"]
+    rows = figures(degen.scan(series, tokenizer=file, corpus=corpus, out=tmp_path / "run", **SMALL))
+    assert {f: rows["gguf"][f] for f in FIGURES} == pytest.approx({f: rows["plain"][f] for f in FIGURES})
+    assert rows["gguf"]["loss"] != rows["base"]["loss"]
 
 
 def test_a_legacy_file_is_read_as_weights_alone(llama: Path, corpus: Path, tmp_path: Path) -> None:
@@ -203,8 +201,8 @@ def test_a_legacy_file_is_read_as_weights_alone(llama: Path, corpus: Path, tmp_p
     make_adapter(tmp_path / "old", llama, legacy=True)
     assert [f.name for f in (tmp_path / "old").glob("adapter_model.*")] == ["adapter_model.bin"]
     series = [f"{llama}+{tmp_path / name}" for name in ("new", "old")]
-    found = figures(degen.scan(series, corpus=corpus, out=tmp_path / "run", **SMALL))
-    assert found["old"]["loss"] == found["new"]["loss"]
+    rows = figures(degen.scan(series, corpus=corpus, out=tmp_path / "run", **SMALL))
+    assert rows["old"]["loss"] == rows["new"]["loss"]
 
 
 def test_half_precision_is_merged_and_measured(llama: Path, corpus: Path, tmp_path: Path) -> None:
@@ -221,5 +219,5 @@ def test_an_adapter_beside_a_whole_model_is_not_put_on_it(llama: Path, corpus: P
     make_base(tmp_path / "both")
     make_adapter(tmp_path / "both", llama)
     series = [llama, tmp_path / "both", f"applied={tmp_path / 'both'}+{tmp_path / 'both'}"]
-    found = figures(degen.scan(series, corpus=corpus, out=tmp_path / "run", **SMALL))
-    assert found["both"]["loss"] == found["base"]["loss"] != found["applied"]["loss"]
+    rows = figures(degen.scan(series, corpus=corpus, out=tmp_path / "run", **SMALL))
+    assert rows["both"]["loss"] == rows["base"]["loss"] != rows["applied"]["loss"]

@@ -61,9 +61,13 @@ def test_two_configurations_are_not_taken_for_one_another() -> None:
     assert shapes[0].layers == LAYERS
 
 
-def test_a_model_that_is_no_causal_lm_says_so() -> None:
-    with pytest.raises(CheckpointError, match="'t5' cannot be built as a causal LM"):
-        describe(AutoConfig.for_model("t5"))
+def test_a_model_that_is_no_causal_lm_is_described_with_that_reason() -> None:
+    shape = describe(AutoConfig.for_model("t5"))
+    reason = "model type 't5' is an encoder with a decoder and no causal LM; only its head is measured"
+    assert shape.not_causal == reason
+    assert (shape.name, shape.vocab_size, shape.head_size) == ("T5ForConditionalGeneration", 32128, 512)
+    with pytest.raises(CheckpointError, match="'vit' is no language model that transformers can build"):
+        describe(AutoConfig.for_model("vit"))
 
 
 def test_a_gguf_file_that_changes_is_read_anew(tmp_path: Path) -> None:

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from heads import Capped, Plain
+from heads import CAPPED, PLAIN
 from hypothesis import given
 from hypothesis import strategies as st
 
 from degen.errors import CheckpointError
 from degen.forward.cross_entropy import nested_token_losses
-from degen.model.architecture import LogitTransform
+from degen.model.logit_transform import LogitTransform
 from degen.probe import OutputHead
 from degen.rank.bottleneck_rank import bottleneck_rank
 from degen.rank.gradient_share import gradient_lost
@@ -23,18 +23,18 @@ sizes = st.tuples(st.integers(2, 40), st.integers(1, 9))  # rows of the head, di
 
 
 def random_case(size: tuple[int, int], seed: int, states: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """A head, and the second moment of some states; fewer of them than dimensions make it singular."""
+    """Return a head, and the second moment of some states; fewer of them than dimensions make it singular."""
     draw = np.random.default_rng(seed)
     h = draw.normal(size=(states or 3 * size[1] + 1, size[1])) * np.exp(draw.normal(size=size[1]))
     return draw.normal(size=size), h.T @ h / len(h)
 
 
-def head_of(W: np.ndarray, config: Any = Plain) -> OutputHead:
-    return OutputHead(torch.from_numpy(W), None, LogitTransform(config()))
+def head_of(W: np.ndarray, transform: LogitTransform = PLAIN) -> OutputHead:
+    return OutputHead(torch.from_numpy(W), None, transform)
 
 
 def multiplied_out(W: np.ndarray, C: np.ndarray, method: str, rank: int) -> np.ndarray:
-    """U_r U_rᵀ W by the factors of the probe, in float64."""
+    """Return U_r U_rᵀ W by the factors of the probe, in float64."""
     s, V = right_factors([torch.from_numpy(W)])
     A = rotation(method, s, V, torch.from_numpy(C))[:, :rank]
     return (torch.from_numpy(W) @ (V @ (A / s[:, None])) @ (V @ (s[:, None] * A)).T).numpy()
@@ -119,7 +119,7 @@ def test_nested_losses_equal_those_of_full_logits(
     c, U = torch.randn(tokens, rank, generator=draw), torch.randn(rows, rank, generator=draw)
     bias = torch.randn(rows, generator=draw) if biased else None
     y = torch.randint(rows, (tokens,), generator=draw)
-    transform = LogitTransform((Capped if capped else Plain)())
+    transform = CAPPED if capped else PLAIN
     ranks = sorted({1, (rank + 1) // 2, rank})
     before = module.NESTED_TOKENS, module.NESTED_ROWS
     module.NESTED_TOKENS, module.NESTED_ROWS = 7, 50
@@ -136,7 +136,7 @@ def test_nested_losses_equal_those_of_full_logits(
 
 def test_nested_losses_survive_logits_that_overflow_without_a_running_maximum() -> None:
     c, U = torch.tensor([[1.0, 1.0]]), torch.tensor([[300.0, 1.0], [-300.0, 0.0], [299.0, 4.0]])
-    losses = nested_token_losses(c, U, None, torch.tensor([0]), [1, 2], LogitTransform(Plain()))
+    losses = nested_token_losses(c, U, None, torch.tensor([0]), [1, 2], PLAIN)
     expected = [torch.nn.functional.cross_entropy((c[:, :r] @ U[:, :r].T).double(), torch.tensor([0])) for r in (1, 2)]
     torch.testing.assert_close(losses[0].double(), torch.stack(expected), atol=1e-4, rtol=1e-6)
 
@@ -158,7 +158,7 @@ def test_the_lost_share_of_the_gradient_equals_autograds(width: int, biased: boo
     W, h = torch.randn(40, width, generator=draw), torch.randn(9, width, generator=draw)
     bias = torch.randn(40, generator=draw) if biased else None
     y = torch.randint(40, (9,), generator=draw)
-    head = OutputHead(W, bias, LogitTransform((Capped if capped else Plain)()))
+    head = OutputHead(W, bias, CAPPED if capped else PLAIN)
     z = (h.double() @ W.double().T + (0 if bias is None else bias.double())).requires_grad_()
     losses = torch.nn.functional.cross_entropy(3 * torch.tanh(0.5 * z / 3) if capped else z, y, reduction="none")
     losses.sum().backward()

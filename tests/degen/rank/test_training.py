@@ -10,14 +10,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from heads import Capped, Plain
+from heads import CAPPED, PLAIN
 from hypothesis import given
 from hypothesis import strategies as st
 
 import degen
 from degen.errors import CheckpointError
 from degen.forward.head_inputs import StateFile
-from degen.model.architecture import LogitTransform
 from degen.probe import OutputHead, Scored
 from degen.rank.trained_head import TrainedHead, learning_rate
 from degen.rank.training import Training
@@ -30,11 +29,11 @@ def a_head(rows: int = 30, width: int = 6, biased: bool = False, capped: bool = 
     draw = torch.Generator().manual_seed(seed)
     W = torch.randn(rows, width, generator=draw)
     bias = torch.randn(rows, generator=draw) if biased else None
-    return OutputHead(W, bias, LogitTransform((Capped if capped else Plain)()))
+    return OutputHead(W, bias, CAPPED if capped else PLAIN)
 
 
 def some_tokens(head: OutputHead, tokens: int = 40, seed: int = 1) -> Scored:
-    """Tokens as the full head would draw them, so that there is something to learn."""
+    """Return tokens as the full head would draw them, so that there is something to learn."""
     draw = torch.Generator().manual_seed(seed)
     h = 2 * torch.randn(tokens, head.weight.shape[1], generator=draw)
     z = head.transform(h @ head.weight.T + (0 if head.bias is None else head.bias))
@@ -43,7 +42,7 @@ def some_tokens(head: OutputHead, tokens: int = 40, seed: int = 1) -> Scored:
 
 
 def windows_of(part: Scored) -> list[Window]:
-    """Windows with as many scored tokens."""
+    """Return windows with as many scored tokens."""
     return [Window(0, 0, None, 0, 0, np.zeros(len(part.targets) + 1, dtype=np.int32))]
 
 
@@ -84,7 +83,7 @@ def test_a_step_equals_one_of_torchs_adam(monkeypatch: pytest.MonkeyPatch) -> No
     assert (training.tokens, training.windows) == (250, 5)
 
 
-def test_heads_learn_and_the_best_is_kept() -> None:
+def test_trained_heads_improve_and_the_best_one_is_returned() -> None:
     head = a_head()
     seen, unseen = some_tokens(head, 400), some_tokens(head, 400, seed=2)
     training = Training(head, [TrainedHead.random(rank, head, 0) for rank in (2, 6)])
@@ -144,13 +143,13 @@ def test_a_damaged_state_is_refused(tmp_path: Path, content: bytes | None) -> No
         Training(head, [TrainedHead.random(2, head, 0)]).load(file)
 
 
-def test_states_in_a_file_come_back_as_they_were(tmp_path: Path) -> None:
+def test_states_stored_in_a_file_are_read_back_equal(tmp_path: Path) -> None:
     parts = [some_tokens(a_head(), n, seed=n) for n in (5, 1, 17)]
-    with StateFile(tmp_path / "states") as kept:
+    with StateFile(tmp_path / "states") as stored:
         for part in parts:
-            kept.add(part)
+            stored.add(part)
         for _ in range(2):
-            for ours, theirs in zip(kept.read(torch.device("cpu")), parts, strict=True):
+            for ours, theirs in zip(stored.read(torch.device("cpu")), parts, strict=True):
                 assert torch.equal(ours.states, theirs.states)
                 assert torch.equal(ours.targets, theirs.targets)
                 assert torch.equal(ours.windows, theirs.windows)
@@ -214,8 +213,8 @@ def test_cached_states_are_trained_on_repeatedly(tmp_path: Path, monkeypatch: py
 
 
 def test_an_interrupted_training_goes_on_in_a_continued_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    how = {"tokens": 4000, "windows": 4, "every": 4}
-    whole = scan(tmp_path / "whole", **how)
+    options = {"tokens": 4000, "windows": 4, "every": 4}
+    whole = scan(tmp_path / "whole", **options)
     real, count = Training.validate, [0]
 
     def cut(self: Training, *args: Any) -> Any:
@@ -226,7 +225,7 @@ def test_an_interrupted_training_goes_on_in_a_continued_run(tmp_path: Path, monk
 
     monkeypatch.setattr(Training, "validate", cut)
     with pytest.raises(KeyboardInterrupt):
-        scan(tmp_path / "cut", **how)
+        scan(tmp_path / "cut", **options)
     assert list((tmp_path / "cut" / ".training").rglob("state.safetensors"))
     monkeypatch.setattr(Training, "validate", real)
-    assert scan(tmp_path / "cut", **how) == whole
+    assert scan(tmp_path / "cut", **options) == whole

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from hub_scans import packed
 from safetensors.torch import load_file, save_file
 from tiny import make_corpus, make_series
 
@@ -21,24 +22,20 @@ SMALL: dict[str, Any] = {"tokens": 300, "context": 48}
 
 @pytest.fixture
 def scanned(tmp_path: Path, corpus: Path) -> tuple[Path, Path, Path]:
-    """A series, its corpus and its run."""
+    """Make a series, its corpus and its run."""
     series, text = make_series(tmp_path / "mine", steps=(1, 2)), tmp_path / "text.jsonl"
     shutil.copy(corpus, text)
     degen.scan(series, corpus=text, out=tmp_path / "run", **SMALL)
     return series, text, tmp_path / "run"
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
-
-
 def age_run(run: Path) -> None:
     """Make a run one that was written before training FLOPs were columns of its table."""
     for part in run.rglob("[!.]*.parquet"):
         table = pq.read_table(part, partitioning=None)
-        kept = [name for name in table.column_names if name not in ("flops_per_token", "training_flops")]
+        columns = [name for name in table.column_names if name not in ("flops_per_token", "training_flops")]
         notes = {**table.schema.metadata, b"degen.schema_version": b"1"}
-        pq.write_table(table.select(kept).replace_schema_metadata(notes), part)
+        pq.write_table(table.select(columns).replace_schema_metadata(notes), part)
     info = json.loads((run / "run.json").read_text())
     info["schema_version"] = 1
     info["resolved"]["columns"] = "of an earlier version"
@@ -53,10 +50,10 @@ def test_a_run_of_an_earlier_schema_is_read_and_not_continued(scanned: tuple[Pat
     assert run.table("checkpoints")["loss"].equals(losses)
     assert "training_flops" not in run.table("checkpoints").column_names
     shutil.copytree(series / "step2", series / "step3")
-    before = files(out)
+    before = packed(out)
     with pytest.raises(DegenError, match=r"other columns than this degen writes \(schema version 1\); .*--fresh"):
         degen.scan(series, corpus=text, out=out, **SMALL)
-    assert files(out) == before
+    assert packed(out) == before
     assert (
         "training_flops"
         in degen.scan(series, corpus=text, out=out, fresh=True, **SMALL).table("checkpoints").column_names
@@ -68,10 +65,10 @@ def test_a_run_of_an_earlier_schema_is_read_and_not_continued(scanned: tuple[Pat
 )
 def test_fresh_with_bad_input_empties_nothing(scanned: tuple[Path, Path, Path], wrong: dict[str, str]) -> None:
     series, text, out = scanned
-    before = files(out)
+    before = packed(out)
     with pytest.raises(DegenError):
         degen.scan(series, out=out, fresh=True, **SMALL | {"corpus": text} | wrong)
-    assert files(out) == before
+    assert packed(out) == before
 
 
 def test_fresh_may_take_its_own_sample(scanned: tuple[Path, Path, Path]) -> None:
@@ -85,7 +82,7 @@ def test_fresh_may_take_its_own_sample(scanned: tuple[Path, Path, Path]) -> None
 def test_other_windows_in_the_same_run_are_refused(scanned: tuple[Path, Path, Path], tmp_path: Path) -> None:
     series, text, out = scanned
     (out / "checkpoints" / "mine" / "step2.parquet").unlink()
-    kept = (out / "sample.parquet").read_bytes()
+    sample = (out / "sample.parquet").read_bytes()
     make_corpus(text, 9)
     (out / "sample.parquet").unlink()
     with pytest.raises(DegenError, match="other windows"):
@@ -94,7 +91,7 @@ def test_other_windows_in_the_same_run_are_refused(scanned: tuple[Path, Path, Pa
     shutil.copy(tmp_path / "other" / "sample.parquet", out)
     with pytest.raises(DegenError, match="other windows"):
         degen.scan(series, corpus=text, out=out, **SMALL)
-    (out / "sample.parquet").write_bytes(kept)  # as the message says
+    (out / "sample.parquet").write_bytes(sample)  # as the message says
     assert not degen.scan(series, corpus=text, out=out, **SMALL).failed
 
 
@@ -110,21 +107,21 @@ def test_a_probe_that_became_a_default_meanwhile_is_refused(
         degen.scan(series, corpus=text, out=out, **SMALL)
 
 
-def test_weights_deleted_after_the_scan_stay_measured(scanned: tuple[Path, Path, Path]) -> None:
+def test_checkpoints_whose_weights_were_deleted_after_the_scan_stay_measured(scanned: tuple[Path, Path, Path]) -> None:
     series, text, out = scanned
-    before = files(out)
+    before = packed(out)
     (series / "step1" / "model.safetensors").unlink()
     (series / "step1" / "README.md").write_text("weights deleted to save space")
     degen.scan(series, corpus=text, out=out, **SMALL)
-    assert files(out) == before
+    assert packed(out) == before
 
 
 def test_a_part_that_was_deleted_is_measured_again(scanned: tuple[Path, Path, Path]) -> None:
     series, text, out = scanned
-    before = {name: content for name, content in files(out).items() if not name.startswith("timing")}
+    before = {name: content for name, content in packed(out).items() if not name.startswith("timing")}
     shutil.rmtree(out / "layers")
     degen.scan(series, corpus=text, out=out, **SMALL)
-    assert {name: content for name, content in files(out).items() if not name.startswith("timing")} == before
+    assert {name: content for name, content in packed(out).items() if not name.startswith("timing")} == before
 
 
 def test_a_copy_is_measured_anew_with_its_original(tmp_path: Path, corpus: Path) -> None:

@@ -27,12 +27,12 @@ SETTINGS: dict[str, Any] = {"tokens": 400, "context": 32, "batch_size": 4}
 
 @pytest.fixture(scope="module")
 def scanned(series: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> degen.Run:
-    """One run of the session's series; not to be written to."""
+    """Return one run of the session's series; not to be written to."""
     return degen.scan(series, corpus=corpus, out=tmp_path_factory.mktemp("scanned") / "run", **SETTINGS)
 
 
 def parts(folder: Path, timing: bool = True) -> dict[str, str]:
-    """SHA-256 of every file of a run but its lock."""
+    """Return the SHA-256 of every file of a run but its lock."""
     files = (p for p in folder.rglob("*") if p.is_file() and p.name != ".lock")
     return {
         str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
@@ -45,7 +45,7 @@ def rows(run: degen.Run, table: str, revision: str) -> list[dict[str, Any]]:
     return [row for row in run.table(table).to_pylist() if row["revision"] == revision]
 
 
-def test_the_layout_is_the_promised_one(scanned: degen.Run) -> None:
+def test_the_files_of_a_run_are_the_documented_ones(scanned: degen.Run) -> None:
     expected = {f"{t}/tiny/step{s}.parquet" for t in TABLES for s in (0, 100, 1000)}
     assert set(parts(scanned.path)) == expected | {"run.json", "sample.parquet"}
     assert scanned.tables == list(TABLES)
@@ -62,7 +62,7 @@ def test_every_part_has_the_full_schema_and_its_provenance(scanned: degen.Run) -
             assert schema.equals(schemas[0])
             assert schema.names[:3] == ["model", "revision", "step"]
             assert all(field.metadata[b"definition"] for field in schema)
-            assert schema.metadata[b"degen.schema_version"] == b"2"
+            assert schema.metadata[b"degen.schema_version"] == b"3"
             assert schema.metadata[b"degen.version"] == degen.__version__.encode()
             hashes.add(schema.metadata[b"degen.config_hash"])
         assert len({s.metadata[b"degen.source_hash"] for s in schemas}) == 3
@@ -110,21 +110,23 @@ def test_two_runs_are_equal_to_the_bit(scanned: degen.Run, series: Path, corpus:
     assert parts(again.path, timing=False) == parts(scanned.path, timing=False)
 
 
-def test_a_stopped_run_goes_on_where_it_was(scanned: degen.Run, series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_run_without_some_parts_is_continued_with_these_alone(
+    scanned: degen.Run, series: Path, corpus: Path, tmp_path: Path
+) -> None:
     shutil.copytree(scanned.path, tmp_path / "run")
     whole = parts(tmp_path / "run", timing=False)
     for table in ("checkpoints", "spectrum"):  # killed between two parts: the one of `checkpoints` is the last
         (tmp_path / "run" / table / "tiny" / "step100.parquet").unlink()
     (tmp_path / "run" / "checkpoints" / "tiny" / ".leftover.partial").write_bytes(b"half a part")
-    kept = (tmp_path / "run" / "checkpoints" / "tiny" / "step0.parquet").stat().st_mtime_ns
+    modified = (tmp_path / "run" / "checkpoints" / "tiny" / "step0.parquet").stat().st_mtime_ns
     degen.scan(series, corpus=corpus, out=tmp_path / "run", **SETTINGS)
-    now = parts(tmp_path / "run", timing=False)
-    now.pop("checkpoints/tiny/.leftover.partial", None)
-    assert now == whole
-    assert (tmp_path / "run" / "checkpoints" / "tiny" / "step0.parquet").stat().st_mtime_ns == kept
+    continued = parts(tmp_path / "run", timing=False)
+    continued.pop("checkpoints/tiny/.leftover.partial", None)
+    assert continued == whole
+    assert (tmp_path / "run" / "checkpoints" / "tiny" / "step0.parquet").stat().st_mtime_ns == modified
 
 
-def test_a_new_checkpoint_is_measured_and_the_others_stay(series: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_new_checkpoint_is_measured_and_parts_of_the_others_stay(series: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(series, tmp_path / "m")
     shutil.rmtree(tmp_path / "m" / "step1000")
     first = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS)
@@ -235,15 +237,19 @@ def test_a_copied_checkpoint_is_a_duplicate_with_its_metrics(series: Path, corpu
     original, duplicate, *_ = run.checkpoints()
     assert (duplicate["status"], duplicate["duplicate_of"], duplicate["step"]) == ("duplicate", "step0", 2)
     assert (original["status"], original["duplicate_of"]) == ("ok", None)
-    own = ("revision", "step", "tokens_seen", "training_flops", "status", "duplicate_of")
-    assert {k: v for k, v in duplicate.items() if k not in own} == {k: v for k, v in original.items() if k not in own}
+    differing = ("revision", "step", "tokens_seen", "training_flops", "status", "duplicate_of")
+    assert {k: v for k, v in duplicate.items() if k not in differing} == {
+        k: v for k, v in original.items() if k not in differing
+    }
     assert duplicate["tokens_seen"] == 4000
     assert duplicate["training_flops"] == 4000 * duplicate["flops_per_token"] == 4000 * original["flops_per_token"]
     for table in ("layers", "windows", "spectrum"):
         copied, first = rows(run, table, "step2-tokens4K"), rows(run, table, "step0")
         assert len(copied) > 0
         for a, b in zip(copied, first, strict=True):
-            assert {k: v for k, v in a.items() if k not in own} == {k: v for k, v in b.items() if k not in own}
+            assert {k: v for k, v in a.items() if k not in differing} == {
+                k: v for k, v in b.items() if k not in differing
+            }
     assert {r["phase"] for r in rows(run, "timing", "step2-tokens4K")} == {"fetch", "load", "total"}
     before = parts(run.path)
     degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS)
@@ -251,7 +257,7 @@ def test_a_copied_checkpoint_is_a_duplicate_with_its_metrics(series: Path, corpu
 
 
 def two_bodies_under_one_head(series: Path, folder: Path) -> None:
-    """The first two checkpoints of a series, the second with the head of the first."""
+    """Make two checkpoints, the first two of a series, the second with the head of the first."""
     from safetensors.torch import load_file, save_file
 
     shutil.copytree(series, folder)
@@ -336,7 +342,7 @@ def test_a_series_without_a_tokenizer_gets_the_weight_probes_and_a_reason(corpus
         degen.scan(tmp_path / "m", corpus=corpus, probes=["loss"], out=tmp_path / "other", **SETTINGS)
 
 
-def test_one_probe_may_be_named_without_a_list(series: Path, tmp_path: Path) -> None:
+def test_one_probe_may_be_given_without_a_list(series: Path, tmp_path: Path) -> None:
     run = degen.scan(series, probes="spectrum", steps="0", out=tmp_path / "run")
     assert run.tables == ["checkpoints", "spectrum", "timing"]
 

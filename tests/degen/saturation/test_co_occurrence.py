@@ -33,26 +33,26 @@ def verdict(metric: str, low: int | None = None, high: int = 0, model: str = "m"
     ],
 )
 def test_an_onset_is_before_with_or_after_another(low: int, high: int, message: str) -> None:
-    one, other = verdict("anisotropy", 100, 200), verdict("loss", low, high)
-    assert co_occurrence(one, [one, other]) == message
+    first, second = verdict("anisotropy", 100, 200), verdict("loss", low, high)
+    assert co_occurrence(first, [first, second]) == message
     turned = {"before": "after", "after": "before", "with": "with"}[message.split()[0]]
-    assert co_occurrence(other, [one, other]) == f"{turned} anisotropy"
+    assert co_occurrence(second, [first, second]) == f"{turned} anisotropy"
 
 
 def test_metrics_are_listed_in_their_order_within_before_with_and_after() -> None:
-    one = verdict("a", 100, 200)
-    others = [verdict("z", 0, 50), verdict("y", 300, 400), verdict("x", 150, 160), verdict("w", 500, 600), one]
-    assert co_occurrence(one, others) == "before y, w; with x; after z"
+    first = verdict("a", 100, 200)
+    others = [verdict("z", 0, 50), verdict("y", 300, 400), verdict("x", 150, 160), verdict("w", 500, 600), first]
+    assert co_occurrence(first, others) == "before y, w; with x; after z"
 
 
 def test_other_models_and_metrics_without_an_onset_do_not_count() -> None:
-    one = verdict("a", 100, 200)
-    others = [one, verdict("b"), verdict("b", 300, 400, model="other"), verdict("a", 300, 400, model="other")]
-    assert co_occurrence(one, others) is None
-    assert co_occurrence(one, []) is None
-    assert co_occurrence(one, [*others, verdict("c", 0, 50)]) == "after c"
+    first = verdict("a", 100, 200)
+    others = [first, verdict("b"), verdict("b", 300, 400, model="other"), verdict("a", 300, 400, model="other")]
+    assert co_occurrence(first, others) is None
+    assert co_occurrence(first, []) is None
+    assert co_occurrence(first, [*others, verdict("c", 0, 50)]) == "after c"
 
 
 def test_a_metric_without_an_onset_has_no_co_occurrence() -> None:
-    one = verdict("a")
-    assert co_occurrence(one, [one, verdict("b", 300, 400)]) is None
+    first = verdict("a")
+    assert co_occurrence(first, [first, verdict("b", 300, 400)]) is None

@@ -22,12 +22,12 @@ STEPS = np.array([0, 35_000, 70_000, 140_000])
 
 
 def curve(model: str, values: Any = None, **others: Any) -> Curve:
-    """A model that follows the law of Hoffmann et al., 2^21 tokens a step; infinite loss at step 0."""
+    """Return a model that follows the law of Hoffmann et al., 2^21 tokens a step; infinite loss at step 0."""
     tokens = STEPS * 2.0**21
     with np.errstate(divide="ignore"):
         loss = HOFFMANN.loss(SIZES[model], tokens)
-    given: dict[str, Any] = {"steps": STEPS, "tokens": tokens, "parameters": SIZES[model]} | others
-    return Curve(model, "loss", values=loss if values is None else np.asarray(values), better="min", **given)
+    arguments: dict[str, Any] = {"steps": STEPS, "tokens": tokens, "parameters": SIZES[model]} | others
+    return Curve(model, "loss", values=loss if values is None else np.asarray(values), better="min", **arguments)
 
 
 def suite(noise: float = 0.0, seed: int = 0) -> list[Curve]:
@@ -70,7 +70,7 @@ def test_models_that_follow_the_law_have_no_gap() -> None:
     assert result.parameters["E"] == {"value": 1.69, "low": 1.69, "high": 1.69}
 
 
-def test_gaps_are_those_that_were_made() -> None:
+def test_gaps_above_the_law_are_those_of_the_made_losses() -> None:
     """The best checkpoint is held against the law at its own tokens."""
     curves = suite()
     factors = np.array([1.0, 1.02, 0.99, 1.10])
@@ -93,12 +93,12 @@ def test_the_order_of_models_and_checkpoints_does_not_matter() -> None:
     assert extrapolate(turned, LARGER[::-1]).rows == extrapolate(curves, LARGER).rows
 
 
-def test_of_equally_good_checkpoints_the_first_is_best() -> None:
+def test_the_first_of_equally_good_checkpoints_is_the_best() -> None:
     curves = [curve("14m", [9.0, 4.0, 4.0, 4.5]), *suite()[2:]]
     assert extrapolate(curves, LARGER).rows[0].best_step == 35_000
 
 
-def test_other_parameters_can_be_fixed() -> None:
+def test_constants_of_the_law_can_be_fixed() -> None:
     result = extrapolate(suite(), LARGER, fixed={"B": 410.7, "beta": 0.28})
     assert result.fit.free == ("A", "E", "alpha")
     assert result.parameters["E"]["value"] == pytest.approx(1.69, rel=1e-5)
@@ -242,5 +242,5 @@ def test_the_law_of_the_paper_lies_within_the_interval() -> None:
 
 
 def above(result: Extrapolation) -> list[str]:
-    """The models whose final loss lies above the law beyond doubt."""
+    """Return the models whose final loss lies above the law beyond doubt."""
     return [row.model for row in result.rows if row.final_gap_low is not None and row.final_gap_low > 0]

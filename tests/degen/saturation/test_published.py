@@ -51,7 +51,7 @@ def onset(verdict: Verdict) -> Onset:
 # Loss on the Pile
 
 
-def test_the_losses_of_the_four_smallest_models_saturated_and_one_came_back() -> None:
+def test_the_losses_of_the_four_smallest_models_saturated_or_recovered() -> None:
     words = {v.curve.model: v.verdict for v in losses().verdicts}
     assert [model for model, word in words.items() if word in ("saturated", "recovered")] == SMALL
     assert [model for model, word in words.items() if word == "recovered"] == ["pythia-14m"]
@@ -59,13 +59,13 @@ def test_the_losses_of_the_four_smallest_models_saturated_and_one_came_back() ->
     assert [model for model, word in words.items() if word == "undecided"] == LARGE
 
 
-def test_models_of_one_checkpoint_are_undecided() -> None:
+def test_published_models_of_one_checkpoint_are_undecided() -> None:
     undecided = [v for v in losses().verdicts if v.verdict == "undecided"]
     assert [(v.curve.model, v.checkpoints) for v in undecided] == [(model, 1) for model in LARGE]
     assert {v.reason for v in undecided} == {"1 checkpoint with a value; 3 are needed"}
 
 
-def test_losses_are_best_where_it_was_published() -> None:
+def test_the_best_steps_of_losses_are_the_published_ones() -> None:
     best = [v.best_step for v in losses().verdicts[:5]]
     assert best == [35_000, 50_000, 50_000, 75_000, 140_000]
 
@@ -92,7 +92,7 @@ def test_the_table_has_the_published_gap_of_each_small_model() -> None:
     assert {rows[model]["excess_final_low"] for model in LARGE} == {None}
 
 
-def test_by_hubers_loss_the_law_is_another() -> None:
+def test_hubers_loss_fits_another_law_to_the_published_losses() -> None:
     result = saturation_of("pythia_pile_loss", larger=Larger(objective="huber")).extrapolation
     assert result.parameters["A"]["value"] == pytest.approx(113.7, abs=0.1)
 
@@ -101,7 +101,7 @@ def test_by_hubers_loss_the_law_is_another() -> None:
 
 
 @pytest.mark.parametrize("model", SMALL)
-def test_heads_of_small_models_collapse_where_it_was_published(model: str) -> None:
+def test_heads_of_small_models_collapse_at_the_published_steps(model: str) -> None:
     verdict = entropies()[model]
     assert verdict.verdict == "saturated"
     assert onset(verdict).low <= ENTROPY[model] <= onset(verdict).high
@@ -117,7 +117,7 @@ def test_heads_of_larger_models_drift_and_do_not_collapse(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", SMALL)
-def test_states_of_small_models_turn_anisotropic_where_it_was_published(model: str) -> None:
+def test_states_of_small_models_turn_anisotropic_at_the_published_steps(model: str) -> None:
     verdict = anisotropies()[model]
     assert verdict.verdict == "saturated"
     assert onset(verdict).low <= ANISOTROPY[model] <= onset(verdict).high
@@ -149,7 +149,7 @@ def test_lambada_saturates_for_the_two_smallest_models_and_no_other(metric: str)
 
 @pytest.mark.parametrize("metric", ["ppl", "acc"])
 @pytest.mark.parametrize(("model", "step"), [("pythia-70m", 53_000), ("pythia-160m", 63_000)])
-def test_lambada_is_best_where_it_was_published(model: str, step: int, metric: str) -> None:
+def test_the_best_steps_of_lambada_are_the_published_ones(model: str, step: int, metric: str) -> None:
     verdict = lambada()[model, metric]
     assert verdict.best_step == step
     assert verdict.curve.better == {"ppl": "min", "acc": "max"}[metric]

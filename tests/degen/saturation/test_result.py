@@ -32,7 +32,7 @@ METRICS = ["loss", "anisotropy", "singular_entropy"]
 
 @pytest.fixture(scope="module")
 def longer(series: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seven checkpoints; not to be written to."""
+    """Return seven checkpoints; not to be written to."""
     folder = Path(shutil.copytree(series, tmp_path_factory.mktemp("result") / "tiny"))
     for step in (300, 500, 700, 900):
         make_checkpoint(folder / f"step{step}", seed=step)
@@ -41,18 +41,18 @@ def longer(series: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(longer: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> degen.Run:
-    """A run of them; not to be written to."""
+    """Return a run of them; not to be written to."""
     return degen.scan(longer, corpus=corpus, out=tmp_path_factory.mktemp("answers") / "run", **SCAN)
 
 
 @pytest.fixture
 def copy(run: degen.Run, tmp_path: Path) -> degen.Run:
-    """The same run, to be written to."""
+    """Return the same run, to be written to."""
     return degen.read_run(shutil.copytree(run.path, tmp_path / "run"))
 
 
 def curve(model: str, size: int, rise: float = 0.0) -> Curve:
-    """A loss by the law of Hoffmann et al. at 2^21 tokens a step, with a rise over its second half."""
+    """Return a loss by the law of Hoffmann et al. at 2^21 tokens a step, with a rise over its second half."""
     steps = np.arange(1, 15) * 10_000
     law = 406.4 / size**0.34 + 410.7 / (steps * 2.0**21) ** 0.28 + 1.69
     values = law + rise * np.clip((steps - 70_000) / 70_000, 0, None)
@@ -95,7 +95,7 @@ def test_the_table_has_the_columns_in_order_with_unit_and_definition(run: degen.
     assert all(field.metadata[b"definition"] for field in table.schema)
 
 
-def test_the_first_checkpoints_count_with_after_0(run: degen.Run) -> None:
+def test_the_first_checkpoints_of_a_run_count_with_after_0(run: degen.Run) -> None:
     result = find_saturation(run.path, after=0.0)
     assert [v.checkpoints for v in result.verdicts] == [7] * 3
 
@@ -122,7 +122,7 @@ def test_a_result_is_written_as_a_table_of_the_run(copy: degen.Run) -> None:
     assert again.table("saturation").to_pylist() == result.rows()
 
 
-def test_a_result_in_the_run_does_not_change_the_next(copy: degen.Run) -> None:
+def test_a_result_written_to_the_run_does_not_change_the_next_one(copy: degen.Run) -> None:
     first = find_saturation(copy.path)
     write_result(first, copy)
     assert find_saturation(copy.path).rows() == first.rows()
@@ -147,27 +147,27 @@ def test_other_tools_read_the_saturation_table(copy: degen.Run, tmp_path: Path) 
 
 
 def test_a_scan_of_more_checkpoints_removes_older_verdicts(longer: Path, corpus: Path, tmp_path: Path) -> None:
-    kept = {"one": tmp_path / "one", "two": tmp_path / "two"}
-    for name, folder in kept.items():
+    folders = {"one": tmp_path / "one", "two": tmp_path / "two"}
+    for name, folder in folders.items():
         shutil.copytree(longer, folder)
         if name == "one":
             shutil.rmtree(folder / "step900")
-    asked = [f"{name}={folder}" for name, folder in kept.items()]
-    run = degen.scan(asked, corpus=corpus, out=tmp_path / "run", **SCAN)
+    series = [f"{name}={folder}" for name, folder in folders.items()]
+    run = degen.scan(series, corpus=corpus, out=tmp_path / "run", **SCAN)
     write_result(find_saturation(run.path), run)
-    files = {name: run.path / "saturation" / f"{name}.parquet" for name in kept}
+    files = {name: run.path / "saturation" / f"{name}.parquet" for name in folders}
     assert all(file.is_file() for file in files.values())
-    degen.scan(asked, corpus=corpus, out=tmp_path / "run", **SCAN)
+    degen.scan(series, corpus=corpus, out=tmp_path / "run", **SCAN)
     assert all(file.is_file() for file in files.values())  # nothing new
-    shutil.copytree(longer / "step900", kept["one"] / "step900")
-    again = degen.scan(asked, corpus=corpus, out=tmp_path / "run", **SCAN)
+    shutil.copytree(longer / "step900", folders["one"] / "step900")
+    again = degen.scan(series, corpus=corpus, out=tmp_path / "run", **SCAN)
     assert not files["one"].exists()
     assert files["two"].is_file()
     assert set(again.table("saturation")["model"].to_pylist()) == {"two"}
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "..", ".hidden", "a/b", "_x", "lr=3", "ü 日", "m" * 300])
-def test_no_name_of_a_model_leaves_the_folder(name: str, copy: degen.Run) -> None:
+def test_a_model_name_never_leads_out_of_the_folder_of_results(name: str, copy: degen.Run) -> None:
     before = set(copy.path.parent.rglob("*"))
     result = SaturationResult([judge(curve(name, 10**8))], None)
     write_result(result, copy)
@@ -187,7 +187,7 @@ def test_a_result_that_cannot_be_written_is_an_error(copy: degen.Run) -> None:
 
 
 def suite(tmp_path: Path) -> Path:
-    """Two small models whose loss rises, four larger ones that follow the law."""
+    """Scan two small models whose loss rises, four larger ones that follow the law."""
     lines = ["model,step,parameters,tokens,loss,anisotropy"]
     sizes = {"s": (10**7, 0.3), "m": (5 * 10**7, 0.2)} | {f"l{i}": (10**9 * (i + 1), 0.0) for i in range(4)}
     for model, (size, rise) in sizes.items():
@@ -222,7 +222,7 @@ def test_without_enough_larger_models_the_columns_are_null(tmp_path: Path) -> No
     assert result.table()["excess_final"].null_count == len(result.rows())
 
 
-def test_the_larger_models_may_be_named(tmp_path: Path) -> None:
+def test_the_larger_models_of_the_law_may_be_named(tmp_path: Path) -> None:
     result = find_saturation(suite(tmp_path), larger=Larger(models=["l1", "l2", "l3"]))
     assert [row.model for row in result.extrapolation.rows if row.role == "fitted"] == ["l1", "l2", "l3"]
     with pytest.raises(DegenError, match="no model 'xl'"):
@@ -240,7 +240,7 @@ def test_a_model_that_cannot_be_compared_with_the_law_gives_a_warning(tmp_path: 
 
 
 def _without(line: str) -> str:
-    """A line of the table without the number of parameters."""
+    """Return a line of the table without the number of parameters."""
     model, step, _, *others = line.split(",")
     return ",".join([model, step, "", *others])
 

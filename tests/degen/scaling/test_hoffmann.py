@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +21,7 @@ ALL = Law(A=495.7, B=12_850, E=1.8913, alpha=0.3493, beta=0.4530)
 SOUND = Law(A=477.8, B=2143, E=1.8172, alpha=0.3473, beta=0.3672)
 
 
-def test_the_frontier_is_where_loss_is_least_for_its_compute() -> None:
+def test_frontier_is_where_loss_is_least_for_its_compute() -> None:
     frontier = frontier_of(HOFFMANN.A, HOFFMANN.B, HOFFMANN.alpha, HOFFMANN.beta)
     for flops in (1e19, 1e24):
         best = minimize_scalar(
@@ -35,30 +34,30 @@ def test_the_frontier_is_where_loss_is_least_for_its_compute() -> None:
         assert frontier.flops_for(d) == pytest.approx(flops)
 
 
-def test_the_points_of_chinchilla_and_the_published_constants_inside() -> None:
+def test_fit_of_chinchilla_gives_published_constants_inside_its_intervals() -> None:
     points = read_points(published_table("chinchilla_points"), {}).without_highest(5)
     fit = fit_hoffmann(points, Bootstrap(100, 0.8), start=SOUND)
-    found = fit.parameters()
+    intervals = fit.parameters()
     for name, value, within in (
         ("A", 477.8, 1), ("B", 2143, 10), ("E", 1.8172, 5e-4), ("alpha", 0.3473, 2e-4), ("beta", 0.3672, 3e-4),
     ):  # fmt: skip
-        assert found[name]["value"] == pytest.approx(value, abs=within)
-    assert all(holds(found, vars(BESIROGLU)).values())
+        assert intervals[name]["value"] == pytest.approx(value, abs=within)
+    assert all(holds(intervals, vars(BESIROGLU)).values())
     assert not fit.influence.points
     assert fit.result().warnings == []
 
 
-def test_the_five_highest_losses_of_chinchilla_are_named() -> None:
+def test_five_highest_losses_of_chinchilla_are_named_as_influential() -> None:
     points = read_points(published_table("chinchilla_points"), {})
     fit = fit_hoffmann(points, NONE, start=ALL)
     assert set(fit.influence.points) == set(np.argsort(points.loss)[-5:])
-    said = " ".join(fit.result().warnings)
-    assert all(f"row {i + 1} (" in said for i in np.argsort(points.loss)[-5:])
-    assert "B = 2143" in said
+    warnings = " ".join(fit.result().warnings)
+    assert all(f"row {i + 1} (" in warnings for i in np.argsort(points.loss)[-5:])
+    assert "B = 2143" in warnings
 
 
 @pytest.mark.parametrize("law", [HOFFMANN, BESIROGLU], ids=["hoffmann", "besiroglu"])
-def test_published_constants_are_found_again_from_noise_of_a_percent(law: Law) -> None:
+def test_intervals_of_hoffmann_hold_known_constants_under_noise(law: Law) -> None:
     inside = dict.fromkeys(vars(law), 0)
     for seed in range(10):
         fit = fit_hoffmann(cloud(law, seed, points=40), Bootstrap(30, seed=seed), start=law)
@@ -67,13 +66,15 @@ def test_published_constants_are_found_again_from_noise_of_a_percent(law: Law) -
     assert min(inside.values()) >= 8
 
 
-def test_noise_alone_makes_no_outlier() -> None:
-    found = [fit_hoffmann(cloud(HOFFMANN, s), NONE, start=HOFFMANN).influence for s in range(8)]
-    assert sum(bool(one.outliers) for one in found) == 0
-    assert sum(bool(one.decisive) for one in found) <= 1  # five parameters hang on few points now and then
+def test_noise_alone_makes_no_outlier_and_hardly_a_decisive_point() -> None:
+    influences = [fit_hoffmann(cloud(HOFFMANN, s), NONE, start=HOFFMANN).influence for s in range(8)]
+    assert sum(bool(influence.outliers) for influence in influences) == 0
+    assert (
+        sum(bool(influence.decisive) for influence in influences) <= 1
+    )  # five parameters hang on few points now and then
 
 
-def test_a_wrong_loss_is_named_and_a_point_that_alone_says_something() -> None:
+def test_outlier_and_decisive_point_are_named() -> None:
     points = cloud(HOFFMANN, points=40)
     loss = points.loss.copy()
     loss[7] *= 1.3
@@ -88,22 +89,22 @@ def test_a_wrong_loss_is_named_and_a_point_that_alone_says_something() -> None:
     assert "row 13" in " ".join(alone.result().warnings)
 
 
-def test_fixed_parameters_stay_and_have_no_interval_of_their_own() -> None:
+def test_fixed_parameters_keep_their_value_as_interval() -> None:
     fit = fit_hoffmann(cloud(HOFFMANN), Bootstrap(20), {"B": 410.7, "beta": 0.28}, start=HOFFMANN)
-    found = fit.parameters()
-    assert found["B"] == {"value": 410.7, "low": 410.7, "high": 410.7}
-    low, high = found["A"]["low"], found["A"]["high"]
+    intervals = fit.parameters()
+    assert intervals["B"] == {"value": 410.7, "low": 410.7, "high": 410.7}
+    low, high = intervals["A"]["low"], intervals["A"]["high"]
     assert low is not None
     assert high is not None
-    assert low < found["A"]["value"] < high  # type: ignore[operator]
+    assert low < intervals["A"]["value"] < high  # type: ignore[operator]
 
 
-def test_the_interval_of_a_prediction_is_that_of_what_was_not_given() -> None:
+def test_intervals_of_a_prediction_are_those_of_the_unknown_quantities() -> None:
     fit = fit_hoffmann(cloud(HOFFMANN), Bootstrap(40), start=HOFFMANN)
-    row, drawn = fit.predict({"N": 1e9}), fit.drawn
-    assert drawn is not None
+    row, frontiers = fit.predict({"N": 1e9}), fit.resampled
+    assert frontiers is not None
     assert "parameters_low" not in row
-    flops = drawn.flops_of(1e9)
+    flops = frontiers.flops_of(1e9)
     for name, values in (("flops", flops), ("tokens", flops / 6e9), ("tokens_per_parameter", flops / 6e18)):
         interval = fit.draws.interval(row[name], values)
         assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx((interval["low"], interval["high"]))
@@ -115,11 +116,11 @@ def test_the_interval_of_a_prediction_is_that_of_what_was_not_given() -> None:
 @pytest.mark.parametrize("requested", [{"N": 1e300}, {"D": 1e308}, {"N": 1e-300}, {"N": 1e308, "D": 1e308}])
 def test_prediction_beyond_the_range_of_numbers_is_refused(requested: dict[str, float]) -> None:
     fit = fit_hoffmann(cloud(HOFFMANN), NONE, start=HOFFMANN)
-    with pytest.raises(DegenError, match=r"--predict .*choose values closer"):
+    with pytest.raises(DegenError, match=r"--predict .*choose closer values"):
         fit.predict(requested)
 
 
-def test_predictions_agree_with_one_another() -> None:
+def test_predictions_from_different_quantities_agree() -> None:
     fit = fit_hoffmann(cloud(HOFFMANN), Bootstrap(20), start=HOFFMANN)
     best = fit.predict({"C": 1e22})
     assert best["parameters_low"] < best["parameters"] < best["parameters_high"]
@@ -133,22 +134,22 @@ def test_predictions_agree_with_one_another() -> None:
         fit.predict({"S": 3.0})
 
 
-def test_the_same_every_time_and_told_of_every_draw() -> None:
-    told: list[tuple[int, int]] = []
-    asked = Bootstrap(20, seed=3, on_draw=lambda *at: told.append(at))
-    once, again = (fit_hoffmann(cloud(HOFFMANN), asked, start=HOFFMANN).parameters() for _ in range(2))
-    assert once == again
-    assert told == [(i, 20) for i in range(1, 21)] * 2
+def test_bootstrap_is_deterministic_and_reports_every_draw() -> None:
+    reports: list[tuple[int, int]] = []
+    bootstrap = Bootstrap(20, seed=3, on_draw=lambda *progress: reports.append(progress))
+    first, second = (fit_hoffmann(cloud(HOFFMANN), bootstrap, start=HOFFMANN).parameters() for _ in range(2))
+    assert first == second
+    assert reports == [(i, 20) for i in range(1, 21)] * 2
 
 
-def test_percentiles_are_those_of_a_normal_mean() -> None:
+def test_bootstrap_interval_of_a_mean_matches_students_t() -> None:
     values = np.random.default_rng(0).normal(0, 1, 60)
     draws = run_bootstrap(Bootstrap(2000), lambda d: {"m": float(d.choice(values, 60).mean())}, points=60, free=1)
-    found = draws.interval(float(values.mean()), draws.estimates["m"])
-    assert found["high"] - found["low"] == pytest.approx(2 * 1.671 * values.std(ddof=1) / math.sqrt(60), rel=0.08)  # type: ignore[operator]
+    interval = draws.interval(float(values.mean()), draws.estimates["m"])
+    assert interval["high"] - interval["low"] == pytest.approx(2 * 1.671 * values.std(ddof=1) / math.sqrt(60), rel=0.08)  # type: ignore[operator]
 
 
-def test_draws_that_cannot_be_fitted_leave_no_interval() -> None:
+def test_bootstrap_with_many_failed_draws_has_no_interval() -> None:
     def refit(draw: np.random.Generator) -> dict[str, float]:
         if draw.random() < 0.5:
             raise DegenError("no")
@@ -163,12 +164,12 @@ def test_draws_that_cannot_be_fitted_leave_no_interval() -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([(1e8, 1e9, 3), (1e9, 1e10, 2.5), (2e9, 1e10, 2.4)], "3 points do not suffice for 5 parameters"),
+        ([(1e8, 1e9, 3), (1e9, 1e10, 2.5), (2e9, 1e10, 2.4)], "3 points are too few to fit 5 parameters"),
         ([(1e8, 1e9 * i, 3 / i**0.1) for i in range(1, 9)], "cannot"),
-        ([(1e8 * i, 1e9 * i**2, -1.0) for i in range(1, 9)], "has loss -1, not positive"),
+        ([(1e8 * i, 1e9 * i**2, -1.0) for i in range(1, 9)], "has loss -1, which must be positive"),
     ],
 )
-def test_degenerate_tables_end_in_a_message(rows: list[tuple[float, float, float]], message: str) -> None:
+def test_tables_that_do_not_determine_the_law_are_refused(rows: list[tuple[float, float, float]], message: str) -> None:
     n, d, loss = (np.array(column) for column in zip(*rows, strict=True))
     with pytest.raises(DegenError, match=message):
         fit_hoffmann(points_of(parameters=n, tokens=d, loss=loss), NONE)
@@ -179,15 +180,15 @@ def test_degenerate_tables_end_in_a_message(rows: list[tuple[float, float, float
     [
         ({"draws": -1}, "--bootstrap -1"),
         ({"confidence": 1.0}, "--confidence 1: must lie between 0 and 1"),
-        ({"draws": 5}, "--bootstrap 5: too few for confidence 0.9; give 20"),
+        ({"draws": 5}, "--bootstrap 5: too few draws for confidence 0.9; give at least 20"),
     ],
 )
-def test_a_bootstrap_that_cannot_be(settings: dict[str, float], message: str) -> None:
+def test_impossible_bootstrap_settings_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(DegenError, match=message):
         Bootstrap(**settings)  # type: ignore[arg-type]
 
 
-def test_no_frontier_without_a_term(tmp_path: Path) -> None:
+def test_law_with_a_term_fixed_at_zero_has_no_frontier() -> None:
     fit = fit_hoffmann(cloud(Law(A=0.0, B=410.7, E=1.69, alpha=0.34, beta=0.28)), NONE, {"A": 0.0, "alpha": 0.3})
     assert fit.frontier is None
     assert fit.result().frontier == []

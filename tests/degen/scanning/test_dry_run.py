@@ -4,14 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.command import degen, degen_process
 from safetensors.torch import load_file
-from tiny import make_model, make_series
+from tiny import make_checkpoint, make_model, make_series, make_tokenizer
 
+from degen import Run, read_run
 from degen.scanning.dry_run import estimate_costs, total_cost
 from degen.scanning.settings import Settings
 
 
-def test_a_plan_loads_nothing_and_counts_everything(series: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_loads_no_model_and_counts_all_tokens_and_bytes(
+    series: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def loaded(*_: Any, **__: Any) -> None:
         raise AssertionError("the model was loaded")
 
@@ -26,7 +30,7 @@ def test_a_plan_loads_nothing_and_counts_everything(series: Path, monkeypatch: p
         assert row["reason"] is None
         assert row["parameters"] == total
         assert row["bytes"] == sum(t.numel() * t.element_size() for t in tensors.values())
-        assert row["memory"] == 4 * total
+        assert row["memory"] > 4 * total
         assert row["flops"] == 1000 * (2 * (body + 416 * 32) + 2 * 2 * 32 * 64)
 
 
@@ -39,13 +43,13 @@ def test_windows_longer_than_the_learned_positions_are_the_reason_of_a_checkpoin
     assert row["reason"] is None
 
 
-def test_weight_probes_alone_read_the_head_alone(series: Path) -> None:
+def test_a_dry_run_of_weight_probes_counts_the_head_alone(series: Path) -> None:
     rows = estimate_costs(Settings((str(series),), probes=("spectrum",)))
     assert {row["bytes"] for row in rows} == {416 * 32 * 4}
     assert {row["flops"] for row in rows} == {0.0}
 
 
-def test_what_cannot_be_measured_has_a_reason(series: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_measured_has_its_reason_in_a_dry_run(series: Path, tmp_path: Path) -> None:
     (tmp_path / "m" / "step5").mkdir(parents=True)
     (row,) = estimate_costs(Settings((str(tmp_path / "m"),)))
     assert row["bytes"] is row["flops"] is row["memory"] is None
@@ -55,3 +59,47 @@ def test_what_cannot_be_measured_has_a_reason(series: Path, tmp_path: Path) -> N
 def test_the_total_leaves_out_checkpoints_that_cannot_be_measured() -> None:
     costs = [{"bytes": 3, "flops": 10.0}, {"bytes": None, "flops": None}, {"bytes": 4, "flops": 5.0}]
     assert total_cost(costs) == (7, 15.0)
+
+
+def peak_of_a_scan(out: Path, *words: object) -> tuple[int, int]:
+    """Return the memory that a dry run gives for a scan, and the peak of the scan itself, each in its own process."""
+    said = degen_process("scan", *words, "--dry-run", "--json").json()["rows"]
+    assert degen_process("scan", *words, "-o", out).code == 0
+    measured = read_run(out).table("timing")["peak_rss"].to_pylist()
+    return max(row["memory"] for row in said), max(measured)
+
+
+@pytest.mark.parametrize("probes", ["loss,anisotropy,spectrum", "spectrum"])
+def test_the_memory_of_a_dry_run_is_that_of_the_scan(tmp_path: Path, probes: str) -> None:
+    words = ("--steps", "3000", "--tokens", "10000", "--threads", "1", "--device", "cpu", "--probes", probes)
+    said, measured = peak_of_a_scan(tmp_path / "demo", *words)
+    assert said == pytest.approx(measured, rel=0.25)
+
+
+def test_the_memory_of_a_larger_model_is_that_of_the_scan(tmp_path: Path) -> None:
+    make_tokenizer(tmp_path / "large")
+    make_checkpoint(
+        tmp_path / "large" / "step1", hidden_size=1024, num_hidden_layers=4, num_attention_heads=4,
+        intermediate_size=4096, vocab_size=8_000,
+    )  # fmt: skip
+    words = (tmp_path / "large", "--tokens", "600", "--context", "64", "--threads", "1", "--device", "cpu")
+    said, measured = peak_of_a_scan(tmp_path / "run", *words, "--probes", "loss")
+    assert said == pytest.approx(measured, rel=0.25)
+
+
+def test_a_dry_run_refuses_what_the_scan_refuses(run: Run, series: Path, corpus: Path, tmp_path: Path) -> None:
+    same = ("--corpus", corpus, "--tokens", "512", "--context", "32", "--threads", "1")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    cases: dict[str, tuple[object, ...]] = {
+        "--device nowhere: not available here": ("--device", "nowhere"),
+        "was scanned with other settings: seed 0 (now 1)": ("--seed", "1", "-o", run.path),
+        "holds files and is no run folder": ("-o", tmp_path / "other"),
+        "no such corpus": ("--corpus", tmp_path / "none.jsonl"),
+    }
+    for message, words in cases.items():
+        said = [degen("scan", series, *same, *words, *dry).message for dry in (["--dry-run"], [])]
+        assert said[0] == said[1]
+        assert message in said[0]
+    assert degen("scan", series, *same, "-o", run.path, "--dry-run").code == 0
+    assert degen("scan", series, *same, "--seed", "1", "-o", run.path, "--fresh", "--dry-run").code == 0

@@ -14,20 +14,20 @@ from degen.stats.correlation import kendall, spearman
 
 
 def slow_tau(x: Floats, y: Floats) -> float:
-    """τ-b: concordant less discordant pairs over √(pairs untied in x · pairs untied in y)."""
+    """Return τ-b: concordant less discordant pairs over √(pairs untied in x · pairs untied in y)."""
     signs = [(np.sign(x[i] - x[j]), np.sign(y[i] - y[j])) for i, j in itertools.combinations(range(len(x)), 2)]
     untied = [sum(pair[k] != 0 for pair in signs) for k in (0, 1)]
     return float(sum(a * b for a, b in signs)) / math.sqrt(untied[0] * untied[1])
 
 
 def slow_rho(x: Floats, y: Floats) -> float:
-    """The correlation of ranks; the rank of a value is the mean over equal ones."""
+    """Return the correlation of ranks; the rank of a value is the mean over equal ones."""
     ranks = [[sum(w < v for w in z) + (1 + sum(w == v for w in z)) / 2 for v in z] for z in (x, y)]
     return float(np.corrcoef(ranks)[0, 1])
 
 
 def ends(value: float, variance: float, confidence: float) -> tuple[float, float]:
-    """The interval of Fisher: tanh(atanh r ± z·√variance)."""
+    """Return the interval of Fisher: tanh(atanh r ± z·√variance)."""
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(variance)
     return math.tanh(math.atanh(value) - reach), math.tanh(math.atanh(value) + reach)
 

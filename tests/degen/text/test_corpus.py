@@ -23,7 +23,7 @@ def lines(records: list[dict[str, Any]]) -> bytes:
 
 
 def write(path: Path, kind: str) -> Path:
-    """The ten records in a file or folder of each kind that is read."""
+    """Write the ten records to a file or folder of each kind that is read."""
     if kind == "frames.jsonl.zst":  # two frames, cut in the middle of a line, as pzstd and the Pile have them
         data, compress = lines(RECORDS), zstandard.ZstdCompressor().compress
         path = path / kind
@@ -62,10 +62,10 @@ def test_every_format_gives_the_same_documents_in_the_same_order(kind: str, tmp_
     plain = open_corpus(str(write(tmp_path / "plain", "one.jsonl")))
     (tmp_path / "other").mkdir()
     other = open_corpus(str(write(tmp_path / "other", kind)))
-    found = list(other.draw(3, 4))
-    assert found == list(plain.draw(3, 4))
-    assert sorted(d.number for d in found) == list(range(10))
-    for document in found:
+    documents = list(other.draw(3, 4))
+    assert documents == list(plain.draw(3, 4))
+    assert sorted(d.number for d in documents) == list(range(10))
+    for document in documents:
         assert document.text == RECORDS[document.number]["text"]
         assert document.domain == RECORDS[document.number]["meta"]["pile_set_name"]
 
@@ -73,8 +73,8 @@ def test_every_format_gives_the_same_documents_in_the_same_order(kind: str, tmp_
 def test_text_files_are_one_document_each_without_a_domain(tmp_path: Path) -> None:
     for i, text in enumerate(["zero\nzero", "öne", "two\n"]):
         (tmp_path / f"{i}.txt").write_text(text, encoding="utf-8")
-    found = sorted(open_corpus(str(tmp_path)).draw(0, 10), key=lambda d: d.number)
-    assert [(d.number, d.text, d.domain) for d in found] == [
+    documents = sorted(open_corpus(str(tmp_path)).draw(0, 10), key=lambda d: d.number)
+    assert [(d.number, d.text, d.domain) for d in documents] == [
         (0, "zero\nzero", None), (1, "öne", None), (2, "two\n", None),
     ]  # fmt: skip
     (single,) = open_corpus(str(tmp_path / "1.txt")).draw(0, 1)
@@ -109,11 +109,11 @@ def test_missing_and_unreadable_corpora_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     pq.write_table(pa.table({"content": ["x"]}), tmp_path / "c.parquet")
     for name, says in (
-        ("c.csv", "not a corpus format"),
-        ("nowhere", "no such corpus"),
-        ("empty", "no file of the formats"),
+        ("c.csv", "not a corpus file"),
+        ("nowhere", "no such file or folder"),
+        ("empty", "holds no corpus file"),
     ):
         with pytest.raises(DegenError, match=says):
             open_corpus(str(tmp_path / name))
-    with pytest.raises(DegenError, match="no column 'text'; it has content"):
+    with pytest.raises(DegenError, match="must have a column 'text'; it has content"):
         list(open_corpus(str(tmp_path / "c.parquet")).draw(0, 1))

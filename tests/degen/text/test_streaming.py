@@ -35,18 +35,18 @@ def test_a_dataset_is_streamed_in_an_order_the_seed_fixes(series: Path, tmp_path
             done = scan(server.endpoint, series, "hf://org/pile:train", out)
             assert done.returncode == 0, done.stderr
             samples.append(pq.read_table(out / "sample.parquet").to_pylist())
-        assert {request.path.rsplit("/", 1)[-1] for request in server.asked("/resolve/")} >= set(shards())
+        assert {request.path.rsplit("/", 1)[-1] for request in server.requests_for("/resolve/")} >= set(shards())
     assert samples[0] == samples[1]
     assert sum(len(w["tokens"]) for w in samples[0]) == 600
     assert len({w["document"] for w in samples[0]}) == len(samples[0])  # without replacement
     assert {w["domain"] for w in samples[0]} <= {d["meta"]["pile_set_name"] for d in pile(30)}
-    kept = json.loads((tmp_path / "one" / "run.json").read_text())["sample"]
-    assert (kept["dataset"], kept["split"], kept["shuffle_buffer"]) == ("org/pile", "train", 10_000)
+    sample = json.loads((tmp_path / "one" / "run.json").read_text())["sample"]
+    assert (sample["dataset"], sample["split"], sample["shuffle_buffer"]) == ("org/pile", "train", 10_000)
 
 
-def test_a_dataset_that_is_not_there_is_one_message(series: Path, tmp_path: Path) -> None:
+def test_a_missing_dataset_gives_one_message(series: Path, tmp_path: Path) -> None:
     with hub({}) as server:
         done = scan(server.endpoint, series, "hf://org/nothing", tmp_path / "run")
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("error: hf://org/nothing: cannot be streamed")
+    assert line.startswith("error: hf://org/nothing: the dataset cannot be streamed")

@@ -85,13 +85,13 @@ def test_windows_of_a_document_are_disjoint_and_leave_little(tokenizers: Any, te
         text = decoded(tokenizers["plain"], w.tokens)
         spans.setdefault(w.document, []).append((w.start, w.start + len(text)))
     assert len(spans) == len(documents) - 2
-    for document, found in spans.items():
+    for document, starts in spans.items():
         if "日" in documents[document] or "Ü" in documents[document]:
             continue  # a window may end inside a character there, and its text is longer than its span
-        found.sort()
-        for (_, end), (start, _) in itertools.pairwise(found):
+        starts.sort()
+        for (_, end), (start, _) in itertools.pairwise(starts):
             assert end <= start
-        covered = sum(end - start for start, end in found)
+        covered = sum(end - start for start, end in starts)
         assert covered >= 0.9 * len(documents[document])  # only rests under 16 tokens are lost
     assert sample.tokens < 10**6  # the corpus ended, and the sample is what there is
 
@@ -110,7 +110,7 @@ def test_the_first_window_starts_at_the_same_character_for_every_tokenizer(token
         assert start <= max(len(documents[document]) - 4 * 40, 0)
 
 
-def test_what_the_tokenizer_puts_before_a_text_is_a_position(tokenizers: Any, texts: Any) -> None:
+def test_a_token_that_the_tokenizer_puts_before_a_text_counts_as_a_position(tokenizers: Any, texts: Any) -> None:
     corpus, documents = texts
     sample = draw_sample(corpus, tokenizers["bos"], 600, 40, 5)
     first = tokenizers["bos"]._inner.convert_tokens_to_ids("<s>")
@@ -127,29 +127,32 @@ def test_what_the_tokenizer_puts_before_a_text_is_a_position(tokenizers: Any, te
     assert plain.windows[0].start == sample.windows[0].start
 
 
-def test_the_seed_decides_and_nothing_else(tokenizers: Any, texts: Any) -> None:
+def test_the_windows_of_a_sample_depend_on_the_seed_alone(tokenizers: Any, texts: Any) -> None:
     corpus, _ = texts
-    one, same, other = (draw_sample(corpus, tokenizers["plain"], 500, 32, seed) for seed in (1, 1, 2))
-    assert one.sha256 == same.sha256
-    assert [w.tokens.tolist() for w in one.windows] == [w.tokens.tolist() for w in same.windows]
-    assert one.sha256 != other.sha256
-    assert [w.document for w in one.windows] != [w.document for w in other.windows]
-    here, there = ({w.document: w.start for w in reversed(s.windows)} for s in (one, other))
-    assert any(here[d] != there[d] for d in here.keys() & there.keys())  # the place in a document is drawn too
+    first, same, other = (draw_sample(corpus, tokenizers["plain"], 500, 32, seed) for seed in (1, 1, 2))
+    assert first.sha256 == same.sha256
+    assert [w.tokens.tolist() for w in first.windows] == [w.tokens.tolist() for w in same.windows]
+    assert first.sha256 != other.sha256
+    assert [w.document for w in first.windows] != [w.document for w in other.windows]
+    first, second = ({w.document: w.start for w in reversed(s.windows)} for s in (first, other))
+    assert any(first[d] != second[d] for d in first.keys() & second.keys())  # the place in a document is drawn too
 
 
-def test_more_tokens_only_add_windows(tokenizers: Any, texts: Any) -> None:
+def test_a_sample_of_more_tokens_holds_the_windows_of_a_smaller_one(tokenizers: Any, texts: Any) -> None:
     corpus, _ = texts
-    few, many = (draw_sample(corpus, tokenizers["plain"], n, 32, 1).windows for n in (300, 900))
-    for a, b in zip(few[:-1], many, strict=False):
+    fewer, more = (draw_sample(corpus, tokenizers["plain"], n, 32, 1).windows for n in (300, 900))
+    for a, b in zip(fewer[:-1], more, strict=False):
         assert (a.document, a.start, a.tokens.tolist()) == (b.document, b.start, b.tokens.tolist())
-    last = few[-1].tokens
-    assert last.tolist() == many[len(few) - 1].tokens[: len(last)].tolist()
+    last = fewer[-1].tokens
+    assert last.tolist() == more[len(fewer) - 1].tokens[: len(last)].tolist()
 
 
-def test_only_short_documents_give_no_sample(tokenizers: Any, tmp_path: Path) -> None:
+def test_a_corpus_of_short_documents_alone_gives_no_sample(tokenizers: Any, tmp_path: Path) -> None:
     corpus = open_corpus(str(make_corpus(tmp_path / "c.jsonl", ["short", "shorter"])))
-    with pytest.raises(DegenError, match=r"no document gives a window of 16 tokens \(2 documents were too short\)"):
+    with pytest.raises(
+        DegenError,
+        match=r"no document is long enough for a window, which needs 16 tokens \(2 documents were too short\)",
+    ):
         draw_sample(corpus, tokenizers["plain"], 100, 32, 0)
 
 
@@ -163,7 +166,7 @@ def test_a_tokenized_piece_is_the_beginning_of_the_whole(tokenizers: Any, limit:
     assert (np.diff(piece.ends) >= 0).all()
 
 
-def test_a_cut_inside_a_word_never_shows(tokenizers: Any) -> None:
+def test_a_piece_of_long_tokens_is_tokenized_as_the_beginning_of_the_whole(tokenizers: Any) -> None:
     """Words of one long token each: the characters first tried hold hardly more tokens than are wanted."""
     tokenizer = tokenizers["coarse"]
     inner = tokenizer._inner
@@ -176,7 +179,7 @@ def test_a_cut_inside_a_word_never_shows(tokenizers: Any) -> None:
         assert tokenizer.tokenize(text, limit).tokens.tolist() == whole[:limit], limit
 
 
-def test_a_sample_is_read_back_as_it_was(tokenizers: Any, texts: Any, tmp_path: Path) -> None:
+def test_a_sample_that_was_written_is_read_back_equal(tokenizers: Any, texts: Any, tmp_path: Path) -> None:
     corpus, _ = texts
     samples = [draw_sample(corpus, tokenizers[name], 400, 32, 0) for name in ("plain", "bos")]
     write_samples(tmp_path / "sample.parquet", samples)
@@ -202,10 +205,10 @@ def test_the_windows_of_an_earlier_run_serve_again(series: Path, corpus: Path, t
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(50, 400))
-def test_batches_hold_every_window_once_longest_first(lengths: list[int], batch_tokens: int) -> None:
+def test_batches_hold_every_window_once_with_the_longest_first(lengths: list[int], batch_tokens: int) -> None:
     windows = tuple(Window(i, i, None, 0, 0, np.zeros(n, dtype=np.int32)) for i, n in enumerate(lengths))
-    found = list(batches(Sample("t", windows), batch_tokens))
-    assert sorted(i for batch in found for i in batch) == list(range(len(lengths)))
-    assert [lengths[i] for batch in found for i in batch] == sorted(lengths, reverse=True)
-    for batch in found:
+    grouped = list(batches(Sample("t", windows), batch_tokens))
+    assert sorted(i for batch in grouped for i in batch) == list(range(len(lengths)))
+    assert [lengths[i] for batch in grouped for i in batch] == sorted(lengths, reverse=True)
+    for batch in grouped:
         assert len(batch) * max(lengths[i] for i in batch) <= batch_tokens

@@ -33,7 +33,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["safetensors", "sharded safetensors", "zip", "legacy", "sharded zip"])
 def stored(request: pytest.FixtureRequest, whole: Path, tmp_path: Path) -> tuple[Path, dict[str, torch.Tensor]]:
-    """One model in each way that files keep one: its folder and its tensors."""
+    """Return one model in each way that files keep one: its folder and its tensors."""
     tensors = load_file(whole / "model.safetensors")
     folder = Path(shutil.copytree(whole, tmp_path / "stored"))
     if request.param == "legacy":
@@ -52,16 +52,16 @@ def bytes_of(tensor: torch.Tensor) -> bytes:
 
 def test_every_tensor_is_read_and_hashed_as_stored(stored: Any) -> None:
     folder, tensors = stored
-    found = opened(folder)
-    assert found.keys == set(tensors)
+    digests = opened(folder)
+    assert digests.keys == set(tensors)
     for key, tensor in tensors.items():
-        assert found.shape(key) == tuple(tensor.shape)
-        assert found.sha256(key) == hashlib.sha256(bytes_of(tensor)).hexdigest()
-        assert b"".join(bytes(piece) for piece in found.raw(key)) == bytes_of(tensor)
-        assert found.size(key) == tensor.numel() * 2
-    assert found.size(None) == sum(t.numel() * 2 for t in tensors.values())
-    assert found.head_key(tied=False, shape=found.shape("embed_out.weight")) == "embed_out.weight"
-    rows = found.rows("embed_out.weight", 100, 117)
+        assert digests.shape(key) == tuple(tensor.shape)
+        assert digests.sha256(key) == hashlib.sha256(bytes_of(tensor)).hexdigest()
+        assert b"".join(bytes(piece) for piece in digests.raw(key)) == bytes_of(tensor)
+        assert digests.size(key) == tensor.numel() * 2
+    assert digests.size(None) == sum(t.numel() * 2 for t in tensors.values())
+    assert digests.head_key(tied=False, shape=digests.shape("embed_out.weight")) == "embed_out.weight"
+    rows = digests.rows("embed_out.weight", 100, 117)
     assert rows.dtype == torch.bfloat16
     assert torch.equal(rows, tensors["embed_out.weight"][100:117])
 
@@ -69,11 +69,11 @@ def test_every_tensor_is_read_and_hashed_as_stored(stored: Any) -> None:
 def test_every_way_of_storing_gives_the_same_figures(stored: Any, whole: Path, corpus: Path, tmp_path: Path) -> None:
     folder, _ = stored
     make_tokenizer(folder)
-    found = degen.scan(f"m={folder}", corpus=corpus, tokens=200, context=32, out=tmp_path / "out")
+    rows = degen.scan(f"m={folder}", corpus=corpus, tokens=200, context=32, out=tmp_path / "out")
     reference = degen.scan(
         f"m={whole}", corpus=corpus, tokens=200, context=32, tokenizer=folder, out=tmp_path / "reference"
     )
-    (row,), (expected,) = found.checkpoints(), reference.checkpoints()
+    (row,), (expected,) = rows.checkpoints(), reference.checkpoints()
     assert row["status"] == "ok", row["reason"]
     assert row == expected
 
@@ -152,7 +152,7 @@ def test_a_head_of_a_name_nobody_knows_is_found_by_loading_the_model(
 
 
 def test_rows_are_read_by_slices_of_the_file(whole: Path) -> None:
-    found = opened(whole)
+    tensors = opened(whole)
     full = load_file(whole / "model.safetensors")["embed_out.weight"]
-    pieces = [found.rows("embed_out.weight", i, min(i + 50, 416)) for i in range(0, 416, 50)]
+    pieces = [tensors.rows("embed_out.weight", i, min(i + 50, 416)) for i in range(0, 416, 50)]
     assert np.array_equal(torch.cat(pieces).float().numpy(), full.float().numpy())

@@ -23,7 +23,7 @@ Read = dict[str, tuple[str, tuple[int, ...], bytes]]
 
 
 def ours(data: bytes) -> Read | None:
-    """What is read of a file; None where it is refused."""
+    """Return the tensors that degen reads from a file; None where it is refused."""
     try:
         entries = read_header("file", len(data), lambda first, last: data[first:last])
     except CheckpointError as error:
@@ -36,7 +36,7 @@ def ours(data: bytes) -> Read | None:
 
 
 def theirs(data: bytes) -> Read | None:
-    """What the library reads of it."""
+    """Return the tensors that the library reads from it."""
     try:
         return {key: (t["dtype"], tuple(t["shape"]), bytes(t["data"])) for key, t in deserialize(data)}
     except SafetensorError:
@@ -70,7 +70,7 @@ def test_sound_headers_are_read_as_the_library_reads_them(data: bytes) -> None:
 
 @st.composite
 def files(draw: st.DrawFn) -> bytes:
-    """Sound files: any dtype, shape and order of names."""
+    """Return sound files: any dtype, shape and order of names."""
     header, body = {}, b""
     for key in draw(st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique=True, max_size=5)):
         if key == "__metadata__":
@@ -132,7 +132,7 @@ def test_any_json_is_read_as_the_library_reads_it_or_refused(header: dict[str, A
 
 
 @given(files())
-def test_a_header_of_ones_own_is_read_back(data: bytes) -> None:
+def test_a_header_written_from_entries_is_read_back(data: bytes) -> None:
     entries = read_header("file", len(data), lambda first, last: data[first:last])
     written = header_of(entries)
     body = b"".join(data[e.first : e.last] for e in entries.values())
@@ -140,17 +140,17 @@ def test_a_header_of_ones_own_is_read_back(data: bytes) -> None:
     assert ours(written + body) == ours(data)
 
 
-def test_few_bytes_are_read_for_a_header() -> None:
-    asked: list[tuple[int, int]] = []
+def test_a_long_header_is_read_in_two_requests() -> None:
+    ranges: list[tuple[int, int]] = []
     data = file_of({f"layer.{i}": tensor(4 * i, 4 * i + 4) for i in range(3000)}, bytes(12_000))
     length = len(data) - 8 - 12_000
 
     def read(first: int, last: int) -> bytes:
-        asked.append((first, last))
+        ranges.append((first, last))
         return data[first:last]
 
     assert read_header("file", len(data), read)["layer.7"] == Entry("F32", (1,), 8 + length + 28, 8 + length + 32)
-    assert asked == [(0, FIRST_READ), (FIRST_READ, 8 + length)]
+    assert ranges == [(0, FIRST_READ), (FIRST_READ, 8 + length)]
 
 
 LIAR = """

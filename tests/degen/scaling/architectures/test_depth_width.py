@@ -22,7 +22,7 @@ def loss(effect: float, seed: int = 0, noise: float = 0.005) -> np.ndarray:
     return clean + np.random.default_rng(seed).normal(0, noise, len(COST))
 
 
-def ask(values: np.ndarray, aspect: np.ndarray | str = ASPECT, cost: np.ndarray = COST, better: str = "min") -> Row:
+def compare(values: np.ndarray, aspect: np.ndarray | str = ASPECT, cost: np.ndarray = COST, better: str = "min") -> Row:
     shapes = Shapes(aspect, "layers", "d_model") if not isinstance(aspect, str) else aspect
     quality = Quality("loss", values, "max" if better == "max" else "min")
     (row,) = compare_shapes(shapes, [Cost("flops", cost)], [quality], None)
@@ -30,51 +30,51 @@ def ask(values: np.ndarray, aspect: np.ndarray | str = ASPECT, cost: np.ndarray 
 
 
 @pytest.mark.parametrize(("effect", "verdict"), [(0.02, "deeper is better"), (-0.02, "wider is better")])
-def test_a_planted_effect_of_depth_is_found(effect: float, verdict: str) -> None:
-    row = ask(loss(effect))
+def test_planted_effect_of_depth_is_detected(effect: float, verdict: str) -> None:
+    row = compare(loss(effect))
     assert row["verdict"] == verdict
     assert row["effect_low"] <= -effect <= row["effect_high"]
     assert row["pairs"] == 15
     assert row["deeper_better"] == (15 if effect > 0 else 0)
-    turned = ask(-loss(effect), better="max")
-    assert turned["verdict"] == verdict
-    assert turned["effect"] == pytest.approx(-row["effect"])
+    negated = compare(-loss(effect), better="max")
+    assert negated["verdict"] == verdict
+    assert negated["effect"] == pytest.approx(-row["effect"])
 
 
-def test_no_effect_is_seldom_called_one() -> None:
-    rows = [ask(loss(0, seed)) for seed in range(150)]
+def test_absent_effect_of_depth_is_seldom_reported() -> None:
+    rows = [compare(loss(0, seed)) for seed in range(150)]
     assert sum(row["verdict"] != "no difference shown" for row in rows) <= 26  # of 15 expected
     assert {row["verdict"] for row in rows} <= {"no difference shown", "deeper is better", "wider is better"}
 
 
-def test_more_parameters_are_not_taken_for_more_width() -> None:
+def test_effect_of_size_is_not_attributed_to_width() -> None:
     """Wider models cost more here; at equal cost their shape does nothing."""
     rng = np.random.default_rng(0)
     wrong = 0
     for seed in range(60):
         aspect = ASPECT * (COST / 1e19) ** 0.2 * np.exp(rng.normal(0, 0.1, 15))
-        wrong += ask(loss(0, seed), aspect)["verdict"] != "no difference shown"
+        wrong += compare(loss(0, seed), aspect)["verdict"] != "no difference shown"
     assert wrong <= 13
 
 
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (ask(loss(0), "no column layers"), "no column layers"),
-        (ask(loss(0), np.full(15, 48.0)), "all of one aspect ratio"),
-        (ask(loss(0), np.full(15, np.nan)), "no point has a shape"),
-        (ask(loss(0), cost=np.logspace(18, 21, 15)), "no two models of different shape have flops within 10%"),
-        (ask(loss(0)[:4], ASPECT[:4], COST[:4]), "4 points are too few"),
-        (ask(loss(0), np.sqrt(COST / 1e17) * np.tile([1, 1.02, 1.04], 5)), "their effects cannot be parted"),
+        (compare(loss(0), "no column layers"), "no column layers"),
+        (compare(loss(0), np.full(15, 48.0)), "have the same aspect ratio"),
+        (compare(loss(0), np.full(15, np.nan)), "no point has a known shape"),
+        (compare(loss(0), cost=np.logspace(18, 21, 15)), "no two models of different shape have flops within 10%"),
+        (compare(loss(0)[:4], ASPECT[:4], COST[:4]), "4 points are too few"),
+        (compare(loss(0), np.sqrt(COST / 1e17) * np.tile([1, 1.02, 1.04], 5)), "their effects cannot be separated"),
     ],
 )
-def test_what_cannot_tell_says_why(row: Row, reason: str) -> None:
+def test_tables_that_cannot_tell_depth_from_width_have_a_reason(row: Row, reason: str) -> None:
     assert row["verdict"] == "cannot tell"
     assert (row["effect"], row["effect_low"]) == (None, None)
     assert reason in row["reason"]
 
 
-def test_architectures_are_not_taken_for_shapes() -> None:
+def test_effect_of_architecture_is_not_attributed_to_depth() -> None:
     """One architecture is deep and good, the other wide and bad: that says nothing of depth."""
     labels = ["deep" if aspect < 20 else "wide" for aspect in ASPECT]
     (row,) = compare_shapes(
@@ -85,12 +85,12 @@ def test_architectures_are_not_taken_for_shapes() -> None:
     assert "no two models of different shape" in row["reason"]
 
 
-def test_how_equal_costs_are_is_a_share() -> None:
+def test_equal_cost_of_zero_is_refused() -> None:
     with pytest.raises(DegenError, match="--equal-cost 0%"):
         compare_shapes("", [Cost("flops", COST)], [Quality("loss", COST, "min")], None, equal=0)
 
 
-def test_interval_at_one_cost_is_that_of_a_simple_regression() -> None:
+def test_interval_of_depth_at_one_cost_equals_simple_regression() -> None:
     aspect = np.array([8.0, 16, 32, 64, 128, 256])
     loss = 3 + 0.2 * np.log10(aspect) + np.array([0.01, -0.02, 0.015, 0.0, -0.01, 0.005])
     shapes = Shapes(aspect, "layers", "d_model")

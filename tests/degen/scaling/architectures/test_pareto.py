@@ -20,20 +20,20 @@ tables = st.integers(1, 4).flatmap(
 
 
 def beats(a: list[float], b: list[float]) -> bool:
-    """Dominance as the books have it, one pair at a time."""
+    """Whether a dominates b, by the definition."""
     return all(x <= y for x, y in zip(a, b, strict=True)) and any(x < y for x, y in zip(a, b, strict=True))
 
 
 @settings(max_examples=60, deadline=None)
 @given(tables)
-def test_the_frontier_is_that_of_brute_force(values: np.ndarray) -> None:
+def test_frontier_equals_brute_force(values: np.ndarray) -> None:
     rows = values.tolist()
     assert frontier(values).tolist() == [not any(beats(other, row) for other in rows) for row in rows]
 
 
 @settings(max_examples=40, deadline=None)
 @given(tables, st.randoms(use_true_random=False))
-def test_order_and_units_do_not_matter(values: np.ndarray, random: object) -> None:
+def test_frontier_does_not_depend_on_order_or_units(values: np.ndarray, random: object) -> None:
     order = np.arange(len(values))
     random.shuffle(order)  # type: ignore[attr-defined]
     assert frontier(values[order]).tolist() == frontier(values)[order].tolist()
@@ -42,15 +42,14 @@ def test_order_and_units_do_not_matter(values: np.ndarray, random: object) -> No
 
 @settings(max_examples=40, deadline=None)
 @given(tables.filter(lambda values: len(values) > 1 and values.shape[1] > 1))
-def test_every_dominated_point_has_one_of_the_frontier_that_dominates_it(values: np.ndarray) -> None:
+def test_dominated_point_names_a_point_of_the_frontier_that_dominates_it(values: np.ndarray) -> None:
     names = [f"p{i}" for i in range(len(values))]
 
-    def found(turn: object) -> list[dict[str, object]]:
-        turned = turn(values)  # type: ignore[operator]
-        costs = [Cost(f"c{k}", turned[:, k]) for k in range(values.shape[1] - 1)]
-        return find_frontier(names, costs, [Quality("loss", turned[:, -1], "min")])
+    def frontier_rows(table: np.ndarray) -> list[dict[str, object]]:
+        costs = [Cost(f"c{k}", table[:, k]) for k in range(table.shape[1] - 1)]
+        return find_frontier(names, costs, [Quality("loss", table[:, -1], "min")])
 
-    rows = found(lambda v: v)
+    rows = frontier_rows(values)
     for i, row in enumerate(rows):
         if row["frontier"]:
             assert (row["dominated_by"], row["dominators"]) == (None, 0)
@@ -58,11 +57,11 @@ def test_every_dominated_point_has_one_of_the_frontier_that_dominates_it(values:
         by = names.index(str(row["dominated_by"]))
         assert rows[by]["frontier"]
         assert beats(values[by].tolist(), values[i].tolist())
-    scaled = found(lambda v: np.exp(v))  # the nearest is by ranks, so logarithms change nothing
+    scaled = frontier_rows(np.exp(values))  # the nearest is by ranks, so logarithms change nothing
     assert [row["dominated_by"] for row in scaled] == [row["dominated_by"] for row in rows]
 
 
-def test_the_nearest_is_named_and_equal_points_are_said() -> None:
+def test_dominated_point_names_the_nearest_and_equal_points_are_marked() -> None:
     costs = [Cost("N", np.array([1.0, 2.0, 2.0, 3.0, 9.0]))]
     rows = find_frontier(list("abcde"), costs, [Quality("acc", np.array([0.3, 0.5, 0.5, 0.4, 0.6]), "max")])
     assert [row["frontier"] for row in rows] == [True, True, True, False, True]
@@ -71,23 +70,23 @@ def test_the_nearest_is_named_and_equal_points_are_said() -> None:
     assert rows[2]["same_as"] == "b"
 
 
-def test_rows_with_missing_values_are_left_out_and_said() -> None:
+def test_points_with_missing_values_are_left_out_of_the_frontier_with_a_reason() -> None:
     costs = [Cost("N", np.array([1.0, 2.0, np.nan]))]
     rows = find_frontier(list("abc"), costs, [Quality("loss", np.array([3.0, 2.0, 1.0]), "min")])
     assert [row["frontier"] for row in rows] == [True, True, None]
     assert rows[2]["reason"] == "N missing"
     assert rows[2]["loss"] == 1.0
-    with pytest.raises(DegenError, match="needs 2 points that have N and loss, and there are 1"):
+    with pytest.raises(DegenError, match="needs at least 2 points that have N and loss, and there are 1"):
         find_frontier(["a", "b"], [Cost("N", np.array([1.0, np.nan]))], [Quality("loss", np.ones(2), "min")])
 
 
-def test_each_pair_has_a_frontier_of_its_own() -> None:
+def test_each_pair_of_cost_and_quality_has_its_frontier() -> None:
     costs = [Cost("N", np.array([1.0, 2.0, 3.0])), Cost("seconds", np.array([9.0, 1.0, 5.0]))]
     rows = find_pair_frontiers(list("abc"), costs, [Quality("loss", np.array([3.0, 2.5, 2.0]), "min")])
     assert [row["frontier"] for row in rows] == [["a", "b", "c"], ["b", "c"]]
 
 
-def test_a_column_is_cost_or_quality() -> None:
+def test_frontier_needs_separate_columns_of_cost_and_quality() -> None:
     with pytest.raises(DegenError, match="--cost N"):
         find_frontier(["a", "b"], [Cost("N", np.ones(2))], [Quality("N", np.ones(2), "max")])
     with pytest.raises(DegenError, match="--cost and --quality"):

@@ -24,12 +24,12 @@ def loss(noise: float = 0.0, seed: int = 0, at: float = 19.0) -> np.ndarray:
 
 
 def compare(values: np.ndarray, flops: np.ndarray = BOTH, regions: int = 4) -> tuple[list[Row], list[Row]]:
-    quality, found = Quality("loss", values, "min"), find_regions(flops, regions)
+    quality, bounds = Quality("loss", values, "min"), find_regions(flops, regions)
     lines = fit_architecture_lines(LABELS, flops, values)
-    return rank_regions(lines, found, quality), find_crossings(lines, found, quality)
+    return rank_regions(lines, bounds, quality), find_crossings(lines, bounds, quality)
 
 
-def test_the_ranking_changes_where_it_was_planted() -> None:
+def test_ranking_changes_at_the_planted_crossing() -> None:
     ranking, crossings = compare(loss())
     first = {row["region"]: row["architecture"] for row in ranking if row["rank"] == 1}
     assert first == {1: "b", 2: "b", 3: "a", 4: "a"}
@@ -39,7 +39,7 @@ def test_the_ranking_changes_where_it_was_planted() -> None:
     assert crossing["flops_low"] == pytest.approx(1e19)
 
 
-def test_values_are_the_lines_at_the_centre_and_gaps_are_between_them() -> None:
+def test_values_of_the_ranking_are_those_of_the_lines_at_the_centre() -> None:
     ranking, _ = compare(loss(), regions=1)
     best, next_best = ranking
     assert best["flops_centre"] == pytest.approx(1e19)
@@ -53,32 +53,32 @@ def test_values_are_the_lines_at_the_centre_and_gaps_are_between_them() -> None:
     assert best["points_in_region"] == 3
 
 
-def test_higher_is_better_turns_the_ranking_around() -> None:
+def test_ranking_is_reversed_where_higher_is_better() -> None:
     lines, regions = fit_architecture_lines(LABELS, BOTH, loss()), find_regions(BOTH, 4)
     quality = Quality("score", loss(), "max")
     assert rank_regions(lines, regions, quality)[0]["architecture"] == "a"
     assert find_crossings(lines, regions, quality)[0]["best_below"] == "a"
 
 
-def test_no_line_is_drawn_beyond_its_points() -> None:
+def test_architecture_is_not_ranked_beyond_its_points() -> None:
     flops = np.concatenate([C, np.where(C < 3e19, C, np.nan)])
     ranking, crossings = compare(loss(), flops)
-    (lost,) = [row for row in ranking if row["rank"] is None and row["region"] == 4]
-    assert lost["architecture"] == "b"
-    assert (lost["value"], lost["points_in_region"]) == (None, 0)
-    assert "points end at 1e+19 FLOPs" in lost["reason"]
+    (unranked,) = [row for row in ranking if row["rank"] is None and row["region"] == 4]
+    assert unranked["architecture"] == "b"
+    assert (unranked["value"], unranked["points_in_region"]) == (None, 0)
+    assert "points end at 1e+19 FLOPs" in unranked["reason"]
     assert len(crossings) == 1
     assert compare(loss(at=20.5), flops)[1] == []
 
 
-def test_lines_that_may_be_parallel_have_a_crossing_without_interval() -> None:
+def test_crossing_of_nearly_parallel_lines_has_no_interval() -> None:
     (crossing,) = [c for seed in range(9) for c in compare(loss(0.3, seed))[1]][:1]
     assert crossing["flops_low"] is None
     assert not crossing["sure"]
     assert "slopes do not differ" in crossing["reason"]
 
 
-def test_the_interval_of_a_crossing_holds_it_as_often_as_it_says() -> None:
+def test_coverage_of_the_interval_of_a_crossing_is_its_confidence() -> None:
     held = []
     for seed in range(400):
         for crossing in compare(loss(0.02, seed))[1]:
@@ -87,22 +87,21 @@ def test_the_interval_of_a_crossing_holds_it_as_often_as_it_says() -> None:
     assert 0.86 <= np.mean(held) <= 0.95
 
 
-def test_at_the_ends_of_its_interval_the_lines_are_just_apart() -> None:
-    """There their difference is t standard errors, by the lines' own variances."""
+def test_lines_differ_by_t_standard_errors_at_the_ends_of_the_crossings_interval() -> None:
     values = loss(0.05, seed=3, at=20)
     (crossing,) = compare(values)[1]
-    one, two = (line.fit for line in fit_architecture_lines(LABELS, BOTH, values))
-    assert one is not None
-    assert two is not None
-    t = welch_quantile(one, two, np.log10(crossing["flops"]), 0.9)
+    a, b = (line.fit for line in fit_architecture_lines(LABELS, BOTH, values))
+    assert a is not None
+    assert b is not None
+    t = welch_quantile(a, b, np.log10(crossing["flops"]), 0.9)
     for end in (crossing["flops_low"], crossing["flops_high"]):
         x = np.log10(end)
-        error = np.sqrt(one.variance_at(x) + two.variance_at(x))
-        assert abs(one.at(x) - two.at(x)) == pytest.approx(t * error)
-    assert one.at(np.log10(crossing["flops"])) == pytest.approx(two.at(np.log10(crossing["flops"])))
+        error = np.sqrt(a.variance_at(x) + b.variance_at(x))
+        assert abs(a.at(x) - b.at(x)) == pytest.approx(t * error)
+    assert a.at(np.log10(crossing["flops"])) == pytest.approx(b.at(np.log10(crossing["flops"])))
 
 
-def test_the_interval_of_a_gap_holds_it_as_often_as_it_says() -> None:
+def test_coverage_of_the_interval_of_a_gap_is_its_confidence() -> None:
     held = []
     for seed in range(400):
         best = next(row for row in compare(loss(0.02, seed))[0] if row["region"] == 4)
@@ -111,19 +110,19 @@ def test_the_interval_of_a_gap_holds_it_as_often_as_it_says() -> None:
     assert 0.86 <= np.mean(held) <= 0.94
 
 
-def test_regions_are_equal_in_log_flops_or_as_a_user_says() -> None:
+def test_regions_are_equal_in_log_flops_or_between_named_edges() -> None:
     regions = find_regions(C, 4)
     assert [region.low for region in regions] == pytest.approx([1e17, 1e18, 1e19, 1e20])
     assert [(r.low, r.high) for r in find_regions(C, [1e17, 1e20, 1e22])] == [(1e17, 1e20), (1e20, 1e22)]
     assert find_regions(np.full(3, 1e18), 4) == []
     for wrong in ([1e18], [1e18, 1e17], [0.0, 1e18], [1e18, np.inf]):
-        with pytest.raises(DegenError, match="edges must rise"):
+        with pytest.raises(DegenError, match="edges must be positive and rising"):
             find_regions(C, wrong)
     with pytest.raises(DegenError, match="at least 1"):
         find_regions(C, 0)
 
 
-def test_three_points_have_no_rank() -> None:
+def test_architecture_of_three_points_has_no_rank() -> None:
     flops, labels = np.append(np.geomspace(1e17, 1e21, 4), [1e17, 1e19, 1e21]), ["four"] * 4 + ["three"] * 3
     values = np.array([3.0, 2.6, 2.3, 2.0, 2.9, 2.5, 2.1])
     quality, regions = Quality("loss", values, "min"), find_regions(flops, 1)

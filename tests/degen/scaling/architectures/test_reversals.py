@@ -22,27 +22,27 @@ DOWNSTREAM = [
 ]
 
 
-def test_the_published_reversal_is_one() -> None:
-    found = find_reversals(["wide", "deep"], UPSTREAM, DOWNSTREAM)
-    rows = found.rows()
+def test_published_reversal_is_reported() -> None:
+    reversals = find_reversals(["wide", "deep"], UPSTREAM, DOWNSTREAM)
+    rows = reversals.rows()
     assert [row["downstream"] for row in rows] == ["glue", "superglue", "squad"]
     for row in rows:
         assert (row["better_upstream"], row["better_downstream"], row["on_all"]) == ("wide", "deep", True)
         assert row["within_noise"] is None
-    counted = correlate(found)
+    counted = correlate(reversals)
     assert [(row["downstream"], row["pairs"], row["reversals"]) for row in counted] == [
         ("glue", 1, 1), ("superglue", 1, 1), ("squad", 1, 1), (ALL, 1, 1),
     ]  # fmt: skip
     assert all(row["spearman"] is None and "2 points" in row["reason"] for row in counted)
 
 
-def test_as_a_loss_it_is_the_same_reversal() -> None:
+def test_published_reversal_is_the_same_with_upstream_as_a_loss() -> None:
     (row,) = find_reversals(["wide", "deep"], Quality("loss", -UPSTREAM.values, "min"), DOWNSTREAM[:1]).rows()
     assert row["better_upstream"] == "wide"
     assert row["upstream_values"] == [1.46, 1.49]
 
 
-def test_planted_reversals_are_found_and_nothing_else() -> None:
+def test_reversals_equal_brute_force() -> None:
     rng = np.random.default_rng(0)
     loss, score = rng.integers(0, 9, 20) / 3, rng.integers(0, 9, 20) / 3
     score[3] = np.nan
@@ -53,40 +53,40 @@ def test_planted_reversals_are_found_and_nothing_else() -> None:
         for j in range(20)
         if loss[i] < loss[j] and score[i] < score[j]
     }  # fmt: skip
-    found = find_reversals(names, Quality("loss", loss, "min"), [Quality("score", score, "max")])
-    rows = found.rows()
+    reversals = find_reversals(names, Quality("loss", loss, "min"), [Quality("score", score, "max")])
+    rows = reversals.rows()
     assert {(row["better_upstream"], row["better_downstream"]) for row in rows} == planted
-    assert len(rows) == found.count == len(planted)
+    assert len(rows) == reversals.count == len(planted)
     away = [abs(row["upstream_values"][0] - row["upstream_values"][1]) for row in rows]
     assert away == sorted(away, reverse=True)
-    assert found.rows(most=3) == rows[:3]
-    (counted,) = correlate(found)
+    assert reversals.rows(limit=3) == rows[:3]
+    (counted,) = correlate(reversals)
     known = [i for i in range(20) if i != 3]
-    told = [(i, j) for i, j in combinations(known, 2) if loss[i] != loss[j] and score[i] != score[j]]
-    assert (counted["pairs"], counted["reversals"]) == (len(told), len(planted))
+    ordered = [(i, j) for i, j in combinations(known, 2) if loss[i] != loss[j] and score[i] != score[j]]
+    assert (counted["pairs"], counted["reversals"]) == (len(ordered), len(planted))
 
 
-def test_no_reversal_where_the_order_is_the_same_and_a_tie_is_none() -> None:
+def test_ties_and_equal_order_are_no_reversals() -> None:
     up = Quality("up", np.array([1.0, 2.0, 2.0]), "max")
     assert find_reversals(list("abc"), up, [Quality("down", np.array([1.0, 3.0, 2.0]), "max")]).rows() == []
 
 
-def test_a_reversal_within_noise_is_marked() -> None:
+def test_reversal_within_noise_is_marked() -> None:
     values, score = np.array([2.0, 2.1]), Quality("acc", np.array([0.5, 0.6]), "max", np.array([0.01, 0.01]))
     for error, within in ((0.001, False), (0.1, True), (np.nan, None)):
         upstream = Quality("loss", values, "min", np.full(2, error))
-        found = find_reversals(["a", "b"], upstream, [score])
-        assert found.rows()[0]["within_noise"] is within
-        (counted,) = correlate(found)
+        reversals = find_reversals(["a", "b"], upstream, [score])
+        assert reversals.rows()[0]["within_noise"] is within
+        (counted,) = correlate(reversals)
         assert counted["beyond_noise"] == {False: 1, True: 0, None: None}[within]
     noisy = Quality("acc", score.values, "max", np.array([0.1, 0.1]))  # one of the two within its noise is enough
-    found = find_reversals(["a", "b"], Quality("loss", values, "min"), [noisy, score])
-    assert [row["within_noise"] for row in found.rows()] == [True, None]
-    assert [row["beyond_noise"] for row in correlate(found)] == [0, None, 0]  # on all at once: one is doubtful
+    reversals = find_reversals(["a", "b"], Quality("loss", values, "min"), [noisy, score])
+    assert [row["within_noise"] for row in reversals.rows()] == [True, None]
+    assert [row["beyond_noise"] for row in correlate(reversals)] == [0, None, 0]  # on all at once: one is doubtful
 
 
 @pytest.mark.parametrize("levels", [3, 1000])
-def test_correlations_are_those_of_scipy(levels: int) -> None:
+def test_rank_correlations_equal_scipy(levels: int) -> None:
     from scipy.stats import kendalltau, spearmanr
 
     rng = np.random.default_rng(levels)
@@ -96,42 +96,42 @@ def test_correlations_are_those_of_scipy(levels: int) -> None:
 
 
 @pytest.mark.parametrize(("points", "r"), [(6, 0.0), (10, 0.6), (20, 0.98), (25, 0.9)])
-def test_the_intervals_hold_as_often_as_they_say(points: int, r: float) -> None:
+def test_coverage_of_rank_correlation_intervals_is_their_confidence(points: int, r: float) -> None:
     """Of normal pairs with correlation r: ρ = (6/π) asin(r/2), τ = (2/π) asin r."""
     rng, draws = np.random.default_rng(points), 250
     rho, tau, held = 6 / math.pi * math.asin(r / 2), 2 / math.pi * math.asin(r), np.zeros(2)
     for _ in range(draws):
         x = rng.normal(size=points)
         y = r * x + math.sqrt(1 - r * r) * rng.normal(size=points)
-        for i, (found, true) in enumerate(((spearman(x, y), rho), (kendall(x, y), tau))):
-            assert found.low is not None
-            assert found.high is not None
-            held[i] += found.low <= true <= found.high
+        for i, (result, true) in enumerate(((spearman(x, y), rho), (kendall(x, y), tau))):
+            assert result.low is not None
+            assert result.high is not None
+            held[i] += result.low <= true <= result.high
     assert (held / draws > 0.85).all()
 
 
-def test_a_perfect_order_has_an_interval_that_is_no_point() -> None:
+def test_interval_of_a_perfect_rank_correlation_has_a_width() -> None:
     x = np.arange(8.0)
-    for found in (spearman(x, x**3), kendall(x, x**3)):
-        assert found.value == pytest.approx(1)
-        assert found.high == 1
-        assert found.low is not None
-        assert 0.5 < found.low < 0.95
-    turned = spearman(x, -x)
-    assert turned.value == pytest.approx(-1)
-    assert turned.low == -1
+    for result in (spearman(x, x**3), kendall(x, x**3)):
+        assert result.value == pytest.approx(1)
+        assert result.high == 1
+        assert result.low is not None
+        assert 0.5 < result.low < 0.95
+    opposite = spearman(x, -x)
+    assert opposite.value == pytest.approx(-1)
+    assert opposite.low == -1
 
 
 @pytest.mark.parametrize(("x", "reason"), [(np.arange(4.0), "4 points"), (np.ones(9), "the same at all points")])
-def test_too_little_to_correlate_is_said(x: np.ndarray, reason: str) -> None:
+def test_rank_correlation_of_too_few_points_has_a_reason(x: np.ndarray, reason: str) -> None:
     y = np.arange(len(x), dtype=np.float64)
-    for found in (spearman(x, y), kendall(x, y)):
-        assert (found.value, found.low, found.high) == (None, None, None)
-        assert reason in str(found.reason)
+    for result in (spearman(x, y), kendall(x, y)):
+        assert (result.value, result.low, result.high) == (None, None, None)
+        assert reason in str(result.reason)
 
 
 @pytest.mark.parametrize(("gap", "within"), [(4.9, True), (5.1, False)])
-def test_errors_of_two_models_add_as_squares(gap: float, within: bool) -> None:
+def test_standard_errors_of_two_models_add_as_squares(gap: float, within: bool) -> None:
     z = NormalDist().inv_cdf(0.95)
     upstream = Quality("loss", np.array([1.0, 9.0]), "min", np.zeros(2))
     downstream = Quality("score", np.array([0.0, gap * z]), "max", np.array([3.0, 4.0]))

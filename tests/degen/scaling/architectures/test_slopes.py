@@ -11,9 +11,10 @@ from degen.stats.linear_fit import fit_line, no_line
 N = np.logspace(7, 10, 9)
 
 
-def row(rows: list[dict[str, object]], **wanted: object) -> dict[str, object]:
-    (found,) = [r for r in rows if all(r[key] == value for key, value in wanted.items())]
-    return found
+def row(rows: list[dict[str, object]], **keys: object) -> dict[str, object]:
+    """The one row with these values."""
+    (match,) = [r for r in rows if all(r[key] == value for key, value in keys.items())]
+    return match
 
 
 def quantities(loss: np.ndarray, score: np.ndarray) -> list[tuple[Quantity, Quantity]]:
@@ -21,7 +22,7 @@ def quantities(loss: np.ndarray, score: np.ndarray) -> list[tuple[Quantity, Quan
     return pairs_of(costs, Quantity("upstream", "loss", loss), [Quantity("downstream", "glue", score)])
 
 
-def test_a_planted_slope_is_found_on_every_pair_of_axes() -> None:
+def test_planted_slopes_are_recovered_on_every_pair_of_axes() -> None:
     rows = find_slopes(["a"] * 9, quantities(5 - 0.3 * np.log10(N), 10 * N**0.2))
     assert row(rows, pair="parameters-upstream", axes="semi-log")["slope"] == pytest.approx(-0.3)
     assert row(rows, pair="flops-upstream", axes="semi-log")["slope"] == pytest.approx(-0.15)
@@ -36,7 +37,7 @@ def test_a_planted_slope_is_found_on_every_pair_of_axes() -> None:
     }  # fmt: skip
 
 
-def test_slope_error_and_interval_are_those_of_scipy() -> None:
+def test_slope_with_error_and_interval_equals_scipy() -> None:
     from scipy.stats import linregress, t
 
     rng = np.random.default_rng(0)
@@ -52,7 +53,7 @@ def test_slope_error_and_interval_are_those_of_scipy() -> None:
     assert np.sqrt(line.variance_at(0.0)) == pytest.approx(twin.intercept_stderr)
 
 
-def test_the_interval_holds_the_slope_as_often_as_it_says() -> None:
+def test_coverage_of_the_interval_of_a_slope_is_its_confidence() -> None:
     rng, x = np.random.default_rng(1), np.arange(5.0)
     held = 0
     for _ in range(1000):
@@ -61,7 +62,7 @@ def test_the_interval_holds_the_slope_as_often_as_it_says() -> None:
     assert 870 <= held <= 930
 
 
-def test_a_bend_is_told_from_a_line() -> None:
+def test_curvature_is_significant_for_a_bend_and_not_for_a_line() -> None:
     x = np.linspace(-1, 1, 9)
     wiggle = 0.01 * np.sin(7 * np.arange(9.0) - 28)  # odd, so that it bends no way
     bent, straight = fit_line(x, x + x**2 + wiggle), fit_line(x, x + wiggle)
@@ -72,12 +73,12 @@ def test_a_bend_is_told_from_a_line() -> None:
     assert fit_line(x, x).curvature_p is None
 
 
-def test_negative_log_perplexity_has_no_logarithm_and_the_row_says_so() -> None:
+def test_negated_loss_has_no_log_log_slope_and_a_reason() -> None:
     rows = find_slopes(["a"] * 9, quantities(-5 + 0.3 * np.log10(N), 10 * N**0.2))
     assert row(rows, pair="flops-upstream", axes="semi-log")["slope"] == pytest.approx(0.15)
-    lost = row(rows, pair="flops-upstream", axes="log-log")
-    assert lost["slope"] is None
-    assert "loss is 0 or less at 9 of 9 points" in str(lost["reason"])
+    missing = row(rows, pair="flops-upstream", axes="log-log")
+    assert missing["slope"] is None
+    assert "loss is 0 or less at 9 of 9 points" in str(missing["reason"])
     assert row(rows, pair="upstream-downstream", axes="semi-log")["slope"] is None
     assert row(rows, pair="upstream-downstream", axes="linear")["slope"] is not None
 
@@ -88,18 +89,18 @@ def test_fewer_than_four_different_points_give_no_slope() -> None:
     rows = find_slopes(["four"] * 4 + ["three"] * 3 + ["one", "none"], quantities(loss, loss))
     assert row(rows, architecture="four", pair="parameters-upstream", axes="semi-log")["slope"] is not None
     for label, count in (("three", "3 different points"), ("one", "1 different point "), ("none", "0 different")):
-        lost = row(rows, architecture=label, pair="parameters-upstream", axes="semi-log")
-        assert (lost["slope"], lost["slope_low"], lost["slope_se"]) == (None, None, None)
-        assert count in str(lost["reason"])
+        missing = row(rows, architecture=label, pair="parameters-upstream", axes="semi-log")
+        assert (missing["slope"], missing["slope_low"], missing["slope_se"]) == (None, None, None)
+        assert count in str(missing["reason"])
 
 
-def test_equal_points_count_once() -> None:
+def test_equal_points_of_a_line_count_once() -> None:
     x, y = np.array([1.0, 2.0, 3.0, 3.0, 3.0]), np.array([3.0, 2.0, 1.0, 1.0, 1.0])
     assert no_line(x, y) == "3 different points with both; a slope needs 4"
     assert no_line(x, y + np.array([0, 0, 0, 0, 0.1])) is None
 
 
-def test_one_size_has_no_slope() -> None:
+def test_points_of_one_size_have_no_slope() -> None:
     assert no_line(np.full(5, 8.0), np.arange(5.0)) == "all 5 points lie at one x; a slope needs two"
     pairs = [(Quantity("parameters", "N", np.full(9, 1e8)), Quantity("upstream", "loss", N))]
     (semi, _) = find_slopes(["a"] * 9, pairs)
@@ -107,6 +108,6 @@ def test_one_size_has_no_slope() -> None:
     assert "one value of N" in semi["reason"]
 
 
-def test_equal_values_have_slope_zero_and_nothing_to_explain() -> None:
+def test_slope_of_equal_values_is_zero_without_r_squared() -> None:
     line = fit_line(np.arange(4.0), np.full(4, 2.3))
     assert (line.slope, line.r_squared) == (0.0, None)

@@ -1,0 +1,199 @@
+"""What a model does to logits after its head, measured: in a call of its own the head is handed known states."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from degen.device import as_float64, is_out_of_memory
+from degen.errors import CheckpointError, one_line
+from degen.model.architecture import text_config
+from degen.model.logit_transform import LogitTransform
+from degen.probe import OutputHead
+
+if TYPE_CHECKING:
+    import torch
+
+# The largest logit of each state that is handed to the head: from where a cap bends nothing to where it cuts all.
+_SMALLEST, _LARGEST = 0.25, {"float16": 2e4}
+_LARGEST_OTHERS = 1e6
+_BENT = 0.9  # of the cap: what lies above is too flat to tell a scale by
+# How near a measured scale or cap is to a number of the configuration that is then taken in its place.
+_SNAP = {"float32": 1e-5, "float64": 1e-9}
+_SNAP_HALF = 4e-3
+_ROWS = 4096  # of the head, evenly spread, that are looked at
+
+
+def measure_head(model: Any, head: Any, ids: torch.Tensor, tolerances: Mapping[str, float]) -> OutputHead:
+    """Return the LM head of a model with what the model does to its logits.
+
+    In a call of the model the head is handed zeros, and states scaled so that their largest logits grow from 0.25 to
+    10⁶. Formula: z = cap · tanh(s·(h Wᵀ + b) / cap), or z = s·(h Wᵀ + b) + β; β comes from the zeros, the cap from the
+    largest states, s from those that no cap bends much.
+
+    Args:
+        model: a causal LM on its device.
+        head: its linear head.
+        ids: token ids of the call, 1 × T.
+        tolerances: largest difference allowed, relative to the largest logit, by dtype.
+
+    Raises:
+        CheckpointError: the head is not called, or something else is done to the logits.
+    """
+    import torch
+
+    bias = getattr(head, "bias", None)
+    given, own = _call_with_ladder(model, head, ids)
+    if given.shape[:-1] != own.shape[:-1]:
+        raise CheckpointError(_unlike(model, "it puts its logits together from several heads or positions"))
+    some = slice(None, None, math.ceil(len(head.weight) / _ROWS))
+    columns = as_float64(head.weight[some]), None if bias is None else as_float64(bias[some])
+    u = torch.nn.functional.linear(as_float64(given[0]).to(columns[0].device), *columns)
+    dtype = str(given.dtype).removeprefix("torch.")
+    numbers = sorted(set(_numbers(text_config(model.config))))
+    z = as_float64(own[0, :, some]).to(u.device)
+    fitted = fit_transform(u, z, numbers, tolerances[dtype], _SNAP.get(dtype, _SNAP_HALF))
+    if fitted is None:
+        raise CheckpointError(_unlike(model, "what it does to the logits after its head is no scale, cap or bias"))
+    transform, is_biased = fitted
+    if is_biased:  # at states of zero the model's logits are f(b) and what is added: s·(b + what is added / s)
+        bias = (own[0, 0].float() / transform.scale).to(head.weight.dtype)
+    return OutputHead(head.weight, bias, transform)
+
+
+def _unlike(model: Any, problem: str) -> str:
+    return (
+        f"model type {model.config.model_type!r}: {problem}; no loss is computed, as it would be wrong. "
+        "--probes spectrum measures its head alone"
+    )
+
+
+def _call_with_ladder(model: Any, head: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the states that the head was handed in place of its own, and the logits that the model returned."""
+    import torch
+
+    handed: list[torch.Tensor] = []
+
+    def hand_over(_module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        handed.append(ladder(args[0], head.weight))
+        return (handed[-1], *args[1:])
+
+    hook = head.register_forward_pre_hook(hand_over)
+    try:
+        own = call_for_logits(model, ids)
+    finally:
+        hook.remove()
+    if not handed:
+        raise CheckpointError(
+            f"model type {model.config.model_type!r} does not call its LM head module, so what enters it is unknown; "
+            "--probes spectrum measures its head alone"
+        )
+    if own.dim() != 3 or own.shape[-1] != len(head.weight) or not isinstance(own, torch.Tensor):
+        raise CheckpointError(_unlike(model, f"its logits are not one row of {len(head.weight)} a token"))
+    return handed[-1], own
+
+
+def call_for_logits(model: Any, ids: torch.Tensor, **options: Any) -> torch.Tensor:
+    """Return the logits of a call of a model.
+
+    Raises:
+        CheckpointError: it cannot be called with token ids alone.
+    """
+    try:
+        logits: torch.Tensor = model(input_ids=ids, **options).logits
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise CheckpointError(
+            f"model type {model.config.model_type!r} cannot be run on text alone ({one_line(error)}); is its "
+            "config.json sound? --probes spectrum measures its head alone"
+        ) from error
+    return logits
+
+
+def ladder(states: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return states of the same shape: zeros first, then the given ones scaled to logits of growing size."""
+    flat = states.flatten(0, -2)
+    unit = (flat @ weight.T).float().abs().amax(dim=-1).clamp(min=1e-6)
+    largest = _LARGEST.get(str(states.dtype).removeprefix("torch."), _LARGEST_OTHERS)
+    steps = max(len(flat) - 2, 1)
+    sizes = [0.0, *(_SMALLEST * (largest / _SMALLEST) ** (k / steps) for k in range(len(flat) - 1))]
+    factors = unit.new_tensor(sizes) / unit
+    return (flat.float() * factors.unsqueeze(1)).to(states.dtype).view_as(states)
+
+
+def fit_transform(
+    u: torch.Tensor, z: torch.Tensor, numbers: list[float], tolerance: float, snap: float
+) -> tuple[LogitTransform, bool] | None:
+    """Return the transform that makes logits z of a head's products u, and whether a bias is added; None without one.
+
+    Args:
+        u: h Wᵀ + b, T × V float64, the first row of zero states.
+        z: the model's logits at these states.
+        numbers: of the configuration; a scale or cap within `snap` of one of them, or of what is usually made of it, is
+            that number.
+        tolerance: largest difference allowed, relative to the largest logit of each row.
+        snap: relative.
+    """
+    finite = z.isfinite()
+    if not finite.any():
+        return LogitTransform(), False
+
+    def fits(transform: LogitTransform, beta: torch.Tensor | None) -> bool:
+        ours = transform(u.clone()) if beta is None else transform(u.clone()) + beta
+        apart = (ours - z).where(finite, 0).abs().amax(dim=1)
+        before, after = transform.scale * u.abs().amax(dim=1), z.where(finite, 0).abs().amax(dim=1)
+        return bool((apart <= tolerance * before.maximum(after).maximum(after[1])).all())
+
+    for scale in _scales(u, z, finite, None, numbers, snap):
+        transform = LogitTransform(scale)
+        if fits(transform, None):
+            return transform, False
+        added = z[0] - transform(u[0].clone())
+        if bool(added.isfinite().all()) and fits(transform, added):
+            return transform, True
+    cap = float(z[-1].where(finite[-1], 0).abs().max())
+    for height in _snapped(cap, numbers, snap, lambda x: (x,)):
+        for scale in _scales(u, z, finite, height, numbers, snap):
+            if fits(transform := LogitTransform(scale, height), None):
+                return transform, False
+    return None
+
+
+def _scales(u: Any, z: Any, finite: Any, cap: float | None, numbers: list[float], snap: float) -> Iterator[float]:
+    """Yield the scale that a regression gives, first the numbers of the configuration near to it."""
+    import torch
+
+    bent = z if cap is None else cap * torch.atanh((z / cap).clamp(-_BENT, _BENT))
+    chosen = finite if cap is None else finite & (z.abs() < _BENT * cap)
+    if cap is None:  # what is added to all states alike drops out
+        x, y = (u - u[:1]).where(chosen, 0), (bent - bent[:1]).where(chosen, 0)
+    else:
+        x, y = u.where(chosen, 0), bent.where(chosen, 0)
+    rounding = u.abs().amax(dim=1, keepdim=True).clamp(min=1e-30)  # of a row's products, up to a factor
+    x, y = x / rounding, y / rounding
+    if float(x.square().sum()) > 0:
+        yield from _snapped(float((x * y).sum() / x.square().sum()), numbers, snap, _made_of)
+
+
+def _made_of(number: float) -> tuple[float, ...]:
+    """Return the scales that models make of a number of their configuration."""
+    return number, 1 / number, 1 / math.sqrt(number), math.sqrt(number)
+
+
+def _snapped(
+    value: float, numbers: list[float], snap: float, made_of: Callable[[float], tuple[float, ...]]
+) -> Iterator[float]:
+    """Yield the numbers of the configuration, or made of them, that a measured value may be; then the value itself."""
+    if not value > 0:
+        return
+    near = {made for x in (1.0, *numbers) for made in made_of(x) if abs(made / value - 1) <= snap}
+    yield from sorted(near, key=lambda made: abs(made / value - 1))
+    yield value
+
+
+def _numbers(config: Any) -> Iterator[float]:
+    for value in config.to_dict().values():
+        if isinstance(value, int | float) and not isinstance(value, bool) and 1e-6 < value < 1e6:
+            yield float(value)

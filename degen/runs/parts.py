@@ -1,0 +1,114 @@
+"""The parts of a run's tables: whether degen wrote a file, and what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from degen.errors import DegenError, one_line
+from degen.tables import ENGINE_TABLES, KEYS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_TYPES = {column.name: column.type for columns in (KEYS, *ENGINE_TABLES.values()) for column in columns}
+_TYPES |= {"loss": "float64", "tokens": "int64"}  # of the probe `loss`, on which curves and gates rest
+_KEYS = ("model", "revision", "layer", "site", "window", "document", "tokens")
+
+Owner = Literal["degen", "unknown", "other"]
+_NOTE = b"degen.schema_version"  # in the metadata of every Parquet file of a run
+
+
+def owner_of(file: Path) -> Owner:
+    """Return who wrote a Parquet file, by its metadata; `unknown` where it is none that can be read."""
+    notes = read_notes(file)
+    if notes is None:
+        return "unknown"
+    return "degen" if _NOTE in notes else "other"
+
+
+def read_notes(file: Path) -> dict[bytes, bytes] | None:
+    """Return the metadata of a Parquet file; None where it cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not file.is_file():  # a pipe would be waited for
+        return None
+    try:
+        return dict(pq.read_schema(file).metadata or {})
+    except (OSError, ValueError, pa.ArrowException):
+        return None
+
+
+def part_files(folder: Path) -> list[Path]:
+    """Return the Parquet files of a table, sorted by name, without those that begin with a dot."""
+    return sorted(file for file in folder.rglob("[!.]*.parquet") if file.is_file())
+
+
+def read_part(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read one part of a table, with the checksums of its pages verified.
+
+    Args:
+        file: the part.
+        columns: names of the columns to read, those that it lacks left out; None for all.
+
+    Raises:
+        DegenError: it is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file, page_checksum_verification=True) as part:
+            names = None if columns is None else [c for c in columns if c in part.schema_arrow.names]
+            return part.read(names, use_threads=False)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise damaged(file, error) from error
+
+
+def read_schema(file: Path) -> pa.Schema:
+    """Return the columns of one part of a table, with their metadata.
+
+    Raises:
+        DegenError: it is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_schema(file)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise damaged(file, error) from error
+
+
+def check_columns(file: Path, part: pa.Table, needed: Sequence[str]) -> None:
+    """Refuse a part that lacks a column, has one of another type than the engine writes, or a row without its keys.
+
+    Args:
+        file: the part, for the error.
+        part: what was read of it.
+        needed: names of the columns that it must have.
+
+    Raises:
+        DegenError: it is such a part.
+    """
+    import pyarrow as pa
+
+    for name in needed:
+        if name not in part.column_names:
+            raise damaged(file, ValueError(f"it has no column {name}"))
+    for name in part.column_names:
+        kind = _TYPES.get(name)
+        if kind is not None and part.schema.field(name).type != pa.type_for_alias(kind):
+            raise damaged(file, ValueError(f"its column {name} holds no {kind}"))
+        if name in _KEYS and part[name].null_count:
+            raise damaged(file, ValueError(f"it has rows without {name}"))
+
+
+def damaged(file: Path, error: Exception) -> DegenError:
+    """Return the error for a part that cannot be read."""
+    return DegenError(
+        f"{file}: cannot be read ({one_line(error, 120)}); the `degen scan` that made the run, given again, measures "
+        "this checkpoint anew"
+    )

@@ -1,0 +1,36 @@
+"""Verdicts on curves that are judged on their logarithm, in the unit of the metric."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from degen.metrics.curve import Curve
+
+from .verdict import Verdict, judge
+
+
+def judge_in_scale(curve: Curve, level: float = 0.05, confidence: float = 0.9, after: float = 0.05) -> Verdict:
+    """Return the verdict on a curve, on its logarithm where that is what the metric is judged on; see `judge`.
+
+    The logarithm of a perplexity is a loss, and the two have one verdict. Values, gap and noise are in the metric's own
+    unit: with the best value b, the final one x, and gap g and noise s of the logarithm, the gap is x·|1 − exp(∓g)|,
+    the upper sign where lower is better, and the noise b·(exp s − 1).
+    """
+    if not curve.logarithmic:
+        return judge(curve, level, confidence, after)
+    verdict = judge(curve.logarithm(), level, confidence, after)
+    if verdict.best_value is None or verdict.final_value is None:
+        return replace(verdict, curve=curve)
+    best = float(curve.values[curve.steps == verdict.best_step][0])
+    final = float(curve.values[curve.steps == verdict.final_step][0])
+    sign = 1 if curve.better == "min" else -1
+    return replace(
+        verdict,
+        curve=curve,
+        reason=f"on its logarithm: {verdict.reason}",
+        best_value=best,
+        final_value=final,
+        gap=None if verdict.gap is None else final * abs(math.expm1(-sign * verdict.gap)),
+        noise=None if verdict.noise is None else best * math.expm1(verdict.noise),
+    )

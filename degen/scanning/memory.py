@@ -1,0 +1,57 @@
+"""The most memory that a checkpoint takes at once, estimated before anything is loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from degen.forward.batch_size import TOKEN_FLOATS, auto_batch_tokens
+from degen.model.architecture import Architecture
+from degen.model.lm_head import HEAD_BLOCK
+
+from .settings import Settings
+from .timing import peak_rss
+
+if TYPE_CHECKING:
+    import torch
+
+# What a process holds once torch and transformers are imported is measured; this comes on top, as measured on Linux.
+FOR_HEADS = 50 * 10**6  # readers and writers of files, buffers of linear algebra
+FOR_PASSES = 115 * 10**6  # the same, a tokenizer, the windows, threads
+
+
+def pass_memory(shape: Architecture, stored: int, settings: Settings, device: torch.device) -> int:
+    """Return the bytes that a forward pass takes at most: of the process on a CPU, of the device elsewhere.
+
+    Formula: the parameters in the dtype of the pass, and 24·4·d bytes a token of a batch. On a CPU also the imported
+    packages, and the files where the dtype is another one: they are mapped while they are read, and otherwise are the
+    parameters.
+
+    Args:
+        shape: of the model.
+        stored: bytes of its files.
+        settings: of the scan.
+        device: of the pass.
+    """
+    value = 2 if settings.dtype in ("float16", "bfloat16") else 4
+    if settings.dtype == "auto" and device.type != "cpu":
+        value = min(4, max(1, round(stored / max(shape.parameters, 1))))  # as stored
+    longest = settings.longest_window
+    windows = settings.batch_size
+    tokens = windows * longest if windows else auto_batch_tokens(shape, longest, device)
+    batch = min(tokens, max(settings.tokens, longest)) * TOKEN_FLOATS * 4 * shape.hidden_size
+    weights = shape.parameters * value
+    if device.type != "cpu":
+        return weights + batch
+    converted = stored if abs(stored - weights) > 0.1 * weights else 0
+    return weights + batch + converted + peak_rss() + FOR_PASSES
+
+
+def head_memory(shape: Architecture, stored: int) -> int:
+    """Return the bytes that the head's own probes take at most: the head in its file, and blocks of it in float64.
+
+    Args:
+        shape: of the model.
+        stored: bytes of the head in its file.
+    """
+    block = min(HEAD_BLOCK, shape.vocab_size) * shape.head_size
+    return peak_rss() + FOR_HEADS + stored + 8 * 2 * block

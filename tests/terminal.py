@@ -1,0 +1,55 @@
+"""Commands on a terminal of a stated width, as a user sees them; the terminal is real (a pseudo-terminal)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+from pathlib import Path
+
+from faults.command import executable
+
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def on_terminal(*args: object, width: int = 80, cwd: Path | None = None, streams: str = "both") -> tuple[int, str]:
+    """Run `degen …` on a terminal, and return its exit code and the text that it wrote there.
+
+    Args:
+        args: words of the command line.
+        width: columns of the terminal.
+        cwd: the working directory.
+        streams: `both`, or `stdout` or `stderr` alone; the other one is a pipe.
+    """
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")}
+    process = subprocess.Popen(
+        [executable(), *map(str, args)], cwd=cwd, stdin=subprocess.DEVNULL,
+        stdout=theirs if streams in ("both", "stdout") else subprocess.DEVNULL,
+        stderr=theirs if streams in ("both", "stderr") else subprocess.DEVNULL,
+        env=environment | {"TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    written = bytearray()
+    while chunk := _read(ours):
+        written += chunk
+    os.close(ours)
+    return process.wait(), CONTROL.sub("", written.decode()).replace("\r\n", "\n")
+
+
+def found_whole(text: str, lines: list[str]) -> bool:
+    """Return whether a text stands in the lines with its words whole and in order; it may be cut at spaces."""
+    printed, words = [word for line in lines for word in line.split()], text.split()
+    return any(printed[i : i + len(words)] == words for i in range(len(printed) - len(words) + 1))
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # Linux ends a terminal so, once nobody has the other side open
+        return b""
