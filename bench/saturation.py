@@ -1,6 +1,6 @@
 """How often `degen saturation` is right, on simulated curves whose truth is known.
 
-    python bench/saturation.py [--draws 400] [--seed 0] [--processes 2] [--only TEXT] [-o rates.json]
+    python bench/saturation.py [--draws 400] [--seed 0] [--processes 2] [--only TEXT] [-o docs/saturation_rates.json]
 
 Curves of 8, 12, 25 and 60 checkpoints, evenly spaced or half doubling and half even: a plateau, an exponential fall
 that ends, a power law that falls to the end. Noise of one standard deviation: independent, with correlated neighbours
@@ -282,8 +282,8 @@ def main() -> None:
     print(f"{seconds:.0f} s")
     if arguments.out is not None:
         rows: list[dict[str, Any]] = [asdict(one) | {"one_checkpoint": one_checkpoint(one.case)} for one in table]
-        document = {"draws": arguments.draws, "seed": arguments.seed, "seconds": round(seconds), "rows": rows}
-        arguments.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        head = f'{{"draws": {arguments.draws}, "seed": {arguments.seed}, "seconds": {round(seconds)}, "rows": [\n'
+        arguments.out.write_text(head + ",\n".join(map(json.dumps, rows)) + "\n]}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

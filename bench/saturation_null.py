@@ -2,9 +2,10 @@
 
     python bench/saturation_null.py [--draws 4000] [--seed 0]
 
-Noise is normal, and neighbours correlate by 0.5, of 11 to 15 checkpoints by 0.45: critical values from it hold, or
-nearly, for independent, heavy-tailed and growing noise (bench/saturation.py). `final` is the evidence of `find_rise`,
-`highest` that of a rise anywhere, `known final` and `known highest` those where the size of the noise is known.
+Noise is normal, and neighbours correlate by 0.5, of 11 to 15 checkpoints by 0.45 and from 32 on by 0.55: critical
+values from it hold, or nearly, for independent, heavy-tailed and growing noise (bench/saturation.py). `final` is the
+evidence of `find_rise`, `highest` that of a rise anywhere, `known final` and `known highest` those where the size of
+the noise is known.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ from degen.stats.window_contrasts import final_contrasts, highest_contrasts, wit
 
 CHECKPOINTS = (5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 20, 24, 32, 48, 64)
 KNOWN = (3, 4, 5, 6, 7)
-CORRELATION, CORRELATION_OF_FEW = 0.5, 0.45  # of neighbours
+CORRELATION, CORRELATION_OF_FEW, CORRELATION_OF_MANY = 0.5, 0.45, 0.55  # of neighbours
 FEW = range(11, 16)  # checkpoints, with which a ramp of five deviations would else be missed too often
+MANY = 32  # checkpoints, from which on noise that grows would else be taken for a rise too often
 CHUNK = 200  # draws at a time, which bounds the memory
 
 
 def noise(rng: np.random.Generator, draws: int, n: int) -> Floats:
     """Return draws × n of normal noise of variance 1 whose neighbours correlate."""
-    rho = CORRELATION_OF_FEW if n in FEW else CORRELATION
+    rho = CORRELATION_OF_FEW if n in FEW else CORRELATION_OF_MANY if n >= MANY else CORRELATION
     values = rng.standard_normal((draws, n))
     for i in range(1, n):
         values[:, i] = rho * values[:, i - 1] + math.sqrt(1 - rho**2) * values[:, i]

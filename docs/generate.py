@@ -1,20 +1,25 @@
-"""Write the reference pages, `commands.md` and `tables.md`, from the code itself; a test checks that they are fresh.
+"""Write `commands.md`, `tables.md` and the rates in `saturation.md` from the code; a test checks that they are fresh.
 
 python docs/generate.py
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from degen.probe_registry import load_probes
+from degen.published import published_table
+from degen.saturation import find_saturation
 from degen.saturation.result import COLUMNS
 from degen.tables import SATURATION, Tables
 
 HERE = Path(__file__).parent
+RATES_BEGIN, RATES_END = "<!-- rates, from saturation_rates.json -->", "<!-- end of the rates -->"
 COMMANDS = (
     "", "scan", "rank", "show", "saturation", "scaling", "scaling fit", "scaling slopes", "scaling pareto", "gate",
     "export", "audit", "probes", "suites",
@@ -51,6 +56,76 @@ def tables() -> str:
     return "\n\n".join(pages) + "\n"
 
 
+def saturation() -> str:
+    """Return the page on saturation, with its rates and its count of published series made anew."""
+    page = (HERE / "saturation.md").read_text(encoding="utf-8")
+    before, _, rest = page.partition(RATES_BEGIN)
+    _, _, after = rest.partition(RATES_END)
+    return f"{before}{RATES_BEGIN}\n{rates()}\n{published()}\n{RATES_END}{after}"
+
+
+def rates() -> str:
+    """Return the rates of bench/saturation.py, in four tables."""
+    document = json.loads((HERE / "saturation_rates.json").read_text(encoding="utf-8"))
+    rows = [row | row.pop("case") for row in document["rows"]]
+    tables = [f"{document['draws']} curves of each kind; rates in %, with Monte-Carlo errors of up to "
+              f"{50 / document['draws'] ** 0.5:.1f}.\n"]  # fmt: skip
+    tables.append(_false_rates([row for row in rows if row["change"] == "none"]))
+    tables.append(_found(rows))
+    others = [row for row in rows if row["change"] not in ("none", "ramp") and "onset" not in row["change"]]
+    lines = [
+        f"| {r['change']} | {r['checkpoints']} | {r['shape']} | {r['noise']} |"
+        + "".join(f" {100 * share:.1f} |" for share in r["shares"].values())
+        for r in others
+    ]
+    heads = "| change | checkpoints | fall | noise | saturated | recovered | not_saturated | undecided |\n"
+    tables.append(heads + "| --- " * 8 + "|\n" + "\n".join(lines) + "\n")
+    onsets = [r for r in rows if r["change"].startswith("onset") and r["covered"] is not None]
+    lines = [
+        f"| {r['change'].removeprefix('onset ')} | {r['checkpoints']} | {r['shape']} | {r['noise']} |"
+        f" {100 * r['covered']:.1f} | {100 * r['width']:.0f} | {100 * r['bias']:.1f} |"
+        for r in onsets
+    ]
+    heads = "| rise | checkpoints | fall | noise | onset covered | width | bias |\n"
+    tables.append(heads + "| --- " * 7 + "|\n" + "\n".join(lines) + "\n")
+    return "\n".join(tables)
+
+
+def _false_rates(rows: list[dict[str, Any]]) -> str:
+    """Return how often curves that never rise are called saturated, by noise."""
+    lines = []
+    for kind in dict.fromkeys(row["noise"] for row in rows):
+        false = [100 * row["shares"]["saturated"] for row in rows if row["noise"] == kind]
+        lines.append(f"| {kind} | {sum(false) / len(false):.1f} | {max(false):.1f} |")
+    return "| noise, no rise | saturated, mean over kinds | at most |\n| --- | --- | --- |\n" + "\n".join(lines) + "\n"
+
+
+def _found(rows: list[dict[str, Any]]) -> str:
+    """Return how often a ramp is found, by checkpoints, steps and fall, a column for each noise."""
+    ramps = [row for row in rows if row["change"] == "ramp"]
+    kinds = list(dict.fromkeys(row["noise"] for row in ramps))
+    lines = []
+    for key in dict.fromkeys((row["checkpoints"], row["spacing"], row["shape"]) for row in ramps):
+        own = [row for row in ramps if (row["checkpoints"], row["spacing"], row["shape"]) == key]
+        mark = " *" if own[0]["one_checkpoint"] else ""
+        cells = "".join(f" {100 * row['shares']['saturated']:.1f} |" for row in own)
+        lines.append(f"| {key[0]}{mark} | {key[1]} | {key[2]} |{cells}")
+    heads = "| checkpoints | steps | fall | " + " | ".join(kinds) + " |\n" + "| --- " * (3 + len(kinds)) + "|\n"
+    note = "A ramp is found; * with fewer than three checkpoints on it:\n\n"
+    return note + heads + "\n".join(lines) + "\n"
+
+
+def published() -> str:
+    """Return how many of the published series of Pythia are saturated at the default level, and whose."""
+    verdicts = find_saturation(published_table("pythia_lm_eval")).verdicts
+    saturated = [v.curve.model for v in verdicts if v.verdict == "saturated"]
+    return (
+        f"Of the {len(verdicts)} series of Pythia's published evaluations the default level calls {len(saturated)} "
+        f"saturated, all of them of {' and '.join(sorted(set(saturated)))}."
+    )
+
+
 if __name__ == "__main__":
     (HERE / "commands.md").write_text(commands(), encoding="utf-8")
     (HERE / "tables.md").write_text(tables(), encoding="utf-8")
+    (HERE / "saturation.md").write_text(saturation(), encoding="utf-8")

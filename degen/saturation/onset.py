@@ -16,7 +16,7 @@ BEYOND_NOISE = 4.0  # deviations from which on a rise is certain; later values t
 SUBDIVISIONS = 8  # change points that are tried between two checkpoints
 POWERS = (0.0, 0.5, 1.0, 2.0)  # of the time since the onset, that a rise may follow; 0 is a jump
 CENTRAL = (0.5, 1.0)  # of these, whose change points the step is the mean of
-CALIBRATION = 2.5  # factor on the likelihood-ratio bound of a regular parameter, from bench/saturation.py
+CALIBRATION = 3.0  # factor on the likelihood-ratio bound of a regular parameter, from bench/saturation.py
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def find_onset(steps: Ints, values: Floats, noise: float, floor: float, confiden
     of 0 (a jump), ½, 1 or 2, b ≥ 0. Only the values up to where the rise is certain enter: where the best curve that
     rises exceeds the bottom by 4 standard deviations and the floor, or where it never does, by nine tenths of the whole
     rise. R(τ) is the least misfit over all of these; eight τ between any two checkpoints are tried. The interval is
-    R(τ) ≤ min R + 2.5·z²·s², z the normal quantile and s the noise, or what the best of these curves leaves per degree
+    R(τ) ≤ min R + 3·z²·s², z the normal quantile and s the noise, or what the best of these curves leaves per degree
     of freedom, where that is more; the factor is from simulation, since a change point is no regular parameter, and
     neighbours share noise. Its ends are moved out to the next checkpoints, as there are no values between them. The
     step is the mean of τ over a linear rise and one that flattens out (½).

@@ -25,6 +25,7 @@ NEAR = 3.0  # deviations from its best, within which a metric is tested
 NEAR_FOR = 10  # checkpoints, from which on only those near the best are tested, of any metric
 PLAIN_FALL = 6.0  # deviations, by which a metric fell without doubt
 NEAR_AFTER_FALL = 1.25  # as above, of a metric that fell
+FEW = 16  # checkpoints, below which that is so
 DAMPING = 0.3  # how much the correlation of residuals takes from the evidence
 MOST_DAMPED = 0.5  # correlation
 LATEST = 3  # checkpoints at the end, whose mean must stay above the bottom
@@ -38,6 +39,7 @@ class Rise:
 
     Attributes:
         noise: standard deviation of a value.
+        correlation: of neighbouring residuals; 0 where the noise is known.
         p_value: how often noise on a plateau gives as much evidence that it rose to the end, whichever checkpoint is
             left out.
         p_hump: the same of a rise anywhere, which may have come back; 1 where the other p-value is below the
@@ -46,7 +48,6 @@ class Rise:
         support_of_hump: the same of a rise anywhere; None where it need not be known.
         carrier: index of the checkpoint that decides whether it is seen, where there is one.
         level: mean of the last three values less the bottom, in standard errors of that difference.
-        checkpoints: whose scatter gives the noise.
         measurable: index from which on the metric falls slowly enough to show its noise.
         start: index of the first tested value.
         peak: index at which the strongest rise ends.
@@ -54,13 +55,13 @@ class Rise:
     """
 
     noise: float
+    correlation: float
     p_value: float
     p_hump: float
     support: int | None
     support_of_hump: int | None
     carrier: int | None
     level: float
-    checkpoints: int
     measurable: int
     start: int
     peak: int
@@ -80,13 +81,13 @@ def find_rise(
 
     Formula: T = max (mean of the last m − mean of w neighbours before them)/(s·√(v_m + v_w)), over both lengths and all
     places of the earlier window (`final_contrasts`), among the values from the first one near the best on: within 3
-    deviations and the floor, within 1.25 deviations of a metric that fell by more than 6; all of fewer than 10 that did
-    not. The evidence is the least T with each checkpoint left out in turn, times exp(−0.3·r), r the correlation of
-    neighbouring residuals: no single checkpoint can give it. s is the scatter about a smooth fall and rise
-    (`find_scatter`) of the values within 20 deviations of the best; those that stray alone from their neighbours are
-    left out. Where fewer than 8 values are left and a standard error is known, s is that. The p-value is that of a
-    plateau whose neighbours correlate by 0.5, of 11 to 15 checkpoints by 0.45 (`p_value`): of all curves that never
-    rise the plateau rises most by chance.
+    deviations and the floor, within 1.25 deviations of a metric of fewer than 16 that fell by more than 6; all of fewer
+    than 10 that did not. The evidence is the least T with each checkpoint left out in turn, times exp(−0.3·r), r the
+    correlation of neighbouring residuals: no single checkpoint can give it. s is the scatter about a smooth fall and
+    rise (`find_scatter`) of the values within 20 deviations of the best; those that stray alone from their neighbours
+    are left out. Where fewer than 8 values are left and a standard error is known, s is that. The p-value is that of a
+    plateau whose neighbours correlate by 0.5, of 11 to 15 checkpoints by 0.45 and from 32 on by 0.55 (`p_value`): of
+    all curves that never rise the plateau rises most by chance.
 
     Args:
         steps: ascending, n of them.
@@ -108,40 +109,39 @@ def find_rise(
     kind: Kind = "known final" if part.known else "final"
     size = len(row) if part.known else part.checkpoints, len(row)
     whole, each = float(final_contrasts(row[None])[0]) / unit, final_contrasts(without_each(row)) / unit
-    critical, probability = critical_evidence(level, kind, *size), p_value(float(each.min()), kind, *size)
-    peak = part.tested[highest_contrasts(row[None])[1][0]]
-    of_hump: Kind = "known highest" if part.known else "highest"
-    p_hump, support_of_hump = (1.0, None) if probability < level else _hump(row, part.unit, size, level, of_hump)
+    probability = p_value(float(each.min()), kind, *size)
+    kind_of_hump: Kind = "known highest" if part.known else "highest"
+    p_hump, support_of_hump = _hump(row, unit, size, level, kind_of_hump) if probability >= level else (1.0, None)
+    critical = critical_evidence(level, kind, *size)
     support = _support(row, critical * unit, final_contrasts) if whole >= critical else None
     return Rise(
         noise=part.noise,
+        correlation=part.correlation,
         p_value=probability,
         p_hump=p_hump,
         support=support,
         support_of_hump=support_of_hump,
-        carrier=_carrier(part.tested, whole, each, critical, support),
+        carrier=_carrier(part.tested, each, support, critical),
         level=_level(row, part.noise),
-        checkpoints=part.checkpoints,
         measurable=part.measurable,
         start=int(part.tested[0]),
-        peak=int(peak),
+        peak=int(part.tested[highest_contrasts(row[None])[1][0]]),
         strays=part.strays,
     )
 
 
-def _carrier(tested: Ints, whole: float, each: Floats, critical: float, support: int | None) -> int | None:
-    """Return the index of the one checkpoint that decides whether there is evidence; None where there is no such one.
+def _carrier(tested: Ints, each: Floats, support: int | None, critical: float) -> int | None:
+    """Return the index of the checkpoint that makes a rise, or hides one; None where none does.
 
     Args:
-        tested: indices of the values that are tested, shape (n,).
-        whole: the evidence with all of them.
-        each: the evidence with each left out in turn, shape (n,).
-        critical: from which on evidence is enough.
-        support: how many checkpoints carry evidence that is enough; None where it is not.
+        tested: indices of the tested values.
+        each: evidence with each of them left out.
+        support: of the rise; None where none is seen.
+        critical: evidence from which on a rise is seen.
     """
-    if whole >= critical:
-        return int(tested[np.argmin(each)]) if support == 1 else None
-    return int(tested[np.argmax(each)]) if each.max() >= critical else None
+    if support == 1:
+        return int(tested[np.argmin(each)])
+    return int(tested[np.argmax(each)]) if support is None and each.max() >= critical else None
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,7 @@ class _Part:
         measurable: index from which on it falls slowly enough to show its noise.
         checkpoints: whose scatter gives the noise.
         noise: standard deviation of a value.
+        correlation: of neighbouring residuals; 0 where the noise is known.
         unit: of the evidence; the noise, increased where residuals correlate.
         known: whether the noise is a stated error.
         strays: indices of the values left out.
@@ -162,6 +163,7 @@ class _Part:
     measurable: int
     checkpoints: int
     noise: float
+    correlation: float
     unit: float
     known: bool
     strays: Ints
@@ -185,14 +187,15 @@ def _tested_part(steps: Floats, values: Floats, floor: float, error: float | Non
     elif scatter is not None:
         unit = noise * math.exp(DAMPING * float(np.clip(scatter.correlation, -MOST_DAMPED, MOST_DAMPED)))
     tested = kept[min(_first_tested(values[kept], noise, floor), max(0, len(kept) - LEAST_CHECKPOINTS)) :]
-    return _Part(tested, start, len(kept), noise, unit, known, np.flatnonzero(stray))
+    correlation = 0.0 if known or scatter is None else scatter.correlation
+    return _Part(tested, start, len(kept), noise, correlation, unit, known, np.flatnonzero(stray))
 
 
 def _first_tested(values: Floats, noise: float, floor: float) -> int:
     """Return the index of the first value near the best; 0 of few values that did not plainly fall."""
     lowest = float(np.sort(values)[:2].mean())
     if float(values[:2].mean()) - lowest > PLAIN_FALL * noise:
-        return first_near(values, NEAR_AFTER_FALL * noise)
+        return first_near(values, (NEAR_AFTER_FALL if len(values) < FEW else NEAR) * noise)
     return first_near(values, max(floor, NEAR * noise)) if len(values) >= NEAR_FOR else 0
 
 

@@ -24,6 +24,9 @@ STAYS = 0.05  # probability of taking a final level that came back for one that 
 LEAST = 3  # checkpoints: the best can then be neither the first nor the last
 ENOUGH = 10  # checkpoints, from which on a rise of five deviations would most likely be seen
 SMALL_NOISE = 2.0  # deviations in the floor, from which on a gap below it says that nothing happened
+MANY = 32  # checkpoints, from which on the correlation of neighbours is known well enough for an onset
+MOST_SHARED = 0.5  # correlation of neighbours, that onsets allow for
+LARGE = 3.0  # floors, from which on a rise that came back is not passed over unless noise does as much half of the time
 LEAST_THINNED = 5  # checkpoints with every second left out
 
 
@@ -168,7 +171,9 @@ def _judge(
     stays = rise.level > one_sided(1 - min(level, STAYS)) and gap >= floor
     came_back = gap < floor or (floor == 0 and gap <= rise.noise)
     risen = np.delete(values, rise.strays)[rise.start - int(np.sum(rise.strays < rise.start)) :]
-    matters = float((risen - np.minimum.accumulate(risen)).max()) >= floor
+    height = float((risen - np.minimum.accumulate(risen)).max())  # above the best so far
+    matters = height >= floor
+    usual = 0.5 if height >= LARGE * floor > 0 else NOT_UNUSUAL
     label: VerdictLabel = "undecided"
     support = rise.support
     if rise.carrier is not None and rise.support == 1 and gap >= floor:
@@ -178,7 +183,7 @@ def _judge(
     elif min(rise.p_value, rise.p_hump) < level and matters:
         if came_back:
             label, support = "recovered", rise.support_of_hump or rise.support
-    elif (rise.p_hump >= NOT_UNUSUAL or not matters) and _nothing_happened(rise, len(values), gap, floor):
+    elif (rise.p_hump >= usual or not matters) and _nothing_happened(rise, len(values), gap, floor):
         label = "not_saturated"
     if label == "not_saturated" and rise.carrier is not None:
         label, support = "undecided", 1  # without that checkpoint a rise would be seen
@@ -247,7 +252,9 @@ def _onset(groups: Groups, rise: Rise, floor: float, confidence: float) -> Onset
     part = np.setdiff1d(np.arange(rise.measurable, rise.peak + 1), rise.strays)
     if len(part) < LEAST:
         part = np.arange(max(0, rise.peak + 1 - LEAST), max(rise.peak + 1, LEAST))
-    onset = find_onset(groups.last[part], groups.values[part], rise.noise, floor, confidence)
+    shared = min(max(rise.correlation, 0.0), MOST_SHARED) if len(groups.values) >= MANY else 0.0
+    noise = rise.noise * math.sqrt((1 + shared) / (1 - shared))  # of a mean of many neighbours
+    onset = find_onset(groups.last[part], groups.values[part], noise, floor, confidence)
     low = groups.first[int(np.searchsorted(groups.last, onset.low))]
     return Onset(onset.step, int(low), onset.high)
 

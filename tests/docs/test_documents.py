@@ -122,7 +122,7 @@ def test_the_probe_of_contributing_is_found_and_measures(demo: tuple[Path, list[
     assert "layers" in run([sys.executable, "-c", script], tmp_path)
 
 
-@pytest.mark.parametrize("page", ["commands", "tables"])
+@pytest.mark.parametrize("page", ["commands", "tables", "saturation"])
 def test_the_generated_reference_is_up_to_date(page: str) -> None:
     sys.path.insert(0, str(ROOT / "docs"))
     try:

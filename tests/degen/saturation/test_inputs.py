@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,33 +63,35 @@ def test_rare_events_do_not_look_like_a_loss_of_accuracy() -> None:
     assert Counter(judge(curve).verdict for curve in curves)["saturated"] <= 10
 
 
-# The published losses
+# What was published
+
+TABLES: dict[str, dict[str, Any]] = {
+    "pythia_pile_loss": {},
+    "pythia_head_singular_entropy": {},
+    "pythia_wikitext_anisotropy": {"metrics": ["last_layer_anisotropy"]},
+    "pythia_lm_eval": {"metrics": ["ppl", "acc"]},
+}
+OPPOSITES = ({"saturated", "not_saturated"}, {"saturated", "recovered"}, {"recovered", "not_saturated"})
 
 
-def pile(rows: slice) -> dict[str, Verdict]:
-    """The verdicts on the Pile losses with some of each model's rows."""
-    models: dict[str, list[dict[str, str]]] = {}
-    with published_table("pythia_pile_loss").open() as file:
-        for row in csv.DictReader(file):
-            models.setdefault(row["model"], []).append(row)
-    curves = {}
-    for model, points in models.items():
-        kept = points[rows]
-        values = np.array([float(p["loss_nats"]) for p in kept])
-        steps = np.array([int(p["step"]) for p in kept])
-        curves[model] = judge(Curve(model, "loss", steps, values, "min", 0.005 * values.min() if len(values) else 0))
-    return curves
+def part(curve: Curve, rows: slice) -> Curve:
+    """Some of the rows of a curve."""
+    errors = None if curve.errors is None else curve.errors[rows]
+    return Curve(curve.model, curve.metric, curve.steps[rows], curve.values[rows], curve.better, curve.floor, errors)
 
 
 def test_without_its_last_row_160m_has_not_recovered() -> None:
-    verdict = pile(slice(None, -1))["pythia-160m"]
+    (curve,) = (
+        v.curve for v in find_saturation(published_table("pythia_pile_loss")).verdicts if "160m" in v.curve.model
+    )
+    verdict = judge(part(curve, slice(None, -1)))
     assert verdict.verdict in ("saturated", "undecided")
     assert verdict.gap > 2 * verdict.curve.floor
 
 
 @pytest.mark.parametrize("rows", [slice(None, None, 2), slice(1, None, 2)])
-def test_with_every_second_row_no_verdict_turns_into_its_opposite(rows: slice) -> None:
-    whole, thinned = pile(slice(None)), pile(rows)
-    for model, verdict in whole.items():
-        opposite = {"saturated": "not_saturated", "not_saturated": "saturated"}.get(verdict.verdict)
-        assert thinned[model].verdict != opposite, model
+@pytest.mark.parametrize("name", TABLES)
+def test_with_every_second_row_no_verdict_turns_into_its_opposite(name: str, rows: slice) -> None:
+    for verdict in find_saturation(published_table(name), **TABLES[name]).verdicts:
+        thinned = judge(part(verdict.curve, rows))
+        assert {verdict.verdict, thinned.verdict} not in OPPOSITES, verdict.curve.model

@@ -110,7 +110,7 @@ def test_the_interval_is_where_the_misfit_stays_below_its_bound() -> None:
     from scipy.stats import norm
 
     values = noisy_hinge(0.1, 1)
-    times, bound = STEPS.astype(np.float64), 2.5 * float(norm.ppf(0.95)) ** 2
+    times, bound = STEPS.astype(np.float64), 3.0 * float(norm.ppf(0.95)) ** 2
     result = find_onset(STEPS, values, 0.1, 5.0)  # certain at nine tenths of the rise
     ends = [n for n in range(12, 21) if slow_onset(times[:n], values[:n], 0.1, bound) == result]
     assert ends  # the first n checkpoints, up to where the rise is certain
