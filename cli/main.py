@@ -37,7 +37,7 @@ class Boundary(TyperGroup):
             _end(error, f"{message}; see {command} --help", error.exit_code)
         interrupts.end()
         if code == INTERRUPTED:  # while parsing: an interruption of a command ends in invoke
-            _end(KeyboardInterrupt(), "interrupted before anything was done", INTERRUPTED)
+            _end(KeyboardInterrupt(), "interrupted; nothing was begun", INTERRUPTED)
         raise SystemExit(code or 0)
 
     def invoke(self, ctx: Any) -> Any:

@@ -147,12 +147,12 @@ def minimise(problem: Problem, start: Floats, tolerance: float = 1e-15, evaluati
         return full
 
     with np.errstate(all="ignore"):  # a step too far overflows, and scipy tries a shorter one
-        found = least_squares(
+        fit = least_squares(
             lambda p: problem.residuals(theta(p)), start[free], lambda p: problem.jacobian(theta(p)),
             x_scale="jac", loss="huber" if huber else "linear", f_scale=problem.delta if huber else 1.0,
             xtol=tolerance, ftol=tolerance, gtol=tolerance, max_nfev=evaluations,
         )  # fmt: skip
-    return theta(found.x)
+    return theta(fit.x)
 
 
 def has_converged(problem: Problem, theta: Floats) -> bool:

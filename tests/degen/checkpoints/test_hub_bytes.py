@@ -59,7 +59,7 @@ def test_a_scan_of_heads_costs_heads(scans: Scans, large: Path, tmp_path: Path, 
     assert [row["status"] for row in run.checkpoints()] == ["ok"] * len(branches) + ["duplicate"]
     assert scans.hub.served() <= len(branches) * (SHARES[0] * HEAD + SHARES[1])
     assert scans.hub.served() >= len(branches) * HEAD
-    assert max(counts) == 2
+    assert 1 <= max(counts) <= 2  # whether the next download begins before this one is deleted is a race
     assert not scans.weights(scans.cache, scans.folder / "run")
     before = scans.hub.served()
     repo = scans.hub.repos["org/large"]
@@ -107,7 +107,7 @@ def test_weights_are_deleted_after_a_scan_and_those_of_two_checkpoints_at_most_a
     run = scans.scan("org/tiny@step*", corpus=corpus)
     status = ["ok", "failed", "duplicate", "failed", "ok"]
     assert [row["status"] for row in run.checkpoints()] == [s if s != "duplicate" else "failed" for s in status]
-    assert max(counts) == 2
+    assert 1 <= max(counts) <= 2  # whether the next download begins before this one is deleted is a race
     assert not scans.weights()
     assert not (scans.folder / "run" / ".downloads").exists()
 
