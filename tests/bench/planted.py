@@ -20,6 +20,7 @@ from degen.probes.loss import Loss
 import degen
 from degen.callbacks import Monitor
 from degen.forward.cross_entropy import nested_token_losses, token_losses
+from degen.model.logit_transform import LogitTransform
 
 Fault = Callable[[], Any]
 
@@ -57,7 +58,7 @@ def gram_matrix() -> Any:
 
 
 def head_without_its_scale() -> Any:
-    return mock.patch("degen.model.architecture._DIVISORS", ())
+    return mock.patch("degen.forward.fit_transform.fit_transform", return_value=(LogitTransform(), False))
 
 
 def large_batches_count_twice() -> Any:
