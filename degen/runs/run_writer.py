@@ -31,6 +31,8 @@ from .run_file import RUN_FILE, kind_of, read_info
 if TYPE_CHECKING:
     import pyarrow as pa
 
+PROBES_BY_CONFIG = "probes_by_config"  # in run.json: config_hash -> names of probes, where probes were added to a run
+
 AddsOnly = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
 
 
@@ -120,6 +122,17 @@ class RunWriter:
     def _only_row(part: pa.Table | None) -> Row | None:
         """Return the first row of a part; None without any."""
         return next(iter(part.slice(0, 1).to_pylist()), None) if part is not None else None
+
+    def probes_of(self, checkpoint: PartKeys) -> list[str]:
+        """Return the names of the probes that the parts of a checkpoint were measured with; none without a part."""
+        notes = read_notes(self.part(CHECKPOINTS, checkpoint))
+        if notes is None:
+            return []
+        config = notes.get(b"degen.config_hash", b"").decode()
+        names: list[str] = self.info.get(PROBES_BY_CONFIG, {}).get(
+            config, self.info.get("resolved", {}).get("probes", [])
+        )
+        return names
 
     def source_hash(self, checkpoint: Checkpoint) -> str | None:
         """Return the source hash in the part of a checkpoint; None without one."""

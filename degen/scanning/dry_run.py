@@ -19,7 +19,7 @@ from degen.tables import Row
 from degen.text.windows import read_samples
 
 from .context import fit_context
-from .extend import adds_only, with_known_tokens
+from .extend import adds_only, with_earlier_probes, with_known_tokens
 from .memory import head_memory, pass_memory
 from .plan import Plan, make_plan
 from .sampling import open_scanned_corpus
@@ -54,7 +54,7 @@ def estimate_costs(
     from degen.model.loading import choose_device
 
     begun = None if fresh else out
-    settings = with_known_tokens(settings, begun)
+    settings = with_earlier_probes(with_known_tokens(settings, begun), begun)
     plan = make_plan(settings)
     settings = fit_context(settings, plan, begun, note)
     device = choose_device(settings.device)

@@ -1,4 +1,4 @@
-"""A run that is there and gets more: what may be added to it, and training tokens filled in without a measurement."""
+"""A run that is there and gets more: probes measured beside what it has, training tokens filled in."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from degen.checkpoints.series import Checkpoint
+from degen.probe_registry import load_probes
 from degen.runs.run_file import read_info
 from degen.runs.run_writer import RunWriter, write_errors
-from degen.tables import CHECKPOINTS, SATURATION, file_name, write_parquet
+from degen.tables import CHECKPOINTS, KEYS, SATURATION, Rows, file_name, write_parquet
 
+from .plan import Plan, tables_of
 from .settings import Settings
 
 TOKENS = "tokens_per_step"
@@ -28,12 +30,61 @@ def with_known_tokens(settings: Settings, begun: Path | None) -> Settings:
     return replace(settings, tokens_per_step=before) if isinstance(before, int) else settings
 
 
-def adds_only(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Return whether the settings `new` equal those of a run, `old`, but for the tokens of a step.
+def with_earlier_probes(settings: Settings, begun: Path | None) -> Settings:
+    """Return settings with the probes of the run that is continued beside those of the user.
 
-    These may be named in `new` where `old` has none.
+    Probes of the run that the user does not name keep their options.
+
+    Raises:
+        DegenError: run.json is damaged.
     """
-    return old.get(TOKENS) is None and {**new, TOKENS: None} == dict(old)
+    info = read_info(begun / "run.json") if begun is not None else None
+    before = info.get("resolved", {}).get("probes") if info is not None else None
+    if info is None or not isinstance(before, list):
+        return settings
+    named = set(settings.probes if settings.probes is not None else load_probes(None))
+    names = named | set(before)
+    probes = tuple(sorted(names))
+    if names == set(before):
+        probes = info["asked"].get("probes")
+    options = {name: values for name, values in info["asked"].get("options", {}).items() if name not in named}
+    return replace(settings, probes=probes, options=options | dict(settings.options))
+
+
+def adds_only(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return whether the settings `new` equal those of a run, `old`, but for what may be added to one.
+
+    That is the tokens of a step, where `old` has none, and probes with their options.
+    """
+    before, now = _probe_names(old), _probe_names(new)
+    options = {name: values for name, values in new.get("options", {}).items() if name in before}
+    tokens = new.get(TOKENS) if old.get(TOKENS) is None else old[TOKENS]
+    same = {**old, TOKENS: tokens, "probes": new.get("probes"), "options": new.get("options", {})}
+    return before <= now and options == old.get("options", {}) and same == {"options": {}, "probes": None, **new}
+
+
+def _probe_names(asked: Mapping[str, Any]) -> set[str]:
+    """Return the names of the probes of settings as run.json keeps them."""
+    names = asked.get("probes")
+    return set(names) if names is not None else set(load_probes(None))
+
+
+def missing_probes(checkpoint: Checkpoint, plan: Plan, writer: RunWriter) -> list[str]:
+    """Return the probes of a scan that a checkpoint, whose other rows stand, has yet to be measured with.
+
+    None of them are missing where it was measured with all, and all where nothing of it stands.
+    """
+    before = [name for name in writer.probes_of(checkpoint) if name in plan.probes]
+    stands = before and writer.done(checkpoint, tables_of({n: plan.probes[n] for n in before})) is not None
+    return [name for name in plan.probes if not stands or name not in before]
+
+
+def earlier_rows(checkpoint: Checkpoint, plan: Plan, writer: RunWriter) -> Rows:
+    """Return the rows of a checkpoint measured with fewer probes, by table, without the columns that every part has."""
+    before = [name for name in writer.probes_of(checkpoint) if name in plan.probes]
+    rows = writer.rows(checkpoint, tables_of({n: plan.probes[n] for n in before}))
+    keys = {column.name for column in KEYS}
+    return {table: [{k: v for k, v in row.items() if k not in keys} for row in part] for table, part in rows.items()}
 
 
 def fill_tokens(checkpoint: Checkpoint, writer: RunWriter) -> bool:

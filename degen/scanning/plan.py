@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from degen.checkpoints.find_series import find_series
@@ -61,6 +61,11 @@ def plan_probes(settings: Settings) -> tuple[dict[str, type[Probe]], Tables]:
         if name not in probes:
             raise DegenError(f"options are set for the probe {name!r}, which is not asked for")
         probes[name].check(options)
-    columns = {name: probe.columns for name, probe in (load_probes(None) | probes).items()}
+    return probes, tables_of(probes)
+
+
+def tables_of(probes: Mapping[str, type[Probe]]) -> Tables:
+    """Return the tables that probes fill; the columns of the default probes in them are there in any case."""
+    columns = {name: probe.columns for name, probe in (load_probes(None) | dict(probes)).items()}
     filled = {CHECKPOINTS, *(table for probe in probes.values() for table in probe.columns)}
-    return probes, Tables({name: {t: c for t, c in tables.items() if t in filled} for name, tables in columns.items()})
+    return Tables({name: {t: c for t, c in tables.items() if t in filled} for name, tables in columns.items()})

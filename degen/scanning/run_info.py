@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from degen.errors import DegenError
 from degen.hashing import fingerprint
 from degen.probe import Probe
-from degen.runs.run_writer import RunWriter
+from degen.runs.run_writer import PROBES_BY_CONFIG, RunWriter
 from degen.tables import SCHEMA_VERSION, Tables
 from degen.version import __version__
 
+from .plan import tables_of
 from .sampling import Samples
 
 if TYPE_CHECKING:
@@ -54,23 +55,45 @@ def complete_info(
     info["tables"] = tables.names
     info["threads"] = torch.get_num_threads()
     info["sample"] = samples.info
-    resolved = {
-        "probes": list(probes),
-        "columns": fingerprint({name: tables.schema(name).to_string() for name in tables.names}),
-        "device": device.type,
-        "dtype": str(dtype).removeprefix("torch."),
-    }
-    before = info.setdefault("resolved", resolved)
-    if changed := [name for name in resolved if resolved[name] != before.get(name)]:
-        problem = (
-            f"{changed[0]} would be {resolved[changed[0]]} here, and was {before.get(changed[0])} when the run began"
-        )
-        if changed[0] == "columns":
-            problem = f"its tables have other columns than this degen writes (schema version {info['schema_version']})"
-        raise DegenError(f"{writer.path}: {problem}; choose another --out, or start over with --fresh")
+    same = {"device": device.type, "dtype": str(dtype).removeprefix("torch.")}
+    before = info.get("resolved")
+    if before is not None:
+        kept = {name: probe for name, probe in probes.items() if name in before["probes"]}
+        _check_meaning(writer, before, _resolve_probes(kept, tables_of(kept)) | same)
+    info["resolved"] = _resolve_probes(probes, tables) | same
+    hash_before = info.get("config_hash")
     info["config_hash"] = fingerprint(
         {name: info["asked"][name] for name in ("tokens", "context", "seed", "options")}
-        | {"resolved": resolved, "schema_version": SCHEMA_VERSION}
+        | {"resolved": info["resolved"], "schema_version": SCHEMA_VERSION}
         | {"sample": sorted(s.sha256 for s in samples.samples.values())}
     )
+    if before is not None and list(probes) != before["probes"]:
+        by_config = info.setdefault(PROBES_BY_CONFIG, {hash_before: before["probes"]})
+        by_config[info["config_hash"]] = list(probes)
     info.setdefault("batch_tokens", {})
+
+
+def _check_meaning(writer: RunWriter, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to continue a run in which the same settings meant something else.
+
+    Args:
+        writer: of the run.
+        before: what `resolved` of run.json says.
+        now: what it would say, of the probes that the run has.
+
+    Raises:
+        DegenError: they differ.
+    """
+    if changed := [name for name in now if now[name] != before.get(name)]:
+        problem = f"{changed[0]} would be {now[changed[0]]} here, and was {before.get(changed[0])} when the run began"
+        if changed[0] == "columns":
+            problem = (
+                f"its tables have other columns than this degen writes (schema version {writer.info['schema_version']})"
+            )
+        raise DegenError(f"{writer.path}: {problem}; choose another --out, or start over with --fresh")
+
+
+def _resolve_probes(probes: Mapping[str, type[Probe]], tables: Tables) -> dict[str, Any]:
+    """Return what run.json keeps of probes: their names, and a hash of the columns of their tables."""
+    columns = fingerprint({name: tables.schema(name).to_string() for name in tables.names})
+    return {"probes": list(probes), "columns": columns}

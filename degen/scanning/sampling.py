@@ -81,7 +81,7 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
         if settings.sample is None:
             _warn_of_demo(settings, plan, progress)
         samples, info = find_samples(settings, tokenizers, progress)
-    if before is not None and before.get("windows") != info["windows"]:
+    if before and before.get("windows") != info["windows"]:  # none where no probe needed text
         raise DegenError(
             f"{writer.path}: was scanned with other windows than {SAMPLE} or the corpus gives now; bring the file "
             "back, or start over with --fresh"

@@ -20,11 +20,12 @@ from typing import Unpack
 from degen.checkpoints.downloads import Downloads
 from degen.checkpoints.prefetch import Fetcher
 from degen.checkpoints.series import Checkpoint
+from degen.errors import DegenError
 from degen.runs.run import DOWNLOADS, Run, read_run
 from degen.runs.run_writer import RunWriter, open_run
 
 from .context import check_context, fit_context
-from .extend import adds_only, fill_tokens, with_known_tokens
+from .extend import adds_only, fill_tokens, missing_probes, with_earlier_probes, with_known_tokens
 from .plan import Plan, make_plan
 from .progress import Progress
 from .run_info import complete_info
@@ -78,7 +79,7 @@ def scan_with_settings(
 ) -> Run:
     """Do what `scan` does, with settings that are made already; `on_plan` gets the plan before anything is measured."""
     begun = None if fresh else out
-    settings = with_known_tokens(settings, begun)
+    settings = with_earlier_probes(with_known_tokens(settings, begun), begun)
     progress.start_phase("finding checkpoints")
     plan = make_plan(settings, progress.note)
     on_plan(plan)
@@ -101,7 +102,7 @@ def _checkpoints_to_measure(plan: Plan, writer: RunWriter) -> list[Checkpoint]:
         anew: set[str] = set()
         for checkpoint in series.checkpoints:
             row = writer.done(checkpoint, plan.tables)
-            if row is None or row["duplicate_of"] in anew:
+            if row is None or row["duplicate_of"] in anew or missing_probes(checkpoint, plan, writer):
                 anew.add(checkpoint.revision)
                 pending.append(checkpoint)
     return pending
@@ -142,3 +143,9 @@ def _measure(
     with Fetcher(downloads, requests, lambda c: scans[c.model].is_copy(c)) as fetcher:
         for series_scan in scans.values():
             series_scan.run(pending, fetcher)
+    if kept := [reason for series_scan in scans.values() for reason in series_scan.not_added]:
+        raise DegenError(
+            f"{writer.path}: {len(kept)} checkpoints could not be measured with the added probes, the first {kept[0]}; "
+            "what they had is kept, and the same command tries again",
+            exit_code=4,
+        )

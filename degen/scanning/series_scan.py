@@ -10,6 +10,7 @@ import os
 import shutil
 import traceback
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from degen.runs.run_writer import RunWriter
 from degen.tables import CHECKPOINTS, TIMING, Rows, file_name
 
 from .duplicates import MeasuredCheckpoints, published_digest, source_hash
+from .extend import earlier_rows, missing_probes
 from .plan import Plan
 from .progress import Progress
 from .sampling import Samples, training_windows
@@ -48,11 +50,17 @@ class SeriesScan:
         self.measured = MeasuredCheckpoints()
         self.opened: OpenCheckpoint | None = None  # the checkpoint that is being measured
         self.digest: str | None = None  # its published digest
+        self.not_added: list[str] = []  # checkpoints that an added probe failed on, each with the reason
         self.batch_tokens: int | None = None  # as run.json keeps it, by the checkpoint from which it holds
 
     def fetch_requests(self, pending: set[Checkpoint]) -> list[FetchRequest]:
         """Return the pending checkpoints of this series, in order, each with how much of it is needed."""
-        return [FetchRequest(c, self.spec.needs_all_tensors) for c in self.series.checkpoints if c in pending]
+        return [FetchRequest(c, self._spec_of(c).needs_all_tensors) for c in self.series.checkpoints if c in pending]
+
+    def _spec_of(self, checkpoint: Checkpoint) -> MeasureSpec:
+        """Return `spec` with the probes alone that a checkpoint has yet to be measured with."""
+        missing = missing_probes(checkpoint, self.plan, self.writer)
+        return replace(self.spec, probes={name: self.plan.probes[name] for name in missing})
 
     def is_copy(self, checkpoint: Checkpoint) -> bool:
         """Return whether a checkpoint equals, by published hashes, one measured or the one being measured.
@@ -107,21 +115,29 @@ class SeriesScan:
 
     def _measure(self, checkpoint: Checkpoint, fetcher: Fetcher) -> None:
         """Measure one checkpoint and write its parts; a failure is a row like any other."""
-        from .timing import Clock, timing_rows
+        from .timing import Clock, add_timing, timing_rows
 
-        progress, spec, clock = self.progress, self.spec, Clock(self.progress.start_phase)
+        progress, spec, clock = self.progress, self._spec_of(checkpoint), Clock(self.progress.start_phase)
+        earlier = earlier_rows(checkpoint, self.plan, self.writer) if len(spec.probes) < len(self.plan.probes) else None
         version, source = checkpoint.source.version(), ""
         self.opened, self.digest = None, None
         progress.start_checkpoint(checkpoint, spec.sample.tokens if spec.sample and spec.stream_probes else 0)
         try:
-            rows, source = self._rows(checkpoint, fetcher, clock)
+            rows, source = self._rows(checkpoint, spec, fetcher, clock)
+            if earlier is not None and rows[CHECKPOINTS][0]["status"] == "ok":
+                rows = self._joined_rows(earlier, rows)
             row = rows[CHECKPOINTS][0]
         except Exception as error:
             if os.environ.get("DEGEN_DEBUG") == "1":
                 progress.warn(traceback.format_exc())
+            if earlier is not None:
+                self.not_added.append(f"{checkpoint}: {one_line(error)}")
+                progress.finish_checkpoint(checkpoint, "failed", f"{one_line(error)}; what it had is kept")
+                return
             row = {"tokens_seen": checkpoint.tokens_seen, "status": "failed", "reason": one_line(error)}
             rows = {CHECKPOINTS: [(self.opened.model_columns if self.opened is not None else {}) | row]}
-        rows[TIMING] = timing_rows(clock, spec, version, self.opened.dtype if self.opened is not None else None)
+        timing = timing_rows(clock, spec, version, self.opened.dtype if self.opened is not None else None)
+        rows[TIMING] = add_timing(earlier[TIMING] if earlier is not None else [], timing)
         self._write(checkpoint, rows, source)
         self._delete_training_state(checkpoint)
         progress.finish_checkpoint(checkpoint, row["status"], row["reason"] or "")
@@ -132,7 +148,13 @@ class SeriesScan:
         with suppress(OSError):
             (self.writer.path / TRAINING_FOLDER).rmdir()
 
-    def _rows(self, checkpoint: Checkpoint, fetcher: Fetcher, clock: Clock) -> tuple[Rows, str]:
+    def _joined_rows(self, earlier: Rows, rows: Rows) -> Rows:
+        """Return what was measured earlier and what was now, of one checkpoint."""
+        joined = self.plan.tables.merge([("earlier", earlier), ("now", rows)])
+        joined[CHECKPOINTS][0] |= {"status": "ok", "duplicate_of": None}
+        return joined
+
+    def _rows(self, checkpoint: Checkpoint, spec: MeasureSpec, fetcher: Fetcher, clock: Clock) -> tuple[Rows, str]:
         """Return the rows of a checkpoint, copied or measured, and the hash of its source."""
         from .open_checkpoint import open_checkpoint
 
@@ -145,9 +167,9 @@ class SeriesScan:
         with ExitStack() as stack:
             with clock.phase("fetch"):
                 files = stack.enter_context(fetcher.files(checkpoint))
-            opened = self.opened = open_checkpoint(checkpoint, files, self.spec, clock)
+            opened = self.opened = open_checkpoint(checkpoint, files, spec, clock)
             earlier = self._duplicate_of(opened, fetcher.downloads)
-            rows = self._copied_rows(checkpoint, earlier) if earlier is not None else self._measured_rows(opened)
+            rows = self._copied_rows(checkpoint, earlier) if earlier is not None else self._measured_rows(opened, spec)
             head = rows[CHECKPOINTS][0]["head_sha256"]
             if earlier is None:
                 self.measured.add(checkpoint, head, self.digest)
@@ -168,20 +190,19 @@ class SeriesScan:
                 exit_code=4,
             ) from error
 
-    def _measured_rows(self, opened: OpenCheckpoint) -> Rows:
+    def _measured_rows(self, opened: OpenCheckpoint, spec: MeasureSpec) -> Rows:
         """Measure; where a batch does not fit, halve it and begin the checkpoint again."""
         from degen.forward.batch_size import batch_tokens_for
         from degen.forward.out_of_memory import halve_batch
 
         from .measure import measure
 
-        spec, progress, settings = self.spec, self.progress, self.settings
+        progress, settings = self.progress, self.settings
         longest = spec.sample.longest if spec.sample else settings.longest_window
-        if self.batch_tokens is None:
+        if self.batch_tokens is None and spec.needs_all_tensors:
             shape, windows = opened.architecture, settings.batch_size
             first = batch_tokens_for(spec.sample, windows, settings.longest_window, shape, spec.device)
             self._save_batch_tokens(opened, first)
-        assert self.batch_tokens is not None
 
         def attempt(batch_tokens: int) -> Rows:
             return measure(opened, spec, batch_tokens, progress.advance)
@@ -191,7 +212,7 @@ class SeriesScan:
             progress.warn(f"{opened.checkpoint}: out of memory; batches of {batch_tokens} tokens from here")
             progress.start_checkpoint(opened.checkpoint, spec.sample.tokens if spec.sample else 0)
 
-        rows = halve_batch(attempt, self.batch_tokens, longest, "--context", on_halved)
+        rows = halve_batch(attempt, self.batch_tokens or longest, longest, "--context", on_halved)
         reasons = dict.fromkeys(reason for reason in (rows[CHECKPOINTS][0].get("reason"), *opened.notes) if reason)
         rows[CHECKPOINTS][0] |= {"status": "ok", "reason": "; ".join(reasons) or None}
         return rows

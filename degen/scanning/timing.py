@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,19 @@ def timing_rows(clock: Clock, spec: MeasureSpec, version: str | None, dtype: Any
     }
     phases = {**clock.seconds, "total": sum(clock.seconds.values())}
     return [{"phase": name, "seconds": seconds, **shared} for name, seconds in phases.items()]
+
+
+def add_timing(earlier: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of a checkpoint measured in two scans: seconds added by phase, the larger peak of memory."""
+    by_phase = {row["phase"]: row for row in earlier}
+    for row in rows:
+        if (before := by_phase.get(row["phase"])) is not None:
+            row |= {
+                "seconds": before["seconds"] + row["seconds"],
+                "peak_rss": max(before["peak_rss"], row["peak_rss"]),
+            }
+        by_phase[row["phase"]] = row
+    return [row for row in by_phase.values() if row["phase"] != "total"] + [by_phase["total"]]
 
 
 def peak_rss() -> int:

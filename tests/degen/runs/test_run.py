@@ -165,9 +165,7 @@ def test_a_failed_checkpoint_is_tried_again(series: Path, corpus: Path, tmp_path
         assert {k: v for k, v in row.items() if k not in drop} == {k: v for k, v in expected.items() if k not in drop}
 
 
-@pytest.mark.parametrize(
-    "change", [{"tokens": 300}, {"context": 16}, {"seed": 1}, {"probes": ["loss"]}, {"steps": "0"}, {"batch_size": 2}]
-)
+@pytest.mark.parametrize("change", [{"tokens": 300}, {"context": 16}, {"seed": 1}, {"steps": "0"}, {"batch_size": 2}])
 def test_other_settings_in_the_same_folder_are_refused(
     change: dict[str, Any], scanned: degen.Run, series: Path, corpus: Path
 ) -> None:

@@ -1,0 +1,131 @@
+"""Probes that are named later are measured into a run; what it had is neither measured again nor lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from degen.probes.anisotropy import Anisotropy
+from degen.probes.loss import Loss
+from degen.probes.spectrum import Spectrum
+
+import degen
+from degen import DegenError
+
+SCAN = {"tokens": 256, "context": 32, "threads": 1, "batch_size": 4}
+
+
+def tables(run: degen.Run) -> dict[str, Any]:
+    """Every part of a run with its schema and notes, but for times and memory."""
+    parts = {}
+    for file in sorted(run.path.glob("*/*/*.parquet")):
+        table = pq.ParquetFile(file).read()
+        rows = table.to_pylist()
+        for row in rows:
+            row.pop("seconds", None), row.pop("peak_rss", None)
+        parts[str(file.relative_to(run.path))] = (sorted(map(str, rows)), table.schema.metadata)
+    return parts
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise AssertionError("measured again")
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (("loss",), ("anisotropy", "spectrum")),
+        (("spectrum",), ("loss", "anisotropy")),
+        (("anisotropy", "spectrum"), ("loss",)),
+        (("loss", "spectrum"), None),
+    ],
+)
+def test_a_run_that_got_a_probe_later_is_that_of_all_at_once(
+    first: tuple[str, ...], then: tuple[str, ...] | None, series: Path, corpus: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    whole = degen.scan(series, corpus=corpus, out=tmp_path / "whole", **SCAN)
+    degen.scan(series, corpus=corpus, out=tmp_path / "run", probes=first, **SCAN)
+    for name, probe, method in (
+        ("loss", Loss, "update_losses"), ("anisotropy", Anisotropy, "update_states"), ("spectrum", Spectrum, "measure")
+    ):  # fmt: skip
+        if name in first:
+            monkeypatch.setattr(probe, method, refuse)
+    run = degen.scan(series, corpus=corpus, out=tmp_path / "run", probes=then, **SCAN)
+    assert tables(run) == tables(whole)
+    assert run.info["resolved"] == whole.info["resolved"]
+    assert run.info["config_hash"] == whole.info["config_hash"]
+    before = {file: file.stat().st_mtime_ns for file in run.path.rglob("*.parquet")}
+    degen.scan(series, corpus=corpus, out=tmp_path / "run", probes=then, **SCAN)
+    assert before == {file: file.stat().st_mtime_ns for file in run.path.rglob("*.parquet")}
+
+
+def test_options_come_with_an_added_probe_and_those_of_others_stay(series: Path, corpus: Path, tmp_path: Path) -> None:
+    rank = {"rank": {"ranks": [2], "methods": ["svd"]}}
+    degen.scan(series, corpus=corpus, out=tmp_path / "run", probes="loss", **SCAN)
+    run = degen.scan(series, corpus=corpus, out=tmp_path / "run", probes="rank", options=rank, **SCAN)
+    assert run.info["asked"]["probes"] == ["loss", "rank"]
+    assert all(row["loss"] is not None for row in run.checkpoints())
+    again = degen.scan(series, corpus=corpus, out=tmp_path / "run", probes=("loss", "rank"), options=rank, **SCAN)
+    assert again.info == run.info
+    with pytest.raises(DegenError, match=r"other settings: ranks of rank 2 \(now 3\)"):
+        degen.scan(
+            series,
+            corpus=corpus,
+            out=tmp_path / "run",
+            probes="rank",
+            options={"rank": rank["rank"] | {"ranks": [3]}},
+            **SCAN,
+        )
+    fewer = degen.scan(series, corpus=corpus, out=tmp_path / "run", probes="loss", **SCAN)
+    assert fewer.info == run.info
+
+
+def test_an_addition_that_was_cut_off_goes_on(
+    series: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = degen.scan(series, corpus=corpus, out=tmp_path / "whole", **SCAN)
+    degen.scan(series, corpus=corpus, out=tmp_path / "run", probes=("loss", "spectrum"), **SCAN)
+    begin, calls = Anisotropy.update_states, []
+
+    def cut(self: Anisotropy, *args: Any) -> None:
+        calls.append(args)
+        if len(calls) > 15:  # within the second checkpoint
+            raise KeyboardInterrupt
+        begin(self, *args)
+
+    monkeypatch.setattr(Anisotropy, "update_states", cut)
+    with pytest.raises(KeyboardInterrupt):
+        degen.scan(series, corpus=corpus, out=tmp_path / "run", probes="anisotropy", **SCAN)
+    monkeypatch.setattr(Anisotropy, "update_states", begin)
+    monkeypatch.setattr(Loss, "update_losses", refuse)
+    run = degen.scan(series, corpus=corpus, out=tmp_path / "run", probes="anisotropy", **SCAN)
+    assert tables(run) == tables(whole)
+
+
+def test_a_checkpoint_on_which_an_added_probe_fails_keeps_what_it_had(
+    series: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = degen.scan(series, corpus=corpus, out=tmp_path / "whole", probes=("loss", "spectrum"), **SCAN)
+    degen.scan(series, corpus=corpus, out=tmp_path / "run", probes="loss", **SCAN)
+    measure, heads = Spectrum.measure, []
+
+    def fail_second(self: Spectrum, *args: Any) -> Any:
+        heads.append(args)
+        if len(heads) == 2:
+            raise torch.linalg.LinAlgError("did not converge")
+        return measure(self, *args)
+
+    monkeypatch.setattr(Spectrum, "measure", fail_second)
+    with pytest.raises(
+        DegenError, match=r"1 checkpoints .* the first tiny@step100: .*did not converge.* tries"
+    ) as error:
+        degen.scan(series, corpus=corpus, out=tmp_path / "run", probes="spectrum", **SCAN)
+    assert error.value.exit_code == 4
+    rows = degen.read_run(tmp_path / "run").checkpoints()
+    assert [row["loss"] for row in rows] == [row["loss"] for row in whole.checkpoints()]
+    assert [row["singular_entropy"] is None for row in rows] == [False, True, False]
+    assert tables(degen.scan(series, corpus=corpus, out=tmp_path / "run", probes="spectrum", **SCAN)) == tables(whole)
