@@ -54,13 +54,15 @@ def with_earlier_probes(settings: Settings, begun: Path | None) -> Settings:
 def adds_only(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Return whether the settings `new` equal those of a run, `old`, but for what may be added to one.
 
-    That is the tokens of a step, where `old` has none, and probes with their options.
+    That is further series or checkpoints, the tokens of a step where `old` has none, and probes with their options.
     """
     before, now = _probe_names(old), _probe_names(new)
     options = {name: values for name, values in new.get("options", {}).items() if name in before}
     tokens = new.get(TOKENS) if old.get(TOKENS) is None else old[TOKENS]
-    same = {**old, TOKENS: tokens, "probes": new.get("probes"), "options": new.get("options", {})}
-    return before <= now and options == old.get("options", {}) and same == {"options": {}, "probes": None, **new}
+    added = {name: new.get(name, old.get(name)) for name in ("series", "probes", "options")}
+    if not (before <= now and options == old.get("options", {}) and {*old.get("series", ())} <= {*added["series"]}):
+        return False
+    return {**old, TOKENS: tokens, **added} == {**added, **new}
 
 
 def _probe_names(asked: Mapping[str, Any]) -> set[str]:

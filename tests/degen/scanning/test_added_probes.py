@@ -1,4 +1,4 @@
-"""Probes that are named later are measured into a run; what it had is neither measured again nor lost."""
+"""Probes and checkpoints named later are measured into a run; what it had is neither measured again nor lost."""
 
 from __future__ import annotations
 
@@ -129,3 +129,17 @@ def test_a_checkpoint_on_which_an_added_probe_fails_keeps_what_it_had(
     assert [row["loss"] for row in rows] == [row["loss"] for row in whole.checkpoints()]
     assert [row["singular_entropy"] is None for row in rows] == [False, True, False]
     assert tables(degen.scan(series, corpus=corpus, out=tmp_path / "run", probes="spectrum", **SCAN)) == tables(whole)
+
+
+def test_checkpoints_that_a_shell_finds_later_are_added(series: Path, corpus: Path, tmp_path: Path) -> None:
+    def scan(*steps: int) -> degen.Run:
+        return degen.scan([series / f"step{step}" for step in steps], corpus=corpus, out=tmp_path / "run", **SCAN)
+
+    before = scan(0, 100)
+    times = {file: file.stat().st_mtime_ns for file in before.path.glob("*/*/*.parquet")}
+    after = scan(0, 100, 1000)
+    assert [row["step"] for row in after.checkpoints()] == [0, 100, 1000]
+    assert {row["model"] for row in after.checkpoints()} == {"tiny"}
+    assert times == {file: file.stat().st_mtime_ns for file in times}
+    with pytest.raises(DegenError, match="other settings: series"):
+        scan(0, 1000)
