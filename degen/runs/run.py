@@ -15,7 +15,7 @@ from degen.paths import expand_user
 from degen.tables import CHECKPOINTS, Row
 
 from .parts import check_columns, damaged, owner_of, part_files, read_part, read_schema
-from .run_file import RUN_FILE, read_info
+from .run_file import PROBES_BY_CONFIG, RUN_FILE, read_info
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +53,9 @@ class Run:
         """
         import pyarrow as pa
 
-        table = pa.concat_tables(self._parts(name))
+        parts = self._parts(name)
+        widest = max((part.schema.names for part in parts), key=len)
+        table = pa.concat_tables(parts, promote_options="default").select(widest)
         pattern = self.info.get("asked", {}).get("revision_pattern")
         series = {model: i for i, model in enumerate(self.info.get("models", []))}
         models = table["model"].to_pylist()
@@ -66,7 +68,7 @@ class Run:
         return table.take(pa.array(order, type=pa.int64()))
 
     def _parts(self, name: str) -> list[pa.Table]:
-        """Return the parts of a table, which have one schema.
+        """Return the parts of a table, which have one schema, or fewer columns where a probe was added later.
 
         Raises:
             DegenError: no such table, or a part that is damaged or has other columns than most.
@@ -75,9 +77,12 @@ class Run:
             raise DegenError(f"{self.path}: no table {name!r}; there are {', '.join(self.tables) or 'none yet'}")
         files = part_files(self.path / name)
         parts = [read_part(file) for file in files]
-        usual = Counter(part.schema.remove_metadata() for part in parts).most_common(1)[0][0]
+        schemas = [part.schema.remove_metadata() for part in parts]
+        usual = Counter(schemas).most_common(1)[0][0]
+        if added := PROBES_BY_CONFIG in self.info:
+            usual = max(schemas, key=lambda schema: len(schema.names))
         for file, part in zip(files, parts, strict=True):
-            if not part.schema.equals(usual):
+            if not part.schema.equals(usual) and not (added and set(part.schema) <= set(usual)):
                 raise damaged(file, ValueError("it has other columns than the table"))
             check_columns(file, part, ["model"])
         return parts

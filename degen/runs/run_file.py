@@ -11,6 +11,7 @@ from degen.errors import DegenError, RunFolderError, one_line
 from degen.tables import READABLE
 
 RUN_FILE = "run.json"
+PROBES_BY_CONFIG = "probes_by_config"  # its key: config_hash -> names of probes, where probes were added to a run
 MAX_SIZE = 1 << 26  # bytes; that of a run of ten thousand checkpoints takes one
 MAX_THREADS = 1 << 16  # of a CPU
 _SETTINGS = {"series", "corpus", "tokens", "context", "seed"}  # every scan keeps them under `asked`

@@ -26,12 +26,10 @@ from degen.tables import (
 
 from .ownership import LOCK, check_part, delete, files_of_run, files_of_table, is_leftover
 from .parts import owner_of, read_notes, read_part
-from .run_file import RUN_FILE, kind_of, read_info
+from .run_file import PROBES_BY_CONFIG, RUN_FILE, kind_of, read_info
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-PROBES_BY_CONFIG = "probes_by_config"  # in run.json: config_hash -> names of probes, where probes were added to a run
 
 AddsOnly = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from degen.errors import DegenError
 from degen.hashing import fingerprint
 from degen.probe import Probe
-from degen.runs.run_writer import PROBES_BY_CONFIG, RunWriter
+from degen.runs.run_file import PROBES_BY_CONFIG
+from degen.runs.run_writer import RunWriter
 from degen.tables import SCHEMA_VERSION, Tables
 from degen.version import __version__
 

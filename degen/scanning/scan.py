@@ -145,7 +145,7 @@ def _measure(
             series_scan.run(pending, fetcher)
     if kept := [reason for series_scan in scans.values() for reason in series_scan.not_added]:
         raise DegenError(
-            f"{writer.path}: {len(kept)} checkpoints could not be measured with the added probes, the first {kept[0]}; "
-            "what they had is kept, and the same command tries again",
+            f"{writer.path}: of {len(kept)} checkpoint{'s' * (len(kept) > 1)} the added probes could not be measured: "
+            f"{kept[0]}; what was measured before is kept, and the same command tries again",
             exit_code=4,
         )

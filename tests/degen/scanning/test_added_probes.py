@@ -10,6 +10,7 @@ import pytest
 import torch
 from degen.probes.anisotropy import Anisotropy
 from degen.probes.loss import Loss
+from degen.probes.rank import Rank
 from degen.probes.spectrum import Spectrum
 
 import degen
@@ -109,26 +110,31 @@ def test_an_addition_that_was_cut_off_goes_on(
 def test_a_checkpoint_on_which_an_added_probe_fails_keeps_what_it_had(
     series: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = degen.scan(series, corpus=corpus, out=tmp_path / "whole", probes=("loss", "spectrum"), **SCAN)
-    degen.scan(series, corpus=corpus, out=tmp_path / "run", probes="loss", **SCAN)
-    measure, heads = Spectrum.measure, []
+    rank: Any = {"probes": ("loss", "rank"), "options": {"rank": {"ranks": [2], "methods": ["svd"]}}}
+    whole = degen.scan(series, corpus=corpus, out=tmp_path / "whole", **rank, **SCAN)
+    before = degen.scan(series, corpus=corpus, out=tmp_path / "run", probes="loss", **SCAN)
+    losses = [row["loss"] for row in before.checkpoints()]
+    finish, done = Rank.finish, []
 
-    def fail_second(self: Spectrum, *args: Any) -> Any:
-        heads.append(args)
-        if len(heads) == 2:
+    def fail_second(self: Rank) -> Any:
+        done.append(self)
+        if len(done) == 2:
             raise torch.linalg.LinAlgError("did not converge")
-        return measure(self, *args)
+        return finish(self)
 
-    monkeypatch.setattr(Spectrum, "measure", fail_second)
+    monkeypatch.setattr(Rank, "finish", fail_second)
     with pytest.raises(
-        DegenError, match=r"1 checkpoints .* the first tiny@step100: .*did not converge.* tries"
+        DegenError, match=r"of 1 checkpoint the .* tiny@step100: .*did not converge.* tries again"
     ) as error:
-        degen.scan(series, corpus=corpus, out=tmp_path / "run", probes="spectrum", **SCAN)
+        degen.scan(series, corpus=corpus, out=tmp_path / "run", **rank, **SCAN)
     assert error.value.exit_code == 4
     rows = degen.read_run(tmp_path / "run").checkpoints()
-    assert [row["loss"] for row in rows] == [row["loss"] for row in whole.checkpoints()]
-    assert [row["singular_entropy"] is None for row in rows] == [False, True, False]
-    assert tables(degen.scan(series, corpus=corpus, out=tmp_path / "run", probes="spectrum", **SCAN)) == tables(whole)
+    assert [row["loss"] for row in rows] == losses
+    ranks = degen.read_run(tmp_path / "run").table("ranks")["revision"].to_pylist()
+    assert ranks == ["step0", "step1000"]
+    rows = degen.scan(series, corpus=corpus, out=tmp_path / "run", **rank, **SCAN).checkpoints()
+    assert [row["loss"] for row in rows] == losses
+    assert degen.read_run(tmp_path / "run").table("ranks").equals(whole.table("ranks"))
 
 
 def test_checkpoints_that_a_shell_finds_later_are_added(series: Path, corpus: Path, tmp_path: Path) -> None:
