@@ -42,6 +42,11 @@ def as_float64(tensor: torch.Tensor) -> torch.Tensor:
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).to(torch.float64, copy=True)
 
 
+def copied_ahead(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a tensor of the CPU on a device; a CUDA device copies it from pinned memory when it comes to it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 @contextmanager
 def exact_float32() -> Iterator[None]:
     """Compute float32 products in float32 while the block lasts, and not in TF32, which keeps 10 bits of 23.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from degen.device import as_float64, is_out_of_memory
+from degen.device import as_float64, copied_ahead, is_out_of_memory
 from degen.errors import CheckpointError, one_line
 from degen.model.architecture import text_config
 from degen.model.logit_transform import LogitTransform
@@ -52,7 +52,7 @@ def measure_head(model: Any, head: Any, ids: torch.Tensor, tolerances: Mapping[s
     u = torch.nn.functional.linear(as_float64(given[0]).to(columns[0].device), *columns)
     dtype = str(given.dtype).removeprefix("torch.")
     numbers = sorted(set(_numbers(text_config(model.config))))
-    z = as_float64(own[0, :, some]).to(u.device)
+    u, z = torch.stack([u, as_float64(own[0, :, some]).to(u.device)]).cpu()  # read from the device once
     fitted = fit_transform(u, z, numbers, tolerances[dtype], _SNAP.get(dtype, _SNAP_HALF))
     if fitted is None:
         raise CheckpointError(_unlike(model, "what it does to the logits after its head is no scale, cap or bias"))
@@ -114,12 +114,14 @@ def call_for_logits(model: Any, ids: torch.Tensor, **options: Any) -> torch.Tens
 
 def ladder(states: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Return states of the same shape: zeros first, then the given ones scaled to logits of growing size."""
+    import torch
+
     flat = states.flatten(0, -2)
     unit = (flat @ weight.T).float().abs().amax(dim=-1).clamp(min=1e-6)
     largest = _LARGEST.get(str(states.dtype).removeprefix("torch."), _LARGEST_OTHERS)
     steps = max(len(flat) - 2, 1)
     sizes = [0.0, *(_SMALLEST * (largest / _SMALLEST) ** (k / steps) for k in range(len(flat) - 1))]
-    factors = unit.new_tensor(sizes) / unit
+    factors = copied_ahead(torch.tensor(sizes, dtype=unit.dtype), unit.device) / unit
     return (flat.float() * factors.unsqueeze(1)).to(states.dtype).view_as(states)
 
 

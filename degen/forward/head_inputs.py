@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from degen.device import exact_float32
+from degen.device import copied_ahead, exact_float32
 from degen.probe import HeadInputs, Scored
 from degen.text.windows import Sample, Window
 
@@ -46,10 +46,9 @@ class ModelHeadInputs(HeadInputs):
         with torch.inference_mode(), exact_float32(), ModelHooks(self._model, {}, NO_BLOCKS) as hooks:
             for batch in prefetched(coming):
                 states, _ = hooks.run(batch)
-                targets = batch.ids[:, 1:]
-                scored = torch.ones_like(targets, dtype=torch.bool) if batch.mask is None else batch.mask[:, 1:]
-                rows = torch.from_numpy(batch.windows).to(scored.device)[:, None].expand_as(targets)
-                yield Scored(states[:, :-1][scored].float(), targets[scored], rows[scored])
+                rows, columns = at = batch.scored_at
+                windows = copied_ahead(torch.from_numpy(batch.windows), self.device)
+                yield Scored(states[at].float(), batch.ids[rows, columns + 1], windows[rows])
 
 
 class StateFile:

@@ -1,0 +1,108 @@
+"""Results of a device on their way to the host: copied batch by batch, and read while the device is busy with the next.
+
+On an accelerator the host runs ahead: it asks for work and waits for none of it, until it reads a result. So results
+wait here until a later batch has been asked for. On a CPU they are there at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from degen.probe import probe_errors, read_now
+
+if TYPE_CHECKING:
+    import torch
+
+BATCHES_AHEAD = 2  # whose results may be on their way when those of an earlier one are waited for
+
+Then = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What is called with tensors once they are on the host, and for which probe; None for the engine."""
+
+    then: Then
+    tensors: Sequence[torch.Tensor]
+    owner: str | None
+
+
+@dataclass(frozen=True)
+class _Copied:
+    """The reads of a batch, their tensors on the host once `event` has come to pass; None where they are there."""
+
+    reads: Sequence[_Read]
+    event: Any
+
+
+class HostReads:
+    """The results of a pass that are to be read, in the order in which they were asked for.
+
+    Args:
+        device: where the results are.
+        later: whether to read them later; None to do so on an accelerator alone.
+
+    Attributes:
+        owner: name of the probe that asks at present, for the message of an error; None for the engine.
+    """
+
+    def __init__(self, device: torch.device, later: bool | None = None) -> None:
+        self.owner: str | None = None
+        self._later = device.type != "cpu" if later is None else later
+        self._device = device
+        self._streams = device.type in ("cuda", "xpu")  # others copy at once
+        self._asked: list[_Read] = []
+        self._copied: deque[_Copied] = deque()
+
+    def add(self, then: Then, tensors: Sequence[torch.Tensor]) -> None:
+        """Have `then` called with the tensors as arrays, once they are on the host."""
+        if self._later:
+            self._asked.append(_Read(then, tensors, self.owner))
+        else:
+            read_now(then, *tensors)
+
+    def end_batch(self) -> None:
+        """Copy what a batch asked for to the host, and read what came before the last few batches."""
+        if self._asked:
+            self._copied.append(self._copy(self._asked))
+            self._asked = []
+        while len(self._copied) > BATCHES_AHEAD:
+            self._read_next()
+
+    def finish(self) -> None:
+        """Read all that is left."""
+        self.end_batch()
+        if self._copied and self._copied[-1].event is not None:
+            self._copied[-1].event.synchronize()
+        while self._copied:
+            self._read_next()
+
+    def _read_next(self) -> None:
+        batch = self._copied.popleft()
+        if batch.event is not None and not batch.event.query():
+            batch.event.synchronize()
+        for read in batch.reads:
+            with probe_errors(read.owner) if read.owner is not None else nullcontext():
+                read_now(read.then, *read.tensors)
+
+    def _copy(self, reads: Sequence[_Read]) -> _Copied:
+        """Return the reads with their tensors copied to the host: one copy for all that are of one dtype."""
+        import torch
+
+        tensors = [tensor for read in reads for tensor in read.tensors]
+        on_host: dict[int, torch.Tensor] = {}
+        for kind in {(tensor.device, tensor.dtype) for tensor in tensors}:
+            alike = [i for i, tensor in enumerate(tensors) if (tensor.device, tensor.dtype) == kind]
+            packed = torch.cat([tensors[i].reshape(-1) for i in alike])
+            pieces = packed.to("cpu", non_blocking=self._streams).split([tensors[i].numel() for i in alike])
+            on_host |= {i: piece.view(tensors[i].shape) for i, piece in zip(alike, pieces, strict=True)}
+        event = None
+        if self._streams:
+            event = torch.get_device_module(self._device).Event()
+            event.record()
+        copied = iter(range(len(tensors)))
+        return _Copied([_Read(r.then, [on_host[next(copied)] for _ in r.tensors], r.owner) for r in reads], event)
