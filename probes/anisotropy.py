@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 
-SHORTEST = 1e-30  # a vector that is shorter has no direction in 16 bits, which is far above the smallest float32
+SHORTEST = 1e-18  # of vectors of 16 bits that have a direction: the square of a shorter one is no float32
 
 
 def mean_cosine(square: Floats | float, count: Floats | float) -> Any:
@@ -70,7 +70,7 @@ def weighted_sums(weights: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
 def _add_windows(sums: _Sums, batch: Batch, unit: Any, norms: Any) -> None:
     """Add the sums of windows of a batch, as `window_sums` gives them."""
     unit[~np.isfinite(norms).all(axis=1)] = np.nan  # a length of infinity would have dropped its vector
-    sums.add_batch(batch, unit, (norms != 0).sum(axis=1), norms.sum(dtype=np.float64))
+    sums.add_batch(batch, unit, (norms >= SHORTEST).sum(axis=1), norms.sum(dtype=np.float64))
 
 
 class _Sums:

@@ -49,7 +49,9 @@ def whole_row_losses(
     tokens = max(DEVICE_LOGITS // len(head.weight), 1)
     for first in range(0, len(targets), tokens):
         part = slice(first, first + tokens)
-        z = transform(torch.nn.functional.linear(_taken(states, at, part), head.weight, getattr(head, "bias", None)).float())
+        z = transform(
+            torch.nn.functional.linear(_taken(states, at, part), head.weight, getattr(head, "bias", None)).float()
+        )
         losses[part] = torch.nn.functional.cross_entropy(z, targets[part], reduction="none")
     return losses
 
@@ -112,21 +114,27 @@ def nested_token_losses(
     import torch
 
     losses = coefficients.new_empty(len(coefficients), len(ranks))
-    work = coefficients.new_empty(2, min(NESTED_TOKENS, len(coefficients)) * min(NESTED_ROWS, len(factor)))
-    for first in range(0, len(coefficients), NESTED_TOKENS):
-        c, y = coefficients[first : first + NESTED_TOKENS], targets[first : first + NESTED_TOKENS]
+    tokens, rows = _nested_tile(coefficients.device, len(factor))
+    work = coefficients.new_empty(2, min(tokens, len(coefficients)) * min(rows, len(factor)))
+    for first in range(0, len(coefficients), tokens):
+        c, y = coefficients[first : first + tokens], targets[first : first + tokens]
         sums = [_OnlineSum(y) for _ in ranks]
-        for row in range(0, len(factor), NESTED_ROWS):
-            U = factor[row : row + NESTED_ROWS]
+        for row in range(0, len(factor), rows):
+            U = factor[row : row + rows]
             z, copy = (w[: len(c) * len(U)].view(len(c), len(U)) for w in work)
-            z.copy_(bias[row : row + NESTED_ROWS].expand_as(z)) if bias is not None else z.zero_()
+            z.copy_(bias[row : row + rows].expand_as(z)) if bias is not None else z.zero_()
             done = 0
             for rank, total in zip(ranks, sums, strict=True):
                 z.addmm_(c[:, done:rank], U[:, done:rank].t())
                 total.add(z if transform.is_identity else transform(copy.copy_(z)), row, copy)
                 done = rank
-        losses[first : first + NESTED_TOKENS] = torch.stack([total.losses() for total in sums], dim=1)
+        losses[first : first + tokens] = torch.stack([total.losses() for total in sums], dim=1)
     return losses
+
+
+def _nested_tile(device: torch.device, rows: int) -> tuple[int, int]:
+    """Return the tokens and the rows of a tile for a head of so many rows: whole ones on an accelerator."""
+    return (NESTED_TOKENS, NESTED_ROWS) if device.type == "cpu" else (max(DEVICE_LOGITS // rows, 1), rows)
 
 
 class _OnlineSum:
