@@ -47,7 +47,7 @@ def has_float64(device: torch.device) -> bool:
 
 
 def factor_device(device: torch.device) -> torch.device | None:
-    """Return the accelerator on which matrices are factorised in float64; None for a CPU, or where it has no float64."""
+    """Return the accelerator on which matrices are factorised in float64; None for a CPU or one without float64."""
     return device if device.type != "cpu" and has_float64(device) else None
 
 
@@ -56,6 +56,18 @@ def as_float64(tensor: torch.Tensor) -> torch.Tensor:
     import torch
 
     return (tensor if has_float64(tensor.device) else tensor.cpu()).to(torch.float64, copy=True)
+
+
+def product_in_float32(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
+    """Return the products of two batches of matrices of bfloat16, b × m × k and b × k × n, summed and kept in float32.
+
+    CUDA does it as it is; other devices, and torch before 2.8, copy both to float32 first.
+    """
+    import torch
+
+    if A.device.type == "cuda" and torch.version.hip is None and hasattr(torch.ops.aten.bmm, "dtype"):
+        return torch.bmm(A, B, out_dtype=torch.float32)
+    return torch.bmm(A.float(), B.float())
 
 
 def copied_ahead(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

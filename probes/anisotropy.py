@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from degen.arrays import Floats
-from degen.device import as_float64
+from degen.device import as_float64, product_in_float32
 from degen.probe import Batch, Site, StreamProbe
 from degen.stats.jackknife import jackknife_error
 from degen.tables import Column, Row, Rows
@@ -58,13 +58,27 @@ def window_sums(states: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.
     if mask is not None:  # states behind the end of a window may be NaN
         states = states.masked_fill(~mask.unsqueeze(-1), 0.0)
     norms = torch.linalg.vector_norm(states, dim=-1, dtype=torch.float32)
-    inverse = norms.clamp(min=SHORTEST).reciprocal()
-    return weighted_sums(inverse, states), norms
+    return weighted_sums(norms.clamp(min=SHORTEST).reciprocal_(), states), norms
 
 
 def weighted_sums(weights: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-    """Return Σ_t w_t h_t for every row, B × d float32, given weights B × T float32 and states B × T × d of 16 bits."""
-    return (states * weights.unsqueeze(-1)).sum(dim=1)
+    """Return Σ_t w_t h_t for every row, B × d float32.
+
+    Where a product of bfloat16 may be summed in float32, w goes in as two numbers of bfloat16 that add up to it but for
+    2⁻¹⁷ of it, and the states go in as they are; anywhere else they are copied to float32.
+
+    Args:
+        weights: w, B × T float32.
+        states: h, B × T × d, of 16 bits.
+    """
+    import torch
+
+    if states.dtype != torch.bfloat16:
+        return torch.bmm(weights.unsqueeze(1), states.float()).squeeze(1)
+    halves = states.new_empty(len(weights), 2, weights.shape[1])
+    halves[:, 0] = weights
+    torch.sub(weights, halves[:, 0], out=halves[:, 1])
+    return product_in_float32(halves, states).sum(dim=1)
 
 
 def _add_windows(sums: _Sums, batch: Batch, unit: Any, norms: Any) -> None:
@@ -131,7 +145,8 @@ class Anisotropy(StreamProbe):
         On an accelerator that would take longer than a layer. So states of 16 bits are summed in float32 within a
         window there, and the sums of windows in float64.
         """
-        sums = self._sums.setdefault(site, _Sums(self.sample.documents, states.shape[-1]))
+        if (sums := self._sums.get(site)) is None:
+            sums = self._sums[site] = _Sums(self.sample.documents, states.shape[-1])
         if sums_in_float32(states):
             batch.read(partial(_add_windows, sums, batch), *window_sums(states, batch.mask))
             return

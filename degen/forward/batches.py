@@ -26,10 +26,15 @@ def padded_batches(
     padded: bool = True,
     reads: Reads | None = None,
 ) -> Iterator[Batch]:
-    """Yield the windows of a sample as batches on a device, longest first; see `batches` for the arguments.
+    """Yield the windows of a sample as batches on a device, longest first.
 
     Args:
-        reads: of every batch.
+        sample: the windows.
+        batch_tokens: the most tokens of a batch, padding included. A longer window makes a batch alone.
+        device: of the batches.
+        halves: whether windows of the fit half come before all others, with no batch of windows of both halves.
+        padded: whether windows of different lengths may be in one batch.
+        reads: where the results of every batch are read later; None to read them at once.
     """
     import torch
 

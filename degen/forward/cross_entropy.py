@@ -46,7 +46,7 @@ def whole_row_losses(
     import torch
 
     losses = torch.empty(len(targets), dtype=torch.float32, device=states.device)
-    tokens = max(DEVICE_LOGITS // len(head.weight), 1)
+    tokens = _whole_rows(len(head.weight))
     for first in range(0, len(targets), tokens):
         part = slice(first, first + tokens)
         z = transform(
@@ -134,7 +134,13 @@ def nested_token_losses(
 
 def _nested_tile(device: torch.device, rows: int) -> tuple[int, int]:
     """Return the tokens and the rows of a tile for a head of so many rows: whole ones on an accelerator."""
-    return (NESTED_TOKENS, NESTED_ROWS) if device.type == "cpu" else (max(DEVICE_LOGITS // rows, 1), rows)
+    return (NESTED_TOKENS, NESTED_ROWS) if device.type == "cpu" else (_whole_rows(rows), rows)
+
+
+def _whole_rows(rows: int) -> int:
+    """Return the tokens of a tile of whole rows of the vocabulary, whole blocks of a matrix product where it can be."""
+    tokens = max(DEVICE_LOGITS // rows, 1)
+    return tokens // 128 * 128 if tokens > 128 else tokens
 
 
 class _OnlineSum:

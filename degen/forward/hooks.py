@@ -11,6 +11,7 @@ from degen.model.architecture import count_layers, find_head, text_config
 from degen.probe import Batch, OutputHead, Site, StreamProbe, probe_errors
 
 from .block_calls import BlockCalls, tensors_in
+from .fit_transform import ladder
 from .host_reads import HostReads
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class ModelHooks:
 
     Attributes:
         unread: why a site gave no states that probes can read, by site.
+        positions: of the first window, for which the model's own head is called.
+        ladder: the states of known size that it was handed beside them, T × d; None without any.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class ModelHooks:
         self.probes = probes
         self._reads = reads if reads is not None else HostReads(model.device, later=False)
         self.unread: dict[Site, str] = {}
-        self.positions = slice(0, IDENTITY_POSITIONS)  # of the first window, for which the model's own head is called
+        self.show_first(slice(0, IDENTITY_POSITIONS))
         self._model = model
         self._head = find_head(model)
         self._blocks = blocks
@@ -69,6 +72,12 @@ class ModelHooks:
 
     def __exit__(self, *exception: object) -> None:
         self._hooks.close()
+
+    def show_first(self, positions: slice, with_ladder: bool = False) -> None:
+        """Set what the model's own head is shown: positions of the first window, and perhaps a ladder of states."""
+        self.positions = positions
+        self.ladder: torch.Tensor | None = None
+        self._with_ladder = with_ladder
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -131,10 +140,16 @@ class ModelHooks:
             self._reads.owner = None
 
     def _on_head(self, _module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        import torch
+
         if self._paused:
             return args
         self._states = args[0]
-        return (args[0][:1, self.positions], *args[1:])
+        shown = args[0][:1, self.positions]
+        if self._with_ladder:
+            steps = ladder(args[0][:1, :IDENTITY_POSITIONS], self._head.weight)
+            self.ladder, shown = steps[0], torch.cat([shown, steps], dim=1)
+        return (shown, *args[1:])
 
     def _before_block(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._paused:

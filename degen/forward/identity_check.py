@@ -149,7 +149,7 @@ def _compare(head: OutputHead, states: torch.Tensor, expected: torch.Tensor) -> 
 def _beyond_rounding(
     compared: Sequence[Any], dtype: torch.dtype, tolerances: Mapping[str, float]
 ) -> tuple[float, float] | None:
-    """Return by how much logits differ and what rounding explains, given what `_compare` found; None where it is enough."""
+    """Return by how much logits differ and what rounding explains, by what `_compare` found; None where it does."""
     apart, largest, unlike = float(compared[0]), float(compared[1]), int(compared[2])
     tolerance = tolerances[str(dtype).removeprefix("torch.")] * largest
     return None if apart <= tolerance and not unlike else (apart, tolerance)

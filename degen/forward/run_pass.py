@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +11,18 @@ import numpy as np
 
 from degen.device import exact_float32
 from degen.errors import NotFiniteError
-from degen.model.architecture import find_head
 from degen.model.logit_tolerances import OTHER_CALL, SAME_CALL
 from degen.probe import Batch, OutputHead, Site, StreamProbe
 from degen.text.windows import Sample, batches
 
 from .batches import padded_batches, prefetched
 from .cross_entropy import token_losses
-from .fit_transform import measure_head
 from .hooks import ModelHooks
 from .host_reads import HostReads
-from .identity_check import call_untouched, check_same_call, check_untouched, positions_of
-from .prepare import first_tokens, prepare
+from .identity_check import UntouchedCall, call_untouched, check_same_call, check_untouched, positions_of
+from .known_heads import check_known, remember_head
+from .one_sequence import one_sequence_a_row
+from .prepare import PreparedModel, prepare
 
 if TYPE_CHECKING:
     import torch
@@ -64,50 +65,69 @@ def run_pass(
         device: where the model is.
         advance: called with the number of tokens after every batch.
         overlaps: whether the host runs ahead of the device: it asks for a batch before it has read the results of the
-            one before, and for small calls of the model behind the first batch; None to do so on an accelerator alone.
+            one before, and takes for granted what it knows of a configuration; None to do so on an accelerator alone.
 
     Raises:
+        HeadChangedError: what was known of the configuration is not true of this model; the probes are spoilt, and a
+            second pass with new ones measures it.
         CheckpointError: our logits are not the model's, or the tokenizer has ids that the model has not.
         NotFiniteError: states or losses are not finite.
     """
     import torch
 
     overlaps = device.type != "cpu" if overlaps is None else overlaps
-    prepared = prepare(model, sample, probes, batch_tokens, device, head_later=overlaps and not _begins(probes))
+    prepared = prepare(model, sample, probes, batch_tokens, device, trusts=overlaps)
     halves = any(probe.halves for probe in probes.values())
     reads = HostReads(device, later=overlaps)
     coming = padded_batches(sample, batch_tokens, device, halves, prepared.padded, reads)
     first = next(batches(sample, batch_tokens, halves, prepared.padded))[0]
     window = torch.from_numpy(sample.windows[first].tokens.astype(np.int64)).unsqueeze(0)
-    with torch.inference_mode(), exact_float32():
-        head, untouched = prepared.head, None if overlaps else call_untouched(model, window, device)
+    with torch.inference_mode(), exact_float32(), one_sequence_a_row() if overlaps else nullcontext():
+        untouched = None if prepared.is_known else call_untouched(model, window, device)
         with ModelHooks(model, probes, prepared.blocks, reads) as hooks:
-            hooks.positions = positions_of(window)
-            if head is not None:
-                hooks.begin(head)
+            hooks.show_first(positions_of(window), with_ladder=prepared.is_known)
+            hooks.begin(prepared.head)
             for number, batch in enumerate(prefetched(coming)):
                 states, own = hooks.run(batch)
                 _check_finite(model, batch, states, sample)
                 if number == 0:
-                    with hooks.paused():  # small calls, for which an accelerator need not wait behind a large one
-                        head = head or measure_head(model, find_head(model), first_tokens(sample, device), SAME_CALL)
-                        untouched = untouched or call_untouched(model, window, device)
-                    compared = states[0, hooks.positions].clone()  # a view would keep all states
-                    check_same_call(model, head, compared, own, SAME_CALL, batch.read)
-                    check_untouched(model, head, compared, untouched, OTHER_CALL, hooks, batch.read)
-                    hooks.positions = slice(0, 1)
+                    _check_head(prepared, hooks, batch, states, own, untouched)
+                    hooks.show_first(slice(0, 1))
                 if hooks.needs("losses"):
-                    assert head is not None
-                    _update_losses(model, head, hooks, batch, states)
+                    _update_losses(model, prepared.head, hooks, batch, states)
                 reads.end_batch()
                 advance(batch.token_count)
             reads.finish()
+    if overlaps:
+        remember_head(model, prepared.key, prepared.head)
     return PassResult(hooks.unread, prepared.padded, len(prepared.blocks.names) or None)
 
 
-def _begins(probes: Mapping[str, StreamProbe]) -> bool:
-    """Return whether a probe has to see the head before any states."""
-    return any(type(probe).begin is not StreamProbe.begin for probe in probes.values())
+def _check_head(
+    prepared: PreparedModel,
+    hooks: ModelHooks,
+    batch: Batch,
+    states: torch.Tensor,
+    own: torch.Tensor,
+    untouched: UntouchedCall | None,
+) -> None:
+    """Check in the first batch that our logits are the model's own; see `degen.forward.identity_check`.
+
+    Args:
+        prepared: the model and its head.
+        hooks: that were called in the first batch.
+        batch: the first batch.
+        states: what the head received.
+        own: the logits that the model gave for what its head was shown.
+        untouched: the call without hooks; None for a head that is known, whose ladder is checked in its place.
+    """
+    model, head = prepared.model, prepared.head
+    compared = states[0, hooks.positions].clone()  # a view would keep all states
+    check_same_call(model, head, compared, own[: len(compared)], SAME_CALL, batch.read)
+    if untouched is not None:
+        check_untouched(model, head, compared, untouched, OTHER_CALL, hooks, batch.read)
+    elif hooks.ladder is not None:
+        check_known(model, prepared.key, hooks.ladder, own[len(compared) :], SAME_CALL, batch.read)
 
 
 def _check_finite(model: Any, batch: Batch, states: torch.Tensor, sample: Sample) -> None:
