@@ -47,8 +47,8 @@ class ModelHeadInputs(HeadInputs):
             for batch in prefetched(coming):
                 states, _ = hooks.run(batch)
                 rows, columns = at = batch.scored_at
-                windows = copied_ahead(torch.from_numpy(batch.windows), self.device)
-                yield Scored(states[at].float(), batch.ids[rows, columns + 1], windows[rows])
+                numbers = copied_ahead(torch.from_numpy(batch.windows), self.device)
+                yield Scored(states[at].float(), batch.ids[rows, columns + 1], numbers[rows])
 
 
 class StateFile:

@@ -98,7 +98,7 @@ class HostReads:
         for kind in {(tensor.device, tensor.dtype) for tensor in tensors}:
             alike = [i for i, tensor in enumerate(tensors) if (tensor.device, tensor.dtype) == kind]
             packed = torch.cat([tensors[i].reshape(-1) for i in alike])
-            pieces = packed.to("cpu", non_blocking=self._streams).split([tensors[i].numel() for i in alike])
+            pieces = torch.split(packed.to("cpu", non_blocking=self._streams), [tensors[i].numel() for i in alike])
             on_host |= {i: piece.view(tensors[i].shape) for i, piece in zip(alike, pieces, strict=True)}
         event = None
         if self._streams:

@@ -1,7 +1,8 @@
 """What an earlier checkpoint of the same configuration showed of its logits, taken for granted until it is checked.
 
-Small calls of a model cost an accelerator more than their arithmetic: most of the time it waits to be asked. So the calls that measure what a model does to its logits are made for the first checkpoint of a configuration; in a
-later one the head is handed the same states beside its own, in the first batch, and must do the same to them.
+A small call of a model keeps an accelerator waiting: to ask for it takes longer than to compute it. So what a model
+does to its logits is measured by calls of its own for the first checkpoint of a configuration alone; in a later one the
+head is handed the same states beside its own, in the first batch, and must do the same to them.
 """
 
 from __future__ import annotations

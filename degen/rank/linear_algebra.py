@@ -63,7 +63,8 @@ def cholesky_factor(pieces: Sequence[torch.Tensor]) -> torch.Tensor | None:
     apart = (gram - torch.eye(len(gram), dtype=gram.dtype, device=gram.device)).norm()
     if not apart <= FAR_FROM_ORTHONORMAL:
         return None
-    return torch.linalg.cholesky(gram, upper=True) @ first
+    R: torch.Tensor = torch.linalg.cholesky(gram, upper=True) @ first
+    return R
 
 
 def _gram(blocks: Iterable[torch.Tensor]) -> torch.Tensor:

@@ -20,6 +20,8 @@ from degen.probes.loss import Loss
 import degen
 from degen.callbacks import Monitor
 from degen.forward.cross_entropy import nested_token_losses, token_losses
+from degen.model.logit_transform import LogitTransform
+from degen.probe import Batch, OutputHead
 
 Fault = Callable[[], Any]
 
@@ -42,7 +44,7 @@ def padding_is_counted() -> Any:
     update = Anisotropy.update_states
 
     def wrong(self: Any, batch: Any, site: Any, states: Any) -> None:
-        update(self, mock.Mock(mask=None, documents=batch.documents), site, states)
+        update(self, Batch(batch.ids, None, batch.windows, batch.documents), site, states)
 
     return mock.patch.object(Anisotropy, "update_states", wrong)
 
@@ -57,7 +59,11 @@ def gram_matrix() -> Any:
 
 
 def head_without_its_scale() -> Any:
-    return mock.patch("degen.model.architecture._DIVISORS", ())
+
+    def unscaled(_model: Any, head: Any, *_: Any) -> OutputHead:
+        return OutputHead(head.weight, getattr(head, "bias", None), LogitTransform())
+
+    return mock.patch("degen.forward.prepare.measure_head", unscaled)
 
 
 def large_batches_count_twice() -> Any:
