@@ -106,6 +106,9 @@ class Reads(Protocol):
     def add(self, then: Callable[..., None], tensors: Sequence[torch.Tensor]) -> None:
         """Have `then` called with the tensors as arrays, once they are on the host."""
 
+    def meanwhile(self, call: Callable[[], None]) -> None:
+        """Have something done that makes reads faster, once the device was asked for all of the batch."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -174,6 +177,11 @@ class Batch:
             read_now(then, *tensors)
         else:
             self.reads.add(then, tensors)
+
+    def meanwhile(self, call: Callable[[], None]) -> None:
+        """Call what makes reads faster while an accelerator is busy with this batch; do nothing on a CPU."""
+        if self.reads is not None:
+            self.reads.meanwhile(call)
 
 
 def read_now(then: Callable[..., None], *tensors: torch.Tensor) -> None:

@@ -96,6 +96,10 @@ class _Sums:
         self.norm = 0.0  # Σ‖h‖
         self.zeros = 0  # vectors without a direction
 
+    def touch(self, batch: Batch) -> None:
+        """Have the system give the memory that a batch will be added to, which may take longer than to add it."""
+        self.unit[batch.documents] += 0.0
+
     def add_batch(self, batch: Batch, unit: Floats, counted: Floats, norm: Floats) -> None:
         """Add a batch: the sum of unit vectors and their count for each row, Σ‖h‖ over all of them."""
         if len(set(batch.documents.tolist())) == len(batch.documents):
@@ -149,6 +153,7 @@ class Anisotropy(StreamProbe):
             sums = self._sums[site] = _Sums(self.sample.documents, states.shape[-1])
         if sums_in_float32(states):
             batch.read(partial(_add_windows, sums, batch), *window_sums(states, batch.mask))
+            batch.meanwhile(partial(sums.touch, batch))
             return
         upcast = as_float64(states)
         if batch.mask is not None:  # states behind the end of a window may be NaN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -16,6 +17,7 @@ from degen.text.windows import Sample, Window
 from .batches import padded_batches, prefetched
 from .block_calls import NO_BLOCKS
 from .hooks import ModelHooks
+from .one_sequence import one_sequence_a_row
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +45,8 @@ class ModelHeadInputs(HeadInputs):
 
         sample = Sample("", tuple(windows))
         coming = padded_batches(sample, self._batch_tokens, self.device, halves=False, padded=self._padded)
-        with torch.inference_mode(), exact_float32(), ModelHooks(self._model, {}, NO_BLOCKS) as hooks:
+        asks = nullcontext() if self.device.type == "cpu" else one_sequence_a_row()
+        with torch.inference_mode(), exact_float32(), asks, ModelHooks(self._model, {}, NO_BLOCKS) as hooks:
             for batch in prefetched(coming):
                 states, _ = hooks.run(batch)
                 rows, columns = at = batch.scored_at

@@ -56,6 +56,7 @@ class HostReads:
         self._device = device
         self._streams = device.type in ("cuda", "xpu")  # others copy at once
         self._asked: list[_Read] = []
+        self._meanwhile: list[Callable[[], None]] = []
         self._copied: deque[_Copied] = deque()
 
     def add(self, then: Then, tensors: Sequence[torch.Tensor]) -> None:
@@ -65,19 +66,24 @@ class HostReads:
         else:
             read_now(then, *tensors)
 
+    def meanwhile(self, call: Callable[[], None]) -> None:
+        """Have something done that makes reads faster, once the device was asked for all of the batch."""
+        if self._later:
+            self._meanwhile.append(call)
+
     def end_batch(self) -> None:
         """Copy what a batch asked for to the host, and read what came before the last few batches."""
         if self._asked:
             self._copied.append(self._copy(self._asked))
-            self._asked = []
+        for call in self._meanwhile:
+            call()
+        self._asked, self._meanwhile = [], []
         while len(self._copied) > BATCHES_AHEAD:
             self._read_next()
 
     def finish(self) -> None:
-        """Read all that is left."""
+        """Read all that is left, each batch while those after it are computed."""
         self.end_batch()
-        if self._copied and self._copied[-1].event is not None:
-            self._copied[-1].event.synchronize()
         while self._copied:
             self._read_next()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from degen.device import exact_float32
+from degen.device import copied_ahead, exact_float32
 from degen.errors import CheckpointError
 from degen.model.architecture import config_sha256, find_head, text_config
 from degen.model.logit_tolerances import OTHER_CALL, SAME_CALL
@@ -78,7 +78,8 @@ def prepare(
 
     check_ids(model, sample)
     window = max(sample.windows, key=lambda w: len(w.tokens))
-    ids = torch.from_numpy(window.tokens[:_TOKENS_OF_HEAD].astype(np.int64)).unsqueeze(0).to(device)
+    ids = torch.from_numpy(window.tokens[:_TOKENS_OF_HEAD].astype(np.int64)).unsqueeze(0)
+    ids = copied_ahead(ids, device)
     key = f"{type(model).__module__}.{type(model).__name__} {config_sha256(model.config)}"
     of_head: Key = (key, model.dtype, len(window.tokens))
     with torch.inference_mode(), exact_float32():
