@@ -7,11 +7,12 @@ wait here until a later batch has been asked for. On a CPU they are there at onc
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from degen.errors import CheckpointError
 from degen.probe import probe_errors, read_now
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class HostReads:
         self._asked: list[_Read] = []
         self._meanwhile: list[Callable[[], None]] = []
         self._copied: deque[_Copied] = deque()
+        self._is_reading = False
 
     def add(self, then: Then, tensors: Sequence[torch.Tensor]) -> None:
         """Have `then` called with the tensors as arrays, once they are on the host."""
@@ -81,6 +83,20 @@ class HostReads:
         while len(self._copied) > BATCHES_AHEAD:
             self._read_next()
 
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Read what is left where the block fails: states that are not finite may be known to be the cause only then.
+
+        Raises:
+            CheckpointError: of what was read, in place of the one of the block.
+        """
+        try:
+            yield
+        except CheckpointError:
+            if not self._is_reading:
+                self.finish()
+            raise
+
     def finish(self) -> None:
         """Read all that is left, each batch while those after it are computed."""
         self.end_batch()
@@ -88,12 +104,14 @@ class HostReads:
             self._read_next()
 
     def _read_next(self) -> None:
+        self._is_reading = True
         batch = self._copied.popleft()
         if batch.event is not None and not batch.event.query():
             batch.event.synchronize()
         for read in batch.reads:
             with probe_errors(read.owner) if read.owner is not None else nullcontext():
                 read_now(read.then, *read.tensors)
+        self._is_reading = False
 
     def _copy(self, reads: Sequence[_Read]) -> _Copied:
         """Return the reads with their tensors copied to the host: one copy for all that are of one dtype."""

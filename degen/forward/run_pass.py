@@ -84,7 +84,7 @@ def run_pass(
     window = torch.from_numpy(sample.windows[first].tokens.astype(np.int64)).unsqueeze(0)
     with torch.inference_mode(), exact_float32(), one_sequence_a_row() if overlaps else nullcontext():
         untouched = None if prepared.is_known else call_untouched(model, window, device)
-        with ModelHooks(model, probes, prepared.blocks, reads) as hooks:
+        with ModelHooks(model, probes, prepared.blocks, reads) as hooks, reads.explaining():
             hooks.show_first(positions_of(window), with_ladder=prepared.is_known)
             hooks.begin(prepared.head)
             for number, batch in enumerate(prefetched(coming)):
@@ -123,11 +123,11 @@ def _check_head(
     """
     model, head = prepared.model, prepared.head
     compared = states[0, hooks.positions].clone()  # a view would keep all states
+    if hooks.ladder is not None:
+        check_known(model, prepared.key, hooks.ladder, own[len(compared) :], SAME_CALL, batch.read)
     check_same_call(model, head, compared, own[: len(compared)], SAME_CALL, batch.read)
     if untouched is not None:
         check_untouched(model, head, compared, untouched, OTHER_CALL, hooks, batch.read)
-    elif hooks.ladder is not None:
-        check_known(model, prepared.key, hooks.ladder, own[len(compared) :], SAME_CALL, batch.read)
 
 
 def _check_finite(model: Any, batch: Batch, states: torch.Tensor, sample: Sample) -> None:
