@@ -34,10 +34,10 @@ class _Read:
 
 @dataclass(frozen=True)
 class _Copied:
-    """The reads of a batch, their tensors on the host once `event` has come to pass; None where they are there."""
+    """The reads of a batch, their tensors on the host once all `events` have come to pass."""
 
     reads: Sequence[_Read]
-    event: Any
+    events: Sequence[Any]
 
 
 class HostReads:
@@ -106,8 +106,9 @@ class HostReads:
     def _read_next(self) -> None:
         self._is_reading = True
         batch = self._copied.popleft()
-        if batch.event is not None and not batch.event.query():
-            batch.event.synchronize()
+        for event in batch.events:
+            if not event.query():
+                event.synchronize()
         for read in batch.reads:
             with probe_errors(read.owner) if read.owner is not None else nullcontext():
                 read_now(read.then, *read.tensors)
@@ -124,9 +125,8 @@ class HostReads:
             packed = torch.cat([tensors[i].reshape(-1) for i in alike])
             pieces = torch.split(packed.to("cpu", non_blocking=self._streams), [tensors[i].numel() for i in alike])
             on_host |= {i: piece.view(tensors[i].shape) for i, piece in zip(alike, pieces, strict=True)}
-        event = None
-        if self._streams:
-            event = torch.get_device_module(self._device).Event()
-            event.record()
+        devices = {tensor.device for tensor in tensors if tensor.device.type == self._device.type}
+        streams: Any = torch.get_device_module(self._device)  # of each device: a model may lie on several
+        events = [streams.current_stream(device).record_event() for device in devices] if self._streams else []
         copied = iter(range(len(tensors)))
-        return _Copied([_Read(r.then, [on_host[next(copied)] for _ in r.tensors], r.owner) for r in reads], event)
+        return _Copied([_Read(r.then, [on_host[next(copied)] for _ in r.tensors], r.owner) for r in reads], events)
