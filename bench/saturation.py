@@ -18,9 +18,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,47 +29,16 @@ from typing import Any
 
 import numpy as np
 
-from degen.arrays import Floats
-from degen.metrics.curve import Curve
-from degen.saturation.verdict import Verdict, judge
+from degen.saturation.verdict import Verdict
 
-LAST = 2.0**45  # steps: those that double 30 times stay whole numbers
-NOISE = 0.01  # nats
-LEVEL = 3.0  # nats: the floor of a loss, 0.5 %, is then one and a half standard deviations
-RAMP = 5.0  # standard deviations
-ONSET = 2 / 3  # of training
-SHAPES = ("plateau", "exponential", "power law")
-SPACINGS = ("even", "doubling")
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from simulated_curves import LAST, ONSET, RISES, SHAPES, SINGLES, SPACINGS, CurveKind, simulate_verdicts, training_times
+
 SIZES = (8, 12, 25, 60)
 NOISES = ("normal", "AR .3", "AR .5", "t3", "growing", "errors", "shared errors", "shared errors AR .5", "rare event")
-SHARED = 3.0  # how much larger an error is that holds what checkpoints share
 WORDS = ("saturated", "recovered", "not_saturated", "undecided")
 COLLAPSES = (16, 25, 60)
-SINGLES = ("bad last value", "lucky best", "foreign checkpoint")
-RISES = ("ramp", "jump", "exponential", "flattening", "quadratic")
 ON_RAMP = 3  # checkpoints, with fewer of which a ramp is that of a single checkpoint
-
-
-@dataclass(frozen=True)
-class Case:
-    """A kind of curve.
-
-    Attributes:
-        noise: its noise.
-        checkpoints: how many.
-        spacing: of their steps.
-        shape: of the fall.
-        change: of what happens late: `none`, `ramp`, `collapse`, one of `SINGLES`, or `onset` and one of `RISES`.
-    """
-
-    noise: str
-    checkpoints: int
-    spacing: str
-    shape: str
-    change: str
-
-    def __str__(self) -> str:
-        return f"{self.noise:<20}{self.checkpoints:>3}  {self.spacing:<9} {self.shape:<12} {self.change:<20}"
 
 
 @dataclass(frozen=True)
@@ -85,7 +55,7 @@ class Rates:
         bias: median error of the onset, as a share of training; None as above.
     """
 
-    case: Case
+    case: CurveKind
     draws: int
     shares: dict[str, float]
     carried: float
@@ -94,90 +64,9 @@ class Rates:
     bias: float | None
 
 
-def training_times(checkpoints: int, spacing: str) -> Floats:
-    """Return when the checkpoints were saved, as shares of training."""
-    if spacing == "even":
-        return np.arange(1, checkpoints + 1) / checkpoints
-    half = checkpoints // 2
-    even = np.arange(1, checkpoints - half + 1) / (checkpoints - half)
-    return np.concatenate([even[0] * 2.0 ** np.arange(-half, 0), even])
-
-
-def noise(kind: str, t: Floats, rng: np.random.Generator) -> Floats:
-    """Return noise of one standard deviation, of its first half where it grows."""
-    z = rng.standard_normal(len(t))
-    if "AR" in kind:
-        rho = float(kind.split()[-1])
-        for i in range(1, len(t)):
-            z[i] = rho * z[i - 1] + math.sqrt(1 - rho**2) * z[i]
-    if kind == "t3":
-        return np.asarray(rng.standard_t(3, len(t)) / math.sqrt(3))
-    if kind == "growing":
-        return np.asarray(z * (1 + 2 * np.clip((t - 0.5) / 0.5, 0, None)))
-    return z
-
-
-def fall(shape: str, t: Floats) -> Floats:
-    """Return a fall in standard deviations, to about nothing or to the end."""
-    return {"plateau": 0 * t, "exponential": 100 * np.exp(-t / 0.12), "power law": 12 * (t + 0.02) ** -0.5}[shape]
-
-
-def rise(shape: str, t: Floats, onset: float) -> Floats:
-    """Return a rise to five standard deviations at the end."""
-    u = np.clip((t - onset) / (1 - onset), 0, None)
-    return (
-        RAMP
-        * {
-            "ramp": u,
-            "jump": (u > 0).astype(np.float64),
-            "exponential": np.expm1(2 * u) / math.expm1(2),
-            "flattening": -np.expm1(-3 * u) / -math.expm1(-3),
-            "quadratic": u**2,
-        }[shape]
-    )
-
-
-def made_curve(case: Case, rng: np.random.Generator) -> tuple[Curve, float]:
-    """Return a curve of a kind, and where its rise truly begins, as a share of training."""
-    t = training_times(case.checkpoints, case.spacing)
-    steps = np.round(t * LAST).astype(np.int64)
-    if case.noise == "rare event":
-        return Curve("m", "exact_match", steps, rng.binomial(1000, 0.0005, len(t)) / 1000, "max", 0.0), ONSET
-    onset = float(rng.uniform(0.45, 0.75)) if case.change.startswith("onset") else ONSET
-    rising = case.change == "ramp" or case.change.startswith("onset")
-    values = fall(case.shape, np.minimum(t, onset) if rising else t) + noise(case.noise, t, rng)
-    if rising:
-        values += rise("ramp" if case.change == "ramp" else case.change.removeprefix("onset "), t, onset)
-    n = len(t)
-    if case.change == "collapse":
-        last = n // 4
-        values[-last:] += RAMP
-        values[-last - 2 : -last] = RAMP + 10 * rng.standard_normal(2)
-    elif case.change == "bad last value":
-        values[-1] += 20
-    elif case.change == "lucky best":
-        values[int(rng.integers(n // 2, n - 2))] -= 15
-    elif case.change == "foreign checkpoint":
-        values[int(rng.integers(n // 4, n // 2))] = values[-1]
-    values = LEVEL + NOISE * values
-    size = {"errors": 1.0}.get(case.noise, SHARED if case.noise.startswith("shared") else None)
-    errors = None if size is None else np.full(n, size * NOISE)
-    if case.noise.startswith("shared"):
-        values += math.sqrt(SHARED**2 - 1) * NOISE * rng.standard_normal()
-    return Curve("m", "loss", steps, values, "min", 0.005 * values.min(), errors), onset
-
-
-def judged(case: Case, draws: int, seed: int) -> Iterator[tuple[Verdict, float]]:
-    """Yield the verdicts on curves of a kind, each with the step where the rise truly begins."""
-    rng = np.random.default_rng([seed, *str(case).encode()])
-    for _ in range(draws):
-        made, onset = made_curve(case, rng)
-        yield judge(made), onset * LAST
-
-
-def rates(case: Case, draws: int, seed: int) -> Rates:
+def rates(case: CurveKind, draws: int, seed: int) -> Rates:
     """Return what came of the curves of a kind."""
-    results = list(judged(case, draws, seed))
+    results = list(simulate_verdicts(case, draws, seed))
     words = Counter(v.verdict for v, _ in results)
     unsaid = [_is_unsaid(v) for v, _ in results]
     onsets = [(v.onset, true) for v, true in results if v.verdict == "saturated" and v.onset is not None]
@@ -198,27 +87,27 @@ def _is_unsaid(verdict: Verdict) -> bool:
     return verdict.verdict == "not_saturated" and "one checkpoint" not in verdict.reason
 
 
-def one_checkpoint(case: Case) -> bool:
+def one_checkpoint(case: CurveKind) -> bool:
     """Return whether a ramp has too few checkpoints to be more than one bad value."""
     return (
         case.change == "ramp" and int(np.sum(training_times(case.checkpoints, case.spacing) > ONSET + 1e-9)) < ON_RAMP
     )
 
 
-def cases() -> list[Case]:
+def cases() -> list[CurveKind]:
     """Return all kinds of curves."""
     table = [
-        Case(kind, n, spacing, shape, change)
+        CurveKind(kind, n, spacing, shape, change)
         for kind in NOISES
         for n in SIZES
         for spacing in SPACINGS
         for shape in (SHAPES if kind != "rare event" else SHAPES[:1])
         for change in (("none", "ramp") if kind != "rare event" else ("none",))
     ]
-    table += [Case(kind, n, "even", "plateau", "collapse") for kind in ("normal", "errors") for n in COLLAPSES]
-    table += [Case("normal", n, "even", shape, one) for one in SINGLES for n in (12, 25) for shape in SHAPES[::2]]
+    table += [CurveKind(kind, n, "even", "plateau", "collapse") for kind in ("normal", "errors") for n in COLLAPSES]
+    table += [CurveKind("normal", n, "even", shape, one) for one in SINGLES for n in (12, 25) for shape in SHAPES[::2]]
     table += [
-        Case(kind, n, "even", shape, f"onset {form}")
+        CurveKind(kind, n, "even", shape, f"onset {form}")
         for form in RISES
         for kind in ("normal", "AR .5")
         for n in (25, 60)

@@ -1,11 +1,13 @@
 """Simulated curves whose truth is known: where a metric begins to get worse, if it does.
 
-A plateau, an exponential fall that ends, and a power law that falls to the end, with normal noise of one standard
-error; half of them with a ramp that begins about two thirds into training, from the level the fall had reached.
+A plateau, an exponential fall that ends, or a power law that falls to the end, with noise of one standard deviation
+and, late in training, nothing, a ramp, a collapse, one wrong checkpoint or a rise of another shape. Tests draw some,
+`bench/saturation.py` all of them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,56 +17,116 @@ from degen.arrays import Floats
 from degen.metrics.curve import Curve
 from degen.saturation.verdict import Verdict, judge
 
-CHECKPOINTS = 25
-LAST = 125_000
+LAST = 2.0**45  # steps: those that double 30 times stay whole numbers
 NOISE = 0.01  # nats
-LEVEL = 3.0  # nats: the floor of a loss, 0.5 %, is then one and a half standard errors
-RAMP = 5.0  # standard errors
+LEVEL = 3.0  # nats: the floor of a loss, 0.5 %, is then one and a half standard deviations
+RAMP = 5.0  # standard deviations
+ONSET = 2 / 3  # of training
 SHAPES = ("plateau", "exponential", "power law")
 SPACINGS = ("even", "doubling")
+SHARED = 3.0  # how much larger an error is that holds what checkpoints share
+SINGLES = ("bad last value", "lucky best", "foreign checkpoint")
+RISES = ("ramp", "jump", "exponential", "flattening", "quadratic")
 
 
 @dataclass(frozen=True)
 class CurveKind:
-    """A kind of curve: its fall, the steps, how many standard errors it rises by, whether errors are known."""
+    """A kind of curve.
 
-    shape: str
+    Attributes:
+        noise: its noise.
+        checkpoints: how many.
+        spacing: of their steps.
+        shape: of the fall.
+        change: of what happens late: `none`, `ramp`, `collapse`, one of `SINGLES`, or `onset` and one of `RISES`.
+    """
+
+    noise: str
+    checkpoints: int
     spacing: str
-    ramp: float
-    errors: bool
+    shape: str
+    change: str
 
     def __str__(self) -> str:
-        errors = "given" if self.errors else "estimated"
-        return f"{self.shape:<12} {self.spacing:<8} {'ramp' if self.ramp else 'none':<5} {errors:<10}"
+        return f"{self.noise:<20}{self.checkpoints:>3}  {self.spacing:<9} {self.shape:<12} {self.change:<20}"
 
 
-def steps(spacing: str) -> Floats:
-    """Return the steps of the checkpoints: evenly spaced, or the first twelve in powers of two."""
+def training_times(checkpoints: int, spacing: str) -> Floats:
+    """Return when the checkpoints were saved, as shares of training."""
     if spacing == "even":
-        return np.arange(1, CHECKPOINTS + 1) * LAST / CHECKPOINTS
-    early = 2.0 ** np.arange(12)
-    return np.concatenate([early, np.linspace(LAST / 13, LAST, CHECKPOINTS - 12)])
+        return np.arange(1, checkpoints + 1) / checkpoints
+    half = checkpoints // 2
+    even = np.arange(1, checkpoints - half + 1) / (checkpoints - half)
+    return np.concatenate([even[0] * 2.0 ** np.arange(-half, 0), even])
+
+
+def noise(kind: str, t: Floats, rng: np.random.Generator) -> Floats:
+    """Return noise of one standard deviation, of its first half where it grows."""
+    z = rng.standard_normal(len(t))
+    if "AR" in kind:
+        rho = float(kind.split()[-1])
+        for i in range(1, len(t)):
+            z[i] = rho * z[i - 1] + math.sqrt(1 - rho**2) * z[i]
+    if kind == "t3":
+        return np.asarray(rng.standard_t(3, len(t)) / math.sqrt(3))
+    if kind == "growing":
+        return np.asarray(z * (1 + 2 * np.clip((t - 0.5) / 0.5, 0, None)))
+    return z
+
+
+def fall(shape: str, t: Floats) -> Floats:
+    """Return a fall in standard deviations, to about nothing or to the end."""
+    return {"plateau": 0 * t, "exponential": 100 * np.exp(-t / 0.12), "power law": 12 * (t + 0.02) ** -0.5}[shape]
+
+
+def rise(shape: str, t: Floats, onset: float) -> Floats:
+    """Return a rise to five standard deviations at the end."""
+    u = np.clip((t - onset) / (1 - onset), 0, None)
+    return (
+        RAMP
+        * {
+            "ramp": u,
+            "jump": (u > 0).astype(np.float64),
+            "exponential": np.expm1(2 * u) / math.expm1(2),
+            "flattening": -np.expm1(-3 * u) / -math.expm1(-3),
+            "quadratic": u**2,
+        }[shape]
+    )
 
 
 def make_curve(kind: CurveKind, rng: np.random.Generator) -> tuple[Curve, float]:
-    """Return a curve of a kind, and the step where its ramp truly begins."""
-    t = steps(kind.spacing)
-    onset = LAST * rng.uniform(0.6, 0.7)
-    held = np.minimum(t, onset) if kind.ramp else t
-    fall = {
-        "plateau": 0 * held,
-        "exponential": 100 * NOISE * np.exp(-held / (0.12 * LAST)),
-        "power law": 12 * NOISE * ((held + 0.02 * LAST) / LAST) ** -0.5,
-    }[kind.shape]
-    ramp = kind.ramp * NOISE * np.clip((t - onset) / (LAST - onset), 0, None)
-    values = LEVEL + fall + ramp + rng.normal(0, NOISE, len(t))
-    errors = np.full(len(t), NOISE) if kind.errors else None
-    return Curve("m", "loss", np.round(t).astype(np.int64), values, "min", 0.005 * values.min(), errors), onset
+    """Return a curve of a kind, and where its rise truly begins, as a share of training."""
+    t = training_times(kind.checkpoints, kind.spacing)
+    steps = np.round(t * LAST).astype(np.int64)
+    if kind.noise == "rare event":
+        return Curve("m", "exact_match", steps, rng.binomial(1000, 0.0005, len(t)) / 1000, "max", 0.0), ONSET
+    onset = float(rng.uniform(0.45, 0.75)) if kind.change.startswith("onset") else ONSET
+    rising = kind.change == "ramp" or kind.change.startswith("onset")
+    values = fall(kind.shape, np.minimum(t, onset) if rising else t) + noise(kind.noise, t, rng)
+    if rising:
+        values += rise("ramp" if kind.change == "ramp" else kind.change.removeprefix("onset "), t, onset)
+    n = len(t)
+    if kind.change == "collapse":
+        last = n // 4
+        values[-last:] += RAMP
+        values[-last - 2 : -last] = RAMP + 10 * rng.standard_normal(2)
+    elif kind.change == "bad last value":
+        values[-1] += 20
+    elif kind.change == "lucky best":
+        values[int(rng.integers(n // 2, n - 2))] -= 15
+    elif kind.change == "foreign checkpoint":
+        values[int(rng.integers(n // 4, n // 2))] = values[-1]
+    values = LEVEL + NOISE * values
+    size = {"errors": 1.0}.get(kind.noise, SHARED if kind.noise.startswith("shared") else None)
+    errors = None if size is None else np.full(n, size * NOISE)
+    if kind.noise.startswith("shared"):
+        values += math.sqrt(SHARED**2 - 1) * NOISE * rng.standard_normal()
+    return Curve("m", "loss", steps, values, "min", 0.005 * values.min(), errors), onset
 
 
-def simulate_verdicts(kind: CurveKind, number: int, seed: int) -> Iterator[tuple[Verdict, float]]:
-    """Yield the verdicts on curves of a kind, each with the step where its ramp truly begins."""
+def simulate_verdicts(kind: CurveKind, draws: int, seed: int) -> Iterator[tuple[Verdict, float]]:
+    """Yield the verdicts on curves of a kind, each with the step where the rise truly begins."""
     rng = np.random.default_rng([seed, *str(kind).encode()])
-    for _ in range(number):
+    for _ in range(draws):
         curve, onset = make_curve(kind, rng)
-        yield judge(curve), onset
+        yield judge(curve), onset * LAST

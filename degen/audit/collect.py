@@ -167,8 +167,12 @@ def _is_initial(checkpoint: Checkpoint, read: Sequence[ShardSample]) -> bool:
 
 
 def _unused(checkpoint: Checkpoint, keys: Collection[str]) -> str | None:
-    """Return which tensors no model takes, told by their names; None where there are none."""
+    """Return which tensors no model takes, told by their names; None where there are none, and for an adapter."""
+    from degen.checkpoints.adapter_source import AdapterSource
     from degen.model.architecture import describe, read_config
+
+    if isinstance(checkpoint.source, AdapterSource):
+        return None
 
     config = checkpoint.source.config()
     fields = check_json(config / "config.json") if config.is_dir() else {}

@@ -201,6 +201,8 @@ def _scales(u: Any, z: Any, finite: Any, cap: float | None, numbers: list[float]
     x, y = x / rounding, y / rounding
     if float(x.square().sum()) > 0:
         yield from _snapped(float((x * y).sum() / x.square().sum()), numbers, snap, _made_of)
+    else:  # a head of zeros: no scale changes anything
+        yield 1.0
 
 
 def _made_of(number: float) -> tuple[float, ...]:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def fit_context(settings: Settings, plan: Plan, begun: Path | None, note: Callable[[str], None]) -> Settings:
     """Return settings with the longest window, where the user did not say it.
 
-    It is what the run began with; else 512 tokens, or the least number of learned positions of a series, which is said.
+    It is what the run began with; else 512 tokens, or the least number of learned positions of a series, of which a
+    note tells.
 
     Args:
         settings: as the user gave them.

@@ -25,9 +25,9 @@ FOR_PASSES = 115 * 10**6  # the same, a tokenizer, the windows, threads
 def pass_memory(shape: Architecture, stored: int, settings: Settings, device: torch.device) -> int:
     """Return the bytes that a forward pass takes at most: of the process on a CPU, of the device elsewhere.
 
-    Formula: the parameters in the dtype of the pass, and 24·4·d bytes a token of a batch. On an accelerator also a tile of
-    logits; on a CPU the imported packages, and the files where the dtype is another one: they are mapped while they are
-    read, and otherwise are the parameters.
+    Formula: the parameters in the dtype of the pass, 24·4·d bytes a token of a batch, and on an accelerator a tile of
+    logits. On a CPU also the imported packages, and the files where the dtype is another one: they are mapped while they
+    are read, and otherwise are the parameters.
 
     Args:
         shape: of the model.

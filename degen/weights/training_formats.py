@@ -29,7 +29,7 @@ FORMATS = (
         "a checkpoint of DeepSpeed",
         ("zero_to_fp32.py", "*zero_pp_rank_*.pt", "mp_rank_*_model_states.pt", "*/*zero_pp_rank_*.pt",
          "*/mp_rank_*_model_states.pt"),
-        "its own script joins the parts: python zero_to_fp32.py --safe_serialization . OUT; put the model's "
+        "its own script joins the parts: `python zero_to_fp32.py --safe_serialization . OUT`; put the model's "
         "config.json and tokenizer into OUT",
     ),
     TrainingFormat(

@@ -21,7 +21,7 @@ import degen
 from degen.callbacks import Monitor
 from degen.forward.cross_entropy import nested_token_losses, token_losses
 from degen.model.logit_transform import LogitTransform
-from degen.probe import Batch, OutputHead
+from degen.probe import Batch
 
 Fault = Callable[[], Any]
 
@@ -59,11 +59,7 @@ def gram_matrix() -> Any:
 
 
 def head_without_its_scale() -> Any:
-
-    def unscaled(_model: Any, head: Any, *_: Any) -> OutputHead:
-        return OutputHead(head.weight, getattr(head, "bias", None), LogitTransform())
-
-    return mock.patch("degen.forward.prepare.measure_head", unscaled)
+    return mock.patch("degen.forward.fit_transform.fit_transform", return_value=(LogitTransform(), False))
 
 
 def large_batches_count_twice() -> Any:

@@ -74,10 +74,10 @@ def test_exit_codes_follow_their_precedence(run: Path, copy: Path) -> None:
         ),
         (("--rule", PASSES, "--confidence", 2), "--confidence 2: must be at least 0.5"),
         (("--rule", PASSES, "--strict"), "--strict needs --confidence"),
-        (("--max-anisotropy", "nan"), "--max-anisotropy nan: a finite number"),
+        (("--max-anisotropy", "nan"), "--max-anisotropy nan: must be a finite number"),
         (("--max-anisotropy", "much"), "Invalid value for '--max-anisotropy'"),
         (("--rule", PASSES, "--baseline", "nowhere.csv"), "nowhere.csv: no such file"),
-        (("--rule", PASSES, "--config", "nowhere.toml"), "nowhere.toml: cannot be read"),
+        (("--rule", PASSES, "--config", "nowhere.toml"), "nowhere.toml: the settings cannot be read"),
         (("--rule", PASSES, "--junit", "no/such/folder.xml"), "--junit no/such/folder.xml: cannot be written"),
     ],
 )

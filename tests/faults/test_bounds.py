@@ -151,13 +151,14 @@ def test_a_checkpoint_that_becomes_huge_is_a_row_with_a_reason(workspace: Worksp
 
 
 MEMORY = """
-import resource, sys
+import sys
 from degen.cli.main import main
+from degen.scanning.timing import peak_rss
 sys.argv[0] = "degen"
 try:
     main()
 finally:
-    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
+    print("peak", peak_rss() >> 20, file=sys.stderr)
 """
 
 

@@ -96,8 +96,8 @@ LASTING: Mapping[str, tuple[int | None, int | None, str]] = {  # status, cut, wh
     "step1": (500, None, "the hub failed with status 500"),
     "step2": (None, None, "the hub cannot be reached"),
     "step3": (None, 10, "the hub cannot be reached"),
-    "step4": (401, None, r"no such repository|refuses it \(401\)"),
-    "step5": (403, None, r"refuses it \(403\)"),
+    "step4": (401, None, r"no such repository|refuses access \(401\)"),
+    "step5": (403, None, r"refuses access \(403\)"),
     "step6": (404, None, "the hub failed with status 404"),
 }
 

@@ -196,7 +196,7 @@ def test_a_head_of_zeros_has_a_reason_and_no_figure(tmp_path: Path, corpus: Path
     spoil.edit_weights(series / "step100", lambda tensors: tensors["embed_out.weight"].zero_())
     spoil.flatten(Path(shutil.copytree(series / "step0", series / "step200")))
     result = degen("scan", series, "--corpus", corpus, *SMALL, "--out", tmp_path / "run")
-    assert result.code == 0
+    assert result.code == 0, result.out
     rows = {row["step"]: row for row in read_run(tmp_path / "run").checkpoints()}
     assert rows[0]["reason"] is None
     for step in (100, 200):

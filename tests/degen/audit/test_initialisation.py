@@ -84,7 +84,7 @@ def test_random_weights_at_the_end_are_found_and_at_the_start_are_not(tmp_path: 
     assert found["step0"][0] == "ok"
     assert found["step200"][0] == "untrained"
     assert "random weights" in str(found["step200"][1])
-    assert verdicts_of(root / "step200")["main"][0] == "untrained"
+    assert verdicts_of(root / "step200")["step200"][0] == "untrained"
 
 
 def test_what_looks_untrained() -> None:

@@ -75,15 +75,11 @@ def test_measuring_changes_nothing_of_a_model(tokenizer: Any, corpus: Path, fami
 
 
 def test_buffers_that_a_forward_pass_changes_are_restored(tokenizer: Any, corpus: Path) -> None:
-    """RoPE that grows with the text replaces its frequencies; long windows would reach into training.
-
-    It also calculates one text differently beside another one, which a scan does not take for its own figures.
-    """
+    """RoPE that grows with the text replaces its frequencies; long windows would reach into training."""
     rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
     model = make_model("llama", max_position_embeddings=32, rope_parameters=rope).train()
     before = snapshot(model)
-    with pytest.raises(degen.CheckpointError, match="identity check failed"):
-        measure_model(model, tokenizer, corpus=corpus, **MEASURED)
+    assert measure_model(model, tokenizer, corpus=corpus, **MEASURED)["status"] == "ok"
     assert equal(before, snapshot(model))
 
 
@@ -237,7 +233,7 @@ def test_a_training_loop_of_the_users_own_is_watched(tokenizer: Any, corpus: Pat
 
 def test_positions_are_checked_before_training(tokenizer: Any, corpus: Path) -> None:
     model = make_model("gpt2", n_positions=32)
-    with pytest.raises(degen.CheckpointError, match="has 32 learned positions; use --context 32"):
+    with pytest.raises(degen.CheckpointError, match="has 32 learned positions; use context=32"):
         Watch(Monitor(tokenizer, corpus=corpus, **MEASURED)).begin(model)
 
 

@@ -128,11 +128,8 @@ def test_the_price_of_an_adapter_is_that_of_its_base(base: Path, trained: Path) 
         "checkpoint-50", "checkpoint-900", "checkpoint-950", "checkpoint-1000", "final",
     ]  # fmt: skip
     for row in rows:
-        assert (row["parameters"], row["flops"], row["memory"]) == (
-            plain["parameters"],
-            plain["flops"],
-            plain["memory"],
-        )
+        assert (row["parameters"], row["flops"]) == (plain["parameters"], plain["flops"])
+        assert row["memory"] == pytest.approx(plain["memory"], rel=0.02)  # it counts what each process held by then
         assert row["bytes"] > plain["bytes"]
 
 

@@ -67,7 +67,7 @@ def test_rows_of_every_dtype_of_torch_are_read(tmp_path: Path, dtype: str) -> No
             expected = opened.get_tensor("a")[3:7]
         rows = RecordedFile(whole=file).tensors().rows("a", 3, 7)
     except CheckpointError as error:
-        assert f"org/m@main: a: {dtype} cannot be read" in str(error)  # noqa: PT017 - newer dtypes, in older libraries
+        assert f"org/m@main: the tensor a has a type that cannot be read, {dtype}" in str(error)  # noqa: PT017 - newer dtypes, in older libraries
     except Exception:
         with pytest.raises(CheckpointError, match="cannot be read"):
             RecordedFile(whole=file).tensors().rows("a", 3, 7)

@@ -104,7 +104,7 @@ KINDS: dict[str, Spoiled] = {
     "repeated layers": Spoiled(settings(layer_replication=[[0, 2], [0, 2]]), ("repeats layers",)),
     "a draw": Spoiled(settings(init_lora_weights="pissa_niter_4"), ("pissa_niter_4", "not stored")),
     # the weights
-    "no weights": Spoiled(lambda f: (f / WEIGHTS).unlink(), ("the weights of the adapter are missing", WEIGHTS)),
+    "no weights": Spoiled(lambda f: (f / WEIGHTS).unlink(), ("no adapter weights (adapter_model.safetensors", WEIGHTS)),
     "no safetensors": Spoiled(lambda f: (f / WEIGHTS).write_bytes(b"junk" * 500), (WEIGHTS,)),
     "truncated": Spoiled(lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-100]), (WEIGHTS,)),
     "a tensor missing": Spoiled(tensors(lambda t: t.pop(Q)), ("does not hold", "q_proj.lora_A")),

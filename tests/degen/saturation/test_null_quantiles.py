@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from simulated_evidence import KNOWN, least, noise, rows_of
 
-from bench.saturation_null import KNOWN, least, noise, rows_of
 from degen.saturation.null_quantiles import TAILS, critical_evidence, p_value, quantiles_of
 
 

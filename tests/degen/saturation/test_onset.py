@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
+from simulated_curves import RISES, CurveKind, simulate_verdicts
 
-from bench.saturation import RISES, Case, judged
 from degen.arrays import Floats, Ints
 from degen.saturation.onset import Onset, find_onset
 
@@ -162,7 +162,7 @@ def test_nine_of_ten_intervals_hold_the_true_onset_whatever_its_shape(form: str)
     results = [
         (verdict.onset, true)
         for fall in ("plateau", "power law")
-        for verdict, true in judged(Case("normal", 60, "even", fall, f"onset {form}"), 40, 1)
+        for verdict, true in simulate_verdicts(CurveKind("normal", 60, "even", fall, f"onset {form}"), 40, 1)
         if verdict.onset is not None
     ]
     assert len(results) > 60

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulated_curves import SHAPES, CurveKind, simulate_verdicts
 
-from bench.saturation import SHAPES, Case, judged
 from degen.metrics.curve import Better, Curve
 from degen.saturation.verdict import Verdict, judge
 
@@ -279,8 +279,8 @@ def test_a_curve_that_only_rises_is_saturated_since_its_first_checkpoints() -> N
 def simulated(change: str, number: int) -> list[Verdict]:
     """Curves of bench/saturation.py with 25 evenly spaced checkpoints, of all falls and of several kinds of noise."""
     kinds = ("normal", "AR .3", "t3", "growing", "errors", "shared errors")
-    cases = [Case(kind, 25, "even", shape, change) for shape in SHAPES for kind in kinds]
-    return [verdict for case in cases for verdict, _ in judged(case, number, 0)]
+    cases = [CurveKind(kind, 25, "even", shape, change) for shape in SHAPES for kind in kinds]
+    return [verdict for case in cases for verdict, _ in simulate_verdicts(case, number, 0)]
 
 
 def share(verdicts: list[Verdict], word: str) -> float:
@@ -296,7 +296,7 @@ def test_at_most_one_in_twenty_curves_that_never_get_worse_is_called_saturated()
 
 @pytest.mark.parametrize("kind", ["normal", "shared errors", "AR .5"])
 def test_ramps_of_five_deviations_are_found_with_more_than_one_checkpoint(kind: str) -> None:
-    found = [verdict for verdict, _ in judged(Case(kind, 25, "even", "plateau", "ramp"), 60, 0)]
+    found = [verdict for verdict, _ in simulate_verdicts(CurveKind(kind, 25, "even", "plateau", "ramp"), 60, 0)]
     assert share(found, "saturated") >= 0.9
     assert share(found, "not_saturated") == 0
     assert all(v.support >= 2 for v in found if v.verdict == "saturated")
@@ -304,10 +304,10 @@ def test_ramps_of_five_deviations_are_found_with_more_than_one_checkpoint(kind: 
 
 @pytest.mark.parametrize("n", [16, 25])
 def test_a_volatile_collapse_does_not_hide_itself(n: int) -> None:
-    found = [verdict for verdict, _ in judged(Case("normal", n, "even", "plateau", "collapse"), 60, 0)]
+    found = [verdict for verdict, _ in simulate_verdicts(CurveKind("normal", n, "even", "plateau", "collapse"), 60, 0)]
     assert share(found, "saturated") >= (0.6 if n == 16 else 0.8)
 
 
 def test_the_ramp_of_eight_checkpoints_is_never_called_healthy() -> None:
-    found = [verdict for verdict, _ in judged(Case("normal", 8, "even", "plateau", "ramp"), 60, 0)]
+    found = [verdict for verdict, _ in simulate_verdicts(CurveKind("normal", 8, "even", "plateau", "ramp"), 60, 0)]
     assert {v.verdict for v in found} <= {"saturated", "undecided"}

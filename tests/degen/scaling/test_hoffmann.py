@@ -130,7 +130,7 @@ def test_predictions_from_different_quantities_agree() -> None:
     assert fit.predict({"D": best["tokens"]})["flops"] == pytest.approx(1e22)
     assert fit.predict({"C": 1e22, "N": best["parameters"]})["tokens"] == pytest.approx(best["tokens"])
     assert fit.predict({"C": 1e22, "D": best["tokens"]})["parameters"] == pytest.approx(best["parameters"])
-    with pytest.raises(DegenError, match="predicts from"):
+    with pytest.raises(DegenError, match="can only predict from"):
         fit.predict({"S": 3.0})
 
 

@@ -50,7 +50,7 @@ def test_prediction_of_sizes_and_tokens_is_the_published_formula() -> None:
     at = {"N": 1e8, "D": 1e9}
     expected = ((6.4e13 / 1e8) ** (0.076 / 0.103) + 1.8e13 / 1e9) ** 0.103
     assert fit.predict(at)["loss"] == pytest.approx(expected)
-    with pytest.raises(DegenError, match=r"L\(N, D\) predicts from N=…,D=…"):
+    with pytest.raises(DegenError, match=r"L\(N, D\) can only predict from N=…,D=…"):
         fit.predict({"N": 1e8})
 
 
@@ -67,8 +67,8 @@ def test_all_parameters_are_used_with_a_warning_without_a_column_of_non_embeddin
 @pytest.mark.parametrize(
     ("form", "sizes", "losses", "message"),
     [
-        ("N", [1e8] * 8, np.linspace(3, 2, 8), "all have 1e\\+08"),
-        ("N", np.geomspace(1e6, 1e9, 8), np.linspace(2, 3, 8), "loss does not fall with size"),
+        ("N", [1e8] * 8, np.linspace(3, 2, 8), "all points have 1e\\+08"),
+        ("N", np.geomspace(1e6, 1e9, 8), np.linspace(2, 3, 8), "loss does not fall with growing size"),
         ("N", np.geomspace(1e6, 1e9, 3), np.linspace(3, 2, 3), "3 points are too few to fit 2 parameters"),
         ("ND", [1e8] * 8, np.linspace(3, 2, 8), "do not determine|grows"),
         ("NS", np.geomspace(1e6, 1e9, 8), np.linspace(3, 2, 8), "no column of steps"),

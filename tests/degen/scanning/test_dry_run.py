@@ -63,17 +63,17 @@ def test_the_total_leaves_out_checkpoints_that_cannot_be_measured() -> None:
 
 def peak_of_a_scan(out: Path, *words: object) -> tuple[int, int]:
     """Return the memory that a dry run gives for a scan, and the peak of the scan itself, each in its own process."""
-    said = degen_process("scan", *words, "--dry-run", "--json").json()["rows"]
+    estimated = degen_process("scan", *words, "--dry-run", "--json").json()["rows"]
     assert degen_process("scan", *words, "-o", out).code == 0
     measured = read_run(out).table("timing")["peak_rss"].to_pylist()
-    return max(row["memory"] for row in said), max(measured)
+    return max(row["memory"] for row in estimated), max(measured)
 
 
 @pytest.mark.parametrize("probes", ["loss,anisotropy,spectrum", "spectrum"])
 def test_the_memory_of_a_dry_run_is_that_of_the_scan(tmp_path: Path, probes: str) -> None:
     words = ("--steps", "3000", "--tokens", "10000", "--threads", "1", "--device", "cpu", "--probes", probes)
-    said, measured = peak_of_a_scan(tmp_path / "demo", *words)
-    assert said == pytest.approx(measured, rel=0.25)
+    estimated, measured = peak_of_a_scan(tmp_path / "demo", *words)
+    assert estimated == pytest.approx(measured, rel=0.25)
 
 
 def test_the_memory_of_a_larger_model_is_that_of_the_scan(tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_the_memory_of_a_larger_model_is_that_of_the_scan(tmp_path: Path) -> Non
         intermediate_size=4096, vocab_size=8_000,
     )  # fmt: skip
     words = (tmp_path / "large", "--tokens", "600", "--context", "64", "--threads", "1", "--device", "cpu")
-    said, measured = peak_of_a_scan(tmp_path / "run", *words, "--probes", "loss")
-    assert said == pytest.approx(measured, rel=0.25)
+    estimated, measured = peak_of_a_scan(tmp_path / "run", *words, "--probes", "loss")
+    assert estimated == pytest.approx(measured, rel=0.25)
 
 
 def test_a_dry_run_refuses_what_the_scan_refuses(run: Run, series: Path, corpus: Path, tmp_path: Path) -> None:
@@ -95,11 +95,11 @@ def test_a_dry_run_refuses_what_the_scan_refuses(run: Run, series: Path, corpus:
         "--device nowhere: not available here": ("--device", "nowhere"),
         "was scanned with other settings: seed 0 (now 1)": ("--seed", "1", "-o", run.path),
         "holds files and is no run folder": ("-o", tmp_path / "other"),
-        "no such corpus": ("--corpus", tmp_path / "none.jsonl"),
+        "none.jsonl: no such file or folder": ("--corpus", tmp_path / "none.jsonl"),
     }
     for message, words in cases.items():
-        said = [degen("scan", series, *same, *words, *dry).message for dry in (["--dry-run"], [])]
-        assert said[0] == said[1]
-        assert message in said[0]
+        messages = [degen("scan", series, *same, *words, *dry).message for dry in (["--dry-run"], [])]
+        assert messages[0] == messages[1]
+        assert message in messages[0]
     assert degen("scan", series, *same, "-o", run.path, "--dry-run").code == 0
     assert degen("scan", series, *same, "--seed", "1", "-o", run.path, "--fresh", "--dry-run").code == 0
