@@ -26,8 +26,8 @@ def pass_memory(shape: Architecture, stored: int, settings: Settings, device: to
     """Return the bytes that a forward pass takes at most: of the process on a CPU, of the device elsewhere.
 
     Formula: the parameters in the dtype of the pass, 24·4·d bytes a token of a batch, and on an accelerator a tile of
-    logits. On a CPU also the imported packages, and the files where the dtype is another one: they are mapped while they
-    are read, and otherwise are the parameters.
+    logits. On a CPU also the imported packages, and the files where the dtype is another one: they are mapped while
+    they are read, and otherwise are the parameters.
 
     Args:
         shape: of the model.
