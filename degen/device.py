@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,11 +36,43 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def as_float64(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a copy in float64: on the tensor's own device, or on the CPU where the device (Apple's) has no float64."""
+@cache
+def has_float64(device: torch.device) -> bool:
+    """Return whether a device computes in float64: Apple's do not, and some of Intel's."""
     import torch
 
-    return (tensor.cpu() if tensor.device.type == "mps" else tensor).to(torch.float64, copy=True)
+    if device.type == "xpu":
+        return bool(getattr(torch.xpu.get_device_properties(device), "has_fp64", False))
+    return device.type != "mps"
+
+
+def factor_device(device: torch.device) -> torch.device | None:
+    """Return the accelerator on which matrices are factorised in float64; None for a CPU or one without float64."""
+    return device if device.type != "cpu" and has_float64(device) else None
+
+
+def as_float64(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a copy in float64: on the tensor's own device, or on the CPU where the device has no float64."""
+    import torch
+
+    return (tensor if has_float64(tensor.device) else tensor.cpu()).to(torch.float64, copy=True)
+
+
+def product_in_float32(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
+    """Return the products of two batches of matrices of bfloat16, b × m × k and b × k × n, summed and kept in float32.
+
+    CUDA does it as it is; other devices, and torch before 2.8, copy both to float32 first.
+    """
+    import torch
+
+    if A.device.type == "cuda" and torch.version.hip is None and hasattr(torch.ops.aten.bmm, "dtype"):
+        return torch.bmm(A, B, out_dtype=torch.float32)
+    return torch.bmm(A.float(), B.float())
+
+
+def copied_ahead(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a tensor of the CPU on a device; a CUDA device copies it from pinned memory when it comes to it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 OnProgress = Callable[[str, int, int], None]
 Need = Literal["head", "states", "head_input", "losses"]
+Indices = tuple["torch.Tensor", "torch.Tensor"]  # rows and columns, on the device
 
 
 class Probe(ABC):
@@ -98,6 +100,16 @@ class Site:
     name: Literal["embedding", "block", "head_input"]
 
 
+class Reads(Protocol):
+    """Results of a device, read while it goes on with the next batch; see `degen.forward.host_reads`."""
+
+    def add(self, then: Callable[..., None], tensors: Sequence[torch.Tensor]) -> None:
+        """Have `then` called with the tensors as arrays, once they are on the host."""
+
+    def meanwhile(self, call: Callable[[], None]) -> None:
+        """Have something done that makes reads faster, once the device was asked for all of the batch."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Some windows that go through the model together.
@@ -107,12 +119,74 @@ class Batch:
         mask: B × T, true where there is a token; None where every window is T long.
         windows: index of each row's window in the sample, B.
         documents: index of each row's document among the sample's documents, B.
+        tokens: how many there are without padding; None to count those of `mask`.
+        token_indices: the rows and columns of all tokens; None for those of `mask`.
+        scored_indices: the rows and columns, in `ids[:, 1:]`, of the tokens that are scored; None for those of `mask`.
+        reads: where results are read later; None to read them at once.
     """
 
     ids: torch.Tensor
     mask: torch.Tensor | None
     windows: np.ndarray[Any, np.dtype[np.int64]]
     documents: np.ndarray[Any, np.dtype[np.int64]]
+    tokens: int | None = None
+    token_indices: Indices | None = None
+    scored_indices: Indices | None = None
+    reads: Reads | None = None
+
+    @property
+    def token_count(self) -> int:
+        """How many tokens there are, without padding."""
+        if self.tokens is not None:
+            return self.tokens
+        return int(self.ids.numel() if self.mask is None else self.mask.sum())
+
+    @cached_property
+    def scored(self) -> torch.Tensor:
+        """Which tokens of `ids[:, 1:]` are scored, B × (T − 1): all that are no padding."""
+        import torch
+
+        return torch.ones_like(self.ids[:, 1:], dtype=torch.bool) if self.mask is None else self.mask[:, 1:]
+
+    @property
+    def at(self) -> Indices:
+        """Rows and columns of all tokens, which select what a mask would without having it counted first."""
+        import torch
+
+        if self.token_indices is not None:
+            return self.token_indices
+        mask = torch.ones_like(self.ids, dtype=torch.bool) if self.mask is None else self.mask
+        rows, columns = mask.nonzero(as_tuple=True)
+        return rows, columns
+
+    @property
+    def scored_at(self) -> Indices:
+        """Rows and columns of the scored tokens in `ids[:, 1:]`; the states that predict them are at the same ones."""
+        if self.scored_indices is not None:
+            return self.scored_indices
+        rows, columns = self.scored.nonzero(as_tuple=True)
+        return rows, columns
+
+    def read(self, then: Callable[..., None], *tensors: torch.Tensor) -> None:
+        """Call `then` with tensors as NumPy arrays: at once on a CPU, and later on an accelerator.
+
+        An accelerator that is read from stops until it has done all it was asked to; so what `then` adds up is known
+        only when `merge` and `finish` are called.
+        """
+        if self.reads is None:
+            read_now(then, *tensors)
+        else:
+            self.reads.add(then, tensors)
+
+    def meanwhile(self, call: Callable[[], None]) -> None:
+        """Call what makes reads faster while an accelerator is busy with this batch; do nothing on a CPU."""
+        if self.reads is not None:
+            self.reads.meanwhile(call)
+
+
+def read_now(then: Callable[..., None], *tensors: torch.Tensor) -> None:
+    """Call `then` with tensors as NumPy arrays."""
+    then(*(tensor.cpu().numpy() for tensor in tensors))
 
 
 @dataclass(frozen=True)

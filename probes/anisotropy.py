@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from degen.arrays import Floats
-from degen.device import as_float64
+from degen.device import as_float64, product_in_float32
 from degen.probe import Batch, Site, StreamProbe
 from degen.stats.jackknife import jackknife_error
 from degen.tables import Column, Row, Rows
@@ -16,6 +17,9 @@ from degen.text.windows import Sample
 
 if TYPE_CHECKING:
     import torch
+
+
+SHORTEST = 1e-18  # of vectors of 16 bits that have a direction: the square of a shorter one is no float32
 
 
 def mean_cosine(square: Floats | float, count: Floats | float) -> Any:
@@ -34,6 +38,55 @@ def mean_cosine(square: Floats | float, count: Floats | float) -> Any:
     return np.divide(square - count, pairs, out=np.full_like(pairs, np.nan), where=pairs > 0)
 
 
+def sums_in_float32(states: torch.Tensor) -> bool:
+    """Return whether unit vectors are summed in float32 within a window: those of 16 bits, on an accelerator."""
+    return states.device.type != "cpu" and states.dtype.itemsize == 2
+
+
+def window_sums(states: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the sum of a window's unit vectors, and the length of each vector, read twice and never copied whole.
+
+    Args:
+        states: B × T × d, of 16 bits.
+        mask: B × T, true where there is a token; None where there is one everywhere.
+
+    Returns:
+        B × d and B × T, float32; a vector behind the end of a window has length zero.
+    """
+    import torch
+
+    if mask is not None:  # states behind the end of a window may be NaN
+        states = states.masked_fill(~mask.unsqueeze(-1), 0.0)
+    norms = torch.linalg.vector_norm(states, dim=-1, dtype=torch.float32)
+    return weighted_sums(norms.clamp(min=SHORTEST).reciprocal_(), states), norms
+
+
+def weighted_sums(weights: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+    """Return Σ_t w_t h_t for every row, B × d float32.
+
+    Where a product of bfloat16 may be summed in float32, w goes in as two numbers of bfloat16 that add up to it but for
+    2⁻¹⁷ of it, and the states go in as they are; anywhere else they are copied to float32.
+
+    Args:
+        weights: w, B × T float32.
+        states: h, B × T × d, of 16 bits.
+    """
+    import torch
+
+    if states.dtype != torch.bfloat16:
+        return torch.bmm(weights.unsqueeze(1), states.float()).squeeze(1)
+    halves = states.new_empty(len(weights), 2, weights.shape[1])
+    halves[:, 0] = weights
+    torch.sub(weights, halves[:, 0], out=halves[:, 1])
+    return product_in_float32(halves, states).sum(dim=1)
+
+
+def _add_windows(sums: _Sums, batch: Batch, unit: Any, norms: Any) -> None:
+    """Add the sums of windows of a batch, as `window_sums` gives them."""
+    unit[~np.isfinite(norms).all(axis=1)] = np.nan  # a length of infinity would have dropped its vector
+    sums.add_batch(batch, unit, (norms >= SHORTEST).sum(axis=1), norms.sum(dtype=np.float64))
+
+
 class _Sums:
     """The sums of one site: for every document the sum of its unit vectors and their count."""
 
@@ -42,6 +95,20 @@ class _Sums:
         self.count = np.zeros(documents)  # n_w
         self.norm = 0.0  # Σ‖h‖
         self.zeros = 0  # vectors without a direction
+
+    def touch(self, batch: Batch) -> None:
+        """Have the system give the memory that a batch will be added to, which may take longer than to add it."""
+        self.unit[batch.documents] += 0.0
+
+    def add_batch(self, batch: Batch, unit: Floats, counted: Floats, norm: Floats) -> None:
+        """Add a batch: the sum of unit vectors and their count for each row, Σ‖h‖ over all of them."""
+        if len(set(batch.documents.tolist())) == len(batch.documents):
+            self.unit[batch.documents] += unit
+        else:
+            np.add.at(self.unit, batch.documents, unit)
+        np.add.at(self.count, batch.documents, counted)
+        self.norm += float(norm)
+        self.zeros += batch.token_count - int(counted.sum())
 
     def add(self, other: _Sums) -> None:
         self.unit += other.unit
@@ -77,19 +144,24 @@ class Anisotropy(StreamProbe):
         self._sums: dict[Site, _Sums] = {}
 
     def update_states(self, batch: Batch, site: Site, states: torch.Tensor) -> None:
-        """Add the unit vector ĥ = h/‖h‖ of every token to the sum of its document, in float64."""
+        """Add the unit vector ĥ = h/‖h‖ of every token to the sum of its document, in float64.
+
+        On an accelerator that would take longer than a layer. So states of 16 bits are summed in float32 within a
+        window there, and the sums of windows in float64.
+        """
+        if (sums := self._sums.get(site)) is None:
+            sums = self._sums[site] = _Sums(self.sample.documents, states.shape[-1])
+        if sums_in_float32(states):
+            batch.read(partial(_add_windows, sums, batch), *window_sums(states, batch.mask))
+            batch.meanwhile(partial(sums.touch, batch))
+            return
         upcast = as_float64(states)
         if batch.mask is not None:  # states behind the end of a window may be NaN
             upcast.masked_fill_(~batch.mask.to(upcast.device).unsqueeze(-1), 0.0)
         norms = upcast.norm(dim=-1)
         inverse = norms.reciprocal().masked_fill(norms == 0, 0.0)
-        sums = self._sums.setdefault(site, _Sums(self.sample.documents, states.shape[-1]))
-        tokens = int(batch.mask.sum()) if batch.mask is not None else norms.numel()
-        counted = (norms != 0).sum(dim=1).cpu().numpy()
-        np.add.at(sums.unit, batch.documents, (inverse.unsqueeze(1) @ upcast).squeeze(1).cpu().numpy())
-        np.add.at(sums.count, batch.documents, counted)
-        sums.norm += float(norms.sum())
-        sums.zeros += tokens - int(counted.sum())
+        unit = (inverse.unsqueeze(1) @ upcast).squeeze(1)
+        batch.read(partial(sums.add_batch, batch), unit, (norms != 0).sum(dim=1), norms.sum())
 
     def merge(self, other: Self) -> None:
         """Add another instance's sums."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from degen.arrays import Floats
+from degen.arrays import Floats, Ints
 from degen.device import as_float64
 from degen.probe import Batch, StreamProbe
 from degen.stats.jackknife import ratio_error
@@ -55,9 +55,13 @@ class Loss(StreamProbe):
 
     def update_losses(self, batch: Batch, losses: torch.Tensor, scored: torch.Tensor) -> None:
         """Add the tokens of a batch to their windows, in float64."""
+
+        def add(nats: Floats, counts: Ints) -> None:
+            self._nats[batch.windows] += nats
+            self._scored[batch.windows] += counts
+
         nats = as_float64(losses)
-        self._nats[batch.windows] += (nats * scored.to(nats.device)).sum(dim=1).cpu().numpy()
-        self._scored[batch.windows] += scored.sum(dim=1).cpu().numpy()
+        batch.read(add, (nats * scored.to(nats.device)).sum(dim=1), scored.sum(dim=1))
 
     def merge(self, other: Self) -> None:
         """Add another instance's sums."""

@@ -143,7 +143,7 @@ class Rank(StreamProbe):
     def update_states(self, batch: Batch, site: Site, states: torch.Tensor) -> None:
         """Add states of the first half to the second moment; keep those of the second half until their losses come."""
         if self.sample.in_fit_half[batch.windows[0]]:
-            self._closed.gather(states, batch.mask)
+            self._closed.gather(states, None if batch.mask is None else batch.at)
         else:
             self._states = states
 
@@ -152,11 +152,12 @@ class Rank(StreamProbe):
         if self._states is None:
             return
         self._closed.factor()
-        h, y = self._states[:, :-1][scored].float(), batch.ids[:, 1:][scored]
+        at = batch.scored_at
+        h, y = self._states[at].float(), batch.ids[:, 1:][at]
         self._states = None
-        self._losses.add(batch, scored, [losses[scored].unsqueeze(1), *self._closed.losses(h, y)])
+        self._losses.add(batch, scored, [losses[at].unsqueeze(1), *self._closed.losses(h, y)])
         if self._gradient is not None:
-            self._gradient.add(batch, scored, h, losses, self._closed.basis)
+            self._gradient.add(batch, h, losses, self._closed.basis)
 
     def train(self, inputs: HeadInputs, windows: Iterator[Window], folder: Path, on_progress: OnProgress) -> None:
         """Train A and B of every rank on the same states; a training that was interrupted continues from its file.

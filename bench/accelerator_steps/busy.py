@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -150,15 +151,22 @@ class _Passes:
         return {"build": built, **passes, "finish": finish}
 
     def synchronisations(self) -> float | None:
-        """Return how often a batch waits for the device; None where torch does not count it."""
+        """Return how often a batch waits for the device, for events too; None where torch does not count it."""
         if self._machine.device.type != "cuda":
             return None
-        with warnings.catch_warnings(record=True) as caught:
+        wait, events = torch.cuda.Event.synchronize, []
+
+        def counted(event: Any) -> None:
+            events.append(event)
+            wait(event)
+
+        waiting = mock.patch.object(torch.cuda.Event, "synchronize", counted)
+        with warnings.catch_warnings(record=True) as caught, waiting:
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")
             try:
                 self.default()
             finally:
                 torch.cuda.set_sync_debug_mode("default")
-        waits = sum("called a synchronizing" in str(warning.message) for warning in caught)
+        waits = len(events) + sum("called a synchronizing" in str(warning.message) for warning in caught)
         return waits / sum(1 for _ in batches(self._sample, self._batch_tokens))

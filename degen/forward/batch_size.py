@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from degen.model.architecture import Architecture
 from degen.text.windows import Sample
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 CPU_BUDGET = 256 * 2**20  # bytes of activations; larger batches are no faster there
 CPU_MAX_TOKENS = 8192
+DEVICE_MAX_TOKENS = 16_384  # enough to keep an accelerator busy; the results of one batch are read during the next
+UNKNOWN_MEMORY = 4 * 2**30  # taken for free where a device does not tell
 TOKEN_FLOATS = 24  # times d: what a token takes at once in a block and in a probe
 
 
@@ -19,17 +21,22 @@ def auto_batch_tokens(architecture: Architecture, longest: int, device: torch.de
     """Return the padded tokens of a batch: as many full windows as fit into memory, at least one.
 
     A token needs about 20·d floats at once in a block (its input, queries, keys, values, the gate and the 4·d of the
-    feed-forward layer twice) and d float64 in a probe. On an accelerator half of the free memory is used.
+    feed-forward layer twice) and d float64 in a probe. On an accelerator half of the free memory is used at most.
     """
-    import torch
-
     per_token = TOKEN_FLOATS * 4 * architecture.hidden_size
     if device.type == "cpu":
         fits = min(CPU_BUDGET // per_token, CPU_MAX_TOKENS)
     else:
-        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 4 * 2**30
-        fits = free // 2 // per_token
+        fits = min(free_memory(device) // 2 // per_token, DEVICE_MAX_TOKENS)
     return max(fits // longest, 1) * longest
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes of an accelerator's memory that are free, or a cautious guess where it does not tell."""
+    import torch
+
+    module: Any = torch.get_device_module(device)
+    return int(module.mem_get_info(device)[0]) if hasattr(module, "mem_get_info") else UNKNOWN_MEMORY
 
 
 def batch_tokens_for(

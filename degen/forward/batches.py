@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from degen.probe import Batch
+from degen.device import copied_ahead
+from degen.probe import Batch, Reads
 from degen.text.windows import Sample, batches
 
 if TYPE_CHECKING:
@@ -18,9 +19,23 @@ T = TypeVar("T")
 
 
 def padded_batches(
-    sample: Sample, batch_tokens: int, device: torch.device, halves: bool, padded: bool = True
+    sample: Sample,
+    batch_tokens: int,
+    device: torch.device,
+    halves: bool,
+    padded: bool = True,
+    reads: Reads | None = None,
 ) -> Iterator[Batch]:
-    """Yield the windows of a sample as batches on a device, longest first; see `batches` for the arguments."""
+    """Yield the windows of a sample as batches on a device, longest first.
+
+    Args:
+        sample: the windows.
+        batch_tokens: the most tokens of a batch, padding included. A longer window makes a batch alone.
+        device: of the batches.
+        halves: whether windows of the fit half come before all others, with no batch of windows of both halves.
+        padded: whether windows of different lengths may be in one batch.
+        reads: where the results of every batch are read later; None to read them at once.
+    """
     import torch
 
     for rows in batches(sample, batch_tokens, halves, padded):
@@ -32,10 +47,22 @@ def padded_batches(
         windows = np.asarray(rows, dtype=np.int64)
 
         def on_device(array: np.ndarray[Any, Any]) -> torch.Tensor:
-            tensor = torch.from_numpy(array)
-            return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+            return copied_ahead(torch.from_numpy(array), device)
 
-        yield Batch(on_device(ids), None if mask.all() else on_device(mask), windows, sample.document_slots[windows])
+        def indices(of: np.ndarray[Any, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+            rows, columns = of.nonzero()
+            return on_device(rows), on_device(columns)
+
+        yield Batch(
+            on_device(ids),
+            None if mask.all() else on_device(mask),
+            windows,
+            sample.document_slots[windows],
+            tokens=int(lengths.sum()),
+            token_indices=indices(mask),
+            scored_indices=indices(mask[:, 1:]),
+            reads=reads,
+        )
 
 
 def prefetched(items: Iterator[T]) -> Iterator[T]:

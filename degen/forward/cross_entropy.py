@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from degen.model.logit_transform import LogitTransform
+from degen.probe import Indices
 
 if TYPE_CHECKING:
     import torch
@@ -13,38 +14,75 @@ if TYPE_CHECKING:
 TILE_TOKENS = 1024
 NESTED_TOKENS, NESTED_ROWS = 256, 4096  # two tiles of 4 MB: each rank goes over them again, and they stay in the cache
 TILE_ROWS = 8192  # 1024 × 8192 float32 logits: 32 MB, the size at which the CPU's cache still helps
+DEVICE_LOGITS = 1 << 26  # of a tile on an accelerator, whole rows of the vocabulary: 256 MB of float32
 
 
-def token_losses(states: torch.Tensor, targets: torch.Tensor, head: Any, transform: LogitTransform) -> torch.Tensor:
+def token_losses(
+    states: torch.Tensor, targets: torch.Tensor, head: Any, transform: LogitTransform, at: Indices | None = None
+) -> torch.Tensor:
     """Return the cross-entropy of each token, computed over tiles of tokens × vocabulary.
 
-    Formula: ℓᵢ = ln Σ_v exp(zᵢᵥ) − z_{i,yᵢ}, z = f(h Wᵀ + b), with a running maximum over the tiles of the
-    vocabulary (Milakov and Gimelshein 2018, online softmax). Logits are computed in the dtype of the model, as the
+    Formula: ℓᵢ = ln Σ_v exp(zᵢᵥ) − z_{i,yᵢ}, z = f(h Wᵀ + b). Logits are computed in the dtype of the model, as the
     model does, and summed in float32.
 
     Args:
-        states: h, n × d, what the head receives.
+        states: h, n × d, what the head receives; B × T × d with `at`.
         targets: y, n, ids of the next tokens.
         head: a linear module with `weight` (V × d) and perhaps `bias`.
         transform: f, the model's scale and cap.
+        at: rows and columns of the n states; states are copied for one tile at a time.
 
     Returns:
         n losses in nats, float32.
     """
+    losses_of = tiled_losses if states.device.type == "cpu" else whole_row_losses
+    return losses_of(states, targets, head, transform, at)
+
+
+def whole_row_losses(
+    states: torch.Tensor, targets: torch.Tensor, head: Any, transform: LogitTransform, at: Indices | None = None
+) -> torch.Tensor:
+    """Return what `token_losses` does, over tiles of whole rows of the vocabulary: few kernels for an accelerator."""
+    import torch
+
+    losses = torch.empty(len(targets), dtype=torch.float32, device=states.device)
+    tokens = _whole_rows(len(head.weight))
+    for first in range(0, len(targets), tokens):
+        part = slice(first, first + tokens)
+        z = transform(
+            torch.nn.functional.linear(_taken(states, at, part), head.weight, getattr(head, "bias", None)).float()
+        )
+        losses[part] = torch.nn.functional.cross_entropy(z, targets[part], reduction="none")
+    return losses
+
+
+def _taken(states: torch.Tensor, at: Indices | None, part: slice) -> torch.Tensor:
+    """Return some of the states, n × d: those of a part of the rows and columns, or of the states themselves."""
+    return states[part] if at is None else states[at[0][part], at[1][part]]
+
+
+def tiled_losses(
+    states: torch.Tensor, targets: torch.Tensor, head: Any, transform: LogitTransform, at: Indices | None = None
+) -> torch.Tensor:
+    """Return what `token_losses` does, over tiles that stay in the cache of a CPU.
+
+    A running maximum goes over the tiles of the vocabulary (Milakov and Gimelshein 2018, online softmax).
+    """
     import torch
 
     weight, bias = head.weight, getattr(head, "bias", None)
-    size = min(TILE_TOKENS, len(states)) * min(TILE_ROWS, len(weight))
+    size = min(TILE_TOKENS, len(targets)) * min(TILE_ROWS, len(weight))
     tile = torch.empty(size, dtype=torch.float32, device=states.device)
-    losses = torch.empty(len(states), dtype=torch.float32, device=states.device)
-    for first in range(0, len(states), TILE_TOKENS):
-        h, y = states[first : first + TILE_TOKENS], targets[first : first + TILE_TOKENS]
+    losses = torch.empty(len(targets), dtype=torch.float32, device=states.device)
+    for first in range(0, len(targets), TILE_TOKENS):
+        part = slice(first, first + TILE_TOKENS)
+        h, y = _taken(states, at, part), targets[part]
         total = _OnlineSum(y)
         for row in range(0, len(weight), TILE_ROWS):
             W = weight[row : row + TILE_ROWS]
             z = transform(_logits(h, W, None if bias is None else bias[row : row + TILE_ROWS], tile))
             total.add(z, row, z)
-        losses[first : first + TILE_TOKENS] = total.losses()
+        losses[part] = total.losses()
     return losses
 
 
@@ -76,21 +114,33 @@ def nested_token_losses(
     import torch
 
     losses = coefficients.new_empty(len(coefficients), len(ranks))
-    work = coefficients.new_empty(2, min(NESTED_TOKENS, len(coefficients)) * min(NESTED_ROWS, len(factor)))
-    for first in range(0, len(coefficients), NESTED_TOKENS):
-        c, y = coefficients[first : first + NESTED_TOKENS], targets[first : first + NESTED_TOKENS]
+    tokens, rows = _nested_tile(coefficients.device, len(factor))
+    work = coefficients.new_empty(2, min(tokens, len(coefficients)) * min(rows, len(factor)))
+    for first in range(0, len(coefficients), tokens):
+        c, y = coefficients[first : first + tokens], targets[first : first + tokens]
         sums = [_OnlineSum(y) for _ in ranks]
-        for row in range(0, len(factor), NESTED_ROWS):
-            U = factor[row : row + NESTED_ROWS]
+        for row in range(0, len(factor), rows):
+            U = factor[row : row + rows]
             z, copy = (w[: len(c) * len(U)].view(len(c), len(U)) for w in work)
-            z.copy_(bias[row : row + NESTED_ROWS].expand_as(z)) if bias is not None else z.zero_()
+            z.copy_(bias[row : row + rows].expand_as(z)) if bias is not None else z.zero_()
             done = 0
             for rank, total in zip(ranks, sums, strict=True):
                 z.addmm_(c[:, done:rank], U[:, done:rank].t())
                 total.add(z if transform.is_identity else transform(copy.copy_(z)), row, copy)
                 done = rank
-        losses[first : first + NESTED_TOKENS] = torch.stack([total.losses() for total in sums], dim=1)
+        losses[first : first + tokens] = torch.stack([total.losses() for total in sums], dim=1)
     return losses
+
+
+def _nested_tile(device: torch.device, rows: int) -> tuple[int, int]:
+    """Return the tokens and the rows of a tile for a head of so many rows: whole ones on an accelerator."""
+    return (NESTED_TOKENS, NESTED_ROWS) if device.type == "cpu" else (_whole_rows(rows), rows)
+
+
+def _whole_rows(rows: int) -> int:
+    """Return the tokens of a tile of whole rows of the vocabulary, whole blocks of a matrix product where it can be."""
+    tokens = max(DEVICE_LOGITS // rows, 1)
+    return tokens // 128 * 128 if tokens > 128 else tokens
 
 
 class _OnlineSum:

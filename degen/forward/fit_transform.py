@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from degen.device import as_float64, is_out_of_memory
+from degen.device import as_float64, copied_ahead, is_out_of_memory
 from degen.errors import CheckpointError, one_line
 from degen.model.architecture import text_config
 from degen.model.logit_transform import LogitTransform
@@ -41,25 +41,49 @@ def measure_head(model: Any, head: Any, ids: torch.Tensor, tolerances: Mapping[s
     Raises:
         CheckpointError: the head is not called, or something else is done to the logits.
     """
-    import torch
-
     bias = getattr(head, "bias", None)
     given, own = _call_with_ladder(model, head, ids)
     if given.shape[:-1] != own.shape[:-1]:
         raise CheckpointError(_unlike(model, "it puts its logits together from several heads or positions"))
-    some = slice(None, None, math.ceil(len(head.weight) / _ROWS))
-    columns = as_float64(head.weight[some]), None if bias is None else as_float64(bias[some])
-    u = torch.nn.functional.linear(as_float64(given[0]).to(columns[0].device), *columns)
-    dtype = str(given.dtype).removeprefix("torch.")
-    numbers = sorted(set(_numbers(text_config(model.config))))
-    z = as_float64(own[0, :, some]).to(u.device)
-    fitted = fit_transform(u, z, numbers, tolerances[dtype], _SNAP.get(dtype, _SNAP_HALF))
+    fitted = fit_products(model, compare_products(head, given[0], own[0]).cpu(), given.dtype, tolerances)
     if fitted is None:
         raise CheckpointError(_unlike(model, "what it does to the logits after its head is no scale, cap or bias"))
     transform, is_biased = fitted
     if is_biased:  # at states of zero the model's logits are f(b) and what is added: s·(b + what is added / s)
         bias = (own[0, 0].float() / transform.scale).to(head.weight.dtype)
     return OutputHead(head.weight, bias, transform)
+
+
+def compare_products(head: Any, given: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """Return a head's products h Wᵀ + b beside the logits of the model, for some of its rows: 2 × T × rows, float64.
+
+    Args:
+        head: the linear head.
+        given: h, T × d.
+        own: the logits that the model gave, T × V.
+    """
+    import torch
+
+    bias, some = getattr(head, "bias", None), slice(None, None, math.ceil(len(head.weight) / _ROWS))
+    columns = as_float64(head.weight[some]), None if bias is None else as_float64(bias[some])
+    u = torch.nn.functional.linear(as_float64(given).to(columns[0].device), *columns)
+    return torch.stack([u, as_float64(own[:, some]).to(u.device)])
+
+
+def fit_products(
+    model: Any, products: torch.Tensor, dtype: torch.dtype, tolerances: Mapping[str, float]
+) -> tuple[LogitTransform, bool] | None:
+    """Return what `fit_transform` does for the products that `compare_products` returns, on the CPU.
+
+    Args:
+        model: the causal LM, for the numbers of its configuration.
+        products: 2 × T × rows, the first row of zero states.
+        dtype: in which they were computed.
+        tolerances: largest difference allowed, relative to the largest logit, by dtype.
+    """
+    name = str(dtype).removeprefix("torch.")
+    numbers = sorted(set(_numbers(text_config(model.config))))
+    return fit_transform(products[0], products[1], numbers, tolerances[name], _SNAP.get(name, _SNAP_HALF))
 
 
 def _unlike(model: Any, problem: str) -> str:
@@ -114,12 +138,14 @@ def call_for_logits(model: Any, ids: torch.Tensor, **options: Any) -> torch.Tens
 
 def ladder(states: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Return states of the same shape: zeros first, then the given ones scaled to logits of growing size."""
+    import torch
+
     flat = states.flatten(0, -2)
     unit = (flat @ weight.T).float().abs().amax(dim=-1).clamp(min=1e-6)
     largest = _LARGEST.get(str(states.dtype).removeprefix("torch."), _LARGEST_OTHERS)
     steps = max(len(flat) - 2, 1)
     sizes = [0.0, *(_SMALLEST * (largest / _SMALLEST) ** (k / steps) for k in range(len(flat) - 1))]
-    factors = unit.new_tensor(sizes) / unit
+    factors = copied_ahead(torch.tensor(sizes, dtype=unit.dtype), unit.device) / unit
     return (flat.float() * factors.unsqueeze(1)).to(states.dtype).view_as(states)
 
 

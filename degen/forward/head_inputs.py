@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from degen.device import exact_float32
+from degen.device import copied_ahead, exact_float32
 from degen.probe import HeadInputs, Scored
 from degen.text.windows import Sample, Window
 
 from .batches import padded_batches, prefetched
 from .block_calls import NO_BLOCKS
 from .hooks import ModelHooks
+from .one_sequence import one_sequence_a_row
 
 if TYPE_CHECKING:
     import torch
@@ -43,13 +45,13 @@ class ModelHeadInputs(HeadInputs):
 
         sample = Sample("", tuple(windows))
         coming = padded_batches(sample, self._batch_tokens, self.device, halves=False, padded=self._padded)
-        with torch.inference_mode(), exact_float32(), ModelHooks(self._model, {}, NO_BLOCKS) as hooks:
+        asks = nullcontext() if self.device.type == "cpu" else one_sequence_a_row()
+        with torch.inference_mode(), exact_float32(), asks, ModelHooks(self._model, {}, NO_BLOCKS) as hooks:
             for batch in prefetched(coming):
                 states, _ = hooks.run(batch)
-                targets = batch.ids[:, 1:]
-                scored = torch.ones_like(targets, dtype=torch.bool) if batch.mask is None else batch.mask[:, 1:]
-                rows = torch.from_numpy(batch.windows).to(scored.device)[:, None].expand_as(targets)
-                yield Scored(states[:, :-1][scored].float(), targets[scored], rows[scored])
+                rows, columns = at = batch.scored_at
+                numbers = copied_ahead(torch.from_numpy(batch.windows), self.device)
+                yield Scored(states[at].float(), batch.ids[rows, columns + 1], numbers[rows])
 
 
 class StateFile:

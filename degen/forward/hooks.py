@@ -11,6 +11,8 @@ from degen.model.architecture import count_layers, find_head, text_config
 from degen.probe import Batch, OutputHead, Site, StreamProbe, probe_errors
 
 from .block_calls import BlockCalls, tensors_in
+from .fit_transform import ladder
+from .host_reads import HostReads
 
 if TYPE_CHECKING:
     import torch
@@ -25,15 +27,21 @@ class ModelHooks:
         model: a causal LM.
         probes: by name; each gets the states that it needs.
         blocks: the calls of its blocks.
+        reads: where probes have their results read later; None to read them at once.
 
     Attributes:
         unread: why a site gave no states that probes can read, by site.
+        positions: of the first window, for which the model's own head is called.
+        ladder: the states of known size that it was handed beside them, T × d; None without any.
     """
 
-    def __init__(self, model: Any, probes: Mapping[str, StreamProbe], blocks: BlockCalls) -> None:
+    def __init__(
+        self, model: Any, probes: Mapping[str, StreamProbe], blocks: BlockCalls, reads: HostReads | None = None
+    ) -> None:
         self.probes = probes
+        self._reads = reads if reads is not None else HostReads(model.device, later=False)
         self.unread: dict[Site, str] = {}
-        self.positions = slice(0, IDENTITY_POSITIONS)  # of the first window, for which the model's own head is called
+        self.show_first(slice(0, IDENTITY_POSITIONS))
         self._model = model
         self._head = find_head(model)
         self._blocks = blocks
@@ -64,6 +72,12 @@ class ModelHooks:
 
     def __exit__(self, *exception: object) -> None:
         self._hooks.close()
+
+    def show_first(self, positions: slice, with_ladder: bool = False) -> None:
+        """Set what the model's own head is shown: positions of the first window, and perhaps a ladder of states."""
+        self.positions = positions
+        self.ladder: torch.Tensor | None = None
+        self._with_ladder = with_ladder
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -105,14 +119,37 @@ class ModelHooks:
         assert self._batch is not None
         for name, probe in self.probes.items():
             if "states" in probe.needs or (site.name == "head_input" and "head_input" in probe.needs):
-                with probe_errors(name):
+                with self._errors_of(name):
                     probe.update_states(self._batch, site, states)
 
+    def serve_losses(self, batch: Batch, losses: torch.Tensor) -> None:
+        """Pass the losses of a batch, B × (T − 1), to the probes that need them."""
+        for name, probe in self.probes.items():
+            if "losses" in probe.needs:
+                with self._errors_of(name):
+                    probe.update_losses(batch, losses, batch.scored)
+
+    @contextmanager
+    def _errors_of(self, name: str) -> Iterator[None]:
+        """Name a probe in the errors of the block, and in those of the reads that it asks for."""
+        self._reads.owner = name
+        try:
+            with probe_errors(name):
+                yield
+        finally:
+            self._reads.owner = None
+
     def _on_head(self, _module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        import torch
+
         if self._paused:
             return args
         self._states = args[0]
-        return (args[0][:1, self.positions], *args[1:])
+        shown = args[0][:1, self.positions]
+        if self._with_ladder:
+            steps = ladder(args[0][:1, :IDENTITY_POSITIONS], self._head.weight)
+            self.ladder, shown = steps[0], torch.cat([shown, steps], dim=1)
+        return (shown, *args[1:])
 
     def _before_block(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._paused:

@@ -7,18 +7,22 @@ on the length of a call, as some rotary embeddings do, and what hangs on tokens 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from degen.device import copied_ahead
 from degen.errors import CheckpointError
-from degen.probe import OutputHead
+from degen.probe import OutputHead, read_now
 
 from .fit_transform import call_for_logits
-from .hooks import IDENTITY_POSITIONS
+from .hooks import IDENTITY_POSITIONS, ModelHooks
 
 if TYPE_CHECKING:
     import torch
+
+Read = Callable[..., None]  # as `degen.probe.Batch.read`
 
 
 @dataclass(frozen=True)
@@ -36,20 +40,28 @@ class UntouchedCall:
     logits: torch.Tensor
 
 
-def call_untouched(model: Any, ids: torch.Tensor) -> UntouchedCall:
+def positions_of(ids: torch.Tensor) -> slice:
+    """Return the positions of a window, 1 × T, at which logits are compared: those before its middle."""
+    middle = max(ids.shape[1] // 2, 1)
+    return slice(max(middle - IDENTITY_POSITIONS, 0), middle)
+
+
+def call_untouched(model: Any, ids: torch.Tensor, device: torch.device) -> UntouchedCall:
     """Return the logits of a model before the middle of a window, with other tokens behind the middle.
 
     Args:
-        model: a causal LM without hooks.
-        ids: the window, 1 × T.
+        model: a causal LM without hooks, or with hooks that are paused.
+        ids: the window, 1 × T, on the CPU.
+        device: where the model is.
     """
-    middle = max(ids.shape[1] // 2, 1)
-    positions = slice(max(middle - IDENTITY_POSITIONS, 0), middle)
+    positions = positions_of(ids)
+    middle = positions.stop
     changed = ids.clone()
     changed[:, middle:] = ids[:, middle:].flip(1)
     if changed.equal(ids):  # a tail that reads the same from both ends
         changed[:, middle:] = ids[:, :1]
-    return UntouchedCall(ids, positions, _logits_at(model, changed, positions))
+    kept, changed = (copied_ahead(tensor, device) for tensor in (ids, changed))
+    return UntouchedCall(kept, positions, _logits_at(model, changed, positions))
 
 
 def _logits_at(model: Any, ids: torch.Tensor, positions: slice) -> torch.Tensor:
@@ -66,7 +78,7 @@ def _logits_at(model: Any, ids: torch.Tensor, positions: slice) -> torch.Tensor:
 
 
 def check_same_call(
-    model: Any, head: OutputHead, states: torch.Tensor, own: torch.Tensor, tolerances: Mapping[str, float]
+    model: Any, head: OutputHead, states: torch.Tensor, own: torch.Tensor, tolerances: Mapping[str, float], read: Read
 ) -> None:
     """Check that our logits are those that the model itself gave in the same call, caps and scales included.
 
@@ -76,46 +88,71 @@ def check_same_call(
         states: what the head received at some positions of the first window, positions × d.
         own: the model's logits there.
         tolerances: largest difference allowed, relative to the largest logit, by dtype.
+        read: calls a function with tensors once they are on the host; the check is made then.
 
     Raises:
         CheckpointError: they differ by more than rounding.
     """
-    if (apart := _difference(head, states, own, tolerances)) is not None:
-        raise _failed(model, apart)
+
+    def judge(*compared: Any) -> None:
+        if (apart := _beyond_rounding(compared, states.dtype, tolerances)) is not None:
+            raise _failed(model, apart)
+
+    read(judge, *_compare(head, states, own))
 
 
 def check_untouched(
-    model: Any, head: OutputHead, states: torch.Tensor, untouched: UntouchedCall, tolerances: Mapping[str, float]
+    model: Any,
+    head: OutputHead,
+    states: torch.Tensor,
+    untouched: UntouchedCall,
+    tolerances: Mapping[str, float],
+    hooks: ModelHooks,
+    read: Read,
 ) -> None:
     """Check that our logits are those of the model without hooks, whatever follows; see `check_same_call`.
 
     Raises:
         CheckpointError: they differ by more than rounding, or the model sees what follows.
     """
-    if (apart := _difference(head, states, untouched.logits, tolerances)) is None:
-        return
-    same = _logits_at(model, untouched.ids, untouched.positions)
-    if (apart_same := _difference(head, states, same, tolerances)) is not None:
-        raise _failed(model, apart_same)
-    raise CheckpointError(
-        f"model type {model.config.model_type!r} sees what follows: its logits change by {apart[0]:.3g} when later "
-        "tokens do, so their cross-entropy is no loss of a causal LM. Set is_decoder or is_causal in config.json if it "
-        "was trained as one; --probes spectrum measures its head alone"
-    )
+
+    def judge(*compared: Any) -> None:
+        if (apart := _beyond_rounding(compared, states.dtype, tolerances)) is None:
+            return
+        with hooks.paused():
+            same = _logits_at(model, untouched.ids, untouched.positions)
+        read_now(partial(judge_same, apart[0]), *_compare(head, states, same))
+
+    def judge_same(apart: float, *compared: Any) -> None:
+        if (apart_same := _beyond_rounding(compared, states.dtype, tolerances)) is not None:
+            raise _failed(model, apart_same)
+        raise CheckpointError(
+            f"model type {model.config.model_type!r} sees what follows: its logits change by {apart:.3g} when later "
+            "tokens do, so their cross-entropy is no loss of a causal LM. Set is_decoder or is_causal in config.json "
+            "if it was trained as one; --probes spectrum measures its head alone"
+        )
+
+    read(judge, *_compare(head, states, untouched.logits))
 
 
-def _difference(
-    head: OutputHead, states: torch.Tensor, expected: torch.Tensor, tolerances: Mapping[str, float]
-) -> tuple[float, float] | None:
-    """Return by how much our logits differ and what rounding explains; None where that is enough."""
+def _compare(head: OutputHead, states: torch.Tensor, expected: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return by how much our logits differ, the largest logit, and how many are not finite in one of the two alone."""
     import torch
 
     ours = torch.nn.functional.linear(states, head.weight, head.bias)
     ours, finite = head.transform(ours.float()), expected.isfinite()
-    apart = (ours - expected)[finite].abs().max().item() if finite.any() else 0.0
-    largest = expected[finite].abs().max().item() if finite.any() else 0.0
-    tolerance = tolerances[str(states.dtype).removeprefix("torch.")] * largest
-    return None if apart <= tolerance and torch.equal(finite, ours.isfinite()) else (apart, tolerance)
+    zero = torch.zeros((), device=ours.device)
+    apart = torch.where(finite, ours - expected, zero).abs().max()
+    return apart, torch.where(finite, expected, zero).abs().max(), (finite != ours.isfinite()).sum()
+
+
+def _beyond_rounding(
+    compared: Sequence[Any], dtype: torch.dtype, tolerances: Mapping[str, float]
+) -> tuple[float, float] | None:
+    """Return by how much logits differ and what rounding explains, by what `_compare` found; None where it does."""
+    apart, largest, unlike = float(compared[0]), float(compared[1]), int(compared[2])
+    tolerance = tolerances[str(dtype).removeprefix("torch.")] * largest
+    return None if apart <= tolerance and not unlike else (apart, tolerance)
 
 
 def _failed(model: Any, apart: tuple[float, float]) -> CheckpointError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from degen.device import exact_float32
+from degen.device import copied_ahead, exact_float32
 from degen.errors import CheckpointError
 from degen.model.architecture import config_sha256, find_head, text_config
 from degen.model.logit_tolerances import OTHER_CALL, SAME_CALL
@@ -18,6 +18,7 @@ from degen.text.windows import Sample
 from .block_calls import NO_BLOCKS, TOKENS, BlockCalls, watch_blocks
 from .fit_transform import measure_head
 from .hooks import ModelHooks
+from .known_heads import Key, known_head
 
 if TYPE_CHECKING:
     import torch
@@ -38,16 +39,25 @@ class PreparedModel:
         head: its LM head, and what the model does to logits.
         blocks: the calls of its blocks.
         padded: whether a window gives in a padded batch what it gives alone.
+        key: of its configuration, for `known_heads`.
+        is_known: whether `head` is what is known of its configuration, and is still to be checked.
     """
 
     model: Any
     head: OutputHead
     blocks: BlockCalls
     padded: bool
+    key: Key
+    is_known: bool
 
 
 def prepare(
-    model: Any, sample: Sample, probes: Mapping[str, StreamProbe], batch_tokens: int, device: torch.device
+    model: Any,
+    sample: Sample,
+    probes: Mapping[str, StreamProbe],
+    batch_tokens: int,
+    device: torch.device,
+    trusts: bool = False,
 ) -> PreparedModel:
     """Return a model with what a pass has to know of it, from a few small calls.
 
@@ -59,6 +69,7 @@ def prepare(
         probes: that will be updated, by name.
         batch_tokens: padded tokens of a batch at most.
         device: where the model is.
+        trusts: whether to take for granted what is known of its configuration.
 
     Raises:
         CheckpointError: the model cannot be measured.
@@ -67,14 +78,17 @@ def prepare(
 
     check_ids(model, sample)
     window = max(sample.windows, key=lambda w: len(w.tokens))
-    ids = torch.from_numpy(window.tokens[:_TOKENS_OF_HEAD].astype(np.int64)).unsqueeze(0).to(device)
+    ids = torch.from_numpy(window.tokens[:_TOKENS_OF_HEAD].astype(np.int64)).unsqueeze(0)
+    ids = copied_ahead(ids, device)
     key = f"{type(model).__module__}.{type(model).__name__} {config_sha256(model.config)}"
+    of_head: Key = (key, model.dtype, len(window.tokens))
     with torch.inference_mode(), exact_float32():
-        head = measure_head(model, find_head(model), ids, SAME_CALL)
+        known = known_head(model, of_head) if trusts else None
+        head = known if known is not None else measure_head(model, find_head(model), ids, SAME_CALL)
         if key not in _blocks and any("states" in probe.needs for probe in probes.values()):
             _blocks[key] = watch_blocks(model, ids[:, :TOKENS], text_config(model.config).hidden_size)
         padded = may_pad(model, sample, batch_tokens, device, key)
-    return PreparedModel(model, head, _blocks.get(key, NO_BLOCKS), padded)
+    return PreparedModel(model, head, _blocks.get(key, NO_BLOCKS), padded, of_head, known is not None)
 
 
 def check_ids(model: Any, sample: Sample) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from degen.arrays import Ints
+from degen.device import as_float64
 from degen.errors import CheckpointError, NotFiniteError
 from degen.weights.scaled_tensor import SCALE_NAMES, ScaledTensor
 from degen.weights.stored_tensors import StoredTensors
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 HEAD_BLOCK = 4096  # rows at a time
+DEVICE_BLOCK = 16384  # the same on an accelerator
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,13 @@ class Head:
         tensors: the stored tensors it is one of.
         key: its name among them.
         used: ids of the rows that the tokenizer has, ascending; None for all rows.
+        device: an accelerator with float64, on which it may be factorised; None for the CPU.
     """
 
     tensors: StoredTensors
     key: str
     used: Ints | None
+    device: torch.device | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -60,12 +64,8 @@ class Head:
         Raises:
             NotFiniteError: a row holds NaN or infinity.
         """
-        for first in range(0, self.shape[0], rows):
-            last = min(first + rows, self.shape[0])
-            block = self.tensors.rows(self.key, first, last).double()
-            if self.used is not None:
-                inside = self.used[(self.used >= first) & (self.used < first + rows)] - first
-                block = block[inside.tolist()] if len(inside) < len(block) else block
+        for first, last, stored in self._stored_blocks(rows):
+            block = stored.double()
             bad = int((~block.isfinite()).any(dim=1).sum())
             if bad:
                 raise NotFiniteError(
@@ -73,12 +73,35 @@ class Head:
                 )
             yield block
 
+    def _stored_blocks(self, rows: int) -> Iterator[tuple[int, int, torch.Tensor]]:
+        """Yield the used rows in blocks of up to `rows` stored rows: the first and last of these, and the block."""
+        for first in range(0, self.shape[0], rows):
+            last = min(first + rows, self.shape[0])
+            block = self.tensors.rows(self.key, first, last)
+            if self.used is not None:
+                inside = self.used[(self.used >= first) & (self.used < first + rows)] - first
+                block = block[inside.tolist()] if len(inside) < len(block) else block
+            yield first, last, block
+
+    def pieces(self, rows: int = DEVICE_BLOCK) -> list[torch.Tensor] | None:
+        """Return the used rows in order as they are stored, in pieces on `device`.
+
+        Returns:
+            None where there is no row, or one holds NaN or infinity, which `blocks` names.
+        """
+        import torch
+
+        pieces = [block.to(self.device) for _, _, block in self._stored_blocks(rows) if len(block)]
+        finite = [as_float64(piece).isfinite().all() for piece in pieces]
+        return pieces if pieces and bool(torch.stack(finite).all()) else None
+
 
 def find_stored_head(
     tensors: StoredTensors,
     architecture: Architecture,
     ids: frozenset[int] | None,
     block: tuple[int, int] = (128, 128),
+    device: torch.device | None = None,
 ) -> Head | None:
     """Return the head among the stored tensors; None where it cannot be told by name and shape.
 
@@ -87,6 +110,7 @@ def find_stored_head(
         architecture: by its configuration.
         ids: the tokenizer's; None where there is none.
         block: rows and columns that share a scale in a head of eight-bit floats with a scale a block.
+        device: an accelerator with float64, on which it may be factorised; None for the CPU.
 
     Raises:
         CheckpointError: what is stored beside the head says that it means something else than its values.
@@ -94,7 +118,7 @@ def find_stored_head(
     key = tensors.head_key(architecture.tied, (architecture.vocab_size, architecture.head_size))
     if key is None:
         return None
-    return Head(_readable(tensors, key, architecture, block), key, used_rows(ids, architecture.vocab_size))
+    return Head(_readable(tensors, key, architecture, block), key, used_rows(ids, architecture.vocab_size), device)
 
 
 def _readable(tensors: StoredTensors, key: str, architecture: Architecture, block: tuple[int, int]) -> StoredTensors:

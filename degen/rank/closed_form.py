@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from degen.device import as_float64
+from degen.device import as_float64, factor_device
 from degen.forward.cross_entropy import nested_token_losses
-from degen.probe import OutputHead
+from degen.probe import Indices, OutputHead
 
 from .nested_head import NestedHead, nested_heads
 
@@ -39,7 +39,8 @@ class ClosedForm:
         self._head = head
         self._ranks = ranks
         self._factored = (*self.methods, *(m for m in others if m not in self.methods))
-        self._moment = torch.zeros(width, width, dtype=torch.float64)  # Σ h hᵀ
+        device = factor_device(head.weight.device)
+        self._moment = torch.zeros(width, width, dtype=torch.float64, device=device)  # Σ h hᵀ
         self._count = 0
         self._heads: dict[str, NestedHead] | None = None
 
@@ -48,15 +49,15 @@ class ClosedForm:
         """Whether `factor` has made the heads; after that no more states can be gathered."""
         return self._heads is not None
 
-    def gather(self, states: torch.Tensor, mask: torch.Tensor | None) -> None:
+    def gather(self, states: torch.Tensor, at: torch.Tensor | Indices | None) -> None:
         """Add the states of a batch to the second moment.
 
         Args:
             states: B × T × d.
-            mask: B × T, true where there is a token; None where there is one everywhere.
+            at: rows and columns of the tokens, or a mask of B × T; None where there is a token everywhere.
         """
-        flat = as_float64(states if mask is None else states[mask]).reshape(-1, states.shape[-1])
-        self._moment += (flat.T @ flat).cpu()
+        flat = as_float64(states if at is None else states[at]).reshape(-1, states.shape[-1])
+        self._moment += flat.T @ flat
         self._count += len(flat)
 
     def merge(self, other: ClosedForm) -> None:
@@ -67,7 +68,7 @@ class ClosedForm:
         """
         if self.is_factored or other.is_factored:
             raise ValueError("one of the two has made its heads already: merge before `factor` is called")
-        self._moment += other._moment
+        self._moment += other._moment.to(self._moment.device)
         self._count += other._count
 
     def factor(self) -> None:

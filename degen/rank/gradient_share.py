@@ -28,21 +28,22 @@ class GradientShare:
         self._head = head
         self._sums: Floats = np.zeros(windows)  # Σ shares by window
 
-    def add(
-        self, batch: Batch, scored: torch.Tensor, states: torch.Tensor, losses: torch.Tensor, basis: torch.Tensor
-    ) -> None:
+    def add(self, batch: Batch, states: torch.Tensor, losses: torch.Tensor, basis: torch.Tensor) -> None:
         """Add the scored tokens of a batch.
 
         Args:
             batch: some windows.
-            scored: which of their tokens 1…T−1 count, B × (T − 1).
             states: h, N × d float32, of the N tokens that count.
             losses: ℓ of every token, B × (T − 1), nats.
             basis: orthonormal basis of W's columns, V × ρ float32.
         """
-        targets = batch.ids[:, 1:][scored]
-        shares = as_float64(gradient_lost(states, targets, losses[scored], self._head, basis)).cpu().numpy()
-        np.add.at(self._sums, batch.windows[scored.nonzero()[:, 0].cpu().numpy()], shares)
+
+        def add(shares: Floats, rows: Ints) -> None:
+            np.add.at(self._sums, batch.windows[rows], shares)
+
+        at = batch.scored_at
+        shares = gradient_lost(states, batch.ids[:, 1:][at], losses[at], self._head, basis)
+        batch.read(add, as_float64(shares), at[0])
 
     def columns(self, scored: Floats, documents: Ints) -> dict[str, float | None]:
         """Return the columns `gradient_lost` and `gradient_lost_se` of table `checkpoints`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from degen.device import as_float64
@@ -12,6 +12,7 @@ from degen.model.lm_head import HEAD_BLOCK
 if TYPE_CHECKING:
     import torch
 
+FAR_FROM_ORTHONORMAL = 0.1  # of ‖Q₁ᵀQ₁ − I‖, which ½ and more would make useless
 MIN_SINGULAR = 1e-12  # a singular value below this share of the largest is rounding: thousands of float64's 2.2e-16
 
 
@@ -38,6 +39,59 @@ def triangular_factor(blocks: Iterable[torch.Tensor]) -> torch.Tensor | None:
     return triangle
 
 
+def cholesky_factor(pieces: Sequence[torch.Tensor]) -> torch.Tensor | None:
+    """Return R of W = QR by CholeskyQR2, on the device where W is; None where W is too ill-conditioned for it.
+
+    Formulas: R₁ᵀR₁ = WᵀW, Q₁ = W R₁⁻¹, R₂ᵀR₂ = Q₁ᵀQ₁, R = R₂R₁. That is products of matrices, which an accelerator does
+    many times faster than Householder's reflections. ‖Q₁ᵀQ₁ − I‖ is some ε·κ(W)², 0.007 at a condition number κ of 10⁷
+    and 0.6 at 10⁸ for 20,000 × 512. Up to 1/10 the error of R is that of Householder QR, ε·σ₁.
+
+    Args:
+        pieces: rows of W in order, each n × d, of any floating-point type.
+
+    Returns:
+        d × d, float64, on the device of the pieces.
+
+    Source: Yamamoto et al. 2015, Roundoff error analysis of the CholeskyQR2 algorithm.
+    """
+    import torch
+
+    first, failed = torch.linalg.cholesky_ex(_gram(as_float64(piece) for piece in pieces), upper=True)
+    if failed or not first.isfinite().all():
+        return None
+    gram = _gram(torch.linalg.solve_triangular(first, as_float64(piece), upper=True, left=False) for piece in pieces)
+    apart = (gram - torch.eye(len(gram), dtype=gram.dtype, device=gram.device)).norm()
+    if not apart <= FAR_FROM_ORTHONORMAL:
+        return None
+    R: torch.Tensor = torch.linalg.cholesky(gram, upper=True) @ first
+    return R
+
+
+def _gram(blocks: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Return WᵀW for rows of W in order."""
+    total: torch.Tensor | None = None
+    for block in blocks:
+        total = block.T @ block if total is None else total.addmm_(block.T, block)
+    assert total is not None
+    return total
+
+
+def device_factor(pieces: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return R of W = QR on the device where W is: by CholeskyQR2, or by Householder QR where that fails.
+
+    Args:
+        pieces: rows of W in order, each n × d, of any floating-point type, on a device with float64; one at least.
+
+    Returns:
+        min(V, d) × d, float64.
+    """
+    R = cholesky_factor(pieces)
+    if R is None:
+        R = triangular_factor(as_float64(piece) for piece in pieces)
+    assert R is not None
+    return R
+
+
 def right_factors(blocks: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the singular values and right singular vectors of W = Q diag(s) Vᵀ; those that are zero are left out.
 
@@ -51,10 +105,15 @@ def right_factors(blocks: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.T
 
     Source: Golub and Van Loan, Matrix Computations, 8.6.
     """
-    import torch
-
     triangle = triangular_factor(blocks)
     assert triangle is not None
+    return right_factors_of(triangle)
+
+
+def right_factors_of(triangle: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what `right_factors` does, given R of W = QR, on the device where R is."""
+    import torch
+
     _, s, Vt = torch.linalg.svd(triangle, full_matrices=False)
     rank = int((s > MIN_SINGULAR * s[:1]).sum())
     return s[:rank], Vt[:rank].T.contiguous()

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from degen.arrays import Floats
-from degen.device import as_float64
+from degen.device import as_float64, factor_device
 from degen.errors import CheckpointError
-from degen.model.lm_head import HEAD_BLOCK
+from degen.model.lm_head import DEVICE_BLOCK, HEAD_BLOCK
 from degen.probe import OutputHead
 
-from .linear_algebra import MIN_SINGULAR, right_factors
+from .linear_algebra import MIN_SINGULAR, device_factor, right_factors, right_factors_of
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +47,7 @@ def rotation(method: str, s: torch.Tensor, V: torch.Tensor, C: torch.Tensor) -> 
     import torch
 
     if method == "svd":
-        return torch.eye(len(s), dtype=torch.float64)
+        return torch.eye(len(s), dtype=torch.float64, device=s.device)
     weights, E = torch.linalg.eigh(C)
     weights = torch.where(weights > MIN_MOMENT * weights.max(), weights, 0.0)
     root = E * weights.sqrt()  # C^{1/2} but for a rotation from the right, which leaves U as it is
@@ -100,7 +100,12 @@ def nested_heads(head: OutputHead, C: torch.Tensor, methods: Sequence[str]) -> l
 
     weight = head.weight.detach()
 
-    s, V = right_factors(as_float64(part).cpu() for part in torch.split(weight, HEAD_BLOCK))
+    if factor_device(weight.device) is not None:
+        rows, place = DEVICE_BLOCK, weight.device
+        s, V = right_factors_of(device_factor(torch.split(weight, rows)))
+    else:
+        rows, place = HEAD_BLOCK, torch.device("cpu")
+        s, V = right_factors(as_float64(part).cpu() for part in torch.split(weight, rows))
     if not len(s):
         raise CheckpointError(
             "every weight of the LM head is zero, so that it has no rank to restrict; measure this checkpoint without "
@@ -108,16 +113,16 @@ def nested_heads(head: OutputHead, C: torch.Tensor, methods: Sequence[str]) -> l
         )
     heads = []
     for method in methods:
-        A = rotation(method, s, V, C)
+        A = rotation(method, s, V, C.to(place))
         into = V @ (A / s[:, None])
-        factor = torch.cat([(as_float64(part).cpu() @ into).float() for part in torch.split(weight, HEAD_BLOCK)])
-        rows = (s[:, None] * A).square().sum(dim=0).flip(0).cumsum(0).flip(0).numpy()
+        factor = torch.cat([(as_float64(part).to(place) @ into).float() for part in torch.split(weight, rows)])
+        energy = (s[:, None] * A).square().sum(dim=0).flip(0).cumsum(0).flip(0).cpu().numpy()
         heads.append(
             NestedHead(
                 method,
                 factor.to(weight.device),
                 (V @ (s[:, None] * A)).float().to(weight.device),
-                np.append(rows, 0.0),
+                np.append(energy, 0.0),
             )
         )
     return heads

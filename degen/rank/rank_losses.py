@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from degen.arrays import Floats
+from degen.arrays import Floats, Ints
 from degen.device import as_float64
 from degen.probe import Batch
 from degen.stats.jackknife import ratio_error
@@ -45,11 +45,14 @@ class RankLosses:
         """
         import torch
 
-        nats = as_float64(torch.cat(list(losses), dim=1)).cpu()
-        row = scored.nonzero()[:, 0].cpu()
-        sums = torch.zeros(len(batch.windows), nats.shape[1], dtype=torch.float64).index_add_(0, row, nats)
-        self._nats[batch.windows] += sums.numpy()
-        self.scored[batch.windows] += scored.sum(dim=1).cpu().numpy()
+        def add(nats: Floats, rows: Ints, counts: Ints) -> None:
+            sums = torch.zeros(len(batch.windows), nats.shape[1], dtype=torch.float64)
+            sums.index_add_(0, torch.from_numpy(rows), torch.from_numpy(nats))
+            self._nats[batch.windows] += sums.numpy()
+            self.scored[batch.windows] += counts
+
+        nats = as_float64(torch.cat(list(losses), dim=1))
+        batch.read(add, nats, batch.scored_at[0], scored.sum(dim=1))
 
     def append(self, nats: Floats) -> None:
         """Append the columns of further heads, whose losses on the same tokens the caller summed.

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 MAX_LOGITS = 1 << 24  # made at a time, tokens × vocabulary: 64 MiB of float32
+MAX_LOGITS_ON_DEVICE = 1 << 26  # the same on an accelerator
 
 # The learning rates of Godey et al. 2024 for ranks up to the one named; smaller for larger ranks.
 RATES = ((32, 2e-2), (256, 1e-2), (512, 7e-3), (1024, 3.5e-3))
@@ -85,7 +86,7 @@ class TrainedHead:
 
         assert self.A.grad is not None
         assert self.B.grad is not None
-        at_once = max(MAX_LOGITS // len(self.A), 1)
+        at_once = max((MAX_LOGITS if self.A.device.type == "cpu" else MAX_LOGITS_ON_DEVICE) // len(self.A), 1)
         for h, y in zip(torch.split(part.states, at_once), torch.split(part.targets, at_once), strict=True):
             c = h @ self.B.T
             z = c @ self.A.T if head.bias is None else torch.addmm(head.bias.float(), c, self.A.T)

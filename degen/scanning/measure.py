@@ -86,8 +86,9 @@ def _free(device: torch.device) -> None:
     import torch
 
     gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    module: Any = torch.get_device_module(device)
+    if hasattr(module, "empty_cache"):
+        module.empty_cache()
 
 
 def _load(opened: OpenCheckpoint, spec: MeasureSpec) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from degen.device import factor_device
 from degen.model.architecture import find_head
 from degen.model.lm_head import Head, used_rows
 from degen.probe import probe_errors
@@ -16,8 +17,9 @@ from .timing import Clock
 
 def head_of(model: Any, ids: frozenset[int] | None) -> Head:
     """Return the head of a model in memory, as head probes see it; `ids` are the tokenizer's."""
-    weight = find_head(model).weight.detach().cpu()
-    return Head(LoadedTensors({"lm_head.weight": weight}), "lm_head.weight", used_rows(ids, weight.shape[0]))
+    weight = find_head(model).weight.detach()
+    device, rows = factor_device(weight.device), used_rows(ids, weight.shape[0])
+    return Head(LoadedTensors({"lm_head.weight": weight.cpu()}), "lm_head.weight", rows, device)
 
 
 def measure_head(head: Head, spec: MeasureSpec, clock: Clock) -> list[tuple[str, Rows]]:

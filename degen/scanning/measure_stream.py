@@ -11,6 +11,7 @@ from typing import Any
 
 from degen.device import memory_errors
 from degen.forward.head_inputs import ModelHeadInputs
+from degen.forward.known_heads import HeadChangedError
 from degen.forward.learned_positions import check_positions
 from degen.forward.run_pass import run_pass
 from degen.model.architecture import Architecture
@@ -52,12 +53,11 @@ def measure_stream(
         OutOfMemoryError: a batch of this size does not fit.
     """
     check_positions(architecture, sample)
-    probes: dict[str, StreamProbe] = {}
-    for name, probe_class in spec.stream_probes.items():
-        with probe_errors(name):
-            probes[name] = probe_class(sample, **spec.options.get(name, {}))
     with clock.phase("forward"), memory_errors():
-        passed = run_pass(model, sample, probes, batch_tokens, spec.device, advance)
+        try:
+            passed = run_pass(model, sample, probes := _make_probes(spec, sample), batch_tokens, spec.device, advance)
+        except HeadChangedError:  # it is known now
+            passed = run_pass(model, sample, probes := _make_probes(spec, sample), batch_tokens, spec.device, advance)
     for name, probe in probes.items():
         if probe.trains:
             assert spec.training is not None
@@ -78,3 +78,12 @@ def measure_stream(
         with clock.phase(name), probe_errors(name):
             measured.append((name, probe.finish()))
     return measured
+
+
+def _make_probes(spec: MeasureSpec, sample: Sample) -> dict[str, StreamProbe]:
+    """Return a new instance of every stream probe, by name."""
+    probes = {}
+    for name, probe_class in spec.stream_probes.items():
+        with probe_errors(name):
+            probes[name] = probe_class(sample, **spec.options.get(name, {}))
+    return probes

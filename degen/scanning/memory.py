@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from degen.forward.batch_size import TOKEN_FLOATS, auto_batch_tokens
+from degen.forward.cross_entropy import DEVICE_LOGITS
 from degen.model.architecture import Architecture
 from degen.model.lm_head import HEAD_BLOCK
 
@@ -14,6 +15,8 @@ from .timing import peak_rss
 if TYPE_CHECKING:
     import torch
 
+TILE_BYTES = 10  # a logit of a tile on an accelerator: in 16 bits, in float32, and its logarithm
+
 # What a process holds once torch and transformers are imported is measured; this comes on top, as measured on Linux.
 FOR_HEADS = 50 * 10**6  # readers and writers of files, buffers of linear algebra
 FOR_PASSES = 115 * 10**6  # the same, a tokenizer, the windows, threads
@@ -22,9 +25,9 @@ FOR_PASSES = 115 * 10**6  # the same, a tokenizer, the windows, threads
 def pass_memory(shape: Architecture, stored: int, settings: Settings, device: torch.device) -> int:
     """Return the bytes that a forward pass takes at most: of the process on a CPU, of the device elsewhere.
 
-    Formula: the parameters in the dtype of the pass, and 24·4·d bytes a token of a batch. On a CPU also the imported
-    packages, and the files where the dtype is another one: they are mapped while they are read, and otherwise are the
-    parameters.
+    Formula: the parameters in the dtype of the pass, 24·4·d bytes a token of a batch, and on an accelerator a tile of
+    logits. On a CPU also the imported packages, and the files where the dtype is another one: they are mapped while
+    they are read, and otherwise are the parameters.
 
     Args:
         shape: of the model.
@@ -41,7 +44,7 @@ def pass_memory(shape: Architecture, stored: int, settings: Settings, device: to
     batch = min(tokens, max(settings.tokens, longest)) * TOKEN_FLOATS * 4 * shape.hidden_size
     weights = shape.parameters * value
     if device.type != "cpu":
-        return weights + batch
+        return weights + batch + TILE_BYTES * DEVICE_LOGITS
     converted = stored if abs(stored - weights) > 0.1 * weights else 0
     return weights + batch + converted + peak_rss() + FOR_PASSES
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from degen.checkpoints.series import Checkpoint
+from degen.device import factor_device
 from degen.errors import CheckpointError
 from degen.model.architecture import Architecture, describe, read_config, scale_block, text_config
 from degen.model.lm_head import Head, as_stored, find_stored_head
@@ -70,7 +71,8 @@ def open_checkpoint(checkpoint: Checkpoint, files: CheckpointFiles, spec: Measur
             )
         architecture = describe(config, spec.trust)
         changed = files.adapter is not None and open_adapter(files.adapter).may_change_head
-        head = None if changed else find_stored_head(tensors, architecture, spec.ids, scale_block(config))
+        device, block = factor_device(spec.device), scale_block(config)
+        head = None if changed else find_stored_head(tensors, architecture, spec.ids, block, device)
         if head is not None:
             architecture = as_stored(architecture, head)
         return OpenCheckpoint(checkpoint, files, config, architecture, tensors, head, clock)

@@ -21,6 +21,7 @@ import degen
 from degen.callbacks import Monitor
 from degen.forward.cross_entropy import nested_token_losses, token_losses
 from degen.model.logit_transform import LogitTransform
+from degen.probe import Batch
 
 Fault = Callable[[], Any]
 
@@ -43,7 +44,7 @@ def padding_is_counted() -> Any:
     update = Anisotropy.update_states
 
     def wrong(self: Any, batch: Any, site: Any, states: Any) -> None:
-        update(self, mock.Mock(mask=None, documents=batch.documents), site, states)
+        update(self, Batch(batch.ids, None, batch.windows, batch.documents), site, states)
 
     return mock.patch.object(Anisotropy, "update_states", wrong)
 

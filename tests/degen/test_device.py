@@ -12,7 +12,7 @@ import torch
 from degen.probes.anisotropy import Anisotropy
 
 import degen
-from degen.device import exact_float32
+from degen.device import as_float64, copied_ahead, exact_float32, factor_device, has_float64, product_in_float32
 
 
 def allowed() -> tuple[bool, bool]:
@@ -71,3 +71,23 @@ def test_a_scan_runs_models_without_tf32(before: tuple[bool, bool], series: Path
         degen.scan(series / "step0", corpus=corpus, tokens=300, context=64, probes="anisotropy", out=tmp_path / "run")
     assert seen == {(False, False)}
     assert allowed() == before
+
+
+def test_matrices_are_factored_on_accelerators_that_have_float64() -> None:
+    cpu, cuda, mps = (torch.device(name) for name in ("cpu", "cuda", "mps"))
+    assert [has_float64(device) for device in (cpu, cuda, mps)] == [True, True, False]
+    assert [factor_device(device) for device in (cpu, cuda, mps)] == [None, cuda, None]
+
+
+def test_products_of_bfloat16_are_summed_and_kept_in_float32() -> None:
+    A, B = torch.randn(3, 2, 50).bfloat16(), torch.randn(3, 50, 7).bfloat16()
+    product = product_in_float32(A, B)
+    assert product.dtype == torch.float32
+    assert torch.allclose(product.double(), A.double() @ B.double(), rtol=0, atol=1e-5)
+
+
+def test_copies_are_what_they_are_copies_of() -> None:
+    tensor = torch.arange(6).view(2, 3)
+    assert torch.equal(copied_ahead(tensor, torch.device("cpu")), tensor)
+    wide = as_float64(tensor)
+    assert (wide.dtype, wide.tolist()) == (torch.float64, tensor.tolist())

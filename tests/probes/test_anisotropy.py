@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from degen.probes.anisotropy import Anisotropy, mean_cosine
+from degen.probes import anisotropy
+from degen.probes.anisotropy import Anisotropy, mean_cosine, sums_in_float32, window_sums
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +32,13 @@ def some_states(windows: list[tuple[int, int]], seed: int, width: int = 5, drift
     return [centre + rng.normal(size=(n, width)) for _, n in windows]
 
 
-def feed(probe: Anisotropy, states: list[np.ndarray], rows: list[int], behind: float = 0.0) -> None:
+def feed(
+    probe: Anisotropy,
+    states: list[np.ndarray],
+    rows: list[int],
+    behind: float = 0.0,
+    dtype: torch.dtype = torch.float64,
+) -> None:
     """Feed the windows `rows` as one padded batch; `behind` fills the padding after a short window."""
     longest = max(len(states[i]) for i in rows)
     padded = np.full((len(rows), longest, states[0].shape[1]), behind)
@@ -46,7 +53,7 @@ def feed(probe: Anisotropy, states: list[np.ndarray], rows: list[int], behind: f
         windows,
         probe.sample.document_slots[windows],
     )
-    probe.update_states(batch, HEAD, torch.from_numpy(padded))
+    probe.update_states(batch, HEAD, torch.from_numpy(padded).to(dtype))
 
 
 def measured(windows: list[tuple[int, int]], states: list[np.ndarray], **options: Any) -> dict[str, Any]:
@@ -221,3 +228,61 @@ def test_mean_cosine_of_fewer_than_two_vectors_is_not_a_number() -> None:
     assert math.isnan(mean_cosine(1.0, 1.0))
     assert math.isnan(mean_cosine(0.0, 0.0))
     assert mean_cosine(4.0, 2.0) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("masked", [False, True])
+def test_sums_in_float32_as_on_an_accelerator_are_those_of_float64(dtype: torch.dtype, masked: bool) -> None:
+    """Weights of two bfloat16 are exact to 2⁻¹⁷; what is behind a window may be NaN; vectors may be zero."""
+    rng = np.random.default_rng(0)
+    states = torch.from_numpy(rng.normal(size=(4, 40, 24)) * 10.0 ** rng.uniform(-2, 2, size=(4, 40, 1))).to(dtype)
+    states[1, 3] = 0.0
+    mask = None
+    if masked:
+        mask = torch.arange(40) < torch.tensor([40, 31, 7, 1])[:, None]
+        states[~mask] = torch.nan
+    unit, norms = window_sums(states, mask)
+    assert unit.dtype == norms.dtype == torch.float32
+    exact = states.double() if mask is None else states.double().masked_fill(~mask.unsqueeze(-1), 0.0)
+    lengths = exact.norm(dim=-1)
+    assert torch.allclose(norms.double(), lengths, rtol=1e-6, atol=0)
+    expected = (exact / lengths.clamp(min=1e-300).unsqueeze(-1)).sum(dim=1)
+    assert torch.allclose(unit.double(), expected, rtol=0, atol=1e-5 * 40**0.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_figures_by_sums_in_float32_are_those_of_sums_in_float64(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = [(0, 6), (0, 4), (1, 5), (2, 1), (3, 6)]
+    states = [
+        np.concatenate([torch.from_numpy(s).to(dtype).double(), np.zeros((1, 5))]) for s in some_states(windows, 4)
+    ]
+    longer = [(d, n + 1) for d, n in windows]
+    expected = explicit(longer, states)
+    monkeypatch.setattr(anisotropy, "sums_in_float32", lambda states: True)
+    probe = Anisotropy(a_sample(longer))
+    for rows in ([0, 1, 4], [2, 3]):
+        feed(probe, states, rows, behind=math.nan, dtype=dtype)
+    (row,) = probe.finish()["layers"]
+    same(row, expected, 2e-5)
+    assert row["zero_vectors"] == len(windows)
+
+
+def test_a_length_that_float32_does_not_hold_gives_no_figure_instead_of_a_wrong_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(anisotropy, "sums_in_float32", lambda states: True)
+    windows = [(0, 3), (1, 3)]
+    states = some_states(windows, 1)
+    states[0][1] *= 1e30
+    probe = Anisotropy(a_sample(windows))
+    feed(probe, states, [0, 1], dtype=torch.bfloat16)
+    (row,) = probe.finish()["layers"]
+    assert row["anisotropy"] is None
+
+
+def test_states_are_summed_in_float64_on_a_cpu_whatever_their_dtype() -> None:
+    assert not any(sums_in_float32(torch.zeros(1, dtype=dtype)) for dtype in (torch.bfloat16, torch.float32))
+    assert sums_in_float32(torch.zeros(1, dtype=torch.bfloat16, device="meta"))
+    assert not sums_in_float32(torch.zeros(1, dtype=torch.float32, device="meta"))

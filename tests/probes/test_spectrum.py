@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from degen.probes.spectrum import Spectrum, entropy_from_flat, shannon_entropy, singular_values
+from degen.probes.spectrum import Spectrum, entropy_from_flat, shannon_entropy, singular_values, singular_values_of
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -165,3 +165,48 @@ def test_a_row_of_nan_is_named_unless_no_token_uses_it(bad: float) -> None:
         list(Head(LoadedTensors({"lm_head.weight": W}), "lm_head.weight", None).blocks(8))
     unused = Head(LoadedTensors({"lm_head.weight": W}), "lm_head.weight", np.arange(13))
     assert sum(len(b) for b in unused.blocks(8)) == 13
+
+
+CPU = torch.device("cpu")  # in place of an accelerator
+
+
+@given(sizes, seeds, st.sets(st.integers(0, 59), min_size=12), st.sampled_from([torch.float32, torch.bfloat16]))
+def test_a_head_on_its_device_has_the_singular_values_that_it_has_block_by_block(
+    size: Any, seed: int, ids: set[int], dtype: torch.dtype
+) -> None:
+    tensors = LoadedTensors({"w": torch.from_numpy(matrix(size, seed)).to(dtype)})
+    used = used_rows(frozenset(ids), size[0])
+    there = singular_values_of(Head(tensors, "w", used, CPU))
+    expected = singular_values_of(Head(tensors, "w", used))
+    assert len(there) == len(expected)
+    assert np.allclose(there, expected, rtol=0, atol=1e-12 * max(expected, default=0))
+
+
+def test_pieces_on_a_device_are_the_used_rows_as_they_are_stored() -> None:
+    W = torch.arange(20, dtype=torch.bfloat16).view(10, 2)
+    pieces = Head(LoadedTensors({"w": W}), "w", np.asarray([0, 1, 2, 7]), CPU).pieces(3)
+    assert pieces is not None
+    assert [len(piece) for piece in pieces] == [3, 1]
+    assert torch.equal(torch.cat(pieces), W[[0, 1, 2, 7]])
+    assert Head(LoadedTensors({"w": W}), "w", np.asarray([], dtype=np.int64), CPU).pieces() is None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_row_of_nan_is_named_on_a_device_too(bad: float) -> None:
+    W = torch.ones(20, 3)
+    W[13, 1] = bad
+    with pytest.raises(CheckpointError, match="holds NaN or infinity in 1 of its rows 0 to 19"):
+        Spectrum().measure(Head(LoadedTensors({"w": W}), "w", None, CPU))
+
+
+class Full(Head):
+    """A head for which its device has no memory."""
+
+    def pieces(self, rows: int = 0) -> Any:
+        return torch.empty(1 << 60, dtype=torch.uint8)
+
+
+def test_a_head_that_does_not_fit_on_its_device_is_measured_block_by_block() -> None:
+    W = torch.from_numpy(matrix((30, 4), 1))
+    there = singular_values_of(Full(LoadedTensors({"w": W}), "w", None, CPU))
+    assert np.array_equal(there, singular_values([W]))

@@ -13,3 +13,14 @@ def test_a_batch_holds_whole_windows_and_one_at_least(width: int, longest: int) 
     tokens = auto_batch_tokens(shape, longest, torch.device("cpu"))
     assert tokens % longest == 0
     assert longest <= tokens <= max(8192, longest)
+
+
+@pytest.mark.parametrize(("width", "longest", "expected"), [
+    (32, 512, 16_384), (1024, 500, 16_000), (4096, 512, 5120), (4096, 100_000, 100_000),
+])  # fmt: skip
+def test_a_batch_of_an_accelerator_takes_half_of_its_free_memory_and_a_number_of_tokens_at_most(
+    width: int, longest: int, expected: int
+) -> None:
+    """Apple's devices do not tell how much is free: 4 GiB, of which a token takes 96 bytes for each dimension."""
+    shape = Architecture("x", "x", 1, 1, 0, 1, width, width, width, 1, False, None)
+    assert auto_batch_tokens(shape, longest, torch.device("mps")) == expected

@@ -88,3 +88,48 @@ def test_no_tokens_give_no_losses() -> None:
     h, y, head = random_inputs(0, 5, 3, False, 4)
     with torch.inference_mode():
         assert len(cross_entropy.token_losses(h, y, head, LogitTransform())) == 0
+
+
+@given(
+    tokens=st.integers(1, 13),
+    rows=st.integers(1, 23),
+    logits=st.integers(1, 200),
+    bias=st.booleans(),
+    cap=st.sampled_from([None, 1.0, 30.0]),
+    seed=st.integers(0, 2**31),
+)
+def test_tiles_of_whole_rows_as_on_an_accelerator_give_the_loss_of_whole_logits(
+    tokens: int, rows: int, logits: int, bias: bool, cap: float | None, seed: int
+) -> None:
+    h, y, head = random_inputs(tokens, rows, 6, bias, seed)
+    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
+        patch.setattr(cross_entropy, "DEVICE_LOGITS", logits)
+        losses = cross_entropy.whole_row_losses(h, y, head, LogitTransform(cap=cap))
+    assert torch.allclose(losses.double(), expected(h, y, head, 1.0, cap), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("losses_of", [cross_entropy.tiled_losses, cross_entropy.whole_row_losses])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_states_selected_tile_by_tile_give_the_bits_of_states_selected_at_once(
+    losses_of: Any, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cross_entropy, "TILE_TOKENS", 7)
+    monkeypatch.setattr(cross_entropy, "DEVICE_LOGITS", 7 * 50)
+    h, y, head = random_inputs(60, 50, 16, True, 3)
+    states, head = h.view(5, 12, 16).to(dtype), head.to(dtype)
+    at = (torch.rand(5, 11) < 0.7).nonzero(as_tuple=True)
+    targets = y.view(5, 12)[:, 1:][at]
+    with torch.inference_mode():
+        selected = losses_of(states, targets, head, LogitTransform(), at)
+        assert torch.equal(selected, losses_of(states[at], targets, head, LogitTransform()))
+    exact = expected(states[at].float(), targets, head.float(), 1.0, None)
+    assert torch.allclose(selected.double(), exact, rtol=0, atol=1e-5 if dtype == torch.float32 else 0.05)
+
+
+@pytest.mark.parametrize("rows", [7, 400, 50_304, 256_000])
+def test_a_tile_of_an_accelerator_holds_whole_rows_and_no_more_logits_than_it_may(rows: int) -> None:
+    tokens, whole = cross_entropy._nested_tile(torch.device("cuda"), rows)
+    assert whole == rows
+    assert 0.5 * cross_entropy.DEVICE_LOGITS < tokens * rows <= cross_entropy.DEVICE_LOGITS
+    assert tokens % 128 == 0
+    assert cross_entropy._nested_tile(torch.device("cpu"), rows) == (256, 4096)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from degen.errors import CheckpointError
 from degen.forward.cross_entropy import nested_token_losses
 from degen.model.logit_transform import LogitTransform
 from degen.probe import OutputHead
+from degen.rank import nested_head
 from degen.rank.bottleneck_rank import bottleneck_rank
 from degen.rank.gradient_share import gradient_lost
-from degen.rank.linear_algebra import factored_error, right_factors, triangular_factor
+from degen.rank.linear_algebra import cholesky_factor, device_factor, factored_error, right_factors, triangular_factor
 from degen.rank.nested_head import nested_heads, rotation
 
 seeds = st.integers(0, 2**32 - 1)
@@ -176,3 +178,48 @@ def test_bottleneck_rank_is_the_smallest_measured_one_with_an_interval() -> None
     assert bottleneck_rank(ranks, gaps, errors, within=0.051)["bottleneck_rank"] == 16
     assert bottleneck_rank(ranks, gaps, errors, within=1.0)["bottleneck_rank"] == 4
     assert set(bottleneck_rank([4, 8], [0.9, float("nan")], [None, None]).values()) == {None}
+
+
+def of_condition(rows: int, width: int, condition: float) -> np.ndarray:
+    """Return a random matrix with singular values from 1 down to 1 / condition."""
+    draw = np.random.default_rng(0)
+    Q, V = (np.linalg.qr(draw.normal(size=(n, width)))[0] for n in (rows, width))
+    return (Q * np.logspace(0, -math.log10(condition), width)) @ V.T
+
+
+@pytest.mark.parametrize("exponent", [0, 3, 5, 7, 9, 12, 15])
+def test_factors_as_an_accelerator_makes_them_have_the_singular_values_of_the_head(exponent: int) -> None:
+    """CholeskyQR2 is taken where it is as good as Householder QR, and refused before it is not."""
+    W = of_condition(900, 60, 10.0**exponent)
+    pieces = torch.from_numpy(W).split(400)
+    R = cholesky_factor(pieces)
+    assert (R is not None) == (exponent <= 7)
+    expected = np.linalg.svd(W, compute_uv=False)
+    for triangle in (device_factor(pieces), *([R] if R is not None else [])):
+        assert np.array_equal(triangle.triu(), triangle)
+        assert np.allclose(torch.linalg.svdvals(triangle), expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("W", [np.zeros((30, 4)), np.ones((30, 4)), np.full((30, 4), 1e200), np.eye(3, 7)])
+def test_heads_that_have_no_factor_by_cholesky_are_factored_all_the_same(W: np.ndarray) -> None:
+    pieces = torch.from_numpy(W).split(8)
+    assert cholesky_factor(pieces) is None
+    expected = np.linalg.svd(W, compute_uv=False)
+    assert np.allclose(torch.linalg.svdvals(device_factor(pieces)), expected, rtol=1e-12, atol=1e-12 * expected[0])
+
+
+@pytest.mark.parametrize("method", ["svd", "whitened"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_restricted_heads_as_an_accelerator_makes_them_are_those_of_a_cpu(
+    method: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    W, C = random_case((300, 8), 5)
+    head = OutputHead(torch.from_numpy(W).to(dtype), None, PLAIN)
+    (expected,) = nested_heads(head, torch.from_numpy(C), [method])
+    monkeypatch.setattr(nested_head, "factor_device", lambda device: device)
+    monkeypatch.setattr(nested_head, "DEVICE_BLOCK", 64)
+    (nested,) = nested_heads(head, torch.from_numpy(C), [method])
+    np.testing.assert_allclose(nested.energy, expected.energy, rtol=0, atol=1e-11 * expected.energy[0])
+    for rank in range(1, 9):
+        ours, theirs = (n.factor[:, :rank] @ n.map[:, :rank].T for n in (nested, expected))
+        assert torch.allclose(ours, theirs, rtol=0, atol=1e-5)
