@@ -97,7 +97,9 @@ def _print_cost_table(costs: list[dict[str, Any]]) -> None:
     rows = [[_format_cost(name, row[name]) for name in columns] for row in costs]
     output.result_table(columns, rows)
     size, flops = total_cost(costs)
-    output.result(f"{len(costs)} checkpoints, {size / 1e9:.3g} GB to read, {flops:.2g} FLOPs")
+    there = sum(row["bytes"] == 0 for row in costs)
+    known = f" ({there} measured already)" if there else ""
+    output.result(f"{len(costs)} checkpoints{known}, {size / 1e9:.3g} GB to read, {flops:.2g} FLOPs")
 
 
 def _format_cost(name: str, value: Any) -> Any:

@@ -112,6 +112,8 @@ def read_run(path: str | Path) -> Run:
     """
     folder = expand_user(path)
     info = read_info(folder / RUN_FILE)
+    if info is None and not folder.exists():
+        raise DegenError(f"{folder}: no such folder; `degen scan SERIES -o {folder}` makes a run there")
     if info is None:
-        raise DegenError(f"{folder}: not a run folder (no {RUN_FILE} in it)")
+        raise DegenError(f"{folder}: not a run folder (no {RUN_FILE} in it); `degen scan` makes one of a series")
     return Run(folder, info)

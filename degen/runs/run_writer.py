@@ -296,5 +296,5 @@ def _flat(settings: Mapping[str, Any], names: tuple[str, ...] = ()) -> dict[str,
 def _format_setting(value: Any) -> str:
     """Return a setting as a user would write it."""
     if isinstance(value, list):
-        return ",".join(map(str, value)) or "none"
+        return ", ".join(map(str, value)) or "none"
     return "by default" if value is None else str(value)

@@ -40,7 +40,8 @@ def fit_context(settings: Settings, plan: Plan, begun: Path | None, note: Callab
     if settings.context is not None or settings.sample is not None:
         return settings
     info = read_info(begun / RUN_FILE) if begun is not None and is_run(begun) else None
-    if info is not None and isinstance(before := info.get("asked", {}).get("context"), int):
+    windows = (info or {}).get("sample")  # none in a run whose probes needed no text
+    if info is not None and windows and isinstance(before := info.get("asked", {}).get("context"), int):
         return replace(settings, context=before)
     if not any(issubclass(probe, StreamProbe) for probe in plan.probes.values()):
         return settings

@@ -14,12 +14,13 @@ from degen.model.architecture import Architecture, describe, read_config
 from degen.model.flops import forward_flops
 from degen.paths import expand_user
 from degen.probe import StreamProbe
-from degen.runs.run_writer import check_folder, check_run
+from degen.runs.run_file import RUN_FILE, read_info
+from degen.runs.run_writer import RunWriter, check_folder, check_run
 from degen.tables import Row
 from degen.text.windows import read_samples
 
 from .context import fit_context
-from .extend import adds_only, with_earlier_probes, with_known_tokens
+from .extend import adds_only, checkpoints_to_measure, with_earlier_probes, with_known_tokens
 from .memory import head_memory, pass_memory
 from .plan import Plan, make_plan
 from .sampling import open_scanned_corpus
@@ -45,7 +46,7 @@ def estimate_costs(
 
     Returns:
         A row for each checkpoint: `bytes` to read from its files, `flops`, `memory`, the most bytes that the scan takes
-        at once on its device; nulls and a `reason` where it cannot be measured.
+        at once on its device; nulls and a `reason` where it cannot be measured, zeros where the run has it already.
 
     Raises:
         DegenError: the scan would be refused: series, probes, corpus or device cannot be found, or the run folder is of
@@ -65,7 +66,13 @@ def estimate_costs(
     elif out is not None:
         check_folder(out)
     tokens = settings.tokens if streams else 0
-    return [_estimate_cost(checkpoint, tokens, settings, device) for checkpoint in plan.checkpoints]
+    info = read_info(out / RUN_FILE) if out is not None and not fresh else None
+    pending = plan.checkpoints
+    if out is not None and info is not None:
+        pending = checkpoints_to_measure(plan, RunWriter(out, info, fresh=False))
+    nothing = {"bytes": 0, "flops": 0.0, "memory": 0, "reason": None}
+    costs = ((c, _estimate_cost(c, tokens, settings, device)) for c in plan.checkpoints)
+    return [cost if checkpoint in pending else cost | nothing for checkpoint, cost in costs]
 
 
 def _check_inputs(settings: Settings, plan: Plan, streams: bool) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from degen.checkpoints.series import Checkpoint
+from degen.probe import StreamProbe
 from degen.probe_registry import load_probes
 from degen.runs.run_file import read_info
 from degen.runs.run_writer import RunWriter, write_errors
@@ -17,6 +18,7 @@ from .plan import Plan, tables_of
 from .settings import Settings
 
 TOKENS = "tokens_per_step"
+TEXT = ("corpus", "tokens", "context", "seed", "sample", "batch_size")
 
 
 def with_known_tokens(settings: Settings, begun: Path | None) -> Settings:
@@ -54,21 +56,46 @@ def with_earlier_probes(settings: Settings, begun: Path | None) -> Settings:
 def adds_only(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Return whether the settings `new` equal those of a run, `old`, but for what may be added to one.
 
-    That is further series or checkpoints, the tokens of a step where `old` has none, and probes with their options.
+    That is further series or checkpoints, the tokens of a step where `old` has none, probes with their options, and all
+    that concerns the text where no probe of `old` needed any.
     """
+    if not needs_text(_probe_names(old)):
+        old = {**old, **{name: new.get(name) for name in TEXT}}
     before, now = _probe_names(old), _probe_names(new)
     options = {name: values for name, values in new.get("options", {}).items() if name in before}
     tokens = new.get(TOKENS) if old.get(TOKENS) is None else old[TOKENS]
     added = {name: new.get(name, old.get(name)) for name in ("series", "probes", "options")}
-    if not (before <= now and options == old.get("options", {}) and {*old.get("series", ())} <= {*added["series"]}):
+    if new.get("steps") == "all":  # after a part of them
+        added["steps"] = "all"
+    if not (
+        before <= now and options == old.get("options", {}) and {*old.get("series", ())} <= {*(added["series"] or ())}
+    ):
         return False
     return {**old, TOKENS: tokens, **added} == {**added, **new}
+
+
+def needs_text(names: Collection[str]) -> bool:
+    """Return whether one of some probes needs text streamed through the model."""
+    return any(issubclass(probe, StreamProbe) for probe in load_probes(sorted(names)).values())
 
 
 def _probe_names(asked: Mapping[str, Any]) -> set[str]:
     """Return the names of the probes of settings as run.json keeps them."""
     names = asked.get("probes")
     return set(names) if names is not None else set(load_probes(None))
+
+
+def checkpoints_to_measure(plan: Plan, writer: RunWriter) -> list[Checkpoint]:
+    """Return the checkpoints still to be measured, also copies of one that is measured anew."""
+    pending: list[Checkpoint] = []
+    for series in plan.series:
+        anew: set[str] = set()
+        for checkpoint in series.checkpoints:
+            row = writer.done(checkpoint, plan.tables)
+            if row is None or row["duplicate_of"] in anew or missing_probes(checkpoint, plan, writer):
+                anew.add(checkpoint.revision)
+                pending.append(checkpoint)
+    return pending
 
 
 def missing_probes(checkpoint: Checkpoint, plan: Plan, writer: RunWriter) -> list[str]:

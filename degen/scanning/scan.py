@@ -25,7 +25,7 @@ from degen.runs.run import DOWNLOADS, Run, read_run
 from degen.runs.run_writer import RunWriter, open_run
 
 from .context import check_context, fit_context
-from .extend import adds_only, fill_tokens, missing_probes, with_earlier_probes, with_known_tokens
+from .extend import adds_only, checkpoints_to_measure, fill_tokens, with_earlier_probes, with_known_tokens
 from .plan import Plan, make_plan
 from .progress import Progress
 from .run_info import complete_info
@@ -85,7 +85,7 @@ def scan_with_settings(
     on_plan(plan)
     settings = fit_context(settings, plan, begun, progress.note)
     with open_run(out, settings.to_json(), fresh, adds_only) as writer:
-        pending = _checkpoints_to_measure(plan, writer)
+        pending = checkpoints_to_measure(plan, writer)
         progress.start_scan(plan.checkpoints, len(plan.checkpoints) - len(pending))
         if pending or "config_hash" not in writer.info:
             _measure(settings, plan, set(pending), writer, Downloads(out / DOWNLOADS, keep), progress)
@@ -93,19 +93,6 @@ def scan_with_settings(
         if filled := sum(fill_tokens(checkpoint, writer) for checkpoint in plan.checkpoints):
             progress.note(f"tokens_seen filled in for {filled} checkpoints")
     return read_run(out)
-
-
-def _checkpoints_to_measure(plan: Plan, writer: RunWriter) -> list[Checkpoint]:
-    """Return the checkpoints still to be measured, also copies of one that is measured anew."""
-    pending: list[Checkpoint] = []
-    for series in plan.series:
-        anew: set[str] = set()
-        for checkpoint in series.checkpoints:
-            row = writer.done(checkpoint, plan.tables)
-            if row is None or row["duplicate_of"] in anew or missing_probes(checkpoint, plan, writer):
-                anew.add(checkpoint.revision)
-                pending.append(checkpoint)
-    return pending
 
 
 def _measure(

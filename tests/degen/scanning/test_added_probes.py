@@ -12,9 +12,12 @@ from degen.probes.anisotropy import Anisotropy
 from degen.probes.loss import Loss
 from degen.probes.rank import Rank
 from degen.probes.spectrum import Spectrum
+from tiny import make_series
 
 import degen
 from degen import DegenError
+from degen.scanning.dry_run import estimate_costs
+from degen.scanning.settings import make_settings
 
 SCAN = {"tokens": 256, "context": 32, "threads": 1, "batch_size": 4}
 
@@ -149,3 +152,26 @@ def test_checkpoints_that_a_shell_finds_later_are_added(series: Path, corpus: Pa
     assert times == {file: file.stat().st_mtime_ns for file in times}
     with pytest.raises(DegenError, match="other settings: series"):
         scan(0, 1000)
+
+
+def test_a_run_of_heads_alone_takes_any_text(corpus: Path, tmp_path: Path) -> None:
+    series = make_series(tmp_path / "short", (0, 100), family="gpt2", n_positions=24)
+    degen.scan(series, probes="spectrum", out=tmp_path / "run", threads=1)
+    text: Any = {"corpus": corpus, "tokens": 256, "threads": 1}
+    run = degen.scan(series, probes=("loss", "anisotropy"), out=tmp_path / "run", **text)
+    assert run.info["asked"]["context"] == 24
+    assert tables(run) == tables(degen.scan(series, out=tmp_path / "whole", **text))
+    with pytest.raises(DegenError, match="other settings: tokens 256"):
+        degen.scan(series, out=tmp_path / "run", **text | {"tokens": 300})
+
+
+def test_a_thinned_scan_is_filled_in_and_a_dry_run_prices_what_is_left(
+    series: Path, corpus: Path, tmp_path: Path
+) -> None:
+    degen.scan(series, corpus=corpus, out=tmp_path / "run", steps="0,1000", **SCAN)
+    settings = make_settings(series, corpus=corpus, **SCAN)
+    costs = estimate_costs(settings, out=tmp_path / "run")
+    assert [cost["bytes"] == 0 for cost in costs] == [True, False, True]
+    assert [cost["flops"] == 0 for cost in costs] == [True, False, True]
+    run = degen.scan(series, corpus=corpus, out=tmp_path / "run", **SCAN)
+    assert [row["step"] for row in run.checkpoints()] == [0, 100, 1000]
