@@ -113,7 +113,7 @@ def _with_final(series: Series, folder: Path, grammar: Grammar, note: Note) -> S
     known = (
         f"step {step} by its trainer_state.json"
         if step is not None
-        else "without a step, as the folder has no trainer_state.json (trainer.save_state() writes it)"
+        else "without a step, as no trainer_state.json gives it (trainer.save_state() writes one)"
     )
     note(f"{folder}: the model beside the checkpoints is measured as revision {revision}, {known}")
     per_step = grammar.tokens_per_step

@@ -183,7 +183,8 @@ KINDS: dict[str, Refused | Spoiled] = {
         lambda p: p.scan("--out", p.file("file") / "run"), ("file/run", "cannot be written", "--out")
     ),
     "settings changed": Refused(
-        lambda p: p.measured() and p.spectra("--seed", 7), ("run", "seed 0 (now 7)", "--out", "--fresh")
+        lambda p: p.measured() and p.spectra("--dtype", "bfloat16"),
+        ("run", "dtype auto (now bfloat16)", "--out", "--fresh"),
     ),
     "run.json damaged": Refused(
         lambda p: spoil.run_json(p, DAMAGED) and p.spectra(), ("run.json", "damaged", "--fresh")
