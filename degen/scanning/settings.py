@@ -53,7 +53,7 @@ class Settings:
     corpus: Annotated[
         str,
         "Text to stream: .jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt, a folder of those, "
-        "hf://org/dataset[:split], or demo.",
+        "hf://org/dataset[:split], a name of `degen corpora`, or demo.",
     ] = "demo"
     tokens: Annotated[int, "Tokens to stream through each checkpoint."] = 50_000
     context: Annotated[
