@@ -28,7 +28,8 @@ def find_series(
 ) -> list[Series]:
     """Return every series that the user named, with the steps alone that were asked for.
 
-    Several checkpoints of one folder whose names are steps are one series, as a shell expands `runs/my-model/step*`.
+    Each run of a model, as an ingredient or a seed, is a series of its own. Several checkpoints of one folder whose
+    names are steps are one series, as a shell expands `runs/my-model/step*`.
 
     Args:
         specs: the names, each perhaps with a `label=` in front: a folder, a `.gguf` file, `base+adapter`, a suite, or
@@ -42,7 +43,8 @@ def find_series(
     Raises:
         DegenError: nothing of that name, no checkpoint in it, two revisions of one step, or two series of one name.
     """
-    named = [pair for group in _expanded(specs, grammar) for pair in _find_group(group, grammar, trust, note)]
+    found = [pair for group in _expanded(specs, grammar) for pair in _find_group(group, grammar, trust, note)]
+    named = [(spec, run) for spec, series in found for run in series.runs()]
     labels: dict[str, str] = {}
     for spec, series in named:
         existing = [c.step for c in series.checkpoints if c.step is not None]

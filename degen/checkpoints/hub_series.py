@@ -12,7 +12,7 @@ from degen.hints import did_you_mean, there_are
 from . import hub_client as hub
 from .hub_source import HubSource
 from .series import Grammar, Series
-from .suites import tokens_per_step
+from .suites import tokens_per_step, tokens_per_step_by_stage
 
 _NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
@@ -41,13 +41,14 @@ def from_hub(spec: str, grammar: Grammar, trust: bool = False) -> Series:
     if at and not names:
         raise DegenError(f"{spec}: a revision must follow the @; write {repo}@step1000 or {repo}@step*")
     try:
-        chosen = _choose(repo, names, hub.refs(repo), grammar)
+        refs = hub.refs(repo)
+        chosen = _choose(repo, names, refs, grammar)
     except CheckpointError as error:
         raise DegenError(f"{error}; a folder of that name does not exist here either") from error
     if grammar.tokens_per_step is None:
-        grammar = Grammar(grammar.pattern, tokens_per_step(repo))
+        grammar = Grammar(grammar.pattern, tokens_per_step(repo), tokens_per_step_by_stage(repo))
     members = [(name, HubSource(repo, name, commit, trust)) for name, commit in chosen.items()]
-    return grammar.series(repo, repo.rpartition("/")[2], members, None)
+    return grammar.series(repo, repo.rpartition("/")[2], members, None, refs)
 
 
 def _choose(repo: str, names: str, refs: Mapping[str, str], grammar: Grammar) -> dict[str, str]:

@@ -68,6 +68,12 @@ def tokens_per_step(repo: str) -> int | None:
     return suite.tokens_per_step_of(model) if suite is not None else None
 
 
+def tokens_per_step_by_stage(repo: str) -> Mapping[str, int]:
+    """Return how many tokens a model of a repository was trained on per step, by stage; empty where none differ."""
+    suite, _ = _find(repo)
+    return suite.tokens_per_step_by_stage if suite is not None else {}
+
+
 def expected_steps(repo: str) -> Sequence[int] | None:
     """Return the steps that a repository should have; None where no suite knows them."""
     suite, _ = _find(repo)
