@@ -222,12 +222,13 @@ def _expected_steps(series: Series, steps: str) -> Sequence[int] | None:
 
 
 def _final_facts(series: Series) -> Facts | None:
-    """Return the facts of a hub series' main branch, which holds the final weights; None for other series."""
+    """Return the facts of a repository's main branch, which holds the final weights; None for other series."""
     from degen.checkpoints import hub_client as hub
     from degen.checkpoints.hub_source import HubSource
 
     source = series.checkpoints[-1].source
-    if not isinstance(source, HubSource):
+    repos = {c.source.repo if isinstance(c.source, HubSource) else None for c in series.checkpoints}
+    if not isinstance(source, HubSource) or len(repos) > 1:  # of a repository for each checkpoint, none is final
         return None
     try:
         commit = hub.refs(source.repo).get("main")

@@ -12,6 +12,7 @@ from degen.paths import expand_user
 from .adapter_series import are_paths, on_base, on_own_bases, split_adapter
 from .hub_series import from_hub, is_hub_name
 from .local_series import FINAL, Note, from_path, from_steps, is_step
+from .manifest import from_manifest, is_manifest
 from .series import Grammar, Series, has_order
 from .steps import nearest_steps
 from .suites import is_suite, suites
@@ -32,8 +33,8 @@ def find_series(
     names are steps are one series, as a shell expands `runs/my-model/step*`.
 
     Args:
-        specs: the names, each perhaps with a `label=` in front: a folder, a `.gguf` file, `base+adapter`, a suite, or
-            `org/name@revisions` on the hub.
+        specs: the names, each perhaps with a `label=` in front: a folder, a `.gguf` file, a manifest, `base+adapter`, a
+            suite, or `org/name@revisions` on the hub.
         steps: which steps to keep, see `degen.checkpoints.steps.select_steps`.
         note: called with a message for every step that does not exist and is replaced by its nearest, for every folder
             that holds several series, and for every model beside its checkpoints.
@@ -126,6 +127,8 @@ def _find(spec: str, grammar: Grammar, trust: bool, note: Note) -> list[Series]:
 
 def _find_without_adapter(name: str, grammar: Grammar, trust: bool, note: Note = lambda _: None) -> list[Series]:
     path = expand_user(name)
+    if is_manifest(path):
+        return from_manifest(path, grammar, trust)
     if path.exists():
         return from_path(path, grammar, note)
     if is_suite(name):

@@ -119,7 +119,7 @@ class Grammar:
         """Return checkpoints with what their names give; see `series`."""
         names = dict.fromkeys([*others, *(revision for revision, _ in members)])
         known = {name: parsed for name in names if (parsed := self.parse(name)) is not None}
-        tokens = tokens_over_stages(known, self._tokens_per_step)
+        tokens = tokens_over_stages(known, self.tokens_per_step_in)
         for revision, _ in members:
             if (tokens.get(revision) or 0) > MAX_STEP:
                 raise DegenError(
@@ -132,7 +132,8 @@ class Grammar:
             for p in [known.get(name, unknown)]
         ]
 
-    def _tokens_per_step(self, stage: str | None) -> int | None:
+    def tokens_per_step_in(self, stage: str | None) -> int | None:
+        """Return the training tokens of a step in a stage; None if unknown."""
         return self.tokens_per_step_by_stage.get(stage or "", self.tokens_per_step)
 
     def series(
