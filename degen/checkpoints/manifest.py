@@ -229,8 +229,8 @@ def _parquet_rows(path: Path) -> list[Mapping[str, Any]]:
 def _toml_rows(path: Path) -> list[Mapping[str, Any]]:
     check_regular(path)
     document = tomllib.loads(path.read_text(encoding="utf-8"))
-    rows = next((document[name] for name in _ARRAYS if isinstance(document.get(name), list)), [])
-    return [row for row in rows if isinstance(row, dict)]
+    arrays = (document[name] for name in _ARRAYS if isinstance(document.get(name), list))
+    return [row for rows in arrays for row in rows if isinstance(row, dict)]
 
 
 _READERS: dict[str, Callable[[Path], list[Mapping[str, Any]]]] = {
