@@ -34,7 +34,8 @@ def from_path(path: Path, grammar: Grammar, note: Note = lambda _: None) -> list
         return _from_folder(path, grammar, note)
     if path.suffix != ".gguf":
         raise DegenError(
-            f"{path}: a series is a folder of checkpoints, a checkpoint folder or a .gguf file{format_hint(path)}"
+            f"{path}: a series is a folder of checkpoints, a checkpoint folder or a .gguf file, or a manifest, a table "
+            f"with a column path or repo{format_hint(path)}"
         )
     return [_single(path, path.stem, grammar)]
 
