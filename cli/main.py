@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from degen.errors import DegenError, one_line
 from degen.version import __version__
 
-from . import audit, export, gate, interrupts, output, probes, rank, saturation, scaling, scan, show, suites
+from . import audit, corpora, export, gate, interrupts, output, probes, rank, saturation, scaling, scan, show, suites
 from .interrupts import AFTER_INTERRUPTION, INTERRUPTED
 
 MAX_MESSAGE = 1000  # characters of a message: what a user typed may be long
@@ -120,6 +120,7 @@ app.command("export")(export.export)
 app.command("audit")(audit.audit)
 app.command("probes")(probes.probes)
 app.command("suites")(suites.suites)
+app.command("corpora")(corpora.corpora)
 
 
 def _interrupt_again(unraisable: Any) -> None:

@@ -18,7 +18,8 @@ def print_saturation(result: SaturationResult) -> None:
     """Print the verdicts, which metrics turned together, and the loss law."""
     rows = []
     for v in result.verdicts:
-        onset = f"{v.onset.step} ({v.onset.low} … {v.onset.high})" if v.onset is not None else None
+        at = v.onset_steps
+        onset = f"{at.step} ({at.low} … {at.high})" if at is not None else None
         line = output.sparkline(v.curve.for_plot(), width=30)
         values = [v.best_step, v.best_value, v.final_value, v.p_value]
         rows.append([v.curve.model, v.curve.metric, line, v.verdict, *values, onset, v.reason])

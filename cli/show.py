@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,7 +56,8 @@ def print_checkpoints(run: Run, rows: list[Row] | None = None) -> None:
     """
     rows = rows if rows is not None else run.checkpoints()
     metrics = [m for m in run.glance("checkpoints") if any(row[m] is not None for row in rows)]
-    columns = ["model", "revision", "step", *metrics, "status"]
+    stages = [name for name in ("stage",) if any(row.get(name) is not None for row in rows)]
+    columns = ["model", "revision", *stages, "step", *metrics, "status"]
     if any(row["reason"] for row in rows):
         columns.append("reason")
     output.result_table(columns, [[row[name] for name in columns] for row in rows])
@@ -89,11 +91,19 @@ def _best(rows: Sequence[Row], metric: str) -> Row:
     from degen.metrics.metric_kinds import kind_of
 
     kind = kind_of(metric)
-    first = BEGINNING * max((row["step"] for row in rows if row["step"] is not None), default=0)
-    later = [row for row in rows if math.isfinite(row[metric]) and (row["step"] is None or row["step"] >= first)]
+    counted = _counted_by(rows)
+    first = BEGINNING * max((row[counted] for row in rows if row[counted] is not None), default=0)
+    later = [row for row in rows if math.isfinite(row[metric]) and (row[counted] is None or row[counted] >= first)]
     if kind is None or not later:
         return {}
     return (min if kind.better == "min" else max)(later, key=lambda row: row[metric])
+
+
+def _counted_by(rows: Sequence[Row]) -> str:
+    """Return the column that counts the course of training: steps, or tokens where steps begin anew."""
+    steps = [row["step"] for row in rows if row["step"] is not None]
+    anew = any(after <= before for before, after in pairwise(steps))
+    return "tokens_seen" if anew and all(row["tokens_seen"] is not None for row in rows) else "step"
 
 
 def _with_error(value: float, error: float | None) -> str:

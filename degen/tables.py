@@ -17,8 +17,8 @@ from .version import __version__
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 3  # since `reason` is a column of `layers`
-READABLE = (1, 2, 3)  # versions of which every column means what it means now; those of later ones are missing
+SCHEMA_VERSION = 4  # since `stage` and `seed` are columns of `checkpoints`
+READABLE = (1, 2, 3, 4)  # versions of which every column means what it means now; those of later ones are missing
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]  # table -> its rows
@@ -59,7 +59,9 @@ SATURATION = "saturation"  # one file a model, of all checkpoints scanned so far
 # Columns that the engine fills. Probes add columns, and tables of their own.
 ENGINE_TABLES: dict[str, tuple[Column, ...]] = {
     CHECKPOINTS: (
-        Column("tokens_seen", "int64", "tokens", "training tokens so far; null if unknown"),
+        Column("stage", "string", "", "training stage that the name gives; null where it gives none"),
+        Column("seed", "string", "", "seed that the name gives; null where it gives none"),
+        Column("tokens_seen", "int64", "tokens", "training tokens so far, over all stages; null if unknown"),
         Column("status", "string", "", "ok, failed or duplicate"),
         Column("reason", "string", "", "why it failed, or what could not be measured; null if nothing"),
         Column("duplicate_of", "string", "", "revision whose head and body bytes are equal; metrics copied"),

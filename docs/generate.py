@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 RATES_BEGIN, RATES_END = "<!-- rates, from saturation_rates.json -->", "<!-- end of the rates -->"
 COMMANDS = (
     "", "scan", "rank", "show", "saturation", "scaling", "scaling fit", "scaling slopes", "scaling pareto", "gate",
-    "export", "audit", "probes", "suites",
+    "export", "audit", "probes", "suites", "corpora",
 )  # fmt: skip
 
 

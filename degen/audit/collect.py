@@ -51,7 +51,7 @@ def audit(specs: Sequence[str], steps: str, grammar: Grammar, values: int | None
     for series in find_series(specs, steps, progress.note, grammar):
         listings = _list_revisions(series.checkpoints, progress)
         samples = _read_shards(listings, values, progress)
-        facts = [_gather_facts(listing, samples, grammar) for listing in listings]
+        facts = [_gather_facts(listing, samples) for listing in listings]
         readable = next((i for i, listing in enumerate(listings) if listing.fault is None), None)
         if readable is not None and (padding := _padding_note(series, listings[readable])) is not None:
             facts[readable] = replace(facts[readable], notes=(*facts[readable].notes, padding))
@@ -123,23 +123,21 @@ def _read_shards(listings: Iterable[Listing], values: int | None, progress: Prog
         return dict(zip(different, progress.track(samples, len(different), "files read"), strict=True))
 
 
-def _gather_facts(listing: Listing, samples: dict[str, ShardSample], grammar: Grammar) -> Facts:
+def _gather_facts(listing: Listing, samples: dict[str, ShardSample]) -> Facts:
     """Return the facts about the revision of a listing.
 
     Args:
         listing: its files.
         samples: hash of a weight file -> its values, of all revisions.
-        grammar: how the name of the revision is read as a step.
     """
     checkpoint = listing.checkpoint
-    mark = grammar.parse(checkpoint.revision)
     read = {name: samples[hash] for name, hash in listing.hashes.items() if hash in samples}
     fault = listing.fault or next((r.fault for r in read.values() if r.fault is not None), None)
     shapes = {key: shape for r in read.values() for key, shape in r.shapes.items()}
     return Facts(
         revision=checkpoint.revision,
         step=checkpoint.step,
-        stage=mark.stage if mark is not None else None,
+        stage=checkpoint.stage,
         hashes={name: read[name].hash or hash if name in read else hash for name, hash in listing.hashes.items()},
         shapes=shapes or None,
         samples={name: r.values for name, r in read.items()},
@@ -224,12 +222,13 @@ def _expected_steps(series: Series, steps: str) -> Sequence[int] | None:
 
 
 def _final_facts(series: Series) -> Facts | None:
-    """Return the facts of a hub series' main branch, which holds the final weights; None for other series."""
+    """Return the facts of a repository's main branch, which holds the final weights; None for other series."""
     from degen.checkpoints import hub_client as hub
     from degen.checkpoints.hub_source import HubSource
 
     source = series.checkpoints[-1].source
-    if not isinstance(source, HubSource):
+    repos = {c.source.repo if isinstance(c.source, HubSource) else None for c in series.checkpoints}
+    if not isinstance(source, HubSource) or len(repos) > 1:  # of a repository for each checkpoint, none is final
         return None
     try:
         commit = hub.refs(source.repo).get("main")

@@ -161,7 +161,7 @@ class HubAdapter(_AdapterFiles):
             raise CheckpointError(
                 f"{self}: {CONFIG} is too large ({size:,} bytes); such a file must not have more than {MAX_SMALL:,}"
             )
-        return read_settings(hub.download(self.source.repo, self.source.commit, CONFIG))
+        return read_settings(hub.download(self.source.repo, self.source.commit, self.source.files[CONFIG].name))
 
     def size(self) -> int:
         """Return the size of the weights' file in bytes, as the hub lists it."""
@@ -179,7 +179,7 @@ class HubAdapter(_AdapterFiles):
         """
         from .hub_tensors import HubTensors
 
-        name, repo, commit = self.weights, self.source.repo, self.source.commit
+        name, repo, commit = self.source.files[self.weights].name, self.source.repo, self.source.commit
         if not name.endswith(".safetensors"):
             raise CheckpointError(
                 f"{self}: the adapter's weights are only in a legacy .bin file, of which single tensors cannot be "
@@ -203,7 +203,7 @@ class HubAdapter(_AdapterFiles):
         self.settings()
         folder = downloads.folder(key)
         for name in (CONFIG, self.weights):
-            fetch_into(downloads, self.source.repo, self.source.commit, name, folder)
+            fetch_into(downloads, self.source, name, folder)
         if downloads.keep == "all":
             hub.write_ref(self.source.repo, self.source.revision, self.source.commit)
         return folder

@@ -12,6 +12,7 @@ from degen.paths import expand_user
 from .adapter_series import are_paths, on_base, on_own_bases, split_adapter
 from .hub_series import from_hub, is_hub_name
 from .local_series import FINAL, Note, from_path, from_steps, is_step
+from .manifest import from_manifest, is_manifest
 from .series import Grammar, Series, has_order
 from .steps import nearest_steps
 from .suites import is_suite, suites
@@ -28,11 +29,12 @@ def find_series(
 ) -> list[Series]:
     """Return every series that the user named, with the steps alone that were asked for.
 
-    Several checkpoints of one folder whose names are steps are one series, as a shell expands `runs/my-model/step*`.
+    Each run of a model, as an ingredient or a seed, is a series of its own. Several checkpoints of one folder whose
+    names are steps are one series, as a shell expands `runs/my-model/step*`.
 
     Args:
-        specs: the names, each perhaps with a `label=` in front: a folder, a `.gguf` file, `base+adapter`, a suite, or
-            `org/name@revisions` on the hub.
+        specs: the names, each perhaps with a `label=` in front: a folder, a `.gguf` file, a manifest, `base+adapter`, a
+            suite, or `org/name@revisions` on the hub.
         steps: which steps to keep, see `degen.checkpoints.steps.select_steps`.
         note: called with a message for every step that does not exist and is replaced by its nearest, for every folder
             that holds several series, and for every model beside its checkpoints.
@@ -42,7 +44,8 @@ def find_series(
     Raises:
         DegenError: nothing of that name, no checkpoint in it, two revisions of one step, or two series of one name.
     """
-    named = [pair for group in _expanded(specs, grammar) for pair in _find_group(group, grammar, trust, note)]
+    found = [pair for group in _expanded(specs, grammar) for pair in _find_group(group, grammar, trust, note)]
+    named = [(spec, run) for spec, series in found for run in series.runs()]
     labels: dict[str, str] = {}
     for spec, series in named:
         existing = [c.step for c in series.checkpoints if c.step is not None]
@@ -124,6 +127,8 @@ def _find(spec: str, grammar: Grammar, trust: bool, note: Note) -> list[Series]:
 
 def _find_without_adapter(name: str, grammar: Grammar, trust: bool, note: Note = lambda _: None) -> list[Series]:
     path = expand_user(name)
+    if is_manifest(path):
+        return from_manifest(path, grammar, trust)
     if path.exists():
         return from_path(path, grammar, note)
     if is_suite(name):

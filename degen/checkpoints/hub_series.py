@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from degen.errors import CheckpointError, DegenError
@@ -12,15 +13,16 @@ from degen.hints import did_you_mean, there_are
 from . import hub_client as hub
 from .hub_source import HubSource
 from .series import Grammar, Series
-from .suites import tokens_per_step
+from .suites import tokens_per_step, tokens_per_step_by_stage
 
 _NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 _GLOB = re.compile(r"[*?\[]")
+_MODEL_FILES = frozenset({"config.json", "adapter_config.json"})
 
 
 def is_hub_name(spec: str) -> bool:
-    """Return whether the text `spec` has the form `org/name` or `org/name@revisions`; nothing is looked up."""
+    """Return whether the text `spec` is `org/name`, or has revisions or folders behind; nothing is looked up."""
     return _NAME.fullmatch(spec.partition("@")[0]) is not None
 
 
@@ -29,7 +31,8 @@ def from_hub(spec: str, grammar: Grammar, trust: bool = False) -> Series:
 
     Args:
         spec: `org/name` (its main branch, or every name that the grammar's own pattern matches), or with revisions
-            behind an `@`: names, commits and patterns such as `step*`, separated by commas.
+            behind an `@`: names, commits and patterns such as `step*`, separated by commas; or with one revision and
+            folders of it, `@main:checkpoint-*`.
         grammar: how names of revisions are read.
         trust: whether Python code of the repository may run.
 
@@ -38,16 +41,76 @@ def from_hub(spec: str, grammar: Grammar, trust: bool = False) -> Series:
             reached.
     """
     repo, at, names = spec.partition("@")
+    names, colon, folders = names.partition(":")
     if at and not names:
         raise DegenError(f"{spec}: a revision must follow the @; write {repo}@step1000 or {repo}@step*")
     try:
-        chosen = _choose(repo, names, hub.refs(repo), grammar)
+        refs = hub.refs(repo)
+        chosen = _choose(repo, names, refs, grammar)
     except CheckpointError as error:
         raise DegenError(f"{error}; a folder of that name does not exist here either") from error
+    if colon:
+        return _from_folders(repo, chosen, folders, grammar, trust)
     if grammar.tokens_per_step is None:
-        grammar = Grammar(grammar.pattern, tokens_per_step(repo))
+        grammar = Grammar(grammar.pattern, tokens_per_step(repo), tokens_per_step_by_stage(repo))
     members = [(name, HubSource(repo, name, commit, trust)) for name, commit in chosen.items()]
-    return grammar.series(repo, repo.rpartition("/")[2], members, None)
+    return grammar.series(repo, repo.rpartition("/")[2], members, None, refs)
+
+
+def find_revision(repo: str, revision: str, subfolder: str, grammar: Grammar, trust: bool) -> HubSource:
+    """Return one revision of a repository as a source.
+
+    Args:
+        repo: `org/name`.
+        revision: a branch, tag or commit.
+        subfolder: path of the folder with the checkpoint; empty for the repository itself.
+        grammar: how names of revisions are read, for the hint of an error.
+        trust: whether Python code of the repository may run.
+
+    Raises:
+        DegenError: there is no such repository or revision, or the hub cannot be reached.
+    """
+    if _NAME.fullmatch(repo) is None:
+        raise DegenError(f"{repo}: not the name of a repository; write org/name")
+    names = _choose(repo, revision, hub.refs(repo), replace(grammar, pattern=None))
+    if len(names) != 1:
+        raise DegenError(f"{repo}: {revision} stands for {len(names)} revisions; name one")
+    ((name, commit),) = names.items()
+    return HubSource(repo, name, commit, trust, subfolder.strip("/"))
+
+
+def _from_folders(repo: str, chosen: Mapping[str, str], folders: str, grammar: Grammar, trust: bool) -> Series:
+    """Return the series of some folders of one revision, each of which holds a checkpoint.
+
+    Args:
+        repo: `org/name`.
+        chosen: the revision -> its commit.
+        folders: paths of folders and patterns such as `checkpoint-*`, separated by commas.
+        grammar: how names of folders are read.
+        trust: whether Python code of the repository may run.
+
+    Raises:
+        DegenError: there are several revisions, or no such folder with a model in it.
+    """
+    if len(chosen) != 1:
+        raise DegenError(f"{repo}: folders are those of one revision; name one, as {repo}@main:{folders}")
+    ((revision, commit),) = chosen.items()
+    listed = hub.listing(repo, commit)
+    models = sorted({path.rpartition("/")[0] for path in listed if path.rpartition("/")[2] in _MODEL_FILES} - {""})
+    found: dict[str, None] = {}
+    for pattern in folders.split(","):
+        glob = pattern.strip("/")
+        matches = [m for m in models if fnmatchcase(m, glob) and m.count("/") == glob.count("/")]
+        if not matches:
+            hint = did_you_mean(pattern, models)
+            raise DegenError(f"{repo}@{revision} has no folder with a model in it that matches {pattern}; {hint}")
+        found |= dict.fromkeys(matches)
+    names = [folder.rpartition("/")[2] for folder in found]
+    if len(set(names)) < len(names):
+        names = list(found)
+    sources = [HubSource(repo, revision, commit, trust, folder, listed) for folder in found]
+    members = list(zip(names, sources, strict=True))
+    return grammar.series(f"{repo}@{revision}", repo.rpartition("/")[2], members, None)
 
 
 def _choose(repo: str, names: str, refs: Mapping[str, str], grammar: Grammar) -> dict[str, str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,20 +36,29 @@ class HubSource(Source):
         revision: a branch, a tag or a commit.
         commit: the commit it stands for.
         trust: whether Python code of the repository may run, and so is fetched.
+        subfolder: path of the folder within the repository that holds the checkpoint; empty for the repository itself.
+        listed: the files of the revision by their paths in the repository, where they were listed before; else None.
     """
 
     repo: str
     revision: str
     commit: str
     trust: bool = False
+    subfolder: str = ""
+    listed: Mapping[str, hub.HubFile] | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
-        return f"{self.repo}@{self.revision}"
+        return f"{self.repo}@{self.revision}" + (f":{self.subfolder}" if self.subfolder else "")
 
     @cached_property
     def files(self) -> dict[str, hub.HubFile]:
-        """The files of the revision, as a dict: path in the repository -> file."""
-        return hub.listing(self.repo, self.commit)
+        """The files of the checkpoint, as a dict: path in its folder -> file, whose name is the path in the repository.
+
+        A subfolder without a file raises no error here: what is missing is named when it is needed.
+        """
+        listed = self.listed if self.listed is not None else hub.listing(self.repo, self.commit)
+        prefix = f"{self.subfolder}/" if self.subfolder else ""
+        return {path[len(prefix) :]: file for path, file in listed.items() if path.startswith(prefix)}
 
     @cached_property
     def layout(self) -> WeightLayout:
@@ -84,6 +93,8 @@ class HubSource(Source):
     def tokenizer(self) -> Path | None:
         """Download the tokenizer into the user's cache, and return its folder; None where the revision has none."""
         names = self._tokenizer
+        if not names and self.subfolder:  # all folders may share one, beside them
+            return replace(self, subfolder="").tokenizer()
         return self._folder([*names, *self._code]) if names else None
 
     @property
@@ -110,7 +121,7 @@ class HubSource(Source):
             )
         return HubTensors(
             str(self), self.layout, {name: self.files[name].size for name in self.layout.shards},
-            lambda name, first, last: hub.read_range(self.repo, self.commit, name, first, last),
+            lambda name, first, last: hub.read_range(self.repo, self.commit, self.files[name].name, first, last),
         )  # fmt: skip
 
     def fetch(self, downloads: Downloads, whole: bool) -> CheckpointFiles:
@@ -130,7 +141,7 @@ class HubSource(Source):
                 downloads.link(config / name, folder / name)
             if downloads.keep == "all":
                 self._keep()
-            cached = all(hub.in_cache(self.repo, self.commit, name) for name in self.layout.shards)
+            cached = all(hub.in_cache(self.repo, self.commit, self.files[name].name) for name in self.layout.shards)
             if whole or cached:
                 self._fetch_shards(self.layout.shards, folder, downloads)
             elif not self._fetch_head(folder):
@@ -151,13 +162,13 @@ class HubSource(Source):
     def _keep(self, names: Collection[str] = ()) -> None:
         """Download all that a scan without the hub needs: configuration, code, tokenizer, and the files `names`."""
         for name in ("config.json", *self._code, *self._tokenizer, *names):
-            hub.download(self.repo, self.commit, name)
+            hub.download(self.repo, self.commit, self.files[name].name)
         hub.write_ref(self.repo, self.revision, self.commit)
 
     def _fetch_shards(self, shards: Collection[str], folder: Path, downloads: Downloads) -> None:
         """Put some shards into `folder`, with an index that names only these."""
         for name in shards:
-            fetch_into(downloads, self.repo, self.commit, name, folder)
+            fetch_into(downloads, self, name, folder)
         if self.layout.index is None:
             return
         if len(shards) == len(self.layout.shards):
@@ -201,7 +212,7 @@ class HubSource(Source):
             raise CheckpointError(
                 f"{self}: {name} is too large ({size:,} bytes); such a file must not have more than {MAX_SMALL:,}"
             )
-        return hub.download(self.repo, self.commit, name)
+        return hub.download(self.repo, self.commit, self.files[name].name)
 
     def _folder(self, names: Collection[str]) -> Path:
         """Return a folder of the user's cache that holds the files `names`; they are downloaded if they are not there.
@@ -216,23 +227,26 @@ class HubSource(Source):
         return _folders[key]
 
 
-def fetch_into(downloads: Downloads, repo: str, commit: str, name: str, folder: Path) -> None:
+def fetch_into(downloads: Downloads, source: HubSource, name: str, folder: Path) -> None:
     """Put a file of the hub into a folder: as a link if the user's cache has it, else as a download.
 
     Args:
         downloads: says whether downloads are kept in the user's cache.
-        repo: `org/name`.
-        commit: the full hash of the revision.
-        name: path of the file in the repository.
+        source: the checkpoint.
+        name: path of the file in the checkpoint's folder.
         folder: the folder.
 
     Raises:
         CheckpointError: it cannot be downloaded.
     """
-    cached = hub.in_cache(repo, commit, name)
+    repo, commit, path = source.repo, source.commit, source.files[name].name
+    cached = hub.in_cache(repo, commit, path)
     if cached is None and downloads.keep == "all":
-        cached = hub.download(repo, commit, name)
-    if cached is None:
-        hub.download(repo, commit, name, folder)
-    else:
+        cached = hub.download(repo, commit, path)
+    if cached is not None:
         downloads.link(cached, folder / name)
+        return
+    downloaded = hub.download(repo, commit, path, folder)  # at its path in the repository
+    if path != name:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        downloaded.replace(folder / name)

@@ -34,7 +34,8 @@ def from_path(path: Path, grammar: Grammar, note: Note = lambda _: None) -> list
         return _from_folder(path, grammar, note)
     if path.suffix != ".gguf":
         raise DegenError(
-            f"{path}: a series is a folder of checkpoints, a checkpoint folder or a .gguf file{format_hint(path)}"
+            f"{path}: a series is a folder of checkpoints, a checkpoint folder or a .gguf file, or a manifest, a table "
+            f"with a column path or repo{format_hint(path)}"
         )
     return [_single(path, path.stem, grammar)]
 
@@ -46,7 +47,7 @@ def from_steps(paths: Sequence[Path], grammar: Grammar) -> Series:
         DegenError: two of the same step.
     """
     folder = paths[0].resolve().parent
-    sources = [(_stem(path), LocalSource(path)) for path in paths]
+    sources = [(_stem(path), LocalSource(_inner_model(path, grammar) or path)) for path in paths]
     return grammar.series(str(paths[0].parent), folder.name, sources, folder)
 
 
@@ -55,7 +56,8 @@ def is_step(path: Path, grammar: Grammar) -> bool:
     exists = path.is_dir() or (path.suffix == ".gguf" and path.is_file())
     if not exists or grammar.parse(_stem(path)) is None or _holds_steps(path, grammar):
         return False
-    return grammar.parse(_stem(path), whole_name=False) is not None or _holds_model(path)
+    known = grammar.parse(_stem(path), whole_name=False) is not None
+    return known or _holds_model(path) or _inner_model(path, grammar) is not None
 
 
 def _from_folder(folder: Path, grammar: Grammar, note: Note) -> list[Series]:
@@ -68,6 +70,12 @@ def _from_folder(folder: Path, grammar: Grammar, note: Note) -> list[Series]:
         if nested:
             note(f"{folder}: one checkpoint; series in it that are not read: {', '.join(map(str, nested))}")
         return [_single(folder, name, grammar)]  # in a checkpoint `global_step10` holds the optimiser's states
+    inner_model = _inner_model(folder, grammar)
+    if inner_model is not None and not steps and not nested:
+        return [_single(folder, name, grammar, inner_model)]
+    deeper = [path for name, path in members if path.name != name and path.suffix != ".gguf"]
+    if deeper:
+        note(f"{folder}: the models lie one folder deeper, as {deeper[0]}")
     if nested and steps:
         raise DegenError(
             f"{folder}: holds checkpoints ({steps[0]}) beside folders of checkpoints ({nested[0].name}); name each "
@@ -144,6 +152,8 @@ def _member(path: Path, grammar: Grammar) -> tuple[str, Path] | None:
     if path.suffix == ".gguf" and path.is_file():
         return path.stem, path
     is_step = grammar.parse(path.name, whole_name=False) is not None  # a folder `2024` need not be a checkpoint
+    if (inner := _inner_model(path, grammar)) is not None:
+        return path.name, inner
     if path.is_dir() and (is_step or _holds_model(path)):
         return path.name, path
     return None
@@ -158,7 +168,21 @@ def _holds_steps(path: Path, grammar: Grammar) -> bool:
     except OSError:
         return False  # of no concern, unless the user names it
     steps = (p for p in inner if grammar.parse(_stem(p)) is not None)
-    return any((p.suffix == ".gguf" and p.is_file()) or _holds_model(p) for p in steps)
+    return any((p.suffix == ".gguf" and p.is_file()) or _holds_model(p) or _inner_model(p, grammar) for p in steps)
+
+
+def _inner_model(path: Path, grammar: Grammar) -> Path | None:
+    """Return the one folder with a model in a folder whose name is a step and that holds none, as `step_500/hf`.
+
+    None where there is no such folder, or several, or where it is a checkpoint of its own.
+    """
+    if not path.is_dir() or grammar.parse(path.resolve().name) is None or _holds_model(path):
+        return None
+    try:
+        inner = [p for p in path.iterdir() if p.is_dir() and _holds_model(p)]
+    except OSError:
+        return None
+    return inner[0] if len(inner) == 1 and grammar.parse(inner[0].name) is None else None
 
 
 def _holds_model(folder: Path) -> bool:
@@ -173,9 +197,16 @@ def _stem(path: Path) -> str:
     return path.stem if path.suffix == ".gguf" and path.is_file() else path.name
 
 
-def _single(path: Path, name: str, grammar: Grammar) -> Series:
-    """Return one checkpoint as a series. If its name is a step, it is the revision, and the parent names the model."""
+def _single(path: Path, name: str, grammar: Grammar, files: Path | None = None) -> Series:
+    """Return one checkpoint as a series. If its name is a step, it is the revision, and the parent names the model.
+
+    Args:
+        path: its folder or file.
+        name: its name.
+        grammar: how names of revisions are read.
+        files: the folder within it that holds the model; None for its own.
+    """
     is_step = grammar.parse(name) is not None
     model = path.resolve().parent.name if is_step else name
     root = path if path.is_dir() else path.parent
-    return Series(model, (grammar.checkpoint(model, name if is_step else "main", LocalSource(path)),), root)
+    return Series(model, (grammar.checkpoint(model, name if is_step else "main", LocalSource(files or path)),), root)

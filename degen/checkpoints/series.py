@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from degen.errors import DegenError
 
 from .source import Source
-from .steps import MAX_STEP, RevisionStep, parse_revision, select_steps, training_order
+from .stages import tokens_over_stages
+from .steps import MAX_STEP, RevisionStep, TrainingPoint, order_of_training, parse_revision, select_steps
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,9 @@ class Checkpoint:
         step: optimiser steps so far, None if unknown.
         tokens_seen: training tokens so far, None if unknown.
         source: where its files are.
+        stage: name of the training stage, as its name says; None where it says none.
+        seed: name of the seed; None where its name says none.
+        run_name: which of several runs of the model it is of, as `ingredient1`; None for the model's own.
     """
 
     model: str
@@ -29,6 +33,9 @@ class Checkpoint:
     step: int | None
     tokens_seen: int | None
     source: Source
+    stage: str | None = None
+    seed: str | None = None
+    run_name: str | None = None
 
     def __str__(self) -> str:
         return f"{self.model}@{self.revision}"
@@ -45,7 +52,7 @@ class Series:
 
     Attributes:
         model: the label in the tables.
-        checkpoints: ordered by stage and step, those without a step last.
+        checkpoints: in the order of training, those without step and tokens last.
         root: the folder that the user named, since a tokenizer may lie in it; None for a series of the hub.
     """
 
@@ -58,6 +65,21 @@ class Series:
         chosen = set(select_steps([c.step for c in self.checkpoints if c.step is not None], expression))
         kept = tuple(c for c in self.checkpoints if c.step is None or c.step in chosen)
         return replace(self, checkpoints=kept)
+
+    def runs(self) -> list[Series]:
+        """Return the series of each run of the model, as `model` and `model/ingredient1`, in the order of training."""
+        runs: dict[str | None, list[Checkpoint]] = {}
+        for checkpoint in self.checkpoints:
+            runs.setdefault(checkpoint.run_name, []).append(checkpoint)
+        if list(runs) == [None]:
+            return [self]
+        series = []
+        for name, members in runs.items():
+            model = self.model if name is None else f"{self.model}/{name}"
+            points = [TrainingPoint(c.stage, c.step, c.tokens_seen, c.revision) for c in members]
+            ordered = (members[i] for i in order_of_training(points))
+            series.append(replace(self, model=model, checkpoints=tuple(replace(c, model=model) for c in ordered)))
+        return series
 
     def labelled(self, label: str) -> Series:
         """Return the series under another name."""
@@ -72,37 +94,64 @@ class Grammar:
         pattern: the user's own regular expression, see `degen.checkpoints.steps.parse_revision`; None for the usual
             names.
         tokens_per_step: training tokens of a step, for names that give no tokens; None if unknown.
+        tokens_per_step_by_stage: the same by stage, where stages differ.
     """
 
     pattern: str | None = None
     tokens_per_step: int | None = None
+    tokens_per_step_by_stage: Mapping[str, int] = field(default_factory=dict)
 
     def parse(self, revision: str, whole_name: bool = True) -> RevisionStep | None:
         """Return the step or tokens that a name gives; None where it gives neither. See `parse_revision`."""
         return parse_revision(revision, self.pattern, whole_name)
 
     def checkpoint(self, model: str, revision: str, source: Source) -> Checkpoint:
-        """Return a checkpoint with the step and the tokens that its name gives."""
-        parsed = self.parse(revision)
-        if parsed is None:
-            return Checkpoint(model, revision, None, None, source)
-        seen = parsed.tokens_seen
-        if seen is None and parsed.step is not None and self.tokens_per_step is not None:
-            seen = parsed.step * self.tokens_per_step
-            if seen > MAX_STEP:
+        """Return a single checkpoint with what its name gives.
+
+        Raises:
+            DegenError: more tokens than 64 bits can count.
+        """
+        return self._checkpoints(model, [(revision, source)], ())[0]
+
+    def _checkpoints(
+        self, model: str, members: Sequence[tuple[str, Source]], others: Iterable[str]
+    ) -> list[Checkpoint]:
+        """Return checkpoints with what their names give; see `series`."""
+        names = dict.fromkeys([*others, *(revision for revision, _ in members)])
+        known = {name: parsed for name in names if (parsed := self.parse(name)) is not None}
+        tokens = tokens_over_stages(known, self.tokens_per_step_in)
+        for revision, _ in members:
+            if (tokens.get(revision) or 0) > MAX_STEP:
                 raise DegenError(
                     f"--tokens-per-step {self.tokens_per_step}: more tokens at {revision} than 64 bits can count"
                 )
-        return Checkpoint(model, revision, parsed.step, seen, source)
+        unknown = RevisionStep()
+        return [
+            Checkpoint(model, name, p.step, tokens.get(name), source, p.stage, p.seed, p.run_name)
+            for name, source in members
+            for p in [known.get(name, unknown)]
+        ]
 
-    def series(self, location: str, model: str, members: Sequence[tuple[str, Source]], root: Path | None) -> Series:
-        """Return a series in the order of training.
+    def tokens_per_step_in(self, stage: str | None) -> int | None:
+        """Return the training tokens of a step in a stage; None if unknown."""
+        return self.tokens_per_step_by_stage.get(stage or "", self.tokens_per_step)
+
+    def series(
+        self,
+        location: str,
+        model: str,
+        members: Sequence[tuple[str, Source]],
+        root: Path | None,
+        others: Iterable[str] = (),
+    ) -> Series:
+        """Return a series in the order of training; it may be of several runs, see `Series.runs`.
 
         Args:
             location: the folder or repository, for messages.
             model: the label in the tables.
             members: name and source of every revision.
             root: see `Series`.
+            others: names of other revisions of the model, by which the tokens of earlier stages are known.
 
         Raises:
             DegenError: two revisions are the same step.
@@ -117,6 +166,6 @@ class Grammar:
                     raise DegenError(
                         f"{location}: {twin} and {revision} are both {at}; move one of them elsewhere, or name only one"
                     )
-        checkpoints = [self.checkpoint(model, revision, source) for revision, source in members]
-        ordered = sorted(checkpoints, key=lambda c: training_order(c.revision, self.pattern))
-        return Series(model, tuple(ordered), root)
+        checkpoints = self._checkpoints(model, members, others)
+        points = [TrainingPoint(c.stage, c.step, c.tokens_seen, c.revision) for c in checkpoints]
+        return Series(model, tuple(checkpoints[i] for i in order_of_training(points)), root)

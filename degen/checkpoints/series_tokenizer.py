@@ -9,8 +9,11 @@ from pathlib import Path
 from degen.errors import CheckpointError, DegenError
 from degen.text.tokenizer import Tokenizer, has_tokenizer
 
+from . import hub_client as hub
+from .hub_source import HubSource
 from .local import LocalSource
 from .series import Series
+from .suites import tokenizer_repo
 
 
 def tokenizer_of(series: Series, trust: bool = False) -> Tokenizer | None:
@@ -28,7 +31,7 @@ def tokenizer_of(series: Series, trust: bool = False) -> Tokenizer | None:
             is an error only where no other checkpoint has a tokenizer.
     """
     first_error: DegenError | None = None
-    for find in _candidates(series):
+    for find in _candidates(series, trust):
         path: Path | None = None
         try:
             path = find()
@@ -43,11 +46,12 @@ def tokenizer_of(series: Series, trust: bool = False) -> Tokenizer | None:
     return None
 
 
-def _candidates(series: Series) -> Iterator[Callable[[], Path | None]]:
+def _candidates(series: Series, trust: bool) -> Iterator[Callable[[], Path | None]]:
     """Yield functions that each return a path in which the tokenizer may be, the preferred one first.
 
     A function returns a folder or a `.gguf` file, or None where a checkpoint has no tokenizer; calling it may download
-    the files. First come the GGUF files, then the folder of the series, then the single checkpoints.
+    the files. First come the GGUF files, then the folder of the series, then the single checkpoints, then the
+    repository that the suite of the series names.
     """
     local = [c.source.path for c in series.checkpoints if isinstance(c.source, LocalSource)]
     packed = [path for path in local if path.suffix == ".gguf"]
@@ -57,3 +61,12 @@ def _candidates(series: Series) -> Iterator[Callable[[], Path | None]]:
         yield checkpoint.source.tokenizer
     if local and series.checkpoints[0].step is not None:  # the user named one step of a series
         yield partial(Path, local[0].parent)
+    repos = dict.fromkeys(c.source.repo for c in series.checkpoints if isinstance(c.source, HubSource))
+    for repo in filter(None, map(tokenizer_repo, repos)):
+        yield partial(_tokenizer_on_hub, repo, trust)
+
+
+def _tokenizer_on_hub(repo: str, trust: bool) -> Path | None:
+    """Return the folder with the tokenizer of the main branch of a repository; None where it has none."""
+    commit = hub.refs(repo).get("main")
+    return HubSource(repo, "main", commit, trust).tokenizer() if commit is not None else None

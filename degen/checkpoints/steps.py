@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from degen.errors import DegenError
 
@@ -46,6 +47,11 @@ class RevisionStep:
         """
         step = math.inf if self.step is None else self.step
         return stage_order(self.stage), step, self.tokens_seen or 0
+
+    @property
+    def run_name(self) -> str | None:
+        """The name of the run, beside that of the model: `ingredient1`, `seed-2`; None for the model's own."""
+        return "/".join([*filter(None, [self.run]), *([f"seed-{self.seed}"] if self.seed else [])]) or None
 
 
 def stage_order(stage: str | None) -> tuple[int, ...]:
@@ -116,17 +122,33 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     return regex
 
 
-def training_order(revision: str, pattern: str | None = None) -> tuple[bool, tuple[int, ...], float, float, str]:
-    """Return a key by which `sorted` puts revisions in the order of training: by stage, then step or tokens.
+class TrainingPoint(NamedTuple):
+    """The point of a training at which a checkpoint was taken; see `degen.checkpoints.series.Checkpoint`."""
 
-    Names that give neither a step nor tokens come last, in alphabetical order.
+    stage: str | None
+    step: int | None
+    tokens_seen: int | None
+    revision: str
 
-    Args:
-        revision: the name of a revision.
-        pattern: see `parse_revision`.
+
+def order_of_training(points: Sequence[TrainingPoint]) -> list[int]:
+    """Return the indices of the checkpoints of one model in the order of training.
+
+    Order: by stage, step, and tokens; by tokens first where all are known and a stage counts a step twice, as it does
+    where steps begin anew and nothing names the stages. Those with neither step nor tokens come last, in alphabetical
+    order.
     """
-    parsed = parse_revision(revision, pattern)
-    return (True, (), 0, 0, revision) if parsed is None else (False, *parsed.order, revision)
+    known = [p for p in points if p.step is not None or p.tokens_seen is not None]
+    steps = [(p.stage, p.step) for p in known if p.step is not None]
+    by_tokens = len(set(steps)) < len(steps) and all(p.tokens_seen is not None for p in known)
+
+    def key(i: int) -> tuple[bool, int, tuple[tuple[int, ...], float, float], str]:
+        p = points[i]
+        order = RevisionStep(p.step, p.tokens_seen, p.stage).order
+        unknown = p.step is None and p.tokens_seen is None
+        return unknown, (p.tokens_seen or 0) if by_tokens else 0, order, p.revision
+
+    return sorted(range(len(points)), key=key)
 
 
 def select_steps(steps: Sequence[int], expression: str) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 
@@ -20,16 +20,30 @@ class Suite:
         about: what it is, in one line.
         models: name of a model within the suite -> its repository, the smallest model first.
         revisions: the branches and tags that are a repository's series, written as behind an `@`.
+        names: names of such revisions, one of each form; none where the series is the main branch.
         steps: the steps that should be there, as `--steps` takes them; None if unknown.
-        tokens_per_step: training tokens of a step; None if unknown.
+        tokens_per_step: training tokens of a step; None if unknown, or if models or stages differ in it.
+        tokens_per_step_by_model: the same by the name of a model within the suite.
+        tokens_per_step_by_stage: the same by the stage that the name of a revision gives.
+        tokenizers: name of a model within the suite -> the repository of its tokenizer, where revisions have none.
+        remarks: what the numbers in the names count, and what is known to be broken or missing.
     """
 
     name: str
     about: str
     models: Mapping[str, str]
     revisions: str = "main"
+    names: Sequence[str] = ()
     steps: str | None = None
     tokens_per_step: int | None = None
+    tokens_per_step_by_model: Mapping[str, int] = field(default_factory=dict)
+    tokens_per_step_by_stage: Mapping[str, int] = field(default_factory=dict)
+    tokenizers: Mapping[str, str] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
+
+    def tokens_per_step_of(self, model: str) -> int | None:
+        """Return the training tokens of a step of a model, by its name within the suite; None if unknown."""
+        return self.tokens_per_step_by_model.get(model, self.tokens_per_step)
 
 
 @lru_cache(maxsize=1)
@@ -50,19 +64,32 @@ def tokens_per_step(repo: str) -> int | None:
     Args:
         repo: `owner/name`, or the name alone, as the tables of a run have it.
     """
-    suite = _suite_of(repo)
-    return suite.tokens_per_step if suite is not None else None
+    suite, model = _find(repo)
+    return suite.tokens_per_step_of(model) if suite is not None else None
+
+
+def tokens_per_step_by_stage(repo: str) -> Mapping[str, int]:
+    """Return how many tokens a model of a repository was trained on per step, by stage; empty where none differ."""
+    suite, _ = _find(repo)
+    return suite.tokens_per_step_by_stage if suite is not None else {}
 
 
 def expected_steps(repo: str) -> Sequence[int] | None:
     """Return the steps that a repository should have; None where no suite knows them."""
-    suite = _suite_of(repo)
+    suite, _ = _find(repo)
     return parse_steps(suite.steps) if suite is not None and suite.steps is not None else None
 
 
-def _suite_of(repo: str) -> Suite | None:
-    """Return the suite that has a repository among its models; None where none has."""
+def tokenizer_repo(repo: str) -> str | None:
+    """Return the repository that has the tokenizer of the models in `repo`; None where no suite names one."""
+    suite, model = _find(repo)
+    return suite.tokenizers.get(model) if suite is not None else None
+
+
+def _find(repo: str) -> tuple[Suite | None, str]:
+    """Return the suite that has a repository among its models, None where none has, and the model's name in it."""
     for suite in suites().values():
-        if any(repo in (model, model.rpartition("/")[2]) for model in suite.models.values()):
-            return suite
-    return None
+        for model, known in suite.models.items():
+            if repo in (known, known.rpartition("/")[2]):
+                return suite, model
+    return None, ""

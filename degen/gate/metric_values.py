@@ -119,6 +119,8 @@ def _selected(rule: Rule, curve: Curve, source: Source) -> list[int]:
     steps = [p.step for p in points if p.step is not None]
     if rule.step == "all":
         return list(range(len(points)))
+    if rule.step == "latest" and curve.by_tokens:  # a step of an earlier stage may have the same number
+        return [len(points) - 1]
     if rule.step == "latest":
         return [i for i, p in enumerate(points) if p.step is None or p.step == steps[-1]]
     selected = [i for i, p in enumerate(points) if p.step is not None and p.step in rule.step]
@@ -182,6 +184,7 @@ def _of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> _SourcePoin
     if curve is None:
         return f"the baseline has no value for {own.curve.place}"
     same_step = [p for p in curve.points if p.step is not None and p.step == own.point.step]
+    same_step = [p for p in same_step if p.revision == own.point.revision] or same_step  # of the same stage
     if not same_step and rule.step != "latest" and len(curve.points) > 1:
         return f"the baseline has no step {own.point.step}"
     with_step = [p for p in curve.points if p.step is not None]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from degen.checkpoints.manifest import is_manifest
 from degen.metrics.lm_eval_results import is_results
 from degen.metrics.open_target import folders_in, open_target
 from degen.metrics.read_table import FORMATS, has_parts
@@ -24,7 +25,7 @@ def is_measured(target: str | Path) -> bool:
     """Return whether a target is a run, a table or a folder of results, and not a series to be scanned."""
     path = expand_user(target)
     if not path.is_dir():
-        return path.name.lower().endswith((*FORMATS, ".json"))
+        return path.name.lower().endswith((*FORMATS, ".json")) and not is_manifest(path)
     if is_run(path) or is_run(path.resolve().parent):
         return True
     if any(os.path.isfile(folder / name) for folder in (path, *folders_in(path)) for name in _MODEL_FILES):

@@ -96,7 +96,7 @@ class TableSource:
         """
         points = list(curve.points)
         latest, last = self._latest[curve.model], int(curve.steps[-1])
-        if last < latest:
+        if last < latest and not curve.by_tokens:
             points.append(
                 Point(None, latest, None, None, f"it has no row at step {latest}; its last row is at step {last}")
             )

@@ -28,6 +28,7 @@ class Point:
         error: its standard error; None if unknown.
         missing: the reason why there is no value; None where there is one.
         freedom: degrees of freedom of the error, documents − 1; None if unknown.
+        tokens: training tokens so far; None if unknown.
     """
 
     revision: str | None
@@ -36,6 +37,7 @@ class Point:
     error: float | None = None
     missing: str | None = None
     freedom: int | None = None
+    tokens: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +102,24 @@ class Curve:
             logarithmic=False,
         )
 
+    @cached_property
+    def by_tokens(self) -> bool:
+        """Whether the course of training is counted in tokens: steps begin anew, and the tokens rise throughout."""
+        if self.tokens is None or not np.isfinite(self.tokens).all() or (np.diff(self.tokens) <= 0).any():
+            return False
+        return bool((np.diff(self.steps[self.steps != UNKNOWN_STEP]) <= 0).any())
+
+    @property
+    def axis(self) -> Ints:
+        """The course of training at each checkpoint: its step, or its tokens where these count."""
+        return self.tokens.astype(np.int64) if self.by_tokens and self.tokens is not None else self.steps
+
+    def step_at(self, place: int) -> int:
+        """Return the step at a place on `axis`; between two checkpoints, that of the one before."""
+        if not self.by_tokens:
+            return place
+        return int(self.steps[max(int(np.searchsorted(self.axis, place, side="right")) - 1, 0)])
+
     @property
     def bare_metric(self) -> str:
         """The name of the metric without the place in front: `acc` of `lambada_openai/acc`."""
@@ -113,12 +133,13 @@ class Curve:
     def _point(self, i: int) -> Point:
         revision = self.revisions[i] if self.revisions is not None else None
         step = int(self.steps[i]) if self.steps[i] != UNKNOWN_STEP else None
+        tokens = float(self.tokens[i]) if self.tokens is not None and np.isfinite(self.tokens[i]) else None
         if np.isnan(self.values[i]):
             reason = self.missing[i] if self.missing is not None else None
-            return Point(revision, step, None, None, reason or "not measured")
+            return Point(revision, step, None, None, reason or "not measured", tokens=tokens)
         error = float(self.errors[i]) if self.errors is not None and np.isfinite(self.errors[i]) else None
         freedom = self.freedom[i] if self.freedom is not None else None
-        return Point(revision, step, float(self.values[i]), error, None, freedom)
+        return Point(revision, step, float(self.values[i]), error, None, freedom, tokens)
 
     def same_place(self, other: Curve) -> bool:
         """Return whether `other` is of the same place as this curve: layer and site, domain or task.
@@ -134,7 +155,7 @@ class Curve:
 
         Without that a perplexity of a million at the first steps would make all later values look like a flat line.
         """
-        late = self.values[self.steps >= self.steps.max(initial=0) / 10]
+        late = self.values[self.axis >= self.axis.max(initial=0) / 10]
         known = late[np.isfinite(late)]
         return [float(v) for v in (np.clip(self.values, known.min(), known.max()) if len(known) else self.values)]
 
@@ -187,5 +208,6 @@ def curve_from_points(
         revisions=tuple(p.revision for p in points),
         missing=tuple(p.missing for p in points),
         freedom=tuple(p.freedom for p in points),
+        tokens=None if any(p.tokens is None for p in points) else np.array([p.tokens for p in points], dtype=float),
         windows=windows,
     )

@@ -31,7 +31,7 @@ NUMBERED = ("seed", "layer")  # number columns that separate series
 
 # Text columns that differ between the checkpoints of one series.
 NAMES_CHECKPOINT = frozenset(
-    {"revision", "architecture", "reason", "status", "duplicate_of", "head_sha256", "date", "path", "file"}
+    {"revision", "stage", "architecture", "reason", "status", "duplicate_of", "head_sha256", "date", "path", "file"}
 )
 # Number columns that are metrics only where a user names them.
 FACTS = frozenset(

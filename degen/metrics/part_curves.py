@@ -111,9 +111,11 @@ def _point(row: Row, value: object, error: object, freedom: int | None = None) -
         error: its standard error; anything but a finite number of 0 or more is unknown.
         freedom: degrees of freedom of the error; None if unknown.
     """
-    revision, step = row["revision"], row["step"]
+    revision, step, tokens = row["revision"], row["step"], row.get("tokens_seen")
     number = float(value) if isinstance(value, (int, float)) and row["status"] != "failed" else None
     if number is None or math.isnan(number):
-        return Point(revision, step, None, None, reason_for_missing(row["status"], row["reason"], number))
+        return Point(
+            revision, step, None, None, reason_for_missing(row["status"], row["reason"], number), tokens=tokens
+        )
     known = float(error) if isinstance(error, (int, float)) and math.isfinite(error) and error >= 0 else None
-    return Point(revision, step, float(bounded(np.array(number))), known, None, freedom)
+    return Point(revision, step, float(bounded(np.array(number))), known, None, freedom, tokens)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.arrays import Floats
-from degen.checkpoints.steps import training_order
 from degen.errors import DegenError
 from degen.runs.parts import check_columns, part_files, read_part
 from degen.runs.run import Run
+from degen.runs.training_positions import training_positions
 from degen.tables import CHECKPOINTS, Row, file_name
 
 from .window_losses import WINDOW_COLUMNS, WindowLosses, paired_covariance, read_window_losses
@@ -66,10 +66,11 @@ class RunParts:
             raise DegenError(f"{self.path}: this run has no checkpoint yet; continue the scan")
         models = {model: i for i, model in enumerate(self.run.info.get("models", []))}
         pattern = self.run.info.get("asked", {}).get("revision_pattern")
+        positions = training_positions((part.slice(0, 1).to_pylist()[0] for part in parts), pattern)
 
-        def position(part: pa.Table) -> tuple[object, ...]:
-            model, revision, step = (part[name][0].as_py() for name in ("model", "revision", "step"))
-            return models.get(model, len(models)), model, step is None, training_order(revision, pattern)
+        def position(part: pa.Table) -> tuple[int, str, int]:
+            model, revision = part["model"][0].as_py(), part["revision"][0].as_py()
+            return models.get(model, len(models)), model, positions[model, revision]
 
         try:
             return pa.concat_tables(sorted(parts, key=position), promote_options="permissive")
@@ -80,8 +81,9 @@ class RunParts:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """Model, revision, step, status and reason of every checkpoint, in the order of `checkpoints`."""
-        rows: list[Row] = self.checkpoints.select(_CHECKPOINT_COLUMNS).to_pylist()
+        """Model, revision, step, status, reason and known tokens of every checkpoint, in the order of `checkpoints`."""
+        known = {"tokens_seen"} & set(self.checkpoints.column_names)
+        rows: list[Row] = self.checkpoints.select([*_CHECKPOINT_COLUMNS, *known]).to_pylist()
         return rows
 
     @cached_property

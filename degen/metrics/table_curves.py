@@ -75,13 +75,23 @@ def group_rows(
     for (model, named, values), indices in groups.items():
         rows = np.array(indices, dtype=np.int64)
         if options.sort:
-            rows = rows[np.argsort(checkpoints.steps[rows], kind="stable")]
+            rows = rows[_order(checkpoints, rows)]
         parts = [_label(checkpoints, c, v) for c, v in zip(apart, values, strict=True) if v]
         for column in layout.metrics:
             metric = column if layout.metric is None else named
             curves.append(CurveRows(model, metric, "/".join(parts) or None, column, rows))
     names = options.metrics or (usual if layout.metric is None else metrics)
     return _select_metrics(curves, checkpoints, list(dict.fromkeys(names)))
+
+
+def _order(checkpoints: CheckpointTable, rows: Ints) -> Ints:
+    """Return the order of some rows by step; by tokens where a step stands twice and all tokens are known."""
+    steps, tokens = checkpoints.steps[rows], first_column(checkpoints.table, TOKENS)
+    if len(np.unique(steps)) < len(steps) and tokens is not None and is_numeric(checkpoints.table, tokens):
+        counted = checkpoints.numbers(tokens)[rows]
+        if np.isfinite(counted).all():
+            return np.lexsort((steps, counted))
+    return np.argsort(steps, kind="stable")
 
 
 def _label(checkpoints: CheckpointTable, column: str, value: str) -> str:

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from degen.checkpoints.steps import training_order
 from degen.errors import DegenError
 from degen.paths import expand_user
 from degen.tables import CHECKPOINTS, Row
 
 from .parts import check_columns, damaged, owner_of, part_files, read_part, read_schema
 from .run_file import PROBES_BY_CONFIG, RUN_FILE, read_info
+from .training_positions import training_positions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,16 +56,27 @@ class Run:
         parts = self._parts(name)
         widest = max((part.schema.names for part in parts), key=len)
         table = pa.concat_tables(parts, promote_options="default").select(widest)
-        pattern = self.info.get("asked", {}).get("revision_pattern")
-        series = {model: i for i, model in enumerate(self.info.get("models", []))}
         models = table["model"].to_pylist()
+        series = {model: i for i, model in enumerate(self.info.get("models", []))}
         whole = "revision" not in table.column_names  # a row is of a model's whole series
         revisions = [""] * len(table) if whole else table["revision"].to_pylist()
+        positions = {} if whole else self._positions
+        last = len(positions)
         order = sorted(
             range(len(table)),
-            key=lambda i: (series.get(models[i], len(series)), training_order(revisions[i], pattern)),
-        )
+            key=lambda i: (
+                series.get(models[i], len(series)), positions.get((models[i], revisions[i]), last), revisions[i],
+            ),
+        )  # fmt: skip
         return table.take(pa.array(order, type=pa.int64()))
+
+    @cached_property
+    def _positions(self) -> dict[tuple[str, str], int]:
+        """The place of each checkpoint in the training of its model, by model and revision."""
+        rows = (
+            [row for part in self._parts(CHECKPOINTS) for row in part.to_pylist()] if CHECKPOINTS in self.tables else []
+        )
+        return training_positions(rows, self.info.get("asked", {}).get("revision_pattern"))
 
     def _parts(self, name: str) -> list[pa.Table]:
         """Return the parts of a table, which have one schema, or fewer columns where a probe was added later.

@@ -33,7 +33,7 @@ def read_final_and_best(curve: Curve) -> FinalAndBest | str:
         return "it has no checkpoints"
     if curve.tokens is None:
         return "its training tokens are unknown"
-    order = np.argsort(curve.steps, kind="stable")
+    order = np.argsort(curve.axis, kind="stable")
     steps, tokens, losses = curve.steps[order], curve.tokens[order], curve.values[order]
     if not (math.isfinite(losses[-1]) and losses[-1] > 0):
         return "its last checkpoint has no finite loss"

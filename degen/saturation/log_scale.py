@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
+from degen.arrays import Floats
 from degen.metrics.curve import Curve
 
 from .verdict import Verdict, judge
@@ -22,8 +25,8 @@ def judge_in_scale(curve: Curve, level: float = 0.05, confidence: float = 0.9, a
     verdict = judge(curve.logarithm(), level, confidence, after)
     if verdict.best_value is None or verdict.final_value is None:
         return replace(verdict, curve=curve)
-    best = float(curve.values[curve.steps == verdict.best_step][0])
-    final = float(curve.values[curve.steps == verdict.final_step][0])
+    best = _nearest(curve.values, math.exp(verdict.best_value))
+    final = _nearest(curve.values, math.exp(verdict.final_value))
     sign = 1 if curve.better == "min" else -1
     return replace(
         verdict,
@@ -34,3 +37,8 @@ def judge_in_scale(curve: Curve, level: float = 0.05, confidence: float = 0.9, a
         gap=None if verdict.gap is None else final * abs(math.expm1(-sign * verdict.gap)),
         noise=None if verdict.noise is None else best * math.expm1(verdict.noise),
     )
+
+
+def _nearest(values: Floats, value: float) -> float:
+    """Return the one of `values` that is nearest to `value`, which went through a logarithm and back."""
+    return float(values[np.nanargmin(np.abs(values - value))])

@@ -21,7 +21,7 @@ CALIBRATION = 3.0  # factor on the likelihood-ratio bound of a regular parameter
 
 @dataclass(frozen=True)
 class Onset:
-    """The onset of a rise, in steps.
+    """The onset of a rise, in steps, or in tokens where steps begin anew.
 
     Attributes:
         step: mean of the change points that fit, weighted by their likelihoods.

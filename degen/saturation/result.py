@@ -107,7 +107,7 @@ class SaturationResult:
 
     def _row(self, v: Verdict) -> Row:
         """Return a verdict as a row, with the columns in the order of `COLUMNS`."""
-        onset = {f"onset_{end}": getattr(v.onset, end, None) for end in ("step", "low", "high")}
+        onset = {f"onset_{end}": getattr(v.onset_steps, end, None) for end in ("step", "low", "high")}
         onset |= _onset_tokens(v, self.tokens_per_step)
         known = {"model": v.curve.model, "metric": v.curve.metric, "floor": v.curve.floor, **onset}
         known |= {"co_occurrence": co_occurrence(v, self.verdicts), **self._excess(v.curve)}
@@ -219,7 +219,7 @@ def _onset_tokens(verdict: Verdict, tokens_per_step: int | None) -> Row:
     if not known.any():
         return dict.fromkeys(ends)
     at = [getattr(verdict.onset, end) for end in ends.values()]
-    return dict(zip(ends, np.interp(at, curve.steps[known], curve.tokens[known]).tolist(), strict=True))
+    return dict(zip(ends, np.interp(at, curve.axis[known], curve.tokens[known]).tolist(), strict=True))
 
 
 def _with_tokens(curve: Curve, tokens_per_step: int | None) -> Curve:

@@ -48,7 +48,7 @@ class Verdict:
         p_value: probability that a curve that never gets worse looks as bad; see `find_rise`.
         support: how many checkpoints carry the verdict: 1 where it would be another without one of them; None where
             none was found to.
-        onset: when the rise began, of a curve that saturated or recovered.
+        onset: when the rise began, of a curve that saturated or recovered; on the curve's `axis`.
     """
 
     curve: Curve
@@ -64,6 +64,13 @@ class Verdict:
     p_value: float | None = None
     support: int | None = None
     onset: Onset | None = None
+
+    @property
+    def onset_steps(self) -> Onset | None:
+        """The onset in steps as names count them; None where there is none."""
+        if self.onset is None:
+            return None
+        return Onset(*(self.curve.step_at(place) for place in (self.onset.step, self.onset.low, self.onset.high)))
 
 
 @dataclass(frozen=True)
@@ -102,12 +109,12 @@ def judge(curve: Curve, level: float = 0.05, confidence: float = 0.9, after: flo
         after: the share of all steps that is the beginning of training. Its checkpoints are left out: the geometry of a
             model that has learnt nothing is at its best, and losing it is no degeneration.
     """
-    late = curve.steps >= after * curve.steps.max(initial=0)
+    late = curve.axis >= after * curve.axis.max(initial=0)
     kept = np.flatnonzero(np.isfinite(curve.values) & late)
     if (problem := _problem(curve, kept, after)) is not None:
         return Verdict(curve, "undecided", problem, len(kept))
     loss_like = curve.values[kept] if curve.better == "min" else -curve.values[kept]  # the larger the worse
-    groups = grouped(curve.steps[kept], loss_like)
+    groups = grouped(curve.axis[kept], loss_like)
     judged = _judge(groups.last, groups.values, curve.floor, _error(curve, kept), level)
     if judged is None:
         problem = (
@@ -125,7 +132,7 @@ def _problem(curve: Curve, kept: Ints, after: float) -> str | None:
         kept: indices of its finite values after the beginning of training.
         after: the share of all steps that is the beginning.
     """
-    steps, values = curve.steps, curve.values[kept]
+    steps, values = curve.axis, curve.values[kept]
     back = np.flatnonzero(np.diff(steps) < 0)
     twice = np.flatnonzero(np.diff(np.sort(steps)) == 0)
     if len(twice):
@@ -137,7 +144,7 @@ def _problem(curve: Curve, kept: Ints, after: float) -> str | None:
     if not known.any():
         return "no checkpoint has a value" if len(steps) else "no checkpoint"
     if not known[-1]:
-        return f"the last checkpoint, step {steps[-1]}, has no value"
+        return f"the last checkpoint, step {curve.steps[-1]}, has no value"
     if len(kept) < LEAST:
         early = f" after the first {after:.0%} of training" if known.sum() > len(kept) else ""
         return f"{len(kept)} checkpoint{'s' * (len(kept) > 1)} with a value{early}; {LEAST} are needed"
@@ -211,6 +218,7 @@ def _verdict(curve: Curve, kept: Ints, groups: Groups, judged: _Judged, level: f
     onset = None
     if judged.label in ("saturated", "recovered"):
         onset = _onset(groups, rise, curve.floor, confidence)
+    excursion = _excursion(steps, values, rise, judged.label, level)
     own = curve.values[kept] if curve.better == "min" else -curve.values[kept]
     best = int(np.argmin(own))
     gap = float(own[-1] - own[best])
@@ -221,14 +229,14 @@ def _verdict(curve: Curve, kept: Ints, groups: Groups, judged: _Judged, level: f
         floor=curve.floor,
         p_value=rise.p_value,
         support=support,
-        carrier=None if judged.carrier is None else int(steps[judged.carrier]),
+        carrier=None if judged.carrier is None else curve.step_at(int(steps[judged.carrier])),
         carrier_makes_rise=rise.support == 1,
-        strays=[int(step) for step in steps[rise.strays]],
+        strays=[curve.step_at(int(step)) for step in steps[rise.strays]],
         strays_decide=strays_decide,
-        excursion=_excursion(steps, values, rise, judged.label, level),
+        excursion=excursion if excursion is None else (excursion[0], curve.step_at(excursion[1])),
         thinned=_thinned_labels(groups, curve.floor, judged.label, level),
         group=groups.size,
-        missing=int(np.sum(~np.isfinite(curve.values[curve.steps >= curve.steps[kept[0]]]))),
+        missing=int(np.sum(~np.isfinite(curve.values[curve.axis >= curve.axis[kept[0]]]))),
     )
     return Verdict(
         curve=curve,

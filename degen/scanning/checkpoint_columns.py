@@ -9,9 +9,11 @@ from degen.tables import Row
 
 
 def model_columns(shape: Architecture, head: Head, tokens_seen: int | None = None) -> Row:
-    """Return the columns of `checkpoints` that describe a model, apart from any measure."""
+    """Return the columns of `checkpoints` that describe a model, apart from any measure; of no stage or seed."""
     flops = TRAINING * forward_flops(shape)
     return {
+        "stage": None,
+        "seed": None,
         "tokens_seen": tokens_seen,
         "architecture": shape.name,
         "parameters": shape.parameters,

@@ -16,7 +16,8 @@ from degen.runs.ownership import check_part
 from degen.runs.parts import owner_of
 from degen.runs.run import SAMPLE
 from degen.runs.run_writer import RunWriter, write_errors
-from degen.text.corpus import Corpus, open_corpus
+from degen.text.corpus import Corpus
+from degen.text.open_corpus import open_corpus
 from degen.text.windows import SHORTEST, Sample, Window, draw_sample, read_samples, stream_windows, write_samples
 
 from .progress import Progress
@@ -108,6 +109,8 @@ def find_samples(
         corpus = open_scanned_corpus(settings)
         samples = {t.fingerprint: _draw_sample(settings, corpus, t, progress) for t in tokenizers}
         name, info = corpus.name, {"corpus": corpus.name, **corpus.provenance}
+        if corpus.notice is not None:
+            progress.note(corpus.notice)
         if corpus.passed_over:
             info["passed_over"] = len(corpus.passed_over)
             progress.warn(
@@ -184,7 +187,7 @@ def _warn_of_demo(settings: Settings, plan: Plan, progress: Progress) -> None:
 
         demo = series_paths()[0].parent
         if any(s.root is None or demo not in s.root.resolve().parents for s in plan.series):
-            progress.warn("the demo's text is scanned; name a corpus of your model's kind with --corpus")
+            progress.warn("the demo's text is scanned; name a corpus of your model's kind, as --corpus pile")
 
 
 def open_scanned_corpus(settings: Settings) -> Corpus:

@@ -181,6 +181,7 @@ class SeriesScan:
         Raises:
             DegenError: they cannot be written; its exit code is 4.
         """
+        rows[CHECKPOINTS][0] |= {"stage": checkpoint.stage, "seed": checkpoint.seed}
         try:
             self.writer.write(checkpoint, self.plan.tables, rows, source)
         except OSError as error:

@@ -53,7 +53,7 @@ class Settings:
     corpus: Annotated[
         str,
         "Text to stream: .jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt, a folder of those, "
-        "hf://org/dataset[:split], or demo.",
+        "hf://org/dataset[:split], a name of `degen corpora`, or demo.",
     ] = "demo"
     tokens: Annotated[int, "Tokens to stream through each checkpoint."] = 50_000
     context: Annotated[
@@ -80,7 +80,7 @@ class Settings:
     revision_pattern: Annotated[
         str | None,
         r"How names of revisions are read, where it is not as step1000: a regular expression with a group "
-        r"(?P<step>\d+), perhaps also stage, tokens and unit (K, M, B, T).",
+        r"(?P<step>\d+) or tokens, perhaps also unit (of tokens: K, M, B, T), stage, seed and run.",
     ] = None
     tokens_per_step: Annotated[int | None, "Training tokens of a step, where nothing else gives the tokens."] = None
     trust_remote_code: Annotated[

@@ -1,4 +1,4 @@
-"""Corpora: documents from files or a streamed dataset, drawn by seed without replacement."""
+"""Corpora: documents drawn by seed without replacement, and those of local files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from degen.bounds import MAX_LINE, check_expansion, check_parquet, check_regular
-from degen.errors import DegenError, one_line
-from degen.paths import expand_user
+from degen.bounds import MAX_LINE, check_expansion, check_parquet
+from degen.errors import DegenError
 
 FORMATS = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".parquet", ".txt")
-_FORMAT_NAMES = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-STREAM_BUFFER = 10_000
 PIECE = 1 << 17  # bytes read at a time
 
 
@@ -44,12 +41,14 @@ class Corpus(ABC):
 
     Attributes:
         name: as the user wrote it.
-        provenance: how documents are drawn, for run.json.
+        provenance: how documents are drawn, for run.json; whole once the first document is drawn.
+        notice: one line on what stands behind the name; None where the name says it.
         passed_over: file and line of the documents that were drawn and left out, as their text is no valid Unicode.
     """
 
     name: str
     provenance: dict[str, Any]
+    notice: str | None = None
 
     def __init__(self) -> None:
         self.passed_over: dict[str, None] = {}
@@ -81,29 +80,8 @@ class Corpus(ABC):
         """
 
 
-def open_corpus(name: str) -> Corpus:
-    """Return the corpus that a user named: a file, a folder of files, or `hf://org/dataset[:split]`.
-
-    Raises:
-        DegenError: the file or folder does not exist, or holds no file of a format in `FORMATS`.
-    """
-    if name.startswith("hf://"):
-        return StreamedCorpus(name)
-    path = expand_user(name)
-    check_regular(path)
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file() and _format(p))
-        if not files:
-            raise DegenError(f"{path}: this folder holds no corpus file; the name of one must end in {_FORMAT_NAMES}")
-        return FileCorpus(name, files)
-    if not path.exists():
-        raise DegenError(f"{path}: no such file or folder; name a file, a folder, hf://org/dataset or demo")
-    if not _format(path):
-        raise DegenError(f"{path}: not a corpus file; its name must end in {_FORMAT_NAMES}")
-    return FileCorpus(name, [path])
-
-
-def _format(path: Path) -> str | None:
+def file_format(path: Path) -> str | None:
+    """Return which of `FORMATS` the name of a file ends in; None for other files."""
     return next((f for f in sorted(FORMATS, key=len, reverse=True) if path.name.lower().endswith(f)), None)
 
 
@@ -155,7 +133,7 @@ class FileCorpus(Corpus):
     def _records(self) -> Iterator[tuple[str, Any]]:
         for path in self._files:
             try:
-                yield from _RECORDS[_format(path) or ""](path)
+                yield from _RECORDS[file_format(path) or ""](path)
             except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
                 raise DegenError(
                     f"{path}: this corpus file cannot be read to its end ({error}); "
@@ -296,44 +274,3 @@ def _parse(number: int, source: str, raw: Any) -> Document:
             "correct it or leave it out"
         )
     return Document(number, raw["text"], domain)
-
-
-class StreamedCorpus(Corpus):
-    """A dataset of the hub, streamed: shards in seeded order, then a seeded shuffle buffer."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
-        dataset, _, split = name.removeprefix("hf://").partition(":")
-        if dataset.count("/") != 1:
-            raise DegenError(
-                f"{name}: the name of a streamed corpus must have the form hf://org/dataset or hf://org/dataset:split"
-            )
-        self._dataset, self._split = dataset, split or "train"
-        self.provenance = {"dataset": dataset, "split": self._split, "shuffle_buffer": STREAM_BUFFER}
-
-    def draw(self, seed: int, at_least: int) -> Iterator[Document]:
-        """Yield the documents of the stream, shuffled with `seed` and numbered from 0 as they come.
-
-        Raises:
-            DegenError: the package `datasets` is not installed, or the dataset cannot be streamed.
-        """
-        try:
-            import datasets
-        except ImportError as error:
-            raise DegenError(
-                f"{self.name}: streaming needs the package datasets, which is not installed: "
-                "pip install 'degen-lm[hub]'"
-            ) from error
-        try:
-            stream = datasets.load_dataset(self._dataset, split=self._split, streaming=True)
-            shuffled = stream.shuffle(seed=seed, buffer_size=STREAM_BUFFER)
-            for number, record in enumerate(shuffled):
-                yield from self._sound(number, f"{self.name}, document {number}", record)
-        except DegenError:
-            raise
-        except Exception as error:  # network and dataset raise errors of many classes
-            raise DegenError(
-                f"{self.name}: the dataset cannot be streamed ({one_line(error)}); "
-                "check its name, its split and the network"
-            ) from error

@@ -52,6 +52,7 @@ SCREENS = [
     "scan pretraining-first --context 64 --dry-run",
     "probes",
     "suites",
+    "corpora",
     "export demo --table layers --to layers.csv",
     "scaling fit runs.csv --predict N=1e9,D=1e11 --bootstrap 5",
     "scaling slopes runs.csv --architecture family --downstream glue",

@@ -148,7 +148,7 @@ def test_a_document_of_the_web_is_scanned_or_passed_over_and_counted(kind: str, 
 
 
 def test_a_text_file_keeps_its_ends_of_lines_and_loses_its_byte_order_mark(tmp_path: Path) -> None:
-    from degen.text.corpus import open_corpus
+    from degen.text.open_corpus import open_corpus
 
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree\x00")
     (document,) = open_corpus(str(tmp_path / "a.txt")).draw(0, 1)

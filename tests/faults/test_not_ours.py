@@ -86,7 +86,7 @@ def test_every_command_with_every_option_leaves_a_folder_of_others_as_it_was(
     before = snapshot(mine)
     ran = 0
     for command in commands():
-        words = [*command, *([] if command[0] in ("probes", "suites") else [target])]
+        words = [*command, *([] if command[0] in ("probes", "suites", "corpora") else [target])]
         if command[0] == "export":
             words += ["--table", "checkpoints", "--to", "MINE/sample.parquet"]
         if command[0] == "gate":

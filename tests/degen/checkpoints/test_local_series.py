@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from faults.command import degen as command
 from tiny import make_checkpoint, make_tokenizer
 
 import degen
@@ -62,8 +64,8 @@ def test_a_final_model_of_unknown_step_comes_last_and_without_one(tmp_path: Path
     ]  # fmt: skip
     assert series.checkpoints[-1].source == LocalSource(out)
     assert notes == [
-        f"{out}: the model beside the checkpoints is measured as revision final, without a step: no trainer_state.json "
-        "says it"
+        f"{out}: the model beside the checkpoints is measured as revision final, without a step, as no "
+        "trainer_state.json gives it (trainer.save_state() writes one)"
     ]
 
 
@@ -154,3 +156,52 @@ def test_adapters_of_two_trainings_are_two_series_over_one_base(tmp_path: Path) 
     for name in ("a", "b"):
         checkpoint(tmp_path / "runs" / name / "checkpoint-5", "adapter_config.json")
     assert found(f"{base}+{tmp_path / 'runs'}") == {"a": [("checkpoint-5", 5)], "b": [("checkpoint-5", 5)]}
+
+
+def test_a_model_one_folder_below_its_step_is_found_and_said(tmp_path: Path) -> None:
+    for step in (500, 10_000, 1500):
+        checkpoint(tmp_path / "run" / f"step_{step}" / "hf")
+        (tmp_path / "run" / f"step_{step}" / "optimizer").mkdir()
+    notes: list[str] = []
+    (series,) = find_series([str(tmp_path / "run")], note=notes.append)
+    assert [(c.revision, c.step) for c in series.checkpoints] == [
+        ("step_500", 500), ("step_1500", 1500), ("step_10000", 10_000),
+    ]  # fmt: skip
+    assert series.checkpoints[0].source == LocalSource(tmp_path / "run" / "step_500" / "hf")
+    assert any("one folder deeper, as" in note and "hf" in note for note in notes)
+    one = tmp_path / "run" / "step_1500"
+    assert found(one) == {"run": [("step_1500", 1500)]}
+    assert found(one, tmp_path / "run" / "step_500") == {"run": [("step_500", 500), ("step_1500", 1500)]}
+    checkpoint(one / "other")  # two models: neither is taken for the checkpoint
+    assert found(tmp_path / "run")["run"][1] == ("step_1500", 1500)
+    (series,) = find_series([str(tmp_path / "run")])
+    assert series.checkpoints[1].source == LocalSource(one)
+
+
+def test_a_gate_on_numbers_alone_is_that_on_steps(series: Path, tmp_path: Path) -> None:
+    named = {"step0": 1500, "step100": 500, "step1000": 10_000}  # 10000 comes first by string
+    values = {}
+    for prefix in ("", "step"):
+        folder = tmp_path / f"{prefix}numbers"
+        for name, number in named.items():
+            shutil.copytree(series / name, folder / f"{prefix}{number}")
+        out = ["--probes", "spectrum", "-o", tmp_path / f"{prefix}run", "--threads", "1"]
+        for rule in ("effective_rank > 0", "effective_rank.drop < 0.01", "effective_rank.rise < 0.01"):
+            result = command("gate", folder, "--rule", rule, "--json", *out)
+            (row,) = result.json()["rows"]
+            values[prefix, rule] = (result.code, row["step"], row["value"], row["reference_step"])
+    assert {code for code, *_ in values.values()} == {0, 1}
+    assert {step for _, step, *_ in values.values()} == {10_000}
+    for (prefix, rule), value in values.items():
+        assert value == values["step", rule], (prefix, rule)
+
+
+def test_groups_of_a_pattern_give_runs_seeds_and_stages(tmp_path: Path) -> None:
+    for name in ("a.s1.decay.5B", "a.s1.decay.10B", "b.s2.decay.7B"):
+        checkpoint(tmp_path / "m" / name)
+    pattern = r"(?P<run>\w)\.s(?P<seed>\d)\.(?P<stage>\w+)\.(?P<tokens>\d+)(?P<unit>B)"
+    series = find_series([str(tmp_path / "m")], grammar=Grammar(pattern))
+    assert [(s.model, [(c.stage, c.seed, c.tokens_seen) for c in s.checkpoints]) for s in series] == [
+        ("m/a/seed-1", [("decay", "1", 5 * 10**9), ("decay", "1", 10**10)]),
+        ("m/b/seed-2", [("decay", "2", 7 * 10**9)]),
+    ]

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from degen import DegenError
 from degen.checkpoints.name_grammars import GRAMMARS, NameGrammar
-from degen.checkpoints.steps import RevisionStep, nearest_steps, parse_revision, select_steps, training_order
+from degen.checkpoints.steps import (
+    RevisionStep,
+    TrainingPoint,
+    nearest_steps,
+    order_of_training,
+    parse_revision,
+    select_steps,
+)
 
 PYTHIA = [0, *(2**i for i in range(10)), *range(1000, 143_001, 1000)]
 
@@ -72,10 +79,19 @@ def test_bare_numbers_are_steps_only_as_whole_names() -> None:
 def test_checkpoints_are_ordered_by_stage_then_number() -> None:
     names = ["lc-32k-to-64k-step-1", "10000", "stage2-step1", "9B", "10B", "500", "lc-4k-to-32k-step-4000", "best",
              "stage10-step1", "stage1-step5"]  # fmt: skip
-    assert sorted(names, key=training_order) == [
+    parsed = {name: parse_revision(name) or RevisionStep() for name in names}
+    points = [TrainingPoint(p.stage, p.step, p.tokens_seen, name) for name, p in parsed.items()]
+    assert [names[i] for i in order_of_training(points)] == [
         "500", "10000", "9B", "10B", "stage1-step5", "stage2-step1", "stage10-step1", "lc-4k-to-32k-step-4000",
         "lc-32k-to-64k-step-1", "best",
     ]  # fmt: skip
+
+
+def test_tokens_order_checkpoints_where_steps_begin_anew_and_no_stage_is_named() -> None:
+    points = [TrainingPoint(None, step, tokens, str(tokens)) for step, tokens in ((5, 30), (5, 10), (9, 20), (1, 25))]
+    assert [points[i].tokens_seen for i in order_of_training(points)] == [10, 20, 25, 30]
+    unknown = [TrainingPoint(None, 5, None, "a"), *points]
+    assert [unknown[i].step for i in order_of_training(unknown)] == [1, 5, 5, 5, 9]
 
 
 @given(st.integers(0, 10**12))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import fields
+from fnmatch import fnmatchcase
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +17,7 @@ from hub_scans import Scans, revisions
 from degen import DegenError
 from degen.checkpoints.find_series import find_series, from_suite
 from degen.checkpoints.series import Grammar
-from degen.checkpoints.steps import parse_steps
+from degen.checkpoints.steps import parse_revision, parse_steps
 from degen.checkpoints.suites import Suite, expected_steps, is_suite, suites, tokens_per_step
 
 REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -23,10 +25,9 @@ UNITS = {"m": 1e6, "b": 1e9}
 
 
 def parameters(model: str) -> float:
-    """Return how many parameters the name of a model promises."""
-    match = re.search(r"(\d+(?:\.\d+)?)([mb])$", model)
-    assert match is not None, model
-    return float(match[1]) * UNITS[match[2]]
+    """Return how many parameters the name of a model promises; 0 where it gives none, as that of a seed."""
+    match = re.search(r"(\d+(?:\.\d+)?)([mb])(\d?)(?:-|$)", model)
+    return float(f"{match[1]}.{match[3]}" if match[3] else match[1]) * UNITS[match[2]] if match is not None else 0
 
 
 @pytest.mark.parametrize("suite", suites().values(), ids=list(suites()))
@@ -42,25 +43,37 @@ def test_every_suite_names_models_and_a_pattern_that_fits(suite: Suite) -> None:
         assert not set(name) & set(":,=@+/ ")
     sizes = [parameters(name) for name in suite.models]
     generations = [name.partition("-")[0] if "-" in name else "" for name in suite.models]
-    assert all(a < b for (a, b), (g, h) in zip(pairwise(sizes), pairwise(generations), strict=True) if g == h)
-    for name, repo in suite.models.items():  # the size stands in the repository's name, but for GPT-2's
-        assert suite.name == "gpt2" or re.search(rf"-{re.escape(name.rpartition('-')[2])}(-|$)", repo), repo
+    assert all(a <= b for (a, b), (g, h) in zip(pairwise(sizes), pairwise(generations), strict=True) if g == h)
+    for name, repo in suite.models.items():  # its size or name stands in the repository's, but for GPT-2's
+        assert suite.name == "gpt2" or re.search(
+            rf"[-/]{re.escape(name.rpartition('-')[2])}(-|$)", repo, re.IGNORECASE
+        ), repo
     if suite.steps is not None:
         assert suite.revisions == "step*"
         steps = parse_steps(suite.steps)
         assert steps == sorted(set(steps))
+    assert bool(suite.names) == (suite.revisions != "main")
+    for name in suite.names:
+        assert any(fnmatchcase(name, glob) for glob in suite.revisions.split(",")), name
+        assert parse_revision(name) is not None, name
+    assert set(suite.tokens_per_step_by_model) | set(suite.tokenizers) <= set(suite.models)
+    stages = {parsed.stage for name in suite.names if (parsed := parse_revision(name)) is not None}
+    assert set(suite.tokens_per_step_by_stage) <= stages
 
 
 def test_every_repository_is_named_once() -> None:
     repos = [repo for suite in suites().values() for repo in suite.models.values()]
     assert len(repos) == len(set(repos))
-    assert {"pythia", "pythia-deduped", "gpt2", "opt", "gemma"} <= set(suites())
+    names = (
+        "pythia pythia-deduped polypythias olmo olmo2 olmo3 smollm2 smollm3 datadecide apertus amber bloom crfm-gpt2"
+    )
+    assert {*names.split(), "gpt2", "opt", "gemma"} == set(suites())
 
 
 def test_the_file_holds_suites_and_nothing_else() -> None:
     tables = tomllib.loads(files("degen.checkpoints").joinpath("suites.toml").read_text(encoding="utf-8"))
     for table in tables.values():
-        assert set(table) <= {"about", "models", "revisions", "steps", "tokens_per_step"}
+        assert set(table) <= {f.name for f in fields(Suite)} - {"name"}
 
 
 def test_the_suite_of_pythia_has_the_published_models_and_steps() -> None:
@@ -73,6 +86,34 @@ def test_the_suite_of_pythia_has_the_published_models_and_steps() -> None:
             assert tokens_per_step(repo) == 1024 * 2048  # batches of 1,024 windows of 2,048 tokens
     assert tokens_per_step("openai-community/gpt2") is expected_steps("openai-community/gpt2") is None
     assert tokens_per_step("stranger/pythia-70m") is expected_steps("stranger/pythia-70m") is None
+
+
+@pytest.mark.parametrize(
+    ("repo", "expected"),
+    [
+        ("EleutherAI/pythia-410m-seed9", 2_097_152),
+        ("EleutherAI/pythia-160m-weight-seed3", 2_097_152),
+        ("HuggingFaceTB/SmolLM2-135M-intermediate-checkpoints", 1_048_576),
+        ("HuggingFaceTB/SmolLM2-360M-intermediate-checkpoints", None),
+        ("HuggingFaceTB/SmolLM2-1.7B-intermediate-checkpoints", 2_097_152),
+        ("HuggingFaceTB/SmolLM3-3B-checkpoints", 2_359_296),
+        ("allenai/Olmo-3-1025-7B", None),  # by stage
+    ],
+)
+def test_tokens_of_a_step_are_those_of_the_model_cards(repo: str, expected: int | None) -> None:
+    assert tokens_per_step(repo) == expected
+
+
+def test_intermediate_checkpoints_of_bloom_take_the_tokenizer_of_the_final_model(
+    scans: Scans, series: Path, corpus: Path
+) -> None:
+    files = revisions(series)["step1000"]
+    weights = {name: content for name, content in files.items() if "token" not in name}
+    scans.add("bigscience/bloom-560m-intermediate", {"global_step1000": weights, "main": {"README.md": b""}})
+    scans.add("bigscience/bloom-560m", {"main": {n: c for n, c in files.items() if not n.endswith(".safetensors")}})
+    (row,) = scans.scan("bloom:560m", corpus=corpus).checkpoints()
+    assert (row["model"], row["step"], row["status"]) == ("bloom-560m-intermediate", 1000, "ok")
+    assert row["loss"] is not None
 
 
 @pytest.mark.parametrize(

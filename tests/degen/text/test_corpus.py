@@ -13,7 +13,7 @@ import zstandard
 from tiny import make_corpus, pile
 
 from degen import DegenError
-from degen.text.corpus import open_corpus
+from degen.text.open_corpus import open_corpus
 
 RECORDS = pile(10, 200)
 

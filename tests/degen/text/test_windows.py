@@ -15,7 +15,7 @@ from tiny import make_corpus, make_tokenizer, pile
 
 import degen
 from degen import DegenError
-from degen.text.corpus import open_corpus
+from degen.text.open_corpus import open_corpus
 from degen.text.tokenizer import Tokenizer
 from degen.text.windows import Sample, Window, batches, draw_sample, read_samples, write_samples
 
