@@ -31,6 +31,19 @@ def is_leftover(file: Path) -> bool:
     return bool(_PARTIAL.fullmatch(file.name)) or (file.name == LOCK and not file.stat().st_size)
 
 
+def delete_partials(path: Path, info: Mapping[str, Any]) -> None:
+    """Delete the files that a killed scan was writing: of a run folder, and of its tables.
+
+    Args:
+        path: the run folder, which no other scan is writing to.
+        info: its run.json.
+    """
+    for folder in (path, *(path / table for table in sorted(table_names(info)))):
+        for file in [*folder.glob(".*.partial"), *(folder.glob("*/.*.partial") if folder != path else ())]:
+            if _PARTIAL.fullmatch(file.name) and file.is_file() and not file.is_symlink():
+                file.unlink(missing_ok=True)
+
+
 def table_names(info: Mapping[str, Any] | None) -> set[str]:
     """Return the tables that a run folder may hold, given its run.json; None where that is damaged."""
     return {*ENGINE_TABLES, SATURATION, *((info or {}).get("tables") or ())}

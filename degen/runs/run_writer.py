@@ -24,7 +24,7 @@ from degen.tables import (
     write_part,
 )
 
-from .ownership import LOCK, check_part, delete, files_of_run, files_of_table, is_leftover
+from .ownership import LOCK, check_part, delete, delete_partials, files_of_run, files_of_table, is_leftover
 from .parts import owner_of, read_notes, read_part
 from .run_file import PROBES_BY_CONFIG, RUN_FILE, kind_of, read_info
 
@@ -206,6 +206,9 @@ def open_run(
         if info is not None and adds_only(info.get("asked", {}), settings):
             info["asked"] = settings
         _check_settings(path, info, settings)
+        if info is not None:
+            with write_errors(path):
+                delete_partials(path, info)
         new = {"schema_version": SCHEMA_VERSION, "asked": settings}
         yield RunWriter(path, info if info is not None else new, fresh, before)
     finally:

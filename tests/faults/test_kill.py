@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -99,6 +100,16 @@ def test_a_scan_cut_by_sigkill_and_continued_equals_an_uncut_one(warm: Warm, unc
         assert warm.run(uncut.to(out), log) == 0, log.read_text()
         assert files(out) == uncut.files
     assert len(counts) >= 4, f"the kills all came in the same places: {counts}"
+
+
+def test_what_a_killed_scan_was_writing_is_gone_once_it_is_continued(warm: Warm, uncut: Uncut, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(uncut.out, tmp_path / "run"))
+    for folder in (run, run / "layers", run / "layers" / "tiny", run / "checkpoints" / "tiny"):
+        (folder / f".{'0123456789abcdef'}.partial").write_bytes(b"PAR1")
+    (run / ".mine.partial").write_bytes(b"")
+    assert warm.run(uncut.to(run), tmp_path / "log") == 0
+    (run / ".mine.partial").unlink()
+    assert files(run) == uncut.files
 
 
 def test_a_scan_cut_by_sigkill_before_its_first_checkpoint_and_continued_equals_an_uncut_one(
