@@ -112,17 +112,19 @@ def _print_table(verdicts: Verdicts) -> None:
         _print_outcomes(single)
     for rule, outcomes in by_rule.items():
         if len(outcomes) > 1:
-            models = list(dict.fromkeys(o.measured.model for o in verdicts.outcomes))
-            _print_outcomes(sorted(outcomes, key=lambda o: _training_order(o, models)), str(rule))
+            _print_outcomes(_by_checkpoint(outcomes), str(rule))
     if verdicts.incomplete:
         output.result(f"not measured: {', '.join(verdicts.incomplete)}")
     output.result(verdicts.verdict)
 
 
-def _training_order(outcome: Outcome, models: Sequence[str | None]) -> tuple[int, bool, int]:
-    """Return a key by model, then step; a checkpoint without a step comes last."""
-    step = outcome.measured.step
-    return models.index(outcome.measured.model), step is None, step or 0
+def _by_checkpoint(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the outcomes of a rule checkpoint by checkpoint; those of each layer or domain are in training order."""
+    models = list(dict.fromkeys(o.measured.model for o in outcomes))
+    places = {key: i for i, key in enumerate(dict.fromkeys((o.measured.model, o.measured.revision) for o in outcomes))}
+    return sorted(
+        outcomes, key=lambda o: (models.index(o.measured.model), places[o.measured.model, o.measured.revision])
+    )
 
 
 def _print_outcomes(outcomes: Sequence[Outcome], rule: str | None = None) -> None:
