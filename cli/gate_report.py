@@ -120,11 +120,12 @@ def _print_table(verdicts: Verdicts) -> None:
 
 def _by_checkpoint(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Return the outcomes of a rule checkpoint by checkpoint; those of each layer or domain are in training order."""
-    models = list(dict.fromkeys(o.measured.model for o in outcomes))
-    places = {key: i for i, key in enumerate(dict.fromkeys((o.measured.model, o.measured.revision) for o in outcomes))}
-    return sorted(
-        outcomes, key=lambda o: (models.index(o.measured.model), places[o.measured.model, o.measured.revision])
-    )
+    places = {key: i for i, key in enumerate(dict.fromkeys(map(_checkpoint_of, outcomes)))}
+    return sorted(outcomes, key=lambda o: places[_checkpoint_of(o)])
+
+
+def _checkpoint_of(outcome: Outcome) -> tuple[str | None, str | None]:
+    return outcome.measured.model, outcome.measured.revision
 
 
 def _print_outcomes(outcomes: Sequence[Outcome], rule: str | None = None) -> None:

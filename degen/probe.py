@@ -8,7 +8,7 @@ the entry-point group `degen.probes`, ours and others'.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -263,6 +263,11 @@ class StreamProbe(Probe):
     @abstractmethod
     def finish(self) -> Rows:
         """Return the rows of one checkpoint, by table."""
+
+
+def needs_text(probes: Iterable[type[Probe]]) -> bool:
+    """Return whether one of some probes needs text streamed through the model."""
+    return any(issubclass(probe, StreamProbe) for probe in probes)
 
 
 @contextmanager

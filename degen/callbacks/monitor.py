@@ -11,7 +11,7 @@ from degen.forward.learned_positions import check_positions
 from degen.forward.out_of_memory import halve_batch
 from degen.hashing import fingerprint
 from degen.model.architecture import Architecture, config_sha256, describe_module
-from degen.probe import StreamProbe
+from degen.probe import StreamProbe, needs_text
 from degen.scanning.checkpoint_columns import model_columns
 from degen.scanning.measure_head import head_of, measure_head
 from degen.scanning.measure_spec import MeasureSpec
@@ -87,7 +87,7 @@ class Monitor:
         self.probes, self.tables = plan_probes(self.settings)
         self.tokenizer = Tokenizer(_text_tokenizer(tokenizer))
         self.samples = Samples({MODEL: self.tokenizer}, {}, {})
-        if any(issubclass(probe, StreamProbe) for probe in self.probes.values()):
+        if needs_text(self.probes.values()):
             if not has_text:
                 raise DegenError(
                     "there is no text to measure on; name one with the setting corpus, or the sample.parquet of a run "

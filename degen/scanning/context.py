@@ -11,7 +11,7 @@ from degen.checkpoints.series import Checkpoint, Series
 from degen.errors import CheckpointError, DegenError
 from degen.forward.learned_positions import too_long
 from degen.model.architecture import Architecture, describe, read_config, text_config
-from degen.probe import StreamProbe
+from degen.probe import needs_text
 from degen.runs.run_file import RUN_FILE, is_run, read_info
 
 from .progress import Progress
@@ -43,7 +43,7 @@ def fit_context(settings: Settings, plan: Plan, begun: Path | None, note: Callab
     windows = (info or {}).get("sample")  # none in a run whose probes needed no text
     if info is not None and windows and isinstance(before := info.get("asked", {}).get("context"), int):
         return replace(settings, context=before)
-    if not any(issubclass(probe, StreamProbe) for probe in plan.probes.values()):
+    if not needs_text(plan.probes.values()):
         return settings
     described = (next(_described(s, settings.trust_remote_code), None) for s in plan.series)
     least = min(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +13,14 @@ from degen.forward.learned_positions import too_long
 from degen.model.architecture import Architecture, describe, read_config
 from degen.model.flops import forward_flops
 from degen.paths import expand_user
-from degen.probe import StreamProbe
+from degen.probe import needs_text
 from degen.runs.run_file import RUN_FILE, read_info
 from degen.runs.run_writer import RunWriter, check_folder, check_run
 from degen.tables import Row
 from degen.text.windows import read_samples
 
 from .context import fit_context
-from .extend import adds_only, checkpoints_to_measure, with_earlier_probes, with_known_tokens
+from .extend import adds_only, continue_settings, probes_to_measure
 from .memory import head_memory, pass_memory
 from .plan import Plan, make_plan
 from .sampling import open_scanned_corpus
@@ -55,11 +55,11 @@ def estimate_costs(
     from degen.model.loading import choose_device
 
     begun = None if fresh else out
-    settings = with_earlier_probes(with_known_tokens(settings, begun), begun)
+    settings = continue_settings(settings, begun)
     plan = make_plan(settings)
     settings = fit_context(settings, plan, begun, note)
     device = choose_device(settings.device)
-    streams = any(issubclass(probe, StreamProbe) for probe in plan.probes.values())
+    streams = needs_text(plan.probes.values())
     _check_inputs(settings, plan, streams)
     if out is not None and not fresh:
         check_run(out, settings.to_json(), adds_only)
@@ -67,9 +67,9 @@ def estimate_costs(
         check_folder(out)
     tokens = settings.tokens if streams else 0
     info = read_info(out / RUN_FILE) if out is not None and not fresh else None
-    pending = plan.checkpoints
+    pending: Collection[Checkpoint] = plan.checkpoints
     if out is not None and info is not None:
-        pending = checkpoints_to_measure(plan, RunWriter(out, info, fresh=False))
+        pending = probes_to_measure(plan, RunWriter(out, info, fresh=False))
     nothing = {"bytes": 0, "flops": 0.0, "memory": 0, "reason": None}
     costs = ((c, _estimate_cost(c, tokens, settings, device)) for c in plan.checkpoints)
     return [cost if checkpoint in pending else cost | nothing for checkpoint, cost in costs]

@@ -2,81 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from degen.checkpoints.series import Checkpoint
-from degen.probe import StreamProbe
+from degen.probe import needs_text
 from degen.probe_registry import load_probes
-from degen.runs.run_file import read_info
+from degen.runs.run_file import RUN_FILE, read_info
 from degen.runs.run_writer import RunWriter, write_errors
-from degen.tables import CHECKPOINTS, KEYS, SATURATION, Rows, file_name, write_parquet
+from degen.tables import CHECKPOINTS, KEYS, SATURATION, Rows, Tables, file_name, write_parquet
 
 from .plan import Plan, tables_of
 from .settings import Settings
 
 TOKENS = "tokens_per_step"
-TEXT = ("corpus", "tokens", "context", "seed", "sample", "batch_size")
+TEXT = frozenset({"corpus", "tokens", "context", "seed", "sample", "batch_size"})
 
 
-def with_known_tokens(settings: Settings, begun: Path | None) -> Settings:
-    """Return settings with the training tokens of a step of the run that is continued, where the user gives none.
+def continue_settings(settings: Settings, begun: Path | None) -> Settings:
+    """Return settings with what a run that is continued adds to those of the user.
 
-    Raises:
-        DegenError: run.json is damaged.
-    """
-    info = read_info(begun / "run.json") if begun is not None and settings.tokens_per_step is None else None
-    before = info.get("asked", {}).get(TOKENS) if info is not None else None
-    return replace(settings, tokens_per_step=before) if isinstance(before, int) else settings
+    These are the training tokens of a step, where the user gives none, and the other probes of the run, with their
+    options.
 
-
-def with_earlier_probes(settings: Settings, begun: Path | None) -> Settings:
-    """Return settings with the probes of the run that is continued beside those of the user.
-
-    Probes of the run that the user does not name keep their options.
+    Args:
+        settings: as the user gave them.
+        begun: the folder of a run that may be continued; None for one that starts over.
 
     Raises:
         DegenError: run.json is damaged.
     """
-    info = read_info(begun / "run.json") if begun is not None else None
-    before = info.get("resolved", {}).get("probes") if info is not None else None
-    if info is None or not isinstance(before, list):
+    info = read_info(begun / RUN_FILE) if begun is not None else None
+    if info is None:
+        return settings
+    asked = info.get("asked", {})
+    if settings.tokens_per_step is None and isinstance(before := asked.get(TOKENS), int):
+        settings = replace(settings, tokens_per_step=before)
+    measured = info.get("resolved", {}).get("probes")
+    if not isinstance(measured, list):
         return settings
     named = set(settings.probes if settings.probes is not None else load_probes(None))
-    names = named | set(before)
-    probes = tuple(sorted(names))
-    if names == set(before):
-        probes = info["asked"].get("probes")
-    options = {name: values for name, values in info["asked"].get("options", {}).items() if name not in named}
+    probes = tuple(sorted(named.union(measured))) if named - set(measured) else asked.get("probes")
+    options = {name: values for name, values in asked.get("options", {}).items() if name not in named}
     return replace(settings, probes=probes, options=options | dict(settings.options))
 
 
 def adds_only(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Return whether the settings `new` equal those of a run, `old`, but for what may be added to one.
 
-    That is further series or checkpoints, the tokens of a step where `old` has none, probes with their options, and all
-    that concerns the text where no probe of `old` needed any.
+    That is further series or checkpoints, the rest of a series of which a part was scanned, the tokens of a step where
+    `old` has none, probes with their options, and all that concerns the text where no probe of `old` needed any.
     """
-    if not needs_text(_probe_names(old)):
-        old = {**old, **{name: new.get(name) for name in TEXT}}
-    before, now = _probe_names(old), _probe_names(new)
-    options = {name: values for name, values in new.get("options", {}).items() if name in before}
-    tokens = new.get(TOKENS) if old.get(TOKENS) is None else old[TOKENS]
-    added = {name: new.get(name, old.get(name)) for name in ("series", "probes", "options")}
-    if new.get("steps") == "all":  # after a part of them
-        added["steps"] = "all"
-    if not (
-        before <= now and options == old.get("options", {}) and {*old.get("series", ())} <= {*(added["series"] or ())}
-    ):
+    before, options = _probe_names(old), new.get("options", {})
+    kept = {name: values for name, values in options.items() if name in before}
+    grows = before <= _probe_names(new) and set(old.get("series", ())) <= set(new.get("series", ()))
+    if not grows or kept != old.get("options", {}):
         return False
-    return {**old, TOKENS: tokens, **added} == {**added, **new}
-
-
-def needs_text(names: Collection[str]) -> bool:
-    """Return whether one of some probes needs text streamed through the model."""
-    return any(issubclass(probe, StreamProbe) for probe in load_probes(sorted(names)).values())
+    free = {"series", "probes", "options"}
+    free |= {TOKENS} if old.get(TOKENS) is None else set()
+    free |= {"steps"} if new.get("steps") == "all" else set()
+    free |= set() if needs_text(load_probes(sorted(before)).values()) else TEXT
+    return all(old.get(name) == new.get(name) for name in (old.keys() | new.keys()) - free)
 
 
 def _probe_names(asked: Mapping[str, Any]) -> set[str]:
@@ -85,35 +73,39 @@ def _probe_names(asked: Mapping[str, Any]) -> set[str]:
     return set(names) if names is not None else set(load_probes(None))
 
 
-def checkpoints_to_measure(plan: Plan, writer: RunWriter) -> list[Checkpoint]:
-    """Return the checkpoints still to be measured, also copies of one that is measured anew."""
-    pending: list[Checkpoint] = []
+def probes_to_measure(plan: Plan, writer: RunWriter) -> dict[Checkpoint, list[str]]:
+    """Return the checkpoints still to be measured, each with the probes that it lacks.
+
+    A copy of one that is measured anew is measured anew, too: it may be none any more.
+    """
+    pending: dict[Checkpoint, list[str]] = {}
+    tables: dict[tuple[str, ...], Tables] = {tuple(plan.probes): plan.tables}
     for series in plan.series:
         anew: set[str] = set()
         for checkpoint in series.checkpoints:
-            row = writer.done(checkpoint, plan.tables)
-            if row is None or row["duplicate_of"] in anew or missing_probes(checkpoint, plan, writer):
+            before = _probes_before(checkpoint, plan, writer)
+            if before not in tables:
+                tables[before] = tables_of({name: plan.probes[name] for name in before})
+            row = writer.done(checkpoint, tables[before]) if before else None
+            missing = [name for name in plan.probes if row is None or name not in before]
+            if missing or (row is not None and row["duplicate_of"] in anew):
                 anew.add(checkpoint.revision)
-                pending.append(checkpoint)
+                pending[checkpoint] = missing or list(plan.probes)
     return pending
-
-
-def missing_probes(checkpoint: Checkpoint, plan: Plan, writer: RunWriter) -> list[str]:
-    """Return the probes of a scan that a checkpoint, whose other rows stand, has yet to be measured with.
-
-    None of them are missing where it was measured with all, and all where nothing of it stands.
-    """
-    before = [name for name in writer.probes_of(checkpoint) if name in plan.probes]
-    stands = before and writer.done(checkpoint, tables_of({n: plan.probes[n] for n in before})) is not None
-    return [name for name in plan.probes if not stands or name not in before]
 
 
 def earlier_rows(checkpoint: Checkpoint, plan: Plan, writer: RunWriter) -> Rows:
     """Return the rows of a checkpoint measured with fewer probes, by table, without the columns that every part has."""
-    before = [name for name in writer.probes_of(checkpoint) if name in plan.probes]
-    rows = writer.rows(checkpoint, tables_of({n: plan.probes[n] for n in before}))
+    before = _probes_before(checkpoint, plan, writer)
+    rows = writer.rows(checkpoint, tables_of({name: plan.probes[name] for name in before}))
     keys = {column.name for column in KEYS}
     return {table: [{k: v for k, v in row.items() if k not in keys} for row in part] for table, part in rows.items()}
+
+
+def _probes_before(checkpoint: Checkpoint, plan: Plan, writer: RunWriter) -> tuple[str, ...]:
+    """Return the probes of a scan that the parts of a checkpoint were measured with, in the order of the scan."""
+    before = set(writer.probes_of(checkpoint))
+    return tuple(name for name in plan.probes if name in before)
 
 
 def fill_tokens(checkpoint: Checkpoint, writer: RunWriter) -> bool:

@@ -19,18 +19,17 @@ from typing import Unpack
 
 from degen.checkpoints.downloads import Downloads
 from degen.checkpoints.prefetch import Fetcher
-from degen.checkpoints.series import Checkpoint
 from degen.errors import DegenError
 from degen.runs.run import DOWNLOADS, Run, read_run
 from degen.runs.run_writer import RunWriter, open_run
 
 from .context import check_context, fit_context
-from .extend import adds_only, checkpoints_to_measure, fill_tokens, with_earlier_probes, with_known_tokens
+from .extend import adds_only, continue_settings, fill_tokens, probes_to_measure
 from .plan import Plan, make_plan
 from .progress import Progress
 from .run_info import complete_info
 from .sampling import prepare_samples
-from .series_scan import SeriesScan
+from .series_scan import Pending, SeriesScan
 from .settings import RUN_FOLDER, ScanKeywords, Settings, list_settings, make_settings
 
 
@@ -79,16 +78,16 @@ def scan_with_settings(
 ) -> Run:
     """Do what `scan` does, with settings that are made already; `on_plan` gets the plan before anything is measured."""
     begun = None if fresh else out
-    settings = with_earlier_probes(with_known_tokens(settings, begun), begun)
+    settings = continue_settings(settings, begun)
     progress.start_phase("finding checkpoints")
     plan = make_plan(settings, progress.note)
     on_plan(plan)
     settings = fit_context(settings, plan, begun, progress.note)
     with open_run(out, settings.to_json(), fresh, adds_only) as writer:
-        pending = checkpoints_to_measure(plan, writer)
+        pending = probes_to_measure(plan, writer)
         progress.start_scan(plan.checkpoints, len(plan.checkpoints) - len(pending))
         if pending or "config_hash" not in writer.info:
-            _measure(settings, plan, set(pending), writer, Downloads(out / DOWNLOADS, keep), progress)
+            _measure(settings, plan, pending, writer, Downloads(out / DOWNLOADS, keep), progress)
         writer.save_info()
         if filled := sum(fill_tokens(checkpoint, writer) for checkpoint in plan.checkpoints):
             progress.note(f"tokens_seen filled in for {filled} checkpoints")
@@ -98,7 +97,7 @@ def scan_with_settings(
 def _measure(
     settings: Settings,
     plan: Plan,
-    pending: set[Checkpoint],
+    pending: Pending,
     writer: RunWriter,
     downloads: Downloads,
     progress: Progress,
@@ -124,7 +123,7 @@ def _measure(
     writer.save_info()
     scans = {
         s.model: SeriesScan(s, settings, plan, samples, writer, progress)
-        for s in plan.series if not pending.isdisjoint(s.checkpoints)
+        for s in plan.series if not pending.keys().isdisjoint(s.checkpoints)
     }  # fmt: skip
     requests = [request for series_scan in scans.values() for request in series_scan.fetch_requests(pending)]
     with Fetcher(downloads, requests, lambda c: scans[c.model].is_copy(c)) as fetcher:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import traceback
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cached_property, partial
@@ -23,7 +24,7 @@ from degen.runs.run_writer import RunWriter
 from degen.tables import CHECKPOINTS, TIMING, Rows, file_name
 
 from .duplicates import MeasuredCheckpoints, published_digest, source_hash
-from .extend import earlier_rows, missing_probes
+from .extend import earlier_rows
 from .plan import Plan
 from .progress import Progress
 from .sampling import Samples, training_windows
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from .measure_spec import MeasureSpec
     from .open_checkpoint import OpenCheckpoint
     from .timing import Clock
+
+
+Pending = Mapping[Checkpoint, Sequence[str]]  # checkpoints to be measured -> names of the probes to do it with
 
 
 class SeriesScan:
@@ -53,14 +57,17 @@ class SeriesScan:
         self.not_added: list[str] = []  # checkpoints that an added probe failed on, each with the reason
         self.batch_tokens: int | None = None  # as run.json keeps it, by the checkpoint from which it holds
 
-    def fetch_requests(self, pending: set[Checkpoint]) -> list[FetchRequest]:
+    def fetch_requests(self, pending: Pending) -> list[FetchRequest]:
         """Return the pending checkpoints of this series, in order, each with how much of it is needed."""
-        return [FetchRequest(c, self._spec_of(c).needs_all_tensors) for c in self.series.checkpoints if c in pending]
+        return [
+            FetchRequest(c, self._spec_of(pending[c]).needs_all_tensors)
+            for c in self.series.checkpoints
+            if c in pending
+        ]
 
-    def _spec_of(self, checkpoint: Checkpoint) -> MeasureSpec:
-        """Return `spec` with the probes alone that a checkpoint has yet to be measured with."""
-        missing = missing_probes(checkpoint, self.plan, self.writer)
-        return replace(self.spec, probes={name: self.plan.probes[name] for name in missing})
+    def _spec_of(self, probes: Sequence[str]) -> MeasureSpec:
+        """Return `spec` with some of its probes alone."""
+        return replace(self.spec, probes={name: self.plan.probes[name] for name in probes})
 
     def is_copy(self, checkpoint: Checkpoint) -> bool:
         """Return whether a checkpoint equals, by published hashes, one measured or the one being measured.
@@ -72,14 +79,14 @@ class SeriesScan:
         same = digest is not None and digest == self.digest
         return same or self.measured.find_by_digest(checkpoint.source, digest) is not None
 
-    def run(self, pending: set[Checkpoint], fetcher: Fetcher) -> None:
+    def run(self, pending: Pending, fetcher: Fetcher) -> None:
         """Measure the pending checkpoints; the others were measured earlier and may have copies among these."""
         if self.spec.skipped:
             self.progress.warn(f"{self.series.model}: {self.spec.skipped}")
         for checkpoint in self.series.checkpoints:
             self.batch_tokens = self.writer.info["batch_tokens"].get(str(checkpoint), self.batch_tokens)
             if checkpoint in pending:
-                self._measure(checkpoint, fetcher)
+                self._measure(checkpoint, self._spec_of(pending[checkpoint]), fetcher)
             else:
                 self._add_measured(checkpoint)
 
@@ -113,11 +120,11 @@ class SeriesScan:
             on_progress=self.progress.report_training,
         )
 
-    def _measure(self, checkpoint: Checkpoint, fetcher: Fetcher) -> None:
+    def _measure(self, checkpoint: Checkpoint, spec: MeasureSpec, fetcher: Fetcher) -> None:
         """Measure one checkpoint and write its parts; a failure is a row like any other."""
         from .timing import Clock, add_timing, timing_rows
 
-        progress, spec, clock = self.progress, self._spec_of(checkpoint), Clock(self.progress.start_phase)
+        progress, clock = self.progress, Clock(self.progress.start_phase)
         earlier = earlier_rows(checkpoint, self.plan, self.writer) if len(spec.probes) < len(self.plan.probes) else None
         version, source = checkpoint.source.version(), ""
         self.opened, self.digest = None, None

@@ -298,12 +298,6 @@ REFUSED = [name for name, kind in KINDS.items() if isinstance(kind, Refused)]
 SPOILED = [name for name, kind in KINDS.items() if isinstance(kind, Spoiled)]
 
 
-@pytest.fixture
-def workspace(tmp_path: Path, series: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    monkeypatch.chdir(tmp_path)
-    return Workspace(tmp_path, series, corpus)
-
-
 @pytest.mark.parametrize("kind", REFUSED)
 def test_bad_input_gets_one_message(kind: str, workspace: Workspace) -> None:
     result = degen(*KINDS[kind].make(workspace))

@@ -84,12 +84,6 @@ FILES: dict[str, tuple[Callable[[Workspace], Args], tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def workspace(tmp_path: Path, series: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    monkeypatch.chdir(tmp_path)
-    return Workspace(tmp_path, series, corpus)
-
-
 @pytest.mark.parametrize("kind", FILES)
 def test_a_file_that_becomes_huge_is_a_message(kind: str, workspace: Workspace) -> None:
     make, words = FILES[kind]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +176,12 @@ def test_a_thinned_scan_is_filled_in_and_a_dry_run_prices_what_is_left(
     assert [cost["flops"] == 0 for cost in costs] == [True, False, True]
     run = degen.scan(series, corpus=corpus, out=tmp_path / "run", **SCAN)
     assert [row["step"] for row in run.checkpoints()] == [0, 100, 1000]
+
+
+def test_copies_get_the_rows_of_an_added_probe_too(corpus: Path, tmp_path: Path) -> None:
+    series = make_series(tmp_path / "tiny", (0, 100))
+    shutil.copytree(series / "step100", series / "step200")
+    degen.scan(series, corpus=corpus, out=tmp_path / "run", probes="spectrum", **SCAN)
+    run = degen.scan(series, corpus=corpus, out=tmp_path / "run", **SCAN)
+    assert [row["status"] for row in run.checkpoints()] == ["ok", "ok", "duplicate"]
+    assert tables(run) == tables(degen.scan(series, corpus=corpus, out=tmp_path / "whole", **SCAN))
