@@ -19,6 +19,7 @@ ORDER = (
     "demo", "published",
     "tables",
     "text", "weights", "stats", "model", "laws", "checkpoints",
+    "readers",
     "probe", "probe_registry", "forward", "rank", "runs", "scanning",
     "metrics", "saturation", "scaling", "gate", "audit", "callbacks",
     "", "cli", "__main__", "probes",

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from degen.checkpoints.manifest import is_manifest
-from degen.metrics.lm_eval_results import is_results
 from degen.metrics.open_target import folders_in, open_target
-from degen.metrics.read_table import FORMATS, has_parts
 from degen.paths import expand_user
+from degen.readers.lm_eval import is_results
+from degen.readers.table_file import FORMATS, has_parts
 from degen.runs.run import Run
 from degen.runs.run_file import is_run
 

@@ -20,12 +20,12 @@ from degen.metrics.checkpoint_table import (
     model_labels,
     read_checkpoint_table,
 )
-from degen.metrics.columns import empty_as_numbers, first_column, numbers, texts
 from degen.metrics.curve import Curve, Point, curve_from_points
 from degen.metrics.curve_options import plain_options
 from degen.metrics.layout import read_layout
 from degen.metrics.part_curves import HEAD_INPUT
 from degen.metrics.table_curves import group_rows, read_curve
+from degen.readers.columns import empty_as_numbers, first_column, numbers, texts
 
 from .rule import Rule
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from degen.arrays import Floats, Ints, Mask
 from degen.errors import DegenError
+from degen.readers.columns import keep_rows, numbers, texts
+from degen.readers.table_file import stem
 
-from .columns import keep_rows, numbers, texts
 from .layout import Layout, read_layout, read_steps
-from .read_table import stem
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,13 +9,14 @@ import numpy as np
 
 from degen.errors import DegenError
 from degen.paths import expand_user
+from degen.readers.open_table import OpenTable
 from degen.runs.run import Run
 
 from .checkpoint_table import read_checkpoint_table
 from .curve import Better, Curve
 from .curve_options import CurveOptions
 from .metric_kinds import Floor
-from .open_target import OpenTable, open_target
+from .open_target import open_target
 from .run_curves import run_curves
 from .table_curves import group_rows, read_curve
 

@@ -13,8 +13,8 @@ from degen.arrays import Floats
 from degen.checkpoints.steps import parse_revision
 from degen.errors import DegenError
 from degen.hints import did_you_mean
+from degen.readers.columns import first_column, is_empty, is_numeric, is_text, numbers, texts
 
-from .columns import first_column, is_empty, is_numeric, is_text, numbers, texts
 from .metric_kinds import kind_of
 
 if TYPE_CHECKING:

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from degen.errors import DegenError
 from degen.paths import expand_user
+from degen.readers.lm_eval import is_results, read_results
+from degen.readers.open_table import OpenTable
+from degen.readers.table_file import has_parts, read_table_file
 from degen.runs.run import Run, read_run
 from degen.runs.run_file import is_run
 from degen.tables import CHECKPOINTS, TIMING
-
-from .lm_eval_results import is_results, read_results
-from .read_table import has_parts, read_table_file
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-
-@dataclass(frozen=True)
-class OpenTable:
-    """A table that was read, with its path.
-
-    Attributes:
-        table: its rows.
-        path: its file or folder as the user gave it, for messages.
-        in_order: whether the order of the rows has a meaning, as in a file; in a folder of parts it has none.
-    """
-
-    table: pa.Table = field(repr=False)
-    path: Path
-    in_order: bool = True
 
 
 def open_target(path: Path, warn: Callable[[str], None], lm_eval: bool = True) -> Run | OpenTable:

@@ -8,9 +8,9 @@ from functools import partial
 
 import numpy as np
 
+from degen.readers.columns import bounded
 from degen.tables import Row
 
-from .columns import bounded
 from .curve import Curve, Point, curve_from_points, reason_for_missing
 from .run_parts import LAYERS, WINDOWS, RunParts
 from .window_losses import WINDOW_COLUMNS

@@ -10,10 +10,10 @@ from functools import partial
 import numpy as np
 
 from degen.errors import DegenError
+from degen.readers.columns import empty_as_numbers
 from degen.runs.run import Run
 
 from .checkpoint_table import CheckpointTable, read_checkpoint_table
-from .columns import empty_as_numbers
 from .curve import UNKNOWN_STEP, Curve
 from .curve_options import CurveOptions, best_of, plain_options
 from .layout import read_layout

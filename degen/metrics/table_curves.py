@@ -11,9 +11,9 @@ import numpy as np
 from degen.arrays import Floats, Ints
 from degen.errors import DegenError
 from degen.hints import did_you_mean
+from degen.readers.columns import first_column, is_numeric, is_text, texts
 
 from .checkpoint_table import CheckpointTable, is_of_run
-from .columns import first_column, is_numeric, is_text, texts
 from .curve import Curve, reason_for_missing
 from .curve_options import CurveOptions, best_of
 from .layout import PARAMETERS, TOKENS, WIDTH

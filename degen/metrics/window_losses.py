@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from degen.arrays import Floats, Ints
+from degen.readers.columns import bounded
 from degen.stats.jackknife import ratio_error
-
-from .columns import bounded
 
 if TYPE_CHECKING:
     import pyarrow as pa

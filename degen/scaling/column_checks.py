@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from degen.metrics.columns import is_numeric
+from degen.readers.columns import is_numeric
 
 from .points import Points
 from .quantities import ALIASES, TEXTS, column_of

@@ -14,7 +14,7 @@ import numpy as np
 from degen.arrays import Floats, Mask
 from degen.errors import DegenError
 from degen.hints import did_you_mean, there_are
-from degen.metrics.columns import is_numeric, numbers, texts
+from degen.readers.columns import is_numeric, numbers, texts
 
 from .quantities import ALIASES, PF_DAY, TEXTS
 

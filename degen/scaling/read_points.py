@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from degen.errors import DegenError
-from degen.metrics.columns import numbers, texts
 from degen.metrics.metric_kinds import kind_of
 from degen.metrics.open_target import open_target
 from degen.paths import expand_user
+from degen.readers.columns import numbers, texts
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS
 

@@ -7,8 +7,8 @@ from importlib.resources import files
 import pytest
 
 from degen import DegenError
-from degen.metrics.read_table import read_table_file
 from degen.published import published_table
+from degen.readers.table_file import read_table_file
 
 FILES = sorted(entry.name for entry in files("degen.published").iterdir() if entry.name.endswith(".csv"))
 

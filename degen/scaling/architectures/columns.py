@@ -11,10 +11,10 @@ import numpy as np
 from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.hints import did_you_mean
-from degen.metrics.columns import first_column, is_numeric, texts
 from degen.metrics.curve import Better
 from degen.metrics.layout import ERROR_ENDS
 from degen.metrics.metric_kinds import is_loss, kind_of
+from degen.readers.columns import first_column, is_numeric, texts
 from degen.scaling.points import Points, Warn
 from degen.scaling.quantities import SECONDS, TEXTS, quantity_of
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from degen.arrays import Floats
 from degen.errors import DegenError
-from degen.metrics.columns import first_column
+from degen.readers.columns import first_column
 from degen.scaling.points import Points
 from degen.scaling.quantities import LAYERS, WIDTH
 from degen.stats.quantiles import two_sided

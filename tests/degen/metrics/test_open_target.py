@@ -8,7 +8,8 @@ import pytest
 from no_warning import no_warning
 
 from degen.errors import DegenError
-from degen.metrics.open_target import OpenTable, open_target
+from degen.metrics.open_target import open_target
+from degen.readers.open_table import OpenTable
 from degen.runs.run import Run
 
 RUN_JSON = '{"schema_version": 2, "asked": {"series": [], "corpus": "", "tokens": 16, "context": 16, "seed": 0}}'

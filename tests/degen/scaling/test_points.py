@@ -8,8 +8,8 @@ import pytest
 from faults.command import python_process
 
 from degen.errors import DegenError
-from degen.metrics.columns import texts
 from degen.published import published_table
+from degen.readers.columns import texts
 from degen.scaling.points import Points
 from degen.scaling.read_points import read_points
 

@@ -9,7 +9,7 @@ import pytest
 from no_warning import no_warning
 
 from degen import DegenError
-from degen.metrics.lm_eval_results import find_step_mark, is_results, read_results
+from degen.readers.lm_eval import find_step_mark, is_results, read_results
 
 
 def save(file: Path, content: Any) -> Path:

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from degen import DegenError
-from degen.metrics.columns import first_column, keep_rows, numbers, texts
-from degen.metrics.read_table import has_parts, read_table_file, stem
+from degen.readers.columns import first_column, keep_rows, numbers, texts
+from degen.readers.table_file import has_parts, read_table_file, stem
 
 ROWS = {"model": ["a", "a", "b"], "step": [0, 10, 0], "loss": [3.5, None, 2.0]}
 HERE = Path("t.csv")

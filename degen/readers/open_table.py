@@ -1,0 +1,29 @@
+"""A table that was read, with what is known of its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class OpenTable:
+    """A table that was read, with its path.
+
+    Attributes:
+        table: its rows.
+        path: its file or folder as the user gave it, for messages.
+        in_order: whether the order of the rows has a meaning, as in a file; in a folder of parts it has none.
+        kind: what the source is, as `table`, `Trainer state` or `results of lm-evaluation-harness`.
+        left_out: what the reader left out and why, a phrase each, as `2 rows of predictions (no step)`.
+    """
+
+    table: pa.Table = field(repr=False)
+    path: Path
+    in_order: bool = True
+    kind: str = "table"
+    left_out: tuple[str, ...] = ()
