@@ -66,6 +66,14 @@ class RuleOptions(OptionGroup):
             show_default=False,
         ),
     ] = None
+    family_wise: Annotated[
+        bool | None,
+        typer.Option(
+            "--family-wise/--no-family-wise",
+            help="Let the confidence be that of all values of a rule together, as of all layers, not of each.",
+            show_default=False,
+        ),
+    ] = None
     config: Annotated[
         Path | None,
         typer.Option(
@@ -90,6 +98,7 @@ class RuleOptions(OptionGroup):
             baseline=self.baseline,
             confidence=self.certainty,
             strict=self.strict,
+            family_wise=self.family_wise,
         )
         file = read_settings(self.config) if self.config is not None else find_settings(Path.cwd())
         return options if file is None else file.under(options)
@@ -151,6 +160,7 @@ def gate(
         baseline=gate_settings.baseline,
         confidence=gate_settings.confidence,
         strict=bool(gate_settings.strict),
+        family_wise=bool(gate_settings.family_wise),
         warn=output.warn,
         series=revisions,
     )
@@ -175,7 +185,7 @@ def _checked_rules(settings: GateSettings) -> list[Rule]:
             "no rule to judge by; give one, as in --rule 'anisotropy[layer=last] < 0.6', or write a degen.toml with "
             "rules = [...] under [gate]"
         )
-    check_confidence(settings.confidence, bool(settings.strict))
+    check_confidence(settings.confidence, bool(settings.strict), bool(settings.family_wise))
     return rules
 
 

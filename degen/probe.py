@@ -44,12 +44,15 @@ class Probe(ABC):
             receives), `losses` (the loss of every token).
         columns: the columns it fills, by table; `checkpoints`, `layers` and `windows` are the engine's, others its own.
         default: whether a scan measures it without `--probes`.
+        few_documents: the number of documents below which a scan warns, and what so few do to its figures; None for a
+            probe that they do nothing to.
     """
 
     measures: ClassVar[str]
     needs: ClassVar[frozenset[Need]]
     columns: ClassVar[Mapping[str, Sequence[Column]]]
     default: ClassVar[bool] = False
+    few_documents: ClassVar[tuple[int, str] | None] = None
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> None:

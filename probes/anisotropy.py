@@ -11,6 +11,7 @@ import numpy as np
 from degen.arrays import Floats
 from degen.device import as_float64, product_in_float32
 from degen.probe import Batch, Site, StreamProbe
+from degen.stats.document_interval import jackknife_range
 from degen.stats.jackknife import jackknife_error
 from degen.tables import Column, Row, Rows
 from degen.text.windows import Sample
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
 
 SHORTEST = 1e-18  # of vectors of 16 bits that have a direction: the square of a shorter one is no float32
+
+_EXTREMES = (
+    Column("anisotropy_jackknife_min", "float64", "cosine", "least anisotropy with one document left out"),
+    Column("anisotropy_jackknife_max", "float64", "cosine", "largest anisotropy with one document left out"),
+)
+OF_CHECKPOINT = ("anisotropy", "anisotropy_se", "anisotropy_across", *(column.name for column in _EXTREMES))
 
 
 def mean_cosine(square: Floats | float, count: Floats | float) -> Any:
@@ -123,14 +130,19 @@ class Anisotropy(StreamProbe):
     measures = "mean cosine between hidden states at every layer, within and across documents"
     needs = frozenset({"states"})
     default = True
+    few_documents = (20, "pairs within a document raise anisotropy; compare anisotropy_across between runs")
     columns = {
         "checkpoints": (
             Column("anisotropy", "float64", "cosine", "mean cosine of the states the head receives", summary=True),
             Column("anisotropy_se", "float64", "cosine", "its delete-one-document jackknife standard error"),
+            Column("anisotropy_across", "float64", "cosine",
+                   "mean cosine over pairs of different documents, which few documents do not raise"),
+            *_EXTREMES,
         ),
         "layers": (
             Column("anisotropy", "float64", "cosine", "mean cos(hᵢ, hⱼ) over all i ≠ j"),
             Column("anisotropy_se", "float64", "cosine", "its delete-one-document jackknife standard error"),
+            *_EXTREMES,
             Column("anisotropy_within", "float64", "cosine", "mean cosine over pairs of the same document"),
             Column("anisotropy_across", "float64", "cosine",
                    "mean cosine over pairs of different documents; null for one document"),
@@ -176,7 +188,7 @@ class Anisotropy(StreamProbe):
             row = _layer_row(self._sums[site])
             layers.append({"layer": site.layer, "site": site.name, **row})
             if site.name == "head_input":
-                of_head_input = {name: row[name] for name in ("anisotropy", "anisotropy_se")}
+                of_head_input = {name: row[name] for name in OF_CHECKPOINT}
                 if row["anisotropy"] is None:
                     count = "all" if row["zero_vectors"] else "none"
                     of_head_input["reason"] = f"no anisotropy: {count} of the vectors that the head receives are zero"
@@ -184,24 +196,38 @@ class Anisotropy(StreamProbe):
 
 
 def _layer_row(sums: _Sums) -> Row:
-    """Return the columns of table `layers` for one site, from its sums.
-
-    Formulas, with s_w and n_w a document's sum and count, S and n those of all: anisotropy (‖S‖² − n)/(n(n − 1));
-    within Σ(‖s_w‖² − n_w)/Σ n_w(n_w − 1); across (‖S‖² − Σ‖s_w‖²)/(n² − Σ n_w²); the jackknife leaves out one
-    document's s_w and n_w at a time.
-    """
+    """Return the columns of table `layers` for one site, from its sums."""
     measured = sums.count > 0
-    s, n = sums.unit[measured], sums.count[measured]
+    vectors = float(sums.count.sum()) + sums.zeros
+    return {
+        **document_figures(sums.unit[measured], sums.count[measured]),
+        "mean_norm": sums.norm / vectors if vectors else None,
+        "zero_vectors": sums.zeros,
+    }
+
+
+def document_figures(s: Floats, n: Floats) -> Row:
+    """Return the anisotropy of documents, its error and what belongs to it, by the names of their columns.
+
+    Formulas, with S and N the sums over all documents: anisotropy (‖S‖² − N)/(N(N − 1)); within
+    Σ(‖s_w‖² − n_w)/Σ n_w(n_w − 1); across (‖S‖² − Σ‖s_w‖²)/(N² − Σ n_w²); the jackknife leaves out one document's s_w
+    and n_w at a time.
+
+    Args:
+        s: s_w, the sum of each document's unit vectors, W × d.
+        n: n_w, how many vectors each has, 1 or more.
+    """
     S, N = s.sum(axis=0), float(n.sum())
     pairs_within, pairs_across = float((n * (n - 1)).sum()), N**2 - float((n**2).sum())
     s_squared, S_squared = (s**2).sum(axis=1), float(S @ S)  # ‖s_w‖², ‖S‖²
-    left_out = mean_cosine(S_squared - 2 * (s @ S) + s_squared, N - n)  # of ‖S − s_w‖² and n − n_w
+    left_out = mean_cosine(S_squared - 2 * (s @ S) + s_squared, N - n)  # of ‖S − s_w‖² and N − n_w
     anisotropy = float(mean_cosine(S_squared, N))
+    spread = jackknife_range(left_out)
     return {
         "anisotropy": None if math.isnan(anisotropy) else anisotropy,
         "anisotropy_se": jackknife_error(left_out),
+        "anisotropy_jackknife_min": None if spread is None else spread.lowest,
+        "anisotropy_jackknife_max": None if spread is None else spread.highest,
         "anisotropy_within": float((s_squared - n).sum()) / pairs_within if pairs_within else None,
         "anisotropy_across": (S_squared - float(s_squared.sum())) / pairs_across if pairs_across else None,
-        "mean_norm": sums.norm / (N + sums.zeros) if N + sums.zeros else None,
-        "zero_vectors": sums.zeros,
     }

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from degen.errors import DegenError
 from degen.printable import printable
-from degen.stats.quantiles import one_sided
+from degen.stats.document_interval import document_interval
 
 from .metric_values import MetricValue, find_metric_values
 from .open_target import open_source
@@ -21,6 +21,8 @@ from .rule import Rule
 Verdict = Literal["failed", "undecidable", "passed"]
 SEVERITY: tuple[Verdict, ...] = ("failed", "undecidable", "passed")
 _EXIT_CODES = {"passed": 0, "failed": 1, "undecidable": 3, "incomplete": 4}
+FEWEST_DOCUMENTS = 5  # that can fail a rule
+FEW_DOCUMENTS = 30  # below this, what the two intervals do not agree on is undecidable
 _VALUE_COLUMNS = ("model", "revision", "step", "place", "value", "error", "reference", "reference_step")
 _DIFFERENCE_COLUMNS = ("difference", "difference_error")
 _OUTCOME_COLUMNS = ("low", "high", "bound", "margin", "verdict", "reason")
@@ -95,15 +97,16 @@ def judge(
     baseline: str | Path | None = None,
     confidence: float | None = None,
     strict: bool = False,
+    family_wise: bool = False,
     warn: Callable[[str], None] | None = None,
     series: Mapping[str, Sequence[str]] | None = None,
 ) -> Verdicts:
     """Judge the measurements of a run or table by rules.
 
     Without a confidence, values are compared with their bounds. With one, a rule fails only where the whole one-sided
-    interval, value ± t·standard error, breaks it; where the bound lies inside the interval the rule passes, or with
-    `strict` is undecidable. t is the quantile of Student's distribution with one degree of freedom less than documents
-    were scored, or of the normal distribution where their number is unknown.
+    interval breaks it, see `degen.stats.document_interval`; where the bound lies inside the interval the rule passes,
+    or with `strict` is undecidable. It is undecidable, too, where fewer than 30 documents break it by Student's t but
+    not by the wider interval for skewed figures, and where fewer than 5 break it at all.
 
     Args:
         rules: at least one.
@@ -111,6 +114,8 @@ def judge(
         baseline: another run, table or folder, which `.rise` and `.drop` compare with; None for the best value so far.
         confidence: of the one-sided interval, at least 0.5 and below 1; None to compare values without intervals.
         strict: whether a bound inside the interval makes a rule undecidable.
+        family_wise: whether the confidence is that of all values of a rule together: with m of them, each is judged
+            with 1 − (1 − confidence)/m (Bonferroni). Else a rule that is about several warns of what that does.
         warn: called with each line of warning; None to log it.
         series: for a run, label of the model -> its revisions that exist now, first to last. Measurements of later
             steps belong to a training that was undone, and are left out. None to use all measurements.
@@ -125,14 +130,17 @@ def judge(
     rules = list(dict.fromkeys(rules))
     if not rules:
         raise DegenError("there is no rule to judge by; give one, as in --rule 'anisotropy[layer=last] < 0.6'")
-    check_confidence(confidence, strict)
+    check_confidence(confidence, strict, family_wise)
     warn = warn or (lambda line: logging.getLogger("degen").warning(printable(line)))
     source = open_source(target, warn, series)
     other = open_source(baseline, warn) if baseline is not None else None
     if other is not None and all(rule.relation is None for rule in rules):
         warn(f"the baseline {other.path} is not used, because no rule has a .rise or .drop")
-    values = [(rule, value) for rule in rules for value in find_metric_values(rule, source, other)]
-    outcomes = [judge_value(rule, value, confidence, strict) for rule, value in values]
+    outcomes = []
+    for rule in rules:
+        values = find_metric_values(rule, source, other)
+        own = _confidence_of_each(rule, values, confidence, family_wise, warn)
+        outcomes += [judge_value(rule, value, own, strict) for value in values]
     position = {rule: i for i, rule in enumerate(rules)}
     worst_first = sorted(
         outcomes,
@@ -169,24 +177,73 @@ def judge_value(rule: Rule, measured: MetricValue, confidence: float | None = No
         if confidence is not None:
             reason = "no standard error is known; compared as a value"
     else:
-        reach = one_sided(confidence, measured.freedom) * error if error else 0.0
-        low, high = value - reach, value + reach
+        cosine = rule.metric == "anisotropy" and rule.relation is None
+        interval = document_interval(value, error, confidence, measured.freedom, measured.spread, cosine)
+        low, high = interval.low, interval.high
         near, far = (low, high) if rule.upper else (high, low)
         verdict, reason = _judge_interval(keeps, rule.keeps(near, bound), rule.keeps(far, bound), strict)
+        if error and measured.freedom is not None:
+            normal = rule.keeps(interval.normal_low if rule.upper else interval.normal_high, bound)
+            verdict, reason = _doubt_few_documents(verdict, reason, measured.freedom + 1, normal)
     return Outcome(rule, verdict, measured, bound, low, high, margin, reason)
 
 
-def check_confidence(confidence: float | None, strict: bool) -> None:
+def _confidence_of_each(
+    rule: Rule,
+    values: Sequence[MetricValue],
+    confidence: float | None,
+    family_wise: bool,
+    warn: Callable[[str], None],
+) -> float | None:
+    """Return the confidence with which each value of a rule is judged.
+
+    Where the rule is about several and they are judged one by one, a line says what that does.
+    """
+    several = sum(value.error is not None and value.missing is None for value in values)
+    if confidence is None or several < 2:
+        return confidence
+    if family_wise:
+        return 1 - (1 - confidence) / several
+    warn(
+        f"{rule}: {several} values are judged, each at a confidence of {confidence:g}; if all lie on the bound and "
+        f"vary independently, one or more fail by chance in {1 - confidence**several:.0%} of gates; --family-wise "
+        f"keeps that at {1 - confidence:.0%}"
+    )
+    return confidence
+
+
+def check_confidence(confidence: float | None, strict: bool, family_wise: bool = False) -> None:
     """Check the confidence of a gate.
 
     Raises:
-        DegenError: the confidence is not in [0.5, 1), or `strict` is set without a confidence.
+        DegenError: the confidence is not in [0.5, 1), or `strict` or `family_wise` is set without a confidence.
     """
     if confidence is None:
-        if strict:
-            raise DegenError("--strict needs --confidence, which sets the interval; add --confidence 0.95")
+        for option in (["--strict"] if strict else []) + (["--family-wise"] if family_wise else []):
+            raise DegenError(f"{option} needs --confidence, which sets the interval; add --confidence 0.95")
     elif not 0.5 <= confidence < 1:
         raise DegenError(f"--confidence {confidence:g}: must be at least 0.5 and below 1, as 0.95")
+
+
+def _doubt_few_documents(
+    verdict: Verdict, reason: str | None, documents: int, normal: bool
+) -> tuple[Verdict, str | None]:
+    """Return the verdict on a value whose interval comes from documents, undecidable where they are too few for it.
+
+    Args:
+        verdict: the verdict by the interval.
+        reason: its reason.
+        documents: how many there are.
+        normal: whether the better end of the interval by Student's t alone keeps the rule.
+    """
+    if verdict == "failed" and documents < FEWEST_DOCUMENTS:
+        return "undecidable", f"{documents} documents are too few to fail a rule; measure {FEWEST_DOCUMENTS} or more"
+    if verdict != "failed" and not normal and documents < FEW_DOCUMENTS:
+        return "undecidable", (
+            f"{documents} documents are too few for a value that single documents move so far; measure "
+            f"{FEW_DOCUMENTS} or more"
+        )
+    return verdict, reason
 
 
 def _judge_interval(keeps: bool, lenient: bool, severe: bool, strict: bool) -> tuple[Verdict, str | None]:

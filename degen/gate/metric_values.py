@@ -10,6 +10,7 @@ from degen.checkpoints.steps import parse_revision
 from degen.hints import did_you_mean
 from degen.metrics.curve import Curve, Point
 from degen.runs.run import SAMPLE
+from degen.stats.document_interval import JackknifeRange
 
 from .metric_checks import depends_on_text
 from .open_target import Source
@@ -35,6 +36,7 @@ class MetricValue:
         margin_error: standard error of the difference minus the bound, which errs as well where it is a percentage of
             the reference; for any other bound the same as `difference_error`.
         freedom: degrees of freedom of the error that counts; None if unknown.
+        spread: how far single documents move the value; None if unknown, and for a difference.
     """
 
     model: str
@@ -50,6 +52,7 @@ class MetricValue:
     difference_error: float | None = None
     margin_error: float | None = None
     freedom: int | None = None
+    spread: JackknifeRange | None = None
 
 
 class _SourcePoint(NamedTuple):
@@ -86,6 +89,8 @@ def find_metric_values(rule: Rule, source: Source, baseline: Source | None = Non
             value = MetricValue(
                 curve.model, p.revision, p.step, curve.place, p.value, p.error, p.missing, freedom=p.freedom
             )
+            if rule.relation is None:
+                value = replace(value, spread=_spread(curve, p))
             if rule.relation is not None and p.missing is None:
                 own = _SourcePoint(source, curve, p)
                 reference: _SourcePoint | str
@@ -100,6 +105,12 @@ def find_metric_values(rule: Rule, source: Source, baseline: Source | None = Non
                     value = _compare(rule, value, own, reference)
             values.append(value)
     return values
+
+
+def _spread(curve: Curve, point: Point) -> JackknifeRange | None:
+    """Return how far single documents move the value of a point; None if unknown."""
+    windows = curve.windows(point.revision) if curve.windows is not None and point.revision is not None else None
+    return windows.spread() if windows is not None else point.spread
 
 
 def _selected(rule: Rule, curve: Curve, source: Source) -> list[int]:

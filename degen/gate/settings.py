@@ -6,6 +6,7 @@ max_singular_entropy = 3.5
 baseline = "runs/main"                  # a path, relative to this file
 confidence = 0.95
 strict = true
+family_wise = false                     # the confidence holds for each value of a rule, not for all together
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SHORTCUTS: dict[str, tuple[str, str | None]] = {
     "max_singular_entropy": ("singular_entropy", None),
     "max_loss_rise": ("loss", "rise"),
 }
-_KEYS = ("rules", "baseline", "confidence", "strict", *SHORTCUTS)
+_KEYS = ("rules", "baseline", "confidence", "strict", "family_wise", *SHORTCUTS)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class GateSettings:
         baseline: a run or table; None for none.
         confidence: of intervals; None to compare values.
         strict: whether a bound inside the interval makes a rule undecidable; None where it is not set.
+        family_wise: whether the confidence holds for all values of a rule together; None where it is not set.
         file: the file of these settings; None for the command line.
     """
 
@@ -52,6 +54,7 @@ class GateSettings:
     baseline: Path | None = None
     confidence: float | None = None
     strict: bool | None = None
+    family_wise: bool | None = None
     file: Path | None = None
 
     def all_rules(self) -> list[Rule]:
@@ -67,20 +70,24 @@ class GateSettings:
             above: the settings of the command line.
 
         Raises:
-            DegenError: the baseline that the file names does not exist, or `strict` is set without a confidence.
+            DegenError: the baseline that the file names does not exist, or `strict` or `family_wise` is set without a
+                confidence.
         """
         if above.baseline is None and self.baseline is not None and not self.baseline.exists():
             raise DegenError(
                 f"{self.file}: the baseline {self.baseline} does not exist; correct the path, or give a --baseline"
             )
-        if above.strict is None and self.strict and above.confidence is None and self.confidence is None:
-            raise DegenError(f"{self.file}: strict = true needs a confidence; add confidence = 0.95")
+        if above.confidence is None and self.confidence is None:
+            for name in ("strict", "family_wise"):
+                if getattr(above, name) is None and getattr(self, name):
+                    raise DegenError(f"{self.file}: {name} = true needs a confidence; add confidence = 0.95")
         return GateSettings(
             rules=(*self.rules, *above.rules),
             shortcuts={**self.shortcuts, **above.shortcuts},
             baseline=above.baseline or self.baseline,
             confidence=above.confidence if above.confidence is not None else self.confidence,
             strict=above.strict if above.strict is not None else self.strict,
+            family_wise=above.family_wise if above.family_wise is not None else self.family_wise,
             file=self.file,
         )
 
@@ -165,6 +172,7 @@ def _settings(table: Mapping[str, Any], file: Path) -> GateSettings:
         baseline=file.resolve().parent / expand_user(baseline) if baseline is not None else None,
         confidence=confidence,
         strict=_checked(gate.get("strict"), bool, file, "strict", "true or false"),
+        family_wise=_checked(gate.get("family_wise"), bool, file, "family_wise", "true or false"),
         file=file,
     )
 

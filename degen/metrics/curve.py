@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from degen.arrays import Floats, Ints
+from degen.stats.document_interval import JackknifeRange
 
 from .window_losses import WindowLosses
 
@@ -29,6 +30,7 @@ class Point:
         missing: the reason why there is no value; None where there is one.
         freedom: degrees of freedom of the error, documents − 1; None if unknown.
         tokens: training tokens so far; None if unknown.
+        spread: how far single documents move the value; None if unknown.
     """
 
     revision: str | None
@@ -38,6 +40,7 @@ class Point:
     missing: str | None = None
     freedom: int | None = None
     tokens: float | None = None
+    spread: JackknifeRange | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,7 @@ class Curve:
         revisions: name of each checkpoint; None where only steps are known.
         missing: the reason why a value is missing, None where there is one; None as a whole where unknown.
         freedom: degrees of freedom of each error, None where unknown; None as a whole where all are.
+        spreads: how far single documents move each value, None where unknown; None as a whole where all are.
         windows: for a loss, returns the scored windows of the revision with a given name; None for other metrics.
         logarithmic: whether the curve is to be judged on its logarithm, see `logarithm`; its values are all positive.
     """
@@ -82,6 +86,7 @@ class Curve:
     revisions: Sequence[str | None] | None = None
     missing: Sequence[str | None] | None = None
     freedom: Sequence[int | None] | None = None
+    spreads: Sequence[JackknifeRange | None] | None = None
     windows: Callable[[str], WindowLosses | None] | None = None
     logarithmic: bool = False
 
@@ -139,7 +144,8 @@ class Curve:
             return Point(revision, step, None, None, reason or "not measured", tokens=tokens)
         error = float(self.errors[i]) if self.errors is not None and np.isfinite(self.errors[i]) else None
         freedom = self.freedom[i] if self.freedom is not None else None
-        return Point(revision, step, float(self.values[i]), error, None, freedom, tokens)
+        spread = self.spreads[i] if self.spreads is not None else None
+        return Point(revision, step, float(self.values[i]), error, None, freedom, tokens, spread)
 
     def same_place(self, other: Curve) -> bool:
         """Return whether `other` is of the same place as this curve: layer and site, domain or task.
@@ -208,6 +214,7 @@ def curve_from_points(
         revisions=tuple(p.revision for p in points),
         missing=tuple(p.missing for p in points),
         freedom=tuple(p.freedom for p in points),
+        spreads=tuple(p.spread for p in points),
         tokens=None if any(p.tokens is None for p in points) else np.array([p.tokens for p in points], dtype=float),
         windows=windows,
     )

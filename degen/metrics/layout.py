@@ -26,6 +26,7 @@ WIDTH = ("head_size", "hidden_size", "d_model", "width")
 PARAMETERS = ("parameters", "total_params", "params", "n_params")
 TOKENS = ("tokens_seen", "tokens", "training_tokens")
 ERROR_ENDS = ("_stderr", "_se")
+EXTREME_ENDS = ("_jackknife_min", "_jackknife_max")
 SOLE_ERRORS = ("value_stderr", "value_se", "stderr", "se")
 NUMBERED = ("seed", "layer")  # number columns that separate series
 
@@ -161,4 +162,4 @@ def _errors(table: pa.Table, metrics: Sequence[str]) -> dict[str, str]:
 
 
 def _is_fact(column: str) -> bool:
-    return column.lower() in FACTS or column.lower().partition(",")[0].endswith(ERROR_ENDS)
+    return column.lower() in FACTS or column.lower().partition(",")[0].endswith((*ERROR_ENDS, *EXTREME_ENDS))

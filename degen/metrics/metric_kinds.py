@@ -69,7 +69,8 @@ class Kind:
 
 
 NO_FLOOR = Floor(0.0)
-_NO_METRIC = r"se|std|stderr|scale|weight|weights|coef|steps?|count|counts"  # of values that accompany a metric
+# ends of the names of values that accompany a metric
+_NO_METRIC = r"se|std|stderr|scale|weight|weights|coef|steps?|count|counts|jackknife_min|jackknife_max"
 
 # Tried in this order, on whole words: an `anisotropy_loss` is a loss.
 _LOSS = r"loss|losses|nll|cross_entropy"

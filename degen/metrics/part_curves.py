@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from degen.readers.columns import bounded
+from degen.stats.document_interval import JackknifeRange
 from degen.tables import Row
 
 from .curve import Curve, Point, curve_from_points, reason_for_missing
@@ -33,7 +35,7 @@ def layer_curves(parts: RunParts, model: str, rows: Sequence[Row], metric: str) 
     """
     measured: list[dict[tuple[int, str], Row]] = []
     for row in rows:
-        columns = ("layer", "site", metric, f"{metric}_se")
+        columns = ("layer", "site", metric, f"{metric}_se", *spread_columns(metric))
         part = parts.part(LAYERS, model, row["revision"], columns) if row["status"] != "failed" else None
         measured.append({(r["layer"], r["site"]): r for r in part.to_pylist()} if part is not None else {})
     keys = sorted({key for sites in measured for key in sites}, key=lambda key: (key[0], key[1] == HEAD_INPUT))
@@ -41,11 +43,27 @@ def layer_curves(parts: RunParts, model: str, rows: Sequence[Row], metric: str) 
     for layer, site in keys:
         own = [sites.get((layer, site), {}) for sites in measured]
         points = [
-            _point(row, r.get(metric), r.get(f"{metric}_se"), parts.freedom) for row, r in zip(rows, own, strict=True)
+            replace(_point(row, r.get(metric), r.get(f"{metric}_se"), parts.freedom), spread=row_spread(r, metric))
+            for row, r in zip(rows, own, strict=True)
         ]
         place = f"layer {layer} {site}"
         curves.append(curve_from_points(model, metric, points, place=place, layer=layer, site=site))
     return curves
+
+
+def spread_columns(metric: str) -> tuple[str, str, str]:
+    """Return the columns that say how single documents move a metric: without two of them, and across documents."""
+    return f"{metric}_jackknife_min", f"{metric}_jackknife_max", f"{metric}_across"
+
+
+def row_spread(row: Mapping[str, object], metric: str) -> JackknifeRange | None:
+    """Return how far single documents move a metric, from a row with the columns of `spread_columns`.
+
+    None where the row lacks the first two; of runs of earlier versions all do.
+    """
+    numbers = [v if isinstance(v, float) and math.isfinite(v) else None for v in map(row.get, spread_columns(metric))]
+    lowest, highest, across = numbers
+    return None if lowest is None or highest is None else JackknifeRange(lowest, highest, across)
 
 
 def domains_of(parts: RunParts, model: str, rows: Sequence[Row]) -> set[str] | None:

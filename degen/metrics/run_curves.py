@@ -17,7 +17,7 @@ from .checkpoint_table import CheckpointTable, read_checkpoint_table
 from .curve import UNKNOWN_STEP, Curve
 from .curve_options import CurveOptions, best_of, plain_options
 from .layout import read_layout
-from .part_curves import unmeasured_curve
+from .part_curves import row_spread, spread_columns, unmeasured_curve
 from .run_parts import WINDOWS, RunParts
 from .table_curves import OF_LOSS, CurveRows, group_rows, read_curve, slope_of_loss
 
@@ -77,7 +77,12 @@ def checkpoint_curve(
         return unmeasured_curve(model, metric, [parts.rows[i] for i in rows])
     group = CurveRows(model, metric, None, metric, np.asarray(rows, dtype=np.int64))
     curve = read_curve(checkpoints, group, plain_options(metric))
-    return replace(curve, windows=partial(parts.windows, model)) if metric == "loss" else curve
+    if metric == "loss":
+        return replace(curve, windows=partial(parts.windows, model))
+    known = [column for column in spread_columns(metric) if column in checkpoints.table.column_names]
+    values = {column: checkpoints.numbers(column)[group.rows].tolist() for column in known}
+    spreads = [row_spread(dict(zip(known, row, strict=True)), metric) for row in zip(*values.values(), strict=True)]
+    return replace(curve, spreads=spreads or None)
 
 
 def all_checkpoints(parts: RunParts) -> CheckpointTable:

@@ -11,7 +11,8 @@ import numpy as np
 
 from degen.arrays import Floats, Ints
 from degen.readers.columns import bounded
-from degen.stats.jackknife import ratio_error
+from degen.stats.document_interval import JackknifeRange, jackknife_range
+from degen.stats.jackknife import leave_one_out_ratios, ratio_error
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,6 +45,11 @@ class WindowLosses:
         """Return the delete-one-document jackknife error of the mean; None with fewer than two documents."""
         with np.errstate(invalid="ignore"):  # of infinite losses
             return _finite(ratio_error(self.losses * self.tokens, self.tokens, self._document_slots()))
+
+    def spread(self) -> JackknifeRange | None:
+        """Return how far single documents move the mean; None with fewer than two of them, or infinite losses."""
+        with np.errstate(invalid="ignore"):
+            return jackknife_range(leave_one_out_ratios(self.losses * self.tokens, self.tokens, self._document_slots()))
 
     @property
     def freedom(self) -> int:

@@ -82,6 +82,7 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
         if settings.sample is None:
             _warn_of_demo(settings, plan, progress)
         samples, info = find_samples(settings, tokenizers, progress)
+        _warn_of_few_documents(plan, samples, str(info.get("corpus") or settings.sample), progress)
     if before and before.get("windows") != info["windows"]:  # none where no probe needed text
         raise DegenError(
             f"{writer.path}: was scanned with other windows than {SAMPLE} or the corpus gives now; bring the file "
@@ -179,6 +180,15 @@ def _load_tokenizer(settings: Settings, series: Series) -> Tokenizer | None:
 
     trust = settings.trust_remote_code
     return Tokenizer(settings.tokenizer, trust) if settings.tokenizer is not None else tokenizer_of(series, trust)
+
+
+def _warn_of_few_documents(plan: Plan, samples: dict[str, Sample], name: str, progress: Progress) -> None:
+    """Warn of what few documents do to the figures of a probe; one document has a warning of its own."""
+    documents = min((sample.documents for sample in samples.values()), default=0)
+    for probe in plan.probes.values():
+        if probe.few_documents is not None and 1 < documents < probe.few_documents[0]:
+            fewest, consequence = probe.few_documents
+            progress.warn(f"{name}: {documents} documents, fewer than {fewest}: {consequence}, or give more --tokens")
 
 
 def _warn_of_demo(settings: Settings, plan: Plan, progress: Progress) -> None:

@@ -41,7 +41,15 @@ def ratio_error(sums: Floats, counts: Floats, slots: Ints) -> float | None:
     Returns:
         The error in the statistic's unit; None with fewer than two documents that have tokens.
     """
+    return jackknife_error(leave_one_out_ratios(sums, counts, slots))
+
+
+def leave_one_out_ratios(sums: Floats, counts: Floats, slots: Ints) -> Floats:
+    """Return Σ sums / Σ counts without each document in turn, for every document that has tokens.
+
+    The arguments are those of `ratio_error`.
+    """
     own_sums, own_counts = np.bincount(slots, sums), np.bincount(slots, counts)
     rest = own_counts.sum() - own_counts
     left_out = np.divide(own_sums.sum() - own_sums, rest, out=np.full(len(rest), np.nan), where=rest > 0)
-    return jackknife_error(left_out[own_counts > 0])
+    return left_out[own_counts > 0]

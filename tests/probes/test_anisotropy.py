@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from degen.probes import anisotropy
-from degen.probes.anisotropy import Anisotropy, mean_cosine, sums_in_float32, window_sums
+from degen.probes.anisotropy import OF_CHECKPOINT, Anisotropy, mean_cosine, sums_in_float32, window_sums
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,6 +85,8 @@ def explicit(windows: list[tuple[int, int]], states: list[np.ndarray]) -> dict[s
     return {
         "anisotropy": mean(apart),
         "anisotropy_se": error,
+        "anisotropy_jackknife_min": None if error is None else min(x for x in left if x is not None),
+        "anisotropy_jackknife_max": None if error is None else max(x for x in left if x is not None),
         "anisotropy_within": mean(same & apart),
         "anisotropy_across": mean(~same),
     }
@@ -210,7 +212,8 @@ def test_the_row_of_the_checkpoint_is_that_of_the_head_input() -> None:
         (0, "embedding"), (3, "block"), (3, "head_input"), (10, "block"),
     ]  # fmt: skip
     head = rows["layers"][2]
-    assert rows["checkpoints"] == [{n: head[n] for n in ("anisotropy", "anisotropy_se")}]
+    assert rows["checkpoints"] == [{n: head[n] for n in OF_CHECKPOINT}]
+    assert {c.name for c in Anisotropy.columns["checkpoints"]} == set(OF_CHECKPOINT)
     assert head["anisotropy"] != rows["layers"][1]["anisotropy"]
 
 

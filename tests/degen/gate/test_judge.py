@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from degen import DegenError
 from degen.gate import Outcome, Verdicts, judge, parse_rule
 from degen.gate.judge import check_confidence, judge_value
 from degen.gate.metric_values import MetricValue
+from degen.stats.document_interval import JackknifeRange
 
 Z95 = 1.6448536269514722
 
@@ -88,17 +91,22 @@ def test_noise_never_turns_a_verdict_into_its_opposite(
 
 
 def test_few_documents_make_a_wide_interval() -> None:
-    """MetricValues of n documents, normal and independent, whose mean is on the bound: 5 % fail, whatever n is."""
+    """MetricValues of n documents, normal and independent, whose mean is on the bound: 5 % fail, whatever n is.
+
+    Fewer than 5 are never enough to fail a rule.
+    """
     generator = np.random.default_rng(0)
     rule = parse_rule("x < 0")
     for n in (2, 3, 5, 20):
+        broken = "failed" if n >= 5 else "undecidable"
         drawn = generator.normal(size=(4000, n))
         errors = drawn.std(axis=1, ddof=1) / math.sqrt(n)
         verdicts = [
             judge_value(rule, measured(float(mean), float(error), freedom=n - 1), 0.95).verdict
             for mean, error in zip(drawn.mean(axis=1), errors, strict=True)
         ]
-        assert verdicts.count("failed") / 4000 == pytest.approx(0.05, abs=0.011)
+        assert set(verdicts) == {"passed", broken}
+        assert verdicts.count(broken) / 4000 == pytest.approx(0.05, abs=0.011)
 
 
 def test_missing_and_infinite_values_never_pass() -> None:
@@ -202,3 +210,56 @@ def test_wrong_options_of_judge_are_refused(table: Path) -> None:
     with pytest.raises(DegenError, match="no such file"):
         judge([parse_rule("loss.rise < 3")], table, baseline="nowhere.csv")
     check_confidence(0.95, True)
+
+
+def test_few_documents_that_disagree_with_their_tail_are_undecidable() -> None:
+    """One document far off moves the value: by Student's t it breaks the bound, by the wider interval it does not."""
+    spread = JackknifeRange(0.925, 0.955)
+    for documents, expected in ((10, "undecidable"), (29, "undecidable"), (30, "passed"), (100, "passed")):
+        value = replace(measured(0.93, 0.004, freedom=documents - 1), spread=spread)
+        outcome = judge_value(parse_rule("anisotropy < 0.92"), value, 0.95)
+        assert outcome.verdict == expected, documents
+        assert outcome.low is not None
+        assert outcome.low < 0.92
+    few = judge_value(parse_rule("anisotropy < 0.92"), replace(value, freedom=9), 0.95)
+    assert few.reason == "10 documents are too few for a value that single documents move so far; measure 30 or more"
+
+
+def test_fewer_than_five_documents_fail_no_rule() -> None:
+    value = measured(0.9, 0.001, freedom=3)
+    outcome = judge_value(parse_rule("anisotropy < 0.5"), value, 0.95)
+    assert (outcome.verdict, outcome.reason) == (
+        "undecidable",
+        "4 documents are too few to fail a rule; measure 5 or more",
+    )
+    assert judge_value(parse_rule("anisotropy < 0.5"), replace(value, freedom=4), 0.95).verdict == "failed"
+    assert judge_value(parse_rule("anisotropy < 0.5"), value).verdict == "failed"  # without a confidence, as it is
+
+
+def test_several_values_under_one_rule_are_said_and_can_share_the_confidence(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("model,step,loss,loss_se\n" + "".join(f"m{i},1,{1 + 0.02 * i},0.01\n" for i in range(1, 4)))
+    rule, lines = parse_rule("loss < 1"), list[str]()
+    plain = judge([rule], table, confidence=0.95, warn=lines.append)
+    assert lines == [
+        "loss < 1: 3 values are judged, each at a confidence of 0.95; if all lie on the bound and vary independently, "
+        "one or more fail by chance in 14% of gates; --family-wise keeps that at 5%"
+    ]
+    lines.clear()
+    together = judge([rule], table, confidence=0.95, family_wise=True, warn=lines.append)
+    assert lines == []
+    assert [o.measured.model for o in plain.outcomes if o.verdict == "failed"] == ["m3", "m2", "m1"]
+    assert [o.measured.model for o in together.outcomes if o.verdict == "failed"] == ["m3", "m2"]
+    first = next(o for o in together.outcomes if o.measured.model == "m1")
+    assert first.low == pytest.approx(1.02 - norm.ppf(1 - 0.05 / 3) * 0.01)
+
+
+def test_values_on_their_bound_fail_together_no_more_often_than_the_confidence_says() -> None:
+    generator = np.random.default_rng(0)
+    rule = parse_rule("x < 0")
+    several, failed = 13, 0
+    for _ in range(1000):
+        own = 1 - 0.05 / several
+        values = generator.normal(size=several)
+        failed += any(judge_value(rule, measured(float(v), 1.0), own).verdict == "failed" for v in values)
+    assert failed / 1000 == pytest.approx(0.05, abs=0.02)

@@ -20,6 +20,7 @@ from degen.gate.metric_values import MetricValue, find_metric_values
 from degen.gate.open_target import open_source
 from degen.gate.parser import parse_rule
 from degen.runs.export import export_table
+from degen.stats.document_interval import JackknifeRange
 
 SCAN: dict[str, Any] = {"tokens": 512, "context": 32, "threads": 1}
 
@@ -39,12 +40,27 @@ def left_out(run: degen.Run, revisions: tuple[str, str], domain: str | None = No
     return math.sqrt((n - 1) / n * sum((t - np.mean(thetas)) ** 2 for t in thetas))
 
 
+def extremes_of_loss(run: degen.Run, revision: str) -> tuple[float, float]:
+    """Return the least and the largest loss of a checkpoint with one document left out."""
+    rows = [w for w in run.table("windows").to_pylist() if w["tokens"] and w["revision"] == revision]
+    losses = []
+    for left in {w["document"] for w in rows}:
+        others = [w for w in rows if w["document"] != left]
+        losses.append(sum(w["loss"] * w["tokens"] for w in others) / sum(w["tokens"] for w in others))
+    return pytest.approx(min(losses), rel=1e-12), pytest.approx(max(losses), rel=1e-12)
+
+
 def test_the_latest_checkpoint_is_what_a_rule_is_about(run: degen.Run) -> None:
     row = run.checkpoints()[-1]
     documents = {w["document"] for w in run.table("windows").to_pylist()}
     assert value_of("loss < 3", run.path) == MetricValue(
-        "tiny", "step1000", 1000, None, row["loss"], row["loss_se"], freedom=len(documents) - 1
-    )
+        "tiny", "step1000", 1000, None, row["loss"], row["loss_se"], freedom=len(documents) - 1,
+        spread=JackknifeRange(*extremes_of_loss(run, "step1000")),
+    )  # fmt: skip
+    anisotropy = value_of("anisotropy < 3", run.path)
+    last = value_of("anisotropy[layer=last] < 3", run.path)
+    names = ("anisotropy_jackknife_min", "anisotropy_jackknife_max", "anisotropy_across")
+    assert anisotropy.spread == last.spread == JackknifeRange(*(row[name] for name in names))
     entropy = value_of("singular_entropy < 3", run.path)
     assert (entropy.value, entropy.error) == (row["singular_entropy"], None)
     assert value_of("vocab_size < 3", run.path).value == row["vocab_size"]

@@ -143,6 +143,17 @@ def test_an_empty_settings_file_hides_no_other(tmp_path: Path) -> None:
     assert settings.file == tmp_path / "pyproject.toml"
 
 
+def test_family_wise_is_read_and_needs_a_confidence(tmp_path: Path) -> None:
+    file = tmp_path / "degen.toml"
+    file.write_text("[gate]\nconfidence = 0.95\nfamily_wise = true\n")
+    below = read_settings(file)
+    assert below.under(GateSettings()).family_wise is True
+    assert below.under(GateSettings(family_wise=False)).family_wise is False
+    file.write_text("[gate]\nfamily_wise = true\n")
+    with pytest.raises(DegenError, match=r"degen.toml: family_wise = true needs a confidence"):
+        read_settings(file).under(GateSettings())
+
+
 def test_strict_in_a_settings_file_needs_a_confidence(tmp_path: Path) -> None:
     (tmp_path / "degen.toml").write_text("[gate]\nstrict = true\n")
     below = read_settings(tmp_path / "degen.toml")

@@ -177,7 +177,7 @@ def test_a_run_of_heads_has_singular_entropy_alone(series: Path, tmp_path: Path)
     ("options", "message"),
     [
         ({"metrics": ["los"]}, r"run: no metric 'los'; did you mean 'loss'\?"),
-        ({"metrics": ["zzz"]}, r"run: no metric 'zzz'; there are anisotropy, loss, perplexity, "),
+        ({"metrics": ["zzz"]}, r"run: no metric 'zzz'; there are anisotropy, anisotropy_across, loss, perplexity, "),
         ({"metrics": ["status"]}, r"run: column 'status' holds no numbers; name a metric that does"),
         ({"where": {"model": "tiney"}}, r"run: column 'model' never has the value 'tiney'; did you mean 'tiny'\?"),
         ({"where": {"modle": "tiny"}}, r"run: the table has no column 'modle' to filter by; did you mean 'model'\?"),
@@ -199,7 +199,7 @@ def test_a_run_without_the_usual_metrics_lists_the_others(run_copy: Path) -> Non
         change(run_copy, "checkpoints", revision, loss=None, anisotropy=None, singular_entropy=None)
     with pytest.raises(
         DegenError,
-        match=r"no checkpoint .*name another metric with --metric \(the run has perplexity, bits_per_byte, ",
+        match=r"no checkpoint .*name another metric with --metric \(the run has anisotropy_across, perplexity, ",
     ):
         find_curves(run_copy, warn=no_warning)
     assert find_curves(run_copy, metrics=["perplexity"], warn=no_warning)[0].metric == "perplexity"
