@@ -51,5 +51,6 @@ def leave_one_out_ratios(sums: Floats, counts: Floats, slots: Ints) -> Floats:
     """
     own_sums, own_counts = np.bincount(slots, sums), np.bincount(slots, counts)
     rest = own_counts.sum() - own_counts
-    left_out = np.divide(own_sums.sum() - own_sums, rest, out=np.full(len(rest), np.nan), where=rest > 0)
-    return left_out[own_counts > 0]
+    left_out: Floats = np.divide(own_sums.sum() - own_sums, rest, out=np.full(len(rest), np.nan), where=rest > 0)
+    with_tokens: Floats = left_out[own_counts > 0]
+    return with_tokens
