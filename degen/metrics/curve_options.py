@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ class CurveOptions:
         sort: whether rows are sorted by step.
         warn: called with each line of warning; see `warn_once`.
         keep_infinite: whether infinite values are kept; else they count as missing.
+        left_out: reason -> how many values were left out for it while curves were read.
     """
 
     metrics: Sequence[str]
@@ -35,6 +37,7 @@ class CurveOptions:
     sort: bool
     warn: Callable[[str], None]
     keep_infinite: bool = False
+    left_out: Counter[str] = field(default_factory=Counter)
     _warned: set[str] = field(default_factory=set)
     _floors_used: set[str | None] = field(default_factory=set)
 

@@ -15,10 +15,11 @@ from degen.runs.run import Run
 from .checkpoint_table import read_checkpoint_table
 from .curve import Better, Curve
 from .curve_options import CurveOptions
+from .curve_rows import group_rows
 from .metric_kinds import Floor
 from .open_target import open_target
 from .run_curves import run_curves
-from .table_curves import group_rows, read_curve
+from .table_curves import read_curve
 
 
 def find_curves(
@@ -64,7 +65,7 @@ def find_curves(
 
 def _table_curves(opened: OpenTable, where: Mapping[str, str], options: CurveOptions) -> list[Curve]:
     options.sort = options.sort or not opened.in_order
-    checkpoints = read_checkpoint_table(opened.table, opened.path, where, options.warn_once)
+    checkpoints = read_checkpoint_table(opened.table, opened.path, where, options.warn_once, is_log=opened.is_log)
     layout = checkpoints.layout
     if not layout.metrics:
         raise DegenError(

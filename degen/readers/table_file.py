@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from degen.bounds import check_expansion, check_parquet, check_regular
 from degen.errors import DegenError
@@ -22,8 +22,8 @@ _INDEX = ("__index_level_0__", "Unnamed: 0")  # names that pandas gives to row n
 def read_table_file(path: Path) -> pa.Table:
     """Return the table in a file `.csv`, `.tsv` (either with `.gz`) or `.parquet`, or in a folder of Parquet parts.
 
-    Columns of a CSV get the type that all their rows allow; empty cells, `nan`, `NA` and the like are missing where the
-    column is one of numbers. Parts are read in the order of their names; folders called `key=value` become columns of
+    Columns of a CSV get the type that all their rows allow; empty cells, `NA` and the like are missing where the column
+    is one of numbers, and so is `nan` in a column of whole numbers; among fractions it is NaN. Parts are read in the order of their names; folders called `key=value` become columns of
     text. Columns of lists and records are left out.
 
     Args:
@@ -87,14 +87,31 @@ def _csv(path: Path, separator: str) -> pa.Table:
             "save the table with commas (.csv) or tabs (.tsv)"
         )
     data = raw.encode()
-    try:
+    missing = [*csv.ConvertOptions().null_values, "None"]
+
+    def read(**options: Any) -> pa.Table:
         return csv.read_csv(
             pa.BufferReader(data),
             # One block: types come from all the rows, not from the first megabyte. One thread: errors name the row.
             read_options=csv.ReadOptions(block_size=min(len(data) + 1, 2**31 - 1), use_threads=False),
             parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-            convert_options=csv.ConvertOptions(null_values=[*csv.ConvertOptions().null_values, "None"]),
+            convert_options=csv.ConvertOptions(**options),
         )
+
+    try:
+        table = read(null_values=missing)
+        if len(set(table.column_names)) < len(table.column_names):
+            return table  # refused by its names
+        fractions = [f.name for f in table.schema if pa.types.is_float64(f.type) and table[f.name].null_count]
+        if not fractions or "nan" not in raw.lower():
+            return table
+        # A loss of NaN is a value that was measured, and no empty cell.
+        empty = [text for text in missing if "nan" not in text.lower()]
+        types = dict.fromkeys(fractions, pa.float64())
+        with_nan = read(null_values=empty, column_types=types, include_columns=fractions)
+        for name in fractions:
+            table = table.set_column(table.column_names.index(name), name, with_nan[name])
+        return table
     except pa.ArrowException as error:
         raise DegenError(f"{path}: a row of the table is wrong ({_shortened(error)}); correct it") from error
 
