@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import lm_eval
+from . import json_log, lm_eval
 from .reader import Reader
 from .table_file import FORMATS, has_parts
 
-OF_FILES: tuple[Reader, ...] = ()
-OF_FOLDERS: tuple[Reader, ...] = (lm_eval.READER,)
+OF_FILES: tuple[Reader, ...] = (json_log.FILE,)
+OF_FOLDERS: tuple[Reader, ...] = (json_log.FOLDER, lm_eval.READER)
 
 
 def find_reader(path: Path) -> Reader | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 FORMATS = (*SEPARATORS, ".parquet")
+_ENDINGS = (*FORMATS, ".json", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")  # of tables and of logs
 _INDEX = ("__index_level_0__", "Unnamed: 0")  # names that pandas gives to row numbers
 
 
@@ -23,8 +25,8 @@ def read_table_file(path: Path) -> pa.Table:
     """Return the table in a file `.csv`, `.tsv` (either with `.gz`) or `.parquet`, or in a folder of Parquet parts.
 
     Columns of a CSV get the type that all their rows allow; empty cells, `NA` and the like are missing where the column
-    is one of numbers, and so is `nan` in a column of whole numbers; among fractions it is NaN. Parts are read in the order of their names; folders called `key=value` become columns of
-    text. Columns of lists and records are left out.
+    is one of numbers, and so is `nan` in a column of whole numbers; among fractions it is NaN. Parts are read in the
+    order of their names; folders called `key=value` become columns of text. Columns of lists and records are left out.
 
     Args:
         path: the file or folder.
@@ -54,12 +56,12 @@ def has_parts(folder: Path) -> bool:
 def stem(path: Path) -> str:
     """Return the name of a table's file or folder without its ending."""
     name = path.name if path.name not in ("", "..") else path.resolve().name
-    ending = _ending(path)
+    ending = _ending(path, _ENDINGS)
     return name[: -len(ending)] or name if ending and not path.is_dir() else name
 
 
-def _ending(path: Path) -> str | None:
-    return next((e for e in sorted(FORMATS, key=len, reverse=True) if path.name.lower().endswith(e)), None)
+def _ending(path: Path, endings: Sequence[str] = FORMATS) -> str | None:
+    return next((e for e in sorted(endings, key=len, reverse=True) if path.name.lower().endswith(e)), None)
 
 
 def _file(path: Path) -> pa.Table:
@@ -79,7 +81,7 @@ def _csv(path: Path, separator: str) -> pa.Table:
     import pyarrow as pa
     import pyarrow.csv as csv
 
-    raw = _text(path)
+    raw = read_text(path)
     header = raw.partition("\n")[0]
     if other := next((s for s in (";", "\t", ",") if s != separator and s in header and separator not in header), None):
         raise DegenError(
@@ -116,8 +118,12 @@ def _csv(path: Path, separator: str) -> pa.Table:
         raise DegenError(f"{path}: a row of the table is wrong ({_shortened(error)}); correct it") from error
 
 
-def _text(path: Path) -> str:
-    """Return the text of a file, decompressed where it is gzip."""
+def read_text(path: Path) -> str:
+    """Return the text of a file, decompressed where it is gzip.
+
+    Raises:
+        DegenError: the file is empty, damaged or not UTF-8.
+    """
     try:
         raw = _unpacked(path) if path.name.lower().endswith(".gz") else path.read_bytes()
         text = raw.decode("utf-8-sig")
