@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import json_log, lm_eval
+from . import csv_logs, json_log, lm_eval, tensorboard_log, trackio_log, wandb_log
 from .reader import Reader
 from .table_file import FORMATS, has_parts
 
-OF_FILES: tuple[Reader, ...] = (json_log.FILE,)
-OF_FOLDERS: tuple[Reader, ...] = (json_log.FOLDER, lm_eval.READER)
+OF_FILES: tuple[Reader, ...] = (tensorboard_log.FILE, wandb_log.FILE, trackio_log.READER, json_log.FILE)
+OF_FOLDERS: tuple[Reader, ...] = (
+    json_log.FOLDER,
+    tensorboard_log.FOLDER,
+    wandb_log.FOLDER,
+    csv_logs.READER,
+    lm_eval.READER,
+)
 
 
 def find_reader(path: Path) -> Reader | None:
