@@ -7,7 +7,7 @@ missing at the latest step, whatever its earlier values, unless it is measured l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,9 +27,11 @@ from degen.metrics.curve_rows import group_rows
 from degen.metrics.layout import read_layout
 from degen.metrics.measured_rows import is_due
 from degen.metrics.part_curves import HEAD_INPUT
+from degen.metrics.summary import summarise_table
 from degen.metrics.table_curves import read_curve
 from degen.readers.columns import empty_as_numbers, first_column, numbers, texts
 from degen.readers.open_table import OpenTable
+from degen.readers.source_summary import SourceSummary
 
 from .rule import Rule
 
@@ -92,6 +94,8 @@ class TableSource:
         metric, task = _without_task(checkpoints, rule.metric)
         options = plain_options(metric)
         groups = group_rows(checkpoints, options, ())
+        for reason, count in options.left_out.items():  # rules may be about the same values
+            self._left_out[reason] = max(count, self._left_out[reason])
         curves = []
         for model in models:
             own = [(group, read_curve(checkpoints, group, options)) for group in groups if group.model == model]
@@ -100,6 +104,11 @@ class TableSource:
                 unmeasured = Point(None, self._latest.get(model), None, None, f"the table has no row of {rule.metric}")
                 curves.append(curve_from_points(model, rule.metric, [unmeasured]))
         return curves
+
+    def summary(self, rules: Sequence[Rule]) -> SourceSummary:
+        """Return what was understood of the table, as far as rules need it."""
+        curves = [curve for rule in rules for curve in self.curves(rule)]
+        return summarise_table(self.opened, self._checkpoints, curves, self._left_out, named=True)
 
     def _up_to_latest(self, curve: Curve, place: str | None, column: str) -> Curve:
         """Return `curve` with points without a value added, where its model has rows that the curve lacks.

@@ -111,8 +111,8 @@ def read_checkpoint_table(
     models = model_labels(table, layout, path)
     steps = read_steps(table, layout.step, path)
     kept = ~np.isnan(steps)
-    if missing := int((~kept).sum()):
-        warn(f"{path}: rows without a step left out: {missing}")
+    if is_of_run(table) and (missing := int((~kept).sum())):
+        warn(f"{path}: rows without a step left out: {missing}")  # of other tables the summary says it
     stepless = table.filter(pa.array(~kept))
     if not keep_copies:
         copies = has_status(table, "duplicate") & kept

@@ -85,7 +85,7 @@ class Layout:
         return tuple(sorted(usual, key=self._is_training_loss))
 
     def _is_training_loss(self, column: str) -> bool:
-        if not is_loss(column) or _has_word(column, _VALIDATION):
+        if not is_loss(column) or has_validation_word(column):
             return False
         return self.is_log or _has_word(column, _TRAINING)
 
@@ -187,6 +187,11 @@ def _errors(table: pa.Table, metrics: Sequence[str]) -> dict[str, str]:
 def _is_fact(column: str) -> bool:
     name = column.lower()
     return name in FACTS or name.partition(",")[0].endswith(ERROR_ENDS) or _has_word(column, _FACT_WORDS)
+
+
+def has_validation_word(name: str) -> bool:
+    """Return whether the name of a metric says that it was measured on text that was not trained on."""
+    return _has_word(name, _VALIDATION)
 
 
 def _has_word(column: str, pattern: str) -> bool:

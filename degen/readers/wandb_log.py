@@ -1,7 +1,7 @@
 """The file that wandb writes while a run goes, `run-ID.wandb`, as offline runs leave it.
 
-Its records are messages of wandb's own protocol (`wandb.proto`), framed as LevelDB frames its log: blocks of 32 KiB, and
-in them pieces of records, each behind a header of checksum, length and type.
+Its records are messages of wandb's own protocol (`wandb.proto`), framed as LevelDB frames its log: blocks of 32 KiB,
+and in them pieces of records, each behind a header of checksum, length and type.
 """
 
 from __future__ import annotations
