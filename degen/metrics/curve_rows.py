@@ -93,7 +93,7 @@ def _curves_of_column(
     groups: dict[tuple[str, str, tuple[str | None, ...]], list[int]] = {}
     for row, key in enumerate(zip(models, named, labels, strict=True)):
         groups.setdefault(key, []).append(row)
-    with_value = {(models[row], named[row], labels[row]) for row in measured}
+    with_value = {(models[row], named[row], labels[row]) for row in measured.tolist()}
     of_models = {(model, metric) for model, metric, _ in with_value}
     curves = []
     for key, indices in groups.items():
@@ -157,7 +157,7 @@ def _columns_apart(checkpoints: CheckpointTable, metrics: Sequence[str], measure
     steps = checkpoints.steps.tolist()
     for column in checkpoints.layout.apart:
         values = checkpoints.texts(column)
-        rows = {(checkpoints.models[i], metrics[i], steps[i], values[i]) for i in measured}
+        rows = {(checkpoints.models[i], metrics[i], steps[i], values[i]) for i in measured.tolist()}
         groups = {(model, metric) for model, metric, _, _ in rows}
         steps_of_groups = {(model, metric, step) for model, metric, step, _ in rows}
         values_of_groups = {(model, metric, value) for model, metric, _, value in rows}
