@@ -94,8 +94,6 @@ def _annotate(verdicts: Verdicts) -> None:
 def print_verdicts(verdicts: Verdicts, target: str, json: bool) -> None:
     """Print the outcomes as a table, or as one JSON document that names the target."""
     source = verdicts.source
-    if source is not None:
-        output.note_source(source)
     if json:
         rows = [outcome.row() for outcome in verdicts.outcomes]
         understood = source.as_dict() if source is not None else None
@@ -109,6 +107,8 @@ def print_verdicts(verdicts: Verdicts, target: str, json: bool) -> None:
             }
         )
     else:
+        if source is not None:
+            output.note_source(source)
         _print_table(verdicts)
 
 

@@ -162,11 +162,11 @@ def saturation(
     if to is not None:
         check_result_file(to, target, option="--to")
     result = saturation_options.find_saturation(target, law_options)
-    if result.source is not None:
-        output.note_source(result.source)
     if json:
         output.result_json(_document(target, result))
     else:
+        if result.source is not None:
+            output.note_source(result.source)
         print_saturation(result)
     _keep(result, target)
     if to is not None:

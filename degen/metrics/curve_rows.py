@@ -108,11 +108,15 @@ def _with_rows_of_curve(checkpoints: CheckpointTable, curve: CurveRows, options:
     """Return a curve without the rows of other metrics and without repeated ones, sorted by step if it is to be."""
     rows = curve.rows
     if not is_of_run(checkpoints.table):
-        rows = rows[measured_rows(checkpoints.steps[rows], checkpoints.present(curve.column)[rows])]
-        values = checkpoints.numbers(curve.column)[rows]
-        kept, reasons = drop_repeated(checkpoints.steps[rows], values, checkpoints.layout.is_log)
+        present, is_log = checkpoints.present(curve.column)[rows], checkpoints.layout.is_log
+        rows = rows[measured_rows(checkpoints.steps[rows], present)]
+        present = checkpoints.present(curve.column)[rows]
+        lacking, rows = rows[~present], rows[present]
+        kept, reasons = drop_repeated(checkpoints.steps[rows], checkpoints.numbers(curve.column)[rows], is_log)
         options.left_out.update(reasons)
-        rows = rows[kept]
+        in_order = is_log and (np.diff(checkpoints.steps[rows[kept]]) > 0).all()
+        rows = np.sort(np.concatenate([rows[kept], lacking]))
+        rows = rows[np.argsort(checkpoints.steps[rows], kind="stable")] if in_order else rows
     return replace(curve, rows=rows[_order(checkpoints, rows)] if options.sort else rows)
 
 

@@ -28,7 +28,8 @@ def read_csv_logs(folder: Path, warn: Callable[[str], None]) -> OpenTable:
     import pyarrow as pa
 
     files = sorted(file for file in folder.rglob(FILE_NAME) if file.is_file())
-    tables, left_out = [], []
+    tables: list[pa.Table] = []
+    left_out: list[str] = []
     for file in files:
         opened = as_log(OpenTable(read_table_file(file), file))
         name = file.parent.relative_to(folder).as_posix()

@@ -60,7 +60,8 @@ def _records(path: Path) -> tuple[str, list[Record], list[str]]:
         return "Trainer state", [record for record in content["log_history"] if isinstance(record, dict)], []
     if isinstance(content, list):
         return "JSON records", [record for record in content if isinstance(record, dict)], []
-    records, damaged = [], 0
+    records: list[Record] = []
+    damaged = 0
     for parsed in map(_parsed, _lines(text)):
         if isinstance(parsed, dict):
             records.append(parsed)
