@@ -27,6 +27,7 @@ class CurveOptions:
         floors: least changes that matter, by name; the key None holds for all other metrics.
         sort: whether rows are sorted by step.
         warn: called with each line of warning; see `warn_once`.
+        undo: whether a restart in a log replaces what it logs again; not where its rows are in no order.
         keep_infinite: whether infinite values are kept; else they count as missing.
         left_out: reason -> how many values were left out for it while curves were read.
     """
@@ -36,6 +37,7 @@ class CurveOptions:
     floors: Mapping[str | None, Floor]
     sort: bool
     warn: Callable[[str], None]
+    undo: bool = True
     keep_infinite: bool = False
     left_out: Counter[str] = field(default_factory=Counter)
     _warned: set[str] = field(default_factory=set)
