@@ -64,7 +64,7 @@ def group_rows(
         names: Sequence[str] = options.metrics or metrics
     else:
         names = options.metrics or usual
-        columns = names if set(names) <= set(layout.metrics) else layout.metrics
+        columns = dict.fromkeys(names) if set(names) <= set(layout.metrics) else layout.metrics
         curves = [c for column in columns for c in _curves_of_column(checkpoints, column, None, separate)]
     selected = _select_metrics(curves, checkpoints, list(dict.fromkeys(names)))
     return [_with_rows_of_curve(checkpoints, curve, options) for curve in selected]
