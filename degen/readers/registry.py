@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from degen.errors import DegenError
+
 from . import csv_logs, json_log, lm_eval, tensorboard_log, trackio_log, wandb_log
 from .reader import Reader
 from .table_file import FORMATS, has_parts
 
 OF_FILES: tuple[Reader, ...] = (tensorboard_log.FILE, wandb_log.FILE, trackio_log.READER, json_log.FILE)
 OF_FOLDERS: tuple[Reader, ...] = (
+    lm_eval.READER,  # results that lie beside a log are what was measured last
     json_log.FOLDER,
     tensorboard_log.FOLDER,
     wandb_log.FOLDER,
     csv_logs.READER,
-    lm_eval.READER,
 )
 
 
@@ -25,13 +27,16 @@ def find_reader(path: Path) -> Reader | None:
         path: the file or folder.
 
     Raises:
-        OSError: it cannot be read.
+        DegenError: it cannot be read.
     """
-    if path.is_dir():
-        return None if has_parts(path) else _first(OF_FOLDERS, path)
-    if path.name.lower().endswith(FORMATS) or not path.is_file():
-        return None
-    return _first(OF_FILES, path)
+    try:
+        if path.is_dir():
+            return None if has_parts(path) else _first(OF_FOLDERS, path)
+        if path.name.lower().endswith(FORMATS) or not path.is_file():
+            return None
+        return _first(OF_FILES, path)
+    except OSError as error:
+        raise DegenError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from error
 
 
 def kinds_of_folders() -> list[str]:
