@@ -94,6 +94,14 @@ def test_a_chart_of_wandb_has_a_model_for_each_run_and_runs_end_where_they_end()
     assert not any("no value" in row["reason"] for row in verdicts)
 
 
+def test_a_chart_without_bins_is_a_chart(tmp_path: Path) -> None:
+    (tmp_path / "chart.csv").write_text('"Step","big - run - val/loss","b - val/loss"\n1,3,\n2,2,5\n3,,4\n')
+    curves, source = read(tmp_path / "chart.csv")
+    assert (source.kind, source.left_out) == ("wandb chart", ())
+    assert points(curves["big - run val/loss"]) == {1: 3, 2: 2}
+    assert points(curves["b val/loss"]) == {2: 5, 3: 4}
+
+
 def test_the_x_axis_of_a_chart_must_be_a_step(tmp_path: Path) -> None:
     text = (DATA / "wandb_chart.csv").read_text()
     (tmp_path / "own.csv").write_text(text.replace("Step", "train/global_step", 1))
