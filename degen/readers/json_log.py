@@ -117,7 +117,10 @@ def _latest_state(folder: Path) -> Path | None:
         return folder / STATE
     states = []
     for state in folder.glob(f"*/{STATE}"):
-        content = _parsed(read_text(state))
+        try:
+            content = _parsed(read_text(state))
+        except DegenError:  # one that was being written when its training was killed
+            continue
         if isinstance(content, dict) and isinstance(content.get("log_history"), list):
             step = content.get("global_step")
             states.append((step if isinstance(step, int) else -1, state))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.command import degen
 from gate_values import value_of
 from no_warning import no_warning
 
@@ -270,3 +271,40 @@ def test_the_column_of_optimiser_steps_is_chosen(header: str, row: str, step: st
     curves, source = read(table)
     assert points(curves["t loss"]) == {100 * i: 3 - i / 10 for i in range(5)}
     assert source.columns["step"] == step
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"step": 1, "loss": 1, "\\ud800": 1, "note": "\\udfff"}',
+        '{"step": 1, "loss": 1, "deep": ' + '{"a": ' * 500 + "1" + "}" * 500 + "}",
+        '{"step": 1, "loss": 1, "": 5, " ": 6}',
+        '{"step": 1, "loss": 1, "step ": 2}',
+        '{"step": 1, "loss": {"loss": 1}, "loss/loss": 2}',
+        '{"step": 1, "loss": 1e400, "big": ' + "9" * 400 + "}",
+        '{"step": ' + "9" * 400 + ', "loss": 1}',
+        '{"step": true, "loss": 1}',
+        '{"step": "main", "loss": 1}',
+        '{"step": -1, "loss": 1}',
+        '{"step": [1], "loss": [1]}',
+        '{"step": 1, "loss": "high"}',
+        "[" * 100_000,
+        "{}",
+        "null",
+    ],
+)
+def test_a_strange_record_is_read_or_refused_in_one_line(text: str, tmp_path: Path) -> None:
+    for name, content in (("x.jsonl", f"{text}\n{text}\n"), ("x.json", f"[{text}]"), ("y.json", text)):
+        (tmp_path / name).write_text(content)
+        result = degen("saturation", tmp_path / name)
+        assert result.code in (0, 2)
+        assert "a bug in degen" not in result.err
+        assert len(result.err.splitlines()) <= 2, result.err
+
+
+def test_a_torn_state_in_one_checkpoint_hides_no_other(tmp_path: Path) -> None:
+    for name, text in (("checkpoint-1", ""), ("checkpoint-2", '{"log_history": [{"step": 1'), ("checkpoint-3", None)):
+        (tmp_path / name).mkdir()
+        whole = json.dumps({"log_history": [{"step": 1, "loss": 2.0}]})
+        (tmp_path / name / "trainer_state.json").write_text(whole if text is None else text)
+    assert read(tmp_path)[1].kind == "Trainer state (checkpoint-3/trainer_state.json)"
