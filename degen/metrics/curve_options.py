@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,9 @@ class CurveOptions:
         floors: least changes that matter, by name; the key None holds for all other metrics.
         sort: whether rows are sorted by step.
         warn: called with each line of warning; see `warn_once`.
+        undo: whether a restart in a log replaces what it logs again; not where its rows are in no order.
         keep_infinite: whether infinite values are kept; else they count as missing.
+        left_out: reason -> how many values were left out for it while curves were read.
     """
 
     metrics: Sequence[str]
@@ -34,7 +37,9 @@ class CurveOptions:
     floors: Mapping[str | None, Floor]
     sort: bool
     warn: Callable[[str], None]
+    undo: bool = True
     keep_infinite: bool = False
+    left_out: Counter[str] = field(default_factory=Counter)
     _warned: set[str] = field(default_factory=set)
     _floors_used: set[str | None] = field(default_factory=set)
 

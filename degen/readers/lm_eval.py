@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from degen.checkpoints.steps import RevisionStep, parse_revision
 from degen.errors import DegenError
 
+from .open_table import OpenTable
+from .reader import Reader
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -226,3 +229,10 @@ def _to_arrow(results: Mapping[Key, TaskResult]) -> pa.Table:
     keys = sorted(results, key=lambda key: (key[0], key[2], key[3], key[1]))
     values = [(*key, results[key].value, results[key].stderr) for key in keys]
     return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in values], schema=schema)
+
+
+def _open(folder: Path, warn: Callable[[str], None]) -> OpenTable:
+    return OpenTable(read_results(folder, warn), folder, in_order=False, kind=READER.kind)
+
+
+READER = Reader("results of lm-evaluation-harness", is_results, _open)
