@@ -100,9 +100,9 @@ def judge(
     baseline: str | Path | None = None,
     confidence: float | None = None,
     strict: bool = False,
-    family_wise: bool = False,
     warn: Callable[[str], None] | None = None,
     series: Mapping[str, Sequence[str]] | None = None,
+    family_wise: bool = False,
 ) -> Verdicts:
     """Judge the measurements of a run or table by rules.
 
@@ -117,11 +117,11 @@ def judge(
         baseline: another run, table or folder, which `.rise` and `.drop` compare with; None for the best value so far.
         confidence: of the one-sided interval, at least 0.5 and below 1; None to compare values without intervals.
         strict: whether a bound inside the interval makes a rule undecidable.
-        family_wise: whether the confidence is that of all values of a rule together: with m of them, each is judged
-            with 1 − (1 − confidence)/m (Bonferroni). Else a rule that is about several warns of what that does.
         warn: called with each line of warning; None to log it.
         series: for a run, label of the model -> its revisions that exist now, first to last. Measurements of later
             steps belong to a training that was undone, and are left out. None to use all measurements.
+        family_wise: whether the confidence is that of all values of a rule together: with m of them, each is judged
+            with 1 − (1 − confidence)/m (Bonferroni). Else a rule that is about several warns of what that does.
 
     Returns:
         The outcomes, with the exit code.
