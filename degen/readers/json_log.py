@@ -12,7 +12,7 @@ from degen.errors import DegenError
 from .log_rows import open_log
 from .open_table import OpenTable
 from .reader import Reader
-from .records import Record, records_to_table
+from .records import Record, counted, records_to_table
 from .table_file import read_text
 
 HEAD = 4096  # bytes that show whether a file can be JSON
@@ -67,7 +67,7 @@ def _records(path: Path) -> tuple[str, list[Record], list[str]]:
             records.append(parsed)
         else:
             damaged += 1
-    return "JSON lines", records, [f"{damaged} lines that are no JSON objects"] if damaged else []
+    return "JSON lines", records, [counted(damaged, "lines without a JSON object")] if damaged else []
 
 
 def _kind_of_content(path: Path) -> str | None:

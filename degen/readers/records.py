@@ -50,6 +50,12 @@ def records_to_table(records: Sequence[Record]) -> tuple[pa.Table, list[str]]:
     return pa.table(arrays), left_out
 
 
+def counted(count: int, things: str) -> str:
+    """Return a phrase such as `2 rows without a step`, whose first word is singular for one: `1 row without a step`."""
+    word, space, rest = things.partition(" ")
+    return f"{count} {word.removesuffix('s') if count == 1 else word}{space}{rest}"
+
+
 def some_names(names: Iterable[str]) -> str:
     """Return names separated by commas, the first three of many."""
     every = list(names)

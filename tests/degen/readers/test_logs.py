@@ -130,7 +130,7 @@ def test_json_lines_are_flattened_and_lines_without_a_step_are_counted(tmp_path:
     assert source.kind == "JSON lines"
     assert source.left_out == ("lists (train/histogram)", "1 row without a step (event, config/lr)")
     log.write_text(log.read_text() + '{"step": 110, "train": {"CE lo')  # still being written
-    assert "1 lines that are no JSON objects" in read(log)[1].left_out
+    assert "1 line without a JSON object" in read(log)[1].left_out
     with gzip.open(tmp_path / "run.jsonl.gz", "wt") as file:
         file.write(lines(log, records).read_text())
     assert list(read(tmp_path / "run.jsonl.gz")[0]) == list(curves)
@@ -187,9 +187,12 @@ def test_a_restart_and_a_step_evaluated_twice_are_told(tmp_path: Path) -> None:
     steps = [10, 20, 30, 40, 30, 40, 50, 50]
     log = lines(tmp_path / "run.jsonl", [{"step": s, "loss": 9 - i} for i, s in enumerate(steps)])
     curves, source = read(log)
-    assert points(curves["run loss"]) == {10: 9, 20: 8, 30: 5, 40: 4, 50: 2}
-    assert source.left_out == ("3 values before a restart at step 30",)
-    assert value_of("loss < 3", log).value == 2
+    assert points(curves["run loss"]) == {10: 9, 20: 8, 30: 5, 40: 4, 50: 3}
+    assert source.left_out == (
+        "1 value of a step that was logged again",
+        "2 values before a restart at step 30",
+    )
+    assert value_of("loss < 4", log).value == 3
     (tmp_path / "table.csv").write_text("step,loss\n10,3\n20,2\n20,1\n30,1\n")  # of a table nobody knows
     (verdict,) = find_saturation(tmp_path / "table.csv").rows()
     assert (verdict["verdict"], "step 20 stands twice" in verdict["reason"]) == ("undecided", True)
