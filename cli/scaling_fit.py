@@ -160,16 +160,11 @@ def fit(
         fitted, result = fit_points(
             scaling_options.read_table(table, law_options.columns, law_options.tokens_per_step), fit_options
         )
+    output.note(result.source.line)
     for text in result.warnings:
         output.warn(text)
     if json:
-        output.result_json(_document(table, result))
+        output.result_json({"target": str(table), **result.document()})
     else:
         print_fit(result)
     file_options.write(result.table, "scaling_fit", lambda file: draw_fit(fitted, file))
-
-
-def _document(table: Path, result: FitResult) -> dict[str, Any]:
-    """Return the JSON document."""
-    names = [field.name for field in fields(result) if field.name not in ("rows", "more")]
-    return {"target": str(table), **{name: getattr(result, name) for name in names}, **result.more, "rows": result.rows}

@@ -146,7 +146,8 @@ def read_table(table: Path, columns: str | None, tokens_per_step: int | None = N
     from degen.scaling.read_points import read_points
 
     names = parsing.parse_names("--columns", columns) if columns is not None else None
-    return read_points(table, parsing.parse_pairs("--columns", names, "params=N"), output.warn, tokens_per_step)
+    named = parsing.parse_pairs("--columns", names, "params=N")
+    return read_points(table, named, output.warn, tokens_per_step, output.note)
 
 
 def read_models(table: Path, columns: str | None, final: bool) -> Points:

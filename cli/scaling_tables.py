@@ -32,6 +32,9 @@ def print_fit(result: FitResult) -> None:
         _print_models("The best model for its compute", result.frontier)
     if result.predictions:
         _print_models("Predicted", result.predictions)
+    if (residuals := result.residuals) is not None:
+        largest = ", ".join(f"{row['name']} {row['percent']:+.2g} %" for row in residuals["largest"])
+        output.result(f"Residuals: {residuals['typical']:.2g} % of the loss, typically; the largest: {largest}")
     if any(row[BEYOND] for row in (*result.frontier, *result.predictions)):
         output.result(
             f"{BEYOND}: an extrapolation, so many times the largest value of the fitted points, or the smallest."
