@@ -55,9 +55,7 @@ def check_columns(points: Points, named: Mapping[str, str], units: bool = True) 
     return doubts
 
 
-def _doubt_choice(
-    points: Points, quantity: str, column: str, taken: Sequence[str], doubts: ColumnDoubts
-) -> None:
+def _doubt_choice(points: Points, quantity: str, column: str, taken: Sequence[str], doubts: ColumnDoubts) -> None:
     """Add a line to `doubts` where other columns are called by a name of a quantity and hold other values.
 
     Args:

@@ -57,7 +57,9 @@ def is_validation(name: str) -> bool:
 
 def splits(word: str) -> tuple[str, ...]:
     """Return the names of a measure of data kept for evaluation, the preferred one first: `val_loss`, `loss_val`, …"""
-    return tuple(form for split in VALIDATION for form in (f"{split}_{word}", f"{word}_{split}", f"best_{split}_{word}"))
+    return tuple(
+        form for split in VALIDATION for form in (f"{split}_{word}", f"{word}_{split}", f"best_{split}_{word}")
+    )
 
 
 def _has(name: str, words: Collection[str]) -> bool:

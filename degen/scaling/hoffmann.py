@@ -20,6 +20,7 @@ from .influence import Influence, find_influence
 from .points import Points, check_enough
 from .result import FitResult, Row, check_predicted, check_requests
 
+MAX_LISTED = 5  # points that a warning names
 FORMULA = "L = E + A/N^alpha + B/D^beta"
 REQUESTS = [frozenset(letters) for letters in ({"N", "D"}, {"N", "C"}, {"D", "C"}, {"C"}, {"N"}, {"D"})]
 
@@ -151,14 +152,20 @@ class HoffmannFit:
         )
 
     def _warnings(self) -> list[str]:
-        influence, names = self.influence, self.points.names
+        influence, names, loss = self.influence, self.points.names, self.points.loss
         lines = []
         if influence.outliers:
-            listed = ", ".join(f"{names[i]} (loss {self.points.loss[i]:.4g})" for i in influence.outliers)
             count = "1 point lies" if len(influence.outliers) == 1 else f"{len(influence.outliers)} points lie"
+            listed = _listed([f"{names[i]} (loss {loss[i]:.4g})" for i in influence.outliers])
             lines.append(f"{count} farther from the law of the other points than noise explains: {listed}")
-        if influence.decisive:
-            listed = ", ".join(names[i] for i in influence.decisive)
+        count = len(influence.decisive)
+        if count > MAX_LISTED:
+            lines.append(
+                f"the fit depends on single points: leaving out any one of {count} of the {len(names)} points changes it; "
+                "add points, or fix parameters with --fix"
+            )
+        elif count:
+            listed = _listed([names[i] for i in influence.decisive])
             lines.append(f"the fit depends on single points; leaving out any one of these changes it: {listed}")
         if influence.points and influence.without is not None:
             laws = f"{_format_law(influence.without)}, rather than {_format_law(self.law)}"
@@ -228,6 +235,12 @@ def fit_hoffmann(
 
     draws = run_bootstrap(bootstrap, refit, points=len(points), free=len(fit.free))
     return HoffmannFit(points, fit, draws, find_influence(fit, n, d, loss, fixed), fixed)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as a list of at most `MAX_LISTED`, and how many more there are."""
+    more = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _format_law(law: Law) -> str:

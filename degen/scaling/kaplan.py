@@ -69,7 +69,10 @@ class KaplanFit:
             return np.asarray(np.log(self.form.loss(constants, variables)))
 
         columns = [
-            (log_loss({**self.constants, name: value * (1 + _STEP)}) - log_loss({**self.constants, name: value * (1 - _STEP)}))
+            (
+                log_loss({**self.constants, name: value * (1 + _STEP)})
+                - log_loss({**self.constants, name: value * (1 - _STEP)})
+            )
             / (2 * _STEP)
             for name, value in self.constants.items()
         ]

@@ -137,7 +137,9 @@ class Points:
         indices = [int(i) for i in (np.flatnonzero(selection) if selection.dtype == bool else selection)]
         numbers = tuple(self.row_numbers[i] for i in indices)
         count = len(self) - len(indices)
-        left_out = (*self.left_out, f"{count} {'row' if count == 1 else 'rows'} {why}") if why and count else self.left_out
+        left_out = (
+            (*self.left_out, f"{count} {'row' if count == 1 else 'rows'} {why}") if why and count else self.left_out
+        )
         table = self.table.take(pa.array(indices, pa.int64()))
         return replace(self, table=table, row_numbers=numbers, left_out=left_out)
 
