@@ -106,7 +106,8 @@ def print_slopes(compared: ByGroup[Slopes]) -> None:
 def print_pareto(compared: ByGroup[Pareto]) -> None:
     """Print the frontier, upstream against downstream, reversals, and the effect of depth."""
     by = compared.column
-    columns = [c.name for result in compared.results.values() for c in (*result.costs, *result.qualities)]
+    columns = [cost.name for result in compared.results.values() for cost in result.costs]
+    columns += [quality.name for result in compared.results.values() for quality in result.qualities]
     frontiers, reversals = compared.rows(_list("frontiers")), compared.rows(_list("reversals"))
     _print_rows("The frontier of all columns at once", by, compared.rows(_list("rows")), {
         "point": "point", **{name: name for name in columns}, "frontier": _yes_or_no("frontier"),
@@ -117,7 +118,8 @@ def print_pareto(compared: ByGroup[Pareto]) -> None:
             "cost": "cost", "quality": "quality", "points": "points",
             "frontier, cheapest first": lambda r: ", ".join(r["frontier"]),
         })  # fmt: skip
-    _print_rows("Rank correlation of upstream and downstream (intervals: Fisher's z)", by, compared.rows(_list("correlations")), {
+    correlations = compared.rows(_list("correlations"))
+    _print_rows("Rank correlation of upstream and downstream (intervals: Fisher's z)", by, correlations, {
         "upstream": "upstream", "downstream": "downstream", "points": "points", "Spearman": _interval("spearman"),
         "Kendall": _interval("kendall"), "pairs": "pairs", "reverse": "reversals", "beyond noise": "beyond_noise",
         "reason": "reason",
@@ -140,7 +142,7 @@ def print_pareto(compared: ByGroup[Pareto]) -> None:
 
 def _list(name: str) -> Callable[[Any], Sequence[Row]]:
     """Return a function that returns the rows that a result has under `name`."""
-    return lambda result: getattr(result, name)  # type: ignore[no-any-return]
+    return lambda result: getattr(result, name)
 
 
 def _print_rows(title: str, by: str | None, rows: Sequence[Row], cells: Cells) -> None:

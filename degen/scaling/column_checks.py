@@ -113,8 +113,8 @@ def _compute_doubts(points: Points) -> list[str]:
         return []
     return [
         f"{points.path}: the compute of the median model, column {compute!r}, is {ratio:.3g} times 6ND; if compute is "
-        f"in PF-days, use --columns pf_days=COLUMN; if {used[0]!r} or {used[1]!r} is in millions or billions, write the "
-        "full numbers"
+        f"in PF-days, use --columns pf_days=COLUMN; if {used[0]!r} or {used[1]!r} is in millions or billions, "
+        "write the full numbers"
     ]
 
 
@@ -136,6 +136,8 @@ def _size_doubts(points: Points) -> list[str]:
     if not is_numeric(points.table, source):
         return lines
     d = points.tokens[np.isfinite(points.tokens) & (points.tokens > 0)]
+    if "tokens" in points.origins:
+        return lines  # by tokens per step, which the user gave
     if d.size and np.median(d) < MIN_TOKENS and not (small and "tokens" not in columns):
         lines.append(_unit_doubt(points, source, f"the median model has {np.median(d):.3g} training tokens"))
     elif (ratio := _ratio(points)) is not None and not small:
@@ -169,8 +171,8 @@ def _loss_doubts(points: Points) -> list[str]:
     if "loss" not in points.columns or not values.size or np.median(values) <= MAX_LOSS:
         return []
     return [
-        f"{points.path}: by column {points.columns['loss']!r} the median loss is {np.median(values):.3g} nats per token; "
-        f"if these are perplexities, use --columns perplexity={points.columns['loss']}"
+        f"{points.path}: by column {points.columns['loss']!r} the median loss is {np.median(values):.3g} nats per "
+        f"token; if these are perplexities, use --columns perplexity={points.columns['loss']}"
     ]
 
 

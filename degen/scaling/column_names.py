@@ -41,7 +41,7 @@ def columns_of(names: Sequence[str], columns: Sequence[str]) -> list[str]:
 
 
 def column_of(names: Sequence[str], columns: Sequence[str]) -> str | None:
-    """Return the column that is called like the first possible of `names`; None where no column is; see `columns_of`."""
+    """Return the column that is called like the first possible of `names`, or None; see `columns_of`."""
     return next(iter(columns_of(names, columns)), None)
 
 
@@ -56,7 +56,7 @@ def is_validation(name: str) -> bool:
 
 
 def splits(word: str) -> tuple[str, ...]:
-    """Return the names of a measure of data kept for evaluation, the preferred one first: `val_loss`, `loss_val`, …"""
+    """Return the names of a measure of data kept for evaluation, the preferred one first, as `val_loss`."""
     return tuple(
         form for split in VALIDATION for form in (f"{split}_{word}", f"{word}_{split}", f"best_{split}_{word}")
     )

@@ -155,8 +155,8 @@ def _split(points: Points, column: str) -> dict[str, Points]:
         raise DegenError(f"--by {column}: no row of {points.path} has a value in that column; name another")
     if len(values) > MAX_GROUPS:
         raise DegenError(
-            f"--by {column}: the column has {len(values)} values, and at most {MAX_GROUPS} can be judged; name a column "
-            "of sources, such as dataset or family"
+            f"--by {column}: the column has {len(values)} values, and at most {MAX_GROUPS} can be judged; name a "
+            "column of sources, such as dataset or family"
         )
     return {value: points.take([i for i, label in enumerate(kept) if label == value]) for value in values}
 

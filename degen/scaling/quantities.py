@@ -31,8 +31,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "tokens": (
             "tokens", "tokens_seen", "D", "training_tokens", "train_tokens", "n_tokens", "num_tokens", "total_tokens",
-            "n_tokens_seen", "num_tokens_seen", "num_input_tokens_seen", "train_num_input_tokens_seen", "trained_tokens",
-            "tokens_trained", "consumed_tokens", "tokens_processed",
+            "n_tokens_seen", "num_tokens_seen", "num_input_tokens_seen", "train_num_input_tokens_seen",
+            "trained_tokens", "tokens_trained", "consumed_tokens", "tokens_processed",
         ),
         "flops": (
             "flops", "C", "compute", "training_flops", "train_flops", "total_flops", "total_flos", "train_total_flos",

@@ -156,7 +156,7 @@ def find_upstream(points: Points, column: str | None, warn: Warn) -> str | None:
     known = [points.columns["loss"]] if "loss" in points.columns else []
     losses = [*known, *(c for c in names if c not in known and _measures_loss(points, c))]
     perplexities = [c for c in columns_of((*UPSTREAM, *ALIASES["perplexity"]), names) if is_numeric(points.table, c)]
-    candidates = sorted([*losses, *perplexities], key=is_training)
+    candidates: list[str] = sorted([*losses, *perplexities], key=is_training)
     if not candidates:
         return None
     rivals = [c for c in losses[1:] if is_training(c) == is_training(candidates[0])] if not known else []
@@ -167,7 +167,8 @@ def find_upstream(points: Points, column: str | None, warn: Warn) -> str | None:
 
 
 def _measures_loss(points: Points, column: str) -> bool:
-    return is_loss(column) and is_numeric(points.table, column) and not points.table[column].null_count == len(points)
+    filled = bool(points.table[column].null_count < len(points))
+    return filled and is_loss(column) and is_numeric(points.table, column)
 
 
 def find_downstream(points: Points, columns: Sequence[str], upstream: str | None) -> list[str]:

@@ -95,8 +95,8 @@ def compare_architectures(
             ranking += rank_regions(lines, compute_regions, quality, options.confidence)
             crossings += find_crossings(lines, compute_regions, quality, options.confidence)
     no_ranking = flops.missing or (None if compute_regions else "all points have one compute, which has no regions")
-    origins = {quantity.role: points.origin(quantity.role) for quantity in (flops, size) if quantity.values is not None}
-    source = points.summary(source_columns(points, column, origins, upstream, downstream))
+    costs: dict[str, str] = {q.role: points.origin(q.role) for q in (flops, size) if q.values is not None}
+    source = points.summary(source_columns(points, column, costs, upstream, downstream))
     return Slopes(rows, ranking, crossings, no_ranking, labels, pairs, source)
 
 

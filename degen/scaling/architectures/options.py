@@ -80,7 +80,8 @@ def source_columns(
         upstream: the column of upstream quality; None without one.
         downstream: the columns of downstream quality.
     """
-    columns = {"model": points.columns["model"]} if "model" in points.columns else {}
+    model = points.columns.get("model")
+    columns = {"model": model} if model is not None and model != architecture else {}
     if architecture is not None:
         columns["architecture"] = architecture
     columns |= costs
