@@ -87,9 +87,8 @@ class Problem:
         weights = np.ones_like(z) if self.weights is None else self.weights
         far = z > 1 if math.isfinite(self.delta) else np.zeros_like(z, dtype=bool)
         root = np.sqrt(np.where(far, z, 1.0))
-        return weights * np.stack(
-            [np.where(far, 2 * root - 1, z), np.where(far, 1 / root, 1.0), np.where(far, -0.5 / root**3, 0.0)]
-        )
+        rows = [np.where(far, 2 * root - 1, z), np.where(far, 1 / root, 1.0), np.where(far, -0.5 / root**3, 0.0)]
+        return np.asarray(weights * np.stack(rows))
 
     def jacobian(self, theta: Floats) -> Floats:
         """Return the derivatives ∂r/∂θ of the residuals by the k free coordinates, at one θ: n × k."""

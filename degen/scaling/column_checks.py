@@ -17,7 +17,8 @@ from .quantities import ALIASES, TEXTS
 MAX_COMPUTE_RATIO = 30.0  # between compute and 6ND; a mixture of experts or long contexts make a smaller difference
 MIN_PARAMETERS = 1e4  # smaller sizes are most likely counted in thousands, millions or billions
 MIN_TOKENS = 1e5  # fewer training tokens likewise
-MAX_TOKENS_PER_PARAMETER = 1e6  # of published models 6e4 at most
+MAX_TOKENS_PER_PARAMETER = 1e5  # of published models 6e4 at most
+FEW_PARAMETERS, MAX_TOKENS_OF_FEW = 1e6, 1e4  # models of fewer parameters saw no more tokens per parameter than this
 MIN_TOKENS_PER_PARAMETER = 1e-2
 MAX_LOSS = 15.0  # nats; that of a uniform guess among 3 million tokens
 
@@ -142,7 +143,8 @@ def _size_doubts(points: Points) -> list[str]:
         lines.append(_unit_doubt(points, source, f"the median model has {np.median(d):.3g} training tokens"))
     elif (ratio := _ratio(points)) is not None and not small:
         text = f"the median model has {ratio:.3g} training tokens per parameter"
-        if ratio > MAX_TOKENS_PER_PARAMETER:
+        few = np.median(sizes["parameters"]) < FEW_PARAMETERS
+        if ratio > (MAX_TOKENS_OF_FEW if few else MAX_TOKENS_PER_PARAMETER):
             lines.append(_unit_doubt(points, columns["parameters"], text))
         elif ratio < MIN_TOKENS_PER_PARAMETER:
             lines.append(_unit_doubt(points, source, text))
