@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from degen.arrays import Floats
-from degen.readers.columns import is_empty, is_numeric
+from degen.readers.columns import is_numeric, is_text
 
 from .column_names import columns_of, is_training, is_validation
 from .points import Points
@@ -68,16 +68,17 @@ def _doubt_choice(points: Points, quantity: str, column: str, taken: Sequence[st
     """
     table, values = points.table, points.numbers(column)
     free = [c for c in table.column_names if c != column and c not in taken and c not in points.columns.values()]
-    others, texts = [], []
-    for other in columns_of(ALIASES[quantity], free):
-        if not is_numeric(table, other):
-            texts += [other] if not is_empty(table, other) else []
-        elif _differs(points.numbers(other), values):
-            others.append(other)
+    preferred = columns_of(ALIASES[quantity], [column, *free])
+    skipped = preferred[: preferred.index(column)] if column in preferred else []
+    others = [c for c in preferred if c != column and is_numeric(table, c) and _differs(points.numbers(c), values)]
     where = f"{points.path}: {quantity} is read from column {column!r}"
-    if texts and not others:
-        doubts.warnings.append(f"{where}, because {_listed(texts)} no numbers")
+    if skipped := [c for c in skipped if not is_numeric(table, c) or table[c].null_count == len(table)]:
+        doubts.warnings.append(f"{where}, because {_listed(skipped)} no numbers")
+    if texts := [c for c in preferred if c not in (column, *skipped) and is_text(table, c)]:
+        doubts.notes.append(f"{where}; {_listed(texts)} text")
     if not others:
+        if is_training(column) and quantity == "loss":
+            doubts.notes.append(f"{where}, of the training data; --columns loss=COLUMN names another")
         return
     choice = others[0] if len(others) == 1 else "COLUMN"
     one = f"--columns {quantity}={choice} to read {'that' if len(others) == 1 else 'another'} one"

@@ -39,6 +39,7 @@ class Points:
         kind: what they were read from, as `table` or `run`.
         origins: quantity -> how it was computed, for quantities whose column is not in the table that was read.
         left_out: how many rows were left out and why, a phrase each.
+        named: the quantities whose column the user named.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Points:
     kind: str = "table"
     origins: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

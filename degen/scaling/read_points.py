@@ -61,14 +61,15 @@ def read_points(
         origins["tokens"] = f"{quantities.get('steps', 'steps')} × {tokens_per_step} tokens per step"
         table, quantities = _with_tokens(table, quantities, tokens_per_step, path)
     kind, left_out = ("run", ()) if isinstance(opened, Run) else (opened.kind, opened.left_out)
-    points = Points(path, table, quantities, tuple(range(1, table.num_rows + 1)), kind, origins, left_out)
+    named = {name: column for name, column in quantities.items() if column in (*columns, *columns.values())}
+    numbers_of_rows = tuple(range(1, table.num_rows + 1))
+    points = Points(path, table, quantities, numbers_of_rows, kind, origins, left_out, tuple(named))
     if {"status", "duplicate_of"} <= set(table.column_names):
         points = _measured_originals(points)
     points = points.take(_distinct_rows(points), "that repeat other rows")
     untrained = points.untrained
     if not untrained.all():
         points = points.take(~untrained, "of models before training (0 tokens or steps)")
-    named = {name: column for name, column in quantities.items() if column in (*columns, *columns.values())}
     doubts = check_columns(points, named, units=not run)
     for line in doubts.warnings:
         warn(line)

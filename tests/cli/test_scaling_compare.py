@@ -135,7 +135,7 @@ def test_negated_loss_needs_a_name_or_direction_that_says_so(tmp_path: Path) -> 
         assert "warning" not in result.err
         assert [row["frontier"] for row in rows_of(result)] == frontier
     named = table(tmp_path / "u.csv", "model,params,negative_log_perplexity", ["a,1e8,-3.0", "b,2e8,-2.5"])
-    assert pareto(named, "--json").err == ""
+    assert "warning" not in pareto(named, "--json").err
 
 
 def test_pareto_names_the_dominating_points(tmp_path: Path) -> None:

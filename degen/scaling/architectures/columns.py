@@ -153,6 +153,8 @@ def find_upstream(points: Points, column: str | None, warn: Warn) -> str | None:
     names = points.table.column_names
     if (named := column_of(["upstream"], names)) is not None:
         return named
+    if (by_user := next((q for q in ("loss", "perplexity") if q in points.named), None)) is not None:
+        return points.columns[by_user]
     known = [points.columns["loss"]] if "loss" in points.columns else []
     losses = [*known, *(c for c in names if c not in known and _measures_loss(points, c))]
     perplexities = [c for c in columns_of((*UPSTREAM, *ALIASES["perplexity"]), names) if is_numeric(points.table, c)]
