@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from degen.arrays import Floats
-from degen.readers.columns import is_numeric, is_text
+from degen.readers.columns import is_numeric
 
 from .column_names import columns_of, is_training, is_validation
 from .points import Points
@@ -20,6 +20,7 @@ MIN_TOKENS = 1e5  # fewer training tokens likewise
 MAX_TOKENS_PER_PARAMETER = 1e5  # of published models 6e4 at most
 FEW_PARAMETERS, MAX_TOKENS_OF_FEW = 1e6, 1e4  # models of fewer parameters saw no more tokens per parameter than this
 MIN_TOKENS_PER_PARAMETER = 1e-2
+LOG_COUNTER = "_step"  # of wandb, which counts its own rows: no rival of a step of training
 MAX_LOSS = 15.0  # nats; that of a uniform guess among 3 million tokens
 
 
@@ -68,14 +69,15 @@ def _doubt_choice(points: Points, quantity: str, column: str, taken: Sequence[st
     """
     table, values = points.table, points.numbers(column)
     free = [c for c in table.column_names if c != column and c not in taken and c not in points.columns.values()]
-    preferred = columns_of(ALIASES[quantity], [column, *free])
+    preferred = [c for c in columns_of(ALIASES[quantity], [column, *free]) if c != LOG_COUNTER]
     skipped = preferred[: preferred.index(column)] if column in preferred else []
     others = [c for c in preferred if c != column and is_numeric(table, c) and _differs(points.numbers(c), values)]
     where = f"{points.path}: {quantity} is read from column {column!r}"
-    if skipped := [c for c in skipped if not is_numeric(table, c) or table[c].null_count == len(table)]:
-        doubts.warnings.append(f"{where}, because {_listed(skipped)} no numbers")
-    if texts := [c for c in preferred if c not in (column, *skipped) and is_text(table, c)]:
-        doubts.notes.append(f"{where}; {_listed(texts)} text")
+    without = [c for c in preferred if not is_numeric(table, c) or table[c].null_count == len(table)]
+    if before := [c for c in without if c in skipped]:
+        doubts.warnings.append(f"{where}, because {_listed(before)} no numbers")
+    if behind := [c for c in without if c not in (column, *skipped)]:
+        doubts.notes.append(f"{where}; {_listed(behind)} no numbers")
     if not others:
         if is_training(column) and quantity == "loss":
             doubts.notes.append(f"{where}, of the training data; --columns loss=COLUMN names another")
