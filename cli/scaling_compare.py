@@ -16,8 +16,9 @@ from .scaling_options import (
     Final,
     QualityOptions,
     Table,
+    models_of,
     note_source,
-    read_models,
+    read_table,
 )
 from .scaling_tables import print_pareto, print_slopes
 
@@ -54,9 +55,9 @@ def slopes(
     file_options.check(table, by)
     compare_options, bounds = quality_options.compare_options(confidence), _parse_regions(regions)
     compared = judge_groups(
-        read_models(table, columns, final),
+        read_table(table, columns),
         by,
-        lambda part: compare_architectures(part, compare_options, bounds, output.warn),
+        lambda part: compare_architectures(models_of(part, final), compare_options, bounds, output.warn),
         output.warn,
     )
     note_source(compared.source(lambda result: result.source))
@@ -114,9 +115,11 @@ def pareto(
     file_options.check(table, by)
     compare_options, share = quality_options.compare_options(confidence), _parse_share(equal_cost)
     compared = judge_groups(
-        read_models(table, columns, final),
+        read_table(table, columns),
         by,
-        lambda part: find_pareto(part, compare_options, cost or (), quality or (), share, output.warn),
+        lambda part: find_pareto(
+            models_of(part, final), compare_options, cost or (), quality or (), share, output.warn
+        ),
         output.warn,
     )
     note_source(compared.source(lambda result: result.source))

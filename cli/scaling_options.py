@@ -170,9 +170,8 @@ def note_source(source: SourceSummary | None) -> None:
         output.note(source.line)
 
 
-def read_models(table: Path, columns: str | None, final: bool) -> Points:
-    """Return the models of a table or run: every row, or the last of each model if `final`; see `read_table`."""
-    points = read_table(table, columns)
+def models_of(points: Points, final: bool) -> Points:
+    """Return the models among the points: every row, or the last of each model if `final`; see `Points.final`."""
     if final:
         return points.final()
     if points.is_series:
