@@ -137,9 +137,6 @@ def fit_law(
         start: the law to search from, such as the fit of nearly the same points; None for the grid.
         weights: w of each model, positive, shape (n,); None where all count alike.
 
-    Returns:
-        The fit.
-
     Raises:
         DegenError: a value is not positive and finite, a parameter or the objective is unknown, or the points are too
             few or too alike to determine the free parameters.
@@ -153,9 +150,9 @@ def fit_law(
     base = Law(**{name: float(fixed.get(name, 1.0)) for name in NAMES}).coordinates()
     free = tuple(i for i, name in enumerate(NAMES) if name not in fixed)
     check_enough_points(len(n), [NAMES[i] for i in free])
-    linear, huber = objective == "linear", objective == "huber"
+    linear, reach = objective == "linear", delta if objective == "huber" else None
     target = losses if linear else np.log(losses)
-    problem = Problem(np.log(n), np.log(d), target, linear, delta if huber else math.inf, free, base, weights)
+    problem = Problem(np.log(n), np.log(d), target, linear, reach or math.inf, free, base, weights)
     check_identifiable(problem, _typical(problem, float(np.log(losses).mean())))
     theta = _search(problem, start)
     check_identifiable(problem, theta)
@@ -166,7 +163,7 @@ def fit_law(
         law=Law(**{**fixed, **fitted}),
         free=tuple(NAMES[i] for i in free),
         objective=objective,
-        delta=delta if huber else None,
+        delta=reach,
         value=float(problem.value(theta)),
         residuals=-problem.residuals(theta),
         jacobian=problem.jacobian(theta),

@@ -31,11 +31,13 @@ class ByGroup(Generic[T]):
         column: the column; None where all rows were judged together.
         results: value of the column -> its result, in the order of the table; the value is empty without a column.
         failed: value of the column -> why it has no result.
+        left_out: how many rows were left out of all groups alike and why, a phrase each.
     """
 
     column: str | None
     results: dict[str, T]
     failed: dict[str, str]
+    left_out: tuple[str, ...] = ()
 
     @property
     def only(self) -> T:
@@ -95,20 +97,15 @@ class ByGroup(Generic[T]):
         if not sources or self.column is None:
             return next(iter(sources.values()), None)
         first = next(iter(sources.values()))
-        shared = [phrase for phrase in first.left_out if all(phrase in source.left_out for source in sources.values())]
-        own = [
-            f"{value}: {phrase}"
-            for value, source in sources.items()
-            for phrase in source.left_out
-            if phrase not in shared
-        ]
+        count = len(self.left_out)  # those of all groups stand in front
+        own = [f"{value}: {phrase}" for value, source in sources.items() for phrase in source.left_out[count:]]
         models = tuple(dict.fromkeys(model for source in sources.values() for model in source.models))
         return replace(
             first,
             rows=sum(source.rows for source in sources.values()),
             columns={"group": self.column, **first.columns},
             models=models,
-            left_out=(*shared, *own),
+            left_out=(*self.left_out, *own),
         )
 
 
@@ -127,7 +124,9 @@ def judge_groups(points: Points, column: str | None, judge: Callable[[Points], T
     if column is None:
         return ByGroup(None, {"": judge(points)}, {})
     results, failed = {}, {}
-    for value, part in _split(points, column).items():
+    parts = _split(points, column)
+    left_out = next(iter(parts.values())).left_out
+    for value, part in parts.items():
         try:
             results[value] = judge(part)
         except DegenError as error:
@@ -139,7 +138,7 @@ def judge_groups(points: Points, column: str | None, judge: Callable[[Points], T
         )
     for value, reason in failed.items():
         warn(f"{column} = {value} has no result: {reason}")
-    return ByGroup(column, results, failed)
+    return ByGroup(column, results, failed, left_out)
 
 
 def _split(points: Points, column: str) -> dict[str, Points]:

@@ -179,3 +179,19 @@ def test_residuals_are_printed_and_counted_in_percent(tmp_path: Path) -> None:
     printed = degen("scaling", "fit", file, "--bootstrap", 0).out
     assert "Residuals: typically 2" in printed
     assert "% of the loss; the largest far +10 %" in printed or "the largest far +9" in printed
+
+
+def test_the_last_checkpoint_is_taken_within_each_group(tmp_path: Path) -> None:
+    rows = [
+        f"{corpus},m{i},{i}e8,{step}e9,{step},{3.5 - 0.2 * i - 0.1 * step + shift:.3f}"
+        for corpus, shift in (("x", 0), ("y", 0.1))
+        for i in range(1, 6)
+        for step in (1, 2)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["corpus,model,params,tokens,step,loss", *rows]))
+    result = degen("scaling", "pareto", tmp_path / "t.csv", "--by", "corpus", "--final", "--json")
+    assert len(result.json()["rows"]) == 10
+    assert result.json()["source"]["left_out"] == [
+        "x: 5 rows before the last one of their model",
+        "y: 5 rows before the last one of their model",
+    ]
