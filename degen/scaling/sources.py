@@ -9,7 +9,7 @@ import numpy as np
 
 from degen.arrays import Floats, Ints, Mask
 from degen.readers.columns import is_text, texts
-from degen.stats.group_offsets import compare_offsets
+from degen.stats.group_offsets import GroupOffsets, compare_offsets
 
 from .points import Points
 
@@ -71,15 +71,14 @@ def find_source_column(
     log_loss = np.log(points.loss)
     found, tested = [], 0
     for column, rows, groups in _columns(points, variables):
-        results = [_test(points.take(rows), residuals[rows], design[rows], groups)]
-        cells, among = _cells(variables[rows])
-        if len(set(groups[among].tolist())) > 1:
-            _, repeated = np.unique(groups[among], return_inverse=True)
-            dummies = (cells[among][:, None] == np.unique(cells[among])).astype(np.float64)
-            results.append(_test(points.take(rows).take(among), log_loss[rows][among], dummies, repeated.reshape(-1)))
+        part = points.take(rows)
+        results = [
+            compare_offsets(*_means(part, residuals[rows], design[rows], groups)),
+            _compare_repeats(part, variables[rows], log_loss[rows], groups),
+        ]
         valid = [result for result in results if result is not None]
         tested += len(valid)
-        found += [(p, spread, column, rows) for p, spread in valid if spread >= MIN_SPREAD]
+        found += [(result.p_value, result.spread, column, rows) for result in valid if result.spread >= MIN_SPREAD]
     if not found:
         return None
     p, spread, column, rows = min(found, key=lambda result: result[0])
@@ -89,18 +88,39 @@ def find_source_column(
     return SourceColumn(column, tuple(values), spread, p * tested)
 
 
-def _test(points: Points, residuals: Floats, design: Floats, groups: Ints) -> tuple[float, float] | None:
-    """Return p-value and spread of an F test, of the mean of each model where models have several rows."""
+def _compare_repeats(points: Points, variables: Floats, log_loss: Floats, groups: Ints) -> GroupOffsets | None:
+    """Return the F test of groups among rows of nearly equal variables, of the last row of each model; None without."""
+    last = np.arange(len(groups))
     if points.is_series:
-        keys = [(*model, int(group)) for model, group in zip(points.model_keys(), groups, strict=True)]
-        index = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-        member = np.array([index[key] for key in keys])
-        weights = (member == np.arange(len(index))[:, None]).astype(np.float64)
-        weights /= weights.sum(axis=1, keepdims=True)
-        residuals, design = weights @ residuals, weights @ design
-        groups = np.array([key[-1] for key in index])
-    result = compare_offsets(residuals, design, groups)
-    return None if result is None else (result.p_value, result.spread)
+        member, count = _models(points, groups)
+        order = np.lexsort((variables[:, -1], member))
+        last = order[np.searchsorted(member[order], np.arange(count), side="right") - 1]
+    cells, among = _cells(variables[last])
+    rows = last[among]
+    if len(set(groups[rows].tolist())) < 2:
+        return None
+    _, numbered = np.unique(groups[rows], return_inverse=True)
+    _, cells = np.unique(cells[among], return_inverse=True)
+    return compare_offsets(log_loss[rows], np.empty((len(rows), 0)), numbered.reshape(-1), cells.reshape(-1))
+
+
+def _means(points: Points, residuals: Floats, design: Floats, groups: Ints) -> tuple[Floats, Floats, Ints]:
+    """Return residuals, design and groups as they are, or the mean of each model where models have several rows."""
+    if not points.is_series:
+        return residuals, design, groups
+    member, count = _models(points, groups)
+    sums = np.zeros((count, design.shape[1] + 1))
+    np.add.at(sums, member, np.column_stack([residuals, design]))
+    means = sums / np.bincount(member)[:, None]
+    first = np.unique(member, return_index=True)[1]
+    return means[:, 0], means[:, 1:], groups[first]
+
+
+def _models(points: Points, groups: Ints) -> tuple[Ints, int]:
+    """Return a number for the model and group of each row, counted from 0, and how many there are."""
+    keys = [(*model, int(group)) for model, group in zip(points.model_keys(), groups, strict=True)]
+    index = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    return np.array([index[key] for key in keys]), len(index)
 
 
 def _columns(points: Points, variables: Floats) -> Iterator[tuple[str, Ints, Ints]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,32 @@ def test_offsets_are_tested_by_the_f_test_of_two_regressions() -> None:
     result = compare_offsets(y, design, groups)
     assert result is not None
     assert result.p_value == pytest.approx(expected)
+
+
+def test_cells_count_as_columns_of_the_design() -> None:
+    draw = np.random.default_rng(3)
+    cells, groups = draw.integers(0, 6, 40), draw.integers(0, 3, 40)
+    y, design = draw.normal(size=40) + 0.4 * groups, draw.normal(size=(40, 1))
+    dummies = (cells[:, None] == np.arange(6)).astype(float)
+    within, beside = compare_offsets(y, design, groups, cells), compare_offsets(y, np.hstack([design, dummies]), groups)
+    assert within is not None
+    assert beside is not None
+    assert (within.p_value, within.spread) == pytest.approx((beside.p_value, beside.spread))
+
+
+def test_ten_thousand_rows_take_little_memory() -> None:
+    draw = np.random.default_rng(0)
+    n = np.exp(draw.uniform(17, 23, 5_000)).repeat(2)
+    d = n * np.exp(draw.uniform(1, 5, 10_000))
+    corpora, models = np.tile(["a", "b"], 5_000).tolist(), [f"m{i // 2}" for i in range(10_000)]
+    points = points_of(parameters=n, tokens=d, loss=noisy(HOFFMANN.loss(n, d), 0.01, 0), corpus=corpora, model=models)
+    residuals = np.log(points.loss / HOFFMANN.loss(n, d))
+    design = np.stack([n**-0.34, d**-0.28], axis=1)
+    tracemalloc.start()
+    find_source_column(points, np.log(np.stack([n, d], axis=1)), residuals, design)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64e6
 
 
 def test_groups_that_the_design_tells_apart_and_too_few_points_have_no_test() -> None:
