@@ -8,7 +8,18 @@ import typer
 
 from . import options, output, parsing
 from .option_groups import expand_groups
-from .scaling_options import Columns, Confidence, FileOptions, Final, QualityOptions, Table, read_models
+from .scaling_options import (
+    By,
+    Columns,
+    Confidence,
+    FileOptions,
+    Final,
+    QualityOptions,
+    Table,
+    models_of,
+    note_source,
+    read_table,
+)
 from .scaling_tables import print_pareto, print_slopes
 
 
@@ -27,6 +38,7 @@ def slopes(
     ] = "4",
     final: Final = False,
     confidence: Confidence = 0.9,
+    by: By = None,
     file_options: FileOptions,
     json: options.Json = False,
 ) -> None:
@@ -38,16 +50,27 @@ def slopes(
     """
     from degen.scaling.architectures.families import compare_architectures
     from degen.scaling.architectures.plots import draw_slopes
+    from degen.scaling.groups import judge_groups
 
-    file_options.check(table)
+    file_options.check(table, by)
     compare_options, bounds = quality_options.compare_options(confidence), _parse_regions(regions)
-    result = compare_architectures(read_models(table, columns, final), compare_options, bounds, output.warn)
+    compared = judge_groups(
+        read_table(table, columns),
+        by,
+        lambda part: compare_architectures(models_of(part, final), compare_options, bounds, output.warn),
+        output.warn,
+    )
+    note_source(compared.source(lambda result: result.source))
     if json:
-        document = {name: getattr(result, name) for name in ("rows", "ranking", "crossings")}
+        document = compared.document(lambda result: result.document(), lambda result: result.source)
         output.result_json({"target": str(table), "confidence": confidence, **document})
     else:
-        print_slopes(result)
-    file_options.write(result.table, "slopes", lambda file: draw_slopes(result, file))
+        print_slopes(compared)
+    file_options.write(
+        lambda: compared.table(lambda result: result.table()),
+        "slopes",
+        lambda file: draw_slopes(compared.only, file),
+    )
 
 
 @expand_groups
@@ -74,6 +97,7 @@ def pareto(
     ] = "10%",
     final: Final = False,
     confidence: Confidence = 0.9,
+    by: By = None,
     file_options: FileOptions,
     json: options.Json = False,
 ) -> None:
@@ -86,18 +110,29 @@ def pareto(
     """
     from degen.scaling.architectures.pareto_report import find_pareto
     from degen.scaling.architectures.plots import draw_pareto
+    from degen.scaling.groups import judge_groups
 
-    file_options.check(table)
+    file_options.check(table, by)
     compare_options, share = quality_options.compare_options(confidence), _parse_share(equal_cost)
-    points = read_models(table, columns, final)
-    result = find_pareto(points, compare_options, cost or (), quality or (), share, output.warn)
+    compared = judge_groups(
+        read_table(table, columns),
+        by,
+        lambda part: find_pareto(
+            models_of(part, final), compare_options, cost or (), quality or (), share, output.warn
+        ),
+        output.warn,
+    )
+    note_source(compared.source(lambda result: result.source))
     if json:
-        names = ("rows", "frontiers", "correlations", "reversals", "shapes")
-        document = {name: getattr(result, name) for name in names}
+        document = compared.document(lambda result: result.document(), lambda result: result.source)
         output.result_json({"target": str(table), "confidence": confidence, **document})
     else:
-        print_pareto(result)
-    file_options.write(result.table, "pareto", lambda file: draw_pareto(result, file))
+        print_pareto(compared)
+    file_options.write(
+        lambda: compared.table(lambda result: result.table()),
+        "pareto",
+        lambda file: draw_pareto(compared.only, file),
+    )
 
 
 def _parse_regions(text: str) -> int | list[float]:

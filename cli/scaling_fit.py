@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import options, output, parsing, scaling_options
 from .option_groups import OptionGroup, expand_groups
-from .scaling_tables import print_fit
+from .scaling_tables import print_fits
 
 if TYPE_CHECKING:
     from degen.scaling.fit import FitOptions
-    from degen.scaling.result import FitResult
     from degen.stats.bootstrap import Bootstrap
 
 
@@ -143,6 +141,7 @@ def fit(
     ],
     law_options: ScalingLawOptions,
     bootstrap_options: BootstrapOptions,
+    by: scaling_options.By = None,
     file_options: scaling_options.FileOptions,
     json: options.Json = False,
 ) -> None:
@@ -153,23 +152,24 @@ def fit(
     """
     from degen.scaling.fit import fit as fit_points
     from degen.scaling.fit_plots import draw_fit
+    from degen.scaling.groups import judge_groups
 
-    file_options.check(table)
+    file_options.check(table, by)
     with bootstrap_options.run() as bootstrap:
         fit_options = law_options.fit_options(bootstrap)
-        fitted, result = fit_points(
-            scaling_options.read_table(table, law_options.columns, law_options.tokens_per_step), fit_options
-        )
-    for text in result.warnings:
-        output.warn(text)
+        points = scaling_options.read_table(table, law_options.columns, law_options.tokens_per_step)
+        fits = judge_groups(points, by, lambda part: fit_points(part, fit_options), output.warn)
+    scaling_options.note_source(fits.source(lambda fitted: fitted[1].source))
+    for value, fitted in fits.results.items():
+        for text in fitted[1].warnings:
+            output.warn(text if by is None else f"{by} = {value}: {text}")
     if json:
-        output.result_json(_document(table, result))
+        document = fits.document(lambda fitted: fitted[1].document(), lambda fitted: fitted[1].source)
+        output.result_json({"target": str(table), **document})
     else:
-        print_fit(result)
-    file_options.write(result.table, "scaling_fit", lambda file: draw_fit(fitted, file))
-
-
-def _document(table: Path, result: FitResult) -> dict[str, Any]:
-    """Return the JSON document."""
-    names = [field.name for field in fields(result) if field.name not in ("rows", "more")]
-    return {"target": str(table), **{name: getattr(result, name) for name in names}, **result.more, "rows": result.rows}
+        print_fits({value: fitted[1] for value, fitted in fits.results.items()}, by)
+    file_options.write(
+        lambda: fits.table(lambda fitted: fitted[1].table()),
+        "scaling_fit",
+        lambda file: draw_fit(fits.only[0], file),
+    )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from degen.metrics.curve import Better
+    from degen.readers.source_summary import SourceSummary
     from degen.scaling.architectures.options import CompareOptions
     from degen.scaling.points import Points
 
@@ -29,6 +30,12 @@ Columns = Annotated[
     typer.Option(
         help="Comma list of the columns of quantities that are called otherwise, as in params=N,tokens=D.",
         show_default=False,
+    ),
+]
+By = Annotated[
+    str | None,
+    typer.Option(
+        help="A column of sources, as dataset or family: each of its values is judged by itself.", show_default=False
     ),
 ]
 Final = Annotated[bool, typer.Option("--final", help="Take the last checkpoint of each model alone.")]
@@ -96,8 +103,12 @@ class FileOptions(OptionGroup):
         ),
     ] = None
 
-    def check(self, table: Path) -> None:
+    def check(self, table: Path, by: str | None) -> None:
         """Refuse files that cannot be written, or that would replace the table, before anything is computed.
+
+        Args:
+            table: the table.
+            by: the column whose values are judged by themselves; None without one.
 
         Raises:
             DegenError: there is such a file.
@@ -108,8 +119,11 @@ class FileOptions(OptionGroup):
             check_result_file(self.out_file, table, option="--out")
         if self.plot_file is not None:
             from degen.drawing import check_plot
+            from degen.errors import DegenError
             from degen.runs.output_files import check_output
 
+            if by is not None:
+                raise DegenError(f"--plot {self.plot_file}: a figure shows one result; leave out --by or --plot")
             check_plot(self.plot_file)
             check_output(self.plot_file, [table], "--plot")
 
@@ -146,12 +160,18 @@ def read_table(table: Path, columns: str | None, tokens_per_step: int | None = N
     from degen.scaling.read_points import read_points
 
     names = parsing.parse_names("--columns", columns) if columns is not None else None
-    return read_points(table, parsing.parse_pairs("--columns", names, "params=N"), output.warn, tokens_per_step)
+    named = parsing.parse_pairs("--columns", names, "params=N")
+    return read_points(table, named, output.warn, tokens_per_step, output.note)
 
 
-def read_models(table: Path, columns: str | None, final: bool) -> Points:
-    """Return the models of a table or run: every row, or the last of each model if `final`; see `read_table`."""
-    points = read_table(table, columns)
+def note_source(source: SourceSummary | None) -> None:
+    """Print what was understood of a table as one line on stderr."""
+    if source is not None:
+        output.note(source.line)
+
+
+def models_of(points: Points, final: bool) -> Points:
+    """Return the models among the points: every row, or the last of each model if `final`; see `Points.final`."""
     if final:
         return points.final()
     if points.is_series:

@@ -10,6 +10,7 @@ from . import output
 if TYPE_CHECKING:
     from degen.scaling.architectures.families import Slopes
     from degen.scaling.architectures.pareto_report import Pareto
+    from degen.scaling.groups import ByGroup
     from degen.scaling.result import FitResult
     from degen.tables import Row
 
@@ -18,28 +19,52 @@ MAX_REVERSALS = 20  # that a terminal shows; --json has all
 Cells = Mapping[str, str | Callable[["Row"], Any]]
 
 
-def print_fit(result: FitResult) -> None:
-    """Print the parameters of a law, its frontier and its predictions."""
+def print_fits(results: Mapping[str, FitResult], by: str | None) -> None:
+    """Print the parameters of laws, their frontiers and predictions.
+
+    Args:
+        results: value of the column `by` -> the law of its rows; a single law where that is None.
+        by: the column whose values were fitted by themselves; None for one law.
+    """
     from degen.scaling.data_range import BEYOND
 
+    first = next(iter(results.values()))
+    if by is None:
+        output.result(f"{first.formula}, fitted to {first.rests_on}")
+    else:
+        parts = ", ".join(f"{value} ({result.rests_on})" for value, result in results.items())
+        output.result(f"{first.formula}, fitted to each {by} by itself: {parts}")
+    head = [] if by is None else [by]
     rows = []
-    for name, p in result.parameters.items():
-        rows.append([name, p["value"], *([None, None] if name in result.fixed else [p["low"], p["high"]]),
-                     "fixed" if name in result.fixed else None])  # fmt: skip
-    output.result(f"{result.formula}, fitted to {result.rests_on}")
-    output.result_table(["parameter", "value", "low", "high", ""], rows)
-    if result.frontier:
-        _print_models("The best model for its compute", result.frontier)
-    if result.predictions:
-        _print_models("Predicted", result.predictions)
-    if any(row[BEYOND] for row in (*result.frontier, *result.predictions)):
+    for value, result in results.items():
+        for name, p in result.parameters.items():
+            fixed = name in result.fixed
+            ends = [None, None] if fixed else [p["low"], p["high"]]
+            rows.append([*([value] * len(head)), name, p["value"], *ends, "fixed" if fixed else None])
+    output.result_table([*head, "parameter", "value", "low", "high", ""], rows)
+    for title, field in (("The best model for its compute", "frontier"), ("Predicted", "predictions")):
+        models = [dict.fromkeys(head, v) | row for v, result in results.items() for row in getattr(result, field)]
+        if models:
+            _print_models(title, models)
+    for value, result in results.items():
+        _print_residuals(result, "" if by is None else f"{value}: ")
+    if any(row[BEYOND] for result in results.values() for row in (*result.frontier, *result.predictions)):
         output.result(
             f"{BEYOND}: an extrapolation, so many times the largest value of the fitted points, or the smallest."
         )
-    if result.no_interval is None:
-        output.result(f"low … high: {100 * result.confidence:g} % intervals, from the bootstrap.")
-    else:
-        output.result(f"No intervals: {result.no_interval}.")
+    if any(result.no_interval is None for result in results.values()):
+        output.result(f"low … high: {100 * first.confidence:g} % intervals, from the bootstrap.")
+    reasons = {value: result.no_interval for value, result in results.items() if result.no_interval is not None}
+    for reason in dict.fromkeys(reasons.values()):
+        named = [] if len(reasons) == len(results) else [value for value in reasons if reasons[value] == reason]
+        output.result(f"No intervals{' of ' if named else ''}{', '.join(named)}: {reason}.")
+
+
+def _print_residuals(result: FitResult, head: str) -> None:
+    """Print how far the points lie from the law, with `head` in front of the line; nothing where no rows are points."""
+    if (residuals := result.residuals) is not None:
+        largest = ", ".join(f"{row['name']} {row['percent']:+.2g} %" for row in residuals["largest"])
+        output.result(f"{head}Residuals: typically {residuals['typical']:.2g} % of the loss; the largest {largest}.")
 
 
 def _print_models(title: str, models: Sequence[dict[str, Any]]) -> None:
@@ -49,73 +74,87 @@ def _print_models(title: str, models: Sequence[dict[str, Any]]) -> None:
     output.result_table(names, rows, title=title)
 
 
-def print_slopes(result: Slopes) -> None:
+def print_slopes(compared: ByGroup[Slopes]) -> None:
     """Print slopes, the ranking in each region, and the crossings."""
-    _print_rows("Slopes of straight lines", result.rows, {
+    by, ranking, crossings = compared.column, compared.rows(_list("ranking")), compared.rows(_list("crossings"))
+    _print_rows("Slopes of straight lines", by, compared.rows(_list("rows")), {
         "architecture": "architecture", "pair": "pair", "slope of": "y_axis", "against": "x_axis", "points": "points",
         "slope": _interval("slope"), "its error": "slope_se", "R²": "r_squared", "bends, p": "curvature_p",
         "reason": "reason",
     })  # fmt: skip
-    if result.no_ranking is not None:
-        output.result(f"No ranking over compute: {result.no_ranking}")
+    for value, result in compared.results.items():
+        if result.no_ranking is not None:
+            output.result(f"{value + ': ' if value else ''}No ranking over compute: {result.no_ranking}")
+    if not ranking:
         return
-    _print_rows("Ranking by the lines against log10 FLOPs, at each centre", result.ranking, {
+    _print_rows("Ranking by the lines against log10 FLOPs, at each centre", by, ranking, {
         "quality": "quality", "FLOPs": lambda r: f"{r['flops_low']:.3g} … {r['flops_high']:.3g}",
         "centre": "flops_centre", "rank": "rank", "architecture": "architecture", "value": _interval("value"),
         "ahead of the next by": _interval("gap"), "points in it": "points_in_region", "reason": "reason",
     })  # fmt: skip
-    if result.crossings:
-        _print_rows("Where the order of two changes", result.crossings, {
+    if crossings:
+        _print_rows("Where the order of two changes", by, crossings, {
             "quality": "quality", "better below": "best_below", "better above": "best_above",
             "FLOPs of the crossing": _interval("flops"), "sure": _yes_or_no("sure"), "reason": "reason",
         })  # fmt: skip
     else:
-        ranked = {r["architecture"] for r in result.ranking if r["rank"] is not None}
+        ranked = {r["architecture"] for r in ranking if r["rank"] is not None}
         order = "the order changes nowhere" if len(ranked) > 1 else "there is no order of two"
         output.result(f"No two lines cross within the compute that both have: {order}.")
 
 
-def print_pareto(result: Pareto) -> None:
+def print_pareto(compared: ByGroup[Pareto]) -> None:
     """Print the frontier, upstream against downstream, reversals, and the effect of depth."""
-    columns = [*(cost.name for cost in result.costs), *(quality.name for quality in result.qualities)]
-    _print_rows("The frontier of all columns at once", result.rows, {
+    by = compared.column
+    columns = [cost.name for result in compared.results.values() for cost in result.costs]
+    columns += [quality.name for result in compared.results.values() for quality in result.qualities]
+    frontiers, reversals = compared.rows(_list("frontiers")), compared.rows(_list("reversals"))
+    _print_rows("The frontier of all columns at once", by, compared.rows(_list("rows")), {
         "point": "point", **{name: name for name in columns}, "frontier": _yes_or_no("frontier"),
         "dominated by": "dominated_by", "dominators": "dominators", "same as": "same_as", "reason": "reason",
     })  # fmt: skip
-    if len(result.frontiers) > 1:
-        _print_rows("Each pair", result.frontiers, {
+    if len(frontiers) > 1:
+        _print_rows("Each pair", by, frontiers, {
             "cost": "cost", "quality": "quality", "points": "points",
             "frontier, cheapest first": lambda r: ", ".join(r["frontier"]),
         })  # fmt: skip
-    _print_rows("Rank correlation of upstream and downstream (intervals: Fisher's z)", result.correlations, {
+    correlations = compared.rows(_list("correlations"))
+    _print_rows("Rank correlation of upstream and downstream (intervals: Fisher's z)", by, correlations, {
         "upstream": "upstream", "downstream": "downstream", "points": "points", "Spearman": _interval("spearman"),
         "Kendall": _interval("kendall"), "pairs": "pairs", "reverse": "reversals", "beyond noise": "beyond_noise",
         "reason": "reason",
     })  # fmt: skip
-    if result.reversals:
-        _print_rows("Pairs that reverse", result.reversals[:MAX_REVERSALS], {
+    if reversals:
+        _print_rows("Pairs that reverse", by, reversals[:MAX_REVERSALS], {
             "better upstream": "better_upstream", "better downstream": "better_downstream",
             "upstream": _both("upstream"), "downstream": _both("downstream"),
             "within noise": lambda r: _yes_or_no("within_noise")(r) or "unknown",
             "on all downstream": _yes_or_no("on_all"),
         })  # fmt: skip
-    if len(result.reversals) > MAX_REVERSALS:
-        output.result(f"{len(result.reversals) - MAX_REVERSALS} more reversals; --json has all")
-    _print_rows("Depth against width", result.shapes, {
+    if len(reversals) > MAX_REVERSALS:
+        output.result(f"{len(reversals) - MAX_REVERSALS} more reversals; --json has all")
+    _print_rows("Depth against width", by, compared.rows(_list("shapes")), {
         "at equal": "cost", "quality": "quality", "verdict": "verdict",
         "change where d_model/layers halves": _interval("effect"), "points": "points", "equal pairs": "pairs",
         "deeper better in": "deeper_better", "reason": "reason",
     })  # fmt: skip
 
 
-def _print_rows(title: str, rows: Sequence[Row], cells: Cells) -> None:
+def _list(name: str) -> Callable[[Any], Sequence[Row]]:
+    """Return a function that returns the rows that a result has under `name`."""
+    return lambda result: getattr(result, name)
+
+
+def _print_rows(title: str, by: str | None, rows: Sequence[Row], cells: Cells) -> None:
     """Print a table.
 
     Args:
         title: of the table.
+        by: the column that says which group a row is of, in front; None without groups.
         rows: the rows.
         cells: by heading, the key of a value in a row, or a function that returns it from the row.
     """
+    cells = cells if by is None else {by: by, **cells}
     values = [[cell(row) if callable(cell) else row[cell] for cell in cells.values()] for row in rows]
     output.result_table(list(cells), values, title=title)
 

@@ -45,6 +45,12 @@ def cloud(law: Law, seed: int = 0, noise: float = 0.01, points: int = 60) -> Poi
     return points_of(parameters=n, tokens=d, loss=noisy(law.loss(n, d), noise, seed))
 
 
+def square(law: Law, seed: int = 0, noise: float = 0.01) -> Points:
+    """Return 16 models: four sizes with four numbers of tokens each."""
+    n, d = np.repeat(np.geomspace(7e7, 1e9, 4), 4), np.tile(np.geomspace(1e9, 6e10, 4), 4)
+    return points_of(parameters=n, tokens=d, loss=noisy(law.loss(n, d), noise, seed))
+
+
 def curves(law: Law, seed: int = 0, noise: float = 0.01, models: int = 12, marks: int = 60) -> Points:
     """Return training curves from 1 to 200 tokens a parameter."""
     n = np.repeat(np.geomspace(1e8, 1e10, models), marks)

@@ -63,7 +63,7 @@ class Fit:
         free: names of the k fitted parameters, in the order of `NAMES`.
         objective: `log`, `linear` or `huber`; see `fit_law`.
         delta: residual at which Huber's loss turns linear; None for least squares.
-        value: Σ ρ(r) at the fit.
+        value: Σ w·ρ(r) at the fit.
         residuals: ln L − ln L̂, shape (n,); L − L̂ where the objective is `linear`; nats.
         jacobian: ∂ ln L̂/∂θ, n × k; ∂L̂/∂θ where `linear`.
     """
@@ -119,10 +119,11 @@ def fit_law(
     objective: Objective = "log",
     delta: float = HUBER_DELTA,
     start: Law | None = None,
+    weights: Floats | None = None,
 ) -> Fit:
     """Fit the law to the losses of n models, with some of its parameters fixed.
 
-    Formula: min Σ ρ(r) over the free parameters; ρ(r) = r²/2 with r = ln L̂ − ln L (`log`) or L̂ − L (`linear`), or
+    Formula: min Σ w·ρ(r) over the free parameters; ρ(r) = r²/2 with r = ln L̂ − ln L (`log`) or L̂ − L (`linear`), or
     Huber's loss of ln L̂ − ln L (`huber`). The search begins at many starts, the paper's grid, and the best end counts;
     no random numbers are used.
 
@@ -134,9 +135,7 @@ def fit_law(
         objective: `log`, `linear` or `huber`.
         delta: residual at which Huber's loss turns linear, in ln L.
         start: the law to search from, such as the fit of nearly the same points; None for the grid.
-
-    Returns:
-        The fit.
+        weights: w of each model, positive, shape (n,); None where all count alike.
 
     Raises:
         DegenError: a value is not positive and finite, a parameter or the objective is unknown, or the points are too
@@ -151,9 +150,9 @@ def fit_law(
     base = Law(**{name: float(fixed.get(name, 1.0)) for name in NAMES}).coordinates()
     free = tuple(i for i, name in enumerate(NAMES) if name not in fixed)
     check_enough_points(len(n), [NAMES[i] for i in free])
-    linear, huber = objective == "linear", objective == "huber"
+    linear, reach = objective == "linear", delta if objective == "huber" else None
     target = losses if linear else np.log(losses)
-    problem = Problem(np.log(n), np.log(d), target, linear, delta if huber else math.inf, free, base)
+    problem = Problem(np.log(n), np.log(d), target, linear, reach or math.inf, free, base, weights)
     check_identifiable(problem, _typical(problem, float(np.log(losses).mean())))
     theta = _search(problem, start)
     check_identifiable(problem, theta)
@@ -164,7 +163,7 @@ def fit_law(
         law=Law(**{**fixed, **fitted}),
         free=tuple(NAMES[i] for i in free),
         objective=objective,
-        delta=delta if huber else None,
+        delta=reach,
         value=float(problem.value(theta)),
         residuals=-problem.residuals(theta),
         jacobian=problem.jacobian(theta),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ _MAX_OFFSET = 1e-5  # share of the residuals that a linear step could still remo
 class Problem:
     """The points to fit, the coordinates that are free, and the error to minimise.
 
-    Formula: Σ ρ(r) with r = ln L̂ − ln L, or L̂ − L where `linear`; ρ(r) = r²/2 up to |r| = δ, δ(|r| − δ/2) beyond.
+    Formula: Σ w·ρ(r) with r = ln L̂ − ln L, or L̂ − L where `linear`; ρ(r) = r²/2 up to |r| = δ, δ(|r| − δ/2) beyond.
     Coordinates θ = (ln A, ln B, ln E, α, β).
 
     Attributes:
@@ -43,6 +44,7 @@ class Problem:
         delta: residual at which Huber's loss turns linear; infinity for least squares.
         free: indices of the k coordinates to fit.
         base: θ with the fixed coordinates in place, shape (5,); −∞ for a term that is fixed at 0.
+        weights: w of each point, positive, shape (n,); None where all are 1.
     """
 
     x: Floats
@@ -52,6 +54,7 @@ class Problem:
     delta: float
     free: tuple[int, ...]
     base: Floats
+    weights: Floats | None = None
 
     def log_loss(self, theta: Floats) -> tuple[Floats, Floats]:
         """Return the law's ln L̂ at every point, for one θ of shape (5,) or for S of them, S × 5.
@@ -70,10 +73,22 @@ class Problem:
         return np.asarray((np.exp(fitted) if self.linear else fitted) - self.target)
 
     def value(self, theta: Floats) -> Floats:
-        """Return the error Σ ρ(r), a scalar for one θ, shape (S,) for S of them."""
+        """Return the error Σ w·ρ(r), a scalar for one θ, shape (S,) for S of them."""
         size = np.abs(self.residuals(theta))
         inner = np.minimum(size, self.delta)
-        return np.asarray((inner * (size - inner / 2)).sum(axis=-1))
+        errors = inner * (size - inner / 2)
+        return np.asarray((errors if self.weights is None else errors * self.weights).sum(axis=-1))
+
+    def scipy_loss(self, z: Floats) -> Floats:
+        """Return 2w·ρ/δ² and its first two derivatives by z = (r/δ)², 3 × n, as scipy's least squares takes a loss.
+
+        With an infinite δ, for least squares, z is r² and the first row w·r².
+        """
+        weights = np.ones_like(z) if self.weights is None else self.weights
+        far = z > 1 if math.isfinite(self.delta) else np.zeros_like(z, dtype=bool)
+        root = np.sqrt(np.where(far, z, 1.0))
+        rows = [np.where(far, 2 * root - 1, z), np.where(far, 1 / root, 1.0), np.where(far, -0.5 / root**3, 0.0)]
+        return np.asarray(weights * np.stack(rows))
 
     def jacobian(self, theta: Floats) -> Floats:
         """Return the derivatives ∂r/∂θ of the residuals by the k free coordinates, at one θ: n × k."""
@@ -140,6 +155,8 @@ def minimise(problem: Problem, start: Floats, tolerance: float = 1e-15, evaluati
     if not problem.free:
         return start
     free, huber = list(problem.free), math.isfinite(problem.delta)
+    usual = "huber" if huber else "linear"
+    loss: Any = usual if problem.weights is None else problem.scipy_loss
 
     def theta(p: Floats) -> Floats:
         full = problem.base.copy()
@@ -149,7 +166,7 @@ def minimise(problem: Problem, start: Floats, tolerance: float = 1e-15, evaluati
     with np.errstate(all="ignore"):  # a step too far overflows, and scipy tries a shorter one
         fit = least_squares(
             lambda p: problem.residuals(theta(p)), start[free], lambda p: problem.jacobian(theta(p)),
-            x_scale="jac", loss="huber" if huber else "linear", f_scale=problem.delta if huber else 1.0,
+            x_scale="jac", loss=loss, f_scale=problem.delta if huber else 1.0,
             xtol=tolerance, ftol=tolerance, gtol=tolerance, max_nfev=evaluations,
         )  # fmt: skip
     return theta(fit.x)
@@ -160,7 +177,7 @@ def has_converged(problem: Problem, theta: Floats) -> bool:
 
     There the residuals are orthogonal to every direction in which the free coordinates can move them.
 
-    Formula: ‖Q'√w·r‖ ≤ 1e-5·‖√w·r‖, with Q an orthonormal basis of √w·∂r/∂θ and w = ρ'(r)/r.
+    Formula: ‖Q'√v·r‖ ≤ 1e-5·‖√v·r‖, with Q an orthonormal basis of √v·∂r/∂θ and v = w·ρ'(r)/r.
 
     Source: Bates and Watts 1981, A relative offset orthogonality convergence criterion for nonlinear least squares.
     """
@@ -168,6 +185,8 @@ def has_converged(problem: Problem, theta: Floats) -> bool:
         return True
     residual = problem.residuals(theta)
     root = np.sqrt(np.minimum(1.0, problem.delta / np.maximum(np.abs(residual), 1e-300)))
+    if problem.weights is not None:
+        root = root * np.sqrt(problem.weights)
     basis, _ = np.linalg.qr(root[:, None] * problem.jacobian(theta))
     rounding = 1e-11 * np.linalg.norm(problem.target)
     return bool(np.linalg.norm(basis.T @ (root * residual)) <= _MAX_OFFSET * np.linalg.norm(root * residual) + rounding)

@@ -22,7 +22,7 @@ class SourceSummary:
             from elsewhere, where from, in brackets: `model` -> `(name of the file)`.
         models: labels of the models.
         metrics: names of the metrics.
-        errors: names of the columns of standard errors; empty where none is known.
+        errors: names of the columns of standard errors; empty where none is known, None where none is used.
         left_out: what was left out and why, a phrase each.
         remarks: choices that could have been others, a phrase each.
     """
@@ -33,7 +33,7 @@ class SourceSummary:
     columns: Mapping[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
-    errors: tuple[str, ...] = ()
+    errors: tuple[str, ...] | None = ()
     left_out: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -46,7 +46,8 @@ class SourceSummary:
             parts.append(f"{len(self.models)} models ({_names(self.models)})")
         if self.metrics:
             parts.append(f"metrics {_names(self.metrics)}")
-        parts.append(f"standard errors from {_names(self.errors)}" if self.errors else "no standard errors")
+        if self.errors is not None:
+            parts.append(f"standard errors from {_names(self.errors)}" if self.errors else "no standard errors")
         if self.left_out:
             parts.append(f"left out: {'; '.join(self.left_out)}")
         return "; ".join([f"{self.path}: {', '.join(parts)}", *self.remarks])
@@ -60,7 +61,7 @@ class SourceSummary:
             "columns": dict(self.columns),
             "models": list(self.models),
             "metrics": list(self.metrics),
-            "errors": list(self.errors),
+            "errors": list(self.errors or ()),
             "left_out": list(self.left_out),
             "remarks": list(self.remarks),
         }

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import numpy as np
+
 from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.stats.bootstrap import Bootstrap
 
 from . import hoffmann, optimum
-from .column_checks import small_sizes
 from .data_range import mark_beyond_data
 from .envelope import fit_envelope
 from .hoffmann import HoffmannFit, fit_hoffmann
@@ -21,6 +22,7 @@ from .kaplan_forms import FORMS
 from .optimum import OptimumFit
 from .points import Points
 from .result import FitResult, check_requests
+from .sources import SourceColumn, find_source_column
 
 LawName = Literal["hoffmann", "envelope", "isoflop", "kaplan"]
 LAWS: tuple[LawName, ...] = ("hoffmann", "envelope", "isoflop", "kaplan")
@@ -100,7 +102,7 @@ def fit(points: Points, options: FitOptions) -> tuple[AnyFit, FitResult]:
         points = points.final()
     if options.without_highest:
         points = points.without_highest(options.without_highest)
-    rows, quantities = len(points), _needed_quantities(points, options)
+    quantities = _needed_quantities(points, options)
     points = points.complete(*quantities)
     fitted: AnyFit
     if options.law == "hoffmann":
@@ -117,13 +119,27 @@ def fit(points: Points, options: FitOptions) -> tuple[AnyFit, FitResult]:
             "some models have several rows, and each row is fitted as if training had ended there; use --final to fit "
             "only the last row of each model"
         )
-    if options.law != "kaplan":
-        warnings += small_sizes(points)
-    if len(points) < rows:
-        warnings.append(f"rows left out, because one of {', '.join(quantities)} is missing: {rows - len(points)}")
     if isinstance(fitted, KaplanFit):
         values: Mapping[str, Floats] = fitted.values
     else:
         values = {name: points.quantity(name) for name in ("flops", "parameters", "tokens")}
+    source = _source_column(points, fitted)
+    if source is not None:
+        warnings.append(source.warning)
     result = mark_beyond_data(fitted.result(options.predict), values)
-    return fitted, replace(result, warnings=[*warnings, *result.warnings])
+    labels = ["model"] if "model" in points.columns else []
+    origins = {name: points.origin(name) for name in [*labels, *quantities]}
+    return fitted, replace(result, warnings=[*warnings, *result.warnings], source=points.summary(origins))
+
+
+def _source_column(points: Points, fitted: AnyFit) -> SourceColumn | None:
+    """Return the column of text whose values are most likely sources of their own; see `find_source_column`."""
+    log_loss = np.log(points.loss)
+    if isinstance(fitted, KaplanFit):
+        variables = np.log(np.stack(list(fitted.values.values()), axis=1))
+        return find_source_column(points, variables, *fitted.linearised())
+    variables = np.log(np.stack([points.parameters, points.tokens], axis=1))
+    if isinstance(fitted, HoffmannFit):
+        residuals = log_loss - np.log(fitted.law.loss(points.parameters, points.tokens))
+        return find_source_column(points, variables, residuals, fitted.fit.jacobian)
+    return find_source_column(points, variables, log_loss, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from degen.arrays import Floats
 from degen.errors import DegenError
 from degen.laws.law import Fit, Law, fit_law
 from degen.laws.law_search import NAMES
-from degen.stats.bootstrap import Bootstrap, Draws, pairs, run_bootstrap
+from degen.stats.bootstrap import Bootstrap, Draws, dirichlet, run_bootstrap
 from degen.stats.power_law import check_part_ways
 
 from .frontier import BUDGETS, Frontier, best_row, frontier_of, interval_columns
@@ -20,6 +20,7 @@ from .influence import Influence, find_influence
 from .points import Points, check_enough
 from .result import FitResult, Row, check_predicted, check_requests
 
+MAX_LISTED = 5  # points that a warning names
 FORMULA = "L = E + A/N^alpha + B/D^beta"
 REQUESTS = [frozenset(letters) for letters in ({"N", "D"}, {"N", "C"}, {"D", "C"}, {"C"}, {"N"}, {"D"})]
 
@@ -151,14 +152,20 @@ class HoffmannFit:
         )
 
     def _warnings(self) -> list[str]:
-        influence, names = self.influence, self.points.names
+        influence, names, loss = self.influence, self.points.names, self.points.loss
         lines = []
         if influence.outliers:
-            listed = ", ".join(f"{names[i]} (loss {self.points.loss[i]:.4g})" for i in influence.outliers)
             count = "1 point lies" if len(influence.outliers) == 1 else f"{len(influence.outliers)} points lie"
+            listed = _listed([f"{names[i]} (loss {loss[i]:.4g})" for i in influence.outliers])
             lines.append(f"{count} farther from the law of the other points than noise explains: {listed}")
-        if influence.decisive:
-            listed = ", ".join(names[i] for i in influence.decisive)
+        number = len(influence.decisive)
+        if number > MAX_LISTED:
+            lines.append(
+                f"the fit depends on single points: leaving out any one of {number} of the {len(names)} points changes "
+                "it; add points, or fix parameters with --fix"
+            )
+        elif number:
+            listed = _listed([names[i] for i in influence.decisive])
             lines.append(f"the fit depends on single points; leaving out any one of these changes it: {listed}")
         if influence.points and influence.without is not None:
             laws = f"{_format_law(influence.without)}, rather than {_format_law(self.law)}"
@@ -194,7 +201,8 @@ def fit_hoffmann(
 
     Args:
         points: with parameters, tokens and losses.
-        bootstrap: of the intervals: points drawn with replacement, each fit started from that of all points.
+        bootstrap: of the intervals: points weighted at random, each fit started from that of all points. A draw whose
+            least error lies at E = 0 counts with E = 0.
         fixed: values of parameters that are not fitted, by name.
         start: a law to search from; None for the grid.
 
@@ -223,11 +231,24 @@ def fit_hoffmann(
             )
 
     def refit(draw: np.random.Generator) -> Mapping[str, float]:
-        drawn = pairs(draw, len(points))
-        return asdict(fit_law(n[drawn], d[drawn], loss[drawn], fixed=fixed, objective="huber", start=fit.law).law)
+        weights = dirichlet(draw, len(points))
+        try:
+            return asdict(fit_law(n, d, loss, fixed=fixed, objective="huber", start=fit.law, weights=weights).law)
+        except DegenError:
+            if "E" not in free:
+                raise
+        # the least error lies at the end of E's range: a draw like any other, and leaving it out would cut the interval
+        start, without = replace(fit.law, E=0.0), {**fixed, "E": 0.0}
+        return asdict(fit_law(n, d, loss, fixed=without, objective="huber", start=start, weights=weights).law)
 
     draws = run_bootstrap(bootstrap, refit, points=len(points), free=len(fit.free))
     return HoffmannFit(points, fit, draws, find_influence(fit, n, d, loss, fixed), fixed)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as a list of at most `MAX_LISTED`, and how many more there are."""
+    more = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _format_law(law: Law) -> str:

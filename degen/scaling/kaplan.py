@@ -19,6 +19,7 @@ from .quantities import PF_DAY
 from .result import FitResult, Row, check_predicted, check_requests
 
 UNITS = ("flops", "pf-days")
+_STEP = 1e-5  # share by which a constant is changed for a derivative
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,23 @@ class KaplanFit:
             losses = self.form.loss(self.draws.estimates, known) if self.draws.estimates else None
             row = {**request, **interval_columns("loss", self.draws.interval(loss, losses))}
         return check_predicted(request, row)
+
+    def linearised(self) -> tuple[Floats, Floats]:
+        """Return ln L − ln L̂ of the points, shape (n,), and ∂ ln L̂/∂ ln θ of the constants, n × k."""
+        variables = tuple(self.values[x] for x in self.form.variables)
+
+        def log_loss(constants: Mapping[str, float]) -> Floats:
+            return np.asarray(np.log(self.form.loss(constants, variables)))
+
+        columns = [
+            (
+                log_loss({**self.constants, name: value * (1 + _STEP)})
+                - log_loss({**self.constants, name: value * (1 - _STEP)})
+            )
+            / (2 * _STEP)
+            for name, value in self.constants.items()
+        ]
+        return np.log(self.points.loss) - log_loss(self.constants), np.stack(columns, axis=1)
 
     def result(self, requests: Sequence[Mapping[str, float]] = ()) -> FitResult:
         """Return the parameters, rows and predictions, for print and JSON."""

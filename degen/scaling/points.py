@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from degen.arrays import Floats, Mask
 from degen.errors import DegenError
 from degen.hints import did_you_mean, there_are
 from degen.readers.columns import is_numeric, numbers, texts
+from degen.readers.source_summary import SourceSummary
 
 from .quantities import ALIASES, PF_DAY, TEXTS
 
@@ -35,12 +36,20 @@ class Points:
         table: the rows, with all columns.
         columns: quantity -> the name of its column, for quantities that have one.
         row_numbers: the row of each point in the table that was read, counted from 1.
+        kind: what they were read from, as `table` or `run`.
+        origins: quantity -> how it was computed, for quantities whose column is not in the table that was read.
+        left_out: how many rows were left out and why, a phrase each.
+        named: the quantities whose column the user named.
     """
 
     path: Path
     table: pa.Table
     columns: Mapping[str, str]
     row_numbers: tuple[int, ...]
+    kind: str = "table"
+    origins: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -62,7 +71,7 @@ class Points:
 
     @property
     def loss(self) -> Floats:
-        """L in nats per token."""
+        """L in nats per token; ln of the perplexity where the table has no column of losses."""
         return self.quantity("loss")
 
     @property
@@ -117,14 +126,24 @@ class Points:
             )
         return values
 
-    def take(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> Points:
-        """Return some of the rows: those with the indices `rows`, in that order, or those marked by the mask `rows`."""
+    def take(self, rows: Sequence[int] | np.ndarray[Any, Any], why: str = "") -> Points:
+        """Return some of the rows.
+
+        Args:
+            rows: their indices, in the order to return them, or a mask that marks them.
+            why: why the others are left out, for the summary of the source; empty where that is no loss.
+        """
         import pyarrow as pa
 
         selection = np.asarray(rows)
         indices = [int(i) for i in (np.flatnonzero(selection) if selection.dtype == bool else selection)]
         numbers = tuple(self.row_numbers[i] for i in indices)
-        return replace(self, table=self.table.take(pa.array(indices, pa.int64())), row_numbers=numbers)
+        count = len(self) - len(indices)
+        left_out = (
+            (*self.left_out, f"{count} {'row' if count == 1 else 'rows'} {why}") if why and count else self.left_out
+        )
+        table = self.table.take(pa.array(indices, pa.int64()))
+        return replace(self, table=table, row_numbers=numbers, left_out=left_out)
 
     def complete(self, *quantities: str) -> Points:
         """Return the rows that have a value of each of the given quantities.
@@ -149,7 +168,7 @@ class Points:
             raise DegenError(
                 f"{self.path}: no row has values of all of {', '.join(quantities)}; fill in the missing ones"
             )
-        return self.take(known)
+        return self.take(known, f"without {' or '.join(quantities)}")
 
     def without_highest(self, count: int) -> Points:
         """Return the rows that have a loss, without the `count` highest losses.
@@ -163,12 +182,12 @@ class Points:
                 f"--without-highest {count}: must be 0 or more, and less than the {len(points)} rows of {points.path} "
                 "that have a loss"
             )
-        return points.take(np.sort(np.argsort(points.loss, kind="stable")[: len(points) - count]))
+        return points.take(np.sort(np.argsort(points.loss, kind="stable")[: len(points) - count]), "of highest loss")
 
     @property
     def is_series(self) -> bool:
         """Whether some model has several rows, such as one for each checkpoint."""
-        return len(set(self._models())) < len(self) if "model" in self.columns else False
+        return len(set(self.model_keys())) < len(self) if "model" in self.columns else False
 
     @property
     def untrained(self) -> Mask:
@@ -199,12 +218,40 @@ class Points:
         known = (points.quantity(name) for name in ("tokens", "steps") if points.has(name))
         order = next((values for values in known if not np.isnan(values).any()), np.arange(len(points)))
         last: dict[tuple[str, str], int] = {}
-        for i, model in enumerate(points._models()):
+        for i, model in enumerate(points.model_keys()):
             if model not in last or order[i] >= order[last[model]]:
                 last[model] = i
-        return points.take(sorted(last.values()))
+        return points.take(sorted(last.values()), "before the last one of their model")
 
-    def _models(self) -> list[tuple[str, str]]:
+    def summary(self, columns: Mapping[str, str]) -> SourceSummary:
+        """Return what was understood of the source of these rows.
+
+        Args:
+            columns: what is used of them -> the column that it is read from; see `origin`.
+        """
+        models = [model for model in dict.fromkeys(self.models or []) if model is not None]
+        several = len(models) < len(self)  # a label for each row says nothing
+        return SourceSummary(
+            self.path, self.kind, len(self), columns, tuple(models) if several else (), errors=None,
+            left_out=self.left_out,
+        )  # fmt: skip
+
+    def origin(self, quantity: str) -> str:
+        """Return the column that a quantity is read from, or how it is computed, in brackets."""
+        column, stored = self.columns.get(quantity), self._stored(quantity)
+        if quantity in self.origins:
+            return f"({self.origins[quantity]})"
+        derived = {"tokens": "C/6N", "flops": "6ND"}.get(quantity)
+        if column is not None:
+            filled = stored is not None and bool((np.isnan(stored) & ~np.isnan(self.quantity(quantity))).any())
+            return f"{column} ({derived} where missing)" if filled else column
+        if quantity == "flops" and "pf_days" in self.columns:
+            return f"{self.columns['pf_days']} (PF-days)"
+        if quantity == "loss" and "perplexity" in self.columns:
+            return f"(ln {self.columns['perplexity']})"
+        return f"({derived})" if derived else "(unknown)"
+
+    def model_keys(self) -> list[tuple[str, str]]:
         """Return name and size of each row's model, as models of several sizes may share a name."""
         models = self.models or []
         sizes = self.parameters if self.has("parameters") else np.zeros(len(models))
@@ -224,9 +271,16 @@ class Points:
         return derived if stored is None else np.where(np.isnan(stored), derived, stored)
 
     def _stored(self, name: str) -> Floats | None:
-        """Return the values of a quantity from its column, FLOPs also from one of PF-days; None where it has none."""
+        """Return the values of a quantity from its column; None where it has none.
+
+        FLOPs are also read from a column of PF-days, losses from one of perplexities, as their logarithm.
+        """
         if name == "flops" and name not in self.columns and "pf_days" in self.columns:
             return self.numbers(self.columns["pf_days"]) * PF_DAY
+        if name == "loss" and name not in self.columns and "perplexity" in self.columns:
+            perplexity = self.numbers(self.columns["perplexity"])
+            with np.errstate(divide="ignore", invalid="ignore"):  # what is not positive is refused where it is used
+                return np.where(perplexity < 0, -np.inf, np.log(perplexity))
         return self.numbers(self.columns[name]) if name in self.columns and name not in TEXTS else None
 
     def _revisions(self) -> list[str | None]:

@@ -2,37 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 
+from .column_names import TRAINING, column_of, columns_of, is_training, is_validation, splits
+
 PF_DAY = 8.64e19  # FLOPs: 10^15 a second for a day
 
-# Column names of each quantity; the first one in a table counts. Single letters match exactly, words in any case.
+LOSSES = ("loss", "loss_nats", "cross_entropy", "cross_entropy_loss", "ce_loss", "lm_loss", "nll", "nll_loss")
+PERPLEXITIES = ("perplexity", "ppl")
+
+# Column names of each quantity; the first one in a table counts. Single letters match exactly, words in any case and
+# with any separator. Losses of data kept for evaluation go before all others, and those of the training data last.
 ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "parameters": ("parameters", "params", "N", "n", "model_size", "total_params", "n_params", "num_params"),
+        "parameters": (
+            "parameters", "params", "N", "n", "model_size", "total_params", "n_params", "num_params",
+            "total_parameters", "n_parameters", "num_parameters", "parameter_count", "param_count", "model_params",
+            "model_parameters",
+        ),
         "parameters_non_embedding": (
             "parameters_non_embedding", "params_non_embedding", "non_embedding_parameters", "non_embedding_params",
-            "n_non_embedding",
+            "n_non_embedding", "n_params_non_embedding", "num_params_non_embedding",
         ),
-        "tokens": ("tokens", "tokens_seen", "D", "training_tokens", "train_tokens", "n_tokens"),
-        "flops": ("flops", "C", "compute", "training_flops", "train_flops"),
-        "pf_days": ("pf_days", "pf-days", "pflop_days", "petaflop_days", "petaflop-days"),
-        "loss": ("loss", "loss_nats", "val_loss", "final_loss", "L", "test_loss", "eval_loss"),
-        "steps": ("steps", "step", "S", "training_steps"),
-        "model": ("model", "name", "run", "architecture"),
+        "tokens": (
+            "tokens", "tokens_seen", "D", "training_tokens", "train_tokens", "n_tokens", "num_tokens", "total_tokens",
+            "n_tokens_seen", "num_tokens_seen", "num_input_tokens_seen", "train_num_input_tokens_seen",
+            "trained_tokens", "tokens_trained", "consumed_tokens", "tokens_processed",
+        ),
+        "flops": (
+            "flops", "C", "compute", "training_flops", "train_flops", "total_flops", "total_flos", "train_total_flos",
+        ),
+        "pf_days": ("pf_days", "pflop_days", "petaflop_days"),
+        "loss": (
+            *(name for loss in LOSSES for name in splits(loss)),
+            "loss", "loss_nats", "final_loss", "L", *LOSSES[2:],
+            *(name for loss in LOSSES for split in TRAINING for name in (f"{split}_{loss}", f"{loss}_{split}")),
+        ),
+        "perplexity": (
+            *(name for measure in PERPLEXITIES for name in splits(measure)),
+            *PERPLEXITIES,
+            *(f"{split}_{measure}" for measure in PERPLEXITIES for split in TRAINING),
+        ),
+        "steps": (
+            "steps", "step", "S", "training_steps", "train_steps", "train_global_step", "trainer_global_step",
+            "global_step", "iter", "iters", "iteration", "iterations", "num_steps", "total_steps", "max_steps", "_step",
+        ),
+        "model": ("model", "model_name", "name", "run", "run_name", "architecture"),
         "revision": ("revision", "checkpoint"),
     }
 )  # fmt: skip
 TEXTS = ("model", "revision")  # all others are numbers
 # columns that only comparisons of models use
-SECONDS = ("seconds", "train_seconds", "training_seconds", "step_seconds", "latency")
+SECONDS = (
+    "seconds", "train_seconds", "training_seconds", "step_seconds", "latency", "runtime", "train_runtime", "wall_time",
+    "walltime", "_runtime",
+)  # fmt: skip
 LAYERS = ("layers", "n_layers", "num_layers", "n_layer", "num_hidden_layers", "depth")
-WIDTH = ("d_model", "hidden_size", "width", "n_embd", "model_dim", "embed_dim")
+WIDTH = ("d_model", "hidden_size", "width", "n_embd", "n_embed", "model_dim", "embed_dim")
 
 
 def quantity_of(name: str) -> str | None:
@@ -40,35 +71,28 @@ def quantity_of(name: str) -> str | None:
     return next((quantity for quantity, names in ALIASES.items() if column_of(names, [name]) is not None), None)
 
 
-def column_of(names: Sequence[str], columns: Sequence[str]) -> str | None:
-    """Return the column that is called like the first possible of `names`; None where no column is.
-
-    Single letters must match exactly; in longer names upper and lower case make no difference.
-
-    Args:
-        names: the names, the preferred one first.
-        columns: the columns of a table.
-    """
-    for name in names:
-        for column in columns:
-            if column == name or (len(name) > 1 and column.lower() == name.lower()):
-                return column
-    return None
-
-
-def find_columns(columns: Sequence[str], named: Mapping[str, str], path: Path) -> dict[str, str]:
+def find_columns(
+    columns: Sequence[str],
+    named: Mapping[str, str],
+    path: Path,
+    without_numbers: Collection[str] = (),
+    empty: Collection[str] = (),
+) -> dict[str, str]:
     """Return a dict: quantity -> its column, for every quantity that a table has.
+
+    A column without numbers is used for a quantity that is one only where no other column is called like it.
 
     Args:
         columns: the columns of the table.
         named: what the user gave as --columns: quantity -> column, the quantity by any of its names. Column -> quantity
             is accepted, too, where only that makes sense.
         path: the table, for the error.
+        without_numbers: columns that hold no numbers, or no value at all.
+        empty: columns that hold no value at all.
 
     Raises:
         DegenError: a quantity or column is unknown, or two columns are named for one quantity.
     """
-    usual = {quantity: column for quantity, names in ALIASES.items() if (column := column_of(names, columns))}
     chosen: dict[str, str] = {}
     for left, right in named.items():
         quantity, column = _parse_column(left, right, columns, path)
@@ -81,10 +105,19 @@ def find_columns(columns: Sequence[str], named: Mapping[str, str], path: Path) -
         raise DegenError(
             f"--columns: flops={chosen['flops']} and pf_days={chosen['pf_days']} are both compute; keep one of them"
         )
+    # a column that the user named for one quantity is not used for another
+    free = [column for column in columns if column not in chosen.values()]
+    usual: dict[str, str] = {}
+    for quantity, names in ALIASES.items():
+        unusable = empty if quantity in TEXTS else without_numbers
+        if candidates := columns_of(names, free):
+            usual[quantity] = next((column for column in candidates if column not in unusable), candidates[0])
     if "pf_days" in chosen:
         usual.pop("flops", None)  # the user's column of compute goes before one that is known by its name
-    # a column that the user named for one quantity is not used for another
-    return {quantity: column for quantity, column in usual.items() if column not in chosen.values()} | chosen
+    loss, perplexity = usual.get("loss"), usual.get("perplexity")
+    if "perplexity" in chosen or (loss and perplexity and is_training(loss) and is_validation(perplexity)):
+        usual.pop("loss", None)
+    return usual | chosen
 
 
 def _parse_column(left: str, right: str, columns: Sequence[str], path: Path) -> tuple[str, str]:

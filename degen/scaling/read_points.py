@@ -13,11 +13,12 @@ from degen.errors import DegenError
 from degen.metrics.metric_kinds import kind_of
 from degen.metrics.open_target import open_target
 from degen.paths import expand_user
-from degen.readers.columns import numbers, texts
+from degen.readers.columns import is_numeric, numbers, texts
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS
 
 from .column_checks import check_columns
+from .column_names import column_of
 from .points import Points, Warn
 from .quantities import LAYERS, SECONDS, WIDTH, find_columns
 
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
 
 
 def read_points(
-    path: Path, columns: Mapping[str, str], warn: Warn = lambda line: None, tokens_per_step: int | None = None
+    path: Path,
+    columns: Mapping[str, str],
+    warn: Warn = lambda line: None,
+    tokens_per_step: int | None = None,
+    note: Warn = lambda line: None,
 ) -> Points:
     """Read points from a run folder, its table `checkpoints` or any CSV or Parquet table.
 
@@ -38,48 +43,64 @@ def read_points(
         columns: quantity -> its column, for columns with unusual names, as `{"params": "N"}`.
         warn: called with each warning.
         tokens_per_step: training tokens of a step, for rows without tokens; None if unknown.
+        note: called with each line about a training loss that was passed over.
 
     Returns:
-        The points, one for each row that is left.
+        The points, one for each row that is left; `left_out` counts the others.
 
     Raises:
         DegenError: the path cannot be read, a column of `columns` does not exist, or every checkpoint failed.
     """
     path = expand_user(path)
     opened = open_target(path, warn, only_tables=True)
+    run = isinstance(opened, Run)
     table = opened.table(CHECKPOINTS) if isinstance(opened, Run) else opened.table
-    quantities = find_columns(table.column_names, columns, path)
+    quantities = _find_quantities(table, columns, path)
+    origins: dict[str, str] = {}
     if tokens_per_step is not None:
+        origins["tokens"] = f"{quantities.get('steps', 'steps')} × {tokens_per_step} tokens per step"
         table, quantities = _with_tokens(table, quantities, tokens_per_step, path)
-    points = Points(path, table, quantities, tuple(range(1, table.num_rows + 1)))
-    if {"status", "duplicate_of"} <= set(table.column_names):
-        points = points.take([i for i, status in enumerate(texts(table, "status")) if status != "failed"])
-        if not len(points):
-            raise DegenError(
-                f"{path}: no checkpoint of this run could be measured; see the column reason of table checkpoints, and "
-                "scan again"
-            )
-        original = np.array([status != "duplicate" for status in texts(points.table, "status")])
-        if not original.all():
-            warn(
-                f"{path}: checkpoints left out, because they are copies of other revisions (status duplicate): "
-                f"{(~original).sum()}"
-            )
-            points = points.take(original)
-    first = _distinct_rows(points)
-    if len(first) < len(points):
-        warn(f"{path}: rows left out, because they repeat other rows: {len(points) - len(first)}")
-    points = points.take(first)
-    untrained = points.untrained
-    if untrained.any() and not untrained.all():
-        warn(
-            f"{path}: rows left out, because they are of models before training (0 tokens or steps): {untrained.sum()}"
-        )
-        points = points.take(~untrained)
+    kind, left_out = ("run", ()) if isinstance(opened, Run) else (opened.kind, opened.left_out)
     named = {name: column for name, column in quantities.items() if column in (*columns, *columns.values())}
-    for line in check_columns(points, named):
+    numbers_of_rows = tuple(range(1, table.num_rows + 1))
+    points = Points(path, table, quantities, numbers_of_rows, kind, origins, left_out, tuple(named))
+    if {"status", "duplicate_of"} <= set(table.column_names):
+        points = _measured_originals(points)
+    points = points.take(_distinct_rows(points), "that repeat other rows")
+    untrained = points.untrained
+    if not untrained.all():
+        points = points.take(~untrained, "of models before training (0 tokens or steps)")
+    doubts = check_columns(points, named, units=not run)
+    for line in doubts.warnings:
         warn(line)
+    for line in doubts.notes:
+        note(line)
     return points
+
+
+def _find_quantities(table: pa.Table, columns: Mapping[str, str], path: Path) -> dict[str, str]:
+    """Return a dict: quantity -> its column, by the names and types of a table's columns; see `find_columns`."""
+    names = table.column_names
+    empty = {name for name in names if table[name].null_count == len(table)}
+    without_numbers = {name for name in names if not is_numeric(table, name)} | empty
+    return find_columns(names, columns, path, without_numbers, empty)
+
+
+def _measured_originals(points: Points) -> Points:
+    """Return the checkpoints of a run that could be measured and are no copies of others.
+
+    Raises:
+        DegenError: every checkpoint failed.
+    """
+    status = texts(points.table, "status")
+    measured = points.take([i for i, state in enumerate(status) if state != "failed"], "that failed")
+    if not len(measured):
+        raise DegenError(
+            f"{points.path}: no checkpoint of this run could be measured; see the column reason of table checkpoints, "
+            "and scan again"
+        )
+    original = [i for i, state in enumerate(texts(measured.table, "status")) if state != "duplicate"]
+    return measured.take(original, "of copies of other revisions (status duplicate)")
 
 
 def _with_tokens(
@@ -148,6 +169,6 @@ def _numbers_rows(name: str, values: pa.ChunkedArray, columns: Mapping[str, str]
 
     if name in columns.values() or not pa.types.is_integer(values.type) or values.null_count:
         return False
-    word = name.lower()
-    measures = word in (*LAYERS, *WIDTH, *SECONDS) or word.startswith(("upstream", "downstream")) or kind_of(name)
+    known = column_of((*LAYERS, *WIDTH, *SECONDS), [name]) is not None
+    measures = known or name.lower().startswith(("upstream", "downstream")) or kind_of(name)
     return not measures and all(a < b for a, b in pairwise(values.to_pylist()))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import DegenError
+from degen.readers.source_summary import SourceSummary
 from degen.stats.bootstrap import Interval
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = dict[str, Any]
+
+MAX_RESIDUALS = 5  # points that a result names as the farthest from the law
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +36,7 @@ class FitResult:
         confidence: of the intervals.
         no_interval: why there are no intervals; None where there are.
         more: further results of this law alone, for JSON.
+        source: what was understood of the table.
     """
 
     law: str
@@ -46,6 +51,30 @@ class FitResult:
     confidence: float = 0.9
     no_interval: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
+    source: SourceSummary | None = None
+
+    @property
+    def residuals(self) -> Row | None:
+        """How far the points lie from the law, in % of its loss; None where the rows are no points.
+
+        `typical` is the root mean square over the points, `largest` the names and residuals of the `MAX_RESIDUALS`
+        points that are farthest, the farthest first.
+        """
+        if not self.rows or "residual" not in self.rows[0]:
+            return None
+        percent = [(100 * math.expm1(row["residual"]), row["name"]) for row in self.rows]
+        largest = sorted(percent, key=lambda pair: -abs(pair[0]))[:MAX_RESIDUALS]
+        return {
+            "typical": math.sqrt(sum(value**2 for value, _ in percent) / len(percent)),
+            "largest": [{"name": name, "percent": value} for value, name in largest],
+        }
+
+    def document(self) -> Row:
+        """Return the result for a JSON document."""
+        names = [f.name for f in fields(self) if f.name not in ("rows", "more", "source")]
+        source = self.source.as_dict() if self.source is not None else None
+        head = {name: getattr(self, name) for name in names}
+        return {**head, **self.more, "residuals": self.residuals, "source": source, "rows": self.rows}
 
     def table(self) -> pa.Table:
         """Return `rows`, the points or budgets that were fitted, as a pyarrow table."""

@@ -145,3 +145,15 @@ def run_bootstrap(settings: Bootstrap, refit: Refit, *, points: int, free: int) 
 def pairs(draw: np.random.Generator, points: int) -> Ints:
     """Return the indices of `points` points drawn from as many, with replacement."""
     return draw.integers(0, points, points)
+
+
+def dirichlet(draw: np.random.Generator, points: int) -> Floats:
+    """Return random weights of `points` points with sum n: n times uniform on the simplex, all positive.
+
+    They replace the counts of points drawn with replacement, and vary as much; but every point stays in the table, so
+    that few points determine what the whole table does.
+
+    Source: Rubin 1981, The Bayesian Bootstrap, Ann. Statist. 9.
+    """
+    weights = draw.exponential(size=points)
+    return np.asarray(weights * (points / weights.sum()))

@@ -63,7 +63,7 @@ def test_table_of_a_scan_with_untrained_checkpoints_is_fitted(tmp_path: Path) ->
     for command in (("fit", "--law", "envelope", *FAST), ("pareto",), ("slopes",)):
         result = degen("scaling", *command, file)
         assert result.code == 0, result.err
-        assert "they are of models before training (0 tokens or steps): 6" in result.err
+        assert "left out: 6 rows of models before training (0 tokens or steps)" in result.err
 
 
 def test_fit_prints_the_law_and_the_kind_of_intervals(table: Path) -> None:
@@ -235,4 +235,4 @@ def test_scaling_without_a_known_command_is_an_error() -> None:
 
 def test_fit_imports_no_torch(table: Path) -> None:
     result = degen_imports("scaling", "fit", table, "--bootstrap", 0, "--fix", "B=410.7", "--fix", "beta=0.28")
-    assert (result.code, result.err) == (0, "imported:\n")
+    assert (result.code, result.err.splitlines()[-1]) == (0, "imported:")

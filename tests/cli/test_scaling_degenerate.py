@@ -142,8 +142,7 @@ def test_rows_left_out_of_a_fit_are_counted(tmp_path: Path) -> None:
     result = degen("scaling", "fit", file, "--law", "kaplan", "--form", "D", "--bootstrap", 0, "--json")
     assert result.code == 0
     assert len(result.json()["rows"]) == 10
-    assert "rows left out, because they repeat other rows: 2" in result.err
-    assert "rows left out, because one of tokens, loss is missing: 2" in result.err
+    assert "left out: 2 rows that repeat other rows; 2 rows without tokens or loss" in result.err
 
 
 @pytest.mark.parametrize("command", ["N", "slopes", "pareto"])

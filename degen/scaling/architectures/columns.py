@@ -15,11 +15,12 @@ from degen.metrics.curve import Better
 from degen.metrics.layout import ERROR_ENDS
 from degen.metrics.metric_kinds import is_loss, kind_of
 from degen.readers.columns import first_column, is_numeric, texts
+from degen.scaling.column_names import column_of, columns_of, is_training
 from degen.scaling.points import Points, Warn
-from degen.scaling.quantities import SECONDS, TEXTS, quantity_of
+from degen.scaling.quantities import ALIASES, SECONDS, TEXTS, quantity_of
 
 ARCHITECTURE = ("architecture", "family", "model_type")
-UPSTREAM = ("upstream", "negative_log_perplexity", "neg_log_perplexity", "neg_log_ppl", "perplexity", "ppl")
+UPSTREAM = ("negative_log_perplexity", "neg_log_perplexity", "neg_log_ppl")
 _NEGATED = r"neg(ative)?_log_(perplexity|perplexities|ppl)"  # minus a loss, as T5 and its kin report it
 
 
@@ -58,27 +59,31 @@ class Quality:
         return self.values if self.better == "max" else -self.values
 
 
-def architectures(points: Points, column: str | None, or_model: bool = True) -> list[str] | None:
-    """Return the architecture of each row.
+def architecture_column(points: Points, column: str | None, or_model: bool = True) -> str | None:
+    """Return the name of the column of architectures; None where the table has none.
 
     Args:
         points: the rows.
         column: the column that the user named; None for `architecture`, `family` or `model_type`.
         or_model: whether to use the model where the table has none of those columns.
 
-    Returns:
-        A label for each row; None where the table has no such column.
-
     Raises:
-        DegenError: the column `column` does not exist, or a row has no value in the column that is used.
+        DegenError: the column `column` does not exist.
     """
     names = points.table.column_names
     if column is None:
-        column = first_column(points.table, ARCHITECTURE) or (points.columns.get("model") if or_model else None)
-    elif column not in names:
+        return column_of(ARCHITECTURE, names) or (points.columns.get("model") if or_model else None)
+    if column not in names:
         raise DegenError(f"{points.path}: the table has no column {column!r}; {did_you_mean(column, names)}")
-    if column is None:
-        return None
+    return column
+
+
+def architectures(points: Points, column: str) -> list[str]:
+    """Return the architecture of each row, from the column `column`.
+
+    Raises:
+        DegenError: a row has no value in the column.
+    """
     labels = texts(points.table, column)
     for name, label in zip(points.names, labels, strict=True):
         if label is None or not label.strip():
@@ -119,7 +124,7 @@ def find_costs(points: Points, columns: Sequence[str]) -> list[Cost]:
     names = list(dict.fromkeys(columns))
     if not names:
         names = [quantity for quantity in ("parameters", "flops") if points.has(quantity)]
-        seconds = first_column(points.table, SECONDS)
+        seconds = column_of(SECONDS, points.table.column_names)
         names += [seconds] if seconds is not None else []
         names = [name for name in names if not np.isnan(find_values(points, name)).all()]
     costs = [Cost(name, find_values(points, name)) for name in names]
@@ -133,20 +138,39 @@ def find_costs(points: Points, columns: Sequence[str]) -> list[Cost]:
     return costs
 
 
-def find_upstream(points: Points, column: str | None) -> str | None:
+def find_upstream(points: Points, column: str | None, warn: Warn) -> str | None:
     """Return the name of the column of upstream quality, the quality in pre-training; None where there is none.
+
+    A measure of data kept for evaluation goes before one of the training data, and a loss before a perplexity.
 
     Args:
         points: the rows.
         column: the column that the user named; None to search for `upstream`, then a loss, then a perplexity.
+        warn: called with a line where several columns of losses are as good as the one that is taken.
     """
     if column is not None:
         return column
-    named = first_column(points.table, UPSTREAM)
-    if named is not None and named.lower() == "upstream":
+    names = points.table.column_names
+    if (named := column_of(["upstream"], names)) is not None:
         return named
-    loss = next((c for c in points.table.column_names if is_loss(c) and is_numeric(points.table, c)), None)
-    return points.columns.get("loss") or loss or named
+    if (by_user := next((q for q in ("loss", "perplexity") if q in points.named), None)) is not None:
+        return points.columns[by_user]
+    known = [points.columns["loss"]] if "loss" in points.columns else []
+    losses = [*known, *(c for c in names if c not in known and _measures_loss(points, c))]
+    perplexities = [c for c in columns_of((*UPSTREAM, *ALIASES["perplexity"]), names) if is_numeric(points.table, c)]
+    candidates: list[str] = sorted([*losses, *perplexities], key=is_training)
+    if not candidates:
+        return None
+    rivals = [c for c in losses[1:] if is_training(c) == is_training(candidates[0])] if not known else []
+    if candidates[0] in losses and rivals:
+        listed = ", ".join(map(repr, rivals))
+        warn(f"{points.path}: upstream is read from {candidates[0]!r}, and not from {listed}; --upstream names another")
+    return candidates[0]
+
+
+def _measures_loss(points: Points, column: str) -> bool:
+    filled = bool(points.table[column].null_count < len(points))
+    return filled and is_loss(column) and is_numeric(points.table, column)
 
 
 def find_downstream(points: Points, columns: Sequence[str], upstream: str | None) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from degen.arrays import Floats
 from degen.errors import DegenError
-from degen.readers.columns import first_column
+from degen.scaling.column_names import column_of
 from degen.scaling.points import Points
 from degen.scaling.quantities import LAYERS, WIDTH
 from degen.stats.quantiles import two_sided
@@ -44,7 +44,8 @@ def read_shapes(points: Points) -> Shapes | str:
     Raises:
         DegenError: the column of layers or of width holds values that are no numbers.
     """
-    layers, width = first_column(points.table, LAYERS), first_column(points.table, WIDTH)
+    names = points.table.column_names
+    layers, width = column_of(LAYERS, names), column_of(WIDTH, names)
     if layers is None or width is None:
         missing = [names[0] for names, column in ((LAYERS, layers), (WIDTH, width)) if column is None]
         return f"no column {' and no column '.join(missing)}, so the shapes of the models are unknown"

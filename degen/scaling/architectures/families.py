@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from degen.errors import DegenError
+from degen.readers.source_summary import SourceSummary
 from degen.scaling.points import Points, Warn
 from degen.tables import Row, schema_of
 
-from .columns import architectures, find_values
+from .columns import architecture_column, architectures, find_values
 from .crossings import find_crossings
-from .options import NO_DOWNSTREAM, NO_UPSTREAM, CompareOptions, check_confidence, find_qualities
+from .options import NO_DOWNSTREAM, NO_UPSTREAM, CompareOptions, check_confidence, find_qualities, source_columns
 from .ranking import find_regions, fit_architecture_lines, rank_regions
 from .slopes import COLUMNS, Quantity, Role, find_slopes, pairs_of
 
@@ -33,6 +34,7 @@ class Slopes:
         no_ranking: why there is no ranking; None where there is one.
         labels: the architecture of each point, for the figure.
         pairs: x and y of the lines, for the figure.
+        source: what was understood of the table.
     """
 
     rows: list[Row]
@@ -41,6 +43,14 @@ class Slopes:
     no_ranking: str | None
     labels: list[str]
     pairs: list[tuple[Quantity, Quantity]]
+    source: SourceSummary
+
+    def document(self) -> Row:
+        """Return the result for a JSON document."""
+        return {
+            "source": self.source.as_dict(),
+            **{name: getattr(self, name) for name in ("rows", "ranking", "crossings")},
+        }
 
     def table(self) -> pa.Table:
         """Return `rows` as a pyarrow table."""
@@ -64,7 +74,8 @@ def compare_architectures(
         DegenError: a column is missing, or no architecture has enough points for a line.
     """
     check_confidence(options.confidence)
-    labels = architectures(points, options.architecture) or [points.path.name] * len(points)
+    column = architecture_column(points, options.architecture)
+    labels = architectures(points, column) if column is not None else [points.path.name] * len(points)
     upstream, downstream, _ = find_qualities(points, options, warn)
     if upstream is None and not downstream:
         raise DegenError(f"{points.path}: {NO_UPSTREAM}, and {NO_DOWNSTREAM}")
@@ -84,7 +95,9 @@ def compare_architectures(
             ranking += rank_regions(lines, compute_regions, quality, options.confidence)
             crossings += find_crossings(lines, compute_regions, quality, options.confidence)
     no_ranking = flops.missing or (None if compute_regions else "all points have one compute, which has no regions")
-    return Slopes(rows, ranking, crossings, no_ranking, labels, pairs)
+    costs: dict[str, str] = {q.role: points.origin(q.role) for q in (flops, size) if q.values is not None}
+    source = points.summary(source_columns(points, column, costs, upstream, downstream))
+    return Slopes(rows, ranking, crossings, no_ranking, labels, pairs, source)
 
 
 def _quantity(points: Points, role: Role) -> Quantity:

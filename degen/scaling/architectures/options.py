@@ -54,7 +54,7 @@ def find_qualities(
     Raises:
         DegenError: a column is missing or holds values that are no numbers, or a direction is of another column.
     """
-    up = find_upstream(points, options.upstream)
+    up = find_upstream(points, options.upstream, warn)
     down = [name for name in find_downstream(points, options.downstream, up) if name != up]
     directions = options.directions or {}
     names = dict.fromkeys([*([up] if up is not None else []), *down, *more])
@@ -62,3 +62,31 @@ def find_qualities(
     check_directions(directions, list(qualities))
     upstream = qualities[up] if up is not None else None
     return upstream, [qualities[name] for name in down], [qualities[name] for name in dict.fromkeys(more)]
+
+
+def source_columns(
+    points: Points,
+    architecture: str | None,
+    costs: Mapping[str, str],
+    upstream: Quality | None,
+    downstream: Sequence[Quality],
+) -> dict[str, str]:
+    """Return what a comparison uses of a table -> the column that it is read from, for the summary of the source.
+
+    Args:
+        points: the rows.
+        architecture: the column of architectures; None without one.
+        costs: quantity of cost -> its column.
+        upstream: the column of upstream quality; None without one.
+        downstream: the columns of downstream quality.
+    """
+    model = points.columns.get("model")
+    columns = {"model": model} if model is not None and model != architecture else {}
+    if architecture is not None:
+        columns["architecture"] = architecture
+    columns |= costs
+    if upstream is not None:
+        columns["upstream"] = points.origin("loss") if upstream.name == "loss" else upstream.name
+    if downstream:
+        columns["downstream"] = ", ".join(quality.name for quality in downstream)
+    return columns

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from degen.arrays import Floats
 from degen.errors import DegenError
+from degen.readers.source_summary import SourceSummary
+from degen.scaling.column_names import column_of
 from degen.scaling.points import Points, Warn
+from degen.scaling.quantities import ALIASES, SECONDS, TEXTS
 from degen.tables import Column, Row, schema_of
 
-from .columns import Cost, Quality, architectures, find_costs
+from .columns import Cost, Quality, architecture_column, architectures, find_costs
 from .depth_width import compare_shapes, read_shapes
-from .options import NO_DOWNSTREAM, NO_UPSTREAM, CompareOptions, check_confidence, find_qualities
+from .options import NO_DOWNSTREAM, NO_UPSTREAM, CompareOptions, check_confidence, find_qualities, source_columns
 from .pareto import RESULT_COLUMNS, find_frontier, find_pair_frontiers
 from .reversals import CORRELATION_COLUMNS, correlate, find_reversals
 
@@ -37,6 +40,7 @@ class Pareto:
         costs: the columns of cost.
         qualities: the columns of quality.
         values: the values of upstream and downstream by column, for the figure.
+        source: what was understood of the table.
     """
 
     rows: list[Row]
@@ -48,6 +52,14 @@ class Pareto:
     costs: list[Cost]
     qualities: list[Quality]
     values: dict[str, Floats]
+    source: SourceSummary
+
+    def document(self) -> Row:
+        """Return the result for a JSON document."""
+        return {
+            "source": self.source.as_dict(),
+            **{name: getattr(self, name) for name in ("rows", "frontiers", "correlations", "reversals", "shapes")},
+        }
 
     def table(self) -> pa.Table:
         """Return `rows`, one for every point, as a pyarrow table."""
@@ -114,11 +126,43 @@ def find_pareto(
                 f"{points.path}: there are {reversals.count} reversals, of which only the {len(listed)} largest are "
                 "listed; the counts include all"
             )
-    labels = architectures(points, options.architecture, or_model=False)
+    column = architecture_column(points, options.architecture, or_model=False)
+    labels = architectures(points, column) if column is not None else None
     shapes = compare_shapes(read_shapes(points), paid, good, labels, equal, options.confidence)
     frontiers = find_pair_frontiers(names, paid, good)
     values = {q.name: q.values for q in compared}
-    return Pareto(rows, frontiers, correlations, listed, shapes, names, paid, good, values)
+    return Pareto(rows, frontiers, correlations, listed, shapes, names, paid, good, values,
+                  _source(points, column, paid, upstream, downstream, named))  # fmt: skip
+
+
+def _source(
+    points: Points,
+    architecture: str | None,
+    costs: Sequence[Cost],
+    upstream: Quality | None,
+    downstream: Sequence[Quality],
+    named: Sequence[Quality],
+) -> SourceSummary:
+    """Return what was understood of the table.
+
+    Args:
+        points: the models.
+        architecture: the column of architectures; None without one.
+        costs: the columns of cost.
+        upstream: the column of upstream quality; None without one.
+        downstream: the columns of downstream quality.
+        named: the columns of quality that the user named for the frontier.
+    """
+    paid = {}
+    for cost in costs:
+        if cost.name in ALIASES and cost.name not in TEXTS:
+            paid[cost.name] = points.origin(cost.name)
+        else:
+            paid["seconds" if column_of(SECONDS, [cost.name]) else f"cost {cost.name}"] = cost.name
+    columns = source_columns(points, architecture, paid, upstream, downstream)
+    if named:
+        columns["quality"] = ", ".join(quality.name for quality in named)
+    return points.summary(columns)
 
 
 def _no_correlation(upstream: Quality | None, downstream: Sequence[Quality]) -> Row:

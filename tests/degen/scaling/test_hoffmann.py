@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from made_points import BESIROGLU, cloud, holds, points_of
+from made_points import BESIROGLU, cloud, holds, points_of, square
 from scipy.optimize import minimize_scalar
 
 from degen.errors import DegenError
-from degen.laws.law import HOFFMANN, Law
+from degen.laws.law import HOFFMANN, Law, fit_law
 from degen.published import published_table
 from degen.scaling.frontier import frontier_of
 from degen.scaling.hoffmann import fit_hoffmann
+from degen.scaling.influence import Influence
 from degen.scaling.read_points import read_points
-from degen.stats.bootstrap import Bootstrap, run_bootstrap
+from degen.stats.bootstrap import Bootstrap, dirichlet, run_bootstrap
 
 NONE = Bootstrap(draws=0)
 # near the optimum of all points, and of those without the five highest losses
@@ -140,6 +142,63 @@ def test_bootstrap_is_deterministic_and_reports_every_draw() -> None:
     first, second = (fit_hoffmann(cloud(HOFFMANN), bootstrap, start=HOFFMANN).parameters() for _ in range(2))
     assert first == second
     assert reports == [(i, 20) for i in range(1, 21)] * 2
+
+
+def test_sixteen_good_points_have_intervals() -> None:
+    """Drawn with replacement, two in five of these tables are fitted best with E = 0 or not at all."""
+    points = square(HOFFMANN, seed=54)
+    draws = fit_hoffmann(points, Bootstrap(40), start=HOFFMANN).draws
+    assert draws.failure_reason is None
+    assert draws.n_failed <= 2
+    assert (draws.estimates["E"] == 0).any()
+    intervals = fit_hoffmann(square(HOFFMANN, 1, 0.003), Bootstrap(40), start=HOFFMANN).parameters()
+    assert all(holds(intervals, vars(HOFFMANN)).values())
+
+
+def test_weights_of_the_bootstrap_vary_as_counts_of_drawn_points_do() -> None:
+    weights = np.stack([dirichlet(np.random.default_rng(seed), 20) for seed in range(2000)])
+    assert weights.min() > 0
+    assert weights.sum(axis=1) == pytest.approx(np.full(2000, 20))
+    assert weights.var(axis=0).mean() == pytest.approx(19 / 21, rel=0.05)  # of the counts it is 19/20
+
+
+def test_weighted_fit_equals_that_of_repeated_points() -> None:
+    points = cloud(HOFFMANN, points=20)
+    n, d, loss = points.parameters, points.tokens, points.loss
+    counts = np.random.default_rng(0).integers(1, 4, 20)
+    for objective in ("huber", "log"):
+        weighted = fit_law(n, d, loss, fixed={}, objective=objective, start=HOFFMANN, weights=counts.astype(float))
+        copies = [np.repeat(values, counts) for values in (n, d, loss)]
+        repeated = fit_law(*copies, fixed={}, objective=objective, start=HOFFMANN)
+        assert weighted.value == pytest.approx(repeated.value, rel=1e-9)
+        assert asdict(weighted.law) == pytest.approx(asdict(repeated.law), rel=1e-4)
+
+
+def test_many_decisive_points_are_counted_and_not_listed() -> None:
+    points = cloud(HOFFMANN, points=20)
+    fitted = fit_hoffmann(points, NONE, start=HOFFMANN)
+    many = replace(fitted, influence=Influence((), tuple(range(15)), None))
+    (line,) = many.result().warnings
+    assert "leaving out any one of 15 of the 20 points changes it" in line
+    assert "row 3" not in line
+    few = replace(fitted, influence=Influence((), (2, 4), None))
+    assert "row 3, row 5" in few.result().warnings[0]
+
+
+def test_residuals_are_summed_up_in_percent_of_the_loss() -> None:
+    points = cloud(HOFFMANN, points=20)
+    loss = points.loss.copy()
+    loss[3] *= 1.2
+    result = fit_hoffmann(
+        points_of(parameters=points.parameters, tokens=points.tokens, loss=loss), NONE, start=HOFFMANN
+    ).result()
+    percent = np.array([100 * (row["loss"] / row["fitted"] - 1) for row in result.rows])
+    assert result.residuals is not None
+    assert result.residuals["typical"] == pytest.approx(math.sqrt(np.mean(percent**2)))
+    assert [row["name"] for row in result.residuals["largest"]] == [
+        f"row {i + 1}" for i in np.argsort(-np.abs(percent))[:5]
+    ]
+    assert result.residuals["largest"][0]["percent"] == pytest.approx(percent[3])
 
 
 def test_bootstrap_interval_of_a_mean_matches_students_t() -> None:

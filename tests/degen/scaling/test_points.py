@@ -80,11 +80,9 @@ def test_sizes_of_one_name_count_as_several_models(tmp_path: Path) -> None:
 
 
 def test_repeated_rows_count_once(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("number,seed,params,loss\n1,1,10,4\n2,1,10,4\n3,2,10,4\n4,2,20,\n5,2,20,\n")
-    warnings: list[str] = []
-    points = read_points(tmp_path / "t.csv", {}, warnings.append)
+    points = read_text(tmp_path, "number,seed,params,loss\n1,1,1e8,4\n2,1,1e8,4\n3,2,1e8,4\n4,2,2e8,\n5,2,2e8,\n")
     assert points.row_numbers == (1, 3, 4)
-    assert warnings == [f"{tmp_path / 't.csv'}: rows left out, because they repeat other rows: 2"]
+    assert points.left_out == ("2 rows that repeat other rows",)
 
 
 @pytest.mark.parametrize("column", ["score", "layers", "downstream", "accuracy"])
@@ -131,24 +129,18 @@ def test_names_of_many_rows_read_each_column_once(tmp_path: Path, monkeypatch: p
 
 def test_rows_before_training_are_left_out(tmp_path: Path) -> None:
     rows = "a,0,0,10,11\na,1,64,10,4\na,2,128,10,3\nb,0,,20,11\nb,1,,20,3\nc,0,,30,2\n"
-    (tmp_path / "t.csv").write_text(f"model,step,tokens_seen,parameters,loss\n{rows}")
-    warnings: list[str] = []
-    points = read_points(tmp_path / "t.csv", {}, warnings.append)
+    points = read_text(tmp_path, f"model,step,tokens_seen,parameters,loss\n{rows}")
     assert points.row_numbers == (2, 3, 5, 6)  # c has no other step
-    assert warnings == [
-        f"{tmp_path / 't.csv'}: rows left out, because they are of models before training (0 tokens or steps): 2"
-    ]
+    assert points.left_out == ("2 rows of models before training (0 tokens or steps)",)
     with pytest.raises(DegenError, match="row 1 has tokens 0, which must be positive"):
         read_text(tmp_path, "params,tokens,loss\n10,0,3\n").complete("tokens")
 
 
 def test_duplicate_and_failed_checkpoints_are_left_out(tmp_path: Path) -> None:
     rows = "a,s1,ok,,3\na,s2,duplicate,s1,3\na,s3,failed,,\nb,s1,ok,,2\n"
-    (tmp_path / "t.csv").write_text(f"model,revision,status,duplicate_of,loss\n{rows}")
-    warnings: list[str] = []
-    points = read_points(tmp_path / "t.csv", {}, warnings.append)
+    points = read_text(tmp_path, f"model,revision,status,duplicate_of,loss\n{rows}")
     assert points.names == ["a", "b"]
-    assert "copies of other revisions (status duplicate): 1" in warnings[0]
+    assert points.left_out == ("1 row that failed", "1 row of copies of other revisions (status duplicate)")
 
 
 def test_any_numeric_column_can_be_read(tmp_path: Path) -> None:
