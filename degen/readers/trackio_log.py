@@ -69,9 +69,8 @@ def read_trackio(path: Path, warn: Callable[[str], None]) -> OpenTable:
     if not records:
         raise DegenError(f"{path}: this trackio project holds no metric; name one with a run")
     table, lists = records_to_table(records)
-    return open_log(
-        table, path, "trackio project", [*([counted(damaged, "rows without a JSON object")] if damaged else []), *lists]
-    )
+    left_out = [counted(damaged, "rows without a JSON object")] if damaged else []
+    return open_log(table, path, "trackio project", [*left_out, *lists])
 
 
 def _connect(path: Path) -> sqlite3.Connection:
