@@ -15,9 +15,10 @@ from degen.checkpoints.steps import parse_revision
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 from degen.readers.columns import first_column, is_empty, is_numeric, is_text, numbers, texts
+from degen.readers.name_words import is_training, is_validation, words_of
 from degen.readers.step_column import STEP, find_step_columns
 
-from .metric_kinds import is_loss, kind_of, words_of
+from .metric_kinds import is_loss, kind_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,8 +49,6 @@ _FACT_WORDS = (
     r"[a-z]+_per_(?:second|sec|step|iteration|gpu|device)|flops?|total_flos|mfu|throughput|mem|memory|gpu|cpu|"
     r"tokens|samples|batch_size|momentum|beta\d?|weight_decay|gen_len|num_[a-z_]+"
 )
-_VALIDATION = r"val|valid|validation|eval|evaluation|test|dev|heldout"
-_TRAINING = r"train|training"
 
 
 @dataclass(frozen=True)
@@ -86,9 +85,9 @@ class Layout:
         return tuple(sorted(usual, key=self._is_training_loss))
 
     def _is_training_loss(self, column: str) -> bool:
-        if not is_loss(column) or has_validation_word(column):
+        if not is_loss(column) or is_validation(column):
             return False
-        return self.is_log or _has_word(column, _TRAINING)
+        return self.is_log or is_training(column)
 
     @property
     def likely(self) -> tuple[str, ...]:
@@ -191,11 +190,6 @@ def _is_fact(column: str) -> bool:
     if name in FACTS or name.partition(",")[0].endswith((*ERROR_ENDS, *EXTREME_ENDS)):
         return True
     return kind_of(column) is None and _has_word(column, _FACT_WORDS)  # an `epoch_loss` is a loss
-
-
-def has_validation_word(name: str) -> bool:
-    """Return whether the name of a metric says that it was measured on text that was not trained on."""
-    return _has_word(name, _VALIDATION)
 
 
 def _has_word(column: str, pattern: str) -> bool:

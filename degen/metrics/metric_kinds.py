@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from degen.errors import DegenError
+from degen.readers.name_words import words_of
 
 from .curve import Better
 
@@ -72,9 +73,6 @@ NO_FLOOR = Floor(0.0)
 # ends of the names of values that accompany a metric
 _NO_METRIC = r"se|std|stderr|scale|weight|weights|coef|steps?|count|counts|jackknife_min|jackknife_max"
 
-# Before a capital behind a small letter, and before the last capital of several where small letters follow: `CELoss`.
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
-
 # Tried in this order, on whole words: an `anisotropy_loss` is a loss.
 _LOSS = r"loss|losses|nll|cross_entropy|crossentropy|xent"
 _KINDS: tuple[tuple[str, Kind], ...] = (
@@ -109,12 +107,6 @@ def is_loss(name: str) -> bool:
     """Return whether the name of a metric is that of a loss in nats; only to losses can a loss law be fitted."""
     words = _metric_words(name)
     return words is not None and _has(words, _LOSS)
-
-
-def words_of(name: str) -> str:
-    """Return a name in lower case with one `_` between its words; `CrossEntropyLoss` has three, and `BLEU` one."""
-    apart = _CAMEL.sub("_", name)
-    return "_".join(re.split(r"[_/,\-.:\s]+", apart.lower()))
 
 
 def _metric_words(name: str) -> str | None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from degen.readers.columns import is_text, texts
+from degen.readers.name_words import is_validation
 from degen.readers.open_table import OpenTable
 from degen.readers.records import counted, some_names
 from degen.readers.source_summary import SourceSummary
 
 from .checkpoint_table import CheckpointTable
 from .curve import Curve
-from .layout import has_validation_word
 from .metric_kinds import is_loss, kind_of
 
 RUN = "run"
@@ -114,7 +114,7 @@ def _remarks(checkpoints: CheckpointTable, metrics: Sequence[str]) -> list[str]:
             f"steps could also be {some_names(layout.other_steps)}; remove column {layout.step} to take the next"
         )
     losses = [metric for metric in metrics if is_loss(metric)]
-    validation = [metric for metric in losses if has_validation_word(metric)]
+    validation = [metric for metric in losses if is_validation(metric)]
     if validation and len(validation) < len(losses):
         remarks.append("losses of validation come before those of training")
     return remarks

@@ -9,8 +9,9 @@ import numpy as np
 
 from degen.arrays import Floats
 from degen.readers.columns import is_numeric
+from degen.readers.name_words import is_training, is_validation
 
-from .column_names import columns_of, is_training, is_validation
+from .column_names import columns_of
 from .points import Points
 from .quantities import ALIASES, TEXTS
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
-VALIDATION = ("val", "valid", "validation", "eval", "evaluation", "dev", "heldout", "held_out", "test")
-TRAINING = ("train", "training")
+from degen.readers.name_words import VALIDATION, words_of
+
 _SPACES = ("metrics", "metric", "summary", "config", "final")  # words before a name that change nothing
 
 
-def words_of(name: str) -> set[str]:
+def readings_of(name: str) -> set[str]:
     """Return the ways in which a name reads as lower-case words with one `_` between them.
 
     `val/loss`, `valLoss` and `Val-Loss` all read as `val_loss`; `summary/val/loss` and `final_val_loss` do, too.
     """
-    read = set()
-    for text in (name, re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)):
-        words = "_".join(re.split(r"[_/,\-.:\s]+", text.strip())).lower()
-        read.add(words)
-        read |= {words.removeprefix(f"{space}_") for space in _SPACES}
-    return read
+    readings = {words_of(name.strip(), camel_case=False), words_of(name.strip())}
+    return readings | {words.removeprefix(f"{space}_") for words in readings for space in _SPACES}
 
 
 def columns_of(names: Sequence[str], columns: Sequence[str]) -> list[str]:
@@ -32,10 +27,10 @@ def columns_of(names: Sequence[str], columns: Sequence[str]) -> list[str]:
         names: the names as lower-case words with `_` between them, or single letters; the preferred one first.
         columns: the columns of a table.
     """
-    words = [words_of(column) for column in columns]
+    readings = [readings_of(column) for column in columns]
     matches = []
     for name in names:
-        found = [c for c, read in zip(columns, words, strict=True) if c == name or (len(name) > 1 and name in read)]
+        found = [c for c, own in zip(columns, readings, strict=True) if c == name or (len(name) > 1 and name in own)]
         matches += sorted(found, key=lambda column, name=name: column.lower() != name)  # type: ignore[misc]
     return list(dict.fromkeys(matches))
 
@@ -45,22 +40,8 @@ def column_of(names: Sequence[str], columns: Sequence[str]) -> str | None:
     return next(iter(columns_of(names, columns)), None)
 
 
-def is_training(name: str) -> bool:
-    """Return whether a name says that a value is of the training data, as `train/loss` does."""
-    return _has(name, TRAINING)
-
-
-def is_validation(name: str) -> bool:
-    """Return whether a name says that a value is of data kept for evaluation, as `val_loss` does."""
-    return _has(name, VALIDATION)
-
-
 def splits(word: str) -> tuple[str, ...]:
     """Return the names of a measure of data kept for evaluation, the preferred one first, as `val_loss`."""
     return tuple(
         form for split in VALIDATION for form in (f"{split}_{word}", f"{word}_{split}", f"best_{split}_{word}")
     )
-
-
-def _has(name: str, words: Collection[str]) -> bool:
-    return any(f"_{word}_" in f"_{read}_" for read in words_of(name) for word in words)

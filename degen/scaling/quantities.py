@@ -8,8 +8,9 @@ from types import MappingProxyType
 
 from degen.errors import DegenError
 from degen.hints import did_you_mean
+from degen.readers.name_words import TRAINING, is_training, is_validation
 
-from .column_names import TRAINING, column_of, columns_of, is_training, is_validation, splits
+from .column_names import column_of, columns_of, splits
 
 PF_DAY = 8.64e19  # FLOPs: 10^15 a second for a day
 

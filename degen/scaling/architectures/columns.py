@@ -15,7 +15,8 @@ from degen.metrics.curve import Better
 from degen.metrics.layout import ERROR_ENDS
 from degen.metrics.metric_kinds import is_loss, kind_of
 from degen.readers.columns import first_column, is_numeric, texts
-from degen.scaling.column_names import column_of, columns_of, is_training
+from degen.readers.name_words import is_training
+from degen.scaling.column_names import column_of, columns_of
 from degen.scaling.points import Points, Warn
 from degen.scaling.quantities import ALIASES, SECONDS, TEXTS, quantity_of
 

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from degen.scaling.column_names import column_of, columns_of, is_training, is_validation, words_of
+from degen.readers.name_words import is_training, is_validation
+from degen.scaling.column_names import column_of, columns_of, readings_of
 from degen.scaling.quantities import ALIASES, LAYERS, SECONDS, WIDTH, find_columns, quantity_of
 
 
 @pytest.mark.parametrize("name", ["val/loss", "valLoss", "Val-Loss", "VAL_LOSS", "val loss", "metrics/val.loss"])
 def test_a_name_reads_alike_in_every_spelling(name: str) -> None:
-    assert "val_loss" in words_of(name)
+    assert "val_loss" in readings_of(name)
     assert is_validation(name)
     assert not is_training(name)
 
