@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ class OpenTable:
         in_order: whether the order of the rows has a meaning, as in a file; in a folder of parts it has none.
         kind: what the source is, as `table`, `Trainer state` or `results of lm-evaluation-harness`.
         left_out: what the reader left out and why, a phrase each, as `2 rows of predictions (no step)`.
+        higher_is_better: metric -> whether higher values are better, for the metrics of which the source says it.
     """
 
     table: pa.Table = field(repr=False)
@@ -27,3 +29,4 @@ class OpenTable:
     in_order: bool = True
     kind: str = "table"
     left_out: tuple[str, ...] = ()
+    higher_is_better: Mapping[str, bool] = field(default_factory=dict)

@@ -1,0 +1,149 @@
+"""The model and the step that a result file is about: from what was evaluated, and from names of files and folders."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from degen.checkpoints.steps import RevisionStep
+
+from .content import ResultContent
+from .name_parts import NameParts, split_name
+
+Origin = tuple[str, ...]  # the names of a path that can name a model, the outermost first, without steps and times
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The model and the step that a result file is about.
+
+    Attributes:
+        model: label of the model, perhaps that of another run, too; see `labels_of_runs`.
+        step: its step; None if unknown.
+        num_fewshot: the few-shot setting in the names of the file and its folders; None where they have none.
+        time: when it was evaluated, in seconds since 1970; None if unknown.
+        evaluated: path or repository that was evaluated; empty if unknown.
+        folders: the folders around the file, and its own name.
+        tasks: names of its tasks.
+    """
+
+    model: str
+    step: RevisionStep | None
+    num_fewshot: int | None
+    time: float | None
+    evaluated: Origin
+    folders: Origin
+    tasks: frozenset[str]
+
+
+def identify(stem: str, folders: Sequence[str], content: ResultContent) -> Identity:
+    """Return the model and the step of a result file.
+
+    The step is read from the name of the file, the revision or checkpoint that was evaluated, or a folder around the
+    file, in this order; the model from what was evaluated, the name of the file, or a folder around it.
+
+    Args:
+        stem: the name of the file without its ending.
+        folders: the names of the folders around it, the outermost first; those further out are not looked at.
+        content: its content.
+    """
+    own, evaluated = split_name(stem), _split_path(content.evaluated)
+    around = [part for folder in folders for part in _split_path(folder.replace("__", "/"))]
+    tasks = frozenset(score.task for score in content.scores)
+    names = [own, *reversed(around)]
+    checkpoint = [own, split_name(content.revision), *_checkpoint(evaluated), *reversed(around)]
+    step = next((part.step for part in checkpoint if part.step is not None), None)
+    if step is None and evaluated and evaluated[-1].model.isdecimal():
+        step = RevisionStep(int(evaluated[-1].model))  # nanotron calls a checkpoint by its step alone
+    times = [part.time for part in names if part.time is not None]
+    return Identity(
+        model=_model(own, evaluated, around, tasks) or folders[0],
+        step=step,
+        num_fewshot=next((part.num_fewshot for part in names if part.num_fewshot is not None), None),
+        time=times[0] if times else content.date,
+        evaluated=_origin(evaluated),
+        folders=_origin([*around, own]),
+        tasks=tasks,
+    )
+
+
+def labels_of_runs(identities: Sequence[Identity]) -> list[str]:
+    """Return the label of each file's model, so that no two runs have one label.
+
+    Where different paths or repositories were evaluated under one label, the names around it stand in front: `a/sft`,
+    `b/sft`. Where nothing says what was evaluated, the folders around the files decide likewise, unless each folder has
+    tasks of its own. Several seeds and ingredients are models of their own, and so are stages, whose steps begin anew.
+
+    Args:
+        identities: of all files.
+    """
+    by_label: dict[str, list[Identity]] = defaultdict(list)
+    for identity in identities:
+        by_label[identity.model].append(identity)
+    names = {label: _names_of_origins(files) for label, files in by_label.items()}
+    stages = {label: {i.step.stage for i in files if i.step is not None} for label, files in by_label.items()}
+    labels = []
+    for identity in identities:
+        parts = [names[identity.model].get(identity.evaluated or identity.folders, identity.model)]
+        if identity.step is not None:
+            parts += [identity.step.stage or ""] if len(stages[identity.model]) > 1 else []
+            parts += [identity.step.run_name or ""]
+        labels.append("/".join(part for part in parts if part))
+    return labels
+
+
+def _names_of_origins(files: Sequence[Identity]) -> dict[Origin, str]:
+    """Return the names of several runs that have one label, by what was evaluated or by folder; empty for one run."""
+    evaluated = {file.evaluated for file in files if file.evaluated}
+    if evaluated:
+        return _distinct_names(evaluated)
+    tasks: dict[Origin, set[str]] = defaultdict(set)
+    for file in files:
+        tasks[file.folders] |= file.tasks
+    overlap = any(one & other for one, other in combinations(tasks.values(), 2))
+    return _distinct_names(set(tasks)) if overlap else {}
+
+
+def _distinct_names(origins: Collection[Origin]) -> dict[Origin, str]:
+    """Return for each origin as many of its last names as tell all apart, joined by `/`; empty where there is one.
+
+    An origin that ends another one is the same, as `pythia-70m` and `EleutherAI/pythia-70m`.
+    """
+    longest: dict[Origin, Origin] = {}
+    for origin in origins:
+        longer = [other for other in origins if len(other) > len(origin) and other[-len(origin) :] == origin]
+        same = max(longer, key=len, default=origin)
+        longest[origin] = same if all(same[-len(other) :] == other for other in longer) else origin
+    whole = set(longest.values())
+    if len(whole) < 2:
+        return {}
+    count = next(n for n in range(1, 1 + max(map(len, whole))) if len({origin[-n:] for origin in whole}) == len(whole))
+    return {origin: "/".join(same[-count:]) for origin, same in longest.items()}
+
+
+def _split_path(path: str) -> list[NameParts]:
+    """Return the parts of each name of a path or repository, the outermost first."""
+    names = path.replace("\\", "/").split("/")
+    return [split_name(name) for name in names if name not in ("", ".", "..", "~")]
+
+
+def _checkpoint(evaluated: Sequence[NameParts]) -> list[NameParts]:
+    """Return the last name of an evaluated path; where it only says how it is stored, as `hf`, the one before, too."""
+    if len(evaluated) > 1 and evaluated[-1].step is None and evaluated[-1].is_storage:
+        return [evaluated[-1], evaluated[-2]]
+    return list(evaluated[-1:])
+
+
+def _model(own: NameParts, evaluated: Sequence[NameParts], around: Sequence[NameParts], tasks: Collection[str]) -> str:
+    """Return the label of the model: the first name that can name one, else the first that is not empty."""
+    names = [own, *reversed(around)]
+    telling = [part.model for part in reversed(evaluated) if part.is_telling]
+    telling += [part.model for part in names if part.is_telling and part.model not in tasks]
+    rest = [part.model for part in (*reversed(evaluated), *reversed(around)) if not part.model.isdecimal()]
+    return next(filter(None, (*telling, *rest)), "")
+
+
+def _origin(parts: Sequence[NameParts]) -> Origin:
+    return tuple(part.model for part in parts if part.is_telling)
