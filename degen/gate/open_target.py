@@ -9,7 +9,7 @@ from pathlib import Path
 from degen.checkpoints.manifest import is_manifest
 from degen.metrics.open_target import folders_in, open_target
 from degen.paths import expand_user
-from degen.readers.lm_eval import is_results
+from degen.readers.registry import find_reader
 from degen.readers.table_file import FORMATS, has_parts
 from degen.runs.run import Run
 from degen.runs.run_file import is_run
@@ -22,15 +22,16 @@ _MODEL_FILES = ("config.json", "adapter_config.json")
 
 
 def is_measured(target: str | Path) -> bool:
-    """Return whether a target is a run, a table or a folder of results, and not a series to be scanned."""
+    """Return whether a target is a run, a table, a log or results, and not a series to be scanned."""
     path = expand_user(target)
     if not path.is_dir():
-        return path.name.lower().endswith((*FORMATS, ".json")) and not is_manifest(path)
+        is_table = path.name.lower().endswith((*FORMATS, ".json"))
+        return (is_table and not is_manifest(path)) or find_reader(path) is not None
     if is_run(path) or is_run(path.resolve().parent):
         return True
     if any(os.path.isfile(folder / name) for folder in (path, *folders_in(path)) for name in _MODEL_FILES):
         return False
-    return not any(path.glob("*.gguf")) and (has_parts(path) or is_results(path))
+    return not any(path.glob("*.gguf")) and (has_parts(path) or find_reader(path) is not None)
 
 
 def open_source(

@@ -64,6 +64,7 @@ def find_curves(
 
 def _table_curves(opened: OpenTable, where: Mapping[str, str], options: CurveOptions) -> list[Curve]:
     options.sort = options.sort or not opened.in_order
+    options.higher_is_better = opened.higher_is_better
     checkpoints = read_checkpoint_table(opened.table, opened.path, where, options.warn_once)
     layout = checkpoints.layout
     if not layout.metrics:

@@ -27,7 +27,9 @@ PARAMETERS = ("parameters", "total_params", "params", "n_params")
 TOKENS = ("tokens_seen", "tokens", "training_tokens")
 ERROR_ENDS = ("_stderr", "_se")
 SOLE_ERRORS = ("value_stderr", "value_se", "stderr", "se")
-NUMBERED = ("seed", "layer")  # number columns that separate series
+NUMBERED = ("seed", "layer", "num_fewshot", "limit")  # number columns that separate series
+# Columns whose values belong to different series even where each stands at one step alone.
+ALWAYS_APART = ("task", "num_fewshot", "limit")
 
 # Text columns that differ between the checkpoints of one series.
 NAMES_CHECKPOINT = frozenset(

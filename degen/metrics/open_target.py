@@ -1,4 +1,4 @@
-"""Open a run, a table, a folder of Parquet parts or results of lm-evaluation-harness."""
+"""Open a run, a table, a folder of Parquet parts, a log of training or results of evaluations."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from pathlib import Path
 
 from degen.errors import DegenError
 from degen.paths import expand_user
-from degen.readers.lm_eval import is_results, read_results
 from degen.readers.open_table import OpenTable
+from degen.readers.registry import find_reader, kinds_of_files, kinds_of_folders
 from degen.readers.table_file import has_parts, read_table_file
 from degen.runs.run import Run, read_run
 from degen.runs.run_file import is_run
 from degen.tables import CHECKPOINTS, TIMING
 
 
-def open_target(path: Path, warn: Callable[[str], None], lm_eval: bool = True) -> Run | OpenTable:
-    """Open a run or a table.
+def open_target(path: Path, warn: Callable[[str], None], only_tables: bool = False) -> Run | OpenTable:
+    """Open a run, a table, a log or results.
 
     Args:
-        path: a run folder, the folder of one of its tables, a CSV or Parquet file, a folder of Parquet parts, or of
-            result files of lm-evaluation-harness.
+        path: a run folder, the folder of one of its tables, a CSV or Parquet file, a folder of Parquet parts, or what
+            one of the readers in `degen.readers.registry` recognises.
         warn: called with each line of warning.
-        lm_eval: whether results of lm-evaluation-harness are accepted.
+        only_tables: whether logs and results are refused.
 
     Returns:
         The run, where the path is a run folder or that of its table `checkpoints`; for any other path a table.
@@ -32,14 +32,23 @@ def open_target(path: Path, warn: Callable[[str], None], lm_eval: bool = True) -
     """
     path = expand_user(path)
     try:
-        if path.is_dir():
-            return _open_folder(path, warn, lm_eval)
-        if path.suffix == ".json" and lm_eval:
+        run = _open_run(path) if path.is_dir() else None
+        if run is not None:
+            return run
+        reader = None if only_tables else find_reader(path)
+        if reader is not None:
+            return reader.read(path, warn)
+        if path.suffix == ".json" and path.exists() and not only_tables:
             raise DegenError(
-                f"{path}: a JSON file cannot be read as a table; for results of lm-evaluation-harness, name the folder "
-                "that holds the file"
+                f"{path}: a JSON file cannot be read as a table, and this one holds no "
+                f"{', '.join(kinds_of_files())}; name a file that does, or a table"
             )
-        return OpenTable(read_table_file(path), path)
+        if path.is_dir() and not only_tables and not has_parts(path):
+            raise DegenError(
+                f"{path}: this folder holds no run (run.json), no Parquet parts and no "
+                f"{', '.join(kinds_of_folders())}; name a folder that holds one of them, or a table"
+            )
+        return OpenTable(read_table_file(path), path, in_order=not path.is_dir())
     except OSError as error:
         raise DegenError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from error
 
@@ -56,7 +65,12 @@ def folders_in(path: Path) -> list[Path]:
         raise DegenError(f"{path}: the folder cannot be read ({error.strerror}); check its permissions") from error
 
 
-def _open_folder(path: Path, warn: Callable[[str], None], lm_eval: bool) -> Run | OpenTable:
+def _open_run(path: Path) -> Run | OpenTable | None:
+    """Return the run in a folder, or the table of a run; None where the folder is of no run.
+
+    Raises:
+        DegenError: the folder holds a run, or lacks a file of one.
+    """
     if is_run(path):
         return read_run(path)
     named = path if path.name not in ("", "..") else path.resolve()
@@ -71,11 +85,4 @@ def _open_folder(path: Path, warn: Callable[[str], None], lm_eval: bool) -> Run 
         raise DegenError(
             f"{path}: this run folder lacks its run.json; copy that file, too, or name the folder of one of its tables"
         )
-    if has_parts(path) or not lm_eval:
-        return OpenTable(read_table_file(path), path, in_order=False)
-    if is_results(path):
-        return OpenTable(read_results(path, warn), path, in_order=False)
-    raise DegenError(
-        f"{path}: this folder holds no run (run.json), no Parquet parts and no results of lm-evaluation-harness; "
-        "name a folder that holds one of them, or a table"
-    )
+    return None

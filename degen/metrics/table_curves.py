@@ -16,7 +16,7 @@ from degen.readers.columns import first_column, is_numeric, is_text, texts
 from .checkpoint_table import CheckpointTable, is_of_run
 from .curve import Curve, reason_for_missing
 from .curve_options import CurveOptions, best_of
-from .layout import PARAMETERS, TOKENS, WIDTH
+from .layout import ALWAYS_APART, PARAMETERS, TOKENS, WIDTH
 from .metric_kinds import kind_of
 
 OF_LOSS = ("perplexity", "bits_per_byte")  # metrics of a run that follow from its loss
@@ -95,7 +95,9 @@ def _order(checkpoints: CheckpointTable, rows: Ints) -> Ints:
 
 
 def _label(checkpoints: CheckpointTable, column: str, value: str) -> str:
-    """Return a value of a separating column as part of a curve's place: a text as it is, any other value as `seed=0`.
+    """Return a value of a separating column as part of a curve's place.
+
+    That is a text as it is, a few-shot setting as `5-shot`, a limit as `limit-100`, and any other value as `seed=0`.
 
     Args:
         checkpoints: the table.
@@ -106,14 +108,17 @@ def _label(checkpoints: CheckpointTable, column: str, value: str) -> str:
 
     table = checkpoints.table
     plain = is_text(table, column) and not pa.types.is_boolean(table.schema.field(column).type)
-    return value if plain else f"{column}={value}"
+    if plain:
+        return value
+    written = {"num_fewshot": f"{value}-shot", "limit": f"limit-{value.removesuffix('.0')}"}
+    return written.get(column.lower(), f"{column}={value}")
 
 
 def _columns_apart(checkpoints: CheckpointTable, metrics: Sequence[str]) -> list[str]:
     """Return the names of the columns that separate several curves of one model and metric.
 
-    A column does not if it has a single value for each model and metric; nor if it only renames the step, with one
-    value for each step and one step for each value.
+    A column does not if it has a single value for each model and metric; nor, outside `ALWAYS_APART`, if it only
+    renames the step, with one value for each step and one step for each value.
     """
     columns = []
     for column in checkpoints.layout.apart:
@@ -122,7 +127,8 @@ def _columns_apart(checkpoints: CheckpointTable, metrics: Sequence[str]) -> list
         groups = {(model, metric) for model, metric, _, _ in rows}
         steps_of_groups = {(model, metric, step) for model, metric, step, _ in rows}
         values_of_groups = {(model, metric, value) for model, metric, _, value in rows}
-        if len(values_of_groups) > len(groups) and len(rows) > min(len(steps_of_groups), len(values_of_groups)):
+        renames = len(rows) == min(len(steps_of_groups), len(values_of_groups))
+        if len(values_of_groups) > len(groups) and (column.lower() in ALWAYS_APART or not renames):
             columns.append(column)
     return columns
 

@@ -46,7 +46,7 @@ def read_points(
         DegenError: the path cannot be read, a column of `columns` does not exist, or every checkpoint failed.
     """
     path = expand_user(path)
-    opened = open_target(path, warn, lm_eval=False)
+    opened = open_target(path, warn, only_tables=True)
     table = opened.table(CHECKPOINTS) if isinstance(opened, Run) else opened.table
     quantities = find_columns(table.column_names, columns, path)
     if tokens_per_step is not None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from degen.errors import DegenError
 from degen.readers.open_table import OpenTable
+from degen.readers.reader import Reader
 
 from .content import Score
-from .result_files import find_result_files
+from .result_files import find_result_files, has_results
 from .scores import ScoreKey, Scores, collect_scores
 
 if TYPE_CHECKING:
@@ -149,3 +150,6 @@ def _type_of(setting: str, scores: Iterable[ScoreKey]) -> pa.DataType:
 
     values = (getattr(key, setting) for key in scores)
     return pa.int64() if all(value is None or value == int(value) for value in values) else pa.float64()
+
+
+READER = Reader(f"results of {PROGRAMS}", has_results, read_results)

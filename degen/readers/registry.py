@@ -1,0 +1,42 @@
+"""All readers of what is neither a run nor a table, in the order in which they are asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .evaluations import read_results
+from .reader import Reader
+from .table_file import FORMATS, has_parts
+
+OF_FILES: tuple[Reader, ...] = (read_results.READER,)
+OF_FOLDERS: tuple[Reader, ...] = (read_results.READER,)
+
+
+def find_reader(path: Path) -> Reader | None:
+    """Return the first reader that recognises a file or folder; None for a table, or for what no reader recognises.
+
+    Args:
+        path: the file or folder.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if path.is_dir():
+        return None if has_parts(path) else _first(OF_FOLDERS, path)
+    if path.name.lower().endswith(FORMATS) or not path.is_file():
+        return None
+    return _first(OF_FILES, path)
+
+
+def kinds_of_files() -> list[str]:
+    """Return what the readers of files read, for a message."""
+    return [reader.kind for reader in OF_FILES]
+
+
+def kinds_of_folders() -> list[str]:
+    """Return what the readers of folders read, for a message."""
+    return [reader.kind for reader in OF_FOLDERS]
+
+
+def _first(readers: tuple[Reader, ...], path: Path) -> Reader | None:
+    return next((reader for reader in readers if reader.recognises(path)), None)
