@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from .content import Score
-from .identity import identify, labels_of_runs
+from .identity import Identity, identify, labels_of_runs
 from .lighteval import AVERAGE
 from .olmes import PROGRAM as OLMES
 from .result_files import ResultFile
@@ -78,6 +78,7 @@ def collect_scores(files: Sequence[ResultFile]) -> Scores:
     identities = [identify(file.stem, file.folders, file.content) for file in files]
     labels = labels_of_runs(identities)
     suites, averaged = _suites(files), _tasks_of_averages(files, labels)
+    known_shots = _known_shots(files, identities)
     times = [identity.time for identity in identities]
     order = sorted(range(len(files)), key=lambda i: (times[i] is not None, times[i] or 0, files[i].path.name, i))
     scores, found_in = Scores(), {}
@@ -91,7 +92,7 @@ def collect_scores(files: Sequence[ResultFile]) -> Scores:
                 scores.averages += 1
                 continue
             task = f"{score.suite}|{score.task}" if len(suites[score.task]) > 1 and score.suite else score.task
-            shots = score.num_fewshot if score.num_fewshot is not None else identity.num_fewshot
+            shots = _num_fewshot(score, identity, known_shots[score.task])
             key = ScoreKey(labels[i], task, score.metric, shots, score.limit, step, path if step is None else None)
             older = scores.by_key.get(key)
             if older is not None and not _equal(older.value, score.value):
@@ -100,6 +101,31 @@ def collect_scores(files: Sequence[ResultFile]) -> Scores:
                 scores.same_again += 1
             scores.by_key[key], found_in[key] = score, path
     return scores
+
+
+def _num_fewshot(score: Score, identity: Identity, known: Collection[int]) -> int | None:
+    """Return the few-shot setting of a score: its own, that in the file's name, or the only one of its task.
+
+    Args:
+        score: the score.
+        identity: of its file.
+        known: the settings of its task in any file.
+    """
+    if score.num_fewshot is not None:
+        return score.num_fewshot
+    if identity.num_fewshot is not None or len(known) != 1:
+        return identity.num_fewshot
+    return next(iter(known))
+
+
+def _known_shots(files: Sequence[ResultFile], identities: Sequence[Identity]) -> dict[str, set[int]]:
+    """Return the few-shot settings of each task that any file says."""
+    known: dict[str, set[int]] = defaultdict(set)
+    for file, identity in zip(files, identities, strict=True):
+        for score in file.content.scores:
+            shots = _num_fewshot(score, identity, ())
+            known[score.task] |= set() if shots is None else {shots}
+    return known
 
 
 def _equal(one: float, other: float) -> bool:
