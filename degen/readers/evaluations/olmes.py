@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from .content import ResultContent, Score, entry, limit_of, metrics_of, text, whole
 
 PROGRAM = "OLMES"
+OWN_NAMES = re.compile(r"task-\d+-|metrics(?:-all)?$")  # of files, as it gives them
 _NO_METRIC = ("num_instances", "task_idx", "processing_time")
 _LOWER = ("bits_per_byte", "ppl", "perplexity", "loss")  # primary metrics of which lower values are better
 _LIKELIHOODS = ("sum_logits_corr", "logits_per_token_corr", "logits_per_char_corr")  # log-likelihoods of the answer

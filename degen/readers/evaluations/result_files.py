@@ -13,8 +13,8 @@ from degen.errors import DegenError
 from .content import ResultContent
 from .lighteval import parse_lighteval
 from .lm_eval import parse_lm_eval
+from .olmes import OWN_NAMES, parse_olmes
 from .olmes import PROGRAM as OLMES
-from .olmes import parse_olmes
 
 _PARSERS = (parse_olmes, parse_lighteval, parse_lm_eval)  # the last accepts any file with `results` of tasks
 _WORDS = {".json": (b'"results"', b'"task_config"'), ".jsonl": (b'"task_config"',)}  # one stands in every result file
@@ -39,8 +39,8 @@ class ResultFile:
 
     @property
     def stem(self) -> str:
-        """The name of the file without its ending; empty where it says nothing of the model, as OLMES names files."""
-        return "" if self.content.program == OLMES else self.path.stem
+        """The name of the file without its ending; empty where OLMES gave it, which names it by the task."""
+        return "" if self.content.program == OLMES and OWN_NAMES.match(self.path.stem) else self.path.stem
 
 
 def has_results(path: Path) -> bool:
