@@ -132,12 +132,12 @@ def _equal(one: float, other: float) -> bool:
     return one == other or (one != one and other != other)  # NaN is equal to NaN here
 
 
-def _suites(files: Iterable[ResultFile]) -> dict[str, set[str | None]]:
-    """Return the suites that each task was taken from."""
-    suites: dict[str, set[str | None]] = defaultdict(set)
+def _suites(files: Iterable[ResultFile]) -> dict[str, set[str]]:
+    """Return the suites that each task was taken from; later versions of lighteval do not name any."""
+    suites: dict[str, set[str]] = defaultdict(set)
     for file in files:
         for score in file.content.scores:
-            suites[score.task].add(score.suite)
+            suites[score.task] |= {score.suite} if score.suite else set()
     return suites
 
 
