@@ -111,10 +111,14 @@ def save_olmes(folder: Path, tasks: list[dict[str, Any]]) -> None:
     for i, task in enumerate(tasks):
         stem = f"task-{i:03d}-{task['task_name']}"
         save(folder / f"{stem}-metrics.json", task)
-        save(folder / f"{stem}-predictions.jsonl", '{"doc_id": 0, "metrics": {"acc_raw": 1}, "task_hash": "ab12"}\n' * 3)
+        save(
+            folder / f"{stem}-predictions.jsonl", '{"doc_id": 0, "metrics": {"acc_raw": 1}, "task_hash": "ab12"}\n' * 3
+        )
         save(folder / f"{stem}-requests.jsonl", '{"request_type": "loglikelihood", "doc": {"results": 1}}\n')
     save(folder / "metrics-all.jsonl", "".join(json.dumps(task) + "\n" for task in tasks))
-    listed = [{"task": t["task_name"], **t["metrics"], "num_instances": 100, "task_config": t["task_config"]} for t in tasks]
+    listed = [
+        {"task": t["task_name"], **t["metrics"], "num_instances": 100, "task_config": t["task_config"]} for t in tasks
+    ]
     scores = [f"{t['task_name']}: {t['metrics'].get('primary_score')}" for t in tasks]
     model = {key: value for key, value in tasks[0]["model_config"].items() if value is not None}
     save(folder / "metrics.json", {"all_primary_scores": scores, "metrics": listed, "model_config": model})

@@ -161,7 +161,7 @@ def _write_lm_eval_04(tree: Tree, file: _File, draw: random.Random) -> Found:
     )
     shots = {task: file.setting.num_fewshot for task in (*values, "mmlu_law") if task != "mmlu"}
     groups = {"mmlu": ["mmlu_law"], "all_law": ["mmlu_law", "mmlu"]}
-    samples = {task: (900, 20) for task in values} if draw.random() < 0.5 and file.setting.limit == 20 else {}
+    samples = dict.fromkeys(values, (900, 20)) if draw.random() < 0.5 and file.setting.limit == 20 else {}
     content = lm_eval_04(values, file.evaluated, shots, groups, samples, limit=file.setting.limit)
     save(file.path(tree.folder), content)
     if draw.random() < 0.3:

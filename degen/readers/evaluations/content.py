@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
+
+MAX_COUNT = 2**53  # of examples or questions
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,9 @@ class ResultContent:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Return whether a value is a number, and neither True nor False."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Return whether a value is a number that a float can hold, perhaps NaN, and neither True nor False."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return is_whole or isinstance(value, float)
 
 
 def entry(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -69,16 +73,23 @@ def text(content: Mapping[str, Any], *keys: str) -> str:
 
 
 def whole(value: object) -> int | None:
-    """Return a number as a whole one; None where it is no whole number of 0 or more."""
-    return int(value) if is_number(value) and value >= 0 and value == int(value) else None
+    """Return a number as a whole one; None where it is no whole number of 0 or more, or too large for a count."""
+    return int(value) if is_number(value) and 0 <= value <= MAX_COUNT and value == int(value) else None
 
 
 def limit_of(value: object) -> float | None:
     """Return a limit on the number of questions; None where there is none."""
-    return float(value) if is_number(value) and value > 0 else None
+    return float(value) if is_number(value) and 0 < value <= MAX_COUNT else None
 
 
-def metrics_of(values: Mapping[str, Any], no_metrics: tuple[str, ...] = ()) -> Iterator[tuple[str, float, float | None]]:
+def moment(value: object) -> float | None:
+    """Return a time in seconds since 1970; None where it is none."""
+    return float(value) if is_number(value) and 0 < value <= MAX_COUNT else None
+
+
+def metrics_of(
+    values: Mapping[str, Any], no_metrics: tuple[str, ...] = ()
+) -> Iterator[tuple[str, float, float | None]]:
     """Yield name, value and standard error (None if unknown) of each metric among the values of a task.
 
     The standard error of `acc` is `acc_stderr`, that of `acc,none` is `acc_stderr,none`. The filter `none` is dropped

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from degen.checkpoints.steps import RevisionStep
+from degen.checkpoints.steps import RevisionStep, parse_revision
 
 from .content import ResultContent
 from .name_parts import NameParts, split_name
@@ -55,8 +55,8 @@ def identify(stem: str, folders: Sequence[str], content: ResultContent) -> Ident
     names = [own, *reversed(around)]
     checkpoint = [own, split_name(content.revision), *_checkpoint(evaluated), *reversed(around)]
     step = next((part.step for part in checkpoint if part.step is not None), None)
-    if step is None and evaluated and evaluated[-1].model.isdecimal():
-        step = RevisionStep(int(evaluated[-1].model))  # nanotron calls a checkpoint by its step alone
+    if step is None and evaluated:
+        step = parse_revision(evaluated[-1].model)  # nanotron calls a checkpoint by its step alone
     times = [part.time for part in names if part.time is not None]
     return Identity(
         model=_model(own, evaluated, around, tasks) or folders[0],

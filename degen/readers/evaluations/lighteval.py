@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .content import ResultContent, Score, entry, limit_of, metrics_of, text
 
 PROGRAM = "lighteval"
+_SHOTS = re.compile(r"\d{1,6}")
 AVERAGE = "all"  # the average over all tasks of a file
 
 
@@ -49,9 +51,9 @@ def _scores(
 def _split(key: str) -> tuple[str | None, str, int | None]:
     """Return suite, task and number of examples of a key `suite|task|examples`, `task|examples` or `suite|task|5|0`."""
     parts = key.split("|")
-    if len(parts) >= 3 and parts[2].isdecimal():
+    if len(parts) >= 3 and _SHOTS.fullmatch(parts[2]):
         return parts[0], parts[1], int(parts[2])
-    if len(parts) == 2 and parts[1].isdecimal():
+    if len(parts) == 2 and _SHOTS.fullmatch(parts[1]):
         return None, parts[0], int(parts[1])
     return None, key, None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .content import ResultContent, Score, entry, is_number, limit_of, metrics_of, text, whole
+from .content import ResultContent, Score, entry, is_number, limit_of, metrics_of, moment, text, whole
 
 PROGRAM = "lm-evaluation-harness"
 _NO_METRIC = ("alias", "name", "sample_len", "sample_count", "samples")  # entries of a task that are no metrics
@@ -33,7 +33,7 @@ def parse_lm_eval(content: Mapping[str, Any]) -> ResultContent | None:
         scores=tuple(_scores(groups | tasks, content)),
         evaluated=evaluated,
         revision=arguments.get("revision") or arguments.get("subfolder") or "",
-        date=float(content["date"]) if is_number(content.get("date")) else None,
+        date=moment(content.get("date")),
     )
 
 

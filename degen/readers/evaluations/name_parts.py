@@ -11,7 +11,9 @@ from degen.checkpoints.steps import RevisionStep, parse_revision
 from .time_stamps import split_time_stamp
 
 _SEPARATORS = "-_. +@"
-_SHOTS = re.compile(rf"(?:^|(?<=[{re.escape(_SEPARATORS)}]))(\d{{1,3}})[-_]?shots?(?=$|[{re.escape(_SEPARATORS)}])", re.I)
+_SHOTS = re.compile(
+    rf"(?:^|(?<=[{re.escape(_SEPARATORS)}]))(\d{{1,3}})[-_]?shots?(?=$|[{re.escape(_SEPARATORS)}])", re.I
+)
 # Words of a name that say how a checkpoint is stored, or that it was evaluated, and not which model it is of.
 _STORED = frozenset(
     {"hf", "vllm", "converted", "conversion", "bf16", "fp16", "fp32", "fp8", "bfloat16", "float16", "float32"}

@@ -48,7 +48,7 @@ def _scores(task: Mapping[str, Any]) -> Iterator[Score]:
     name = name or text(config, "task_name")
     values = task["metrics"] if isinstance(task.get("metrics"), dict) else task
     primary = text(config, "primary_metric")
-    higher = {metric: True for metric in _LIKELIHOODS}
+    higher = dict.fromkeys(_LIKELIHOODS, True)
     higher["primary_score"] = not any(word in primary for word in _LOWER)
     for record in (values, entry(values, "extra_metrics")):
         for metric, value, error in metrics_of(record, _NO_METRIC):

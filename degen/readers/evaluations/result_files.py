@@ -114,4 +114,3 @@ def _records(file: Path, warn: Warn | None) -> Iterator[dict[str, Any]]:
             warn(f"{file}: this file is left out, because it is not valid JSON ({error})")
         return
     yield from (content for content in contents if isinstance(content, dict))
-

@@ -78,7 +78,10 @@ def test_two_runs_with_checkpoints_of_one_name_are_two_models(
     labels = {v.curve.model: v.verdict for v in find_saturation(tmp_path / "F").verdicts}
     assert labels == {"baseline-lr3e-4": "not_saturated", "new-lr1e-3": "saturated"}
     results = judge([parse_rule("acc.drop < 0.02")], tmp_path / "F")
-    assert {o.measured.model: o.verdict for o in results.outcomes} == {"baseline-lr3e-4": "passed", "new-lr1e-3": "failed"}
+    assert {o.measured.model: o.verdict for o in results.outcomes} == {
+        "baseline-lr3e-4": "passed",
+        "new-lr1e-3": "failed",
+    }
 
 
 STEPS: Mapping[int, tuple[str, ...]] = {
@@ -93,7 +96,9 @@ def test_times_in_file_names_are_no_models_and_the_newer_of_two_files_counts(oth
         for i, time in enumerate(times):
             name = f"pythia-70m-0shot-global_step{step}_eval_results_11-25-2022-{time}.json"
             acc = step / 1e6 + other * (i + 1 < len(times))
-            save(tmp_path / name, {"results": {"arc": {"acc": acc}, "sciq": {"acc": 0.5}}, "config": {"num_fewshot": 0}})
+            save(
+                tmp_path / name, {"results": {"arc": {"acc": acc}, "sciq": {"acc": 0.5}}, "config": {"num_fewshot": 0}}
+            )
     warnings: list[str] = []
     opened = read_results(tmp_path, warnings.append)
     arc, sciq = find_curves(tmp_path, warn=lambda line: None)
@@ -101,7 +106,9 @@ def test_times_in_file_names_are_no_models_and_the_newer_of_two_files_counts(oth
     assert arc.values.tolist() == [step / 1e6 for step in STEPS]
     assert sciq.steps.tolist() == list(STEPS)
     name = "pythia-70m-0shot-global_step123000_eval_results_11-25-2022"
-    said = f"1 value evaluated twice with another result; the newer file counts (step 123000: {name}-08-12-38.json, not "
+    said = (
+        f"1 value evaluated twice with another result; the newer file counts (step 123000: {name}-08-12-38.json, not "
+    )
     if other:
         assert warnings == [f"{tmp_path}: {said}{name}-05-54-21.json)"]
         assert opened.left_out == (

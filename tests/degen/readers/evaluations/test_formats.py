@@ -136,7 +136,10 @@ def test_lighteval_keys_of_every_version_give_task_and_few_shot_setting(key: str
 def test_tasks_of_one_name_in_two_suites_keep_them(tmp_path: Path) -> None:
     values = {"lighteval|piqa|0": {"acc": 0.1}, "helm|piqa|0": {"acc": 0.2}}
     save(tmp_path / "step1.json", lighteval(values, "org/tiny", max_samples=20))
-    assert [r for r in rows(tmp_path, "task", "value") if r[0] != "all"] == [("helm|piqa", 0.2), ("lighteval|piqa", 0.1)]
+    assert [r for r in rows(tmp_path, "task", "value") if r[0] != "all"] == [
+        ("helm|piqa", 0.2),
+        ("lighteval|piqa", 0.1),
+    ]
 
 
 def test_averages_over_other_tasks_are_left_out_and_that_is_said(tmp_path: Path) -> None:

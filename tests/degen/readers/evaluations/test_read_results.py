@@ -128,7 +128,10 @@ def test_other_files_are_ignored_and_damaged_ones_give_a_warning(tmp_path: Path)
 def spoilt(folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield folders that give no table, and the message of each."""
     (folder / "empty").mkdir()
-    yield folder / "empty", r"empty: this folder has no results of lm-evaluation-harness, lighteval or OLMES; name the folder"
+    yield (
+        folder / "empty",
+        r"empty: this folder has no results of lm-evaluation-harness, lighteval or OLMES; name the folder",
+    )
     save(folder / "other" / "config.json", {"vocab_size": 5})
     yield folder / "other", "other: this folder has no results of lm-evaluation-harness"
     save(folder / "texts" / "step1.json", {"results": {"piqa": {"acc": "N/A", "alias": "piqa", "ok": True}}})
