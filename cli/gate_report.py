@@ -93,12 +93,22 @@ def _annotate(verdicts: Verdicts) -> None:
 
 def print_verdicts(verdicts: Verdicts, target: str, json: bool) -> None:
     """Print the outcomes as a table, or as one JSON document that names the target."""
+    source = verdicts.source
     if json:
         rows = [outcome.row() for outcome in verdicts.outcomes]
+        understood = source.as_dict() if source is not None else None
         output.result_json(
-            {"target": target, "verdict": verdicts.verdict, "rows": rows, "incomplete": verdicts.incomplete}
+            {
+                "target": target,
+                "source": understood,
+                "verdict": verdicts.verdict,
+                "rows": rows,
+                "incomplete": verdicts.incomplete,
+            }
         )
     else:
+        if source is not None:
+            output.note_source(source)
         _print_table(verdicts)
 
 

@@ -15,6 +15,8 @@ from degen.printable import escape_json, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from degen.readers.source_summary import SourceSummary
+
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -51,6 +53,12 @@ def first_word(text: str) -> None:
 def note(message: str) -> None:
     """Print what is worth knowing."""
     print(fit(printable(message), sys.stderr), file=sys.stderr)
+
+
+def note_source(source: SourceSummary) -> None:
+    """Print what was understood of a table, a log or results; nothing of a run, whose columns are degen's own."""
+    if source.kind != "run":
+        note(source.line)
 
 
 def result(text: str) -> None:

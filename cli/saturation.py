@@ -137,7 +137,8 @@ def saturation(
         Path,
         typer.Argument(
             metavar="RUN|TABLE",
-            help="A run folder; a CSV or Parquet table with model, step and values; or a folder of results of "
+            help="A run folder; a CSV or Parquet table with model, step and values; a log of training (state of "
+            "a Trainer, TensorBoard events, wandb, trackio, JSON lines, CSVLogger); or a folder of results of "
             "lm-evaluation-harness.",
             show_default=False,
         ),
@@ -164,6 +165,8 @@ def saturation(
     if json:
         output.result_json(_document(target, result))
     else:
+        if result.source is not None:
+            output.note_source(result.source)
         print_saturation(result)
     _keep(result, target)
     if to is not None:
@@ -210,7 +213,8 @@ def _parse_fixed(fix: list[str] | None) -> dict[str, float] | None:
 def _document(target: Path, result: SaturationResult) -> dict[str, Any]:
     """Return the JSON document."""
     law = result.extrapolation
-    document: dict[str, Any] = {"target": str(target), "rows": result.rows()}
+    source = result.source.as_dict() if result.source is not None else None
+    document: dict[str, Any] = {"target": str(target), "source": source, "rows": result.rows()}
     if law is not None:
         document["parameters"] = law.parameters
         document["extrapolation"] = {

@@ -52,7 +52,7 @@ def lm_eval_04(
         "versions": dict.fromkeys(values, 1.0),
         "n-shot": dict(shots),
         "higher_is_better": {task: {key.partition(",")[0]: True for key in m} for task, m in values.items()},
-        "n-samples": {task: dict(zip(("original", "effective"), pair)) for task, pair in (samples or {}).items()},
+        "n-samples": {task: {"original": pair[0], "effective": pair[1]} for task, pair in (samples or {}).items()},
         "config": {"model": "hf", "model_args": f"pretrained={evaluated},dtype=bfloat16", "limit": None} | config,
         "date": 1714564800.0,
         "model_source": "hf",

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from degen.errors import DegenError
 from degen.printable import printable
+from degen.readers.source_summary import SourceSummary
 from degen.stats.quantiles import one_sided
 
 from .metric_values import MetricValue, find_metric_values
@@ -64,11 +65,13 @@ class Verdicts:
         target: the path that was judged, as the user gave it.
         outcomes: one for every rule and value, the worst first: by verdict, then by rule, then by margin.
         incomplete: the checkpoints that could not be measured.
+        source: what was understood of the target.
     """
 
     target: str
     outcomes: tuple[Outcome, ...]
     incomplete: tuple[str, ...] = ()
+    source: SourceSummary | None = None
 
     @cached_property
     def verdict(self) -> Literal["failed", "undecidable", "incomplete", "passed"]:
@@ -138,7 +141,7 @@ def judge(
         outcomes,
         key=lambda o: (SEVERITY.index(o.verdict), position[o.rule], math.inf if o.margin is None else o.margin),
     )
-    return Verdicts(str(target), tuple(worst_first), tuple(source.failed))
+    return Verdicts(str(target), tuple(worst_first), tuple(source.failed), source.summary(rules))
 
 
 def judge_value(rule: Rule, measured: MetricValue, confidence: float | None = None, strict: bool = False) -> Outcome:

@@ -49,4 +49,4 @@ def open_source(
         DegenError: the path does not exist, or holds none of these.
     """
     opened = open_target(Path(target), warn)
-    return RunSource(opened, warn, series) if isinstance(opened, Run) else TableSource(opened.table, opened.path, warn)
+    return RunSource(opened, warn, series) if isinstance(opened, Run) else TableSource(opened, warn)

@@ -18,6 +18,8 @@ from degen.metrics.part_curves import (
 )
 from degen.metrics.run_curves import all_checkpoints, checkpoint_curve
 from degen.metrics.run_parts import LAYERS, RunParts
+from degen.metrics.summary import summarise_run
+from degen.readers.source_summary import SourceSummary
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS, Row
 
@@ -75,6 +77,10 @@ class RunSource:
         rows = {model: [row for row in self._rows if row["model"] == model] for model in models}
         unmeasured = [unmeasured_curve(model, rule.metric, ()) for model, own in rows.items() if not own]
         return unmeasured + self._measured(rule, {model: own for model, own in rows.items() if own})
+
+    def summary(self, rules: Sequence[Rule]) -> SourceSummary:
+        """Return what was understood of the run, as far as rules need it."""
+        return summarise_run(self.path, [curve for rule in rules for curve in self.curves(rule)])
 
     def _measured(self, rule: Rule, rows: Mapping[str, list[Row]]) -> list[Curve]:
         """Return the curves that a rule is about, for models that have rows.

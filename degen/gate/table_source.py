@@ -1,12 +1,13 @@
 """The curves of a table that a rule is about: CSV, Parquet, results of lm-evaluation-harness.
 
 Rows are sorted by step. The latest step of a model is the largest of any of its rows: a metric without a value there is
-missing at the latest step, whatever its earlier values.
+missing at the latest step, whatever its earlier values, unless it is measured less often and was not due there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +23,15 @@ from degen.metrics.checkpoint_table import (
 )
 from degen.metrics.curve import Curve, Point, curve_from_points
 from degen.metrics.curve_options import plain_options
+from degen.metrics.curve_rows import group_rows
 from degen.metrics.layout import read_layout
+from degen.metrics.measured_rows import is_due
 from degen.metrics.part_curves import HEAD_INPUT
-from degen.metrics.table_curves import group_rows, read_curve
+from degen.metrics.summary import summarise_table
+from degen.metrics.table_curves import read_curve
 from degen.readers.columns import empty_as_numbers, first_column, numbers, texts
+from degen.readers.open_table import OpenTable
+from degen.readers.source_summary import SourceSummary
 
 from .rule import Rule
 
@@ -38,14 +44,23 @@ class TableSource:
     """A table as the source of the curves that rules are about.
 
     Attributes:
-        table: the table.
-        path: its file or folder.
+        opened: the table, with its path.
         warn: called with each line of warning.
     """
 
-    table: pa.Table = field(repr=False)
-    path: Path
+    opened: OpenTable
     warn: Callable[[str], None] = field(repr=False)
+    _left_out: Counter[str] = field(default_factory=Counter, repr=False)
+
+    @property
+    def table(self) -> pa.Table:
+        """All rows of the table."""
+        return self.opened.table
+
+    @property
+    def path(self) -> Path:
+        """The file or folder of the table."""
+        return self.opened.path
 
     @cached_property
     def models(self) -> list[str]:
@@ -79,29 +94,43 @@ class TableSource:
         metric, task = _without_task(checkpoints, rule.metric)
         options = plain_options(metric)
         groups = group_rows(checkpoints, options, ())
+        for reason, count in options.left_out.items():  # rules may be about the same values
+            self._left_out[reason] = max(count, self._left_out[reason])
         curves = []
         for model in models:
-            own = [read_curve(checkpoints, group, options) for group in groups if group.model == model]
-            curves += [self._up_to_latest(curve, curve.place or task or _place(rule)) for curve in own]
+            own = [(group, read_curve(checkpoints, group, options)) for group in groups if group.model == model]
+            curves += [self._up_to_latest(c, c.place or task or _place(rule), group.column) for group, c in own]
             if not own:
                 unmeasured = Point(None, self._latest.get(model), None, None, f"the table has no row of {rule.metric}")
                 curves.append(curve_from_points(model, rule.metric, [unmeasured]))
         return curves
 
-    def _up_to_latest(self, curve: Curve, place: str | None) -> Curve:
+    def summary(self, rules: Sequence[Rule]) -> SourceSummary:
+        """Return what was understood of the table, as far as rules need it."""
+        curves = [curve for rule in rules for curve in self.curves(rule)]
+        return summarise_table(self.opened, self._checkpoints, curves, self._left_out, named=True)
+
+    def _up_to_latest(self, curve: Curve, place: str | None, column: str) -> Curve:
         """Return `curve` with points without a value added, where its model has rows that the curve lacks.
 
-        One is added at the model's latest step, if the curve ends before it; one for rows without a step, if there are
-        any.
+        One is added at the model's latest step, if the curve ends before it and its metric was due there; one for rows
+        with a value and without a step, if there are any.
+
+        Args:
+            curve: the curve.
+            place: its layer and site, domain or task; None where it has none.
+            column: the column of its values.
         """
         points = list(curve.points)
         latest, last = self._latest[curve.model], int(curve.steps[-1])
-        if last < latest and not curve.by_tokens:
+        measured = np.unique(curve.steps[~np.isnan(curve.values)])
+        due = is_of_run(self.table) or not len(measured) or is_due(measured, latest)
+        if last < latest and due and not curve.by_tokens:
             points.append(
                 Point(None, latest, None, None, f"it has no row at step {latest}; its last row is at step {last}")
             )
-        if without := self._checkpoints.without_step.get(curve.model):
-            points.append(Point(None, None, None, None, f"rows without a step, which may be its latest: {without}"))
+        if stepless := self._checkpoints.count_stepless(curve.model, column):
+            points.append(Point(None, None, None, None, f"rows without a step, which may be its latest: {stepless}"))
         return curve_from_points(curve.model, curve.metric, points, place=place, layer=curve.layer, site=curve.site)
 
     @cached_property
@@ -124,7 +153,14 @@ class TableSource:
     def _read(self, table: pa.Table, where: dict[str, str]) -> CheckpointTable:
         """Return the rows that have a step, with copies of other checkpoints, since the latest may be one."""
         # a column without any value may be a metric that was not measured
-        return read_checkpoint_table(empty_as_numbers(table), self.path, where, lambda line: None, keep_copies=True)
+        return read_checkpoint_table(
+            empty_as_numbers(table),
+            self.path,
+            where,
+            lambda line: None,
+            keep_copies=True,
+            is_log=self.opened.is_log,
+        )
 
     def _selected(self, rule: Rule) -> CheckpointTable:
         """Return the rows of the layer, site and domain that a rule selects, by columns of these names."""

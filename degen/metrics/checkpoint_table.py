@@ -32,7 +32,7 @@ class CheckpointTable:
         models: label of the model of each row.
         layout: the purpose of each column.
         path: file or folder of the table, for messages.
-        without_step: how many rows of each model were left out because they have no step.
+        stepless: the rows that were left out because they have no step.
         freedom: degrees of freedom of the standard errors; None if unknown.
     """
 
@@ -41,15 +41,41 @@ class CheckpointTable:
     models: list[str]
     layout: Layout
     path: Path
-    without_step: Mapping[str, int]
+    stepless: pa.Table
     freedom: int | None = None
     _numbers: dict[str, Floats] = field(default_factory=dict, repr=False)
+    _texts: dict[str, list[str | None]] = field(default_factory=dict, repr=False)
+    _present: dict[str, Mask] = field(default_factory=dict, repr=False)
 
     def numbers(self, column: str) -> Floats:
         """Return a column as float64, NaN where it is missing. The array is shared: do not write to it."""
         if column not in self._numbers:
             self._numbers[column] = numbers(self.table, column, self.path)
         return self._numbers[column]
+
+    def texts(self, column: str) -> list[str | None]:
+        """Return a column as texts, None where it is missing. The list is shared: do not write to it."""
+        if column not in self._texts:
+            self._texts[column] = texts(self.table, column)
+        return self._texts[column]
+
+    def present(self, column: str) -> Mask:
+        """Return a mask of the rows that have a value in a column, perhaps NaN; all rows of a table of a run.
+
+        In a run every row is a checkpoint, and has a reason where it lacks a metric.
+        """
+        if column not in self._present:
+            every = is_of_run(self.table)
+            valid = [True] * len(self.table) if every else self.table[column].is_valid().to_pylist()
+            self._present[column] = np.array(valid, dtype=bool)
+        return self._present[column]
+
+    def count_stepless(self, model: str, column: str) -> int:
+        """Return how many rows of a model have a value in a column and no step; all without a step in a run."""
+        labels = model_labels(self.stepless, self.layout, self.path)
+        valid = self.stepless[column].is_valid().to_pylist()
+        every = is_of_run(self.table)
+        return sum(label == model and (every or has) for label, has in zip(labels, valid, strict=True))
 
     @cached_property
     def failed(self) -> Mask:
@@ -63,6 +89,7 @@ def read_checkpoint_table(
     where: Mapping[str, str],
     warn: Callable[[str], None],
     keep_copies: bool = False,
+    is_log: bool = False,
 ) -> CheckpointTable:
     """Return those rows of `table` that have a step and pass a filter, with the purpose of each column.
 
@@ -72,6 +99,7 @@ def read_checkpoint_table(
         where: the filter: name of a column -> the value that it must have.
         warn: called with one line for every kind of row that is left out.
         keep_copies: whether checkpoints that are copies of other revisions are kept.
+        is_log: whether the table is a log of training, in the order of its writing.
 
     Raises:
         DegenError: the table lacks a column of steps or one that the filter names, or no row is left.
@@ -79,13 +107,13 @@ def read_checkpoint_table(
     import pyarrow as pa
 
     table = keep_rows(table, where, path)
-    layout = read_layout(table, path)
+    layout = read_layout(table, path, is_log)
     models = model_labels(table, layout, path)
     steps = read_steps(table, layout.step, path)
     kept = ~np.isnan(steps)
-    if missing := int((~kept).sum()):
-        warn(f"{path}: rows without a step left out: {missing}")
-    without_step = Counter(model for model, known in zip(models, kept, strict=True) if not known)
+    if is_of_run(table) and (missing := int((~kept).sum())):
+        warn(f"{path}: rows without a step left out: {missing}")  # of other tables the summary says it
+    stepless = table.filter(pa.array(~kept))
     if not keep_copies:
         copies = has_status(table, "duplicate") & kept
         for model, count in Counter(m for m, copy in zip(models, copies, strict=True) if copy).items():
@@ -101,7 +129,7 @@ def read_checkpoint_table(
         models=[m for m, keep in zip(models, kept, strict=True) if keep],
         layout=layout,
         path=path,
-        without_step=without_step,
+        stepless=stepless,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ class CurveOptions:
         warn: called with each line of warning; see `warn_once`.
         keep_infinite: whether infinite values are kept; else they count as missing.
         higher_is_better: metric -> whether higher values are better, where the source of the curves says it.
+        left_out: reason -> how many values were left out for it while curves were read.
     """
 
     metrics: Sequence[str]
@@ -37,6 +39,7 @@ class CurveOptions:
     warn: Callable[[str], None]
     keep_infinite: bool = False
     higher_is_better: Mapping[str, bool] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
     _warned: set[str] = field(default_factory=set)
     _floors_used: set[str | None] = field(default_factory=set)
 

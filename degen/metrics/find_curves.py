@@ -1,27 +1,42 @@
-"""Read curves from a run, a table, a folder of Parquet parts or results of lm-evaluation-harness."""
+"""Read curves from a run, a table, a folder of Parquet parts, a log of training or results of evaluations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Required, TypedDict, Unpack
 
 import numpy as np
 
 from degen.errors import DegenError
 from degen.paths import expand_user
 from degen.readers.open_table import OpenTable
+from degen.readers.source_summary import SourceSummary
 from degen.runs.run import Run
 
 from .checkpoint_table import read_checkpoint_table
 from .curve import Better, Curve
 from .curve_options import CurveOptions
+from .curve_rows import group_rows
 from .metric_kinds import Floor
 from .open_target import open_target
 from .run_curves import run_curves
-from .table_curves import group_rows, read_curve
+from .summary import summarise_run, summarise_table
+from .table_curves import read_curve
 
 
-def find_curves(
+class CurveKeywords(TypedDict, total=False):
+    """The keywords of `read_curves` and `find_curves`."""
+
+    metrics: Sequence[str]
+    where: Mapping[str, str]
+    better: Better | None
+    floors: Mapping[str | None, Floor]
+    sort: bool
+    warn: Required[Callable[[str], None]]
+
+
+def read_curves(
     target: Path,
     *,
     metrics: Sequence[str] = (),
@@ -30,8 +45,8 @@ def find_curves(
     floors: Mapping[str | None, Floor] = {},
     sort: bool = False,
     warn: Callable[[str], None],
-) -> list[Curve]:
-    """Return the curves in a run, a table or a folder, model by model.
+) -> tuple[list[Curve], SourceSummary]:
+    """Return the curves in a run, a table, a log or a folder, model by model, and what was understood of it.
 
     Of a run folder the usual metrics are loss, anisotropy and singular entropy. Of a table, wide (one column for each
     metric) or long (columns `metric` and `value`), they are those whose names are known, or else all. Text columns such
@@ -39,8 +54,8 @@ def find_curves(
     `lambada_openai/acc`.
 
     Args:
-        target: a run folder, a CSV or Parquet file, a folder of Parquet parts, or of result files of
-            lm-evaluation-harness.
+        target: a run folder, a CSV or Parquet file, a folder of Parquet parts, or what a reader of
+            `degen.readers.registry` recognises: a log of training, or results of evaluations.
         metrics: names of metrics, bare or whole; empty for the usual ones.
         where: values that columns must have.
         better: which way is better; None to go by the metrics' names.
@@ -49,7 +64,8 @@ def find_curves(
         warn: called with each line of warning.
 
     Returns:
-        At least one curve; that of a metric without any value for its model is all NaN.
+        At least one curve; that of a metric without any value for its model is all NaN. And what was understood of the
+        target.
 
     Raises:
         DegenError: the target cannot be read, or lacks a metric, column or value.
@@ -57,15 +73,26 @@ def find_curves(
     target = expand_user(target)
     options = CurveOptions(metrics, better, floors, sort, warn)
     opened = open_target(target, options.warn_once)
-    curves = run_curves(opened, where, options) if isinstance(opened, Run) else _table_curves(opened, where, options)
+    if isinstance(opened, Run):
+        curves = _without_empty(run_curves(opened, where, options))
+        summary = summarise_run(opened.path, curves)
+    else:
+        curves, summary = _table_curves(opened, where, options)
     options.check_floors(target, [name for curve in curves for name in (curve.bare_metric, curve.metric)])
-    return _without_empty(curves)
+    return curves, summary
 
 
-def _table_curves(opened: OpenTable, where: Mapping[str, str], options: CurveOptions) -> list[Curve]:
+def find_curves(target: Path, **options: Unpack[CurveKeywords]) -> list[Curve]:
+    """Return the curves in a run, a table, a log or a folder, model by model; see `read_curves`."""
+    return read_curves(target, **options)[0]
+
+
+def _table_curves(
+    opened: OpenTable, where: Mapping[str, str], options: CurveOptions
+) -> tuple[list[Curve], SourceSummary]:
     options.sort = options.sort or not opened.in_order
     options.higher_is_better = opened.higher_is_better
-    checkpoints = read_checkpoint_table(opened.table, opened.path, where, options.warn_once)
+    checkpoints = read_checkpoint_table(opened.table, opened.path, where, options.warn_once, is_log=opened.is_log)
     layout = checkpoints.layout
     if not layout.metrics:
         raise DegenError(
@@ -78,7 +105,8 @@ def _table_curves(opened: OpenTable, where: Mapping[str, str], options: CurveOpt
             f"name it with --metric ({names})"
         )
     groups = group_rows(checkpoints, options, layout.usual)
-    return [read_curve(checkpoints, group, options) for group in groups]
+    curves = _without_empty([read_curve(checkpoints, group, options) for group in groups])
+    return curves, summarise_table(opened, checkpoints, curves, options.left_out, bool(options.metrics))
 
 
 def _without_empty(curves: Sequence[Curve]) -> list[Curve]:

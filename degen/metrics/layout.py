@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,14 @@ from degen.checkpoints.steps import parse_revision
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 from degen.readers.columns import first_column, is_empty, is_numeric, is_text, numbers, texts
+from degen.readers.step_column import STEP, find_step_columns
 
-from .metric_kinds import kind_of
+from .metric_kinds import is_loss, kind_of, words_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MODEL = ("model", "model_name")
-STEP = ("step", "steps", "global_step", "iteration", "_step", "trainer/global_step", "train/global_step")
 WIDTH = ("head_size", "hidden_size", "d_model", "width")
 PARAMETERS = ("parameters", "total_params", "params", "n_params")
 TOKENS = ("tokens_seen", "tokens", "training_tokens")
@@ -42,6 +43,14 @@ FACTS = frozenset(
     | {"flops", "flops_per_token", "training_flops", "seconds", "peak_rss", "time", "timestamp", "rank"}
     | {"window", "windows", "document", "documents", "index", "zero_vectors", "_runtime", "_timestamp"}
 )
+# Words in the names of what logs say about a training besides its metrics.
+_FACT_WORDS = (
+    r"lr|learning_rate|grad_norm|gradient_norm|epochs?|runtime|duration|elapsed|eta|time|times|timestamp|seconds|"
+    r"[a-z]+_per_(?:second|sec|step|iteration|gpu|device)|flops?|total_flos|mfu|throughput|mem|memory|gpu|cpu|"
+    r"tokens|samples|batch_size|momentum|beta\d?|weight_decay|gen_len|num_[a-z_]+"
+)
+_VALIDATION = r"val|valid|validation|eval|evaluation|test|dev|heldout"
+_TRAINING = r"train|training"
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,8 @@ class Layout:
         metrics: the columns that hold metrics; for a long table its column of values alone.
         errors: column of a metric -> column of its standard error, for metrics that have one.
         apart: the columns that may separate several series of one model.
+        other_steps: further columns that may hold the step, with other values.
+        is_log: whether the table is a log of training, where a loss that does not say of what is one of training.
     """
 
     model: str | None
@@ -63,11 +74,22 @@ class Layout:
     metrics: tuple[str, ...]
     errors: dict[str, str]
     apart: tuple[str, ...]
+    other_steps: tuple[str, ...] = ()
+    is_log: bool = False
 
     @property
     def usual(self) -> tuple[str, ...]:
-        """The columns to read by default: those with the name of a known metric, or without any `likely`."""
-        return tuple(c for c in self.likely if kind_of(c)) or self.likely
+        """The columns to read by default: those with the name of a known metric, or without any `likely`.
+
+        Losses of the training text come last.
+        """
+        usual = tuple(c for c in self.likely if kind_of(c)) or self.likely
+        return tuple(sorted(usual, key=self._is_training_loss))
+
+    def _is_training_loss(self, column: str) -> bool:
+        if not is_loss(column) or has_validation_word(column):
+            return False
+        return self.is_log or _has_word(column, _TRAINING)
 
     @property
     def likely(self) -> tuple[str, ...]:
@@ -75,19 +97,20 @@ class Layout:
         return tuple(c for c in self.metrics if not _is_fact(c))
 
 
-def read_layout(table: pa.Table, path: Path) -> Layout:
+def read_layout(table: pa.Table, path: Path, is_log: bool = False) -> Layout:
     """Return the purpose of each column, by its name and type.
 
     Args:
         table: the table.
         path: file or folder of the table, for the errors.
+        is_log: whether the table is a log of training.
 
     Raises:
         DegenError: the table has no column of steps, or one that names metrics and none of values.
     """
-    model, step = first_column(table, MODEL), first_column(table, STEP)
+    model, steps = first_column(table, MODEL), find_step_columns(table)
     metric, value = first_column(table, ["metric"]), first_column(table, ["value"])
-    if step is None:
+    if not steps:
         hint = did_you_mean("step", table.column_names)
         raise DegenError(f"{path}: the table has no column 'step' ({hint}); rename the column of steps to step")
     if metric is not None and not is_text(table, metric):
@@ -96,7 +119,7 @@ def read_layout(table: pa.Table, path: Path) -> Layout:
         raise DegenError(
             f"{path}: a table with a column {metric!r} must also have a column 'value'; add it, or drop {metric!r}"
         )
-    taken = {model, step, metric}
+    taken = {model, *steps, metric}
     free = [c for c in table.column_names if c not in taken]
     apart = [
         c
@@ -108,7 +131,8 @@ def read_layout(table: pa.Table, path: Path) -> Layout:
     else:
         metrics = [c for c in free if is_numeric(table, c) or (is_empty(table, c) and kind_of(c))]
         metrics = metrics or [c for c in free if is_empty(table, c)]  # an unmeasured metric is still a metric
-    return Layout(model, step, metric, tuple(metrics), _errors(table, metrics), tuple(apart))
+    errors = _errors(table, metrics)
+    return Layout(model, steps[0], metric, tuple(metrics), errors, tuple(apart), steps[1:], is_log)
 
 
 def read_steps(table: pa.Table, column: str, path: Path) -> Floats:
@@ -163,4 +187,14 @@ def _errors(table: pa.Table, metrics: Sequence[str]) -> dict[str, str]:
 
 
 def _is_fact(column: str) -> bool:
-    return column.lower() in FACTS or column.lower().partition(",")[0].endswith(ERROR_ENDS)
+    name = column.lower()
+    return name in FACTS or name.partition(",")[0].endswith(ERROR_ENDS) or _has_word(column, _FACT_WORDS)
+
+
+def has_validation_word(name: str) -> bool:
+    """Return whether the name of a metric says that it was measured on text that was not trained on."""
+    return _has_word(name, _VALIDATION)
+
+
+def _has_word(column: str, pattern: str) -> bool:
+    return re.search(rf"(?:^|_)(?:{pattern})(?:_|$)", words_of(column)) is not None

@@ -71,8 +71,11 @@ class Kind:
 NO_FLOOR = Floor(0.0)
 _NO_METRIC = r"se|std|stderr|scale|weight|weights|coef|steps?|count|counts"  # of values that accompany a metric
 
+# Before a capital behind a small letter, and before the last capital of several where small letters follow: `CELoss`.
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
+
 # Tried in this order, on whole words: an `anisotropy_loss` is a loss.
-_LOSS = r"loss|losses|nll|cross_entropy"
+_LOSS = r"loss|losses|nll|cross_entropy|crossentropy|xent"
 _KINDS: tuple[tuple[str, Kind], ...] = (
     (_LOSS, Kind("min", Floor(0.005, "share"))),
     (r"bits_per_byte|bits_per_character|bits_per_char|bpb|bpc", Kind("min", Floor(0.005, "share"))),
@@ -90,28 +93,32 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
 def kind_of(name: str) -> Kind | None:
     """Return what is known of a metric by its name; None for an unknown name.
 
-    The name is split into words at `_`, `/`, `,`, `-`, `.`, `:` and spaces; case and numbers at the end of a word make
-    no difference: `val_loss2` is a loss, `gloss` is not, nor is `loss_scale`.
+    The name is split into words at `_`, `/`, `,`, `-`, `.`, `:`, spaces, and before a capital in camel case; case and
+    numbers at the end of a word make no difference: `val_loss2` and `valLoss` are losses, `gloss` and `loss_scale` are
+    not.
 
     Args:
         name: of the metric, such as `val_loss`, `acc_norm` or `exact_match,strict-match`.
     """
-    words = _words(name)
+    words = _metric_words(name)
     return next((kind for pattern, kind in _KINDS if words is not None and _has(words, pattern)), None)
 
 
 def is_loss(name: str) -> bool:
     """Return whether the name of a metric is that of a loss in nats; only to losses can a loss law be fitted."""
-    words = _words(name)
+    words = _metric_words(name)
     return words is not None and _has(words, _LOSS)
 
 
-def _words(name: str) -> str | None:
-    """Return a name in lower case with one `_` between its words.
+def words_of(name: str) -> str:
+    """Return a name in lower case with one `_` between its words; `CrossEntropyLoss` has three, and `BLEU` one."""
+    apart = _CAMEL.sub("_", name)
+    return "_".join(re.split(r"[_/,\-.:\s]+", apart.lower()))
 
-    None where the name is that of an error or scale of a metric, such as `loss_se` or `loss_scale`.
-    """
-    words = "_".join(re.split(r"[_/,\-.:\s]+", name.lower()))
+
+def _metric_words(name: str) -> str | None:
+    """Return the words of a name, or None where it is that of an error or scale of a metric, such as `loss_se`."""
+    words = words_of(name)
     return None if re.search(rf"_(?:{_NO_METRIC})$", words) else words
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from degen.errors import DegenError
 from degen.paths import expand_user
+from degen.readers.csv_log import as_log
 from degen.readers.open_table import OpenTable
 from degen.readers.registry import find_reader, kinds_of_files, kinds_of_folders
 from degen.readers.table_file import has_parts, read_table_file
@@ -48,7 +49,8 @@ def open_target(path: Path, warn: Callable[[str], None], only_tables: bool = Fal
                 f"{path}: this folder holds no run (run.json), no Parquet parts and no "
                 f"{', '.join(kinds_of_folders())}; name a folder that holds one of them, or a table"
             )
-        return OpenTable(read_table_file(path), path, in_order=not path.is_dir())
+        table = OpenTable(read_table_file(path), path, in_order=not path.is_dir())
+        return table if only_tables or path.is_dir() else as_log(table)
     except OSError as error:
         raise DegenError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from error
 

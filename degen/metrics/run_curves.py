@@ -16,10 +16,11 @@ from degen.runs.run import Run
 from .checkpoint_table import CheckpointTable, read_checkpoint_table
 from .curve import UNKNOWN_STEP, Curve
 from .curve_options import CurveOptions, best_of, plain_options
+from .curve_rows import CurveRows, group_rows
 from .layout import read_layout
 from .part_curves import unmeasured_curve
 from .run_parts import WINDOWS, RunParts
-from .table_curves import OF_LOSS, CurveRows, group_rows, read_curve, slope_of_loss
+from .table_curves import OF_LOSS, read_curve, slope_of_loss
 
 USUAL = ("loss", "anisotropy", "singular_entropy")
 
@@ -92,7 +93,7 @@ def all_checkpoints(parts: RunParts) -> CheckpointTable:
         models=[row["model"] for row in parts.rows],
         layout=read_layout(table, parts.path),
         path=parts.path,
-        without_step={},
+        stepless=parts.checkpoints.slice(0, 0),
         freedom=parts.freedom,
     )
 

@@ -1,173 +1,27 @@
-"""Read curves from a table: one for each model, metric and value of the columns that separate curves."""
+"""Read one curve of a table from its rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
 from degen.arrays import Floats, Ints
 from degen.errors import DegenError
-from degen.hints import did_you_mean
-from degen.readers.columns import first_column, is_numeric, is_text, texts
+from degen.readers.columns import first_column, is_numeric, texts
 
 from .checkpoint_table import CheckpointTable, is_of_run
 from .curve import Curve, reason_for_missing
 from .curve_options import CurveOptions, best_of
-from .layout import ALWAYS_APART, PARAMETERS, TOKENS, WIDTH
+from .curve_rows import CurveRows
+from .layout import PARAMETERS, TOKENS, WIDTH
 from .metric_kinds import kind_of
 
 OF_LOSS = ("perplexity", "bits_per_byte")  # metrics of a run that follow from its loss
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class CurveRows:
-    """The rows of a table that belong to one curve.
-
-    Attributes:
-        model: label of the model.
-        metric: bare name of the metric.
-        place: the text that separates this curve from others of the metric, as `lambada_openai`; None where it is the
-            only curve.
-        column: name of the column with the values.
-        rows: indices of the rows, in the order of the table or of the steps.
-    """
-
-    model: str
-    metric: str
-    place: str | None
-    column: str
-    rows: Ints
-
-    @property
-    def name(self) -> str:
-        """The name of the metric with the place in front: `lambada_openai/acc`."""
-        return self.metric if self.place is None else f"{self.place}/{self.metric}"
-
-
-def group_rows(
-    checkpoints: CheckpointTable, options: CurveOptions, usual: Sequence[str], separate: bool = True
-) -> list[CurveRows]:
-    """Return the rows of each curve, ordered by model as in the table, then by metric as in the options.
-
-    Args:
-        checkpoints: the table.
-        options: its metrics, and whether rows are sorted.
-        usual: for a wide table, the metrics to take where the options name none.
-        separate: whether columns other than the model and the metric separate curves.
-
-    Raises:
-        DegenError: the options name a metric that the table does not have.
-    """
-    layout, table = checkpoints.layout, checkpoints.table
-    count = len(checkpoints.models)
-    metrics = [str(m) for m in texts(table, layout.metric)] if layout.metric is not None else [""] * count
-    apart = _columns_apart(checkpoints, metrics) if separate else []
-    labels = list(zip(*(texts(table, c) for c in apart), strict=True)) if apart else [()] * count
-    groups: dict[tuple[str, str, tuple[str | None, ...]], list[int]] = {}
-    for row, key in enumerate(zip(checkpoints.models, metrics, labels, strict=True)):
-        groups.setdefault(key, []).append(row)
-    curves = []
-    for (model, named, values), indices in groups.items():
-        rows = np.array(indices, dtype=np.int64)
-        if options.sort:
-            rows = rows[_order(checkpoints, rows)]
-        parts = [_label(checkpoints, c, v) for c, v in zip(apart, values, strict=True) if v]
-        for column in layout.metrics:
-            metric = column if layout.metric is None else named
-            curves.append(CurveRows(model, metric, "/".join(parts) or None, column, rows))
-    names = options.metrics or (usual if layout.metric is None else metrics)
-    return _select_metrics(curves, checkpoints, list(dict.fromkeys(names)))
-
-
-def _order(checkpoints: CheckpointTable, rows: Ints) -> Ints:
-    """Return the order of some rows by step; by tokens where a step stands twice and all tokens are known."""
-    steps, tokens = checkpoints.steps[rows], first_column(checkpoints.table, TOKENS)
-    if len(np.unique(steps)) < len(steps) and tokens is not None and is_numeric(checkpoints.table, tokens):
-        counted = checkpoints.numbers(tokens)[rows]
-        if np.isfinite(counted).all():
-            return np.lexsort((steps, counted))
-    return np.argsort(steps, kind="stable")
-
-
-def _label(checkpoints: CheckpointTable, column: str, value: str) -> str:
-    """Return a value of a separating column as part of a curve's place.
-
-    That is a text as it is, a few-shot setting as `5-shot`, a limit as `limit-100`, and any other value as `seed=0`.
-
-    Args:
-        checkpoints: the table.
-        column: name of the column.
-        value: a value of it, as text.
-    """
-    import pyarrow as pa
-
-    table = checkpoints.table
-    plain = is_text(table, column) and not pa.types.is_boolean(table.schema.field(column).type)
-    if plain:
-        return value
-    written = {"num_fewshot": f"{value}-shot", "limit": f"limit-{value.removesuffix('.0')}"}
-    return written.get(column.lower(), f"{column}={value}")
-
-
-def _columns_apart(checkpoints: CheckpointTable, metrics: Sequence[str]) -> list[str]:
-    """Return the names of the columns that separate several curves of one model and metric.
-
-    A column does not if it has a single value for each model and metric; nor, outside `ALWAYS_APART`, if it only
-    renames the step, with one value for each step and one step for each value.
-    """
-    columns = []
-    for column in checkpoints.layout.apart:
-        values = texts(checkpoints.table, column)
-        rows = set(zip(checkpoints.models, metrics, checkpoints.steps.tolist(), values, strict=True))
-        groups = {(model, metric) for model, metric, _, _ in rows}
-        steps_of_groups = {(model, metric, step) for model, metric, step, _ in rows}
-        values_of_groups = {(model, metric, value) for model, metric, _, value in rows}
-        renames = len(rows) == min(len(steps_of_groups), len(values_of_groups))
-        if len(values_of_groups) > len(groups) and (column.lower() in ALWAYS_APART or not renames):
-            columns.append(column)
-    return columns
-
-
-def _select_metrics(
-    curves: Sequence[CurveRows], checkpoints: CheckpointTable, metrics: Sequence[str]
-) -> list[CurveRows]:
-    """Return those of the curves whose metric is in `metrics`, ordered by model, then as in `metrics`.
-
-    Args:
-        curves: all curves of the table.
-        checkpoints: the table.
-        metrics: names of metrics, bare (`acc`) or whole (`arc/acc`).
-
-    Raises:
-        DegenError: no curve is of one of the metrics.
-    """
-    names = {name for curve in curves for name in (curve.metric, curve.name)}
-    for name in metrics:
-        if name not in names:
-            raise DegenError(_no_metric(name, curves, checkpoints))
-    models = {model: i for i, model in enumerate(dict.fromkeys(checkpoints.models))}
-    positions = {name: i for i, name in enumerate(metrics)}
-
-    def rank(curve: CurveRows) -> int:
-        return min(positions.get(name, len(positions)) for name in (curve.name, curve.metric))
-
-    chosen = (curve for curve in curves if rank(curve) < len(positions))
-    return sorted(chosen, key=lambda curve: (models[curve.model], rank(curve)))
-
-
-def _no_metric(name: str, curves: Sequence[CurveRows], checkpoints: CheckpointTable) -> str:
-    """Return the message for a metric called `name` that none of the curves is of."""
-    layout, table = checkpoints.layout, checkpoints.table
-    if layout.metric is None and name in table.column_names and not is_numeric(table, name):
-        return f"{checkpoints.path}: column {name!r} holds no numbers; name a metric that does"
-    bare = [c.metric for c in curves if layout.metric is not None or c.metric in layout.likely]
-    names = [*dict.fromkeys(bare), *(c.name for c in curves if c.metric in bare and "/" in name)]
-    return f"{checkpoints.path}: no metric {name!r}; {did_you_mean(name, names)}"
 
 
 def read_curve(checkpoints: CheckpointTable, group: CurveRows, options: CurveOptions) -> Curve:

@@ -20,6 +20,7 @@ class OpenTable:
         path: its file or folder as the user gave it, for messages.
         in_order: whether the order of the rows has a meaning, as in a file; in a folder of parts it has none.
         kind: what the source is, as `table`, `Trainer state` or `results of lm-evaluation-harness`.
+        is_log: whether it is a log of training, whose rows are in the order of their writing.
         left_out: what the reader left out and why, a phrase each, as `2 rows of predictions (no step)`.
         higher_is_better: metric -> whether higher values are better, for the metrics of which the source says it.
     """
@@ -28,5 +29,6 @@ class OpenTable:
     path: Path
     in_order: bool = True
     kind: str = "table"
+    is_log: bool = False
     left_out: tuple[str, ...] = ()
     higher_is_better: Mapping[str, bool] = field(default_factory=dict)

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from . import csv_logs, json_log, tensorboard_log, trackio_log, wandb_log
 from .evaluations import read_results
 from .reader import Reader
 from .table_file import FORMATS, has_parts
 
-OF_FILES: tuple[Reader, ...] = (read_results.READER,)
-OF_FOLDERS: tuple[Reader, ...] = (read_results.READER,)
+# Results come before logs, since any file of lines may be a log.
+OF_FILES: tuple[Reader, ...] = (
+    read_results.READER,
+    tensorboard_log.FILE,
+    wandb_log.FILE,
+    trackio_log.READER,
+    json_log.FILE,
+)
+OF_FOLDERS: tuple[Reader, ...] = (
+    json_log.FOLDER,
+    tensorboard_log.FOLDER,
+    wandb_log.FOLDER,
+    csv_logs.READER,
+    read_results.READER,
+)
 
 
 def find_reader(path: Path) -> Reader | None:

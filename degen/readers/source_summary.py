@@ -24,6 +24,7 @@ class SourceSummary:
         metrics: names of the metrics.
         errors: names of the columns of standard errors; empty where none is known.
         left_out: what was left out and why, a phrase each.
+        remarks: choices that could have been others, a phrase each.
     """
 
     path: Path
@@ -34,11 +35,12 @@ class SourceSummary:
     metrics: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:
         """The summary as one line of text."""
-        parts = [f"{self.kind}, {self.rows} rows"]
+        parts = [f"{self.kind}, {self.rows} row{'s' * (self.rows != 1)}"]
         parts += [f"{quantity} from {column}" for quantity, column in self.columns.items()]
         if len(self.models) > 1:
             parts.append(f"{len(self.models)} models ({_names(self.models)})")
@@ -47,7 +49,7 @@ class SourceSummary:
         parts.append(f"standard errors from {_names(self.errors)}" if self.errors else "no standard errors")
         if self.left_out:
             parts.append(f"left out: {'; '.join(self.left_out)}")
-        return f"{self.path}: {', '.join(parts)}"
+        return "; ".join([f"{self.path}: {', '.join(parts)}", *self.remarks])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the summary for a JSON document."""
@@ -60,6 +62,7 @@ class SourceSummary:
             "metrics": list(self.metrics),
             "errors": list(self.errors),
             "left_out": list(self.left_out),
+            "remarks": list(self.remarks),
         }
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from degen.bounds import check_expansion, check_parquet, check_regular
 from degen.errors import DegenError
@@ -16,15 +17,16 @@ if TYPE_CHECKING:
 
 SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 FORMATS = (*SEPARATORS, ".parquet")
+_ENDINGS = (*FORMATS, ".json", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")  # of tables and of logs
 _INDEX = ("__index_level_0__", "Unnamed: 0")  # names that pandas gives to row numbers
 
 
 def read_table_file(path: Path) -> pa.Table:
     """Return the table in a file `.csv`, `.tsv` (either with `.gz`) or `.parquet`, or in a folder of Parquet parts.
 
-    Columns of a CSV get the type that all their rows allow; empty cells, `nan`, `NA` and the like are missing where the
-    column is one of numbers. Parts are read in the order of their names; folders called `key=value` become columns of
-    text. Columns of lists and records are left out.
+    Columns of a CSV get the type that all their rows allow; empty cells, `NA` and the like are missing where the column
+    is one of numbers, and so is `nan` in a column of whole numbers; among fractions it is NaN. Parts are read in the
+    order of their names; folders called `key=value` become columns of text. Columns of lists and records are left out.
 
     Args:
         path: the file or folder.
@@ -54,12 +56,12 @@ def has_parts(folder: Path) -> bool:
 def stem(path: Path) -> str:
     """Return the name of a table's file or folder without its ending."""
     name = path.name if path.name not in ("", "..") else path.resolve().name
-    ending = _ending(path)
+    ending = _ending(path, _ENDINGS)
     return name[: -len(ending)] or name if ending and not path.is_dir() else name
 
 
-def _ending(path: Path) -> str | None:
-    return next((e for e in sorted(FORMATS, key=len, reverse=True) if path.name.lower().endswith(e)), None)
+def _ending(path: Path, endings: Sequence[str] = FORMATS) -> str | None:
+    return next((e for e in sorted(endings, key=len, reverse=True) if path.name.lower().endswith(e)), None)
 
 
 def _file(path: Path) -> pa.Table:
@@ -79,7 +81,7 @@ def _csv(path: Path, separator: str) -> pa.Table:
     import pyarrow as pa
     import pyarrow.csv as csv
 
-    raw = _text(path)
+    raw = read_text(path)
     header = raw.partition("\n")[0]
     if other := next((s for s in (";", "\t", ",") if s != separator and s in header and separator not in header), None):
         raise DegenError(
@@ -87,20 +89,41 @@ def _csv(path: Path, separator: str) -> pa.Table:
             "save the table with commas (.csv) or tabs (.tsv)"
         )
     data = raw.encode()
-    try:
+    missing = [*csv.ConvertOptions().null_values, "None"]
+
+    def read(**options: Any) -> pa.Table:
         return csv.read_csv(
             pa.BufferReader(data),
             # One block: types come from all the rows, not from the first megabyte. One thread: errors name the row.
             read_options=csv.ReadOptions(block_size=min(len(data) + 1, 2**31 - 1), use_threads=False),
             parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-            convert_options=csv.ConvertOptions(null_values=[*csv.ConvertOptions().null_values, "None"]),
+            convert_options=csv.ConvertOptions(**options),
         )
+
+    try:
+        table = read(null_values=missing)
+        if len(set(table.column_names)) < len(table.column_names):
+            return table  # refused by its names
+        fractions = [f.name for f in table.schema if pa.types.is_float64(f.type) and table[f.name].null_count]
+        if not fractions or "nan" not in raw.lower():
+            return table
+        # A loss of NaN is a value that was measured, and no empty cell.
+        empty = [text for text in missing if "nan" not in text.lower()]
+        types = dict.fromkeys(fractions, pa.float64())
+        with_nan = read(null_values=empty, column_types=types, include_columns=fractions)
+        for name in fractions:
+            table = table.set_column(table.column_names.index(name), name, with_nan[name])
+        return table
     except pa.ArrowException as error:
         raise DegenError(f"{path}: a row of the table is wrong ({_shortened(error)}); correct it") from error
 
 
-def _text(path: Path) -> str:
-    """Return the text of a file, decompressed where it is gzip."""
+def read_text(path: Path) -> str:
+    """Return the text of a file, decompressed where it is gzip.
+
+    Raises:
+        DegenError: the file is empty, damaged or not UTF-8.
+    """
     try:
         raw = _unpacked(path) if path.name.lower().endswith(".gz") else path.read_bytes()
         text = raw.decode("utf-8-sig")

@@ -13,8 +13,9 @@ from degen.checkpoints.suites import tokens_per_step as known_tokens_per_step
 from degen.errors import DegenError
 from degen.laws.law import Objective
 from degen.metrics.curve import Better, Curve
-from degen.metrics.find_curves import find_curves
+from degen.metrics.find_curves import read_curves
 from degen.metrics.metric_kinds import Floor, is_loss
+from degen.readers.source_summary import SourceSummary
 from degen.runs.ownership import check_part
 from degen.runs.run import Run
 from degen.runs.run_writer import write_errors
@@ -89,11 +90,13 @@ class SaturationResult:
         verdicts: one for every model and metric.
         extrapolation: the law of the larger models; None where there is no loss, or too few models to fit on.
         tokens_per_step: training tokens of a step, of curves without tokens; None for those of a known suite.
+        source: what was understood of the target.
     """
 
     verdicts: list[Verdict]
     extrapolation: Extrapolation | None
     tokens_per_step: int | None = None
+    source: SourceSummary | None = None
 
     def rows(self) -> list[Row]:
         """Return the rows of table `saturation`."""
@@ -143,7 +146,7 @@ def find_saturation(
     """Return a verdict for every model and metric of a run or table, and the law of the larger models.
 
     Args:
-        target: a run folder, a table, or results of lm-evaluation-harness; see `find_curves`.
+        target: a run folder, a table, or results of lm-evaluation-harness; see `read_curves`.
         metrics: names of metrics; empty for the usual ones.
         where: values that columns must have.
         better: which way is better; None to go by the metrics' names.
@@ -164,12 +167,14 @@ def find_saturation(
             raise DegenError(f"--{name} {value:g}: must lie between 0 and 1")
     if not 0 <= after < 1:
         raise DegenError(f"--after {after:g}: a share of training, 0 or more and below 1")
-    curves = find_curves(
+    curves, source = read_curves(
         Path(target), metrics=metrics, where=where or {}, better=better, floors=floors or {}, sort=sort, warn=warn
     )
     verdicts = [judge_in_scale(curve, level, confidence, after) for curve in track(curves)]
     larger = larger or Larger()
-    return SaturationResult(verdicts, _extrapolation(verdicts, larger, confidence, warn), larger.tokens_per_step)
+    return SaturationResult(
+        verdicts, _extrapolation(verdicts, larger, confidence, warn), larger.tokens_per_step, source
+    )
 
 
 def write_result(result: SaturationResult, run: Run) -> None:

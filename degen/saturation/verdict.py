@@ -144,7 +144,8 @@ def _problem(curve: Curve, kept: Ints, after: float) -> str | None:
     if not known.any():
         return "no checkpoint has a value" if len(steps) else "no checkpoint"
     if not known[-1]:
-        return f"the last checkpoint, step {curve.steps[-1]}, has no value"
+        last = curve.steps[np.flatnonzero(known)[-1]]
+        return f"the last checkpoint, step {curve.steps[-1]}, has no value; its last one is at step {last}"
     if len(kept) < LEAST:
         early = f" after the first {after:.0%} of training" if known.sum() > len(kept) else ""
         return f"{len(kept)} checkpoint{'s' * (len(kept) > 1)} with a value{early}; {LEAST} are needed"

@@ -1,4 +1,4 @@
-"""Result files of OLMES: `task-000-NAME-metrics.json` of a task, `metrics.json` and `metrics-all.jsonl` of all tasks."""
+"""Result files of OLMES: `task-000-NAME-metrics.json` of one task, `metrics.json` and `metrics-all.jsonl` of all."""
 
 from __future__ import annotations
 

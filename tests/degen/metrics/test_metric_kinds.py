@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degen import DegenError
-from degen.metrics.metric_kinds import Floor, kind_of, parse_floor, parse_floors
+from degen.metrics.metric_kinds import Floor, is_loss, kind_of, parse_floor, parse_floors
 
 SHARE, LOG, WIDTH = Floor(0.005, "share"), Floor(0.005, "log share"), Floor(0.1, "ln width")
 
@@ -129,3 +129,29 @@ def test_malformed_floor_options_are_refused(options: list[str], message: str) -
     with pytest.raises(DegenError) as caught:
         parse_floors(options)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["CrossEntropyLoss", "valLoss", "eval/c4/CrossEntropyLoss", "CELoss", "NLLLoss", "trainLoss2", "train/CE loss"],
+)
+def test_camel_case_has_words(name: str) -> None:
+    assert is_loss(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [
+        ("BLEU", "max"), ("ROUGE", "max"), ("rouge-Lsum", "max"), ("ROUGE-L", "max"), ("rougeLsum", "max"),
+        ("F1", "max"), ("evalAcc", "max"), ("PPL", "min"), ("MCC", "max"),
+    ],
+)  # fmt: skip
+def test_names_in_capitals_are_one_word(name: str, better: str) -> None:
+    kind = kind_of(name)
+    assert kind is not None
+    assert kind.better == better
+
+
+@pytest.mark.parametrize("name", ["gloss", "Gloss", "GLOSS", "lossScale", "LossScale", "glossLength"])
+def test_camel_case_makes_no_loss_of_what_is_none(name: str) -> None:
+    assert not is_loss(name)

@@ -1,0 +1,110 @@
+"""The rows of a table that one metric is judged on: in a log, rows of other metrics are no checkpoints that lack it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from degen.arrays import Floats, Ints, Mask
+
+LAST_GAPS = 3  # of these the largest is the usual distance at the end of a curve
+IRREGULAR = 2.0  # times the usual distance, from which on a value is due where distances differ
+FEW = 0.1  # share of the steps of a log that may repeat without being taken for several series
+
+
+def is_due(measured: Ints, step: int) -> bool:
+    """Return whether a metric that was measured up to some step should have been measured again by a later one.
+
+    It is due at its usual distance, the largest of the last three, or at twice that where these three differ. Of a
+    metric that was measured once the distance is unknown, and it is due at any later step.
+
+    Args:
+        measured: the steps at which it has a value, ascending; at least one.
+        step: a later step of the same model.
+    """
+    gaps = np.diff(measured)[-LAST_GAPS:]
+    if not len(gaps):
+        return bool(step > measured[-1])
+    slack = 1.0 if np.ptp(gaps) == 0 else IRREGULAR
+    return bool(step - measured[-1] >= slack * gaps.max())
+
+
+def measured_rows(steps: Ints, present: Mask) -> Mask:
+    """Return a mask of the rows that belong to the curve of a metric.
+
+    These are the rows with a value, and of those without one the ones at which it was due: checkpoints that lack it. It
+    was due by `is_due`; between two values, at the larger of the distances before and after them; never in front of
+    its first value. All rows belong to the curve of a metric without any value.
+
+    Args:
+        steps: of the rows of a model, in any order.
+        present: whether each row has a value, perhaps NaN or infinite.
+    """
+    known = np.unique(steps[present])
+    if not len(known) or present.all():
+        return np.ones(len(steps), dtype=bool)
+    belongs = present.copy()
+    empty = np.flatnonzero(~present & (steps > known[0]))
+    before = np.searchsorted(known, steps[empty], side="right") - 1  # the last value at or before each
+    inner = before < len(known) - 2
+    gaps = np.diff(known, prepend=known[0])  # gaps[i] lies before known[i]
+    usual = np.maximum(gaps[before], gaps[np.minimum(before + 2, len(known) - 1)])
+    belongs[empty[inner & (steps[empty] - known[before] >= usual)]] = True
+    for row, last in zip(empty[~inner], before[~inner], strict=True):  # in front of the last value, or behind it
+        if last > 0 or last == len(known) - 1:
+            belongs[row] = is_due(known[: last + 1], int(steps[row]))
+    return belongs
+
+
+def drop_repeated(steps: Ints, values: Floats, is_log: bool) -> tuple[Mask, Mapping[str, int]]:
+    """Return a mask of the rows to keep where a metric has several values at a step, and why others are left out.
+
+    Equal values of a step are one. In a log the values that a restart logs again replace the earlier ones from the step
+    where it began: it began behind the first step of the log, else it may be another training. A log may also repeat a
+    few of its steps in place, as where it is continued from its last step, or evaluated once more at the end; there the
+    later value counts. Other repetitions are kept, since nobody can tell which value counts.
+
+    Args:
+        steps: of the rows of a curve, in the order of the table.
+        values: of the metric, NaN where missing.
+        is_log: whether the table is a log of one training, in the order of its writing.
+
+    Returns:
+        The mask; and reason -> how many rows are left out for it.
+    """
+    kept = ~_repeats_value(steps, values)
+    reasons = Counter({"values that repeat a step with the same value": int((~kept).sum())})
+    if not is_log or not kept.any():
+        return kept, +reasons
+    rows = np.flatnonzero(kept)
+    again = _undone(steps[rows])
+    began = steps[rows][1:][np.diff(steps[rows]) < 0]
+    in_place = len(rows) - len(np.unique(steps[rows])) if not len(began) else 0
+    few = in_place <= max(1, FEW * len(np.unique(steps[rows])))
+    if again.any() and few and (not len(began) or began.min() > steps[rows][0]):
+        at = f" at step {', '.join(str(step) for step in np.unique(began)[:3])}" if len(began) else ""
+        reasons[f"values before a restart{at}" if at else "earlier values of a step that was logged again"] = int(
+            again.sum()
+        )
+        kept[rows[again]] = False
+    return kept, +reasons
+
+
+def _repeats_value(steps: Ints, values: Floats) -> Mask:
+    """Return a mask of the rows that have the step and the value of an earlier row."""
+    order = np.lexsort((np.arange(len(steps)), values, steps))
+    same = np.zeros(len(steps), dtype=bool)
+    if len(order) > 1:
+        equal = (np.diff(steps[order]) == 0) & (values[order][1:] == values[order][:-1])
+        same[order[1:][equal]] = True
+    return same
+
+
+def _undone(steps: Ints) -> Mask:
+    """Return a mask of the rows behind which their own step, or an earlier one, comes again."""
+    if len(steps) < 2:
+        return np.zeros(len(steps), dtype=bool)
+    least_behind = np.minimum.accumulate(steps[::-1])[::-1]
+    return np.append(least_behind[1:] <= steps[:-1], False)

@@ -1,0 +1,92 @@
+"""Records of a log as a table: nested objects flattened, numbers as columns of numbers, other values as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Record = Mapping[str, Any]
+_AS_TEXT = {"nan": math.nan, "infinity": math.inf, "-infinity": -math.inf, "inf": math.inf, "-inf": -math.inf}
+MAX_COLUMNS = 20_000  # no log has more metrics, but a record of a whole data set has
+MOST_NAMED = 3
+
+
+def records_to_table(records: Sequence[Record]) -> tuple[pa.Table, list[str]]:
+    """Return records as a table with a row for each, and what was left out of them.
+
+    A nested object becomes columns `outer/inner`. A column is one of numbers where all its values are numbers, true and
+    false excepted, or texts such as `NaN` and `Infinity`; NaN stays a value. Of other columns numbers become text.
+    Lists are left out.
+
+    Args:
+        records: at least one.
+
+    Returns:
+        The table, whose columns are in the order of their first value; and a phrase for each thing left out.
+
+    Raises:
+        ValueError: the records have too many names for a log.
+    """
+    import pyarrow as pa
+
+    columns: dict[str, list[Any]] = {}
+    lists: set[str] = set()
+    for row, record in enumerate(records):
+        for name, value in _flat(record, ""):
+            if isinstance(value, list):
+                lists.add(name)
+            elif value is not None:
+                values = columns.setdefault(name, [])
+                values += [None] * (row - len(values))
+                values[row:] = [value]
+        if len(columns) > MAX_COLUMNS:
+            raise ValueError(f"more than {MAX_COLUMNS} names")
+    arrays = {name: _array(values + [None] * (len(records) - len(values))) for name, values in columns.items() if name}
+    left_out = [f"lists ({some_names(sorted(lists))})"] if lists else []
+    return pa.table(arrays), left_out
+
+
+def some_names(names: Iterable[str]) -> str:
+    """Return names separated by commas, the first three of many."""
+    every = list(names)
+    more = len(every) - MOST_NAMED
+    return ", ".join(every[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _flat(record: Record, outer: str) -> Iterable[tuple[str, Any]]:
+    for name, value in record.items():
+        whole = f"{outer}{str(name).strip()}"
+        if isinstance(value, dict):
+            yield from _flat(value, f"{whole}/")
+        else:
+            yield whole, value
+
+
+def _array(values: list[Any]) -> pa.Array:
+    import pyarrow as pa
+
+    if all(value is None or isinstance(value, bool) for value in values):
+        return pa.array(values, pa.bool_())
+    numbers = [_number(value) for value in values]
+    if any(number is None and value is not None for number, value in zip(numbers, values, strict=True)):
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
+    if all(number is None or (isinstance(number, int) and abs(number) < 2**63) for number in numbers):
+        return pa.array(numbers, pa.int64())
+    return pa.array([None if number is None else _as_float(number) for number in numbers], pa.float64())
+
+
+def _as_float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.copysign(math.inf, number)
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value
+    return _AS_TEXT.get(value.lower()) if isinstance(value, str) else None

@@ -1,0 +1,241 @@
+"""Logs as people have them: which step, which metrics, which rows, and what is said of the rest."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gate_values import value_of
+from no_warning import no_warning
+
+from degen import DegenError
+from degen.metrics.curve import Curve
+from degen.metrics.find_curves import read_curves
+from degen.readers.registry import find_reader
+from degen.readers.source_summary import SourceSummary
+from degen.saturation import find_saturation
+
+DATA = Path(__file__).parent / "data"
+
+
+def read(path: Path, **options: Any) -> tuple[dict[str, Curve], SourceSummary]:
+    """Return the curves of a log by `model metric`, and the summary."""
+    curves, source = read_curves(path, **{"warn": no_warning, **options})
+    return {f"{curve.model} {curve.metric}": curve for curve in curves}, source
+
+
+def points(curve: Curve) -> dict[int, float]:
+    """Return step -> value of a curve whose steps are all different."""
+    assert len(set(curve.steps.tolist())) == len(curve.steps)
+    return dict(zip(curve.steps.tolist(), curve.values.tolist(), strict=True))
+
+
+def lines(path: Path, records: Sequence[Mapping[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def test_the_state_and_the_history_of_a_trainer_are_the_same_log() -> None:
+    history = json.loads((DATA / "trainer_state.json").read_text())["log_history"]
+    for name, kind in (("trainer_state.json", "Trainer state"), ("trainer_history.csv", "Trainer history")):
+        curves, source = read(DATA / name)
+        model = name.partition(".")[0]
+        assert list(curves) == [f"{model} {metric}" for metric in ("eval_loss", "eval_rouge-1", "loss")]
+        for metric in ("eval_loss", "eval_rouge-1", "loss"):
+            expected = {row["step"]: row[metric] for row in history if metric in row}
+            assert points(curves[f"{model} {metric}"]) == expected
+        assert source.kind == kind
+        assert source.columns["step"] == "step"
+        assert source.left_out == (
+            "totals of a training (train_loss, train_runtime, total_flos)",
+            "10 rows without a step (predict_loss, predict_rouge-1, predict_runtime)",
+        )
+        assert "losses of validation come before those of training" in source.line
+
+
+def test_the_verdict_on_a_sparse_metric_is_that_on_its_rows_alone(tmp_path: Path) -> None:
+    history = json.loads((DATA / "trainer_state.json").read_text())["log_history"]
+    rows = [f"{row['step']},{row['eval_loss']}" for row in history if "eval_loss" in row]
+    (tmp_path / "alone.csv").write_text("\n".join(["step,eval_loss", *rows]) + "\n")
+    in_log = find_saturation(DATA / "trainer_state.json", metrics=["eval_loss"]).rows()[0]
+    alone = find_saturation(tmp_path / "alone.csv").rows()[0]
+    assert {**in_log, "model": ""} == {**alone, "model": ""}
+    assert (in_log["best_step"], in_log["final_step"], in_log["checkpoints"]) == (3294, 5490, 10)
+
+
+def test_a_history_of_wandb_counts_optimiser_steps_and_not_calls() -> None:
+    verdicts = {row["metric"]: row for row in find_saturation(DATA / "wandb_history.csv").rows()}
+    assert list(verdicts) == ["eval/loss", "train/loss"]  # validation first; learning rate, norms and times are none
+    rise = verdicts["eval/loss"]
+    assert rise["verdict"] == "saturated"
+    assert rise["onset_low"] <= 2500 <= rise["onset_high"]
+    assert rise["final_step"] == 5000
+    assert verdicts["train/loss"]["verdict"] == "not_saturated"
+    _, source = read(DATA / "wandb_history.csv")
+    assert source.columns["step"] == "train/global_step"
+    assert source.remarks[0] == "steps could also be _step; remove column train/global_step to take the next"
+
+
+def test_a_chart_of_wandb_has_a_model_for_each_run_and_runs_end_where_they_end() -> None:
+    curves, source = read(DATA / "wandb_chart.csv")
+    assert list(curves) == [f"run-{run} train/loss" for run in "abf"]
+    assert [int(curve.steps[-1]) for curve in curves.values()] == [48, 56, 384]
+    assert not any(math.isnan(value) for curve in curves.values() for value in curve.values)
+    assert (source.kind, source.models) == ("wandb chart", ("run-a", "run-b", "run-f"))
+    assert source.left_out == ("6 columns __MIN and __MAX of binned points",)
+    verdicts = find_saturation(DATA / "wandb_chart.csv").rows()
+    assert not any("no value" in row["reason"] for row in verdicts)
+
+
+def test_the_x_axis_of_a_chart_must_be_a_step(tmp_path: Path) -> None:
+    text = (DATA / "wandb_chart.csv").read_text()
+    (tmp_path / "own.csv").write_text(text.replace("Step", "train/global_step", 1))
+    assert points(read(tmp_path / "own.csv")[0]["run-a train/loss"])
+    (tmp_path / "time.csv").write_text(text.replace("Step", "Relative Time (Process)", 1))
+    with pytest.raises(DegenError, match=r"the x axis of this chart is Relative Time \(Process\); export it with Step"):
+        read(tmp_path / "time.csv")
+
+
+def test_camel_case_losses_are_losses() -> None:
+    curves, _ = read(DATA / "camel.csv")
+    assert [curve.metric for curve in curves.values()] == ["eval/c4/CrossEntropyLoss", "eval/c4/ppl"]
+
+
+def test_json_lines_are_flattened_and_lines_without_a_step_are_counted(tmp_path: Path) -> None:
+    records: list[dict[str, Any]] = [{"event": "start", "config": {"lr": 0.1}}]
+    for step in range(10, 101, 10):
+        records.append({"step": step, "train": {"CE loss": 5 - step / 100, "histogram": [1, 2]}, "lr": 0.1})
+        if step % 20 == 0:
+            records.append({"step": step, "eval": {"c4": {"CrossEntropyLoss": 4 - step / 100}}})
+    log = lines(tmp_path / "run.jsonl", records)
+    curves, source = read(log)
+    assert points(curves["run eval/c4/CrossEntropyLoss"]) == {s: 4 - s / 100 for s in range(20, 101, 20)}
+    assert points(curves["run train/CE loss"]) == {s: 5 - s / 100 for s in range(10, 101, 10)}
+    assert source.kind == "JSON lines"
+    assert source.left_out == ("lists (train/histogram)", "1 row without a step (event, config/lr)")
+    log.write_text(log.read_text() + '{"step": 110, "train": {"CE lo')  # still being written
+    assert "1 lines that are no JSON objects" in read(log)[1].left_out
+    with gzip.open(tmp_path / "run.jsonl.gz", "wt") as file:
+        file.write(lines(log, records).read_text())
+    assert list(read(tmp_path / "run.jsonl.gz")[0]) == list(curves)
+
+
+@pytest.mark.parametrize("name", ["log.json", "trainer_state.json", "metrics.log", "x.ndjson"])
+def test_what_a_json_file_is_shows_its_content_and_not_its_name(name: str, tmp_path: Path) -> None:
+    records = [{"iter": step, "val_loss": 3 - step} for step in range(3)]
+    contents = {"JSON lines": "\n".join(map(json.dumps, records))}
+    if name != "x.ndjson":
+        contents |= {"JSON records": json.dumps(records), "Trainer state": json.dumps({"log_history": records})}
+    for kind, text in contents.items():
+        (tmp_path / name).write_text(text)
+        curves, source = read(tmp_path / name)
+        assert source.kind == kind
+        assert source.columns["step"] == "iter"
+        (curve,) = curves.values()
+        assert points(curve) == {0: 3, 1: 2, 2: 1}
+
+
+def test_json_that_is_no_log_is_no_log(tmp_path: Path) -> None:
+    for text in ('{"results": {}}', "[1, 2]", "[]", "[gate]\nrules = []\n", "{", "{}", "", "\x00[{}]"):
+        (tmp_path / "x.json").write_text(text)
+        assert find_reader(tmp_path / "x.json") is None
+
+
+def test_the_state_in_the_latest_checkpoint_of_a_folder_is_read(tmp_path: Path) -> None:
+    for step in (1000, 500, 20):
+        (tmp_path / "out" / f"checkpoint-{step}").mkdir(parents=True)
+        history = [{"step": s, "eval_loss": 1 / s} for s in range(10, step + 1, 10)]
+        (tmp_path / "out" / f"checkpoint-{step}" / "trainer_state.json").write_text(
+            json.dumps({"global_step": step, "log_history": history})
+        )
+    curves, source = read(tmp_path / "out")
+    assert source.kind == "Trainer state (checkpoint-1000/trainer_state.json)"
+    assert points(curves["out eval_loss"])[1000] == 1 / 1000
+    assert read(tmp_path / "out" / "checkpoint-500")[0]["checkpoint-500 eval_loss"].steps[-1] == 500
+
+
+def test_a_nan_is_a_value_and_no_gap(tmp_path: Path) -> None:
+    log = lines(tmp_path / "run.jsonl", [{"step": s, "loss": math.nan if s > 30 else 1 / s} for s in range(10, 60, 10)])
+    for path in (log, tmp_path / "run.csv"):
+        if path.suffix == ".csv":
+            rows = [f"{s},{s / 10},{'NaN' if s > 30 else 1 / s}" for s in range(10, 60, 10)]
+            path.write_text("\n".join(["step,epoch,loss", *rows]) + "\n")
+        (verdict,) = find_saturation(path).rows()
+        assert verdict["reason"].startswith("the last checkpoint, step 50, has no value")
+        assert value_of("loss < 3", path).missing == "not measured"
+    lines(log, [{"step": s, "loss": "NaN" if s > 30 else 1 / s} for s in range(10, 60, 10)])  # as wandb writes it
+    assert math.isnan(read(log)[0]["run loss"].values[-1])
+
+
+def test_a_restart_and_a_step_evaluated_twice_are_told(tmp_path: Path) -> None:
+    steps = [10, 20, 30, 40, 30, 40, 50, 50]
+    log = lines(tmp_path / "run.jsonl", [{"step": s, "loss": 9 - i} for i, s in enumerate(steps)])
+    curves, source = read(log)
+    assert points(curves["run loss"]) == {10: 9, 20: 8, 30: 5, 40: 4, 50: 2}
+    assert source.left_out == ("3 values before a restart at step 30",)
+    assert value_of("loss < 3", log).value == 2
+    (tmp_path / "table.csv").write_text("step,loss\n10,3\n20,2\n20,1\n30,1\n")  # of a table nobody knows
+    (verdict,) = find_saturation(tmp_path / "table.csv").rows()
+    assert (verdict["verdict"], "step 20 stands twice" in verdict["reason"]) == ("undecided", True)
+
+
+def test_text_columns_tell_series_of_a_log_apart_but_messages_do_not(tmp_path: Path) -> None:
+    records = [
+        {"step": s, "split": split, "loss": s + shift, "message": f"{s} {split}"}
+        for s in range(1, 6)
+        for split, shift in (("train", 0.0), ("val", 0.5))
+    ]
+    curves, _ = read(lines(tmp_path / "run.jsonl", records))
+    assert list(curves) == ["run train/loss", "run val/loss"]
+    assert points(curves["run val/loss"]) == {s: s + 0.5 for s in range(1, 6)}
+
+
+def test_a_gate_takes_the_latest_value_of_a_metric_that_is_logged_less_often(tmp_path: Path) -> None:
+    records = [{"step": s, "loss": 1 / s} for s in range(10, 1060, 10)]
+    records += [{"step": s, "eval_loss": 2 / s} for s in range(100, 1001, 100)]
+    log = lines(tmp_path / "run.jsonl", sorted(records, key=lambda record: record["step"]))
+    value = value_of("eval_loss.rise < 1", log)
+    assert (value.step, value.value, value.missing) == (1000, 2 / 1000, None)
+    stopped = [record for record in records if "loss" in record or record["step"] <= 500]
+    value = value_of("eval_loss < 1", lines(log, stopped))
+    assert (value.step, value.value) == (1050, None)
+    assert value.missing == "not measured"
+    (verdict,) = find_saturation(log, metrics=["eval_loss"]).rows()
+    assert verdict["reason"] == "the last checkpoint, step 1050, has no value; its last one is at step 500"
+
+
+def test_a_log_without_steps_or_metrics_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DegenError, match=r"run\.jsonl: this log has no step; its values are loss, epoch; log a value"):
+        read(lines(tmp_path / "run.jsonl", [{"loss": 1.0, "epoch": 1}]))
+    with pytest.raises(DegenError, match=r"seems to hold only steps, sizes and errors"):
+        read(lines(tmp_path / "run.jsonl", [{"step": 1, "lr": 1.0, "train_runtime": 3, "grad_norm": 2}]))
+    (tmp_path / "empty.jsonl").write_text("\n")
+    with pytest.raises(DegenError, match=r"empty\.jsonl: the file is empty"):
+        read(tmp_path / "empty.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "step"),
+    [
+        ("_step,train/global_step,loss", "{i},{s},{v}", "train/global_step"),
+        ("_step,trainer/global_step,train/global_step,loss", "{i},{s},,{v}", "trainer/global_step"),
+        ("Iter,loss", "{s},{v}", "Iter"),
+        ("iteration,loss", "{s},{v}", "iteration"),
+        ("checkpoint,loss", "checkpoint-{s},{v}", "checkpoint"),
+        ("Step,loss", "{s},{v}", "Step"),
+        ("_step,loss", "{s},{v}", "_step"),
+        ("iter,step,loss", "{i},{s},{v}", "step"),
+    ],
+)
+def test_the_column_of_optimiser_steps_is_chosen(header: str, row: str, step: str, tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    rows = [row.format(i=i, s=100 * i, v=3 - i / 10) for i in range(5)]
+    table.write_text("\n".join([header, *rows]) + "\n")
+    curves, source = read(table)
+    assert points(curves["t loss"]) == {100 * i: 3 - i / 10 for i in range(5)}
+    assert source.columns["step"] == step
