@@ -12,6 +12,8 @@ from degen.checkpoints.steps import RevisionStep, parse_revision
 from .content import ResultContent
 from .name_parts import NameParts, split_name
 
+FILE, FOLDER, EVALUATED, UNKNOWN = "name of the file", "name of a folder", "what was evaluated", ""
+Named = tuple[str, NameParts]  # which of these a name is, and its parts
 Origin = tuple[str, ...]  # the names of a path that can name a model, the outermost first, without steps and times
 
 
@@ -27,6 +29,8 @@ class Identity:
         evaluated: path or repository that was evaluated; empty if unknown.
         folders: the folders around the file, and its own name.
         tasks: names of its tasks.
+        model_from: where the label comes from, as `name of the file`; empty if unknown.
+        step_from: where the step comes from; empty if unknown.
     """
 
     model: str
@@ -36,6 +40,8 @@ class Identity:
     evaluated: Origin
     folders: Origin
     tasks: frozenset[str]
+    model_from: str = UNKNOWN
+    step_from: str = UNKNOWN
 
 
 def identify(stem: str, folders: Sequence[str], content: ResultContent) -> Identity:
@@ -51,21 +57,25 @@ def identify(stem: str, folders: Sequence[str], content: ResultContent) -> Ident
     """
     own, evaluated = split_name(stem), _split_path(content.evaluated)
     around = [part for folder in folders for part in _split_path(folder.replace("__", "/"))]
+    names = [(FILE, own), *((FOLDER, part) for part in reversed(around))]
+    revision = [(EVALUATED, split_name(content.revision)), *((EVALUATED, part) for part in _checkpoint(evaluated))]
+    steps = [(source, part.step) for source, part in (names[0], *revision, *names[1:]) if part.step is not None]
+    step_from, step = steps[0] if steps else (UNKNOWN, None)
+    if step is None and evaluated and evaluated[-1].model.isdecimal():
+        step_from, step = EVALUATED, parse_revision(evaluated[-1].model)  # nanotron's names are steps alone
     tasks = frozenset(score.task for score in content.scores)
-    names = [own, *reversed(around)]
-    checkpoint = [own, split_name(content.revision), *_checkpoint(evaluated), *reversed(around)]
-    step = next((part.step for part in checkpoint if part.step is not None), None)
-    if step is None and evaluated:
-        step = parse_revision(evaluated[-1].model)  # nanotron calls a checkpoint by its step alone
-    times = [part.time for part in names if part.time is not None]
+    model_from, model = _model([(EVALUATED, part) for part in reversed(evaluated)], names, tasks)
+    times = [part.time for _, part in names if part.time is not None]
     return Identity(
-        model=_model(own, evaluated, around, tasks) or folders[0],
+        model=model or folders[0],
         step=step,
-        num_fewshot=next((part.num_fewshot for part in names if part.num_fewshot is not None), None),
+        num_fewshot=next((part.num_fewshot for _, part in names if part.num_fewshot is not None), None),
         time=times[0] if times else content.date,
         evaluated=_origin(evaluated),
         folders=_origin([*around, own]),
         tasks=tasks,
+        model_from=model_from,
+        step_from=step_from,
     )
 
 
@@ -136,13 +146,20 @@ def _checkpoint(evaluated: Sequence[NameParts]) -> list[NameParts]:
     return list(evaluated[-1:])
 
 
-def _model(own: NameParts, evaluated: Sequence[NameParts], around: Sequence[NameParts], tasks: Collection[str]) -> str:
-    """Return the label of the model: the first name that can name one, else the first that is not empty."""
-    names = [own, *reversed(around)]
-    telling = [part.model for part in reversed(evaluated) if part.is_telling]
-    telling += [part.model for part in names if part.is_telling and part.model not in tasks]
-    rest = [part.model for part in (*reversed(evaluated), *reversed(around)) if not part.model.isdecimal()]
-    return next(filter(None, (*telling, *rest)), "")
+def _model(evaluated: Sequence[Named], names: Sequence[Named], tasks: Collection[str]) -> tuple[str, str]:
+    """Return where the label of the model comes from, and the label; both empty where no name gives one.
+
+    It is the first name that can name a model, else the first that is not empty.
+
+    Args:
+        evaluated: the names of the path that was evaluated, the innermost first.
+        names: the name of the file and those of the folders around it, the innermost first.
+        tasks: names of the file's tasks, after which users call files, too.
+    """
+    telling = [(source, part.model) for source, part in evaluated if part.is_telling]
+    telling += [(source, part.model) for source, part in names if part.is_telling and part.model not in tasks]
+    rest = [(source, part.model) for source, part in (*evaluated, *names[1:]) if not part.model.isdecimal()]
+    return next((named for named in (*telling, *rest) if named[1]), (UNKNOWN, ""))
 
 
 def _origin(parts: Sequence[NameParts]) -> Origin:

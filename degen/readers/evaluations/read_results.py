@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,7 @@ def read_results(path: Path, warn: Warn) -> OpenTable:
         kind=f"results of {programs}",
         left_out=(*_count(len(damaged), "file (not valid JSON)"), *_left_out(path, scores, warn)),
         higher_is_better=_directions(scores.by_key),
+        origins=scores.origins,
     )
 
 
@@ -84,11 +85,17 @@ def _left_out(path: Path, scores: Scores, warn: Warn) -> list[str]:
             "rename it, as in step1000.json"
         )
     return [
-        *_count(len(scores.repeats), "value (evaluated again later, with another result)"),
-        *_count(scores.same_again, "value (evaluated again later, with the same result)"),
-        *_count(sum(key.step is None for key in scores.by_key), "value (no step)"),
+        *_again([repeat.key for repeat in scores.repeats], "another"),
+        *_again(scores.same_again, "the same"),
         *_count(scores.averages, "average over all tasks (of other tasks in other files)"),
     ]
+
+
+def _again(keys: Sequence[ScoreKey], result: str) -> list[str]:
+    """Return a phrase for scores that were left out for newer ones; none for no scores."""
+    steps = {key.step for key in keys}
+    which = f"step {steps.pop()}" if len(steps) == 1 else f"{len(steps)} steps"
+    return _count(len(keys), f"value ({which} evaluated again, with {result} result)")
 
 
 def _count(count: int, thing: str) -> list[str]:
@@ -136,7 +143,8 @@ def _order(key: ScoreKey) -> tuple[Any, ...]:
 
 def _settings_that_differ(scores: Iterable[ScoreKey]) -> list[str]:
     """Return those of the settings in which a task was evaluated with several, of any models; unknown is none."""
-    shots, limits = defaultdict(set), defaultdict(set)
+    shots: dict[tuple[str, str], set[float | None]] = defaultdict(set)
+    limits: dict[tuple[str, str], set[float | None]] = defaultdict(set)
     for key in scores:
         shots[key.task, key.metric] |= {key.num_fewshot} - {None}
         limits[key.task, key.metric].add(key.limit)

@@ -53,17 +53,19 @@ class Scores:
     Attributes:
         by_key: the scores.
         repeats: the scores left out for newer ones with other values.
-        same_again: how many scores were left out for newer ones with the same value; those that a program writes into
-            several files at once are not counted.
+        same_again: the scores left out for newer ones with the same value; those that a program writes into several
+            files at once are not among them.
         stepless: the files whose step is unknown.
         averages: how many averages were left out because the files average over different tasks.
+        origins: where model and step come from, as `(name of the file)`.
     """
 
     by_key: dict[ScoreKey, Score] = field(default_factory=dict)
     repeats: list[Repeat] = field(default_factory=list)
-    same_again: int = 0
+    same_again: list[ScoreKey] = field(default_factory=list)
     stepless: list[Path] = field(default_factory=list)
     averages: int = 0
+    origins: dict[str, str] = field(default_factory=dict)
 
 
 def collect_scores(files: Sequence[ResultFile]) -> Scores:
@@ -81,7 +83,11 @@ def collect_scores(files: Sequence[ResultFile]) -> Scores:
     known_shots = _known_shots(files, identities)
     times = [identity.time for identity in identities]
     order = sorted(range(len(files)), key=lambda i: (times[i] is not None, times[i] or 0, files[i].path.name, i))
-    scores, found_in = Scores(), {}
+    scores, found_in = Scores(), dict[ScoreKey, Path]()
+    scores.origins = {
+        "model": _sources(identity.model_from for identity in identities),
+        "step": _sources(identity.step_from for identity in identities),
+    }
     for i in order:
         identity, path = identities[i], files[i].path
         step = identity.step.step if identity.step is not None else None
@@ -98,9 +104,14 @@ def collect_scores(files: Sequence[ResultFile]) -> Scores:
             if older is not None and not _equal(older.value, score.value):
                 scores.repeats.append(Repeat(key, found_in[key], path))
             elif older is not None and (path.parent != found_in[key].parent or files[i].content.program != OLMES):
-                scores.same_again += 1
+                scores.same_again.append(key)
             scores.by_key[key], found_in[key] = score, path
     return scores
+
+
+def _sources(names: Iterable[str]) -> str:
+    """Return the sources of a quantity in brackets, each once, as `(name of the file or what was evaluated)`."""
+    return f"({' or '.join(dict.fromkeys(name for name in names if name))})"
 
 
 def _num_fewshot(score: Score, identity: Identity, known: Collection[int]) -> int | None:

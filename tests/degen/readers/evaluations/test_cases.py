@@ -112,8 +112,8 @@ def test_times_in_file_names_are_no_models_and_the_newer_of_two_files_counts(oth
     if other:
         assert warnings == [f"{tmp_path}: {said}{name}-05-54-21.json)"]
         assert opened.left_out == (
-            "1 value (evaluated again later, with another result)",
-            "1 value (evaluated again later, with the same result)",
+            "1 value (step 123000 evaluated again, with another result)",
+            "1 value (step 123000 evaluated again, with the same result)",
         )
     else:
-        assert (warnings, opened.left_out) == ([], ("2 values (evaluated again later, with the same result)",))
+        assert (warnings, opened.left_out) == ([], ("2 values (step 123000 evaluated again, with the same result)",))

@@ -208,5 +208,6 @@ def test_results_of_several_programs_lie_in_one_folder(tmp_path: Path) -> None:
     opened = read_results(tmp_path, warnings.append)
     assert opened.kind == "results of OLMES and lighteval and lm-evaluation-harness"
     assert opened.table["step"].to_pylist() == [None, 3, 2]
-    assert opened.left_out == ("1 value (no step)",)
+    assert opened.left_out == ()  # rows without a step are counted where curves are read
+    assert opened.origins == {"model": "(what was evaluated)", "step": "(name of the file)"}
     assert warnings == [f"{tmp_path}: 1 file without a step, as a.json; rename it, as in step1000.json"]

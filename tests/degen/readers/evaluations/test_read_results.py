@@ -102,8 +102,8 @@ def test_the_newest_of_repeated_values_counts_with_a_warning(tmp_path: Path) -> 
     assert "1 value evaluated twice with another result; the newer file counts" in warnings[0]
     assert "(step 1000: results_2024-05-03T00-00-00.json, not results_2024-05-02T00-00-00.json)" in warnings[0]
     assert opened.left_out == (
-        "2 values (evaluated again later, with another result)",
-        "2 values (evaluated again later, with the same result)",
+        "2 values (step 1000 evaluated again, with another result)",
+        "2 values (step 1000 evaluated again, with the same result)",
     )
 
 
