@@ -27,6 +27,7 @@ class CurveOptions:
         floors: least changes that matter, by name; the key None holds for all other metrics.
         sort: whether rows are sorted by step.
         warn: called with each line of warning; see `warn_once`.
+        undo: whether a restart in a log replaces what it logs again; not where its rows are in no order.
         keep_infinite: whether infinite values are kept; else they count as missing.
         higher_is_better: metric -> whether higher values are better, where the source of the curves says it.
         left_out: reason -> how many values were left out for it while curves were read.
@@ -37,6 +38,7 @@ class CurveOptions:
     floors: Mapping[str | None, Floor]
     sort: bool
     warn: Callable[[str], None]
+    undo: bool = True
     keep_infinite: bool = False
     higher_is_better: Mapping[str, bool] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)

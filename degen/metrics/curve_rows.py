@@ -108,11 +108,11 @@ def _with_rows_of_curve(checkpoints: CheckpointTable, curve: CurveRows, options:
     """Return a curve without the rows of other metrics and without repeated ones, sorted by step if it is to be."""
     rows = curve.rows
     if not is_of_run(checkpoints.table):
-        present, is_log = checkpoints.present(curve.column)[rows], checkpoints.layout.is_log
-        rows = rows[measured_rows(checkpoints.steps[rows], present)]
-        present = checkpoints.present(curve.column)[rows]
-        lacking, rows = rows[~present], rows[present]
-        kept, reasons = drop_repeated(checkpoints.steps[rows], checkpoints.numbers(curve.column)[rows], is_log)
+        present = checkpoints.present(curve.column)
+        belongs = rows[measured_rows(checkpoints.steps[rows], present[rows])]
+        lacking, rows = belongs[~present[belongs]], belongs[present[belongs]]
+        values, is_log = checkpoints.numbers(curve.column)[rows], checkpoints.layout.is_log
+        kept, reasons = drop_repeated(checkpoints.steps[rows], values, is_log and options.undo)
         options.left_out.update(reasons)
         in_order = is_log and (np.diff(checkpoints.steps[rows[kept]]) > 0).all()
         rows = np.sort(np.concatenate([rows[kept], lacking]))

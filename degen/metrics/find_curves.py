@@ -71,7 +71,7 @@ def read_curves(
         DegenError: the target cannot be read, or lacks a metric, column or value.
     """
     target = expand_user(target)
-    options = CurveOptions(metrics, better, floors, sort, warn)
+    options = CurveOptions(metrics, better, floors, sort, warn, undo=not sort)
     opened = open_target(target, options.warn_once)
     if isinstance(opened, Run):
         curves = _without_empty(run_curves(opened, where, options))

@@ -124,7 +124,8 @@ def read_layout(table: pa.Table, path: Path, is_log: bool = False) -> Layout:
     apart = [
         c
         for c in free
-        if (is_text(table, c) and c.lower() not in NAMES_CHECKPOINT) or (c.lower() in NUMBERED and is_numeric(table, c))
+        if (is_text(table, c) and c.lower() not in NAMES_CHECKPOINT and kind_of(c) is None)
+        or (c.lower() in NUMBERED and is_numeric(table, c))
     ]
     if metric is not None and value is not None:
         metrics = [value]

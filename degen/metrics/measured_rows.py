@@ -11,7 +11,8 @@ from degen.arrays import Floats, Ints, Mask
 
 LAST_GAPS = 3  # of these the largest is the usual distance at the end of a curve
 IRREGULAR = 2.0  # times the usual distance, from which on a value is due where distances differ
-FEW = 0.1  # share of the steps of a log that may repeat without being taken for several series
+FEW = 0.1  # share of the rows of a log that may repeat a step, or begin anew, without being taken for several series
+MOST_RESTARTS = 3  # of a log of few rows
 
 
 def is_due(measured: Ints, step: int) -> bool:
@@ -62,14 +63,15 @@ def drop_repeated(steps: Ints, values: Floats, is_log: bool) -> tuple[Mask, Mapp
     """Return a mask of the rows to keep where a metric has several values at a step, and why others are left out.
 
     Equal values of a step are one. In a log the values that a restart logs again replace the earlier ones from the step
-    where it began: it began behind the first step of the log, else it may be another training. A log may also repeat a
-    few of its steps in place, as where it is continued from its last step, or evaluated once more at the end; there the
-    later value counts. Other repetitions are kept, since nobody can tell which value counts.
+    where it began: it began behind the first step of the log, else it may be another training, and restarts are few,
+    else the rows are in no order. A log may also repeat a few of its steps in place, as where it is continued from its
+    last step, or evaluated once more at the end; there the later value counts. Other repetitions are kept, since nobody
+    can tell which value counts.
 
     Args:
         steps: of the rows of a curve, in the order of the table.
         values: of the metric, NaN where missing.
-        is_log: whether the table is a log of one training, in the order of its writing.
+        is_log: whether the table is a log, in the order of its writing.
 
     Returns:
         The mask; and reason -> how many rows are left out for it.
@@ -82,7 +84,7 @@ def drop_repeated(steps: Ints, values: Floats, is_log: bool) -> tuple[Mask, Mapp
     again = _undone(steps[rows])
     began = steps[rows][1:][np.diff(steps[rows]) < 0]
     in_place = len(rows) - len(np.unique(steps[rows])) if not len(began) else 0
-    few = in_place <= max(1, FEW * len(np.unique(steps[rows])))
+    few = in_place <= max(1, FEW * len(rows)) and len(began) <= max(MOST_RESTARTS, FEW * len(rows))
     if again.any() and few and (not len(began) or began.min() > steps[rows][0]):
         at = f" at step {', '.join(str(step) for step in np.unique(began)[:3])}" if len(began) else ""
         reasons[f"values before a restart{at}" if at else "earlier values of a step that was logged again"] = int(

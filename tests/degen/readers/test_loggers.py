@@ -1,0 +1,220 @@
+"""Logs that the real libraries wrote, read to the last digit."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from no_warning import no_warning
+from trainings import load_tokenizer, module_class
+
+from degen import DegenError
+from degen.metrics.curve import Curve
+from degen.metrics.find_curves import read_curves
+from degen.readers.source_summary import SourceSummary
+
+# A real training, in a process of its own: loggers leave threads and warnings behind.
+TRAIN = """
+import sys, torch
+from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
+out, *report_to = sys.argv[1:]
+torch.manual_seed(0)
+texts = [{"input_ids": ids, "labels": ids} for ids in torch.randint(0, 64, (440, 16))]
+model = GPT2LMHeadModel(GPT2Config(vocab_size=64, n_positions=16, n_embd=16, n_layer=1, n_head=2))
+arguments = TrainingArguments(
+    output_dir=out, max_steps=200, per_device_train_batch_size=4, logging_steps=10, eval_strategy="steps", eval_steps=25,
+    save_strategy="no", report_to=report_to, run_name="tiny", use_cpu=True, disable_tqdm=True, learning_rate=1e-2,
+    dataloader_pin_memory=False, **({"trackio_space_id": None, "project": "sizes"} if "trackio" in report_to else {}),
+)
+trainer = Trainer(model, arguments, train_dataset=texts[:400], eval_dataset=texts[400:])
+trainer.train()
+trainer.state.save_to_json(out + "/trainer_state.json")
+"""
+METRICS = ("eval/loss", "train/loss", "train/grad_norm", "train/learning_rate")
+
+
+def train(folder: Path, *report_to: str) -> dict[str, dict[int, float]]:
+    """Train 200 steps, logging into a folder.
+
+    Returns:
+        What the Trainer itself says of it: metric, as loggers call it -> step -> value.
+    """
+    settings = {
+        "WANDB_MODE": "offline", "WANDB_DIR": str(folder), "TRACKIO_DIR": str(folder / "trackio"), "HF_HUB_OFFLINE": "1",
+    }  # fmt: skip
+    command = [sys.executable, "-c", TRAIN, str(folder), *report_to]
+    done = subprocess.run(
+        command, env={**os.environ, **settings}, capture_output=True, text=True, check=False, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    truth: dict[str, dict[int, float]] = {}
+    for row in json.loads((folder / "trainer_state.json").read_text())["log_history"]:
+        for key, value in row.items():
+            truth.setdefault(key.replace("eval_", "eval/") if "eval_" in key else f"train/{key}", {})[row["step"]] = (
+                value
+            )
+    return truth
+
+
+def read(path: Path, **options: Any) -> tuple[dict[str, Curve], SourceSummary]:
+    curves, source = read_curves(path, **{"warn": lambda line: None, **options})
+    return {f"{curve.model} {curve.metric}": curve for curve in curves}, source
+
+
+def points(curve: Curve) -> dict[int, float]:
+    return dict(zip(curve.steps.tolist(), curve.values.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("logger", ["tensorboard", "wandb", "trackio"])
+def test_what_a_trainer_logs_is_read_as_it_was_logged(logger: str, tmp_path: Path) -> None:
+    if find_spec(logger) is None:
+        pytest.skip(f"package {logger} is not installed: make extras")
+    truth = train(tmp_path, logger)
+    log = {"tensorboard": tmp_path / "runs", "wandb": tmp_path / "wandb", "trackio": tmp_path / "trackio" / "sizes.db"}[
+        logger
+    ]
+    curves, source = read(log, metrics=METRICS)
+    (model,) = source.models
+    assert len(truth["train/loss"]) == 20
+    assert len(truth["eval/loss"]) == 8
+    for metric in METRICS:
+        expected = truth[metric]
+        if logger == "tensorboard":  # which keeps 32 bits
+            expected = {step: float(np.float32(value)) for step, value in expected.items()}
+        assert points(curves[f"{model} {metric}"]) == expected
+    usual, _ = read(log)
+    assert [curve.metric for curve in usual.values()] == ["eval/loss", "train/loss"]
+    own, _ = read(tmp_path / "trainer_state.json", metrics=["eval_loss", "loss"])
+    assert [points(curve) for curve in own.values()] == [truth["eval/loss"], truth["train/loss"]]
+    assert logger in source.kind.lower()
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:(lightning|pytorch_lightning|lightning_utilities|torchmetrics).*",
+    "ignore:.*(does not have many workers|number of training batches|LeafSpec|isinstance.treespec).*",
+)
+def test_what_a_csv_logger_of_lightning_writes_is_read_as_it_was_written(series: Path, tmp_path: Path) -> None:
+    import lightning.pytorch as lightning
+    from lightning.pytorch.loggers import CSVLogger
+
+    settings: dict[str, Any] = {
+        "max_steps": 60, "accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False,
+        "enable_checkpointing": False, "log_every_n_steps": 5, "val_check_interval": 8,
+    }  # fmt: skip
+    trainer = lightning.Trainer(logger=CSVLogger(tmp_path, name="", version="tiny"), **settings)
+    module = module_class("lightning.pytorch", load_tokenizer(series))()
+    trainer.fit(module, module.loader(True), module.loader(False))
+    file = tmp_path / "tiny" / "metrics.csv"
+    with file.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    for path, model in ((file, "metrics"), (tmp_path, "tiny")):
+        curves, source = read(path)
+        assert list(curves) == [f"{model} validation_loss", f"{model} train_loss"]
+        for name in ("train_loss", "validation_loss"):
+            expected = {int(row["step"]): float(row[name]) for row in rows if row.get(name)}
+            assert len(expected) >= 7
+            assert points(curves[f"{model} {name}"]) == expected
+        assert source.kind.endswith("of a logger")
+
+
+@pytest.fixture
+def writer() -> Iterator[Any]:
+    """Return a function that makes writers of event files; they are closed at the end of the test."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    opened: list[Any] = []
+
+    def make(folder: Path, **options: Any) -> Any:
+        opened.append(SummaryWriter(str(folder), **options))
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.close()
+
+
+def test_folders_of_events_are_models_and_other_tags_are_named(writer: Any, tmp_path: Path) -> None:
+    for run, shift in (("a/tb", 0.0), ("b", 1.0)):
+        events = writer(tmp_path / run)
+        for step in range(0, 100, 10):
+            events.add_scalar("val/loss", 5 - step / 100 + shift, step)
+            events.add_scalar("lr", 0.1, step)
+            events.add_histogram("weights", np.arange(3.0), step)
+        events.close()
+    curves, source = read(tmp_path, warn=no_warning)
+    assert list(curves) == ["a/tb val/loss", "b val/loss"]
+    assert points(curves["b val/loss"]) == {s: float(np.float32(6 - s / 100)) for s in range(0, 100, 10)}
+    assert source.left_out == ("1 tags that are no scalars (weights)",)
+    (file,) = (tmp_path / "b").iterdir()
+    assert points(read(file)[0]["b val/loss"]) == points(curves["b val/loss"])
+
+
+def test_scalars_as_tensors_are_scalars(tmp_path: Path) -> None:
+    """As TensorFlow 2 and Keras write them."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.plugins.scalar.summary import pb
+    from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    for folder, make in (("new", scalar_pb), ("old", pb)):
+        events = EventFileWriter(str(tmp_path / folder))
+        for step in range(5):
+            events.add_event(Event(step=step, summary=make("epoch_loss", 1 / (step + 1))))
+        events.close()
+    curves, _ = read(tmp_path)
+    expected = {step: float(np.float32(1 / (step + 1))) for step in range(5)}
+    assert len(curves) == 2
+    assert all(points(curve) == expected for curve in curves.values())
+
+
+def test_what_a_restart_undid_is_left_out_of_events(writer: Any, tmp_path: Path) -> None:
+    first = writer(tmp_path, filename_suffix=".1")
+    for step in range(0, 60, 10):
+        first.add_scalar("loss", 1.0, step)
+    first.close()
+    second = writer(tmp_path, purge_step=30, filename_suffix=".2")
+    for step in range(30, 80, 10):
+        second.add_scalar("loss", 2.0, step)
+    second.close()
+    curves, source = read(tmp_path)
+    (curve,) = curves.values()
+    assert points(curve) == {s: 1.0 if s < 30 else 2.0 for s in range(0, 80, 10)}
+    assert source.left_out == ("3 values before a restart",)
+
+
+def test_damaged_events_are_read_as_far_as_they_go(writer: Any, tmp_path: Path) -> None:
+    events = writer(tmp_path)
+    for step in range(50):
+        events.add_scalar("loss", 1 / (step + 1), step)
+    events.close()
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-20])
+    (curve,) = read(tmp_path)[0].values()
+    assert len(curve.steps) == 49
+    file.write_bytes(b"no events at all" * 10)
+    with pytest.raises(DegenError, match="these event files hold no scalar"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(("package", "name", "content"), [
+    ("tensorboard.backend.event_processing.event_file_loader", "events.out.tfevents.1.x", b"x"),
+    ("wandb.proto", "run-1.wandb", b":W&B\xe1\xbe\x00"),
+])  # fmt: skip
+def test_a_missing_package_is_named(
+    package: str, name: str, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    (tmp_path / name).write_bytes(content)
+    extra = package.partition(".")[0]
+    for path in (tmp_path, tmp_path / name):
+        with pytest.raises(DegenError, match=rf"need an extra: pip install 'degen-lm\[{extra}\]'"):
+            read(path)
