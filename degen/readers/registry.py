@@ -9,6 +9,7 @@ from .evaluations import read_results
 from .reader import Reader
 from .table_file import FORMATS, has_parts
 
+RESULTS = read_results.READER.kind
 # Results come before logs, since any file of lines may be a log.
 OF_FILES: tuple[Reader, ...] = (
     read_results.READER,
@@ -40,11 +41,6 @@ def find_reader(path: Path) -> Reader | None:
     if path.name.lower().endswith(FORMATS) or not path.is_file():
         return None
     return _first(OF_FILES, path)
-
-
-def kinds_of_files() -> list[str]:
-    """Return what the readers of files read, for a message."""
-    return [reader.kind for reader in OF_FILES]
 
 
 def kinds_of_folders() -> list[str]:
