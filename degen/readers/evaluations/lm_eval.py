@@ -49,30 +49,46 @@ def _scores(tasks: Mapping[str, Mapping[str, Any]], content: Mapping[str, Any]) 
     return scores
 
 
-def _num_fewshot(task: str, content: Mapping[str, Any], above: tuple[str, ...] = ()) -> int | None:
+def _num_fewshot(task: str, content: Mapping[str, Any]) -> int | None:
     """Return how many examples a task was given; for a group, that of its tasks where they all have the same.
 
     Args:
         task: name of the task or group.
         content: the file.
-        above: the groups that it was reached from, so that a group in itself ends.
     """
-    for value in (entry(content, "n-shot").get(task), entry(entry(content, "configs"), task).get("num_fewshot")):
-        if (shots := whole(value)) is not None:
-            return shots
-    tasks = entry(content, "group_subtasks").get(task)
-    names = [t for t in tasks if isinstance(t, str) and t not in (*above, task)] if isinstance(tasks, list) else []
-    of_tasks = {_num_fewshot(name, content, (*above, task)) for name in names}
-    return of_tasks.pop() if len(of_tasks) == 1 else whole(entry(content, "config").get("num_fewshot"))
+    shots, configs = entry(content, "n-shot"), entry(content, "configs")
+    for names in ([task], _tasks_below(task, content)):
+        for values in ([shots.get(n) for n in names], [entry(configs, n).get("num_fewshot") for n in names]):
+            given = {whole(value) for value in values}
+            if len(given) == 1 and None not in given:
+                return given.pop()
+    return whole(entry(content, "config").get("num_fewshot"))
+
+
+def _tasks_below(task: str, content: Mapping[str, Any]) -> list[str]:
+    """Return the tasks of a group, those of the groups in it too, each once; a task itself."""
+    groups = entry(content, "group_subtasks")
+    names, tasks = [task], []
+    for name in names:  # grows while it is read
+        members = groups.get(name)
+        members = [m for m in members if isinstance(m, str)] if isinstance(members, list) else []
+        names += [member for member in dict.fromkeys(members) if member not in names]
+        tasks += [] if members else [name]
+    return tasks
 
 
 def _limit(task: str, content: Mapping[str, Any]) -> float | None:
-    """Return the limit on the questions of a task; None where all of its questions were asked."""
-    counts = entry(entry(content, "n-samples"), task)
-    original, effective = counts.get("original"), counts.get("effective")
-    if is_number(original) and is_number(effective) and effective >= original:
-        return None
-    return limit_of(entry(content, "config").get("limit"))
+    """Return the limit on the questions of a task; None where all of its questions were asked.
+
+    Args:
+        task: name of the task or group.
+        content: the file.
+    """
+    limit = limit_of(entry(content, "config").get("limit"))
+    counts = [entry(entry(content, "n-samples"), name) for name in _tasks_below(task, content)]
+    numbers = [(count.get("original"), count.get("effective")) for count in counts]
+    is_whole = all(is_number(one) and is_number(other) and other >= one for one, other in numbers)
+    return None if counts and is_whole else limit
 
 
 def _arguments(content: Mapping[str, Any]) -> dict[str, str]:

@@ -52,6 +52,34 @@ def test_settings_appear_only_where_a_task_was_evaluated_with_several(tmp_path: 
     }  # fmt: skip
 
 
+def test_a_group_is_limited_where_one_of_its_tasks_is(tmp_path: Path) -> None:
+    values = {"pair": {"acc,none": 0.5}, "arc": {"acc,none": 0.25}, "copa": {"acc,none": 0.75}}
+    samples = {"arc": (2376, 100), "copa": (90, 90)}
+    for groups in ({"pair": ["arc", "copa"]}, {"pair": ["copa"], "loop": ["loop", "pair"]}):
+        content = lm_eval_04(values, "org/tiny", groups=groups, samples=samples, limit=100)
+        save(tmp_path / "step1.json", content)
+        save(tmp_path / "step2.json", content | {"config": content["config"] | {"limit": None}, "n-samples": {}})
+        limits = {task: limit for task, limit, step in rows(tmp_path, "task", "limit", "step") if step == 1}
+        assert limits == {"arc": 100, "copa": None, "pair": 100 if "arc" in groups["pair"] else None}
+
+
+def test_files_that_the_harness_wrote_itself_are_read() -> None:
+    folder = Path(__file__).parent / "data" / "lm-eval-0.4.13"  # two tasks in a group; without its environment
+    read = rows(folder, "model", "step", "task", "metric", "num_fewshot", "limit", "value")
+    assert [r[1:] for r in read if r[2] == "toys"] == [
+        (5000, "toys", "acc", 0, None, 0.425),
+        (10_000, "toys", "acc", 0, None, 0.5625),
+        (5000, "toys", "acc", 0, 10, 0.2),
+        (10_000, "toys", "acc", 0, 10, 0.55),
+        (5000, "toys", "acc", 2, None, 0.4625),
+    ]
+    assert {r[0] for r in read} == {"run-a"}
+    assert {(r[2], r[3]) for r in read} == {
+        ("toys", "acc"), *((task, metric) for task in ("toy_a", "toy_b") for metric in ("acc", "brier_score")),
+    }  # fmt: skip
+    assert read_results(folder, no_warning).higher_is_better == {"acc": True, "brier_score": False}
+
+
 @pytest.mark.parametrize("limit", [100, 100.0, 0.1])
 def test_a_limit_tells_series_apart_where_it_left_questions_out(limit: float, tmp_path: Path) -> None:
     values = {"arc": {"acc,none": 0.25}, "copa": {"acc,none": 0.5}}
