@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := degen probes cli
 
-.PHONY: demo test check lint types tests faults wheel sweep clean
+.PHONY: demo test check lint types tests faults extras wheel sweep clean
 
 demo: .venv/ready
 	$(BIN)/degen scan --out degen-run
@@ -36,6 +36,11 @@ tests: .venv/ready
 
 faults: .venv/ready
 	DEGEN_INTERRUPTS=100 $(BIN)/pytest tests/faults
+
+# Logs that wandb and trackio write, read to the last digit; they bring so much along that `make test` goes without them.
+extras: .venv/ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group extras
+	$(BIN)/pytest tests/degen/readers/test_loggers.py
 
 # A wheel, installed where nothing of the repository is in sight.
 wheel: .venv/ready

@@ -15,7 +15,7 @@ from degen.readers.columns import first_column, is_numeric, is_text
 from .checkpoint_table import CheckpointTable, is_of_run
 from .curve_options import CurveOptions
 from .layout import ALWAYS_APART, TOKENS
-from .measured_rows import drop_repeated, measured_rows
+from .measured_rows import FEW, drop_repeated, measured_rows
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def group_rows(
         names: Sequence[str] = options.metrics or metrics
     else:
         names = options.metrics or usual
-        columns = names if set(names) <= set(layout.metrics) else layout.metrics
+        columns = dict.fromkeys(names) if set(names) <= set(layout.metrics) else layout.metrics
         curves = [c for column in columns for c in _curves_of_column(checkpoints, column, None, separate)]
     selected = _select_metrics(curves, checkpoints, list(dict.fromkeys(names)))
     return [_with_rows_of_curve(checkpoints, curve, options) for curve in selected]
@@ -155,7 +155,8 @@ def _columns_apart(checkpoints: CheckpointTable, metrics: Sequence[str], measure
 
     A column does not if it has a single value for each model and metric; nor, outside `ALWAYS_APART`, if it only
     renames the step, with one value for each step and one step for each value; nor, in a log, if most of its values
-    occur once, as times and messages do.
+    occur once, as times and messages do, or hardly any step has several, as where phases of a training follow each
+    other.
 
     Args:
         checkpoints: the table.
@@ -170,10 +171,11 @@ def _columns_apart(checkpoints: CheckpointTable, metrics: Sequence[str], measure
         groups = {(model, metric) for model, metric, _, _ in rows}
         steps_of_groups = {(model, metric, step) for model, metric, step, _ in rows}
         values_of_groups = {(model, metric, value) for model, metric, _, value in rows}
-        once = checkpoints.layout.is_log and len(values_of_groups) > len(rows) / 2
+        several = len(rows) - len(steps_of_groups) > FEW * len(steps_of_groups)  # values at a step
+        tells = not checkpoints.layout.is_log or (several and len(values_of_groups) <= len(rows) / 2)
         renames = len(rows) <= min(len(steps_of_groups), len(values_of_groups))
         separates = column.lower() in ALWAYS_APART or not renames
-        if len(values_of_groups) > len(groups) and separates and not once:
+        if len(values_of_groups) > len(groups) and separates and tells:
             columns.append(column)
     return columns
 

@@ -189,7 +189,9 @@ def _errors(table: pa.Table, metrics: Sequence[str]) -> dict[str, str]:
 
 def _is_fact(column: str) -> bool:
     name = column.lower()
-    return name in FACTS or name.partition(",")[0].endswith(ERROR_ENDS) or _has_word(column, _FACT_WORDS)
+    if name in FACTS or name.partition(",")[0].endswith(ERROR_ENDS):
+        return True
+    return kind_of(column) is None and _has_word(column, _FACT_WORDS)  # an `epoch_loss` is a loss
 
 
 def has_validation_word(name: str) -> bool:

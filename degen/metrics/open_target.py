@@ -45,8 +45,8 @@ def open_target(path: Path, warn: Callable[[str], None], only_tables: bool = Fal
             )
         if path.is_dir() and not only_tables and not has_parts(path):
             raise DegenError(
-                f"{path}: this folder holds no run (run.json), no Parquet parts and no "
-                f"{', '.join(kinds_of_folders())}; name a folder that holds one of them, or a table"
+                f"{path}: this folder holds no run (run.json), no Parquet parts, and no logs or results that can be "
+                f"read ({', '.join(kinds_of_folders())}); name a folder that holds one of them, or a table"
             )
         table = OpenTable(read_table_file(path), path, in_order=not path.is_dir())
         return table if only_tables or path.is_dir() else as_log(table)

@@ -64,7 +64,8 @@ def summarise_table(
     read = bare if wide else set(layout.metrics)
     left_out = [*opened.left_out, *(f"{count} {reason}" for reason, count in values_left_out.items())]
     if len(checkpoints.stepless):
-        left_out.append(f"{len(checkpoints.stepless)} rows without a step")
+        count = len(checkpoints.stepless)
+        left_out.append(f"{count} row{'s' * (count > 1)} without a step")
     if wide and not named:
         left_out += _columns_left_out(checkpoints, bare)
     return SourceSummary(

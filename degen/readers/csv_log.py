@@ -30,10 +30,18 @@ def as_log(opened: OpenTable) -> OpenTable:
         DegenError: it is a log without steps.
     """
     names = set(opened.table.column_names)
-    if any(f"{name}__MIN" in names and f"{name}__MAX" in names and " - " in name for name in names):
+    if _is_chart(names):
         return _chart(opened)
     kind = next((kind for kind, is_kind in _KINDS if is_kind(names)), None)
     return opened if kind is None else open_log(opened.table, opened.path, kind, opened.left_out)
+
+
+def _is_chart(names: set[str]) -> bool:
+    """Return whether columns are those of a chart: with bins, or with nothing but runs beside a column of steps."""
+    if any(f"{name}__MIN" in names and f"{name}__MAX" in names and " - " in name for name in names):
+        return True
+    others = [name for name in names if _CHART.fullmatch(name) is None]
+    return len(others) == 1 < len(names) and others[0].lower() in STEP
 
 
 def _is_wandb_history(names: set[str]) -> bool:
@@ -90,5 +98,5 @@ def _chart(opened: OpenTable) -> OpenTable:
         filled = np.any([np.array(own[m].is_valid().to_pylist(), dtype=bool) for m in metrics], axis=0)
         runs.append(own.filter(pa.array(filled)))
     joined = pa.concat_tables(runs, promote_options="permissive").combine_chunks()
-    reason = f"{binned} columns __MIN and __MAX of binned points"
-    return open_log(joined, opened.path, "wandb chart", [*opened.left_out, reason])
+    reasons = [f"{binned} columns __MIN and __MAX of binned points"] if binned else []
+    return open_log(joined, opened.path, "wandb chart", [*opened.left_out, *reasons])

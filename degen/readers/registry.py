@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from degen.errors import DegenError
+
 from . import csv_logs, json_log, tensorboard_log, trackio_log, wandb_log
 from .evaluations import read_results
 from .reader import Reader
@@ -19,11 +21,11 @@ OF_FILES: tuple[Reader, ...] = (
     json_log.FILE,
 )
 OF_FOLDERS: tuple[Reader, ...] = (
+    read_results.READER,  # results that lie beside a log are what was measured last
     json_log.FOLDER,
     tensorboard_log.FOLDER,
     wandb_log.FOLDER,
     csv_logs.READER,
-    read_results.READER,
 )
 
 
@@ -34,13 +36,16 @@ def find_reader(path: Path) -> Reader | None:
         path: the file or folder.
 
     Raises:
-        OSError: it cannot be read.
+        DegenError: it cannot be read.
     """
-    if path.is_dir():
-        return None if has_parts(path) else _first(OF_FOLDERS, path)
-    if path.name.lower().endswith(FORMATS) or not path.is_file():
-        return None
-    return _first(OF_FILES, path)
+    try:
+        if path.is_dir():
+            return None if has_parts(path) else _first(OF_FOLDERS, path)
+        if path.name.lower().endswith(FORMATS) or not path.is_file():
+            return None
+        return _first(OF_FILES, path)
+    except OSError as error:
+        raise DegenError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from error
 
 
 def kinds_of_folders() -> list[str]:

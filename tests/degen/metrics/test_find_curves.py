@@ -18,7 +18,7 @@ from no_warning import no_warning
 
 from degen import DegenError
 from degen.metrics.curve import Curve
-from degen.metrics.find_curves import find_curves
+from degen.metrics.find_curves import find_curves, read_curves
 from degen.metrics.metric_kinds import Floor
 from degen.published import published_table
 
@@ -172,13 +172,12 @@ def test_rows_keep_their_order_without_sort(tmp_path: Path) -> None:
     np.testing.assert_array_equal(curve.values, [2, np.nan, 1, 3, np.nan])
 
 
-def test_rows_without_a_step_give_a_warning(tmp_path: Path) -> None:
-    warnings: list[str] = []
+def test_rows_without_a_step_are_named_in_the_summary(tmp_path: Path) -> None:
     text = "model,step,loss,acc\na,0,1,\na,,1,\nb,0,,.5\nb,1,,.5\n"
-    curves = read(tmp_path, text, warn=warnings.append)
+    curves, source = read_curves(write(tmp_path / "t.csv", text), warn=no_warning)
     assert names(curves) == ["a loss", "a acc", "b loss", "b acc"]
     assert [bool(np.isnan(curve.values).all()) for curve in curves] == [False, True, True, False]
-    assert warnings == [f"{tmp_path / 't.csv'}: rows without a step left out: 1"]
+    assert source.left_out == ("1 row without a step",)
 
 
 def test_a_task_without_a_metric_gives_no_curve(tmp_path: Path) -> None:
@@ -289,8 +288,7 @@ def test_targets_that_hold_no_metrics_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     bad = {
         tmp_path / "absent": "absent: no such file or folder; name a table",
-        tmp_path
-        / "empty": "empty: this folder holds no run .* no Parquet parts and no .*results of lm-evaluation-harness",
+        tmp_path / "empty": "empty: this folder holds no run .* no Parquet parts, and no logs or results that .*; name",
         write(
             tmp_path / "r.json", "{}"
         ): r"r\.json: this JSON file holds neither a log of training nor results of lm-evaluation-harness, lighteval",

@@ -125,6 +125,8 @@ def change(made: Made, rng: random.Random) -> None:
         for row in made.rows:
             del row[made.step]
         made.step = ""
+    if rng.random() < 0.05:
+        made.changes.append("a column doubled")  # which `write` does, where a file can have two of one name
     columns = list(dict.fromkeys(name for row in made.rows for name in row))
     rng.shuffle(columns)
     made.rows = [{name: row.get(name) for name in columns} for row in made.rows]
@@ -141,6 +143,8 @@ def write(made: Made, file: Path) -> None:
     for column in frame:
         if frame[column].dtype == object and file.suffix == ".parquet":
             frame[column] = frame[column].map(lambda value: None if pd.isna(value) else str(value))
+    if "a column doubled" in made.changes and file.suffix != ".parquet":
+        frame = pd.concat([frame, frame.iloc[:, :1]], axis=1)
     if file.suffix == ".parquet":
         frame.to_parquet(file)
     else:
@@ -174,7 +178,10 @@ def check(made: Made, file: Path) -> str:
             assert curve.metric in said, f"{name} is no metric of the table: {said}"
             assert not set(METRICS) & {m for _, m in made.truth} - made.spoilt, f"{name} though there are metrics"
             continue
-        assert known == pytest.approx(made.truth[name], rel=1e-12, abs=0), name
+        truth = made.truth[name]
+        if "before a restart" in said and {"rows doubled", "steps emptied"} <= set(made.changes):
+            truth = {step: truth[step] for step in known}  # a row that came again with its step looks like a restart
+        assert known == pytest.approx(truth, rel=1e-12, abs=0), name
     read = {(curve.model, curve.metric) for curve in curves}
     for model, metric in made.truth:
         if made.truth[model, metric] and (model, metric) not in read:

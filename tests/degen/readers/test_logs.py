@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from gate_values import value_of
 from no_warning import no_warning
 
 from degen import DegenError
+from degen.gate.open_target import is_measured
 from degen.metrics.curve import Curve
 from degen.metrics.find_curves import read_curves
 from degen.readers.registry import find_reader
@@ -90,6 +92,14 @@ def test_a_chart_of_wandb_has_a_model_for_each_run_and_runs_end_where_they_end()
     assert source.left_out == ("6 columns __MIN and __MAX of binned points",)
     verdicts = find_saturation(DATA / "wandb_chart.csv").rows()
     assert not any("no value" in row["reason"] for row in verdicts)
+
+
+def test_a_chart_without_bins_is_a_chart(tmp_path: Path) -> None:
+    (tmp_path / "chart.csv").write_text('"Step","big - run - val/loss","b - val/loss"\n1,3,\n2,2,5\n3,,4\n')
+    curves, source = read(tmp_path / "chart.csv")
+    assert (source.kind, source.left_out) == ("wandb chart", ())
+    assert points(curves["big - run val/loss"]) == {1: 3, 2: 2}
+    assert points(curves["b val/loss"]) == {2: 5, 3: 4}
 
 
 def test_the_x_axis_of_a_chart_must_be_a_step(tmp_path: Path) -> None:
@@ -193,6 +203,27 @@ def test_text_columns_tell_series_of_a_log_apart_but_messages_do_not(tmp_path: P
     curves, _ = read(lines(tmp_path / "run.jsonl", records))
     assert list(curves) == ["run train/loss", "run val/loss"]
     assert points(curves["run val/loss"]) == {s: s + 0.5 for s in range(1, 6)}
+
+
+def test_phases_of_a_training_are_one_series(tmp_path: Path) -> None:
+    records = [{"step": s, "phase": "warmup" if s < 4 else "decay", "loss": 9.0 - s} for s in range(1, 10)]
+    assert list(read(lines(tmp_path / "run.jsonl", records))[0]) == ["run loss"]
+
+
+def test_a_gate_judges_a_log_and_scans_a_checkpoint_that_holds_one(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-10").mkdir()
+    shutil.copy(DATA / "trainer_state.json", tmp_path / "checkpoint-10")
+    log = lines(tmp_path / "run.jsonl", [{"step": 1, "loss": 1.0}])
+    assert all(map(is_measured, (log, tmp_path / "checkpoint-10" / "trainer_state.json", tmp_path / "checkpoint-10")))
+    (tmp_path / "checkpoint-10" / "config.json").write_text("{}")
+    assert not is_measured(tmp_path / "checkpoint-10")
+    assert not is_measured(tmp_path)
+
+
+def test_results_beside_a_log_are_read_as_before(tmp_path: Path) -> None:
+    shutil.copy(DATA / "trainer_state.json", tmp_path)
+    (tmp_path / "m-step100.json").write_text('{"results": {"arc": {"acc": 0.5}}}')
+    assert read(tmp_path)[1].kind == "results of lm-evaluation-harness"
 
 
 def test_a_gate_takes_the_latest_value_of_a_metric_that_is_logged_less_often(tmp_path: Path) -> None:
