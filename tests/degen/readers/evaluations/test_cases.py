@@ -117,3 +117,22 @@ def test_times_in_file_names_are_no_models_and_the_newer_of_two_files_counts(oth
         )
     else:
         assert (warnings, opened.left_out) == ([], ("2 values (step 123000 evaluated again, with the same result)",))
+
+
+def test_one_file_is_judged_against_another(tmp_path: Path) -> None:
+    for name, acc in (("before", 0.5), ("after", 0.4)):
+        content = lm_eval_04({"arc": {"acc,none": acc}, "piqa": {"acc,none": 0.7}}, f"/runs/{name}/step100")
+        save(tmp_path / name / "results_2025-05-08T12-00-00.1.json", content)
+    before, after = (tmp_path / name / "results_2025-05-08T12-00-00.1.json" for name in ("before", "after"))
+    verdicts = judge([parse_rule("acc.drop < 0.05")], after, baseline=before)
+    assert {o.measured.place: o.verdict for o in verdicts.outcomes} == {"arc": "failed", "piqa": "passed"}
+    assert [c.values.tolist() for c in find_curves(after, warn=no_warning)] == [[0.4], [0.7]]
+
+
+def test_a_result_without_a_step_may_be_the_latest(tmp_path: Path) -> None:
+    for name, revision, acc in (("a", "step100", 0.5), ("b", "step200", 0.5), ("c", "main", 0.1)):
+        content = lm_eval_03({"arc": {"acc": acc}}, f"pretrained=org/tiny,revision={revision}")
+        save(tmp_path / "evals" / f"{name}.json", content)
+    verdicts = judge([parse_rule("acc > 0.3")], tmp_path / "evals", warn=lambda line: None)
+    assert verdicts.verdict == "undecidable"
+    assert [c.steps.tolist() for c in find_curves(tmp_path / "evals", warn=lambda line: None)] == [[100, 200]]

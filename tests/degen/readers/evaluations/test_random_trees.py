@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import defaultdict
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from no_warning import no_warning
 from result_trees import Tree, draw_tree
 
+from degen.errors import DegenError
 from degen.metrics.find_curves import find_curves
 from degen.readers.evaluations.read_results import read_results
 
@@ -46,6 +48,23 @@ def test_each_curve_of_a_tree_holds_one_task_in_one_setting(seed: int, tmp_path:
     assert len({(c.model, c.metric) for c in read}) == len(read)
 
 
+@pytest.mark.parametrize("seed", range(0, TREES, 4))
+def test_damaged_trees_are_read_or_refused_with_a_message(seed: int, tmp_path: Path) -> None:
+    draw = random.Random(seed)
+    tree = draw_tree(tmp_path / "evals", draw)
+    for file in sorted(tree.folder.rglob("*.json")):
+        file.write_text(json.dumps(damaged(json.loads(file.read_text()), draw)))
+    for file in sorted(tree.folder.rglob("*.jsonl")):
+        file.write_bytes(file.read_bytes()[: draw.randint(0, 400)])
+    message = ""
+    try:
+        curves = find_curves(tree.folder, warn=lambda line: None)
+    except DegenError as error:
+        curves, message = [], str(error)
+    assert all(len(curve.steps) for curve in curves)
+    assert bool(curves) != message.startswith(str(tree.folder))
+
+
 def test_trees_hold_what_can_go_wrong(tmp_path: Path) -> None:
     trees = [draw_tree(tmp_path / str(seed), random.Random(seed)) for seed in range(TREES)]
     models = [{cell.model for cell in tree.values} for tree in trees]
@@ -55,6 +74,19 @@ def test_trees_hold_what_can_go_wrong(tmp_path: Path) -> None:
     for setting in ("num_fewshot", "limit"):
         assert sum(setting in settings_that_differ(tree) for tree in trees) > 10
     read_results(trees[0].folder, no_warning if not trees[0].changed else lambda line: None)
+
+
+WRONG = (None, [], {}, "x", -1, 1e300, 10**400, float("nan"), float("inf"), True, [1, {"a": 2}], {"a": {"b": 1}}, 3.5)
+
+
+def damaged(node: Any, draw: random.Random) -> Any:
+    """Return a copy of a JSON document in which some values have another type and some names are others."""
+    if draw.random() < 0.05:
+        return draw.choice(WRONG)
+    if isinstance(node, dict):
+        names = ("results", "groups", "x", " ", "acc")
+        return {k if draw.random() > 0.03 else draw.choice(names): damaged(v, draw) for k, v in node.items()}
+    return [damaged(value, draw) for value in node] if isinstance(node, list) else node
 
 
 def settings_that_differ(tree: Tree) -> list[str]:
