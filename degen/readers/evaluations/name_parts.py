@@ -11,9 +11,7 @@ from degen.checkpoints.steps import RevisionStep, parse_revision
 from .time_stamps import split_time_stamp
 
 _SEPARATORS = "-_. +@"
-_SHOTS = re.compile(
-    rf"(?:^|(?<=[{re.escape(_SEPARATORS)}]))(\d{{1,3}})[-_]?shots?(?=$|[{re.escape(_SEPARATORS)}])", re.I
-)
+_SHOTS = re.compile(r"(?<![A-Za-z0-9])(\d{1,3})[-_]?shots?(?![A-Za-z0-9])", re.IGNORECASE)
 # Words of a name that say how a checkpoint is stored, or that it was evaluated, and not which model it is of.
 _STORED = frozenset(
     {"hf", "vllm", "converted", "conversion", "bf16", "fp16", "fp32", "fp8", "bfloat16", "float16", "float32"}
@@ -74,23 +72,11 @@ def split_name(name: str) -> NameParts:
     )
 
 
-def find_step_mark(name: str) -> tuple[RevisionStep, str] | None:
-    """Return the step in a longer name, and the name without it: `pythia-160m-step1000` is step 1000 of `pythia-160m`.
+def _step_span(name: str) -> tuple[RevisionStep, str, str] | None:
+    """Return the step in a name, and what stands before and after it; None where the name has no step.
 
     Where several parts of the name could be the step, the longest counts, and of equally long ones the last.
-
-    Args:
-        name: the name of a file or folder, without its ending.
-
-    Returns:
-        The step, and the rest of the name; None where the name has no step.
     """
-    found = _step_span(name)
-    return None if found is None else (found[0], _joined(found[1], found[2]))
-
-
-def _step_span(name: str) -> tuple[RevisionStep, str, str] | None:
-    """Return the step in a name, and what stands before and after it; None where the name has no step."""
     pieces = re.split(rf"([{re.escape(_SEPARATORS)}\s]+)", name)  # words, and what is between them
     spans = [(last - first, first, last) for first in range(0, len(pieces), 2) for last in range(first, len(pieces), 2)]
     for _, first, last in sorted(spans, reverse=True):

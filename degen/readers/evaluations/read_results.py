@@ -45,7 +45,7 @@ def read_results(path: Path, warn: Warn) -> OpenTable:
     here = "folder" if path.is_dir() else "file"
     if not files:
         raise DegenError(
-            f"{path}: this {here} has no results of {PROGRAMS}; name the folder that the program was told to write to"
+            f"{path}: this {here} has no results of {PROGRAMS}; name the folder of its --output_path or --output-dir"
         )
     programs = " and ".join(sorted({f.content.program for f in files}))
     scores = collect_scores(files)
@@ -82,7 +82,7 @@ def _left_out(path: Path, scores: Scores, warn: Warn) -> list[str]:
     if scores.stepless:
         warn(
             f"{path}: {_number(len(scores.stepless), 'file')} without a step, as {_name(scores.stepless[0], path)}; "
-            "rename it, as in step1000.json"
+            f"rename {'it' if len(scores.stepless) == 1 else 'them'}, as in step1000.json"
         )
     return [
         *_again([repeat.key for repeat in scores.repeats], "another"),

@@ -10,7 +10,7 @@ from no_warning import no_warning
 from result_files import save
 
 from degen import DegenError
-from degen.readers.evaluations.name_parts import find_step_mark
+from degen.readers.evaluations.name_parts import split_name
 from degen.readers.evaluations.read_results import read_results
 from degen.readers.evaluations.result_files import has_results
 
@@ -165,10 +165,10 @@ def test_folders_without_results_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_step_is_found_in_a_longer_name(name: str, step: int, rest: str) -> None:
-    mark = find_step_mark(name)
-    assert (mark[0].step, mark[1]) == (step, rest)
+    parts = split_name(name)
+    assert (parts.step.step, parts.model) == (step, rest)
 
 
 @pytest.mark.parametrize("name", ["main", "results_2024-05-01T12-00-00", "mystep10", "footstep", "step", "step10b", ""])
 def test_names_without_a_step_mark_have_no_step(name: str) -> None:
-    assert find_step_mark(name) is None
+    assert split_name(name).step is None
