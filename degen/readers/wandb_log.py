@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from degen.errors import DegenError
 
@@ -77,19 +78,21 @@ def _open(files: list[Path], path: Path) -> OpenTable:
 def _read_run(file: Path) -> tuple[str, list[dict[str, Any]], bool]:
     """Return the name of a run, its history, and whether the file could be read to its end."""
     try:
+        from google.protobuf.message import DecodeError
         from wandb.proto import wandb_internal_pb2
     except ImportError as error:
         raise DegenError(f"{file}: {NEEDS}") from error
     name, history = "", []
     try:
-        for raw in _raw_records(file.read_bytes()):
-            record = wandb_internal_pb2.Record.FromString(raw)
-            kind = record.WhichOneof("record_type")
-            if kind == "run":
-                name = record.run.display_name or record.run.run_id
-            elif kind == "history":
-                history.append({_key(item): json.loads(item.value_json) for item in record.history.item})
-    except ValueError:  # a torn record: also protobuf's DecodeError, which is one
+        with file.open("rb") as opened:
+            for raw in _raw_records(opened):
+                record = wandb_internal_pb2.Record.FromString(raw)
+                kind = record.WhichOneof("record_type")
+                if kind == "run":
+                    name = record.run.display_name or record.run.run_id
+                elif kind == "history":
+                    history.append({_key(item): json.loads(item.value_json) for item in record.history.item})
+    except (ValueError, DecodeError):
         return name, history, False
     return name, history, True
 
@@ -98,25 +101,28 @@ def _key(item: Any) -> str:
     return "/".join(item.nested_key) or str(item.key)
 
 
-def _raw_records(data: bytes) -> Iterator[bytes]:
+def _raw_records(file: BinaryIO) -> Iterator[bytes]:
     """Yield the records of a file.
 
     Raises:
-        ValueError: a record is cut short.
+        ValueError: a record is cut short, or does not have its checksum.
     """
     offset, pieces = _FILE_HEADER, b""
-    while offset < len(data):
-        if _BLOCK - offset % _BLOCK < _HEADER.size:  # the end of a block is filled up
-            offset += _BLOCK - offset % _BLOCK
-            continue
-        if offset + _HEADER.size > len(data):
+    file.seek(offset)
+    while True:
+        rest = _BLOCK - offset % _BLOCK
+        if rest < _HEADER.size:  # the end of a block is filled up
+            offset += len(file.read(rest))
+        header = file.read(_HEADER.size)
+        if not header:
+            return
+        if len(header) < _HEADER.size:
             raise ValueError("a header is cut short")
-        _, length, kind = _HEADER.unpack_from(data, offset)
-        offset += _HEADER.size
-        if offset + length > len(data):
-            raise ValueError("a record is cut short")
-        piece = data[offset : offset + length]
-        offset += length
+        checksum, length, kind = _HEADER.unpack(header)
+        piece = file.read(length)
+        if zlib.crc32(piece, zlib.crc32(bytes([kind]))) != checksum:
+            raise ValueError("a record is cut short or damaged")
+        offset += _HEADER.size + length
         pieces = piece if kind in (_FULL, _FIRST) else pieces + piece
         if kind in (_FULL, _LAST):
             yield pieces

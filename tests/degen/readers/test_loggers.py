@@ -94,6 +94,33 @@ def test_what_a_trainer_logs_is_read_as_it_was_logged(logger: str, tmp_path: Pat
     own, _ = read(tmp_path / "trainer_state.json", metrics=["eval_loss", "loss"])
     assert [points(curve) for curve in own.values()] == [truth["eval/loss"], truth["train/loss"]]
     assert logger in source.kind.lower()
+    if logger == "wandb":  # which is still being written, or whose disk was full
+        (file,) = (path for path in log.rglob("*.wandb") if not path.parent.is_symlink())
+        whole = len(file.read_bytes())
+        for end in (whole - 3, whole // 2, whole // 2 + 5):
+            (tmp_path / "torn.wandb").write_bytes(file.read_bytes()[:end])
+            torn, torn_source = read(tmp_path / "torn.wandb", metrics=["train/loss"])
+            assert points(torn["tiny train/loss"]).items() <= truth["train/loss"].items()
+            assert torn_source.left_out == ("the end of torn.wandb, which is damaged or still being written",)
+
+
+LONG = """
+import sys, wandb
+run = wandb.init(dir=sys.argv[1], mode="offline", name="long", config={"text": "x" * 70_000})
+for i in range(1000):
+    run.log({"loss": 1 / (i + 1), "eval": {"loss": 2 / (i + 1)}, "global_step": 10 * i, "image": [1, 2]})
+run.finish()
+"""
+
+
+@pytest.mark.skipif(find_spec("wandb") is None, reason="package wandb is not installed: make extras")
+def test_a_run_of_wandb_of_many_blocks_is_read_whole(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", LONG, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    curves, source = read(tmp_path)
+    assert points(curves["long loss"]) == {10 * i: 1 / (i + 1) for i in range(1000)}
+    assert points(curves["long eval/loss"]) == {10 * i: 2 / (i + 1) for i in range(1000)}
+    assert source.left_out == ("lists (image)",)
 
 
 @pytest.mark.filterwarnings(
