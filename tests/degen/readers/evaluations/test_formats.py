@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -143,12 +144,27 @@ def test_lighteval_is_read_with_its_average_and_without_suites(tmp_path: Path) -
     assert (opened.kind, opened.left_out) == ("results of lighteval", ())
     at_10 = [r for r in rows(tmp_path) if r[1] == 10]
     assert at_10 == [
-        ("tiny", 10, "all", "acc", pytest.approx(0.225), 0.01),
+        ("tiny", 10, "all", "acc", pytest.approx(0.225), pytest.approx(math.sqrt(2) * 0.01 / 2)),
         ("tiny", 10, "all", "acc_norm", 0.3, 0.01),
         ("tiny", 10, "arc:challenge", "acc", 0.25, 0.01),
         ("tiny", 10, "arc:challenge", "acc_norm", 0.3, 0.01),
         ("tiny", 10, "mmlu:a", "acc", 0.2, 0.01),
     ]
+
+
+def test_files_that_lighteval_wrote_itself_are_read() -> None:
+    folder = Path(__file__).parent / "data" / "lighteval-0.13.0"  # made-up scores, without what else it writes
+    read = rows(folder, "model", "step", "task", "metric", "num_fewshot", "limit", "value")
+    assert {r[0] for r in read} == {"tiny"}
+    assert {r[2] for r in read} == {"all", "gsm8k", "mmlu:_average", "mmlu:a", "mmlu:b"}
+    assert [r[1:] for r in read if r[2:4] == ("gsm8k", "acc")] == [
+        (1000, "gsm8k", "acc", 0, None, 0.5),
+        (2000, "gsm8k", "acc", 0, None, 0.6),
+        (2000, "gsm8k", "acc", 0, 10, 0.6),
+        (1000, "gsm8k", "acc", 5, None, 0.35),
+        (2000, "gsm8k", "acc", 5, None, 0.45),
+    ]
+    assert read_results(folder, no_warning).higher_is_better == {"em": True}
 
 
 @pytest.mark.parametrize("key", ["lighteval|gsm8k|{}", "lighteval|gsm8k|{}|0", "gsm8k|{}"])
@@ -168,6 +184,34 @@ def test_tasks_of_one_name_in_two_suites_keep_them(tmp_path: Path) -> None:
         ("helm|piqa", 0.2),
         ("lighteval|piqa", 0.1),
     ]
+
+
+def test_errors_limits_and_settings_of_averages_follow_from_their_tasks(tmp_path: Path) -> None:
+    errors = {"mmlu:a|5": 0.03, "mmlu:b|5": 0.04, "gsm8k|0": 0.12}
+    results = {key: {"acc": 0.5, "acc_stderr": error} for key, error in errors.items()}
+    content = lighteval({}, "org/tiny", max_samples=100)
+    for name in ("mmlu:_average|5", "all"):  # as lighteval writes them: with means of errors
+        results[name] = {"acc": 0.5, "acc_stderr": 0.06}
+    documents = {"mmlu:a|5": (90, 90), "mmlu:b|5": (80, 80), "gsm8k|0": (1319, 100)}
+    content |= {
+        "results": results,
+        "config_tasks": {
+            key: {"original_num_docs": there, "effective_num_docs": asked} for key, (there, asked) in documents.items()
+        },
+    }
+    save(tmp_path / "step1.json", content)
+    content["config_tasks"] = {}
+    save(tmp_path / "step2.json", content)  # limited throughout, for all that it says
+    assert [r[1:] for r in rows(tmp_path, "step", "task", "limit", "stderr") if r[0] == 1] == [
+        ("all", 100, pytest.approx(0.13 / 3)),
+        ("gsm8k", 100, 0.12),
+        ("mmlu:_average", None, pytest.approx(0.05 / 2)),
+        ("mmlu:a", None, 0.03),
+        ("mmlu:b", None, 0.04),
+    ]
+    one = {"mmlu:a|5": {"acc": 0.5}, "mmlu:_average|5": {"acc": 0.5}, "all": {"acc": 0.5}}
+    save(tmp_path / "one" / "step3.json", content | {"results": one})
+    assert rows(tmp_path / "one", "task") == [("mmlu:a",)]
 
 
 def test_averages_over_other_tasks_are_left_out_and_that_is_said(tmp_path: Path) -> None:
