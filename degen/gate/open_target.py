@@ -40,8 +40,8 @@ def open_source(
     """Open a run or a table as the source of the curves that rules are about.
 
     Args:
-        target: a run folder, one of its tables, a CSV or Parquet file, a folder of Parquet parts, a log of training, or
-            results of evaluations.
+        target: a run folder, one of its tables, a CSV or Parquet file, a folder of Parquet parts, or what a reader of
+            `degen.readers.registry` recognises: a log of training, or results of evaluations.
         warn: called with each line of warning.
         series: for a run, label of the model -> the revisions that it has now; None to use all that were measured.
 

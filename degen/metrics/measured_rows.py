@@ -64,8 +64,8 @@ def drop_repeated(steps: Ints, values: Floats, is_log: bool) -> tuple[Mask, Mapp
 
     Equal values of a step are one. In a log the values that a restart logs again replace the earlier ones from the step
     where it began: it began behind the first step of the log, else it may be another training, and restarts are few,
-    else the rows are in no order. A log may also repeat a few of its steps in place, as where it is continued from its
-    last step, or evaluated once more at the end; there the later value counts. Other repetitions are kept, since nobody
+    else the rows are in no order. A log may also repeat a few steps in place; there the first value counts, since a
+    Trainer that evaluates once more at the end may have loaded its best checkpoint. Other repetitions are kept: nobody
     can tell which value counts.
 
     Args:
@@ -80,17 +80,17 @@ def drop_repeated(steps: Ints, values: Floats, is_log: bool) -> tuple[Mask, Mapp
     reasons = Counter({"values that repeat a step with the same value": int((~kept).sum())})
     if not is_log or not kept.any():
         return kept, +reasons
+    again = np.flatnonzero(kept)[1:][np.diff(steps[kept]) == 0]
+    if len(again) <= max(1, FEW * kept.sum()):
+        reasons["values of a step that was logged again"] = len(again)
+        kept[again] = False
     rows = np.flatnonzero(kept)
-    again = _undone(steps[rows])
     began = steps[rows][1:][np.diff(steps[rows]) < 0]
-    in_place = len(rows) - len(np.unique(steps[rows])) if not len(began) else 0
-    few = in_place <= max(1, FEW * len(rows)) and len(began) <= max(MOST_RESTARTS, FEW * len(rows))
-    if again.any() and few and (not len(began) or began.min() > steps[rows][0]):
-        at = f" at step {', '.join(str(step) for step in np.unique(began)[:3])}" if len(began) else ""
-        reasons[f"values before a restart{at}" if at else "earlier values of a step that was logged again"] = int(
-            again.sum()
-        )
-        kept[rows[again]] = False
+    if 0 < len(began) <= max(MOST_RESTARTS, FEW * len(rows)) and began.min() > steps[rows][0]:
+        undone = _undone(steps[rows])
+        named = ", ".join(str(step) for step in np.unique(began)[:3])
+        reasons[f"values before a restart at step {named}"] = int(undone.sum())
+        kept[rows[undone]] = False
     return kept, +reasons
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from degen.readers.columns import is_text, texts
 from degen.readers.open_table import OpenTable
-from degen.readers.records import some_names
+from degen.readers.records import counted, some_names
 from degen.readers.source_summary import SourceSummary
 
 from .checkpoint_table import CheckpointTable
@@ -62,10 +62,9 @@ def summarise_table(
     metrics = tuple(dict.fromkeys(curve.metric for curve in curves))
     bare = {curve.bare_metric for curve in curves}
     read = bare if wide else set(layout.metrics)
-    left_out = [*opened.left_out, *(f"{count} {reason}" for reason, count in values_left_out.items())]
+    left_out = [*opened.left_out, *(counted(count, reason) for reason, count in values_left_out.items())]
     if len(checkpoints.stepless):
-        count = len(checkpoints.stepless)
-        left_out.append(f"{count} row{'s' * (count > 1)} without a step")
+        left_out.append(counted(len(checkpoints.stepless), "rows without a step"))
     if wide and not named:
         left_out += _columns_left_out(checkpoints, bare)
     return SourceSummary(
@@ -91,8 +90,7 @@ def _columns_left_out(checkpoints: CheckpointTable, bare: set[str]) -> list[str]
     layout, table = checkpoints.layout, checkpoints.table
     phrases = []
     if others := [column for column in layout.likely if column not in bare]:
-        count = f"{len(others)} other column{'s' * (len(others) > 1)} of numbers"
-        phrases.append(f"{count} ({some_names(others)}), which --metric takes")
+        phrases.append(counted(len(others), f"columns of other numbers ({some_names(others)}), which --metric takes"))
     for column in table.column_names:
         if column not in layout.metrics and is_text(table, column) and kind_of(column) is not None:
             text = next((t for t in texts(table, column) if t and not _is_number(t)), None)

@@ -13,7 +13,7 @@ from degen.errors import DegenError
 from .columns import first_column
 from .log_rows import open_log
 from .open_table import OpenTable
-from .records import some_names
+from .records import counted, some_names
 from .step_column import STEP
 
 if TYPE_CHECKING:
@@ -98,5 +98,5 @@ def _chart(opened: OpenTable) -> OpenTable:
         filled = np.any([np.array(own[m].is_valid().to_pylist(), dtype=bool) for m in metrics], axis=0)
         runs.append(own.filter(pa.array(filled)))
     joined = pa.concat_tables(runs, promote_options="permissive").combine_chunks()
-    reasons = [f"{binned} columns __MIN and __MAX of binned points"] if binned else []
+    reasons = [counted(binned, "columns __MIN and __MAX of binned points")] if binned else []
     return open_log(joined, opened.path, "wandb chart", [*opened.left_out, *reasons])

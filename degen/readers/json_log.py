@@ -12,7 +12,7 @@ from degen.errors import DegenError
 from .log_rows import open_log
 from .open_table import OpenTable
 from .reader import Reader
-from .records import Record, records_to_table
+from .records import Record, counted, records_to_table
 from .table_file import read_text
 
 HEAD = 4096  # bytes that show whether a file can be JSON
@@ -67,7 +67,7 @@ def _records(path: Path) -> tuple[str, list[Record], list[str]]:
             records.append(parsed)
         else:
             damaged += 1
-    return "JSON lines", records, [f"{damaged} lines that are no JSON objects"] if damaged else []
+    return "JSON lines", records, [counted(damaged, "lines without a JSON object")] if damaged else []
 
 
 def _kind_of_content(path: Path) -> str | None:
@@ -117,7 +117,10 @@ def _latest_state(folder: Path) -> Path | None:
         return folder / STATE
     states = []
     for state in folder.glob(f"*/{STATE}"):
-        content = _parsed(read_text(state))
+        try:
+            content = _parsed(read_text(state))
+        except DegenError:  # one that was being written when its training was killed
+            continue
         if isinstance(content, dict) and isinstance(content.get("log_history"), list):
             step = content.get("global_step")
             states.append((step if isinstance(step, int) else -1, state))

@@ -12,7 +12,7 @@ from degen.arrays import Mask
 from degen.errors import DegenError
 
 from .open_table import OpenTable
-from .records import some_names
+from .records import counted, some_names
 from .step_column import STEP, find_step_columns
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _with_step(table: pa.Table, kept: Mask, step: str, reasons: list[str]) -> Ma
         rows = table.filter(pa.array(kept & ~fit))
         names = [c for c in rows.column_names if rows[c].null_count < count and c.lower() not in NAMES_ROW]
         columns = f" ({some_names(names)})" if names else ""
-        reasons.append(f"{count} row{'s' * (count > 1)} without a step{columns}")
+        reasons.append(counted(count, f"rows without a step{columns}"))
     return kept & fit
 
 

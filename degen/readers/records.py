@@ -50,6 +50,12 @@ def records_to_table(records: Sequence[Record]) -> tuple[pa.Table, list[str]]:
     return pa.table(arrays), left_out
 
 
+def counted(count: int, things: str) -> str:
+    """Return a phrase such as `2 rows without a step`, whose first word is singular for one: `1 row without a step`."""
+    word, space, rest = things.partition(" ")
+    return f"{count} {word.removesuffix('s') if count == 1 else word}{space}{rest}"
+
+
 def some_names(names: Iterable[str]) -> str:
     """Return names separated by commas, the first three of many."""
     every = list(names)
@@ -59,11 +65,16 @@ def some_names(names: Iterable[str]) -> str:
 
 def _flat(record: Record, outer: str) -> Iterable[tuple[str, Any]]:
     for name, value in record.items():
-        whole = f"{outer}{str(name).strip()}"
+        whole = f"{outer}{_encodable(str(name).strip())}"
         if isinstance(value, dict):
             yield from _flat(value, f"{whole}/")
         else:
             yield whole, value
+
+
+def _encodable(text: str) -> str:
+    """Return a text with `?` for halves of characters, which JSON can hold and Arrow cannot."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _array(values: list[Any]) -> pa.Array:
@@ -73,7 +84,7 @@ def _array(values: list[Any]) -> pa.Array:
         return pa.array(values, pa.bool_())
     numbers = [_number(value) for value in values]
     if any(number is None and value is not None for number, value in zip(numbers, values, strict=True)):
-        return pa.array([None if value is None else str(value) for value in values], pa.string())
+        return pa.array([None if value is None else _encodable(str(value)) for value in values], pa.string())
     if all(number is None or (isinstance(number, int) and abs(number) < 2**63) for number in numbers):
         return pa.array(numbers, pa.int64())
     return pa.array([None if number is None else _as_float(number) for number in numbers], pa.float64())
@@ -83,7 +94,7 @@ def _as_float(number: float) -> float:
     try:
         return float(number)
     except OverflowError:
-        return math.copysign(math.inf, number)
+        return math.inf if number > 0 else -math.inf
 
 
 def _number(value: Any) -> float | None:

@@ -14,7 +14,7 @@ from degen.errors import DegenError
 from .log_rows import open_log
 from .open_table import OpenTable
 from .reader import Reader
-from .records import records_to_table, some_names
+from .records import counted, records_to_table, some_names
 from .table_file import stem
 
 NEEDS = "TensorBoard event files need an extra: pip install 'degen-lm[tensorboard]'"
@@ -77,8 +77,8 @@ def _open(runs: dict[str, list[Path]], path: Path) -> OpenTable:
     if not rows:
         raise DegenError(f"{path}: these event files hold no scalar; name a log that has some")
     table, _ = records_to_table(rows)
-    left_out = [f"{undone} values before a restart"] if undone else []
-    left_out += [f"{len(others)} tags that are no scalars ({some_names(others)})"] if others else []
+    left_out = [counted(undone, "values before a restart")] if undone else []
+    left_out += [counted(len(others), f"tags without scalars ({some_names(others)})")] if others else []
     return open_log(table, path, "TensorBoard events", left_out)
 
 

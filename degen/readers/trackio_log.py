@@ -14,7 +14,7 @@ from degen.errors import DegenError
 from .log_rows import open_log
 from .open_table import OpenTable
 from .reader import Reader
-from .records import records_to_table
+from .records import counted, records_to_table
 
 _MAGIC = b"SQLite format 3\0"
 _COLUMNS = {"run_name", "step", "metrics"}
@@ -69,7 +69,8 @@ def read_trackio(path: Path, warn: Callable[[str], None]) -> OpenTable:
     if not records:
         raise DegenError(f"{path}: this trackio project holds no metric; name one with a run")
     table, lists = records_to_table(records)
-    return open_log(table, path, "trackio project", [*([f"{damaged} damaged rows"] if damaged else []), *lists])
+    left_out = [counted(damaged, "rows without a JSON object")] if damaged else []
+    return open_log(table, path, "trackio project", [*left_out, *lists])
 
 
 def _connect(path: Path) -> sqlite3.Connection:

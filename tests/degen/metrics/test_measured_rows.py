@@ -92,6 +92,13 @@ def test_a_restart_replaces_what_was_undone() -> None:
     assert repeated([10, 20, 30, 20, 30], [9, 8, 7, 8.1, 7.1], is_log=False)[1] == {}
 
 
+def test_a_restart_may_log_a_step_twice_in_place() -> None:
+    steps = [10, 20, 30, 40, 50, 60, 70, 80, 90, 90, 80, 90]
+    kept, reasons = repeated(steps, [float(value) for value in range(12, 0, -1)])
+    assert kept == [(10 * i, 13.0 - i) for i in range(1, 8)] + [(80, 2), (90, 1)]
+    assert reasons == {"values of a step that was logged again": 1, "values before a restart at step 80": 2}
+
+
 def test_a_training_that_begins_anew_replaces_nothing() -> None:
     steps, values = [0, 10, 20, 0, 10, 20], [9.0, 8, 7, 9.5, 8.5, 7.5]
     assert repeated(steps, values) == (list(zip(steps, values, strict=True)), {})
@@ -99,8 +106,8 @@ def test_a_training_that_begins_anew_replaces_nothing() -> None:
 
 def test_a_step_logged_twice_in_place_counts_once_but_not_where_every_step_does() -> None:
     kept, reasons = repeated([10, 20, 30, 30], [9, 8, 7, 6.9])
-    assert kept == [(10, 9), (20, 8), (30, 6.9)]
-    assert reasons == {"earlier values of a step that was logged again": 1}
+    assert kept == [(10, 9), (20, 8), (30, 7)]
+    assert reasons == {"values of a step that was logged again": 1}
     steps, values = [10, 10, 20, 20, 30, 30], [9.0, 5, 8, 4, 7, 3]
     assert repeated(steps, values) == (list(zip(steps, values, strict=True)), {})
 

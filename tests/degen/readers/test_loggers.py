@@ -178,7 +178,7 @@ def test_folders_of_events_are_models_and_other_tags_are_named(writer: Any, tmp_
     curves, source = read(tmp_path, warn=no_warning)
     assert list(curves) == ["a/tb val/loss", "b val/loss"]
     assert points(curves["b val/loss"]) == {s: float(np.float32(6 - s / 100)) for s in range(0, 100, 10)}
-    assert source.left_out == ("1 tags that are no scalars (weights)",)
+    assert source.left_out == ("1 tag without scalars (weights)",)
     (file,) = (tmp_path / "b").iterdir()
     assert points(read(file)[0]["b val/loss"]) == points(curves["b val/loss"])
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.command import degen
 from gate_values import value_of
 from no_warning import no_warning
 
@@ -129,7 +130,7 @@ def test_json_lines_are_flattened_and_lines_without_a_step_are_counted(tmp_path:
     assert source.kind == "JSON lines"
     assert source.left_out == ("lists (train/histogram)", "1 row without a step (event, config/lr)")
     log.write_text(log.read_text() + '{"step": 110, "train": {"CE lo')  # still being written
-    assert "1 lines that are no JSON objects" in read(log)[1].left_out
+    assert "1 line without a JSON object" in read(log)[1].left_out
     with gzip.open(tmp_path / "run.jsonl.gz", "wt") as file:
         file.write(lines(log, records).read_text())
     assert list(read(tmp_path / "run.jsonl.gz")[0]) == list(curves)
@@ -186,9 +187,12 @@ def test_a_restart_and_a_step_evaluated_twice_are_told(tmp_path: Path) -> None:
     steps = [10, 20, 30, 40, 30, 40, 50, 50]
     log = lines(tmp_path / "run.jsonl", [{"step": s, "loss": 9 - i} for i, s in enumerate(steps)])
     curves, source = read(log)
-    assert points(curves["run loss"]) == {10: 9, 20: 8, 30: 5, 40: 4, 50: 2}
-    assert source.left_out == ("3 values before a restart at step 30",)
-    assert value_of("loss < 3", log).value == 2
+    assert points(curves["run loss"]) == {10: 9, 20: 8, 30: 5, 40: 4, 50: 3}
+    assert source.left_out == (
+        "1 value of a step that was logged again",
+        "2 values before a restart at step 30",
+    )
+    assert value_of("loss < 4", log).value == 3
     (tmp_path / "table.csv").write_text("step,loss\n10,3\n20,2\n20,1\n30,1\n")  # of a table nobody knows
     (verdict,) = find_saturation(tmp_path / "table.csv").rows()
     assert (verdict["verdict"], "step 20 stands twice" in verdict["reason"]) == ("undecided", True)
@@ -270,3 +274,40 @@ def test_the_column_of_optimiser_steps_is_chosen(header: str, row: str, step: st
     curves, source = read(table)
     assert points(curves["t loss"]) == {100 * i: 3 - i / 10 for i in range(5)}
     assert source.columns["step"] == step
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"step": 1, "loss": 1, "\\ud800": 1, "note": "\\udfff"}',
+        '{"step": 1, "loss": 1, "deep": ' + '{"a": ' * 500 + "1" + "}" * 500 + "}",
+        '{"step": 1, "loss": 1, "": 5, " ": 6}',
+        '{"step": 1, "loss": 1, "step ": 2}',
+        '{"step": 1, "loss": {"loss": 1}, "loss/loss": 2}',
+        '{"step": 1, "loss": 1e400, "big": ' + "9" * 400 + "}",
+        '{"step": ' + "9" * 400 + ', "loss": 1}',
+        '{"step": true, "loss": 1}',
+        '{"step": "main", "loss": 1}',
+        '{"step": -1, "loss": 1}',
+        '{"step": [1], "loss": [1]}',
+        '{"step": 1, "loss": "high"}',
+        "[" * 100_000,
+        "{}",
+        "null",
+    ],
+)
+def test_a_strange_record_is_read_or_refused_in_one_line(text: str, tmp_path: Path) -> None:
+    for name, content in (("x.jsonl", f"{text}\n{text}\n"), ("x.json", f"[{text}]"), ("y.json", text)):
+        (tmp_path / name).write_text(content)
+        result = degen("saturation", tmp_path / name)
+        assert result.code in (0, 2)
+        assert "a bug in degen" not in result.err
+        assert len(result.err.splitlines()) <= 2, result.err
+
+
+def test_a_torn_state_in_one_checkpoint_hides_no_other(tmp_path: Path) -> None:
+    for name, text in (("checkpoint-1", ""), ("checkpoint-2", '{"log_history": [{"step": 1'), ("checkpoint-3", None)):
+        (tmp_path / name).mkdir()
+        whole = json.dumps({"log_history": [{"step": 1, "loss": 2.0}]})
+        (tmp_path / name / "trainer_state.json").write_text(whole if text is None else text)
+    assert read(tmp_path)[1].kind == "Trainer state (checkpoint-3/trainer_state.json)"
