@@ -118,8 +118,9 @@ def gate(
         typer.Argument(
             metavar="TARGET",
             help="A run folder; a CSV or Parquet table with model, step and values; a log of training (state of "
-            "a Trainer, TensorBoard events, wandb, trackio, JSON lines, CSVLogger); a folder of results of "
-            "lm-evaluation-harness; or a series as `degen scan` takes it, which is scanned first.",
+            "a Trainer, TensorBoard events, wandb, trackio, JSON lines, CSVLogger); results of "
+            "lm-evaluation-harness, lighteval or OLMES, a file or a folder; or a series as `degen scan` takes it, "
+            "which is scanned first.",
             show_default=False,
         ),
     ],

@@ -138,8 +138,8 @@ def saturation(
         typer.Argument(
             metavar="RUN|TABLE",
             help="A run folder; a CSV or Parquet table with model, step and values; a log of training (state of "
-            "a Trainer, TensorBoard events, wandb, trackio, JSON lines, CSVLogger); or a folder of results of "
-            "lm-evaluation-harness.",
+            "a Trainer, TensorBoard events, wandb, trackio, JSON lines, CSVLogger); or results of "
+            "lm-evaluation-harness, lighteval or OLMES, a file or a folder.",
             show_default=False,
         ),
     ],

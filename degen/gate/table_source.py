@@ -1,4 +1,4 @@
-"""The curves of a table that a rule is about: CSV, Parquet, results of lm-evaluation-harness.
+"""The curves of a table that a rule is about: CSV, Parquet, results of evaluations.
 
 Rows are sorted by step. The latest step of a model is the largest of any of its rows: a metric without a value there is
 missing at the latest step, whatever its earlier values, unless it is measured less often and was not due there.

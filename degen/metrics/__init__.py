@@ -1,4 +1,4 @@
-"""Curves of metrics over training, read from a run, a table or results of lm-evaluation-harness.
+"""Curves of metrics over training, read from a run, a table, a log or results of evaluations.
 
 Imports runs and what lies below it.
 """

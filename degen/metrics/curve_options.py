@@ -29,6 +29,7 @@ class CurveOptions:
         warn: called with each line of warning; see `warn_once`.
         undo: whether a restart in a log replaces what it logs again; not where its rows are in no order.
         keep_infinite: whether infinite values are kept; else they count as missing.
+        higher_is_better: metric -> whether higher values are better, where the source of the curves says it.
         left_out: reason -> how many values were left out for it while curves were read.
     """
 
@@ -39,6 +40,7 @@ class CurveOptions:
     warn: Callable[[str], None]
     undo: bool = True
     keep_infinite: bool = False
+    higher_is_better: Mapping[str, bool] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
     _warned: set[str] = field(default_factory=set)
     _floors_used: set[str | None] = field(default_factory=set)
@@ -50,12 +52,14 @@ class CurveOptions:
             self.warn(line)
 
     def direction(self, metric: str) -> Better:
-        """Return which way the metric gets better, `min` or `max`: by the option, else by its name.
+        """Return which way the metric gets better, `min` or `max`: by the option, else by the source, else by its name.
 
-        `min`, with a warning, where neither says it.
+        `min`, with a warning, where none of them says it.
         """
         if self.better is not None:
             return self.better
+        if metric in self.higher_is_better:
+            return "max" if self.higher_is_better[metric] else "min"
         if (kind := kind_of(metric)) is not None:
             return kind.better
         self.warn_once(

@@ -14,7 +14,7 @@ from degen.readers.columns import first_column, is_numeric, is_text
 
 from .checkpoint_table import CheckpointTable, is_of_run
 from .curve_options import CurveOptions
-from .layout import TOKENS
+from .layout import ALWAYS_APART, TOKENS
 from .measured_rows import FEW, drop_repeated, measured_rows
 
 
@@ -131,7 +131,9 @@ def _order(checkpoints: CheckpointTable, rows: Ints) -> Ints:
 
 
 def _label(checkpoints: CheckpointTable, column: str, value: str) -> str:
-    """Return a value of a separating column as part of a curve's place: a text as it is, any other value as `seed=0`.
+    """Return a value of a separating column as part of a curve's place.
+
+    That is a text as it is, a few-shot setting as `5-shot`, a limit as `limit-100`, and any other value as `seed=0`.
 
     Args:
         checkpoints: the table.
@@ -142,15 +144,19 @@ def _label(checkpoints: CheckpointTable, column: str, value: str) -> str:
 
     table = checkpoints.table
     plain = is_text(table, column) and not pa.types.is_boolean(table.schema.field(column).type)
-    return value if plain else f"{column}={value}"
+    if plain:
+        return value
+    written = {"num_fewshot": f"{value}-shot", "limit": f"limit-{value.removesuffix('.0')}"}
+    return written.get(column.lower(), f"{column}={value}")
 
 
 def _columns_apart(checkpoints: CheckpointTable, metrics: Sequence[str], measured: Ints) -> list[str]:
     """Return the names of the columns that separate several curves of one model and metric.
 
-    A column does not if it has a single value for each model and metric; nor if it only renames the step, with one
-    value for each step and one step for each value; nor, in a log, if most of its values occur once, as times and
-    messages do, or hardly any step has several, as where phases of a training follow each other.
+    A column does not if it has a single value for each model and metric; nor, outside `ALWAYS_APART`, if it only
+    renames the step, with one value for each step and one step for each value; nor, in a log, if most of its values
+    occur once, as times and messages do, or hardly any step has several, as where phases of a training follow each
+    other.
 
     Args:
         checkpoints: the table.
@@ -168,7 +174,8 @@ def _columns_apart(checkpoints: CheckpointTable, metrics: Sequence[str], measure
         several = len(rows) - len(steps_of_groups) > FEW * len(steps_of_groups)  # values at a step
         tells = not checkpoints.layout.is_log or (several and len(values_of_groups) <= len(rows) / 2)
         renames = len(rows) <= min(len(steps_of_groups), len(values_of_groups))
-        if len(values_of_groups) > len(groups) and not renames and tells:
+        separates = column.lower() in ALWAYS_APART or not renames
+        if len(values_of_groups) > len(groups) and separates and tells:
             columns.append(column)
     return columns
 

@@ -91,6 +91,7 @@ def _table_curves(
     opened: OpenTable, where: Mapping[str, str], options: CurveOptions
 ) -> tuple[list[Curve], SourceSummary]:
     options.sort = options.sort or not opened.in_order
+    options.higher_is_better = opened.higher_is_better
     checkpoints = read_checkpoint_table(opened.table, opened.path, where, options.warn_once, is_log=opened.is_log)
     layout = checkpoints.layout
     if not layout.metrics:

@@ -30,7 +30,9 @@ TOKENS = ("tokens_seen", "tokens", "training_tokens")
 ERROR_ENDS = ("_stderr", "_se")
 EXTREME_ENDS = ("_jackknife_min", "_jackknife_max")
 SOLE_ERRORS = ("value_stderr", "value_se", "stderr", "se")
-NUMBERED = ("seed", "layer")  # number columns that separate series
+NUMBERED = ("seed", "layer", "num_fewshot", "limit")  # number columns that separate series
+# Columns whose values belong to different series even where each stands at one step alone.
+ALWAYS_APART = ("task", "num_fewshot", "limit")
 
 # Text columns that differ between the checkpoints of one series.
 NAMES_CHECKPOINT = frozenset(

@@ -9,7 +9,7 @@ from degen.errors import DegenError
 from degen.paths import expand_user
 from degen.readers.csv_log import as_log
 from degen.readers.open_table import OpenTable
-from degen.readers.registry import find_reader, kinds_of_folders
+from degen.readers.registry import RESULTS, find_reader, kinds_of_folders
 from degen.readers.table_file import has_parts, read_table_file
 from degen.runs.run import Run, read_run
 from degen.runs.run_file import is_run
@@ -41,8 +41,7 @@ def open_target(path: Path, warn: Callable[[str], None], only_tables: bool = Fal
             return reader.read(path, warn)
         if path.suffix == ".json" and path.exists() and not only_tables:
             raise DegenError(
-                f"{path}: a JSON file cannot be read as a table; for results of lm-evaluation-harness, name the folder "
-                "that holds the file"
+                f"{path}: this JSON file holds neither a log of training nor {RESULTS}; name one that does, or a table"
             )
         if path.is_dir() and not only_tables and not has_parts(path):
             raise DegenError(

@@ -58,6 +58,7 @@ def summarise_table(
     wide = layout.metric is None
     columns = {"model": layout.model or "(name of the file or folder)", "step": layout.step}
     columns |= {} if wide else {"metric": str(layout.metric), "value": layout.metrics[0]}
+    columns = dict(opened.origins) or columns
     metrics = tuple(dict.fromkeys(curve.metric for curve in curves))
     bare = {curve.bare_metric for curve in curves}
     read = bare if wide else set(layout.metrics)

@@ -6,13 +6,22 @@ from pathlib import Path
 
 from degen.errors import DegenError
 
-from . import csv_logs, json_log, lm_eval, tensorboard_log, trackio_log, wandb_log
+from . import csv_logs, json_log, tensorboard_log, trackio_log, wandb_log
+from .evaluations import read_results
 from .reader import Reader
 from .table_file import FORMATS, has_parts
 
-OF_FILES: tuple[Reader, ...] = (tensorboard_log.FILE, wandb_log.FILE, trackio_log.READER, json_log.FILE)
+RESULTS = read_results.READER.kind
+# Results come before logs, since any file of lines may be a log.
+OF_FILES: tuple[Reader, ...] = (
+    read_results.READER,
+    tensorboard_log.FILE,
+    wandb_log.FILE,
+    trackio_log.READER,
+    json_log.FILE,
+)
 OF_FOLDERS: tuple[Reader, ...] = (
-    lm_eval.READER,  # results that lie beside a log are what was measured last
+    read_results.READER,  # results that lie beside a log are what was measured last
     json_log.FOLDER,
     tensorboard_log.FOLDER,
     wandb_log.FOLDER,

@@ -291,7 +291,7 @@ def test_targets_that_hold_no_metrics_are_refused(tmp_path: Path) -> None:
         tmp_path / "empty": "empty: this folder holds no run .* no Parquet parts, and no logs or results that .*; name",
         write(
             tmp_path / "r.json", "{}"
-        ): r"r\.json: a JSON file cannot be read as a table; for results of lm-evaluation-harness, name the folder",
+        ): r"r\.json: this JSON file holds neither a log of training nor results of lm-evaluation-harness, lighteval",
         write(tmp_path / "t.txt", "x"): r"t\.txt: not a format of tables; save the table as one of",
         tmp_path / ("x" * 300): "cannot be read .File name too long.",
     }

@@ -47,10 +47,9 @@ def test_results_of_the_harness_are_opened_only_where_they_are_accepted(tmp_path
     assert (opened.in_order, opened.table["value"].to_pylist()) == (False, [0.5])
     with pytest.raises(DegenError, match="no Parquet part"):
         open_target(tmp_path, no_warning, only_tables=True)
-    with pytest.raises(
-        DegenError, match="a JSON file cannot be read as a table; for results of lm-evaluation-harness, name the folder"
-    ):
-        open_target(tmp_path / "m-step100.json", no_warning)
+    file = open_target(tmp_path / "m-step100.json", no_warning)
+    assert isinstance(file, OpenTable)
+    assert file.table == opened.table
     with pytest.raises(DegenError, match="not a format of tables"):
         open_target(tmp_path / "m-step100.json", no_warning, only_tables=True)
 

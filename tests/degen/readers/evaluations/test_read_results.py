@@ -7,15 +7,12 @@ from typing import Any
 
 import pytest
 from no_warning import no_warning
+from result_files import save
 
 from degen import DegenError
-from degen.readers.lm_eval import find_step_mark, is_results, read_results
-
-
-def save(file: Path, content: Any) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(content if isinstance(content, str) else json.dumps(content))
-    return file
+from degen.readers.evaluations.name_parts import split_name
+from degen.readers.evaluations.read_results import read_results
+from degen.readers.evaluations.result_files import has_results
 
 
 def old(
@@ -46,14 +43,14 @@ def new(**changes: Any) -> dict[str, Any]:
 
 
 def rows(folder: Path, *columns: str) -> list[tuple[Any, ...]]:
-    table = read_results(folder, no_warning).to_pylist()
+    table = read_results(folder, no_warning).table.to_pylist()
     return [tuple(row[c] for c in columns or row) for row in table]
 
 
 def test_lm_eval_results_of_both_formats_make_one_table(tmp_path: Path) -> None:
     save(tmp_path / "a.json", old())
     save(tmp_path / "EleutherAI__pythia-160m" / "results_2024-05-01T12-00-00.123456.json", new())
-    assert is_results(tmp_path)
+    assert has_results(tmp_path)
     m = "pythia-160m"
     assert rows(tmp_path) == [
         (m, 2000, "gsm8k", "exact_match,flexible-extract", 0.03, None),
@@ -98,11 +95,16 @@ def test_the_newest_of_repeated_values_counts_with_a_warning(tmp_path: Path) -> 
     for day, ppl in (("02", 20.0), ("01", 30.0), ("03", 25.0)):
         save(tmp_path / "evals" / f"results_2024-05-{day}T00-00-00.json", old(ppl))
     warnings: list[str] = []
-    table = read_results(tmp_path / "evals", warnings.append).to_pydict()
+    opened = read_results(tmp_path / "evals", warnings.append)
+    table = opened.table.to_pydict()
     assert table["value"] == [0.35, 25.0]
     assert len(warnings) == 1
-    assert "4 values are in several files; of these files the last by name counts" in warnings[0]
-    assert "(for example results_2024-05-02T00-00-00.json, not results_2024-05-01T00-00-00.json)" in warnings[0]
+    assert "1 value evaluated twice with another result; the newer file counts" in warnings[0]
+    assert "(step 1000: results_2024-05-03T00-00-00.json, not results_2024-05-02T00-00-00.json)" in warnings[0]
+    assert opened.left_out == (
+        "2 values (step 1000 evaluated again, with another result)",
+        "2 values (step 1000 evaluated again, with the same result)",
+    )
 
 
 def test_other_files_are_ignored_and_damaged_ones_give_a_warning(tmp_path: Path) -> None:
@@ -115,21 +117,25 @@ def test_other_files_are_ignored_and_damaged_ones_give_a_warning(tmp_path: Path)
     save(folder / "texts.json", {"results": {"piqa": "fine"}})
     cut = save(folder / "step2.json", json.dumps(old())[:60])
     warnings: list[str] = []
-    assert len(read_results(folder, warnings.append)) == 2
+    opened = read_results(folder, warnings.append)
+    assert (len(opened.table), opened.left_out) == (2, ("1 file (not valid JSON)",))
     assert len(warnings) == 1
     assert f"{cut}: this file is left out, because it is not valid JSON" in warnings[0]
     cut.unlink()
-    assert len(read_results(folder, no_warning)) == 2
+    assert len(read_results(folder, no_warning).table) == 2
 
 
 def spoilt(folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield folders that give no table, and the message of each."""
     (folder / "empty").mkdir()
-    yield folder / "empty", r"empty: this folder has no result file of lm-evaluation-harness; name the folder"
+    yield (
+        folder / "empty",
+        r"empty: this folder has no results of lm-evaluation-harness, lighteval or OLMES; name the folder",
+    )
     save(folder / "other" / "config.json", {"vocab_size": 5})
-    yield folder / "other", "other: this folder has no result file of lm-evaluation-harness"
+    yield folder / "other", "other: this folder has no results of lm-evaluation-harness"
     save(folder / "texts" / "step1.json", {"results": {"piqa": {"acc": "N/A", "alias": "piqa", "ok": True}}})
-    yield folder / "texts", "texts: the result files of lm-evaluation-harness in this folder hold no number"
+    yield folder / "texts", "texts: the results of lm-evaluation-harness in this folder hold no number"
     save(folder / "stepless" / "results_2024-05-01.json", old(arguments="pretrained=org/tiny,revision=main"))
     yield (
         folder / "stepless",
@@ -159,10 +165,10 @@ def test_folders_without_results_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_step_is_found_in_a_longer_name(name: str, step: int, rest: str) -> None:
-    mark = find_step_mark(name)
-    assert (mark[0].step, mark[1]) == (step, rest)
+    parts = split_name(name)
+    assert (parts.step.step, parts.model) == (step, rest)
 
 
 @pytest.mark.parametrize("name", ["main", "results_2024-05-01T12-00-00", "mystep10", "footstep", "step", "step10b", ""])
 def test_names_without_a_step_mark_have_no_step(name: str) -> None:
-    assert find_step_mark(name) is None
+    assert split_name(name).step is None
