@@ -28,6 +28,8 @@ BUILD_LOCK = threading.RLock()
 # How many experts of a mixture a token passes through, by the configuration's attribute.
 _ROUTED = ("num_experts_per_tok", "top_k_experts", "moe_topk", "moe_k")
 
+_SLIDING = ("sliding_attention", "local")  # kinds of blocks, as configurations name them
+
 MAX_CONFIG = 1 << 24  # bytes of a configuration
 MAX_COUNT = 4096  # layers of a model, or experts of a layer
 _COUNT = re.compile(r"(^|_)(layers?|blocks|experts)$")  # entries that say how many modules there are
@@ -54,6 +56,8 @@ class Architecture:
         positions: the longest context of learned positions; None where positions are not learned.
         head_bias: whether the head has a bias.
         not_causal: why it cannot be run as a causal LM; None where it can.
+        attention_windows: of each block that slides a window over the context, how many tokens it sees, itself
+            included; None of one that sees all. Empty where none slides.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Architecture:
     positions: int | None
     head_bias: bool = False
     not_causal: str | None = None
+    attention_windows: tuple[int | None, ...] = ()
 
 
 def read_config(path: Path, trust: bool = False) -> Any:
@@ -255,6 +260,7 @@ def describe_module(model: Any) -> Architecture:
         tied=tied,
         head_bias=getattr(head, "bias", None) is not None,
         not_causal=_why_not_causal(model.config),
+        attention_windows=_attention_windows(text),
         positions=_count_positions(text, positions[0]) if positions else None,
     )
 
@@ -278,6 +284,22 @@ def _attention_size(text: Any) -> int:
         return 0
     width = _setting(text, "head_dim")
     return int(heads * width) if width else int(text.hidden_size)
+
+
+def _attention_windows(text: Any) -> tuple[int | None, ...]:
+    """Return how many tokens each block sees, None of one that sees all; empty where no block slides a window.
+
+    A configuration with a window that does not tell blocks apart slides it in all of them, as Mistral's.
+    """
+    window = _setting(text, "sliding_window") if _setting(text, "use_sliding_window") is not False else None
+    window = window or _setting(text, "window_size")  # GPT-Neo's
+    kinds = _setting(text, "layer_types") or _setting(text, "attention_layers")
+    if not isinstance(window, int):
+        return ()
+    if not kinds:
+        return (window,) * count_layers(text) if _setting(text, "sliding_window") else ()
+    windows = tuple(window if kind in _SLIDING else None for kind in kinds)
+    return windows if any(windows) else ()
 
 
 def _idle_parameters(model: nn.Module, text: Any) -> int:
