@@ -17,8 +17,8 @@ from .version import __version__
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 4  # since `stage` and `seed` are columns of `checkpoints`
-READABLE = (1, 2, 3, 4)  # versions of which every column means what it means now; those of later ones are missing
+SCHEMA_VERSION = 5  # since each method has a bottleneck rank of its own, and `checkpoints` that of the best
+READABLE = (1, 2, 3, 4, 5)  # versions of which every column means what it means now; those of later ones are missing
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]  # table -> its rows

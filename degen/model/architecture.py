@@ -16,6 +16,8 @@ from degen.errors import CheckpointError, MissingFileError, one_line, shorten_nu
 from degen.paths import is_file
 from degen.weights.training_formats import format_hint
 
+from .config_entries import attention_size, attention_windows, config_entry
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -27,8 +29,6 @@ BUILD_LOCK = threading.RLock()
 
 # How many experts of a mixture a token passes through, by the configuration's attribute.
 _ROUTED = ("num_experts_per_tok", "top_k_experts", "moe_topk", "moe_k")
-
-_SLIDING = ("sliding_attention", "local")  # kinds of blocks, as configurations name them
 
 MAX_CONFIG = 1 << 24  # bytes of a configuration
 MAX_COUNT = 4096  # layers of a model, or experts of a layer
@@ -254,13 +254,13 @@ def describe_module(model: Any) -> Architecture:
         parameters_idle=_idle_parameters(model, text),
         layers=count_layers(model.config),
         hidden_size=text.hidden_size,
-        attention_size=_attention_size(text),
+        attention_size=attention_size(text),
         head_size=head.weight.shape[1],
         vocab_size=head.weight.shape[0],
         tied=tied,
         head_bias=getattr(head, "bias", None) is not None,
         not_causal=_why_not_causal(model.config),
-        attention_windows=_attention_windows(text),
+        attention_windows=attention_windows(text, count_layers(model.config)),
         positions=_count_positions(text, positions[0]) if positions else None,
     )
 
@@ -270,45 +270,13 @@ def text_config(config: Any) -> Any:
     return config.get_text_config(decoder=True)
 
 
-def _setting(config: Any, name: str) -> Any:
-    """Return an entry of a configuration; None where it is missing, or differs from layer to layer."""
-    try:
-        return getattr(config, name, None)
-    except Exception:  # transformers raises errors of its own for an entry that differs from layer to layer
-        return None
-
-
-def _attention_size(text: Any) -> int:
-    heads = _setting(text, "num_attention_heads")
-    if not heads:
-        return 0
-    width = _setting(text, "head_dim")
-    return int(heads * width) if width else int(text.hidden_size)
-
-
-def _attention_windows(text: Any) -> tuple[int | None, ...]:
-    """Return how many tokens each block sees, None of one that sees all; empty where no block slides a window.
-
-    A configuration with a window that does not tell blocks apart slides it in all of them, as Mistral's.
-    """
-    window = _setting(text, "sliding_window") if _setting(text, "use_sliding_window") is not False else None
-    window = window or _setting(text, "window_size")  # GPT-Neo's
-    kinds = _setting(text, "layer_types") or _setting(text, "attention_layers")
-    if not isinstance(window, int):
-        return ()
-    if not kinds:
-        return (window,) * count_layers(text) if _setting(text, "sliding_window") else ()
-    windows = tuple(window if kind in _SLIDING else None for kind in kinds)
-    return windows if any(windows) else ()
-
-
 def _idle_parameters(model: nn.Module, text: Any) -> int:
     """Return how many parameters belong to experts that a token is not sent to: (E − k)/E of all, for k of E experts.
 
     transformers stacks the matrices of a layer's experts along the first dimension, in modules with `Experts` in their
     class's name.
     """
-    used = next(filter(None, (_setting(text, name) for name in _ROUTED)), None)
+    used = next(filter(None, (config_entry(text, name) for name in _ROUTED)), None)
     if not isinstance(used, int):
         return 0
     idle = 0
@@ -332,7 +300,7 @@ def _learned_positions(model: nn.Module, embedding: nn.Module) -> list[Any]:
 def _count_positions(text: Any, positions: Any) -> int:
     """Return the longest context of learned positions; a table may have more rows than that."""
     names = ("max_position_embeddings", "max_target_positions")
-    return next(filter(None, (_setting(text, name) for name in names)), None) or len(positions.weight)
+    return next(filter(None, (config_entry(text, name) for name in names)), None) or len(positions.weight)
 
 
 def find_head(model: Any) -> Any:
@@ -353,4 +321,4 @@ def find_head(model: Any) -> Any:
 
 def count_layers(config: Any) -> int:
     """Return the number of blocks by the configuration; 0 where it names none."""
-    return int(_setting(text_config(config), "num_hidden_layers") or 0)
+    return int(config_entry(text_config(config), "num_hidden_layers") or 0)

@@ -62,6 +62,11 @@ class RankLosses:
         """
         self._nats = np.concatenate([self._nats, nats], axis=1)
 
+    @property
+    def documents(self) -> int:
+        """Number of documents with scored tokens."""
+        return len(set(self._documents[self.scored > 0].tolist()))
+
     def row(self, column: int) -> Row:
         """Return the loss of the head in `column` and its gap to the full head, with standard errors, nats per token.
 
