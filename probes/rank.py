@@ -217,7 +217,7 @@ class Rank(StreamProbe):
         if method == "trained":
             assert self._trained is not None
             falls = [self._trained.possible_fall(k) for k in range(len(rows))]
-        return bottleneck_of_method(rows, falls, self._within, self._losses.documents - 1)
+        return bottleneck_of_method(rows, falls, self._within, self._losses.freedom)
 
     def _reason(self, by_method: Mapping[str, Sequence[Row]], bottlenecks: Mapping[str, Row]) -> str | None:
         """Return why trained heads give no bottleneck rank; None where they do, or none were still in training."""

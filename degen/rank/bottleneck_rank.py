@@ -16,6 +16,7 @@ WITHIN = 0.05  # nats
 CONFIDENCE = 0.95  # of the interval
 ROUNDING = 1e-9  # nats; a gap within this of the bound equals it
 SAME = 1e-4  # nats per token, to which float32 makes two heads equal
+MOST_SKEWED = 2.0  # how much further than the lower end of a gap its upper end may lie
 LEAST_ERROR = 1e-3  # of the largest standard error: below it all gaps weigh alike
 
 
@@ -29,16 +30,19 @@ def bottleneck_rank(
     """Return the smallest rank whose loss is near that of the full head, and an interval of 95 % for it.
 
     Formulas: min { r : g(r) < within } over measured ranks, without interpolation, with g the curve nearest to the gaps
-    that does not rise with rank. The interval begins at min { r : gap(r) − t·se(r) < within }, and ends at the smallest
-    rank from which on every gap(r) + t·se(r) < within, so that no choice among ranks makes it narrower; t is Student's,
-    for the documents that the errors come from. A gap equal to `within`, up to rounding of 1e-9, is not below.
+    that does not rise with rank. The interval begins at min { r : gap(r) − h < within }, and ends at the smallest rank
+    from which on every gap(r) + h·min(1 + h/(2·gap(r)), 2) < within, so that no choice among ranks makes it narrower. h
+    is t·se(r), with Student's t for the documents that the errors come from. Gaps of documents are skewed to the right:
+    the upper end is that of an interval on a log scale to second order, and at most twice as far as the lower. A gap
+    equal to `within`, up to rounding of 1e-9, is not below.
 
     Args:
         ranks: the measured ranks, in any order.
         gaps: the loss at each rank minus that of the full head on the same windows, nats per token.
         errors: the standard error of each gap; None where it is unknown.
         within: a gap below this is near, nats per token.
-        freedom: degrees of freedom of the errors, one less than there are documents; None for the normal distribution.
+        freedom: degrees of freedom of the errors, one less than there are documents of equal weight; None for the
+            normal distribution.
 
     Returns:
         The columns `bottleneck_rank`, None where no gap is below `within`, and `bottleneck_rank_low` and
@@ -53,9 +57,14 @@ def bottleneck_rank(
     if known and all(error is not None for _, _, error in known):
         t = two_sided(CONFIDENCE, freedom)
         low = min((rank for rank, gap, error in known if gap - t * (error or 0.0) < bound), default=None)
-        too_high = [rank for rank, gap, error in known if not gap + t * (error or 0.0) < bound]
+        too_high = [rank for rank, gap, error in known if not _upper_end(gap, t * (error or 0.0)) < bound]
         high = min((rank for rank, _, _ in known if rank > max(too_high, default=0)), default=None)
     return {"bottleneck_rank": reached, "bottleneck_rank_low": low, "bottleneck_rank_high": high}
+
+
+def _upper_end(gap: float, half: float) -> float:
+    """Return the upper end of a gap's interval, whose lower end lies `half` below it."""
+    return gap + half * (min(1 + half / (2 * gap), MOST_SKEWED) if gap > 0 else MOST_SKEWED)
 
 
 def _falling(gaps: Sequence[float], errors: Sequence[float | None]) -> Floats:

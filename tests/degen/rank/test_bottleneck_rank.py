@@ -28,12 +28,20 @@ def test_it_is_the_smallest_measured_rank_within_reach_with_an_interval() -> Non
 
 
 def test_ends_are_those_of_students_t() -> None:
-    error = 0.01
     for documents, quantile in ((2, 12.7062), (3, 4.30265), (50, 2.00958)):  # of published tables
         for nudge, low, high in ((0.999, 8, 8), (1.001, 4, 16)):
-            gaps = [0.05 + nudge**-1 * quantile * error, 0.05 - nudge**-1 * quantile * error, 0.0]
-            columns = bottleneck_rank([4, 8, 16], gaps, [error, error, 0.0], freedom=documents - 1)
+            below, above = 0.05 + 0.01 * quantile / nudge, -0.05  # a gap of -0.05 has an upper end twice as far off
+            errors = [0.01, 0.1 / (2 * quantile) * nudge, 0.0]
+            columns = bottleneck_rank([4, 8, 16], [below, above, 0.0], errors, freedom=documents - 1)
             assert (columns["bottleneck_rank_low"], columns["bottleneck_rank_high"]) == (low, high)
+
+
+def test_the_upper_end_of_a_gap_is_that_of_a_log_scale_to_second_order() -> None:
+    gap, error = 1.0, 0.1 / 1.959963984540054  # 1.959964 of the normal distribution
+    upper = gap + 0.1 * (1 + 0.1 / 2)
+    assert upper == pytest.approx(gap * math.exp(0.1), rel=2e-4)
+    for within, high in ((upper + 1e-6, 4), (upper - 1e-6, 8)):
+        assert bottleneck_rank([4, 8], [gap, 0.0], [error, 0.0], within)["bottleneck_rank_high"] == high
 
 
 def test_one_document_has_no_interval() -> None:
