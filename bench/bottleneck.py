@@ -47,7 +47,9 @@ def demo_pools() -> dict[str, Pool]:
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     head = OutputHead(model.get_output_embeddings().weight.detach(), None, LogitTransform())
     parts = list(ModelHeadInputs(model, 8192, torch.device("cpu")).of(sample.windows))
-    every = Scored(*(torch.cat(fields) for fields in zip(*((p.states, p.targets, p.windows) for p in parts), strict=True)))
+    every = Scored(
+        *(torch.cat(fields) for fields in zip(*((p.states, p.targets, p.windows) for p in parts), strict=True))
+    )
     slots = torch.from_numpy(sample.document_slots)[every.windows]
     fit, rest = slots < FIT_DOCUMENTS, slots >= FIT_DOCUMENTS
     h = every.states[fit].double()
@@ -67,7 +69,7 @@ def simulated_pool(draw: np.random.Generator) -> Pool:
     mean = 2.0 * 0.5 ** np.arange(len(RANKS))
     mean[-1] = 0.0
     tokens = draw.integers(50, 513, size=SIMULATED).astype(np.float64)
-    factors = draw.lognormal(-SPREAD**2 / 2, SPREAD, size=(SIMULATED, 1))
+    factors = draw.lognormal(-(SPREAD**2) / 2, SPREAD, size=(SIMULATED, 1))
     gaps = mean * factors + draw.normal(size=(SIMULATED, len(RANKS))) * mean**0.5 / tokens[:, None] ** 0.5
     return gaps * tokens[:, None], tokens
 
@@ -79,7 +81,7 @@ def smallest(gaps: Floats, within: float) -> int:
 
 
 def covered(pool: Pool, bounds: list[float], documents: int, draws: int, draw: np.random.Generator) -> Floats:
-    """Return how often the interval by Student's t, and that by the normal distribution, holds the truth, bounds × 2."""
+    """Return how often the intervals by Student's t and by the normal distribution hold the truth, bounds × 2."""
     nats, tokens = pool
     truth = [smallest(nats.sum(axis=0) / tokens.sum(), within) for within in bounds]
     hits = np.zeros((len(bounds), 2))
@@ -109,7 +111,10 @@ def main() -> None:
         bounds = sorted([0.05, *near])
         for documents in DOCUMENTS:
             t, z = covered(pool, bounds, documents, draws, draw).T
-            print(f"| {name} | {documents} | {100 * t.mean():.1f} | {100 * t.min():.1f} | {100 * z.min():.1f} |", flush=True)
+            print(
+                f"| {name} | {documents} | {100 * t.mean():.1f} | {100 * t.min():.1f} | {100 * z.min():.1f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
