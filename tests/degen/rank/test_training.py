@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import degen
+from degen.demo import corpus_path
 from degen.errors import CheckpointError
 from degen.forward.head_inputs import StateFile
 from degen.probe import OutputHead, Scored
@@ -192,10 +195,10 @@ def test_states_stored_in_a_file_are_read_back_equal(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def scan(out: Path, ranks: tuple[int, ...] = (12,), **training: Any) -> list[dict[str, Any]]:
-    options = {"rank": {"ranks": ranks, "methods": ("whitened", "trained"), "training": training}}
+def scan(out: Path, corpus: str = "demo", **training: Any) -> list[dict[str, Any]]:
+    options = {"rank": {"ranks": (12,), "methods": ("whitened", "trained"), "training": training}}
     run = degen.scan(DEMO, steps="3000", tokens=4000, context=64, probes=["loss", "rank"], options=options, out=out,
-                     threads=1)  # fmt: skip
+                     threads=1, corpus=corpus)  # fmt: skip
     assert not run.failed
     rows: list[dict[str, Any]] = run.table("ranks").to_pylist()
     return rows
@@ -228,6 +231,18 @@ def test_no_training_and_a_start_at_random_give_a_reason(tmp_path: Path, options
     if not options["tokens"]:
         assert trained["loss"] == pytest.approx(whitened["loss"], abs=1e-4)  # its start
         assert trained["tokens_trained"] == 0
+
+
+def test_two_documents_leave_none_to_choose_the_best_step_by(tmp_path: Path) -> None:
+    corpus = tmp_path / "two.jsonl"
+    with gzip.open(corpus_path(), "rt", encoding="utf-8") as file:
+        corpus.write_text("".join(islice(file, 2)), encoding="utf-8")
+    whitened, trained = scan(tmp_path / "run", corpus=str(corpus))
+    assert trained["reason"].startswith("not trained: only one document")
+    assert trained["loss"] == pytest.approx(whitened["loss"], abs=1e-4)
+    assert (trained["tokens_trained"], trained["bottleneck_rank"]) == (0, None)
+    assert whitened["loss_gap_se"] is None
+    assert whitened["bottleneck_rank_high"] is None
 
 
 def documents_passed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[set[int], int]]:

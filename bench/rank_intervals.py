@@ -1,6 +1,6 @@
 """How often the interval of a bottleneck rank holds the true one, by re-sampling documents.
 
-    python bench/bottleneck.py [--draws 1000]
+    python bench/rank_intervals.py [--draws 1000]
 
 Two pools of documents. `demo`: the losses of the demo's last healthy checkpoint, under heads of `svd` and `whitened`,
 on all documents that the closed form is not fitted to. `simulated`: documents whose gaps differ by a log-normal factor
