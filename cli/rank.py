@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,14 +37,23 @@ class RankOptions(OptionGroup):
     within: Annotated[
         float, typer.Option(help="Nats per token of the full head within which a rank is no bottleneck.")
     ] = 0.05
-    init: Annotated[str, typer.Option(help="Where trained starts: normal, A and B from N(0, 1), or whitened.")] = (
-        "normal"
+    init: Annotated[str, typer.Option(help="Where trained starts: whitened, or normal, A and B from N(0, 1).")] = (
+        "whitened"
     )
     train_tokens: Annotated[
         int | None,
-        typer.Option(help="Tokens to train on.", show_default="150 million on an accelerator, 1 million on a CPU"),
+        typer.Option(
+            help="Tokens to train on.",
+            show_default="150 million on an accelerator, 300,000 on a CPU, fewer there for a large model",
+        ),
     ] = None
-    train_windows: Annotated[int, typer.Option(help="Windows of a batch, that is of one step of Adam.")] = 256
+    train_windows: Annotated[
+        int | None,
+        typer.Option(
+            help="Windows of a batch, that is of one step of Adam.",
+            show_default="for 400 steps, of 64 tokens to 256 windows",
+        ),
+    ] = None
     cache: Annotated[
         int,
         typer.Option(help="Train on the states of this many tokens again and again, kept in a file; 0: on new states."),
@@ -136,21 +146,52 @@ def _print(run: Run, json: bool, within: float) -> None:
         output.result_json({"run": str(run.path), "rows": rows, "checkpoints": run.checkpoints()})
         return
     columns = ["model", "revision", "method", "rank", "loss", "loss_gap", "loss_gap_se", "perplexity", "w_error"]
+    if any(row["reason"] for row in rows):
+        columns.append("reason")
     if rows:
         output.result_table(columns, [[row[name] for name in columns] for row in rows])
+        _print_methods(rows)
     print_checkpoints(run)
     for name, reason in _missing(run.checkpoints(), rows, within):
         output.result(f"{name} has no bottleneck rank: {reason}")
 
 
+def _print_methods(rows: Sequence[Row]) -> None:
+    """Print the bottleneck rank of every checkpoint and method with its interval, and which are upper bounds."""
+    columns = ["model", "revision", "method", "bottleneck_rank", "bottleneck_rank_low", "bottleneck_rank_high"]
+    output.result_table(columns, [[of[0][name] for name in columns] for of in _by_method(rows)])
+    for of_method in _by_method(rows):
+        rank, least = of_method[0]["bottleneck_rank"], min(row["rank"] for row in of_method)
+        if rank == least > 1:
+            name = f"{of_method[0]['model']}@{of_method[0]['revision']}"
+            output.result(
+                f"{name}: by {of_method[0]['method']} the bottleneck rank is at most {rank}, the lowest measured; "
+                "measure lower ones with --ranks"
+            )
+
+
+def _by_method(rows: Sequence[Row]) -> list[list[Row]]:
+    """Return the rows of table `ranks` of each checkpoint and method."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["model"], row["revision"], row["method"]), []).append(row)
+    return list(groups.values())
+
+
 def _missing(checkpoints: Sequence[Row], ranks: Sequence[Row], within: float) -> Iterator[tuple[str, str]]:
-    """Yield every measured checkpoint without a bottleneck rank, and why it has none."""
+    """Yield every measured checkpoint without a bottleneck rank, and why it has none.
+
+    The curve that comes nearest to the full head tells, and what its head would still have to learn.
+    """
     from degen.rank.bottleneck_rank import why_no_bottleneck_rank
 
     for checkpoint in checkpoints:
         own = [r for r in ranks if (r["model"], r["revision"]) == (checkpoint["model"], checkpoint["revision"])]
         if checkpoint["bottleneck_rank"] is None and checkpoint["status"] != "failed" and own:
-            last = [row for row in own if row["method"] == own[-1]["method"]]  # the method that decides
-            gaps = [row["loss_gap"] for row in last]
-            reason = why_no_bottleneck_rank([row["rank"] for row in last], gaps, within, checkpoint["head_size"])
+            nearest = min(own, key=lambda row: (not math.isfinite(row["loss_gap"]), row["loss_gap"]))
+            curve = [row for row in own if row["method"] == nearest["method"]]
+            gaps = [row["loss_gap"] for row in curve]
+            reason = nearest["reason"] or why_no_bottleneck_rank(
+                [row["rank"] for row in curve], gaps, within, checkpoint["head_size"]
+            )
             yield f"{checkpoint['model']}@{checkpoint['revision']}", reason

@@ -212,9 +212,11 @@ class HeadInputs(Protocol):
 
     Attributes:
         device: where the model is.
+        flops: of a token in the forward pass; 0 where unknown.
     """
 
     device: torch.device
+    flops: float
 
     def of(self, windows: Sequence[Window]) -> Iterator[Scored]:
         """Return the scored tokens of some windows, a batch at a time."""

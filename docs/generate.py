@@ -1,12 +1,16 @@
-"""Write `commands.md`, `tables.md` and the rates in `saturation.md` from the code; a test checks that they are fresh.
+"""Write `commands.md`, `tables.md` and the rates in `saturation.md` from the code, and counts of what ships everywhere.
+
+A test checks that they are fresh.
 
 python docs/generate.py
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -125,7 +129,60 @@ def published() -> str:
     )
 
 
+def counts(page: str) -> str:
+    """Return a page, by its path in the repository, with its counts of what ships made anew.
+
+    Raises:
+        ValueError: a count does not stand in the page once.
+    """
+    text = (HERE.parent / page).read_text(encoding="utf-8")
+    for pattern, number in _counts(page, text):
+        text, found = re.subn(pattern, lambda match, n=number: f"{match[1]}{n:,}{match[2]}", text)
+        if found != 1:
+            raise ValueError(f"{page}: {pattern} stands {found} times in it")
+    return text
+
+
+def _counts(page: str, text: str) -> list[tuple[str, int]]:
+    """Return the counts of a page: a pattern whose two groups surround the number, and the number."""
+    from degen.demo import corpus_path, series_paths
+
+    if page == "README.md":
+        return [(r"(the )[\d,]+( small ones of the demo)", sum(len(_steps(path)) for path in series_paths()))]
+    if page == "degen/demo/README.md":
+        with gzip.open(corpus_path(), "rt", encoding="utf-8") as file:
+            pieces = sum(1 for _ in file)
+        rows = [(rf"(\| `{path.name}` \|.*\| )\d+( \|)", len(_steps(path))) for path in series_paths()]
+        return [*rows, (r"(held-out text: )[\d,]+( pieces)", pieces)]
+    if page == "docs/scaling.md":
+        with published_table("chinchilla_points").open(encoding="utf-8") as file:
+            points = sum(1 for _ in file) - 1
+        return [(r"(On the )[\d,]+( points of)", points), (r"(On all )[\d,]+( points)", points)]
+    assert page == "docs/families.md"
+    right, refused, unbuilt = (_entries(text, title) for title in ("Right", "Refused", "Not built small"))
+    return [
+        (r"(Of )\d+( types)", right + refused + unbuilt), (r"(types )\d+( are right, 0 wrong)", right),
+        (r"(wrong, )\d+( refused)", refused), (r"(refused; )\d+( could not be built small)", unbuilt),
+    ]  # fmt: skip
+
+
+def _steps(path: Path) -> list[Path]:
+    """Return the checkpoints of a bundled series."""
+    return [folder for folder in path.iterdir() if folder.name.startswith("step")]
+
+
+def _entries(text: str, title: str) -> int:
+    """Return how many types a section of families.md lists, in its paragraph or as rows of its table."""
+    section = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    listed, _, table = section.partition("| type | reason |")
+    return len(re.findall(r"`[^`]+`", listed)) + len(re.findall(r"^\| `", table, re.MULTILINE))
+
+
+COUNTED = ("README.md", "degen/demo/README.md", "docs/scaling.md", "docs/families.md")
+
 if __name__ == "__main__":
     (HERE / "commands.md").write_text(commands(), encoding="utf-8")
     (HERE / "tables.md").write_text(tables(), encoding="utf-8")
     (HERE / "saturation.md").write_text(saturation(), encoding="utf-8")
+    for page in COUNTED:
+        (HERE.parent / page).write_text(counts(page), encoding="utf-8")

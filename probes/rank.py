@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from degen.errors import CheckpointError, DegenError
 from degen.probe import Batch, HeadInputs, OnProgress, OutputHead, Site, StreamProbe
-from degen.rank.bottleneck_rank import WITHIN, bottleneck_rank
+from degen.rank.bottleneck_rank import WITHIN, best_method, bottleneck_of_method
 from degen.rank.closed_form import CLOSED, ClosedForm
+from degen.rank.flattening import why_worse
 from degen.rank.gradient_share import GradientShare
 from degen.rank.rank_losses import RankLosses
-from degen.rank.trained_ranks import TrainedRanks, TrainingPlan
+from degen.rank.trained_ranks import TrainedRanks
+from degen.rank.training_plan import TrainingPlan
 from degen.tables import Column, Row, Rows
 from degen.text.windows import Sample, Window
 
@@ -45,9 +47,11 @@ class Rank(StreamProbe):
     columns = {
         "checkpoints": (
             Column("bottleneck_rank", "int64", "dimensions",
-                   "smallest measured rank near the full head's loss, by the last method asked", summary=True),
-            Column("bottleneck_rank_low", "int64", "dimensions", "the same by the gaps' lower 95 % ends"),
-            Column("bottleneck_rank_high", "int64", "dimensions", "the same by the gaps' upper 95 % ends"),
+                   "smallest measured rank near the full head's loss, by the best method", summary=True),
+            Column("bottleneck_rank_low", "int64", "dimensions",
+                   "lower end of its 95 % interval, by Student's t over documents; null if above all measured ranks"),
+            Column("bottleneck_rank_high", "int64", "dimensions", "upper end of its 95 % interval; null as the lower"),
+            Column("bottleneck_rank_method", "string", "", "the best method, that of the smallest bottleneck rank"),
             Column("gradient_lost", "float64", "",
                    "mean of 1 − ‖P_W g‖/‖g‖, the share of the logit gradient g that W cannot pass back; on request"),
             Column("gradient_lost_se", "float64", "", "its delete-one-document jackknife standard error"),
@@ -61,8 +65,14 @@ class Rank(StreamProbe):
             Column("loss_gap_se", "float64", "nats/token", "its delete-one-document jackknife standard error"),
             Column("perplexity", "float64", "", "exp(loss)"),
             Column("w_error", "float64", "", "‖W − AB‖_F / ‖W‖_F, over all rows of the head"),
-            Column("tokens_trained", "int64", "tokens", "tokens that trained A and B; null for closed forms"),
+            Column("tokens_trained", "int64", "tokens",
+                   "tokens that trained A and B, 0 where they are still the start; null for closed forms"),
             Column("loss_last", "float64", "nats/token", "loss at the end of training; null for closed forms"),
+            Column("reason", "string", "", "why A and B are not the best of their rank; null where that is unknown"),
+            Column("bottleneck_rank", "int64", "dimensions",
+                   "of the method: smallest measured rank near the full head's loss"),
+            Column("bottleneck_rank_low", "int64", "dimensions", "lower end of its 95 % interval"),
+            Column("bottleneck_rank_high", "int64", "dimensions", "upper end of its 95 % interval"),
         ),
     }  # fmt: skip
 
@@ -126,10 +136,8 @@ class Rank(StreamProbe):
             ranks = [2**k for k in range(width.bit_length())] + [width]
         self.ranks = sorted({min(rank, width) for rank in ranks})
         self._head = head
-        closed = [m for m in self._methods if m in CLOSED]
-        others = ["whitened"] if self._starts_whitened else []
-        if self._measures_gradient and not closed and not others:
-            others = ["svd"]
+        closed = [m for m in CLOSED if m in self._methods or (m == "whitened" and self._starts_whitened)]
+        others = ["svd"] if self._measures_gradient and not closed else []
         self._closed = ClosedForm(head, self.ranks, closed, others)
         self._trained: TrainedRanks | None = None
         self._gradient = GradientShare(head, len(self.sample.windows)) if self._measures_gradient else None
@@ -183,8 +191,6 @@ class Rank(StreamProbe):
     def finish(self) -> Rows:
         """Return rows by table: in `ranks` one for every rank and method, in `checkpoints` the bottleneck rank.
 
-        The bottleneck rank is that of the last method.
-
         Raises:
             CheckpointError: the second half of the documents has no scored token.
         """
@@ -194,19 +200,46 @@ class Rank(StreamProbe):
                 "ranks were not evaluated, because the second half of the documents has no scored token; scan more "
                 "tokens, or another corpus"
             )
-        rows = [self._row(m, k) for m in range(len(self._methods)) for k in range(len(self.ranks))]
-        last = rows[-len(self.ranks) :]
-        gaps, errors = [r["loss_gap"] for r in last], [r["loss_gap_se"] for r in last]
-        checkpoint: Row = bottleneck_rank(self.ranks, gaps, errors, self._within)
+        by_method = {method: [self._row(method, k) for k in range(len(self.ranks))] for method in self._methods}
+        bottlenecks = {method: self._bottleneck(method, rows) for method, rows in by_method.items()}
+        for method, rows in by_method.items():
+            for row in rows:
+                row.update(bottlenecks[method])
+        rows = [row for of_method in by_method.values() for row in of_method]
+        checkpoint: Row = best_method(bottlenecks, rows) | {"reason": self._reason(by_method, bottlenecks)}
         if self._gradient is not None:
             checkpoint |= self._gradient.columns(scored, self.sample.document_slots)
         return {"checkpoints": [checkpoint], "ranks": rows}
 
-    def _row(self, m: int, k: int) -> Row:
-        """Return the row of table `ranks` for the method with index `m` and the rank with index `k`."""
-        method, rank = self._methods[m], self.ranks[k]
-        row = {"rank": rank, "method": method, **self._losses.row(1 + m * len(self.ranks) + k)}
+    def _bottleneck(self, method: str, rows: Sequence[Row]) -> Row:
+        """Return the bottleneck rank of a method, from its rows of table `ranks`."""
+        falls = [0.0] * len(rows)
+        if method == "trained":
+            assert self._trained is not None
+            falls = [self._trained.possible_fall(k) for k in range(len(rows))]
+        return bottleneck_of_method(rows, falls, self._within, self._losses.freedom)
+
+    def _reason(self, by_method: Mapping[str, Sequence[Row]], bottlenecks: Mapping[str, Row]) -> str | None:
+        """Return why trained heads give no bottleneck rank; None where they do, or none were still in training."""
+        if not self.trains or bottlenecks["trained"]["bottleneck_rank"] is not None:
+            return None
+        assert self._trained is not None
+        open_rows = [row for k, row in enumerate(by_method["trained"]) if self._trained.possible_fall(k) > 0]
+        if not open_rows:
+            return None
+        nearest = min(open_rows, key=lambda row: abs(row["loss_gap"] - self._within))
+        return f"no bottleneck rank from trained heads: rank {nearest['rank']}: {nearest['reason']}"
+
+    def _row(self, method: str, k: int) -> Row:
+        """Return the row of table `ranks` for a method and the rank with index `k`."""
+        rank, evaluated = self.ranks[k], self._closed.methods
+        index = evaluated.index(method) if method in evaluated else len(evaluated)
+        row = {"rank": rank, "method": method, **self._losses.row(1 + index * len(self.ranks) + k)}
         if method in CLOSED:
             return row | {"w_error": self._closed.nested(method).w_error(rank)}
         assert self._trained is not None
-        return row | self._trained.columns(k)
+        row |= self._trained.columns(k)
+        if row["reason"] is None and self._starts_whitened:
+            start = self._losses.row(1 + evaluated.index("whitened") * len(self.ranks) + k)["loss"]
+            row["reason"] = why_worse(row["loss"], start)
+        return row

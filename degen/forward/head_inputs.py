@@ -31,13 +31,17 @@ class ModelHeadInputs(HeadInputs):
         batch_tokens: padded tokens of a batch at most.
         device: where the model is.
         padded: whether windows of different lengths may be in one batch.
+        flops: of a token in the forward pass; 0 where unknown.
     """
 
-    def __init__(self, model: Any, batch_tokens: int, device: torch.device, padded: bool = True) -> None:
+    def __init__(
+        self, model: Any, batch_tokens: int, device: torch.device, padded: bool = True, flops: float = 0.0
+    ) -> None:
         self._model = model
         self._batch_tokens = batch_tokens
         self._padded = padded
         self.device = device
+        self.flops = flops
 
     def of(self, windows: Sequence[Window]) -> Iterator[Scored]:
         """Yield the scored tokens of some windows, a batch at a time."""

@@ -16,6 +16,8 @@ from degen.errors import CheckpointError, MissingFileError, one_line, shorten_nu
 from degen.paths import is_file
 from degen.weights.training_formats import format_hint
 
+from .config_entries import attention_size, attention_windows, config_entry
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -54,6 +56,8 @@ class Architecture:
         positions: the longest context of learned positions; None where positions are not learned.
         head_bias: whether the head has a bias.
         not_causal: why it cannot be run as a causal LM; None where it can.
+        attention_windows: of each block that slides a window over the context, how many tokens it sees, itself
+            included; None of one that sees all. Empty where none slides.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Architecture:
     positions: int | None
     head_bias: bool = False
     not_causal: str | None = None
+    attention_windows: tuple[int | None, ...] = ()
 
 
 def read_config(path: Path, trust: bool = False) -> Any:
@@ -249,12 +254,13 @@ def describe_module(model: Any) -> Architecture:
         parameters_idle=_idle_parameters(model, text),
         layers=count_layers(model.config),
         hidden_size=text.hidden_size,
-        attention_size=_attention_size(text),
+        attention_size=attention_size(text),
         head_size=head.weight.shape[1],
         vocab_size=head.weight.shape[0],
         tied=tied,
         head_bias=getattr(head, "bias", None) is not None,
         not_causal=_why_not_causal(model.config),
+        attention_windows=attention_windows(text, count_layers(model.config)),
         positions=_count_positions(text, positions[0]) if positions else None,
     )
 
@@ -264,29 +270,13 @@ def text_config(config: Any) -> Any:
     return config.get_text_config(decoder=True)
 
 
-def _setting(config: Any, name: str) -> Any:
-    """Return an entry of a configuration; None where it is missing, or differs from layer to layer."""
-    try:
-        return getattr(config, name, None)
-    except Exception:  # transformers raises errors of its own for an entry that differs from layer to layer
-        return None
-
-
-def _attention_size(text: Any) -> int:
-    heads = _setting(text, "num_attention_heads")
-    if not heads:
-        return 0
-    width = _setting(text, "head_dim")
-    return int(heads * width) if width else int(text.hidden_size)
-
-
 def _idle_parameters(model: nn.Module, text: Any) -> int:
     """Return how many parameters belong to experts that a token is not sent to: (E − k)/E of all, for k of E experts.
 
     transformers stacks the matrices of a layer's experts along the first dimension, in modules with `Experts` in their
     class's name.
     """
-    used = next(filter(None, (_setting(text, name) for name in _ROUTED)), None)
+    used = next(filter(None, (config_entry(text, name) for name in _ROUTED)), None)
     if not isinstance(used, int):
         return 0
     idle = 0
@@ -310,7 +300,7 @@ def _learned_positions(model: nn.Module, embedding: nn.Module) -> list[Any]:
 def _count_positions(text: Any, positions: Any) -> int:
     """Return the longest context of learned positions; a table may have more rows than that."""
     names = ("max_position_embeddings", "max_target_positions")
-    return next(filter(None, (_setting(text, name) for name in names)), None) or len(positions.weight)
+    return next(filter(None, (config_entry(text, name) for name in names)), None) or len(positions.weight)
 
 
 def find_head(model: Any) -> Any:
@@ -331,4 +321,4 @@ def find_head(model: Any) -> Any:
 
 def count_layers(config: Any) -> int:
     """Return the number of blocks by the configuration; 0 where it names none."""
-    return int(_setting(text_config(config), "num_hidden_layers") or 0)
+    return int(config_entry(text_config(config), "num_hidden_layers") or 0)

@@ -62,6 +62,15 @@ class RankLosses:
         """
         self._nats = np.concatenate([self._nats, nats], axis=1)
 
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the standard errors: one less than there are documents of equal weight.
+
+        Formula: (Σ n_w)² / Σ n_w² − 1, n_w the scored tokens of a document (Kish 1965).
+        """
+        tokens = np.bincount(self._documents, self.scored)
+        return float(tokens.sum() ** 2 / np.square(tokens).sum() - 1)
+
     def row(self, column: int) -> Row:
         """Return the loss of the head in `column` and its gap to the full head, with standard errors, nats per token.
 

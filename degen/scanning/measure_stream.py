@@ -15,6 +15,7 @@ from degen.forward.known_heads import HeadChangedError
 from degen.forward.learned_positions import check_positions
 from degen.forward.run_pass import run_pass
 from degen.model.architecture import Architecture
+from degen.model.flops import forward_flops
 from degen.probe import StreamProbe, probe_errors
 from degen.tables import CHECKPOINTS, Rows
 from degen.text.windows import Sample
@@ -62,7 +63,8 @@ def measure_stream(
         if probe.trains:
             assert spec.training is not None
             assert folder is not None
-            inputs = ModelHeadInputs(model, batch_tokens, spec.device, passed.padded)
+            flops = forward_flops(architecture, sample.longest)
+            inputs = ModelHeadInputs(model, batch_tokens, spec.device, passed.padded, flops)
             with clock.phase(f"{name} training"), probe_errors(name), memory_errors():
                 probe.train(inputs, spec.training(), folder / name, spec.on_progress)
     measured: list[tuple[str, Rows]] = []

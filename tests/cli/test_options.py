@@ -81,7 +81,7 @@ def default_of(command: str, seed: int = 0) -> Settings:
     """The settings of a command without options."""
     if command != "rank":
         return Settings(("org/name",))
-    training = {"tokens": None, "windows": 256, "init": "normal", "cache": 0, "seed": seed}
+    training = {"tokens": None, "windows": None, "init": "whitened", "cache": 0, "seed": seed}
     options = {"ranks": None, "methods": ["whitened"], "within": 0.05, "training": training, "gradient": False}
     return Settings(("org/name",), probes=("loss", "rank"), options={"rank": options})
 
@@ -138,7 +138,7 @@ def test_option_that_a_command_leaves_out_is_wrong_usage(command: str, scans: li
         (("--ranks", "3,5"), ("ranks",), [3, 5]),
         (("--method", "svd, trained"), ("methods",), ["svd", "trained"]),
         (("--within", "0.3"), ("within",), 0.3),
-        (("--init", "whitened"), ("training", "init"), "whitened"),
+        (("--init", "normal"), ("training", "init"), "normal"),
         (("--train-tokens", "81"), ("training", "tokens"), 81),
         (("--train-windows", "82"), ("training", "windows"), 82),
         (("--cache", "83"), ("training", "cache"), 83),

@@ -17,13 +17,43 @@ def test_rank_prints_losses_by_rank_and_the_bottleneck(tmp_path: Path) -> None:
     out = tmp_path / "run"
     result = degen("rank", DEMO, "--ranks", "12,24,48", "--method", "svd,whitened", "-o", out, *SMALL)
     assert result.code == 0
-    rows = [line.split() for line in result.out.splitlines() if " svd " in line or " whitened " in line]
+    rows = [line.split() for line in result.out.splitlines() if " svd " in line or " whitened " in line][:6]
     assert [(r[2], r[3]) for r in rows] == [(m, r) for m in ("svd", "whitened") for r in ("12", "24", "48")]
-    assert "bottleneck_rank" in result.out
+    (table,) = [part for part in result.out.split("\n\n") if "bottleneck_rank_low" in part]
+    assert [line.split()[2] for line in table.strip().splitlines()[2:]] == ["svd", "whitened"]
     again = degen("rank", DEMO, "--ranks", "12,24,48", "--method", "svd,whitened", "-o", out, *SMALL, "--json")
     document = again.json()
     assert [row["rank"] for row in document["rows"]] == [12, 24, 48, 12, 24, 48]
-    assert document["checkpoints"][0]["bottleneck_rank"] in (24, 48)
+    (checkpoint,) = document["checkpoints"]
+    assert checkpoint["bottleneck_rank"] in (24, 48)
+    assert checkpoint["bottleneck_rank_method"] == "whitened"
+    assert {row["bottleneck_rank"] for row in document["rows"] if row["method"] == "svd"} == {48}
+
+
+def test_trained_heads_reach_the_closed_form_by_default(tmp_path: Path) -> None:
+    """The case of issue 22, on fewer tokens: eight steps from N(0, 1) gave 100 to 219 nats, and exit 0."""
+    words = ("--ranks", "12,24,48", "--method", "whitened,trained", "--train-tokens", "40000")
+    result = degen("rank", DEMO, *words, "-o", tmp_path / "run", *SMALL, "--json")
+    assert result.code == 0
+    losses = {(row["method"], row["rank"]): row["loss"] for row in result.json()["rows"]}
+    assert losses["trained", 12] < losses["whitened", 12] - 0.03
+    for rank in (24, 48):
+        assert losses["trained", rank] <= losses["whitened", rank] + 0.01
+
+
+def test_a_lowest_measured_rank_within_reach_is_an_upper_bound(tmp_path: Path) -> None:
+    words = ("--ranks", "32,48", "--within", "0.5", "-o", tmp_path / "run", *SMALL)
+    result = degen("rank", DEMO, *words)
+    expected = "healthy@step3000: by whitened the bottleneck rank is at most 32, the lowest measured; measure lower"
+    assert expected in result.out
+
+
+def test_heads_that_were_not_trained_say_so_on_the_screen(tmp_path: Path) -> None:
+    words = ("--ranks", "12,48", "--method", "trained", "--train-tokens", "2000", "--train-windows", "256")
+    result = degen("rank", DEMO, *words, "-o", tmp_path / "run", *SMALL)
+    assert result.code == 0
+    (line,) = [line for line in result.out.splitlines() if line.startswith("healthy@step3000 has no bottleneck rank")]
+    assert "1 steps of Adam are too few to learn" in line
 
 
 def test_a_checkpoint_without_a_bottleneck_rank_says_why(tmp_path: Path) -> None:

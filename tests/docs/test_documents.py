@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,14 +123,23 @@ def test_the_probe_of_contributing_is_found_and_measures(demo: tuple[Path, list[
     assert "layers" in run([sys.executable, "-c", script], tmp_path)
 
 
+@pytest.fixture
+def generate(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import generate
+
+    return generate
+
+
 @pytest.mark.parametrize("page", ["commands", "tables", "saturation"])
-def test_the_generated_reference_is_up_to_date(page: str) -> None:
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        import generate
-    finally:
-        sys.path.pop(0)
+def test_the_generated_reference_is_up_to_date(page: str, generate: Any) -> None:
     assert (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8") == getattr(generate, page)()
+
+
+@pytest.mark.parametrize("page", ["README.md", "degen/demo/README.md", "docs/scaling.md", "docs/families.md"])
+def test_counts_of_what_ships_are_up_to_date(page: str, generate: Any) -> None:
+    assert page in generate.COUNTED
+    assert (ROOT / page).read_text(encoding="utf-8") == generate.counts(page)
 
 
 def test_links_in_the_documents_lead_to_existing_files() -> None:

@@ -34,7 +34,7 @@ def test_flops_of_a_token_are_twice_the_weights_it_meets() -> None:
     shape = describe(make_config("llama"))
     weights = shape.parameters_non_embedding + shape.vocab_size * shape.head_size
     assert forward_flops(shape) == 2 * weights
-    assert forward_flops(shape, context=64) == 2 * weights + 2 * 2 * 32 * 64
+    assert forward_flops(shape, context=64) == 2 * weights + 4 * 2 * 32 * (64 + 1) / 2
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f != "mamba"])
@@ -56,8 +56,51 @@ def test_flops_are_those_of_the_products_that_a_forward_pass_takes(family: str) 
     met = forward_flops(shape)
     assert 0 <= met - weights / context <= 2 * vectors
     scores = forward_flops(shape, context) - met
-    assert attention / context / 2 <= scores * 1.02  # half of it masked; rotary angles are products, too
-    assert attention / context / 2 >= scores
+    unmasked = attention / context * (context + 1) / (2 * context)  # of each T × T scores, these are not masked
+    assert scores <= unmasked <= scores * 1.02  # rotary angles are products, too
+
+
+SLIDING: dict[str, tuple[str, dict[str, Any]]] = {
+    "some blocks": ("gemma3_text", {}),
+    "every second block": ("gemma2", {"num_hidden_layers": 4, "layer_types": None}),
+    "all blocks": ("mistral", {}),
+    "a window longer than the text": ("mistral", {"sliding_window": 64}),
+    "no window": ("qwen2", {"sliding_window": 16, "use_sliding_window": False}),
+    "the upper blocks": (
+        "qwen2", {"sliding_window": 5, "use_sliding_window": True, "max_window_layers": 1, "num_hidden_layers": 3},
+    ),
+    "one token": ("mistral", {"sliding_window": 1}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SLIDING)
+def test_flops_of_attention_are_those_of_the_scores_that_are_not_masked(kind: str) -> None:
+    """Counted one by one in the weights of attention that transformers computes: masked ones are zero."""
+    context, (family, changes) = 40, SLIDING[kind]
+    config = make_config(family, **changes)
+    config._attn_implementation = "eager"
+    model: Any = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        weights = model(input_ids=torch.arange(context)[None], output_attentions=True).attentions
+    per_score = 2 * 2 * config.hidden_size // config.num_attention_heads  # q·k, and its share of the weighted sum
+    counted = per_score * sum(int((layer != 0).sum()) for layer in weights)
+    shape = describe(config)
+    assert context * (forward_flops(shape, context) - forward_flops(shape)) == counted
+
+
+def test_gpt_neo_has_local_blocks() -> None:
+    config = transformers.GPTNeoConfig(
+        hidden_size=32, num_layers=4, num_heads=4, attention_types=[[["global", "local"], 2]], window_size=8,
+        vocab_size=99, bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    assert describe(config).attention_windows == (None, 8, None, 8)
+
+
+def test_a_long_context_costs_a_sliding_block_its_window() -> None:
+    sliding, whole = describe(make_config("mistral")), describe(make_config("llama"))
+    longer = [forward_flops(shape, 20_000) - forward_flops(shape) for shape in (sliding, whole)]
+    assert longer[0] == pytest.approx(4 * 2 * 32 * 16, rel=1e-3)
+    assert longer[1] == pytest.approx(4 * 2 * 32 * 10_000, rel=1e-3)
 
 
 def mixture(kind: str, **settings: Any) -> Architecture:

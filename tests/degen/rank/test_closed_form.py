@@ -15,7 +15,6 @@ from degen.forward.cross_entropy import nested_token_losses
 from degen.model.logit_transform import LogitTransform
 from degen.probe import OutputHead
 from degen.rank import nested_head
-from degen.rank.bottleneck_rank import bottleneck_rank
 from degen.rank.gradient_share import gradient_lost
 from degen.rank.linear_algebra import cholesky_factor, device_factor, factored_error, right_factors, triangular_factor
 from degen.rank.nested_head import nested_heads, rotation
@@ -169,15 +168,6 @@ def test_the_lost_share_of_the_gradient_equals_autograds(width: int, biased: boo
     expected = 1 - (g @ Q).norm(dim=1) / g.norm(dim=1)
     shares = gradient_lost(h, y, losses.detach().float(), head, Q.float())
     torch.testing.assert_close(shares.double(), expected, atol=1e-4, rtol=1e-3)
-
-
-def test_bottleneck_rank_is_the_smallest_measured_one_with_an_interval() -> None:
-    ranks, gaps, errors = [4, 8, 16, 32], [0.9, 0.06, 0.05, 0.0], [0.1, 0.01, 0.001, None]
-    columns = bottleneck_rank(ranks, gaps, errors)
-    assert list(columns.values()) == [32, 8, 32]  # a gap of exactly 0.05 is not below it
-    assert bottleneck_rank(ranks, gaps, errors, within=0.051)["bottleneck_rank"] == 16
-    assert bottleneck_rank(ranks, gaps, errors, within=1.0)["bottleneck_rank"] == 4
-    assert set(bottleneck_rank([4, 8], [0.9, float("nan")], [None, None]).values()) == {None}
 
 
 def of_condition(rows: int, width: int, condition: float) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import degen
+from degen.demo import corpus_path
 from degen.errors import CheckpointError
 from degen.forward.head_inputs import StateFile
 from degen.probe import OutputHead, Scored
@@ -95,8 +98,44 @@ def test_trained_heads_improve_and_the_best_one_is_returned() -> None:
     losses = np.asarray([means for _, means in training.curve])
     assert (losses[-1] < 0.5 * losses[0]).all()
     np.testing.assert_allclose(nats.sum(axis=0) / 400, losses[-1], rtol=1e-12)
-    best = training.losses_of_best([unseen], 4).sum(axis=0) / 400
+    best, last = (nats.sum(axis=0) / 400 for nats in training.best_and_last([unseen], 4))
     np.testing.assert_allclose(best, losses.min(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(last, losses[-1], rtol=1e-12)
+
+
+def test_steps_on_parts_of_windows_take_every_token_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    head, part = a_head(), some_tokens(a_head(), 50)
+    seen: list[tuple[int, int, float]] = []
+    real_add, real_step = TrainedHead.add, TrainedHead.step
+
+    def add(self: TrainedHead, piece: Scored, total: int, full: OutputHead) -> None:
+        tokens.append(piece.states)
+        seen.append((len(piece.targets), total, 0.0))
+        real_add(self, piece, total, full)
+
+    def step(self: TrainedHead, share: float = 1.0) -> None:
+        seen[-1] = (*seen[-1][:2], share)
+        real_step(self, share)
+
+    tokens: list[torch.Tensor] = []
+    monkeypatch.setattr(TrainedHead, "add", add)
+    monkeypatch.setattr(TrainedHead, "step", step)
+    training = Training(head, [TrainedHead.random(3, head, 0)])
+    halves = [Scored(*(t[i : i + 25] for t in (part.states, part.targets, part.windows))) for i in (0, 25)]
+    training.step_by_batches(halves, windows_of(part), 16, lambda done: 1 - done / 50)
+    assert seen == [(17, 17, 1.0), (17, 17, 1 - 17 / 50), (16, 16, 1 - 34 / 50)]
+    assert (training.tokens, training.windows, training.steps) == (50, 1, 3)
+    order = torch.cat(tokens)
+    assert not torch.equal(order, part.states)
+    assert torch.equal(order.sort(dim=0).values, part.states.sort(dim=0).values)
+
+
+def test_the_learning_rate_of_a_step_is_a_share_of_the_heads() -> None:
+    head, part = a_head(), some_tokens(a_head(), 50)
+    learner = TrainedHead.random(3, head, 0)
+    before = learner.A.clone()
+    Training(head, [learner]).step([part], windows_of(part), 0.25)
+    assert float((learner.A - before).abs().max()) == pytest.approx(0.25 * learning_rate(3), rel=1e-3)  # Adam's first
 
 
 def test_balanced_factors_multiply_to_the_closed_form() -> None:
@@ -156,64 +195,96 @@ def test_states_stored_in_a_file_are_read_back_equal(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def scan(out: Path, **training: Any) -> list[dict[str, Any]]:
+def scan(out: Path, corpus: str = "demo", **training: Any) -> list[dict[str, Any]]:
     options = {"rank": {"ranks": (12,), "methods": ("whitened", "trained"), "training": training}}
     run = degen.scan(DEMO, steps="3000", tokens=4000, context=64, probes=["loss", "rank"], options=options, out=out,
-                     threads=1)  # fmt: skip
+                     threads=1, corpus=corpus)  # fmt: skip
     assert not run.failed
     rows: list[dict[str, Any]] = run.table("ranks").to_pylist()
     return rows
 
 
-def test_training_from_the_closed_form_is_better_than_it_and_is_recorded(tmp_path: Path) -> None:
-    whitened, trained = scan(tmp_path / "run", tokens=6000, windows=4, every=8, init="whitened")
-    assert trained["loss"] < whitened["loss"]
-    assert trained["loss"] <= trained["loss_last"]
-    assert 0 < trained["tokens_trained"] <= 6300
+def test_training_is_better_than_the_closed_form_it_starts_from_and_is_recorded(tmp_path: Path) -> None:
+    whitened, trained = scan(tmp_path / "run", tokens=30_000)
+    assert trained["loss"] < whitened["loss"] - 0.03
+    assert trained["loss"] == pytest.approx(trained["loss_last"], abs=0.01)
+    assert 15_000 < trained["tokens_trained"] <= 30_063
     assert trained["w_error"] > whitened["w_error"] * 0.9
-    assert (whitened["tokens_trained"], whitened["loss_last"]) == (None, None)
+    assert (whitened["tokens_trained"], whitened["loss_last"], whitened["reason"]) == (None, None, None)
     assert not (tmp_path / "run" / ".training").exists()
 
 
-def test_no_window_that_is_evaluated_is_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_of_few_steps_says_that_it_did_not_train(tmp_path: Path) -> None:
+    whitened, trained = scan(tmp_path / "run", tokens=3000, windows=256)
+    assert trained["reason"].startswith("1 steps of Adam are too few to learn")
+    assert trained["bottleneck_rank"] is None
+    (row,) = degen.read_run(tmp_path / "run").checkpoints()
+    assert row["reason"].startswith("no bottleneck rank from trained heads: rank 12: 1 steps")
+    assert row["bottleneck_rank"] == whitened["bottleneck_rank"]
+
+
+@pytest.mark.parametrize("options", [{"tokens": 0}, {"tokens": 3000, "init": "normal"}])
+def test_no_training_and_a_start_at_random_give_a_reason(tmp_path: Path, options: dict[str, Any]) -> None:
+    whitened, trained = scan(tmp_path / "run", **options)
+    assert trained["reason"] is not None
+    assert trained["bottleneck_rank"] is None
+    if not options["tokens"]:
+        assert trained["loss"] == pytest.approx(whitened["loss"], abs=1e-4)  # its start
+        assert trained["tokens_trained"] == 0
+
+
+def test_two_documents_leave_none_to_choose_the_best_step_by(tmp_path: Path) -> None:
+    corpus = tmp_path / "two.jsonl"
+    with gzip.open(corpus_path(), "rt", encoding="utf-8") as file:
+        corpus.write_text("".join(islice(file, 2)), encoding="utf-8")
+    whitened, trained = scan(tmp_path / "run", corpus=str(corpus))
+    assert trained["reason"].startswith("not trained: only one document")
+    assert trained["loss"] == pytest.approx(whitened["loss"], abs=1e-4)
+    assert (trained["tokens_trained"], trained["bottleneck_rank"]) == (0, None)
+    assert whitened["loss_gap_se"] is None
+    assert whitened["bottleneck_rank_high"] is None
+
+
+def documents_passed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[set[int], int]]:
+    """Return the documents and tokens of each call that will compute states outside of the scan's own pass."""
     import degen.forward.head_inputs as module
 
     real = module.ModelHeadInputs.of
 
     def of(self: Any, windows: Sequence[Window]) -> Any:
-        documents.append({w.document for w in windows})
+        passed.append(({w.document for w in windows}, sum(len(w.tokens) for w in windows)))
         return real(self, windows)
 
-    documents: list[set[int]] = []
+    passed: list[tuple[set[int], int]] = []
     monkeypatch.setattr(module.ModelHeadInputs, "of", of)
-    scan(tmp_path / "run", tokens=3000, windows=8, every=2)
-    evaluated, *trained = documents
+    return passed
+
+
+def test_no_window_that_is_evaluated_or_held_out_is_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = documents_passed(monkeypatch)
+    scan(tmp_path / "run", tokens=20_000, windows=8, every=2)
+    (held_out, _), *training, (evaluated, _) = passed
+    assert held_out
     assert evaluated
-    assert trained
-    assert not any(evaluated & batch for batch in trained)
-    sample = pq.read_table(tmp_path / "run" / "sample.parquet").to_pylist()
-    assert evaluated < {w["document"] for w in sample}
+    assert len(training) > 30
+    assert not any((evaluated | held_out) & documents for documents, _ in training)
+    sample = {w["document"] for w in pq.read_table(tmp_path / "run" / "sample.parquet").to_pylist()}
+    assert evaluated < sample
+    assert not held_out & sample  # the closed form has not seen them
 
 
 def test_cached_states_are_trained_on_repeatedly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import degen.forward.head_inputs as module
-
-    passed: list[int] = []
-    real = module.ModelHeadInputs.of
-
-    def of(self: Any, windows: Sequence[Window]) -> Any:
-        passed.append(sum(len(w.tokens) for w in windows))
-        return real(self, windows)
-
-    monkeypatch.setattr(module.ModelHeadInputs, "of", of)
+    passed = documents_passed(monkeypatch)
     (_, trained) = scan(tmp_path / "run", tokens=6000, windows=4, every=8, cache=1000)
-    assert sum(passed[1:]) < 1300  # the first is what is evaluated
-    assert trained["tokens_trained"] > 3000
+    assert sum(tokens for _, tokens in passed[1:-1]) < 1300  # the first is held out, the last is evaluated
+    assert trained["tokens_trained"] > 1300
     assert not list((tmp_path / "run").rglob("*.states*"))
 
 
-def test_an_interrupted_training_goes_on_in_a_continued_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"tokens": 4000, "windows": 4, "every": 4}
+@pytest.mark.parametrize("options", [{"tokens": 4000, "windows": 4, "every": 4}, {"tokens": 6000}])
+def test_an_interrupted_training_goes_on_in_a_continued_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
     whole = scan(tmp_path / "whole", **options)
     real, count = Training.validate, [0]
 

@@ -31,7 +31,7 @@ def test_a_dry_run_loads_no_model_and_counts_all_tokens_and_bytes(
         assert row["parameters"] == total
         assert row["bytes"] == sum(t.numel() * t.element_size() for t in tensors.values())
         assert row["memory"] > 4 * total
-        assert row["flops"] == 1000 * (2 * (body + 416 * 32) + 2 * 2 * 32 * 64)
+        assert row["flops"] == 1000 * (2 * (body + 416 * 32) + 2 * 4 * 32 * (64 + 1) / 2)
 
 
 def test_windows_longer_than_the_learned_positions_are_the_reason_of_a_checkpoint(tmp_path: Path) -> None:
