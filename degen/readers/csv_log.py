@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +14,6 @@ from .log_rows import open_log
 from .open_table import OpenTable
 from .records import counted, some_names
 from .step_column import STEP
-
-if TYPE_CHECKING:
-    pass
 
 # A column of a chart that wandb exported: run and metric, and the least and largest value where points were binned.
 _CHART = re.compile(r"(?P<run>.+) - (?P<metric>.+?)(?P<bin>__MIN|__MAX)?")

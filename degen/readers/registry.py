@@ -6,7 +6,7 @@ from pathlib import Path
 
 from degen.errors import DegenError
 
-from . import csv_logs, json_log, tensorboard_log, trackio_log, wandb_log
+from . import json_log, metrics_csv, tensorboard_log, trackio_log, wandb_log
 from .evaluations import read_results
 from .reader import Reader
 from .table_file import FORMATS, has_parts
@@ -25,7 +25,7 @@ OF_FOLDERS: tuple[Reader, ...] = (
     json_log.FOLDER,
     tensorboard_log.FOLDER,
     wandb_log.FOLDER,
-    csv_logs.READER,
+    metrics_csv.READER,
 )
 
 

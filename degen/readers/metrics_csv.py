@@ -14,12 +14,12 @@ from .table_file import read_table_file, stem
 FILE_NAME = "metrics.csv"
 
 
-def has_csv_logs(folder: Path) -> bool:
+def has_metrics_csv(folder: Path) -> bool:
     """Return whether a folder holds a `metrics.csv`, at any depth."""
     return any(file.is_file() for file in folder.rglob(FILE_NAME))
 
 
-def read_csv_logs(folder: Path, warn: Callable[[str], None]) -> OpenTable:
+def read_metrics_csv(folder: Path, warn: Callable[[str], None]) -> OpenTable:
     """Return the logs of every `metrics.csv` in a folder as one table, whose models are the folders that hold them.
 
     Raises:
@@ -44,4 +44,4 @@ def read_csv_logs(folder: Path, warn: Callable[[str], None]) -> OpenTable:
     return open_log(joined, folder, "tables of a logger", list(dict.fromkeys(left_out)))
 
 
-READER = Reader(f"logs called {FILE_NAME}", has_csv_logs, read_csv_logs)
+READER = Reader(f"logs called {FILE_NAME}", has_metrics_csv, read_metrics_csv)
