@@ -40,7 +40,7 @@ faults: .venv/ready
 # Logs that wandb and trackio write, read to the last digit; they bring so much along that `make test` goes without them.
 extras: .venv/ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group extras
-	$(BIN)/pytest tests/degen/readers/test_loggers.py
+	$(BIN)/pytest -m extras tests/degen/readers/test_loggers.py
 
 # A wheel, installed where nothing of the repository is in sight.
 wheel: .venv/ready

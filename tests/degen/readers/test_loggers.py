@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +72,10 @@ def points(curve: Curve) -> dict[int, float]:
     return dict(zip(curve.steps.tolist(), curve.values.tolist(), strict=True))
 
 
-@pytest.mark.parametrize("logger", ["tensorboard", "wandb", "trackio"])
+@pytest.mark.parametrize(
+    "logger", ["tensorboard", *(pytest.param(name, marks=pytest.mark.extras) for name in ("wandb", "trackio"))]
+)
 def test_what_a_trainer_logs_is_read_as_it_was_logged(logger: str, tmp_path: Path) -> None:
-    if find_spec(logger) is None:
-        pytest.skip(f"package {logger} is not installed: make extras")
     truth = train(tmp_path, logger)
     logs = {"tensorboard": "runs", "wandb": "wandb", "trackio": "trackio/sizes.db"}
     log = tmp_path / logs[logger]
@@ -113,7 +112,7 @@ run.finish()
 """
 
 
-@pytest.mark.skipif(find_spec("wandb") is None, reason="package wandb is not installed: make extras")
+@pytest.mark.extras
 def test_a_run_of_wandb_of_many_blocks_is_read_whole(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", LONG, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
