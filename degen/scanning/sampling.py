@@ -82,7 +82,8 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
         if settings.sample is None:
             _warn_of_demo(settings, plan, progress)
         samples, info = find_samples(settings, tokenizers, progress)
-        _warn_of_few_documents(plan, samples, str(info.get("corpus") or settings.sample), progress)
+        if settings.sample is None:
+            _warn_of_few_documents(plan, samples, info["corpus"], progress)
     if before and before.get("windows") != info["windows"]:  # none where no probe needed text
         raise DegenError(
             f"{writer.path}: was scanned with other windows than {SAMPLE} or the corpus gives now; bring the file "

@@ -29,12 +29,16 @@ class CommandResult:
 
     @property
     def message(self) -> str:
-        """Return the text after `error:` on stderr; there must be one such line, the last, and no traceback."""
+        """Return the text after `error:` on stderr; there must be one such line, the last, and no traceback.
+
+        Before it may come warnings, progress, and the line on what was understood of a table.
+        """
         lines = self.err.splitlines()
         errors = [line for line in lines if line.startswith("error: ")]
         assert len(errors) == 1, self.err
         assert lines[-1] == errors[0], self.err
-        assert all(line.startswith(("error: ", "warning: ", "[")) or " documents under " in line for line in lines)
+        others = [line for line in lines if not line.startswith(("error: ", "warning: ", "["))]
+        assert all(re.search(r" documents under |: [\w ]+, \d+ rows?, ", line) for line in others), others
         self.assert_no_fault()
         self.assert_options_exist()
         return errors[0].removeprefix("error: ")

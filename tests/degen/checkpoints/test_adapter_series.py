@@ -142,7 +142,7 @@ def test_nothing_of_peft_is_seen_on_the_terminal(base: Path, corpus: Path, tmp_p
         "--out", tmp_path / "run",
     )  # fmt: skip
     assert result.code == 0
-    (line,) = (line for line in result.err.splitlines() if " documents under " not in line)
+    (line,) = (line for line in result.err.splitlines() if " documents" not in line)
     assert line.startswith("[1/1] lora@main ok ")
 
 
