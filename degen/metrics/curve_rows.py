@@ -111,6 +111,7 @@ def _with_rows_of_curve(checkpoints: CheckpointTable, curve: CurveRows, options:
         present = checkpoints.present(curve.column)
         belongs = rows[measured_rows(checkpoints.steps[rows], present[rows])]
         lacking, rows = belongs[~present[belongs]], belongs[present[belongs]]
+        lacking = lacking[np.unique(checkpoints.steps[lacking], return_index=True)[1]]  # a step lacks it once
         values, is_log = checkpoints.numbers(curve.column)[rows], checkpoints.layout.is_log
         kept, reasons = drop_repeated(checkpoints.steps[rows], values, is_log and options.undo)
         options.left_out.update(reasons)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from faults.command import degen
 from gate_values import value_of
@@ -69,6 +70,21 @@ def test_the_verdict_on_a_sparse_metric_is_that_on_its_rows_alone(tmp_path: Path
     alone = find_saturation(tmp_path / "alone.csv").rows()[0]
     assert {**in_log, "model": ""} == {**alone, "model": ""}
     assert (in_log["best_step"], in_log["final_step"], in_log["checkpoints"]) == (3294, 5490, 10)
+
+
+def test_a_step_that_lacks_a_metric_lacks_it_once_however_many_rows_it_has(tmp_path: Path) -> None:
+    history: list[dict[str, float]] = []
+    for step in range(100, 1001, 100):
+        history += [{"step": step, "loss": 3 - step / 1e3}, {"step": step, "eval_wiki_loss": 4 - step / 1e3}]
+        history += [{"step": step, "eval_code_loss": 2 - step / 1e3}] if step < 800 else []
+    log = tmp_path / "trainer_state.json"
+    log.write_text(json.dumps({"log_history": history}))
+    curve = read(log)[0]["trainer_state eval_code_loss"]
+    assert curve.steps.tolist() == list(range(100, 1001, 100))
+    assert np.isnan(curve.values[7:]).all()
+    verdict = find_saturation(log, metrics=["eval_code_loss"]).rows()[0]
+    assert verdict["reason"] == "the last checkpoint, step 1000, has no value; its last one is at step 700"
+    assert degen("gate", str(log), "--rule", "eval_code_loss < 3").out.count("not measured") == 1
 
 
 def test_a_history_of_wandb_counts_optimiser_steps_and_not_calls() -> None:
