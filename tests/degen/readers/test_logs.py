@@ -20,6 +20,8 @@ from degen import DegenError
 from degen.gate.open_target import is_measured
 from degen.metrics.curve import Curve
 from degen.metrics.find_curves import read_curves
+from degen.readers.columns import is_text
+from degen.readers.json_log import read_json_log
 from degen.readers.registry import find_reader
 from degen.readers.source_summary import SourceSummary
 from degen.saturation import find_saturation
@@ -85,6 +87,27 @@ def test_a_step_that_lacks_a_metric_lacks_it_once_however_many_rows_it_has(tmp_p
     verdict = find_saturation(log, metrics=["eval_code_loss"]).rows()[0]
     assert verdict["reason"] == "the last checkpoint, step 1000, has no value; its last one is at step 700"
     assert degen("gate", str(log), "--rule", "eval_code_loss < 3").out.count("not measured") == 1
+
+
+def test_fractions_written_as_texts_are_numbers_and_names_are_not(tmp_path: Path) -> None:
+    records = [
+        {"step": str(step), "loss": f"{5 - step / 1e3:.4f}", "lr": "1e-4", "run": "1" if step % 2 else "2",
+         "version": "1.5" if step < 3 else "beta", "fold": "0.1"}
+        for step in range(1, 9)
+    ]  # fmt: skip
+    log = lines(tmp_path / "log.jsonl", [*records, {"step": 9, "loss": 4.0, "run": "1"}])
+    curves, source = read(log)
+    assert points(curves["log loss"]) == {step: 5 - step / 1e3 for step in range(1, 9)} | {9: 4.0}
+    assert source.columns["step"] == "step"
+    table = read_json_log(log, no_warning).table
+    assert [name for name in table.column_names if is_text(table, name)] == ["step", "run", "version"]
+
+
+def test_a_text_that_is_no_number_keeps_its_column_as_text(tmp_path: Path) -> None:
+    records = [{"step": step, "loss": "2.5", "eval_loss": "diverged" if step == 3 else "2.5"} for step in range(1, 6)]
+    curves, source = read(lines(tmp_path / "log.jsonl", records))
+    assert list(curves) == ["log loss"]
+    assert "column eval_loss, which holds text such as 'diverged'" in source.left_out
 
 
 def test_a_history_of_wandb_counts_optimiser_steps_and_not_calls() -> None:
