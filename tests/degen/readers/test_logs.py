@@ -304,6 +304,12 @@ def test_a_log_without_steps_or_metrics_is_refused(tmp_path: Path) -> None:
         ("Step,loss", "{s},{v}", "Step"),
         ("_step,loss", "{s},{v}", "_step"),
         ("iter,step,loss", "{i},{s},{v}", "step"),
+        ("globalStep,loss", "{s},{v}", "globalStep"),
+        ("Train Global Step,step,loss", "{s},{i},{v}", "Train Global Step"),
+        ("STEPS,loss", "{s},{v}", "STEPS"),
+        ("iteration_step,loss", "{s},{v}", "iteration_step"),
+        ("num_updates,loss", "{s},{v}", "num_updates"),
+        ("update,_step,loss", "none,{s},{v}", "_step"),
     ],
 )
 def test_the_column_of_optimiser_steps_is_chosen(header: str, row: str, step: str, tmp_path: Path) -> None:
