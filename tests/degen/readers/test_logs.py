@@ -248,6 +248,24 @@ def test_text_columns_tell_series_of_a_log_apart_but_messages_do_not(tmp_path: P
     assert points(curves["run val/loss"]) == {s: s + 0.5 for s in range(1, 6)}
 
 
+@pytest.mark.parametrize("shift", [0, 5])
+@pytest.mark.parametrize("column", ["type", "split"])
+def test_records_of_kept_data_are_a_series_of_their_own_however_few(column: str, shift: int, tmp_path: Path) -> None:
+    records: list[dict[str, Any]] = []
+    for step in range(10, 1001, 10):
+        records.append({column: "train", "step": step, "loss": 5 - step / 1e3})
+        records += [] if step % 100 else [{column: "valid", "step": step + shift, "loss": 6 - step / 1e3}]
+    curves, _ = read(lines(tmp_path / "log.jsonl", records))
+    assert points(curves["log train/loss"]) == {step: 5 - step / 1e3 for step in range(10, 1001, 10)}
+    assert points(curves["log valid/loss"]) == {step + shift: 6 - step / 1e3 for step in range(100, 1001, 100)}
+
+
+def test_numbers_with_a_comma_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('step,val_loss\n1,"2,5"\n2,"2,4"\n')
+    with pytest.raises(DegenError, match=r"no metric can be read: column val_loss, which holds text such as '2,5'; "):
+        read(tmp_path / "t.csv")
+
+
 def test_phases_of_a_training_are_one_series(tmp_path: Path) -> None:
     records = [{"step": s, "phase": "warmup" if s < 4 else "decay", "loss": 9.0 - s} for s in range(1, 10)]
     assert list(read(lines(tmp_path / "run.jsonl", records))[0]) == ["run loss"]
