@@ -42,7 +42,8 @@ def open_log(table: pa.Table, path: Path, kind: str, left_out: Sequence[str] = (
     if not steps:
         names = some_names(table.column_names) or "none"
         raise DegenError(
-            f"{path}: this log has no step; its values are {names}; log one, or call the value that counts them step"
+            f"{path}: this log has no step; its values are {names}; log a value called step, or rename the one that "
+            "counts them to step"
         )
     reasons = list(left_out)
     whole, table = table, _without_totals(table, reasons)
