@@ -113,7 +113,7 @@ def judge(
 
     Args:
         rules: at least one.
-        target: a run folder, a table, a log of training, or a folder of results of lm-evaluation-harness.
+        target: a run folder, a table, a log of training, or results of evaluations, as for `degen gate`.
         baseline: another run, table or folder, which `.rise` and `.drop` compare with; None for the best value so far.
         confidence: of the one-sided interval, at least 0.5 and below 1; None to compare values without intervals.
         strict: whether a bound inside the interval makes a rule undecidable.

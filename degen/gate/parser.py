@@ -150,7 +150,10 @@ class RuleParser:
             return comparison
         if signs:
             self._wrong(at, f"{signs[:40]!r} is no comparison; write <, <=, > or >=")
-        self._wrong(at, f"a comparison must stand here (<, <=, > or >=), not {self._rest()}")
+        quotes = (
+            '; if the name goes on, put quotes around it, as in "my metric" < 3' if _goes_on(self._text, at) else ""
+        )
+        self._wrong(at, f"a comparison must stand here (<, <=, > or >=), not {self._rest()}{quotes}")
 
     def _bound(self, relation: Relation | None) -> Bound:
         self._space()
@@ -232,6 +235,11 @@ class RuleParser:
         shown = visible(self._text)
         shown = shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
         raise DegenError(f'rule "{shown}": character {at + 1}: {why}')
+
+
+def _goes_on(text: str, at: int) -> bool:
+    """Return whether a position is behind the first word of a rule, and its comparison comes later."""
+    return re.search(r"[<>]", text[at:]) is not None and "[" not in text[:at]
 
 
 def _literal(word: str, choices: Sequence[_Word]) -> _Word | None:

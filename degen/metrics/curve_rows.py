@@ -11,6 +11,7 @@ from degen.arrays import Ints
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 from degen.readers.columns import first_column, is_numeric, is_text
+from degen.readers.name_words import VALIDATION, words_of
 
 from .checkpoint_table import CheckpointTable, is_of_run
 from .curve_options import CurveOptions
@@ -111,6 +112,7 @@ def _with_rows_of_curve(checkpoints: CheckpointTable, curve: CurveRows, options:
         present = checkpoints.present(curve.column)
         belongs = rows[measured_rows(checkpoints.steps[rows], present[rows])]
         lacking, rows = belongs[~present[belongs]], belongs[present[belongs]]
+        lacking = lacking[np.unique(checkpoints.steps[lacking], return_index=True)[1]]  # a step lacks it once
         values, is_log = checkpoints.numbers(curve.column)[rows], checkpoints.layout.is_log
         kept, reasons = drop_repeated(checkpoints.steps[rows], values, is_log and options.undo)
         options.left_out.update(reasons)
@@ -156,7 +158,7 @@ def _columns_apart(checkpoints: CheckpointTable, metrics: Sequence[str], measure
     A column does not if it has a single value for each model and metric; nor, outside `ALWAYS_APART`, if it only
     renames the step, with one value for each step and one step for each value; nor, in a log, if most of its values
     occur once, as times and messages do, or hardly any step has several, as where phases of a training follow each
-    other.
+    other, unless a value is a word for kept data, as `valid` beside `train`.
 
     Args:
         checkpoints: the table.
@@ -172,7 +174,9 @@ def _columns_apart(checkpoints: CheckpointTable, metrics: Sequence[str], measure
         steps_of_groups = {(model, metric, step) for model, metric, step, _ in rows}
         values_of_groups = {(model, metric, value) for model, metric, _, value in rows}
         several = len(rows) - len(steps_of_groups) > FEW * len(steps_of_groups)  # values at a step
-        tells = not checkpoints.layout.is_log or (several and len(values_of_groups) <= len(rows) / 2)
+        of_kept_data = any(words_of(value) in VALIDATION for _, _, value in values_of_groups if value)
+        in_log = of_kept_data or (several and len(values_of_groups) <= len(rows) / 2)
+        tells = in_log or not checkpoints.layout.is_log
         renames = len(rows) <= min(len(steps_of_groups), len(values_of_groups))
         separates = column.lower() in ALWAYS_APART or not renames
         if len(values_of_groups) > len(groups) and separates and tells:

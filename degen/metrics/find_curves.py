@@ -21,7 +21,7 @@ from .curve_rows import group_rows
 from .metric_kinds import Floor
 from .open_target import open_target
 from .run_curves import run_curves
-from .summary import summarise_run, summarise_table
+from .summary import summarise_run, summarise_table, text_columns_left_out
 from .table_curves import read_curve
 
 
@@ -94,6 +94,8 @@ def _table_curves(
     options.higher_is_better = opened.higher_is_better
     checkpoints = read_checkpoint_table(opened.table, opened.path, where, options.warn_once, is_log=opened.is_log)
     layout = checkpoints.layout
+    if not layout.metrics and (phrases := text_columns_left_out(checkpoints)):
+        raise DegenError(f"{opened.path}: no metric can be read: {phrases[0]}; write its numbers as 2.5, with a point")
     if not layout.metrics:
         raise DegenError(
             f"{opened.path}: the table has no column of numbers other than the steps; add one that holds the metric"

@@ -16,7 +16,7 @@ from degen.errors import DegenError
 from degen.hints import did_you_mean
 from degen.readers.columns import first_column, is_empty, is_numeric, is_text, numbers, texts
 from degen.readers.name_words import is_training, is_validation, words_of
-from degen.readers.step_column import STEP, find_step_columns
+from degen.readers.step_column import find_step_columns, is_step_name
 
 from .metric_kinds import is_loss, kind_of
 
@@ -40,7 +40,7 @@ NAMES_CHECKPOINT = frozenset(
 )
 # Number columns that are metrics only where a user names them.
 FACTS = frozenset(
-    {*STEP, *WIDTH, *PARAMETERS, *TOKENS, *SOLE_ERRORS, *NUMBERED, "parameters_non_embedding", "layers", "n_layers"}
+    {*WIDTH, *PARAMETERS, *TOKENS, *SOLE_ERRORS, *NUMBERED, "parameters_non_embedding", "layers", "n_layers"}
     | {"heads", "vocab_size", "vocab_used", "tokens_scored", "epoch", "lr", "learning_rate", "batch_size"}
     | {"flops", "flops_per_token", "training_flops", "seconds", "peak_rss", "time", "timestamp", "rank"}
     | {"window", "windows", "document", "documents", "index", "zero_vectors", "_runtime", "_timestamp"}
@@ -189,7 +189,7 @@ def _errors(table: pa.Table, metrics: Sequence[str]) -> dict[str, str]:
 
 def _is_fact(column: str) -> bool:
     name = column.lower()
-    if name in FACTS or name.partition(",")[0].endswith((*ERROR_ENDS, *EXTREME_ENDS)):
+    if name in FACTS or is_step_name(column) or name.partition(",")[0].endswith((*ERROR_ENDS, *EXTREME_ENDS)):
         return True
     return kind_of(column) is None and _has_word(column, _FACT_WORDS)  # an `epoch_loss` is a loss
 

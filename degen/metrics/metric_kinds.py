@@ -74,9 +74,9 @@ NO_FLOOR = Floor(0.0)
 _NO_METRIC = r"se|std|stderr|scale|weight|weights|coef|steps?|count|counts|jackknife_min|jackknife_max"
 
 # Tried in this order, on whole words: an `anisotropy_loss` is a loss.
-_LOSS = r"loss|losses|nll|cross_entropy|crossentropy|xent"
+_OF_LOSS = Kind("min", Floor(0.005, "share"))
 _KINDS: tuple[tuple[str, Kind], ...] = (
-    (_LOSS, Kind("min", Floor(0.005, "share"))),
+    (r"loss|losses|nll|cross_entropy|crossentropy|xent", _OF_LOSS),
     (r"bits_per_byte|bits_per_character|bits_per_char|bpb|bpc", Kind("min", Floor(0.005, "share"))),
     (r"perplexity|perplexities|ppl", Kind("min", Floor(0.005, "log share"), logarithmic=True)),
     (r"anisotropy", Kind("min", Floor(0.1))),
@@ -92,21 +92,23 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
 def kind_of(name: str) -> Kind | None:
     """Return what is known of a metric by its name; None for an unknown name.
 
-    The name is split into words at `_`, `/`, `,`, `-`, `.`, `:`, spaces, and before a capital in camel case; case and
-    numbers at the end of a word make no difference: `val_loss2` and `valLoss` are losses, `gloss` and `loss_scale` are
-    not.
+    The name is split into words at `_`, `/`, `,`, `-`, `.`, `:`, brackets, spaces, and before a capital in camel case;
+    case and numbers at the end of a word make no difference: `val_loss2` and `valLoss` are losses, `gloss` and
+    `loss_scale` are not. The end of a name goes before what stands in it: `loss validation ppl` is a perplexity.
 
     Args:
         name: of the metric, such as `val_loss`, `acc_norm` or `exact_match,strict-match`.
     """
     words = _metric_words(name)
-    return next((kind for pattern, kind in _KINDS if words is not None and _has(words, pattern)), None)
+    if words is None:
+        return None
+    found = (kind for at_end in (True, False) for pattern, kind in _KINDS if _has(words, pattern, at_end))
+    return next(found, None)
 
 
 def is_loss(name: str) -> bool:
     """Return whether the name of a metric is that of a loss in nats; only to losses can a loss law be fitted."""
-    words = _metric_words(name)
-    return words is not None and _has(words, _LOSS)
+    return kind_of(name) is _OF_LOSS
 
 
 def _metric_words(name: str) -> str | None:
@@ -115,8 +117,8 @@ def _metric_words(name: str) -> str | None:
     return None if re.search(rf"_(?:{_NO_METRIC})$", words) else words
 
 
-def _has(words: str, pattern: str) -> bool:
-    return re.search(rf"(?:^|_)(?:{pattern})\d*(?:_|$)", words) is not None
+def _has(words: str, pattern: str, at_end: bool) -> bool:
+    return re.search(rf"(?:^|_)(?:{pattern})\d*(?:{'' if at_end else '_|'}$)", words) is not None
 
 
 def parse_floor(text: str, option: str | None = None) -> Floor:

@@ -87,10 +87,16 @@ def _own_errors(curves: Sequence[Curve]) -> tuple[str, ...]:
 
 def _columns_left_out(checkpoints: CheckpointTable, bare: set[str]) -> list[str]:
     """Return a phrase for metrics that were not read: those of unknown names, and those whose column holds text."""
+    phrases = []
+    if others := [column for column in checkpoints.layout.likely if column not in bare]:
+        phrases.append(counted(len(others), f"columns of other numbers ({some_names(others)}), which --metric takes"))
+    return phrases + text_columns_left_out(checkpoints)
+
+
+def text_columns_left_out(checkpoints: CheckpointTable) -> list[str]:
+    """Return a phrase for each column that is called like a metric and holds text."""
     layout, table = checkpoints.layout, checkpoints.table
     phrases = []
-    if others := [column for column in layout.likely if column not in bare]:
-        phrases.append(counted(len(others), f"columns of other numbers ({some_names(others)}), which --metric takes"))
     for column in table.column_names:
         if column not in layout.metrics and is_text(table, column) and kind_of(column) is not None:
             text = next((t for t in texts(table, column) if t and not _is_number(t)), None)

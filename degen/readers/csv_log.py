@@ -9,11 +9,10 @@ import numpy as np
 
 from degen.errors import DegenError
 
-from .columns import first_column
 from .log_rows import open_log
 from .open_table import OpenTable
 from .records import counted, some_names
-from .step_column import STEP
+from .step_column import find_step_columns, is_step_name
 
 # A column of a chart that wandb exported: run and metric, and the least and largest value where points were binned.
 _CHART = re.compile(r"(?P<run>.+) - (?P<metric>.+?)(?P<bin>__MIN|__MAX)?")
@@ -37,7 +36,7 @@ def _is_chart(names: set[str]) -> bool:
     if any(f"{name}__MIN" in names and f"{name}__MAX" in names and " - " in name for name in names):
         return True
     others = [name for name in names if _CHART.fullmatch(name) is None]
-    return len(others) == 1 < len(names) and others[0].lower() in STEP
+    return len(others) == 1 < len(names) and is_step_name(others[0])
 
 
 def _is_wandb_history(names: set[str]) -> bool:
@@ -79,9 +78,9 @@ def _chart(opened: OpenTable) -> OpenTable:
             binned += 1
         else:
             series.setdefault(match["run"], {})[match["metric"]] = column
-    axis = first_column(table, STEP)
+    others = [c for c in table.column_names if _CHART.fullmatch(c) is None]
+    axis = next(iter(find_step_columns(table.select(others))), None)
     if axis is None:
-        others = [c for c in table.column_names if _CHART.fullmatch(c) is None]
         raise DegenError(
             f"{opened.path}: the x axis of this chart is {some_names(others) or 'missing'}; export it with Step as the "
             "x axis"

@@ -13,7 +13,7 @@ from degen.errors import DegenError
 
 from .open_table import OpenTable
 from .records import counted, some_names
-from .step_column import STEP, find_step_columns
+from .step_column import find_step_columns, is_step_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,12 +41,15 @@ def open_log(table: pa.Table, path: Path, kind: str, left_out: Sequence[str] = (
     steps = find_step_columns(table)
     if not steps:
         names = some_names(table.column_names) or "none"
-        raise DegenError(f"{path}: this log has no step; its values are {names}; log a value called step")
+        raise DegenError(
+            f"{path}: this log has no step; its values are {names}; log a value called step, or rename the one that "
+            "counts them to step"
+        )
     reasons = list(left_out)
     whole, table = table, _without_totals(table, reasons)
     kept = np.ones(len(table), dtype=bool)
     if table is not whole:
-        values = [c for c in table.column_names if c.lower() not in (*NAMES_ROW, *STEP)]
+        values = [c for c in table.column_names if c.lower() not in NAMES_ROW and not is_step_name(c)]
         kept = np.any([_filled(table, column) for column in values], axis=0) if values else kept
     kept = _with_step(table, kept, steps[0], reasons)
     if not kept.any():

@@ -5,21 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-VALIDATION = ("val", "valid", "validation", "eval", "evaluation", "dev", "heldout", "held_out", "test")
+VALIDATION = (
+    "val", "valid", "validation", "eval", "evaluation", "dev", "heldout", "held_out", "holdout", "hold_out", "test",
+)  # fmt: skip
 TRAINING = ("train", "training")
 
 # Before a capital behind a small letter, and before the last capital of several where small letters follow: `CELoss`.
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
-_SEPARATORS = re.compile(r"[_/,\-.:\s]+")
+_SEPARATORS = re.compile(r"[_/,\-.:()\[\]\s]+")
+_CLOSING = re.compile(r"[)\]\s]+$")
 
 
 def words_of(name: str, camel_case: bool = True) -> str:
     """Return a name in lower case with one `_` between its words; `CrossEntropyLoss` has three, and `BLEU` one.
 
     Args:
-        name: the name, with any of the separators `_`, `/`, `,`, `-`, `.`, `:` and spaces.
+        name: the name, with any of the separators `_`, `/`, `,`, `-`, `.`, `:`, brackets and spaces.
         camel_case: whether a capital begins a word.
     """
+    name = _CLOSING.sub("", name)  # `loss (nats)` ends in a word
     return _SEPARATORS.sub("_", _CAMEL.sub("_", name) if camel_case else name).lower()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 Record = Mapping[str, Any]
 _AS_TEXT = {"nan": math.nan, "infinity": math.inf, "-infinity": -math.inf, "inf": math.inf, "-inf": -math.inf}
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 MAX_COLUMNS = 20_000  # no log has more metrics, but a record of a whole data set has
 MOST_NAMED = 3
 
@@ -19,8 +21,9 @@ def records_to_table(records: Sequence[Record]) -> tuple[pa.Table, list[str]]:
     """Return records as a table with a row for each, and what was left out of them.
 
     A nested object becomes columns `outer/inner`. A column is one of numbers where all its values are numbers, true and
-    false excepted, or texts such as `NaN` and `Infinity`; NaN stays a value. Of other columns numbers become text.
-    Lists are left out.
+    false excepted, or texts such as `NaN` and `Infinity`; NaN stays a value. Texts such as `2.5` are numbers, too, in a
+    column of numbers and fractions alone; `1` and `2` may be names. Of other columns numbers become text. Lists are
+    left out.
 
     Args:
         records: at least one.
@@ -82,7 +85,8 @@ def _array(values: list[Any]) -> pa.Array:
 
     if all(value is None or isinstance(value, bool) for value in values):
         return pa.array(values, pa.bool_())
-    numbers = [_number(value) for value in values]
+    written = _written_numbers(values)
+    numbers = [written.get(value) if isinstance(value, str) else _number(value) for value in values]
     if any(number is None and value is not None for number, value in zip(numbers, values, strict=True)):
         return pa.array([None if value is None else _encodable(str(value)) for value in values], pa.string())
     if all(number is None or (isinstance(number, int) and abs(number) < 2**63) for number in numbers):
@@ -98,6 +102,18 @@ def _as_float(number: float) -> float:
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return value
-    return _AS_TEXT.get(value.lower()) if isinstance(value, str) else None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _written_numbers(values: Sequence[Any]) -> dict[str, float]:
+    """Return a dict: text -> the number that it stands for, for the texts among the values of a column.
+
+    Texts such as `NaN` always do; others do where all texts are numbers and one is a fraction, as `2.5` or `1e-4`.
+    """
+    texts = {value for value in values if isinstance(value, str)}
+    words = {text: _AS_TEXT[text.lower()] for text in texts if text.lower() in _AS_TEXT}
+    others = texts - words.keys()
+    are_numbers = all(_NUMBER.fullmatch(text) for text in others)
+    if are_numbers and any(not text.lstrip("+-").isdecimal() for text in others):
+        words |= {text: float(text) for text in others}
+    return words

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 
 from degen.checkpoints.steps import parse_revision
 
-from .columns import is_numeric, is_text, texts
+from .columns import is_text, texts
+from .name_words import words_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Lower case, the preferred one first. wandb's `_step` counts calls of `wandb.log`, and no optimiser steps.
+# Words of names, the preferred one first. wandb's `_step` counts calls of `wandb.log`, and no optimiser steps.
 STEP = (
-    "train/global_step", "trainer/global_step", "global_step", "step", "steps", "iteration", "iterations", "iter",
-    "train/step", "train_step", "training_step", "checkpoint", "_step",
+    "train_global_step", "trainer_global_step", "global_step", "step", "steps", "iteration", "iterations", "iter",
+    "train_step", "training_step", "optimizer_step", "iteration_step", "train_iteration", "training_iteration",
+    "train_iter", "iter_num", "num_steps", "num_updates", "updates", "update", "checkpoint", "_step",
 )  # fmt: skip
+_MAY_BE_TEXT = ("checkpoint", "update", "updates")  # words that also name other things than steps
 FILLED = 0.5  # share of the rows of the fullest candidate that a preferred one must have a value in
 
 
@@ -27,9 +30,10 @@ def find_step_columns(table: pa.Table) -> tuple[str, ...]:
     the same values as the chosen one are left out, and so is a `checkpoint` whose texts name no step.
 
     Args:
-        table: the table; upper and lower case in the names of its columns make no difference.
+        table: the table; case, camel case and separators in the names of its columns make no difference.
     """
-    columns = {column.lower(): column for column in reversed(table.column_names)}
+    columns = {words_of(column): column for column in reversed(table.column_names)}
+    columns |= {column.lower(): column for column in reversed(table.column_names)}  # `STEPS`, whatever its capitals
     candidates = [columns[name] for name in STEP if name in columns and _may_hold_steps(table, columns[name])]
     filled = {column: len(table) - table[column].null_count for column in candidates}
     most = max(filled.values(), default=0)
@@ -38,10 +42,15 @@ def find_step_columns(table: pa.Table) -> tuple[str, ...]:
     return (*ordered[:1], *others)
 
 
+def is_step_name(column: str) -> bool:
+    """Return whether a column is called like one of steps."""
+    return column.lower() in STEP or words_of(column) in STEP
+
+
 def _may_hold_steps(table: pa.Table, column: str) -> bool:
-    if column.lower() != "checkpoint" or not is_text(table, column):
+    if column.lower() not in _MAY_BE_TEXT or not is_text(table, column):
         return True
-    return is_numeric(table, column) or _name_steps([text for text in texts(table, column) if text])
+    return _name_steps([text for text in texts(table, column) if text])
 
 
 def _name_steps(names: Sequence[str]) -> bool:

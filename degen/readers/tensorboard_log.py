@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import groupby
@@ -19,6 +20,8 @@ from .table_file import stem
 
 NEEDS = "TensorBoard event files need an extra: pip install 'degen-lm[tensorboard]'"
 _IN_NAME = ".tfevents."
+_OVER_SAMPLES = re.compile(r".* vs\.? (?:samples|tokens)", re.IGNORECASE)  # Megatron's, whose steps count samples
+_HYPERPARAMETERS = "_hparams_/session_start_info"
 Row = dict[str, Any]
 
 
@@ -69,21 +72,36 @@ def _event_files(folder: Path) -> Iterator[Path]:
 def _open(runs: dict[str, list[Path]], path: Path) -> OpenTable:
     rows: list[Row] = []
     undone, others = 0, Counter[str]()
+    summaries = []
     for model, files in runs.items():
-        own: list[Row] = []
+        own, own_others = list[Row](), Counter[str]()
         for file in files:
-            undone += _read_file(file, own, others)
-        rows += [{"model": model, **row} for row in own]
+            undone += _read_file(file, own, own_others)
+        others += own_others
+        # The folder that `add_hparams` makes, which holds settings and final values of the run around it.
+        if _HYPERPARAMETERS in own_others and len({row["step"] for row in own}) == 1 < len(runs):
+            summaries.append(model)
+        else:
+            rows += [{"model": model, **row} for row in own]
     if not rows:
         raise DegenError(f"{path}: these event files hold no scalar; name a log that has some")
     table, _ = records_to_table(rows)
+    named = {
+        "folders of hyperparameters": summaries,
+        "tags without scalars": [tag for tag in others if not _is_over_samples(tag)],
+        "tags over samples and not steps": [tag for tag in others if _is_over_samples(tag)],
+    }
     left_out = [counted(undone, "values before a restart")] if undone else []
-    left_out += [counted(len(others), f"tags without scalars ({some_names(others)})")] if others else []
+    left_out += [counted(len(names), f"{things} ({some_names(names)})") for things, names in named.items() if names]
     return open_log(table, path, "TensorBoard events", left_out)
 
 
+def _is_over_samples(tag: str) -> bool:
+    return _OVER_SAMPLES.fullmatch(tag) is not None
+
+
 def _read_file(file: Path, rows: list[Row], others: Counter[str]) -> int:
-    """Add the scalars of an event file to the rows of its run, and tags of other things to `others`.
+    """Add the scalars of an event file to the rows of its run, and tags of other things, or of no steps, to `others`.
 
     Returns:
         How many values of earlier rows were undone by a restart.
@@ -99,7 +117,7 @@ def _read_file(file: Path, rows: list[Row], others: Counter[str]) -> int:
             undone += sum(len(row) - 1 for row in rows) - sum(len(row) - 1 for row in kept)
             rows[:] = kept
         for value in event.summary.value:
-            scalar = _scalar(value)
+            scalar = None if _is_over_samples(value.tag) else _scalar(value)
             if scalar is None:
                 others[value.tag] += 1
             elif rows and rows[-1]["step"] == event.step and value.tag not in rows[-1]:

@@ -146,7 +146,7 @@ def find_saturation(
     """Return a verdict for every model and metric of a run or table, and the law of the larger models.
 
     Args:
-        target: a run folder, a table, a log of training, or results of lm-evaluation-harness; see `read_curves`.
+        target: a run folder, a table, a log of training, or results of evaluations; see `read_curves`.
         metrics: names of metrics; empty for the usual ones.
         where: values that columns must have.
         better: which way is better; None to go by the metrics' names.

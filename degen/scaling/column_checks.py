@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from degen.arrays import Floats
+from degen.metrics.metric_kinds import is_loss
 from degen.readers.columns import is_numeric
 from degen.readers.name_words import is_training, is_validation
 
@@ -81,7 +82,9 @@ def _doubt_choice(points: Points, quantity: str, column: str, taken: Sequence[st
         doubts.notes.append(f"{where}; {_listed(behind)} no numbers")
     if not others:
         if is_training(column) and quantity == "loss":
-            doubts.notes.append(f"{where}, of the training data; --columns loss=COLUMN names another")
+            kept = next((c for c in free if is_loss(c) and is_validation(c) and is_numeric(table, c)), None)
+            such = "" if kept is None else f", as loss={kept}"
+            doubts.notes.append(f"{where}, of the training data; --columns loss=COLUMN names another{such}")
         return
     choice = others[0] if len(others) == 1 else "COLUMN"
     one = f"--columns {quantity}={choice} to read {'that' if len(others) == 1 else 'another'} one"

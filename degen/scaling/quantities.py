@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from degen.errors import DegenError
 from degen.hints import did_you_mean
+from degen.metrics.metric_kinds import is_loss
 from degen.readers.name_words import TRAINING, is_training, is_validation
 
 from .column_names import column_of, columns_of, splits
@@ -81,7 +82,8 @@ def find_columns(
 ) -> dict[str, str]:
     """Return a dict: quantity -> its column, for every quantity that a table has.
 
-    A column without numbers is used for a quantity that is one only where no other column is called like it.
+    A column without numbers is used for a quantity that is one only where no other column is called like it. Before a
+    loss of the training data goes the only one of data kept for evaluation, whatever text it names: `c4_val_loss`.
 
     Args:
         columns: the columns of the table.
@@ -113,6 +115,9 @@ def find_columns(
         unusable = empty if quantity in TEXTS else without_numbers
         if candidates := columns_of(names, free):
             usual[quantity] = next((column for column in candidates if column not in unusable), candidates[0])
+    if "loss" in usual and is_training(usual["loss"]):
+        evaluated = [c for c in free if is_loss(c) and is_validation(c) and c not in without_numbers]
+        usual["loss"] = evaluated[0] if len(evaluated) == 1 else usual["loss"]  # as `c4_val_loss`, by another name
     if "pf_days" in chosen:
         usual.pop("flops", None)  # the user's column of compute goes before one that is known by its name
     loss, perplexity = usual.get("loss"), usual.get("perplexity")

@@ -151,6 +151,27 @@ def test_pareto_names_the_dominating_points(tmp_path: Path) -> None:
     assert [row["frontier"] for row in only] == [True, True, False, True]
 
 
+@pytest.mark.parametrize(
+    ("columns", "rivals"),
+    [
+        ("train_xent_loss,c4_val_loss", None),  # the other is of the training data
+        ("train_xent_loss,c4_val_loss,pile_val_loss", "'pile_val_loss'"),
+        ("train_loss,c4_val_loss,pile_val_loss", "'pile_val_loss'"),
+    ],
+)
+def test_pareto_names_the_losses_that_are_as_good_as_the_one_it_reads(
+    columns: str, rivals: str | None, tmp_path: Path
+) -> None:
+    rows = [f"m{i},{n:.0f},{20 * n:.0f}," + ",".join(f"{3 - i / 10 + k}" for k in range(3)) for i, n in enumerate(N)]
+    head = ["model", "params", "tokens", *columns.split(",")]
+    file = table(tmp_path / "t.csv", ",".join(head), [",".join(row.split(",")[: len(head)]) for row in rows])
+    done = pareto(file)
+    warnings = [line for line in done.err.splitlines() if "upstream is read from" in line]
+    assert len(warnings) == (rivals is not None)
+    if rivals is not None:
+        assert f"upstream is read from 'c4_val_loss', and not from {rivals};" in warnings[0]
+
+
 def test_pareto_compares_depth_and_width_or_gives_a_reason(tmp_path: Path) -> None:
     rows = []
     for i, cost in enumerate(np.logspace(18, 20, 5)):

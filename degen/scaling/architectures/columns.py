@@ -162,8 +162,8 @@ def find_upstream(points: Points, column: str | None, warn: Warn) -> str | None:
     candidates: list[str] = sorted([*losses, *perplexities], key=is_training)
     if not candidates:
         return None
-    rivals = [c for c in losses[1:] if is_training(c) == is_training(candidates[0])] if not known else []
-    if candidates[0] in losses and rivals:
+    rivals = [c for c in losses if c != candidates[0] and is_training(c) == is_training(candidates[0])]
+    if candidates[0] in losses and candidates[0] not in known and rivals:
         listed = ", ".join(map(repr, rivals))
         warn(f"{points.path}: upstream is read from {candidates[0]!r}, and not from {listed}; --upstream names another")
     return candidates[0]

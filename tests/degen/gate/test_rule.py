@@ -60,6 +60,12 @@ MISTAKES = [
     ("loss == 3", 6, "'==' is no comparison; write <, <=, > or >="),
     ("loss =< 3", 6, "'=<' is no comparison"),
     ("loss is 3", 6, "a comparison must stand here (<, <=, > or >=), not 'is'"),
+    (
+        "lm loss validation.rise < 3",
+        4,
+        "not 'loss'; if the name goes on, put quotes around it, as in \"my metric\" < 3",
+    ),
+    ("accuracy (norm) > 0.5", 10, "not '('; if the name goes on, put quotes around it"),
     ("loss <", 7, "a number must stand here, as in 0.6"),
     ("loss < three", 8, "a number must stand here, as in 0.6, not 'three'"),
     ("loss < nan", 8, "not 'nan'"),

@@ -152,6 +152,22 @@ def test_names_in_capitals_are_one_word(name: str, better: str) -> None:
     assert kind.better == better
 
 
+@pytest.mark.parametrize(
+    ("name", "better", "floor"),
+    [
+        ("lm loss validation ppl", "min", LOG), ("lm loss vs samples", "min", SHARE), ("loss/acc", "max", Floor(0.0)),
+        ("acc/loss", "min", SHARE), ("val_loss_bpb", "min", SHARE), ("anisotropy_loss", "min", SHARE),
+        ("hellaswag (length-normalized accuracy)", "max", Floor(0.0)), ("arc_easy (BPB v2)", "min", SHARE),
+        ("val loss (nats)", "min", SHARE), ("Perplexity [val]", "min", LOG),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_name_goes_before_what_stands_in_it(name: str, better: str, floor: Floor) -> None:
+    kind = kind_of(name)
+    assert kind is not None
+    assert (kind.better, kind.floor) == (better, floor)
+    assert is_loss(name) is (floor == SHARE and "bpb" not in name.lower())
+
+
 @pytest.mark.parametrize("name", ["gloss", "Gloss", "GLOSS", "lossScale", "LossScale", "glossLength"])
 def test_camel_case_makes_no_loss_of_what_is_none(name: str) -> None:
     assert not is_loss(name)

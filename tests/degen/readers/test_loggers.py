@@ -196,6 +196,32 @@ def test_scalars_as_tensors_are_scalars(tmp_path: Path) -> None:
     assert points(curve) == {step: float(np.float32(1 / (step + 1))) for step in range(5)}
 
 
+def test_tags_of_megatron_over_samples_are_no_curves_over_steps(writer: Any, tmp_path: Path) -> None:
+    events = writer(tmp_path)
+    for step in range(10, 101, 10):
+        for tag in ("lm loss", "lm loss validation", "lm loss validation ppl"):
+            events.add_scalar(tag, 1 / step, step)
+            events.add_scalar(f"{tag} vs samples", 1 / step, step * 64)
+    events.close()
+    curves, source = read(tmp_path)
+    assert [curve.metric for curve in curves.values()] == ["lm loss validation", "lm loss validation ppl", "lm loss"]
+    assert all(curve.steps.tolist() == list(range(10, 101, 10)) for curve in curves.values())
+    tags = "lm loss vs samples, lm loss validation vs samples, lm loss validation ppl vs samples"
+    assert source.left_out == (f"3 tags over samples and not steps ({tags})",)
+
+
+def test_a_folder_of_hyperparameters_is_no_model(writer: Any, tmp_path: Path) -> None:
+    for run in ("a", "b"):
+        events = writer(tmp_path / run)
+        for step in range(5):
+            events.add_scalar("val/loss", 5 - step, step)
+        events.add_hparams({"lr": 0.1}, {"hparam/loss": 3.0}, run_name="settings")
+        events.close()
+    curves, source = read(tmp_path)
+    assert list(curves) == ["a val/loss", "b val/loss"]
+    assert "2 folders of hyperparameters (a/settings, b/settings)" in source.left_out
+
+
 def test_what_a_restart_undid_is_left_out_of_events(writer: Any, tmp_path: Path) -> None:
     first = writer(tmp_path, filename_suffix=".1")
     for step in range(0, 60, 10):

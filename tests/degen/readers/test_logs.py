@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from faults.command import degen
 from gate_values import value_of
@@ -19,6 +20,8 @@ from degen import DegenError
 from degen.gate.open_target import is_measured
 from degen.metrics.curve import Curve
 from degen.metrics.find_curves import read_curves
+from degen.readers.columns import is_text
+from degen.readers.json_log import read_json_log
 from degen.readers.registry import find_reader
 from degen.readers.source_summary import SourceSummary
 from degen.saturation import find_saturation
@@ -69,6 +72,42 @@ def test_the_verdict_on_a_sparse_metric_is_that_on_its_rows_alone(tmp_path: Path
     alone = find_saturation(tmp_path / "alone.csv").rows()[0]
     assert {**in_log, "model": ""} == {**alone, "model": ""}
     assert (in_log["best_step"], in_log["final_step"], in_log["checkpoints"]) == (3294, 5490, 10)
+
+
+def test_a_step_that_lacks_a_metric_lacks_it_once_however_many_rows_it_has(tmp_path: Path) -> None:
+    history: list[dict[str, float]] = []
+    for step in range(100, 1001, 100):
+        history += [{"step": step, "loss": 3 - step / 1e3}, {"step": step, "eval_wiki_loss": 4 - step / 1e3}]
+        history += [{"step": step, "eval_code_loss": 2 - step / 1e3}] if step < 800 else []
+    log = tmp_path / "trainer_state.json"
+    log.write_text(json.dumps({"log_history": history}))
+    curve = read(log)[0]["trainer_state eval_code_loss"]
+    assert curve.steps.tolist() == list(range(100, 1001, 100))
+    assert np.isnan(curve.values[7:]).all()
+    verdict = find_saturation(log, metrics=["eval_code_loss"]).rows()[0]
+    assert verdict["reason"] == "the last checkpoint, step 1000, has no value; its last one is at step 700"
+    assert degen("gate", str(log), "--rule", "eval_code_loss < 3").out.count("not measured") == 1
+
+
+def test_fractions_written_as_texts_are_numbers_and_names_are_not(tmp_path: Path) -> None:
+    records = [
+        {"step": str(step), "loss": f"{5 - step / 1e3:.4f}", "lr": "1e-4", "run": "1" if step % 2 else "2",
+         "version": "1.5" if step < 3 else "beta", "fold": "0.1"}
+        for step in range(1, 9)
+    ]  # fmt: skip
+    log = lines(tmp_path / "log.jsonl", [*records, {"step": 9, "loss": 4.0, "run": "1"}])
+    curves, source = read(log)
+    assert points(curves["log loss"]) == {step: 5 - step / 1e3 for step in range(1, 9)} | {9: 4.0}
+    assert source.columns["step"] == "step"
+    table = read_json_log(log, no_warning).table
+    assert [name for name in table.column_names if is_text(table, name)] == ["step", "run", "version"]
+
+
+def test_a_text_that_is_no_number_keeps_its_column_as_text(tmp_path: Path) -> None:
+    records = [{"step": step, "loss": "2.5", "eval_loss": "diverged" if step == 3 else "2.5"} for step in range(1, 6)]
+    curves, source = read(lines(tmp_path / "log.jsonl", records))
+    assert list(curves) == ["log loss"]
+    assert "column eval_loss, which holds text such as 'diverged'" in source.left_out
 
 
 def test_a_history_of_wandb_counts_optimiser_steps_and_not_calls() -> None:
@@ -209,6 +248,24 @@ def test_text_columns_tell_series_of_a_log_apart_but_messages_do_not(tmp_path: P
     assert points(curves["run val/loss"]) == {s: s + 0.5 for s in range(1, 6)}
 
 
+@pytest.mark.parametrize("shift", [0, 5])
+@pytest.mark.parametrize("column", ["type", "split"])
+def test_records_of_kept_data_are_a_series_of_their_own_however_few(column: str, shift: int, tmp_path: Path) -> None:
+    records: list[dict[str, Any]] = []
+    for step in range(10, 1001, 10):
+        records.append({column: "train", "step": step, "loss": 5 - step / 1e3})
+        records += [] if step % 100 else [{column: "valid", "step": step + shift, "loss": 6 - step / 1e3}]
+    curves, _ = read(lines(tmp_path / "log.jsonl", records))
+    assert points(curves["log train/loss"]) == {step: 5 - step / 1e3 for step in range(10, 1001, 10)}
+    assert points(curves["log valid/loss"]) == {step + shift: 6 - step / 1e3 for step in range(100, 1001, 100)}
+
+
+def test_numbers_with_a_comma_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('step,val_loss\n1,"2,5"\n2,"2,4"\n')
+    with pytest.raises(DegenError, match=r"no metric can be read: column val_loss, which holds text such as '2,5'; "):
+        read(tmp_path / "t.csv")
+
+
 def test_phases_of_a_training_are_one_series(tmp_path: Path) -> None:
     records = [{"step": s, "phase": "warmup" if s < 4 else "decay", "loss": 9.0 - s} for s in range(1, 10)]
     assert list(read(lines(tmp_path / "run.jsonl", records))[0]) == ["run loss"]
@@ -265,6 +322,12 @@ def test_a_log_without_steps_or_metrics_is_refused(tmp_path: Path) -> None:
         ("Step,loss", "{s},{v}", "Step"),
         ("_step,loss", "{s},{v}", "_step"),
         ("iter,step,loss", "{i},{s},{v}", "step"),
+        ("globalStep,loss", "{s},{v}", "globalStep"),
+        ("Train Global Step,step,loss", "{s},{i},{v}", "Train Global Step"),
+        ("STEPS,loss", "{s},{v}", "STEPS"),
+        ("iteration_step,loss", "{s},{v}", "iteration_step"),
+        ("num_updates,loss", "{s},{v}", "num_updates"),
+        ("update,_step,loss", "none,{s},{v}", "_step"),
     ],
 )
 def test_the_column_of_optimiser_steps_is_chosen(header: str, row: str, step: str, tmp_path: Path) -> None:

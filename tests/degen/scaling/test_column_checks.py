@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from no_warning import no_warning
 
 from degen.scaling.read_points import read_points
 
@@ -35,6 +36,33 @@ def test_several_other_columns_are_named_in_one_line(tmp_path: Path) -> None:
     assert warnings_of(tmp_path, text) == [
         "loss is read from column 'val_loss', but columns 'test_loss', 'train_loss' hold other values for it; "
         "use --columns loss=COLUMN to read another one"
+    ]
+
+
+def notes_of(folder: Path, text: str) -> list[str]:
+    """Return the notes of reading a table, without its path."""
+    file, lines = folder / "t.csv", []
+    file.write_text(text)
+    read_points(file, {}, no_warning, note=lines.append)
+    return [line.removeprefix(f"{file}: ") for line in lines]
+
+
+@pytest.mark.parametrize("loss", ["c4_val_loss", "eval/c4/loss", "heldout-web CrossEntropyLoss"])
+def test_the_only_loss_of_kept_data_goes_before_that_of_the_training_data_by_whatever_name(
+    loss: str, tmp_path: Path
+) -> None:
+    text = f"train_loss,{loss},params,tokens\n2.9,3,1e8,1e9\n2.5,2.7,2e8,4e9\n"
+    assert notes_of(tmp_path, text) == [
+        f"loss is read from column '{loss}', not from 'train_loss', of the training data; "
+        "use --columns loss=train_loss to read that one"
+    ]
+
+
+def test_where_several_losses_of_kept_data_have_names_of_their_own_one_is_named(tmp_path: Path) -> None:
+    text = "train_loss,c4_val_loss,pile_val_loss,params,tokens\n2.9,3,2.8,1e8,1e9\n2.5,2.7,2.4,2e8,4e9\n"
+    assert notes_of(tmp_path, text) == [
+        "loss is read from column 'train_loss', of the training data; --columns loss=COLUMN names another, "
+        "as loss=c4_val_loss"
     ]
 
 

@@ -9,7 +9,9 @@ from degen.scaling.column_names import column_of, columns_of, readings_of
 from degen.scaling.quantities import ALIASES, LAYERS, SECONDS, WIDTH, find_columns, quantity_of
 
 
-@pytest.mark.parametrize("name", ["val/loss", "valLoss", "Val-Loss", "VAL_LOSS", "val loss", "metrics/val.loss"])
+@pytest.mark.parametrize(
+    "name", ["val/loss", "valLoss", "Val-Loss", "VAL_LOSS", "val loss", "metrics/val.loss", "Val (Loss)"]
+)
 def test_a_name_reads_alike_in_every_spelling(name: str) -> None:
     assert "val_loss" in readings_of(name)
     assert is_validation(name)
