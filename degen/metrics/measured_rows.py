@@ -18,8 +18,10 @@ MOST_RESTARTS = 3  # of a log of few rows
 def is_due(measured: Ints, step: int) -> bool:
     """Return whether a metric that was measured up to some step should have been measured again by a later one.
 
-    It is due at its usual distance, the largest of the last three, or at twice that where these three differ. Of a
-    metric that was measured once the distance is unknown, and it is due at any later step.
+    It is due at its usual distance, the largest of the last three, or at twice that where these three differ; and not
+    before the largest distance that occurs again and again but for the first quarter, as where every tenth row of a log holds
+    another metric in its place. Of a metric that was measured once the distance is unknown, and it is due at any later
+    step.
 
     Args:
         measured: the steps at which it has a value, ascending; at least one.
@@ -29,7 +31,10 @@ def is_due(measured: Ints, step: int) -> bool:
     if not len(gaps):
         return bool(step > measured[-1])
     slack = 1.0 if np.ptp(gaps) == 0 else IRREGULAR
-    return bool(step - measured[-1] >= slack * gaps.max())
+    late = np.diff(measured)[len(measured) // 4 :]
+    distances, counts = np.unique(late, return_counts=True)
+    recurring = distances[counts > 1].max(initial=0)
+    return bool(step - measured[-1] >= max(slack * gaps.max(), recurring))
 
 
 def measured_rows(steps: Ints, present: Mask) -> Mask:

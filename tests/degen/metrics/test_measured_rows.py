@@ -26,6 +26,8 @@ def kept_steps(steps: list[int], values: list[float | None]) -> list[int]:
         ([97, 203, 311], 420, False),  # by the clock
         ([97, 203, 311], 530, True),
         ([100, 200, 400, 500, 600, 700], 800, True),  # a hole long ago
+        ([*range(50, 500, 50), *range(550, 1000, 50), *range(1050, 1500, 50)], 1500, False),  # or another
+        ([*range(50, 500, 50), *range(550, 1000, 50), *range(1050, 1500, 50)], 1550, True),
         ([500], 501, True),  # once: the distance is unknown
         ([500], 500, False),
     ],
