@@ -18,10 +18,10 @@ MOST_RESTARTS = 3  # of a log of few rows
 def is_due(measured: Ints, step: int) -> bool:
     """Return whether a metric that was measured up to some step should have been measured again by a later one.
 
-    It is due at its usual distance, the largest of the last three, or at twice that where these three differ; and not
-    before the largest distance that occurs again and again but for the first quarter, as where every tenth row of a log holds
-    another metric in its place. Of a metric that was measured once the distance is unknown, and it is due at any later
-    step.
+    It is due at its usual distance, the largest of the last three, or at twice that where these three differ; but not
+    before the largest distance that occurs more than once after the first quarter, as where every tenth row of a log
+    holds another metric in its place. Of a metric that was measured once the distance is unknown, and it is due at any
+    later step.
 
     Args:
         measured: the steps at which it has a value, ascending; at least one.
