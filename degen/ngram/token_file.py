@@ -1,4 +1,4 @@
-"""The tokens of a corpus in a temporary file, read again in pieces: counting them takes the same memory for any corpus."""
+"""The tokens of a corpus in a temporary file, read again in pieces, so that memory does not grow with the corpus."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TokenFile:
     def __init__(self) -> None:
         self.tokens = 0
         self.documents = 0
-        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="degen-ngram-")
+        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="degen-ngram-")  # noqa: SIM115  # closed by __exit__
 
     def __enter__(self) -> Self:
         return self
@@ -50,7 +50,7 @@ class TokenFile:
             on_tokens(self.tokens)
 
     def pieces(self, overlap: int) -> Iterator[Tokens]:
-        """Yield all tokens in pieces, each with the last `overlap` tokens of the one before, and `END` behind windows."""
+        """Yield all tokens in pieces, with `END` behind windows, each with the last `overlap` of the piece before."""
         self._file.seek(0)
         kept = np.empty(0, dtype=np.int32)
         while data := self._file.read(4 * PIECE):
