@@ -105,5 +105,8 @@ def print_heads(at_width: Sequence[Row], rows: Sequence[Row]) -> None:
         ])  # fmt: skip
     heads = ["model", "revision", "corpus", "tokenizer", "order", "head", "W-error left", "d at 0.5", "d at 0.1"]
     heads += ["head's own at 0.5", "at 0.1", "bottleneck rank", "head is below"]
+    if all(row["bottleneck_rank"] is None for row in at_width):  # the run has no ranks
+        for line in (heads, *lines):
+            del line[-2]
     output.result_table(heads, lines, title="Heads and data")
     output.result("head: its width; W-error left: of the data, in so many dimensions")

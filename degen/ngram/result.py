@@ -55,7 +55,7 @@ COLUMNS = (
     Column("weighted", "bool", "", "whether each row of W is multiplied by the root of its context's count"),
     Column("tokens", "int64", "tokens", "tokens that were read"),
     Column("documents", "int64", "", "documents that they come from"),
-    Column("seed", "int64", "", "of the order of documents and of the sample of contexts"),
+    Column("sample_seed", "int64", "", "seed of the order of documents and of the sample of contexts"),
 )
 
 
@@ -115,8 +115,8 @@ class NgramResult:
 
     def _rows(self, measured: NgramMeasurement, head: Head | None) -> list[Row]:
         known: Row = {c.name: getattr(measured, c.name) for c in COLUMNS if hasattr(measured, c.name)}
-        known |= {c.name: getattr(self.settings, c.name) for c in COLUMNS if c.name in _OF_SETTINGS}
-        known["method"] = "exact" if measured.exact else "estimated"
+        known |= {"least_count": self.settings.least_count, "weighted": self.settings.weighted}
+        known |= {"sample_seed": self.settings.seed, "method": "exact" if measured.exact else "estimated"}
         for name, level in (("dimension_half", HALF), ("dimension_tenth", TENTH)):
             ends = measured.curve.dimension(level)
             known |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
@@ -138,9 +138,6 @@ class NgramResult:
         levels = [curve.dimension(level)[0] for level in (HALF, TENTH)]
         every = {*range(1, min(EVERY, last) + 1), *spaced, last, *levels, *KNOWN_WIDTHS, *(h.size for h in self.heads)}
         return sorted(int(d) for d in every if d >= 1)
-
-
-_OF_SETTINGS = ("least_count", "weighted", "seed")
 
 
 def write_result(result: NgramResult, run: Run) -> None:
