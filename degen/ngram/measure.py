@@ -17,6 +17,7 @@ from degen.text.tokenizer import Tokenizer
 from degen.text.windows import SHORTEST, every_window
 
 from .counting import ContextSample, NextTokens, NgramKeys, count_next_tokens, sample_contexts
+from .estimate import estimated_curve
 from .heads import heads_of
 from .matrix import split
 from .result import NgramMeasurement, NgramResult
@@ -25,6 +26,7 @@ from .token_file import TokenFile
 from .w_error import exact_curve
 
 DEMO = "demo"
+EXACT_SIDE = 8_000  # of the smaller side of a matrix of which all singular values are computed
 
 OnAmount = Callable[[str, int, int], None]  # what is done now, how much of it is done, and how much there is
 
@@ -155,8 +157,10 @@ def _measurement(
     settings: NgramSettings,
 ) -> NgramMeasurement:
     parts = split(counts, settings.weighted)
+    exact = parts.smaller_side <= EXACT_SIDE
+    curve = exact_curve(parts) if exact else estimated_curve(parts, EXACT_SIDE, settings.seed)
     return NgramMeasurement(
-        corpus=corpus, tokenizer=tokenizer, order=order, curve=exact_curve(parts), exact=True,
+        corpus=corpus, tokenizer=tokenizer, order=order, curve=curve, exact=exact,
         contexts=counts.contexts, contexts_eligible=sample.eligible, contexts_eligible_exact=sample.eligible_is_exact,
         contexts_once=int((sample.counts == 1).sum()), next_tokens=len(np.unique(counts.token)),
         vocabulary=counts.vocabulary, tokens=file.tokens, documents=file.documents,

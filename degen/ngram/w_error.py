@@ -62,10 +62,10 @@ def curve_of_singular_values(singular_values: Floats) -> WErrorCurve:
 
 def exact_curve(parts: Parts) -> WErrorCurve:
     """Return the curve of a matrix from all its singular values, in float64."""
-    return curve_of_singular_values(np.concatenate([parts.singular_values, *map(_singular_values, parts.blocks)]))
+    return curve_of_singular_values(np.concatenate([parts.singular_values, *map(singular_values, parts.blocks)]))
 
 
-def _singular_values(block: Any) -> Floats:
+def singular_values(block: Any) -> Floats:
     """Return the singular values of a sparse block.
 
     Not by the eigenvalues of W·Wᵀ, which would lose half of the digits of the small ones. The longer side is folded
