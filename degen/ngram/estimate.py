@@ -31,7 +31,7 @@ class Effort:
         probes: random directions, over which the interval is taken.
         steps: of Lanczos, from each of them.
         largest: eigenvalues that subspace iteration looks for; fewer are used where fewer are accurate.
-        iterations: of the subspace, twice as wide.
+        iterations: of the subspace, twice as wide; an even number.
     """
 
     probes: int = 20
@@ -191,8 +191,8 @@ def _largest(
     """
     width = min(2 * effort.largest, side)
     basis = np.linalg.qr(rng.standard_normal((side, width)))[0]
-    for _ in range(effort.iterations):
-        basis = np.linalg.qr(apply(basis))[0]
+    for _ in range(effort.iterations // 2):
+        basis = np.linalg.qr(apply(apply(basis)))[0]
     images = apply(basis)
     values, rotation = np.linalg.eigh(basis.T @ images)
     first = np.argsort(-values)[: min(effort.largest, side - 1)]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from ngram_texts import Texts, brute_force, random_texts, written
 
 from degen.arrays import Floats
+from degen.ngram import w_error
 from degen.ngram.counting import NextTokens, NgramKeys, count_next_tokens, sample_contexts
 from degen.ngram.matrix import next_token_matrix, split
 from degen.ngram.w_error import WErrorCurve, curve_of_singular_values, exact_curve
@@ -60,16 +61,32 @@ def test_the_sparse_matrix_is_the_dense_one(weighted: bool) -> None:
     assert sorted(map(tuple, ours)) == sorted(map(tuple, theirs))
 
 
-def test_a_long_block_is_folded() -> None:
-    """A block of 400 × 12, more than twice as long as wide, and its transpose."""
+@pytest.mark.parametrize("rank", [12, 7])
+def test_a_large_block_by_its_eigenvalues(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block longer than wide, its transpose, and one whose rows span fewer dimensions, so that W-error is 0 there."""
+    monkeypatch.setattr(w_error, "DENSE_ENTRIES", 0)
     rng = np.random.default_rng(0)
-    counts = rng.integers(1, 50, (400, 12))
+    few = rng.integers(1, 50, (400, rank)) * 10 ** rng.integers(0, 4, rank)
+    counts = few @ np.concatenate([np.eye(rank, dtype=np.int64), rng.integers(0, 5, (rank, 12 - rank))], axis=1)
     for table in (counts, counts.T):
         row, token = np.nonzero(table)
         every = NextTokens(row, token, table[row, token], table.shape[0], table.shape[1])
-        shares = table / table.sum(axis=1, keepdims=True)
-        got = exact_curve(split(every, weighted=False)).w_error
-        np.testing.assert_allclose(got, w_error_by_svd(shares), rtol=0, atol=1e-10)
+        expected = w_error_by_svd(next_token_matrix(every, weighted=True).toarray())
+        got = exact_curve(split(every, weighted=True)).w_error
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10)
+
+
+def test_small_singular_values_of_a_large_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Singular values from 1 to 1e-9, of which the roots of eigenvalues alone would lose the last."""
+    from scipy.sparse import csr_array
+
+    monkeypatch.setattr(w_error, "DENSE_ENTRIES", 0)
+    rng = np.random.default_rng(3)
+    u, v = (np.linalg.qr(rng.standard_normal((n, 40)))[0] for n in (90, 60))
+    values = np.geomspace(1, 1e-9, 40)
+    got = np.sort(w_error.singular_values(csr_array((u * values) @ v.T)))[::-1]
+    np.testing.assert_allclose(got[:40], values, rtol=0, atol=1e-12)
+    assert np.all(got[40:] < 1e-12)
 
 
 def test_parts_are_smaller_than_the_matrix() -> None:
