@@ -14,20 +14,27 @@ import numpy as np
 
 COUNT = """
 import resource, sys, time
+import numpy as np
 from degen.demo import series_paths
 from degen.ngram import counting, token_file
 from degen.ngram.counting import NgramKeys, count_next_tokens, sample_contexts
 from degen.text.open_corpus import open_corpus
 from degen.text.tokenizer import Tokenizer
-from degen.text.windows import every_window
+from degen.text.windows import Window, every_window
 
 corpus, tokens, order, tokenizer = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+def random_windows(tokens):
+    rng = np.random.default_rng(0)
+    for number in range(tokens // 1000):
+        yield Window(number, number, None, 0, 0, rng.zipf(1.3, 1000).clip(max=50_000).astype(np.int32) - 1)
+
 begun = time.monotonic()
-opened = Tokenizer(tokenizer if tokenizer != "demo" else series_paths()[0])
+opened = None if tokenizer == "none" else Tokenizer(tokenizer if tokenizer != "demo" else series_paths()[0])
 with token_file.TokenFile() as file:
-    file.write(every_window(open_corpus(corpus), opened, tokens, 1 << 16, 0, lambda: None))
+    windows = every_window(open_corpus(corpus), opened, tokens, 1 << 16, 0, lambda: None) if opened else None
+    file.write(windows or random_windows(tokens))
     read = time.monotonic() - begun
-    ngrams, passes = NgramKeys(order, max(opened.ids) + 1, 0), []
+    ngrams, passes = NgramKeys(order, max(opened.ids) + 1 if opened else 50_000, 0), []
     sample = sample_contexts(file, ngrams, 20_000, 2, lambda: passes.append(1))
     counts = count_next_tokens(file, ngrams, sample)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
@@ -92,11 +99,11 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int, default=50_000)
     parser.add_argument("--order", type=int, default=5)
     parser.add_argument("--corpus", type=Path, help="text to count; else words drawn by Zipf's law")
-    parser.add_argument("--tokenizer", default="demo")
+    parser.add_argument("--tokenizer", default="demo", help="or none: random ids instead of text, nothing to tokenise")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         corpus = arguments.corpus or Path(folder) / "words.jsonl"
-        if arguments.tokens and arguments.corpus is None:
+        if arguments.tokens and arguments.corpus is None and arguments.tokenizer != "none":
             write_text(corpus, max(arguments.tokens))
         peaks = [count(corpus, tokens, arguments.order, arguments.tokenizer) for tokens in arguments.tokens]
     if len(peaks) > 1:

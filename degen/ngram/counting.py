@@ -19,7 +19,7 @@ from .token_file import END, TokenFile
 
 Keys = npt.NDArray[np.uint64]
 
-MOST_KEYS = 1 << 22  # keys counted at a time: 64 MB, and twice as much while two lists of them are merged
+MOST_KEYS = 1 << 21  # contexts counted at a time, 16 bytes each, and a few times that while lists are merged
 LARGEST_KEY = 2**64 - 1
 
 
