@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from degen.arrays import Ints, Tokens
 from .token_file import END, TokenFile
 
 Keys = npt.NDArray[np.uint64]
+K = TypeVar("K", np.uint64, np.int64)
 
 MOST_KEYS = 1 << 21  # contexts counted at a time, 16 bytes each, and a few times that while lists are merged
 LARGEST_KEY = 2**64 - 1
@@ -146,7 +148,8 @@ def _count_smallest(file: TokenFile, ngrams: NgramKeys, after: int, most: int) -
 
     That is `LARGEST_KEY` where no key was left out.
     """
-    kept, counts = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
+    kept: Keys = np.empty(0, dtype=np.uint64)
+    counts: Ints = np.empty(0, dtype=np.int64)
     bound = LARGEST_KEY
     for piece in file.pieces(ngrams.order - 1):
         keys, _ = ngrams.keys_and_next(piece)
@@ -161,7 +164,7 @@ def _count_smallest(file: TokenFile, ngrams: NgramKeys, after: int, most: int) -
     return kept, counts, bound
 
 
-def _merged(keys: npt.NDArray[np.generic], counts: Ints) -> tuple[npt.NDArray[np.generic], Ints]:
+def _merged(keys: npt.NDArray[K], counts: Ints) -> tuple[npt.NDArray[K], Ints]:
     """Return the different keys, ascending, and the sum of the counts of each."""
     if not len(keys):
         return keys, counts
@@ -176,7 +179,8 @@ def count_next_tokens(file: TokenFile, ngrams: NgramKeys, sample: ContextSample)
 
     Memory grows with the number of different pairs of context and token.
     """
-    pairs, counts = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    pairs: Ints = np.empty(0, dtype=np.int64)
+    counts: Ints = np.empty(0, dtype=np.int64)
     if len(sample.keys):
         for piece in file.pieces(ngrams.order - 1):
             keys, following = ngrams.keys_and_next(piece)

@@ -84,7 +84,8 @@ def _merged_rows(counts: NextTokens, weighted: bool) -> tuple[Ints, Ints, Floats
     _, column = np.unique(counts.token, return_inverse=True)
     starts = np.searchsorted(counts.row, np.arange(counts.contexts + 1))
     index: dict[bytes, int] = {}
-    new_row, weights, kept = np.empty(counts.contexts, dtype=np.int64), [], np.zeros(len(shares), dtype=bool)
+    new_row, kept = np.empty(counts.contexts, dtype=np.int64), np.zeros(len(shares), dtype=bool)
+    weights: list[float] = []
     for context in range(counts.contexts):
         entries = slice(starts[context], starts[context + 1])
         # c/n is the float64 nearest to the ratio, so equal distributions have equal bytes whatever their counts

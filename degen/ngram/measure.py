@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -90,11 +91,9 @@ def _measure(
         for order in dict.fromkeys(settings.orders):
             ngrams = NgramKeys(order, vocabulary, settings.seed)
 
-            def show(text: str, order: int = order) -> None:
-                on_amount(f"{corpus.name}, order {order}: {text}", 0, 0)
-
+            show = partial(_show, on_amount, f"{corpus.name}, order {order}")
             sample = sample_contexts(
-                file, ngrams, settings.contexts, settings.least_count, lambda show=show: show("counting contexts")
+                file, ngrams, settings.contexts, settings.least_count, partial(show, "counting contexts")
             )
             if not len(sample.keys):
                 raise DegenError(
@@ -106,6 +105,10 @@ def _measure(
             show("singular values")
             measurements.append(_measurement(corpus.name, name, order, file, sample, counts, settings))
     return measurements
+
+
+def _show(on_amount: OnAmount, of: str, text: str) -> None:
+    on_amount(f"{of}: {text}", 0, 0)
 
 
 def _write_tokens(

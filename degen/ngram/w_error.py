@@ -83,7 +83,8 @@ def singular_values(block: Any) -> Floats:
     squares = np.maximum(eigvalsh(_gram(short), overwrite_a=True, check_finite=False), 0.0)
     small = int(np.searchsorted(np.cumsum(squares), SMALL_SHARE * squares.sum(), side="right"))
     if small == 0:
-        return np.sqrt(squares)
+        values = np.sqrt(squares)
+        return values
     vectors = eigh(_gram(short), subset_by_index=[0, small - 1], overwrite_a=True, check_finite=False)[1]
     within = svdvals(short.T @ vectors, overwrite_a=True, check_finite=False)
     return np.concatenate([within, np.sqrt(squares[small:])])
