@@ -17,19 +17,23 @@ if TYPE_CHECKING:
 
 
 class NgramOptions(OptionGroup):
-    """The text that is read, and the matrix that is made of it."""
+    """The text that is read, and the matrix that is made of it.
 
-    order: Annotated[
+    Those named as options of a scan mean the same, but have other defaults and words, and so names of their own here.
+    """
+
+    orders: Annotated[
         list[int] | None,
         typer.Option(
+            "--order",
             help="n of the n-grams: a context is n − 1 tokens; again for more.",
             show_default="5",
         ),
     ] = None
-    tokens: Annotated[int, typer.Option(help="The most tokens to read of each corpus.")] = 1_000_000
-    context: Annotated[
+    most_tokens: Annotated[int, typer.Option("--tokens", help="The most tokens to read of each corpus.")] = 1_000_000
+    longest_window: Annotated[
         int | None,
-        typer.Option(help="Longest window, in tokens, as in a scan.", show_default="whole documents"),
+        typer.Option("--context", help="Longest window, in tokens, as in a scan.", show_default="whole documents"),
     ] = None
     contexts: Annotated[
         int, typer.Option(help="The most contexts, rows of the matrix; of more, so many are drawn by seed.")
@@ -43,7 +47,9 @@ class NgramOptions(OptionGroup):
             "the paper does not.",
         ),
     ] = False
-    seed: Annotated[int, typer.Option(help="Seed of the order of documents and of the sample of contexts.")] = 0
+    sample_seed: Annotated[
+        int, typer.Option("--seed", help="Seed of the order of documents and of the sample of contexts.")
+    ] = 0
 
     def settings(self) -> NgramSettings:
         """Return the settings of the measurement.
@@ -53,14 +59,17 @@ class NgramOptions(OptionGroup):
         """
         from degen.ngram import NgramSettings
 
-        values = {name: getattr(self, name) for name in self.options() if name != "order"}
-        return NgramSettings(orders=tuple(self.order) if self.order else NgramSettings.orders, **values)
+        return NgramSettings(
+            orders=tuple(self.orders) if self.orders else NgramSettings.orders, tokens=self.most_tokens,
+            context=self.longest_window, contexts=self.contexts, least_count=self.least_count, weighted=self.weighted,
+            seed=self.sample_seed,
+        )  # fmt: skip
 
 
 @expand_groups
 def ngram(
     *,
-    corpus: Annotated[
+    corpora: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[CORPUS]...",
@@ -69,9 +78,10 @@ def ngram(
             show_default=False,
         ),
     ] = None,
-    tokenizer: Annotated[
+    tokenizers: Annotated[
         list[str] | None,
         typer.Option(
+            "--tokenizer",
             help="Tokenizer folder, .gguf file or name on the hub, or demo; again for more.",
             show_default="demo, for its own text",
         ),
@@ -83,13 +93,15 @@ def ngram(
             help="A run whose heads are compared with the data; it keeps the result as table ngram.", show_default=False
         ),
     ] = None,
-    out: Annotated[
+    result_file: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="The file to write: .parquet, .csv, .json or .duckdb.", show_default=False),
     ] = None,
-    plot: Annotated[
+    figure: Annotated[
         Path | None,
-        typer.Option(help="Draw W-error against dimension into this file (.png, .pdf, .svg).", show_default=False),
+        typer.Option(
+            "--plot", help="Draw W-error against dimension into this file (.png, .pdf, .svg).", show_default=False
+        ),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -99,8 +111,8 @@ def ngram(
     of rank d leaves, sqrt(Σ_{i>d} σᵢ²) / ‖W‖_F; given are the curve, and the dimensions at which it falls to 0.5 and
     0.1. The head of a language model has no more dimensions than its width.
     """
-    corpora, tokenizers = corpus or ["demo"], tokenizer or []
-    _check_files(out, plot, [*corpora, *tokenizers, *([run] if run is not None else [])])
+    corpora, names = corpora or ["demo"], tokenizers or []
+    _check_files(result_file, figure, [*corpora, *names, *([run] if run is not None else [])])
     settings = ngram_options.settings()
     output.first_word("counting n-grams")
     from degen.cli.progress import ConsoleProgress, amount_bar
@@ -110,14 +122,12 @@ def ngram(
 
     opened = read_run(run) if run is not None else None
     with amount_bar() as on_amount:
-        result = measure_ngrams(
-            corpora, tokenizers, settings, run=opened, progress=ConsoleProgress(), on_amount=on_amount
-        )
+        result = measure_ngrams(corpora, names, settings, run=opened, progress=ConsoleProgress(), on_amount=on_amount)
     if json:
         output.result_json({"rows": result.rows()})
     else:
         print_ngrams(result)
-    _keep(result, opened, out, plot)
+    _keep(result, opened, result_file, figure)
 
 
 def _check_files(out: Path | None, plot: Path | None, sources: list[str | Path]) -> None:
