@@ -13,7 +13,22 @@ from typer.core import TyperGroup
 from degen.errors import DegenError, one_line
 from degen.version import __version__
 
-from . import audit, corpora, export, gate, interrupts, output, probes, rank, saturation, scaling, scan, show, suites
+from . import (
+    audit,
+    corpora,
+    export,
+    gate,
+    interrupts,
+    ngram,
+    output,
+    probes,
+    rank,
+    saturation,
+    scaling,
+    scan,
+    show,
+    suites,
+)
 from .interrupts import AFTER_INTERRUPTION, INTERRUPTED
 
 MAX_MESSAGE = 1000  # characters of a message: what a user typed may be long
@@ -115,6 +130,7 @@ app.command("saturation")(saturation.saturation)
 app.command("gate")(gate.gate)
 app.command("rank")(rank.rank)
 app.add_typer(scaling.app, name="scaling")
+app.command("ngram")(ngram.ngram)
 app.command("show")(show.show)
 app.command("export")(export.export)
 app.command("audit")(audit.audit)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from degen.printable import printable
@@ -142,6 +143,38 @@ class ConsoleProgress(Progress):
 def _share(done: float, total: float) -> str:
     """Return how many tokens of how many are done, in thousands: `12k/50k tokens`."""
     return f"{done / 1000:,.0f}k/{total / 1000:,.0f}k tokens"
+
+
+@contextmanager
+def amount_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function that shows what is done now, how much of it is done and how much there is (0 if unknown).
+
+    On a terminal it moves a bar, at most ten times a second; elsewhere it does nothing.
+    """
+    console = output.stderr()
+    if not console.is_terminal:
+        yield lambda text, done, total: None
+        return
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(BAR_WIDTH),
+        TextColumn("{task.fields[amount]}", markup=False), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None, amount="")
+        shown, last = "", 0.0
+
+        def show(text: str, done: int, total: int) -> None:
+            nonlocal shown, last
+            if text == shown and time.monotonic() < last + 0.1:
+                return
+            shown, last = text, time.monotonic()
+            amount = _share(done, total) if total else ""
+            bar.update(task, description=printable(text), completed=done, total=total or None, amount=amount)
+
+        yield show
 
 
 def bar_of(items: Sequence[T], noun: str) -> Iterator[T]:

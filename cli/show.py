@@ -32,7 +32,7 @@ def show(
     """Show a run at a glance.
 
     A table of its checkpoints; then each metric over training, with its best value and step, and with the standard
-    error of the last value.
+    error of the last value; then what `degen ngram --run` measured.
     """
     from degen.runs.run import read_run
 
@@ -45,6 +45,7 @@ def show(
     else:
         print_checkpoints(opened, rows)
         _print_metrics(rows, opened.glance("checkpoints"))
+        _print_ngrams(opened)
 
 
 def print_checkpoints(run: Run, rows: list[Row] | None = None) -> None:
@@ -81,6 +82,17 @@ def _print_metrics(checkpoints: list[Row], metrics: list[str]) -> None:
     if lines:
         output.result_table(["model", "metric", "over training", "first", "best", "best step", "last"], lines)
         output.result(BEST)
+
+
+def _print_ngrams(run: Run) -> None:
+    """Print whether the heads have fewer dimensions than the corpora that `degen ngram --run` measured last."""
+    from degen.cli.ngram_tables import print_heads
+
+    from degen.tables import NGRAM
+
+    if NGRAM in run.tables:
+        rows = run.table(NGRAM).to_pylist()
+        print_heads([row for row in rows if row["dimension"] == row["head_size"]], rows)
 
 
 def _best(rows: Sequence[Row], metric: str) -> Row:

@@ -56,6 +56,7 @@ KEYS = (
 CHECKPOINTS = "checkpoints"
 TIMING = "timing"
 SATURATION = "saturation"  # one file a model, of all checkpoints scanned so far
+NGRAM = "ngram"  # one file a model, its head compared with the corpora measured last
 
 # Columns that the engine fills. Probes add columns, and tables of their own.
 ENGINE_TABLES: dict[str, tuple[Column, ...]] = {

@@ -16,17 +16,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from degen.ngram.result import COLUMNS as NGRAM_COLUMNS
 from degen.probe_registry import load_probes
 from degen.published import published_table
 from degen.saturation import find_saturation
 from degen.saturation.result import COLUMNS
-from degen.tables import SATURATION, Tables
+from degen.tables import NGRAM, SATURATION, Tables
 
 HERE = Path(__file__).parent
 RATES_BEGIN, RATES_END = "<!-- rates, from saturation_rates.json -->", "<!-- end of the rates -->"
 COMMANDS = (
-    "", "scan", "rank", "show", "saturation", "scaling", "scaling fit", "scaling slopes", "scaling pareto", "gate",
-    "export", "audit", "probes", "suites", "corpora",
+    "", "scan", "rank", "show", "saturation", "scaling", "scaling fit", "scaling slopes", "scaling pareto", "ngram",
+    "gate", "export", "audit", "probes", "suites", "corpora",
 )  # fmt: skip
 
 
@@ -49,9 +50,11 @@ def tables() -> str:
     schemas = Tables({name: probe.columns for name, probe in probes.items()})
     pages = [
         "# Tables\n\nMade by `docs/generate.py` from the code. Unit and definition are also on every Parquet field, as "
-        "metadata.\nEvery table starts with `model`, `revision` and `step`; `saturation`, of whole series, has `model`."
+        "metadata.\nEvery table starts with `model`, `revision` and `step`; `saturation` and `ngram`, of whole "
+        "series, have `model`."
     ]
     columns = {name: schemas.columns(name)[3:] for name in schemas.names} | {SATURATION: COLUMNS[1:]}
+    columns |= {NGRAM: NGRAM_COLUMNS[1:]}
     for name, of_table in columns.items():
         rows = [f"| `{c.name}` | {c.type} | {c.unit} | {c.definition.replace('|', chr(92) + '|')} |" for c in of_table]
         pages.append(

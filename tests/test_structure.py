@@ -20,7 +20,7 @@ ORDER = (
     "tables",
     "text", "weights", "stats", "model", "laws", "checkpoints",
     "readers",
-    "probe", "probe_registry", "forward", "rank", "runs", "scanning",
+    "probe", "probe_registry", "forward", "rank", "runs", "scanning", "ngram",
     "metrics", "saturation", "scaling", "gate", "audit", "callbacks",
     "", "cli", "__main__", "probes",
 )  # fmt: skip

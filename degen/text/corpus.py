@@ -19,6 +19,8 @@ from degen.errors import DegenError
 
 FORMATS = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".parquet", ".txt")
 PIECE = 1 << 17  # bytes read at a time
+KEPT = 1 << 26  # characters of documents kept in memory by a later pass over local files, those of a record included
+OF_RECORD = 500  # what a document takes beside its text
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,8 @@ class FileCorpus(Corpus):
     def draw(self, seed: int, at_least: int) -> Iterator[Document]:
         """Yield every document once, in the order of the hashes of (seed, document number).
 
-        Each pass over the files keeps twice as many documents in memory as the pass before; `at_least` is the number
-        for the first.
+        Each pass over the files keeps twice as many documents in memory as the pass before, up to about `KEPT`
+        characters of them; `at_least` is the number for the first.
         """
         after, keep = b"", max(at_least, 16)
         while True:
@@ -111,7 +113,8 @@ class FileCorpus(Corpus):
                 yield from self._sound(number, source, raw)
             if len(first) < keep:
                 return
-            after, keep = first[-1][0], 2 * keep
+            size = sum(map(_size, first)) // len(first)
+            after, keep = first[-1][0], max(min(2 * keep, KEPT // size), keep)
 
     def _first(self, seed: int, after: bytes, keep: int) -> list[tuple[bytes, int, str, Any]]:
         """Return the next `keep` documents by hash, as tuples of hash, number, source and record as `_parse` takes it.
@@ -238,6 +241,13 @@ _RECORDS: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {
     ".jsonl.gz": _line_records,
     ".parquet": _parquet_records,
 }
+
+
+def _size(record: tuple[bytes, int, str, Any]) -> int:
+    """Return about how many bytes a record takes in memory, in a tuple as `FileCorpus._first` returns it."""
+    raw = record[-1]
+    text = raw.get("text") if isinstance(raw, dict) else raw
+    return OF_RECORD + (len(text) if isinstance(text, str | bytes) else 0)
 
 
 def _parse(number: int, source: str, raw: Any) -> Document:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -191,6 +191,38 @@ def stream_windows(
                 "train on; name a larger corpus or evaluate fewer tokens"
             )
         rounds += 1
+
+
+def every_window(
+    corpus: Corpus, tokenizer: Tokenizer, tokens: int, context: int, seed: int, on_short: Callable[[], None]
+) -> Iterator[Window]:
+    """Yield all disjoint windows of each document in seeded order, until their lengths add up to `tokens`.
+
+    None of them is kept, so that a corpus of any size can be read. In each document the first window is that of
+    `draw_sample`.
+
+    Args:
+        corpus: the documents.
+        tokenizer: turns text into tokens.
+        tokens: the sum of the windows' lengths; the last window is cut to meet it.
+        context: the longest window, in tokens.
+        seed: of the documents' order, and of where windows start.
+        on_short: called for each document that is too short for a window.
+
+    Raises:
+        DegenError: a file or the stream cannot be read, or a record is not a document.
+    """
+    number, rest = 0, tokens
+    for drawn in corpus.draw(seed, at_least=STREAMED_AT_ONCE):
+        document, before = _DocumentWindows(drawn, tokenizer, context, seed), number
+        while rest and (window := document.next(number, rest)) is not None:
+            yield window
+            number += 1
+            rest -= len(window.tokens)
+        if rest == 0:
+            return
+        if number == before:
+            on_short()
 
 
 class _DocumentWindows:

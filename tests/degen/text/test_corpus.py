@@ -117,3 +117,26 @@ def test_missing_and_unreadable_corpora_are_refused(tmp_path: Path) -> None:
             open_corpus(str(tmp_path / name))
     with pytest.raises(DegenError, match="must have a column 'text'; it has content"):
         list(open_corpus(str(tmp_path / "c.parquet")).draw(0, 1))
+
+
+def test_a_bound_on_memory_changes_no_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for fewer documents than the first pass keeps, none keeps more; all of them come, in order."""
+    import degen.text.corpus as module
+
+    path = make_corpus(tmp_path / "corpus.jsonl", pile(100, 60))
+    expected = [d.number for d in open_corpus(str(path)).draw(3, at_least=1000)]
+    kept: list[int] = []
+    first = module.FileCorpus._first
+
+    def recorded(*args: Any) -> Any:
+        found = first(*args)
+        kept.append(len(found))
+        return found
+
+    monkeypatch.setattr(module.FileCorpus, "_first", recorded)
+    assert [d.number for d in open_corpus(str(path)).draw(3, at_least=16)] == expected
+    assert max(kept) > 16
+    kept.clear()
+    monkeypatch.setattr(module, "KEPT", 2000)
+    assert [d.number for d in open_corpus(str(path)).draw(3, at_least=16)] == expected
+    assert max(kept) == 16
