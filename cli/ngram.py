@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from degen.runs.run import Run
 
 
+Corpora = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[CORPUS]...",
+        help="Text to count: a file (.jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt), a folder of those, "
+        "hf://org/dataset[:split], a name of `degen corpora`, or demo. None: demo.",
+        show_default=False,
+    ),
+]
+
+
 class NgramOptions(OptionGroup):
     """The text that is read, and the matrix that is made of it.
 
@@ -69,15 +80,7 @@ class NgramOptions(OptionGroup):
 @expand_groups
 def ngram(
     *,
-    corpora: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[CORPUS]...",
-            help="Text to count: a file (.jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt), a folder of those, "
-            "hf://org/dataset[:split], a name of `degen corpora`, or demo. None: demo.",
-            show_default=False,
-        ),
-    ] = None,
+    corpora: Corpora = None,
     tokenizers: Annotated[
         list[str] | None,
         typer.Option(
