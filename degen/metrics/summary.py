@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from degen.readers.columns import is_text, texts
+from degen.readers.columns import is_number_text, is_text, texts
 from degen.readers.name_words import is_validation
 from degen.readers.open_table import OpenTable
 from degen.readers.records import counted, some_names
@@ -99,17 +99,9 @@ def text_columns_left_out(checkpoints: CheckpointTable) -> list[str]:
     phrases = []
     for column in table.column_names:
         if column not in layout.metrics and is_text(table, column) and kind_of(column) is not None:
-            text = next((t for t in texts(table, column) if t and not _is_number(t)), None)
+            text = next((t for t in texts(table, column) if t and not is_number_text(t)), None)
             phrases.append(f"column {column}, which holds text" + (f" such as {text!r}" if text else ""))
     return phrases
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _remarks(checkpoints: CheckpointTable, metrics: Sequence[str]) -> list[str]:

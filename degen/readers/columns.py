@@ -78,7 +78,7 @@ def numbers(table: pa.Table, column: str, path: Path) -> Floats:
     if is_empty(table, column):
         return np.full(len(table), np.nan)
     if not is_numeric(table, column):
-        text = next((text for text in texts(table, column) if text is not None and not _is_number(text)), None)
+        text = next((text for text in texts(table, column) if text is not None and not is_number_text(text)), None)
         problem = "holds numbers as text" if text is None else f"holds values that are no numbers, such as {text!r}"
         raise DegenError(f"{path}: column {column!r} {problem}; correct the column or name another")
     values = table[column].cast(pa.float64(), safe=False).to_pylist()  # to_numpy would load pandas
@@ -129,7 +129,7 @@ def keep_rows(table: pa.Table, where: Mapping[str, str], path: Path) -> pa.Table
 
 
 def _equal(table: pa.Table, column: str, value: str) -> Mask:
-    if is_numeric(table, column) and _is_number(value):
+    if is_numeric(table, column) and is_number_text(value):
         return np.array([v is not None and float(v) == float(value) for v in table[column].to_pylist()], dtype=bool)
     import pyarrow as pa
 
@@ -138,7 +138,8 @@ def _equal(table: pa.Table, column: str, value: str) -> Mask:
     return np.array([text == value for text in texts(table, column)], dtype=bool)
 
 
-def _is_number(text: str) -> bool:
+def is_number_text(text: str) -> bool:
+    """Return whether a text is a number as Python writes it, `nan` and `inf` included."""
     try:
         float(text)
     except ValueError:
