@@ -41,10 +41,9 @@ def test_gate_says_in_one_line_what_it_understood() -> None:
     assert (row["step"], row["reference_step"]) == (5000, 2400)
 
 
-def test_a_run_is_no_source_to_explain(run: object) -> None:
-    path = run.path  # type: ignore[attr-defined]
-    result = degen("saturation", path)
+def test_a_run_is_no_source_to_explain(run_copy: Path) -> None:
+    result = degen("saturation", run_copy)
     assert result.err == ""
-    source = degen("saturation", path, "--json").json()["source"]
+    source = degen("saturation", run_copy, "--json").json()["source"]
     assert (source["kind"], source["models"]) == ("run", ["tiny"])
     assert source["errors"] == ["loss_se", "anisotropy_se"]
