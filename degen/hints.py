@@ -15,11 +15,17 @@ def closest(name: str, names: Iterable[str]) -> str | None:
     return lowered[close[0]] if close else None
 
 
+def some_names(names: Iterable[str], most: int = 3) -> str:
+    """Return names separated by commas, at most `most` of them, and how many more there are."""
+    every = list(names)
+    more = len(every) - most
+    return ", ".join(every[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def there_are(names: Iterable[str]) -> str:
     """Return a phrase that lists names, `there are loss, acc` or `there are none`, the first dozen of many."""
     choices = list(dict.fromkeys(names))
-    more = f" and {len(choices) - MAX_LISTED} more" if len(choices) > MAX_LISTED else ""
-    return f"there are {', '.join(choices[:MAX_LISTED])}{more}" if choices else "there are none"
+    return f"there are {some_names(choices, MAX_LISTED)}" if choices else "there are none"
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

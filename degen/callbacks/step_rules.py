@@ -155,13 +155,13 @@ def _outcomes(rules: Sequence[Rule], folder: Path, confidence: float | None) -> 
     if not rules:
         return [], {}
     try:
-        return list(judge(rules, folder, confidence=confidence).outcomes), {}
+        return list(judge(rules, folder, confidence=confidence, warn=_ignore).outcomes), {}
     except DegenError:
         outcomes: list[Outcome] = []
     refused: dict[Rule, str] = {}
     for rule in rules:  # one by one, for the others can be judged
         try:
-            outcomes += judge([rule], folder, confidence=confidence).outcomes
+            outcomes += judge([rule], folder, confidence=confidence, warn=_ignore).outcomes
         except DegenError as error:
             refused[rule] = one_line(error).removeprefix(f'rule "{rule}": ').removeprefix(f"{folder}: ")
     return outcomes, refused
@@ -191,3 +191,7 @@ def _in_words(outcomes: Sequence[Outcome]) -> str:
     reference = f", from {value.reference:.4g}" if value.reference is not None else ""
     since = f"{value.difference:.4g}{reference} at step {value.reference_step}"
     return f'rule "{outcome.rule}" is broken{where}: {since}{more}'
+
+
+def _ignore(line: str) -> None:
+    """Drop a line of warning: what `degen gate` says once of a rule would come at every step."""

@@ -141,7 +141,7 @@ def judge(
         warn(f"the baseline {other.path} is not used, because no rule has a .rise or .drop")
     outcomes = []
     for rule in rules:
-        values = find_metric_values(rule, source, other)
+        values = find_metric_values(rule, source, other, intervals=confidence is not None)
         own = _confidence_of_each(rule, values, confidence, family_wise, warn)
         outcomes += [judge_value(rule, value, own, strict) for value in values]
     position = {rule: i for i, rule in enumerate(rules)}

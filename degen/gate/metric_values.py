@@ -63,7 +63,9 @@ class _SourcePoint(NamedTuple):
     point: Point
 
 
-def find_metric_values(rule: Rule, source: Source, baseline: Source | None = None) -> list[MetricValue]:
+def find_metric_values(
+    rule: Rule, source: Source, baseline: Source | None = None, intervals: bool = True
+) -> list[MetricValue]:
     """Return the values that a rule is about, one for each checkpoint and place that it selects.
 
     Without a baseline the reference of `rise` is the smallest value so far and that of `drop` the largest, the
@@ -74,6 +76,7 @@ def find_metric_values(rule: Rule, source: Source, baseline: Source | None = Non
         rule: the rule.
         source: the run or table.
         baseline: the run or table that `rise` and `drop` compare with; None for the past of the same series.
+        intervals: whether intervals will be made of the values, which takes their spread over documents.
 
     Returns:
         At least one value, in the order of models, places and training.
@@ -89,9 +92,9 @@ def find_metric_values(rule: Rule, source: Source, baseline: Source | None = Non
             value = MetricValue(
                 curve.model, p.revision, p.step, curve.place, p.value, p.error, p.missing, freedom=p.freedom
             )
-            if rule.relation is None:
+            if rule.relation is None and intervals:
                 value = replace(value, spread=_spread(curve, p))
-            if rule.relation is not None and p.missing is None:
+            elif rule.relation is not None and p.missing is None:
                 own = _SourcePoint(source, curve, p)
                 reference: _SourcePoint | str
                 if baseline is not None:

@@ -43,6 +43,7 @@ class RunSource:
         self._parts = RunParts(run)
         self._warn = warn
         self._series = series
+        self._curves: dict[Rule, list[Curve]] = {}
 
     @property
     def path(self) -> Path:
@@ -73,6 +74,11 @@ class RunSource:
         Raises:
             DegenError: the metric is unknown, or a selector matches nothing.
         """
+        if rule not in self._curves:
+            self._curves[rule] = self._read_curves(rule)
+        return self._curves[rule]
+
+    def _read_curves(self, rule: Rule) -> list[Curve]:
         models = rule.select_models(self.models, str(self.path))
         rows = {model: [row for row in self._rows if row["model"] == model] for model in models}
         unmeasured = [unmeasured_curve(model, rule.metric, ()) for model, own in rows.items() if not own]

@@ -51,6 +51,7 @@ class TableSource:
     opened: OpenTable
     warn: Callable[[str], None] = field(repr=False)
     _left_out: Counter[str] = field(default_factory=Counter, repr=False)
+    _curves: dict[Rule, list[Curve]] = field(default_factory=dict, repr=False)
 
     @property
     def table(self) -> pa.Table:
@@ -89,6 +90,11 @@ class TableSource:
         Raises:
             DegenError: the metric is unknown, or a selector matches nothing.
         """
+        if rule not in self._curves:
+            self._curves[rule] = self._read_curves(rule)
+        return self._curves[rule]
+
+    def _read_curves(self, rule: Rule) -> list[Curve]:
         models = rule.select_models(self.models, str(self.path))
         checkpoints = self._selected(rule)
         metric, task = _without_task(checkpoints, rule.metric)

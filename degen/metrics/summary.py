@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from degen.hints import some_names
 from degen.readers.columns import is_number_text, is_text, texts
 from degen.readers.name_words import is_validation
 from degen.readers.open_table import OpenTable
-from degen.readers.records import counted, some_names
+from degen.readers.records import counted
 from degen.readers.source_summary import SourceSummary
 
 from .checkpoint_table import CheckpointTable

@@ -11,7 +11,7 @@ import numpy as np
 from degen.errors import DegenError
 from degen.runs.run import Run
 from degen.scanning.progress import Progress
-from degen.scanning.sampling import open_scanned_corpus
+from degen.scanning.sampling import open_scanned_corpus, report_corpus
 from degen.scanning.settings import Settings
 from degen.text.corpus import Corpus
 from degen.text.tokenizer import Tokenizer
@@ -132,13 +132,7 @@ def _write_tokens(
 
     windows = every_window(corpus, tokenizer, settings.tokens, settings.longest_window, settings.seed, count_short)
     file.write(windows, lambda done: on_amount(f"{corpus.name}: reading tokens", done, settings.tokens))
-    if corpus.notice is not None:
-        progress.note(corpus.notice)
-    if corpus.passed_over:
-        progress.warn(
-            f"{corpus.name}: {len(corpus.passed_over)} documents passed over, whose text holds half a character (a "
-            f"lone surrogate); the first is {next(iter(corpus.passed_over))}"
-        )
+    report_corpus(corpus, progress)
     if not file.tokens:
         raise DegenError(
             f"{corpus.name}: no document has the {SHORTEST} tokens of a window ({too_short} were too short); name a "

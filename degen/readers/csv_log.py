@@ -8,10 +8,11 @@ from collections.abc import Callable
 import numpy as np
 
 from degen.errors import DegenError
+from degen.hints import some_names
 
 from .log_rows import open_log
 from .open_table import OpenTable
-from .records import counted, some_names
+from .records import counted
 from .step_column import find_step_columns, is_step_name
 
 # A column of a chart that wandb exported: run and metric, and the least and largest value where points were binned.

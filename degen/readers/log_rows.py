@@ -10,9 +10,10 @@ import numpy as np
 
 from degen.arrays import Mask
 from degen.errors import DegenError
+from degen.hints import some_names
 
 from .open_table import OpenTable
-from .records import counted, some_names
+from .records import counted
 from .step_column import find_step_columns, is_step_name
 
 if TYPE_CHECKING:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from degen.hints import some_names
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -14,7 +16,6 @@ Record = Mapping[str, Any]
 _AS_TEXT = {"nan": math.nan, "infinity": math.inf, "-infinity": -math.inf, "inf": math.inf, "-inf": -math.inf}
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 MAX_COLUMNS = 20_000  # no log has more metrics, but a record of a whole data set has
-MOST_NAMED = 3
 
 
 def records_to_table(records: Sequence[Record]) -> tuple[pa.Table, list[str]]:
@@ -57,13 +58,6 @@ def counted(count: int, things: str) -> str:
     """Return a phrase such as `2 rows without a step`, whose first word is singular for one: `1 row without a step`."""
     word, space, rest = things.partition(" ")
     return f"{count} {word.removesuffix('s') if count == 1 else word}{space}{rest}"
-
-
-def some_names(names: Iterable[str]) -> str:
-    """Return names separated by commas, the first three of many."""
-    every = list(names)
-    more = len(every) - MOST_NAMED
-    return ", ".join(every[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _flat(record: Record, outer: str) -> Iterable[tuple[str, Any]]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from degen.hints import some_names
+
 MAX_NAMES = 4  # of models or metrics that the line names
 
 
@@ -43,11 +45,13 @@ class SourceSummary:
         parts = [f"{self.kind}, {self.rows} row{'s' * (self.rows != 1)}"]
         parts += [f"{quantity} from {column}" for quantity, column in self.columns.items()]
         if len(self.models) > 1:
-            parts.append(f"{len(self.models)} models ({_names(self.models)})")
+            parts.append(f"{len(self.models)} models ({some_names(self.models, MAX_NAMES)})")
         if self.metrics:
-            parts.append(f"metrics {_names(self.metrics)}")
+            parts.append(f"metrics {some_names(self.metrics, MAX_NAMES)}")
         if self.errors is not None:
-            parts.append(f"standard errors from {_names(self.errors)}" if self.errors else "no standard errors")
+            parts.append(
+                f"standard errors from {some_names(self.errors, MAX_NAMES)}" if self.errors else "no standard errors"
+            )
         if self.left_out:
             parts.append(f"left out: {'; '.join(self.left_out)}")
         return "; ".join([f"{self.path}: {', '.join(parts)}", *self.remarks])
@@ -65,8 +69,3 @@ class SourceSummary:
             "left_out": list(self.left_out),
             "remarks": list(self.remarks),
         }
-
-
-def _names(names: tuple[str, ...]) -> str:
-    more = len(names) - MAX_NAMES
-    return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from degen.errors import DegenError
+from degen.hints import some_names
 
 from .log_rows import open_log
 from .open_table import OpenTable
 from .reader import Reader
-from .records import counted, records_to_table, some_names
+from .records import counted, records_to_table
 from .table_file import stem
 
 NEEDS = "TensorBoard event files need an extra: pip install 'degen-lm[tensorboard]'"

@@ -10,6 +10,7 @@ import numpy as np
 
 from degen.arrays import Floats
 from degen.errors import DegenError
+from degen.hints import some_names
 from degen.laws.law import Fit, Law, fit_law
 from degen.laws.law_search import NAMES
 from degen.stats.bootstrap import Bootstrap, Draws, dirichlet, run_bootstrap
@@ -156,7 +157,7 @@ class HoffmannFit:
         lines = []
         if influence.outliers:
             count = "1 point lies" if len(influence.outliers) == 1 else f"{len(influence.outliers)} points lie"
-            listed = _listed([f"{names[i]} (loss {loss[i]:.4g})" for i in influence.outliers])
+            listed = some_names([f"{names[i]} (loss {loss[i]:.4g})" for i in influence.outliers], MAX_LISTED)
             lines.append(f"{count} farther from the law of the other points than noise explains: {listed}")
         number = len(influence.decisive)
         if number > MAX_LISTED:
@@ -165,7 +166,7 @@ class HoffmannFit:
                 "it; add points, or fix parameters with --fix"
             )
         elif number:
-            listed = _listed([names[i] for i in influence.decisive])
+            listed = some_names([names[i] for i in influence.decisive], MAX_LISTED)
             lines.append(f"the fit depends on single points; leaving out any one of these changes it: {listed}")
         if influence.points and influence.without is not None:
             laws = f"{_format_law(influence.without)}, rather than {_format_law(self.law)}"
@@ -243,12 +244,6 @@ def fit_hoffmann(
 
     draws = run_bootstrap(bootstrap, refit, points=len(points), free=len(fit.free))
     return HoffmannFit(points, fit, draws, find_influence(fit, n, d, loss, fixed), fixed)
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return names as a list of at most `MAX_LISTED`, and how many more there are."""
-    more = len(names) - MAX_LISTED
-    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _format_law(law: Law) -> str:

@@ -15,6 +15,7 @@ from degen.arrays import Floats, Mask
 from degen.errors import DegenError
 from degen.hints import did_you_mean, there_are
 from degen.readers.columns import is_numeric, numbers, texts
+from degen.readers.records import counted
 from degen.readers.source_summary import SourceSummary
 
 from .quantities import ALIASES, PF_DAY, TEXTS
@@ -139,9 +140,7 @@ class Points:
         indices = [int(i) for i in (np.flatnonzero(selection) if selection.dtype == bool else selection)]
         numbers = tuple(self.row_numbers[i] for i in indices)
         count = len(self) - len(indices)
-        left_out = (
-            (*self.left_out, f"{count} {'row' if count == 1 else 'rows'} {why}") if why and count else self.left_out
-        )
+        left_out = (*self.left_out, counted(count, f"rows {why}")) if why and count else self.left_out
         table = self.table.take(pa.array(indices, pa.int64()))
         return replace(self, table=table, row_numbers=numbers, left_out=left_out)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from degen.arrays import Floats, Ints, Mask
+from degen.hints import some_names
 from degen.readers.columns import is_text, texts
 from degen.stats.group_offsets import GroupOffsets, compare_offsets
 
@@ -42,8 +43,7 @@ class SourceColumn:
     @property
     def warning(self) -> str:
         """What to tell a user who fits one law to all of them."""
-        more = len(self.values) - MAX_LISTED
-        values = ", ".join(self.values[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
+        values = some_names(self.values, MAX_LISTED)
         return (
             f"rows that differ in column {self.column!r} ({values}) do not follow one law: their losses are up to "
             f"{100 * np.expm1(self.spread):.2g} % apart at equal size and tokens, more than noise explains "

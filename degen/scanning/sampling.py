@@ -111,20 +111,26 @@ def find_samples(
         corpus = open_scanned_corpus(settings)
         samples = {t.fingerprint: _draw_sample(settings, corpus, t, progress) for t in tokenizers}
         name, info = corpus.name, {"corpus": corpus.name, **corpus.provenance}
-        if corpus.notice is not None:
-            progress.note(corpus.notice)
+        report_corpus(corpus, progress)
         if corpus.passed_over:
             info["passed_over"] = len(corpus.passed_over)
-            progress.warn(
-                f"{name}: {len(corpus.passed_over)} documents passed over, whose text holds half a character (a lone "
-                f"surrogate); the first is {next(iter(corpus.passed_over))}"
-            )
     if any(sample.documents == 1 for sample in samples.values()):
         progress.warn(
             f"{name}: one document, so no metric has a standard error, for which documents are "
             "left out one by one; give the text as several documents, a file or a line of .jsonl each"
         )
     return samples, info | {"windows": _summaries(samples)}
+
+
+def report_corpus(corpus: Corpus, progress: Progress) -> None:
+    """Tell what is to be known of a corpus that was read, and warn of documents that were passed over."""
+    if corpus.notice is not None:
+        progress.note(corpus.notice)
+    if corpus.passed_over:
+        progress.warn(
+            f"{corpus.name}: {len(corpus.passed_over)} documents passed over, whose text holds half a character (a "
+            f"lone surrogate); the first is {next(iter(corpus.passed_over))}"
+        )
 
 
 def _read_samples(file: Path, tokenizers: Iterable[Tokenizer], name: str) -> dict[str, Sample]:

@@ -172,6 +172,17 @@ def test_a_rule_that_is_broken_at_many_layers_counts_once(
     assert " (and at 3 more); rule " in warning  # embedding, two blocks and what the head reads: one is shown
 
 
+def test_a_rule_about_many_layers_says_so_at_no_step(
+    tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    callback = DegenerationCallback(
+        corpus=corpus, every=2, rules=["anisotropy[layer=all] < 2"], confidence=0.95, **MEASURED
+    )
+    ran = run(tokenizer, tmp_path, callback, max_steps=4)
+    assert ran.tracker.of("degen/violations") == {2: 0, 4: 0}
+    assert not [line for line in warnings_of(caplog) if "values are judged" in line]
+
+
 def test_undecided_rules_are_counted_and_give_one_warning(
     tokenizer: Any, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

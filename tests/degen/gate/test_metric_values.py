@@ -16,6 +16,7 @@ from run_parts import change
 
 import degen
 from degen import DegenError
+from degen.gate import judge
 from degen.gate.metric_values import MetricValue, find_metric_values
 from degen.gate.open_target import open_source
 from degen.gate.parser import parse_rule
@@ -361,3 +362,22 @@ def test_a_rule_is_judged_for_each_of_two_models(series: Path, corpus: Path, tmp
     degen.scan([f"b={series}", f"a={series}"], corpus=corpus, out=tmp_path / "both", **SCAN)
     assert [f.model for f in values_of("loss < 3", tmp_path / "both")] == ["b", "a"]
     assert value_of("loss[model=a] < 3", tmp_path / "both").model == "a"
+
+
+def test_windows_are_read_for_intervals_alone(run: degen.Run, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run.path, tmp_path / "run"))
+    for part in (copy / "windows").rglob("*.parquet"):
+        part.write_bytes(b"PAR1 damaged")
+    rule = parse_rule("loss[step=all] < 99")
+    assert judge([rule], copy).exit_code == 0
+    with pytest.raises(DegenError, match="cannot be read"):
+        judge([rule], copy, confidence=0.95)
+
+
+def test_the_curves_of_a_rule_are_read_once(run: degen.Run, tmp_path: Path) -> None:
+    table = tmp_path / "checkpoints.csv"
+    export_table(run, "checkpoints", table)
+    rule = parse_rule("loss < 99")
+    for target in (run.path, table):
+        source = open_source(target, no_warning)
+        assert source.curves(rule) is source.curves(rule)
