@@ -68,13 +68,12 @@ class KnobFit:
 def log_quality(quality: Quality) -> LogQuality:
     """Return a column of quality as logarithms."""
     known, better = quality.values[np.isfinite(quality.values)], 1 if quality.better == "max" else -1
-    if len(known) and (known <= 0).any() and (known > 0).any():
-        if (known < 0).any():
-            return LogQuality(quality.name, np.full(len(quality.values), np.nan), better,
-                              f"{quality.name} has values of both signs, and no elasticity")  # fmt: skip
+    if (known < 0).any() and (known > 0).any():
+        reason = f"{quality.name} has values of both signs, and no elasticity"
+        return LogQuality(quality.name, np.full(len(quality.values), np.nan), better, reason)
     magnitude = np.abs(quality.values)
     usable = np.isfinite(magnitude) & (magnitude > 0)
-    negated = bool(len(known)) and bool((known <= 0).all())
+    negated = bool((known < 0).any())
     logs = np.where(usable, np.log(np.where(usable, magnitude, 1.0)), np.nan)
     return LogQuality(quality.name, logs, -better if negated else better)
 
@@ -158,9 +157,7 @@ def why_not(fit: KnobFit, knob: Knob) -> str | None:
     return None
 
 
-def knob_effect_at_cost(
-    quality: LogQuality, knob: Knob, cost: Cost, among: Mask, confidence: float
-) -> Row:
+def knob_effect_at_cost(quality: LogQuality, knob: Knob, cost: Cost, among: Mask, confidence: float) -> Row:
     """Return the elasticity of a quality in a knob at equal cost, the other knobs paying for it as in the table.
 
     Formula: ln q = a + b·ln C + b₂·ln² C + e·ln x, by least squares; the square from 8 models on.

@@ -14,7 +14,7 @@ from .knob_effects import CANNOT_TELL, KnobFit, why_not
 from .knobs import Knob
 
 MIN_VALUES = 5  # different values of a knob: two on each side of the turn, and one more
-GRID = 60  # turns that are tried, evenly spread in the logarithm
+GRID = 240  # turns that are tried, evenly spread in the logarithm
 DRAWS = 2_000  # of the test against no turn
 MAX_AFTER = 0.5  # of the gain below the turn, that the interval of the gain above it must lie below
 SURE_AFTER = 0.1  # of the gain below the turn: where the interval above it begins higher, more still pays
@@ -28,7 +28,8 @@ def find_turn(fit: KnobFit, knob: Knob, confidence: float, tests: int = 1) -> Ro
     where (1) it is significant, by the largest F over all τ against its distribution without a turn (Gaussian noise,
     simulated), at 0.05 divided by the number of tests; (2) more of the knob helps below τ, and the interval of the gain
     above it ends below half of that and begins below a tenth; (3) a smooth bend, ln² x, fits no better. The interval of
-    τ is that of the likelihood ratio: RSS(τ) ≤ RSS·(1 + F/(n − p)).
+    τ is that of the likelihood ratio, RSS(τ) ≤ RSS·(1 + 2F/(n − p)), F on 2 and n − p degrees of freedom: τ, and the
+    side of the nearest value of the knob that it lies on, are two choices.
 
     Args:
         fit: the quality on all knobs.
@@ -77,7 +78,7 @@ def _unexplained(design: Floats, rows: Floats) -> Floats:
 
 
 def _orthogonal_hinges(design: Floats, logs: Floats, turns: Floats) -> tuple[Floats, Floats]:
-    """Return what the design does not explain of each hinge, of length 1; shape (turns, n), and which hinges have it."""
+    """Return what the design does not explain of each hinge, of length 1, and which hinges have such a part."""
     hinges = np.maximum(0.0, logs[None, :] - turns[:, None])
     rest = _unexplained(design, hinges)
     length = np.linalg.norm(rest, axis=1)
@@ -86,7 +87,7 @@ def _orthogonal_hinges(design: Floats, logs: Floats, turns: Floats) -> tuple[Flo
 
 
 def _p_value(design: Floats, hinges: Floats, rss: float, left: float) -> float:
-    """Return how often noise without a turn lets the best hinge explain as large a share, simulated with a fixed seed."""
+    """Return how often noise without a turn lets the best hinge explain as large a share; the seed is fixed."""
     if rss <= 0:
         return 1.0
     noise = np.random.default_rng(0).standard_normal((DRAWS, len(design)))
@@ -117,13 +118,14 @@ def _judge_turn(fit: KnobFit, knob: Knob, turns: Floats, left: Floats, best: int
     if below <= 0 or gain_low > SURE_AFTER * below or gain_high >= MAX_AFTER * below:
         return {}
     freedom = regression.freedom - 1
-    allowed = left[best] * (1 + float(f.ppf(confidence, 1, freedom)) / freedom)
+    allowed = left[best] * (1 + 2 * float(f.ppf(confidence, 2, freedom)) / freedom)
     inside = turns[left <= allowed]
+    step = float(turns[1] - turns[0]) if len(turns) > 1 else 0.0  # the turn lies between two that are tried
     return {
         "verdict": "stops paying",
         "turn": math.exp(turns[best]),
-        "turn_low": math.exp(inside.min()),
-        "turn_high": math.exp(inside.max()),
+        "turn_low": math.exp(inside.min() - step),
+        "turn_high": math.exp(inside.max() + step),
         "below": float(regression.coefficients[column]),
         "above": float(regression.coefficients[-1]),
         "above_low": low,

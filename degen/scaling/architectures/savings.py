@@ -107,7 +107,7 @@ def _row(
         "share": float(cost.values[other] / cost.values[model]),
         "shares": {name: share for name, share in shares.items() if math.isfinite(share)},
         "upstream_gain": float(gain) if math.isfinite(gain) else None,
-        "better_on": sum(difference > 0 for difference in known) if downstream else None,
+        "better_on": sum(bool(difference > 0) for difference in known) if downstream else None,
         "of": len(known) if downstream else None,
         "probability": probability,
     }
