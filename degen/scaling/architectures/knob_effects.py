@@ -108,7 +108,8 @@ def fit_knobs(quality: LogQuality, knobs: Sequence[Knob], tokens: Floats | None,
 
 
 def _centred(logs: Floats) -> Floats:
-    return logs - logs.mean()
+    centred: Floats = logs - logs.mean()
+    return centred
 
 
 def _obstacle(design: Floats, names: Sequence[str], knob: str) -> str | None:
