@@ -134,6 +134,7 @@ def test_a_scan_killed_between_the_sample_and_run_json_can_be_continued(
     (out / ".0123456789abcdef.partial").write_bytes(b"{")
     sample = ("--sample", uncut.out / "sample.parquet")
     assert warm.run((*uncut.to(out), *sample), log) == 0, log.read_text()
+    assert not list(out.rglob(".*.partial"))
     assert "taken_from" in read_run(out).info["sample"]
     assert pq.read_table(out / "sample.parquet") == pq.read_table(uncut.out / "sample.parquet")
     assert files(out)["windows/tiny/step50.parquet"][-4:] == b"PAR1"
