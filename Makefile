@@ -35,7 +35,7 @@ tests: .venv/ready
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 faults: .venv/ready
-	DEGEN_INTERRUPTS=100 $(BIN)/pytest tests/faults
+	DEGEN_INTERRUPTS=100 $(BIN)/pytest -m "faults or not faults" tests/faults
 
 # Logs that wandb and trackio write, read to the last digit; they bring so much along that `make test` goes without them.
 extras: .venv/ready

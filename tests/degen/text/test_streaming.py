@@ -58,6 +58,7 @@ def datasets_hub(repos: dict[str, Repo], folder: Path) -> Iterator[Hub]:
     with scanned_hub(folder) as scans, pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets.config, "HF_ENDPOINT", scans.hub.endpoint)
         patch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+        patch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)  # else 5 s of every stream of Parquet
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "datasets")
         patch.setattr(datasets.config, "HF_MODULES_CACHE", folder / "modules")
         HfFileSystem.clear_instance_cache()  # they lead to the hubs of other tests
