@@ -86,8 +86,8 @@ def _training_folder(opened: OpenCheckpoint, spec: MeasureSpec) -> Path | None:
 def _free(device: torch.device, parameters: int) -> None:
     """Free the memory that a checkpoint of so many parameters used.
 
-    Most is free with its last reference. What reference cycles keep takes a collection, which walks over every object of
-    the process: 0.2 s, longer than all else of a small model, whose memory waits for Python's own collections.
+    Most is free with its last reference. What reference cycles keep takes a collection, which walks over every object
+    of the process: 0.2 s, longer than all else of a small model, whose memory waits for Python's own collections.
     """
     import torch
 
