@@ -1,5 +1,5 @@
 # Two commands: `make demo` scans the bundled series, `make test` checks everything. Both set up .venv themselves.
-# `make faults` breaks it at leisure: Ctrl-C at 300 moments, and all other faults (half an hour).
+# `make faults` breaks it at leisure: Ctrl-C at 300 moments, every kill, and all other faults (half an hour).
 
 PYTHON ?= python3
 BIN := .venv/bin
