@@ -1,5 +1,5 @@
 # Two commands: `make demo` scans the bundled series, `make test` checks everything. Both set up .venv themselves.
-# `make faults` breaks it at leisure: Ctrl-C at 300 moments, and all other faults (half an hour).
+# `make faults` breaks it at leisure: Ctrl-C at 300 moments, every kill, and all other faults (half an hour).
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -35,7 +35,7 @@ tests: .venv/ready
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 faults: .venv/ready
-	DEGEN_INTERRUPTS=100 $(BIN)/pytest tests/faults
+	DEGEN_INTERRUPTS=100 $(BIN)/pytest -m "faults or not faults" tests/faults
 
 # Logs that wandb and trackio write, read to the last digit; they bring so much along that `make test` goes without them.
 extras: .venv/ready

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError, MissingFileError, one_line, shorten_number
 from degen.paths import is_file
+from degen.weights.gguf_reader import quick_reader
 from degen.weights.training_formats import format_hint
 
 from .config_entries import attention_size, attention_windows, config_entry
@@ -112,7 +113,8 @@ def _gguf_config(path: Path, _modified: int, _size: int) -> Any:
     """Return the configuration of a GGUF file, cached: it takes as long as loading a small model."""
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
+    with quick_reader():
+        return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
 
 
 def check_json(file: Path) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError, DegenError, one_line
 from degen.weights.checkpoint_files import CheckpointFiles
+from degen.weights.gguf_reader import quick_reader
 from degen.weights.open_weights import open_tensors, weight_files
 
 from .architecture import BUILD_LOCK, auto_class
@@ -95,7 +97,7 @@ def load_model(
         if (mapping := key_mapping(open_tensors(files).keys)) is not None:
             options["key_mapping"] = mapping
     try:
-        with BUILD_LOCK:
+        with BUILD_LOCK, quick_reader() if files.is_gguf else nullcontext():
             model, info = auto_class(config).from_pretrained(path, **options)
     except MemoryError:
         raise

@@ -1,4 +1,4 @@
 """Text to token windows: corpora, tokenizers, and the windows every checkpoint is measured on.
 
-Imports the ground files alone.
+Imports weights and what lies below it.
 """

@@ -15,6 +15,7 @@ import numpy as np
 from degen.arrays import Ints, Tokens
 from degen.errors import CheckpointError, DegenError, one_line
 from degen.paths import expand_user, is_file
+from degen.weights.gguf_reader import quick_reader
 
 # A folder without any of these has no tokenizer; transformers would make an empty one.
 FILES = (
@@ -132,7 +133,8 @@ def _load(source: str | Path, trust: bool) -> Any:
     path = expand_user(source)
     try:
         if path.suffix == ".gguf" and path.is_file():
-            return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
+            with quick_reader():
+                return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
         if path.exists() and not has_tokenizer(path):
             raise DegenError(
                 f"{path}: the folder holds no tokenizer, that is, no {', '.join(FILES[:3])} or the like; "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from degen.errors import CheckpointError, one_line
 
+from .gguf_reader import reader_class
 from .stored_tensors import StoredTensors
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class GgufTensors(StoredTensors):
         self._name = file.name
         self._dequantize = gguf.dequantize
         try:
-            self._tensors = {t.name: t for t in gguf.GGUFReader(file).tensors}
+            self._tensors = {t.name: t for t in reader_class()(file).tensors}
         except Exception as error:  # the reader indexes into the file and fails as indexing does
             raise CheckpointError(f"{file}: not a sound GGUF file ({one_line(error)})") from error
 

@@ -230,10 +230,16 @@ def test_probe_of_another_package_is_not_measured_by_default(
     ],
 )
 def test_unusable_probe_is_refused(
-    attribute: str, words: tuple[str, ...], install: Install, series: Path, tmp_path: Path
+    attribute: str,
+    words: tuple[str, ...],
+    install: Install,
+    series: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = tmp_path / "run"
-    result = degen_with(install(attribute), "scan", series, "--probes", f"{attribute.lower()},spectrum", "--out", out)
+    monkeypatch.syspath_prepend(install(attribute))
+    result = degen("scan", series, "--probes", f"{attribute.lower()},spectrum", "--out", out)
     assert result.code == 2
     for word in words:
         assert word in result.message
@@ -262,15 +268,18 @@ def test_failing_probe_fails_the_checkpoint_with_a_reason(
     assert attribute.lower() in row["reason"]
 
 
-def test_broken_probe_does_not_disturb_the_others(install: Install, series: Path, tmp_path: Path) -> None:
+def test_broken_probe_does_not_disturb_the_others(
+    install: Install, series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is not selected: the others are listed and measured."""
     site = install("Broken")
+    monkeypatch.syspath_prepend(site)
     result = degen_with(site, "scan", series, "--steps", "0", "--probes", "spectrum", "--out", tmp_path / "run")
     assert result.code == 0
     assert result.err.splitlines()[0] == (
         "warning: probe broken (third_party_broken:Broken) cannot be imported: RuntimeError: no luck; it is left out"
     )
-    listed = degen_with(site, "probes", "--json")
+    listed = degen("probes", "--json")
     assert listed.code == 0, listed.err
     names = {row["name"]: row["measures"] for row in listed.json()["rows"]}
     assert "no luck" in names["broken"]

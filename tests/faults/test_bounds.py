@@ -69,12 +69,13 @@ FILES: dict[str, tuple[Callable[[Workspace], Args], tuple[str, ...]]] = {
     ),
     "2 GB of empty lines in gzip": (bomb(".jsonl.gz", b"\n"), ("bomb.jsonl.gz", "500 times its size")),
     "2 GB of empty lines in zstandard": (bomb(".jsonl.zst", b"\n"), ("bomb.jsonl.zst", "500 times its size")),
-    "2 GB of equal lines": (bomb(".jsonl.gz", b'{"text": "a"}\n'), ("bomb.jsonl.gz", "times its size")),
+    "2 GB of equal lines in gzip": (bomb(".jsonl.gz", b'{"text": "a"}\n'), ("bomb.jsonl.gz", "times its size")),
+    "2 GB of equal lines in zstandard": (bomb(".jsonl.zst", b'{"text": "a"}\n'), ("bomb.jsonl.zst", "times its size")),
     "a table of 2 GB": (bomb(".csv.gz", b"1,1,1\n"), ("bomb.csv.gz", "times its size")),
     "a Parquet file of twenty million rows": (
         parquet_of(pa.nulls(20_000_000, pa.string())), ("bomb.parquet", "20,000,000 rows")
     ),
-    "a Parquet file of one huge text": (parquet_of(pa.array(["a" * (9 << 25)])), ("bomb.parquet", "times its size")),
+    "a Parquet file of one huge text": (parquet_of(pa.array(["a" * (3 << 25)])), ("bomb.parquet", "times its size")),
     "a pipe as a corpus": (pipe("text.jsonl"), ("text.jsonl", "is a pipe")),
     "a pipe as a text": (pipe("text.txt"), ("text.txt", "is a pipe")),
     "a pipe as a sample": (pipe("s.parquet", "scan", "--sample", "PIPE"), ("s.parquet", "is a pipe")),
@@ -84,7 +85,12 @@ FILES: dict[str, tuple[Callable[[Workspace], Args], tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", FILES)
+SLOW = {"2 GB of equal lines in gzip"}  # of which ten million lines are read
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.faults) if kind in SLOW else kind for kind in FILES]
+)
 def test_a_file_that_becomes_huge_is_a_message(kind: str, workspace: Workspace) -> None:
     make, words = FILES[kind]
     result = degen(*make(workspace))
@@ -114,7 +120,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "layers of 400 digits": (lambda c: spoil.edit_config(c, num_hidden_layers=10**400), ("num_hidden_layers 1000",)),
     "a billion experts": (lambda c: spoil.edit_config(c, num_experts=10**9), ("num_experts", "more than any model")),
     "more layers than tensors": (
-        lambda c: spoil.edit_config(c, num_hidden_layers=4000), ("4,000 layers by its configuration", "tensors")
+        lambda c: spoil.edit_config(c, num_hidden_layers=1000), ("1,000 layers by its configuration", "tensors")
     ),
     "wider than its files": (
         lambda c: spoil.edit_config(c, intermediate_size=1 << 26), ("parameters by its configuration", "in its files")

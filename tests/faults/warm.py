@@ -24,7 +24,7 @@ MODULES = (
     "torch", "transformers", "transformers.models.gpt_neox.modeling_gpt_neox", "safetensors.torch", "pyarrow.parquet",
     "pyarrow.dataset", "tokenizers", "rich.table", "degen.scanning.scan", "degen.scanning.measure",
     "degen.model.loading", "degen.text.tokenizer", "degen.scanning.duplicates", "degen.scanning.dry_run",
-    "degen.cli.main", "degen.probes.loss", "degen.probes.anisotropy", "degen.probes.spectrum",
+    "degen.cli.main", "degen.cli.interrupts", "degen.probes.loss", "degen.probes.anisotropy", "degen.probes.spectrum",
 )  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def _child(args: list[str], log: str, full: str | None) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # until degen's own first line
     if full is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         if os.path.exists(full):
@@ -107,9 +107,11 @@ def _child(args: list[str], log: str, full: str | None) -> None:
     code = 1
     try:
         import torch
-        from degen.cli.main import main
 
         torch.set_num_threads(1)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        from degen.cli.start import main  # as the installed command does: it handles Ctrl-C before all else
+
         main()
         code = 0
     except SystemExit as end:

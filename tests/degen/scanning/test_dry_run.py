@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.command import degen, degen_process
+from faults.command import degen, python_process
 from safetensors.torch import load_file
 from tiny import make_checkpoint, make_model, make_series, make_tokenizer
 
@@ -61,10 +61,25 @@ def test_the_total_leaves_out_checkpoints_that_cannot_be_measured() -> None:
     assert total_cost(costs) == (7, 15.0)
 
 
+BOTH = """
+import sys
+from degen.cli.main import main
+for more in (["--dry-run", "--json"], ["-o", OUT]):
+    sys.argv = ["degen", *sys.argv[1:WORDS], *more]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code
+    sys.stdout = sys.stderr
+"""
+
+
 def peak_of_a_scan(out: Path, *words: object) -> tuple[int, int]:
-    """Return the memory that a dry run gives for a scan, and the peak of the scan itself, each in its own process."""
-    estimated = degen_process("scan", *words, "--dry-run", "--json").json()["rows"]
-    assert degen_process("scan", *words, "-o", out).code == 0
+    """Return the memory that a dry run gives for a scan, and the peak of the scan, both in a process of their own."""
+    code = BOTH.replace("OUT", repr(str(out))).replace("WORDS", str(2 + len(words)))
+    result = python_process(code, "scan", *words)
+    assert result.code == 0, result.err
+    estimated = result.json()["rows"]
     measured = read_run(out).table("timing")["peak_rss"].to_pylist()
     return max(row["memory"] for row in estimated), max(measured)
 

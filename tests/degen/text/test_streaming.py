@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from faults.command import degen as command
-from hub import Repo, hub
+from faults.command import degen_process
+from hub import Hub, Repo, hub
+from hub_scans import scanned_hub
 from tiny import pile
 
 from degen.errors import DegenError
@@ -44,20 +45,34 @@ def parquet_shards(field: str = "text") -> dict[str, bytes]:
     return files
 
 
-def scan(endpoint: str, series: Path, corpus: str, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(out.parent / "home"), "HF_HUB_OFFLINE": "0"}
-    command = ["degen", "scan", str(series), "--corpus", corpus, "--tokens", "600", "--context", "64", "-o", str(out)]
-    command += options
-    code = f"import sys; from degen.cli.main import main; sys.argv = {command!r}; main()"
-    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+def words(series: Path, corpus: str, out: Path, *options: str) -> tuple[object, ...]:
+    return ("scan", series, "--corpus", corpus, "--tokens", "600", "--context", "64", "-o", out, *options)
+
+
+@contextmanager
+def datasets_hub(repos: dict[str, Repo], folder: Path) -> Iterator[Hub]:
+    """Yield a hub that this process, and the package `datasets` in it, is sent to."""
+    import datasets
+    from huggingface_hub import HfFileSystem
+
+    with scanned_hub(folder) as scans, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_ENDPOINT", scans.hub.endpoint)
+        patch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+        patch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)  # else 5 s of every stream of Parquet
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "datasets")
+        patch.setattr(datasets.config, "HF_MODULES_CACHE", folder / "modules")
+        HfFileSystem.clear_instance_cache()  # they lead to the hubs of other tests
+        scans.hub.repos |= repos
+        yield scans.hub
+        HfFileSystem.clear_instance_cache()
 
 
 def test_a_dataset_is_streamed_in_an_order_the_seed_fixes(series: Path, tmp_path: Path) -> None:
     samples = []
-    with hub({"org/pile": Repo({"main": shards()}, kind="dataset")}) as server:
+    with datasets_hub({"org/pile": Repo({"main": shards()}, kind="dataset")}, tmp_path) as server:
         for out in (tmp_path / "one", tmp_path / "two"):
-            done = scan(server.endpoint, series, "hf://org/pile:train", out)
-            assert done.returncode == 0, done.stderr
+            done = command(*words(series, "hf://org/pile:train", out))
+            assert done.code == 0, done.err
             samples.append(pq.read_table(out / "sample.parquet").to_pylist())
         assert {request.path.rsplit("/", 1)[-1] for request in server.requests_for("/resolve/")} >= set(shards())
     assert samples[0] == samples[1]
@@ -69,20 +84,20 @@ def test_a_dataset_is_streamed_in_an_order_the_seed_fixes(series: Path, tmp_path
 
 
 def test_a_missing_dataset_gives_one_message(series: Path, tmp_path: Path) -> None:
-    with hub({}) as server:
-        done = scan(server.endpoint, series, "hf://org/nothing", tmp_path / "run")
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
+    with datasets_hub({}, tmp_path):
+        done = command(*words(series, "hf://org/nothing", tmp_path / "run"))
+    assert done.code == 2
+    (line,) = done.err.strip().splitlines()
     assert line.startswith("error: hf://org/nothing: the dataset cannot be streamed")
 
 
 def test_parquet_shards_give_the_same_windows_for_a_seed_and_others_for_another(series: Path, tmp_path: Path) -> None:
     samples = {}
     repo = Repo({"main": parquet_shards()}, kind="dataset")
-    with hub({"org/parquet": repo}) as server:
+    with datasets_hub({"org/parquet": repo}, tmp_path):
         for name, seed in (("one", "0"), ("two", "0"), ("other", "1")):
-            done = scan(server.endpoint, series, "hf://org/parquet", tmp_path / name, "--seed", seed)
-            assert done.returncode == 0, done.stderr
+            done = command(*words(series, "hf://org/parquet", tmp_path / name, "--seed", seed))
+            assert done.code == 0, done.err
             samples[name] = pq.read_table(tmp_path / name / "sample.parquet").to_pylist()
     assert samples["one"] == samples["two"]
     assert [w["tokens"] for w in samples["one"]] != [w["tokens"] for w in samples["other"]]
@@ -97,10 +112,11 @@ def test_a_named_corpus_is_streamed_and_said_in_one_line(series: Path, tmp_path:
     files = {known.file: zstandard.compress(lines(pile(30)))}
     files |= {name: zstandard.compress(lines(pile(3))) for name in ("train/00.jsonl.zst", "test.jsonl.zst")}
     with hub({known.dataset: Repo({"main": files}, kind="dataset")}) as server:
-        done = scan(server.endpoint, series, "pile", tmp_path / "run")
-        assert done.returncode == 0, done.stderr
+        environment = {"HF_ENDPOINT": server.endpoint, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
+        done = degen_process(*words(series, "pile", tmp_path / "run"), **environment)
+        assert done.code == 0, done.err
         assert not server.requests_for("train/00")  # its validation split alone
-    (line,) = [line for line in done.stderr.splitlines() if known.dataset in line]
+    (line,) = [line for line in done.err.splitlines() if known.dataset in line]
     assert "licence other" in line
     sample = json.loads((tmp_path / "run" / "run.json").read_text())["sample"]
     assert (sample["corpus"], sample["dataset"], sample["split"]) == ("pile", known.dataset, "validation")
@@ -113,9 +129,9 @@ def test_a_configuration_of_a_named_corpus_is_the_one_that_is_streamed(series: P
         f"---\nconfigs:\n- config_name: {known.config}\n  data_files:\n  - split: validation\n    path: {known.file}\n"
     )
     files = {"README.md": f"{card}---\n".encode(), known.file: parquet_shards()["data/train-00000-of-00003.parquet"]}
-    with hub({known.dataset: Repo({"main": files}, kind="dataset")}) as server:
-        done = scan(server.endpoint, series, "wikitext", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
+    with datasets_hub({known.dataset: Repo({"main": files}, kind="dataset")}, tmp_path):
+        done = command(*words(series, "wikitext", tmp_path / "run"))
+    assert done.code == 0, done.err
     assert json.loads((tmp_path / "run" / "run.json").read_text())["sample"]["config"] == known.config
 
 

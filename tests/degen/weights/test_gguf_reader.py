@@ -1,0 +1,74 @@
+"""The quick reader of GGUF makes the fields of the package's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+
+from degen.weights.gguf_reader import quick_reader, reader_class
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Write a file with arrays of every kind of entry, and two tensors."""
+    path = tmp_path / "made.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_array("made.tokens", ["a", "", "ünïcödé", "<|end|>", "x" * 1000])
+    writer.add_array("made.scores", [0.5, -1.25, 3.0])
+    writer.add_array("made.types", [1, 2, -3])
+    writer.add_array("made.flags", [True, False])
+    writer.add_array("made.lists", [[1, 2], [3, 4]])
+    writer.add_uint32("made.number", 7)
+    writer.add_string("made.text", "said")
+    writer.add_tensor("a", np.arange(6, dtype=np.float32).reshape(2, 3))
+    writer.add_tensor("b", np.arange(4, dtype=np.float16))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_fields_and_tensors_are_those_of_the_package(file: Path) -> None:
+    ours, theirs = reader_class()(file), gguf.GGUFReader(file)
+    assert list(ours.fields) == list(theirs.fields)
+    for name, field in theirs.fields.items():
+        made = ours.fields[name]
+        assert (made.offset, made.name, made.data, made.types) == (field.offset, field.name, field.data, field.types)
+        assert [(p.dtype, p.shape, p.tobytes()) for p in made.parts] == [
+            (p.dtype, p.shape, p.tobytes()) for p in field.parts
+        ]
+        assert made.contents() == field.contents()
+    assert [t.name for t in ours.tensors] == ["a", "b"]
+    for tensor, same in zip(ours.tensors, theirs.tensors, strict=True):
+        assert (tensor.data_offset, tensor.tensor_type) == (same.data_offset, same.tensor_type)
+        assert np.array_equal(tensor.data, same.data)
+
+
+def test_a_file_that_ends_anywhere_in_its_metadata_is_an_error(file: Path, tmp_path: Path) -> None:
+    content, cut = file.read_bytes(), tmp_path / "cut.gguf"
+    first, last = content.index(b"made.tokens"), content.index(b"made.lists")
+    for end in range(first, last, 7):
+        cut.write_bytes(content[:end])
+        with pytest.raises((IndexError, ValueError)):
+            reader_class()(cut)
+
+
+def test_a_number_of_entries_beyond_the_file_is_an_error(file: Path, tmp_path: Path) -> None:
+    content, lying = bytearray(file.read_bytes()), tmp_path / "lying.gguf"
+    for name in (b"made.tokens", b"made.scores"):
+        spoiled, at = content.copy(), content.index(name) + len(name) + 8
+        spoiled[at : at + 8] = (1 << 60).to_bytes(8, "little")
+        lying.write_bytes(spoiled)
+        with pytest.raises((IndexError, ValueError, OverflowError)):
+            reader_class()(lying)
+
+
+def test_the_reader_of_the_package_is_back_after_the_block() -> None:
+    own = gguf.GGUFReader
+    with quick_reader():
+        assert gguf.GGUFReader is reader_class()
+    assert gguf.GGUFReader is own
