@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import torch
 
 
+ROUNDINGS = 8  # in float32 that one value of ΔW went through: those of PEFT's formula, of merging and of W itself
+
+
 class MergedUpdates(Updates):
     """The updates of an adapter that is loaded with its base and merged: base and merged model are held in float32.
 
@@ -88,7 +91,7 @@ class MergedUpdates(Updates):
             )
         module = name.rpartition(".")[0]
         trained = sum(_count(self._stored.shape(key)) for key in self._stored.keys if f".{module}." in f".{key}")
-        return Update(name, self.kind, trained, replaced(before, after), before, None, FEW_BYTES["F32"], True)
+        return Update(name, self.kind, trained, replaced(before, after), before, None, ROUNDINGS * FEW_BYTES["F32"], True)
 
 
 def _count(shape: Sequence[int]) -> int:
