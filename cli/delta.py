@@ -78,7 +78,7 @@ def delta(
         def show(name: str, done: int, count: int) -> None:
             on_amount(f"{name}, after {done} of {count}", 0, 0)
 
-        result = measure_deltas(adapters, base, not no_base, steps, output.note, show)
+        result = measure_deltas(adapters, base, not no_base, steps, output.warn, show)
     if json:
         output.result_json(_document(result))
     else:

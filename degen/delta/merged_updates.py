@@ -91,7 +91,9 @@ class MergedUpdates(Updates):
             )
         module = name.rpartition(".")[0]
         trained = sum(_count(self._stored.shape(key)) for key in self._stored.keys if f".{module}." in f".{key}")
-        return Update(name, self.kind, trained, replaced(before, after), before, None, ROUNDINGS * FEW_BYTES["F32"], True)
+        return Update(
+            name, self.kind, trained, replaced(before, after), before, None, ROUNDINGS * FEW_BYTES["F32"], True
+        )
 
 
 def _count(shape: Sequence[int]) -> int:
