@@ -126,7 +126,7 @@ def measure_deltas(
                         said.add(remark)
         _add_trajectory(result, series, note)
     if not result.measured:
-        first = next(iter(result.failed.values()), "nothing to measure")
+        first = next(iter(result.failed.values()), "nothing to measure: no checkpoint is another than its base")
         raise DegenError(first)
     if len(last) > 1:
         result.composition = compose(last)
