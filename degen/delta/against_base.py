@@ -64,10 +64,10 @@ def compare_with_base(base: Matrix, update: Matrix, spectrum: Decomposition) -> 
     k = min(spectrum.k90, spectrum.left.shape[1])
     left, right = spectrum.left[:, :k], spectrum.right[:, :k]
     if wide:
-        sums = _Sums(Transposed(base), Transposed(Sum(base, update)), right)
+        sums = _GramSums(Transposed(base), Transposed(Sum(base, update)), right)
         left, right = right, left
     else:
-        sums = _Sums(base, Sum(base, update), left)
+        sums = _GramSums(base, Sum(base, update), left)
     base_norm = float(sums.base.trace().clamp(min=0).sqrt())
     values, basis = _eigen(sums.base)
     short = min(k, len(values))
@@ -90,7 +90,7 @@ def _leading_norm(spectrum: Decomposition, k: int) -> float:
     return float((spectrum.values[:k] ** 2).sum() ** 0.5)
 
 
-class _Sums:
+class _GramSums:
     """What one pass over the rows of W and W + ΔW sums up; their rows are the longer side.
 
     Attributes:
@@ -123,7 +123,9 @@ def _eigen(gram: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return values[:kept], vectors.flip(1)[:, :kept]
 
 
-def _intruders(sums: _Sums, values: torch.Tensor, basis: torch.Tensor, wide: bool) -> tuple[int | None, float | None]:
+def _intruders(
+    sums: _GramSums, values: torch.Tensor, basis: torch.Tensor, wide: bool
+) -> tuple[int | None, float | None]:
     """Return how many leading left singular vectors of W + ΔW resemble none of W, and the smallest resemblance.
 
     Args:

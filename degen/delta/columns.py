@@ -11,7 +11,7 @@ COLUMNS = (
     Column("module", "string", "", "the changed parameter, `.weight` left out; or what is added", key=True),
     Column("kind", "string", "", "kind of the update: lora, dora, ia3, prefix_tuning, modules_to_save, bias, full, …"),
     Column("taxonomy", "string", "", "addition, specification or reparameterization (Ding et al. 2023); full"),
-    Column("layer", "int64", "", "block that it is in, from 0; null outside the blocks"),
+    Column("block", "int64", "", "number of the block that it is in, from 0; null outside the blocks"),
     Column("part", "string", "", "head, embedding, block or other"),
     Column("rows", "int64", "dimensions", "rows n of ΔW, its output"),
     Column("columns", "int64", "dimensions", "columns m of ΔW, its input; 1 for a vector"),
@@ -38,6 +38,9 @@ COLUMNS = (
     Column("embedding_touched", "bool", "", "whether it changes the input embedding"),
     Column("reason", "string", "", "why a figure is missing; null where none is"),
 )
+
+# Columns that are of the whole adapter or fine-tune, and so the same in all of its rows.
+WHOLE = ("total_trained", "total_share", "head_touched", "embedding_touched")
 
 SPECTRUM_COLUMNS = (
     Column("module", "string", "", "as in table `delta`", key=True),

@@ -15,13 +15,13 @@ from .against_base import compare_with_base
 from .base_weights import BaseMismatchError
 from .columns import COLUMNS
 from .spectra import decompose
-from .update import Update, Updates, layer_of, part_of, taxonomy_of
+from .update import Update, Updates, block_of, part_of, taxonomy_of
 
 OnModule = Callable[[str, int, int], None]  # the parameter that is read, how many are done, and how many there are
 
 
 @dataclass
-class Measurement:
+class DeltaMeasurement:
     """The measured updates of one adapter or fine-tune.
 
     Attributes:
@@ -45,7 +45,7 @@ class Measurement:
 
 def measure_updates(
     updates: Updates, beside_base: bool = True, on_module: OnModule = lambda name, done, count: None
-) -> Measurement:
+) -> DeltaMeasurement:
     """Return the figures of every changed parameter.
 
     Args:
@@ -57,11 +57,11 @@ def measure_updates(
         CheckpointError: the update of every parameter fails; the error is that of the first.
         BaseMismatchError: the base is not the one that the adapter was trained on.
     """
-    measured, errors = Measurement([], notes=list(updates.notes)), []
+    measured, errors = DeltaMeasurement([], notes=list(updates.notes)), []
     for done, name in enumerate(updates.names):
         on_module(name, done, len(updates.names))
         row: Row = dict.fromkeys(column.name for column in COLUMNS)
-        row |= {"module": name.removesuffix(".weight"), "layer": layer_of(name), "part": part_of(name)}
+        row |= {"module": name.removesuffix(".weight"), "block": block_of(name), "part": part_of(name)}
         row |= {"kind": updates.kind, "taxonomy": taxonomy_of(updates.kind)}
         try:
             update = updates.update(name)

@@ -13,7 +13,7 @@ from degen.weights.stored_tensors import StoredTensors
 from .base_weights import open_by_ranges
 from .columns import COLUMNS, SPECTRUM_COLUMNS
 from .composition import Composition, compose
-from .measure import Measurement, OnModule, measure_updates
+from .measure import DeltaMeasurement, OnModule, measure_updates
 from .sources import DeltaSource, find_deltas
 from .training_cost import training_costs
 from .trajectory import MIN_POINTS, Trajectory, measure_trajectory
@@ -41,7 +41,7 @@ class MeasuredDelta:
     kind: str
     parameters: int | None
     trained: int
-    measurement: Measurement
+    measurement: DeltaMeasurement
 
     @property
     def keys(self) -> Row:

@@ -34,18 +34,30 @@ def summarise(result: DeltaResult) -> list[Row]:
     return [one.keys | {"kind": one.kind, "taxonomy": taxonomy_of(one.kind)} | _summary(one) for one in result.measured]
 
 
-def _summary(one: MeasuredDelta) -> Row:
-    rows = one.measurement.rows
+def summary_columns(rows: Sequence[Row]) -> Row:
+    """Return the figures of all modules of one checkpoint together.
+
+    Returns:
+        `rank` and `effective_rank`, medians; `relative_norm`, sqrt(Σ‖ΔW‖²_F/Σ‖W‖²_F); `intruders`, their number; None
+        where no module has them.
+    """
     both = [row for row in rows if row["norm"] is not None and row["base_norm"] is not None]
     base = math.fsum(row["base_norm"] ** 2 for row in both)
-    first = rows[0] if rows else dict.fromkeys(("total_share", "head_touched", "embedding_touched"))
-    summary: Row = {name: median(rows, name) for name in _MEDIANS}
-    summary["relative_norm"] = math.sqrt(math.fsum(row["norm"] ** 2 for row in both) / base) if base > 0 else None
     counted = [row["intruders"] for row in rows if row["intruders"] is not None]
-    return summary | {
+    return {
+        "rank": median(rows, "rank"),
+        "effective_rank": median(rows, "effective_rank"),
+        "relative_norm": math.sqrt(math.fsum(row["norm"] ** 2 for row in both) / base) if base > 0 else None,
+        "intruders": sum(counted) if counted else None,
+    }
+
+
+def _summary(one: MeasuredDelta) -> Row:
+    rows = one.measurement.rows
+    first = rows[0] if rows else dict.fromkeys(("total_share", "head_touched", "embedding_touched"))
+    return {name: median(rows, name) for name in _MEDIANS} | summary_columns(rows) | {
         "modules": len(rows), "trained": one.trained, "total_share": first["total_share"],
-        "intruders": sum(counted) if counted else None, "head_touched": first["head_touched"],
-        "embedding_touched": first["embedding_touched"],
+        "head_touched": first["head_touched"], "embedding_touched": first["embedding_touched"],
     }  # fmt: skip
 
 

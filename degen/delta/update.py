@@ -22,7 +22,7 @@ _ADDITION = {"prefix_tuning", "prompt_tuning", "p_tuning", "multitask_prompt_tun
              "adaption_prompt", "ia3"}  # fmt: skip
 _SPECIFICATION = {"modules_to_save", "trainable_tokens", "ln_tuning", "shira", "osf", "bias", "partial"}
 
-_LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?|blk)\.(\d{1,6})\.")
+_BLOCK = re.compile(r"(?:^|\.)(?:layers?|h|blocks?|blk)\.(\d{1,6})\.")
 _HEADS = {key.removesuffix(".weight").rpartition(".")[2] for key in HEAD_KEYS}
 _EMBEDDINGS = {key.removesuffix(".weight").rpartition(".")[2] for key in EMBEDDING_KEYS}
 _POSITIONS = {"wpe", "embed_positions", "position_embeddings"}
@@ -35,15 +35,15 @@ def taxonomy_of(kind: str) -> Taxonomy:
     return "addition" if kind in _ADDITION else "specification" if kind in _SPECIFICATION else "reparameterization"
 
 
-def layer_of(name: str) -> int | None:
+def block_of(name: str) -> int | None:
     """Return the number of the block that a parameter is in, from 0; None for one outside the blocks."""
-    match = _LAYER.search(f"{name}.")
+    match = _BLOCK.search(f"{name}.")
     return int(match[1]) if match else None
 
 
 def part_of(name: str) -> Part:
     """Return which part of a model a parameter is in, by its name."""
-    if layer_of(name) is not None:
+    if block_of(name) is not None:
         return "block"
     words = name.split(".")
     if any(word in _HEADS for word in words):

@@ -215,7 +215,7 @@ def test_figures_of_an_adapter_add_up(base: Path, tmp_path: Path) -> None:
     assert sum(row["trained"] for row in rows) == updates.trained == rows[0]["total_trained"]
     assert updates.parameters is not None
     assert rows[0]["total_share"] == pytest.approx(updates.trained / updates.parameters)
-    kinds = {row["module"]: (row["kind"], row["taxonomy"], row["part"], row["layer"]) for row in rows}
+    kinds = {row["module"]: (row["kind"], row["taxonomy"], row["part"], row["block"]) for row in rows}
     assert kinds["lm_head"] == ("modules_to_save", "specification", "head", None)
     assert kinds["model.layers.1.mlp.down_proj"] == ("lora", "reparameterization", "block", 1)
     assert all(math.isfinite(row["amplification"]) for row in rows if row["amplification"] is not None)
