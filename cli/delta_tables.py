@@ -51,25 +51,23 @@ def _cell(value: Any) -> Any:
 
 def _print_modules(result: DeltaResult, every_module: bool) -> None:
     """Print the modules of the last checkpoint of each model."""
-    from degen.delta.summary import by_module_kind
-
     last = {one.source.checkpoint.model: one for one in result.measured}
     for one in last.values():
-        rows = one.measurement.rows
-        if every_module:
-            shown = [row | {"shape": f"{row['rows']} × {row['columns']}" if row["rows"] else None} for row in rows]
-            counted: list[tuple[str, str]] = []
-        else:
-            shown, counted = by_module_kind(rows), [("layers", "count")]
-        columns = [
-            ("module", "module"),
-            *counted,
-            ("shape", "shape"),
-            ("trained", "trained"),
-            *_FIGURES,
-            ("reason", "reason"),
-        ]
-        _print([head for head, _ in columns], [name for _, name in columns], shown, title=str(one.source.checkpoint))
+        print_modules(one.measurement.rows, str(one.source.checkpoint), every_module)
+
+
+def print_modules(rows: Sequence[Row], title: str, every_module: bool = False) -> None:
+    """Print the modules of one checkpoint, from its rows of table `delta`; those alike over the layers by medians."""
+    from degen.delta.summary import by_module_kind
+
+    if every_module:
+        shown = [row | {"shape": f"{row['rows']} × {row['columns']}" if row["rows"] else None} for row in rows]
+        counted: list[tuple[str, str]] = []
+    else:
+        shown, counted = by_module_kind(rows), [("layers", "count")]
+    columns = [("module", "module"), *counted, ("shape", "shape"), ("trained", "trained"), *_FIGURES]
+    columns.append(("reason", "reason"))
+    _print([head for head, _ in columns], [name for _, name in columns], shown, title=title)
 
 
 def _print_series(result: DeltaResult, summaries: Sequence[Row]) -> None:

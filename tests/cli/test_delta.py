@@ -151,6 +151,21 @@ def test_costs_are_those_of_its_parameters_beside_all(adapter: Path, base: Path)
     assert costs["bfloat16", "adamw"]["full_state_bytes"] == 4 * whole
 
 
+def test_a_scan_shows_and_exports_the_table(adapter: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert degen("scan", adapter, "--probes", "delta", "-o", run).code == 0
+    shown = degen("show", run)
+    assert "mine@main, its update" in shown.out
+    assert "model.layers.*.self_attn.q_proj" in shown.out
+    assert "delta_dimension" in shown.out
+    assert degen("export", run, "--table", "delta", "--to", tmp_path / "d.csv").code == 0
+    assert pl.read_csv(tmp_path / "d.csv").height == 7
+    assert degen("gate", run, "--rule", "delta.rank <= 4").code == 0
+    assert degen("gate", run, "--rule", "delta.rank < 4").code == 1
+    plan = degen("scan", adapter, "--probes", "delta", "--dry-run", "--json").json()["rows"]
+    assert plan[0]["bytes"] > (adapter / "adapter_model.safetensors").stat().st_size
+
+
 def test_from_python(adapter: Path) -> None:
     result = measure_deltas([str(adapter)])
     assert result.table().schema.field("rank").metadata[b"definition"].startswith(b"numerical rank")
