@@ -3,9 +3,8 @@
 The grammar (EBNF; spaces may stand between any two symbols):
 
     rule       = metric , [ "." , relation ] , [ "[" , selector , { "," , selector } , "]" ] , comparison , bound ;
-    metric     = [ table , "." ] , name | quoted ;
-    table      = "delta" ;                            (of its own rows, one a module; before other names no dot stands)
-    name       = character , { character } ;          (letter, digit or one of _ / , - + @ %)
+    metric     = name | quoted ;
+    name       = [ "delta." ] , character , { character } ;   (letter, digit or one of _ / , - + @ %)
     quoted     = '"' , { any character but '"' | '""' } , '"' ;
     relation   = "rise" | "drop" ;
     selector   = "model"  , "=" , text
