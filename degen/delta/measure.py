@@ -105,23 +105,26 @@ def _fill(row: Row, update: Update, beside_base: bool) -> Floats | None:
         beside = compare_with_base(update.base, update.matrix, spectrum)
         row |= {name: getattr(beside, name) for name in beside.__dataclass_fields__}
     row |= {
-        "rank": spectrum.numerical_rank(update.rounding, _floor(update, row["base_norm"])), "k90": spectrum.k90,
+        "rank": spectrum.numerical_rank(update.rounding, _floor(update)), "k90": spectrum.k90,
         "effective_rank": spectrum.effective_rank, "stable_rank": spectrum.stable_rank,
     }  # fmt: skip
     return spectrum.values
 
 
-def _floor(update: Update, base_norm: float | None) -> float:
+def _floor(update: Update) -> float:
     """Return what the rounding of two stored matrices may add to a singular value of their difference.
 
-    Formula: ε·rms(W)·(√n + √m), ε the relative rounding, the spectral norm of independent errors of that size.
+    Formula: ε·(max_i ‖W_i‖ + max_j ‖W_·j‖), the largest norms of a row and of a column: a bound for the spectral norm
+    of independent errors of the size of what is rounded (Bandeira and van Handel 2016, arXiv 1408.6185, theorem 1.1; its
+    remainder is small for matrices of this size).
     """
     if not update.stored_twice or update.base is None:
         return 0.0
-    n, m = update.base.shape
-    if base_norm is None:
-        base_norm = sum(float(block.square().sum()) for _, _, block in update.base.blocks()) ** 0.5
-    return float(update.rounding * base_norm / np.sqrt(n * m) * (np.sqrt(n) + np.sqrt(m)))
+    row, columns = 0.0, np.zeros(update.base.shape[1])
+    for _, _, block in update.base.blocks():
+        energies = block.square()
+        row, columns = max(row, float(energies.sum(dim=1).max())), columns + energies.sum(dim=0).numpy()
+    return update.rounding * (row**0.5 + float(columns.max()) ** 0.5)
 
 
 def _add_totals(rows: list[Row], updates: Updates) -> None:
