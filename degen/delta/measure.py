@@ -115,8 +115,8 @@ def _floor(update: Update) -> float:
     """Return what the rounding of two stored matrices may add to a singular value of their difference.
 
     Formula: ε·(max_i ‖W_i‖ + max_j ‖W_·j‖), the largest norms of a row and of a column: a bound for the spectral norm
-    of independent errors of the size of what is rounded (Bandeira and van Handel 2016, arXiv 1408.6185, theorem 1.1; its
-    remainder is small for matrices of this size).
+    of independent errors of the size of what is rounded (Bandeira and van Handel 2016, arXiv 1408.6185, theorem 1.1;
+    its remainder is small for matrices of this size).
     """
     if not update.stored_twice or update.base is None:
         return 0.0
