@@ -124,7 +124,7 @@ def _floor(update: Update) -> float:
     for _, _, block in update.base.blocks():
         energies = block.square()
         row, columns = max(row, float(energies.sum(dim=1).max())), columns + energies.sum(dim=0).numpy()
-    return update.rounding * (row**0.5 + float(columns.max()) ** 0.5)
+    return float(update.rounding * (row**0.5 + columns.max() ** 0.5))
 
 
 def _add_totals(rows: list[Row], updates: Updates) -> None:

@@ -23,8 +23,8 @@ MERGED: dict[str, dict[str, Any]] = {
     "BOFT": {"boft_block_size": 8}, "C3A": {"block_size": 8}, "DELORA": {}, "FOURIERFT": {"n_frequency": 20},
     "GRALORA": {}, "HIRA": {}, "HRA": {"r": 4}, "MISS": {"r": 8}, "RANDLORA": {}, "ROAD": {"group_size": 8},
     "SHIRA": {"r": 2}, "VBLORA": {"vector_length": 4, "num_vectors": 8}, "WAVEFT": {"n_frequency": 20}, "OSF": {},
-    "DEFT": {}, "FROD": {}, "GLORA": {}, "PEANUT": {}, "PSOFT": {"r": 8}, "PVERA": {}, "SUPERTUNING": {}, "TINYLORA": {},
-    "UNILORA": {},
+    "DEFT": {}, "FROD": {}, "GLORA": {}, "PEANUT": {}, "PSOFT": {"r": 8}, "PVERA": {}, "SUPERTUNING": {},
+    "TINYLORA": {}, "UNILORA": {},
 }  # fmt: skip
 # PEFT has no merging for them.
 NOT_MERGED = ("LILY", "POLY")
