@@ -66,6 +66,8 @@ def measure_updates(
         try:
             update = updates.update(name)
             row |= _given(update, updates.parameters)
+            if not beside_base and update.matrix is not None:  # nothing was asked for that a base would give
+                row["reason"] = None
             values = _fill(row, update, beside_base)
         except BaseMismatchError:
             raise

@@ -73,6 +73,8 @@ def test_every_module_is_a_line_of_its_own_where_asked(adapter: Path) -> None:
     for layer in (0, 1):
         assert f"model.layers.{layer}.self_attn.q_proj" in result.out
     assert "amplification" not in result.out
+    assert "its base is not known" not in result.out
+    assert result.err == ""
 
 
 def test_the_base_may_stand_in_front_or_behind(adapter: Path, base: Path) -> None:
