@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from degen.errors import CheckpointError
+from degen.weights.peft_adapter import ADDED_BESIDE
 from degen.weights.stored_tensors import EMBEDDING_KEYS, StoredTensors
 
 from . import factored_kinds, scaling_kinds
@@ -19,10 +20,7 @@ from .update import Update, Updates, natural_order
 if TYPE_CHECKING:
     import torch
 
-_PROMPTS = {"PREFIX_TUNING": "prefix_tuning", "PROMPT_TUNING": "prompt_tuning", "P_TUNING": "p_tuning",
-            "MULTITASK_PROMPT_TUNING": "multitask_prompt_tuning", "CPT": "cpt", "CARTRIDGE": "cartridge",
-            "ADAPTION_PROMPT": "adaption_prompt"}  # fmt: skip
-_READ = {"LORA", "ADALORA", "LOHA", "LOKR", "VERA", "IA3", "OFT", "TRAINABLE_TOKENS", "LN_TUNING", *_PROMPTS}
+_READ = {"LORA", "ADALORA", "LOHA", "LOKR", "VERA", "IA3", "OFT", "TRAINABLE_TOKENS", "LN_TUNING", *ADDED_BESIDE}
 # Entries that make an update something else than what the factors say.
 _OTHERWISE = (
     "target_parameters",
@@ -49,7 +47,7 @@ def kind_of_adapter(settings: Settings) -> str:
     kind: str = settings["peft_type"]
     if kind == "LORA":
         return "dora" if settings.get("use_dora") else "rslora" if settings.get("use_rslora") else "lora"
-    return _PROMPTS.get(kind, kind.lower())
+    return kind.lower()
 
 
 class AdapterUpdates(Updates):
@@ -259,7 +257,7 @@ class AdapterUpdates(Updates):
 
     def _added(self, key: str) -> Update:
         """Return what an adapter adds beside the weights, such as virtual tokens, as a matrix of its own."""
-        if self.settings["peft_type"] not in _PROMPTS:
+        if self.settings["peft_type"] not in ADDED_BESIDE:
             raise CheckpointError(f"{key[:200]} is no tensor of an adapter of the kind {self.kind}")
         return Update(
             key, self.kind, self.tensors.count(key), stored_matrix(self.tensors.stored, key), None, None,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from adapters import make_adapter
-from deltas import LINEAR, READ, TASK
+from deltas import LINEAR, READ, TASK, train
 from safetensors.torch import load_file
 from tiny import make_checkpoint, make_series
 
@@ -68,6 +68,18 @@ def test_a_probe_added_later_measures_the_update_alone(base: Path, tmp_path: Pat
     (after,) = run.checkpoints()
     assert after["singular_entropy"] == before[0]["singular_entropy"]
     assert after["delta_rank"] == 3
+
+
+def test_virtual_tokens_are_measured_though_no_model_can_be(base: Path, tmp_path: Path) -> None:
+    from peft import PromptTuningConfig
+
+    adapter = train(tmp_path / "prompt", base, PromptTuningConfig(num_virtual_tokens=4, **TASK))
+    run = degen.scan(f"{base}+{adapter}", probes=["delta"], out=tmp_path / "run")
+    (row,) = run.table("delta").to_pylist()
+    assert (row["kind"], row["taxonomy"], row["rows"], row["rank"]) == ("prompt_tuning", "addition", 4, 4)
+    assert run.checkpoints()[0]["status"] == "ok"
+    merged = degen.scan(f"{base}+{adapter}", probes=["delta", "spectrum"], out=tmp_path / "both")
+    assert "adapters are measured merged" in merged.checkpoints()[0]["reason"]
 
 
 def test_an_adapter_that_does_not_fit_its_base_fails_and_the_next_does_not(base: Path, tmp_path: Path) -> None:
