@@ -16,6 +16,7 @@ from degen.version import __version__
 from . import (
     audit,
     corpora,
+    delta,
     export,
     gate,
     interrupts,
@@ -131,6 +132,7 @@ app.command("gate")(gate.gate)
 app.command("rank")(rank.rank)
 app.add_typer(scaling.app, name="scaling")
 app.command("ngram")(ngram.ngram)
+app.command("delta")(delta.delta)
 app.command("show")(show.show)
 app.command("export")(export.export)
 app.command("audit")(audit.audit)

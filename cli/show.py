@@ -32,7 +32,7 @@ def show(
     """Show a run at a glance.
 
     A table of its checkpoints; then each metric over training, with its best value and step, and with the standard
-    error of the last value; then what `degen ngram --run` measured.
+    error of the last value; then what `degen ngram --run` measured, and the modules of the probe delta.
     """
     from degen.runs.run import read_run
 
@@ -46,6 +46,7 @@ def show(
         print_checkpoints(opened, rows)
         _print_metrics(rows, opened.glance("checkpoints"))
         _print_ngrams(opened)
+        _print_deltas(opened)
 
 
 def print_checkpoints(run: Run, rows: list[Row] | None = None) -> None:
@@ -93,6 +94,21 @@ def _print_ngrams(run: Run) -> None:
     if NGRAM in run.tables:
         rows = run.table(NGRAM).to_pylist()
         print_heads([row for row in rows if row["dimension"] == row["head_size"]], rows)
+
+
+def _print_deltas(run: Run) -> None:
+    """Print what the probe delta measured of the modules of the last checkpoint of each model."""
+    from degen.cli.delta_tables import print_modules
+
+    from degen.delta.columns import DELTA
+
+    if DELTA in run.tables:
+        last: dict[str, dict[str, list[Row]]] = {}
+        for row in run.table(DELTA).to_pylist():
+            last.setdefault(row["model"], {}).setdefault(row["revision"], []).append(row)
+        for model, revisions in last.items():
+            revision, rows = list(revisions.items())[-1]
+            print_modules(rows, f"{model}@{revision}, its update")
 
 
 def _best(rows: Sequence[Row], metric: str) -> Row:

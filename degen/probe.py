@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 
+from degen.checkpoints.source import Source
 from degen.model.lm_head import Head
 from degen.model.logit_transform import LogitTransform
 from degen.text.windows import Sample, Window
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 OnProgress = Callable[[str, int, int], None]
-Need = Literal["head", "states", "head_input", "losses"]
+Need = Literal["head", "tensors", "states", "head_input", "losses"]
 Indices = tuple["torch.Tensor", "torch.Tensor"]  # rows and columns, on the device
 
 
@@ -40,8 +41,8 @@ class Probe(ABC):
 
     Attributes:
         measures: what it measures, in one line.
-        needs: `head` (the stored head matrix), `states` (hidden states at every site), `head_input` (those the head
-            receives), `losses` (the loss of every token).
+        needs: `head` (the stored head matrix), `tensors` (all stored tensors), `states` (hidden states at every
+            site), `head_input` (those the head receives), `losses` (the loss of every token).
         columns: the columns it fills, by table; `checkpoints`, `layers` and `windows` are the engine's, others its own.
         default: whether a scan measures it without `--probes`.
         few_documents: the number of documents below which a scan warns, and what so few do to its figures; None for a
@@ -73,6 +74,21 @@ class HeadProbe(Probe):
     @abstractmethod
     def measure(self, head: Head) -> Rows:
         """Return the rows of one checkpoint by table, given its head."""
+
+
+class SourceProbe(Probe):
+    """A probe of what is stored of a checkpoint, of its adapter and of the first checkpoint: no forward pass."""
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"tensors"})
+
+    @abstractmethod
+    def measure(self, source: Source, first: Source) -> Rows:
+        """Return the rows of one checkpoint by table.
+
+        Args:
+            source: where its files are; tensors are read from there, by byte ranges.
+            first: the same of the first checkpoint of its series, which may be the same one.
+        """
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 RATES_BEGIN, RATES_END = "<!-- rates, from saturation_rates.json -->", "<!-- end of the rates -->"
 COMMANDS = (
     "", "scan", "rank", "show", "saturation", "scaling", "scaling fit", "scaling slopes", "scaling pareto",
-    "scaling shapes", "ngram", "gate", "export", "audit", "probes", "suites", "corpora",
+    "scaling shapes", "ngram", "delta", "gate", "export", "audit", "probes", "suites", "corpora",
 )  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def commands() -> str:
 
 def tables() -> str:
     """Every table of a run with the probes that come with degen: column, type, unit, definition."""
-    probes = load_probes(["anisotropy", "loss", "rank", "spectrum"])
+    probes = load_probes(["anisotropy", "delta", "loss", "rank", "spectrum"])
     schemas = Tables({name: probe.columns for name, probe in probes.items()})
     pages = [
         "# Tables\n\nMade by `docs/generate.py` from the code. Unit and definition are also on every Parquet field, as "

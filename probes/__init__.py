@@ -1,4 +1,4 @@
 """One file, one measure. Every probe here is found through the entry-point group `degen.probes`.
 
-Imports rank and what lies below it.
+Imports delta and what lies below it.
 """

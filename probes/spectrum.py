@@ -15,6 +15,7 @@ from degen.errors import NotFiniteError
 from degen.model.lm_head import Head
 from degen.probe import HeadProbe
 from degen.rank.linear_algebra import device_factor, triangular_factor
+from degen.stats.entropy import effective_rank, shannon_entropy
 from degen.tables import Column, Row, Rows
 
 if TYPE_CHECKING:
@@ -83,15 +84,6 @@ def entropy_from_flat(weights: Floats) -> float:
     return math.log(len(weights)) - shannon_entropy(weights)
 
 
-def shannon_entropy(weights: Floats) -> float:
-    """Return H(p) = −Σ p ln p in nats, with p = w/Σw, w the `weights` and 0·ln 0 = 0; NaN where all are zero."""
-    total = float(weights.sum())
-    if not total > 0:
-        return math.nan
-    p = weights[weights > 0] / total
-    return float(-(p * np.log(p)).sum())
-
-
 class Spectrum(HeadProbe):
     """Singular values of the used rows of the head in float64, their entropies and ranks."""
 
@@ -138,4 +130,4 @@ def _figures(values: Floats) -> Row:
     energy = (values / scale) ** 2
     top, total = float(energy[0]), float(energy.sum())
     entropies = entropy_from_flat(energy), entropy_from_flat(values)
-    return dict(zip(names, (*entropies, math.exp(shannon_entropy(values)), total / top, top / total), strict=True))
+    return dict(zip(names, (*entropies, effective_rank(values), total / top, top / total), strict=True))

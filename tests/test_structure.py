@@ -20,11 +20,11 @@ ORDER = (
     "tables",
     "weights", "text", "stats", "model", "laws", "checkpoints",
     "readers",
-    "probe", "probe_registry", "forward", "rank", "runs", "scanning", "ngram",
+    "probe", "probe_registry", "forward", "rank", "delta", "runs", "scanning", "ngram",
     "metrics", "saturation", "scaling", "gate", "audit", "callbacks",
     "", "cli", "__main__", "probes",
 )  # fmt: skip
-LAST_FOR_PROBES = "rank"
+LAST_FOR_PROBES = "delta"
 
 MOST_LINES, MOST_LINES_OF_A_FUNCTION, MOST_FLAT_FILES = 350, 60, 15
 

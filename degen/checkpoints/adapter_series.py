@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from degen.errors import CheckpointError, DegenError
 from degen.paths import expand_user
@@ -70,7 +70,7 @@ def on_base(base: str, adapter: str, find: Find) -> list[Series]:
         DegenError: base or adapter does not exist, or the base is not one checkpoint.
     """
     _need_peft()
-    on = _base(base, adapter, find)
+    on = find_base(base, adapter, find)
     if not expand_user(adapter).is_dir() and (_exists(adapter) or not is_hub_name(adapter)):
         raise DegenError(
             f"{adapter}: no such adapter; name a folder that holds {CONFIG}, a folder of such folders, or a repository "
@@ -105,12 +105,12 @@ def on_own_bases(series: Series, find: Find) -> Series:
     if not adapters:
         return series
     _need_peft()
-    named = {path: _named_base(path) for path in adapters}
+    named = {path: named_base(path) for path in adapters}
     bases: dict[str, Base] = {}
     for path, name in named.items():
         if name is not None and name not in bases:
             try:
-                bases[name] = _base(name, str(path), find)
+                bases[name] = find_base(name, str(path), find)
             except DegenError as error:
                 raise DegenError(
                     f"{path}: the base that this adapter names cannot be found ({error}); write BASE+{path}"
@@ -133,7 +133,7 @@ def _has_settings(source: Source) -> TypeGuard[LocalSource]:
     return isinstance(source, LocalSource) and os.path.isfile(source.path / CONFIG)
 
 
-def _base(spec: str, adapter: str, find: Find) -> Base:
+def find_base(spec: str, adapter: str, find: Find) -> Base:
     """Return the checkpoint that a spec names, and a folder in which its tokenizer may be as well, or None.
 
     Args:
@@ -164,21 +164,31 @@ def _base(spec: str, adapter: str, find: Find) -> Base:
     return first.source, series.root
 
 
-def _named_base(folder: Path) -> str | None:
+def named_base(folder: Path) -> str | None:
     """Return the base that the configuration of the adapter in `folder` names, as a spec.
 
     None where it names none, or cannot be read.
     """
     try:
-        settings = read_settings(folder / CONFIG)
+        return base_in_settings(read_settings(folder / CONFIG), folder)
     except CheckpointError:
         return None  # the error is met again, and reported, when the adapter is measured
+
+
+def base_in_settings(settings: Mapping[str, Any], folder: Path | None) -> str | None:
+    """Return the base that an adapter's configuration names, as a spec; None where it names none.
+
+    Args:
+        settings: the configuration.
+        folder: of the adapter, to which a path may be relative; None for one on the hub, which names no path here.
+    """
     name, revision = settings.get("base_model_name_or_path"), settings.get("revision")
     if not isinstance(name, str) or not name:
         return None
-    for path in (os.path.join(folder, os.path.expanduser(name)), os.path.expanduser(name)):
-        if os.path.exists(path):
-            return os.path.realpath(path)
+    if folder is not None:
+        for path in (os.path.join(folder, os.path.expanduser(name)), os.path.expanduser(name)):
+            if os.path.exists(path):
+                return os.path.realpath(path)
     return f"{name}@{revision}" if isinstance(revision, str) and revision else name
 
 

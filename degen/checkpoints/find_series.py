@@ -101,7 +101,7 @@ def _find_group(specs: Sequence[str], grammar: Grammar, trust: bool, note: Note)
     """Return the series of a spec, or of several checkpoints of one folder, each beside what a user would write."""
     if len(specs) > 1:
         paths = list({expand_user(spec).resolve(): expand_user(spec) for spec in specs}.values())
-        find = partial(_find_without_adapter, grammar=grammar, trust=trust)
+        find = partial(find_without_adapter, grammar=grammar, trust=trust)
         return [(str(paths[0].parent), on_own_bases(from_steps(paths, grammar), find))]
     found = _find(specs[0], grammar, trust, note)
     return [(specs[0] if len(found) == 1 or s.root is None else str(s.root), s) for s in found]
@@ -110,7 +110,7 @@ def _find_group(specs: Sequence[str], grammar: Grammar, trust: bool, note: Note)
 def _find(spec: str, grammar: Grammar, trust: bool, note: Note) -> list[Series]:
     """Return the series of a spec: of a path if it is one, else of an adapter on its base, a suite, or the hub."""
     label, name = split_label(spec)
-    find = partial(_find_without_adapter, grammar=grammar, trust=trust)
+    find = partial(find_without_adapter, grammar=grammar, trust=trust)
     if expand_user(name).exists():
         series = [on_own_bases(one, find) for one in find(name, note=note)]
     elif (pair := split_adapter(name)) is not None:
@@ -125,7 +125,12 @@ def _find(spec: str, grammar: Grammar, trust: bool, note: Note) -> list[Series]:
     return [series[0].labelled(label)]
 
 
-def _find_without_adapter(name: str, grammar: Grammar, trust: bool, note: Note = lambda _: None) -> list[Series]:
+def find_without_adapter(name: str, grammar: Grammar, trust: bool, note: Note = lambda _: None) -> list[Series]:
+    """Return the series that a spec without a label and without a base names; adapters in it stay without a base.
+
+    Raises:
+        DegenError: nothing of that name, or no checkpoint in it.
+    """
     path = expand_user(name)
     if is_manifest(path):
         return from_manifest(path, grammar, trust)

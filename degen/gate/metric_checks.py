@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from degen.delta.columns import DELTA
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 from degen.metrics.run_parts import LAYERS, RunParts
 from degen.tables import CHECKPOINTS, ENGINE_TABLES, Column
 
+from .module_curves import check_module_rule
 from .rule import Rule
 
 if TYPE_CHECKING:
@@ -29,6 +31,11 @@ def check_rules(rules: Sequence[Rule], plan: Plan) -> None:
     models = [series.model for series in plan.series]
     for rule in rules:
         rule.select_models(models, "the series")
+        if rule.of_modules is not None:
+            check_module_rule(rule, rule.of_modules)
+            if DELTA not in plan.tables.names:
+                raise rule.error("this scan does not measure updates; add --probes delta")
+            continue
         table = LAYERS if rule.layer is not None or rule.site is not None else CHECKPOINTS
         columns = plan.tables.columns(table) if table in plan.tables.names else ()
         metrics = [*_metrics(columns), *_declared(table)]
@@ -73,13 +80,15 @@ def check_metric(rule: Rule, table: str, parts: RunParts) -> None:
 def depends_on_text(rule: Rule) -> bool:
     """Return whether the metric of a rule depends on the text that it was measured on.
 
-    It does not where a probe of the head's weights measures it, or where it is a fact of the model, such as its number
+    It does not where a probe of weights alone measures it, or where it is a fact of the model, such as its number
     of parameters.
     """
-    from degen.probe import HeadProbe
+    from degen.probe import HeadProbe, SourceProbe
     from degen.probe_registry import installed, load_probes
 
     table = LAYERS if rule.layer is not None or rule.site is not None else CHECKPOINTS
+    if rule.of_modules is not None:
+        return False
     if rule.domain is not None or table == LAYERS:
         return True
     if rule.metric in {column.name for column in ENGINE_TABLES[CHECKPOINTS]}:
@@ -89,7 +98,7 @@ def depends_on_text(rule: Rule) -> bool:
             (probe,) = load_probes([name]).values()
         except DegenError:  # a broken probe has no metrics
             continue
-        if issubclass(probe, HeadProbe) and rule.metric in {c.name for c in probe.columns.get(table, ())}:
+        if issubclass(probe, HeadProbe | SourceProbe) and rule.metric in {c.name for c in probe.columns.get(table, ())}:
             return False
     return True
 

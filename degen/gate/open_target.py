@@ -14,10 +14,11 @@ from degen.readers.table_file import FORMATS, has_parts
 from degen.runs.run import Run
 from degen.runs.run_file import is_run
 
+from .module_curves import ModuleTableSource, is_module_table
 from .run_source import RunSource
 from .table_source import TableSource
 
-Source = RunSource | TableSource
+Source = RunSource | TableSource | ModuleTableSource
 _MODEL_FILES = ("config.json", "adapter_config.json")
 
 
@@ -49,4 +50,6 @@ def open_source(
         DegenError: the path does not exist, or holds none of these.
     """
     opened = open_target(Path(target), warn)
-    return RunSource(opened, warn, series) if isinstance(opened, Run) else TableSource(opened, warn)
+    if isinstance(opened, Run):
+        return RunSource(opened, warn, series)
+    return ModuleTableSource(opened, warn) if is_module_table(opened) else TableSource(opened, warn)

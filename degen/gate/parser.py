@@ -106,7 +106,7 @@ class RuleParser:
             if self._take("]"):
                 return selectors
             if not self._take(","):
-                spaced = isinstance(selectors[key], str) and key in ("model", "site", "domain")
+                spaced = isinstance(selectors[key], str) and key in ("model", "site", "domain", "module")
                 hint = f'; put quotes around names with spaces, as in {key}="a b"' if spaced else ""
                 self._wrong(self._at, f"a comma or ] must follow a selector{hint}")
 
@@ -253,4 +253,5 @@ def _did_you_mean(word: str, choices: Sequence[str]) -> str | None:
     return f"did you mean {near!r}?" if near else None
 
 
-_EXAMPLES = {"model": "pythia-70m", "step": "latest", "layer": "last", "site": "block", "domain": "Github"}
+_EXAMPLES = {"model": "pythia-70m", "step": "latest", "layer": "last", "site": "block", "domain": "Github",
+             "module": "lm_head"}  # fmt: skip

@@ -4,14 +4,15 @@ The grammar (EBNF; spaces may stand between any two symbols):
 
     rule       = metric , [ "." , relation ] , [ "[" , selector , { "," , selector } , "]" ] , comparison , bound ;
     metric     = name | quoted ;
-    name       = character , { character } ;          (letter, digit or one of _ / , - + @ %)
+    name       = [ "delta." ] , character , { character } ;   (letter, digit or one of _ / , - + @ %)
     quoted     = '"' , { any character but '"' | '""' } , '"' ;
     relation   = "rise" | "drop" ;
     selector   = "model"  , "=" , text
                | "step"   , "=" , ( "latest" | "all" | whole | whole , ":" , [ whole ] | ":" , whole )
                | "layer"  , "=" , ( "last" | "all" | whole )
                | "site"   , "=" , text
-               | "domain" , "=" , text ;
+               | "domain" , "=" , text
+               | "module" , "=" , text ;
     text       = quoted | plain , { plain } ;         (anything but a space and one of , [ ] ")
     comparison = "<" | "<=" | ">" | ">=" ;
     bound      = number | percentage | "max" , "(" , number , "," , percentage , ")" ;
@@ -31,6 +32,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from degen.delta.columns import DELTA
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 
@@ -38,8 +40,8 @@ Relation = Literal["rise", "drop"]
 Comparison = Literal["<", "<=", ">", ">="]
 RELATIONS: tuple[Relation, ...] = ("rise", "drop")
 COMPARISONS: tuple[Comparison, ...] = ("<=", ">=", "<", ">")  # the longer first
-SELECTORS = ("model", "step", "layer", "site", "domain")
-NAME = re.compile(r"[\w/,\-+@%]+")
+SELECTORS = ("model", "step", "layer", "site", "domain", "module")
+NAME = re.compile(r"(?:delta\.(?!(?:rise|drop)\b))?[\w/,\-+@%]+")
 PLAIN = re.compile(r'[^\s,\[\]"]+')
 _KEEPS: dict[Comparison, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -105,6 +107,7 @@ class Rule:
         layer: a layer's number, `last` or `all`; None where the metric is of the whole checkpoint.
         site: `embedding`, `block` or `head_input`; None for every site, with `last` for the head's input.
         domain: the domain of the text; None for all text.
+        module: the parameter of an update, as in table `delta`; None for every one.
     """
 
     metric: str
@@ -116,6 +119,7 @@ class Rule:
     layer: int | Literal["last", "all"] | None = None
     site: str | None = None
     domain: str | None = None
+    module: str | None = None
 
     def keeps(self, value: float, bound: float) -> bool:
         """Return whether `value` satisfies the rule's comparison with `bound`; NaN never does."""
@@ -129,6 +133,12 @@ class Rule:
     def error(self, problem: str) -> DegenError:
         """Return (and do not raise) the error that names this rule and then `problem`, on one line."""
         return DegenError(visible(f'rule "{self}": {problem}'))
+
+    @property
+    def of_modules(self) -> str | None:
+        """The column of table `delta` that the rule is about, as `rank` of `delta.rank`; None for other metrics."""
+        table, dot, column = self.metric.partition(".")
+        return column if dot and table == DELTA and column else None
 
     def select_models(self, models: Sequence[str], owner: str) -> list[str]:
         """Return the labels of the models that the rule is about: the one that it selects, or all.

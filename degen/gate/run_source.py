@@ -24,6 +24,7 @@ from degen.runs.run import Run
 from degen.tables import CHECKPOINTS, Row
 
 from .metric_checks import check_metric
+from .module_curves import check_module_rule, read_modules, select_modules
 from .rule import Rule
 
 
@@ -100,6 +101,10 @@ class RunSource:
             raise rule.error("no metric is measured for a layer and a domain at once; drop one of the selectors")
         if rule.domain is not None:
             return [self._of_domain(rule, model, own, rule.domain) for model, own in rows.items()]
+        if rule.of_modules is not None:
+            return self._of_modules(rule, rule.of_modules, rows)
+        if rule.module is not None:
+            raise rule.error(f"only figures of updates are of a module, as in delta.{rule.metric}; drop the selector")
         check_metric(rule, LAYERS if by_layer else CHECKPOINTS, self._parts)
         if by_layer:
             return [curve for model, own in rows.items() for curve in self._of_layers(rule, model, own)]
@@ -128,6 +133,15 @@ class RunSource:
             hint = did_you_mean(domain, sorted(domains))
             raise rule.error(f"{self.path}: no text of the domain {domain!r} was measured; {hint}")
         return domain_curve(self._parts, model, rows, domain)
+
+    def _of_modules(self, rule: Rule, column: str, rows: Mapping[str, list[Row]]) -> list[Curve]:
+        """Return a curve for each module that the rule selects, of a column of table `delta`."""
+        check_module_rule(rule, column)
+        curves = []
+        for model, own in rows.items():
+            measured = read_modules(self._parts, model, own, column)
+            curves += select_modules(rule, measured, self.path) or [unmeasured_curve(model, rule.metric, own)]
+        return curves
 
     @cached_property
     def _checkpoints(self) -> CheckpointTable:

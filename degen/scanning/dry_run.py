@@ -13,7 +13,7 @@ from degen.forward.learned_positions import too_long
 from degen.model.architecture import Architecture, describe, read_config
 from degen.model.flops import forward_flops
 from degen.paths import expand_user
-from degen.probe import needs_text
+from degen.probe import SourceProbe, needs_text
 from degen.runs.run_file import RUN_FILE, read_info
 from degen.runs.run_writer import RunWriter, check_folder, check_run
 from degen.tables import Row
@@ -35,8 +35,8 @@ def estimate_costs(
 ) -> list[Row]:
     """Return what each checkpoint of a scan would cost, from configurations and file headers alone.
 
-    Formula: FLOPs = tokens · `forward_flops` at the length of the windows. Without a probe that needs text only the
-    head is read.
+    Formula: FLOPs = tokens · `forward_flops` at the length of the windows. Without a probe that needs text or all
+    tensors only the head is read.
 
     Args:
         settings: of the scan.
@@ -71,7 +71,8 @@ def estimate_costs(
     if out is not None and info is not None:
         pending = probes_to_measure(plan, RunWriter(out, info, fresh=False))
     nothing = {"bytes": 0, "flops": 0.0, "memory": 0, "reason": None}
-    costs = ((c, _estimate_cost(c, tokens, settings, device)) for c in plan.checkpoints)
+    whole = streams or any(issubclass(probe, SourceProbe) for probe in plan.probes.values())
+    costs = ((c, _estimate_cost(c, tokens, settings, device, whole)) for c in plan.checkpoints)
     return [cost if checkpoint in pending else cost | nothing for checkpoint, cost in costs]
 
 
@@ -92,12 +93,12 @@ def total_cost(costs: Sequence[Row]) -> tuple[int, float]:
     return sum(row["bytes"] or 0 for row in costs), sum(row["flops"] or 0 for row in costs)
 
 
-def _estimate_cost(checkpoint: Checkpoint, tokens: int, settings: Settings, device: torch.device) -> Row:
+def _estimate_cost(checkpoint: Checkpoint, tokens: int, settings: Settings, device: torch.device, whole: bool) -> Row:
     row: Row = {"model": checkpoint.model, "revision": checkpoint.revision, "step": checkpoint.step}
     try:
         trust = settings.trust_remote_code
         shape = describe(read_config(checkpoint.source.config(), trust), trust)
-        size = checkpoint.source.size() if tokens else _head_size(checkpoint.source, shape)
+        size = checkpoint.source.size() if whole else _head_size(checkpoint.source, shape)
         if tokens and (reason := too_long(shape, settings.longest_window)) is not None:
             raise CheckpointError(reason)
     except CheckpointError as error:

@@ -17,7 +17,7 @@ from degen.model.loading import load_model
 from degen.tables import CHECKPOINTS, Rows, file_name
 
 from .checkpoint_columns import model_columns
-from .measure_head import head_of, measure_head
+from .measure_head import head_of, measure_head, measure_sources
 from .measure_spec import MeasureSpec
 from .measure_stream import measure_stream
 from .open_checkpoint import OpenCheckpoint
@@ -54,8 +54,9 @@ def measure(opened: OpenCheckpoint, spec: MeasureSpec, batch_tokens: int, advanc
         opened.model_columns = model_columns(opened.architecture, opened.head, opened.checkpoint.tokens_seen)
         measured: list[tuple[str, Rows]] = [("degen", {CHECKPOINTS: [opened.model_columns]})]
         measured += measure_head(opened.head, spec, opened.clock)
+        measured += measure_sources(opened.checkpoint.source, spec, opened.clock)
         skipped = spec.skipped or _no_text(opened.architecture, spec)
-        if skipped is not None and not spec.head_probes:
+        if skipped is not None and not spec.head_probes and not spec.source_probes:
             raise CheckpointError(skipped)
         opened.notes += [skipped] if skipped is not None else []
         if spec.sample is not None and spec.stream_probes and skipped is None:

@@ -1,9 +1,10 @@
-"""The part of a measurement that needs no text: the probes of the head."""
+"""The part of a measurement that needs no text: the probes of the head, and of what is stored."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from degen.checkpoints.source import Source
 from degen.device import factor_device
 from degen.model.architecture import find_head
 from degen.model.lm_head import Head, used_rows
@@ -32,4 +33,17 @@ def measure_head(head: Head, spec: MeasureSpec, clock: Clock) -> list[tuple[str,
     for name, head_probe in spec.head_probes.items():
         with clock.phase(name), probe_errors(name):
             measured.append((name, head_probe().measure(head)))
+    return measured
+
+
+def measure_sources(source: Source, spec: MeasureSpec, clock: Clock) -> list[tuple[str, Rows]]:
+    """Return the rows of every probe of what is stored of a checkpoint, beside its name.
+
+    Raises:
+        CheckpointError: a probe failed.
+    """
+    measured = []
+    for name, source_probe in spec.source_probes.items():
+        with clock.phase(name), probe_errors(name):
+            measured.append((name, source_probe().measure(source, spec.first or source)))
     return measured

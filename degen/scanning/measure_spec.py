@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from degen.probe import HeadProbe, OnProgress, Probe, StreamProbe
+from degen.checkpoints.source import Source
+from degen.probe import HeadProbe, OnProgress, Probe, SourceProbe, StreamProbe
 from degen.tables import Tables
 from degen.text.windows import Sample, Window
 
@@ -31,6 +32,7 @@ class MeasureSpec:
         training: makes windows to train on, without end; None where there is no text.
         training_folder: for what an interrupted training is continued from; None where nothing trains.
         on_progress: called during training with the losses as text, tokens trained and tokens to train.
+        first: where the files of the first checkpoint are; None for a model in memory.
     """
 
     probes: Mapping[str, type[Probe]]
@@ -44,6 +46,7 @@ class MeasureSpec:
     training: Callable[[], Iterator[Window]] | None = None
     training_folder: Path | None = None
     on_progress: OnProgress = lambda *_: None
+    first: Source | None = None
 
     @property
     def needs_all_tensors(self) -> bool:
@@ -54,6 +57,11 @@ class MeasureSpec:
     def head_probes(self) -> dict[str, type[HeadProbe]]:
         """The probes that need the head's weights alone."""
         return {n: p for n, p in self.probes.items() if issubclass(p, HeadProbe)}
+
+    @property
+    def source_probes(self) -> dict[str, type[SourceProbe]]:
+        """The probes that need what is stored of a checkpoint, and no model."""
+        return {n: p for n, p in self.probes.items() if issubclass(p, SourceProbe)}
 
     @property
     def stream_probes(self) -> dict[str, type[StreamProbe]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from degen.checkpoints.series import Checkpoint
@@ -13,7 +14,7 @@ from degen.model.lm_head import Head, as_stored, find_stored_head
 from degen.tables import Row
 from degen.weights.checkpoint_files import CheckpointFiles
 from degen.weights.open_weights import open_tensors
-from degen.weights.peft_adapter import open_adapter
+from degen.weights.peft_adapter import ADDED_BESIDE, CONFIG, open_adapter, read_settings
 from degen.weights.stored_tensors import StoredTensors
 
 from .measure_spec import MeasureSpec
@@ -70,9 +71,20 @@ def open_checkpoint(checkpoint: Checkpoint, files: CheckpointFiles, spec: Measur
                 f"{files.path}: {layers:,} layers by its configuration, and {len(tensors.keys):,} tensors in its files"
             )
         architecture = describe(config, spec.trust)
-        changed = files.adapter is not None and open_adapter(files.adapter).may_change_head
+        changed = files.adapter is not None and _may_change_head(files.adapter, spec)
         device, block = factor_device(spec.device), scale_block(config)
         head = None if changed else find_stored_head(tensors, architecture, spec.ids, block, device)
         if head is not None:
             architecture = as_stored(architecture, head)
         return OpenCheckpoint(checkpoint, files, config, architecture, tensors, head, clock)
+
+
+def _may_change_head(adapter: Path, spec: MeasureSpec) -> bool:
+    """Return whether an adapter may change the head of its base.
+
+    Raises:
+        CheckpointError: it cannot be read; or it cannot be merged, and probes need the merged head or model.
+    """
+    if not spec.head_probes and not spec.stream_probes and read_settings(adapter / CONFIG)["peft_type"] in ADDED_BESIDE:
+        return False
+    return open_adapter(adapter).may_change_head

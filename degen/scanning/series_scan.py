@@ -118,6 +118,7 @@ class SeriesScan:
             training=partial(training_windows, settings, self.series, sample) if sample is not None else None,
             training_folder=self.writer.path / TRAINING_FOLDER,
             on_progress=self.progress.report_training,
+            first=self.series.checkpoints[0].source,
         )
 
     def _measure(self, checkpoint: Checkpoint, spec: MeasureSpec, fetcher: Fetcher) -> None:

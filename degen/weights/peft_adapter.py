@@ -24,6 +24,10 @@ CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")  # the first of them that is there
 NEEDS_PEFT = "adapters need an extra: pip install 'degen-lm[peft]'"
 
+# Kinds that leave every weight as it is and add what runs beside them.
+ADDED_BESIDE = frozenset({"PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "CPT", "CARTRIDGE",
+                          "ADAPTION_PROMPT"})  # fmt: skip
+
 _PREFIX = "base_model.model."  # before a module's name in the files
 _WRAPPED = (".base_layer", ".original_module", ".modules_to_save")  # PEFT may put one of them behind it
 # Sizes in the configuration for which PEFT allocates memory before it reads a tensor of the files.

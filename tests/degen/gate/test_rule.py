@@ -39,6 +39,13 @@ FORMS: list[tuple[str, Rule]] = [
     ("loss[model=org/a=b<c,domain=Github] < 3", Rule("loss", "<", Bound(3.0), model="org/a=b<c", domain="Github")),
     (' loss . rise [ domain = "a, b]" , step = 5: ] < 3 ',
      Rule("loss", "<", Bound(3.0), "rise", domain="a, b]", step=StepRange(5, None))),
+    ("delta.rank < 8", Rule("delta.rank", "<", Bound(8.0))),
+    ("delta.effective_rank.rise < 1", Rule("delta.effective_rank", "<", Bound(1.0), "rise")),
+    ("delta.rise < 1", Rule("delta", "<", Bound(1.0), "rise")),
+    ('"delta.rise" < 1', Rule("delta.rise", "<", Bound(1.0))),
+    ('"delta.rank" < 8', Rule("delta.rank", "<", Bound(8.0))),
+    ("delta.rank[module=model.layers.0.self_attn.q_proj,step=all] < 8",
+     Rule("delta.rank", "<", Bound(8.0), step="all", module="model.layers.0.self_attn.q_proj")),
     ("loss[\n model=a,\n domain=b\n] < 3", Rule("loss", "<", Bound(3.0), model="a", domain="b")),
 ]  # fmt: skip
 

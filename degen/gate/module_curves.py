@@ -1,0 +1,180 @@
+"""The curves of single modules that a rule is about: columns of table `delta`, of a run or of a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from degen.delta.columns import COLUMNS, DELTA, WHOLE
+from degen.hints import did_you_mean
+from degen.metrics.curve import Curve, Point, curve_from_points, reason_for_missing
+from degen.metrics.run_parts import RunParts
+from degen.readers.open_table import OpenTable
+from degen.readers.source_summary import SourceSummary
+from degen.tables import Row
+
+from .rule import Rule
+
+_TYPES = {column.name: column.type for column in COLUMNS}
+_METRICS = [c.name for c in COLUMNS if c.type in ("float64", "int64", "bool") and not c.key]
+_NEEDED = ("model", "revision", "step", "module", "rank")
+
+
+def check_module_rule(rule: Rule, column: str) -> None:
+    """Refuse a rule about a column that table `delta` has not, or that holds text, or with a selector for others.
+
+    Raises:
+        DegenError: it is such a rule.
+    """
+    if column not in _METRICS:
+        problem = "holds text" if column in _TYPES else "is not there"
+        raise rule.error(f"column {column!r} of table {DELTA} {problem}; {did_you_mean(column, _METRICS)}")
+    for name in ("layer", "site", "domain"):
+        if getattr(rule, name) is not None:
+            raise rule.error(f"figures of updates are of a module; select it with module=, and drop {name}")
+
+
+def read_modules(parts: RunParts, model: str, rows: Sequence[Row], column: str) -> list[Curve]:
+    """Return the curves of a column of table `delta` of a run, one for each module that has a value or a reason.
+
+    Args:
+        parts: the run.
+        model: label of the series.
+        rows: the rows of table `checkpoints` for its checkpoints.
+        column: its name.
+    """
+    measured: list[tuple[Row, list[Row]]] = []
+    for row in rows:
+        part = parts.part(DELTA, model, row["revision"], ("module", column, "reason"))
+        found = part.to_pylist() if part is not None and row["status"] != "failed" else []
+        if found or row["status"] == "failed" or part is None:
+            measured.append((row, found))  # at the first checkpoint of a series nothing has changed
+    return module_curves(model, measured, column)
+
+
+def module_curves(model: str, measured: Sequence[tuple[Row, Sequence[Row]]], column: str) -> list[Curve]:
+    """Return a curve for each module; one for a column that is of the whole update.
+
+    Args:
+        model: label of the series.
+        measured: of each checkpoint, its revision, step, status and reason, and the rows of its modules.
+        column: whose values the curves have.
+    """
+    modules = dict.fromkeys(
+        row["module"] for _, rows in measured for row in rows if row.get(column) is not None or row.get("reason")
+    )
+    if column in WHOLE:  # the same in every row
+        points = [_point(checkpoint, next(iter(rows), None), column) for checkpoint, rows in measured]
+        return [curve_from_points(model, f"{DELTA}.{column}", points)] if points else []
+    curves = []
+    for module in modules:
+        points = []
+        for checkpoint, rows in measured:
+            own = next((row for row in rows if row["module"] == module), None)
+            points.append(_point(checkpoint, own, column))
+        curves.append(curve_from_points(model, f"{DELTA}.{column}", points, place=f"module {module}"))
+    return curves
+
+
+def select_modules(rule: Rule, curves: Sequence[Curve], path: Path) -> list[Curve]:
+    """Return those of the curves of one model whose module a rule selects.
+
+    Raises:
+        DegenError: there is no such module.
+    """
+    if rule.module is None or not curves:
+        return list(curves)
+    selected = [curve for curve in curves if curve.place == f"module {rule.module}"]
+    if not selected:
+        names = [str(curve.place).removeprefix("module ") for curve in curves]
+        raise rule.error(f"{path}: no module {rule.module!r} was changed; {did_you_mean(rule.module, names)}")
+    return selected
+
+
+def _point(checkpoint: Row, row: Row | None, column: str) -> Point:
+    """Return the value of a module at a checkpoint, or the reason why there is none."""
+    value = row.get(column) if row is not None else None
+    number = float(value) if isinstance(value, int | float) else None
+    if number is None or math.isnan(number):
+        reason = (row or {}).get("reason") or checkpoint.get("reason")
+        missing = reason_for_missing(checkpoint.get("status") or "ok", reason, number)
+        return Point(checkpoint["revision"], checkpoint["step"], None, None, missing)
+    return Point(checkpoint["revision"], checkpoint["step"], number)
+
+
+def is_module_table(opened: OpenTable) -> bool:
+    """Return whether a table is one that `degen delta` wrote, by its columns."""
+    return set(_NEEDED) <= set(opened.table.column_names)
+
+
+@dataclass(frozen=True)
+class ModuleTableSource:
+    """A file of table `delta` as the source of the curves that rules are about.
+
+    Attributes:
+        opened: the table, with its path.
+        warn: called with each line of warning.
+    """
+
+    opened: OpenTable
+    warn: Callable[[str], None] = field(repr=False)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.opened.path
+
+    @property
+    def samples(self) -> frozenset[str]:
+        """An empty set: updates are measured on no text."""
+        return frozenset()
+
+    @property
+    def failed(self) -> list[str]:
+        """An empty list: the table holds what was measured alone."""
+        return []
+
+    @cached_property
+    def models(self) -> list[str]:
+        """Labels of the models, in the order of the table."""
+        return list(self._measured)
+
+    @cached_property
+    def _measured(self) -> dict[str, list[tuple[Row, list[Row]]]]:
+        """Label of each model -> its checkpoints in the order of the table, each with the rows of its modules."""
+        models: dict[str, dict[Any, tuple[Row, list[Row]]]] = {}
+        for row in self.opened.table.to_pylist():
+            row["step"] = (
+                int(row["step"]) if isinstance(row["step"], int | float) and row["step"] == row["step"] else None
+            )
+            checkpoint = {"revision": row["revision"], "step": row["step"]}
+            known = models.setdefault(str(row["model"]), {}).setdefault(row["revision"], (checkpoint, []))
+            known[1].append(row)
+        return {model: list(checkpoints.values()) for model, checkpoints in models.items()}
+
+    def curves(self, rule: Rule) -> list[Curve]:
+        """Return the curves that a rule is about, one for each module.
+
+        Raises:
+            DegenError: the rule is about something else, or a selector matches nothing.
+        """
+        column = rule.of_modules or rule.metric
+        check_module_rule(rule, column)
+        curves = []
+        for model in rule.select_models(self.models, str(self.path)):
+            found = select_modules(rule, module_curves(model, self._measured[model], column), self.path)
+            nothing = Point(None, None, None, None, f"no module has {column}")
+            curves += found or [curve_from_points(model, rule.metric, [nothing])]
+        return curves
+
+    def summary(self, rules: Sequence[Rule]) -> SourceSummary:
+        """Return what was understood of the table, as far as rules need it."""
+        columns: Mapping[str, str] = {"model": "model", "step": "step"}
+        metrics = tuple(dict.fromkeys(curve.metric for rule in rules for curve in self.curves(rule)))
+        return SourceSummary(
+            self.path, "table of updates", self.opened.table.num_rows, columns, tuple(self.models), metrics, None
+        )
