@@ -42,7 +42,7 @@ class T5Shape:
 
     @property
     def attention_size(self) -> int:
-        """a = NH · KV, width of all heads of an attention together."""
+        """Width of all heads of an attention together, a = NH · KV."""
         return self.heads * self.d_kv
 
     @property
