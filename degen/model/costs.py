@@ -20,12 +20,15 @@ class TokenContext:
     """The tokens that are around a token, for the FLOPs of attention's scores.
 
     Attributes:
-        tokens: of a window; of the encoder's side where there is an encoder. 0 leaves the scores out.
+        tokens: of a window; of the encoder's side where there is an encoder. None leaves the scores out.
         target: of the decoder's side beside an encoder; None for as many as on the encoder's.
     """
 
-    tokens: int = 0
+    tokens: int | None = None
     target: int | None = None
+
+
+NO_CONTEXT = TokenContext()
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def config_costs(config: Any, context: TokenContext, trust: bool = False) -> Mod
     return ModelCosts(
         architecture.name, read_knobs(config), architecture.vocab_size, architecture.parameters,
         architecture.parameters_non_embedding, architecture.parameters - architecture.parameters_idle,
-        forward_flops(architecture, context.tokens),
+        forward_flops(architecture, context.tokens or 0),
     )  # fmt: skip
 
 
@@ -99,7 +102,7 @@ def t5_costs(shape: T5Shape, context: TokenContext, name: str = T5_NAME, more: i
         shape.d_model, shape.d_ff, shape.heads, shape.d_kv, 1, *both,
     )  # fmt: skip
     total = shape.parameters + more
-    flops = shape.forward_flops(context.tokens, context.target)
+    flops = shape.forward_flops(context.tokens or 0, context.target)
     return ModelCosts(name, knobs, shape.vocab_size, total, shape.parameters_non_embedding + more, total, flops)
 
 
