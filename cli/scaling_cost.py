@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -77,33 +77,30 @@ def cost(
     from degen.model.costs import TokenContext
     from degen.scaling.costs.table import find_costs
 
-    file_options.check(_first_file(models or []))
+    file_options.check(None)
+    for file in (Path(model) for model in models or () if Path(model).exists()):
+        file_options.check(file)
     if trust_remote_code:
         output.warn("--trust-remote-code: Python code of these checkpoints runs on this machine with your permissions")
     found = find_costs(
         models or (), t5 or (), set_entries or (), TokenContext(context, target), tokens, trust_remote_code, output.note
     )
     if json:
-        output.result_json({"context": context, "target": target, "tokens": tokens, "rows": _documents(found)})
+        output.result_json({"context": context, "target": target, "tokens": tokens, "rows": list(found.rows)})
     else:
-        _print_costs(found)
+        _print_costs(found, named=bool(t5 or set_entries))
     file_options.write(found.table, "costs", lambda file: None)
     if found.failed:
         raise typer.Exit(4)
 
 
-def _first_file(models: list[str]) -> Path | None:
-    """Return the first of the models that is a file or folder here; None where none is."""
-    return next((Path(model) for model in models if Path(model).exists()), None)
+def _print_costs(found: CostTable, named: bool) -> None:
+    """Print the table, and what is counted in it.
 
-
-def _documents(found: CostTable) -> list[dict[str, Any]]:
-    """Return the rows with the columns that the table has."""
-    return [{column.name: row[column.name] for column in found.columns} for row in found.rows]
-
-
-def _print_costs(found: CostTable) -> None:
-    """Print the table, and what is counted in it."""
+    Args:
+        found: the table.
+        named: whether models are named by their knobs, which then need no columns.
+    """
     heads = {
         "model": "model",
         "layers": "layers",
@@ -119,8 +116,10 @@ def _print_costs(found: CostTable) -> None:
     measured = [row for row in found.rows if row["reason"] is None]
     if all(row["parameters_active"] == row["parameters"] for row in measured):
         del heads["parameters_active"]
-    if any(" " in str(row["model"]) or row["encoder_layers"] is not None for row in measured):
-        del heads["layers"], heads["d_model"]  # the names have them
+    if named:
+        del heads["layers"], heads["d_model"]
+    if found.tokens is not None:
+        del heads["flops_per_token"]  # of all tokens there is another column
     names = {column.name for column in found.columns}
     heads = {name: head for name, head in heads.items() if name in names}
     shown = found.rows[:MAX_ROWS]
