@@ -54,7 +54,7 @@ def _set_entry(config: Any, entries: dict[str, Any], name: str, value: Any, orig
     if dot and hasattr(part, "to_dict"):
         inner = entries.setdefault(first, {})
         return f"{first}.{_set_entry(part, inner, rest, value, origin)}"
-    known = {**config.to_dict(), **entries}
+    known = {**entries, **config.to_dict()}
     own: str = getattr(config, "attribute_map", {}).get(name, name)  # as n_layer for num_hidden_layers
     if own not in known:
         raise DegenError(f"--set {name}={value}: {origin} has no such entry; {_hint(name, config, known)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -93,24 +94,31 @@ def find_configs(specs: Sequence[str], trust: bool, note: Callable[[str], None])
     Raises:
         DegenError: nothing of that name, or two models of one name.
     """
-    files: dict[str, NamedConfig] = {}
-    others = []
-    for spec in specs:
-        label, name = split_label(spec)
-        path = expand_user(name)
-        if not (path.suffix == ".json" and path.is_file()):
-            others.append(spec)
-            continue
-        model = label or (path.resolve().parent.name if path.name == "config.json" else path.stem)
-        if model in files:
-            raise DegenError(f"{spec}: another file would be called {model!r} as well; name one of them: other={spec}")
-        files[model] = NamedConfig(model, lambda path=path: path)  # type: ignore[misc]
-    found = find_series(others, note=note, trust=trust) if others else []
-    for series in found:
-        if series.model in files:
-            raise DegenError(f"two models would be called {series.model!r}; name one of them: other={series.model}")
-        files[series.model] = NamedConfig(series.model, _path_of(series.checkpoints[-1].source))
-    return list(files.values())
+    found: dict[str, NamedConfig] = {}
+    for is_file, group in groupby(specs, key=_is_config_file):
+        own = list(group)
+        if is_file:
+            configs = [_of_file(spec) for spec in own]
+        else:  # checkpoints of one folder, named one by one as a shell does, are one series
+            series = find_series(own, note=note, trust=trust)
+            configs = [NamedConfig(s.model, _path_of(s.checkpoints[-1].source)) for s in series]
+        for config in configs:
+            if config.model in found:
+                raise DegenError(f"two models would be called {config.model!r}; name one of them, as in other={own[0]}")
+            found[config.model] = config
+    return list(found.values())
+
+
+def _is_config_file(spec: str) -> bool:
+    path = expand_user(split_label(spec)[1])
+    return path.suffix == ".json" and path.is_file()
+
+
+def _of_file(spec: str) -> NamedConfig:
+    """Return the configuration of a `.json` file; a config.json has the name of its folder."""
+    label, name = split_label(spec)
+    path = expand_user(name)
+    return NamedConfig(label or (path.resolve().parent.name if path.name == "config.json" else path.stem), lambda: path)
 
 
 def _path_of(source: Source) -> Callable[[], Path]:

@@ -170,14 +170,14 @@ def _check(
     Raises:
         DegenError: there are some.
     """
+    if sets and not models:
+        raise DegenError(
+            f"--set {sets[0]}: changes entries of a config.json, and none is named; --t5 has values of its own"
+        )
     if not models and not t5:
         raise DegenError(
             "name a config.json, a checkpoint folder or a model on the hub, or give a shape, as in "
             "--t5 NL=16,DM=512,FF=2048,NH=8"
-        )
-    if sets and not models:
-        raise DegenError(
-            f"--set {sets[0]}: changes entries of a config.json, and none is named; --t5 has values of its own"
         )
     for option, value in (("--context", context.tokens), ("--target", context.target)):
         if value is not None and not 1 <= value <= MAX_TOKENS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 from hypothesis import given
@@ -43,10 +44,7 @@ def test_a_name_is_a_text_that_gives_the_same_shape(
     el: int, dl: int, dm: int, ff: int, nh: int, kv: int, gated: bool
 ) -> None:
     shape = T5Shape(el, dl, dm, ff, nh, kv, gated=gated, tied=not gated)
-    text = ",".join(
-        part if "=" in part else f"{part.rstrip('0123456789')}={part.lstrip('NELDMFHKVGATED') or '1'}"
-        for part in t5_name(shape).split("-")
-    )
+    text = re.sub(r"([A-Z]+)(\d+)", r"\1=\2", t5_name(shape)).replace("GATED", "GATED=1").replace("-", ",")
     assert t5_shapes([text]) == {t5_name(shape): shape}
 
 
