@@ -8,13 +8,60 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options, output
-from .option_groups import Without, expand_groups
+from .option_groups import OptionGroup, Without, expand_groups
 from .scaling_options import FileOptions
 
 if TYPE_CHECKING:
+    from degen.model.costs import TokenContext
     from degen.scaling.costs.table import CostTable
 
 MAX_ROWS = 100  # that a terminal shows; --json and --out have all
+
+
+class ShapeOptions(OptionGroup):
+    """The shapes to count, and the tokens that they see."""
+
+    t5: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--t5",
+            help="The shape of a T5, as NL=16,DM=512,FF=2048,NH=8; KV is the width of a head (DM/NH), V the vocabulary "
+            "(32128), EL and DL are the layers of encoder and decoder (NL), GATED=1 is version 1.1. NL=4:8:16 is each "
+            "of them. Again for more.",
+            show_default=False,
+        ),
+    ] = None
+    set_entries: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Entries of config.json to change, as num_hidden_layers=6:12:24,hidden_size=512; every combination is "
+            "a model. Again for more.",
+            show_default=False,
+        ),
+    ] = None
+    context: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens of a window, of the encoder's side beside an encoder: adds the scores of attention.",
+            show_default="scores are left out, as 6ND does",
+        ),
+    ] = None
+    target: Annotated[
+        int | None,
+        typer.Option(help="Tokens of the decoder's side beside an encoder.", show_default="as many as --context"),
+    ] = None
+    tokens: Annotated[
+        float | None,
+        typer.Option(help="Training tokens: adds the FLOPs of training, as column flops.", show_default=False),
+    ] = None
+
+    @property
+    def token_context(self) -> TokenContext:
+        """The tokens around a token."""
+        from degen.model.costs import TokenContext
+
+        return TokenContext(self.context, self.target)
 
 
 @expand_groups
@@ -29,40 +76,7 @@ def cost(
             show_default=False,
         ),
     ] = None,
-    t5: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--t5",
-            help="The shape of a T5, as NL=16,DM=512,FF=2048,NH=8; KV is the width of a head (DM/NH), V the vocabulary "
-            "(32128), EL and DL are the layers of encoder and decoder (NL), GATED=1 is version 1.1. NL=4:8:16 is each "
-            "of them. Again for more.",
-            show_default=False,
-        ),
-    ] = None,
-    set_entries: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Entries of config.json to change, as num_hidden_layers=6:12:24,hidden_size=512; every combination is "
-            "a model. Again for more.",
-            show_default=False,
-        ),
-    ] = None,
-    context: Annotated[
-        int | None,
-        typer.Option(
-            help="Tokens of a window, of the encoder's side beside an encoder: adds the scores of attention.",
-            show_default="scores are left out, as 6ND does",
-        ),
-    ] = None,
-    target: Annotated[
-        int | None,
-        typer.Option(help="Tokens of the decoder's side beside an encoder.", show_default="as many as --context"),
-    ] = None,
-    tokens: Annotated[
-        float | None,
-        typer.Option(help="Training tokens: adds the FLOPs of training, as column flops.", show_default=False),
-    ] = None,
+    shape_options: ShapeOptions,
     trust_remote_code: options.TrustRemoteCode = False,
     file_options: Annotated[FileOptions, Without("plot_file")],
     json: options.Json = False,
@@ -74,7 +88,6 @@ def cost(
     it meets, the head included, three times as many in training. With an encoder they are averaged over the tokens of
     both sides, of which there are as many unless --context and --target say otherwise. Nothing is loaded.
     """
-    from degen.model.costs import TokenContext
     from degen.scaling.costs.table import find_costs
 
     file_options.check(None)
@@ -82,13 +95,13 @@ def cost(
         file_options.check(file)
     if trust_remote_code:
         output.warn("--trust-remote-code: Python code of these checkpoints runs on this machine with your permissions")
-    found = find_costs(
-        models or (), t5 or (), set_entries or (), TokenContext(context, target), tokens, trust_remote_code, output.note
-    )
+    t5, sets, tokens = shape_options.t5 or (), shape_options.set_entries or (), shape_options.tokens
+    found = find_costs(models or (), t5, sets, shape_options.token_context, tokens, trust_remote_code, output.note)
     if json:
-        output.result_json({"context": context, "target": target, "tokens": tokens, "rows": list(found.rows)})
+        settings = {"context": shape_options.context, "target": shape_options.target, "tokens": tokens}
+        output.result_json({**settings, "rows": list(found.rows)})
     else:
-        _print_costs(found, named=bool(t5 or set_entries))
+        _print_costs(found, named=bool(t5 or sets))
     file_options.write(found.table, "costs", lambda file: None)
     if found.failed:
         raise typer.Exit(4)

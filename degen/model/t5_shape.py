@@ -102,10 +102,10 @@ class T5Shape:
 def t5_shape(config: Any) -> T5Shape:
     """Return the shape of a T5 by its configuration, whose model type is one of `T5_TYPES`.
 
-    transformers sets `tie_word_embeddings` of each T5 to true, and keeps in `scale_decoder_outputs` what the file said;
-    checkpoints whose file said false have a head of their own.
+    transformers sets `tie_word_embeddings` of each to true, and unties the head when weights are loaded that have one.
+    Of a t5 it keeps in `scale_decoder_outputs` what the file said; every published mt5 and umt5 has a head of its own.
     """
-    tied = config.tie_word_embeddings and getattr(config, "scale_decoder_outputs", True)
+    tied = config.tie_word_embeddings and getattr(config, "scale_decoder_outputs", config.model_type == "t5")
     return T5Shape(
         config.num_layers, config.num_decoder_layers, config.d_model, config.d_ff, config.num_heads, config.d_kv,
         config.vocab_size, bool(config.is_gated_act), bool(tied), config.relative_attention_num_buckets,
