@@ -103,11 +103,11 @@ class FileOptions(OptionGroup):
         ),
     ] = None
 
-    def check(self, table: Path, by: str | None) -> None:
+    def check(self, table: Path | None, by: str | None = None) -> None:
         """Refuse files that cannot be written, or that would replace the table, before anything is computed.
 
         Args:
-            table: the table.
+            table: the table; None without one.
             by: the column whose values are judged by themselves; None without one.
 
         Raises:
@@ -116,7 +116,7 @@ class FileOptions(OptionGroup):
         if self.out_file is not None:
             from degen.runs.export import check_result_file
 
-            check_result_file(self.out_file, table, option="--out")
+            check_result_file(self.out_file, *([table] if table is not None else []), option="--out")
         if self.plot_file is not None:
             from degen.drawing import check_plot
             from degen.errors import DegenError

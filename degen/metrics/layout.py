@@ -42,6 +42,7 @@ NAMES_CHECKPOINT = frozenset(
 FACTS = frozenset(
     {*WIDTH, *PARAMETERS, *TOKENS, *SOLE_ERRORS, *NUMBERED, "parameters_non_embedding", "layers", "n_layers"}
     | {"heads", "vocab_size", "vocab_used", "tokens_scored", "epoch", "lr", "learning_rate", "batch_size"}
+    | {"encoder_layers", "decoder_layers", "d_ff", "d_kv", "experts", "parameters_active", "forward_flops_per_token"}
     | {"flops", "flops_per_token", "training_flops", "seconds", "peak_rss", "time", "timestamp", "rank"}
     | {"window", "windows", "document", "documents", "index", "zero_vectors", "_runtime", "_timestamp"}
 )

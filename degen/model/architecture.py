@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -82,7 +83,7 @@ def read_config(path: Path, trust: bool = False) -> Any:
     """Return the transformers configuration of a checkpoint.
 
     Args:
-        path: a folder with `config.json`, or a `.gguf` file.
+        path: a folder with `config.json`, a `.json` file, or a `.gguf` file.
         trust: whether Python code from the folder may run.
 
     Raises:
@@ -92,20 +93,25 @@ def read_config(path: Path, trust: bool = False) -> Any:
 
     is_gguf = path.suffix == ".gguf"
     if not is_gguf:
-        check_json(path / "config.json")
+        check_json(config_file(path))
     try:
         if is_gguf:
             status = path.stat()
             return copy.deepcopy(_gguf_config(path, status.st_mtime_ns, status.st_size))
         return AutoConfig.from_pretrained(path, trust_remote_code=trust)
     except Exception as error:  # transformers raises errors of any class for a damaged file
-        if not is_gguf and not trust and "auto_map" in check_json(path / "config.json"):
+        if not is_gguf and not trust and "auto_map" in check_json(config_file(path)):
             raise CheckpointError(
                 f"{path}: its model type needs Python code that comes with it; read that code, and if you trust it, "
                 "--trust-remote-code runs it"
             ) from error
         hint = "; is the file truncated?" if is_gguf else ""
         raise CheckpointError(f"{path}: its configuration cannot be used ({one_line(error)}){hint}") from error
+
+
+def config_file(path: Path) -> Path:
+    """Return the file of a configuration: `config.json` of a folder, or the `.json` file that the path is."""
+    return path if path.suffix == ".json" and is_file(path) else path / "config.json"
 
 
 @lru_cache(maxsize=4)
@@ -134,21 +140,27 @@ def check_json(file: Path) -> dict[str, Any]:
         raise CheckpointError(f"{file}: not JSON ({error})") from error
     if not isinstance(config, dict) or "model_type" not in config:
         raise CheckpointError(f"{file}: no model_type in it")
-    _check_counts(file, config)
+    check_counts(str(file), config)
     return config
 
 
-def _check_counts(file: Path, config: dict[str, Any]) -> None:
+def check_counts(origin: str, config: Mapping[str, Any]) -> None:
     """Refuse more layers or experts than a model has, before lists and modules are made of them.
+
+    Args:
+        origin: the file of the configuration, for the message.
+        config: its entries.
 
     Raises:
         CheckpointError: there are more.
     """
     for name, value in config.items():
         if isinstance(value, dict):
-            _check_counts(file, value)
+            check_counts(origin, value)
         elif isinstance(value, int) and _COUNT.search(name) and value > MAX_COUNT:
-            raise CheckpointError(f"{file}: {name} {shorten_number(value)} is more than any model has ({MAX_COUNT:,})")
+            raise CheckpointError(
+                f"{origin}: {name} {shorten_number(value)} is more than any model has ({MAX_COUNT:,})"
+            )
 
 
 def config_sha256(config: Any) -> str:

@@ -57,6 +57,8 @@ SCREENS = [
     "scaling fit runs.csv --predict N=1e9,D=1e11 --bootstrap 5",
     "scaling slopes runs.csv --architecture family --downstream glue",
     "scaling pareto runs.csv --architecture family --downstream glue",
+    "scaling cost pretraining-first pretraining-second --tokens 1e9 --context 64",
+    "scaling cost --t5 NL=4:16,EL=48,DM=512,FF=2048,NH=8,KV=32,GATED=1 --context 64 --target 16",
     "show no-such-folder-with-a-very-long-name/that-has/another-long-name-in-it/and-one-more",
 ]
 

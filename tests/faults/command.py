@@ -47,7 +47,7 @@ class CommandResult:
         """No message names an option that the command has not, but for other commands in backticks."""
         command = options_of(self.args)
         typed = " ".join(self.args)  # a message may repeat what was typed
-        named = re.findall(r"(?<![\w-])--[a-z][a-z-]*", re.sub(r"`[^`]*`", "", self.err))
+        named = re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", re.sub(r"`[^`]*`", "", self.err))
         unknown = [name for name in named if command and name not in command and name not in typed]
         assert not unknown, f"{unknown} in: {self.err}"
 
