@@ -23,6 +23,7 @@ from . import (
     output,
     probes,
     rank,
+    report,
     saturation,
     scaling,
     scan,
@@ -132,6 +133,7 @@ app.command("rank")(rank.rank)
 app.add_typer(scaling.app, name="scaling")
 app.command("ngram")(ngram.ngram)
 app.command("show")(show.show)
+app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("audit")(audit.audit)
 app.command("probes")(probes.probes)

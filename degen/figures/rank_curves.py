@@ -1,0 +1,57 @@
+"""What the LM head loses at restricted rank: loss above the full head, and W-error, against rank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from degen.tables import Row
+
+from .figure import VALUES, Figure, specification
+from .packages import import_altair
+from .style import HEIGHT, ONLY_VISIBLE, by_model, visible_models
+
+LINEAR_BELOW = 0.01  # nats: below it the axis of gaps is linear, as a gap may be 0 or negative
+
+
+def rank_curves(
+    name: str, title: str, axis: str, rows: Sequence[Row], models: Sequence[str], description: str, *, gaps: bool
+) -> Figure:
+    """Return the figure of a quantity against the rank of the head, a line for each label in the column `model`.
+
+    Args:
+        name: name of the file.
+        title: heading.
+        axis: name of the quantity, with its unit.
+        rows: `model`, `rank`, `value`, `low` and `high`, which may be null, and whatever else tells them apart.
+        models: the labels, in the order of the legend.
+        description: text alternative.
+        gaps: whether the values are gaps in loss, on an axis that is logarithmic but near 0.
+    """
+    alt = import_altair()
+    x = alt.X("rank", type="quantitative", title="rank of the LM head").scale(type="log", base=2, nice=False)
+    x = x.axis(values=sorted({row["rank"] for row in rows}), format="d")
+    scale: dict[str, Any] = {"type": "symlog", "constant": LINEAR_BELOW} if gaps else {"zero": False}
+    y = alt.Y("value", type="quantitative", title=axis).scale(**scale).axis(format="~g")
+    if gaps:
+        y = y.axis(format="~g", values=[-10, -1, -0.1, -0.01, 0, 0.01, 0.1, 1, 10, 100])
+    values = alt.Chart(alt.NamedData(VALUES)).transform_filter(ONLY_VISIBLE)
+    layers = []
+    if any(row["low"] is not None for row in rows):
+        colour = by_model(models)["color"]
+        low = alt.Y("low", type="quantitative", title=axis)
+        layers.append(values.mark_rule(strokeWidth=1.2, aria=False).encode(x=x, y=low, y2="high", color=colour))
+    layers.append(values.mark_line(aria=False).encode(x=x, y=y, **by_model(models, markers=False)))
+    tooltip = [
+        alt.Tooltip("model", type="nominal"), alt.Tooltip("rank", type="quantitative"),
+        alt.Tooltip("value", type="quantitative", format=".4~g", title=axis),
+    ]  # fmt: skip
+    points = values.mark_point(filled=True, size=45, opacity=1).encode(x=x, y=y, tooltip=tooltip, **by_model(models))
+    layers.append(points.add_params(visible_models(models)))
+    chart = alt.layer(*layers).properties(width="container", height=HEIGHT)
+    return Figure(name, title, description, specification(chart, description), {VALUES: rows}, models)
+
+
+def label_curves(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the label of the curve that each row of table `ranks` lies on: model, revision and method."""
+    return [f"{row['model']}@{row['revision']} {row['method']}" for row in rows]

@@ -1,0 +1,35 @@
+"""How many dimensions the next-token distributions of a text need, beside the heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from degen.figures.figure import Figure
+from degen.figures.w_error_curves import table_curves, w_error_curves
+from degen.report.content import Block, Drawing, Paragraph, Section
+from degen.report.run_data import ReportData
+
+TEXT = (
+    "What the best approximation of rank d leaves of the matrix of next-token distributions (W-error), and of each "
+    "head. Dotted: the widths of known models, and the levels 0.5 and 0.1."
+)
+
+
+def build(data: ReportData) -> Sequence[Block]:
+    """Return the figure of the text and the heads."""
+    figures = draw(data)
+    return [Paragraph(TEXT), *map(Drawing, figures)] if figures else []
+
+
+def draw(data: ReportData) -> list[Figure]:
+    """Return the figure of W-error by dimension; none where no text was measured."""
+    if "ngram" not in data.tables:
+        return []
+    rows = table_curves(data.plain_rows("ngram")[0])
+    if not rows:
+        return []
+    description = f"W-error by dimension of {len({row['model'] for row in rows})} matrices, falling from 1 to 0."
+    return [w_error_curves("ngram", "Dimensions that the text needs", rows, description)]
+
+
+SECTION = Section("ngram", "Dimensions of the text", "ngram", build)
