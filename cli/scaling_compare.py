@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,11 @@ from .scaling_options import (
     read_table,
 )
 from .scaling_tables import print_pareto, print_slopes
+
+if TYPE_CHECKING:
+    from degen.figures.figure import Figure
+    from degen.scaling.architectures.families import Slopes
+    from degen.scaling.architectures.pareto_report import Pareto
 
 
 @expand_groups
@@ -49,7 +54,6 @@ def slopes(
     compute; and the compute at which two lines cross. Lines are not extrapolated. --out writes the slopes, --json all.
     """
     from degen.scaling.architectures.families import compare_architectures
-    from degen.scaling.architectures.plots import draw_slopes
     from degen.scaling.groups import judge_groups
 
     file_options.check(table, by)
@@ -69,7 +73,7 @@ def slopes(
     file_options.write(
         lambda: compared.table(lambda result: result.table()),
         "slopes",
-        lambda file: draw_slopes(compared.only, file),
+        lambda: _draw_slopes(compared.only),
     )
 
 
@@ -109,7 +113,6 @@ def pareto(
     --out writes the points, --json all.
     """
     from degen.scaling.architectures.pareto_report import find_pareto
-    from degen.scaling.architectures.plots import draw_pareto
     from degen.scaling.groups import judge_groups
 
     file_options.check(table, by)
@@ -131,7 +134,7 @@ def pareto(
     file_options.write(
         lambda: compared.table(lambda result: result.table()),
         "pareto",
-        lambda file: draw_pareto(compared.only, file),
+        lambda: _draw_pareto(compared.only),
     )
 
 
@@ -155,3 +158,15 @@ def _parse_share(text: str) -> float:
         return float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
         raise DegenError(f"--equal-cost {text}: must be a share, as in 10% or 0.1") from None
+
+
+def _draw_slopes(result: Slopes) -> Figure:
+    from degen.figures.architectures import draw_slopes
+
+    return draw_slopes(result)
+
+
+def _draw_pareto(result: Pareto) -> Figure:
+    from degen.figures.architectures import draw_pareto
+
+    return draw_pareto(result)

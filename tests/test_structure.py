@@ -15,7 +15,7 @@ FOLDERS = {"degen": "degen", "cli": "degen.cli", "probes": "degen.probes"}
 # Every package, and every module that stands alone, from the ground up: each imports what stands before it, and nothing
 # behind it. `degen` itself is the public face, `import degen`. A probe sees no more than LAST_FOR_PROBES.
 ORDER = (
-    "printable", "errors", "version", "hints", "arrays", "paths", "bounds", "hashing", "device", "drawing",
+    "printable", "errors", "version", "hints", "arrays", "paths", "bounds", "hashing", "device",
     "demo", "published",
     "tables",
     "text", "weights", "stats", "model", "laws", "checkpoints",

@@ -14,6 +14,7 @@ from .style import COLUMN_WIDTH
 
 Format = Literal["svg", "pdf", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+LEGEND_SYMBOL, LEGEND_LETTER = 30, 6.5  # pixels of a legend's symbol and of one letter
 PNG_SCALE = 3.0  # pixels of the file for one of the figure
 
 
@@ -45,6 +46,10 @@ def save_figure(figure: Figure, file: Path, width: int = COLUMN_WIDTH) -> None:
     spec = figure.with_data()
     if spec.get("width") == "container":
         spec["width"] = width
+    spec["config"] = {
+        **spec["config"],
+        "legend": {**spec["config"]["legend"], "columns": _legend_columns(figure, width)},
+    }
     try:
         content = _draw(spec, file.suffix.lstrip(".").lower())
         with atomic(file) as temporary:
@@ -53,10 +58,16 @@ def save_figure(figure: Figure, file: Path, width: int = COLUMN_WIDTH) -> None:
         raise DegenError(f"{file}: cannot be written ({one_line(error)})") from error
 
 
+def _legend_columns(figure: Figure, width: int) -> int:
+    """Return how many entries of the legend stand beside each other within the width of a plot."""
+    longest = max(map(len, figure.models), default=8)
+    return max(1, int(width / (LEGEND_SYMBOL + LEGEND_LETTER * longest)))
+
+
 def _draw(spec: dict[str, Any], ending: str) -> bytes:
     converter = import_converter()
     if ending == "svg":
-        return str(converter.vegalite_to_svg(spec)).encode()
+        return str(converter.vegalite_to_svg(spec, allowed_base_urls=[])).encode()
     if ending == "pdf":
-        return bytes(converter.vegalite_to_pdf(spec))
-    return bytes(converter.vegalite_to_png(spec, scale=PNG_SCALE))
+        return bytes(converter.vegalite_to_pdf(spec, allowed_base_urls=[]))
+    return bytes(converter.vegalite_to_png(spec, scale=PNG_SCALE, allowed_base_urls=[]))

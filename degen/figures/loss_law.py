@@ -8,7 +8,7 @@ from degen.tables import Row
 
 from .figure import VALUES, Figure, specification
 from .packages import import_altair
-from .style import COLOURS, HEIGHT, ONLY_VISIBLE, SHAPES, visible_models
+from .style import COLOURS, COUNTS, HEIGHT, ONLY_VISIBLE, SHAPES, visible_models
 
 LAW = "law"
 KINDS = ("final loss, fitted", "final loss, predicted", "best loss")
@@ -25,7 +25,11 @@ def loss_law(name: str, title: str, rows: Sequence[Row], law: Sequence[Row], des
         description: text alternative.
     """
     alt = import_altair()
-    x = alt.X("parameters", type="quantitative", title="parameters").scale(type="log").axis(format="~s", tickCount=6)
+    x = (
+        alt.X("parameters", type="quantitative", title="parameters")
+        .scale(type="log", nice=False, padding=15)
+        .axis(labelExpr=COUNTS, tickCount=6)
+    )
     y = alt.Y("loss", type="quantitative", title="loss (nats/token)").scale(zero=False)
     fitted = alt.Chart(alt.NamedData(LAW))
     layers = []

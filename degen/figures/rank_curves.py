@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from degen.errors import DegenError
+from degen.stats.quantiles import two_sided
 from degen.tables import Row
 
 from .figure import VALUES, Figure, specification
 from .packages import import_altair
 from .style import HEIGHT, ONLY_VISIBLE, by_model, visible_models
 
+GAP_TITLE, GAP_AXIS = "Loss above the full head", "loss above the full head (nats/token)"
 LINEAR_BELOW = 0.01  # nats: below it the axis of gaps is linear, as a gap may be 0 or negative
 
 
@@ -52,6 +55,32 @@ def rank_curves(
     return Figure(name, title, description, specification(chart, description), {VALUES: rows}, models)
 
 
-def label_curves(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the label of the curve that each row of table `ranks` lies on: model, revision and method."""
-    return [f"{row['model']}@{row['revision']} {row['method']}" for row in rows]
+def draw_ranks(rows: Sequence[Row]) -> Figure:
+    """Return the figure of the loss gap against rank, a line for every checkpoint and method, with 95 % intervals.
+
+    Args:
+        rows: of table `ranks`.
+
+    Raises:
+        DegenError: there is none.
+    """
+    if not rows:
+        raise DegenError("no ranks were measured, so there is nothing to draw")
+    points = [
+        {
+            "model": f"{row['model']}@{row['revision']} {row['method']}", "rank": row["rank"], "value": row["loss_gap"],
+            **gap_interval(row),
+        }
+        for row in rows
+    ]  # fmt: skip
+    labels = list(dict.fromkeys(point["model"] for point in points))
+    description = f"Loss above the full head by rank of the head, for {len(labels)} checkpoints and methods."
+    return rank_curves("ranks", GAP_TITLE, GAP_AXIS, points, labels, description, gaps=True)
+
+
+def gap_interval(row: Row) -> Row:
+    """Return the ends of the 95 % interval of a gap, from a row of table `ranks`; None where its error is unknown."""
+    if row["loss_gap_se"] is None or row["loss_gap"] is None:
+        return {"low": None, "high": None}
+    reach = two_sided(0.95) * row["loss_gap_se"]
+    return {"low": row["loss_gap"] - reach, "high": row["loss_gap"] + reach}

@@ -23,7 +23,7 @@ def head_spectrum(name: str, title: str, rows: Sequence[Row], description: str) 
     """
     alt = import_altair()
     checkpoints = list(dict.fromkeys(row["checkpoint"] for row in rows))
-    legend = alt.Legend(orient="top", title="step", symbolType="stroke", columns=6)
+    legend = alt.Legend(orient="top", title="step", symbolType="stroke")
     colour = alt.Color("checkpoint", type="ordinal", legend=legend)
     last = {"test": {"field": "checkpoint", "equal": checkpoints[-1]}, "value": [1, 0]}
     chart = (

@@ -13,6 +13,7 @@ DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4), (4, 1))
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 SEQUENTIAL = "viridis"  # rises evenly in lightness, so that it is safe for colour blindness and prints in grey
 
+COUNTS = "replace(format(datum.value, '~s'), 'G', 'B')"  # labels of counts: 70M, 1.4B
 COLUMN_WIDTH, HEIGHT = 420, 260  # of a plot without its axes, in pixels of 1/96 inch
 
 CONFIG: dict[str, Any] = {

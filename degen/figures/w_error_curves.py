@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 
 from degen.ngram.known_widths import KNOWN_WIDTHS
 from degen.ngram.result import HALF, TENTH
@@ -13,6 +14,7 @@ from .packages import import_altair
 from .style import HEIGHT, ONLY_VISIBLE, by_model, visible_models
 
 WIDTHS, LEVELS = "widths", "levels"
+ROOM = 0.03  # share of the axis that a name on its side takes
 
 
 def w_error_curves(name: str, title: str, rows: Sequence[Row], description: str) -> Figure:
@@ -32,7 +34,7 @@ def w_error_curves(name: str, title: str, rows: Sequence[Row], description: str)
     y = alt.Y("value", type="quantitative", title="W-error of the best approximation of rank d").scale(domain=[0, 1])
     values = alt.Chart(alt.NamedData(VALUES)).transform_filter(ONLY_VISIBLE)
     dotted = {"strokeDash": [1, 3], "color": "#777", "aria": False}
-    widths = [{"dimension": width, "label": of[0]} for width, of in KNOWN_WIDTHS.items() if width <= longest]
+    widths = _known_widths(longest)
     layers = [alt.Chart(alt.NamedData(LEVELS)).mark_rule(**dotted).encode(y="value:Q")]
     if widths:
         known = alt.Chart(alt.NamedData(WIDTHS)).encode(x=x)
@@ -56,7 +58,19 @@ def w_error_curves(name: str, title: str, rows: Sequence[Row], description: str)
     return Figure(name, title, description, specification(chart, description), tables, models)
 
 
-def table_curves(rows: Sequence[Mapping[str, object]]) -> list[Row]:
+def _known_widths(longest: int) -> list[Row]:
+    """Return the widths of known models up to a dimension, with the name of one where there is room for it."""
+    rows: list[Row] = []
+    free = 0.0  # the place on a logarithmic axis, from which on a name does not lie on the one before
+    for width, models in KNOWN_WIDTHS.items():
+        if width <= longest:
+            place = math.log(width) / math.log(longest)
+            rows.append({"dimension": width, "label": models[0] if place >= free else ""})
+            free = place + ROOM if place >= free else free
+    return rows
+
+
+def table_curves(rows: Sequence[Row]) -> list[Row]:
     """Return the rows of the figure from those of table `ngram`: of the text, then of the heads, each once."""
     found: dict[tuple[str, object], Row] = {}
     for row in rows:
@@ -64,8 +78,16 @@ def table_curves(rows: Sequence[Mapping[str, object]]) -> list[Row]:
         point = {"value": row["w_error"], "low": row["w_error_low"], "high": row["w_error_high"]}
         found.setdefault((label, row["dimension"]), {"model": label, "dimension": row["dimension"], **point})
     for row in rows:
-        if row["model"] is not None and row["head_w_error"] is not None:
+        if row["head_w_error"] is not None and row["dimension"] <= row["head_size"]:
             label = f"head of {row['model']}@{row['head_revision']}"
             point = {"value": row["head_w_error"], "low": None, "high": None}
             found.setdefault((label, row["dimension"]), {"model": label, "dimension": row["dimension"], **point})
     return [row for row in found.values() if row["value"] is not None]
+
+
+def draw_ngrams(rows: Sequence[Row]) -> Figure:
+    """Return the figure of the rows of table `ngram`: of the text, and of the heads that it is compared with."""
+    curves = table_curves(rows)
+    count = len({row["model"] for row in curves})
+    description = f"W-error by dimension of {count} matrices of next-token distributions and heads, falling from 1."
+    return w_error_curves("ngram", "Dimensions that the text needs", curves, description)

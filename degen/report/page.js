@@ -47,7 +47,9 @@
         channel.scale = { ...channel.scale, type: "symlog", constant: least };
         channel.axis = { ...channel.axis, values: ticks };
       }
-      if (channel.axis && chosen.unit === "tokens") channel.axis = { ...channel.axis, format: "~s" };
+      if (channel.axis && chosen.unit === "tokens") {
+        channel.axis = { ...channel.axis, labelExpr: "replace(format(datum.value, '~s'), 'G', 'B')" };
+      }
     };
     const visit = (unit) => {
       if (unit.encoding) { change(unit.encoding.x); change(unit.encoding.x2); }
@@ -83,7 +85,7 @@
   function fitLegends(spec, width) {
     const longest = Math.max(0, ...legendLabels(spec).map((label) => label.length));
     const entry = Math.min(30 + 6.5 * longest, width);
-    spec.config.legend = { ...spec.config.legend, columns: Math.max(1, Math.floor(width / entry)), labelLimit: width - 40 };
+    spec.config.legend = { ...spec.config.legend, columns: Math.max(1, Math.floor(width / entry)), labelLimit: width - 120 }; // beside the axis and the symbol
   }
 
   // The labels of the legend: the domain of the colours, where it is a list of names.

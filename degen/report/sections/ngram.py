@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from degen.figures.figure import Figure
-from degen.figures.w_error_curves import table_curves, w_error_curves
+from degen.figures.w_error_curves import draw_ngrams
 from degen.report.content import Block, Drawing, Paragraph, Section
 from degen.report.run_data import ReportData
 
@@ -25,11 +25,8 @@ def draw(data: ReportData) -> list[Figure]:
     """Return the figure of W-error by dimension; none where no text was measured."""
     if "ngram" not in data.tables:
         return []
-    rows = table_curves(data.plain_rows("ngram")[0])
-    if not rows:
-        return []
-    description = f"W-error by dimension of {len({row['model'] for row in rows})} matrices, falling from 1 to 0."
-    return [w_error_curves("ngram", "Dimensions that the text needs", rows, description)]
+    rows, _ = data.plain_rows("ngram")
+    return [draw_ngrams(rows)] if rows else []
 
 
 SECTION = Section("ngram", "Dimensions of the text", "ngram", build)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from degen.figures.figure import Figure
-from degen.figures.rank_curves import rank_curves
+from degen.figures.rank_curves import GAP_AXIS, GAP_TITLE, gap_interval, rank_curves
 from degen.figures.training_curves import training_curves
 from degen.report.content import Block, Drawing, Paragraph, Section
 from degen.report.run_data import ReportData
 from degen.report.words import number, together
-from degen.stats.quantiles import two_sided
 from degen.tables import Row
 
 TEXT = (
@@ -36,13 +35,15 @@ def draw(data: ReportData) -> list[Figure]:
     several = len({row["method"] for row in rows}) > 1
     for row in rows:
         row["model"] = f"{row['model']}, {row['method']}" if several else row["model"]
-    gaps = [{**_keys(row), "value": row["loss_gap"], **_gap(row)} for row in rows if row["loss_gap"] is not None]
+    gaps = [
+        {**_keys(row), "value": row["loss_gap"], **gap_interval(row)} for row in rows if row["loss_gap"] is not None
+    ]
     errors = [
         {**_keys(row), "value": row["w_error"], "low": None, "high": None} for row in rows if row["w_error"] is not None
     ]
     figures = []
     if gaps:
-        title, axis = "Loss above the full head", "loss above the full head (nats/token)"
+        title, axis = GAP_TITLE, GAP_AXIS
         figures.append(
             rank_curves("ranks", title, axis, gaps, _models(gaps), _in_words(title, gaps), gaps=True)
         )  # fmt: skip
@@ -76,14 +77,6 @@ def _bottleneck(data: ReportData) -> list[Figure]:
 
 def _keys(row: Row) -> Row:
     return {name: row[name] for name in ("model", "revision", "method", "rank")}
-
-
-def _gap(row: Row) -> Row:
-    """Return the ends of the 95 % interval of a gap."""
-    if row["loss_gap_se"] is None:
-        return {"low": None, "high": None}
-    reach = two_sided(0.95) * row["loss_gap_se"]
-    return {"low": row["loss_gap"] - reach, "high": row["loss_gap"] + reach}
 
 
 def _models(rows: Sequence[Row]) -> list[str]:
