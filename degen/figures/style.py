@@ -23,6 +23,7 @@ CONFIG: dict[str, Any] = {
     "axis": {
         "labelColor": "#222", "titleColor": "#222", "gridColor": "#e4e4e4", "domainColor": "#555", "tickColor": "#555",
         "labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal", "labelOverlap": "greedy",
+        "labelSeparation": 6,
     },
     "legend": {
         "labelColor": "#222", "titleColor": "#222", "labelFontSize": 11, "titleFontSize": 11,

@@ -31,7 +31,7 @@ def w_error_curves(name: str, title: str, rows: Sequence[Row], description: str)
     longest = max(row["dimension"] for row in rows)
     x = alt.X("dimension", type="quantitative", title="dimension d")
     x = x.scale(type="log", domain=[1, max(longest, 2)], nice=False).axis(format="~s", tickCount=6)
-    y = alt.Y("value", type="quantitative", title="W-error of the best approximation of rank d").scale(domain=[0, 1])
+    y = alt.Y("value", type="quantitative", title="W-error at rank d").scale(domain=[0, 1])
     values = alt.Chart(alt.NamedData(VALUES)).transform_filter(ONLY_VISIBLE)
     dotted = {"strokeDash": [1, 3], "color": "#777", "aria": False}
     widths = _known_widths(longest)
@@ -41,7 +41,7 @@ def w_error_curves(name: str, title: str, rows: Sequence[Row], description: str)
         text = {"angle": 270, "align": "left", "baseline": "bottom", "dx": 3, "dy": -1, "fontSize": 8, "color": "#555"}
         layers += [
             known.mark_rule(**dotted),
-            known.mark_text(**text, aria=False).encode(text="label:N", y=alt.value(HEIGHT)),
+            known.mark_text(**text, aria=False).encode(text="label:N", y=alt.value(alt.expr("height"))),
         ]
     if any(row["low"] is not None for row in rows):
         low = alt.Y("low", type="quantitative", title=y.title)

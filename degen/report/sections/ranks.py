@@ -26,20 +26,14 @@ def build(data: ReportData) -> Sequence[Block]:
 
 def draw(data: ReportData) -> list[Figure]:
     """Return the figures of the ranks; none where none was measured."""
-    if "ranks" not in data.tables:
-        return []
-    columns = ("rank", "method", "loss_gap", "loss_gap_se", "w_error")
-    rows = data.rows("ranks", columns)
-    last = {row["model"]: row["revision"] for row in rows}
-    rows = [row for row in rows if row["revision"] == last[row["model"]]]
-    several = len({row["method"] for row in rows}) > 1
-    for row in rows:
-        row["model"] = f"{row['model']}, {row['method']}" if several else row["model"]
+    rows = last_rows(data, "loss_gap", "loss_gap_se", "w_error")
     gaps = [
-        {**_keys(row), "value": row["loss_gap"], **gap_interval(row)} for row in rows if row["loss_gap"] is not None
+        {**keys_of(row), "value": row["loss_gap"], **gap_interval(row)} for row in rows if row["loss_gap"] is not None
     ]
     errors = [
-        {**_keys(row), "value": row["w_error"], "low": None, "high": None} for row in rows if row["w_error"] is not None
+        {**keys_of(row), "value": row["w_error"], "low": None, "high": None}
+        for row in rows
+        if row["w_error"] is not None
     ]
     figures = []
     if gaps:
@@ -54,6 +48,22 @@ def draw(data: ReportData) -> list[Figure]:
         )
     figures += _bottleneck(data)
     return figures
+
+
+def last_rows(data: ReportData, *columns: str) -> list[Row]:
+    """Return the rows of table `ranks` of the last checkpoint of each model; none where there is no such table.
+
+    Args:
+        data: the runs.
+        columns: to read beside `rank` and `method`. Where there are several methods, the method is in the label.
+    """
+    if "ranks" not in data.tables:
+        return []
+    rows = data.rows("ranks", ("rank", "method", *columns))
+    last = {row["model"]: row["revision"] for row in rows}
+    rows = [row for row in rows if row["revision"] == last[row["model"]]]
+    several = len({row["method"] for row in rows}) > 1
+    return [{**row, "model": f"{row['model']}, {row['method']}"} if several else row for row in rows]
 
 
 def _bottleneck(data: ReportData) -> list[Figure]:
@@ -75,7 +85,8 @@ def _bottleneck(data: ReportData) -> list[Figure]:
     return [training_curves("bottleneck-rank", title, axis, rows, [], models, description, log_y=True)]
 
 
-def _keys(row: Row) -> Row:
+def keys_of(row: Row) -> Row:
+    """Return the columns that tell the rows of a figure apart."""
     return {name: row[name] for name in ("model", "revision", "method", "rank")}
 
 
