@@ -1,4 +1,4 @@
-"""`degen scaling`: scaling laws, slopes of architectures, the Pareto frontier."""
+"""`degen scaling`: scaling laws, slopes of architectures, the Pareto frontier, shapes."""
 
 from __future__ import annotations
 
@@ -14,3 +14,4 @@ app = typer.Typer(
 app.command("fit")(scaling_fit.fit)
 app.command("slopes")(scaling_compare.slopes)
 app.command("pareto")(scaling_compare.pareto)
+app.command("shapes")(scaling_compare.shapes)

@@ -21,7 +21,7 @@ from .token_file import END, TokenFile
 Keys = npt.NDArray[np.uint64]
 K = TypeVar("K", np.uint64, np.int64)
 
-MOST_KEYS = 1 << 21  # contexts counted at a time, 16 bytes each, and a few times that while lists are merged
+MOST_KEYS = 1 << 20  # contexts counted at a time, 16 bytes each, and a few times that while lists are merged
 LARGEST_KEY = 2**64 - 1
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from degen.errors import DegenError, shorten_number
 from degen.scanning.settings import MAX_INT, Settings
 
-LONGEST_WINDOW = 1 << 16  # tokens; a longer document becomes several windows
+LONGEST_WINDOW = 1 << 14  # tokens; a longer document becomes several windows
 MOST_CONTEXTS = 1_000_000
 HIGHEST_ORDER = 64
 

@@ -12,7 +12,7 @@ from degen.arrays import Tokens
 from degen.text.windows import Window
 
 END = -1  # stands behind every window, so that no n-gram crosses its end
-PIECE = 1 << 20  # tokens read at a time
+PIECE = 1 << 18  # tokens read at a time
 
 
 class TokenFile:

@@ -19,8 +19,8 @@ from degen.errors import DegenError
 
 FORMATS = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".parquet", ".txt")
 PIECE = 1 << 17  # bytes read at a time
-KEPT = 1 << 26  # characters of documents kept in memory by a later pass over local files, those of a record included
-OF_RECORD = 500  # what a document takes beside its text
+KEPT = 1 << 26  # bytes of records kept in memory by a later pass over local files
+OF_RECORD = 500  # bytes that a record takes beside its text
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,9 @@ class FileCorpus(Corpus):
     def draw(self, seed: int, at_least: int) -> Iterator[Document]:
         """Yield every document once, in the order of the hashes of (seed, document number).
 
-        Each pass over the files keeps twice as many documents in memory as the pass before, up to about `KEPT`
-        characters of them; `at_least` is the number for the first.
+        Each pass over the files keeps twice as many records in memory as the pass before, up to about `KEPT` bytes of
+        them; `at_least` is the number for the first. Of lines of `.jsonl` and of text files it keeps where they are,
+        so that memory does not grow with the text that is drawn; of the other formats it keeps the text.
         """
         after, keep = b"", max(at_least, 16)
         while True:
@@ -138,13 +139,50 @@ class FileCorpus(Corpus):
             try:
                 yield from _RECORDS[file_format(path) or ""](path)
             except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-                raise DegenError(
-                    f"{path}: this corpus file cannot be read to its end ({error}); "
-                    "check that it is complete and that you may read it"
-                ) from error
+                raise _unreadable(path, error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _LineOfFile:
+    """A line of a file that is not compressed, not kept itself: `length` bytes from `start`."""
+
+    path: Path
+    start: int
+    length: int
+
+    def read(self) -> bytes:
+        """Return the line.
+
+        Raises:
+            DegenError: the file can no longer be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.start)
+                return file.read(self.length)
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> DegenError:
+    return DegenError(
+        f"{path}: this corpus file cannot be read to its end ({error}); "
+        "check that it is complete and that you may read it"
+    )
+
+
+def _plain_line_records(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the lines of a file that is not compressed, as `_LineOfFile`."""
+    start = 0
+    with path.open("rb") as raw:
+        for number, line in enumerate(_lines(path, iter(lambda: raw.read(PIECE), b"")), 1):
+            if line.strip():
+                yield f"{path}, line {number}", _LineOfFile(path, start, len(line))
+            start += len(line) + 1
 
 
 def _line_records(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the lines of a compressed file, as bytes."""
     with _open_lines(path) as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
@@ -155,12 +193,9 @@ def _line_records(path: Path) -> Iterator[tuple[str, Any]]:
 def _open_lines(path: Path) -> Iterator[Iterable[bytes]]:
     if path.name.lower().endswith(".zst"):
         yield _lines(path, _zstandard_pieces(path))
-    elif path.name.lower().endswith(".gz"):
+    else:
         with path.open("rb") as raw, gzip.open(raw, "rb") as opened:
             yield _lines(path, _gzip_pieces(path, raw, opened))
-    else:
-        with path.open("rb") as raw:
-            yield _lines(path, iter(lambda: raw.read(PIECE), b""))
 
 
 def _gzip_pieces(path: Path, raw: IO[bytes], opened: gzip.GzipFile) -> Iterator[bytes]:
@@ -236,7 +271,7 @@ def _parquet_records(path: Path) -> Iterator[tuple[str, Any]]:
 # Format -> function that yields the records of a file: file and line or row, for messages, and what `_parse` takes.
 _RECORDS: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {
     ".txt": lambda path: iter([(str(path), path)]),
-    ".jsonl": _line_records,
+    ".jsonl": _plain_line_records,
     ".jsonl.zst": _line_records,
     ".jsonl.gz": _line_records,
     ".parquet": _parquet_records,
@@ -256,8 +291,8 @@ def _parse(number: int, source: str, raw: Any) -> Document:
     Args:
         number: the number of the document in the corpus.
         source: the file of the record, and its line or row, for errors.
-        raw: the path of a text file; or a line of JSON as bytes; or a row as a dict. A line and a row hold `text`, and
-            perhaps the domain as `meta.pile_set_name`.
+        raw: the path of a text file; or a line of JSON, as bytes or as where it is; or a row as a dict. A line and a
+            row hold `text`, and perhaps the domain as `meta.pile_set_name`.
 
     Raises:
         DegenError: the record is not UTF-8 or not JSON, has no `text`, or a domain that cannot be printed.
@@ -269,9 +304,11 @@ def _parse(number: int, source: str, raw: Any) -> Document:
             raise DegenError(
                 f"{source}: the text is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
             ) from error
-    if isinstance(raw, bytes):
+        except OSError as error:
+            raise _unreadable(raw, error) from error
+    if isinstance(raw, bytes | _LineOfFile):
         try:
-            raw = json.loads(raw)
+            raw = json.loads(raw if isinstance(raw, bytes) else raw.read())
         except (ValueError, RecursionError) as error:
             raise DegenError(f"{source}: the line is not JSON ({error}); every line must be a JSON object") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("text"), str):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +141,27 @@ def test_a_bound_on_memory_changes_no_order(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(module, "KEPT", 2000)
     assert [d.number for d in open_corpus(str(path)).draw(3, at_least=16)] == expected
     assert max(kept) == 16
+
+
+def test_drawing_from_plain_lines_holds_none_of_the_text(tmp_path: Path) -> None:
+    """All 400 documents of 50,000 characters are kept by one pass, and take as much memory as a few of them."""
+    texts = [f"{i} " + "many words " * 4545 for i in range(400)]
+    path = make_corpus(tmp_path / "corpus.jsonl", [{"text": text} for text in texts])
+    corpus = open_corpus(str(path))
+    tracemalloc.start()
+    try:
+        drawn = sum(len(document.text) for document in corpus.draw(0, at_least=1000))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert drawn == sum(map(len, texts)) > 1.9e7
+    assert peak < 3e6
+
+
+def test_a_file_that_disappears_while_it_is_drawn_from_is_named(tmp_path: Path) -> None:
+    path = make_corpus(tmp_path / "corpus.jsonl", RECORDS)
+    documents = open_corpus(str(path)).draw(0, at_least=1000)
+    next(documents)
+    path.unlink()
+    with pytest.raises(DegenError, match=r"corpus\.jsonl: this corpus file cannot be read to its end"):
+        list(documents)
