@@ -15,6 +15,7 @@ from degen.version import __version__
 
 from . import (
     audit,
+    compare,
     corpora,
     export,
     gate,
@@ -134,6 +135,7 @@ app.add_typer(scaling.app, name="scaling")
 app.command("ngram")(ngram.ngram)
 app.command("show")(show.show)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.command("audit")(audit.audit)
 app.command("probes")(probes.probes)

@@ -21,7 +21,7 @@ ORDER = (
     "text", "weights", "stats", "model", "laws", "checkpoints",
     "readers",
     "probe", "probe_registry", "forward", "rank", "runs", "scanning", "ngram",
-    "metrics", "saturation", "scaling", "gate", "audit", "callbacks", "figures", "report",
+    "metrics", "saturation", "scaling", "gate", "audit", "callbacks", "run_comparison", "figures", "report",
     "", "cli", "__main__", "probes",
 )  # fmt: skip
 LAST_FOR_PROBES = "rank"

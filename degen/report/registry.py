@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from .content import Block, Section, table_of
 from .run_data import ReportData
 from .sections import (
+    comparison,
     cost,
     domains,
     failures,
@@ -21,7 +22,8 @@ from .sections import (
 )
 
 FIRST = (
-    verdicts.SECTION, training.SECTION, layers.SECTION, spectrum.SECTION, ranks.SECTION, ngram.SECTION,
+    verdicts.SECTION, comparison.SECTION,
+    training.SECTION, layers.SECTION, spectrum.SECTION, ranks.SECTION, ngram.SECTION,
     loss_law.SECTION, domains.SECTION,
 )  # fmt: skip
 LAST = (failures.SECTION, cost.SECTION, provenance.SECTION)

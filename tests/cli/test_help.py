@@ -38,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, series: Path) -> Path:
 def test_promised_commands_exist() -> None:
     promised = (
         "scan show saturation rank ngram audit gate export probes suites corpora scaling-fit scaling-slopes "
-        "scaling-pareto report"
+        "scaling-pareto report compare"
     )
     assert {name.replace("-", " ") for name in promised.split()} <= set(COMMANDS)
 

@@ -39,6 +39,10 @@ def test_two_runs_stand_side_by_side(run: Path, tmp_path: Path) -> None:
     assert list(dict.fromkeys(row["model"] for row in loss.tables["values"])) == [
         "good", "run: bad", "other: bad", "third"
     ]  # fmt: skip
+    assert ("h2", "Side by side") in page.headings
+    difference = next(figure for figure in page.figures if figure.title == "Difference in loss").tables["values"]
+    assert [int(row["step"]) for row in difference] == [0, 1000, 2000, 3000, 4000]
+    assert "Not compared: good: only in" in " ".join(page.text.split())
 
 
 @pytest.mark.parametrize(
