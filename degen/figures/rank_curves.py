@@ -18,7 +18,15 @@ LINEAR_BELOW = 0.01  # nats: below it the axis of gaps is linear, as a gap may b
 
 
 def rank_curves(
-    name: str, title: str, axis: str, rows: Sequence[Row], models: Sequence[str], description: str, *, gaps: bool
+    name: str,
+    title: str,
+    axis: str,
+    rows: Sequence[Row],
+    models: Sequence[str],
+    description: str,
+    *,
+    gaps: bool,
+    among: Sequence[str] = (),
 ) -> Figure:
     """Return the figure of a quantity against the rank of the head, a line for each label in the column `model`.
 
@@ -29,6 +37,7 @@ def rank_curves(
         rows: `model`, `rank`, `value`, `low` and `high`, which may be null, and whatever else tells them apart.
         models: the labels, in the order of the legend.
         description: text alternative.
+        among: all models of a page; see `by_model`.
         gaps: whether the values are gaps in loss, on an axis that is logarithmic but near 0.
     """
     alt = import_altair()
@@ -41,15 +50,17 @@ def rank_curves(
     values = alt.Chart(alt.NamedData(VALUES)).transform_filter(ONLY_VISIBLE)
     layers = []
     if any(row["low"] is not None for row in rows):
-        colour = by_model(models)["color"]
+        colour = by_model(models, among=among)["color"]
         low = alt.Y("low", type="quantitative", title=axis)
         layers.append(values.mark_rule(strokeWidth=1.2, aria=False).encode(x=x, y=low, y2="high", color=colour))
-    layers.append(values.mark_line(aria=False).encode(x=x, y=y, **by_model(models, markers=False)))
+    layers.append(values.mark_line(aria=False).encode(x=x, y=y, **by_model(models, markers=False, among=among)))
     tooltip = [
         alt.Tooltip("model", type="nominal"), alt.Tooltip("rank", type="quantitative"),
         alt.Tooltip("value", type="quantitative", format=".4~g", title=axis),
     ]  # fmt: skip
-    points = values.mark_point(filled=True, size=45, opacity=1).encode(x=x, y=y, tooltip=tooltip, **by_model(models))
+    points = values.mark_point(filled=True, size=45, opacity=1).encode(
+        x=x, y=y, tooltip=tooltip, **by_model(models, among=among)
+    )
     layers.append(points.add_params(visible_models(models)))
     chart = alt.layer(*layers).properties(width="container", height=HEIGHT)
     return Figure(name, title, description, specification(chart, description), {VALUES: rows}, models)

@@ -50,21 +50,22 @@ def shapes_of(models: Sequence[str]) -> list[str]:
     return [SHAPES[i % len(SHAPES)] for i in range(len(models))]
 
 
-def by_model(models: Sequence[str], *, markers: bool = True) -> dict[str, Any]:
+def by_model(models: Sequence[str], *, markers: bool = True, among: Sequence[str] = ()) -> dict[str, Any]:
     """Return the channels that tell models apart: colour, dashes and, on request, markers, in one legend.
 
     Args:
         models: their labels.
         markers: whether the mark has a shape.
+        among: all models of a page, so that each looks the same in every figure; empty for `models`.
     """
     alt = import_altair()
-    domain = list(models)
-    legend = alt.Legend(title=None, orient="top")
-    colour = alt.Color("model", type="nominal", legend=legend).scale(domain=domain, range=colours_of(models))
+    domain = list(among or models)
+    legend = alt.Legend(title=None, orient="top", values=list(models))
+    colour = alt.Color("model", type="nominal", legend=legend).scale(domain=domain, range=colours_of(domain))
     if markers:
-        shape = alt.Shape("model", type="nominal", legend=legend).scale(domain=domain, range=shapes_of(models))
+        shape = alt.Shape("model", type="nominal", legend=legend).scale(domain=domain, range=shapes_of(domain))
         return {"color": colour, "shape": shape}
-    dash = alt.StrokeDash("model", type="nominal", legend=legend).scale(domain=domain, range=dashes_of(models))
+    dash = alt.StrokeDash("model", type="nominal", legend=legend).scale(domain=domain, range=dashes_of(domain))
     return {"color": colour, "strokeDash": dash}
 
 

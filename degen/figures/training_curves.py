@@ -25,6 +25,7 @@ def training_curves(
     description: str,
     *,
     log_y: bool = False,
+    among: Sequence[str] = (),
 ) -> Figure:
     """Return the figure of a metric over training.
 
@@ -37,17 +38,17 @@ def training_curves(
         models: labels of the models, in the order of the legend.
         description: text alternative.
         log_y: whether the values are on a logarithmic axis.
+        among: all models of a page; see `by_model`.
     """
     alt = import_altair()
     scale = alt.Scale(type="log") if log_y else alt.Scale(zero=False, nice=True)
     x = alt.X("step", type="quantitative", title="step").axis(format=TICKS, tickCount=6).scale(nice=False)
     y = alt.Y("value", type="quantitative", title=axis, scale=scale).axis(tickCount=6)
     values = alt.Chart(alt.NamedData(VALUES)).transform_filter(ONLY_VISIBLE)
-    layers: list[Any] = _onset_layers(onsets, models)
+    colour = by_model(models, among=among)["color"]
+    layers: list[Any] = _onset_layers(onsets, colour)
     if any(row["low"] is not None for row in rows):
-        band = values.mark_area(opacity=0.18, aria=False).encode(
-            x=x, y=y.copy(), y2="high", color=by_model(models)["color"]
-        )
+        band = values.mark_area(opacity=0.18, aria=False).encode(x=x, y=y.copy(), y2="high", color=colour)
         band.encoding.y.shorthand = "low"
         layers.append(band)
     tooltip = [
@@ -57,21 +58,22 @@ def training_curves(
         alt.Tooltip("value", type="quantitative", format=".5~g", title=axis),
         alt.Tooltip("low", type="quantitative", format=".5~g"), alt.Tooltip("high", type="quantitative", format=".5~g"),
     ]  # fmt: skip
-    layers.append(values.mark_line(aria=False).encode(x=x, y=y, **by_model(models, markers=False)))
-    points = values.mark_point(filled=True, size=45, opacity=1).encode(x=x, y=y, tooltip=tooltip, **by_model(models))
+    layers.append(values.mark_line(aria=False).encode(x=x, y=y, **by_model(models, markers=False, among=among)))
+    points = values.mark_point(filled=True, size=45, opacity=1).encode(
+        x=x, y=y, tooltip=tooltip, **by_model(models, among=among)
+    )
     layers.append(points.add_params(visible_models(models)))
     chart = alt.layer(*layers).properties(width="container", height=HEIGHT)
     tables = {VALUES: rows, ONSETS: onsets} if onsets else {VALUES: rows}
     return Figure(name, title, description, specification(chart, description), tables, models, over_training=True)
 
 
-def _onset_layers(onsets: Sequence[Row], models: Sequence[str]) -> list[Any]:
+def _onset_layers(onsets: Sequence[Row], colour: Any) -> list[Any]:
     """Return a band for the interval of each onset and a rule at the onset itself; nothing without onsets."""
     if not onsets:
         return []
     alt = import_altair()
     data = alt.Chart(alt.NamedData(ONSETS)).transform_filter(ONLY_VISIBLE)
-    colour = by_model(models)["color"]
     low = alt.X("step_low", type="quantitative", title="step")
     band = data.mark_rect(opacity=0.13, aria=False).encode(x=low, x2="step_high", color=colour)
     at = alt.X("step", type="quantitative", title="step")

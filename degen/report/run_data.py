@@ -80,13 +80,14 @@ class ReportData:
     def __init__(self, runs: Sequence[Run], warn: Callable[[str], None] = lambda line: None) -> None:
         self._warn = warn
         names = run_names(runs)
-        models = [_models_of(run) for run in runs]
+        parts = [RunParts(run) for run in runs]
+        models = [_models_of(read) for read in parts]
         shared = {m for i, own in enumerate(models) for m in own if any(m in other for other in models[:i])}
         self.runs: list[RunData] = []
         used: set[str] = set()
-        for run, name, own in zip(runs, names, models, strict=True):
+        for run, read, name, own in zip(runs, parts, names, models, strict=True):
             labels = {m: _unique(f"{name}: {m}" if m in shared else m, used) for m in own}
-            self.runs.append(RunData(run, labels, RunParts(run)))
+            self.runs.append(RunData(run, labels, read))
 
     @cached_property
     def models(self) -> list[str]:
@@ -198,10 +199,10 @@ def run_names(runs: Sequence[Run]) -> list[str]:
     return [f"{printable(path.name)} ({i + 1})" for i, path in enumerate(paths)]
 
 
-def _models_of(run: Run) -> list[str]:
+def _models_of(parts: RunParts) -> list[str]:
     """Return the models of a run, in the order in which they were given, those without a checkpoint left out."""
-    measured = list(dict.fromkeys(row["model"] for row in RunParts(run).rows))
-    named = [model for model in run.info.get("models", []) if model in measured]
+    measured = list(dict.fromkeys(row["model"] for row in parts.rows))
+    named = [model for model in parts.run.info.get("models", []) if model in measured]
     return list(dict.fromkeys([*named, *measured]))
 
 

@@ -24,7 +24,7 @@ from .models import pair_models
 Unit = Literal["step", "tokens"]
 NEAR = 0.01  # tokens that differ by less than this share count as equal: batches differ
 METRICS = (*USUAL, "bottleneck_rank")
-TOLD = ("verdict", "onset_step", "onset_low", "onset_high", "reason")  # of a verdict
+VERDICT_COLUMNS = ("verdict", "onset_step", "onset_low", "onset_high", "reason")  # of a verdict
 COLUMNS = (
     "model", "other_model", "metric", "step", "tokens", "first", "second", "difference", "low", "high", "paired",
     "verdict", "is_last",
@@ -222,10 +222,10 @@ def _verdicts(sides: tuple[_Side, _Side], models: Mapping[str, str], metrics: Se
             first, second = sides[0].verdicts.get((model, metric)), sides[1].verdicts.get((other, metric))
             if first is not None and second is not None:
                 keys = {"model": model, "other_model": other, "metric": metric}
-                told = {f"first_{name}": first[name] for name in TOLD} | {
-                    f"second_{name}": second[name] for name in TOLD
+                shown = {f"first_{name}": first[name] for name in VERDICT_COLUMNS} | {
+                    f"second_{name}": second[name] for name in VERDICT_COLUMNS
                 }
-                rows.append({**keys, **told, "differ": _differ(first, second)})
+                rows.append({**keys, **shown, "differ": _differ(first, second)})
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -124,3 +125,14 @@ def test_the_published_ranks_stand_beside_those_of_a_run(tmp_path: Path) -> None
     rows = pl.read_csv(tmp_path / "f" / "figure-6.csv")
     assert rows.filter(pl.col("model") == "good")["rank"].to_list() == [4, 16]
     assert rows.filter((pl.col("model") == "pythia-410m (published)") & (pl.col("rank") == 32))["value"].item() == 4.06
+
+
+@pytest.mark.parametrize("package", ["altair", "vl_convert", "jinja2"])
+def test_a_missing_extra_is_named_before_anything_is_read(
+    package: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    result = degen("report", run, "-o", tmp_path / "page.html")
+    assert result.code == 2
+    assert "pip install 'degen-lm[report]'" in result.err
+    assert list(tmp_path.iterdir()) == []

@@ -36,7 +36,7 @@ def draw(data: ReportData) -> list[Figure]:
     domains = list(dict.fromkeys(row["domain"] for row in rows))
     if len(domains) < 2:
         return []
-    return [_figure(i, domain, rows) for i, domain in enumerate(domains[:MOST_DOMAINS])]
+    return [_figure(i, domain, rows, data.models) for i, domain in enumerate(domains[:MOST_DOMAINS])]
 
 
 def _domain_rows(data: ReportData) -> list[Row]:
@@ -66,12 +66,12 @@ def _domain_rows(data: ReportData) -> list[Row]:
     return rows
 
 
-def _figure(index: int, domain: str, rows: Sequence[Row]) -> Figure:
+def _figure(index: int, domain: str, rows: Sequence[Row], among: Sequence[str]) -> Figure:
     own = [{key: value for key, value in row.items() if key != "domain"} for row in rows if row["domain"] == domain]
     models = list(dict.fromkeys(row["model"] for row in own))
     title = f"Loss on {printable(domain)}"
     description = f"{title} over training of {together(models)}, at {plural(len(own), 'checkpoint')}."
-    return training_curves(f"domain-{index + 1}", title, "loss (nats/token)", own, [], models, description)
+    return training_curves(f"domain-{index + 1}", title, "loss (nats/token)", own, [], models, description, among=among)
 
 
 SECTION = Section("domains", "By domain", "windows", build)

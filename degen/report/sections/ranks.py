@@ -38,14 +38,14 @@ def draw(data: ReportData) -> list[Figure]:
     figures = []
     if gaps:
         title, axis = GAP_TITLE, GAP_AXIS
-        figures.append(
-            rank_curves("ranks", title, axis, gaps, _models(gaps), _in_words(title, gaps), gaps=True)
-        )  # fmt: skip
+        words = _in_words(title, gaps)
+        among = _among(data, gaps)
+        figures.append(rank_curves("ranks", title, axis, gaps, _models(gaps), words, gaps=True, among=among))
     if errors:
         title, axis = "W-error of the head", "W-error ‖W − AB‖ / ‖W‖"
-        figures.append(
-            rank_curves("w-error", title, axis, errors, _models(errors), _in_words(title, errors), gaps=False)
-        )
+        words = _in_words(title, errors)
+        among = _among(data, errors)
+        figures.append(rank_curves("w-error", title, axis, errors, _models(errors), words, gaps=False, among=among))
     figures += _bottleneck(data)
     return figures
 
@@ -82,12 +82,19 @@ def _bottleneck(data: ReportData) -> list[Figure]:
     title = "Bottleneck rank"
     description = f"Bottleneck rank of the head over training of {together(models)}, with 95 % intervals."
     axis = "bottleneck rank (dimensions)"
-    return [training_curves("bottleneck-rank", title, axis, rows, [], models, description, log_y=True)]
+    return [
+        training_curves("bottleneck-rank", title, axis, rows, [], models, description, log_y=True, among=data.models)
+    ]
 
 
 def keys_of(row: Row) -> Row:
     """Return the columns that tell the rows of a figure apart."""
     return {name: row[name] for name in ("model", "revision", "method", "rank")}
+
+
+def _among(data: ReportData, rows: Sequence[Row]) -> Sequence[str]:
+    """Return all models of the page, whose colours the curves take; none where curves have methods in their labels."""
+    return data.models if set(_models(rows)) <= set(data.models) else ()
 
 
 def _models(rows: Sequence[Row]) -> list[str]:

@@ -44,7 +44,7 @@ def draw(data: ReportData, metric: str) -> Figure | None:
     onsets = [onset for onset in onsets if onset["step"] is not None]
     description = f"{title} over training of {together([c.model for c in curves])}. {_in_words(curves, onsets)}"
     models = [model for model in data.models if any(curve.model == model for curve in curves)]
-    return training_curves(metric, title, axis, rows, onsets, models, description)
+    return training_curves(metric, title, axis, rows, onsets, models, description, among=data.models)
 
 
 def curve_rows(curve: Curve) -> list[Row]:
