@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := degen probes cli
 
-.PHONY: demo test check lint types tests faults extras wheel sweep clean
+.PHONY: demo test check lint types tests faults extras browser wheel sweep clean
 
 demo: .venv/ready
 	$(BIN)/degen scan --out degen-run
@@ -41,6 +41,13 @@ faults: .venv/ready
 extras: .venv/ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group extras
 	$(BIN)/pytest -m extras tests/degen/readers/test_loggers.py
+
+# The page of a run in a headless Chromium (`apt-get install chromium npm`); its screenshots go to build/browser, to be
+# looked at. axe-core checks that it is accessible.
+browser: .venv/ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
+	npm install --silent --no-save --prefix build/browser axe-core@4.14.1
+	$(BIN)/pytest -m browser tests/browser
 
 # A wheel, installed where nothing of the repository is in sight.
 wheel: .venv/ready

@@ -15,6 +15,7 @@ from degen.version import __version__
 
 from . import (
     audit,
+    compare,
     corpora,
     delta,
     export,
@@ -24,6 +25,7 @@ from . import (
     output,
     probes,
     rank,
+    report,
     saturation,
     scaling,
     scan,
@@ -134,6 +136,8 @@ app.add_typer(scaling.app, name="scaling")
 app.command("ngram")(ngram.ngram)
 app.command("delta")(delta.delta)
 app.command("show")(show.show)
+app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.command("audit")(audit.audit)
 app.command("probes")(probes.probes)

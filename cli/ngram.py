@@ -142,10 +142,10 @@ def _check_files(out: Path | None, plot: Path | None, sources: list[str | Path])
         check_ending(out)
         check_output(out, sources, "--out")
     if plot is not None:
-        from degen.drawing import check_plot
+        from degen.figures.export import check_figure
         from degen.runs.output_files import check_output
 
-        check_plot(plot)
+        check_figure(plot)
         check_output(plot, sources, "--plot")
 
 
@@ -165,6 +165,6 @@ def _keep(result: NgramResult, run: Run | None, out: Path | None, plot: Path | N
 
         write_table(result.table(), "ngram", out)
     if plot is not None:
-        from degen.ngram.plot import plot_w_error
+        from degen.figures.w_error_curves import draw_ngrams
 
-        plot_w_error(result, plot)
+        output.write_figure(draw_ngrams(result.rows()), plot)

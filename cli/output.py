@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 from degen.printable import escape_json, printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
+    from degen.figures.figure import Figure
     from degen.readers.source_summary import SourceSummary
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -59,6 +62,18 @@ def note_source(source: SourceSummary) -> None:
     """Print what was understood of a table, a log or results; nothing of a run, whose columns are degen's own."""
     if source.kind != "run":
         note(source.line)
+
+
+def write_figure(figure: Figure, file: Path) -> None:
+    """Write a figure to a file, and say so.
+
+    Raises:
+        DegenError: it cannot be drawn or written.
+    """
+    from degen.figures.export import save_figure
+
+    save_figure(figure, file)
+    note(f"{file}: {figure.title}")
 
 
 def result(text: str) -> None:

@@ -111,10 +111,10 @@ def rank(
     result is a run like that of `degen scan`, with table `ranks`.
     """
     if plot is not None:
-        from degen.drawing import check_plot
+        from degen.figures.export import check_figure
         from degen.runs.output_files import check_output
 
-        check_plot(plot)
+        check_figure(plot)
         check_output(plot, [*(series or ()), scan_options.out], "--plot")
     probe_options = rank_options.probe_options(scan_options.seed)
     settings = scan_options.settings(series, trust_remote_code=trust_remote_code)
@@ -122,9 +122,9 @@ def rank(
     run = scan.run_scan(settings, scan_options)
     _print(run, json, rank_options.within)
     if plot is not None:
-        from degen.runs.rank_plots import plot_ranks
+        from degen.figures.rank_curves import draw_ranks
 
-        plot_ranks(run, plot)
+        output.write_figure(draw_ranks(run.table("ranks").to_pylist() if "ranks" in run.tables else []), plot)
     if run.failed:
         raise typer.Exit(4)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,6 +31,12 @@ Costs = Annotated[
     ),
 ]
 
+if TYPE_CHECKING:
+    from degen.figures.figure import Figure
+    from degen.scaling.architectures.families import Slopes
+    from degen.scaling.architectures.pareto_report import Pareto
+    from degen.scaling.architectures.shape_report import ShapeReport
+
 
 @expand_groups
 def slopes(
@@ -58,7 +64,6 @@ def slopes(
     compute; and the compute at which two lines cross. Lines are not extrapolated. --out writes the slopes, --json all.
     """
     from degen.scaling.architectures.families import compare_architectures
-    from degen.scaling.architectures.plots import draw_slopes
     from degen.scaling.groups import judge_groups
 
     file_options.check(table, by)
@@ -78,7 +83,7 @@ def slopes(
     file_options.write(
         lambda: compared.table(lambda result: result.table()),
         "slopes",
-        lambda file: draw_slopes(compared.only, file),
+        lambda: _draw_slopes(compared.only),
     )
 
 
@@ -112,7 +117,6 @@ def pareto(
     --out writes the points, --json all.
     """
     from degen.scaling.architectures.pareto_report import find_pareto
-    from degen.scaling.architectures.plots import draw_pareto
     from degen.scaling.groups import judge_groups
 
     file_options.check(table, by)
@@ -134,7 +138,7 @@ def pareto(
     file_options.write(
         lambda: compared.table(lambda result: result.table()),
         "pareto",
-        lambda file: draw_pareto(compared.only, file),
+        lambda: _draw_pareto(compared.only),
     )
 
 
@@ -166,7 +170,6 @@ def shapes(
     disagree about it; and for every model the cheapest other one that is as good. Where knobs move together it cannot
     tell, and says so. With architectures all of that is within each. --out writes the effects, --json all.
     """
-    from degen.scaling.architectures.shape_plot import draw_shapes
     from degen.scaling.architectures.shape_report import report_shapes
     from degen.scaling.groups import judge_groups
 
@@ -187,7 +190,7 @@ def shapes(
     file_options.write(
         lambda: compared.table(lambda result: result.table()),
         "shapes",
-        lambda file: draw_shapes(compared.only, file),
+        lambda: _draw_shapes(compared.only),
     )
 
 
@@ -211,3 +214,21 @@ def _parse_share(text: str) -> float:
         return float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
         raise DegenError(f"--equal-cost {text}: must be a share, as in 10% or 0.1") from None
+
+
+def _draw_slopes(result: Slopes) -> Figure:
+    from degen.figures.architectures import draw_slopes
+
+    return draw_slopes(result)
+
+
+def _draw_pareto(result: Pareto) -> Figure:
+    from degen.figures.architectures import draw_pareto
+
+    return draw_pareto(result)
+
+
+def _draw_shapes(result: ShapeReport) -> Figure:
+    from degen.figures.shapes import draw_shapes
+
+    return draw_shapes(result)

@@ -14,7 +14,8 @@ from .option_groups import OptionGroup, expand_groups
 from .scaling_tables import print_fits
 
 if TYPE_CHECKING:
-    from degen.scaling.fit import FitOptions
+    from degen.figures.figure import Figure
+    from degen.scaling.fit import AnyFit, FitOptions
     from degen.stats.bootstrap import Bootstrap
 
 
@@ -151,7 +152,6 @@ def fit(
     are known by name. --out writes the fitted points or budgets, --json all.
     """
     from degen.scaling.fit import fit as fit_points
-    from degen.scaling.fit_plots import draw_fit
     from degen.scaling.groups import judge_groups
 
     file_options.check(table, by)
@@ -171,5 +171,11 @@ def fit(
     file_options.write(
         lambda: fits.table(lambda fitted: fitted[1].table()),
         "scaling_fit",
-        lambda file: draw_fit(fits.only[0], file),
+        lambda: _draw(fits.only[0]),
     )
+
+
+def _draw(fitted: AnyFit) -> Figure:
+    from degen.figures.scaling_fit import draw_fit
+
+    return draw_fit(fitted)

@@ -14,6 +14,7 @@ from .option_groups import OptionGroup
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from degen.figures.figure import Figure
     from degen.metrics.curve import Better
     from degen.readers.source_summary import SourceSummary
     from degen.scaling.architectures.options import CompareOptions
@@ -118,22 +119,22 @@ class FileOptions(OptionGroup):
 
             check_result_file(self.out_file, *([table] if table is not None else []), option="--out")
         if self.plot_file is not None:
-            from degen.drawing import check_plot
             from degen.errors import DegenError
+            from degen.figures.export import check_figure
             from degen.runs.output_files import check_output
 
             if by is not None:
                 raise DegenError(f"--plot {self.plot_file}: a figure shows one result; leave out --by or --plot")
-            check_plot(self.plot_file)
+            check_figure(self.plot_file)
             check_output(self.plot_file, [table], "--plot")
 
-    def write(self, table: Callable[[], pa.Table], name: str, draw: Callable[[Path], None]) -> None:
+    def write(self, table: Callable[[], pa.Table], name: str, draw: Callable[[], Figure]) -> None:
         """Write the files that are named.
 
         Args:
             table: returns the rows for `--out`.
             name: of the table, in a `.duckdb` file.
-            draw: draws the figure into the file of `--plot`.
+            draw: returns the figure for `--plot`.
 
         Raises:
             DegenError: a file cannot be written.
@@ -143,7 +144,7 @@ class FileOptions(OptionGroup):
 
             write_table(table(), name, self.out_file)
         if self.plot_file is not None:
-            draw(self.plot_file)
+            output.write_figure(draw(), self.plot_file)
 
 
 def read_table(table: Path, columns: str | None, tokens_per_step: int | None = None) -> Points:

@@ -15,13 +15,13 @@ FOLDERS = {"degen": "degen", "cli": "degen.cli", "probes": "degen.probes"}
 # Every package, and every module that stands alone, from the ground up: each imports what stands before it, and nothing
 # behind it. `degen` itself is the public face, `import degen`. A probe sees no more than LAST_FOR_PROBES.
 ORDER = (
-    "printable", "errors", "version", "hints", "arrays", "paths", "bounds", "hashing", "device", "drawing",
+    "printable", "errors", "version", "hints", "arrays", "paths", "bounds", "hashing", "device",
     "demo", "published",
     "tables",
     "weights", "text", "stats", "model", "laws", "checkpoints",
     "readers",
     "probe", "probe_registry", "forward", "rank", "delta", "runs", "scanning", "ngram",
-    "metrics", "saturation", "scaling", "gate", "audit", "callbacks",
+    "metrics", "saturation", "scaling", "gate", "audit", "callbacks", "run_comparison", "figures", "report",
     "", "cli", "__main__", "probes",
 )  # fmt: skip
 LAST_FOR_PROBES = "delta"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from degen.checkpoints.steps import parse_revision
 from degen.hints import did_you_mean
 from degen.metrics.curve import Curve, Point
+from degen.metrics.differences import difference_error
 from degen.runs.run import SAMPLE
 from degen.stats.document_interval import JackknifeRange
 
@@ -271,22 +272,6 @@ def _weight(rule: Rule, reference: float) -> float:
 
 
 def _difference_error(own: _SourcePoint, other: _SourcePoint, weight: float) -> tuple[float | None, int | None]:
-    """Return the standard error of value − weight · reference, and its degrees of freedom.
-
-    For losses on the same windows the error is that of the pairs; else it is √(e₁² + (weight·e₂)²), with the fewer of
-    the two degrees of freedom.
-    """
-    point, reference = own.point, other.point
-    if point is reference:
-        return 0.0, point.freedom
+    """Return the standard error of value − weight · reference, and its degrees of freedom."""
     shared = own.source is other.source or bool(own.source.samples & other.source.samples)
-    if shared and own.curve.windows and other.curve.windows and point.revision and reference.revision:
-        windows, other_windows = own.curve.windows(point.revision), other.curve.windows(reference.revision)
-        if windows is not None and other_windows is not None:
-            paired = windows.difference_error(other_windows, weight)
-            if paired is not None:
-                return paired, windows.freedom
-    if point.error is None or reference.error is None:
-        return None, None
-    freedoms = [f for f in (point.freedom, reference.freedom) if f is not None]
-    return math.hypot(point.error, weight * reference.error), min(freedoms, default=None)
+    return difference_error(own.curve, own.point, other.curve, other.point, weight, same_text=shared)

@@ -1,23 +1,25 @@
-"""Plots that a command writes, as matplotlib's figures, so that tests can read axes, labels and lines."""
+"""Figures that a command writes, so that tests can read their axes and numbers."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from degen.figures import export
+from degen.figures.figure import Figure
+
 
 @pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that are saved while a test runs, in order; their files are written as always."""
-    from matplotlib.figure import Figure
+    saved: list[Figure] = []
+    save = export.save_figure
 
-    saved: list[Any] = []
-    save = Figure.savefig
-
-    def record(figure: Any, *args: Any, **options: Any) -> None:
+    def record(figure: Figure, file: Path, *args: Any) -> None:
         saved.append(figure)
-        save(figure, *args, **options)
+        save(figure, file, *args)
 
-    monkeypatch.setattr(Figure, "savefig", record)
+    monkeypatch.setattr(export, "save_figure", record)
     return saved

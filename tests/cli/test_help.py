@@ -38,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, series: Path) -> Path:
 def test_promised_commands_exist() -> None:
     promised = (
         "scan show saturation rank ngram delta audit gate export probes suites corpora scaling-fit scaling-slopes "
-        "scaling-pareto scaling-shapes scaling-cost"
+        "scaling-pareto scaling-shapes scaling-cost report compare"
     )
     assert {name.replace("-", " ") for name in promised.split()} <= set(COMMANDS)
 

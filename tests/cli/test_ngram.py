@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,6 +11,7 @@ import pytest
 from faults.command import degen
 
 from degen.demo import series_paths
+from degen.figures.figure import Figure
 from degen.runs.run import read_run
 
 
@@ -32,7 +32,7 @@ def test_bare_ngram_measures_the_demo() -> None:
     assert "all 85,483 tokens were read" in result.err
 
 
-def test_orders_and_tokenizers_in_one_table_and_one_figure(tmp_path: Path, figures: list[Any]) -> None:
+def test_orders_and_tokenizers_in_one_table_and_one_figure(tmp_path: Path, figures: list[Figure]) -> None:
     out, plot = tmp_path / "n.csv", tmp_path / "n.png"
     folder = str(series_paths()[0])
     result = degen(
@@ -44,14 +44,14 @@ def test_orders_and_tokenizers_in_one_table_and_one_figure(tmp_path: Path, figur
     assert all(row["weighted"] and row["least_count"] == 3 and row["method"] == "exact" for row in rows)
     table = pl.read_csv(out)
     assert table["w_error"].to_list() == pytest.approx([row["w_error"] for row in rows])
-    axes = figures[0].axes[0]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-        f"demo, {t}, order {n}" for t in ("demo", folder) for n in (2, 4)
-    ]
-    curve = axes.get_lines()[0].get_ydata()
+    labels = [f"demo, {t}, order {n}" for t in ("demo", folder) for n in (2, 4)]
+    assert list(figures[0].models) == labels
+    assert figures[0].spec["layer"][-1]["encoding"]["color"]["scale"]["domain"] == labels
+    curve = {row["dimension"]: row["value"] for row in figures[0].tables["values"] if row["model"] == labels[0]}
     drawn = {row["dimension"]: row["w_error"] for row in rows if (row["tokenizer"], row["order"]) == ("demo", 2)}
-    assert all(curve[d - 1] == pytest.approx(w) for d, w in drawn.items() if d <= len(curve))
-    assert plot.stat().st_size > 0
+    assert curve == drawn
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert result.err.endswith(f"{plot}: Dimensions that the text needs\n")
 
 
 def test_a_run_is_compared_and_keeps_the_table(run: Path, tmp_path: Path) -> None:

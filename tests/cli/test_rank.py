@@ -8,6 +8,7 @@ import pytest
 from faults.command import degen
 
 import degen as package
+from degen.figures.figure import Figure
 
 DEMO = Path(package.__file__).parent / "demo" / "series" / "healthy"
 SMALL = ("--tokens", "4000", "--context", "128", "--steps", "3000", "--threads", "1")
@@ -73,7 +74,7 @@ def test_rank_refuses_other_ranks_in_the_same_folder(tmp_path: Path) -> None:
     assert "other settings" in result.message
 
 
-def test_rank_draws_a_plot_and_measures_the_gradient(tmp_path: Path) -> None:
+def test_rank_draws_a_plot_and_measures_the_gradient(tmp_path: Path, figures: list[Figure]) -> None:
     figure = tmp_path / "ranks.png"
     result = degen("rank", DEMO, "--gradient", "--plot", figure, "-o", tmp_path / "run", *SMALL, "--json")
     assert result.code == 0
@@ -82,6 +83,11 @@ def test_rank_draws_a_plot_and_measures_the_gradient(tmp_path: Path) -> None:
     assert 0 < row["gradient_lost"] < 1
     ranks = [r["rank"] for r in result.json()["rows"]]
     assert ranks == [1, 2, 4, 8, 16, 32, 48]
+    (drawn,) = figures
+    assert drawn.models == [f"{row['model']}@{row['revision']} whitened"]  # the legend
+    assert [point["rank"] for point in drawn.tables["values"]] == ranks
+    assert [point["value"] for point in drawn.tables["values"]] == [r["loss_gap"] for r in result.json()["rows"]]
+    assert f"{figure}: Loss above the full head" in result.err
 
 
 def test_scan_measures_rank_beside_other_probes(tmp_path: Path) -> None:

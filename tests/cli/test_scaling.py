@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from faults.command import SMALL, degen, degen_imports
 from made_points import cloud, curves, kaplan, profiles
+from specs import axis_title, marks, panels
 from tiny import make_corpus, make_series
 
+from degen.figures.figure import Figure
 from degen.laws.law import HOFFMANN
 from degen.scaling.points import Points
 
@@ -87,19 +89,19 @@ def test_columns_option_maps_other_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("law", "points", "names", "panels"),  # of each panel: what is on the x axis, and how many lines
+    ("law", "points", "names", "expected"),  # of each panel: what is on the x axis, and how many layers
     [
         (
             ("isoflop",),
             profiles(HOFFMANN),
             {"a", "b", "k_N", "k_D"},
-            [("parameters", 2 * 9 + 1), ("training FLOPs", 2)],
+            [("parameters", 3), ("training FLOPs", 3)],
         ),
         (
             ("envelope",),
             curves(HOFFMANN, noise=0.002, models=8, marks=30),
             {"a", "b", "k_N", "k_D"},
-            [("training FLOPs", 2 * 8 + 1), ("training FLOPs", 2)],
+            [("training FLOPs", 3), ("training FLOPs", 3)],
         ),
         (
             ("kaplan", "--form", "ND"),
@@ -120,9 +122,9 @@ def test_fits_of_other_laws_have_parameters_rows_and_a_plot(
     law: tuple[str, ...],
     points: Points,
     names: set[str],
-    panels: list[tuple[str, int]],
+    expected: list[tuple[str, int]],
     tmp_path: Path,
-    figures: list[Any],
+    figures: list[Figure],
 ) -> None:
     figure, to = tmp_path / "f.png", tmp_path / "rows.parquet"
     more = ("--plot", figure, "--out", to, "--json")
@@ -133,24 +135,24 @@ def test_fits_of_other_laws_have_parameters_rows_and_a_plot(
     assert all(p["low"] <= p["value"] <= p["high"] for p in document["parameters"].values())
     assert figure.read_bytes().startswith(b"\x89PNG")
     (drawn,) = figures
-    assert [(axes.get_xlabel(), len(axes.lines)) for axes in drawn.axes] == panels
-    assert [axes.get_ylabel() for axes in drawn.axes] == ["loss (nats/token)", "parameters"][: len(panels)]
-    measured = drawn.axes[-1].lines[0]  # the points, or the budgets, that the law was fitted to
-    assert len(measured.get_xdata()) == len(document["rows"])
+    assert [(axis_title(panel, "x"), len(panel["layer"])) for panel in panels(drawn)] == expected
+    assert [axis_title(panel, "y") for panel in panels(drawn)] == ["loss (nats/token)", "parameters"][: len(expected)]
+    measured = drawn.tables["best sizes" if len(expected) > 1 else "losses"]  # what the law was fitted to
+    assert len(measured) == len(document["rows"])
     assert pl.read_parquet(to).height == len(document["rows"])
 
 
-def test_plot_of_hoffmann_shows_points_law_and_best_sizes(table: Path, tmp_path: Path, figures: list[Any]) -> None:
+def test_plot_of_hoffmann_shows_points_law_and_best_sizes(table: Path, tmp_path: Path, figures: list[Figure]) -> None:
     figure, to = tmp_path / "f.svg", tmp_path / "rows.json"
     assert degen("scaling", "fit", table, *FIXED, "--plot", figure, "--out", to).code == 0
-    assert figure.read_text(encoding="utf-8").startswith("<?xml")
-    losses, sizes, colours = figures[0].axes
-    assert (losses.get_xlabel(), losses.get_ylabel()) == ("training FLOPs", "loss (nats/token)")
-    assert (sizes.get_xlabel(), sizes.get_ylabel()) == ("training FLOPs", "parameters")
-    assert colours.get_ylabel() == "log10 parameters"
-    assert len(losses.collections[0].get_offsets()) == 30
-    assert [line.get_label() for axes in (losses, sizes) for line in axes.lines] == ["best for its compute"] * 2
-    assert len(sizes.collections) == 1  # the interval
+    assert figure.read_text(encoding="utf-8").startswith("<svg")
+    losses, sizes = panels(figures[0])
+    assert (axis_title(losses, "x"), axis_title(losses, "y")) == ("training FLOPs", "loss (nats/token)")
+    assert (axis_title(sizes, "x"), axis_title(sizes, "y")) == ("training FLOPs", "parameters")
+    assert losses["layer"][0]["encoding"]["color"]["field"] == "parameters"
+    assert len(figures[0].tables["losses"]) == 30
+    assert marks(losses)[-1] == ("frontier", "line")
+    assert marks(sizes) == [("optimum", "area"), ("optimum", "line")]  # the interval, and the best size
     assert len(json.loads(to.read_text())) == 30
 
 

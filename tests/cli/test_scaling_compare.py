@@ -12,6 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from faults.command import CommandResult, degen
+from specs import axis_title, marks, panels, scale_type
+
+from degen.figures.figure import Figure
 
 N = np.logspace(7, 9.5, 6)
 PUBLISHED = ["wide,3.6e9,-1.46,85.1,76.5,88.1", "deep,3.8e9,-1.49,86.9,79.9,89.5"]
@@ -275,31 +278,35 @@ def test_wrong_usage_of_comparisons_is_an_error_of_one_line(
 
 
 @pytest.mark.parametrize("command", ["slopes", "pareto"])
-def test_comparison_writes_rows_and_plot_to_files(command: str, tmp_path: Path, figures: list[Any]) -> None:
+def test_comparison_writes_rows_and_plot_to_files(command: str, tmp_path: Path, figures: list[Figure]) -> None:
     file, to, figure = two_architectures(tmp_path / "t.csv"), tmp_path / "rows.parquet", tmp_path / "figure.svg"
     result = degen("scaling", command, file, "--out", to, "--plot", figure, "--json")
     assert result.code == 0, result.err
     assert pq.read_table(to).num_rows == len(result.json()["rows"])
     assert set(pq.read_table(to).column_names) == set(result.json()["rows"][0])
-    assert figure.read_text(encoding="utf-8").lstrip().startswith("<?xml")
-    panels = {axes.get_title(): axes for axes in figures[0].axes}
-    assert all(axes.get_xlabel() and axes.get_ylabel() for axes in figures[0].axes)
+    assert figure.read_text(encoding="utf-8").startswith("<svg")
+    (drawn,) = figures
+    titles = [panel["title"] for panel in panels(drawn)]
+    assert all(axis_title(panel, "x") and axis_title(panel, "y") for panel in panels(drawn))
     if command == "slopes":
         rows = result.json()["rows"]
-        assert set(panels) == {f"{row['pair']}, {row['axes']}" for row in rows if row["slope"] is not None}
-        assert {len(axes.lines) for axes in panels.values()} == {4}  # points and line of each architecture
-        assert panels["flops-upstream, semi-log"].get_xlabel() == "training FLOPs"
-        assert panels["flops-upstream, semi-log"].get_ylabel() == "loss (nats/token)"
+        assert titles == list(dict.fromkeys(f"{r['pair']}, {r['axes']}" for r in rows if r["slope"] is not None))
+        for panel in panels(drawn):
+            assert marks(panel) == [(f"lines of {panel['title']}", "line"), (f"points of {panel['title']}", "point")]
+            assert scale_type(panel, "x") == ("linear" if panel["title"].endswith("linear") else "log")
+            assert {row["architecture"] for row in drawn.tables[marks(panel)[0][0]]} == {"transformer", "mixer"}
+        first = panels(drawn)[titles.index("flops-upstream, semi-log")]
+        assert (axis_title(first, "x"), axis_title(first, "y")) == ("training FLOPs", "loss (nats/token)")
     else:
-        frontiers = [axes for axes in figures[0].axes if axes.get_title() == "frontier"]
-        assert [(axes.get_xlabel(), axes.get_ylabel()) for axes in frontiers] == [
+        frontiers = [panel for panel in panels(drawn) if panel["title"] == "frontier"]
+        assert [(axis_title(panel, "x"), axis_title(panel, "y")) for panel in frontiers] == [
             (cost, quality)
             for cost in ("parameters", "training FLOPs")
             for quality in ("loss (nats/token), lower is better", "accuracy, higher is better")
         ]
-        assert {len(axes.lines) for axes in frontiers} == {2}  # all points, and the frontier
-        assert len(figures[0].axes) == len(frontiers) + 1
-        assert len(figures[0].axes[-1].lines) == 1 + len(result.json()["reversals"])
+        assert len(panels(drawn)) == len(frontiers) + 1
+        pairs = {row["pair"] for row in drawn.tables["reversals of accuracy"]}
+        assert len(pairs) == len(result.json()["reversals"])
 
 
 def test_json_of_comparisons_has_no_nan(tmp_path: Path) -> None:

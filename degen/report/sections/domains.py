@@ -1,0 +1,77 @@
+"""Loss by domain of the text over training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from degen.figures.figure import Figure
+from degen.figures.training_curves import training_curves
+from degen.printable import printable
+from degen.report.content import Block, Drawing, Paragraph, Section
+from degen.report.run_data import ReportData
+from degen.report.words import plural, together
+from degen.tables import Row
+
+MOST_DOMAINS = 12
+COLUMNS = ("domain", "tokens", "loss")
+
+
+def build(data: ReportData) -> Sequence[Block]:
+    """Return a figure for each domain, or how the windows were scored where the text has one domain."""
+    if "windows" not in data.tables:
+        return []
+    figures = draw(data)
+    if figures:
+        return [Paragraph("Loss over training on the text of each domain."), *map(Drawing, figures)]
+    return [Paragraph("The text has no domains that would be compared. degen export --table windows has every window.")]
+
+
+def draw(data: ReportData) -> list[Figure]:
+    """Return a figure of the loss on each domain; none where there are fewer than two."""
+    if "windows" not in data.tables:
+        return []
+    rows = _domain_rows(data)
+    domains = list(dict.fromkeys(row["domain"] for row in rows))
+    if len(domains) < 2:
+        return []
+    return [_figure(i, domain, rows, data.models) for i, domain in enumerate(domains[:MOST_DOMAINS])]
+
+
+def _domain_rows(data: ReportData) -> list[Row]:
+    """Return the loss over all scored tokens of each checkpoint and domain, Σ loss · tokens / Σ tokens."""
+    rows = []
+    for run in data.runs:
+        for row in run.parts.rows:
+            if row["status"] == "failed" or row["step"] is None:
+                continue
+            part = run.parts.part("windows", row["model"], row["revision"], COLUMNS)
+            if part is None:
+                continue
+            columns = {name: part[name].to_pylist() for name in COLUMNS}
+            domains = [domain or "" for domain in columns["domain"]]
+            tokens, losses = (np.array(columns[name], dtype=np.float64) for name in ("tokens", "loss"))
+            names, slots = np.unique(domains, return_inverse=True)
+            scored = np.where(tokens > 0, tokens, 0.0)
+            counts = np.bincount(slots, scored)
+            sums = np.bincount(slots, np.where(tokens > 0, losses, 0.0) * scored)
+            keys = {"model": run.labels[row["model"]], "revision": printable(row["revision"]), "step": row["step"],
+                    "tokens": row.get("tokens_seen"), "low": None, "high": None}  # fmt: skip
+            rows += [
+                {**keys, "domain": str(name), "value": float(total / count)}
+                for name, total, count in zip(names, sums, counts, strict=True)
+                if name and count and np.isfinite(total)
+            ]
+    return rows
+
+
+def _figure(index: int, domain: str, rows: Sequence[Row], among: Sequence[str]) -> Figure:
+    own = [{key: value for key, value in row.items() if key != "domain"} for row in rows if row["domain"] == domain]
+    models = list(dict.fromkeys(row["model"] for row in own))
+    title = f"Loss on {printable(domain)}"
+    description = f"{title} over training of {together(models)}, at {plural(len(own), 'checkpoint')}."
+    return training_curves(f"domain-{index + 1}", title, "loss (nats/token)", own, [], models, description, among=among)
+
+
+SECTION = Section("domains", "By domain", "windows", build)

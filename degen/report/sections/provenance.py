@@ -1,0 +1,79 @@
+"""Where the numbers come from: versions, hashes, the sample, and the command that gives them again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from degen.printable import printable
+from degen.report.content import Block, Command, Heading, Section, TableBlock
+from degen.report.run_data import ReportData
+from degen.runs.run import Run
+from degen.scanning.settings import Settings
+from degen.tables import Row
+
+COLUMNS = {"what": "what", "value": "value"}
+# entries of `asked` that are options of `degen scan` under another name, or none
+NOT_OPTIONS = {"series", "options", "trust_remote_code"}
+
+
+def build(data: ReportData) -> Sequence[Block]:
+    """Return the command and the facts of each run."""
+    blocks: list[Block] = []
+    for run in data.runs:
+        if len(data.runs) > 1:
+            blocks.append(Heading(printable(str(run.run.path))))
+        blocks.append(Command(command_of(run.run)))
+        rows = [{"what": what, "value": value} for what, value in _facts(run.run)]
+        blocks.append(TableBlock("Provenance", COLUMNS, rows, "provenance"))
+    return blocks
+
+
+def command_of(run: Run) -> str:
+    """Return the command that makes the run again, for a POSIX shell."""
+    asked = run.info.get("asked", {})
+    defaults = {name: getattr(Settings, name, None) for name in asked}
+    words = ["degen", "scan", *map(str, asked.get("series") or [])]
+    for name, value in asked.items():
+        if name in NOT_OPTIONS or value is None or value == defaults[name]:
+            continue
+        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        words += [f"--{name.replace('_', '-')}", text]
+    if asked.get("trust_remote_code"):
+        words.append("--trust-remote-code")
+    return printable(shlex.join([*words, "-o", str(run.path)]))
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    """Return what run.json tells, a line each."""
+    info = run.info
+    facts = [("degen", str(info.get("degen_version", "unknown")))]
+    facts += [(name, str(version)) for name, version in _mapping(info.get("versions")).items()]
+    facts += [(name, _text(value)) for name, value in _mapping(info.get("resolved")).items()]
+    if options := _mapping(info.get("asked")).get("options"):
+        facts.append(("options of probes", _text(options)))
+    facts.append(("hash of the settings", str(info.get("config_hash", "unknown"))))
+    sample = _mapping(info.get("sample"))
+    facts += [(f"sample: {name}", _text(value)) for name, value in sample.items() if name != "windows"]
+    for tokenizer, windows in _mapping(sample.get("windows")).items():
+        facts += [(f"windows of tokenizer {tokenizer}: {name}", _text(v)) for name, v in _mapping(windows).items()]
+    facts.append(("schema of the tables", str(info.get("schema_version", "unknown"))))
+    return [(printable(what), printable(value)) for what, value in facts]
+
+
+def head_hashes(data: ReportData) -> list[Row]:
+    """Return the hash of the head of each checkpoint."""
+    return [{key: row.get(key) for key in ("model", "revision", "head_sha256")} for row in data.checkpoints]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+SECTION = Section("provenance", "Where the numbers come from", "", build)
