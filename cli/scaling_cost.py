@@ -102,7 +102,7 @@ def cost(
         output.result_json({**settings, "rows": list(found.rows)})
     else:
         _print_costs(found, named=bool(t5 or sets))
-    file_options.write(found.table, "costs", lambda file: None)
+    file_options.write(found.table, "costs")
     if found.failed:
         raise typer.Exit(4)
 

@@ -128,13 +128,13 @@ class FileOptions(OptionGroup):
             check_figure(self.plot_file)
             check_output(self.plot_file, [table], "--plot")
 
-    def write(self, table: Callable[[], pa.Table], name: str, draw: Callable[[], Figure]) -> None:
+    def write(self, table: Callable[[], pa.Table], name: str, draw: Callable[[], Figure] | None = None) -> None:
         """Write the files that are named.
 
         Args:
             table: returns the rows for `--out`.
             name: of the table, in a `.duckdb` file.
-            draw: returns the figure for `--plot`.
+            draw: returns the figure for `--plot`; None for a command without one.
 
         Raises:
             DegenError: a file cannot be written.
@@ -143,7 +143,7 @@ class FileOptions(OptionGroup):
             from degen.runs.export import write_table
 
             write_table(table(), name, self.out_file)
-        if self.plot_file is not None:
+        if self.plot_file is not None and draw is not None:
             output.write_figure(draw(), self.plot_file)
 
 
