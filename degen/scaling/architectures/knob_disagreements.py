@@ -46,7 +46,7 @@ def find_disagreement(upstream: KnobFit, downstream: KnobFit, knob: Knob, tests:
     for fit in (upstream, downstream):
         if (reason := why_not(fit, knob)) is not None:
             return row | {"reason": reason}
-    level = 1 - SIGNIFICANCE / max(tests, 1)
+    level = 1 - SIGNIFICANCE / (2 * max(tests, 1))  # two intervals each
     up, down = _gain(upstream, knob, level), _gain(downstream, knob, level)
     ratio = _expected_ratio(upstream, downstream, knob, level)
     row |= {"upstream_gain": up.value, "downstream_gain": down.value, "expected_ratio": ratio}

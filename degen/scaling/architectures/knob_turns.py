@@ -11,9 +11,11 @@ from degen.stats.multiple_regression import MIN_FREEDOM, regress
 from degen.tables import Row
 
 from .knob_effects import CANNOT_TELL, KnobFit, why_not
-from .knobs import Knob
+from .knobs import SAME, Knob
 
 MIN_VALUES = 5  # different values of a knob: two on each side of the turn, and one more
+MIN_BEYOND = 3  # shapes beyond a turn
+MIN_SHAPES_CUBIC = 20
 GRID = 240  # turns that are tried, evenly spread in the logarithm
 DRAWS = 2_000  # of the test against no turn
 MAX_AFTER = 0.5  # of the gain below the turn, that the interval of the gain above it must lie below
@@ -24,12 +26,14 @@ SIGNIFICANCE = 0.05  # of all tests of a table together
 def find_turn(fit: KnobFit, knob: Knob, confidence: float, tests: int = 1) -> Row:
     """Return from which value of a knob on more of it no longer pays, at equal other knobs.
 
-    Formula: ln q = (other knobs) + e·ln x + h·max(0, ln x − ln τ), by least squares over a grid of τ. A turn is shown
-    where (1) it is significant, by the largest F over all τ against its distribution without a turn (Gaussian noise,
-    simulated), at 0.05 divided by the number of tests; (2) more of the knob helps below τ, and the interval of the gain
-    above it ends below half of that and begins below a tenth; (3) a smooth bend, ln² x, fits no better. The interval of
-    τ is that of the likelihood ratio, RSS(τ) ≤ RSS·(1 + 2F/(n − p)), F on 2 and n − p degrees of freedom: τ, and the
-    side of the nearest value of the knob that it lies on, are two choices.
+    Formula: ln q = (other knobs) + e·ln x + h·max(0, ln x − ln τ) + b·η² + c·η³, by least squares over a grid of τ; η
+    is what the line without a turn gives, so that a law that bends as a whole, as E + A/N^α, is no turn of one knob. A
+    turn is shown where (1) it is significant, by the largest F over all τ against its distribution without a turn
+    (Gaussian noise, simulated), at 0.05 divided by the number of tests; (2) more of the knob helps below τ, its
+    interval not reaching 0, and the interval of the gain above τ ends below half of that and begins below a tenth; (3)
+    a smooth bend of this knob, ln² x, fits no better. The elasticities on both sides are those without η² and η³. The
+    interval of τ is that of the likelihood ratio, RSS(τ) ≤ RSS·(1 + 2F/(n − p)), F on 2 and n − p degrees of freedom:
+    τ, and the side of the nearest value of the knob that it lies on, are two choices.
 
     Args:
         fit: the quality on all knobs.
@@ -45,24 +49,38 @@ def find_turn(fit: KnobFit, knob: Knob, confidence: float, tests: int = 1) -> Ro
     row |= dict.fromkeys(("turn", "turn_low", "turn_high", "below", "above", "above_low", "above_high", "p", "reason"))
     if (reason := why_not(fit, knob)) is not None:
         return row | {"reason": reason}
-    logs, values = knob.logs[fit.rows], fit.quality.logs[fit.rows]
+    logs = fit.of_shapes(knob.logs)
     different = np.unique(np.round(logs, 9))
     if len(different) < MIN_VALUES:
         return row | {"reason": f"{len(different)} values of {knob.name}; a turn needs {MIN_VALUES}"}
-    freedom = len(values) - int(np.linalg.matrix_rank(fit.design)) - 2
+    base = np.column_stack([fit.design, *_bends_of_all(fit)])
+    freedom = len(base) - int(np.linalg.matrix_rank(base)) - 2
     if freedom < MIN_FREEDOM:
-        return row | {"reason": f"{len(values)} models are too few for a turn"}
+        return row | {"reason": f"{len(base)} shapes are too few for a turn"}
     turns = np.linspace(different[1], different[-2], GRID)
-    hinges, usable = _orthogonal_hinges(fit.design, logs, turns)
-    turns, residuals = turns[usable], _residuals(fit.design, values)
+    turns = turns[[(logs > turn + SAME).sum() >= MIN_BEYOND for turn in turns]]
+    hinges, usable = _orthogonal_hinges(base, logs, turns)
+    turns, residuals = turns[usable], _residuals(base, fit.logs)
+    if not len(turns):
+        return row | {"reason": f"fewer than {MIN_BEYOND} shapes beyond any turn of {knob.name}"}
     rss = float(residuals @ residuals)
     left = rss - (hinges @ residuals) ** 2
     best = int(left.argmin())
-    p = _p_value(fit.design, hinges, rss, float(left[best]))
+    p = _p_value(base, hinges, rss, float(left[best]))
     row |= {"p": p, "verdict": "no turn shown"}
-    if p > SIGNIFICANCE / max(tests, 1) or _bend_residue(fit, knob) < float(left[best]) * (1 - 1e-9):
+    bent = _residuals(np.column_stack([base, fit.design[:, fit.column(knob)] ** 2]), fit.logs)
+    if p > SIGNIFICANCE / max(tests, 1) or float(bent @ bent) < float(left[best]) * (1 - 1e-9):
         return row
     return row | _judge_turn(fit, knob, turns, left, best, confidence)
+
+
+def _bends_of_all(fit: KnobFit) -> list[Floats]:
+    """Return η² and, from 20 shapes on, η³, η the line's value: how ln q bends where it is a function of all knobs."""
+    assert fit.regression is not None  # or there is a reason
+    line = fit.logs - fit.regression.residuals
+    spread = float(line.std()) or 1.0
+    scaled = (line - line.mean()) / spread
+    return [scaled**2, scaled**3] if len(scaled) >= MIN_SHAPES_CUBIC else [scaled**2]
 
 
 def _residuals(design: Floats, values: Floats) -> Floats:
@@ -96,26 +114,20 @@ def _p_value(design: Floats, hinges: Floats, rss: float, left: float) -> float:
     return float((1 + (shares >= 1 - left / rss).sum()) / (DRAWS + 1))
 
 
-def _bend_residue(fit: KnobFit, knob: Knob) -> float:
-    """Return the sum of squares that a smooth bend in the knob, ln² x, leaves."""
-    bent = np.column_stack([fit.design, fit.design[:, fit.column(knob)] ** 2])
-    residuals = _residuals(bent, fit.quality.logs[fit.rows])
-    return float(residuals @ residuals)
-
-
 def _judge_turn(fit: KnobFit, knob: Knob, turns: Floats, left: Floats, best: int, confidence: float) -> Row:
     """Return the turn with its interval and the elasticities on both sides; no verdict where more still pays above."""
     from scipy.stats import f
 
-    logs, values, column = knob.logs[fit.rows], fit.quality.logs[fit.rows], fit.column(knob)
-    above = np.maximum(0.0, logs - turns[best])
-    design = np.column_stack([fit.design, above])
+    logs, column = fit.of_shapes(knob.logs), fit.column(knob)
+    design = np.column_stack([fit.design, np.maximum(0.0, logs - turns[best])])
     design[:, column] = np.minimum(logs, turns[best])  # the slope below; that of the last column is the one above
-    regression = regress(design, values)
-    below = fit.quality.sign * float(regression.coefficients[column])
+    regression = regress(design, fit.logs)
+    sign = fit.quality.sign
+    below = regression.interval(column, confidence)
     low, high = regression.interval(design.shape[1] - 1, confidence)
-    gain_low, gain_high = (low, high) if fit.quality.sign > 0 else (-high, -low)
-    if below <= 0 or gain_low > SURE_AFTER * below or gain_high >= MAX_AFTER * below:
+    gain_low, gain_high = (low, high) if sign > 0 else (-high, -low)
+    gain = sign * float(regression.coefficients[column])
+    if min(sign * below[0], sign * below[1]) <= 0 or gain_low > SURE_AFTER * gain or gain_high >= MAX_AFTER * gain:
         return {}
     freedom = regression.freedom - 1
     allowed = left[best] * (1 + 2 * float(f.ppf(confidence, 2, freedom)) / freedom)

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from degen.arrays import Floats
+from degen.arrays import Floats, Mask
+from degen.stats.multiple_regression import regress
 from degen.tables import Row
 
 from .columns import Cost, Quality
 
 LIKELY = 0.5  # probability of being as good from which a model counts as it, where the table has standard errors
+MIN_SHRUNK = 8  # models with errors from which values are drawn towards what models of their cost have
+MAX_MODELS = 5_000
 
 
 def find_savings(
@@ -22,9 +25,11 @@ def find_savings(
 
     A model is as good as another where it is no worse on at least half of the downstream qualities that both have, or
     in upstream quality where there are none. With standard errors, `probability` is that of being as good: of a single
-    quality Φ((q' − q)/√(s² + s'²)), q' of the cheaper one and higher better; of several the Poisson-binomial chance
-    that at least half are no worse, errors of different qualities independent. A model then counts as as good from one
-    half on.
+    quality Φ((μ' − μ)/√(v + v')), μ' of the cheaper one and higher better; of several the Poisson-binomial chance that
+    at least half are no worse, errors of different qualities independent. A model then counts as as good from one half
+    on. The cheapest of many that look as good is likely a lucky one, so from 8 models on μ and v are those of a normal
+    prior (empirical Bayes, Efron and Morris 1973): values are drawn towards their parabola over ln cost as far as
+    errors explain how they scatter around it.
 
     Args:
         names: of the models.
@@ -36,46 +41,75 @@ def find_savings(
         A row for each cost and each model that another one saves something on: `model`, `cheaper`, `cost`, `share` (of
         the model's cost that the cheaper one takes), the shares of all costs as `shares`, `upstream_gain` (in the
         quality's unit, higher better), `better_on` and `of`, the numbers of downstream qualities, `probability`.
+        None for more than 5,000 models.
     """
     judged = list(downstream) or ([upstream] if upstream is not None else [])
+    if len(names) > MAX_MODELS or not judged:
+        return []
     rows: list[Row] = []
     for cost in costs:
+        good, variance = _posterior(judged, cost)
         for model in range(len(names)):
             others = np.flatnonzero(np.isfinite(cost.values) & (cost.values < cost.values[model]))
-            for other in others[np.argsort(cost.values[others], kind="stable")]:
-                as_good, probability = _compare(judged, model, int(other))
-                if as_good:
-                    rows.append(_row(names, costs, cost, upstream, downstream, model, int(other), probability))
-                    break
+            others = others[np.argsort(cost.values[others], kind="stable")]
+            as_good, probability = _as_good(good, variance, model, others)
+            if as_good.any():
+                first = int(np.argmax(as_good))
+                chance = None if math.isnan(probability[first]) else float(probability[first])
+                rows.append(_row(names, costs, cost, upstream, downstream, model, int(others[first]), chance))
     return rows
 
 
-def _compare(qualities: Sequence[Quality], model: int, other: int) -> tuple[bool, float | None]:
-    """Return whether the other model is as good, and how probable that is; None where errors are unknown."""
-    chances, certain = [], []
-    for quality in qualities:
-        difference = quality.good[other] - quality.good[model]
-        if not np.isfinite(difference):
-            continue
-        certain.append(difference >= 0)
-        error = math.nan if quality.errors is None else math.hypot(quality.errors[other], quality.errors[model])
-        chances.append(_no_worse(float(difference), error))
-    if not certain:
-        return False, None
-    needed = math.ceil(len(certain) / 2)
-    if any(math.isnan(chance) for chance in chances):
-        return sum(certain) >= needed, None
-    probability = _at_least(np.asarray(chances), needed)
-    return probability >= LIKELY, probability
+def _posterior(qualities: Sequence[Quality], cost: Cost) -> tuple[Floats, Floats]:
+    """Return mean and variance of the true qualities, models × qualities, higher better; NaN without an error."""
+    good = np.stack([quality.good for quality in qualities], axis=1)
+    errors = [q.errors if q.errors is not None else np.full(len(good), np.nan) for q in qualities]
+    variance = np.stack(errors, axis=1) ** 2
+    for column in range(good.shape[1]):
+        known = np.isfinite(good[:, column]) & np.isfinite(variance[:, column])
+        known &= np.isfinite(cost.values) & (cost.values > 0)
+        if int(known.sum()) >= MIN_SHRUNK:
+            drawn = _drawn_towards(good[known, column], variance[known, column], np.log(cost.values[known]))
+            good[known, column], variance[known, column] = drawn
+    return good, variance
 
 
-def _no_worse(difference: float, error: float) -> float:
-    """Return the probability that a true difference is not negative; NaN where its error is unknown."""
+def _drawn_towards(values: Floats, variance: Floats, log_cost: Floats) -> tuple[Floats, Floats]:
+    """Return mean and variance of true values under a normal prior around their parabola over ln cost.
+
+    Formula: τ² = max(0, RSS/freedom − mean s²); b = τ²/(τ² + s²); mean m + b·(q − m), variance b·s² + (1 − b)²·h·(τ² +
+    s²), h the leverage of the model on the parabola m.
+    """
+    centred = (log_cost - log_cost.mean()) / (float(log_cost.std()) or 1.0)
+    design = np.column_stack([np.ones(len(values)), centred, centred**2])
+    line = regress(design, values)
+    if line.freedom < 1:
+        return values, variance
+    spread = max(0.0, line.variance - float(variance.mean()))
+    own = spread / np.maximum(spread + variance, np.finfo(float).tiny)
+    leverage = np.einsum("ij,jk,ik->i", design, line.inverse, design)
+    middle = values - line.residuals
+    around = own * variance + (1 - own) ** 2 * leverage * (spread + variance)
+    return middle + own * (values - middle), around
+
+
+def _as_good(good: Floats, variance: Floats, model: int, others: Mask) -> tuple[Mask, Floats]:
+    """Return which of the other models are as good, and how probable that is; NaN where an error is unknown."""
     from scipy.special import ndtr
 
-    if error == 0:
-        return float(difference >= 0)
-    return math.nan if math.isnan(error) else float(ndtr(difference / error))
+    difference = good[others] - good[model]
+    both = np.isfinite(difference)
+    error = np.sqrt(variance[others] + variance[model])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        chances = np.where(error > 0, ndtr(difference / error), difference >= 0)
+    chances = np.where(np.isnan(error) & both, np.nan, chances)
+    needed = np.ceil(both.sum(axis=1) / 2)
+    certain = ((difference >= 0) & both).sum(axis=1) >= needed
+    probability = np.array(
+        [_at_least(row[known], int(count)) for row, known, count in zip(chances, both, needed, strict=True)]
+    )
+    as_good = np.where(np.isnan(probability), certain, probability >= LIKELY) & both.any(axis=1)
+    return as_good, probability
 
 
 def _at_least(chances: Floats, needed: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from degen.tables import Column, Row, schema_of
 
 from .columns import Cost, Quality, architecture_column, architectures, find_costs
 from .knob_disagreements import find_disagreement
-from .knob_effects import KnobFit, fit_knobs, knob_effect, knob_effect_at_cost, log_quality, return_on_cost
+from .knob_effects import KnobFit, fit_knobs, knob_effect, knob_effect_at_cost, log_quality, return_on_cost, why_not
 from .knob_turns import MIN_VALUES, find_turn
 from .knobs import KNOBS, Knob, find_knobs, varies
 from .options import NO_DOWNSTREAM, NO_UPSTREAM, CompareOptions, check_confidence, find_qualities, source_columns
@@ -24,6 +25,8 @@ from .savings import find_savings
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+FEWEST_TOKENS = 1e5  # of a training; fewer are those of something else
 
 COLUMNS = (
     Column("architecture", "string", "", "the models that it is of; null for all of the table"),
@@ -85,9 +88,11 @@ class _Models:
     costs: Sequence[Cost]
     confidence: float
 
-    @property
-    def qualities(self) -> list[Quality]:
-        return ([self.upstream] if self.upstream is not None else []) + list(self.downstream)
+    @cached_property
+    def fits(self) -> dict[str, KnobFit]:
+        """The regression of each quality on all knobs."""
+        qualities = [q for q in (self.upstream, *self.downstream) if q is not None]
+        return {q.name: fit_knobs(log_quality(q), self.knobs, self.tokens, self.among) for q in qualities}
 
 
 def report_shapes(
@@ -116,19 +121,27 @@ def report_shapes(
     if upstream is None and not downstream:
         raise DegenError(f"{points.path}: {NO_UPSTREAM}, and {NO_DOWNSTREAM}")
     found = find_knobs(points, knobs)
-    _check_knobs(points, found)
     paid = find_costs(points, costs)
+    _check_knobs(
+        points, found, [q.name for q in (upstream, *downstream) if q is not None], [cost.name for cost in paid]
+    )
+    _warn_of_gaps(points, found, [q for q in (upstream, *downstream) if q is not None], warn)
     column = architecture_column(points, options.architecture, or_model=False)
     labels = architectures(points, column) if column is not None else None
+    if labels is not None and 2 * len(set(labels)) > len(labels):
+        warn(f"{points.path}: {column} is different in most rows, so models of all architectures are taken together")
+        labels = None
     groups = list(dict.fromkeys(labels)) if labels is not None else []
     masks: list[tuple[str | None, Mask]] = [(None, np.ones(len(points), dtype=bool))]
     if labels is not None and len(groups) > 1:
         masks = [(group, np.array([label == group for label in labels], dtype=bool)) for group in groups]
     tokens = _log_tokens(points)
-    parts = [
-        _report(_Models(group, mask, found, tokens, upstream, downstream, paid, options.confidence))
-        for group, mask in masks
+    judged = [
+        _Models(group, mask, found, tokens, upstream, downstream, paid, options.confidence) for group, mask in masks
     ]
+    turns_tested = sum(_has_turn(fit, knob) for models in judged for fit in models.fits.values() for knob in found)
+    pairs_tested = len(judged) * len(found) * len(downstream)
+    parts = [_report(models, turns_tested, pairs_tested) for models in judged]
     rows, returns, turns, disagreements = ([row for part in parts for row in part[i]] for i in range(4))
     savings = find_savings(points.names, paid, upstream, downstream)
     columns = source_columns(points, column, {}, upstream, downstream)
@@ -138,7 +151,11 @@ def report_shapes(
     return ShapeReport(rows, returns, turns, disagreements, savings, points.summary(columns))
 
 
-def _check_knobs(points: Points, knobs: Sequence[Knob]) -> None:
+def _check_knobs(points: Points, knobs: Sequence[Knob], qualities: Sequence[str], costs: Sequence[str]) -> None:
+    for knob in knobs:
+        for role, others in (("quality", qualities), ("cost", costs)):
+            if knob.column in others or points.columns.get("loss") == knob.column:
+                raise DegenError(f"--knob {knob.column}: this column is a {role}; a knob is something of the shape")
     if not knobs:
         raise DegenError(
             f"{points.path}: no column is a knob of the shape ({', '.join(KNOBS)}); name one with --knob COLUMN"
@@ -148,37 +165,61 @@ def _check_knobs(points: Points, knobs: Sequence[Knob]) -> None:
         raise DegenError(f"{points.path}: all models have one shape ({listed}); effects need models of several shapes")
 
 
-def _log_tokens(points: Points) -> Floats | None:
-    """Return ln D of each model; None where the table has no column of tokens."""
-    if "tokens" not in points.columns:
-        return None
-    tokens = points.tokens
-    usable = np.isfinite(tokens) & (tokens > 0)
-    return np.where(usable, np.log(np.where(usable, tokens, 1.0)), np.nan)
-
-
-def _report(models: _Models) -> tuple[list[Row], list[Row], list[Row], list[Row]]:
-    """Return effects, returns on costs, turns and disagreements of the models of one architecture."""
-    head: Row = {"architecture": models.architecture}
-    knobs = [knob for knob in models.knobs if varies(knob.logs)]
-    fits = {q.name: fit_knobs(log_quality(q), knobs, models.tokens, models.among) for q in models.qualities}
-    rows, returns, turns = [], [], []
-    tests = sum(_has_turn(fit, knob) for fit in fits.values() for knob in knobs)
+def _warn_of_gaps(points: Points, knobs: Sequence[Knob], qualities: Sequence[Quality], warn: Warn) -> None:
+    """Warn where rows lack a knob, or a quality is 0 and has no logarithm."""
     for knob in knobs:
-        for fit in fits.values():
+        if varies(knob.logs) and (missing := int(np.isnan(knob.logs).sum())):
+            hint = "; a dense model has 1" if knob.name == "experts" else ""
+            warn(f"{points.path}: {missing} rows have no {knob.column} and are left out of all effects{hint}")
+    for quality in qualities:
+        zeros = int((quality.values == 0).sum())
+        if zeros:
+            warn(f"{points.path}: {quality.name} is 0 in {zeros} rows, which have no logarithm and are left out")
+
+
+def _log_tokens(points: Points) -> Floats | None:
+    """Return ln D of each model, or ln of its training steps; None where the table has neither.
+
+    Tokens that follow from FLOPs and parameters count where they are as many as a training has: other FLOPs, as those
+    of a forward pass, do not say how long a model was trained.
+    """
+    for quantity in ("tokens", "steps"):
+        if not points.has(quantity):
+            continue
+        values = points.quantity(quantity)
+        usable = np.isfinite(values) & (values > 0)
+        if quantity in points.columns or (usable.any() and float(np.median(values[usable])) >= FEWEST_TOKENS):
+            return np.where(usable, np.log(np.where(usable, values, 1.0)), np.nan)
+    return None
+
+
+def _report(models: _Models, turns_tested: int, pairs_tested: int) -> tuple[list[Row], list[Row], list[Row], list[Row]]:
+    """Return effects, returns on costs, turns and disagreements of the models of one architecture.
+
+    Args:
+        models: the models.
+        turns_tested: how many turns are tested in the whole table.
+        pairs_tested: how many comparisons of upstream and downstream there are in it.
+    """
+    head: Row = {"architecture": models.architecture}
+    rows, returns, turns = [], [], []
+    for knob in models.knobs:
+        for fit in models.fits.values():
             rows.append(head | knob_effect(fit, knob, models.confidence))
+            if not varies(knob.logs):
+                continue
             for cost in models.costs:
-                args = (fit.quality, knob, cost, models.among, models.confidence)
-                rows.append(head | knob_effect_at_cost(*args))
+                arguments = (fit.quality, knob, cost, models.tokens, models.among, models.confidence)
+                rows.append(head | knob_effect_at_cost(*arguments))
                 returns.append(head | return_on_cost(fit, knob, cost, models.confidence))
-            turns.append(head | find_turn(fit, knob, models.confidence, tests))
+            turns.append(head | find_turn(fit, knob, models.confidence, turns_tested))
     disagreements = []
     if models.upstream is not None:
-        up = fits[models.upstream.name]
-        pairs = [(knob, fits[q.name]) for knob in knobs for q in models.downstream]
-        disagreements = [head | find_disagreement(up, down, knob, len(pairs)) for knob, down in pairs]
+        up = models.fits[models.upstream.name]
+        pairs = [(knob, models.fits[q.name]) for knob in models.knobs if varies(knob.logs) for q in models.downstream]
+        disagreements = [head | find_disagreement(up, down, knob, pairs_tested) for knob, down in pairs]
     return rows, returns, turns, disagreements
 
 
 def _has_turn(fit: KnobFit, knob: Knob) -> bool:
-    return len(np.unique(np.round(knob.logs[fit.rows], 9))) >= MIN_VALUES
+    return why_not(fit, knob) is None and len(np.unique(np.round(fit.of_shapes(knob.logs), 9))) >= MIN_VALUES

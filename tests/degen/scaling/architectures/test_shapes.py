@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,9 @@ DRAWS = 100
 
 
 def shapes(rng: np.random.Generator, n: int = 40) -> dict[str, Any]:
-    return {name: rng.choice(values, n).astype(float) for name, values in VALUES.items()}
+    """Return n different shapes, drawn from all combinations of `VALUES`."""
+    every = np.array(list(itertools.product(*VALUES.values())), dtype=float)
+    return dict(zip(VALUES, every[rng.choice(len(every), n, replace=False)].T, strict=True))
 
 
 def law(shape: dict[str, Any], exponents: dict[str, float], scale: float, **capped: float) -> Any:
@@ -259,7 +262,7 @@ def test_degenerate_tables_end_in_a_message(changes: dict[str, Any], says: str, 
 
 def test_too_few_models_and_values_of_both_signs_have_a_reason(tmp_path: Path) -> None:
     two = report(tmp_path, {"layers": [2.0, 4.0], "d_model": [64.0, 128.0], "loss": [4.0, 3.5]})
-    assert {row["reason"] for row in two.rows} == {"2 models are too few for 2 knobs that vary"}
+    assert {row["reason"] for row in two.rows} == {"2 shapes are too few for 2 knobs that vary"}
     table = {"layers": [2.0, 3, 4, 5, 6, 7], "score": [-1.0, 2, 3, 4, 5, 6]}
     mixed = report(tmp_path, table, upstream="score", directions={"score": "max"})
     assert [row["reason"] for row in mixed.rows] == ["score has values of both signs, and no elasticity"]
