@@ -16,6 +16,7 @@ from .knobs import SAME, Knob
 MIN_VALUES = 5  # different values of a knob: two on each side of the turn, and one more
 MIN_BEYOND = 3  # shapes beyond a turn
 MIN_SHAPES_CUBIC = 20
+MOVES_WITH = 0.5  # correlation from which the bend of another knob may look like a turn of one
 GRID = 240  # turns that are tried, evenly spread in the logarithm
 DRAWS = 2_000  # of the test against no turn
 MAX_AFTER = 0.5  # of the gain below the turn, that the interval of the gain above it must lie below
@@ -26,14 +27,14 @@ SIGNIFICANCE = 0.05  # of all tests of a table together
 def find_turn(fit: KnobFit, knob: Knob, confidence: float, tests: int = 1) -> Row:
     """Return from which value of a knob on more of it no longer pays, at equal other knobs.
 
-    Formula: ln q = (other knobs) + e·ln x + h·max(0, ln x − ln τ) + b·η² + c·η³, by least squares over a grid of τ; η
-    is what the line without a turn gives, so that a law that bends as a whole, as E + A/N^α, is no turn of one knob. A
-    turn is shown where (1) it is significant, by the largest F over all τ against its distribution without a turn
-    (Gaussian noise, simulated), at 0.05 divided by the number of tests; (2) more of the knob helps below τ, its
-    interval not reaching 0, and the interval of the gain above τ ends below half of that and begins below a tenth; (3)
-    a smooth bend of this knob, ln² x, fits no better. The elasticities on both sides are those without η² and η³. The
-    interval of τ is that of the likelihood ratio, RSS(τ) ≤ RSS·(1 + 2F/(n − p)), F on 2 and n − p degrees of freedom:
-    τ, and the side of the nearest value of the knob that it lies on, are two choices.
+    Formula: ln q = (other knobs) + e·ln x + h·max(0, ln x − ln τ) + (bends), by least squares over a grid of τ. The
+    bends let the law bend as a whole, as E + A/N^α does, so that this is no turn of one knob; see `_bends`. A turn is
+    shown where (1) it is significant, by the largest F over all τ against its distribution without a turn (Gaussian
+    noise, simulated), at 0.05 divided by the number of tests; (2) more of the knob helps below τ, its interval not
+    reaching 0, and the interval of the gain above τ ends below half of that and begins below a tenth; (3) a smooth
+    bend of this knob, ln² x, fits no better. The elasticities on both sides are those without the bends. The interval
+    of τ is that of the likelihood ratio, RSS(τ) ≤ RSS·(1 + 2F/(n − p)), F on 2 and n − p degrees of freedom: τ, and
+    the side of the nearest value of the knob that it lies on, are two choices.
 
     Args:
         fit: the quality on all knobs.
@@ -53,7 +54,7 @@ def find_turn(fit: KnobFit, knob: Knob, confidence: float, tests: int = 1) -> Ro
     different = np.unique(np.round(logs, 9))
     if len(different) < MIN_VALUES:
         return row | {"reason": f"{len(different)} values of {knob.name}; a turn needs {MIN_VALUES}"}
-    base = np.column_stack([fit.design, *_bends_of_all(fit)])
+    base = np.column_stack([fit.design, *_bends(fit, fit.column(knob))])
     freedom = len(base) - int(np.linalg.matrix_rank(base)) - 2
     if freedom < MIN_FREEDOM:
         return row | {"reason": f"{len(base)} shapes are too few for a turn"}
@@ -74,13 +75,22 @@ def find_turn(fit: KnobFit, knob: Knob, confidence: float, tests: int = 1) -> Ro
     return row | _judge_turn(fit, knob, turns, left, best, confidence)
 
 
-def _bends_of_all(fit: KnobFit) -> list[Floats]:
-    """Return η² and, from 20 shapes on, η³, η the line's value: how ln q bends where it is a function of all knobs."""
+def _bends(fit: KnobFit, column: int) -> list[Floats]:
+    """Return columns for how ln q may bend without a turn of the knob in a column of the design.
+
+    η² and from 20 shapes on η³, η what the line gives: ln q as a function of all knobs together. And the squares of the
+    knobs that move with this one, with their product: their bend would look like a turn of it.
+    """
     assert fit.regression is not None  # or there is a reason
     line = fit.logs - fit.regression.residuals
-    spread = float(line.std()) or 1.0
-    scaled = (line - line.mean()) / spread
-    return [scaled**2, scaled**3] if len(scaled) >= MIN_SHAPES_CUBIC else [scaled**2]
+    scaled = (line - line.mean()) / (float(line.std()) or 1.0)
+    bends = [scaled**2, scaled**3] if len(scaled) >= MIN_SHAPES_CUBIC else [scaled**2]
+    own = fit.design[:, column]
+    for other in (i for i in range(1, fit.design.shape[1]) if i != column):
+        logs = fit.design[:, other]
+        if abs(float(np.corrcoef(own, logs)[0, 1])) >= MOVES_WITH:
+            bends += [logs**2, own * logs]
+    return bends
 
 
 def _residuals(design: Floats, values: Floats) -> Floats:
