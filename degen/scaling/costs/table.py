@@ -89,7 +89,7 @@ class CostTable:
         return pa.Table.from_pylist([dict(row) for row in self.rows], schema=schema)
 
 
-def find_costs(
+def count_costs(
     models: Sequence[str] = (),
     t5: Sequence[str] = (),
     sets: Sequence[str] = (),
