@@ -1,4 +1,4 @@
-"""`degen scaling`: scaling laws, slopes of architectures, the Pareto frontier, costs of models."""
+"""`degen scaling`: scaling laws, slopes of architectures, the Pareto frontier, shapes, costs of models."""
 
 from __future__ import annotations
 
@@ -14,4 +14,5 @@ app = typer.Typer(
 app.command("fit")(scaling_fit.fit)
 app.command("slopes")(scaling_compare.slopes)
 app.command("pareto")(scaling_compare.pareto)
+app.command("shapes")(scaling_compare.shapes)
 app.command("cost")(scaling_cost.cost)

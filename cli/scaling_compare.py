@@ -1,4 +1,4 @@
-"""`degen scaling slopes` and `degen scaling pareto`: compare architectures and models."""
+"""`degen scaling slopes`, `pareto` and `shapes`: compare architectures, models and their shapes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ from .scaling_options import (
     note_source,
     read_table,
 )
-from .scaling_tables import print_pareto, print_slopes
+from .scaling_tables import print_pareto, print_shapes, print_slopes
+
+Costs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cost",
+        help="A column of cost, of which less is better; again for more.",
+        show_default="those of parameters, flops and seconds that the table has",
+    ),
+]
 
 
 @expand_groups
@@ -78,13 +87,7 @@ def pareto(
     *,
     table: Table,
     columns: Columns = None,
-    cost: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A column of cost, of which less is better; again for more.",
-            show_default="those of parameters, flops and seconds that the table has",
-        ),
-    ] = None,
+    cost: Costs = None,
     quality: Annotated[
         list[str] | None,
         typer.Option(
@@ -132,6 +135,59 @@ def pareto(
         lambda: compared.table(lambda result: result.table()),
         "pareto",
         lambda file: draw_pareto(compared.only, file),
+    )
+
+
+@expand_groups
+def shapes(
+    *,
+    table: Table,
+    columns: Columns = None,
+    cost: Costs = None,
+    knob: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A column that is a knob of the shape, beside layers, d_model, d_ff, heads, d_kv and experts; again "
+            "for more.",
+            show_default=False,
+        ),
+    ] = None,
+    quality_options: QualityOptions,
+    final: Final = False,
+    confidence: Confidence = 0.9,
+    by: By = None,
+    file_options: FileOptions,
+    json: options.Json = False,
+) -> None:
+    """Tell what each knob of a model's shape buys: layers, width, feed-forward, heads, key width, experts.
+
+    The result is the elasticity of upstream and downstream quality in each knob that the table varies, at equal other
+    knobs and at equal cost, and per cost; from where on more of it stops paying; where upstream and downstream
+    disagree about it; and for every model the cheapest other one that is as good. Where knobs move together it cannot
+    tell, and says so. With architectures all of that is within each. --out writes the effects, --json all.
+    """
+    from degen.scaling.architectures.shape_plot import draw_shapes
+    from degen.scaling.architectures.shape_report import report_shapes
+    from degen.scaling.groups import judge_groups
+
+    file_options.check(table, by)
+    compare_options = quality_options.compare_options(confidence)
+    compared = judge_groups(
+        read_table(table, columns),
+        by,
+        lambda part: report_shapes(models_of(part, final), compare_options, cost or (), knob or (), output.warn),
+        output.warn,
+    )
+    note_source(compared.source(lambda result: result.source))
+    if json:
+        document = compared.document(lambda result: result.document(), lambda result: result.source)
+        output.result_json({"target": str(table), "confidence": confidence, **document})
+    else:
+        print_shapes(compared)
+    file_options.write(
+        lambda: compared.table(lambda result: result.table()),
+        "shapes",
+        lambda file: draw_shapes(compared.only, file),
     )
 
 

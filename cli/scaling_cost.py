@@ -86,7 +86,7 @@ def cost(
     file_options: Annotated[FileOptions, Without("plot_file")],
     json: options.Json = False,
 ) -> None:
-    """Count parameters and FLOPs of models that need not exist yet, as a table that pareto reads.
+    """Count parameters and FLOPs of models that need not exist yet, as a table that pareto and shapes read.
 
     A row has the knobs of the shape (layers, d_model, d_ff, heads, d_kv, experts), its parameters, those without
     embeddings, those without experts that a token is not sent to, and the FLOPs of a token: 2 for each parameter that

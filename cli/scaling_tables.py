@@ -10,11 +10,13 @@ from . import output
 if TYPE_CHECKING:
     from degen.scaling.architectures.families import Slopes
     from degen.scaling.architectures.pareto_report import Pareto
+    from degen.scaling.architectures.shape_report import ShapeReport
     from degen.scaling.groups import ByGroup
     from degen.scaling.result import FitResult
     from degen.tables import Row
 
 MAX_REVERSALS = 20  # that a terminal shows; --json has all
+MAX_SAVINGS = 20
 
 Cells = Mapping[str, str | Callable[["Row"], Any]]
 
@@ -138,6 +140,64 @@ def print_pareto(compared: ByGroup[Pareto]) -> None:
         "change where d_model/layers halves": _interval("effect"), "points": "points", "equal pairs": "pairs",
         "deeper better in": "deeper_better", "reason": "reason",
     })  # fmt: skip
+
+
+def print_shapes(compared: ByGroup[ShapeReport]) -> None:
+    """Print what each knob buys, from where it stops paying, where qualities disagree about it, and the savings."""
+    by = compared.column
+    every = compared.rows(_list("rows")) + compared.rows(_list("turns"))
+    head: dict[str, str | Callable[[Row], Any]] = {"knob": "knob"}
+    if any(row["architecture"] is not None for row in every):
+        head = {"architecture": "architecture", **head}
+    effects, untold = _told(compared.rows(_list("rows")))
+    _print_rows("What a knob buys: % of quality for 1 % more of it", by, effects, {
+        **head, "quality": "quality", "at equal": "equal", "elasticity": _interval("elasticity"), "verdict": "verdict",
+        "bends, p": "bends_p", "models": "models",
+    })  # fmt: skip
+    returns, _ = _told(compared.rows(_list("returns")), "per_cost")
+    if returns:
+        _print_rows("What a cost buys: % of quality for 1 % more of it, through one knob", by, returns, {
+            **head, "quality": "quality", "cost": "cost", "gain": _interval("per_cost"),
+        })  # fmt: skip
+    turns = [row for row in compared.rows(_list("turns")) if row["verdict"] == "stops paying"]
+    if turns:
+        _print_rows("From where more of a knob stops paying", by, turns, {
+            **head, "quality": "quality", "from": _interval("turn"), "elasticity below": "below",
+            "above": _interval("above"),
+        })  # fmt: skip
+    else:
+        output.result("No knob is shown to stop paying within the values that the table has.")
+    disagreements = [row for row in compared.rows(_list("disagreements")) if "help" in row["verdict"]]
+    if disagreements:
+        _print_rows("Where upstream and downstream disagree", by, disagreements, {
+            **head, "upstream": "upstream", "downstream": "downstream", "more of it": "verdict",
+            "gain upstream": "upstream_gain", "gain downstream": "downstream_gain",
+        })  # fmt: skip
+    elif compared.rows(_list("disagreements")):
+        output.result("Upstream and downstream are not shown to disagree about a knob.")
+    savings = compared.rows(_list("savings"))
+    if savings:
+        _print_rows("The cheapest other model that is as good", by, savings[:MAX_SAVINGS], {
+            "model": "model", "cost": "cost", "cheaper": "cheaper", "it takes": _shares, "upstream": "upstream_gain",
+            "better on": lambda r: None if r["of"] is None else f"{r['better_on']} of {r['of']}",
+            "probability": lambda r: "unknown" if r["probability"] is None else r["probability"],
+        })  # fmt: skip
+    if len(savings) > MAX_SAVINGS:
+        output.result(f"{len(savings) - MAX_SAVINGS} more models that another saves on; --json has all")
+    if untold:
+        _print_rows("What the table cannot tell", by, untold, {
+            **head, "quality": "quality", "at equal": "equal", "reason": "reason",
+        })  # fmt: skip
+
+
+def _told(rows: Sequence[Row], value: str = "elasticity") -> tuple[list[Row], list[Row]]:
+    """Return the rows that have a value, and those that have none."""
+    return [row for row in rows if row[value] is not None], [row for row in rows if row[value] is None]
+
+
+def _shares(row: Row) -> str:
+    """Return which share of each cost the cheaper model takes."""
+    return ", ".join(f"{share:.0%} of {name}" for name, share in row["shares"].items())
 
 
 def _list(name: str) -> Callable[[Any], Sequence[Row]]:

@@ -64,8 +64,8 @@ SECONDS = (
     "seconds", "train_seconds", "training_seconds", "step_seconds", "latency", "runtime", "train_runtime", "wall_time",
     "walltime", "_runtime",
 )  # fmt: skip
-LAYERS = ("layers", "n_layers", "num_layers", "n_layer", "num_hidden_layers", "depth")
-WIDTH = ("d_model", "hidden_size", "width", "n_embd", "n_embed", "model_dim", "embed_dim")
+LAYERS = ("layers", "n_layers", "num_layers", "n_layer", "num_hidden_layers", "depth", "nl")
+WIDTH = ("d_model", "hidden_size", "width", "n_embd", "n_embed", "model_dim", "embed_dim", "dm")
 
 
 def quantity_of(name: str) -> str | None:

@@ -120,16 +120,16 @@ def test_a_context_adds_the_scores_of_attention(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_the_file_goes_straight_into_pareto(tmp_path: Path, ending: str) -> None:
+def test_the_file_goes_straight_into_pareto_and_shapes(tmp_path: Path, ending: str) -> None:
     file = tmp_path / f"grid.{ending}"
-    assert cost("--t5", "NL=4:8:16,DM=512,FF=2048,NH=8", "--tokens", "3.4e10", "-o", file).code == 0
+    assert cost("--t5", "NL=2:4:8:16:24:32,DM=512,FF=2048,NH=8", "--tokens", "3.4e10", "-o", file).code == 0
     if ending == "parquet":
         table = pq.read_table(file)
         assert table.schema.field("flops").metadata[b"unit"] == b"FLOPs"
         rows = table.to_pylist()
     else:
         rows = read_csv(file)
-    scored = [row | {"loss": 4 - 0.1 * i, "accuracy": 0.3 + 0.1 * i} for i, row in enumerate(rows)]
+    scored = [row | {"loss": 4 - 0.1 * i + 0.01 * (i % 2), "accuracy": 0.3 + 0.1 * i} for i, row in enumerate(rows)]
     with (tmp_path / "scored.csv").open("w") as out:
         writer = csv.DictWriter(out, list(scored[0]))
         writer.writeheader()
@@ -139,6 +139,9 @@ def test_the_file_goes_straight_into_pareto(tmp_path: Path, ending: str) -> None
     assert "warning" not in result.err
     assert {pair["cost"] for pair in result.json()["frontiers"]} == {"parameters", "flops"}
     assert "no column layers" not in result.out
+    shapes = degen("scaling", "shapes", tmp_path / "scored.csv", "--json")
+    assert shapes.code == 0, shapes.err
+    assert {row["knob"] for row in shapes.json()["rows"]} == {"layers"}
 
 
 def test_every_format_of_a_file_is_written(tmp_path: Path) -> None:

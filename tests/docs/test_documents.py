@@ -91,7 +91,7 @@ def test_the_worked_examples_of_scaling_print_what_is_shown(tmp_path: Path) -> N
     examples = re.findall(pattern, page, re.DOTALL)
     for name, text in files:
         (tmp_path / name).write_text(text, encoding="utf-8")
-    assert (len(examples), len(files)) == (len(blocks("console", page)), 3) == (4, 3)
+    assert (len(examples), len(files)) == (len(blocks("console", page)), 4) == (5, 4)
     for command, expected in examples:
         assert_same(expected, run([str(BIN / "degen"), *shlex.split(command)], tmp_path))
 
