@@ -19,7 +19,7 @@ MAX_ROWS = 100  # that a terminal shows; --json and --out have all
 
 
 class ShapeOptions(OptionGroup):
-    """The shapes to count, and the tokens that they see."""
+    """The shapes to count, and the tokens that they see. `context` and `tokens` are other options of a scan."""
 
     t5: Annotated[
         list[str] | None,
@@ -40,20 +40,25 @@ class ShapeOptions(OptionGroup):
             show_default=False,
         ),
     ] = None
-    context: Annotated[
+    window_tokens: Annotated[
         int | None,
         typer.Option(
+            "--context",
             help="Tokens of a window, of the encoder's side beside an encoder: adds the scores of attention.",
             show_default="scores are left out, as 6ND does",
         ),
     ] = None
-    target: Annotated[
+    target_tokens: Annotated[
         int | None,
-        typer.Option(help="Tokens of the decoder's side beside an encoder.", show_default="as many as --context"),
+        typer.Option(
+            "--target", help="Tokens of the decoder's side beside an encoder.", show_default="as many as --context"
+        ),
     ] = None
-    tokens: Annotated[
+    training_tokens: Annotated[
         float | None,
-        typer.Option(help="Training tokens: adds the FLOPs of training, as column flops.", show_default=False),
+        typer.Option(
+            "--tokens", help="Training tokens: adds the FLOPs of training, as column flops.", show_default=False
+        ),
     ] = None
 
     @property
@@ -61,7 +66,7 @@ class ShapeOptions(OptionGroup):
         """The tokens around a token."""
         from degen.model.costs import TokenContext
 
-        return TokenContext(self.context, self.target)
+        return TokenContext(self.window_tokens, self.target_tokens)
 
 
 @expand_groups
@@ -81,24 +86,25 @@ def cost(
     file_options: Annotated[FileOptions, Without("plot_file")],
     json: options.Json = False,
 ) -> None:
-    """Count parameters and FLOPs of models that need not exist yet, as a table that pareto reads.
+    """Count parameters and FLOPs of models that need not exist yet, as a table that pareto and shapes read.
 
     A row has the knobs of the shape (layers, d_model, d_ff, heads, d_kv, experts), its parameters, those without
     embeddings, those without experts that a token is not sent to, and the FLOPs of a token: 2 for each parameter that
     it meets, the head included, three times as many in training. With an encoder they are averaged over the tokens of
     both sides, of which there are as many unless --context and --target say otherwise. Nothing is loaded.
     """
-    from degen.scaling.costs.table import find_costs
+    from degen.scaling.costs.table import count_costs
 
     file_options.check(None)
     for file in (Path(model) for model in models or () if Path(model).exists()):
         file_options.check(file)
     if trust_remote_code:
         output.warn("--trust-remote-code: Python code of these checkpoints runs on this machine with your permissions")
-    t5, sets, tokens = shape_options.t5 or (), shape_options.set_entries or (), shape_options.tokens
-    found = find_costs(models or (), t5, sets, shape_options.token_context, tokens, trust_remote_code, output.note)
+    t5, sets, tokens = shape_options.t5 or (), shape_options.set_entries or (), shape_options.training_tokens
+    found = count_costs(models or (), t5, sets, shape_options.token_context, tokens, trust_remote_code, output.note)
     if json:
-        settings = {"context": shape_options.context, "target": shape_options.target, "tokens": tokens}
+        around = shape_options.token_context
+        settings = {"context": around.tokens, "target": around.target, "tokens": tokens}
         output.result_json({**settings, "rows": list(found.rows)})
     else:
         _print_costs(found, named=bool(t5 or sets))

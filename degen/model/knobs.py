@@ -21,8 +21,8 @@ class Knobs:
         layers: blocks; of an encoder with a decoder those of each, None where they differ.
         d_model: width of the residual stream.
         d_ff: width of the feed-forward layer, of one expert where there are several.
-        heads: heads of an attention that queries; 0 without attention.
-        d_kv: width of a head; 0 without attention.
+        heads: heads of an attention; None without attention.
+        d_kv: width of a head; None without attention.
         experts: experts that a token may be sent to, in a layer that has some; 1 without a choice.
         encoder_layers: blocks of the encoder; None without one.
         decoder_layers: blocks of the decoder beside an encoder; None without one.
@@ -47,8 +47,8 @@ def read_knobs(config: Any) -> Knobs:
     d_model = _whole(text, "hidden_size")
     if d_ff is None and d_model is not None and text.model_type in _FOUR_TIMES:
         d_ff = 4 * d_model
-    heads = _whole(text, "num_attention_heads") or (0 if config_entry(text, "num_attention_heads") is None else None)
-    d_kv = attention_size(text) // heads if heads else heads
+    heads = _whole(text, "num_attention_heads")
+    d_kv = attention_size(text) // heads if heads else None
     return Knobs(count_layers(config) or None, d_model, d_ff, heads, d_kv, experts)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from faults.command import CommandResult, degen, degen_imports
+from faults.spoil import make_gguf
 from hub_scans import Scans, packed
 from terminal import on_terminal
 
@@ -77,6 +78,15 @@ def test_a_configuration_is_a_file_or_a_folder_with_it_and_needs_no_weights(tmp_
     assert rows[0] | {"model": ""} == rows[1] | {"model": ""}
 
 
+def test_a_gguf_file_is_a_configuration_whose_entries_cannot_be_changed(tmp_path: Path) -> None:
+    file = make_gguf(tmp_path / "model.gguf")
+    (row,) = rows_of(cost(file, "--json"))
+    assert (row["model"], row["d_model"]) == ("model", 32)
+    result = cost(file, "--set", "hidden_size=64")
+    assert result.code == 2
+    assert "has no config.json whose entries could be changed" in result.message
+
+
 def test_checkpoints_of_one_folder_are_one_model(series: Path) -> None:
     (row,) = rows_of(cost(series / "step0", series / "step1000", "--json"))
     assert row["model"] == series.name
@@ -92,6 +102,8 @@ def test_of_a_model_on_the_hub_its_config_json_alone_is_fetched(scans: Scans, se
     scans.add("org/m", {"main": files, "step1000": files})
     (row,) = rows_of(cost("org/m@step*", "--json"))
     assert (row["model"], row["layers"], row["architecture"]) == ("m", 2, "GPTNeoXForCausalLM")
+    rows = rows_of(cost("org/m", "--set", "num_hidden_layers=1:3", "--json"))
+    assert [(r["model"], r["layers"]) for r in rows] == [("m num_hidden_layers=1", 1), ("m num_hidden_layers=3", 3)]
     fetched = {request.path.rpartition("/")[2] for request in scans.hub.requests if "/resolve/" in request.path}
     assert fetched == {"config.json"}
 
@@ -120,16 +132,16 @@ def test_a_context_adds_the_scores_of_attention(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_the_file_goes_straight_into_pareto(tmp_path: Path, ending: str) -> None:
+def test_the_file_goes_straight_into_pareto_and_shapes(tmp_path: Path, ending: str) -> None:
     file = tmp_path / f"grid.{ending}"
-    assert cost("--t5", "NL=4:8:16,DM=512,FF=2048,NH=8", "--tokens", "3.4e10", "-o", file).code == 0
+    assert cost("--t5", "NL=2:4:8:16:24:32,DM=512,FF=2048,NH=8", "--tokens", "3.4e10", "-o", file).code == 0
     if ending == "parquet":
         table = pq.read_table(file)
         assert table.schema.field("flops").metadata[b"unit"] == b"FLOPs"
         rows = table.to_pylist()
     else:
         rows = read_csv(file)
-    scored = [row | {"loss": 4 - 0.1 * i, "accuracy": 0.3 + 0.1 * i} for i, row in enumerate(rows)]
+    scored = [row | {"loss": 4 - 0.1 * i + 0.01 * (i % 2), "accuracy": 0.3 + 0.1 * i} for i, row in enumerate(rows)]
     with (tmp_path / "scored.csv").open("w") as out:
         writer = csv.DictWriter(out, list(scored[0]))
         writer.writeheader()
@@ -139,6 +151,9 @@ def test_the_file_goes_straight_into_pareto(tmp_path: Path, ending: str) -> None
     assert "warning" not in result.err
     assert {pair["cost"] for pair in result.json()["frontiers"]} == {"parameters", "flops"}
     assert "no column layers" not in result.out
+    shapes = degen("scaling", "shapes", tmp_path / "scored.csv", "--json")
+    assert shapes.code == 0, shapes.err
+    assert {row["knob"] for row in shapes.json()["rows"]} == {"layers"}
 
 
 def test_every_format_of_a_file_is_written(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_TOKENS = 1 << 40  # of a window
+MANY = 200  # configurations that take some time
 COLUMNS = (
     Column("model", "string", "", "name of the model, or the shape of a T5"),
     Column("architecture", "string", "", "model class"),
@@ -89,7 +90,7 @@ class CostTable:
         return pa.Table.from_pylist([dict(row) for row in self.rows], schema=schema)
 
 
-def find_costs(
+def count_costs(
     models: Sequence[str] = (),
     t5: Sequence[str] = (),
     sets: Sequence[str] = (),
@@ -107,7 +108,7 @@ def find_costs(
         context: tokens around a token, for attention's scores.
         tokens: training tokens, for a column of the FLOPs of training; None without it.
         trust: whether Python code of a repository may run, and so is fetched.
-        note: called with what is worth knowing of a series.
+        note: called with what is worth knowing of a series, or of how long it takes.
 
     Raises:
         DegenError: nothing is named, a value cannot be used, or not one of the models has costs.
@@ -115,7 +116,10 @@ def find_costs(
     _check(models, t5, sets, context, tokens)
     shapes, grid = t5_shapes(t5), parse_sets(sets)
     configs = find_configs(models, trust, note)
-    check_size(count_combinations(grid) * len(configs), OPTION)
+    count = count_combinations(grid) * len(configs)
+    check_size(count, OPTION)
+    if count > MANY:
+        note(f"{count:,} configurations are built one by one, a few a second")
     rows = [_row(name, t5_costs(shape, context), tokens) for name, shape in shapes.items()]
     for config in configs:
         rows += _rows(config, grid, trust, context, tokens)

@@ -56,7 +56,7 @@ def test_knobs_are_the_sizes_of_the_matrices(family: str) -> None:
 
 def test_a_model_without_attention_has_no_heads() -> None:
     knobs = read_knobs(make_config("mamba"))
-    assert (knobs.heads, knobs.d_kv) == (0, 0)
+    assert (knobs.heads, knobs.d_kv) == (None, None)
 
 
 def test_experts_have_a_width_of_their_own() -> None:
