@@ -48,10 +48,9 @@ def test_numbers_that_json_lacks_are_null() -> None:
 
 
 def test_a_specification_is_valid_and_the_same_every_time() -> None:
-    first, second = curves(["a", "b"]), curves(["a", "b"])
+    first = curves(["a", "b"])
     altair.Chart.from_dict(first.with_data() | {"width": 100}, validate=True)
-    names = [spec.pop("params")[0].pop("views") for spec in (dict(first.spec), dict(second.spec))]
-    assert len(names[0]) == len(names[1]) == 1
+    assert first.spec == curves(["a", "b"]).spec
 
 
 @pytest.mark.parametrize("ending", ["svg", "pdf", "png"])
