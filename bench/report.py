@@ -1,6 +1,8 @@
 """What a page of `degen report` costs for a large run, against one `pyarrow.dataset` call on the same parts.
 
-python bench/report.py [FOLDER]     # makes up a run of 10 models, 154 checkpoints and 33 layers there, once
+    PYTHONPATH=.:tests python bench/report.py [FOLDER]
+
+It makes up a run of 10 models, 154 checkpoints and 33 layers in the folder, once.
 """
 
 from __future__ import annotations
@@ -9,8 +11,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 from made_runs import make_run
 

@@ -21,9 +21,10 @@ def compare(
     second: Annotated[
         Path, typer.Argument(metavar="OTHER", help="The run folder to compare with it.", show_default=False)
     ],
-    metric: Annotated[
+    compared_metric: Annotated[
         list[str] | None,
         typer.Option(
+            "--metric",
             help="A column of table checkpoints; again for more.",
             show_default="loss, anisotropy, singular entropy, bottleneck rank",
         ),
@@ -55,7 +56,7 @@ def compare(
     comparison = compare_runs(
         read_run(first),
         read_run(second),
-        metrics=metric or (),
+        metrics=compared_metric or (),
         pairs=parsing.parse_pairs("--pair", pair, "base=wide"),
         unit=parsing.parse_choice("--by", by, units) if by is not None else None,
         confidence=confidence,

@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow.csv
 from faults.command import CommandResult, degen
 
+from degen.figures.figure import Figure
+
 HEAD = "model,NL,DM,FF,params,loss,glue,glue_stderr"
 
 
@@ -41,7 +43,7 @@ def test_effects_turns_disagreements_and_savings_are_printed(tmp_path: Path) -> 
     assert "Traceback" not in result.err
 
 
-def test_json_and_files_hold_the_same_effects(tmp_path: Path) -> None:
+def test_json_and_files_hold_the_same_effects(tmp_path: Path, figures: list[Figure]) -> None:
     table = t5_like(tmp_path / "t.csv")
     result = shapes(table, "--downstream", "glue", "--json", "-o", tmp_path / "out.csv", "--plot", tmp_path / "out.svg")
     assert result.code == 0, result.err
@@ -54,7 +56,11 @@ def test_json_and_files_hold_the_same_effects(tmp_path: Path) -> None:
     saved = next(row for row in document["savings"] if row["model"] == "L64W768F2048")
     assert saved["share"] < 0.6
     assert 0.5 <= saved["probability"] <= 1
-    assert "<svg" in (tmp_path / "out.svg").read_text()[:1000]
+    assert (tmp_path / "out.svg").read_text().startswith("<svg")
+    drawn = [row for name, of in figures[0].tables.items() if name != "zero" for row in of]
+    known = {(row["knob"], row["elasticity"]) for row in rows if row["elasticity"] is not None}
+    assert len(drawn) > 0
+    assert {(row["knob"], row["elasticity"]) for row in drawn} <= known
 
 
 def test_a_column_of_the_user_is_a_knob(tmp_path: Path) -> None:

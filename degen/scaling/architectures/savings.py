@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from degen.arrays import Floats, Mask
+from degen.arrays import Floats, Ints, Mask
 from degen.stats.multiple_regression import regress
 from degen.tables import Row
 
@@ -93,7 +93,7 @@ def _drawn_towards(values: Floats, variance: Floats, log_cost: Floats) -> tuple[
     return middle + own * (values - middle), around
 
 
-def _as_good(good: Floats, variance: Floats, model: int, others: Mask) -> tuple[Mask, Floats]:
+def _as_good(good: Floats, variance: Floats, model: int, others: Ints) -> tuple[Mask, Floats]:
     """Return which of the other models are as good, and how probable that is; NaN where an error is unknown."""
     from scipy.special import ndtr
 
