@@ -33,9 +33,11 @@ def compare(
         list[str] | None,
         typer.Option(help="Models to compare, as in base=wide; again for more.", show_default="those of equal name"),
     ] = None,
-    by: Annotated[
+    in_common: Annotated[
         str | None,
-        typer.Option(help="What checkpoints must have in common: step or tokens.", show_default="step, else tokens"),
+        typer.Option(
+            "--by", help="What checkpoints must have in common: step or tokens.", show_default="step, else tokens"
+        ),
     ] = None,
     confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.9,
     every: Annotated[
@@ -58,7 +60,7 @@ def compare(
         read_run(second),
         metrics=compared_metric or (),
         pairs=parsing.parse_pairs("--pair", pair, "base=wide"),
-        unit=parsing.parse_choice("--by", by, units) if by is not None else None,
+        unit=parsing.parse_choice("--by", in_common, units) if in_common is not None else None,
         confidence=confidence,
         warn=output.warn,
     )

@@ -167,8 +167,8 @@ def shapes(
 
     The result is the elasticity of upstream and downstream quality in each knob that the table varies, at equal other
     knobs and at equal cost, and per cost; from where on more of it stops paying; where upstream and downstream
-    disagree about it; and for every model the cheapest other one that is as good. Where knobs move together it cannot
-    tell, and says so. With architectures all of that is within each. --out writes the effects, --json all.
+    disagree about it, all of this within each architecture; and for every model the cheapest other one of the table
+    that is as good. Where knobs move together it cannot tell, and says so. --out writes the effects, --json all.
     """
     from degen.scaling.architectures.shape_report import report_shapes
     from degen.scaling.groups import judge_groups

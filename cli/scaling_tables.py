@@ -165,20 +165,25 @@ def print_shapes(compared: ByGroup[ShapeReport]) -> None:
             **head, "quality": "quality", "from": _interval("turn"), "elasticity below": "below",
             "above": _interval("above"),
         })  # fmt: skip
-    else:
+    elif any(row["p"] is not None for row in compared.rows(_list("turns"))):
         output.result("No knob is shown to stop paying within the values that the table has.")
+    else:
+        output.result("Whether a knob stops paying cannot be told: " + _reasons(compared.rows(_list("turns"))) + ".")
     disagreements = [row for row in compared.rows(_list("disagreements")) if "help" in row["verdict"]]
     if disagreements:
         _print_rows("Where upstream and downstream disagree", by, disagreements, {
             **head, "upstream": "upstream", "downstream": "downstream", "more of it": "verdict",
             "gain upstream": "upstream_gain", "gain downstream": "downstream_gain",
         })  # fmt: skip
-    elif compared.rows(_list("disagreements")):
+    elif any(row["upstream_gain"] is not None for row in compared.rows(_list("disagreements"))):
         output.result("Upstream and downstream are not shown to disagree about a knob.")
+    elif compared.rows(_list("disagreements")):
+        output.result("Whether upstream and downstream disagree about a knob cannot be told.")
     savings = compared.rows(_list("savings"))
     if savings:
         _print_rows("The cheapest other model that is as good", by, savings[:MAX_SAVINGS], {
-            "model": "model", "cost": "cost", "cheaper": "cheaper", "it takes": _shares, "upstream": "upstream_gain",
+            "model": "model", "cost": "cost", "cheaper": "cheaper", "it takes": _shares,
+            "gain upstream": "upstream_gain",
             "better on": lambda r: None if r["of"] is None else f"{r['better_on']} of {r['of']}",
             "probability": lambda r: "unknown" if r["probability"] is None else r["probability"],
         })  # fmt: skip
@@ -193,6 +198,13 @@ def print_shapes(compared: ByGroup[ShapeReport]) -> None:
 def _told(rows: Sequence[Row], value: str = "elasticity") -> tuple[list[Row], list[Row]]:
     """Return the rows that have a value, and those that have none."""
     return [row for row in rows if row[value] is not None], [row for row in rows if row[value] is None]
+
+
+def _reasons(rows: Sequence[Row]) -> str:
+    """Return the different reasons of rows, the first three of them."""
+    from degen.hints import some_names
+
+    return some_names(dict.fromkeys(row["reason"] for row in rows)) or "no knob varies"
 
 
 def _shares(row: Row) -> str:

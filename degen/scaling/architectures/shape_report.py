@@ -11,8 +11,13 @@ import numpy as np
 
 from degen.arrays import Floats, Mask
 from degen.errors import DegenError
+from degen.hints import some_names
+from degen.metrics.metric_kinds import kind_of
+from degen.readers.columns import is_numeric
 from degen.readers.source_summary import SourceSummary
+from degen.scaling.column_names import column_of
 from degen.scaling.points import Points, Warn
+from degen.scaling.quantities import SECONDS, quantity_of
 from degen.tables import Column, Row, schema_of
 
 from .columns import Cost, Quality, architecture_column, architectures, find_costs
@@ -120,13 +125,14 @@ def report_shapes(
     upstream, downstream, _ = find_qualities(points, options, warn)
     if upstream is None and not downstream:
         raise DegenError(f"{points.path}: {NO_UPSTREAM}, and {NO_DOWNSTREAM}")
+    column = architecture_column(points, options.architecture, or_model=False)
     found = find_knobs(points, knobs)
     paid = find_costs(points, costs)
     _check_knobs(
         points, found, [q.name for q in (upstream, *downstream) if q is not None], [cost.name for cost in paid]
     )
+    _warn_of_unused(points, found, [q.name for q in downstream], column, warn)
     _warn_of_gaps(points, found, [q for q in (upstream, *downstream) if q is not None], warn)
-    column = architecture_column(points, options.architecture, or_model=False)
     labels = architectures(points, column) if column is not None else None
     if labels is not None and 2 * len(set(labels)) > len(labels):
         warn(f"{points.path}: {column} is different in most rows, so models of all architectures are taken together")
@@ -163,6 +169,24 @@ def _check_knobs(points: Points, knobs: Sequence[Knob], qualities: Sequence[str]
     if not any(varies(knob.logs) for knob in knobs):
         listed = ", ".join(knob.column for knob in knobs)
         raise DegenError(f"{points.path}: all models have one shape ({listed}); effects need models of several shapes")
+
+
+def _warn_of_unused(
+    points: Points, knobs: Sequence[Knob], downstream: Sequence[str], architecture: str | None, warn: Warn
+) -> None:
+    """Warn of columns of numbers whose names say nothing, where no downstream quality is known: they may be some."""
+    names = [name for name in points.table.column_names if is_numeric(points.table, name)]
+    known = {knob.column for knob in knobs} | set(points.columns.values()) | {architecture}
+    unknown = [
+        name for name in names
+        if name not in known and kind_of(name) is None and quantity_of(name) is None and "stderr" not in name
+        and column_of(SECONDS, [name]) is None and not name.startswith(("Unnamed", "__"))
+    ]  # fmt: skip
+    if unknown and not downstream:
+        warn(
+            f"{points.path}: no downstream quality is known by its name, and columns of numbers are not used: "
+            f"{some_names(unknown)}; --downstream NAME takes one, --knob NAME a knob"
+        )
 
 
 def _warn_of_gaps(points: Points, knobs: Sequence[Knob], qualities: Sequence[Quality], warn: Warn) -> None:

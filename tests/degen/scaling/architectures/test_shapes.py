@@ -132,6 +132,77 @@ def test_a_planted_turn_is_found_with_its_interval_and_none_where_there_is_none(
     assert false <= 10  # of 200 tables
 
 
+def test_knobs_that_grow_together_turn_no_more_often_than_noise_allows() -> None:
+    """L = E + A/N^α with heads and feed-forward that follow the width, as models of a family have them."""
+    false = 0
+    for draw in range(DRAWS):
+        rng = np.random.default_rng(draw)
+        size = np.exp(rng.uniform(np.log(1e6), np.log(5e8), 40))
+        width = np.maximum(64, 64 * np.round((size * np.exp(rng.normal(np.log(48), 0.5, 40)) / 12) ** (1 / 3) / 64))
+        shape = {
+            "layers": np.maximum(2, np.round(size / 12 / width**2)),
+            "d_model": width,
+            "d_ff": width * rng.choice([2, 3, 4, 6, 8], 40),
+            "heads": np.maximum(1, np.round(width / rng.choice([32, 64, 96, 128], 40))),
+        }
+        parameters = shape["layers"] * (4 * width**2 + 2 * width * shape["d_ff"]) + 32_000 * width
+        found = fit(shape, (1.7 + 30 * parameters**-0.2) * np.exp(rng.normal(0, 0.003, 40)))
+        false += any(find_turn(found, own, 0.9, 8)["verdict"] == "stops paying" for own in found.knobs)
+    assert false <= 5
+
+
+def test_repeats_of_a_shape_are_one_shape() -> None:
+    rng = np.random.default_rng(1)
+    shape = shapes(rng, 12)
+    values = law(shape, LOSS, 8.0) * np.exp(rng.normal(0, 0.015, 12))
+    once = fit(shape, values)
+    four = fit({name: np.tile(column, 4) for name, column in shape.items()}, np.tile(values, 4))
+    for one, two in zip(once.knobs, four.knobs, strict=True):
+        first, second = knob_effect(once, one, 0.9), knob_effect(four, two, 0.9)
+        assert first["elasticity_low"] == pytest.approx(second["elasticity_low"], rel=1e-9)
+        assert (first["models"], second["models"]) == (12, 48)
+
+
+def test_a_model_without_tokens_leaves_tokens_held_equal(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shape = shapes(rng)
+    tokens = 1e6 * shape["layers"] ** 0.5 * shape["d_model"] * np.exp(rng.normal(0, 0.5, 40))
+    loss = noisy(rng, law(shape, LOSS, 8.0) * (tokens / 1e9) ** -0.1)
+    size = 12 * shape["layers"] * shape["d_model"] ** 2
+    some = [None, *tokens[1:]]
+    for table in (
+        {**shape, "tokens": some, "loss": loss},
+        {**shape, "params": size, "flops": 6 * size * tokens, "loss": loss},
+        {**shape, "steps": tokens / 1e6, "loss": loss},
+    ):
+        rows = report(tmp_path, table).rows
+        layers = next(row for row in rows if (row["knob"], row["equal"]) == ("layers", "other knobs"))
+        assert layers["elasticity_low"] <= -0.06 <= layers["elasticity_high"]
+
+
+def test_the_cheapest_of_many_is_as_good_as_often_as_is_said() -> None:
+    """Forty models, noise as large as the errors say: of the cheaper ones said to be as good p on average, p are."""
+    said, true = [], []
+    for draw in range(30):
+        rng = np.random.default_rng(draw)
+        cost = np.exp(rng.uniform(0, 4, 40))
+        truth = 60 + 5 * np.log(cost) + rng.normal(0, 1, 40)
+        task = Quality("task", truth + rng.normal(0, 1, 40), "max", np.ones(40))
+        names = [str(i) for i in range(40)]
+        for row in find_savings(names, [Cost("parameters", cost)], None, [task]):
+            said.append(row["probability"])
+            true.append(truth[int(row["cheaper"])] >= truth[int(row["model"])])
+    assert len(said) > 500
+    assert np.mean(true) == pytest.approx(np.mean(said), abs=0.06)
+
+
+def test_columns_that_are_no_knobs_are_refused_as_such(tmp_path: Path) -> None:
+    table = {"layers": [2.0, 3, 4, 5, 6, 7], "params": [1.0, 2, 3, 4, 5, 6], "loss": [4.0, 3.8, 3.7, 3.6, 3.55, 3.5]}
+    for column, role in (("loss", "quality"), ("params", "cost")):
+        with pytest.raises(DegenError, match=f"--knob {column}: this column is a {role}"):
+            report(tmp_path, table, ["params"], [column])
+
+
 def test_a_planted_disagreement_is_found_and_none_where_there_is_none() -> None:
     found, reversed_, false = 0, 0, 0
     for draw in range(DRAWS):
