@@ -41,7 +41,9 @@ def w_error_curves(name: str, title: str, rows: Sequence[Row], description: str)
         text = {"angle": 270, "align": "left", "baseline": "bottom", "dx": 3, "dy": -1, "fontSize": 8, "color": "#555"}
         layers += [
             known.mark_rule(**dotted),
-            known.mark_text(**text, aria=False).encode(text="label:N", y=alt.value(alt.expr("height"))),
+            known.transform_filter("datum.label")
+            .mark_text(**text, aria=False)
+            .encode(text="label:N", y=alt.value(alt.expr("height"))),
         ]
     if any(row["low"] is not None for row in rows):
         low = alt.Y("low", type="quantitative", title=y.title)
