@@ -18,7 +18,7 @@ ORDER = (
     "printable", "errors", "version", "hints", "arrays", "paths", "bounds", "hashing", "device", "drawing",
     "demo", "published",
     "tables",
-    "text", "weights", "stats", "model", "laws", "checkpoints",
+    "text", "weights", "checkpoint_formats", "stats", "model", "laws", "checkpoints",
     "readers",
     "probe", "probe_registry", "forward", "rank", "runs", "scanning", "ngram",
     "metrics", "saturation", "scaling", "gate", "audit", "callbacks",
