@@ -56,7 +56,7 @@ class _Depths:
             if opcode.name in _PUT or opcode.name == "MEMOIZE":
                 self._put(len(self._memo) if argument is None else argument)
             elif opcode.name in _GET:
-                self._stack.append(self._memo.get(argument, 0))
+                self._stack.append(self._memo.get(int(argument or 0), 0))
             else:
                 self._step(opcode)
 

@@ -35,20 +35,22 @@ FORMATS = (
     TrainingFormat(
         "a checkpoint of Megatron-LM",
         ("latest_checkpointed_iteration.txt", "mp_rank_*/model_optim_rng.pt", "*/mp_rank_*/model_optim_rng.pt"),
-        "convert it with Megatron Bridge, or with tools/checkpoint/convert.py of Megatron-LM",
+        "Megatron Bridge writes it as transformers has it: AutoBridge.from_hf_pretrained('ORG/MODEL').export_ckpt("
+        "'FOLDER', 'OUT')",
     ),
     TrainingFormat(
         "a checkpoint of litgpt", ("lit_model.pth", "*/lit_model.pth"),
-        "litgpt convert_from_litgpt FOLDER OUT; put the model's config.json and tokenizer into OUT",
+        "`litgpt convert_from_litgpt FOLDER OUT`; put the model's config.json and tokenizer into OUT",
     ),
     TrainingFormat(
         "a checkpoint of JAX (Orbax, T5X)",
         ("_CHECKPOINT_METADATA", "_METADATA", "*/_METADATA", "*/_CHECKPOINT_METADATA"),
-        _SAVE + " of transformers",
+        "orbax.checkpoint.StandardCheckpointer().restore('FOLDER') gives its arrays; put them into the model of "
+        "transformers and write that with save_pretrained",
     ),
     TrainingFormat(
         "weights of MLX", ("weights.npz", "weights.*.safetensors"),
-        "mlx_lm.fuse --model FOLDER --de-quantize --save-path OUT writes them as transformers has them; name OUT",
+        "`mlx_lm.convert --hf-path FOLDER --mlx-path OUT -d` writes safetensors that are not quantised; scan OUT",
     ),
     TrainingFormat("weights of Flax", ("flax_model*.msgpack",),
                    "transformers 4 reads them with from_flax=True; " + _SAVE),

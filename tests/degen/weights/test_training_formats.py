@@ -43,7 +43,7 @@ def test_a_folder_is_named_for_what_it_is(library: str, tmp_path: Path) -> None:
 def test_a_file_is_named_for_what_it_is(tmp_path: Path) -> None:
     make(tmp_path, ["lit_model.pth"])
     message = degen("scan", tmp_path / "lit_model.pth", "--dry-run").message
-    assert "litgpt convert_from_litgpt" in message
+    assert "litgpt convert_from_litgpt FOLDER OUT" in message
 
 
 def test_an_unknown_folder_is_called_nothing(tmp_path: Path) -> None:
