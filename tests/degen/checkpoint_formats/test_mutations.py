@@ -1,4 +1,4 @@
-"""Damaged files of training run nothing, take no memory, and are a message: real ones with bytes changed, and made ones."""
+"""Damaged files of training run nothing, take no memory, and are a message: real ones changed, and made ones."""
 
 from __future__ import annotations
 
