@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from degen.checkpoint_formats.registry import find_format
+from degen.checkpoint_formats.hugging_face import HuggingFaceFolder
+from degen.checkpoint_formats.registry import format_of
 from degen.checkpoints.find_series import find_series
 from degen.checkpoints.series import Checkpoint, Grammar, Series
 from degen.checkpoints.steps import parse_steps
@@ -88,8 +89,8 @@ def _list_files(checkpoint: Checkpoint) -> Listing:
     source = checkpoint.source
     try:
         config = source.config()
-        if config.is_dir() and (has_config(config) or find_format(config) is None):
-            check_json(config / "config.json")
+        if config.is_dir() and (has_config(config) or isinstance(format_of(config), HuggingFaceFolder)):
+            check_json(config / "config.json")  # other formats have none
         published = source.hashes()
         if published is not None:
             return Listing(checkpoint, published, published=True)
