@@ -20,7 +20,7 @@ SeriesArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[SERIES]...",
-        help="A checkpoint folder, a folder of checkpoints (step1000, checkpoint-1000, …), a .gguf file, "
+        help="A checkpoint folder, a folder of checkpoints (step1000, checkpoint-1000, …), a file (.gguf, .ckpt, .pt), "
         "base+adapter, a suite (pythia:70m,160m; see `degen suites`), revisions on the hub (org/name, "
         "org/name@step*, org/name@step0,step512) or folders of one (org/name@main:checkpoint-*), or a manifest: a "
         "table with a column path or repo; label=SERIES names the model in the tables. None: the bundled demo.",
@@ -65,6 +65,7 @@ class ScanOptions(OptionGroup):
     seed: Annotated[int, setting("seed")] = Settings.seed
     sample: Annotated[Path | None, setting("sample", show_default=False)] = None
     tokenizer: Annotated[str | None, setting("tokenizer", show_default=False)] = Settings.tokenizer
+    model_config: Annotated[str | None, setting("model_config", show_default=False)] = Settings.model_config
     steps: Steps = Settings.steps
     probes: Annotated[
         str | None,

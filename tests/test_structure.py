@@ -18,7 +18,7 @@ ORDER = (
     "printable", "errors", "version", "hints", "arrays", "paths", "bounds", "hashing", "device",
     "demo", "published",
     "tables",
-    "weights", "text", "stats", "model", "laws", "checkpoints",
+    "weights", "text", "checkpoint_formats", "stats", "model", "laws", "checkpoints",
     "readers",
     "probe", "probe_registry", "forward", "rank", "delta", "runs", "scanning", "ngram",
     "metrics", "saturation", "scaling", "gate", "audit", "callbacks", "run_comparison", "figures", "report",

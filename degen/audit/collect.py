@@ -11,11 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from degen.checkpoint_formats.hugging_face import HuggingFaceFolder
+from degen.checkpoint_formats.registry import format_of
 from degen.checkpoints.find_series import find_series
 from degen.checkpoints.series import Checkpoint, Grammar, Series
 from degen.checkpoints.steps import parse_steps
 from degen.errors import CheckpointError, DegenError, MissingFileError, one_line
-from degen.model.architecture import check_json
+from degen.model.configuration import check_json, has_config
 from degen.scanning.progress import Progress
 from degen.tables import Row
 from degen.weights.tensor_kinds import explain, is_adapter_part, is_head_bias, is_quantised_part, name_some
@@ -87,8 +89,8 @@ def _list_files(checkpoint: Checkpoint) -> Listing:
     source = checkpoint.source
     try:
         config = source.config()
-        if config.is_dir():
-            check_json(config / "config.json")
+        if config.is_dir() and (has_config(config) or isinstance(format_of(config), HuggingFaceFolder)):
+            check_json(config / "config.json")  # other formats have none
         published = source.hashes()
         if published is not None:
             return Listing(checkpoint, published, published=True)
@@ -151,7 +153,8 @@ def _gather_facts(listing: Listing, samples: dict[str, ShardSample]) -> Facts:
 
 def _is_initial(checkpoint: Checkpoint, read: Sequence[ShardSample]) -> bool:
     """Return whether what was read of a checkpoint looks as before training."""
-    from degen.model.architecture import read_config, text_config
+    from degen.model.architecture import text_config
+    from degen.model.configuration import read_config
 
     constant = [r.constant for r in read if r.constant is not None]
     if not constant or not all(constant):
@@ -167,17 +170,18 @@ def _is_initial(checkpoint: Checkpoint, read: Sequence[ShardSample]) -> bool:
 def _unused(checkpoint: Checkpoint, keys: Collection[str]) -> str | None:
     """Return which tensors no model takes, told by their names; None where there are none, and for an adapter."""
     from degen.checkpoints.adapter_source import AdapterSource
-    from degen.model.architecture import describe, read_config
+    from degen.model.architecture import describe
+    from degen.model.configuration import read_config
 
     if isinstance(checkpoint.source, AdapterSource):
         return None
 
     config = checkpoint.source.config()
-    fields = check_json(config / "config.json") if config.is_dir() else {}
+    fields = check_json(config / "config.json") if has_config(config) else {}
     strange = [key for key in keys if is_adapter_part(key)]
     if "quantization_config" not in fields:
         strange += [key for key in keys if is_quantised_part(key)]
-    if not strange and config.is_dir() and (biases := [key for key in keys if is_head_bias(key)]):
+    if not strange and has_config(config) and (biases := [key for key in keys if is_head_bias(key)]):
         try:
             strange = [] if describe(read_config(config)).head_bias else biases
         except CheckpointError:
@@ -192,7 +196,7 @@ def _padding_note(series: Series, listing: Listing) -> str | None:
     from degen.model.loading import silence_transformers
 
     config = listing.checkpoint.source.config()
-    if not config.is_dir():
+    if not has_config(config):
         return None
     fields = check_json(config / "config.json")
     text = fields.get("text_config")

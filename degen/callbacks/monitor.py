@@ -10,7 +10,8 @@ from degen.forward.batch_size import batch_tokens_for
 from degen.forward.learned_positions import check_positions
 from degen.forward.out_of_memory import halve_batch
 from degen.hashing import fingerprint
-from degen.model.architecture import Architecture, config_sha256, describe_module
+from degen.model.architecture import Architecture, describe_module
+from degen.model.configuration import config_sha256
 from degen.probe import StreamProbe, needs_text
 from degen.scanning.checkpoint_columns import model_columns
 from degen.scanning.measure_head import head_of, measure_head

@@ -13,6 +13,7 @@ from .adapter_series import are_paths, on_base, on_own_bases, split_adapter
 from .hub_series import from_hub, is_hub_name
 from .local_series import FINAL, Note, from_path, from_steps, is_step
 from .manifest import from_manifest, is_manifest
+from .model_config import find_model_config, with_model_config
 from .series import Grammar, Series, has_order
 from .steps import nearest_steps
 from .suites import is_suite, suites
@@ -26,6 +27,7 @@ def find_series(
     note: Note = lambda _: None,
     grammar: Grammar = USUAL_NAMES,
     trust: bool = False,
+    model_config: str | None = None,
 ) -> list[Series]:
     """Return every series that the user named, with the steps alone that were asked for.
 
@@ -40,11 +42,14 @@ def find_series(
             that holds several series, and for every model beside its checkpoints.
         grammar: how names of revisions are read.
         trust: whether Python code of a repository may run, and so is fetched.
+        model_config: a folder or a model on the hub with a configuration for weights that have none; None for none.
 
     Raises:
         DegenError: nothing of that name, no checkpoint in it, two revisions of one step, or two series of one name.
     """
     found = [pair for group in _expanded(specs, grammar) for pair in _find_group(group, grammar, trust, note)]
+    if model_config is not None:
+        found = with_model_config(found, find_model_config(model_config, trust))
     named = [(spec, run) for spec, series in found for run in series.runs()]
     labels: dict[str, str] = {}
     for spec, series in named:

@@ -183,7 +183,8 @@ class HubSource(Source):
         Returns:
             Whether they do, and it was written.
         """
-        from degen.model.architecture import describe, read_config
+        from degen.model.architecture import describe
+        from degen.model.configuration import read_config
 
         if self.layout.kind != "safetensors":
             return False

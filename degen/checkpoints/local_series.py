@@ -1,4 +1,4 @@
-"""Series of the user's own files: a folder of checkpoints, or of such folders, a checkpoint folder, or a GGUF file."""
+"""Series of the user's own files: a folder of checkpoints, or of such folders, a checkpoint folder, or a file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from degen.checkpoint_formats.registry import find_format
+from degen.checkpoint_formats.torch_file import TorchFile, is_torch_file
 from degen.errors import CheckpointError, DegenError
 from degen.paths import is_file
 from degen.weights.peft_adapter import CONFIG as ADAPTER
@@ -23,7 +25,7 @@ def from_path(path: Path, grammar: Grammar, note: Note = lambda _: None) -> list
     """Return the series in a folder, those in the folders of a folder, or a single checkpoint as a series.
 
     Args:
-        path: a folder or a `.gguf` file that exists.
+        path: a folder or a file that exists.
         grammar: how names of revisions are read.
         note: called with a message for every model beside its checkpoints.
 
@@ -32,10 +34,10 @@ def from_path(path: Path, grammar: Grammar, note: Note = lambda _: None) -> list
     """
     if path.is_dir():
         return _from_folder(path, grammar, note)
-    if path.suffix != ".gguf":
+    if not _is_weight_file(path):
         raise DegenError(
-            f"{path}: a series is a folder of checkpoints, a checkpoint folder or a .gguf file, or a manifest, a table "
-            f"with a column path or repo{format_hint(path)}"
+            f"{path}: a series is a folder of checkpoints, a checkpoint folder, a .gguf, .ckpt, .pt or .pth file, or a "
+            f"manifest, a table with a column path or repo{format_hint(path)}"
         )
     return [_single(path, path.stem, grammar)]
 
@@ -53,7 +55,7 @@ def from_steps(paths: Sequence[Path], grammar: Grammar) -> Series:
 
 def is_step(path: Path, grammar: Grammar) -> bool:
     """Return whether a path is a checkpoint whose name gives its step, rather than a folder of checkpoints."""
-    exists = path.is_dir() or (path.suffix == ".gguf" and path.is_file())
+    exists = path.is_dir() or _is_weight_file(path)
     if not exists or grammar.parse(_stem(path)) is None or _holds_steps(path, grammar):
         return False
     known = grammar.parse(_stem(path), whole_name=False) is not None
@@ -62,10 +64,12 @@ def is_step(path: Path, grammar: Grammar) -> bool:
 
 def _from_folder(folder: Path, grammar: Grammar, note: Note) -> list[Series]:
     """Return the checkpoints in a folder as a series, or each folder of checkpoints in it; without any, the folder."""
-    members = [m for m in (_member(p, grammar) for p in _listing(folder)) if m is not None]
+    members = _members(folder, grammar, note)
     steps = [name for name, _ in members if grammar.parse(name) is not None]
     nested = [p for p in _listing(folder) if grammar.parse(p.name) is None and _holds_steps(p, grammar)]
     holds_model, name = _holds_model(folder), folder.resolve().name
+    if holds_model and steps and all(is_torch_file(path) for _, path in members) and find_format(folder) is None:
+        holds_model = False  # a configuration beside the files of a training
     if holds_model and (not steps or grammar.parse(name) is not None):
         if nested:
             note(f"{folder}: one checkpoint; series in it that are not read: {', '.join(map(str, nested))}")
@@ -73,7 +77,7 @@ def _from_folder(folder: Path, grammar: Grammar, note: Note) -> list[Series]:
     inner_model = _inner_model(folder, grammar)
     if inner_model is not None and not steps and not nested:
         return [_single(folder, name, grammar, inner_model)]
-    deeper = [path for name, path in members if path.name != name and path.suffix != ".gguf"]
+    deeper = [path for name, path in members if path.name != name and path.is_dir()]
     if deeper:
         note(f"{folder}: the models lie one folder deeper, as {deeper[0]}")
     if nested and steps:
@@ -98,7 +102,7 @@ def _no_checkpoint(folder: Path, grammar: Grammar) -> str:
     hint = f"; {inner[0]} is a series: name it" if inner else format_hint(folder)
     return (
         f"{folder}: no checkpoint in it; expected config.json, folders such as step1000 or checkpoint-1000, "
-        f"or .gguf files{hint}"
+        f"or .gguf, .ckpt or .pt files{hint}"
     )
 
 
@@ -147,9 +151,29 @@ def _listing(folder: Path) -> Iterable[Path]:
         raise DegenError(f"{folder}: cannot be read ({error.strerror})") from error
 
 
+def _members(folder: Path, grammar: Grammar, note: Note) -> list[tuple[str, Path]]:
+    """Return name and path of every checkpoint in a folder.
+
+    Of files of torch those count whose names give steps; others, as Lightning's `last.ckpt`, where there is nothing
+    else.
+    """
+    members = [m for m in (_member(p, grammar) for p in _listing(folder)) if m is not None]
+    without_step = [m for m in members if is_torch_file(m[1]) and grammar.parse(m[0]) is None]
+    if not without_step or len(without_step) == len(members):
+        return [] if without_step and _holds_model(folder) else members
+    names = ", ".join(path.name for _, path in without_step)
+    note(f"{folder}: left out, as its name gives no step: {names}; a file is scanned by itself if it is named")
+    return [m for m in members if m not in without_step]
+
+
+def _is_weight_file(path: Path) -> bool:
+    """Return whether a path is a file that is a checkpoint, by its name."""
+    return (path.suffix == ".gguf" and path.is_file()) or is_torch_file(path)
+
+
 def _member(path: Path, grammar: Grammar) -> tuple[str, Path] | None:
-    """Return name and path of a checkpoint: a step folder, a folder with a model, or a GGUF file; None for others."""
-    if path.suffix == ".gguf" and path.is_file():
+    """Return name and path of a checkpoint: a step folder, a folder with a model, or a file; None for others."""
+    if _is_weight_file(path):
         return path.stem, path
     is_step = grammar.parse(path.name, whole_name=False) is not None  # a folder `2024` need not be a checkpoint
     if (inner := _inner_model(path, grammar)) is not None:
@@ -168,7 +192,7 @@ def _holds_steps(path: Path, grammar: Grammar) -> bool:
     except OSError:
         return False  # of no concern, unless the user names it
     steps = (p for p in inner if grammar.parse(_stem(p)) is not None)
-    return any((p.suffix == ".gguf" and p.is_file()) or _holds_model(p) or _inner_model(p, grammar) for p in steps)
+    return any(_is_weight_file(p) or _holds_model(p) or _inner_model(p, grammar) for p in steps)
 
 
 def _inner_model(path: Path, grammar: Grammar) -> Path | None:
@@ -187,14 +211,22 @@ def _inner_model(path: Path, grammar: Grammar) -> Path | None:
 
 def _holds_model(folder: Path) -> bool:
     try:
-        return any(is_file(folder / name) for name in ("config.json", ADAPTER))
+        if any(is_file(folder / name) for name in ("config.json", ADAPTER)):
+            return True
+        return folder.is_dir() and _holds_weights(folder)
     except CheckpointError:
         return False  # where its name is a step it is a checkpoint, and fails as one
 
 
+def _holds_weights(folder: Path) -> bool:
+    """Return whether a folder is a checkpoint by its weights alone; a file of torch in it is one by itself."""
+    known = find_format(folder)
+    return known is not None and not isinstance(known, TorchFile)
+
+
 def _stem(path: Path) -> str:
-    """Return the name of a checkpoint: of its folder, or of its file without `.gguf`."""
-    return path.stem if path.suffix == ".gguf" and path.is_file() else path.name
+    """Return the name of a checkpoint: of its folder, or of its file without the ending."""
+    return path.stem if _is_weight_file(path) else path.name
 
 
 def _single(path: Path, name: str, grammar: Grammar, files: Path | None = None) -> Series:

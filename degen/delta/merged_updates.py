@@ -111,7 +111,7 @@ def _parameters(files: CheckpointFiles) -> dict[str, torch.Tensor]:
     """
     import torch
 
-    from degen.model.architecture import read_config
+    from degen.model.configuration import read_config
     from degen.model.loading import load_model, silence_transformers
 
     silence_transformers()

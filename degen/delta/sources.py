@@ -16,7 +16,7 @@ from degen.checkpoints.series import Checkpoint, Grammar, Series
 from degen.checkpoints.source import Source
 from degen.checkpoints.steps import select_steps
 from degen.errors import CheckpointError, DegenError, one_line
-from degen.model.architecture import check_json
+from degen.model.configuration import check_json
 from degen.paths import expand_user
 from degen.weights.peft_adapter import CONFIG
 

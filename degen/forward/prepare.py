@@ -10,7 +10,8 @@ import numpy as np
 
 from degen.device import copied_ahead, exact_float32
 from degen.errors import CheckpointError
-from degen.model.architecture import config_sha256, find_head, text_config
+from degen.model.architecture import find_head, text_config
+from degen.model.configuration import config_sha256
 from degen.model.logit_tolerances import OTHER_CALL, SAME_CALL
 from degen.probe import Batch, OutputHead, StreamProbe
 from degen.text.windows import Sample

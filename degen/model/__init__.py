@@ -1,4 +1,4 @@
 """A checkpoint as a model: its architecture, its LM head, loading it, its parameters and FLOPs.
 
-Imports weights and what lies below it.
+Imports checkpoint_formats and what lies below it.
 """

@@ -9,7 +9,8 @@ from typing import Any
 from degen.errors import CheckpointError, DegenError, one_line
 from degen.hints import did_you_mean
 
-from .architecture import check_counts, count_layers, text_config
+from .architecture import count_layers, text_config
+from .configuration import check_counts
 
 _LAYERS = "num_hidden_layers"
 MAX_SIZE = 1 << 24  # of an entry that is a whole number

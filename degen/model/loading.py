@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from degen.checkpoint_formats.registry import format_of, open_tensors
 from degen.errors import CheckpointError, DegenError, one_line
 from degen.weights.checkpoint_files import CheckpointFiles
 from degen.weights.gguf_reader import quick_reader
-from degen.weights.open_weights import open_tensors, weight_files
+from degen.weights.open_weights import weight_files
 
 from .architecture import BUILD_LOCK, auto_class
 from .merging import merge
@@ -79,26 +81,21 @@ def load_model(
         CheckpointError: files are missing or damaged, do not hold a parameter, which transformers alone would fill
             with random numbers, or hold a tensor that the model should take and does not.
     """
-    path = files.path
-    options: dict[str, Any] = {
+    path, options = _where_from(files)
+    builder = _class_for(config, path)
+    options |= {
         "config": config,
         "dtype": dtype,
         "output_loading_info": True,
         "local_files_only": True,
-        "trust_remote_code": trust,
         "ignore_mismatched_sizes": True,  # the message below names them
         "adapter_kwargs": {"subfolder": "none"},  # else an adapter beside the weights would be applied
     }
-    if files.is_gguf:
-        path, options["gguf_file"] = path.parent, path.name
-    else:
-        _, kind = weight_files(path)
-        options.update(use_safetensors=kind == "safetensors", weights_only=True)
-        if (mapping := key_mapping(open_tensors(files).keys)) is not None:
-            options["key_mapping"] = mapping
+    if path is not None:
+        options["trust_remote_code"] = trust
     try:
         with BUILD_LOCK, quick_reader() if files.is_gguf else nullcontext():
-            model, info = auto_class(config).from_pretrained(path, **options)
+            model, info = builder.from_pretrained(path, **options)
     except MemoryError:
         raise
     except ImportError as error:  # of a package that its kind of quantised weights needs
@@ -111,6 +108,44 @@ def load_model(
     model.config.use_cache = False
     model = model.eval().to(device)
     return model if files.adapter is None else merge(model, files.adapter)
+
+
+def _where_from(files: CheckpointFiles) -> tuple[Path | None, dict[str, Any]]:
+    """Return the path that transformers loads from, None for a state dict, and its options that belong to it."""
+    state = format_of(files.path).state_dict(files.path)
+    if state is not None:
+        if files.adapter is not None:  # merging changes the weights in place, and the file may be mapped
+            state = {key: tensor.clone() for key, tensor in state.items()}
+        return None, {"state_dict": state}
+    if files.is_gguf:
+        return files.path.parent, {"gguf_file": files.path.name}
+    _, kind = weight_files(files.path)
+    options: dict[str, Any] = {"use_safetensors": kind == "safetensors", "weights_only": True}
+    if files.config is not None:  # else it is looked for in the folder
+        from transformers import GenerationConfig
+
+        options["generation_config"] = GenerationConfig()
+    if (mapping := key_mapping(open_tensors(files).keys)) is not None:
+        options["key_mapping"] = mapping
+    return files.path, options
+
+
+def _class_for(config: Any, path: Path | None) -> Any:
+    """Return the class that loads a model; for a state dict, which has no path, the model's own.
+
+    Raises:
+        CheckpointError: the model's own is Python code that comes with its configuration.
+    """
+    found = auto_class(config)
+    if path is not None or not hasattr(found, "_model_mapping"):
+        return found
+    if type(config) not in found._model_mapping:
+        raise CheckpointError(
+            f"model type {config.model_type!r} is Python code that comes with a checkpoint, and a state dict cannot be "
+            "loaded with it; write the model with save_pretrained"
+        )
+    own = found._model_mapping[type(config)]
+    return own[0] if isinstance(own, tuple) else own
 
 
 def _check_keys(files: CheckpointFiles, model: Any, info: Mapping[str, Any], note: Callable[[str], None]) -> None:

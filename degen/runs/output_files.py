@@ -16,7 +16,10 @@ from .run import DOWNLOADS, SAMPLE, TRAINING_FOLDER
 from .run_file import RUN_FILE, is_run, kind_of, read_info
 
 # Endings of what degen reads: such a file in a folder that is read would be taken for a part of it.
-_READ = (".parquet", ".csv", ".tsv", ".json", ".jsonl", ".gz", ".zst", ".txt", ".toml", ".safetensors", ".bin", ".gguf")
+_READ = (
+    ".parquet", ".csv", ".tsv", ".json", ".jsonl", ".gz", ".zst", ".txt", ".toml", ".safetensors", ".bin", ".gguf",
+    ".ckpt", ".pt", ".pth", ".distcp",
+)  # fmt: skip
 
 
 def check_output(to: Path, sources: Iterable[str | Path | None] = (), option: str = "") -> Path:

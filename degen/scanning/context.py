@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from degen.checkpoints.series import Checkpoint, Series
 from degen.errors import CheckpointError, DegenError
 from degen.forward.learned_positions import too_long
-from degen.model.architecture import Architecture, describe, read_config, text_config
+from degen.model.architecture import Architecture, describe, text_config
+from degen.model.configuration import read_config
 from degen.probe import needs_text
 from degen.runs.run_file import RUN_FILE, is_run, read_info
 

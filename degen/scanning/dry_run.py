@@ -10,7 +10,8 @@ from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import Source
 from degen.errors import CheckpointError, one_line
 from degen.forward.learned_positions import too_long
-from degen.model.architecture import Architecture, describe, read_config
+from degen.model.architecture import Architecture, describe
+from degen.model.configuration import read_config
 from degen.model.flops import forward_flops
 from degen.paths import expand_user
 from degen.probe import SourceProbe, needs_text

@@ -9,7 +9,7 @@ from degen.checkpoints.adapter_source import AdapterSource
 from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import Source
 from degen.hashing import fingerprint
-from degen.model.architecture import config_sha256, read_config
+from degen.model.configuration import config_sha256, read_config
 
 from .open_checkpoint import OpenCheckpoint
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from degen.device import OutOfMemoryError, memory_errors
 from degen.errors import CheckpointError, one_line
-from degen.model.architecture import Architecture, describe
+from degen.model.architecture import describe
 from degen.model.loading import load_model
 from degen.tables import CHECKPOINTS, Rows, file_name
 
@@ -55,7 +55,7 @@ def measure(opened: OpenCheckpoint, spec: MeasureSpec, batch_tokens: int, advanc
         measured: list[tuple[str, Rows]] = [("degen", {CHECKPOINTS: [opened.model_columns]})]
         measured += measure_head(opened.head, spec, opened.clock)
         measured += measure_sources(opened.checkpoint.source, spec, opened.clock)
-        skipped = spec.skipped or _no_text(opened.architecture, spec)
+        skipped = spec.skipped or _no_text(opened, spec)
         if skipped is not None and not spec.head_probes and not spec.source_probes:
             raise CheckpointError(skipped)
         opened.notes += [skipped] if skipped is not None else []
@@ -69,11 +69,12 @@ def measure(opened: OpenCheckpoint, spec: MeasureSpec, batch_tokens: int, advanc
     return spec.tables.merge(measured)
 
 
-def _no_text(architecture: Architecture, spec: MeasureSpec) -> str | None:
+def _no_text(opened: OpenCheckpoint, spec: MeasureSpec) -> str | None:
     """Return why no text can be streamed through a model; None where it can, or where no probe needs it."""
-    if architecture.not_causal is None or not spec.stream_probes:
+    reason = opened.architecture.not_causal or opened.head_alone
+    if reason is None or not spec.stream_probes:
         return None
-    return f"{', '.join(spec.stream_probes)} not measured: {architecture.not_causal}"
+    return f"{', '.join(spec.stream_probes)} not measured: {reason}"
 
 
 def _training_folder(opened: OpenCheckpoint, spec: MeasureSpec) -> Path | None:

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from degen.checkpoint_formats.registry import format_of, open_tensors
 from degen.checkpoints.series import Checkpoint
 from degen.device import factor_device
 from degen.errors import CheckpointError
-from degen.model.architecture import Architecture, describe, read_config, scale_block, text_config
+from degen.model.architecture import Architecture, describe, scale_block, text_config
+from degen.model.configuration import read_config
 from degen.model.lm_head import Head, as_stored, find_stored_head
 from degen.tables import Row
 from degen.weights.checkpoint_files import CheckpointFiles
-from degen.weights.open_weights import open_tensors
 from degen.weights.peft_adapter import ADDED_BESIDE, CONFIG, open_adapter, read_settings
 from degen.weights.stored_tensors import StoredTensors
 
@@ -36,6 +37,7 @@ class OpenCheckpoint:
         dtype: of the model once it is loaded.
         model_columns: columns of `checkpoints` that describe the model, once its head is known.
         notes: remarks on what was left out, for its row.
+        head_alone: why no more than the head can be measured; None where all can.
     """
 
     checkpoint: Checkpoint
@@ -48,6 +50,7 @@ class OpenCheckpoint:
     dtype: Any = None
     model_columns: Row = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    head_alone: str | None = None
 
 
 def open_checkpoint(checkpoint: Checkpoint, files: CheckpointFiles, spec: MeasureSpec, clock: Clock) -> OpenCheckpoint:
@@ -63,7 +66,7 @@ def open_checkpoint(checkpoint: Checkpoint, files: CheckpointFiles, spec: Measur
         CheckpointError: configuration or files are missing or unsound.
     """
     with clock.phase("load"):
-        config = read_config(files.path, spec.trust)
+        config = read_config(files.config_path, spec.trust)
         tensors = open_tensors(files)
         layers = getattr(text_config(config), "num_hidden_layers", 0)
         if files.whole and isinstance(layers, int) and layers > max(len(tensors.keys), 1):
@@ -76,7 +79,8 @@ def open_checkpoint(checkpoint: Checkpoint, files: CheckpointFiles, spec: Measur
         head = None if changed else find_stored_head(tensors, architecture, spec.ids, block, device)
         if head is not None:
             architecture = as_stored(architecture, head)
-        return OpenCheckpoint(checkpoint, files, config, architecture, tensors, head, clock)
+        alone = format_of(files.path).head_alone(files.path)
+        return OpenCheckpoint(checkpoint, files, config, architecture, tensors, head, clock, head_alone=alone)
 
 
 def _may_change_head(adapter: Path, spec: MeasureSpec) -> bool:

@@ -42,7 +42,9 @@ def make_plan(settings: Settings, note: Callable[[str], None] = lambda _: None) 
         DegenError: either cannot be found, or a probe refuses its options.
     """
     if settings.series:
-        series = find_series(settings.series, settings.steps, note, settings.grammar, settings.trust_remote_code)
+        series = find_series(
+            settings.series, settings.steps, note, settings.grammar, settings.trust_remote_code, settings.model_config
+        )
     else:
         from degen.demo import series_paths
 

@@ -46,9 +46,9 @@ def scan(
     """Measure every checkpoint of the series, in order, into a run folder.
 
     Args:
-        series: one or several of: a checkpoint folder, a folder of checkpoints, a `.gguf` file, `base+adapter`, a
-            suite such as `pythia:70m`, revisions of the hub such as `org/name@step*`; each perhaps with `label=` in
-            front. None: the bundled demo.
+        series: one or several of: a checkpoint folder, a folder of checkpoints, a file (`.gguf`, `.ckpt`, `.pt`),
+            `base+adapter`, a suite such as `pythia:70m`, revisions of the hub such as `org/name@step*`; each perhaps
+            with `label=` in front. None: the bundled demo.
         out: the run folder. A run that stopped goes on where it was.
         fresh: start over in a folder that holds a run.
         progress: gets notes, warnings and how far the scan is; by default they go to the log `degen`.

@@ -67,6 +67,10 @@ class Settings:
         "own.",
     ] = None
     tokenizer: Annotated[str | None, "Tokenizer folder or name, instead of the series' own."] = None
+    model_config: Annotated[
+        str | None,
+        "ORG/MODEL of the hub or a folder: the configuration for weights that have none, as those of .ckpt and .pt.",
+    ] = None
     device: Annotated[str, "Device of the pass, as torch names it; auto takes an accelerator."] = "auto"
     dtype: Annotated[
         str, "auto, float32, bfloat16 or float16; auto is float32 on a CPU, the checkpoint's own elsewhere."
@@ -129,6 +133,7 @@ class Settings:
             "corpus": _absolute(self.corpus),
             "sample": _absolute(self.sample) if self.sample else None,
             "tokenizer": _absolute(self.tokenizer) if self.tokenizer else None,
+            "model_config": _absolute(self.model_config) if self.model_config else None,
             "probes": sorted(set(self.probes)) if self.probes is not None else None,
             "options": json.loads(json.dumps(self.options)),  # lists, as they come back from the file
         }
@@ -151,6 +156,7 @@ class ScanKeywords(MeasureKeywords, total=False):
     """All settings of a scan but its series, as keywords with every type that callers may pass."""
 
     tokenizer: str | Path | None
+    model_config: str | Path | None
     steps: str
     revision_pattern: str | None
     tokens_per_step: int | None
@@ -175,7 +181,7 @@ def make_settings(
     """
     named = (series,) if isinstance(series, str | Path) else tuple(series or ())
     values: dict[str, Any] = {name: value for name, value in keywords.items() if value is not None}
-    for name in values.keys() & {"corpus", "sample", "tokenizer"}:
+    for name in values.keys() & {"corpus", "sample", "tokenizer", "model_config"}:
         values[name] = str(values[name])
     if "probes" in values:
         probes = values["probes"]

@@ -16,14 +16,21 @@ class CheckpointFiles:
     """A checkpoint's files on this machine.
 
     Attributes:
-        path: a folder with `config.json` and weights, or a `.gguf` file.
+        path: a folder with weights, or a file of them, as `.gguf` and `.ckpt` are.
         adapter: a folder with an adapter for those weights; None for most.
         whole: whether every tensor is there, or the head alone.
+        config: a folder with their `config.json`; None where the configuration is in `path`.
     """
 
     path: Path
     adapter: Path | None = None
     whole: bool = True
+    config: Path | None = None
+
+    @property
+    def config_path(self) -> Path:
+        """The folder or file with the configuration."""
+        return self.config if self.config is not None else self.path
 
     @property
     def is_gguf(self) -> bool:

@@ -1,4 +1,4 @@
-"""The weight files of a checkpoint, opened: safetensors and legacy PyTorch files, whole or sharded, and GGUF."""
+"""The weight files of a checkpoint folder, opened: safetensors and legacy PyTorch files, whole or sharded."""
 
 from __future__ import annotations
 
@@ -11,26 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from degen.errors import CheckpointError, MissingFileError, one_line
 from degen.paths import is_file, is_inside
 
-from .checkpoint_files import CheckpointFiles
-from .gguf import GgufTensors
 from .safetensors_header import Entry, read_header
 from .stored_tensors import StoredTensors
+from .torch_load import check_stored, load_weights_only
 from .training_formats import format_hint
 
 if TYPE_CHECKING:
     import torch
-
-
-def open_tensors(files: CheckpointFiles) -> StoredTensors:
-    """Open the tensors of a checkpoint: safetensors before legacy `.bin`, sharded or not, or a GGUF file.
-
-    Raises:
-        CheckpointError: no weights, a missing shard, or a file that cannot be read.
-    """
-    if files.is_gguf:
-        return GgufTensors(files.path)
-    shards, kind = weight_files(files.path)
-    return SafeTensors(shards) if kind == "safetensors" else read_bin(shards)
 
 
 def weight_files(folder: Path) -> tuple[list[Path], str]:
@@ -203,7 +190,7 @@ class LoadedTensors(StoredTensors):
     def dtype(self, key: str) -> str:
         """Return the type of its values."""
         name = str(self._tensors[key].dtype).removeprefix("torch.")
-        return _TYPES.get(name, name)
+        return TYPES.get(name, name)
 
     def shard(self, key: str) -> str:
         """Return the name of the file that holds a tensor."""
@@ -228,7 +215,7 @@ class LoadedTensors(StoredTensors):
 
 
 # Types of torch, as safetensors names them.
-_TYPES = {
+TYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32",
     "int16": "I16", "int8": "I8", "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
     "complex64": "C64", "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0",
@@ -242,42 +229,17 @@ def read_bin(files: Sequence[Path]) -> LoadedTensors:
     Raises:
         CheckpointError: a file holds anything but a table of tensors.
     """
-    import zipfile
-
     import torch
 
     tensors: dict[str, torch.Tensor] = {}
     shard_of: dict[str, str] = {}
     for file in files:
-        try:
-            loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-        except Exception as error:  # a stranger's pickle can fail in any way; none of it is executed
-            raise CheckpointError(f"{file}: not readable as weights alone ({_unpickling(error)})") from error
+        loaded = load_weights_only(file)
         if not isinstance(loaded, dict):
             raise CheckpointError(f"{file}: holds a {type(loaded).__name__}, not a table of tensors")
         held = {key: value for key, value in loaded.items() if isinstance(value, torch.Tensor)}
         for key, value in held.items():
-            _check_stored(file, key, value)
+            check_stored(file, key, value)
         tensors.update(held)
         shard_of.update(dict.fromkeys(held, file.name))
     return LoadedTensors(tensors, shard_of)
-
-
-def _check_stored(file: Path, key: str, tensor: torch.Tensor) -> None:
-    """Refuse a tensor of more values than are stored: a few bytes can be said to be a matrix of any size.
-
-    Raises:
-        CheckpointError: it is such a tensor, or of a kind that stores no matrix.
-    """
-    import torch
-
-    if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized:
-        raise CheckpointError(f"{file}: {str(key)[:200]} is no plain tensor")
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise CheckpointError(f"{file}: {str(key)[:200]} is larger than what is stored of it")
-
-
-def _unpickling(error: Exception) -> str:
-    """Return the line of torch's message that says what is wrong; other lines advise to unpickle the file unsafely."""
-    lines = [line for line in str(error).splitlines() if "unsupported" in line.lower()]
-    return lines[-1].strip() if lines else one_line(error)

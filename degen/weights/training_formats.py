@@ -35,40 +35,32 @@ FORMATS = (
     TrainingFormat(
         "a checkpoint of Megatron-LM",
         ("latest_checkpointed_iteration.txt", "mp_rank_*/model_optim_rng.pt", "*/mp_rank_*/model_optim_rng.pt"),
-        "convert it with Megatron Bridge, or with tools/checkpoint/convert.py of Megatron-LM",
-    ),
-    TrainingFormat(
-        "a checkpoint of torch.distributed.checkpoint (FSDP, torchtitan)",
-        ("*.distcp", "*/*.distcp", ".metadata"),
-        "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pt makes one file of it "
-        "(accelerate merge-weights, for one of accelerate); then " + _SAVE,
+        "Megatron Bridge writes it as transformers has it: AutoBridge.from_hf_pretrained('ORG/MODEL').export_ckpt("
+        "'FOLDER', 'OUT')",
     ),
     TrainingFormat(
         "a checkpoint of litgpt", ("lit_model.pth", "*/lit_model.pth"),
-        "litgpt convert_from_litgpt FOLDER OUT; put the model's config.json and tokenizer into OUT",
+        "`litgpt convert_from_litgpt FOLDER OUT`; put the model's config.json and tokenizer into OUT",
     ),
     TrainingFormat(
         "a checkpoint of JAX (Orbax, T5X)",
         ("_CHECKPOINT_METADATA", "_METADATA", "*/_METADATA", "*/_CHECKPOINT_METADATA"),
-        _SAVE + " of transformers",
+        "orbax.checkpoint.StandardCheckpointer().restore('FOLDER') gives its arrays; put them into the model of "
+        "transformers and write that with save_pretrained",
+    ),
+    TrainingFormat(
+        "weights of MLX", ("weights.npz", "weights.*.safetensors"),
+        "`mlx_lm.convert --hf-path FOLDER --mlx-path OUT -d` writes safetensors that are not quantised; scan OUT",
     ),
     TrainingFormat("weights of Flax", ("flax_model*.msgpack",),
                    "transformers 4 reads them with from_flax=True; " + _SAVE),
     TrainingFormat("weights of TensorFlow", ("tf_model*.h5", "*.ckpt.index"),
                    "transformers 4 reads them with from_tf=True; " + _SAVE),
     TrainingFormat("weights of ONNX", ("*.onnx", "onnx/*.onnx"), "scan the checkpoint that they were exported from"),
-    TrainingFormat(
-        "a checkpoint of Lightning", ("*.ckpt",),
-        "load it with load_from_checkpoint, and write its model with save_pretrained",
-    ),
-    TrainingFormat(
-        "a file of torch, as nanoGPT and loops of one's own write", ("ckpt*.pt", "*.pt", "*.pth"),
-        "make the transformers model that it belongs to, give it the state dict, and write it with save_pretrained",
-    ),
 )  # fmt: skip
 
 
-def find_format(path: Path) -> TrainingFormat | None:
+def find_training_format(path: Path) -> TrainingFormat | None:
     """Return the format that a file or a folder is in; None for one that is unknown."""
     if path.is_file():
         return next((f for f in FORMATS if any(path.match(pattern) for pattern in f.files)), None)
@@ -77,7 +69,7 @@ def find_format(path: Path) -> TrainingFormat | None:
 
 def format_hint(path: Path) -> str:
     """Return a text to follow an error, on what a path is and how it can be read; empty where that is unknown."""
-    known = find_format(path)
+    known = find_training_format(path)
     return f"; it is {known.name}: {known.next_step}" if known is not None else ""
 
 

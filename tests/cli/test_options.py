@@ -31,6 +31,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], Any, Any]] = {
     "seed": (("--seed", "5"), 5, 5),
     "sample": (("--sample", "s.parquet"), Path("s.parquet"), "s.parquet"),
     "tokenizer": (("--tokenizer", "tok"), Path("tok"), "tok"),
+    "model_config": (("--model-config", "org/model"), Path("org/model"), "org/model"),
     "device": (("--device", "meta"), "meta", "meta"),
     "dtype": (("--dtype", "float16"), "float16", "float16"),
     "batch_size": (("--batch-size", "6"), 6, 6),

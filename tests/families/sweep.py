@@ -53,7 +53,8 @@ class Brute:
     def __init__(self, folder: Path, sample: list[dict[str, Any]], double: bool = True) -> None:
         import torch
 
-        from degen.model.architecture import auto_class, read_config
+        from degen.model.architecture import auto_class
+        from degen.model.configuration import read_config
 
         config = read_config(folder)
         model = auto_class(config).from_pretrained(folder, dtype=torch.float32).eval()

@@ -12,8 +12,8 @@ from typing import Any
 from degen.checkpoints.find_series import find_series, split_label
 from degen.checkpoints.source import Source
 from degen.errors import DegenError
-from degen.model.architecture import check_json, config_file, read_config
 from degen.model.config_changes import change_config
+from degen.model.configuration import check_json, config_file, read_config
 from degen.paths import expand_user
 
 from .grid import check_size, combinations, count_combinations, parse_grid

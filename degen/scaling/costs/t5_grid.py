@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from degen.errors import DegenError
-from degen.model.architecture import MAX_COUNT
+from degen.model.configuration import MAX_COUNT
 from degen.model.t5_shape import VOCABULARY, T5Shape
 
 from .grid import check_size, combinations, count_combinations, parse_grid

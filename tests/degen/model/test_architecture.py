@@ -12,7 +12,8 @@ from tiny import LAYERS, make_config
 from transformers import AutoConfig
 
 from degen.errors import CheckpointError
-from degen.model.architecture import Architecture, describe, read_config
+from degen.model.architecture import Architecture, describe
+from degen.model.configuration import read_config
 
 PUBLISHED: dict[str, tuple[dict[str, Any], int, int]] = {
     "pythia-70m": (

@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save_file
 from tiny import make_checkpoint, make_tokenizer
 
 import degen
+from degen.checkpoint_formats.registry import open_tensors
 from degen.errors import CheckpointError
 from degen.weights.checkpoint_files import CheckpointFiles
-from degen.weights.open_weights import SafeTensors, open_tensors, weight_files
+from degen.weights.open_weights import SafeTensors, weight_files
 
 
 def opened(folder: Path) -> Any:

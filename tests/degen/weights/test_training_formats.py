@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import warnings
 from pathlib import Path
 
 import pytest
-import torch
 from faults.command import degen
-from tiny import make_checkpoint
-from torch.distributed import checkpoint as dcp
 
 FILES = {
     "DeepSpeed": ["zero_to_fp32.py", "latest", "global_step100/mp_rank_00_model_states.pt"],
@@ -20,8 +15,7 @@ FILES = {
     "Flax": ["flax_model.msgpack"],
     "TensorFlow": ["tf_model.h5"],
     "ONNX": ["onnx/model.onnx"],
-    "Lightning": ["epoch=0-step=100.ckpt"],
-    "nanoGPT": ["ckpt.pt"],
+    "MLX": ["weights.npz"],
 }
 
 
@@ -46,26 +40,10 @@ def test_a_folder_is_named_for_what_it_is(library: str, tmp_path: Path) -> None:
     assert all(library in reason(folder / Path(name).parts[0]) for name in inner)
 
 
-@pytest.mark.parametrize(("file", "library"), [("ckpt.pt", "nanoGPT"), ("last.ckpt", "Lightning")])
-def test_a_file_is_named_for_what_it_is(file: str, library: str, tmp_path: Path) -> None:
-    make(tmp_path, [file])
-    message = degen("scan", tmp_path / file, "--dry-run").message
-    assert library in message
-    assert "save_pretrained" in message
-
-
-def test_a_folder_that_torch_wrote_is_named(tmp_path: Path) -> None:
-    folder = tmp_path / "step100"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that this process is a single one
-        dcp.save({"weight": torch.ones(2)}, checkpoint_id=folder, no_dist=True)
-    for path in (folder, tmp_path):
-        assert "torch.distributed.checkpoint" in reason(path)
-        assert "dcp_to_torch" in reason(path)
-    make_checkpoint(tmp_path / "other")
-    shutil.copy(tmp_path / "other" / "config.json", folder)
-    assert "no weights" in reason(folder)
-    assert "dcp_to_torch" in reason(folder)
+def test_a_file_is_named_for_what_it_is(tmp_path: Path) -> None:
+    make(tmp_path, ["lit_model.pth"])
+    message = degen("scan", tmp_path / "lit_model.pth", "--dry-run").message
+    assert "litgpt convert_from_litgpt FOLDER OUT" in message
 
 
 def test_an_unknown_folder_is_called_nothing(tmp_path: Path) -> None:
