@@ -54,7 +54,7 @@ def together(names: Sequence[str]) -> str:
 def of_checkpoints(row: Row) -> str:
     """Return on how many checkpoints a verdict rests, from a row of table `saturation`."""
     judged = f"on {plural(row['checkpoints'], 'checkpoint')}"
-    return f"{judged}, {row['support']} of which carry the verdict" if row["support"] is not None else judged
+    return f"{judged}, of which the verdict rests on {row['support']}" if row["support"] is not None else judged
 
 
 def onset_interval(row: Row) -> str:

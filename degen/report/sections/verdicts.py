@@ -20,8 +20,11 @@ from degen.report.words import (
 from degen.tables import Row
 
 CAUTION = (
-    "p is how often a curve that never gets worse would look as bad; an onset lies in its interval with 90 % "
-    "confidence. Metrics that turn together need not cause each other."
+    "Saturated is a metric that got worse late in training and stayed worse; of loss, anisotropy and singular entropy "
+    "less is better. The first 5 % of the steps are not judged, as a model that has learnt nothing has the best "
+    "geometry. p is how often a curve that never gets worse would look as bad; 0.001 may be less. An onset is estimated "
+    "between checkpoints and lies in its interval with 90 % confidence. The checkpoints that a verdict rests on are "
+    "those without which it would be another one. Metrics that turn together need not cause each other."
 )
 OVERFITTING = (
     "A loss that rises while the geometry stays sound is what over-fitting looks like; the loss on the training data "
@@ -29,7 +32,7 @@ OVERFITTING = (
 )
 COLUMNS = {
     "model": "model", "metric": "metric", "verdict": "verdict", "best_step": "best step", "best_value": "best",
-    "final_value": "final", "p_value": "p", "onset": "onset", "checkpoints": "checkpoints", "support": "carry it",
+    "final_value": "final", "p_value": "p", "onset": "onset", "checkpoints": "checkpoints", "support": "rests on",
 }  # fmt: skip
 
 
@@ -61,8 +64,11 @@ def describe_model(found: Sequence[Judged]) -> str:
     sound = [judged.metric for judged in found if judged.row["verdict"] in ("not_saturated", "recovered")]
     has_loss = any(is_loss(judged.verdict.curve.bare_metric) for judged in found)
     if losses and others:
-        metrics = together([judged.metric for judged in worse])
-        return f"broke {onset_words(losses[0])}: {metrics} got worse and stayed worse."
+        with_loss = [judged for judged in worse if _meet(judged, losses[0])]
+        metrics = together([judged.metric for judged in with_loss])
+        apart = [f"{j.metric} since step {onset_interval(j.row)}" for j in worse if j not in with_loss]
+        also = f" At another time: {together(apart)}." if apart else ""
+        return f"broke {onset_words(losses[0])}: {metrics} got worse and stayed worse.{also}"
     if losses:
         beside = f" while {together(sound)} did not" if sound else ""
         explained = f" {OVERFITTING}" if sound else ""
@@ -75,6 +81,13 @@ def describe_model(found: Sequence[Judged]) -> str:
     if open_ones:
         return f"shows nothing that got worse for sure; {together(open_ones)} cannot be decided."
     return "did not get worse."
+
+
+def _meet(one: Judged, two: Judged) -> bool:
+    """Return whether the intervals of two onsets have a step in common; True where one has none."""
+    if one.row["onset_step"] is None or two.row["onset_step"] is None:
+        return True
+    return bool(one.row["onset_low"] <= two.row["onset_high"] and two.row["onset_low"] <= one.row["onset_high"])
 
 
 def _sentence(judged: Judged) -> str:
