@@ -88,6 +88,9 @@ class _Layout:
             self.gap = GAPS[1]
         while self._too_wide() and len(self.side_by_side) > 1:
             self._put_beneath(self.side_by_side[-1:])
+        if self.width is not None and self._too_wide():  # a single column, of cells of several words
+            only, room = self.side_by_side[0], self.width - 1
+            self.rows = [[wrap(text, room) if i == only else text for i, text in enumerate(row)] for row in self.rows]
 
     def _shrink_gap(self, gaps: Sequence[int]) -> None:
         """Take the widest gap with which the table fits; the narrowest if it fits with none."""

@@ -194,7 +194,7 @@ def without(run: Path) -> tuple[int, str, str]:
 
 def test_probe_of_another_package_is_listed(install: Install) -> None:
     rows: dict[str, Any] = {r["name"]: r for r in degen_with(install("Norms"), "probes", "--json").json()["rows"]}
-    assert list(rows) == ["anisotropy", "loss", "norms", "rank", "spectrum"]
+    assert list(rows) == ["anisotropy", "delta", "loss", "norms", "rank", "spectrum"]
     assert rows["norms"] == {
         "name": "norms",
         "default": False,
@@ -225,7 +225,7 @@ def test_probe_of_another_package_is_not_measured_by_default(
     [
         ("Clash", ("probe", "clash", "column checkpoints.loss is already filled by probe loss")),
         ("Engine", ("probe engine", "column layers.site is already filled by degen itself")),
-        ("NoProbe", ("probe noprobe", "neither a HeadProbe nor a StreamProbe")),
+        ("NoProbe", ("probe noprobe", "is no HeadProbe, SourceProbe or StreamProbe")),
         ("Broken", ("probe broken", "cannot be imported", "no luck")),
     ],
 )

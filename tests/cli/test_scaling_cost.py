@@ -153,7 +153,12 @@ def test_the_file_goes_straight_into_pareto_and_shapes(tmp_path: Path, ending: s
     assert "no column layers" not in result.out
     shapes = degen("scaling", "shapes", tmp_path / "scored.csv", "--json")
     assert shapes.code == 0, shapes.err
-    assert {row["knob"] for row in shapes.json()["rows"]} == {"layers"}
+    told = shapes.json()["rows"]
+    assert {row["knob"] for row in told if row["elasticity"] is not None} == {"layers"}
+    assert {row["reason"] for row in told if row["knob"] == "d_ff"} == {
+        "one value of d_ff in the 6 models with loss",
+        "one value of d_ff in the 6 models with accuracy",
+    }
 
 
 def test_every_format_of_a_file_is_written(tmp_path: Path) -> None:

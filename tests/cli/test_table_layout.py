@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from degen.cli.table_layout import cells, lay_out, wrap
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from terminal import found_whole
 
@@ -22,6 +22,7 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]], list[bool]]:
 
 
 @given(tables(), st.integers(30, 120))
+@example((["0", "0"], [["0", ""], ["0", "0 0 0000 00000000 000000000000"]], [False, False]), 30)
 def test_every_cell_is_found_whole_and_every_line_fits(
     table: tuple[list[str], list[list[str]], list[bool]], width: int
 ) -> None:

@@ -46,6 +46,7 @@ LATIN = ("Grüße aus Köln, und noch viel mehr davon. " * 40).encode("latin-1")
 OUTSIDE = '{"weight_map": {"embed_out.weight": "../step0/model.safetensors"}}'
 UP = "gpt_neox.layers.1.mlp.dense_h_to_4h.weight"
 DAMAGED = '{"schema'
+PROBES = "anisotropy, delta, loss, rank, spectrum"
 
 KINDS: dict[str, Refused | Spoiled] = {
     # what is named as a series
@@ -71,8 +72,8 @@ KINDS: dict[str, Refused | Spoiled] = {
     ),
     # what is typed
     "unknown probe, nearly right": Refused(scan("--probes", "spectrun"), ("'spectrun'", "did you mean 'spectrum'?")),
-    "unknown probe": Refused(scan("--probes", "xyzzy"), ("'xyzzy'", "there are anisotropy, loss, rank, spectrum")),
-    "no probe at all": Refused(scan("--probes", ""), ("no probe is called ''", "anisotropy, loss, rank, spectrum")),
+    "unknown probe": Refused(scan("--probes", "xyzzy"), ("'xyzzy'", f"there are {PROBES}")),
+    "no probe at all": Refused(scan("--probes", ""), ("no probe is called ''", PROBES)),
     "unknown option": Refused(scan("--token", "5"), ("--token", "--tokens", "degen scan --help")),
     "unknown command": Refused(lambda p: ("scann",), ("'scann'", "scan", "degen --help")),
     "argument missing": Refused(lambda p: ("show",), ("RUN", "degen show --help")),

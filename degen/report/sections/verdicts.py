@@ -22,9 +22,9 @@ from degen.tables import Row
 CAUTION = (
     "Saturated is a metric that got worse late in training and stayed worse; of loss, anisotropy and singular entropy "
     "less is better. The first 5 % of the steps are not judged, as a model that has learnt nothing has the best "
-    "geometry. p is how often a curve that never gets worse would look as bad; 0.001 may be less. An onset is estimated "
-    "between checkpoints and lies in its interval with 90 % confidence. The checkpoints that a verdict rests on are "
-    "those without which it would be another one. Metrics that turn together need not cause each other."
+    "geometry. p is how often a curve that never gets worse would look as bad; 0.001 may be less. An onset is "
+    "estimated between checkpoints and lies in its interval with 90 % confidence. The checkpoints that a verdict rests "
+    "on are those without which it would be another one. Metrics that turn together need not cause each other."
 )
 OVERFITTING = (
     "A loss that rises while the geometry stays sound is what over-fitting looks like; the loss on the training data "
