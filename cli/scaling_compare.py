@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 import typer
 
@@ -32,10 +34,16 @@ Costs = Annotated[
 ]
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from degen.figures.figure import Figure
+    from degen.readers.source_summary import SourceSummary
     from degen.scaling.architectures.families import Slopes
     from degen.scaling.architectures.pareto_report import Pareto
     from degen.scaling.architectures.shape_report import ShapeReport
+    from degen.scaling.groups import ByGroup
+    from degen.scaling.points import Points
+    from degen.tables import Row
 
 
 @expand_groups
@@ -64,27 +72,20 @@ def slopes(
     compute; and the compute at which two lines cross. Lines are not extrapolated. --out writes the slopes, --json all.
     """
     from degen.scaling.architectures.families import compare_architectures
-    from degen.scaling.groups import judge_groups
 
     file_options.check(table, by)
     compare_options, bounds = quality_options.compare_options(confidence), _parse_regions(regions)
-    compared = judge_groups(
-        read_table(table, columns),
+    compared = _judge(
+        table,
+        columns,
         by,
         lambda part: compare_architectures(models_of(part, final), compare_options, bounds, output.warn),
-        output.warn,
     )
-    note_source(compared.source(lambda result: result.source))
     if json:
-        document = compared.document(lambda result: result.document(), lambda result: result.source)
-        output.result_json({"target": str(table), "confidence": confidence, **document})
+        _print_json(compared, table, confidence)
     else:
         print_slopes(compared)
-    file_options.write(
-        lambda: compared.table(lambda result: result.table()),
-        "slopes",
-        lambda: _draw_slopes(compared.only),
-    )
+    _write_files(compared, file_options, "slopes", _draw_slopes)
 
 
 @expand_groups
@@ -117,29 +118,22 @@ def pareto(
     --out writes the points, --json all.
     """
     from degen.scaling.architectures.pareto_report import find_pareto
-    from degen.scaling.groups import judge_groups
 
     file_options.check(table, by)
     compare_options, share = quality_options.compare_options(confidence), _parse_share(equal_cost)
-    compared = judge_groups(
-        read_table(table, columns),
+    compared = _judge(
+        table,
+        columns,
         by,
         lambda part: find_pareto(
             models_of(part, final), compare_options, cost or (), quality or (), share, output.warn
         ),
-        output.warn,
     )
-    note_source(compared.source(lambda result: result.source))
     if json:
-        document = compared.document(lambda result: result.document(), lambda result: result.source)
-        output.result_json({"target": str(table), "confidence": confidence, **document})
+        _print_json(compared, table, confidence)
     else:
         print_pareto(compared)
-    file_options.write(
-        lambda: compared.table(lambda result: result.table()),
-        "pareto",
-        lambda: _draw_pareto(compared.only),
-    )
+    _write_files(compared, file_options, "pareto", _draw_pareto)
 
 
 @expand_groups
@@ -171,27 +165,67 @@ def shapes(
     that is as good. Where knobs move together it cannot tell, and says so. --out writes the effects, --json all.
     """
     from degen.scaling.architectures.shape_report import report_shapes
-    from degen.scaling.groups import judge_groups
 
     file_options.check(table, by)
     compare_options = quality_options.compare_options(confidence)
-    compared = judge_groups(
-        read_table(table, columns),
+    compared = _judge(
+        table,
+        columns,
         by,
         lambda part: report_shapes(models_of(part, final), compare_options, cost or (), knob or (), output.warn),
-        output.warn,
     )
-    note_source(compared.source(lambda result: result.source))
     if json:
-        document = compared.document(lambda result: result.document(), lambda result: result.source)
-        output.result_json({"target": str(table), "confidence": confidence, **document})
+        _print_json(compared, table, confidence)
     else:
         print_shapes(compared)
-    file_options.write(
-        lambda: compared.table(lambda result: result.table()),
-        "shapes",
-        lambda: _draw_shapes(compared.only),
-    )
+    _write_files(compared, file_options, "shapes", _draw_shapes)
+
+
+class _Comparison(Protocol):
+    """The result of a comparison."""
+
+    @property
+    def source(self) -> SourceSummary: ...
+
+    def document(self) -> Row: ...
+
+    def table(self) -> pa.Table: ...
+
+
+R = TypeVar("R", bound=_Comparison)
+
+
+def _judge(table: Path, columns: str | None, by: str | None, judge: Callable[[Points], R]) -> ByGroup[R]:
+    """Return the result for a table, or for each group of it, and say on stderr what was understood of the table.
+
+    Args:
+        table: the table.
+        columns: comma list of `quantity=column`; None where all columns have usual names.
+        by: the column of groups; None without.
+        judge: returns the result for some rows.
+    """
+    from degen.scaling.groups import judge_groups
+
+    compared = judge_groups(read_table(table, columns), by, judge, output.warn)
+    note_source(compared.source(lambda result: result.source))
+    return compared
+
+
+def _print_json(compared: ByGroup[R], table: Path, confidence: float) -> None:
+    document = compared.document(lambda result: result.document(), lambda result: result.source)
+    output.result_json({"target": str(table), "confidence": confidence, **document})
+
+
+def _write_files(compared: ByGroup[R], file_options: FileOptions, name: str, draw: Callable[[R], Figure]) -> None:
+    """Write the files that are named.
+
+    Args:
+        compared: the result, or that of each group.
+        file_options: names the files.
+        name: of the table, in a `.duckdb` file.
+        draw: returns the figure of a result.
+    """
+    file_options.write(lambda: compared.table(lambda result: result.table()), name, lambda: draw(compared.only))
 
 
 def _parse_regions(text: str) -> int | list[float]:
