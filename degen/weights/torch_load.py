@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,11 @@ def check_stored(file: Path, key: str, tensor: torch.Tensor) -> None:
 
 
 def _unpickling(error: Exception) -> str:
-    """Return the line of torch's message that says what is wrong; other lines advise to unpickle the file unsafely."""
+    """Return the line of torch's message that says what is wrong; other lines advise to unpickle the file unsafely.
+
+    What Python's own errors say of bytes that are no pickle, as a key that is not in a table, helps nobody.
+    """
+    if isinstance(error, LookupError | EOFError | AttributeError | UnicodeError | TypeError | struct.error):
+        return "no file of torch.save, or a damaged one; get or write it again"
     lines = [line for line in str(error).splitlines() if "unsupported" in line.lower()]
     return lines[-1].strip() if lines else one_line(error)

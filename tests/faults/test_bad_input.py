@@ -58,7 +58,7 @@ KINDS: dict[str, Refused | Spoiled] = {
     "folder without config.json": Refused(
         lambda p: p.scan(p.folder_with("odd/weights.bin")), ("odd", "no checkpoint in it", "config.json", "step1000")
     ),
-    "file that is no gguf": Refused(lambda p: p.scan(p.file("model.ckpt")), ("model.ckpt", ".gguf", "folder")),
+    "file that is no gguf": Refused(lambda p: p.scan(p.file("model.txt")), ("model.txt", ".gguf", "folder")),
     "gguf damaged, and nothing else": Refused(
         lambda p: p.scan(spoil.damaged_gguf_alone(p)), ("model.gguf", "cannot be loaded")
     ),
