@@ -69,3 +69,8 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Return a key by which names with dots are sorted with the numbers between the dots as numbers."""
+    return [(int(word), "") if word.isdecimal() and len(word) < 12 else (-1, word) for word in name.split(".")]

@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from degen.errors import CheckpointError
+from degen.paths import natural_order
 from degen.weights.peft_adapter import ADDED_BESIDE
 from degen.weights.stored_tensors import EMBEDDING_KEYS, StoredTensors
 
@@ -15,7 +16,7 @@ from .adapter_tensors import AdapterTensors, sort_tensors
 from .base_weights import BaseWeights, stored_matrix
 from .factored_kinds import Settings
 from .matrices import Matrix, Shape, Transposed
-from .update import Update, Updates, natural_order
+from .update import Update, Updates
 
 if TYPE_CHECKING:
     import torch

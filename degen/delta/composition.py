@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from degen.errors import CheckpointError, one_line
+from degen.paths import natural_order
 from degen.tables import Row
 
 from .matrices import add_up
 from .spectra import Decomposition, decompose
-from .update import Update, Updates, natural_order
+from .update import Update, Updates
 
 
 @dataclass(frozen=True)

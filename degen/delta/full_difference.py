@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from degen.errors import CheckpointError, NotFiniteError
+from degen.paths import natural_order
 from degen.weights.stored_tensors import StoredTensors
 from degen.weights.tensor_kinds import is_harmless, is_quantised_part
 
 from .adapter_tensors import FEW_BYTES
 from .base_weights import FLOATS, BaseWeights, stored_matrix
 from .scaling_kinds import replaced
-from .update import Update, Updates, natural_order
+from .update import Update, Updates
 
 
 class FullDifference(Updates):

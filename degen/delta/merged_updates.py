@@ -10,6 +10,7 @@ from degen.checkpoints.adapter_files import AdapterFiles, LocalAdapter
 from degen.checkpoints.local import LocalSource
 from degen.checkpoints.source import Source
 from degen.errors import CheckpointError
+from degen.paths import natural_order
 from degen.weights.checkpoint_files import CheckpointFiles
 from degen.weights.open_weights import LoadedTensors
 from degen.weights.stored_tensors import StoredTensors
@@ -18,7 +19,7 @@ from .adapter_tensors import FEW_BYTES
 from .adapter_updates import kind_of_adapter
 from .base_weights import BaseWeights, stored_matrix
 from .scaling_kinds import replaced
-from .update import Update, Updates, natural_order
+from .update import Update, Updates
 
 if TYPE_CHECKING:
     import torch

@@ -116,8 +116,3 @@ class Updates(ABC):
     def notes(self) -> Sequence[str]:
         """Remarks on the whole."""
         return ()
-
-
-def natural_order(name: str) -> list[tuple[int, str]]:
-    """Return a key by which names are sorted with their numbers as numbers."""
-    return [(int(word), "") if word.isdecimal() and len(word) < 10 else (-1, word) for word in name.split(".")]

@@ -12,6 +12,7 @@ from typing import Any
 
 from degen.errors import DegenError
 from degen.hints import some_names
+from degen.paths import natural_order
 
 from .log_rows import open_log
 from .open_table import OpenTable
@@ -55,7 +56,7 @@ def read_event_files(folder: Path, warn: Callable[[str], None]) -> OpenTable:
         DegenError: package `tensorboard` is not installed, a file cannot be read, or none holds a scalar.
     """
     runs: dict[str, list[Path]] = {}
-    files = sorted(_event_files(folder), key=lambda file: (file.parent, file.name))
+    files = sorted(_event_files(folder), key=lambda file: (file.parent, natural_order(file.name)))
     for parent, own in groupby(files, key=lambda file: file.parent):
         runs[parent.relative_to(folder).as_posix()] = list(own)
     if len(runs) == 1:

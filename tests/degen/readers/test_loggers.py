@@ -237,6 +237,20 @@ def test_what_a_restart_undid_is_left_out_of_events(writer: Any, tmp_path: Path)
     assert source.left_out == ("3 values before a restart",)
 
 
+def test_the_tenth_file_of_a_process_comes_after_the_ninth(writer: Any, tmp_path: Path) -> None:
+    """TensorBoard counts the files that a process begins in one second, and its names sort 10 before 9."""
+    for number, value in ((9, 1.0), (10, 2.0)):
+        own = writer(tmp_path / str(number), purge_step=20 if number == 10 else None)
+        for step in range(0 if number == 9 else 20, 40, 10):
+            own.add_scalar("loss", value, step)
+        own.close()
+        (file,) = (tmp_path / str(number)).iterdir()
+        file.rename(tmp_path / f"events.out.tfevents.1700000000.host.1.{number}")
+        (tmp_path / str(number)).rmdir()
+    (curve,) = read(tmp_path)[0].values()
+    assert points(curve) == {0: 1.0, 10: 1.0, 20: 2.0, 30: 2.0}
+
+
 def test_damaged_events_are_read_as_far_as_they_go(writer: Any, tmp_path: Path) -> None:
     events = writer(tmp_path)
     for step in range(50):
