@@ -9,7 +9,7 @@ from typing import NamedTuple
 from degen.checkpoints.steps import parse_revision
 from degen.hints import did_you_mean
 from degen.metrics.curve import Curve, Point
-from degen.metrics.differences import difference_error
+from degen.metrics.differences import DifferenceError, difference_error
 from degen.runs.run import SAMPLE
 from degen.stats.document_interval import JackknifeRange
 
@@ -245,7 +245,7 @@ def _compare(rule: Rule, value: MetricValue, own: _SourcePoint, other: _SourcePo
     difference = value.value - reference if rule.relation == "rise" else reference - value.value
     if math.isnan(difference):
         return replace(value, missing="the value and its reference are both infinite")
-    error, freedom = _difference_error(own, other, 1.0)
+    error, freedom, _ = _difference_error(own, other, 1.0)
     weight = _weight(rule, reference)
     return replace(
         value,
@@ -271,7 +271,7 @@ def _weight(rule: Rule, reference: float) -> float:
     return 1 + share if rule.relation == "rise" else 1 - share
 
 
-def _difference_error(own: _SourcePoint, other: _SourcePoint, weight: float) -> tuple[float | None, int | None]:
-    """Return the standard error of value − weight · reference, and its degrees of freedom."""
+def _difference_error(own: _SourcePoint, other: _SourcePoint, weight: float) -> DifferenceError:
+    """Return the standard error of value − weight · reference."""
     shared = own.source is other.source or bool(own.source.samples & other.source.samples)
     return difference_error(own.curve, own.point, other.curve, other.point, weight, same_text=shared)

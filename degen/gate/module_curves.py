@@ -148,10 +148,9 @@ class ModuleTableSource:
         """Label of each model -> its checkpoints in the order of the table, each with the rows of its modules."""
         models: dict[str, dict[Any, tuple[Row, list[Row]]]] = {}
         for row in self.opened.table.to_pylist():
-            row["step"] = (
-                int(row["step"]) if isinstance(row["step"], int | float) and row["step"] == row["step"] else None
-            )
-            checkpoint = {"revision": row["revision"], "step": row["step"]}
+            step = row["step"]
+            known_step = isinstance(step, int | float) and not math.isnan(step)
+            checkpoint = {"revision": row["revision"], "step": int(step) if known_step else None}
             known = models.setdefault(str(row["model"]), {}).setdefault(row["revision"], (checkpoint, []))
             known[1].append(row)
         return {model: list(checkpoints.values()) for model, checkpoints in models.items()}

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from .curve import Curve, Point
 
 
-def is_paired(curve: Curve, point: Point, other_curve: Curve, other_point: Point) -> bool:
-    """Return whether two losses were measured on the same windows, so that they are compared window by window."""
-    return _paired_error(curve, point, other_curve, other_point, 1.0) is not None
+class DifferenceError(NamedTuple):
+    """The error of a difference.
+
+    Attributes:
+        error: its standard error; None if unknown.
+        freedom: degrees of freedom of that; None if unknown.
+        paired: whether it is that of pairs of equal windows.
+    """
+
+    error: float | None
+    freedom: int | None
+    paired: bool = False
 
 
 def difference_error(
     curve: Curve, point: Point, other_curve: Curve, other_point: Point, weight: float = 1.0, *, same_text: bool = True
-) -> tuple[float | None, int | None]:
-    """Return the standard error of value − weight · other value, and its degrees of freedom.
+) -> DifferenceError:
+    """Return the standard error of value − weight · other value.
 
     For losses on the same windows the error is that of the pairs; else it is √(e₁² + (weight·e₂)²), with the fewer of
     the two degrees of freedom.
@@ -29,14 +39,14 @@ def difference_error(
         same_text: whether both were measured on the same sample of text.
     """
     if point is other_point:
-        return 0.0, point.freedom
+        return DifferenceError(0.0, point.freedom)
     paired = _paired_error(curve, point, other_curve, other_point, weight) if same_text else None
     if paired is not None:
-        return paired
+        return DifferenceError(*paired, paired=True)
     if point.error is None or other_point.error is None:
-        return None, None
+        return DifferenceError(None, None)
     freedoms = [f for f in (point.freedom, other_point.freedom) if f is not None]
-    return math.hypot(point.error, weight * other_point.error), min(freedoms, default=None)
+    return DifferenceError(math.hypot(point.error, weight * other_point.error), min(freedoms, default=None))
 
 
 def _paired_error(

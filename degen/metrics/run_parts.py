@@ -87,6 +87,14 @@ class RunParts:
         return rows
 
     @cached_property
+    def by_model(self) -> dict[str, list[int]]:
+        """Model -> its checkpoints, as indices in `rows`; models in the order of the run."""
+        found: dict[str, list[int]] = {}
+        for i, row in enumerate(self.rows):
+            found.setdefault(row["model"], []).append(i)
+        return found
+
+    @cached_property
     def samples(self) -> frozenset[str]:
         """The hashes of the samples of windows on which the run was measured."""
         return frozenset(str(sample["sha256"]) for sample in self._samples if "sha256" in sample)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from degen.errors import DegenError
+from degen.metrics.checkpoint_table import CheckpointTable
 from degen.metrics.curve import Curve
 from degen.metrics.run_curves import all_checkpoints, checkpoint_curve
 from degen.metrics.run_parts import RunParts
@@ -39,17 +40,15 @@ class RunData:
     parts: RunParts = field(repr=False)
 
     @cached_property
-    def _by_model(self) -> dict[str, list[int]]:
-        """The checkpoints of each model, as indices in `RunParts.rows`."""
-        found: dict[str, list[int]] = {}
-        for i, row in enumerate(self.parts.rows):
-            found.setdefault(row["model"], []).append(i)
-        return found
+    def _table(self) -> CheckpointTable:
+        return all_checkpoints(self.parts)
 
     def curves(self, metric: str) -> list[Curve]:
         """Return the curve of a metric of each model, labelled by the model's own name."""
-        table = all_checkpoints(self.parts)
-        return [checkpoint_curve(self.parts, table, model, rows, metric) for model, rows in self._by_model.items()]
+        return [
+            checkpoint_curve(self.parts, self._table, model, rows, metric)
+            for model, rows in self.parts.by_model.items()
+        ]
 
 
 @dataclass(frozen=True)
@@ -201,7 +200,7 @@ def run_names(runs: Sequence[Run]) -> list[str]:
 
 def _models_of(parts: RunParts) -> list[str]:
     """Return the models of a run, in the order in which they were given, those without a checkpoint left out."""
-    measured = list(dict.fromkeys(row["model"] for row in parts.rows))
+    measured = list(parts.by_model)
     named = [model for model in parts.run.info.get("models", []) if model in measured]
     return list(dict.fromkeys([*named, *measured]))
 

@@ -10,8 +10,9 @@ from typing import Literal
 
 from degen.errors import DegenError
 from degen.hints import did_you_mean
+from degen.metrics.checkpoint_table import CheckpointTable
 from degen.metrics.curve import Curve, Point
-from degen.metrics.differences import difference_error, is_paired
+from degen.metrics.differences import difference_error
 from degen.metrics.run_curves import USUAL, all_checkpoints, checkpoint_curve
 from degen.metrics.run_parts import RunParts
 from degen.runs.run import SAMPLE, Run
@@ -62,7 +63,7 @@ class _Side:
     @cached_property
     def models(self) -> list[str]:
         """Labels of its models, in the order of the run."""
-        return list(dict.fromkeys(row["model"] for row in self.parts.rows))
+        return list(self.parts.by_model)
 
     @cached_property
     def metrics(self) -> list[str]:
@@ -71,8 +72,11 @@ class _Side:
 
     def curve(self, model: str, metric: str) -> Curve:
         """Return the curve of a metric of a model."""
-        rows = [i for i, row in enumerate(self.parts.rows) if row["model"] == model]
-        return checkpoint_curve(self.parts, all_checkpoints(self.parts), model, rows, metric)
+        return checkpoint_curve(self.parts, self._table, model, self.parts.by_model[model], metric)
+
+    @cached_property
+    def _table(self) -> CheckpointTable:
+        return all_checkpoints(self.parts)
 
     @cached_property
     def verdicts(self) -> dict[tuple[str, str], Row]:
@@ -198,7 +202,7 @@ def _row(curves: tuple[Curve, Curve], at: tuple[Point, Point], metric: str, conf
     assert own.value is not None
     assert other.value is not None
     difference = other.value - own.value
-    error, freedom = difference_error(second, other, first, own, same_text=same_text)
+    error, freedom, paired = difference_error(second, other, first, own, same_text=same_text)
     low = high = verdict = None
     if error is not None and math.isfinite(difference):
         reach = two_sided(confidence, freedom) * error
@@ -206,7 +210,7 @@ def _row(curves: tuple[Curve, Curve], at: tuple[Point, Point], metric: str, conf
         verdict = "higher" if low > 0 else "lower" if high < 0 else "same"
     values = (
         first.model, second.model, metric, own.step, own.tokens, own.value, other.value, difference, low, high,
-        same_text and is_paired(second, other, first, own), verdict, False,
+        paired, verdict, False,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from degen.checkpoints.source import Source
 from degen.device import factor_device
@@ -14,6 +15,8 @@ from degen.weights.open_weights import LoadedTensors
 
 from .measure_spec import MeasureSpec
 from .timing import Clock
+
+P = TypeVar("P")
 
 
 def head_of(model: Any, ids: frozenset[int] | None) -> Head:
@@ -29,11 +32,7 @@ def measure_head(head: Head, spec: MeasureSpec, clock: Clock) -> list[tuple[str,
     Raises:
         CheckpointError: a probe failed.
     """
-    measured = []
-    for name, head_probe in spec.head_probes.items():
-        with clock.phase(name), probe_errors(name):
-            measured.append((name, head_probe().measure(head)))
-    return measured
+    return _measure_each(spec.head_probes, clock, lambda probe: probe().measure(head))
 
 
 def measure_sources(source: Source, spec: MeasureSpec, clock: Clock) -> list[tuple[str, Rows]]:
@@ -42,8 +41,13 @@ def measure_sources(source: Source, spec: MeasureSpec, clock: Clock) -> list[tup
     Raises:
         CheckpointError: a probe failed.
     """
+    return _measure_each(spec.source_probes, clock, lambda probe: probe().measure(source, spec.first or source))
+
+
+def _measure_each(probes: Mapping[str, P], clock: Clock, measure: Callable[[P], Rows]) -> list[tuple[str, Rows]]:
+    """Return what `measure` gives of each probe, beside its name; the time is that of the phase of this name."""
     measured = []
-    for name, source_probe in spec.source_probes.items():
+    for name, probe in probes.items():
         with clock.phase(name), probe_errors(name):
-            measured.append((name, source_probe().measure(source, spec.first or source)))
+            measured.append((name, measure(probe)))
     return measured

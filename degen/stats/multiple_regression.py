@@ -11,6 +11,7 @@ from degen.arrays import Floats
 
 from .quantiles import two_sided
 
+MAX_SHARED = 0.9  # share of a column's variance that the others explain: a variance inflation of 10
 MIN_FREEDOM = 2  # degrees of freedom of the residuals below which there is no interval
 
 

@@ -13,13 +13,12 @@ from degen.errors import DegenError
 from degen.scaling.column_names import column_of
 from degen.scaling.points import Points
 from degen.scaling.quantities import LAYERS, WIDTH
-from degen.stats.quantiles import two_sided
+from degen.stats.multiple_regression import MAX_SHARED, MIN_FREEDOM, explained_share, regress
 from degen.tables import Row
 
 from .columns import Cost, Quality
 
 MIN_POINTS_QUADRATIC = 8  # from this many on, quality over cost has a quadratic term
-MAX_SHARED = 0.9  # share of the variance of log aspect ratio that cost explains: a variance inflation of 10
 SAME_SHAPE = 0.01  # aspect ratios within this share of each other count as equal
 
 
@@ -116,9 +115,9 @@ def _compare(
     obstacle = _obstacle(aspect, design, len(signs), cost.name, equal)
     if obstacle is not None:
         return row | {"reason": obstacle}
-    slope, error = _last_slope(design, quality.values[known])
-    effect, reach = -slope * math.log10(2), two_sided(confidence, _freedom(design)) * error * math.log10(2)
-    low, high = effect - reach, effect + reach
+    regression, last = regress(design, quality.values[known]), design.shape[1] - 1
+    ends = [-end * math.log10(2) for end in regression.interval(last, confidence)]
+    effect, (high, low) = -float(regression.coefficients[last]) * math.log10(2), ends
     gain = (low, high) if quality.better == "max" else (-high, -low)
     verdict = "deeper is better" if gain[0] > 0 else "wider is better" if gain[1] < 0 else "no difference shown"
     row |= {"effect": effect, "effect_low": low, "effect_high": high, "fit": fit, "verdict": verdict}
@@ -155,33 +154,18 @@ def _design(aspect: Floats, log_cost: Floats, labels: Floats) -> tuple[Floats, s
     return np.stack([*columns, aspect], axis=1), " + ".join([*terms, "log aspect ratio"])
 
 
-def _freedom(design: Floats) -> int:
-    """Return the degrees of freedom of the residuals of a regression with the design matrix `design`."""
-    return len(design) - int(np.linalg.matrix_rank(design))
-
-
 def _obstacle(aspect: Floats, design: Floats, pairs: int, cost: str, equal: float) -> str | None:
     """Return why the effect of depth cannot be estimated; None where it can."""
     if len(aspect) < 2 or np.ptp(aspect) <= math.log10(1 + SAME_SHAPE):
         return f"all {len(aspect)} points have the same aspect ratio" if len(aspect) else "no point has a known shape"
     if not pairs:
         return f"no two models of different shape have {cost} within {equal:.0%} of each other"
-    if _freedom(design) < 2:
+    if len(design) - int(np.linalg.matrix_rank(design)) < MIN_FREEDOM:
         return f"{len(design)} points are too few for a regression with {design.shape[1]} unknowns; add at least 2 more"
-    others = design[:, :-1]
-    rest = aspect - others @ np.linalg.lstsq(others, aspect, rcond=None)[0]
-    shared = 1 - float(rest @ rest) / float(((aspect - aspect.mean()) ** 2).sum())
+    shared = explained_share(design, design.shape[1] - 1)
     if shared > MAX_SHARED:
         return f"{cost} explains {shared:.0%} of the differences in aspect ratio, so their effects cannot be separated"
     return None
-
-
-def _last_slope(design: Floats, values: Floats) -> tuple[float, float]:
-    """Return the coefficient of the last column of `design` in a regression of `values`, and its standard error."""
-    solution, _, _, _ = np.linalg.lstsq(design, values, rcond=None)
-    rest = values - design @ solution
-    inverse = np.linalg.pinv(design.T @ design)
-    return float(solution[-1]), math.sqrt(float(rest @ rest) / _freedom(design) * float(inverse[-1, -1]))
 
 
 def _contradiction(verdict: str, signs: Sequence[int]) -> str | None:

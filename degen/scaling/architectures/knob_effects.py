@@ -10,14 +10,13 @@ import numpy as np
 
 from degen.arrays import Floats, Ints, Mask
 from degen.scaling.quantities import quantity_of
-from degen.stats.multiple_regression import MIN_FREEDOM, Regression, explained_share, regress
+from degen.stats.multiple_regression import MAX_SHARED, MIN_FREEDOM, Regression, explained_share, regress
 from degen.stats.quantiles import two_sided
 from degen.tables import Row
 
 from .columns import Cost, Quality
 from .knobs import Knob, varies
 
-MAX_SHARED = 0.9  # share of a knob's variance that the others explain: a variance inflation of 10
 MIN_EFFECT = 1e-9  # an elasticity nearer to 0 is rounding
 SIZES = ("parameters", "parameters_non_embedding")  # costs that training tokens do not add to
 MIN_SHAPES_QUADRATIC = 8  # from this many on, quality over cost has a quadratic term

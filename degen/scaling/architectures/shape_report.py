@@ -26,7 +26,7 @@ from .knob_effects import KnobFit, fit_knobs, knob_effect, knob_effect_at_cost, 
 from .knob_turns import MIN_VALUES, find_turn
 from .knobs import KNOBS, Knob, find_knobs, varies
 from .options import NO_DOWNSTREAM, NO_UPSTREAM, CompareOptions, check_confidence, find_qualities, source_columns
-from .savings import find_savings
+from .savings import MAX_MODELS, find_savings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -128,11 +128,10 @@ def report_shapes(
     column = architecture_column(points, options.architecture, or_model=False)
     found = find_knobs(points, knobs)
     paid = find_costs(points, costs)
-    _check_knobs(
-        points, found, [q.name for q in (upstream, *downstream) if q is not None], [cost.name for cost in paid]
-    )
+    qualities = [q for q in (upstream, *downstream) if q is not None]
+    _check_knobs(points, found, qualities, paid)
     _warn_of_unused(points, found, [q.name for q in downstream], column, warn)
-    _warn_of_gaps(points, found, [q for q in (upstream, *downstream) if q is not None], warn)
+    _warn_of_gaps(points, found, qualities, warn)
     labels = architectures(points, column) if column is not None else None
     if labels is not None and 2 * len(set(labels)) > len(labels):
         warn(f"{points.path}: {column} is different in most rows, so models of all architectures are taken together")
@@ -150,6 +149,8 @@ def report_shapes(
     parts = [_report(models, turns_tested, pairs_tested) for models in judged]
     rows, returns, turns, disagreements = ([row for part in parts for row in part[i]] for i in range(4))
     savings = find_savings(points.names, paid, upstream, downstream)
+    if len(points) > MAX_MODELS:
+        warn(f"{points.path}: no savings are looked for among {len(points):,} rows; {MAX_MODELS:,} are the most")
     columns = source_columns(points, column, {}, upstream, downstream)
     columns |= {"knobs": ", ".join(knob.column for knob in found)}
     if paid:
@@ -157,10 +158,11 @@ def report_shapes(
     return ShapeReport(rows, returns, turns, disagreements, savings, points.summary(columns))
 
 
-def _check_knobs(points: Points, knobs: Sequence[Knob], qualities: Sequence[str], costs: Sequence[str]) -> None:
+def _check_knobs(points: Points, knobs: Sequence[Knob], qualities: Sequence[Quality], costs: Sequence[Cost]) -> None:
     for knob in knobs:
         for role, others in (("quality", qualities), ("cost", costs)):
-            if knob.column in others or points.columns.get("loss") == knob.column:
+            names = [other.name for other in others]
+            if knob.column in (*names, *(points.columns.get(name) for name in names)):
                 raise DegenError(f"--knob {knob.column}: this column is a {role}; a knob is something of the shape")
     if not knobs:
         raise DegenError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from degen.errors import CheckpointError, DegenError, one_line
 from degen.model.costs import NO_CONTEXT, ModelCosts, TokenContext, config_costs, t5_costs
-from degen.tables import Column, Row, schema_of
+from degen.tables import CHECKPOINTS, ENGINE_TABLES, Column, Row, schema_of
 
 from .configurations import OPTION, NamedConfig, find_configs, parse_sets
 from .grid import Grid, check_size, count_combinations
@@ -31,13 +31,7 @@ COLUMNS = (
     Column("d_kv", "int64", "dimensions", "width of a head"),
     Column("experts", "int64", "experts", "experts that a token may be sent to; 1 without a choice"),
     Column("vocab_size", "int64", "rows", "rows of the LM head"),
-    Column("parameters", "int64", "parameters", "all parameters, tied ones once"),
-    Column(
-        "parameters_non_embedding",
-        "int64",
-        "parameters",
-        "parameters without input embeddings, untied head and learned positions",
-    ),
+    *(column for column in ENGINE_TABLES[CHECKPOINTS] if column.name in ("parameters", "parameters_non_embedding")),
     Column("parameters_active", "int64", "parameters", "parameters without experts that a token is not sent to"),
     Column(
         "forward_flops_per_token",

@@ -201,6 +201,8 @@ def test_columns_that_are_no_knobs_are_refused_as_such(tmp_path: Path) -> None:
     for column, role in (("loss", "quality"), ("params", "cost")):
         with pytest.raises(DegenError, match=f"--knob {column}: this column is a {role}"):
             report(tmp_path, table, ["params"], [column])
+        with pytest.raises(DegenError, match=f"--knob {column}: this column is a {role}"):
+            report(tmp_path, table, [], [column])  # known by the quantity that it holds
 
 
 def test_a_planted_disagreement_is_found_and_none_where_there_is_none() -> None:
