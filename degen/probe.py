@@ -19,6 +19,7 @@ import numpy as np
 from degen.checkpoints.source import Source
 from degen.model.lm_head import Head
 from degen.model.logit_transform import LogitTransform
+from degen.model.readout import Readout
 from degen.text.windows import Sample, Window
 
 from .device import is_out_of_memory
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 OnProgress = Callable[[str, int, int], None]
-Need = Literal["head", "tensors", "states", "head_input", "losses"]
+Need = Literal["head", "tensors", "states", "head_input", "losses", "readout", "model"]
 Indices = tuple["torch.Tensor", "torch.Tensor"]  # rows and columns, on the device
 
 
@@ -42,7 +43,8 @@ class Probe(ABC):
     Attributes:
         measures: what it measures, in one line.
         needs: `head` (the stored head matrix), `tensors` (all stored tensors), `states` (hidden states at every
-            site), `head_input` (those the head receives), `losses` (the loss of every token).
+            site), `head_input` (those the head receives), `losses` (the loss of every token), `readout` (what lies
+            between the last block and the head), `model` (the loaded model itself).
         columns: the columns it fills, by table; `checkpoints`, `layers` and `windows` are the engine's, others its own.
         default: whether a scan measures it without `--probes`.
         few_documents: the number of documents below which a scan warns, and what so few do to its figures; None for a
@@ -99,11 +101,13 @@ class OutputHead:
         weight: W, V × d, on the device and in the dtype of the model.
         bias: b, V; None without one.
         transform: f, what the model does to the logits, in place.
+        readout: what lies between the last block and the head; None where no probe needs it.
     """
 
     weight: torch.Tensor
     bias: torch.Tensor | None
     transform: LogitTransform
+    readout: Readout | None = None
 
 
 @dataclass(frozen=True)

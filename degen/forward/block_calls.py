@@ -30,7 +30,16 @@ NO_BLOCKS = BlockCalls(())
 
 
 @dataclass
-class _Call:
+class Call:
+    """One call of a module.
+
+    Attributes:
+        name: of the module.
+        parent: the index of the call within which it was made; None for the model's own.
+        inputs: the tensors that it was handed.
+        outputs: those that it put out.
+    """
+
     name: str
     parent: int | None
     inputs: list[Any]
@@ -49,7 +58,7 @@ def watch_blocks(model: Any, ids: torch.Tensor, width: int) -> BlockCalls:
         ids: token ids, 1 × T.
         width: of the residual stream.
     """
-    calls = _record_calls(model, ids)
+    calls = record_calls(model, ids)
     chains = [chain for group in _calls_by_parent(calls) for chain in _chains(calls, group, width)]
     if not chains:
         return BlockCalls((), "no modules of a list were seen to pass the residual stream on to each other")
@@ -62,15 +71,15 @@ def watch_blocks(model: Any, ids: torch.Tensor, width: int) -> BlockCalls:
     return BlockCalls(names)
 
 
-def _record_calls(model: Any, ids: torch.Tensor) -> list[_Call]:
+def record_calls(model: Any, ids: torch.Tensor) -> list[Call]:
     """Return every call of a module in one forward pass, in the order in which they began."""
-    calls: list[_Call] = []
+    calls: list[Call] = []
     stack: list[int] = []
     handles = []
 
     def watch(name: str, module: Any) -> None:
         def before(_module: Any, args: Any, kwargs: Any) -> None:
-            calls.append(_Call(name, stack[-1] if stack else None, list(tensors_in([args, kwargs]))))
+            calls.append(Call(name, stack[-1] if stack else None, list(tensors_in([args, kwargs]))))
             stack.append(len(calls) - 1)
 
         def after(_module: Any, _args: Any, output: Any) -> None:
@@ -103,7 +112,7 @@ def tensors_in(value: Any) -> Iterator[Any]:
             yield from tensors_in(inner)
 
 
-def _calls_by_parent(calls: Sequence[_Call]) -> Iterator[list[int]]:
+def _calls_by_parent(calls: Sequence[Call]) -> Iterator[list[int]]:
     """Yield, for each call of a module that called members of a list (`layers.0`, `layers.1` …), their indices.
 
     Args:
@@ -119,7 +128,7 @@ def _calls_by_parent(calls: Sequence[_Call]) -> Iterator[list[int]]:
     yield from groups.values()
 
 
-def _chains(calls: Sequence[_Call], group: Sequence[int], width: int) -> Iterator[list[int]]:
+def _chains(calls: Sequence[Call], group: Sequence[int], width: int) -> Iterator[list[int]]:
     """Yield the runs of calls in which each is handed what the one before it put out.
 
     A run has every call of the lists that its modules are of; a norm that is handed the next norm's input is no block.
@@ -128,7 +137,7 @@ def _chains(calls: Sequence[_Call], group: Sequence[int], width: int) -> Iterato
     for i in group:
         if not any(out.dim() > 1 and out.shape[-1] == width for out in calls[i].outputs[:1]):
             continue
-        if runs and _is_linked(calls[runs[-1][-1]], calls[i]):
+        if runs and is_linked(calls[runs[-1][-1]], calls[i]):
             runs[-1].append(i)
         else:
             runs.append([i])
@@ -139,13 +148,13 @@ def _chains(calls: Sequence[_Call], group: Sequence[int], width: int) -> Iterato
             yield run
 
 
-def _is_linked(one: _Call, other: _Call) -> bool:
+def is_linked(one: Call, other: Call) -> bool:
     """Return whether the first thing that a call put out, as it is or as a view, is handed to another call."""
     return any(out.data_ptr() == given.data_ptr() and out.numel() == given.numel()
                for out in one.outputs[:1] for given in other.inputs)  # fmt: skip
 
 
-def _ancestors(calls: Sequence[_Call], i: int) -> Iterator[int]:
+def _ancestors(calls: Sequence[Call], i: int) -> Iterator[int]:
     parent = calls[i].parent
     while parent is not None:
         yield parent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from degen.probe import Batch, OutputHead, StreamProbe
 from degen.text.windows import Sample
 
 from .block_calls import NO_BLOCKS, TOKENS, BlockCalls, watch_blocks
+from .find_readout import find_readout
 from .fit_transform import measure_head
 from .hooks import ModelHooks
 from .known_heads import Key, known_head
@@ -88,6 +89,8 @@ def prepare(
         head = known if known is not None else measure_head(model, find_head(model), ids, SAME_CALL)
         if key not in _blocks and any("states" in probe.needs for probe in probes.values()):
             _blocks[key] = watch_blocks(model, ids[:, :TOKENS], text_config(model.config).hidden_size)
+        if any("readout" in probe.needs for probe in probes.values()):
+            head = replace(head, readout=find_readout(model, ids[:, :TOKENS], _blocks.get(key, NO_BLOCKS)))
         padded = may_pad(model, sample, batch_tokens, device, key)
     return PreparedModel(model, head, _blocks.get(key, NO_BLOCKS), padded, of_head, known is not None)
 
