@@ -11,7 +11,7 @@ import typer
 from . import options, output
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from degen.runs.run import Run
     from degen.tables import Row
@@ -32,7 +32,8 @@ def show(
     """Show a run at a glance.
 
     A table of its checkpoints; then each metric over training, with its best value and step, and with the standard
-    error of the last value; then what `degen ngram --run` measured, and the modules of the probe delta.
+    error of the last value; then what `degen ngram --run` measured, the modules of the probe delta, and the kinds
+    of matrices of the probe weights.
     """
     from degen.runs.run import read_run
 
@@ -47,6 +48,7 @@ def show(
         _print_metrics(rows, opened.glance("checkpoints"))
         _print_ngrams(opened)
         _print_deltas(opened)
+        _print_weights(opened)
 
 
 def print_checkpoints(run: Run, rows: list[Row] | None = None) -> None:
@@ -102,13 +104,30 @@ def _print_deltas(run: Run) -> None:
 
     from degen.delta.columns import DELTA
 
-    if DELTA in run.tables:
-        last: dict[str, dict[str, list[Row]]] = {}
-        for row in run.table(DELTA).to_pylist():
-            last.setdefault(row["model"], {}).setdefault(row["revision"], []).append(row)
-        for model, revisions in last.items():
-            revision, rows = list(revisions.items())[-1]
-            print_modules(rows, f"{model}@{revision}, its update")
+    for checkpoint, rows in _last_rows(run, DELTA):
+        print_modules(rows, f"{checkpoint}, its update")
+
+
+def _print_weights(run: Run) -> None:
+    """Print what the probe weights measured of the kinds of matrices of the last checkpoint of each model."""
+    from degen.weight_spectra.columns import WEIGHTS
+    from degen.weight_spectra.summary import FIGURES, by_kind
+
+    for checkpoint, rows in _last_rows(run, WEIGHTS):
+        names = ["kind", "count", *FIGURES]
+        cells = [[row[name] for name in names] for row in by_kind(rows)]
+        heads = ["weights of", "count", "stable", "effective", "entropy", "/ ln n", "norm", "max/q99", "tail"]
+        output.result_table(heads, cells, title=f"{checkpoint}, medians over its matrices")
+
+
+def _last_rows(run: Run, table: str) -> Iterator[tuple[str, list[Row]]]:
+    """Yield the last checkpoint of each model that has rows in a table, as `model@revision`, and those rows."""
+    last: dict[str, dict[str, list[Row]]] = {}
+    for row in run.table(table).to_pylist() if table in run.tables else ():
+        last.setdefault(row["model"], {}).setdefault(row["revision"], []).append(row)
+    for model, revisions in last.items():
+        revision, rows = list(revisions.items())[-1]
+        yield f"{model}@{revision}", rows
 
 
 def _best(rows: Sequence[Row], metric: str) -> Row:

@@ -12,7 +12,7 @@ from degen.errors import DegenError
 from degen.forward.head_entropy import losses_and_entropies
 from degen.probe import Batch, OutputHead, Site, StreamProbe
 from degen.stats.jackknife import ratio_error
-from degen.tables import Column, Row, Rows
+from degen.tables import Column, Metric, Row, Rows
 from degen.text.sample_positions import draw_positions
 from degen.text.windows import Sample
 
@@ -29,6 +29,27 @@ class Lens(StreamProbe):
 
     measures = "loss and entropy of the LM head on the states of every layer, behind the final norm (logit lens)"
     needs = frozenset({"states", "readout"})
+    cost = "the head on 2,000 positions (option positions) of every layer, no pass of its own; memory: a tile of logits"
+    metrics = (
+        Metric(
+            ("lens_loss", "lens_loss_se"),
+            formula="mean of −ln softmax(f(g(h) Wᵀ + b))_y, with g all that lies between the last block and the head",
+            source="nostalgebraist 2020, interpreting GPT: the logit lens",
+            range="0 to infinity; ln V for a flat guess",
+            high="the head cannot read this layer, which need not mean that it knows nothing",
+            low="the layer's states already say the next token in the head's own terms",
+            clashes="the tuned lens (arXiv 2303.08112) trains a map for each layer first, and gives less",
+        ),
+        Metric(
+            ("lens_entropy",),
+            formula="mean of −Σ p ln p, p as above",
+            source="Belrose et al. 2023 (arXiv 2303.08112)",
+            range="0 to ln V",
+            high="the head is undecided",
+            low="it is sure, rightly or wrongly: compare lens_loss",
+            clashes="singular entropy, which is of weights",
+        ),
+    )
     columns = {
         "layers": (
             Column("lens_loss", "float64", "nats/token", "mean cross-entropy of the head on the layer's normed states"),

@@ -20,11 +20,11 @@ ORDER = (
     "tables",
     "weights", "text", "checkpoint_formats", "stats", "model", "laws", "checkpoints",
     "readers",
-    "probe", "probe_registry", "forward", "rank", "delta", "runs", "scanning", "ngram",
+    "probe", "probe_registry", "forward", "rank", "delta", "weight_spectra", "runs", "scanning", "ngram",
     "metrics", "saturation", "scaling", "gate", "audit", "callbacks", "run_comparison", "figures", "report",
     "", "cli", "__main__", "probes",
 )  # fmt: skip
-LAST_FOR_PROBES = "delta"
+LAST_FOR_PROBES = "weight_spectra"
 
 MOST_LINES, MOST_LINES_OF_A_FUNCTION, MOST_FLAT_FILES = 350, 60, 15
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from degen.delta.columns import DELTA
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 from degen.metrics.run_parts import LAYERS, RunParts
@@ -32,16 +31,17 @@ def check_rules(rules: Sequence[Rule], plan: Plan) -> None:
     for rule in rules:
         rule.select_models(models, "the series")
         if rule.of_modules is not None:
-            check_module_rule(rule, rule.of_modules)
-            if DELTA not in plan.tables.names:
-                raise rule.error("this scan does not measure updates; add --probes delta")
+            check_module_rule(rule, *rule.of_modules)
+            table, _ = rule.of_modules
+            if table.name not in plan.tables.names:
+                raise rule.error(f"this scan does not measure {table.measures}; add --probes {table.name}")
             continue
-        table = LAYERS if rule.layer is not None or rule.site is not None else CHECKPOINTS
-        columns = plan.tables.columns(table) if table in plan.tables.names else ()
-        metrics = [*_metrics(columns), *_declared(table)]
+        name = LAYERS if rule.layer is not None or rule.site is not None else CHECKPOINTS
+        columns = plan.tables.columns(name) if name in plan.tables.names else ()
+        metrics = [*_metrics(columns), *_declared(name)]
         if rule.metric not in metrics:
             raise rule.error(
-                f"this scan does not measure {rule.metric!r} for table {table}; {did_you_mean(rule.metric, metrics)}"
+                f"this scan does not measure {rule.metric!r} for table {name}; {did_you_mean(rule.metric, metrics)}"
             )
 
 

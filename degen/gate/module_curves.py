@@ -1,4 +1,4 @@
-"""The curves of single modules that a rule is about: columns of table `delta`, of a run or of a file."""
+"""The curves of single modules that a rule is about: columns of `delta` or `weights`, of a run or of a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from degen.delta.columns import COLUMNS, DELTA, WHOLE
 from degen.hints import did_you_mean
 from degen.metrics.curve import Curve, Point, curve_from_points, reason_for_missing
 from degen.metrics.run_parts import RunParts
@@ -17,66 +16,68 @@ from degen.readers.open_table import OpenTable
 from degen.readers.source_summary import SourceSummary
 from degen.tables import Row
 
+from .module_tables import MODULE_TABLES, ModuleTable
 from .rule import Rule
 
-_TYPES = {column.name: column.type for column in COLUMNS}
-_METRICS = [c.name for c in COLUMNS if c.type in ("float64", "int64", "bool") and not c.key]
-_NEEDED = ("model", "revision", "step", "module", "rank")
 
-
-def check_module_rule(rule: Rule, column: str) -> None:
-    """Refuse a rule about a column that table `delta` has not, or that holds text, or with a selector for others.
+def check_module_rule(rule: Rule, table: ModuleTable, column: str) -> None:
+    """Refuse a rule about a column that a table of modules has not, or that holds text, or with another's selector.
 
     Raises:
         DegenError: it is such a rule.
     """
-    if column not in _METRICS:
-        problem = "holds text" if column in _TYPES else "is not there"
-        raise rule.error(f"column {column!r} of table {DELTA} {problem}; {did_you_mean(column, _METRICS)}")
+    if column not in table.metrics:
+        problem = "holds text" if column in [c.name for c in table.columns] else "is not there"
+        raise rule.error(f"column {column!r} of table {table.name} {problem}; {did_you_mean(column, table.metrics)}")
     for name in ("layer", "site", "domain"):
         if getattr(rule, name) is not None:
-            raise rule.error(f"figures of updates are of a module; select it with module=, and drop {name}")
+            raise rule.error(f"figures of {table.measures} are of a module; select it with module=, and drop {name}")
 
 
-def read_modules(parts: RunParts, model: str, rows: Sequence[Row], column: str) -> list[Curve]:
-    """Return the curves of a column of table `delta` of a run, one for each module that has a value or a reason.
+def read_modules(parts: RunParts, model: str, rows: Sequence[Row], table: ModuleTable, column: str) -> list[Curve]:
+    """Return the curves of a column of a table of modules, one for each module that has a value or a reason.
 
     Args:
         parts: the run.
         model: label of the series.
         rows: the rows of table `checkpoints` for its checkpoints.
+        table: of modules.
         column: its name.
     """
     measured: list[tuple[Row, list[Row]]] = []
     for row in rows:
-        part = parts.part(DELTA, model, row["revision"], ("module", column, "reason"))
+        part = parts.part(table.name, model, row["revision"], (*table.keys, column, "reason"))
         found = part.to_pylist() if part is not None and row["status"] != "failed" else []
         if found or row["status"] == "failed" or part is None:
             measured.append((row, found))  # at the first checkpoint of a series nothing has changed
-    return module_curves(model, measured, column)
+    return module_curves(model, measured, table, column)
 
 
-def module_curves(model: str, measured: Sequence[tuple[Row, Sequence[Row]]], column: str) -> list[Curve]:
+def module_curves(
+    model: str, measured: Sequence[tuple[Row, Sequence[Row]]], table: ModuleTable, column: str
+) -> list[Curve]:
     """Return a curve for each module; one for a column that is of the whole update.
 
     Args:
         model: label of the series.
         measured: of each checkpoint, its revision, step, status and reason, and the rows of its modules.
+        table: that they are of.
         column: whose values the curves have.
     """
+    by_module = [(checkpoint, {table.module_of(row): row for row in rows}) for checkpoint, rows in measured]
     modules = dict.fromkeys(
-        row["module"] for _, rows in measured for row in rows if row.get(column) is not None or row.get("reason")
+        module
+        for _, rows in by_module
+        for module, row in rows.items()
+        if row.get(column) is not None or row.get("reason")
     )
-    if column in WHOLE:  # the same in every row
+    if column in table.whole:  # the same in every row
         points = [_point(checkpoint, next(iter(rows), None), column) for checkpoint, rows in measured]
-        return [curve_from_points(model, f"{DELTA}.{column}", points)] if points else []
+        return [curve_from_points(model, f"{table.name}.{column}", points)] if points else []
     curves = []
     for module in modules:
-        points = []
-        for checkpoint, rows in measured:
-            own = next((row for row in rows if row["module"] == module), None)
-            points.append(_point(checkpoint, own, column))
-        curves.append(curve_from_points(model, f"{DELTA}.{column}", points, place=f"module {module}"))
+        points = [_point(checkpoint, own.get(module), column) for checkpoint, own in by_module]
+        curves.append(curve_from_points(model, f"{table.name}.{column}", points, place=f"module {module}"))
     return curves
 
 
@@ -91,7 +92,8 @@ def select_modules(rule: Rule, curves: Sequence[Curve], path: Path) -> list[Curv
     selected = [curve for curve in curves if curve.place == f"module {rule.module}"]
     if not selected:
         names = [str(curve.place).removeprefix("module ") for curve in curves]
-        raise rule.error(f"{path}: no module {rule.module!r} was changed; {did_you_mean(rule.module, names)}")
+        problem = "was changed" if rule.metric.startswith("delta") else "is there"
+        raise rule.error(f"{path}: no module {rule.module!r} {problem}; {did_you_mean(rule.module, names)}")
     return selected
 
 
@@ -107,13 +109,19 @@ def _point(checkpoint: Row, row: Row | None, column: str) -> Point:
 
 
 def is_module_table(opened: OpenTable) -> bool:
-    """Return whether a table is one that `degen delta` wrote, by its columns."""
-    return set(_NEEDED) <= set(opened.table.column_names)
+    """Return whether a table is one of modules, as `degen delta` writes one, by its columns."""
+    return _table_of(opened) is not None
+
+
+def _table_of(opened: OpenTable) -> ModuleTable | None:
+    """Return which table of modules a file holds; None where it is another table."""
+    names = set(opened.table.column_names)
+    return next((table for table in MODULE_TABLES.values() if set(table.needed) <= names), None)
 
 
 @dataclass(frozen=True)
 class ModuleTableSource:
-    """A file of table `delta` as the source of the curves that rules are about.
+    """A file of table `delta` or `weights` as the source of the curves that rules are about.
 
     Attributes:
         opened: the table, with its path.
@@ -130,7 +138,7 @@ class ModuleTableSource:
 
     @property
     def samples(self) -> frozenset[str]:
-        """An empty set: updates are measured on no text."""
+        """An empty set: weights and updates are measured on no text."""
         return frozenset()
 
     @property
@@ -161,11 +169,15 @@ class ModuleTableSource:
         Raises:
             DegenError: the rule is about something else, or a selector matches nothing.
         """
-        column = rule.of_modules or rule.metric
-        check_module_rule(rule, column)
+        own = _table_of(self.opened)
+        assert own is not None
+        table, column = rule.of_modules or (own, rule.metric)
+        if table is not own:
+            raise rule.error(f"{self.path} is a table of {own.measures}; name a run that was scanned for {table.name}")
+        check_module_rule(rule, table, column)
         curves = []
         for model in rule.select_models(self.models, str(self.path)):
-            found = select_modules(rule, module_curves(model, self._measured[model], column), self.path)
+            found = select_modules(rule, module_curves(model, self._measured[model], own, column), self.path)
             nothing = Point(None, None, None, None, f"no module has {column}")
             curves += found or [curve_from_points(model, rule.metric, [nothing])]
         return curves
@@ -174,6 +186,14 @@ class ModuleTableSource:
         """Return what was understood of the table, as far as rules need it."""
         columns: Mapping[str, str] = {"model": "model", "step": "step"}
         metrics = tuple(dict.fromkeys(curve.metric for rule in rules for curve in self.curves(rule)))
+        own = _table_of(self.opened)
+        assert own is not None
         return SourceSummary(
-            self.path, "table of updates", self.opened.table.num_rows, columns, tuple(self.models), metrics, None
+            self.path,
+            f"table of {own.measures}",
+            self.opened.table.num_rows,
+            columns,
+            tuple(self.models),
+            metrics,
+            None,
         )

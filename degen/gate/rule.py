@@ -4,7 +4,7 @@ The grammar (EBNF; spaces may stand between any two symbols):
 
     rule       = metric , [ "." , relation ] , [ "[" , selector , { "," , selector } , "]" ] , comparison , bound ;
     metric     = name | quoted ;
-    name       = [ "delta." ] , character , { character } ;   (letter, digit or one of _ / , - + @ %)
+    name       = [ "delta." | "weights." ] , character , { character } ;   (letter, digit or one of _ / , - + @ %)
     quoted     = '"' , { any character but '"' | '""' } , '"' ;
     relation   = "rise" | "drop" ;
     selector   = "model"  , "=" , text
@@ -32,16 +32,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from degen.delta.columns import DELTA
 from degen.errors import DegenError
 from degen.hints import did_you_mean
+
+from .module_tables import ModuleTable, module_table
 
 Relation = Literal["rise", "drop"]
 Comparison = Literal["<", "<=", ">", ">="]
 RELATIONS: tuple[Relation, ...] = ("rise", "drop")
 COMPARISONS: tuple[Comparison, ...] = ("<=", ">=", "<", ">")  # the longer first
 SELECTORS = ("model", "step", "layer", "site", "domain", "module")
-NAME = re.compile(r"(?:delta\.(?!(?:rise|drop)\b))?[\w/,\-+@%]+")
+NAME = re.compile(r"(?:(?:delta|weights)\.(?!(?:rise|drop)\b))?[\w/,\-+@%]+")
 PLAIN = re.compile(r'[^\s,\[\]"]+')
 _KEEPS: dict[Comparison, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -107,7 +108,7 @@ class Rule:
         layer: a layer's number, `last` or `all`; None where the metric is of the whole checkpoint.
         site: `embedding`, `block` or `head_input`; None for every site, with `last` for the head's input.
         domain: the domain of the text; None for all text.
-        module: the parameter of an update, as in table `delta`; None for every one.
+        module: the parameter or matrix, as in tables `delta` and `weights`; None for every one.
     """
 
     metric: str
@@ -135,10 +136,9 @@ class Rule:
         return DegenError(visible(f'rule "{self}": {problem}'))
 
     @property
-    def of_modules(self) -> str | None:
-        """The column of table `delta` that the rule is about, as `rank` of `delta.rank`; None for other metrics."""
-        table, dot, column = self.metric.partition(".")
-        return column if dot and table == DELTA and column else None
+    def of_modules(self) -> tuple[ModuleTable, str] | None:
+        """The table of modules and its column that the rule is about, as of `delta.rank`; None for other metrics."""
+        return module_table(self.metric)
 
     def select_models(self, models: Sequence[str], owner: str) -> list[str]:
         """Return the labels of the models that the rule is about: the one that it selects, or all.

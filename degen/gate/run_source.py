@@ -25,6 +25,7 @@ from degen.tables import CHECKPOINTS, Row
 
 from .metric_checks import check_metric
 from .module_curves import check_module_rule, read_modules, select_modules
+from .module_tables import ModuleTable
 from .rule import Rule
 
 
@@ -102,9 +103,11 @@ class RunSource:
         if rule.domain is not None:
             return [self._of_domain(rule, model, own, rule.domain) for model, own in rows.items()]
         if rule.of_modules is not None:
-            return self._of_modules(rule, rule.of_modules, rows)
+            return self._of_modules(rule, *rule.of_modules, rows)
         if rule.module is not None:
-            raise rule.error(f"only figures of updates are of a module, as in delta.{rule.metric}; drop the selector")
+            raise rule.error(
+                f"only figures of updates and weights are of a module, as in delta.{rule.metric}; drop the selector"
+            )
         check_metric(rule, LAYERS if by_layer else CHECKPOINTS, self._parts)
         if by_layer:
             return [curve for model, own in rows.items() for curve in self._of_layers(rule, model, own)]
@@ -134,12 +137,12 @@ class RunSource:
             raise rule.error(f"{self.path}: no text of the domain {domain!r} was measured; {hint}")
         return domain_curve(self._parts, model, rows, domain)
 
-    def _of_modules(self, rule: Rule, column: str, rows: Mapping[str, list[Row]]) -> list[Curve]:
-        """Return a curve for each module that the rule selects, of a column of table `delta`."""
-        check_module_rule(rule, column)
+    def _of_modules(self, rule: Rule, table: ModuleTable, column: str, rows: Mapping[str, list[Row]]) -> list[Curve]:
+        """Return a curve for each module that the rule selects, of a column of a table of modules."""
+        check_module_rule(rule, table, column)
         curves = []
         for model, own in rows.items():
-            measured = read_modules(self._parts, model, own, column)
+            measured = read_modules(self._parts, model, own, table, column)
             curves += select_modules(rule, measured, self.path) or [unmeasured_curve(model, rule.metric, own)]
         return curves
 

@@ -104,7 +104,8 @@ def check_columns(file: Path, part: pa.Table, needed: Sequence[str]) -> None:
             stored = pa.string()
         if kind is not None and stored != pa.type_for_alias(kind):
             raise damaged(file, ValueError(f"its column {name} holds no {kind}"))
-        if name in _KEYS and part[name].null_count:
+        outside = name == "layer" and "site" not in part.column_names  # weights that are in no block
+        if name in _KEYS and part[name].null_count and not outside:
             raise damaged(file, ValueError(f"it has rows without {name}"))
 
 

@@ -122,7 +122,7 @@ def test_figures_that_vectors_do_not_have_are_no_gap(tmp_path: Path) -> None:
         ("delta.kind < 3", "holds text"),
         ("delta.rank[module=lmhead] < 3", "did you mean 'lm_head'"),
         ("delta.rank[layer=1] < 3", "select it with module="),
-        ("delta_rank[module=lm_head] < 3", "only figures of updates are of a module"),
+        ("delta_rank[module=lm_head] < 3", "only figures of updates and weights are of a module"),
     ],
 )
 def test_rules_that_cannot_be_meant_are_refused(rule: str, message: str, scanned: Path) -> None:
