@@ -295,8 +295,8 @@ class StreamProbe(Probe):
 
 
 def needs_text(probes: Iterable[type[Probe]]) -> bool:
-    """Return whether one of some probes needs text streamed through the model."""
-    return any(issubclass(probe, StreamProbe) for probe in probes)
+    """Return whether one of some probes needs text sent through the model."""
+    return any(issubclass(probe, StreamProbe) or "model" in probe.needs for probe in probes)
 
 
 @contextmanager

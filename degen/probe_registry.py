@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from .errors import DegenError, one_line
 from .hints import did_you_mean
+from .model_probe import ModelProbe
 from .probe import HeadProbe, Probe, SourceProbe, StreamProbe
 
 GROUP = "degen.probes"
@@ -47,6 +48,6 @@ def _load(entry: EntryPoint) -> type[Probe]:
         probe = entry.load()
     except Exception as error:  # a third party's module may raise anything on import
         raise DegenError(f"probe {entry.name} ({entry.value}) cannot be imported: {one_line(error)}") from error
-    if not (isinstance(probe, type) and issubclass(probe, HeadProbe | SourceProbe | StreamProbe)):
-        raise DegenError(f"probe {entry.name} ({entry.value}) is no HeadProbe, SourceProbe or StreamProbe")
+    if not (isinstance(probe, type) and issubclass(probe, HeadProbe | ModelProbe | SourceProbe | StreamProbe)):
+        raise DegenError(f"probe {entry.name} ({entry.value}) is no HeadProbe, ModelProbe, SourceProbe or StreamProbe")
     return probe

@@ -1,4 +1,4 @@
 """One forward pass for all stream probes: hooks, token losses, the inputs of the LM head.
 
-Imports probe and what lies below it.
+Imports model_probe and what lies below it.
 """

@@ -59,7 +59,7 @@ def measure(opened: OpenCheckpoint, spec: MeasureSpec, batch_tokens: int, advanc
         if skipped is not None and not spec.head_probes and not spec.source_probes:
             raise CheckpointError(skipped)
         opened.notes += [skipped] if skipped is not None else []
-        if spec.sample is not None and spec.stream_probes and skipped is None:
+        if spec.sample is not None and spec.text_probes and skipped is None:
             model = model if model is not None else _load(opened, spec)
             shape, clock, folder = opened.architecture, opened.clock, _training_folder(opened, spec)
             measured += measure_stream(model, shape, spec, spec.sample, batch_tokens, clock, advance, folder)
@@ -72,9 +72,9 @@ def measure(opened: OpenCheckpoint, spec: MeasureSpec, batch_tokens: int, advanc
 def _no_text(opened: OpenCheckpoint, spec: MeasureSpec) -> str | None:
     """Return why no text can be streamed through a model; None where it can, or where no probe needs it."""
     reason = opened.architecture.not_causal or opened.head_alone
-    if reason is None or not spec.stream_probes:
+    if reason is None or not spec.text_probes:
         return None
-    return f"{', '.join(spec.stream_probes)} not measured: {reason}"
+    return f"{', '.join(spec.text_probes)} not measured: {reason}"
 
 
 def _training_folder(opened: OpenCheckpoint, spec: MeasureSpec) -> Path | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.source import Source
+from degen.model_probe import ModelProbe
 from degen.probe import HeadProbe, OnProgress, Probe, SourceProbe, StreamProbe
 from degen.tables import Tables
 from degen.text.windows import Sample, Window
@@ -51,7 +52,7 @@ class MeasureSpec:
     @property
     def needs_all_tensors(self) -> bool:
         """Whether every tensor of a checkpoint is needed; otherwise its head alone."""
-        return self.sample is not None and bool(self.stream_probes)
+        return self.sample is not None and bool(self.text_probes)
 
     @property
     def head_probes(self) -> dict[str, type[HeadProbe]]:
@@ -69,8 +70,18 @@ class MeasureSpec:
         return {n: p for n, p in self.probes.items() if issubclass(p, StreamProbe)}
 
     @property
+    def model_probes(self) -> dict[str, type[ModelProbe]]:
+        """The probes that call the loaded model by themselves."""
+        return {n: p for n, p in self.probes.items() if issubclass(p, ModelProbe)}
+
+    @property
+    def text_probes(self) -> list[str]:
+        """The names of the probes that need text and the model."""
+        return [name for name in self.probes if name in self.stream_probes or name in self.model_probes]
+
+    @property
     def skipped(self) -> str | None:
         """Which probes cannot be measured, and why; None where all can."""
-        if self.sample is not None or not self.stream_probes:
+        if self.sample is not None or not self.text_probes:
             return None
-        return f"{', '.join(self.stream_probes)} not measured: the series has no tokenizer; name one with --tokenizer"
+        return f"{', '.join(self.text_probes)} not measured: the series has no tokenizer; name one with --tokenizer"

@@ -1,4 +1,4 @@
-"""The part of a measurement that needs text: one pass for all stream probes, then training, then their rows.
+"""The part of a measurement that needs text: one pass for all stream probes, training, rows, then model probes.
 
 `measure_stream` is called by `measure.measure` and by `degen.callbacks.monitor`; it calls `degen.forward.run_pass`.
 """
@@ -20,6 +20,7 @@ from degen.probe import StreamProbe, probe_errors
 from degen.tables import CHECKPOINTS, Rows
 from degen.text.windows import Sample
 
+from .measure_model import measure_model
 from .measure_spec import MeasureSpec
 from .timing import Clock
 
@@ -34,7 +35,7 @@ def measure_stream(
     advance: Callable[[int], None],
     folder: Path | None = None,
 ) -> list[tuple[str, Rows]]:
-    """Stream the windows through a model and return the rows of every stream probe.
+    """Stream the windows through a model, and return the rows of every stream probe and every model probe.
 
     Args:
         model: a causal LM on the device of `spec`, in evaluation mode.
@@ -47,13 +48,15 @@ def measure_stream(
         folder: for what an interrupted training is continued from; None where no probe trains.
 
     Returns:
-        The rows of every stream probe, beside its name, and those that say which text each window is of.
+        The rows of every such probe, beside its name, and those that say which text each window is of.
 
     Raises:
         CheckpointError: the model cannot be measured.
         OutOfMemoryError: a batch of this size does not fit.
     """
     check_positions(architecture, sample)
+    if not spec.stream_probes:
+        return measure_model(model, spec, sample, batch_tokens, clock)
     with clock.phase("forward"), memory_errors():
         try:
             passed = run_pass(model, sample, probes := _make_probes(spec, sample), batch_tokens, spec.device, advance)
@@ -79,7 +82,7 @@ def measure_stream(
     for name, probe in probes.items():
         with clock.phase(name), probe_errors(name):
             measured.append((name, probe.finish()))
-    return measured
+    return measured + measure_model(model, spec, sample, batch_tokens, clock)
 
 
 def _make_probes(spec: MeasureSpec, sample: Sample) -> dict[str, StreamProbe]:

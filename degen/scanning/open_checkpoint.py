@@ -89,6 +89,6 @@ def _may_change_head(adapter: Path, spec: MeasureSpec) -> bool:
     Raises:
         CheckpointError: it cannot be read; or it cannot be merged, and probes need the merged head or model.
     """
-    if not spec.head_probes and not spec.stream_probes and read_settings(adapter / CONFIG)["peft_type"] in ADDED_BESIDE:
+    if not spec.head_probes and not spec.text_probes and read_settings(adapter / CONFIG)["peft_type"] in ADDED_BESIDE:
         return False
     return open_adapter(adapter).may_change_head

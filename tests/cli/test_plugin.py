@@ -225,7 +225,7 @@ def test_probe_of_another_package_is_not_measured_by_default(
     [
         ("Clash", ("probe", "clash", "column checkpoints.loss is already filled by probe loss")),
         ("Engine", ("probe engine", "column layers.site is already filled by degen itself")),
-        ("NoProbe", ("probe noprobe", "is no HeadProbe, SourceProbe or StreamProbe")),
+        ("NoProbe", ("probe noprobe", "is no HeadProbe, ModelProbe, SourceProbe or StreamProbe")),
         ("Broken", ("probe broken", "cannot be imported", "no luck")),
     ],
 )

@@ -105,7 +105,7 @@ def test_show_prints_medians_of_each_kind(tmp_path: Path) -> None:
     by_name = {row["kind"]: row for row in by_kind(last)}
     queries = [row["stable_rank"] for row in last if row["kind"] == "attention_q"]
     assert (by_name["attention_q"]["count"], by_name["attention_q"]["stable_rank"]) == (2, np.median(queries))
-    shown = degen_command("show", run.path).stdout
+    shown = degen_command("show", run.path).out
     assert "series@step64, medians over its matrices" in shown
     assert "series@step0, medians" not in shown
     assert f"{np.median(queries):.4g}" in next(line for line in shown.splitlines() if "attention_q" in line)
