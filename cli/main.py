@@ -30,6 +30,7 @@ from . import (
     scaling,
     scan,
     show,
+    similarity,
     suites,
 )
 from .interrupts import AFTER_INTERRUPTION, INTERRUPTED
@@ -135,6 +136,7 @@ app.command("rank")(rank.rank)
 app.add_typer(scaling.app, name="scaling")
 app.command("ngram")(ngram.ngram)
 app.command("delta")(delta.delta)
+app.command("similarity")(similarity.similarity)
 app.command("show")(show.show)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)

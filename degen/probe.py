@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 import numpy as np
 
 from degen.checkpoints.source import Source
+from degen.model.architecture import Architecture
 from degen.model.lm_head import Head
 from degen.model.logit_transform import LogitTransform
 from degen.model.readout import Readout
@@ -70,6 +71,11 @@ class Probe(ABC):
         """
         for name in options:
             raise DegenError(f"probe {cls.__name__.lower()} has no option {name!r}")
+
+    @classmethod
+    def stored_bytes(cls, shape: Architecture, **_options: Any) -> int:
+        """Return the bytes that it keeps of a checkpoint beside figures, for `--dry-run`."""
+        return 0
 
 
 class HeadProbe(Probe):

@@ -23,7 +23,7 @@ READABLE = (1, 2, 3, 4, 5)  # versions of which every column means what it means
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]  # table -> its rows
-Type = Literal["float64", "int64", "string", "bool"]
+Type = Literal["float64", "int64", "string", "bool", "list<float32>"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Column:
 
     Attributes:
         name: the column's name, the field's standard term.
-        type: `float64`, `int64`, `string` or `bool`.
+        type: `float64`, `int64`, `string`, `bool`, or `list<float32>` for a vector.
         unit: the unit of the value, empty where it has none.
         definition: what the value is, in a phrase.
         key: whether the column tells the rows of a checkpoint apart.
@@ -79,6 +79,8 @@ KEYS = (
 CHECKPOINTS = "checkpoints"
 TIMING = "timing"
 SATURATION = "saturation"  # one file a model, of all checkpoints scanned so far
+SIMILARITY = "similarity"  # one file a model, its checkpoints compared with one another
+STATES, HEAD_ROWS = "states", "head_rows"  # of the probe states
 NGRAM = "ngram"  # one file a model, its head compared with the corpora measured last
 
 # Columns that the engine fills. Probes add columns, and tables of their own.
@@ -213,8 +215,15 @@ def schema_of(columns: Iterable[Column]) -> pa.Schema:
         notes = {"unit": column.unit, "definition": column.definition}
         if column.summary:
             notes["glance"] = "1"
-        fields.append(pa.field(column.name, pa.type_for_alias(column.type), metadata=notes))
+        fields.append(pa.field(column.name, _arrow_type(column.type), metadata=notes))
     return pa.schema(fields)
+
+
+def _arrow_type(name: Type) -> pa.DataType:
+    """Return the Arrow type of a column."""
+    import pyarrow as pa
+
+    return pa.list_(pa.float32()) if name == "list<float32>" else pa.type_for_alias(name)
 
 
 def write_part(path: Path, schema: pa.Schema, rows: Sequence[Row], notes: Mapping[str, str]) -> None:

@@ -85,8 +85,11 @@ def write_table(table: pa.Table, name: str, to: Path) -> None:
 
 
 def _csv(table: pa.Table, _name: str, to: Path) -> None:
+    import pyarrow as pa
     import pyarrow.csv as csv
 
+    if lists := [field.name for field in table.schema if pa.types.is_list(field.type)]:
+        raise DegenError(f"{to}: column {lists[0]} holds vectors, which CSV cannot; write a .parquet file")
     with atomic(to) as temporary:
         csv.write_csv(_without_formulas(table), temporary)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from degen.errors import RunFolderError
-from degen.tables import CHECKPOINTS, ENGINE_TABLES, NGRAM, SATURATION, file_name
+from degen.tables import CHECKPOINTS, ENGINE_TABLES, NGRAM, SATURATION, SIMILARITY, file_name
 
 from .parts import owner_of
 from .run import DOWNLOADS, SAMPLE, TRAINING_FOLDER
@@ -46,7 +46,7 @@ def delete_partials(path: Path, info: Mapping[str, Any]) -> None:
 
 def table_names(info: Mapping[str, Any] | None) -> set[str]:
     """Return the tables that a run folder may hold, given its run.json; None where that is damaged."""
-    return {*ENGINE_TABLES, SATURATION, NGRAM, *((info or {}).get("tables") or ())}
+    return {*ENGINE_TABLES, SATURATION, NGRAM, SIMILARITY, *((info or {}).get("tables") or ())}
 
 
 def files_of_run(path: Path, info: Mapping[str, Any] | None) -> list[Path]:

@@ -16,6 +16,7 @@ from degen.tables import (
     CHECKPOINTS,
     SATURATION,
     SCHEMA_VERSION,
+    SIMILARITY,
     TIMING,
     Row,
     Rows,
@@ -165,9 +166,10 @@ class RunWriter:
         for name in tables.names:
             check_part(self.part(name, checkpoint))
         self.part(CHECKPOINTS, checkpoint).unlink(missing_ok=True)
-        verdicts = self.path / SATURATION / f"{file_name(checkpoint.model)}.parquet"  # of fewer checkpoints
-        if owner_of(verdicts) == "degen":
-            verdicts.unlink(missing_ok=True)
+        for table in (SATURATION, SIMILARITY):  # of fewer checkpoints
+            of_fewer = self.path / table / f"{file_name(checkpoint.model)}.parquet"
+            if owner_of(of_fewer) == "degen":
+                of_fewer.unlink(missing_ok=True)
         for name in sorted(tables.names, key=lambda n: n == CHECKPOINTS):
             part = [{**row, **keys} for row in rows.get(name, [])]
             write_part(self.part(name, checkpoint), tables.schema(name), part, notes)

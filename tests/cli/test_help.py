@@ -37,8 +37,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, series: Path) -> Path:
 
 def test_promised_commands_exist() -> None:
     promised = (
-        "scan show saturation rank ngram delta audit gate export probes suites corpora scaling-fit scaling-slopes "
-        "scaling-pareto scaling-shapes scaling-cost report compare"
+        "scan show saturation rank ngram delta similarity audit gate export probes suites corpora scaling-fit "
+        "scaling-slopes scaling-pareto scaling-shapes scaling-cost report compare"
     )
     assert {name.replace("-", " ") for name in promised.split()} <= set(COMMANDS)
 
