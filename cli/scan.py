@@ -103,4 +103,4 @@ def _print_cost_table(costs: list[dict[str, Any]]) -> None:
 
 
 def _format_cost(name: str, value: Any) -> Any:
-    return f"{value / 1e6:,.1f} MB" if name in ("bytes", "memory") and value is not None else value
+    return f"{value / 1e6:,.1f} MB" if name in ("bytes", "memory", "kept") and value is not None else value

@@ -13,8 +13,9 @@ from degen.forward.learned_positions import too_long
 from degen.model.architecture import Architecture, describe
 from degen.model.configuration import read_config
 from degen.model.flops import forward_flops
+from degen.model_probe import ModelProbe
 from degen.paths import expand_user
-from degen.probe import SourceProbe, needs_text
+from degen.probe import SourceProbe, StreamProbe, needs_text
 from degen.runs.run_file import RUN_FILE, read_info
 from degen.runs.run_writer import RunWriter, check_folder, check_run
 from degen.tables import Row
@@ -36,8 +37,8 @@ def estimate_costs(
 ) -> list[Row]:
     """Return what each checkpoint of a scan would cost, from configurations and file headers alone.
 
-    Formula: FLOPs = tokens · `forward_flops` at the length of the windows. Without a probe that needs text or all
-    tensors only the head is read.
+    Formula: FLOPs = tokens · `forward_flops` at the length of the windows, and at most as many tokens more as the model
+    probes send through the model. Without a probe that needs text or all tensors only the head is read.
 
     Args:
         settings: of the scan.
@@ -47,7 +48,8 @@ def estimate_costs(
 
     Returns:
         A row for each checkpoint: `bytes` to read from its files, `flops`, `memory`, the most bytes that the scan takes
-        at once on its device; nulls and a `reason` where it cannot be measured, zeros where the run has it already.
+        at once on its device; nulls and a `reason` where it cannot be measured, zeros where the run has it already;
+        `kept`, bytes of states that the run keeps, where a probe keeps any.
 
     Raises:
         DegenError: the scan would be refused: series, probes, corpus or device cannot be found, or the run folder is of
@@ -66,15 +68,17 @@ def estimate_costs(
         check_run(out, settings.to_json(), adds_only)
     elif out is not None:
         check_folder(out)
-    tokens = settings.tokens if streams else 0
     info = read_info(out / RUN_FILE) if out is not None and not fresh else None
     pending: Collection[Checkpoint] = plan.checkpoints
     if out is not None and info is not None:
         pending = probes_to_measure(plan, RunWriter(out, info, fresh=False))
     nothing = {"bytes": 0, "flops": 0.0, "memory": 0, "reason": None}
-    whole = streams or any(issubclass(probe, SourceProbe) for probe in plan.probes.values())
-    costs = ((c, _estimate_cost(c, tokens, settings, device, whole)) for c in plan.checkpoints)
-    return [cost if checkpoint in pending else cost | nothing for checkpoint, cost in costs]
+    costs = ((c, _estimate_cost(c, plan, settings, device)) for c in plan.checkpoints)
+    rows = [cost if checkpoint in pending else cost | nothing | {"kept": 0} for checkpoint, cost in costs]
+    if not any(row["kept"] for row in rows):
+        for row in rows:
+            del row["kept"]
+    return rows
 
 
 def _check_inputs(settings: Settings, plan: Plan, streams: bool) -> None:
@@ -94,24 +98,38 @@ def total_cost(costs: Sequence[Row]) -> tuple[int, float]:
     return sum(row["bytes"] or 0 for row in costs), sum(row["flops"] or 0 for row in costs)
 
 
-def _estimate_cost(checkpoint: Checkpoint, tokens: int, settings: Settings, device: torch.device, whole: bool) -> Row:
+def _estimate_cost(checkpoint: Checkpoint, plan: Plan, settings: Settings, device: torch.device) -> Row:
     row: Row = {"model": checkpoint.model, "revision": checkpoint.revision, "step": checkpoint.step}
+    streams = needs_text(plan.probes.values())
+    whole = streams or any(issubclass(probe, SourceProbe) for probe in plan.probes.values())
     try:
         trust = settings.trust_remote_code
         shape = describe(read_config(checkpoint.source.config(), trust), trust)
         size = checkpoint.source.size() if whole else _head_size(checkpoint.source, shape)
-        if tokens and (reason := too_long(shape, settings.longest_window)) is not None:
+        if streams and (reason := too_long(shape, settings.longest_window)) is not None:
             raise CheckpointError(reason)
     except CheckpointError as error:
         unknown = dict.fromkeys(("parameters", "bytes", "flops", "memory"))
-        return row | unknown | {"reason": one_line(error)}
+        return row | unknown | {"kept": None, "reason": one_line(error)}
+    copies = max((probe.copies for probe in plan.probes.values() if issubclass(probe, ModelProbe)), default=0)
+    options = settings.options
     return row | {
         "parameters": shape.parameters,
         "bytes": size,
-        "flops": tokens * forward_flops(shape, settings.longest_window),
-        "memory": pass_memory(shape, size, settings, device) if tokens else head_memory(shape, size),
+        "flops": _forward_tokens(plan, settings) * forward_flops(shape, settings.longest_window),
+        "memory": pass_memory(shape, size, settings, device, copies) if streams else head_memory(shape, size),
+        "kept": sum(probe.stored_bytes(shape, **options.get(name, {})) for name, probe in plan.probes.items()),
         "reason": None,
     }
+
+
+def _forward_tokens(plan: Plan, settings: Settings) -> int:
+    """Return the tokens that go through the model at most: those of the pass, and those of each model probe."""
+    tokens = settings.tokens if any(issubclass(probe, StreamProbe) for probe in plan.probes.values()) else 0
+    for name, probe in plan.probes.items():
+        if issubclass(probe, ModelProbe):
+            tokens += probe.forward_tokens(**settings.options.get(name, {}))
+    return tokens
 
 
 def _head_size(source: Source, shape: Architecture) -> int:

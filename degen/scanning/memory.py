@@ -22,7 +22,7 @@ FOR_HEADS = 50 * 10**6  # readers and writers of files, buffers of linear algebr
 FOR_PASSES = 115 * 10**6  # the same, a tokenizer, the windows, threads
 
 
-def pass_memory(shape: Architecture, stored: int, settings: Settings, device: torch.device) -> int:
+def pass_memory(shape: Architecture, stored: int, settings: Settings, device: torch.device, copies: int = 0) -> int:
     """Return the bytes that a forward pass takes at most: of the process on a CPU, of the device elsewhere.
 
     Formula: the parameters in the dtype of the pass, 24·4·d bytes a token of a batch, and on an accelerator a tile of
@@ -34,6 +34,7 @@ def pass_memory(shape: Architecture, stored: int, settings: Settings, device: to
         stored: bytes of its files.
         settings: of the scan.
         device: of the pass.
+        copies: of all parameters that a probe holds beside them.
     """
     value = 2 if settings.dtype in ("float16", "bfloat16") else 4
     if settings.dtype == "auto" and device.type != "cpu":
@@ -43,6 +44,7 @@ def pass_memory(shape: Architecture, stored: int, settings: Settings, device: to
     tokens = windows * longest if windows else auto_batch_tokens(shape, longest, device)
     batch = min(tokens, max(settings.tokens, longest)) * TOKEN_FLOATS * 4 * shape.hidden_size
     weights = shape.parameters * value
+    batch += copies * weights
     if device.type != "cpu":
         return weights + batch + TILE_BYTES * DEVICE_LOGITS
     converted = stored if abs(stored - weights) > 0.1 * weights else 0

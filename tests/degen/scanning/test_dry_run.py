@@ -34,6 +34,27 @@ def test_a_dry_run_loads_no_model_and_counts_all_tokens_and_bytes(
         assert row["flops"] == 1000 * (2 * (body + 416 * 32) + 2 * 4 * 32 * (64 + 1) / 2)
 
 
+def test_a_dry_run_counts_what_probes_send_hold_and_keep_beside_the_pass(series: Path) -> None:
+    def cost(*probes: str, **options: Any) -> dict[str, Any]:
+        return estimate_costs(Settings((str(series),), tokens=1000, context=64, probes=probes, options=options))[0]
+
+    plain = cost("loss")
+    assert "kept" not in plain
+    a_token = plain["flops"] / 1000
+    assert cost("sinks")["flops"] == 6400 * a_token
+    assert cost("loss", "sinks", sinks={"sequences": 10})["flops"] == 1640 * a_token
+    fragile = cost("fragility", fragility={"tokens": 100, "draws": 2, "shares": [0.1, 0.2]})
+    assert fragile["flops"] == 500 * a_token
+    assert fragile["memory"] - plain["memory"] >= 4 * plain["parameters"]
+    kept = cost("states", states={"positions": 10})
+    assert kept["kept"] == 10 * 4 * 32 * 5  # three sites, the head's input, and rows of the head
+    assert kept["flops"] == plain["flops"]
+    assert cost("weights")["bytes"] == plain["bytes"]
+    shown = degen("scan", series, "--probes", "states", "--dry-run")
+    assert "kept" in shown.out
+    assert "0.3 MB" in shown.out
+
+
 def test_windows_longer_than_the_learned_positions_are_the_reason_of_a_checkpoint(tmp_path: Path) -> None:
     folder = make_series(tmp_path / "gpt2", steps=(1,), family="gpt2", n_positions=24)
     (row,) = estimate_costs(Settings((str(folder),), context=25))
