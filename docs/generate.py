@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from degen.ngram.result import COLUMNS as NGRAM_COLUMNS
-from degen.probe_registry import load_probes
+from degen.probe_registry import installed, load_probes
 from degen.published import published_table
 from degen.saturation import find_saturation
 from degen.saturation.result import COLUMNS
-from degen.tables import NGRAM, SATURATION, Tables
+from degen.similarity.result import COLUMNS as SIMILARITY_COLUMNS
+from degen.tables import NGRAM, SATURATION, SIMILARITY, Tables
 
 HERE = Path(__file__).parent
 RATES_BEGIN, RATES_END = "<!-- rates, from saturation_rates.json -->", "<!-- end of the rates -->"
@@ -47,7 +48,7 @@ def commands() -> str:
 
 def tables() -> str:
     """Every table of a run with the probes that come with degen: column, type, unit, definition."""
-    probes = load_probes(["anisotropy", "delta", "loss", "rank", "spectrum"])
+    probes = load_probes([name for name, entry in installed().items() if entry.value.startswith("degen.probes.")])
     schemas = Tables({name: probe.columns for name, probe in probes.items()})
     pages = [
         "# Tables\n\nMade by `docs/generate.py` from the code. Unit and definition are also on every Parquet field, as "
@@ -55,7 +56,7 @@ def tables() -> str:
         "series, have `model`."
     ]
     columns = {name: schemas.columns(name)[3:] for name in schemas.names} | {SATURATION: COLUMNS[1:]}
-    columns |= {NGRAM: NGRAM_COLUMNS[1:]}
+    columns |= {NGRAM: NGRAM_COLUMNS[1:], SIMILARITY: SIMILARITY_COLUMNS[3:]}
     for name, of_table in columns.items():
         rows = [f"| `{c.name}` | {c.type} | {c.unit} | {c.definition.replace('|', chr(92) + '|')} |" for c in of_table]
         pages.append(
