@@ -33,7 +33,7 @@ def find_readout(model: Any, ids: torch.Tensor, blocks: BlockCalls) -> Readout:
     names = {id(module): name for name, module in model.named_modules()}
     head = next((i for i, call in enumerate(calls) if call.name == names[id(find_head(model))]), None)
     last = max((i for i, call in enumerate(calls) if call.name == blocks.names[-1]), default=None)
-    if head is None or last is None or head < last:
+    if head is None or last is None or head < last or not calls[last].outputs or not calls[head].inputs:
         return Readout(reason=UNKNOWN)
     outputs, received, path = calls[last].outputs[0], calls[head].inputs[0], []
     current = outputs

@@ -58,9 +58,8 @@ def _compare_model(run: Run, model: str, checkpoints: Sequence[Row]) -> Iterator
                 break
     before: tuple[Row, Kept] | None = None
     for row in checkpoints if ends else ():
-        kept = next((k for other, k in ends.values() if other is row), None) or read_states(
-            run.path, model, row["revision"]
-        )
+        known = [states for other, states in ends.values() if other is row]
+        kept = known[0] if known else read_states(run.path, model, row["revision"])
         if not kept:
             continue
         others = ends | ({"previous": before} if before is not None else {})

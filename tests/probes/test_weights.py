@@ -73,11 +73,13 @@ def test_a_scan_fills_the_table_and_medians_and_needs_no_text(tmp_path: Path) ->
 def test_a_series_on_the_hub_is_read_by_ranges_alone(scans: Scans, tmp_path: Path) -> None:
     folder = make_series(tmp_path / "series", steps=(1,), family="llama")
     local = rows_of(folder / "step1")
-    repo = scans.add("org/tiny", revisions(folder))
+    scans.add("org/tiny", revisions(folder))
     run = scans.scan("org/tiny@step1", probes="weights")
     read = [{name: row[name] for name in own} for row, own in zip(run.table("weights").to_pylist(), local, strict=True)]
     assert read == local
-    assert repo is not None
+    asked = [request for request in scans.hub.requests if "model.safetensors" in request.path and request.served]
+    assert asked
+    assert all(request.range for request in asked)
 
 
 def test_a_matrix_that_cannot_be_measured_loses_no_other(tmp_path: Path) -> None:
