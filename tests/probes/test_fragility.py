@@ -10,9 +10,10 @@ import torch
 from degen.probes.fragility import Fragility, noise_for
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import make_model, make_series
+from tiny import make_model, make_series, make_tokenizer
 
 import degen
+from degen.callbacks import measure_model
 from degen.errors import DegenError
 from degen.forward.loaded_model import ModelInMemory
 from degen.text.windows import Sample, Window
@@ -148,3 +149,19 @@ def test_a_scan_fills_the_table_and_leaves_the_other_figures_as_they_are(corpus:
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(DegenError, match="fragility"):
         Fragility.check(options)
+
+
+def test_a_model_in_training_is_measured_and_left_as_it_is(corpus: Path, tmp_path: Path) -> None:
+    model = make_model("gpt2").train()
+    before, kind = state_bytes(model), model.config._attn_implementation
+    options = {"fragility": {"shares": (0.1,), "draws": 1, "tokens": 200}}
+    row = measure_model(
+        model, make_tokenizer(tmp_path), corpus=corpus, tokens=400, context=80, options=options,
+        probes=["loss", "sinks", "fragility"],
+    )  # fmt: skip
+    assert row["reason"] is None
+    assert row["fragility"] != 0
+    assert 0 < row["sink_attention"] < 1
+    assert state_bytes(model) == before
+    assert (model.training, model.config._attn_implementation) == (True, kind)
+    assert all(parameter.requires_grad for parameter in model.parameters())
