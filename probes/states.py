@@ -32,7 +32,7 @@ class States(StreamProbe):
     cost = "512 positions (option positions) × width × 4 bytes for every layer, in memory and in the run"
     metrics = (
         Metric(
-            ("kept_positions", "token", "token_id"),
+            ("kept_positions",),
             formula="min(positions, scored tokens)",
             source="degen",
             range="0 to the option positions",
