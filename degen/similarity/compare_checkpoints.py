@@ -37,12 +37,13 @@ def measure_similarity(run: Run, on_checkpoint: Callable[[str, int, int], None] 
         )
     parts = RunParts(run)
     rows: list[Row] = []
-    count = len(parts.rows)
+    count, done = len(parts.rows), 0
     for model, indices in parts.by_model.items():
         checkpoints = [parts.rows[i] for i in indices if parts.rows[i]["status"] != "failed"]
         for row, own in _compare_model(run, model, checkpoints):
-            on_checkpoint(f"{model}@{row['revision']}", len({r["revision"] for r in rows}), count)
             rows += own
+            done += 1
+            on_checkpoint(f"{model}@{row['revision']}", done, count)
     if not rows:
         raise DegenError(f"{run.path}: no model has states of two checkpoints, which could be compared")
     return SimilarityResult(rows)

@@ -64,7 +64,9 @@ def test_kept_states_are_those_of_the_model_at_the_same_positions_of_every_check
 
 
 def test_every_checkpoint_is_compared_with_the_previous_the_first_and_the_last(kept: degen.Run) -> None:
-    rows = measure_similarity(kept).rows
+    told: list[tuple[str, int, int]] = []
+    rows = measure_similarity(kept, lambda *state: told.append(state)).rows
+    assert told == [(f"tiny@step{step}", i, 3) for i, step in enumerate(STEPS, 1)]
     pairs = {(r["step"], r["against"], r["other_step"]) for r in rows}
     assert pairs == {
         (0, "last", 1000), (100, "previous", 0), (100, "first", 0), (100, "last", 1000), (1000, "previous", 100),
