@@ -64,7 +64,7 @@ COMMANDS = {
         "Write one page about a run that works offline: verdicts in words, figures, and the numbers behind them.",
         SEE,
     ),
-    "export": CommandEntry("export", "Write one table of a run as one file.", SEE),
+    "export": CommandEntry("export", "Write one table of a run as one file, or replay the run into a tracker.", SEE),
     "probes": CommandEntry("probes", "List every installed probe.", LISTS),
     "suites": CommandEntry("suites", "List every named suite of models.", LISTS),
     "corpora": CommandEntry("corpora", "List every named corpus.", LISTS),

@@ -58,6 +58,13 @@ def complete_table(incomplete: str) -> list[Candidate]:
     return _begun(((name, "") for name in run.tables), incomplete) if run is not None else []
 
 
+def complete_tracker(incomplete: str) -> list[Candidate]:
+    """Return the trackers that a word begins."""
+    from degen.trackers.destination import KINDS
+
+    return _begun(((f"{name}:", kind.example) for name, kind in KINDS.items()), incomplete)
+
+
 def _run_on_the_line() -> Run | None:
     """Return the first word of the line that is a run folder; None without one.
 

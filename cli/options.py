@@ -11,7 +11,7 @@ import typer
 from degen.scanning.settings import CONTEXT, RUN_FOLDER, Settings, make_settings, meanings
 
 from . import output, parsing
-from .completion import complete_corpus, complete_probes, complete_series
+from .completion import complete_corpus, complete_probes, complete_series, complete_tracker
 from .option_groups import OptionGroup
 from .option_panels import PASS, RUN, SERIES, TEXT
 
@@ -81,6 +81,7 @@ def former(flag: str, now: str) -> Any:
     return typer.Option(flag, help=f"The former name of {now}.", hidden=True)
 
 
+TRACKERS = "wandb:project=x, trackio:project=x, mlflow:experiment=x or tensorboard:DIR"
 OUT = typer.Option("--out", "-o", rich_help_panel=RUN, help="The run folder; a run that stopped is resumed.")
 
 
@@ -114,6 +115,15 @@ class ScanOptions(OptionGroup):
     batch_size: Annotated[str, typer.Option(help="Full windows in a batch, or auto.", rich_help_panel=PASS)] = "auto"
     threads: Annotated[int | None, setting(PASS, "threads", show_default="torch's own choice")] = Settings.threads
     out: Annotated[Path, OUT] = Path(RUN_FOLDER)
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Also send the run to a tracker: {TRACKERS}; again for more.",
+            show_default=False,
+            rich_help_panel=RUN,
+            autocompletion=complete_tracker,
+        ),
+    ] = None
     fresh: Annotated[
         bool, typer.Option("--fresh", rich_help_panel=RUN, help="Start over in a folder that holds a run.")
     ] = False
@@ -132,7 +142,7 @@ class ScanOptions(OptionGroup):
         Raises:
             DegenError: an option cannot be parsed, or its value is out of range.
         """
-        folder_options = {"out", "fresh", "keep"}  # of the run folder; no result depends on them
+        folder_options = {"out", "track", "fresh", "keep"}  # of the run folder; no result depends on them
         values: dict[str, Any] = {name: getattr(self, name) for name in self.options() if name not in folder_options}
         values["batch_size"] = parsing.parse_batch_size(self.batch_size)
         if trust_remote_code:

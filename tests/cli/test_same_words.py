@@ -18,7 +18,8 @@ def test_files_go_out_by_o_and_former_names_go_on_working(run_copy: Path, tmp_pa
         assert f"{verdicts}: 3 rows of saturation" in degen("saturation", run_copy, flag, verdicts).err
         assert file.read_bytes() == (tmp_path / "0.csv").read_bytes()
         assert verdicts.read_bytes() == (tmp_path / "verdicts0.csv").read_bytes()
-    assert "no file to write" in degen("export", run_copy, "--table", "checkpoints").message
+    assert "of which table?" in degen("export", run_copy, "-o", tmp_path / "a.csv").message
+    assert "nothing to write to" in degen("export", run_copy, "--table", "checkpoints").message
 
 
 @pytest.mark.parametrize("flag", ["--at", "--by"])

@@ -59,7 +59,7 @@ def test_what_got_worse_comes_first_as_the_verdicts_of_the_run_say_it(tmp_path: 
 
 def test_show_and_saturation_draw_the_same_curve(folder: Path) -> None:
     drawn = {
-        command: re.findall(r"singular_entropy +(\S+)", degen(command, folder / "copied").out)[0]
+        command: re.findall(r"singular_entropy +([▁▂▃▄▅▆▇█]+)", degen(command, folder / "copied").out)[0]
         for command in ("show", "saturation")
     }
     assert len(set(drawn["show"])) > 1
