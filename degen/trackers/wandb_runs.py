@@ -29,7 +29,7 @@ def write(series: Sequence[TrackedSeries], options: Mapping[str, str]) -> list[s
             continue
         run: Any = wandb.init(
             project=options["project"], entity=options.get("entity"), dir=options.get("dir"), id=one.identity,
-            name=one.name, resume="allow", job_type="degen", reinit="finish_previous",
+            name=one.name, resume="allow", job_type="degen",
             settings=wandb.Settings(console="off", silent=True),
         )  # fmt: skip
         try:
