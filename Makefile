@@ -40,7 +40,7 @@ faults: .venv/ready
 # Logs that wandb and trackio write, read to the last digit; they bring so much along that `make test` goes without them.
 extras: .venv/ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group extras
-	$(BIN)/pytest -m extras tests/degen/readers/test_loggers.py tests/degen/trackers
+	$(BIN)/pytest -m extras tests/degen/readers/test_loggers.py tests/degen/trackers tests/degen/scanning/test_notebook_progress.py
 
 # The page of a run in a headless Chromium (`apt-get install chromium npm`); its screenshots go to build/browser, to be
 # looked at. axe-core checks that it is accessible.
