@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from degen.printable import printable
-from degen.scanning.progress import Progress
+from degen.scanning.progress import Progress, counted
 from degen.scanning.series_clock import SeriesClock, format_seconds
 
 from . import output
@@ -80,7 +80,7 @@ class ConsoleProgress(Progress):
                 self._bar.update(task, completed=done, amount=f"{done:,}/{total:,}")
         if task is not None:
             self._bar.remove_task(task)
-        self.note(f"{total} {noun}")
+        self.note(counted(total, noun))
 
     def start_scan(self, checkpoints: Sequence[Checkpoint], done: int) -> None:
         """Print how many checkpoints are measured already, if any."""
