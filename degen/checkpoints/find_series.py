@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from degen.errors import DegenError
 from degen.hints import closest, did_you_mean
-from degen.paths import expand_user
+from degen.paths import NO_PATH, path_of_spec
 
 from .adapter_series import are_paths, on_base, on_own_bases, split_adapter
 from .hub_series import from_hub, is_hub_name
@@ -85,7 +86,7 @@ def split_label(spec: str) -> tuple[str | None, str]:
         DegenError: a label without a name, or without a series.
     """
     label, equals, rest = spec.partition("=")
-    if not equals or expand_user(spec).exists() or are_paths(spec):
+    if not equals or path_of_spec(spec).exists() or are_paths(spec):
         return None, spec
     if not label or not rest:
         raise DegenError(f"{spec!r}: a label is written label=SERIES")
@@ -96,7 +97,7 @@ def _expanded(specs: Sequence[str], grammar: Grammar) -> list[list[str]]:
     """Return the specs, those that are checkpoints of one folder, named by their steps, together."""
     groups: dict[tuple[str, int], list[str]] = {}
     for i, spec in enumerate(specs):
-        path = expand_user(spec)
+        path = path_of_spec(spec)
         key = (str(path.resolve().parent), -1) if is_step(path, grammar) else (spec, i)
         groups.setdefault(key, []).append(spec)
     return list(groups.values())
@@ -105,7 +106,7 @@ def _expanded(specs: Sequence[str], grammar: Grammar) -> list[list[str]]:
 def _find_group(specs: Sequence[str], grammar: Grammar, trust: bool, note: Note) -> list[tuple[str, Series]]:
     """Return the series of a spec, or of several checkpoints of one folder, each beside what a user would write."""
     if len(specs) > 1:
-        paths = list({expand_user(spec).resolve(): expand_user(spec) for spec in specs}.values())
+        paths = list({path_of_spec(spec).resolve(): path_of_spec(spec) for spec in specs}.values())
         find = partial(find_without_adapter, grammar=grammar, trust=trust)
         return [(str(paths[0].parent), on_own_bases(from_steps(paths, grammar), find))]
     found = _find(specs[0], grammar, trust, note)
@@ -116,7 +117,7 @@ def _find(spec: str, grammar: Grammar, trust: bool, note: Note) -> list[Series]:
     """Return the series of a spec: of a path if it is one, else of an adapter on its base, a suite, or the hub."""
     label, name = split_label(spec)
     find = partial(find_without_adapter, grammar=grammar, trust=trust)
-    if expand_user(name).exists():
+    if path_of_spec(name).exists():
         series = [on_own_bases(one, find) for one in find(name, note=note)]
     elif (pair := split_adapter(name)) is not None:
         series = on_base(*pair, partial(find, note=note))
@@ -136,7 +137,7 @@ def find_without_adapter(name: str, grammar: Grammar, trust: bool, note: Note = 
     Raises:
         DegenError: nothing of that name, or no checkpoint in it.
     """
-    path = expand_user(name)
+    path = path_of_spec(name)
     if is_manifest(path):
         return from_manifest(path, grammar, trust)
     if path.exists():
@@ -153,8 +154,10 @@ def find_without_adapter(name: str, grammar: Grammar, trust: bool, note: Note = 
 
 def _note_missing_folder(name: str, note: Note) -> None:
     """Say at once that a folder is not there, where a name of the hub may be meant for one; the hub takes a while."""
-    path = expand_user(name.partition("@")[0])
-    if path.parent.is_dir():
+    path = path_of_spec(name.partition("@")[0])
+    if path == NO_PATH or not path.parent.is_dir():
+        return
+    with suppress(OSError):  # a folder that may not be listed
         beside = sorted(child.name for child in path.parent.iterdir() if child.is_dir())
         note(f"{path}: no such folder in {path.parent}; {did_you_mean(path.name, beside)}; asking the hub for {name}")
 
