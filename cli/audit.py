@@ -45,10 +45,11 @@ def audit(
     else:
         output.result_table(list(rows[0]), [list(row.values()) for row in rows])
         looked_at = "names and hashes" if values == 0 else "names, hashes, shapes and the values read"
-        fault = f"{len(wrong)} of {len(rows)} revisions are not what they claim"
-        output.result(
-            fault if wrong else f"nothing is wrong in what was looked at: {looked_at} of {len(rows)} revisions"
+        revisions = output.count(len(rows), "revision")
+        fault = (
+            f"{len(wrong)} of {revisions} {'are not what they claim' if len(wrong) > 1 else 'is not what it claims'}"
         )
+        output.result(fault if wrong else f"nothing is wrong in what was looked at: {looked_at} of {revisions}")
     if wrong:
         raise typer.Exit(1)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options, output, parsing
+from .completion import complete_metric
 
 if TYPE_CHECKING:
     from degen.run_comparison import Comparison
@@ -27,6 +28,7 @@ def compare(
             "--metric",
             help="A column of table checkpoints; again for more.",
             show_default="loss, anisotropy, singular entropy, bottleneck rank",
+            autocompletion=complete_metric,
         ),
     ] = None,
     pair: Annotated[
@@ -36,9 +38,10 @@ def compare(
     in_common: Annotated[
         str | None,
         typer.Option(
-            "--by", help="What checkpoints must have in common: step or tokens.", show_default="step, else tokens"
+            "--at", help="What checkpoints must have in common: step or tokens.", show_default="step, else tokens"
         ),
     ] = None,
+    formerly_by: Annotated[str | None, options.former("--by", "--at")] = None,
     confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.9,
     every: Annotated[
         bool, typer.Option("--all", help="Show every checkpoint in common, not only the last one.")
@@ -55,12 +58,13 @@ def compare(
     from degen.runs.run import read_run
 
     units: tuple[Unit, ...] = ("step", "tokens")
+    at = in_common if in_common is not None else formerly_by
     comparison = compare_runs(
         read_run(first),
         read_run(second),
         metrics=compared_metric or (),
         pairs=parsing.parse_pairs("--pair", pair, "base=wide"),
-        unit=parsing.parse_choice("--by", in_common, units) if in_common is not None else None,
+        unit=parsing.parse_choice("--at", at, units) if at is not None else None,
         confidence=confidence,
         warn=output.warn,
     )

@@ -22,10 +22,6 @@ Adapters = Annotated[
         show_default=False,
     ),
 ]
-ResultFile = Annotated[
-    Path | None,
-    typer.Option("--out", "-o", help="The file to write: .parquet, .csv, .json or .duckdb.", show_default=False),
-]
 Spectra = Annotated[
     Path | None,
     typer.Option(
@@ -51,7 +47,7 @@ def delta(
     modules: Annotated[
         bool, typer.Option("--modules", help="Print every module, not the medians over the layers.")
     ] = False,
-    result_file: ResultFile = None,
+    out_file: options.ResultFile = None,
     spectra: Spectra = None,
     json: options.Json = False,
 ) -> None:
@@ -66,7 +62,7 @@ def delta(
 
     if base is not None and no_base:
         raise DegenError("--base names a base and --no-base wants none; give one of them")
-    for file, option in ((result_file, "--out"), (spectra, "--spectra")):
+    for file, option in ((out_file, "--out"), (spectra, "--spectra")):
         _check_file(file, option, adapters)
     output.first_word("reading adapters")
     from degen.cli.progress import amount_bar
@@ -83,7 +79,7 @@ def delta(
         output.result_json(_document(result))
     else:
         print_deltas(result, every_module=modules)
-    _keep(result, result_file, spectra)
+    _keep(result, out_file, spectra)
     if result.failed:
         for name, reason in result.failed.items():
             output.warn(f"{name}: {reason}")
@@ -120,9 +116,8 @@ def _document(result: DeltaResult) -> dict[str, object]:
 def _keep(result: DeltaResult, out: Path | None, spectra: Path | None) -> None:
     """Write the tables into the files that were named."""
     from degen.delta.columns import DELTA, DELTA_SPECTRUM
-    from degen.runs.export import write_table
 
     if out is not None:
-        write_table(result.table(), DELTA, out)
+        output.write_rows(result.table(), DELTA, out)
     if spectra is not None:
-        write_table(result.spectra(), DELTA_SPECTRUM, spectra)
+        output.write_rows(result.spectra(), DELTA_SPECTRUM, spectra)

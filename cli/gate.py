@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class RuleOptions(OptionGroup):
     """The rules, and how they are judged."""
 
+    panel = "Rules"
+
     rule: Annotated[
         list[str] | None,
         typer.Option(

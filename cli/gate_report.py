@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class ReportOptions(OptionGroup):
     """Reports besides stdout."""
 
+    panel = "Reports"
+
     junit: Annotated[
         Path | None, typer.Option(help="Write the outcomes to a file as JUnit XML, too.", show_default=False)
     ] = None
@@ -73,6 +75,7 @@ def _write_junit(verdicts: Verdicts, file: Path) -> None:
     try:
         with atomic(expand_user(file)) as temporary:
             temporary.write_text(junit_xml(verdicts), encoding="utf-8")
+        output.note(f"{file}: {output.count(len(verdicts.outcomes), 'outcome')} as JUnit XML")
     except OSError as error:
         message = f"--junit {file}: cannot be written ({error.strerror or error})"
         raise DegenError(message, verdicts.exit_code or None) from error  # a failed verdict must not be hidden

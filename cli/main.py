@@ -4,41 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from degen.errors import DegenError, one_line
 from degen.version import __version__
 
-from . import (
-    audit,
-    compare,
-    corpora,
-    delta,
-    export,
-    gate,
-    interrupts,
-    ngram,
-    output,
-    probes,
-    rank,
-    report,
-    saturation,
-    scaling,
-    scan,
-    show,
-    similarity,
-    suites,
-)
+from . import interrupts, output
+from .help_screens import LazyGroup
 from .interrupts import AFTER_INTERRUPTION, INTERRUPTED
 
 MAX_MESSAGE = 1000  # characters of a message: what a user typed may be long
 
 
-class Boundary(TyperGroup):
+class Boundary(LazyGroup):
     """Runs a command; turns a DegenError or wrong usage into one message and an exit code, an interruption into 130.
 
     Any other exception is a bug of degen: one line and exit code 2, with the traceback under DEGEN_DEBUG=1.
@@ -94,6 +74,8 @@ class Boundary(TyperGroup):
 def _end(error: BaseException, message: str, code: int) -> NoReturn:
     """Print an error message, with the traceback under DEGEN_DEBUG=1, and exit."""
     if os.environ.get("DEGEN_DEBUG") == "1":
+        import traceback
+
         traceback.print_exception(error)
     if len(message) > MAX_MESSAGE:
         message = f"{message[: MAX_MESSAGE // 2]} … {message[-MAX_MESSAGE // 2 :]}"
@@ -103,7 +85,6 @@ def _end(error: BaseException, message: str, code: int) -> NoReturn:
 
 app = typer.Typer(
     cls=Boundary,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -127,24 +108,6 @@ def degen(
     Exit codes: 0 done; 1 a check failed; 2 wrong usage or bad input; 3 undecidable; 4 incomplete, the rest is kept;
     130 interrupted. DEGEN_DEBUG=1 shows tracebacks.
     """
-
-
-app.command("scan")(scan.scan)
-app.command("saturation")(saturation.saturation)
-app.command("gate")(gate.gate)
-app.command("rank")(rank.rank)
-app.add_typer(scaling.app, name="scaling")
-app.command("ngram")(ngram.ngram)
-app.command("delta")(delta.delta)
-app.command("similarity")(similarity.similarity)
-app.command("show")(show.show)
-app.command("report")(report.report)
-app.command("compare")(compare.compare)
-app.command("export")(export.export)
-app.command("audit")(audit.audit)
-app.command("probes")(probes.probes)
-app.command("suites")(suites.suites)
-app.command("corpora")(corpora.corpora)
 
 
 def _interrupt_again(unraisable: Any) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options, output
+from .completion import complete_corpus
 from .ngram_tables import print_ngrams
 from .option_groups import OptionGroup, expand_groups
 
@@ -23,6 +24,7 @@ Corpora = Annotated[
         help="Text to count: a file (.jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt), a folder of those, "
         "hf://org/dataset[:split], a name of `degen corpora`, or demo. None: demo.",
         show_default=False,
+        autocompletion=complete_corpus,
     ),
 ]
 
@@ -96,10 +98,7 @@ def ngram(
             help="A run whose heads are compared with the data; it keeps the result as table ngram.", show_default=False
         ),
     ] = None,
-    result_file: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="The file to write: .parquet, .csv, .json or .duckdb.", show_default=False),
-    ] = None,
+    out_file: options.ResultFile = None,
     figure: Annotated[
         Path | None,
         typer.Option(
@@ -115,7 +114,7 @@ def ngram(
     0.1. The head of a language model has no more dimensions than its width.
     """
     corpora, names = corpora or ["demo"], tokenizers or []
-    _check_files(result_file, figure, [*corpora, *names, *([run] if run is not None else [])])
+    _check_files(out_file, figure, [*corpora, *names, *([run] if run is not None else [])])
     settings = ngram_options.settings()
     output.first_word("counting n-grams")
     from degen.cli.progress import ConsoleProgress, amount_bar
@@ -130,7 +129,7 @@ def ngram(
         output.result_json({"rows": result.rows()})
     else:
         print_ngrams(result)
-    _keep(result, opened, result_file, figure)
+    _keep(result, opened, out_file, figure)
 
 
 def _check_files(out: Path | None, plot: Path | None, sources: list[str | Path]) -> None:
@@ -161,9 +160,7 @@ def _keep(result: NgramResult, run: Run | None, out: Path | None, plot: Path | N
         except RunFolderError as error:
             output.warn(f"{error.problem}; the result is not kept in the run")
     if out is not None:
-        from degen.runs.export import write_table
-
-        write_table(result.table(), "ngram", out)
+        output.write_rows(result.table(), "ngram", out)
     if plot is not None:
         from degen.figures.w_error_curves import draw_ngrams
 

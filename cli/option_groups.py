@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from copy import copy
 from functools import cache, wraps
-from typing import Annotated, Any, dataclass_transform, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, dataclass_transform, get_args, get_origin, get_type_hints
 
 
 @dataclass_transform(kw_only_default=True)
 class OptionGroup:
     """The base class of groups: their fields are `Annotated` types of Typer with defaults, as in a dataclass.
 
+    Attributes:
+        panel: the subject under which the help shows those options that name none; None for no subject.
+
     It is no dataclass because creating a dozen of those takes a tenth of the start-up time of `degen --help`.
     """
+
+    panel: ClassVar[str | None] = None
 
     def __init__(self, **values: Any) -> None:
         for name in self.options():
@@ -25,7 +31,22 @@ class OptionGroup:
     @cache
     def options(cls) -> dict[str, Any]:
         """Return the annotated type of each option, by name and in order."""
-        return get_type_hints(cls, include_extras=True)
+        hints = get_type_hints(cls, include_extras=True)
+        return {name: _in_panel(hint, cls.panel) for name, hint in hints.items() if get_origin(hint) is not ClassVar}
+
+
+def _in_panel(hint: Any, panel: str | None) -> Any:
+    """Return the annotated type of an option, under a subject where it names none itself."""
+    kind, *metadata = get_args(hint)
+    return Annotated[(kind, *(_moved(one, panel) for one in metadata))]
+
+
+def _moved(option: Any, panel: str | None) -> Any:
+    if panel is None or getattr(option, "rich_help_panel", panel) is not None:
+        return option
+    moved = copy(option)  # commands share options
+    moved.rich_help_panel = panel
+    return moved
 
 
 class Without:

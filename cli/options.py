@@ -11,7 +11,9 @@ import typer
 from degen.scanning.settings import CONTEXT, RUN_FOLDER, Settings, make_settings, meanings
 
 from . import output, parsing
+from .completion import complete_corpus, complete_probes, complete_series, complete_tracker
 from .option_groups import OptionGroup
+from .option_panels import PASS, RUN, SERIES, TEXT
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `degen scan` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table; its list is `rows`.")]
@@ -25,65 +27,112 @@ SeriesArgument = Annotated[
         "org/name@step*, org/name@step0,step512) or folders of one (org/name@main:checkpoint-*), or a manifest: a "
         "table with a column path or repo; label=SERIES names the model in the tables. None: the bundled demo.",
         show_default=False,
+        autocompletion=complete_series,
     ),
 ]
 SeriesRequired = Annotated[
     list[str],
-    typer.Argument(metavar="SERIES...", help="As `degen scan` takes them.", show_default=False),
+    typer.Argument(
+        metavar="SERIES...", help="As `degen scan` takes them.", show_default=False, autocompletion=complete_series
+    ),
 ]
 
 
-def setting(name: str, *flags: str, **more: Any) -> Any:
+def setting(panel: str, name: str, *flags: str, **more: Any) -> Any:
     """Return the option of a field of `Settings`, whose meaning is its help.
 
     Args:
+        panel: the subject under which the help shows it.
         name: of the field.
         flags: names of the option, if they do not follow from the parameter's name.
         more: further arguments of `typer.Option`.
     """
-    return typer.Option(*flags, help=meanings()[name], **more)
+    return typer.Option(*flags, help=meanings()[name], rich_help_panel=panel, **more)
 
 
-Steps = Annotated[str, setting("steps")]
-RevisionPattern = Annotated[str | None, setting("revision_pattern", show_default=False)]
-TokensPerStep = Annotated[int | None, setting("tokens_per_step", show_default="known for Pythia")]
-TrustRemoteCode = Annotated[bool, setting("trust_remote_code", "--trust-remote-code")]
+Steps = Annotated[str, setting(SERIES, "steps")]
+RevisionPattern = Annotated[str | None, setting(SERIES, "revision_pattern", show_default=False)]
+TokensPerStep = Annotated[int | None, setting(SERIES, "tokens_per_step", show_default="known for Pythia")]
+TrustRemoteCode = Annotated[bool, setting(PASS, "trust_remote_code", "--trust-remote-code")]
+ResultFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", help="Write the rows to this file: .parquet, .csv, .json or .duckdb.", show_default=False
+    ),
+]
+Better = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--better",
+        help="Which way a metric is better: min or max, of one as in score=max; again for more.",
+        show_default="as the metric's name says, else min with a warning",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done and what it costs, and do nothing.")]
 
 
-OUT = typer.Option("--out", "-o", help="The run folder; a run that stopped is resumed.")
+def former(flag: str, now: str) -> Any:
+    """Return the hidden option of a name that an option had before, which goes on working.
+
+    Args:
+        flag: the former name.
+        now: the name that the help shows.
+    """
+    return typer.Option(flag, help=f"The former name of {now}.", hidden=True)
+
+
+TRACKERS = "wandb:project=x, trackio:project=x, mlflow:experiment=x or tensorboard:DIR"
+OUT = typer.Option("--out", "-o", rich_help_panel=RUN, help="The run folder; a run that stopped is resumed.")
 
 
 class ScanOptions(OptionGroup):
     """The options of every command that scans, in the order of the help."""
 
-    corpus: Annotated[str, setting("corpus")] = Settings.corpus
-    tokens: Annotated[int, setting("tokens")] = Settings.tokens
+    corpus: Annotated[str, setting(TEXT, "corpus", autocompletion=complete_corpus)] = Settings.corpus
+    tokens: Annotated[int, setting(TEXT, "tokens")] = Settings.tokens
     context: Annotated[
-        int | None, setting("context", show_default=f"{CONTEXT}, or the learned positions of a model that has fewer")
+        int | None,
+        setting(TEXT, "context", show_default=f"{CONTEXT}, or the learned positions of a model that has fewer"),
     ] = Settings.context
-    seed: Annotated[int, setting("seed")] = Settings.seed
-    sample: Annotated[Path | None, setting("sample", show_default=False)] = None
-    tokenizer: Annotated[str | None, setting("tokenizer", show_default=False)] = Settings.tokenizer
-    model_config: Annotated[str | None, setting("model_config", show_default=False)] = Settings.model_config
+    seed: Annotated[int, setting(TEXT, "seed")] = Settings.seed
+    sample: Annotated[Path | None, setting(TEXT, "sample", show_default=False)] = None
+    tokenizer: Annotated[str | None, setting(TEXT, "tokenizer", show_default=False)] = Settings.tokenizer
+    model_config: Annotated[str | None, setting(SERIES, "model_config", show_default=False)] = Settings.model_config
     steps: Steps = Settings.steps
     probes: Annotated[
         str | None,
-        typer.Option(help="Comma list of probes; `degen probes` lists them.", show_default="the default ones"),
+        typer.Option(
+            help="Comma list of probes; `degen probes` lists them.",
+            show_default="the default ones",
+            rich_help_panel=PASS,
+            autocompletion=complete_probes,
+        ),
     ] = None
     revision_pattern: RevisionPattern = Settings.revision_pattern
     tokens_per_step: TokensPerStep = Settings.tokens_per_step
-    device: Annotated[str, setting("device")] = Settings.device
-    dtype: Annotated[str, setting("dtype")] = Settings.dtype
-    batch_size: Annotated[str, typer.Option(help="Full windows in a batch, or auto.")] = "auto"
-    threads: Annotated[int | None, setting("threads", show_default="torch's own choice")] = Settings.threads
+    device: Annotated[str, setting(PASS, "device")] = Settings.device
+    dtype: Annotated[str, setting(PASS, "dtype")] = Settings.dtype
+    batch_size: Annotated[str, typer.Option(help="Full windows in a batch, or auto.", rich_help_panel=PASS)] = "auto"
+    threads: Annotated[int | None, setting(PASS, "threads", show_default="torch's own choice")] = Settings.threads
     out: Annotated[Path, OUT] = Path(RUN_FOLDER)
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over in a folder that holds a run.")] = False
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Also send the run to a tracker: {TRACKERS}; again for more.",
+            show_default=False,
+            rich_help_panel=RUN,
+            autocompletion=complete_tracker,
+        ),
+    ] = None
+    fresh: Annotated[
+        bool, typer.Option("--fresh", rich_help_panel=RUN, help="Start over in a folder that holds a run.")
+    ] = False
     keep: Annotated[
         str,
         typer.Option(
             help="Weights of the hub: all leaves them in its cache; none deletes those that this command downloaded, "
-            "and no others."
+            "and no others.",
+            rich_help_panel=RUN,
         ),
     ] = "none"
 
@@ -93,7 +142,7 @@ class ScanOptions(OptionGroup):
         Raises:
             DegenError: an option cannot be parsed, or its value is out of range.
         """
-        folder_options = {"out", "fresh", "keep"}  # of the run folder; no result depends on them
+        folder_options = {"out", "track", "fresh", "keep"}  # of the run folder; no result depends on them
         values: dict[str, Any] = {name: getattr(self, name) for name in self.options() if name not in folder_options}
         values["batch_size"] = parsing.parse_batch_size(self.batch_size)
         if trust_remote_code:

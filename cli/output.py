@@ -15,12 +15,15 @@ from degen.printable import escape_json, printable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pyarrow as pa
     from rich.console import Console
 
     from degen.figures.figure import Figure
     from degen.readers.source_summary import SourceSummary
 
 BLOCKS = "▁▂▃▄▅▆▇█"
+SPARKLINE = 30  # the most blocks of a sparkline, and twice as many on a terminal of WIDE columns
+WIDE = 160
 
 
 def replace_unencodable() -> None:
@@ -39,12 +42,26 @@ def stderr() -> Console:
 
 def error(message: str) -> None:
     """Print an error message on stderr."""
-    print(fit(f"error: {printable(message)}", sys.stderr), file=sys.stderr)
+    _print_marked("error", message, sys.stderr)
 
 
 def warn(message: str) -> None:
     """Print a warning on stderr."""
-    print(fit(f"warning: {printable(message)}", sys.stderr), file=sys.stderr)
+    _print_marked("warning", message, sys.stderr)
+
+
+def result_line(mark: str, message: str) -> None:
+    """Print a line of the result behind a word such as `failed`, which has its colour on a terminal."""
+    _print_marked(mark, message, sys.stdout)
+
+
+def _print_marked(mark: str, message: str, stream: TextIO) -> None:
+    from .colours import has_colour, paint
+
+    text = fit(f"{mark}: {printable(message)}", stream)
+    if has_colour(stream):
+        text = paint(mark, "cell") + text.removeprefix(mark)
+    print(text, file=stream)
 
 
 def first_word(text: str) -> None:
@@ -76,6 +93,28 @@ def write_figure(figure: Figure, file: Path) -> None:
     note(f"{file}: {figure.title}")
 
 
+def write_rows(table: pa.Table, name: str, file: Path) -> None:
+    """Write rows to a file, and say so.
+
+    Args:
+        table: the rows.
+        name: of the table, in a `.duckdb` file.
+        file: whose ending says the format.
+
+    Raises:
+        DegenError: it cannot be written.
+    """
+    from degen.runs.export import write_table
+
+    write_table(table, name, file)
+    note(f"{file}: {count(table.num_rows, 'row')} of {name}")
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with a noun in singular or plural, as in `1 row` and `2 rows`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def result(text: str) -> None:
     """Print the result as text of one or several lines."""
     print(fit("\n".join(map(printable, text.split("\n"))), sys.stdout))
@@ -99,13 +138,17 @@ def _json_safe(value: Any) -> Any:
 
 def result_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """Print the result as a table: within the width of a terminal, and with a line for each row elsewhere."""
-    from .table_layout import lay_out
+    from .colours import has_colour, paint
+    from .table_layout import lay_out, plain
 
     rows = [list(row) for row in rows]
     numeric = [all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(columns))]
-    cells = [[format_cell(value) for value in row] for row in rows]
-    lines = lay_out(columns, cells, numeric, terminal_width(sys.stdout))
-    result("\n".join(["", *([title] if title is not None else []), *lines, ""]))
+    cells = [["\n".join(map(printable, format_cell(value).split("\n"))) for value in row] for row in rows]
+    heads = [printable(column) for column in columns]
+    painted = paint if has_colour(sys.stdout) else plain
+    lines = lay_out(heads, cells, numeric, terminal_width(sys.stdout), painted)
+    titles = [fit(printable(title), sys.stdout)] if title is not None else []
+    print("\n".join(["", *(painted(line, "head") for line in titles), *lines, ""]))
 
 
 def terminal_width(stream: TextIO) -> int | None:
@@ -137,11 +180,17 @@ def format_interval(value: Any, low: Any, high: Any) -> str:
     return f"{format_cell(value)}{interval}"
 
 
-def sparkline(values: Sequence[float | None], width: int = 60) -> str:
+def sparkline(values: Sequence[float | None], width: int | None = None) -> str:
     """Return values as blocks of eight heights, with a gap where one is missing.
+
+    Args:
+        values: in the order of training.
+        width: the most blocks; None for as many as suit the terminal, the same in every command.
 
     A range below 1 % of the largest magnitude is drawn flat, as noise should not look like a collapse.
     """
+    if width is None:
+        width = SPARKLINE if (terminal_width(sys.stdout) or 0) < WIDE else 2 * SPARKLINE
     if len(values) > width:
         values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
     known = [v for v in values if v is not None and math.isfinite(v)]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from degen.errors import DegenError
+
+if TYPE_CHECKING:
+    from degen.metrics.curve import Better
 
 T = TypeVar("T", bound=str)
 
@@ -57,6 +60,25 @@ def parse_choice(option: str, text: str, choices: Sequence[T]) -> T:
         if choice == text:
             return choice
     raise DegenError(f"{option} {text}: not one of {', '.join(choices)}")
+
+
+def parse_better(option: str, texts: Sequence[str] | None) -> dict[str | None, Better]:
+    """Return a dict: metric -> which way is better, from `score=max` and `max`; the key None holds for all others.
+
+    Raises:
+        DegenError: a text names neither min nor max, or a metric occurs twice.
+    """
+    sides: tuple[Better, ...] = ("min", "max")
+    named = [text for text in texts or () if "=" in text]
+    found: dict[str | None, Better] = {
+        name: parse_choice(f"{option} {name}", side, sides)
+        for name, side in parse_pairs(option, named, "score=max").items()
+    }
+    for text in (text for text in texts or () if "=" not in text):
+        if None in found:
+            raise DegenError(f"{option} {text}: the way of all metrics is given twice; keep one, or name a metric")
+        found[None] = parse_choice(option, text, sides)
+    return found
 
 
 def parse_names(option: str, text: str) -> list[str]:

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from degen.printable import printable
-from degen.scanning.progress import Progress
+from degen.scanning.progress import Progress, counted
+from degen.scanning.series_clock import SeriesClock, format_seconds
 
 from . import output
 
@@ -22,21 +23,24 @@ T = TypeVar("T")
 
 PHASES = {"fetch": "fetching", "load": "loading", "forward": "measuring"}
 BAR_WIDTH = 12
+LONG = 60  # seconds from which on a plain line says how much time is left
 
 
 class ConsoleProgress(Progress):
-    """Progress on stderr: on a terminal a bar for the series and one for the checkpoint, each with the time left."""
+    """Progress on stderr: on a terminal a bar for the series and one for the checkpoint, each with the time left.
 
-    def __init__(self) -> None:
+    Args:
+        now: returns the time in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._console = output.stderr()
         self._bar: Any = None
         self._series: Any = None
         self._task: Any = None
         self._checkpoint = ""
-        self._total = 0
-        self._finished = 0
         self._tokens = 0
-        self._started = time.monotonic()
+        self._clock = SeriesClock(now)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -76,15 +80,15 @@ class ConsoleProgress(Progress):
                 self._bar.update(task, completed=done, amount=f"{done:,}/{total:,}")
         if task is not None:
             self._bar.remove_task(task)
-        self.note(f"{total} {noun}")
+        self.note(counted(total, noun))
 
     def start_scan(self, checkpoints: Sequence[Checkpoint], done: int) -> None:
         """Print how many checkpoints are measured already, if any."""
-        self._total, self._finished = len(checkpoints), done
+        self._clock.begin(len(checkpoints), done)
         if done:
             self.note(f"{done} of {len(checkpoints)} checkpoints are measured already")
-        if self._bar is not None and self._total > 1:
-            self._series = self._bar.add_task("all checkpoints", total=self._total, completed=done, amount="")
+        if self._bar is not None and self._clock.total > 1:
+            self._series = self._bar.add_task("all checkpoints", total=self._clock.total, completed=done, amount="")
             self._update_series(0.0)
 
     def start_phase(self, name: str) -> None:
@@ -98,8 +102,9 @@ class ConsoleProgress(Progress):
 
     def start_checkpoint(self, checkpoint: Checkpoint, tokens: int) -> None:
         """Start a bar for the checkpoint, on a terminal."""
-        self._started, self._tokens = time.monotonic(), tokens
-        self._checkpoint = f"[{self._finished + 1}/{self._total}] {printable(str(checkpoint))}"
+        self._tokens = tokens
+        self._clock.begin_checkpoint(tokens)
+        self._checkpoint = f"[{self._clock.finished + 1}/{self._clock.total}] {printable(str(checkpoint))}"
         if self._bar is not None:
             if self._task is not None:
                 self._bar.remove_task(self._task)
@@ -107,6 +112,7 @@ class ConsoleProgress(Progress):
 
     def advance(self, tokens: int) -> None:
         """Move the bars on by some tokens."""
+        self._clock.advance(tokens)
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task, tokens)
             done = next(task.completed for task in self._bar.tasks if task.id == self._task)
@@ -120,8 +126,8 @@ class ConsoleProgress(Progress):
             share: of the current checkpoint that is done.
         """
         if self._series is not None:
-            amount = f"{self._finished}/{self._total} done"
-            self._bar.update(self._series, completed=self._finished + min(share, 1.0), amount=amount)
+            amount = f"{self._clock.finished}/{self._clock.total} done"
+            self._bar.update(self._series, completed=self._clock.finished + min(share, 1.0), amount=amount)
 
     def report_training(self, text: str, done: int, total: int) -> None:
         """Show the number of tokens trained on, and the text with the loss of every rank."""
@@ -132,12 +138,14 @@ class ConsoleProgress(Progress):
 
     def finish_checkpoint(self, checkpoint: Checkpoint, status: str, summary: str) -> None:
         """Print one line for the checkpoint."""
-        self._finished += 1
+        seconds = self._clock.finish_checkpoint()
         self._update_series(0.0)
-        seconds = time.monotonic() - self._started
-        self.note(
-            f"[{self._finished}/{self._total}] {checkpoint} {status} {seconds:.1f} s{': ' + summary if summary else ''}"
-        )
+        left = self._clock.seconds_left
+        soon = left is None or left < LONG or self._bar is not None  # a bar says it itself
+        rest = "" if soon or left is None else f", {format_seconds(left)} left"
+        reason = f": {summary}" if summary else ""
+        at = f"[{self._clock.finished}/{self._clock.total}]"
+        self.note(f"{at} {checkpoint} {status} {seconds:.1f} s{rest}{reason}")
 
 
 def _share(done: float, total: float) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class RankOptions(OptionGroup):
     """The ranks and methods to measure, and the training of the trained head."""
 
+    panel = "Ranks"
+
     ranks: Annotated[
         str | None,
         typer.Option(

@@ -9,33 +9,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options, output, parsing
+from .completion import complete_metric
 from .option_groups import OptionGroup, expand_groups
 from .saturation_tables import print_saturation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from degen.metrics.curve import Better, Curve
+    from degen.metrics.curve import Curve
     from degen.saturation import Larger, SaturationResult
 
 
 class SaturationOptions(OptionGroup):
     """The curves to judge, and how they are judged."""
 
+    panel = "Curves"
+
     metric: Annotated[
         list[str] | None,
         typer.Option(
             help="A column, or a value of the column metric; again for more.",
             show_default="loss, anisotropy and singular entropy, or all",
+            autocompletion=complete_metric,
         ),
     ] = None
     where: Annotated[
         list[str] | None,
         typer.Option(help="Rows to take, as in task=lambada_openai; again for more.", show_default=False),
     ] = None
-    better: Annotated[
-        str | None, typer.Option(help="Which way is better: min or max.", show_default="as the metric's name says")
-    ] = None
+    better: options.Better = None
     floor: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,7 +78,7 @@ class SaturationOptions(OptionGroup):
             target,
             metrics=self.metric or (),
             where=parsing.parse_pairs("--where", self.where, "task=lambada_openai"),
-            better=_parse_better(self.better),
+            better=parsing.parse_better("--better", self.better),
             floors=parse_floors(self.floor or ()),
             sort=self.sort,
             level=self.level,
@@ -90,6 +92,8 @@ class SaturationOptions(OptionGroup):
 
 class LossLawOptions(OptionGroup):
     """The models on whose final losses a loss law L(N, D) is fitted, to predict the others, and how it is fitted."""
+
+    panel = "Loss law"
 
     larger: Annotated[
         str | None,
@@ -145,10 +149,8 @@ def saturation(
     ],
     saturation_options: SaturationOptions,
     law_options: LossLawOptions,
-    to: Annotated[
-        Path | None,
-        typer.Option(help="The file to write: .parquet, .csv, .json or .duckdb.", show_default=False),
-    ] = None,
+    out_file: options.ResultFile = None,
+    to: Annotated[Path | None, options.former("--to", "--out")] = None,
     json: options.Json = False,
 ) -> None:
     """Find out when each model saturated, with an interval, or that it did not.
@@ -157,10 +159,11 @@ def saturation(
     together; and how far the losses lie above the prediction of the larger models. The verdicts of a run are kept in
     it, as table saturation.
     """
-    from degen.runs.export import check_result_file, write_table
+    from degen.runs.export import check_result_file
 
-    if to is not None:
-        check_result_file(to, target, option="--to")
+    option, file = ("--out", out_file) if out_file is not None else ("--to", to)
+    if file is not None:
+        check_result_file(file, target, option=option)
     result = saturation_options.find_saturation(target, law_options)
     if json:
         output.result_json(_document(target, result))
@@ -169,8 +172,8 @@ def saturation(
             output.note_source(result.source)
         print_saturation(result)
     _keep(result, target)
-    if to is not None:
-        write_table(result.table(), "saturation", to)
+    if file is not None:
+        output.write_rows(result.table(), "saturation", file)
 
 
 def _keep(result: SaturationResult, target: Path) -> None:
@@ -196,11 +199,6 @@ def _track(curves: list[Curve]) -> Iterator[Curve]:
     from .progress import bar_of
 
     yield from bar_of(curves, "curves")
-
-
-def _parse_better(text: str | None) -> Better | None:
-    sides: tuple[Better, ...] = ("min", "max")
-    return parsing.parse_choice("--better", text, sides) if text is not None else None
 
 
 def _parse_fixed(fix: list[str] | None) -> dict[str, float] | None:

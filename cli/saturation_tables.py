@@ -20,7 +20,7 @@ def print_saturation(result: SaturationResult) -> None:
     for v in result.verdicts:
         at = v.onset_steps
         onset = f"{at.step} ({at.low} … {at.high})" if at is not None else None
-        line = output.sparkline(v.curve.for_plot(), width=30)
+        line = output.sparkline(v.curve.for_plot())
         values = [v.best_step, v.best_value, v.final_value, v.p_value]
         rows.append([v.curve.model, v.curve.metric, line, v.verdict, *values, onset, v.reason])
     heads = ["model", "metric", "over training", "verdict", "best step", "best", "final", "p", "onset", "reason"]

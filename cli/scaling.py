@@ -5,14 +5,15 @@ from __future__ import annotations
 import typer
 
 from . import scaling_compare, scaling_cost, scaling_fit
+from .help_screens import PanelCommand
 
-app = typer.Typer(
+scaling = typer.Typer(
     help="Fit scaling laws to losses of models of many sizes, compare architectures, and count what models cost.",
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("fit")(scaling_fit.fit)
-app.command("slopes")(scaling_compare.slopes)
-app.command("pareto")(scaling_compare.pareto)
-app.command("shapes")(scaling_compare.shapes)
-app.command("cost")(scaling_cost.cost)
+scaling.command("fit", cls=PanelCommand)(scaling_fit.fit)
+scaling.command("slopes", cls=PanelCommand)(scaling_compare.slopes)
+scaling.command("pareto", cls=PanelCommand)(scaling_compare.pareto)
+scaling.command("shapes", cls=PanelCommand)(scaling_compare.shapes)
+scaling.command("cost", cls=PanelCommand)(scaling_cost.cost)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import output, parsing
+from . import options, output, parsing
 from .option_groups import OptionGroup
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from degen.figures.figure import Figure
-    from degen.metrics.curve import Better
     from degen.readers.source_summary import SourceSummary
     from degen.scaling.architectures.options import CompareOptions
     from degen.scaling.points import Points
@@ -65,13 +64,8 @@ class QualityOptions(OptionGroup):
             help="A column of quality in tasks; again for more.", show_default="downstream…, or accuracies and the like"
         ),
     ] = None
-    direction: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Which way of a column of quality is better, as in score=max or loss=min; again for more.",
-            show_default="as the name says, or max",
-        ),
-    ] = None
+    better: options.Better = None
+    direction: Annotated[list[str] | None, options.former("--direction", "--better")] = None
 
     def compare_options(self, confidence: float) -> CompareOptions:
         """Return the options of a comparison.
@@ -84,9 +78,7 @@ class QualityOptions(OptionGroup):
         """
         from degen.scaling.architectures.options import CompareOptions
 
-        sides: tuple[Better, ...] = ("min", "max")
-        pairs = parsing.parse_pairs("--direction", self.direction, "loss=min")
-        directions = {name: parsing.parse_choice(f"--direction {name}", side, sides) for name, side in pairs.items()}
+        directions = parsing.parse_better("--better", [*(self.better or ()), *(self.direction or ())])
         return CompareOptions(self.architecture, self.upstream, tuple(self.downstream or ()), directions, confidence)
 
 
@@ -97,12 +89,7 @@ class FileOptions(OptionGroup):
         Path | None,
         typer.Option("--plot", help="Draw the result into this file (.png, .pdf, .svg).", show_default=False),
     ] = None
-    out_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", help="Write the rows to this file: .parquet, .csv, .json or .duckdb.", show_default=False
-        ),
-    ] = None
+    out_file: options.ResultFile = None
 
     def check(self, table: Path | None, by: str | None = None) -> None:
         """Refuse files that cannot be written, or that would replace the table, before anything is computed.
@@ -140,9 +127,7 @@ class FileOptions(OptionGroup):
             DegenError: a file cannot be written.
         """
         if self.out_file is not None:
-            from degen.runs.export import write_table
-
-            write_table(table(), name, self.out_file)
+            output.write_rows(table(), name, self.out_file)
         if self.plot_file is not None and draw is not None:
             output.write_figure(draw(), self.plot_file)
 

@@ -12,9 +12,12 @@ from . import options, output
 from .option_groups import expand_groups
 
 if TYPE_CHECKING:
+    from degen.cli.progress import ConsoleProgress
+
     from degen.runs.run import Run
     from degen.scanning.plan import Plan
     from degen.scanning.settings import Settings
+    from degen.trackers.destination import Destination
 
 
 @expand_groups
@@ -51,6 +54,11 @@ def run_scan(
         scan_options: the options of the run folder.
         check_plan: called with the plan before anything is measured.
     """
+    from degen.trackers.destination import parse_destination
+
+    destinations = [parse_destination("--track", text) for text in scan_options.track or ()]
+    for destination in destinations:
+        destination.check()
     output.first_word(f"scanning into {scan_options.out}")
     os.environ.setdefault("TQDM_DISABLE", "1")  # libraries would draw bars beside ours
     from degen.cli.progress import ConsoleProgress
@@ -58,10 +66,24 @@ def run_scan(
     from degen.scanning.scan import scan_with_settings
 
     with ConsoleProgress() as progress:
-        return scan_with_settings(
+        run = scan_with_settings(
             settings, out=scan_options.out, fresh=scan_options.fresh, progress=progress, keep=scan_options.keep,
             on_plan=check_plan or (lambda _: None),
         )  # fmt: skip
+        for destination in destinations:
+            progress.start_phase(f"sending the run to {destination.tracker}")
+            _send(destination, run, progress)
+    return run
+
+
+def _send(destination: Destination, run: Run, progress: ConsoleProgress) -> None:
+    """Send a run to a tracker; a tracker that fails is a warning, for the run is kept."""
+    from degen.errors import DegenError
+
+    try:
+        destination.send(run, progress.note)
+    except DegenError as error:
+        progress.warn(f"{error}; the run is kept in {run.path}, and degen export {run.path} --to … tries again")
 
 
 def _print_run(run: Run, json: bool) -> None:

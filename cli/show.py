@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import options, output
+from .show_summary import print_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 BEGINNING = 0.05  # the share of all steps in which a model that has learnt nothing yet has the best geometry
 BEST = "best: after the first 5 % of the steps; last: with its standard error"
+LONG = 40  # rows from which on a table of checkpoints is thinned on a terminal
 LAYER_KEYS = ("model", "revision", "step", "layer", "site")
 
 
@@ -27,13 +30,16 @@ def show(
     layers: Annotated[
         bool, typer.Option("--layers", help="Show the metrics of every layer instead, a table for each.")
     ] = False,
+    all_rows: Annotated[
+        bool, typer.Option("--all", help="Show every checkpoint on a terminal, too, where a long series is thinned.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Show a run at a glance.
 
-    A table of its checkpoints; then each metric over training, with its best value and step, and with the standard
-    error of the last value; then what `degen ngram --run` measured, the modules of the probe delta, and the kinds
-    of matrices of the probe weights.
+    What failed and what got worse; a table of its checkpoints; then each metric over training, with its best value and
+    step, and with the standard error of the last value; then what `degen ngram --run` measured, the modules of the
+    probe delta, and the kinds of matrices of the probe weights.
     """
     from degen.runs.run import read_run
 
@@ -44,27 +50,59 @@ def show(
     elif layers:
         _print_layers(opened, rows)
     else:
-        print_checkpoints(opened, rows)
+        print_summary(opened, rows)
+        print_checkpoints(opened, rows, all_rows=all_rows)
         _print_metrics(rows, opened.glance("checkpoints"))
         _print_ngrams(opened)
         _print_deltas(opened)
         _print_weights(opened)
 
 
-def print_checkpoints(run: Run, rows: list[Row] | None = None) -> None:
+def print_checkpoints(run: Run, rows: list[Row] | None = None, *, all_rows: bool = False) -> None:
     """Print the table of checkpoints, with the metrics that probes mark for a summary.
+
+    On a terminal a long series is thinned; of each model the first, the last and all that failed stay.
 
     Args:
         run: the run.
         rows: those of its table `checkpoints`, where they are read already.
+        all_rows: print all of them.
     """
     rows = rows if rows is not None else run.checkpoints()
+    every = len(rows)
+    if not all_rows and output.terminal_width(sys.stdout) is not None:
+        rows = thin(rows, LONG)
     metrics = [m for m in run.glance("checkpoints") if any(row[m] is not None for row in rows)]
     stages = [name for name in ("stage",) if any(row.get(name) is not None for row in rows)]
     columns = ["model", "revision", *stages, "step", *metrics, "status"]
     if any(row["reason"] for row in rows):
         columns.append("reason")
     output.result_table(columns, [[row[name] for name in columns] for row in rows])
+    if len(rows) < every:
+        output.result(f"{len(rows)} of {every} checkpoints; degen show {run.path} --all shows every one")
+
+
+def thin(rows: list[Row], most: int) -> list[Row]:
+    """Return rows at even distances, of each model its first and last and all that failed; all of a short table.
+
+    Args:
+        rows: of the table `checkpoints`.
+        most: rows from which on a table is long; so many stay, besides those that failed, or three of each model.
+    """
+    if len(rows) <= most:
+        return rows
+    by_model: dict[str, list[Row]] = {}
+    for row in rows:
+        by_model.setdefault(row["model"], []).append(row)
+    each = max(most // len(by_model), 3)
+    kept = []
+    for of_model in by_model.values():
+        last = len(of_model) - 1
+        at = {round(i * last / (each - 1)) for i in range(each)} | {
+            i for i, row in enumerate(of_model) if row["status"] == "failed"
+        }
+        kept += [of_model[i] for i in sorted(at)]
+    return kept
 
 
 def _print_metrics(checkpoints: list[Row], metrics: list[str]) -> None:
@@ -75,13 +113,12 @@ def _print_metrics(checkpoints: list[Row], metrics: list[str]) -> None:
     lines = []
     for model, rows in by_model.items():
         for metric in metrics:
-            values = [row[metric] for row in rows]
             known = [row for row in rows if row[metric] is not None]
             if known:
                 best = _best(known, metric)
                 last = _with_error(known[-1][metric], known[-1].get(f"{metric}_se"))
                 cells = [known[0][metric], best.get(metric), best.get("step"), last]
-                lines.append([model, metric, output.sparkline(values), *cells])
+                lines.append([model, metric, output.sparkline(_for_plot(rows, metric)), *cells])
     if lines:
         output.result_table(["model", "metric", "over training", "first", "best", "best step", "last"], lines)
         output.result(BEST)
@@ -128,6 +165,17 @@ def _last_rows(run: Run, table: str) -> Iterator[tuple[str, list[Row]]]:
     for model, revisions in last.items():
         revision, rows = list(revisions.items())[-1]
         yield f"{model}@{revision}", rows
+
+
+def _for_plot(rows: Sequence[Row], metric: str) -> Sequence[float]:
+    """Return the values of a metric as `degen saturation` draws them."""
+    import numpy as np
+
+    from degen.metrics.curve import values_for_plot
+
+    counted = _counted_by(rows)
+    places = np.array([row[counted] or 0 for row in rows], dtype=np.int64)
+    return values_for_plot(np.array([row[metric] for row in rows], dtype=np.float64), places)
 
 
 def _best(rows: Sequence[Row], metric: str) -> Row:

@@ -16,7 +16,9 @@ from faults.command import executable
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def on_terminal(*args: object, width: int = 80, cwd: Path | None = None, streams: str = "both") -> tuple[int, str]:
+def on_terminal(
+    *args: object, width: int = 80, cwd: Path | None = None, streams: str = "both", colours: bool = False, **more: str
+) -> tuple[int, str]:
     """Run `degen …` on a terminal, and return its exit code and the text that it wrote there.
 
     Args:
@@ -24,6 +26,8 @@ def on_terminal(*args: object, width: int = 80, cwd: Path | None = None, streams
         width: columns of the terminal.
         cwd: the working directory.
         streams: `both`, or `stdout` or `stderr` alone; the other one is a pipe.
+        colours: keep the sequences that colour the text, and all others.
+        more: variables of the environment.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
@@ -32,14 +36,15 @@ def on_terminal(*args: object, width: int = 80, cwd: Path | None = None, streams
         [executable(), *map(str, args)], cwd=cwd, stdin=subprocess.DEVNULL,
         stdout=theirs if streams in ("both", "stdout") else subprocess.DEVNULL,
         stderr=theirs if streams in ("both", "stderr") else subprocess.DEVNULL,
-        env=environment | {"TERM": "xterm"},
+        env=environment | {"TERM": "xterm"} | more,
     )  # fmt: skip
     os.close(theirs)
     written = bytearray()
     while chunk := _read(ours):
         written += chunk
     os.close(ours)
-    return process.wait(), CONTROL.sub("", written.decode()).replace("\r\n", "\n")
+    text = written.decode() if colours else CONTROL.sub("", written.decode())
+    return process.wait(), text.replace("\r\n", "\n")
 
 
 def found_whole(text: str, lines: list[str]) -> bool:

@@ -12,6 +12,7 @@ from degen.errors import DegenError
 from degen.gate import Rule, parse_rule
 from degen.scanning.progress import Progress
 from degen.scanning.settings import MeasureKeywords
+from degen.trackers.figure_names import figure_name
 
 from .monitor import Monitor
 from .step_rules import StepReport
@@ -156,7 +157,9 @@ class CallbackCore:
         figures = dict(report.figures)
         if self.rules:
             figures |= {VIOLATIONS: len(report.broken), UNDECIDED: len(report.undecided)}
-        return {f"{self._prefix}{name}": value for name, value in figures.items()}, self._stops and bool(report.broken)
+        return {figure_name(name, self._prefix): value for name, value in figures.items()}, self._stops and bool(
+            report.broken
+        )
 
     def _log_report(self, report: StepReport) -> None:
         """Log what went wrong at a step, each in one line: no measurement, no space to keep it, or a broken rule."""

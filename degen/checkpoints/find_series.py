@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from degen.errors import DegenError
 from degen.hints import closest, did_you_mean
-from degen.paths import path_of_spec
+from degen.paths import NO_PATH, path_of_spec
 
 from .adapter_series import are_paths, on_base, on_own_bases, split_adapter
 from .hub_series import from_hub, is_hub_name
@@ -121,7 +122,7 @@ def _find(spec: str, grammar: Grammar, trust: bool, note: Note) -> list[Series]:
     elif (pair := split_adapter(name)) is not None:
         series = on_base(*pair, partial(find, note=note))
     else:
-        series = find(name)
+        series = find(name, note=note)
     if label is None:
         return series
     if len(series) > 1:
@@ -144,10 +145,21 @@ def find_without_adapter(name: str, grammar: Grammar, trust: bool, note: Note = 
     if is_suite(name):
         return from_suite(name, grammar, trust)
     if is_hub_name(name):
+        _note_missing_folder(name, note)
         return [from_hub(name, grammar, trust)]
     suite = closest(name.partition(":")[0], suites())
     hint = f"; did you mean the suite {suite!r}?" if suite is not None else ""
     raise DegenError(f"{name}: no such folder or file{hint}")
+
+
+def _note_missing_folder(name: str, note: Note) -> None:
+    """Say at once that a folder is not there, where a name of the hub may be meant for one; the hub takes a while."""
+    path = path_of_spec(name.partition("@")[0])
+    if path == NO_PATH or not path.parent.is_dir():
+        return
+    with suppress(OSError):  # a folder that may not be listed
+        beside = sorted(child.name for child in path.parent.iterdir() if child.is_dir())
+        note(f"{path}: no such folder in {path.parent}; {did_you_mean(path.name, beside)}; asking the hub for {name}")
 
 
 def from_suite(spec: str, grammar: Grammar, trust: bool = False) -> list[Series]:

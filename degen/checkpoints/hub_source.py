@@ -94,7 +94,7 @@ class HubSource(Source):
         if "config.json" not in self.files:
             if self.model_config is not None:
                 return self.model_config
-            hint = self._hint or "; a scan takes another's with --model-config ORG/MODEL or a folder"
+            hint = self._hint or "; a scan takes another's with `--model-config ORG/MODEL` or a folder"
             raise MissingFileError(f"{self}: this revision has no config.json{hint}")
         return self._folder(["config.json", *self._code])
 

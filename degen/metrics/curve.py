@@ -157,13 +157,22 @@ class Curve:
         return self.layer == other.layer and (self.site == other.site or self.site is None or other.site is None)
 
     def for_plot(self) -> list[float]:
-        """Return all values, those of the first tenth of training clipped to the range of the later ones.
+        """Return all values as `values_for_plot` does."""
+        return values_for_plot(self.values, self.axis)
 
-        Without that a perplexity of a million at the first steps would make all later values look like a flat line.
-        """
-        late = self.values[self.axis >= self.axis.max(initial=0) / 10]
-        known = late[np.isfinite(late)]
-        return [float(v) for v in (np.clip(self.values, known.min(), known.max()) if len(known) else self.values)]
+
+def values_for_plot(values: Floats, axis: Ints) -> list[float]:
+    """Return values, those of the first tenth of training clipped to the range of the later ones.
+
+    Without that a perplexity of a million at the first steps would make all later values look like a flat line.
+
+    Args:
+        values: of a metric, NaN where missing; in its unit.
+        axis: how far training is at each, in steps or tokens.
+    """
+    late = values[axis >= axis.max(initial=0) / 10]
+    known = late[np.isfinite(late)]
+    return [float(v) for v in (np.clip(values, known.min(), known.max()) if len(known) else values)]
 
 
 def reason_for_missing(status: str | None, reason: str | None, value: float | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from degen.errors import DegenError
 from degen.hints import did_you_mean
 
 from .curve import Better
-from .metric_kinds import NO_FLOOR, WIDTH_UNKNOWN, Floor, kind_of
+from .metric_kinds import NO_FLOOR, WIDTH_UNKNOWN, Floor, better_of_unknown, kind_of
 
 
 @dataclass
@@ -23,7 +23,7 @@ class CurveOptions:
 
     Attributes:
         metrics: names of metrics, bare (`acc`) or whole (`lambada_openai/acc`); empty for the usual ones.
-        better: which way is better, for all of them; None to go by their names.
+        better: which way is better, by name; the key None holds for all other metrics, and without it their names do.
         floors: least changes that matter, by name; the key None holds for all other metrics.
         sort: whether rows are sorted by step.
         warn: called with each line of warning; see `warn_once`.
@@ -34,7 +34,7 @@ class CurveOptions:
     """
 
     metrics: Sequence[str]
-    better: Better | None
+    better: Mapping[str | None, Better]
     floors: Mapping[str | None, Floor]
     sort: bool
     warn: Callable[[str], None]
@@ -56,17 +56,13 @@ class CurveOptions:
 
         `min`, with a warning, where none of them says it.
         """
-        if self.better is not None:
-            return self.better
+        if (said := self.better.get(metric, self.better.get(None))) is not None:
+            return said
         if metric in self.higher_is_better:
             return "max" if self.higher_is_better[metric] else "min"
         if (kind := kind_of(metric)) is not None:
             return kind.better
-        self.warn_once(
-            f"{metric}: the name does not tell whether lower or higher is better; lower is assumed, "
-            "use --better max if higher is"
-        )
-        return "min"
+        return better_of_unknown(metric, self.warn_once)
 
     def floor(self, model: str, metric: str, name: str, best: float, width: int | None) -> float:
         """Return the least change of a metric that matters, in the metric's unit.
@@ -89,26 +85,28 @@ class CurveOptions:
             )
         return 0.0 if np.isnan(best) else rule.of(best, width)
 
-    def check_floors(self, path: Path, names: Iterable[str]) -> None:
-        """Refuse floors that were given for a metric which no curve has.
+    def check_names(self, path: Path, names: Sequence[str]) -> None:
+        """Refuse floors and directions that were given for a metric which no curve has.
 
         Args:
             path: file or folder of the metrics, for the error.
             names: names of the metrics that the curves have.
 
         Raises:
-            DegenError: a floor is for another metric; the message names the most similar one.
+            DegenError: one is for another metric; the message names the most similar one.
         """
-        for name in self.floors:
-            if name is not None and name not in self._floors_used:
+        given = [("--floor", name) for name in self.floors if name not in self._floors_used]
+        given += [("--better", name) for name in self.better if name not in names]
+        for option, name in given:
+            if name is not None:
                 raise DegenError(
-                    f"{path}: --floor names {name!r}, which is none of the metrics here; {did_you_mean(name, names)}"
+                    f"{path}: {option} names {name!r}, which is none of the metrics here; {did_you_mean(name, names)}"
                 )
 
 
 def plain_options(metric: str) -> CurveOptions:
     """Return options that read the metric `metric` unchanged: rows sorted by step, no floor, infinite values kept."""
-    return CurveOptions([metric], "min", {None: NO_FLOOR}, True, lambda line: None, keep_infinite=True)
+    return CurveOptions([metric], {None: "min"}, {None: NO_FLOOR}, True, lambda line: None, keep_infinite=True)
 
 
 def best_of(values: Floats, better: Better) -> float:

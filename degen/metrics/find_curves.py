@@ -30,7 +30,7 @@ class CurveKeywords(TypedDict, total=False):
 
     metrics: Sequence[str]
     where: Mapping[str, str]
-    better: Better | None
+    better: Better | Mapping[str | None, Better] | None
     floors: Mapping[str | None, Floor]
     sort: bool
     warn: Required[Callable[[str], None]]
@@ -41,7 +41,7 @@ def read_curves(
     *,
     metrics: Sequence[str] = (),
     where: Mapping[str, str] = {},
-    better: Better | None = None,
+    better: Better | Mapping[str | None, Better] | None = None,
     floors: Mapping[str | None, Floor] = {},
     sort: bool = False,
     warn: Callable[[str], None],
@@ -58,7 +58,7 @@ def read_curves(
             `degen.readers.registry` recognises: a log of training, or results of evaluations.
         metrics: names of metrics, bare or whole; empty for the usual ones.
         where: values that columns must have.
-        better: which way is better; None to go by the metrics' names.
+        better: which way is better, `min` or `max`, for all metrics or by bare name; None to go by their names.
         floors: least changes that matter by bare or whole name; the key None holds for all other metrics.
         sort: sort rows by step. Those of folders of parts or of result files are always sorted.
         warn: called with each line of warning.
@@ -71,14 +71,15 @@ def read_curves(
         DegenError: the target cannot be read, or lacks a metric, column or value.
     """
     target = expand_user(target)
-    options = CurveOptions(metrics, better, floors, sort, warn, undo=not sort)
+    said: Mapping[str | None, Better] = {None: better} if isinstance(better, str) else better or {}
+    options = CurveOptions(metrics, said, floors, sort, warn, undo=not sort)
     opened = open_target(target, options.warn_once)
     if isinstance(opened, Run):
         curves = _without_empty(run_curves(opened, where, options))
         summary = summarise_run(opened.path, curves)
     else:
         curves, summary = _table_curves(opened, where, options)
-    options.check_floors(target, [name for curve in curves for name in (curve.bare_metric, curve.metric)])
+    options.check_names(target, [name for curve in curves for name in (curve.bare_metric, curve.metric)])
     return curves, summary
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,7 +83,8 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
     (r"singular_entropy|^kl_[a-z0-9_]+", Kind("min", Floor(0.1, "ln width"))),
     (r"top_singular_share", Kind("min", NO_FLOOR)),
     (
-        r"acc|acc_norm|accuracy|f1|exact_match|em|mcc|bleu|rouge[a-z0-9]*|pass@|effective_rank|stable_rank",
+        r"acc|acc_norm|accuracy|f1|exact_match|em|mcc|bleu|rouge[a-z0-9]*|pass@|effective_rank|stable_rank"
+        r"|glue|super_?glue|squad|downstream",
         Kind("max", NO_FLOOR),
     ),
 )
@@ -104,6 +105,20 @@ def kind_of(name: str) -> Kind | None:
         return None
     found = (kind for at_end in (True, False) for pattern, kind in _KINDS if _has(words, pattern, at_end))
     return next(found, None)
+
+
+def better_of_unknown(name: str, warn: Callable[[str], None]) -> Better:
+    """Return `min` for a metric of which nothing says whether lower or higher is better, with a warning.
+
+    Args:
+        name: of the metric.
+        warn: called with the warning, which names the option that says otherwise.
+    """
+    warn(
+        f"{name}: the name does not tell whether lower or higher is better; lower is assumed, "
+        f"use --better {name}=max if higher is"
+    )
+    return "min"
 
 
 def is_loss(name: str) -> bool:

@@ -208,9 +208,8 @@ def open_run(
         if info is not None and adds_only(info.get("asked", {}), settings):
             info["asked"] = settings
         _check_settings(path, info, settings)
-        if not fresh:  # a run folder, or what a scan left that was killed before it wrote run.json
-            with write_errors(path):
-                delete_partials(path, info or {})
+        with write_errors(path):  # a run folder, or what a scan left that was killed before it wrote run.json
+            delete_partials(path, before or {})
         new = {"schema_version": SCHEMA_VERSION, "asked": settings}
         yield RunWriter(path, info if info is not None else new, fresh, before)
     finally:

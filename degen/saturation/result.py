@@ -133,7 +133,7 @@ def find_saturation(
     *,
     metrics: Sequence[str] = (),
     where: Mapping[str, str] | None = None,
-    better: Better | None = None,
+    better: Better | Mapping[str | None, Better] | None = None,
     floors: Mapping[str | None, Floor] | None = None,
     sort: bool = False,
     level: float = 0.05,
@@ -149,7 +149,7 @@ def find_saturation(
         target: a run folder, a table, a log of training, or results of evaluations; see `read_curves`.
         metrics: names of metrics; empty for the usual ones.
         where: values that columns must have.
-        better: which way is better; None to go by the metrics' names.
+        better: which way is better, `min` or `max`, for all metrics or by bare name; None to go by their names.
         floors: least changes that matter, by metric; the key None holds for all other metrics.
         sort: sort rows by step.
         level: how often a curve that never gets worse may be called saturated.

@@ -14,6 +14,12 @@ T = TypeVar("T")
 _log = logging.getLogger("degen")
 
 
+def counted(total: int, nouns: str) -> str:
+    """Return a number of things that are done, as in `154 revisions listed` and `1 revision listed`."""
+    noun, space, done = nouns.partition(" ")
+    return f"{total} {noun.removesuffix('s') if total == 1 else noun}{space}{done}"
+
+
 class Progress:
     """Reports of a scan on how far it is. This class writes warnings and notes to the log `degen`."""
 
@@ -28,7 +34,7 @@ class Progress:
     def track(self, items: Iterable[T], total: int, noun: str) -> Iterator[T]:
         """Yield the items, and report how many of them there were, as in `154 revisions listed`."""
         yield from items
-        self.note(f"{total} {noun}")
+        self.note(counted(total, noun))
 
     def start_scan(self, checkpoints: Sequence[Checkpoint], done: int) -> None:
         """Report the checkpoints of the scan, and how many of them are measured already."""

@@ -25,6 +25,7 @@ from degen.runs.run_writer import RunWriter, open_run
 
 from .context import check_context, fit_context
 from .extend import adds_only, continue_settings, fill_tokens, probes_to_measure
+from .notebook_progress import usual_progress
 from .plan import Plan, make_plan
 from .progress import Progress
 from .run_info import complete_info
@@ -51,7 +52,8 @@ def scan(
             with `label=` in front. None: the bundled demo.
         out: the run folder. A run that stopped goes on where it was.
         fresh: start over in a folder that holds a run.
-        progress: gets notes, warnings and how far the scan is; by default they go to the log `degen`.
+        progress: gets notes, warnings and how far the scan is; by default they go to the log `degen`, and how far the
+            scan is to a bar in a notebook.
         keep: `all` leaves weights of the hub in its cache; `none` deletes what the scan downloaded.
         settings: the other fields of `Settings`, by name.
 
@@ -64,7 +66,7 @@ def scan(
     Source: Godey, de la Clergerie and Sagot 2024 (arXiv 2404.07647).
     """
     chosen = make_settings(series, **settings)
-    return scan_with_settings(chosen, out=Path(out), fresh=fresh, progress=progress or Progress(), keep=keep)
+    return scan_with_settings(chosen, out=Path(out), fresh=fresh, progress=progress or usual_progress(), keep=keep)
 
 
 def scan_with_settings(

@@ -54,7 +54,7 @@ def test_an_adapter_is_put_beside_the_base_that_it_names(adapter: Path, tmp_path
     out, spectra = tmp_path / "d.parquet", tmp_path / "s.csv"
     result = degen("delta", adapter, "-o", out, "--spectra", spectra)
     assert result.code == 0
-    assert result.err == ""
+    assert [line.split(": ")[0] for line in result.err.splitlines()] == [str(out), str(spectra)]
     for words in ("reparameterization", "model.layers.*.self_attn.q_proj", "Memory of training", "whole model", "yes"):
         assert words in result.out
     table = pl.read_parquet(out)

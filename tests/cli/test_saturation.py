@@ -94,7 +94,7 @@ def test_direction_follows_the_metrics_name_or_the_better_option(tmp_path: Path)
     ] == ("saturated")  # fmt: skip
     file = table(tmp_path / "u.csv", falling, name="score")
     result = degen("saturation", file, "--json")
-    assert "--better max" in result.err
+    assert "=max if higher is" in result.err
     assert result.json()["rows"][0]["verdict"] == "not_saturated"
     result = degen("saturation", file, "--better", "max", "--json")
     assert (result.err, result.json()["rows"][0]["verdict"]) == ("", "saturated")

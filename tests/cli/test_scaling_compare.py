@@ -104,18 +104,18 @@ def test_slopes_reads_named_columns_from_csv_and_parquet(tmp_path: Path) -> None
     plain = slopes(two_architectures(tmp_path / "t.csv"), "--json").json()
     file = two_architectures(tmp_path / "u.csv", "kind,size,seen,nats,score")
     names = ("--columns", "params=size,tokens=seen,loss=nats", "--architecture", "kind", "--downstream", "score")
-    result = slopes(file, *names, "--direction", "score=max", "--json")
+    result = slopes(file, *names, "--better", "score=max", "--json")
     assert "warning" not in result.err
     assert [row["slope"] for row in result.json()["rows"]] == [row["slope"] for row in plain["rows"]]
     data = np.genfromtxt(file, delimiter=",", names=True, dtype=None, encoding="utf-8")
     pq.write_table(pa.table({name: data[name] for name in data.dtype.names or ()}), tmp_path / "u.parquet")
-    again = slopes(tmp_path / "u.parquet", *names, "--direction", "score=max", "--json").json()
+    again = slopes(tmp_path / "u.parquet", *names, "--better", "score=max", "--json").json()
     assert again["rows"] == result.json()["rows"]
 
 
 def test_pareto_reports_the_published_reversal(tmp_path: Path) -> None:
     names = ("upstream", "glue", "superglue", "squad")
-    directions = [part for name in names for part in ("--direction", f"{name}=max")]
+    directions = [part for name in names for part in ("--better", f"{name}=max")]
     result = pareto(published(tmp_path / "t.csv"), "--upstream", "upstream", *TASKS, *directions, "--json")
     assert "warning" not in result.err
     reversals = rows_of(result, "reversals")
@@ -123,7 +123,7 @@ def test_pareto_reports_the_published_reversal(tmp_path: Path) -> None:
     assert {(row["better_upstream"], row["better_downstream"], row["on_all"]) for row in reversals} == {
         ("wide", "deep", True)
     }
-    printed = pareto(published(tmp_path / "t.csv"), *TASKS).out
+    printed = pareto(published(tmp_path / "t.csv"), *TASKS, "--better", "upstream=max").out
     assert "Pairs that reverse" in printed
     assert "-1.46 against -1.49" in printed
 
@@ -132,9 +132,9 @@ def test_negated_loss_needs_a_name_or_direction_that_says_so(tmp_path: Path) -> 
     file = table(tmp_path / "t.csv", "model,params,loss", ["a,1e8,-3.0", "b,2e8,-2.5", "c,3e8,-2.7"])
     refused = pareto(file, "--json")
     assert (refused.code, refused.out) == (2, "")
-    assert "a has loss -3, but losses must be above 0; correct the row, or use --direction loss=max" in refused.message
+    assert "a has loss -3, but losses must be above 0; correct the row, or use --better loss=max" in refused.message
     for better, frontier in (("max", [True, True, False]), ("min", [True, False, False])):
-        result = pareto(file, "--direction", f"loss={better}", "--json")
+        result = pareto(file, "--better", f"loss={better}", "--json")
         assert "warning" not in result.err
         assert [row["frontier"] for row in rows_of(result)] == frontier
     named = table(tmp_path / "u.csv", "model,params,negative_log_perplexity", ["a,1e8,-3.0", "b,2e8,-2.5"])
@@ -255,8 +255,8 @@ def test_three_points_have_no_correlation_and_no_slope(tmp_path: Path) -> None:
     [
         (("pareto", "--cost", "watts"), "no column 'watts'"),
         (("pareto", "--quality", "los"), "did you mean 'loss'?"),
-        (("pareto", "--direction", "loss=low"), "not one of min, max"),
-        (("pareto", "--direction", "width=min"), "is not one of the columns of quality"),
+        (("pareto", "--better", "loss=low"), "not one of min, max"),
+        (("pareto", "--better", "width=min"), "is not one of the columns of quality"),
         (("pareto", "--equal-cost", "much"), "must be a share, as in 10%"),
         (("pareto", "--equal-cost", "nan"), "must be above 0"),
         (("pareto", "--plot", "x.doc"), "not a format of figures"),

@@ -44,12 +44,18 @@ def _layer(row: Row) -> str:
     return str(row["layer"]) if row["site"] == "block" else f"{row['layer']} {row['site'].replace('_', ' ')}"
 
 
+def _in_words(layer: str) -> str:
+    """Return the name of a row for a sentence: `layer 2`, `the head input`."""
+    index, _, site = layer.partition(" ")
+    return f"the {site}" if site else f"layer {index}"
+
+
 def _figure(model: str, rows: Sequence[Row]) -> Figure:
     last = [row for row in rows if row["checkpoint"] == rows[-1]["checkpoint"] and row["value"] is not None]
     end = ""
     if last:
         highest = max(last, key=lambda row: row["value"])
-        end = f" At the end it is highest at {highest['layer']}, {number(highest['value'])}."
+        end = f" At the end it is highest at {_in_words(highest['layer'])}, {number(highest['value'])}."
     description = f"Anisotropy of {model} by layer, from bottom to top, and step, from left to right.{end}"
     return layer_map(f"layers-{file_name(model)}", f"Anisotropy by depth: {model}", METRIC, rows, description)
 

@@ -13,7 +13,7 @@ from degen.errors import DegenError
 from degen.hints import did_you_mean
 from degen.metrics.curve import Better
 from degen.metrics.layout import ERROR_ENDS
-from degen.metrics.metric_kinds import is_loss, kind_of
+from degen.metrics.metric_kinds import better_of_unknown, is_loss, kind_of
 from degen.readers.columns import first_column, is_numeric, texts
 from degen.readers.name_words import is_training
 from degen.scaling.column_names import column_of, columns_of
@@ -191,13 +191,13 @@ def find_downstream(points: Points, columns: Sequence[str], upstream: str | None
     return named or [c for c in numeric if (kind := kind_of(c)) and kind.better == "max" and not c.endswith("_rank")]
 
 
-def find_quality(points: Points, name: str, directions: Mapping[str, Better], warn: Warn) -> Quality:
+def find_quality(points: Points, name: str, directions: Mapping[str | None, Better], warn: Warn) -> Quality:
     """Return a column of quality with its direction and, where the table has them, its standard errors.
 
     Args:
         points: the rows.
         name: name of the column or quantity.
-        directions: column -> the direction that the user gave for it.
+        directions: column -> the direction that the user gave for it; the key None holds for all others.
         warn: called with a warning where neither the user nor the name says which direction is better.
 
     Raises:
@@ -205,32 +205,32 @@ def find_quality(points: Points, name: str, directions: Mapping[str, Better], wa
     """
     values = find_values(points, name)
     is_the_loss = name == points.columns.get("loss")  # under any name
-    better = directions.get(name) or _direction(name, "min" if is_the_loss else None, warn)
-    if name not in directions and better == "min" and (is_the_loss or is_loss(name)):
+    better = directions.get(name, directions.get(None)) or _direction(name, "min" if is_the_loss else None, warn)
+    if directions.keys().isdisjoint({name, None}) and better == "min" and (is_the_loss or is_loss(name)):
         for row in np.flatnonzero(values <= 0):
             raise DegenError(
                 f"{points.path}: {points.names[row]} has {name} {values[row]:g}, but losses must be above 0; "
-                f"correct the row, or use --direction {name}=max if the losses are negated"
+                f"correct the row, or use --better {name}=max if the losses are negated"
             )
     stem, comma, variant = name.partition(",")
     column = first_column(points.table, [f"{stem}{end}{comma}{variant}".lower() for end in ERROR_ENDS])
     return Quality(name, values, better, points.numbers(column) if column is not None else None)
 
 
-def check_directions(directions: Mapping[str, Better], names: Sequence[str]) -> None:
+def check_directions(directions: Mapping[str | None, Better], names: Sequence[str]) -> None:
     """Refuse directions that the user gave for columns that are not compared as qualities.
 
     Args:
-        directions: column -> the direction that the user gave for it.
+        directions: column -> the direction that the user gave for it; the key None holds for all others.
         names: the columns of quality.
 
     Raises:
         DegenError: a direction is of a column that is not in `names`.
     """
     for name, better in directions.items():
-        if name not in names:
+        if name is not None and name not in names:
             hint = did_you_mean(name, names)
-            raise DegenError(f"--direction {name}={better}: {name} is not one of the columns of quality; {hint}")
+            raise DegenError(f"--better {name}={better}: {name} is not one of the columns of quality; {hint}")
 
 
 def _direction(name: str, known: Better | None, warn: Warn) -> Better:
@@ -238,7 +238,7 @@ def _direction(name: str, known: Better | None, warn: Warn) -> Better:
 
     Args:
         name: name of the column.
-        known: the direction that the user gave; None to go by the name, or to use `max` with a warning.
+        known: the direction where it is known otherwise; None to go by the name, or to use `min` with a warning.
         warn: called with the warning.
     """
     words = "_".join(re.split(r"[_/,\-.:\s]+", name.lower()))
@@ -246,13 +246,7 @@ def _direction(name: str, known: Better | None, warn: Warn) -> Better:
         return "max"
     kind = kind_of(name)
     better = known or (kind.better if kind is not None else None)
-    if better is None:
-        warn(
-            f"{name}: the name does not tell whether lower or higher is better; higher is assumed, use "
-            f"--direction {name}=min if lower is"
-        )
-        return "max"
-    return better
+    return better if better is not None else better_of_unknown(name, warn)
 
 
 def _is_error(column: str) -> bool:

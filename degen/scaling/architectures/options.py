@@ -23,14 +23,14 @@ class CompareOptions:
         architecture: column of the architecture; None for the usual names.
         upstream: column of quality in pre-training; None for a loss or the like.
         downstream: columns of quality in tasks; empty for those recognised by name.
-        directions: better direction of a column, where its name does not say it.
+        directions: better direction of a column, where its name does not say it; the key None holds for all others.
         confidence: of all intervals.
     """
 
     architecture: str | None = None
     upstream: str | None = None
     downstream: Sequence[str] = ()
-    directions: Mapping[str, Better] | None = None
+    directions: Mapping[str | None, Better] | None = None
     confidence: float = 0.9
 
 

@@ -56,7 +56,7 @@ def test_revisions_of_the_hub_without_a_configuration_take_it(heads_alone: bool,
     assert figures(scan(spec, out="hub", model_config=reference)) == figures(scan(reference, out="local"))
     (row,) = scan(spec, out="none").checkpoints()
     assert row["status"] == "failed"
-    assert "has no config.json; a scan takes another's with --model-config" in row["reason"]
+    assert "has no config.json; a scan takes another's with `--model-config" in row["reason"]
 
 
 def test_what_cannot_be_had_is_a_message(scans: Scans, tmp_path: Path) -> None:

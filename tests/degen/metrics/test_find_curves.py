@@ -109,7 +109,7 @@ def test_without_a_known_name_all_numbers_but_facts_are_metrics(tmp_path: Path) 
     assert [(c.better, c.floor) for c in curves] == [("min", 0.0)] * 2
     assert len(warnings) == 2
     assert warnings[0].startswith("brier: the name does not tell whether lower or higher is better; lower is assumed")
-    assert "--better max" in warnings[0]
+    assert "--better brier=max" in warnings[0]
     assert [c.better for c in read(tmp_path, text, better="max")] == ["max"] * 2
     assert names(read(tmp_path, text, metrics=["epoch"], better="max")) == ["t epoch"]  # whoever asks gets it
 
