@@ -94,7 +94,7 @@ ENGINE_TABLES: dict[str, tuple[Column, ...]] = {
     "layers": (
         Column("layer", "int64", "", "0 for the embedding, 1 to L for the blocks", key=True),
         Column("site", "string", "", "embedding, block or head_input", key=True),
-        Column("reason", "string", "", "why its states could not be read; null where they were"),
+        Column("reason", "string", "", "why its states could not be read, or a figure is missing or biased; null if nothing"),
     ),
     "windows": (
         Column("window", "int64", "", "window of sample.parquet", key=True),
@@ -176,9 +176,14 @@ class Tables:
                     if stray := sorted(set(row) - known):
                         raise DegenError(f"probe {probe}: column {table}.{stray[0]} is not declared")
                     joined = merged[table].setdefault(tuple(row.get(k) for k in keys), {})
-                    reasons = dict.fromkeys(r for r in (joined.get("reason"), row.get("reason")) if r)
-                    joined.update(row | ({"reason": "; ".join(reasons)} if reasons else {}))
+                    reason = _join_reasons(joined.get("reason"), row.get("reason"))
+                    joined.update(row | ({"reason": reason} if reason else {}))
         return {name: list(rows.values()) for name, rows in merged.items()}
+
+
+def _join_reasons(*reasons: str | None) -> str:
+    """Return reasons in one text, each once, though several probes give it beside others of their own."""
+    return "; ".join(dict.fromkeys(part for reason in reasons if reason for part in reason.split("; ")))
 
 
 def schema_of(columns: Iterable[Column]) -> pa.Schema:

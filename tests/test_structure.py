@@ -20,7 +20,7 @@ ORDER = (
     "tables",
     "weights", "text", "checkpoint_formats", "stats", "model", "laws", "checkpoints",
     "readers",
-    "probe", "probe_registry", "forward", "rank", "delta", "runs", "scanning", "ngram",
+    "probe", "probe_registry", "states", "forward", "rank", "delta", "runs", "scanning", "ngram",
     "metrics", "saturation", "scaling", "gate", "audit", "callbacks", "run_comparison", "figures", "report",
     "", "cli", "__main__", "probes",
 )  # fmt: skip

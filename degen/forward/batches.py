@@ -62,6 +62,7 @@ def padded_batches(
             token_indices=indices(mask),
             scored_indices=indices(mask[:, 1:]),
             reads=reads,
+            lengths=lengths,
         )
 
 

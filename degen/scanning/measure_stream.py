@@ -17,6 +17,7 @@ from degen.forward.run_pass import run_pass
 from degen.model.architecture import Architecture
 from degen.model.flops import forward_flops
 from degen.probe import StreamProbe, probe_errors
+from degen.states.shared_states import SharedStates, StateProbe
 from degen.tables import CHECKPOINTS, Rows
 from degen.text.windows import Sample
 
@@ -83,9 +84,12 @@ def measure_stream(
 
 
 def _make_probes(spec: MeasureSpec, sample: Sample) -> dict[str, StreamProbe]:
-    """Return a new instance of every stream probe, by name."""
+    """Return a new instance of every stream probe, by name; those of states share their accumulators."""
     probes = {}
+    shared = SharedStates(sample)
     for name, probe_class in spec.stream_probes.items():
         with probe_errors(name):
-            probes[name] = probe_class(sample, **spec.options.get(name, {}))
+            probes[name] = probe = probe_class(sample, **spec.options.get(name, {}))
+            if isinstance(probe, StateProbe):
+                probe.share(shared)
     return probes
