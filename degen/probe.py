@@ -24,7 +24,7 @@ from degen.text.windows import Sample, Window
 
 from .device import is_out_of_memory
 from .errors import CheckpointError, DegenError, one_line
-from .tables import Column, Rows
+from .tables import Column, Metric, Rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,8 @@ class Probe(ABC):
         needs: `head` (the stored head matrix), `tensors` (all stored tensors), `states` (hidden states at every
             site), `head_input` (those the head receives), `losses` (the loss of every token).
         columns: the columns it fills, by table; `checkpoints`, `layers` and `windows` are the engine's, others its own.
+        metrics: what its columns are and mean: formula, source, range, high and low, names that clash; may be left out.
+        cost: what it takes, in time and memory; empty where it does not say.
         default: whether a scan measures it without `--probes`.
         few_documents: the number of documents below which a scan warns, and what so few do to its figures; None for a
             probe that they do nothing to.
@@ -53,6 +55,8 @@ class Probe(ABC):
     measures: ClassVar[str]
     needs: ClassVar[frozenset[Need]]
     columns: ClassVar[Mapping[str, Sequence[Column]]]
+    metrics: ClassVar[Sequence[Metric]] = ()
+    cost: ClassVar[str] = ""
     default: ClassVar[bool] = False
     few_documents: ClassVar[tuple[int, str] | None] = None
 

@@ -47,6 +47,29 @@ class Column:
     summary: bool = False
 
 
+@dataclass(frozen=True)
+class Metric:
+    """What the values of some columns are and mean, as `degen probes` and docs/probes.md show it.
+
+    Attributes:
+        columns: names of the columns, of whichever table: the value itself, then its errors, intervals and counts.
+        formula: in a line.
+        source: the paper that defined it, or `degen` where it is our own.
+        range: the values that it can take, as `0 to ln d`.
+        high: what a high value means.
+        low: what a low value means.
+        clashes: other quantities that go by this name, or other names that this one goes by; `none known`.
+    """
+
+    columns: tuple[str, ...]
+    formula: str
+    source: str
+    range: str
+    high: str
+    low: str
+    clashes: str
+
+
 KEYS = (
     Column("model", "string", "", "label of the series"),
     Column("revision", "string", "", "name of the checkpoint within its series"),

@@ -13,7 +13,7 @@ from degen.device import as_float64, product_in_float32
 from degen.probe import Batch, Site, StreamProbe
 from degen.stats.document_interval import jackknife_range
 from degen.stats.jackknife import jackknife_error
-from degen.tables import Column, Row, Rows
+from degen.tables import Column, Metric, Row, Rows
 from degen.text.windows import Sample
 
 if TYPE_CHECKING:
@@ -25,6 +25,45 @@ SHORTEST = 1e-18  # of vectors of 16 bits that have a direction: the square of a
 _EXTREMES = (
     Column("anisotropy_jackknife_min", "float64", "cosine", "least anisotropy with one document left out"),
     Column("anisotropy_jackknife_max", "float64", "cosine", "largest anisotropy with one document left out"),
+)
+METRICS = (
+    Metric(
+        ("anisotropy", "anisotropy_se", "anisotropy_jackknife_min", "anisotropy_jackknife_max", "zero_vectors"),
+        formula="(‖S‖² − n)/(n(n − 1)), S = Σ h/‖h‖: the mean of cos(hᵢ, hⱼ) over all i ≠ j",
+        source="Ethayarajh 2019 (arXiv 1909.00512); Godey et al. 2024 (arXiv 2404.07647)",
+        range="−1/(n − 1) to 1",
+        high="states point one way: they share a direction, or have collapsed onto it",
+        low="states point every way, or cancel out",
+        clashes="1 − representation dispersion (arXiv 2506.24106, mean cosine distance); other papers call the share "
+        "σ₁²/Σσ² of the first direction anisotropy, or 1 − I(W)",
+    ),
+    Metric(
+        ("anisotropy_within",),
+        formula="Σ(‖s_w‖² − n_w)/Σ n_w(n_w − 1), s_w the sum of the unit vectors of document w, n_w their number",
+        source="degen; the parts add up to anisotropy",
+        range="−1 to 1",
+        high="states of one document are alike",
+        low="states of one document are as unlike as any",
+        clashes="intra-sentence similarity (Ethayarajh 2019), which is with the mean of the sentence",
+    ),
+    Metric(
+        ("anisotropy_across",),
+        formula="(‖S‖² − Σ‖s_w‖²)/(n² − Σ n_w²)",
+        source="degen; the parts add up to anisotropy",
+        range="−1 to 1",
+        high="states are alike whatever the text",
+        low="states of different documents have nothing in common",
+        clashes="none known",
+    ),
+    Metric(
+        ("mean_norm",),
+        formula="(1/n) Σ‖h‖",
+        source="degen",
+        range="0 to infinity",
+        high="long states; of the residual stream they grow with depth",
+        low="short states",
+        clashes="the norm of the mean state, ‖Σh‖/n",
+    ),
 )
 OF_CHECKPOINT = ("anisotropy", "anisotropy_se", "anisotropy_across", *(column.name for column in _EXTREMES))
 
@@ -131,6 +170,8 @@ class Anisotropy(StreamProbe):
     needs = frozenset({"states"})
     default = True
     few_documents = (20, "pairs within a document raise anisotropy; compare anisotropy_across between runs")
+    cost = "one reading of the states at every site; memory: documents × d numbers a site"
+    metrics = METRICS
     columns = {
         "checkpoints": (
             Column("anisotropy", "float64", "cosine", "mean cosine of the states the head receives", summary=True),

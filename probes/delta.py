@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from degen.checkpoints.adapter_source import AdapterSource
 from degen.checkpoints.source import Source
-from degen.delta.columns import COLUMNS, DELTA, DELTA_SPECTRUM, SPECTRUM_COLUMNS
+from degen.delta.columns import COLUMNS, DELTA, DELTA_SPECTRUM, METRICS, SPECTRUM_COLUMNS
 from degen.delta.measure import DeltaMeasurement, measure_updates
 from degen.delta.sources import open_updates
 from degen.delta.summary import summary_columns
@@ -16,6 +16,10 @@ class Delta(SourceProbe):
     """The update of every parameter: of an adapter, or of a checkpoint against the first of its series."""
 
     measures = "rank, size, directions and place of the update: of an adapter, or since the first checkpoint"
+    cost = (
+        "a QR and an SVD of every changed matrix, read a block of rows at a time; memory: the larger matrix of a module"
+    )
+    metrics = METRICS
     columns = {
         "checkpoints": (
             Column("delta_kind", "string", "", "kind of the update: lora, dora, prefix_tuning, bias, full, …"),

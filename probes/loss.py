@@ -11,7 +11,7 @@ from degen.arrays import Floats, Ints
 from degen.device import as_float64
 from degen.probe import Batch, StreamProbe
 from degen.stats.jackknife import ratio_error
-from degen.tables import Column, Rows
+from degen.tables import Column, Metric, Rows
 from degen.text.windows import Sample
 
 if TYPE_CHECKING:
@@ -34,6 +34,36 @@ class Loss(StreamProbe):
     measures = "next-token cross-entropy, perplexity and bits per byte, with the loss of every window"
     needs = frozenset({"losses"})
     default = True
+    cost = "the logits of every token, which the pass makes anyway; memory: two numbers a window"
+    metrics = (
+        Metric(
+            ("loss", "loss_se", "tokens", "tokens_scored"),
+            formula="−(1/n) Σ ln p(token | those before it in its window), over the n scored tokens",
+            source="Shannon 1948",
+            range="0 to infinity; ln V for a uniform guess",
+            high="text that the model predicts badly",
+            low="text that it predicts well, or has seen",
+            clashes="per-byte and per-word losses; loss in bits, which is loss/ln 2",
+        ),
+        Metric(
+            ("perplexity",),
+            formula="exp(loss)",
+            source="Jelinek et al. 1977",
+            range="1 to infinity; V for a uniform guess",
+            high="text that the model predicts badly",
+            low="text that it predicts well, or has seen",
+            clashes="word-level perplexity, and that of a sliding window, which are other numbers on the same text",
+        ),
+        Metric(
+            ("bits_per_byte",),
+            formula="Σ nats / (ln 2 · UTF-8 bytes of the scored tokens)",
+            source="Gao et al. 2020 (arXiv 2101.00027), section 3.1",
+            range="0 to infinity; 8 for a uniform guess of bytes",
+            high="text that the model predicts badly, whatever its tokenizer",
+            low="text that it predicts well, or has seen",
+            clashes="bits per character, which differs outside ASCII",
+        ),
+    )
     columns = {
         "checkpoints": (
             Column("loss", "float64", "nats/token", "mean next-token cross-entropy of the scored tokens", summary=True),

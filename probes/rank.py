@@ -16,7 +16,7 @@ from degen.rank.gradient_share import GradientShare
 from degen.rank.rank_losses import RankLosses
 from degen.rank.trained_ranks import TrainedRanks
 from degen.rank.training_plan import TrainingPlan
-from degen.tables import Column, Row, Rows
+from degen.tables import Column, Metric, Row, Rows
 from degen.text.windows import Sample, Window
 
 if TYPE_CHECKING:
@@ -44,6 +44,48 @@ class Rank(StreamProbe):
     measures = "loss of the LM head at restricted rank, W = AB, and the rank at which it is a bottleneck"
     needs = frozenset({"head_input", "losses"})
     halves: ClassVar[bool] = True
+    cost = (
+        "a product with the head for every rank and token of half the sample, and an SVD of d × d; `trained` its "
+        "steps on top; memory: the head once more"
+    )
+    metrics = (
+        Metric(
+            ("bottleneck_rank", "bottleneck_rank_low", "bottleneck_rank_high"),
+            formula="smallest measured rank r with loss(W_r) − loss(W) < 0.1 nats per token",
+            source="Godey et al. 2024 (arXiv 2404.07647), section 5; the threshold is degen's",
+            range="1 to d",
+            high="the loss needs many dimensions of the head: the softmax would be the bottleneck of a narrower model",
+            low="few dimensions are enough",
+            clashes="rank of the matrix of log-probabilities (Yang et al. 2018), which is of the task, not of a head",
+        ),
+        Metric(
+            ("gradient_lost", "gradient_lost_se"),
+            formula="mean of 1 − ‖P_W g‖/‖g‖, g the gradient by the logits, P_W the projection on W's columns",
+            source="arXiv 2603.10145",
+            range="0 to 1",
+            high="most of the gradient cannot pass back through the head",
+            low="the head passes it back",
+            clashes="1 − ‖P_W g‖²/‖g‖², the share of its energy",
+        ),
+        Metric(
+            ("loss_gap", "loss_gap_se", "loss", "loss_se", "perplexity", "loss_last", "tokens_trained"),
+            formula="loss(AB) − loss(W) on the same tokens, AB of rank r",
+            source="Godey et al. 2024 (arXiv 2404.07647), section 5",
+            range="near 0 to infinity; below 0 where a trained head generalises better",
+            high="the rank is too small",
+            low="the rank is enough",
+            clashes="the loss of a model that was trained with this head from the start",
+        ),
+        Metric(
+            ("w_error",),
+            formula="‖W − AB‖_F / ‖W‖_F",
+            source="Eckart and Young 1936 for its least value, sqrt(Σ_{i>r} σᵢ²)/‖W‖_F",
+            range="0 to 1 for closed forms",
+            high="the head is far from W",
+            low="the head is W",
+            clashes="the W-error of `degen ngram`, which is of next-token distributions",
+        ),
+    )
     columns = {
         "checkpoints": (
             Column("bottleneck_rank", "int64", "dimensions",
@@ -53,7 +95,8 @@ class Rank(StreamProbe):
             Column("bottleneck_rank_high", "int64", "dimensions", "upper end of its 95 % interval; null as the lower"),
             Column("bottleneck_rank_method", "string", "", "the best method, that of the smallest bottleneck rank"),
             Column("gradient_lost", "float64", "",
-                   "mean of 1 − ‖P_W g‖/‖g‖, the share of the logit gradient g that W cannot pass back; on request"),
+                   "mean of 1 − ‖P_W g‖/‖g‖, the share of the logit gradient g that W cannot pass back (arXiv "
+                   "2603.10145); on request"),
             Column("gradient_lost_se", "float64", "", "its delete-one-document jackknife standard error"),
         ),
         "ranks": (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -15,8 +14,15 @@ from degen.errors import NotFiniteError
 from degen.model.lm_head import Head
 from degen.probe import HeadProbe
 from degen.rank.linear_algebra import device_factor, triangular_factor
-from degen.stats.entropy import effective_rank, shannon_entropy
-from degen.tables import Column, Row, Rows
+from degen.stats.spectral_figures import (
+    any_above_zero,
+    effective_rank,
+    entropy_from_flat,
+    squares,
+    stable_rank,
+    top_share,
+)
+from degen.tables import Column, Metric, Row, Rows
 
 if TYPE_CHECKING:
     import torch
@@ -70,25 +76,69 @@ def triangle_values(R: torch.Tensor) -> Floats:
     return values
 
 
-def entropy_from_flat(weights: Floats) -> float:
-    """Return the divergence of a spectrum from a flat one: KL(p‖uniform) = ln d − H(p), with p = w/Σw.
-
-    Args:
-        weights: non-negative, shape (d,): σ² for `singular_entropy`, σ for `singular_entropy_sigma`.
-
-    Returns:
-        Nats: 0 for a flat spectrum, ln d for one direction; NaN where all weights are zero.
-
-    Source: Godey et al. 2024 (arXiv 2404.07647), figure 5, for p = σ²/Σσ².
-    """
-    return math.log(len(weights)) - shannon_entropy(weights)
-
-
 class Spectrum(HeadProbe):
     """Singular values of the used rows of the head in float64, their entropies and ranks."""
 
     measures = "singular values of the LM head, their entropy, effective and stable rank"
     default = True
+    cost = "a QR decomposition of the head, 2Vd² FLOPs, once a checkpoint; memory: a block of rows and d × d numbers"
+    metrics = (
+        Metric(
+            ("singular_entropy",),
+            formula="KL(p‖uniform) = ln d − H(p), p = σ²/Σσ²",
+            source="Godey et al. 2024 (arXiv 2404.07647), figure 5",
+            range="0 to ln d; d/(2V) for a Gaussian head of V × d",
+            high="few directions carry the head: its spectrum is degenerate",
+            low="all directions carry it alike: a flat spectrum",
+            clashes="the entropy H(p) itself, which falls where this rises; the same of p = σ/Σσ",
+        ),
+        Metric(
+            ("singular_entropy_sigma",),
+            formula="KL(p‖uniform) = ln d − H(p), p = σ/Σσ",
+            source="Godey et al. 2024 (arXiv 2404.07647), by its formula",
+            range="0 to ln d; d/(8V) for a Gaussian head of V × d",
+            high="few directions carry the head",
+            low="a flat spectrum",
+            clashes="singular_entropy, of p = σ²/Σσ²",
+        ),
+        Metric(
+            ("effective_rank",),
+            formula="exp(H(p)), p = σ/Σσ",
+            source="Roy and Vetterli 2007",
+            range="1 to d",
+            high="many directions carry the head",
+            low="few directions carry it",
+            clashes="exp(H(λ/Σλ)) of eigenvalues λ = σ², by the same name in later papers; RankMe; the stable rank; "
+            "(Σλ)²/Σλ²",
+        ),
+        Metric(
+            ("stable_rank",),
+            formula="Σσ²/σ₁² = ‖W‖²_F/‖W‖²₂",
+            source="Rudelson and Vershynin 2007",
+            range="1 to d",
+            high="no direction stands out",
+            low="one direction holds most of the energy",
+            clashes="numerical rank, which counts; Σσ/σ₁, intrinsic dimension of a matrix",
+        ),
+        Metric(
+            ("top_singular_share",),
+            formula="σ₁²/Σσ², the inverse of the stable rank",
+            source="degen; of centred vectors the explained variance of the first direction",
+            range="1/d to 1",
+            high="one direction holds most of the energy",
+            low="no direction stands out",
+            clashes="σ₁/Σσ; called anisotropy in other papers",
+        ),
+        Metric(
+            ("singular_value",),
+            formula="σᵢ of the used rows of W, descending",
+            source="Golub and Van Loan, Matrix Computations, 8.6",
+            range="0 to infinity",
+            high="a direction that moves the logits much",
+            low="a direction that they ignore",
+            clashes="eigenvalues σ² of WᵀW",
+        ),
+    )
     columns = {
         "checkpoints": (
             Column("singular_entropy", "float64", "nats", "KL(p‖uniform), p = σ²/Σσ²: 0 flat, ln d one direction",
@@ -122,12 +172,14 @@ def _figures(values: Floats) -> Row:
 
     Where none of them is above zero, every column is None, and `reason` says why.
     """
-    names = [column.name for column in Spectrum.columns["checkpoints"]]
-    if not values.any():
+    if not any_above_zero(values):
         state = "holds zeros alone" if len(values) else "has no row that the tokenizer uses"
+        names = [column.name for column in Spectrum.columns["checkpoints"]]
         return dict.fromkeys(names) | {"reason": f"no spectrum: the LM head {state}"}
-    scale = 1.0 if 1e-150 < values[0] < 1e150 else values[0]  # squares of others are no float64; all shares are alike
-    energy = (values / scale) ** 2
-    top, total = float(energy[0]), float(energy.sum())
-    entropies = entropy_from_flat(energy), entropy_from_flat(values)
-    return dict(zip(names, (*entropies, effective_rank(values), total / top, top / total), strict=True))
+    return {
+        "singular_entropy": entropy_from_flat(squares(values)),
+        "singular_entropy_sigma": entropy_from_flat(values),
+        "effective_rank": effective_rank(values),
+        "stable_rank": stable_rank(values),
+        "top_singular_share": top_share(values),
+    }

@@ -9,7 +9,7 @@ import numpy as np
 
 from degen.arrays import Floats
 from degen.rank.linear_algebra import triangular_factor
-from degen.stats.entropy import effective_rank
+from degen.stats.spectral_figures import any_above_zero, directions_holding, effective_rank, stable_rank
 
 from .matrices import Kronecker, LowRank, Matrix, Transposed
 
@@ -41,21 +41,18 @@ class Decomposition:
 
     @property
     def stable_rank(self) -> float | None:
-        """Σσ²/σ₁² (Rudelson and Vershynin 2007); None for a matrix of zeros."""
-        return float((self._shares**2).sum()) if self.any else None
+        """Σσ²/σ₁²; None for a matrix of zeros."""
+        return stable_rank(self.values)
 
     @property
     def effective_rank(self) -> float | None:
-        """exp(H(σ/Σσ)) (Roy and Vetterli 2007); None for a matrix of zeros."""
-        return effective_rank(self.values) if self.any else None
+        """exp(H(σ/Σσ)); None for a matrix of zeros."""
+        return effective_rank(self.values)
 
     @property
     def k90(self) -> int:
         """The least k with Σ_{i≤k} σᵢ² ≥ 0.9 Σσ²; 0 for a matrix of zeros."""
-        if not self.any:
-            return 0
-        energy = np.cumsum(self._shares**2)
-        return int(np.searchsorted(energy, ENERGY * energy[-1] * (1 - 1e-12)) + 1)
+        return directions_holding(self.values, ENERGY) or 0
 
     def numerical_rank(self, rounding: float, floor: float = 0.0) -> int:
         """Return how many σ are above `rounding`·σ₁ and above `floor`."""
@@ -66,13 +63,7 @@ class Decomposition:
     @property
     def any(self) -> bool:
         """Whether a singular value is above zero."""
-        return bool(len(self.values)) and bool(self.values[0] > 0)
-
-    @property
-    def _shares(self) -> Floats:
-        """σ/σ₁, of which squares are neither too large nor too small."""
-        shares: Floats = self.values / self.values[0]
-        return shares
+        return any_above_zero(self.values)
 
 
 def decompose(matrix: Matrix) -> Decomposition:

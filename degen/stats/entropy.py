@@ -1,4 +1,4 @@
-"""Entropy of a spectrum, and the rank that it stands for."""
+"""Entropy of a spectrum."""
 
 from __future__ import annotations
 
@@ -16,11 +16,3 @@ def shannon_entropy(weights: Floats) -> float:
         return math.nan
     p = weights[weights > 0] / total
     return float(-(p * np.log(p)).sum())
-
-
-def effective_rank(values: Floats) -> float:
-    """Return exp(H(σ/Σσ)) of singular values; NaN where all are zero.
-
-    Source: Roy and Vetterli 2007, The effective rank: a measure of effective dimensionality.
-    """
-    return math.exp(shannon_entropy(values))

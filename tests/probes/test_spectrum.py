@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from degen.probes.spectrum import Spectrum, entropy_from_flat, singular_values, singular_values_of
+from degen.probes.spectrum import Spectrum, singular_values, singular_values_of
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from degen.errors import CheckpointError
 from degen.model.lm_head import Head, used_rows
 from degen.stats.entropy import shannon_entropy
+from degen.stats.spectral_figures import entropy_from_flat
 from degen.weights.open_weights import LoadedTensors
 
 seeds = st.integers(0, 2**32 - 1)
