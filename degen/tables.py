@@ -117,7 +117,12 @@ ENGINE_TABLES: dict[str, tuple[Column, ...]] = {
     "layers": (
         Column("layer", "int64", "", "0 for the embedding, 1 to L for the blocks", key=True),
         Column("site", "string", "", "embedding, block or head_input", key=True),
-        Column("reason", "string", "", "why its states could not be read, or a figure is missing or biased; null if nothing"),
+        Column(
+            "reason",
+            "string",
+            "",
+            "why its states could not be read, or a figure is missing or biased; null if nothing",
+        ),
     ),
     "windows": (
         Column("window", "int64", "", "window of sample.parquet", key=True),

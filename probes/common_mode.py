@@ -8,10 +8,10 @@ from degen.probes.anisotropy import mean_cosine
 from degen.arrays import Floats
 from degen.probe import Site
 from degen.states.chosen_rows import Reservoir
-from degen.states.moments import Moments, SiteMoments
+from degen.states.moments import COST, Moments, SiteMoments
 from degen.states.reasons import constant, unmeasurable
 from degen.states.shared_states import StateProbe
-from degen.tables import Column, Row
+from degen.tables import Column, Metric, Row
 
 
 def mean_vector_share(moments: SiteMoments) -> float:
@@ -45,7 +45,7 @@ def centred_cosine(states: Floats, mean: Floats) -> float | None:
         states: h, n × d.
         mean: μ, d.
 
-    Source: Cai et al. 2021, Isotropy in the contextual embedding space.
+    Source: Mu and Viswanath 2018 (arXiv 1702.01417), who take the mean away.
     """
     centred = states - mean
     norms = np.linalg.norm(centred, axis=1)
@@ -60,6 +60,36 @@ class CommonMode(StateProbe):
 
     measures = "share of the mean vector in the states, and the mean cosine without it, at every layer"
     accumulators = (Moments, Reservoir)
+    cost = f"{COST}, 2,000 states"
+    metrics = (
+        Metric(
+            ("mean_vector_share",),
+            formula="‖μ‖² / E‖h‖², μ the mean state",
+            source="Mu and Viswanath 2018 (arXiv 1702.01417)",
+            range="0 to 1",
+            high="all states share one vector",
+            low="the states lie around the origin",
+            clashes="anisotropy, which is about the same where all states are of one length",
+        ),
+        Metric(
+            ("common_mode_energy",),
+            formula="E⟨h, μ/‖μ‖⟩² / E‖h‖²",
+            source="Mu and Viswanath 2018 (arXiv 1702.01417)",
+            range="mean_vector_share to 1",
+            high="states and their variance lie along the mean",
+            low="little lies along the mean",
+            clashes="the share of the first singular direction, which need not be that of the mean",
+        ),
+        Metric(
+            ("centred_cosine",),
+            formula="mean of cos(hᵢ − μ, hⱼ − μ) over i ≠ j, of 2,000 positions",
+            source="Mu and Viswanath 2018 (arXiv 1702.01417), who take the mean away",
+            range="−1/(n − 1) to 1",
+            high="clusters or long vectors to one side, which the mean does not explain",
+            low="nothing but the mean made the cosines high",
+            clashes="anisotropy after removing further directions (all-but-the-top)",
+        ),
+    )
     columns = {
         "layers": (
             Column("mean_vector_share", "float64", "", "‖μ‖² / mean ‖h‖², μ the mean state"),

@@ -8,10 +8,10 @@ import numpy as np
 
 from degen.arrays import Floats
 from degen.probe import Site
-from degen.states.moments import Moments
+from degen.states.moments import COST, Moments
 from degen.states.reasons import constant, few_positions, unmeasurable
 from degen.states.shared_states import StateProbe
-from degen.tables import Column, Row
+from degen.tables import Column, Metric, Row
 
 
 def isoscore(eigenvalues: Floats) -> float | None:
@@ -42,6 +42,18 @@ class IsoScore(StateProbe):
 
     measures = "IsoScore of the states at every layer: how evenly their variance is spread over the dimensions"
     accumulators = (Moments,)
+    cost = COST
+    metrics = (
+        Metric(
+            ("isoscore",),
+            formula="(k − 1)/(d − 1), k = (d − δ²(d − √d))²/d = (Σλ)²/Σλ², λ of the covariance, δ its defect",
+            source="Rudman et al. 2022 (arXiv 2108.07344)",
+            range="0 to 1",
+            high="the variance is spread evenly over the dimensions",
+            low="few directions hold the variance, or positions are too few",
+            clashes="isotropy by cosines, which a shared mean alone can spoil; IsoScore*, which shrinks the covariance",
+        ),
+    )
     columns = {
         "layers": (
             Column("isoscore", "float64", "",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from degen.probe import Site
-from degen.states.moments import Moments, SiteMoments
+from degen.states.moments import COST, Moments, SiteMoments
 from degen.states.reasons import constant, few_positions, unmeasurable
 from degen.states.shared_states import StateProbe
-from degen.states.spectra import participation_ratio
-from degen.tables import Column, Row
+from degen.stats.spectral_figures import participation_ratio
+from degen.tables import Column, Metric, Row
 
 if TYPE_CHECKING:
     import torch
@@ -63,6 +63,27 @@ class ParticipationRatio(StateProbe):
 
     measures = "participation ratio of the states at every layer, plain and without the bias of few samples"
     accumulators = (Moments,)
+    cost = COST
+    metrics = (
+        Metric(
+            ("participation_ratio",),
+            formula="(Σλ)²/Σλ² of the covariance's eigenvalues",
+            source="Gao et al. 2017, A theory of multineuronal dimensionality",
+            range="1 to d, and to n − 1",
+            high="the variance is spread over many directions",
+            low="few directions hold it, or positions are too few",
+            clashes="effective rank, which takes entropy of order 1 in place of 2; the ratio of the uncentred spectrum",
+        ),
+        Metric(
+            ("participation_ratio_corrected",),
+            formula="unbiased (tr Σ)² over unbiased tr Σ², of independent positions",
+            source="Himeno and Yamada 2014; Chun et al. 2025 (arXiv 2509.26560)",
+            range="about 1 to d, above it by chance",
+            high="the variance is spread over many directions",
+            low="few directions hold it, however few the positions",
+            clashes="corrections for few dimensions (columns), which are all here",
+        ),
+    )
     columns = {
         "layers": (
             Column("participation_ratio", "float64", "dimensions", "(Σλ)²/Σλ² of the covariance's eigenvalues"),

@@ -9,11 +9,11 @@ import numpy as np
 from degen.arrays import Floats
 from degen.probe import Site
 from degen.states.chosen_rows import LastTokens
-from degen.states.moments import Moments
+from degen.states.moments import COST, Moments
 from degen.states.reasons import PER_DIMENSION, constant, few_positions, unmeasurable
 from degen.states.shared_states import StateProbe
 from degen.states.spectra import FEWEST_FITTED, FIT_FIRST, alpha_req, rankme
-from degen.tables import Column, Row
+from degen.tables import Column, Metric, Row
 
 
 class RankMe(StateProbe):
@@ -21,6 +21,36 @@ class RankMe(StateProbe):
 
     measures = "RankMe and α-ReQ of the states at every layer, over all positions and over the last of each window"
     accumulators = (Moments, LastTokens)
+    cost = f"{COST}, 2,000 states"
+    metrics = (
+        Metric(
+            ("rankme_all", "rankme_last"),
+            formula="exp(−Σ p ln p), p = σ/Σσ + 10⁻⁷, σ of the uncentred states",
+            source="Garrido et al. 2023 (arXiv 2210.02885)",
+            range="1 to d, and to n",
+            high="the states use many directions",
+            low="they use few, or positions are few",
+            clashes="RankMe of the covariance's eigenvalues, which is the next one",
+        ),
+        Metric(
+            ("rankme_covariance_all", "rankme_covariance_last"),
+            formula="exp(−Σ p ln p), p = λ/Σλ + 10⁻⁷, λ of the covariance",
+            source="Li et al. 2025 (arXiv 2509.23024), of last tokens",
+            range="1 to d, and to n − 1",
+            high="the variance is spread over many directions",
+            low="few directions hold it, or positions are few",
+            clashes="RankMe as first defined, of singular values, which is larger",
+        ),
+        Metric(
+            ("alpha_req_all", "alpha_req_last"),
+            formula="α of λ_i ∝ i^−α, least squares of logarithms with weights 1/i, i from 11 to 100",
+            source="Agrawal et al. 2022; Li et al. 2025 (arXiv 2509.23024)",
+            range="0 to infinity",
+            high="the spectrum falls fast: few directions matter",
+            low="it falls slowly, to a flat one at 0",
+            clashes="exponents of the density of eigenvalues, as of weightwatcher; fits of another range of i",
+        ),
+    )
     columns = {
         "layers": (
             Column("rankme_all", "float64", "dimensions",

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 
+COST = "Σ h hᵀ at every site, which probes of states share: 2·d² FLOPs a token; memory: d² numbers in float64 a site"
+
+
 def _products(values: torch.Tensor) -> torch.Tensor:
     """Return Σ h hᵀ, d × d float64. On a CPU by NumPy, which computes one half of the symmetric matrix alone."""
     import torch

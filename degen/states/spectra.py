@@ -16,15 +16,6 @@ FIT_FIRST, FIT_LAST = (
 FEWEST_FITTED = 10
 
 
-def participation_ratio(eigenvalues: Floats) -> float:
-    """Return (Σλ)²/Σλ²: from 1 for one direction to d for d equal ones; NaN where all are zero.
-
-    Source: Gao et al. 2017, A theory of multineuronal dimensionality, dynamics and measurement.
-    """
-    squares = float(eigenvalues @ eigenvalues)
-    return float(eigenvalues.sum()) ** 2 / squares if squares > 0 else math.nan
-
-
 def rankme(weights: Floats) -> float:
     """Return exp(−Σ p ln p) with p = w/Σw + ε, ε = 10⁻⁷; NaN where all weights are zero.
 
