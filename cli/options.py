@@ -63,6 +63,7 @@ class ScanOptions(OptionGroup):
         int | None, setting("context", show_default=f"{CONTEXT}, or the learned positions of a model that has fewer")
     ] = Settings.context
     seed: Annotated[int, setting("seed")] = Settings.seed
+    skip_first: Annotated[int, setting("skip_first")] = Settings.skip_first
     sample: Annotated[Path | None, setting("sample", show_default=False)] = None
     tokenizer: Annotated[str | None, setting("tokenizer", show_default=False)] = Settings.tokenizer
     model_config: Annotated[str | None, setting("model_config", show_default=False)] = Settings.model_config

@@ -78,7 +78,8 @@ class OutlierDimensions(StateProbe):
             Column("outlier_dimension", "int64", "", "that coordinate, counted from 0"),
             Column("standardised_cosine", "float64", "cosine",
                    "mean cosine of 2,000 positions, each coordinate with mean 0 and variance 1 over all positions"),
-            Column("outlier_share_standardised", "float64", "", "largest share of a coordinate in that"),
+            Column("outlier_share_standardised", "float64", "",
+                   "largest share of a coordinate in that; null where it is below 0.01"),
         ),
         "outlier_dimensions": (
             Column("layer", "int64", "", "0 for the embedding, 1 to L for the blocks", key=True),
@@ -128,8 +129,6 @@ class OutlierDimensions(StateProbe):
             row["standardised_cosine"] = float(parts.sum())
             if (shares := _shares_of(parts)) is not None:
                 row["outlier_share_standardised"] = float(shares.max())
-            else:
-                reasons.append(f"no outlier_share_standardised: standardised_cosine is below {LEAST_COSINE}")
         return row | {"reason": "; ".join(reasons) or None}
 
 

@@ -115,14 +115,14 @@ class TwoNN(StateProbe):
 
     def layer_row(self, site: Site) -> Row:
         """Return the columns of table `layers` for one site."""
-        states = self.shared.get(self._reservoir).states(site)
-        if not np.isfinite(states).all():
+        reservoir = self.shared.get(self._reservoir)
+        different, positions = reservoir.different_states(site), len(reservoir.states(site))
+        if not np.isfinite(different).all():
             return {"reason": "its states are not finite, or too large for their squares"}
-        different = np.unique(states + 0.0, axis=0)  # −0 and 0 are equal
         value = two_nn(different)
         reasons = []
-        if len(different) < len(states):
-            reasons.append(f"two_nn_dimension of {len(different)} different states at {len(states)} positions")
+        if len(different) < positions:
+            reasons.append(f"two_nn_dimension of {len(different)} different states at {positions} positions")
         if value is None:
             fault = "fewer than three" if len(different) < FEWEST else "neighbours at equal distances"
             reasons.append(f"no two_nn_dimension: {fault}")

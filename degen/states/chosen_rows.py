@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from functools import partial
 from typing import ClassVar, Self
@@ -92,6 +93,21 @@ class ChosenRows(Accumulator):
         if site not in self.rows:
             return np.zeros((0, 0))
         states: Floats = self.rows[site][self.filled[site]].astype(np.float64)
+        return states
+
+    def different_states(self, site: Site) -> Floats:
+        """Return the states without copies, n × d float64: equal ones, and those behind the same tokens.
+
+        A causal model gives the same state behind the same tokens, but for rounding.
+        """
+        filled = self.filled.get(site, np.zeros(len(self.windows), dtype=bool))
+        first: dict[bytes, int] = {}
+        for slot in np.flatnonzero(filled).tolist():
+            tokens = self.sample.windows[self.windows[slot]].tokens[: self.positions[slot] + 1]
+            first.setdefault(hashlib.sha256(tokens.tobytes()).digest(), slot)
+        if not first:
+            return np.zeros((0, 0))
+        states: Floats = np.unique(self.rows[site][list(first.values())].astype(np.float64) + 0.0, axis=0)  # −0 is 0
         return states
 
     def merge(self, other: Self) -> None:

@@ -13,6 +13,7 @@ from state_feeds import SITE, alike, cloud, feed, measure, rotation, sample_of, 
 
 from degen.errors import DegenError
 from degen.states.chosen_rows import LastTokens, Reservoir
+from degen.text.windows import Sample, Window
 
 LENGTHS = [9, 4, 1, 16, 7, 12]
 
@@ -62,7 +63,7 @@ def test_order_and_size_of_batches_change_nothing_though_positions_are_left_out(
     values = split(cloud(seed, sum(LENGTHS), 5), LENGTHS)
     rows = []
     for batches in ([range(6)], [order[i : i + size] for i in range(0, len(order), size)]):
-        probe = TwoNN(sample_of(LENGTHS), positions=20)
+        probe = TwoNN(sample_of(LENGTHS, 10**6), positions=20)
         for batch in batches:
             feed(probe, values, batch)
         rows.append(probe.finish()["layers"])
@@ -92,7 +93,7 @@ def test_states_left_out_at_the_front_are_not_among_the_positions() -> None:
 
 def test_merged_halves_are_the_whole() -> None:
     values = split(cloud(3, sum(LENGTHS), 5), LENGTHS)
-    halves = TwoNN(sample_of(LENGTHS)), TwoNN(sample_of(LENGTHS))
+    halves = TwoNN(sample_of(LENGTHS, 10**6)), TwoNN(sample_of(LENGTHS, 10**6))
     feed(halves[0], values, [1, 3])
     feed(halves[1], values, [0, 2, 4, 5], torch.float64)
     halves[0].merge(halves[1])
@@ -102,9 +103,21 @@ def test_merged_halves_are_the_whole() -> None:
 
 def test_copies_of_a_state_count_once_and_are_named() -> None:
     values = cloud(3, 30, 4)
-    row = measure(TwoNN, np.concatenate([values, values[:12], values[:5]]))
+    row = measure(TwoNN, np.concatenate([values, values[:12], values[:5]]), vocabulary=10**6)
     assert row["two_nn_dimension"] == pytest.approx(explicit(values), rel=1e-8)
     assert "of 30 different states at 47 positions" in row["reason"]
+
+
+def test_states_behind_the_same_tokens_are_copies_but_for_rounding() -> None:
+    values = cloud(3, 30, 4)
+    again = values[:6] * (1 + 1e-7 * np.random.default_rng(0).normal(size=(6, 4)))
+    tokens = np.arange(30, dtype=np.int32)
+    windows = (Window(0, 0, None, 0, 9, tokens), Window(1, 1, None, 0, 9, tokens[:6]))
+    probe = TwoNN(Sample("t", windows))
+    feed(probe, [values, again], [0, 1])
+    (row,) = probe.finish()["layers"]
+    assert row["two_nn_dimension"] == pytest.approx(explicit(values), rel=1e-8)
+    assert "of 30 different states at 36 positions" in row["reason"]
 
 
 @pytest.mark.parametrize(

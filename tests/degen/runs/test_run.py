@@ -332,7 +332,7 @@ def test_a_series_without_a_tokenizer_gets_the_weight_probes_and_a_reason(corpus
     run = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS)
     (row,) = run.checkpoints()
     assert row["status"] == "ok"
-    assert "anisotropy, loss not measured: the series has no tokenizer" in row["reason"]
+    assert "anisotropy, loss, massive_activations not measured: the series has no tokenizer" in row["reason"]
     assert row["loss"] is row["anisotropy"] is None
     assert (row["vocab_used"], row["vocab_size"]) == (416, 416)
     assert row["singular_entropy"] > 0
