@@ -1,8 +1,8 @@
 """What the probes of hidden states add to a scan with the default ones: same windows, same batches, in turn (A B A B).
 
-The pass grows with the tokens; spectra and distances at its end are paid once a checkpoint. So both are timed apart, and
-a scan of 50,000 tokens is the pass scaled up and one end. Times of the CPU are printed beside those of the clock, which
-another program on the machine can spoil. With `--memory` one pass of all probes is run, and its peak memory printed.
+The pass grows with the tokens; spectra and distances at its end are paid once a checkpoint. So both are timed apart,
+and a scan of 50,000 tokens is the pass scaled up and one end. Times of the CPU are printed beside those of the clock,
+which another program on the machine can spoil. `--memory` runs one pass of all probes and prints the peak memory.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def main() -> None:
     )
 
     def passed(probes: dict[str, StreamProbe]) -> None:
-        run_pass(model, sample, probes, arguments.batch_tokens, torch.device("cpu"), lambda _: None)
+        of = next(iter(probes.values())).sample
+        run_pass(model, of, probes, arguments.batch_tokens, torch.device("cpu"), lambda _: None)
 
     if arguments.memory:
         passed(probes := new_probes(sample, OF_STATES))
