@@ -35,7 +35,7 @@ tests: .venv/ready
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 faults: .venv/ready
-	DEGEN_INTERRUPTS=100 $(BIN)/pytest -m "faults or not faults" tests/faults
+	DEGEN_INTERRUPTS=100 DEGEN_FUZZ=4500 $(BIN)/pytest -m "faults or not faults" tests/faults
 
 # Tests of what bringing along too much keeps out of `make test`: logs of wandb and trackio, adapters that need more.
 extras: .venv/ready
