@@ -56,7 +56,7 @@ class Extremes(Accumulator):
 
         states = rows.states
         if batch.mask is not None:  # states behind the end of a window may be NaN
-            states = states.masked_fill(~batch.mask.unsqueeze(-1), 0.0)
+            states = states.masked_fill(~batch.mask.to(states.device).unsqueeze(-1), 0.0)
         least, largest = torch.aminmax(states)
         precise = torch.float64 if states.dtype == torch.float64 else torch.float32
         norms = as_float64(torch.linalg.vector_norm(states, dim=-1, dtype=precise))

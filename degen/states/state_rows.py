@@ -32,8 +32,10 @@ class StateRows:
     @cached_property
     def values(self) -> torch.Tensor:
         """The states h, n × d float64, window after window: on their device, or on the CPU without float64 there."""
-        taken = self.states.flatten(0, 1) if self.batch.mask is None else self.states[self.batch.at]
-        return as_float64(taken)
+        if self.batch.mask is None:
+            return as_float64(self.states.flatten(0, 1))
+        rows, columns = self.batch.at
+        return as_float64(self.states[rows.to(self.states.device), columns.to(self.states.device)])
 
     @cached_property
     def norms(self) -> torch.Tensor:
