@@ -17,9 +17,8 @@ from .version import __version__
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# since `checkpoints` has `anisotropy_across` and the extremes of the jackknife, and each method its bottleneck rank
-SCHEMA_VERSION = 5
-READABLE = (1, 2, 3, 4, 5)  # versions of which every column means what it means now; those of later ones are missing
+SCHEMA_VERSION = 6  # since `layers` has the figures of massive activations
+READABLE = (1, 2, 3, 4, 5, 6)  # versions of which every column means what it means now; those of later ones are missing
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]  # table -> its rows

@@ -62,7 +62,7 @@ def test_every_part_has_the_full_schema_and_its_provenance(scanned: degen.Run) -
             assert schema.equals(schemas[0])
             assert schema.names[:3] == ["model", "revision", "step"]
             assert all(field.metadata[b"definition"] for field in schema)
-            assert schema.metadata[b"degen.schema_version"] == b"5"
+            assert schema.metadata[b"degen.schema_version"] == b"6"
             assert schema.metadata[b"degen.version"] == degen.__version__.encode()
             hashes.add(schema.metadata[b"degen.config_hash"])
         assert len({s.metadata[b"degen.source_hash"] for s in schemas}) == 3
