@@ -95,6 +95,7 @@ class ScanOptions(OptionGroup):
         setting(TEXT, "context", show_default=f"{CONTEXT}, or the learned positions of a model that has fewer"),
     ] = Settings.context
     seed: Annotated[int, setting(TEXT, "seed")] = Settings.seed
+    skip_first: Annotated[int, setting(TEXT, "skip_first")] = Settings.skip_first
     sample: Annotated[Path | None, setting(TEXT, "sample", show_default=False)] = None
     tokenizer: Annotated[str | None, setting(TEXT, "tokenizer", show_default=False)] = Settings.tokenizer
     model_config: Annotated[str | None, setting(SERIES, "model_config", show_default=False)] = Settings.model_config

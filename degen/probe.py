@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 
+from degen.arrays import Ints
 from degen.checkpoints.source import Source
 from degen.model.architecture import Architecture
 from degen.model.lm_head import Head
@@ -156,16 +157,30 @@ class Batch:
         token_indices: the rows and columns of all tokens; None for those of `mask`.
         scored_indices: the rows and columns, in `ids[:, 1:]`, of the tokens that are scored; None for those of `mask`.
         reads: where results are read later; None to read them at once.
+        lengths: how many tokens each row has, B, on the host; None to count those of `mask`.
+        first: position in its window of the first column; above 0 where the first positions are left out.
     """
 
     ids: torch.Tensor
     mask: torch.Tensor | None
-    windows: np.ndarray[Any, np.dtype[np.int64]]
-    documents: np.ndarray[Any, np.dtype[np.int64]]
+    windows: Ints
+    documents: Ints
     tokens: int | None = None
     token_indices: Indices | None = None
     scored_indices: Indices | None = None
     reads: Reads | None = None
+    lengths: Ints | None = None
+    first: int = 0
+
+    @cached_property
+    def row_lengths(self) -> Ints:
+        """How many tokens each row has, B, without padding."""
+        if self.lengths is not None:
+            return self.lengths
+        if self.mask is None:
+            return np.full(len(self.windows), self.ids.shape[1], dtype=np.int64)
+        lengths: Ints = self.mask.sum(dim=1).cpu().numpy()
+        return lengths
 
     @property
     def token_count(self) -> int:

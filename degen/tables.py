@@ -17,9 +17,8 @@ from .version import __version__
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# since `checkpoints` has `anisotropy_across` and the extremes of the jackknife, and each method its bottleneck rank
-SCHEMA_VERSION = 5
-READABLE = (1, 2, 3, 4, 5)  # versions of which every column means what it means now; those of later ones are missing
+SCHEMA_VERSION = 6  # since `layers` has the figures of massive activations
+READABLE = (1, 2, 3, 4, 5, 6)  # versions of which every column means what it means now; those of later ones are missing
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]  # table -> its rows
@@ -119,7 +118,12 @@ ENGINE_TABLES: dict[str, tuple[Column, ...]] = {
     "layers": (
         Column("layer", "int64", "", "0 for the embedding, 1 to L for the blocks", key=True),
         Column("site", "string", "", "embedding, block or head_input", key=True),
-        Column("reason", "string", "", "why its states could not be read; null where they were"),
+        Column(
+            "reason",
+            "string",
+            "",
+            "why its states could not be read, or a figure is missing or biased; null if nothing",
+        ),
     ),
     "windows": (
         Column("window", "int64", "", "window of sample.parquet", key=True),
@@ -201,9 +205,14 @@ class Tables:
                     if stray := sorted(set(row) - known):
                         raise DegenError(f"probe {probe}: column {table}.{stray[0]} is not declared")
                     joined = merged[table].setdefault(tuple(row.get(k) for k in keys), {})
-                    reasons = dict.fromkeys(r for r in (joined.get("reason"), row.get("reason")) if r)
-                    joined.update(row | ({"reason": "; ".join(reasons)} if reasons else {}))
+                    reason = _join_reasons(joined.get("reason"), row.get("reason"))
+                    joined.update(row | ({"reason": reason} if reason else {}))
         return {name: list(rows.values()) for name, rows in merged.items()}
+
+
+def _join_reasons(*reasons: str | None) -> str:
+    """Return reasons in one text, each once, though several probes give it beside others of their own."""
+    return "; ".join(dict.fromkeys(part for reason in reasons if reason for part in reason.split("; ")))
 
 
 def schema_of(columns: Iterable[Column]) -> pa.Schema:

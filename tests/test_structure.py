@@ -20,8 +20,8 @@ ORDER = (
     "tables",
     "weights", "text", "checkpoint_formats", "stats", "model", "laws", "checkpoints",
     "readers",
-    "probe", "model_probe", "probe_registry", "forward", "rank", "delta", "weight_spectra", "runs", "trackers",
-    "scanning", "ngram", "metrics", "similarity", "saturation", "scaling", "gate", "audit", "callbacks",
+    "probe", "model_probe", "probe_registry", "states", "forward", "rank", "delta", "weight_spectra", "runs",
+    "trackers", "scanning", "ngram", "metrics", "similarity", "saturation", "scaling", "gate", "audit", "callbacks",
     "run_comparison", "figures", "report", "", "cli", "__main__", "probes",
 )  # fmt: skip
 LAST_FOR_PROBES = "weight_spectra"

@@ -158,7 +158,7 @@ class Monitor:
         self._fit_windows(shape)
         spec = MeasureSpec(
             self.probes, self.tables, self._sample, self.tokenizer.ids, device, model.dtype,
-            options=self.settings.options,
+            options=self.settings.options, skip_first=self.settings.skip_first,
         )  # fmt: skip
         if self._batch_tokens is None:
             windows, context = self.settings.batch_size, self.settings.longest_window

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -62,7 +63,34 @@ def padded_batches(
             token_indices=indices(mask),
             scored_indices=indices(mask[:, 1:]),
             reads=reads,
+            lengths=lengths,
         )
+
+
+def without_first(batch: Batch, count: int) -> Batch | None:
+    """Return a batch without the first positions of each row; None where no row is longer.
+
+    Rows that are not longer have no token then. Losses of the batch would be of other tokens.
+    """
+    import torch
+
+    if count == 0:
+        return batch
+    lengths = (batch.row_lengths - count).clip(min=0)
+    if not lengths.any():
+        return None
+    mask = np.arange(batch.ids.shape[1] - count) < lengths[:, None]
+    rows, columns = (copied_ahead(torch.from_numpy(i), batch.ids.device) for i in mask.nonzero())
+    return replace(
+        batch,
+        ids=batch.ids[:, count:],
+        mask=None if mask.all() else copied_ahead(torch.from_numpy(mask), batch.ids.device),
+        tokens=int(lengths.sum()),
+        token_indices=(rows, columns),
+        scored_indices=None,
+        lengths=lengths,
+        first=batch.first + count,
+    )
 
 
 def prefetched(items: Iterator[T]) -> Iterator[T]:

@@ -10,6 +10,7 @@ from degen.errors import CheckpointError
 from degen.model.architecture import count_layers, find_head, text_config
 from degen.probe import Batch, OutputHead, Site, StreamProbe, probe_errors
 
+from .batches import without_first
 from .block_calls import BlockCalls, tensors_in
 from .fit_transform import ladder
 from .host_reads import HostReads
@@ -28,6 +29,7 @@ class ModelHooks:
         probes: by name; each gets the states that it needs.
         blocks: the calls of its blocks.
         reads: where probes have their results read later; None to read them at once.
+        skip_first: positions at the start of each window that probes of states do not get.
 
     Attributes:
         unread: why a site gave no states that probes can read, by site.
@@ -36,9 +38,15 @@ class ModelHooks:
     """
 
     def __init__(
-        self, model: Any, probes: Mapping[str, StreamProbe], blocks: BlockCalls, reads: HostReads | None = None
+        self,
+        model: Any,
+        probes: Mapping[str, StreamProbe],
+        blocks: BlockCalls,
+        reads: HostReads | None = None,
+        skip_first: int = 0,
     ) -> None:
         self.probes = probes
+        self._skip_first = skip_first
         self._reads = reads if reads is not None else HostReads(model.device, later=False)
         self.unread: dict[Site, str] = {}
         self.show_first(slice(0, IDENTITY_POSITIONS))
@@ -49,6 +57,7 @@ class ModelHooks:
         self._width: int = text_config(model.config).hidden_size
         self._states: torch.Tensor | None = None
         self._batch: Batch | None = None
+        self._later: Batch | None = None  # the same without the first positions; None where none is left
         self._calls = 0  # of blocks, in this pass
         self._paused = False
         self._hooks = ExitStack()
@@ -104,6 +113,7 @@ class ModelHooks:
             CheckpointError: the model does not call its head.
         """
         self._batch, self._calls = batch, 0
+        self._later = without_first(batch, self._skip_first)
         options = {} if batch.mask is None else {"attention_mask": batch.mask.long()}
         own = self._model(input_ids=batch.ids, **options).logits
         states, self._states = self._states, None
@@ -118,7 +128,10 @@ class ModelHooks:
     def _serve(self, site: Site, states: torch.Tensor) -> None:
         assert self._batch is not None
         for name, probe in self.probes.items():
-            if "states" in probe.needs or (site.name == "head_input" and "head_input" in probe.needs):
+            if "states" in probe.needs and self._later is not None:
+                with self._errors_of(name):
+                    probe.update_states(self._later, site, states[:, self._skip_first :])
+            elif "states" not in probe.needs and site.name == "head_input" and "head_input" in probe.needs:
                 with self._errors_of(name):
                     probe.update_states(self._batch, site, states)
 

@@ -51,6 +51,7 @@ def run_pass(
     device: torch.device,
     advance: Callable[[int], None],
     overlaps: bool | None = None,
+    skip_first: int = 0,
 ) -> PassResult:
     """Run a sample through a model, once for all probes.
 
@@ -66,6 +67,7 @@ def run_pass(
         advance: called with the number of tokens after every batch.
         overlaps: whether the host runs ahead of the device: it asks for a batch before it has read the results of the
             one before, and takes for granted what it knows of a configuration; None to do so on an accelerator alone.
+        skip_first: positions at the start of each window whose states are not handed to probes of states.
 
     Raises:
         HeadChangedError: what was known of the configuration is not true of this model; the probes are spoilt, and a
@@ -84,7 +86,7 @@ def run_pass(
     window = torch.from_numpy(sample.windows[first].tokens.astype(np.int64)).unsqueeze(0)
     with torch.inference_mode(), exact_float32(), one_sequence_a_row() if overlaps else nullcontext():
         untouched = None if prepared.is_known else call_untouched(model, window, device)
-        with ModelHooks(model, probes, prepared.blocks, reads) as hooks, reads.explaining():
+        with ModelHooks(model, probes, prepared.blocks, reads, skip_first) as hooks, reads.explaining():
             hooks.show_first(positions_of(window), with_ladder=prepared.is_known)
             hooks.begin(prepared.head)
             for number, batch in enumerate(prefetched(coming)):

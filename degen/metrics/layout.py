@@ -46,6 +46,7 @@ FACTS = frozenset(
     | {"flops", "flops_per_token", "training_flops", "seconds", "peak_rss", "time", "timestamp", "rank"}
     | {"window", "windows", "document", "documents", "index", "zero_vectors", "_runtime", "_timestamp"}
     | {"sink_sequences", "kept_positions", "tail_count", "vectors", "directions", "noise_share"}
+    | {"outlier_dimension", "coordinate"}
 )
 # Words in the names of what logs say about a training besides its metrics.
 _FACT_WORDS = (

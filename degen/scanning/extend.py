@@ -18,7 +18,8 @@ from .plan import Plan, tables_of
 from .settings import Settings
 
 TOKENS = "tokens_per_step"
-TEXT = frozenset({"corpus", "tokens", "context", "seed", "sample", "batch_size"})
+TEXT = frozenset({"corpus", "tokens", "context", "seed", "skip_first", "sample", "batch_size"})
+ADDED_LATER = {"skip_first": 0}  # settings that runs of before do not name, and what they did
 
 
 def continue_settings(settings: Settings, begun: Path | None) -> Settings:
@@ -60,6 +61,7 @@ def adds_only(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     grows = before <= _probe_names(new) and set(old.get("series", ())) <= set(new.get("series", ()))
     if not grows or kept != old.get("options", {}):
         return False
+    old, new = ADDED_LATER | dict(old), ADDED_LATER | dict(new)
     free = {"series", "probes", "options"}
     free |= {TOKENS} if old.get(TOKENS) is None else set()
     free |= {"steps"} if new.get("steps") == "all" else set()

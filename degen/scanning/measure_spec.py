@@ -34,6 +34,7 @@ class MeasureSpec:
         training_folder: for what an interrupted training is continued from; None where nothing trains.
         on_progress: called during training with the losses as text, tokens trained and tokens to train.
         first: where the files of the first checkpoint are; None for a model in memory.
+        skip_first: positions at the start of each window whose states are left out.
     """
 
     probes: Mapping[str, type[Probe]]
@@ -48,6 +49,7 @@ class MeasureSpec:
     training_folder: Path | None = None
     on_progress: OnProgress = lambda *_: None
     first: Source | None = None
+    skip_first: int = 0
 
     @property
     def needs_all_tensors(self) -> bool:

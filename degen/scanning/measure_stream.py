@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from degen.device import memory_errors
+from degen.errors import CheckpointError
 from degen.forward.head_inputs import ModelHeadInputs
 from degen.forward.known_heads import HeadChangedError
 from degen.forward.learned_positions import check_positions
-from degen.forward.run_pass import run_pass
+from degen.forward.run_pass import PassResult, run_pass
 from degen.model.architecture import Architecture
 from degen.model.flops import forward_flops
 from degen.probe import StreamProbe, probe_errors
+from degen.states.shared_states import SharedStates, StateProbe
 from degen.tables import CHECKPOINTS, Rows
 from degen.text.windows import Sample
 
@@ -57,11 +59,13 @@ def measure_stream(
     check_positions(architecture, sample)
     if not spec.stream_probes:
         return measure_model(model, spec, sample, batch_tokens, clock)
+    if spec.skip_first >= sample.longest:
+        raise CheckpointError(f"--skip-first {spec.skip_first} leaves nothing of windows of {sample.longest} tokens")
     with clock.phase("forward"), memory_errors():
         try:
-            passed = run_pass(model, sample, probes := _make_probes(spec, sample), batch_tokens, spec.device, advance)
+            probes, passed = _run_once(model, spec, sample, batch_tokens, advance)
         except HeadChangedError:  # it is known now
-            passed = run_pass(model, sample, probes := _make_probes(spec, sample), batch_tokens, spec.device, advance)
+            probes, passed = _run_once(model, spec, sample, batch_tokens, advance)
     for name, probe in probes.items():
         if probe.trains:
             assert spec.training is not None
@@ -85,10 +89,21 @@ def measure_stream(
     return measured + measure_model(model, spec, sample, batch_tokens, clock)
 
 
+def _run_once(
+    model: Any, spec: MeasureSpec, sample: Sample, batch_tokens: int, advance: Callable[[int], None]
+) -> tuple[dict[str, StreamProbe], PassResult]:
+    """Run the windows through a model once, and return new probes that were fed with them."""
+    probes = _make_probes(spec, sample)
+    return probes, run_pass(model, sample, probes, batch_tokens, spec.device, advance, skip_first=spec.skip_first)
+
+
 def _make_probes(spec: MeasureSpec, sample: Sample) -> dict[str, StreamProbe]:
-    """Return a new instance of every stream probe, by name."""
+    """Return a new instance of every stream probe, by name; those of states share their accumulators."""
     probes = {}
+    shared = SharedStates(sample, spec.skip_first)
     for name, probe_class in spec.stream_probes.items():
         with probe_errors(name):
-            probes[name] = probe_class(sample, **spec.options.get(name, {}))
+            probes[name] = probe = probe_class(sample, **spec.options.get(name, {}))
+            if isinstance(probe, StateProbe):
+                probe.share(shared)
     return probes

@@ -65,6 +65,7 @@ def complete_info(
     hash_before = info.get("config_hash")
     info["config_hash"] = fingerprint(
         {name: info["asked"][name] for name in ("tokens", "context", "seed", "options")}
+        | ({"skip_first": skipped} if (skipped := info["asked"].get("skip_first")) else {})
         | {"resolved": info["resolved"], "schema_version": SCHEMA_VERSION}
         | {"sample": sorted(s.sha256 for s in samples.samples.values())}
     )

@@ -119,6 +119,7 @@ class SeriesScan:
             training_folder=self.writer.path / TRAINING_FOLDER,
             on_progress=self.progress.report_training,
             first=self.series.checkpoints[0].source,
+            skip_first=settings.skip_first,
         )
 
     def _measure(self, checkpoint: Checkpoint, spec: MeasureSpec, fetcher: Fetcher) -> None:

@@ -61,6 +61,9 @@ class Settings:
         f"Longest window, in tokens; without it {CONTEXT}, or the learned positions of a model that has fewer.",
     ] = None
     seed: Annotated[int, "Seed of the draw of windows."] = 0
+    skip_first: Annotated[
+        int, "Positions at the start of each window that measures of hidden states leave out; losses are of all."
+    ] = 0
     sample: Annotated[
         str | None,
         "sample.parquet of an earlier run: scan the very same windows; corpus, tokens, context and seed are then its "
@@ -101,7 +104,7 @@ class Settings:
             compile_pattern(self.revision_pattern)
         if self.dtype not in DTYPES:
             raise DegenError(f"--dtype {self.dtype}: not one of {', '.join(DTYPES)}")
-        smallest = {"tokens": SHORTEST, "context": SHORTEST, "seed": 0, "batch_size": 1, "threads": 1,
+        smallest = {"tokens": SHORTEST, "context": SHORTEST, "seed": 0, "skip_first": 0, "batch_size": 1, "threads": 1,
                     "tokens_per_step": 1}  # fmt: skip
         for name, least in smallest.items():
             value, most = getattr(self, name), LARGEST.get(name, MAX_INT)
@@ -109,6 +112,11 @@ class Settings:
                 raise DegenError(f"--{name.replace('_', '-')} {shorten_number(value)}: must be at least {least}")
             if value is not None and value > most:
                 raise DegenError(f"--{name.replace('_', '-')} {shorten_number(value)}: must be at most {most}")
+        if self.sample is None and self.skip_first >= self.longest_window:
+            raise DegenError(
+                f"--skip-first {shorten_number(self.skip_first)}: leaves nothing of windows of {self.longest_window} "
+                "tokens; take fewer, or a larger --context"
+            )
 
     @property
     def longest_window(self) -> int:
@@ -146,6 +154,7 @@ class MeasureKeywords(TypedDict, total=False):
     tokens: int
     context: int | None
     seed: int
+    skip_first: int
     sample: str | Path | None
     probes: str | Sequence[str] | None
     options: Mapping[str, Mapping[str, Any]] | None

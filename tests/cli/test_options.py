@@ -29,6 +29,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], Any, Any]] = {
     "tokens": (("--tokens", "4321"), 4321, 4321),
     "context": (("--context", "77"), 77, 77),
     "seed": (("--seed", "5"), 5, 5),
+    "skip_first": (("--skip-first", "11"), 11, 11),
     "sample": (("--sample", "s.parquet"), Path("s.parquet"), "s.parquet"),
     "tokenizer": (("--tokenizer", "tok"), Path("tok"), "tok"),
     "model_config": (("--model-config", "org/model"), Path("org/model"), "org/model"),

@@ -362,12 +362,16 @@ def test_beside_bad_checkpoints_the_others_are_measured_and_kept(scanned: Scanne
 def test_without_a_tokenizer_the_weights_are_measured_and_the_reason_given(workspace: Workspace) -> None:
     result = degen(*workspace.scan(spoil.without_tokenizer(workspace)))
     assert result.code == 0
-    assert "warning: tiny: anisotropy, loss not measured: the series has no tokenizer" in result.err
+    assert (
+        "warning: tiny: anisotropy, loss, massive_activations not measured: the series has no tokenizer" in result.err
+    )
     rows = read_run(workspace.run).checkpoints()
     assert [row["revision"] for row in rows] == ["step0", "step100", "step1000"]
     for row in rows:
         assert row["status"] == "ok"
-        assert_words(("anisotropy, loss not measured", "no tokenizer", "--tokenizer"), row["reason"])
+        assert_words(
+            ("anisotropy, loss, massive_activations not measured", "no tokenizer", "--tokenizer"), row["reason"]
+        )
         assert row["singular_entropy"] > 0
         assert row["vocab_used"] == row["vocab_size"]
         assert row["loss"] is row["anisotropy"] is None

@@ -62,7 +62,7 @@ def test_every_part_has_the_full_schema_and_its_provenance(scanned: degen.Run) -
             assert schema.equals(schemas[0])
             assert schema.names[:3] == ["model", "revision", "step"]
             assert all(field.metadata[b"definition"] for field in schema)
-            assert schema.metadata[b"degen.schema_version"] == b"5"
+            assert schema.metadata[b"degen.schema_version"] == b"6"
             assert schema.metadata[b"degen.version"] == degen.__version__.encode()
             hashes.add(schema.metadata[b"degen.config_hash"])
         assert len({s.metadata[b"degen.source_hash"] for s in schemas}) == 3
@@ -332,7 +332,7 @@ def test_a_series_without_a_tokenizer_gets_the_weight_probes_and_a_reason(corpus
     run = degen.scan(tmp_path / "m", corpus=corpus, out=tmp_path / "run", **SETTINGS)
     (row,) = run.checkpoints()
     assert row["status"] == "ok"
-    assert "anisotropy, loss not measured: the series has no tokenizer" in row["reason"]
+    assert "anisotropy, loss, massive_activations not measured: the series has no tokenizer" in row["reason"]
     assert row["loss"] is row["anisotropy"] is None
     assert (row["vocab_used"], row["vocab_size"]) == (416, 416)
     assert row["singular_entropy"] > 0

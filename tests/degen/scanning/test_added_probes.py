@@ -52,7 +52,8 @@ def test_a_run_that_got_a_probe_later_is_that_of_all_at_once(
     first: tuple[str, ...], then: tuple[str, ...] | None, series: Path, corpus: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    whole = degen.scan(series, corpus=corpus, out=tmp_path / "whole", **SCAN)
+    names = None if then is None else (*first, *then)
+    whole = degen.scan(series, corpus=corpus, out=tmp_path / "whole", probes=names, **SCAN)
     degen.scan(series, corpus=corpus, out=tmp_path / "run", probes=first, **SCAN)
     for name, probe, method in (
         ("loss", Loss, "update_losses"), ("anisotropy", Anisotropy, "update_states"), ("spectrum", Spectrum, "measure")
@@ -92,7 +93,8 @@ def test_options_come_with_an_added_probe_and_those_of_others_stay(series: Path,
 def test_an_addition_that_was_cut_off_goes_on(
     series: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = degen.scan(series, corpus=corpus, out=tmp_path / "whole", **SCAN)
+    names = ("anisotropy", "loss", "spectrum")
+    whole = degen.scan(series, corpus=corpus, out=tmp_path / "whole", probes=names, **SCAN)
     degen.scan(series, corpus=corpus, out=tmp_path / "run", probes=("loss", "spectrum"), **SCAN)
     begin, calls = Anisotropy.update_states, []
 
@@ -161,7 +163,8 @@ def test_a_run_of_heads_alone_takes_any_text(corpus: Path, tmp_path: Path) -> No
     text: Any = {"corpus": corpus, "tokens": 256, "threads": 1}
     run = degen.scan(series, probes=("loss", "anisotropy"), out=tmp_path / "run", **text)
     assert run.info["asked"]["context"] == 24
-    assert tables(run) == tables(degen.scan(series, out=tmp_path / "whole", **text))
+    names = ("anisotropy", "loss", "spectrum")
+    assert tables(run) == tables(degen.scan(series, probes=names, out=tmp_path / "whole", **text))
     with pytest.raises(DegenError, match="other settings: tokens 256"):
         degen.scan(series, out=tmp_path / "run", **text | {"tokens": 300})
 

@@ -69,6 +69,9 @@ def test_other_tokens_than_before_are_refused(series: Path, corpus: Path, tmp_pa
 
 def test_no_other_setting_is_an_addition() -> None:
     old = {"tokens_per_step": None, "seed": 0}
+    assert adds_only(old, old | {"skip_first": 0})  # a run that knew no such setting
+    assert not adds_only(old, old | {"skip_first": 2})
+    assert not adds_only(old | {"skip_first": 2}, old | {"skip_first": 0})
     assert adds_only(old, {"tokens_per_step": 5, "seed": 0})
     assert not adds_only(old, {"tokens_per_step": 5, "seed": 1})
     assert not adds_only({"tokens_per_step": 4, "seed": 0}, {"tokens_per_step": 5, "seed": 0})

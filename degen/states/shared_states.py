@@ -1,0 +1,133 @@
+"""One set of accumulators for all probes of a pass, and the base class of the probes that use it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
+
+from degen.probe import Batch, Need, Site, StreamProbe
+from degen.tables import Row, Rows
+from degen.text.windows import Sample
+
+from .state_rows import StateRows
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Accumulator(ABC):
+    """What is kept of the states of every site, in a size that does not depend on the number of tokens.
+
+    Args:
+        sample: the windows that will come.
+        first: the first position of a window whose states come; those before it are left out.
+    """
+
+    def __init__(self, sample: Sample, first: int = 0) -> None:
+        self.sample = sample
+        self.first = first
+
+    @abstractmethod
+    def add(self, batch: Batch, site: Site, rows: StateRows) -> None:
+        """Add the states of a batch at one site."""
+
+    @abstractmethod
+    def merge(self, other: Self) -> None:
+        """Add what another instance was given, of other batches of the same sample."""
+
+
+A = TypeVar("A", bound=Accumulator)
+
+
+class SharedStates:
+    """The accumulators of a pass, each made when a probe first uses it.
+
+    Args:
+        sample: the windows that will come.
+        first: the first position of a window whose states come.
+    """
+
+    def __init__(self, sample: Sample, first: int = 0) -> None:
+        self._sample = sample
+        self._first = first
+        self._accumulators: dict[type[Accumulator], Accumulator] = {}
+        self._added: dict[type[Accumulator], tuple[Batch, Site]] = {}  # the latest of each
+        self._rows: StateRows | None = None
+        self._merged: list[SharedStates] = []
+
+    def get(self, kind: type[A]) -> A:
+        """Return the accumulator of a class."""
+        if kind not in self._accumulators:
+            self._accumulators[kind] = kind(self._sample, self._first)
+        accumulator = self._accumulators[kind]
+        assert isinstance(accumulator, kind)
+        return accumulator
+
+    def add(self, kinds: Sequence[type[Accumulator]], batch: Batch, site: Site, states: torch.Tensor) -> None:
+        """Add the states of a batch at one site to some accumulators, unless another probe had them added already."""
+        for kind in kinds:
+            batch_before, site_before = self._added.get(kind, (None, None))
+            if batch_before is batch and site_before == site:
+                continue
+            if self._rows is None or self._rows.batch is not batch or self._rows.site != site:
+                self._rows = None  # frees the copy of another site before this one is made
+                self._rows = StateRows(batch, site, states)
+            self.get(kind).add(batch, site, self._rows)
+            self._added[kind] = batch, site
+
+    def finish(self) -> None:
+        """Free the copy of the last states."""
+        self._rows = None
+        self._added = {}
+
+    def merge(self, other: SharedStates) -> None:
+        """Add the accumulators of another pass over other batches, once however many probes share them."""
+        if any(other is merged for merged in self._merged):
+            return
+        self._merged.append(other)
+        for kind, accumulator in other._accumulators.items():
+            self.get(kind).merge(accumulator)
+
+
+class StateProbe(StreamProbe):
+    """A probe whose columns of table `layers` follow from shared accumulators.
+
+    Attributes:
+        accumulators: the classes of those it uses.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"states"})
+    accumulators: ClassVar[tuple[type[Accumulator], ...]]
+
+    def __init__(self, sample: Sample) -> None:
+        super().__init__(sample)
+        self.shared = SharedStates(sample)
+        self._sites: set[Site] = set()
+
+    def share(self, shared: SharedStates) -> None:
+        """Use the accumulators that other probes of the same pass use."""
+        self.shared = shared
+
+    def update_states(self, batch: Batch, site: Site, states: torch.Tensor) -> None:
+        """Add the states of a batch at one site to the accumulators."""
+        self._sites.add(site)
+        self.shared.add(self.accumulators, batch, site, states)
+
+    def merge(self, other: Self) -> None:
+        """Add what another instance and those it shares with were given."""
+        self._sites |= other._sites
+        self.shared.merge(other.shared)
+
+    def finish(self) -> Rows:
+        """Return rows by table: in `layers` one for every layer and site."""
+        self.shared.finish()
+        return {"layers": [{"layer": s.layer, "site": s.name, **self.layer_row(s)} for s in self.sites()]}
+
+    def sites(self) -> list[Site]:
+        """Return the sites whose states came, in the order of the model."""
+        return sorted(self._sites, key=lambda site: (site.layer, site.name == "head_input"))
+
+    @abstractmethod
+    def layer_row(self, site: Site) -> Row:
+        """Return the columns of table `layers` for one site."""

@@ -1,0 +1,175 @@
+"""Self-similarity: how alike the states of one token are in different contexts, and those of one window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from degen.probes.anisotropy import mean_cosine
+
+from degen.arrays import Floats, Ints
+from degen.probe import Batch, Site
+from degen.states.directions import Directions
+from degen.states.shared_states import Accumulator, StateProbe
+from degen.states.state_rows import StateRows
+from degen.tables import Column, Metric, Row
+from degen.text.windows import Sample
+
+if TYPE_CHECKING:
+    import torch
+
+WORDS = 200
+
+
+def frequent_tokens(sample: Sample, first: int = 0) -> Ints:
+    """Return the ids of the 200 most frequent tokens that occur twice or more, the smaller id first among equals.
+
+    Args:
+        sample: the windows.
+        first: the first position of a window that counts.
+    """
+    tokens = np.concatenate([np.zeros(0, dtype=np.int64), *(w.tokens[first:] for w in sample.windows)])
+    ids, counts = np.unique(tokens, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:WORDS]
+    kept: Ints = ids[order[counts[order] > 1]].astype(np.int64)
+    return kept
+
+
+class _TokenSums:
+    """Of one site: the sums of unit vectors of each frequent token and their counts; similarities of windows."""
+
+    def __init__(self, tokens: int, width: int, device: torch.device) -> None:
+        import torch
+
+        self.sums = torch.zeros((tokens, width), dtype=torch.float64, device=device)
+        self.counts = torch.zeros(tokens, dtype=torch.float64, device=device)
+        self.windows = torch.zeros(2, dtype=torch.float64, device=device)  # Σ similarity, and of how many windows
+
+    def merge(self, other: _TokenSums) -> None:
+        for name in ("sums", "counts", "windows"):
+            getattr(self, name).add_(getattr(other, name).to(self.sums.device))
+
+
+class TokenDirections(Accumulator):
+    """The sums of directions of the most frequent tokens of the sample, and the mean similarity within windows."""
+
+    def __init__(self, sample: Sample, first: int = 0) -> None:
+        super().__init__(sample, first)
+        self.tokens = frequent_tokens(sample, first)
+        largest = max((int(w.tokens.max()) for w in sample.windows), default=0)
+        self._slots = np.full(largest + 1, -1, dtype=np.int64)
+        self._slots[self.tokens] = np.arange(len(self.tokens))
+        self.sites: dict[Site, _TokenSums] = {}
+
+    def add(self, batch: Batch, site: Site, rows: StateRows) -> None:
+        """Add the states of a batch at one site."""
+        import torch
+
+        values, inverse, device = rows.values, rows.inverse_norms, rows.values.device
+        if site not in self.sites:
+            self.sites[site] = _TokenSums(len(self.tokens), values.shape[1], device)
+        sums = self.sites[site]
+        units = values * inverse.unsqueeze(1)
+        nonzero = (rows.norms != 0).double()
+        window_of = torch.from_numpy(rows.window_rows).to(device)
+        shape = (len(batch.windows), values.shape[1])
+        # mean over a window of cos(s, h), s the mean of the window's states: ⟨s/‖s‖, Σ ĥ⟩ / n
+        window_sums = values.new_zeros(shape).index_add_(0, window_of, values)
+        unit_sums = units.new_zeros(shape).index_add_(0, window_of, units)
+        counts = nonzero.new_zeros(shape[0]).index_add_(0, window_of, nonzero)
+        norms = window_sums.norm(dim=1)
+        measured = (norms > 0) & (counts > 0)
+        similarity = (window_sums * unit_sums).sum(dim=1) / (norms * counts).masked_fill(~measured, 1.0)
+        sums.windows += torch.stack([similarity.masked_fill(~measured, 0.0).sum(), measured.double().sum()])
+        slots = self._slots[np.concatenate([self._tokens(batch, row) for row in range(len(batch.windows))])]
+        kept = np.flatnonzero(slots >= 0)
+        at, slot = torch.from_numpy(kept).to(device), torch.from_numpy(slots[kept]).to(device)
+        sums.sums.index_add_(0, slot, units[at])
+        sums.counts.index_add_(0, slot, nonzero[at])
+
+    def _tokens(self, batch: Batch, row: int) -> Ints:
+        """Return the ids of the states of one row, from the sample, so that no device is read from."""
+        tokens = self.sample.windows[int(batch.windows[row])].tokens
+        return tokens[batch.first : batch.first + int(batch.row_lengths[row])].astype(np.int64)
+
+    def merge(self, other: Self) -> None:
+        """Add the sums of another instance."""
+        for site, sums in other.sites.items():
+            if site not in self.sites:
+                self.sites[site] = _TokenSums(len(self.tokens), sums.sums.shape[1], sums.sums.device)
+            self.sites[site].merge(sums)
+
+
+def token_similarities(sums: Floats, counts: Floats) -> Floats:
+    """Return for each token the mean cosine over all pairs of its occurrences, NaN for fewer than two.
+
+    Args:
+        sums: the sum of unit vectors of each token, k × d.
+        counts: how many, k.
+
+    Source: Ethayarajh 2019 (arXiv 1909.00512), definition 1.
+    """
+    values: Floats = mean_cosine((sums**2).sum(axis=1), counts)
+    return values
+
+
+class SelfSimilarity(StateProbe):
+    """Self-similarity of frequent tokens and similarity within windows, and both less the mean cosine of all pairs."""
+
+    measures = "how alike the states of one token are in all its contexts, and those of one window, at every layer"
+    accumulators = (Directions, TokenDirections)
+    cost = "few sums over the states; memory: 200·d numbers a site"
+    metrics = (
+        Metric(
+            ("self_similarity", "self_similarity_adjusted", "self_similarity_tokens"),
+            formula="mean over tokens of the mean cosine of pairs of occurrences; less the mean cosine of all pairs",
+            source="Ethayarajh 2019 (arXiv 1909.00512), definition 1 and section 3.4",
+            range="−1 to 1, adjusted −2 to 2",
+            high="a token has about the same state in all contexts",
+            low="states depend on the context; adjusted near 0, no more alike than any two states",
+            clashes="of words, not tokens, as the paper has it; frequent tokens are the least alike",
+        ),
+        Metric(
+            ("intra_similarity", "intra_similarity_adjusted"),
+            formula="mean over windows of mean cos(s, h), s the window's mean state; less the mean cosine of all pairs",
+            source="Ethayarajh 2019 (arXiv 1909.00512), definition 2 and section 3.4",
+            range="0 to 1, adjusted −1 to 2",
+            high="the states of a window are alike",
+            low="they point in all directions; short windows raise it, for s holds each h",
+            clashes="anisotropy_within, the mean cosine of pairs of a document",
+        ),
+    )
+    columns = {
+        "layers": (
+            Column("self_similarity", "float64", "cosine",
+                   "mean over the 200 most frequent tokens of the mean cosine of pairs of their occurrences"),
+            Column("self_similarity_adjusted", "float64", "cosine", "the same less the mean cosine of all pairs"),
+            Column("self_similarity_tokens", "int64", "tokens", "how many tokens that is the mean of"),
+            Column("intra_similarity", "float64", "cosine",
+                   "mean over windows of mean cos(s, h), s the mean state of the window"),
+            Column("intra_similarity_adjusted", "float64", "cosine", "the same less the mean cosine of all pairs"),
+        )
+    }  # fmt: skip
+
+    def layer_row(self, site: Site) -> Row:
+        """Return the columns of table `layers` for one site."""
+        unit_sum, _, count = self.shared.get(Directions).sites[site].arrays()
+        sums = self.shared.get(TokenDirections).sites[site]
+        if not np.isfinite(unit_sum).all():
+            return {"reason": "its states are not finite, or too large for their squares"}
+        baseline = float(mean_cosine(float(unit_sum @ unit_sum), float(count)))
+        if np.isnan(baseline):
+            return {"reason": "no similarity: it has no two states other than zero"}
+        of_tokens = token_similarities(sums.sums.cpu().numpy(), sums.counts.cpu().numpy())
+        of_tokens = of_tokens[~np.isnan(of_tokens)]
+        similarity, windows = sums.windows.tolist()
+        row: Row = {"self_similarity_tokens": len(of_tokens), "reason": None}
+        if len(of_tokens):
+            row["self_similarity"] = float(of_tokens.mean())
+            row["self_similarity_adjusted"] = row["self_similarity"] - baseline
+        else:
+            row["reason"] = "no self_similarity: no token occurs twice"
+        if windows:
+            row["intra_similarity"] = similarity / windows
+            row["intra_similarity_adjusted"] = row["intra_similarity"] - baseline
+        return row

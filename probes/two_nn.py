@@ -1,0 +1,131 @@
+"""TwoNN: the intrinsic dimension of the states, from the distances to their two nearest neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, ClassVar
+
+import numpy as np
+
+from degen.arrays import Floats
+from degen.errors import DegenError
+from degen.probe import Site
+from degen.states.chosen_rows import POSITIONS, Reservoir
+from degen.states.shared_states import StateProbe
+from degen.tables import Column, Metric, Row
+from degen.text.windows import Sample
+
+FEWEST = 3
+MOST = 50_000
+DISCARDED = 0.1  # of the largest ratios
+CANDIDATES = 4  # neighbours by products, whose distances are then computed by differences
+AT_ONCE = 1000  # rows of the matrix of distances
+
+
+def nearest_two(states: Floats) -> tuple[Floats, Floats]:
+    """Return the distances r₁ and r₂ of each state to its nearest and second nearest other one.
+
+    Args:
+        states: n × d, n of 3 or more.
+    """
+    h = states - states.mean(axis=0)
+    squares = (h**2).sum(axis=1)
+    found = np.empty((len(h), 2))
+    for start in range(0, len(h), AT_ONCE):
+        rows = slice(start, start + AT_ONCE)
+        apart = squares[rows, None] + squares - 2 * h[rows] @ h.T
+        apart[np.arange(len(apart)), np.arange(start, start + len(apart))] = np.inf
+        count = min(CANDIDATES, len(h) - 1)
+        near = np.argpartition(apart, count - 1, axis=1)[:, :count]
+        exact = np.stack([np.linalg.norm(states[rows] - states[near[:, k]], axis=1) for k in range(count)], axis=1)
+        found[rows] = np.sort(exact, axis=1)[:, :2]
+    return found[:, 0], found[:, 1]
+
+
+def two_nn(states: Floats) -> float | None:
+    """Return the intrinsic dimension d: the slope of −ln(1 − F(μ)) over ln μ through the origin, μ = r₂/r₁.
+
+    F is the share of the states with a ratio up to μ; the largest tenth of the ratios is left out.
+
+    Args:
+        states: n × d, all different.
+
+    Returns:
+        Above 0; None for fewer than three states, or where all ratios are 1.
+
+    Source: Facco et al. 2017, Estimating the intrinsic dimension of datasets by a minimal neighborhood information.
+    """
+    n = len(states)
+    if n < FEWEST:
+        return None
+    nearest, second = nearest_two(states)
+    ratios = np.sort(np.log(second / nearest))[: int(n * (1 - DISCARDED))]
+    expected = -np.log1p(-np.arange(1, len(ratios) + 1) / n)
+    return float(ratios @ expected / (ratios @ ratios)) if ratios.any() else None
+
+
+@cache
+def reservoir_of(positions: int) -> type[Reservoir]:
+    """Return the class of the accumulator that keeps so many positions."""
+    return Reservoir if positions == POSITIONS else type("Reservoir", (Reservoir,), {"limit": positions})
+
+
+class TwoNN(StateProbe):
+    """The intrinsic dimension of the states of every site, by their two nearest neighbours.
+
+    Args:
+        sample: the windows that will come.
+        positions: how many positions to keep, at most.
+    """
+
+    measures = "intrinsic dimension of the states at every layer, by the distances to two nearest neighbours"
+    accumulators: ClassVar[tuple[type[Reservoir], ...]] = (Reservoir,)
+    cost = "distances of 2,000 states of every site at the end: 8·10⁶·d FLOPs; memory: 2,000 states a site"
+    metrics = (
+        Metric(
+            ("two_nn_dimension",),
+            formula="slope of −ln(1 − F(μ)) over ln μ, μ = r₂/r₁, without the largest tenth, of 2,000 positions",
+            source="Facco et al. 2017",
+            range="0 to infinity, about the dimension of a manifold; too low for one of many dimensions",
+            high="the states fill a manifold of many dimensions near each of them",
+            low="they lie near curves or surfaces",
+            clashes="effective ranks, which are of a linear hull; the maximum-likelihood TwoNN of dadapy",
+        ),
+    )
+    columns = {
+        "layers": (
+            Column("two_nn_dimension", "float64", "dimensions",
+                   "intrinsic dimension by two nearest neighbours, of the different states at 2,000 positions"),
+        )
+    }  # fmt: skip
+
+    def __init__(self, sample: Sample, positions: int = POSITIONS) -> None:
+        super().__init__(sample)
+        self._reservoir = reservoir_of(positions)
+        self.accumulators = (self._reservoir,)  # type: ignore[misc]  # those of this instance
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        """Check the option `positions`."""
+        super().check({name: value for name, value in options.items() if name != "positions"})
+        value = options.get("positions", POSITIONS)
+        if not isinstance(value, int) or isinstance(value, bool) or not FEWEST <= value <= MOST:
+            raise DegenError(f"probe two_nn: positions is {value!r}; must be a whole number of {FEWEST} to {MOST}")
+
+    def layer_row(self, site: Site) -> Row:
+        """Return the columns of table `layers` for one site."""
+        reservoir = self.shared.get(self._reservoir)
+        different, positions = reservoir.different_states(site), len(reservoir.states(site))
+        if not np.isfinite(different).all():
+            return {"reason": "its states are not finite, or too large for their squares"}
+        value = two_nn(different)
+        reasons = []
+        if len(different) < positions:
+            reasons.append(f"two_nn_dimension of {len(different)} different states at {positions} positions")
+        if value is None:
+            fault = "fewer than three" if len(different) < FEWEST else "neighbours at equal distances"
+            reasons.append(f"no two_nn_dimension: {fault}")
+        elif len(different) < 10 * value:
+            reasons.append(f"two_nn_dimension of {len(different)} states is too low: fewer than 10 for each dimension")
+        return {"two_nn_dimension": value, "reason": "; ".join(reasons) or None}
