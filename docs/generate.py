@@ -67,8 +67,8 @@ def probes() -> str:
     """Every probe that comes with degen: what it measures, needs, costs, and what each of its figures is and means."""
     pages = [
         "# Probes\n\nMade by `docs/generate.py` from the code; `degen probes NAME` shows the same of one probe, and of "
-        "those of other packages.\nThe columns they fill are in [tables.md](tables.md), and what to make of the default "
-        "ones in [metrics.md](metrics.md)."
+        "those of other packages.\nThe columns they fill are in [tables.md](tables.md), and what to make of the "
+        "default ones in [metrics.md](metrics.md)."
     ]
     for name, probe in load_probes(bundled()).items():
         how = "by default" if probe.default else f"with `--probes {name}`"
