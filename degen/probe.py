@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 
+from degen.arrays import Ints
 from degen.checkpoints.source import Source
 from degen.model.lm_head import Head
 from degen.model.logit_transform import LogitTransform
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 OnProgress = Callable[[str, int, int], None]
-Need = Literal["head", "tensors", "states", "head_input", "losses"]
+Need = Literal["head", "tensors", "states", "head_input", "losses", "counts"]
 Indices = tuple["torch.Tensor", "torch.Tensor"]  # rows and columns, on the device
 
 
@@ -42,7 +43,8 @@ class Probe(ABC):
     Attributes:
         measures: what it measures, in one line.
         needs: `head` (the stored head matrix), `tensors` (all stored tensors), `states` (hidden states at every
-            site), `head_input` (those the head receives), `losses` (the loss of every token).
+            site), `head_input` (those the head receives), `losses` (the loss of every token), `counts` (how often each
+            token is in the sample).
         columns: the columns it fills, by table; `checkpoints`, `layers` and `windows` are the engine's, others its own.
         metrics: what its columns are and mean: formula, source, range, high and low, names that clash; may be left out.
         cost: what it takes, in time and memory; empty where it does not say.
@@ -71,9 +73,21 @@ class Probe(ABC):
 
 
 class HeadProbe(Probe):
-    """A probe of the head's weights alone: no forward pass."""
+    """A probe of the head's weights alone: no forward pass.
+
+    Attributes:
+        counts: how often each id is among the scored tokens of the sample, one number for each row of the head, unused
+            ones included. None without text, and for a probe that does not need `counts`.
+
+    Args:
+        options: those that the user set for this probe, by name.
+    """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"head"})
+    counts: Ints | None = None
+
+    def __init__(self, **_options: Any) -> None:
+        super().__init__()
 
     @abstractmethod
     def measure(self, head: Head) -> Rows:
@@ -291,8 +305,8 @@ class StreamProbe(Probe):
 
 
 def needs_text(probes: Iterable[type[Probe]]) -> bool:
-    """Return whether one of some probes needs text streamed through the model."""
-    return any(issubclass(probe, StreamProbe) for probe in probes)
+    """Return whether one of some probes needs text, streamed through the model or counted."""
+    return any(issubclass(probe, StreamProbe) or "counts" in probe.needs for probe in probes)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from degen.model.architecture import Architecture, describe
 from degen.model.configuration import read_config
 from degen.model.flops import forward_flops
 from degen.paths import expand_user
-from degen.probe import SourceProbe, needs_text
+from degen.probe import SourceProbe, StreamProbe, needs_text
 from degen.runs.run_file import RUN_FILE, read_info
 from degen.runs.run_writer import RunWriter, check_folder, check_run
 from degen.tables import Row
@@ -66,13 +66,14 @@ def estimate_costs(
         check_run(out, settings.to_json(), adds_only)
     elif out is not None:
         check_folder(out)
-    tokens = settings.tokens if streams else 0
+    passes = any(issubclass(probe, StreamProbe) for probe in plan.probes.values())
+    tokens = settings.tokens if passes else 0
     info = read_info(out / RUN_FILE) if out is not None and not fresh else None
     pending: Collection[Checkpoint] = plan.checkpoints
     if out is not None and info is not None:
         pending = probes_to_measure(plan, RunWriter(out, info, fresh=False))
     nothing = {"bytes": 0, "flops": 0.0, "memory": 0, "reason": None}
-    whole = streams or any(issubclass(probe, SourceProbe) for probe in plan.probes.values())
+    whole = passes or any(issubclass(probe, SourceProbe) for probe in plan.probes.values())
     costs = ((c, _estimate_cost(c, tokens, settings, device, whole)) for c in plan.checkpoints)
     return [cost if checkpoint in pending else cost | nothing for checkpoint, cost in costs]
 
