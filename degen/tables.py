@@ -17,9 +17,8 @@ from .version import __version__
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# since `checkpoints` has `anisotropy_across` and the extremes of the jackknife, and each method its bottleneck rank
-SCHEMA_VERSION = 5
-READABLE = (1, 2, 3, 4, 5)  # versions of which every column means what it means now; those of later ones are missing
+SCHEMA_VERSION = 6  # since there is a table `domains`
+READABLE = (1, 2, 3, 4, 5, 6)  # versions of which every column means what it means now; those of later ones are missing
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]  # table -> its rows
@@ -78,6 +77,7 @@ KEYS = (
 
 CHECKPOINTS = "checkpoints"
 TIMING = "timing"
+DOMAINS = "domains"  # what `checkpoints` and `layers` have, of the documents of one domain
 SATURATION = "saturation"  # one file a model, of all checkpoints scanned so far
 NGRAM = "ngram"  # one file a model, its head compared with the corpora measured last
 
@@ -123,6 +123,13 @@ ENGINE_TABLES: dict[str, tuple[Column, ...]] = {
         Column("window", "int64", "", "window of sample.parquet", key=True),
         Column("document", "int64", "", "document of the corpus, counted from 0"),
         Column("domain", "string", "", "domain of the document; null if unknown"),
+    ),
+    DOMAINS: (
+        Column("domain", "string", "", "domain of the documents; null for those of unknown domain", key=True),
+        Column("layer", "int64", "", "0 for the embedding, 1 to L for the blocks; null for the whole model", key=True),
+        Column("site", "string", "", "embedding, block or head_input; null for the whole model", key=True),
+        Column("documents", "int64", "documents", "documents of the domain"),
+        Column("reason", "string", "", "why a figure is missing or rough; null where none is"),
     ),
     TIMING: (
         Column("phase", "string", "", "fetch, load, forward, a probe's name, or total", key=True),

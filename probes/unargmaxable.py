@@ -33,7 +33,7 @@ class Unargmaxable(HeadProbe):
     )
     metrics = (
         Metric(
-            ("unargmaxable_candidates", "unargmaxable_checked"),
+            ("unargmaxable_candidates", "unargmaxable_checked", "distance"),
             formula="of the 256 tokens nearest to the mean row, those that no x tried makes the argmax of Wx + b",
             source="Demeter et al. 2020 (arXiv 2005.02433); Grivas et al. 2022 (arXiv 2203.06462) for the directions",
             range="0 to 256; an upper bound for the tokens checked",

@@ -37,7 +37,9 @@ class HeadFactor:
         """R with RᵀR = WᵀW, as WᵀW is that of the centred rows and of one row √V·μᵀ."""
         import torch
 
-        return torch.linalg.qr(torch.cat([self.centred, math.sqrt(self.rows) * self.mean.unsqueeze(0)]), mode="r").R
+        stacked = torch.cat([self.centred, math.sqrt(self.rows) * self.mean.unsqueeze(0)])
+        R: torch.Tensor = torch.linalg.qr(stacked, mode="r").R
+        return R
 
     @cached_property
     def directions(self) -> tuple[Floats, torch.Tensor]:
@@ -74,8 +76,10 @@ def _factor(head: Head) -> HeadFactor | None:
 
 def _device_factor(pieces: list[torch.Tensor]) -> HeadFactor:
     """Return the same for rows in pieces on a device."""
+    import torch
+
     rows = sum(len(piece) for piece in pieces)
-    mean = sum(as_float64(piece).sum(dim=0) for piece in pieces) / rows
+    mean = torch.stack([as_float64(piece).sum(dim=0) for piece in pieces]).sum(dim=0) / rows
     centred = device_factor([as_float64(piece) - mean for piece in pieces])
     return HeadFactor(rows, mean.cpu(), centred.cpu())
 

@@ -164,7 +164,7 @@ def test_probe_of_another_package_fills_its_columns_and_its_table(
     result = degen_with(site, *args, "--probes", "norms,loss", "--json")
     assert result.code == 0, result.err
     run = read_run(out)
-    assert run.tables == ["checkpoints", "layers", "longest_by_window", "timing", "windows"]
+    assert run.tables == ["checkpoints", "domains", "layers", "longest_by_window", "timing", "windows"]
     layers, windows = run.table("layers"), run.table("longest_by_window")
     assert windows.schema.names == ["model", "revision", "step", "window", "longest", "where", "beyond_ten"]
     assert [str(t) for t in windows.schema.types] == [

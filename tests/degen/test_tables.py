@@ -108,7 +108,7 @@ def test_a_part_has_every_column_and_its_provenance(tmp_path: Path) -> None:
     assert read.schema.field("speed").metadata == schema.field("speed").metadata
     notes = {k: v for k, v in read.schema.metadata.items() if k.startswith(b"degen")}
     assert notes == {
-        b"degen.schema_version": b"5", b"degen.version": __version__.encode(), b"degen.config_hash": b"abc",
+        b"degen.schema_version": b"6", b"degen.version": __version__.encode(), b"degen.config_hash": b"abc",
     }  # fmt: skip
     (row,) = read.to_pylist()
     assert row["step"] is None

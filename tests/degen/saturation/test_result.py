@@ -114,7 +114,7 @@ def test_a_result_is_written_as_a_table_of_the_run(copy: degen.Run) -> None:
         assert field.type == pa.type_for_alias(column.type)
         assert field.metadata[b"unit"].decode() == column.unit
         assert field.metadata[b"definition"].decode() == column.definition
-    assert stored.metadata[b"degen.schema_version"] == b"5"
+    assert stored.metadata[b"degen.schema_version"] == b"6"
     assert stored.metadata[b"degen.version"].decode() == degen.__version__
     assert stored.metadata[b"degen.config_hash"].decode() == copy.info["config_hash"]
     again = degen.read_run(copy.path)
