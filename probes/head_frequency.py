@@ -57,6 +57,7 @@ class HeadFrequency(HeadProbe):
             Column("first_direction_frequency_r", "float64", "",
                    "Pearson's r of wᵢ·v₁ and ln fᵢ, v₁ the first right singular vector"),
             Column("frequency_tokens", "int64", "tokens", "different tokens of the sample, of the correlations"),
+            Column("frequency_reason", "string", "", "why the correlations are rough; null where they are not"),
         ),
     }  # fmt: skip
 
@@ -88,12 +89,12 @@ class HeadFrequency(HeadProbe):
         both = np.stack([mean.numpy(), (first if float(first @ mean) >= 0 else -first).numpy()], axis=1)
         along = np.concatenate([block.numpy() @ both for block in head.blocks()])[seen]
         logs = np.log(counts[seen])
-        few = f"correlations with frequency are over {tokens} tokens; with fewer than {FEW_TOKENS} they are rough"
+        few = f"the correlations are over {tokens} tokens; with fewer than {FEW_TOKENS} they are rough"
         return {
             "mean_row_frequency_r": _pearson(along[:, 0], logs),
             "first_direction_frequency_r": _pearson(along[:, 1], logs),
             "frequency_tokens": tokens,
-            "reason": few if tokens < FEW_TOKENS else None,
+            "frequency_reason": few if tokens < FEW_TOKENS else None,
         }
 
 

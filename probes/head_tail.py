@@ -37,6 +37,7 @@ class HeadTail(HeadProbe):
             Column("head_tail_count", "int64", "", "n, eigenvalues in the tail"),
             Column("head_tail_share", "float64", "", "share of the eigenvalues that the tail has"),
             Column("head_tail_distance", "float64", "", "Kolmogorov–Smirnov distance between the tail and the law"),
+            Column("head_tail_reason", "string", "", "why the exponent is rough; null where it is not"),
         ),
     }
 
@@ -55,6 +56,6 @@ class HeadTail(HeadProbe):
             "head_tail_count": tail.count,
             "head_tail_share": tail.count / len(values),
             "head_tail_distance": tail.distance,
-            "reason": None if tail.reason is None else f"head_tail_exponent: {tail.reason}",
+            "head_tail_reason": tail.reason,
         }
         return {"checkpoints": [row]}

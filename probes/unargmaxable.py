@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from degen.arrays import Floats, Ints
 from degen.errors import DegenError
 from degen.model.lm_head import Head
 from degen.probe import HeadProbe
-from degen.rank.argmaxable import prove, without_direction
+from degen.rank.argmaxable import cloud_of, nearest, prove, without_direction
 from degen.tables import Column, Metric, Row, Rows
 
 CHECKED = 256  # tokens, those nearest to the mean row
@@ -19,7 +18,7 @@ OPTIONS = ("exact", "checked")
 
 
 class Unargmaxable(HeadProbe):
-    """Tokens that cannot be the argmax, among those nearest to the mean row, which lie deepest inside the others.
+    """Tokens that cannot be the argmax, among those nearest to the mean row in Mahalanobis's metric.
 
     Args:
         exact: whether a linear program decides about every candidate.
@@ -28,13 +27,13 @@ class Unargmaxable(HeadProbe):
 
     measures = "tokens that no state can make the most likely one: candidates, and proofs on request"
     cost = (
-        "2V·d·256 FLOPs, up to three times that where many are candidates; option `exact`: some linear programs of d "
-        "variables for every candidate, from milliseconds at d = 64 to minutes at d = 1,024"
+        "2Vd(256 + d) FLOPs, up to three times that where many are candidates; a QR decomposition of the head, shared "
+        "with the other probes of it; option `exact`: some linear programs of d variables for every candidate"
     )
     metrics = (
         Metric(
             ("unargmaxable_candidates", "unargmaxable_checked", "distance"),
-            formula="of the 256 tokens nearest to the mean row, those that no x tried makes the argmax of Wx + b",
+            formula="of the 256 tokens nearest to the mean (Mahalanobis), those that no x tried makes the argmax",
             source="Demeter et al. 2020 (arXiv 2005.02433); Grivas et al. 2022 (arXiv 2203.06462) for the directions",
             range="0 to 256; an upper bound for the tokens checked",
             high="many rows lie inside the hull of the others",
@@ -66,7 +65,7 @@ class Unargmaxable(HeadProbe):
         ),
         "unargmaxable": (
             Column("token", "int64", "", "id of a candidate", key=True),
-            Column("distance", "float64", "", "‖wᵢ − μ‖, its distance from the mean row"),
+            Column("distance", "float64", "", "its distance from the mean row, in Mahalanobis's metric"),
             Column("verdict", "string", "", "candidate; with option exact unargmaxable, argmaxable or undecided"),
         ),
     }
@@ -93,26 +92,17 @@ class Unargmaxable(HeadProbe):
         """
         if head.rows_used < 2:
             return {"checkpoints": [{"reason": "no unargmaxable tokens: the LM head has fewer than two used rows"}]}
-        bias = head.bias
-
-        def blocks() -> Iterator[Floats]:
-            first = 0
-            for block in head.blocks():
-                rows: Floats = block.numpy()
-                if bias is not None:
-                    rows = np.concatenate([rows, bias[first : first + len(rows), None]], axis=1)
-                first += len(rows)
-                yield rows
-
-        mean = sum(block.sum(axis=0) for block in blocks()) / head.rows_used
-        rows, vectors, distances = _nearest(blocks(), mean, self._checked, head.shape[1])
-        left = without_direction(blocks, rows, vectors, mean, bias is not None)
+        cloud = cloud_of(head)
+        if cloud is None:
+            return {"checkpoints": [{"reason": "no unargmaxable tokens: all used rows of the LM head are equal"}]}
+        rows, points, distances = nearest(cloud, self._checked)
+        left = without_direction(cloud, rows, points)
         tokens = rows if head.used is None else head.used[rows]
         found: list[Row] = []
         for i in np.flatnonzero(left):
             verdict = "candidate"
             if self._exact:
-                can = prove(blocks, int(rows[i]), vectors[i], bias is not None)
+                can = prove(cloud, int(rows[i]), points[i])
                 verdict = "undecided" if can is None else "argmaxable" if can else "unargmaxable"
             found.append({"token": int(tokens[i]), "distance": float(distances[i]), "verdict": verdict})
         found.sort(key=lambda row: row["token"])
@@ -123,17 +113,3 @@ class Unargmaxable(HeadProbe):
             "unargmaxable_checked": len(rows),
         }
         return {"checkpoints": [row], "unargmaxable": found}
-
-
-def _nearest(blocks: Iterator[Floats], mean: Floats, count: int, width: int) -> tuple[Ints, Floats, Floats]:
-    """Return the rows nearest to the mean: their indices, themselves, and their distances, a bias left out of these."""
-    rows: Ints = np.zeros(0, dtype=np.int64)
-    vectors, distances, first = np.zeros((0, len(mean))), np.zeros(0), 0
-    for block in blocks:
-        rows = np.concatenate([rows, np.arange(first, first + len(block))])
-        vectors = np.concatenate([vectors, block])
-        distances = np.concatenate([distances, np.linalg.norm((block - mean)[:, :width], axis=1)])
-        kept = np.argsort(distances, kind="stable")[:count]
-        rows, vectors, distances = rows[kept], vectors[kept], distances[kept]
-        first += len(block)
-    return rows, vectors, distances

@@ -37,6 +37,7 @@ ALWAYS_APART = ("task", "num_fewshot", "limit")
 # Text columns that differ between the checkpoints of one series.
 NAMES_CHECKPOINT = frozenset(
     {"revision", "stage", "architecture", "reason", "status", "duplicate_of", "head_sha256", "date", "path", "file"}
+    | {"head_tail_reason", "frequency_reason"}
 )
 # Number columns that are metrics only where a user names them.
 FACTS = frozenset(
@@ -44,19 +45,8 @@ FACTS = frozenset(
     | {"heads", "vocab_size", "vocab_used", "tokens_scored", "epoch", "lr", "learning_rate", "batch_size"}
     | {"encoder_layers", "decoder_layers", "d_ff", "d_kv", "experts", "parameters_active", "forward_flops_per_token"}
     | {"flops", "flops_per_token", "training_flops", "seconds", "peak_rss", "time", "timestamp", "rank"}
-    | {
-        "window",
-        "windows",
-        "document",
-        "documents",
-        "index",
-        "zero_vectors",
-        "head_tail_count",
-        "frequency_tokens",
-        "unargmaxable_checked",
-        "_runtime",
-        "_timestamp",
-    }
+    | {"window", "windows", "document", "documents", "index", "zero_vectors", "_runtime", "_timestamp"}
+    | {"head_tail_count", "frequency_tokens", "unargmaxable_checked"}
 )
 # Words in the names of what logs say about a training besides its metrics.
 _FACT_WORDS = (

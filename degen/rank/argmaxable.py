@@ -9,20 +9,41 @@ Source: Demeter et al. 2020 (arXiv 2005.02433); Grivas et al. 2022 (arXiv 2203.0
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from degen.arrays import Floats, Ints, Mask
+from degen.model.lm_head import Head
 
-Blocks = Callable[[], Iterator[Floats]]  # all a in order, a block of rows at a time
+from .head_factor import head_factor
+from .linear_algebra import MIN_SINGULAR
+
+Blocks = Callable[[], Iterator[Floats]]  # all a less their mean in order, a block of rows at a time
 
 ROUNDS = 20  # corrections of a direction at most
+LOOKS = 3  # of a direction at all rows, on average over the tokens that are checked
 STEP = 1.5  # of Motzkin's relaxation, between 1 (onto the violated plane) and 2
-MARGIN = 1e-9  # of max‖a_i − a_j‖: a smaller margin is no margin, by the tolerance of the linear program
+MARGIN = 1e-9  # of ‖z_i − z_j‖‖x‖: a smaller margin is no margin, by the tolerance of the linear program
 ADDED = 64  # violated constraints that a round of the linear program takes on
 LIMIT = 200  # rounds of the linear program; each adds constraints that it had not
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The rows of a head as points: what can be the argmax stays the same when all are shifted or mapped linearly.
+
+    Attributes:
+        blocks: gives all a less their mean, n × k.
+        whiten: A, k × m: z = aA has the covariance I (a bias, the last column, is only scaled).
+        bias: whether the last column of a and z is a bias, whose x must not be negative.
+    """
+
+    blocks: Blocks
+    whiten: Floats
+    bias: bool
 
 
 @dataclass(frozen=True)
@@ -30,9 +51,9 @@ class Best:
     """The best other row for some directions.
 
     Attributes:
-        score: max over j ≠ i of a_j·x, one for each direction.
+        score: max over j ≠ i of z_j·x, one for each direction.
         row: j.
-        vector: a_j.
+        vector: z_j.
     """
 
     score: Floats
@@ -40,18 +61,69 @@ class Best:
     vector: Floats
 
 
-def best_others(blocks: Blocks, rows: Ints, directions: Floats) -> Best:
-    """Return for every direction x of a row i the row j ≠ i with the largest a_j·x, in one pass over all rows.
+def cloud_of(head: Head) -> Cloud | None:
+    """Return the used rows of a head as a cloud, without directions in which they do not differ; None if all are equal.
+
+    Raises:
+        NotFiniteError: a row or the bias holds NaN or infinity.
+    """
+    import torch
+
+    factor, bias = head_factor(head), head.bias
+    if factor is None:
+        return None
+    _, values, vectors = torch.linalg.svd(factor.centred, full_matrices=False)
+    kept = values > MIN_SINGULAR * max(float(values.max()), 1e-300)
+    whiten: Floats = (vectors[kept].T * (math.sqrt(factor.rows) / values[kept])).numpy()
+    mean = factor.mean.numpy()
+    spread = 0.0 if bias is None else float(bias.std())
+    if bias is not None and spread > 0:
+        whiten = np.pad(whiten, ((0, 1), (0, 1)))
+        whiten[-1, -1] = 1 / spread
+    if not whiten.shape[1]:
+        return None
+
+    def blocks() -> Iterator[Floats]:
+        first = 0
+        for block in head.blocks():
+            rows: Floats = block.numpy() - mean
+            if bias is not None and spread > 0:
+                own = bias[first : first + len(rows), None] - bias.mean()
+                rows = np.concatenate([rows, own], axis=1)
+            first += len(rows)
+            yield rows
+
+    return Cloud(blocks, whiten, spread > 0)
+
+
+def nearest(cloud: Cloud, count: int) -> tuple[Ints, Floats, Floats]:
+    """Return the rows nearest to the mean: their indices, z, and Mahalanobis's distances, a bias left out of these."""
+    rows: Ints = np.zeros(0, dtype=np.int64)
+    points, distances, first = np.zeros((0, cloud.whiten.shape[1])), np.zeros(0), 0
+    for block in cloud.blocks():
+        own = block @ cloud.whiten
+        rows = np.concatenate([rows, np.arange(first, first + len(block))])
+        points = np.concatenate([points, own])
+        distances = np.concatenate([distances, np.linalg.norm(own[:, : -1 if cloud.bias else None], axis=1)])
+        kept = np.argsort(distances, kind="stable")[:count]
+        rows, points, distances = rows[kept], points[kept], distances[kept]
+        first += len(block)
+    return rows, points, distances
+
+
+def best_others(cloud: Cloud, rows: Ints, directions: Floats) -> Best:
+    """Return for every direction x of a row i the row j ≠ i with the largest z_j·x, in one pass over all rows.
 
     Args:
-        blocks: gives all a, n × k a block.
+        cloud: all rows.
         rows: i, one for each direction.
         directions: x, one a row.
     """
     score, row = np.full(len(rows), -np.inf), np.full(len(rows), -1)
-    vector, first = np.zeros_like(directions), 0
-    for block in blocks():
-        dots = block @ directions.T
+    vector, first = np.zeros((len(rows), len(cloud.whiten))), 0
+    mapped = cloud.whiten @ directions.T
+    for block in cloud.blocks():
+        dots = block @ mapped
         inside = (rows >= first) & (rows < first + len(block))
         dots[rows[inside] - first, np.flatnonzero(inside)] = -np.inf
         at = dots.argmax(axis=0)
@@ -59,34 +131,32 @@ def best_others(blocks: Blocks, rows: Ints, directions: Floats) -> Best:
         better = here > score
         score[better], row[better], vector[better] = here[better], first + at[better], block[at[better]]
         first += len(block)
-    return Best(score, row, vector)
+    return Best(score, row, vector @ cloud.whiten)
 
 
-def without_direction(blocks: Blocks, rows: Ints, vectors: Floats, start: Floats, bias: bool) -> Mask:
+def without_direction(cloud: Cloud, rows: Ints, points: Floats) -> Mask:
     """Return which of some rows no tried direction makes the argmax: the candidates.
 
-    The first direction is a_i less the mean. Where another row j wins, Motzkin's relaxation moves x beyond the plane
-    (a_i − a_j)·x = 0, and tries again, as long as all that are left take no more than one further look at each row.
+    The first direction is z_i itself: a_i less the mean, in Mahalanobis's metric. Where another row j wins, Motzkin's
+    relaxation moves x beyond the plane (z_i − z_j)·x = 0, and tries again, three times on average.
 
     Args:
-        blocks: gives all a.
+        cloud: all rows.
         rows: i, those that are checked.
-        vectors: a_i.
-        start: the mean of all a.
-        bias: whether the last entry of a is a bias, and that of x must not be negative.
+        points: z_i.
     """
-    left, x = np.ones(len(rows), dtype=bool), vectors - start
-    looks = 2 * len(rows)
+    left, x = np.ones(len(rows), dtype=bool), points.copy()
+    looks = LOOKS * len(rows)
     for _ in range(ROUNDS):
         at = np.flatnonzero(left)
         looks -= len(at)
         if not len(at) or looks < 0:
             break
-        if bias:
+        if cloud.bias:
             x[:, -1] = np.maximum(x[:, -1], 0)
-        best = best_others(blocks, rows[at], x[at])
-        apart = vectors[at] - best.vector
-        short = best.score - (vectors[at] * x[at]).sum(axis=1)  # how far another is ahead
+        best = best_others(cloud, rows[at], x[at])
+        apart = points[at] - best.vector
+        short = best.score - (points[at] * x[at]).sum(axis=1)  # how far another is ahead
         lengths = np.maximum((apart**2).sum(axis=1), 1e-300)
         scale = np.sqrt(lengths) * np.linalg.norm(x[at], axis=1)
         left[at] = short >= -MARGIN * scale
@@ -94,18 +164,17 @@ def without_direction(blocks: Blocks, rows: Ints, vectors: Floats, start: Floats
     return left
 
 
-def prove(blocks: Blocks, row: int, vector: Floats, bias: bool) -> bool | None:
+def prove(cloud: Cloud, row: int, point: Floats) -> bool | None:
     """Return whether some state makes row i the argmax: a state that does, or a linear program without solution.
 
-    Program: max ε with (a_i − a_j)·x/‖a_i − a_j‖ ≥ ε for some j, and |x_k| ≤ 1. ε = 0 for some of the j is a proof that
+    Program: max ε with (z_i − z_j)·x/‖z_i − z_j‖ ≥ ε for some j, and |x_k| ≤ 1. ε = 0 for some of the j is a proof that
     i cannot be the argmax: of more of them it is no larger. Where ε > 0, the rows that still win against i are added,
-    until none does.
+    until none does. A margin up to 1e-9 counts as none.
 
     Args:
-        blocks: gives all a.
+        cloud: all rows.
         row: i.
-        vector: a_i.
-        bias: whether the last entry of a is a bias.
+        point: z_i.
 
     Returns:
         None where neither was found in 200 rounds.
@@ -113,34 +182,36 @@ def prove(blocks: Blocks, row: int, vector: Floats, bias: bool) -> bool | None:
     Raises:
         RuntimeError: the solver gives up.
     """
-    constraints: Floats = np.zeros((0, len(vector)))
-    x = np.zeros(len(vector))
+    constraints: Floats = np.zeros((0, len(point)))
+    x = point.copy()
+    if cloud.bias:
+        x[-1] = max(x[-1], 0.0)
     for _ in range(LIMIT):
-        winners = _winners(blocks, row, vector, x)
+        winners = _winners(cloud, row, point, x)
         if not len(winners):
             return True
         lengths = np.linalg.norm(winners, axis=1)
         if not lengths.min() > 0:
             return False  # an equal row, with which it can but tie
         constraints = np.concatenate([constraints, winners / lengths[:, None]])
-        margin, x = _solve(constraints, bias)
+        margin, x = _solve(constraints, cloud.bias)
         if margin <= MARGIN:
             return False
     return None
 
 
-def _winners(blocks: Blocks, row: int, vector: Floats, x: Floats) -> Floats:
-    """Return a_i − a_j of the rows j that win most against row i in direction x; none where i is the argmax."""
+def _winners(cloud: Cloud, row: int, point: Floats, x: Floats) -> Floats:
+    """Return z_i − z_j of the rows j that win most against row i in direction x; none where i is the argmax."""
     found: list[Floats] = []
     scores: list[Floats] = []
-    first = 0
-    for block in blocks():
-        ahead = block @ x - vector @ x
+    first, mapped, own = 0, cloud.whiten @ x, float(point @ x)
+    for block in cloud.blocks():
+        ahead = block @ mapped - own
         if first <= row < first + len(block):
             ahead[row - first] = -np.inf
         at = np.argsort(-ahead)[:ADDED]
         at = at[ahead[at] >= 0]
-        found.append(vector - block[at])
+        found.append(point - block[at] @ cloud.whiten)
         scores.append(ahead[at])
         first += len(block)
     order = np.argsort(-np.concatenate(scores))[:ADDED]

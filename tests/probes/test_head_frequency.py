@@ -58,7 +58,7 @@ def test_a_head_whose_first_direction_is_the_log_frequency_shows_it() -> None:
     row = checkpoint_row(HeadFrequency, head_of(W), counts)
     assert row["first_direction_frequency_r"] == pytest.approx(1, abs=1e-6)
     assert row["mean_row_frequency_r"] == pytest.approx(1, abs=1e-6)
-    assert row["reason"] is None
+    assert row["frequency_reason"] is None
 
 
 def test_a_centred_head_has_no_mean_row_and_all_rows_alike_have_nothing_else() -> None:
@@ -78,7 +78,7 @@ def test_few_tokens_give_a_value_and_a_reason_and_fewer_give_a_reason_alone() ->
     assert not any(name in row for name in CORRELATIONS)
     counts[:100] = np.arange(1, 101)
     row = checkpoint_row(HeadFrequency, head, counts)
-    assert row["reason"] == "correlations with frequency are over 100 tokens; with fewer than 300 they are rough"
+    assert row["frequency_reason"] == "the correlations are over 100 tokens; with fewer than 300 they are rough"
     assert all(-1 <= row[name] <= 1 for name in CORRELATIONS)
 
 
