@@ -83,8 +83,9 @@ class HeadSpectra(HeadProbe):
         if factor is None:
             none = np.zeros(0)
             return {"head_spectra": [{"variant": v} | _figures(none, head) for v in ("raw", "centred")]}
+        spectra = {"raw": factor.directions[0], "centred": factor.centred_directions[0]}
+        rows = [{"variant": variant} | _figures(values, head) for variant, values in spectra.items()]
         triangles = {"raw": factor.raw, "centred": factor.centred}
-        rows = [{"variant": variant} | _figures(_values(R, factor.rows), head) for variant, R in triangles.items()]
         gamma = head.norm_weight
         for variant, R in triangles.items():
             row: Row = {"variant": "folded" if variant == "raw" else f"{variant}_folded"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from degen.probes.spectrum import triangle_values
 
 from degen.errors import NotFiniteError
 from degen.model.lm_head import Head
@@ -44,7 +43,7 @@ class HeadTail(HeadProbe):
     def measure(self, head: Head) -> Rows:
         """Return rows by table: the fit in `checkpoints`. Formulas: `degen.stats.power_law_tail`."""
         factor = head_factor(head)
-        values = np.zeros(0) if factor is None else triangle_values(factor.raw)
+        values = np.zeros(0) if factor is None else factor.directions[0]
         if not np.isfinite(values).all():
             raise NotFiniteError(f"the LM head ({head.key}) holds values too large for its singular values in float64")
         tail = power_law_tail(squares(values))

@@ -21,7 +21,7 @@ from degen.model.lm_head import Head
 from .head_factor import head_factor
 from .linear_algebra import MIN_SINGULAR
 
-Blocks = Callable[[], Iterator[Floats]]  # all a less their mean in order, a block of rows at a time
+Blocks = Callable[[], Iterator[Floats]]  # all a in order, a block of rows at a time
 
 ROUNDS = 20  # corrections of a direction at most
 LOOKS = 3  # of a direction at all rows, on average over the tokens that are checked
@@ -36,12 +36,14 @@ class Cloud:
     """The rows of a head as points: what can be the argmax stays the same when all are shifted or mapped linearly.
 
     Attributes:
-        blocks: gives all a less their mean, n × k.
-        whiten: A, k × m: z = aA has the covariance I (a bias, the last column, is only scaled).
+        blocks: gives all a, n × k.
+        mean: of all a, k.
+        whiten: A, k × m: z = (a − mean)A has the covariance I (a bias, the last column, is only scaled).
         bias: whether the last column of a and z is a bias, whose x must not be negative.
     """
 
     blocks: Blocks
+    mean: Floats
     whiten: Floats
     bias: bool
 
@@ -67,44 +69,46 @@ def cloud_of(head: Head) -> Cloud | None:
     Raises:
         NotFiniteError: a row or the bias holds NaN or infinity.
     """
-    import torch
-
     factor, bias = head_factor(head), head.bias
     if factor is None:
         return None
-    _, values, vectors = torch.linalg.svd(factor.centred, full_matrices=False)
+    values, vectors = factor.centred_directions
     kept = values > MIN_SINGULAR * max(float(values.max()), 1e-300)
-    whiten: Floats = (vectors[kept].T * (math.sqrt(factor.rows) / values[kept])).numpy()
+    whiten: Floats = vectors.numpy()[:, kept] * (math.sqrt(factor.rows) / values[kept])
     mean = factor.mean.numpy()
     spread = 0.0 if bias is None else float(bias.std())
     if bias is not None and spread > 0:
         whiten = np.pad(whiten, ((0, 1), (0, 1)))
         whiten[-1, -1] = 1 / spread
+        mean = np.append(mean, bias.mean())
     if not whiten.shape[1]:
         return None
 
     def blocks() -> Iterator[Floats]:
         first = 0
         for block in head.blocks():
-            rows: Floats = block.numpy() - mean
+            rows: Floats = block.numpy()
             if bias is not None and spread > 0:
-                own = bias[first : first + len(rows), None] - bias.mean()
-                rows = np.concatenate([rows, own], axis=1)
+                rows = np.concatenate([rows, bias[first : first + len(rows), None]], axis=1)
             first += len(rows)
             yield rows
 
-    return Cloud(blocks, whiten, spread > 0)
+    return Cloud(blocks, mean, whiten, spread > 0)
 
 
 def nearest(cloud: Cloud, count: int) -> tuple[Ints, Floats, Floats]:
     """Return the rows nearest to the mean: their indices, z, and Mahalanobis's distances, a bias left out of these."""
     rows: Ints = np.zeros(0, dtype=np.int64)
     points, distances, first = np.zeros((0, cloud.whiten.shape[1])), np.zeros(0), 0
+    shift = cloud.mean @ cloud.whiten
     for block in cloud.blocks():
         own = block @ cloud.whiten
-        rows = np.concatenate([rows, np.arange(first, first + len(block))])
-        points = np.concatenate([points, own])
-        distances = np.concatenate([distances, np.linalg.norm(own[:, : -1 if cloud.bias else None], axis=1)])
+        own -= shift
+        states = own[:, : -1 if cloud.bias else None]
+        lengths = np.sqrt(np.einsum("nk,nk->n", states, states))
+        among = np.argsort(lengths, kind="stable")[:count]
+        rows, points = np.concatenate([rows, first + among]), np.concatenate([points, own[among]])
+        distances = np.concatenate([distances, lengths[among]])
         kept = np.argsort(distances, kind="stable")[:count]
         rows, points, distances = rows[kept], points[kept], distances[kept]
         first += len(block)
@@ -122,8 +126,10 @@ def best_others(cloud: Cloud, rows: Ints, directions: Floats) -> Best:
     score, row = np.full(len(rows), -np.inf), np.full(len(rows), -1)
     vector, first = np.zeros((len(rows), len(cloud.whiten))), 0
     mapped = cloud.whiten @ directions.T
+    shift = cloud.mean @ mapped
     for block in cloud.blocks():
         dots = block @ mapped
+        dots -= shift
         inside = (rows >= first) & (rows < first + len(block))
         dots[rows[inside] - first, np.flatnonzero(inside)] = -np.inf
         at = dots.argmax(axis=0)
@@ -131,7 +137,7 @@ def best_others(cloud: Cloud, rows: Ints, directions: Floats) -> Best:
         better = here > score
         score[better], row[better], vector[better] = here[better], first + at[better], block[at[better]]
         first += len(block)
-    return Best(score, row, vector @ cloud.whiten)
+    return Best(score, row, (vector - cloud.mean) @ cloud.whiten)
 
 
 def without_direction(cloud: Cloud, rows: Ints, points: Floats) -> Mask:
@@ -204,14 +210,15 @@ def _winners(cloud: Cloud, row: int, point: Floats, x: Floats) -> Floats:
     """Return z_i − z_j of the rows j that win most against row i in direction x; none where i is the argmax."""
     found: list[Floats] = []
     scores: list[Floats] = []
-    first, mapped, own = 0, cloud.whiten @ x, float(point @ x)
+    first, mapped = 0, cloud.whiten @ x
+    own = float(point @ x) + float(cloud.mean @ mapped)
     for block in cloud.blocks():
         ahead = block @ mapped - own
         if first <= row < first + len(block):
             ahead[row - first] = -np.inf
         at = np.argsort(-ahead)[:ADDED]
         at = at[ahead[at] >= 0]
-        found.append(point - block[at] @ cloud.whiten)
+        found.append(point - (block[at] - cloud.mean) @ cloud.whiten)
         scores.append(ahead[at])
         first += len(block)
     order = np.argsort(-np.concatenate(scores))[:ADDED]

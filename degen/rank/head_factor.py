@@ -43,11 +43,20 @@ class HeadFactor:
 
     @cached_property
     def directions(self) -> tuple[Floats, torch.Tensor]:
-        """σ, the singular values of W, descending, and its right singular vectors, d × d, one a column."""
+        """σ, the singular values of W, descending, and its right singular vectors, one a column."""
+        return self._decompose(self.raw)
+
+    @cached_property
+    def centred_directions(self) -> tuple[Floats, torch.Tensor]:
+        """The same of the rows less their mean."""
+        return self._decompose(self.centred)
+
+    def _decompose(self, R: torch.Tensor) -> tuple[Floats, torch.Tensor]:
         import torch
 
-        _, values, vectors = torch.linalg.svd(self.raw, full_matrices=False)
-        return values.numpy()[: min(self.rows, len(self.mean))], vectors.T.contiguous()
+        _, values, vectors = torch.linalg.svd(R, full_matrices=False)
+        kept = min(self.rows, len(self.mean))
+        return values[:kept].numpy(), vectors[:kept].T.contiguous()
 
 
 def head_factor(head: Head) -> HeadFactor | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from degen.checkpoints.series import Series
 from degen.errors import DegenError
 from degen.paths import expand_user
-from degen.probe import StreamProbe
+from degen.probe import StreamProbe, needs_text
 from degen.runs.ownership import check_part
 from degen.runs.parts import owner_of
 from degen.runs.run import SAMPLE
@@ -67,7 +67,8 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
     """
     of_series = {series.model: _load_tokenizer(settings, series) for series in plan.series}
     streamed = [name for name, probe in plan.probes.items() if issubclass(probe, StreamProbe)]
-    tokenizers = {t.fingerprint: t for t in of_series.values() if t is not None}.values() if streamed else ()
+    known = {t.fingerprint: t for t in of_series.values() if t is not None}
+    tokenizers = known.values() if needs_text(plan.probes.values()) else ()
     if not tokenizers:
         if streamed and settings.probes is not None:
             raise DegenError(
