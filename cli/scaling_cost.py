@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options, output
-from .option_groups import OptionGroup, Without, expand_groups
+from .option_groups import OptionGroup, expand_groups
 from .scaling_options import FileOptions
 
 if TYPE_CHECKING:
+    from degen.figures.figure import Figure
     from degen.model.costs import TokenContext
     from degen.scaling.costs.table import CostTable
 
@@ -83,7 +84,7 @@ def cost(
     ] = None,
     shape_options: ShapeOptions,
     trust_remote_code: options.TrustRemoteCode = False,
-    file_options: Annotated[FileOptions, Without("plot_file")],
+    file_options: FileOptions,
     json: options.Json = False,
 ) -> None:
     """Count parameters and FLOPs of models that need not exist yet, as a table that pareto and shapes read.
@@ -108,9 +109,15 @@ def cost(
         output.result_json({**settings, "rows": list(found.rows)})
     else:
         _print_costs(found, named=bool(t5 or sets))
-    file_options.write(found.table, "costs")
+    file_options.write(found.table, "costs", lambda: _draw(found))
     if found.failed:
         raise typer.Exit(4)
+
+
+def _draw(found: CostTable) -> Figure:
+    from degen.figures.costs import draw_costs
+
+    return draw_costs(found)
 
 
 def _print_costs(found: CostTable, named: bool) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from .errors import CheckpointError, DegenError
 
-MAX_NAME = 255  # characters that file systems allow
+NO_PATH = Path("\0")  # that no file system has
+MAX_NAME, MAX_PATH = 255, 3000  # characters, or bytes, of a name and of a path that file systems allow
 
 
 def is_inside(name: str) -> bool:
@@ -35,7 +36,20 @@ def expand_user(path: str | Path) -> Path:
         raise DegenError(f"{path}: no such folder or file ({error})") from error
     if "\0" in str(expanded):
         raise DegenError(f"{path!s}: no such folder or file (a name cannot hold a null character)")
+    if len(os.fsencode(expanded)) > MAX_PATH or any(len(os.fsencode(part)) > MAX_NAME for part in expanded.parts):
+        raise DegenError(f"{str(path)[:80]}…: no such folder or file (the name is too long)")
     return expanded
+
+
+def path_of_spec(spec: str) -> Path:
+    """Return the path that a spec is if there is one; for a spec too long for a name, as a list of steps, no path.
+
+    Raises:
+        DegenError: as `expand_user`, but not for its length.
+    """
+    if any(len(part.encode(errors="surrogatepass")) > MAX_NAME for part in spec.split("/")) or len(spec) > MAX_PATH:
+        return NO_PATH
+    return expand_user(spec)
 
 
 def is_file(path: Path) -> bool:

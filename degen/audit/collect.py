@@ -6,10 +6,11 @@ values of every file whose hash no other has; then the judgement, see `degen.aud
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from degen.checkpoint_formats.hugging_face import HuggingFaceFolder
 from degen.checkpoint_formats.registry import format_of
@@ -29,6 +30,8 @@ from .verdicts import judge
 if TYPE_CHECKING:
     from .shard_sample import ShardSample
 
+T = TypeVar("T")
+ONE_FILE = "the file"
 THREADS = 8  # requests at a time: the hub's answers are short, and the wait for them long
 
 
@@ -53,7 +56,7 @@ def audit(specs: Sequence[str], steps: str, grammar: Grammar, values: int | None
     for series in find_series(specs, steps, progress.note, grammar):
         listings = _list_revisions(series.checkpoints, progress)
         samples = _read_shards(listings, values, progress)
-        facts = [_gather_facts(listing, samples) for listing in listings]
+        facts = _under_one_name([_gather_facts(listing, samples) for listing in listings])
         readable = next((i for i, listing in enumerate(listings) if listing.fault is None), None)
         if readable is not None and (padding := _padding_note(series, listings[readable])) is not None:
             facts[readable] = replace(facts[readable], notes=(*facts[readable].notes, padding))
@@ -149,6 +152,25 @@ def _gather_facts(listing: Listing, samples: dict[str, ShardSample]) -> Facts:
         initial=_is_initial(checkpoint, list(read.values())) if fault is None else False,
         unused=_unused(checkpoint, shapes) if fault is None else None,
     )
+
+
+def _under_one_name(facts: Sequence[Facts]) -> list[Facts]:
+    """Return facts in which checkpoints of one file each, whose names say the step, have it under one name.
+
+    Weights are compared with those of the files of the same name. Where hashes are published, those of files of two
+    formats are never equal, and names are left as they are.
+    """
+    files = {name for f in facts for name in f.hashes}
+    listed = [f for f in facts if f.hashes]
+    read = all(len(f.hashes) == 1 and f.samples for f in listed)
+    if len(files) < 2 or not read or len({Path(name).suffix for name in files}) > 1:
+        return list(facts)
+    return [replace(f, hashes=_of_one(f.hashes), samples=_of_one(f.samples)) for f in facts]
+
+
+def _of_one(by_file: Mapping[str, T]) -> dict[str, T]:
+    """Return what belongs to the one file of a revision, or to none, under the name that all have in common."""
+    return dict(zip((ONE_FILE,), by_file.values(), strict=False))
 
 
 def _is_initial(checkpoint: Checkpoint, read: Sequence[ShardSample]) -> bool:

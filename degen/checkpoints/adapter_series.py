@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from degen.errors import CheckpointError, DegenError
-from degen.paths import expand_user
+from degen.paths import path_of_spec
 from degen.weights.peft_adapter import CONFIG, NEEDS_PEFT, read_settings
 
 from .adapter_files import HubAdapter, LocalAdapter
@@ -71,7 +71,7 @@ def on_base(base: str, adapter: str, find: Find) -> list[Series]:
     """
     _need_peft()
     on = find_base(base, adapter, find)
-    if not expand_user(adapter).is_dir() and (_exists(adapter) or not is_hub_name(adapter)):
+    if not path_of_spec(adapter).is_dir() and (_exists(adapter) or not is_hub_name(adapter)):
         raise DegenError(
             f"{adapter}: no such adapter; name a folder that holds {CONFIG}, a folder of such folders, or a repository "
             "on the hub"

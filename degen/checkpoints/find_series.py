@@ -7,7 +7,7 @@ from functools import partial
 
 from degen.errors import DegenError
 from degen.hints import closest, did_you_mean
-from degen.paths import expand_user
+from degen.paths import path_of_spec
 
 from .adapter_series import are_paths, on_base, on_own_bases, split_adapter
 from .hub_series import from_hub, is_hub_name
@@ -85,7 +85,7 @@ def split_label(spec: str) -> tuple[str | None, str]:
         DegenError: a label without a name, or without a series.
     """
     label, equals, rest = spec.partition("=")
-    if not equals or expand_user(spec).exists() or are_paths(spec):
+    if not equals or path_of_spec(spec).exists() or are_paths(spec):
         return None, spec
     if not label or not rest:
         raise DegenError(f"{spec!r}: a label is written label=SERIES")
@@ -96,7 +96,7 @@ def _expanded(specs: Sequence[str], grammar: Grammar) -> list[list[str]]:
     """Return the specs, those that are checkpoints of one folder, named by their steps, together."""
     groups: dict[tuple[str, int], list[str]] = {}
     for i, spec in enumerate(specs):
-        path = expand_user(spec)
+        path = path_of_spec(spec)
         key = (str(path.resolve().parent), -1) if is_step(path, grammar) else (spec, i)
         groups.setdefault(key, []).append(spec)
     return list(groups.values())
@@ -105,7 +105,7 @@ def _expanded(specs: Sequence[str], grammar: Grammar) -> list[list[str]]:
 def _find_group(specs: Sequence[str], grammar: Grammar, trust: bool, note: Note) -> list[tuple[str, Series]]:
     """Return the series of a spec, or of several checkpoints of one folder, each beside what a user would write."""
     if len(specs) > 1:
-        paths = list({expand_user(spec).resolve(): expand_user(spec) for spec in specs}.values())
+        paths = list({path_of_spec(spec).resolve(): path_of_spec(spec) for spec in specs}.values())
         find = partial(find_without_adapter, grammar=grammar, trust=trust)
         return [(str(paths[0].parent), on_own_bases(from_steps(paths, grammar), find))]
     found = _find(specs[0], grammar, trust, note)
@@ -116,7 +116,7 @@ def _find(spec: str, grammar: Grammar, trust: bool, note: Note) -> list[Series]:
     """Return the series of a spec: of a path if it is one, else of an adapter on its base, a suite, or the hub."""
     label, name = split_label(spec)
     find = partial(find_without_adapter, grammar=grammar, trust=trust)
-    if expand_user(name).exists():
+    if path_of_spec(name).exists():
         series = [on_own_bases(one, find) for one in find(name, note=note)]
     elif (pair := split_adapter(name)) is not None:
         series = on_base(*pair, partial(find, note=note))
@@ -136,7 +136,7 @@ def find_without_adapter(name: str, grammar: Grammar, trust: bool, note: Note = 
     Raises:
         DegenError: nothing of that name, or no checkpoint in it.
     """
-    path = expand_user(name)
+    path = path_of_spec(name)
     if is_manifest(path):
         return from_manifest(path, grammar, trust)
     if path.exists():

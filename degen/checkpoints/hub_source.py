@@ -38,6 +38,7 @@ class HubSource(Source):
         trust: whether Python code of the repository may run, and so is fetched.
         subfolder: path of the folder within the repository that holds the checkpoint; empty for the repository itself.
         listed: the files of the revision by their paths in the repository, where they were listed before; else None.
+        model_config: a folder with a configuration for a revision that has none; None without.
     """
 
     repo: str
@@ -46,6 +47,7 @@ class HubSource(Source):
     trust: bool = False
     subfolder: str = ""
     listed: Mapping[str, hub.HubFile] | None = field(default=None, compare=False, repr=False)
+    model_config: Path | None = None
 
     def __str__(self) -> str:
         return f"{self.repo}@{self.revision}" + (f":{self.subfolder}" if self.subfolder else "")
@@ -85,9 +87,15 @@ class HubSource(Source):
         return sum(self.files[name].size for name in self.layout.shards)
 
     def config(self) -> Path:
-        """Download config.json into the user's cache, with the Python code if it may run, and return their folder."""
+        """Return the folder with its config.json, downloaded into the user's cache with the Python code if it may run.
+
+        Where the revision has none, it is the folder that the user named.
+        """
         if "config.json" not in self.files:
-            raise MissingFileError(f"{self}: this revision has no config.json{self._hint}")
+            if self.model_config is not None:
+                return self.model_config
+            hint = self._hint or "; a scan takes another's with --model-config ORG/MODEL or a folder"
+            raise MissingFileError(f"{self}: this revision has no config.json{hint}")
         return self._folder(["config.json", *self._code])
 
     def tokenizer(self) -> Path | None:
@@ -137,7 +145,8 @@ class HubSource(Source):
         folder = downloads.folder(self.key)
         try:
             config = self.config()  # a cached folder, which may hold weights of another revision
-            for name in ("config.json", *self._code):
+            code = self._code if "config.json" in self.files else [file.name for file in config.glob("*.py")]
+            for name in ("config.json", *code):
                 downloads.link(config / name, folder / name)
             if downloads.keep == "all":
                 self._keep()
@@ -161,7 +170,8 @@ class HubSource(Source):
 
     def _keep(self, names: Collection[str] = ()) -> None:
         """Download all that a scan without the hub needs: configuration, code, tokenizer, and the files `names`."""
-        for name in ("config.json", *self._code, *self._tokenizer, *names):
+        own = ["config.json"] if "config.json" in self.files else []
+        for name in (*own, *self._code, *self._tokenizer, *names):
             hub.download(self.repo, self.commit, self.files[name].name)
         hub.write_ref(self.repo, self.revision, self.commit)
 

@@ -120,7 +120,7 @@ def _source(path: Path, location: str, cells: Cells, grammar: Grammar, trust: bo
     """
     if "repo" in cells:
         return find_revision(cells["repo"], cells.get("revision", "main"), cells.get("subfolder", ""), grammar, trust)
-    folder = path.parent / expand_user(cells["path"]) / cells.get("subfolder", "")
+    folder = path.parent / expand_user(f"{cells['path']}/{cells.get('subfolder', '')}")
     if not folder.exists():
         raise DegenError(f"{location}: {folder}: no such folder or file; paths are relative to the manifest's folder")
     return LocalSource(folder)

@@ -66,4 +66,4 @@ def with_model_config(found: Iterable[tuple[str, Series]], folder: Path) -> list
 def _configured(source: Source, folder: Path) -> Source:
     if isinstance(source, AdapterSource):
         return replace(source, base=_configured(source.base, folder))
-    return replace(source, model_config=folder) if isinstance(source, LocalSource) else source
+    return replace(source, model_config=folder) if isinstance(source, LocalSource | HubSource) else source

@@ -115,7 +115,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     """
     try:
         regex = re.compile(pattern)
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:  # of many groups within groups, of huge counts
         raise DegenError(f"--revision-pattern {pattern}: must be a regular expression of Python ({error})") from error
     if not {"step", "tokens"} & set(regex.groupindex):
         raise DegenError(rf"--revision-pattern {pattern}: a group must match the step; write it as (?P<step>\d+)")

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _PARTS = re.compile(
     r"^(?P<module>.+?)\.(?P<part>lora_A|lora_B|lora_E|lora_embedding_A|lora_embedding_B|lora_magnitude_vector"
-    r"|hada_w[12]_[ab]|lokr_w[12](?:_[ab])?|vera_lambda_[bd]|ia3_l|oft_R|(?:token_adapter\.)?trainable_tokens_delta)"
+    r"|hada_w[12]_[ab]|lokr_w[12](?:_[ab])?|vera_lambda_[bd]|ia3_l|oft_R|beft_bias"
+    r"|poly_lora_[AB]|poly_router\.module_logits|(?:token_adapter\.)?trainable_tokens_delta)"
     r"(?:\.(?P<end>weight|bias))?$"
 )
 _SHARED = ("base_model.vera_A", "base_model.vera_B")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from degen.errors import CheckpointError
 from degen.paths import natural_order
-from degen.weights.peft_adapter import ADDED_BESIDE
+from degen.weights.peft_adapter import ADDED_BESIDE, in_module
 from degen.weights.stored_tensors import EMBEDDING_KEYS, StoredTensors
 
 from . import factored_kinds, scaling_kinds
@@ -21,7 +21,9 @@ from .update import Update, Updates
 if TYPE_CHECKING:
     import torch
 
-_READ = {"LORA", "ADALORA", "LOHA", "LOKR", "VERA", "IA3", "OFT", "TRAINABLE_TOKENS", "LN_TUNING", *ADDED_BESIDE}
+_READ = {"LORA", "ADALORA", "LOHA", "LOKR", "VERA", "IA3", "OFT", "TRAINABLE_TOKENS", "LN_TUNING", "BEFT", "POLY",
+         *ADDED_BESIDE}  # fmt: skip
+_GATE = ".adaption_gate"  # of the virtual tokens of a layer, by which their attention is multiplied
 # Entries that make an update something else than what the factors say.
 _OTHERWISE = (
     "target_parameters",
@@ -39,6 +41,8 @@ def is_read(settings: Settings, tensors: StoredTensors) -> bool:
     if settings["peft_type"] not in _READ or any(settings.get(name) for name in _OTHERWISE):
         return False
     if settings.get("use_dora") and any("lora_embedding" in key for key in tensors.keys):
+        return False
+    if settings["peft_type"] == "POLY" and settings.get("n_tasks", 1) != 1:
         return False
     return not any("hada_t" in key or "lokr_t" in key for key in tensors.keys)
 
@@ -64,6 +68,9 @@ class AdapterUpdates(Updates):
         self.settings, self.base = settings, base
         self.tensors: AdapterTensors = sort_tensors(stored, settings.get("bias", "none") != "none")
         self.kind = kind_of_adapter(settings)
+        if settings["peft_type"] == "ADAPTION_PROMPT":  # its virtual tokens are named by the layers they are beside
+            self.tensors.others += self.tensors.replaced.values()
+            self.tensors.replaced.clear()
         self._builders = dict(self._parameters())
         self.names: Sequence[str] = sorted(self._builders, key=natural_order)
         if not self.names:
@@ -106,13 +113,17 @@ class AdapterUpdates(Updates):
     def _parameters(self) -> Iterable[tuple[str, Callable[[], Update]]]:
         """Yield the name of every parameter that is changed, and what returns its update."""
         for module, parts in self.tensors.modules.items():
+            if "beft_bias" in parts:
+                yield f"{module}.bias", partial(self._added_bias, module)
+                continue
             yield f"{module}.weight", partial(self._of_module, module)
             if "lora_B.bias" in parts or (self.kind == "ia3" and self._has_scaled_bias(module)):
                 yield f"{module}.bias", partial(self._bias, module)
         for name in self.tensors.replaced:
             yield name, partial(self._replaced, name)
         for key in self.tensors.others:
-            yield key, partial(self._added, key)
+            if not key.endswith(_GATE):
+                yield in_module(key), partial(self._added, key)
 
     def _of_module(self, module: str) -> Update:
         """Return the update of the weight of a module."""
@@ -157,6 +168,8 @@ class AdapterUpdates(Updates):
             return factored_kinds.adalora(self.tensors, module, self.settings)
         if kind == "loha":
             return factored_kinds.loha(self.tensors, module, self.settings)
+        if kind == "poly":
+            return factored_kinds.poly(self.tensors, module, self.settings)
         return factored_kinds.lokr(self.tensors, module, self.settings) if kind == "lokr" else None
 
     def _weight(self, name: str, shape: Shape | None) -> tuple[Matrix | None, str | None]:
@@ -185,6 +198,8 @@ class AdapterUpdates(Updates):
             return factored_kinds.lokr_rank(self.tensors, module)
         if kind == "vera":
             return shape(parts["vera_lambda_d"])[0] if "vera_lambda_d" in parts else None
+        if kind == "poly":
+            return shape(parts["poly_lora_A"])[3]
         return len(self._token_ids(module)) if kind == "trainable_tokens" else None
 
     def _vera(self, module: str, base: Matrix) -> Matrix:
@@ -241,6 +256,16 @@ class AdapterUpdates(Updates):
             name, self.kind, self.tensors.count(key), matrix, base, None, self.tensors.rounding(key), reason=reason
         )
 
+    def _added_bias(self, module: str) -> Update:
+        """Return the update of a bias that BEFT adds to, perhaps of a module that has none."""
+        key = self.tensors.modules[module]["beft_bias"]
+        base, reason = self._weight(f"{module}.bias", None)
+        if reason is not None and self.base is not None:
+            reason = None  # a bias where there was none
+        change = factored_kinds.column(self.tensors.load(key).reshape(-1, 1))
+        count, rounding = self.tensors.count(key), self.tensors.rounding(key)
+        return Update(f"{module}.bias", self.kind, count, change, base, None, rounding, reason=reason)
+
     def _replaced(self, name: str) -> Update:
         """Return the update of a parameter that is stored whole."""
         key = self.tensors.replaced[name]
@@ -260,7 +285,7 @@ class AdapterUpdates(Updates):
         """Return what an adapter adds beside the weights, such as virtual tokens, as a matrix of its own."""
         if self.settings["peft_type"] not in ADDED_BESIDE:
             raise CheckpointError(f"{key[:200]} is no tensor of an adapter of the kind {self.kind}")
-        return Update(
-            key, self.kind, self.tensors.count(key), stored_matrix(self.tensors.stored, key), None, None,
-            self.tensors.rounding(key),
-        )  # fmt: skip
+        gates = [gate for gate in self.tensors.others if gate == f"{key.rpartition('.')[0]}{_GATE}"]
+        trained = sum(map(self.tensors.count, [key, *gates]))
+        matrix = stored_matrix(self.tensors.stored, key)
+        return Update(in_module(key), self.kind, trained, matrix, None, None, self.tensors.rounding(key))

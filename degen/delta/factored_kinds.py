@@ -8,11 +8,13 @@
 | VeRA | diag(b) B diag(d) A, A and B random and shared | Kopiczko et al. 2023, arXiv 2310.11454 |
 | LoHa | (α/r) (B₁A₁) ∘ (B₂A₂) | Hyeon-Woo et al. 2021, arXiv 2108.06098 |
 | LoKr | (α/r) C ⊗ D | Yeh et al. 2023, arXiv 2309.14859 |
+| Poly | (1/r) (Σ_s w_s A_s) (Σ_s w_s B_s), transposed | Ponti et al. 2023, arXiv 2202.13914 |
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +37,7 @@ def number(settings: Settings, name: str, default: Any = None) -> float:
         CheckpointError: it is not.
     """
     value = settings.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise CheckpointError(f"{name} of the adapter's configuration is {value!r:.40}, and must be a number")
     return float(value)
 
@@ -135,6 +137,33 @@ def lokr(tensors: AdapterTensors, module: str, settings: Settings) -> Kronecker:
     return Kronecker(factors[0] * scale, factors[1])
 
 
+def poly(tensors: AdapterTensors, module: str, settings: Settings) -> LowRank:
+    """Return the update of Poly for its one task, (1/r) (AB)ᵀ of the factors that its skills share by their weights.
+
+    Of each split of the inputs and outputs A and B are Σ_s w_s A_s and Σ_s w_s B_s, with w = sigmoid(logits)/Σ
+    sigmoid(logits) over the skills.
+
+    Raises:
+        CheckpointError: a factor is missing, or they do not fit each other.
+    """
+    import torch
+
+    A, B = tensors.part(module, "poly_lora_A"), tensors.part(module, "poly_lora_B")
+    logits = tensors.part(module, "poly_router.module_logits")
+    if A.dim() != 4 or B.dim() != 4 or A.shape[:2] != B.shape[:2] or A.shape[3] != B.shape[2]:
+        raise CheckpointError(f"{module}: the factors of Poly do not fit each other; are the adapter's files whole?")
+    splits, skills, _, rank = A.shape
+    if logits.numel() != splits * skills:
+        raise CheckpointError(f"{module}: Poly has {splits * skills} skills, and weights of {logits.numel()}")
+    if rank < 1 or settings.get("r") != rank:
+        raise CheckpointError(f"{module}: r is {settings.get('r')!r:.40}, and the tensors of Poly have {rank}")
+    weights = torch.sigmoid(logits.reshape(splits, skills))
+    weights = weights / (weights.sum(dim=1, keepdim=True) + 1e-12)
+    inputs = torch.einsum("qs,qsdr->qdr", weights, A).flatten(0, 1)
+    outputs = torch.einsum("qs,qsrd->rqd", weights, B).flatten(1)
+    return LowRank(outputs.T / rank, inputs.T)
+
+
 def lokr_rank(tensors: AdapterTensors, module: str) -> int:
     """Return the rank that LoKr allows a module, the product of those of its factors."""
     rank = 1
@@ -184,7 +213,7 @@ def vera_projections(settings: Settings, width: int, height: int) -> tuple[torch
 
 
 def column(values: torch.Tensor) -> LowRank:
-    """Return a vector as a matrix of one column."""
+    """Return a vector, n × 1, as a matrix."""
     import torch
 
     return LowRank(values, torch.ones(1, 1, dtype=torch.float64))

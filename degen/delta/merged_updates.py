@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     import torch
 
 
+_BY_INPUT = "its update is another one for every token, so that there is no ΔW"
+NO_MATRIX = {
+    "LILY": _BY_INPUT,
+    "SHADOW": _BY_INPUT,
+    "XLORA": "it weighs adapters anew for every token, so that there is no ΔW; name each of them in its place",
+    "POLY": "it has an update for every task; only one of a single task is read",
+}
 ROUNDINGS = 8  # in float32 that one value of ΔW went through: those of PEFT's formula, of merging and of W itself
 
 
@@ -50,6 +57,8 @@ class MergedUpdates(Updates):
         source: Source | None,
         weights: BaseWeights | None,
     ) -> None:
+        if (why := NO_MATRIX.get(settings["peft_type"])) is not None:
+            raise CheckpointError(f"{adapter}: {settings['peft_type']}: {why}")
         self.kind, self._stored, self._weights = kind_of_adapter(settings), stored, weights
         if source is None or not isinstance(source, LocalSource) or not isinstance(adapter, LocalAdapter):
             raise CheckpointError(

@@ -34,7 +34,7 @@ def value_for(patterns: Any, module: str, default: Any, option: str) -> Any:
         try:
             if re.match(rf"(?:.*\.)?(?:{pattern})$", module):
                 return value
-        except re.error as error:
+        except (re.error, RecursionError, OverflowError) as error:
             raise CheckpointError(f"{option}: {pattern[:60]!r} is no pattern ({error})") from error
     return default
 

@@ -17,7 +17,7 @@ from degen.checkpoints.source import Source
 from degen.checkpoints.steps import select_steps
 from degen.errors import CheckpointError, DegenError, one_line
 from degen.model.configuration import check_json
-from degen.paths import expand_user
+from degen.paths import path_of_spec
 from degen.weights.peft_adapter import CONFIG
 
 from .adapter_updates import AdapterUpdates, is_read
@@ -129,7 +129,7 @@ def find_deltas(
     labels: dict[str, str] = {}
     for spec in specs:
         label, name = split_label(spec)
-        pair = split_adapter(name) if not expand_user(name).exists() else None
+        pair = split_adapter(name) if not path_of_spec(name).exists() else None
         own = find_base(*pair, find)[0] if pair is not None and use_base else common
         for one in find(pair[1] if pair is not None else name, note=note):
             series = one.labelled(label) if label is not None else one

@@ -11,7 +11,7 @@ from degen.arrays import Floats
 from degen.rank.linear_algebra import triangular_factor
 from degen.stats.spectral_figures import any_above_zero, directions_holding, effective_rank, stable_rank
 
-from .matrices import Kronecker, LowRank, Matrix, Transposed
+from .matrices import Kronecker, LowRank, Matrix, Transposed, finite
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +91,7 @@ def _of_thin(matrix: LowRank) -> Decomposition:
     import torch
 
     left, right = torch.linalg.qr(matrix.left), torch.linalg.qr(matrix.right.T)
-    U, s, Vt = torch.linalg.svd(left.R @ right.R.T, full_matrices=False)
+    U, s, Vt = torch.linalg.svd(finite(left.R @ right.R.T), full_matrices=False)
     k = min(DIRECTIONS, len(s))
     return Decomposition(s.numpy(), left.Q @ U[:, :k], right.Q @ Vt[:k].T)
 

@@ -20,7 +20,7 @@ Part = Literal["head", "embedding", "block", "other"]
 # language models, Nature Machine Intelligence 5.
 _ADDITION = {"prefix_tuning", "prompt_tuning", "p_tuning", "multitask_prompt_tuning", "cpt", "cartridge",
              "adaption_prompt", "ia3"}  # fmt: skip
-_SPECIFICATION = {"modules_to_save", "trainable_tokens", "ln_tuning", "shira", "osf", "bias", "partial"}
+_SPECIFICATION = {"modules_to_save", "trainable_tokens", "ln_tuning", "shira", "osf", "bias", "beft", "partial"}
 
 _BLOCK = re.compile(r"(?:^|\.)(?:layers?|h|blocks?|blk)\.(\d{1,6})\.")
 _HEADS = {key.removesuffix(".weight").rpartition(".")[2] for key in HEAD_KEYS}

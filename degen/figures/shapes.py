@@ -1,4 +1,4 @@
-"""What each knob of a model's shape buys: its elasticity for each quality, with the interval."""
+"""What each knob of a model's shape buys: its elasticity for each quality, with the interval, and what is saved."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from degen.tables import Row
 from .figure import Figure, specification
 from .packages import import_altair
 from .panels import beside
+from .savings import savings_panel
 from .style import COLOURS, SHAPES
 
 ROW_HEIGHT = 22  # pixels of a knob and architecture
 
 
 def draw_shapes(result: ShapeReport) -> Figure:
-    """Return a figure with a panel for each quality: the elasticity in each knob at equal other knobs.
+    """Return a figure with a panel for each quality, and for each cost that another model saves something of.
+
+    The first show the elasticity in each knob at equal other knobs, the others the share of a model's cost that the
+    cheapest model takes which is as good.
 
     Raises:
-        DegenError: no elasticity could be told.
+        DegenError: no elasticity could be told, and nothing is saved.
     """
     rows = [row for row in result.rows if row["equal"] == OTHER_KNOBS and row["elasticity"] is not None]
-    if not rows:
-        raise DegenError("there is nothing to draw, because no knob's effect can be told")
+    if not rows and not result.savings:
+        raise DegenError("there is nothing to draw, because no knob's effect can be told and no model is cheaper")
     alt = import_altair()
     qualities = list(dict.fromkeys(row["quality"] for row in rows))
     knobs = list(dict.fromkeys(row["knob"] for row in rows))
@@ -51,6 +55,10 @@ def draw_shapes(result: ShapeReport) -> Figure:
         ]
         panels.append(alt.layer(*layers).properties(width=240, height=ROW_HEIGHT * len(knobs) * len(labels)))
     tables["zero"] = [{"x": 0}]
-    description = f"Elasticity of {', '.join(qualities)} in {', '.join(knobs)}, with intervals."
+    costs = list(dict.fromkeys(row["cost"] for row in result.savings))
+    panels += [savings_panel(result.savings, cost, tables) for cost in costs]
+    parts = [f"Elasticity of {', '.join(qualities)} in {', '.join(knobs)}, with intervals"] if rows else []
+    parts += [f"Share of {', '.join(costs)} that the cheapest model takes which is as good"] if costs else []
+    description = "; ".join(parts) + "."
     chart = specification(beside(panels), description)
     return Figure("shapes", "What each knob buys", description, chart, tables)

@@ -62,14 +62,14 @@ def counted(count: int, things: str) -> str:
 
 def _flat(record: Record, outer: str) -> Iterable[tuple[str, Any]]:
     for name, value in record.items():
-        whole = f"{outer}{_encodable(str(name).strip())}"
+        whole = f"{outer}{encodable(str(name).strip())}"
         if isinstance(value, dict):
             yield from _flat(value, f"{whole}/")
         else:
             yield whole, value
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """Return a text with `?` for halves of characters, which JSON can hold and Arrow cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -82,7 +82,7 @@ def _array(values: list[Any]) -> pa.Array:
     written = _written_numbers(values)
     numbers = [written.get(value) if isinstance(value, str) else _number(value) for value in values]
     if any(number is None and value is not None for number, value in zip(numbers, values, strict=True)):
-        return pa.array([None if value is None else _encodable(str(value)) for value in values], pa.string())
+        return pa.array([None if value is None else encodable(str(value)) for value in values], pa.string())
     if all(number is None or (isinstance(number, int) and abs(number) < 2**63) for number in numbers):
         return pa.array(numbers, pa.int64())
     return pa.array([None if number is None else _as_float(number) for number in numbers], pa.float64())

@@ -66,7 +66,7 @@ class Settings:
         "sample.parquet of an earlier run: scan the very same windows; corpus, tokens, context and seed are then its "
         "own.",
     ] = None
-    tokenizer: Annotated[str | None, "Tokenizer folder or name, instead of the series' own."] = None
+    tokenizer: Annotated[str | None, "Tokenizer folder or ORG/MODEL[@REVISION], instead of the series' own."] = None
     model_config: Annotated[
         str | None,
         "ORG/MODEL of the hub or a folder: the configuration for weights that have none, as those of .ckpt and .pt.",

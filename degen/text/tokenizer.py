@@ -45,8 +45,9 @@ class Tokenizer:
     """A tokenizer of transformers, reduced to what a scan needs.
 
     Args:
-        source: a folder, a `.gguf` file, a name on the hub, or a tokenizer of transformers. The latter is copied: it
-            may be in use elsewhere, and our calls would change its padding and truncation.
+        source: a folder, a `.gguf` file, `org/model` on the hub, perhaps with `@revision`, or a tokenizer of
+            transformers. The latter is copied: it may be in use elsewhere, and our calls would change its padding and
+            truncation.
         trust: whether Python code that belongs to it may run.
 
     Raises:
@@ -142,7 +143,10 @@ def _load(source: str | Path, trust: bool) -> Any:
             )
         if not path.exists() and (path.is_absolute() or str(source).count("/") > 1):
             raise DegenError(f"{path}: no such folder; name the folder of a tokenizer with --tokenizer")
-        return AutoTokenizer.from_pretrained(str(path) if path.exists() else str(source), trust_remote_code=trust)
+        if path.exists():
+            return AutoTokenizer.from_pretrained(str(path), trust_remote_code=trust)
+        repo, _, revision = str(source).partition("@")
+        return AutoTokenizer.from_pretrained(repo, revision=revision or "main", trust_remote_code=trust)
     except DegenError:
         raise
     except Exception as error:  # transformers raises errors of any class for a damaged file

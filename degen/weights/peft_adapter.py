@@ -32,6 +32,7 @@ _PREFIX = "base_model.model."  # before a module's name in the files
 _WRAPPED = (".base_layer", ".original_module", ".modules_to_save")  # PEFT may put one of them behind it
 # Sizes in the configuration for which PEFT allocates memory before it reads a tensor of the files.
 _SIZES = ("r", "init_r", "n_frequency", "num_vectors", "vector_length", "theta_d_length", "u")
+_LARGE_R = ("LOKR", "ADAMSS")  # kinds whose r is cut to what a matrix has
 
 
 @dataclass(frozen=True)
@@ -159,14 +160,14 @@ def _check_purpose(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def _check_sizes(folder: Path, settings: dict[str, Any], tensors: StoredTensors) -> None:
-    """Check that no size in the configuration is larger than the tensors; for LoKr a huge `r` means full matrices.
+    """Check that no size in the configuration is larger than the tensors; in some kinds a huge `r` means whole ones.
 
     Raises:
         CheckpointError: one is.
     """
     largest = max((size for key in tensors.keys for size in tensors.shape(key)), default=0)
     patterns = settings.get("rank_pattern")
-    sizes = {name: settings.get(name) for name in _SIZES if (settings["peft_type"], name) != ("LOKR", "r")}
+    sizes = {name: settings.get(name) for name in _SIZES if name != "r" or settings["peft_type"] not in _LARGE_R}
     for name, size in (sizes | (patterns if isinstance(patterns, dict) else {})).items():
         if isinstance(size, int | float) and size > largest:
             raise CheckpointError(f"{folder / CONFIG}: {name} is {size:,}, and its largest tensor has {largest:,} rows")

@@ -15,6 +15,7 @@ from hub_scans import Scans, packed
 from terminal import on_terminal
 
 from degen.demo import series_paths
+from degen.figures.figure import Figure
 
 SMALL = "NL=16,DM=512,FF=2048,NH=8"
 LLAMA = {
@@ -258,3 +259,22 @@ def test_shapes_of_t5_need_no_torch() -> None:
     result = degen_imports("scaling", "cost", "--t5", SMALL)
     assert result.code == 0
     assert result.err.splitlines()[-1] == "imported:"
+
+
+def test_the_figure_shows_every_part_and_the_flops(tmp_path: Path, figures: list[Figure]) -> None:
+    sparse = {"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 1}
+    models = [config(tmp_path / "dense"), config(tmp_path / "sparse", **sparse)]
+    result = cost(*models, "--json", "--plot", tmp_path / "f.svg")
+    rows = {row["model"]: row for row in rows_of(result)}
+    assert (tmp_path / "f.svg").read_text().startswith("<svg")
+    tables = figures[0].tables
+    for model, row in rows.items():
+        parts = {part["part"]: part["parameters"] for part in tables["parameters"] if part["model"] == model}
+        assert sum(parts.values()) == row["parameters"]
+        assert parts["embeddings and head"] == row["parameters"] - row["parameters_non_embedding"]
+        idle = row["parameters"] - row["parameters_active"]
+        assert parts.get("of experts a token is not sent to", 0) == idle
+        assert bool(idle) == (model == "sparse")
+    points = {row["model"]: (row["parameters"], row["flops_per_token"]) for row in tables["points"]}
+    assert points == {model: (row["parameters"], row["flops_per_token"]) for model, row in rows.items()}
+    assert all(row["flops_per_token"] == 6 * row["parameters"] for row in tables["line"])

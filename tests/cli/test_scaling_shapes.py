@@ -57,10 +57,20 @@ def test_json_and_files_hold_the_same_effects(tmp_path: Path, figures: list[Figu
     assert saved["share"] < 0.6
     assert 0.5 <= saved["probability"] <= 1
     assert (tmp_path / "out.svg").read_text().startswith("<svg")
-    drawn = [row for name, of in figures[0].tables.items() if name != "zero" for row in of]
+    tables = figures[0].tables
+    drawn = [row for name, of in tables.items() if name != "zero" and not name.startswith("savings") for row in of]
     known = {(row["knob"], row["elasticity"]) for row in rows if row["elasticity"] is not None}
     assert len(drawn) > 0
     assert {(row["knob"], row["elasticity"]) for row in drawn} <= known
+    bars = {
+        (name, row["model"], row["cheaper"], row["share"])
+        for name in tables
+        if "savings" in name
+        for row in tables[name]
+    }
+    listed = {(f"savings of {row['cost']}", row["model"], row["cheaper"], row["share"]) for row in document["savings"]}
+    assert len(bars) == min(20, len(listed))
+    assert bars <= listed
 
 
 def test_a_column_of_the_user_is_a_knob(tmp_path: Path) -> None:
@@ -78,3 +88,30 @@ def test_one_model_ends_in_a_message(tmp_path: Path) -> None:
     result = shapes(table)
     assert result.code == 2
     assert "all models have one shape (layers, d_model)" in result.err
+
+
+def test_rows_without_a_knob_and_qualities_of_zero_are_warned_of(tmp_path: Path) -> None:
+    table = t5_like(tmp_path / "t.csv")
+    lines = [line.split(",") for line in table.read_text().splitlines()]
+    lines[1][HEAD.split(",").index("NL")] = ""
+    lines[2][HEAD.split(",").index("glue")] = "0"
+    table.write_text("\n".join(",".join(line) for line in lines) + "\n")
+    result = shapes(table, "--downstream", "glue", "--json")
+    assert result.code == 0, result.err
+    message = " ".join(result.err.split())
+    assert "1 row without NL, left out of all effects" in message
+    assert "glue is 0 in 1 row, left out since 0 has no logarithm" in message
+    models = {
+        (row["quality"], row["knob"]): row["models"] for row in result.json()["rows"] if row["equal"] == "other knobs"
+    }
+    assert models["loss", "layers"] == len(lines) - 2
+    assert models["glue", "layers"] == len(lines) - 3
+
+
+def test_columns_whose_names_say_nothing_are_warned_of_and_never_guessed(tmp_path: Path) -> None:
+    table = t5_like(tmp_path / "t.csv")
+    table.write_text(table.read_text().replace(",glue,glue_stderr", ",q17,q17_stderr"))
+    result = shapes(table, "--json")
+    assert "columns of numbers are not used: q17" in " ".join(result.err.split())
+    assert {row["quality"] for row in result.json()["rows"]} == {"loss"}
+    assert "not used" not in shapes(table, "--downstream", "q17").err

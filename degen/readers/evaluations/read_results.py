@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from degen.errors import DegenError
 from degen.readers.open_table import OpenTable
 from degen.readers.reader import Reader
+from degen.readers.records import encodable
 
 from .content import Score
 from .result_files import find_result_files, has_results
@@ -131,7 +132,7 @@ def _to_arrow(scores: Mapping[ScoreKey, Score]) -> pa.Table:
     rows: list[dict[str, Any]] = []
     for key in sorted(scores, key=_order):
         row = {**key._asdict(), "value": scores[key].value, "stderr": scores[key].stderr}
-        rows.append({name: row[name] for name in columns})
+        rows.append({name: encodable(row[name]) if isinstance(row[name], str) else row[name] for name in columns})
     return pa.Table.from_pylist(rows, schema=pa.schema(columns))
 
 

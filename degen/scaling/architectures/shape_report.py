@@ -14,6 +14,7 @@ from degen.errors import DegenError
 from degen.hints import some_names
 from degen.metrics.metric_kinds import kind_of
 from degen.readers.columns import is_numeric
+from degen.readers.records import counted
 from degen.readers.source_summary import SourceSummary
 from degen.scaling.column_names import column_of
 from degen.scaling.points import Points, Warn
@@ -196,11 +197,13 @@ def _warn_of_gaps(points: Points, knobs: Sequence[Knob], qualities: Sequence[Qua
     for knob in knobs:
         if varies(knob.logs) and (missing := int(np.isnan(knob.logs).sum())):
             hint = "; a dense model has 1" if knob.name == "experts" else ""
-            warn(f"{points.path}: {missing} rows have no {knob.column} and are left out of all effects{hint}")
+            rows = counted(missing, "rows")
+            warn(f"{points.path}: {rows} without {knob.column}, left out of all effects{hint}")
     for quality in qualities:
         zeros = int((quality.values == 0).sum())
         if zeros:
-            warn(f"{points.path}: {quality.name} is 0 in {zeros} rows, which have no logarithm and are left out")
+            rows = counted(zeros, "rows")
+            warn(f"{points.path}: {quality.name} is 0 in {rows}, left out since 0 has no logarithm")
 
 
 def _log_tokens(points: Points) -> Floats | None:

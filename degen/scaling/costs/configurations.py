@@ -14,7 +14,7 @@ from degen.checkpoints.source import Source
 from degen.errors import DegenError
 from degen.model.config_changes import change_config
 from degen.model.configuration import check_json, config_file, read_config
-from degen.paths import expand_user
+from degen.paths import path_of_spec
 
 from .grid import check_size, combinations, count_combinations, parse_grid
 
@@ -110,14 +110,14 @@ def find_configs(specs: Sequence[str], trust: bool, note: Callable[[str], None])
 
 
 def _is_config_file(spec: str) -> bool:
-    path = expand_user(split_label(spec)[1])
+    path = path_of_spec(split_label(spec)[1])
     return path.suffix == ".json" and path.is_file()
 
 
 def _of_file(spec: str) -> NamedConfig:
     """Return the configuration of a `.json` file; a config.json has the name of its folder."""
     label, name = split_label(spec)
-    path = expand_user(name)
+    path = path_of_spec(name)
     return NamedConfig(label or (path.resolve().parent.name if path.name == "config.json" else path.stem), lambda: path)
 
 

@@ -183,3 +183,20 @@ def test_the_table_has_a_row_for_each_revision(scans: Scans) -> None:
         ["clean", "step0", "0", "ok"], ["clean", "step1000", "1000", "ok"],
     ]  # fmt: skip
     assert json.loads(degen("audit", "org/clean@step*", "--json").out)["rows"][0]["verdict"] == "ok"
+
+
+def test_copies_are_found_in_files_that_are_named_by_their_steps(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    series = make_series(tmp_path / "tiny", steps=(0, 100, 200, 300))
+    (tmp_path / "runs").mkdir()
+    for step, source in {100: 100, 200: 200, 250: 100, 300: 300}.items():
+        state = load_file(series / f"step{source}" / "model.safetensors")
+        torch.save({"state_dict": state, "global_step": step}, tmp_path / "runs" / f"epoch=0-step={step}.ckpt")
+    result, findings = run_audit(tmp_path / "runs")
+    assert result.code == 1
+    verdicts = {name: verdict for name, (verdict, _) in findings.items()}
+    assert {name for name, verdict in verdicts.items() if verdict != "ok"} <= {"epoch=0-step=100", "epoch=0-step=250"}
+    assert sum(verdict != "ok" for verdict in verdicts.values()) == 1
+    assert "identical" in " ".join(str(reason) for _, reason in findings.values())

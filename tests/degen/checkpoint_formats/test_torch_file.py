@@ -122,6 +122,30 @@ def test_only_the_weights_of_a_file_are_read(tmp_path: Path) -> None:
     assert tensors.shard("lm_head.weight") == "ckpt.pt"
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the system does not say which pages were read")
+def test_a_head_costs_its_bytes(tmp_path: Path) -> None:
+    """At most 1.02 × the head's bytes and 300 KB of the mapped file are in memory, of a file that holds far more."""
+    changes = {"vocab_size": 20_000, "hidden_size": 64, "num_hidden_layers": 4, "intermediate_size": 2048}
+    reference = make_checkpoint(tmp_path / "reference", "llama", **changes)
+    file = tmp_path / "step100.ckpt"
+    torch.save({"state_dict": make_model("llama", **changes).state_dict()}, file)
+    run = degen.scan(file, model_config=reference, probes=["spectrum"], out=tmp_path / "run")
+    assert run.checkpoints()[0]["status"] == "ok", run.checkpoints()[0]["reason"]
+    head = 20_000 * 64 * 4
+    assert head <= bytes_in_memory(file) <= 1.02 * head + 300_000
+    assert file.stat().st_size > 2 * head
+
+
+def bytes_in_memory(file: Path) -> int:
+    """Return how many bytes of a file this process has read through maps of it, by what the kernel counts."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    found = 0
+    for line in lines:
+        if line.endswith(str(file)):
+            found += 1024 * int(next(row for row in lines if row.startswith("Rss:")).split()[1])
+    return found
+
+
 def test_names_of_two_models_are_refused_with_both(tmp_path: Path) -> None:
     keys = [f"{who}.lm_head.weight" for who in ("model", "net")] + [
         f"{who}.model.embed_tokens.weight" for who in ("model", "net")

@@ -212,3 +212,12 @@ def test_the_tokens_per_step_of_a_suite_are_not_used_for_other_repositories(scan
     assert Grammar().tokens_per_step is None
     scans.add("stranger/pythia-70m", {"step5": marked(5)})
     assert scans.find("stranger/pythia-70m@step*").checkpoints[0].tokens_seen is None
+
+
+def test_a_list_of_revisions_may_be_longer_than_a_name_of_a_file(scans: Scans) -> None:
+    steps = [1000 * i for i in range(60)]
+    scans.add("org/long", {f"step{step}": marked(step) for step in steps} | {"main": marked("main")})
+    spec = "org/long@" + ",".join(f"step{step}" for step in steps)
+    assert len(spec) > 500
+    assert [c.step for c in scans.find(spec).checkpoints] == steps
+    assert [c.step for c in scans.find(f"label={spec}").checkpoints] == steps

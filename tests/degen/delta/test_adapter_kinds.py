@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from adapters import make_adapter
+from adapters import make_adapter, quiet
 from deltas import LINEAR, READ, TASK, merged_changes, open_adapter, train
 from tiny import make_checkpoint
 
@@ -22,6 +22,16 @@ ADDED = {
     "prompt_tuning": ("PromptTuning", {"num_virtual_tokens": 4}),
     "p_tuning": ("PromptEncoder", {"num_virtual_tokens": 5, "encoder_hidden_size": 8}),
 }
+
+
+def adapted(base: Path, adapter: Path) -> Any:
+    """The model that PEFT makes of both, not merged; its modules by the names of the base."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    with quiet():
+        model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter)
+    return model.base_model.model.eval()
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +91,82 @@ def test_virtual_tokens_are_an_addition_with_a_spectrum_of_their_own(base: Path,
     assert row["relative_norm"] is None
     assert not row["head_touched"]
     assert bool(measured.notes) == (kind == "p_tuning")  # its network is not stored
+
+
+def test_prompts_of_layers_are_a_matrix_each(base: Path, tmp_path: Path) -> None:
+    import peft
+
+    adapter = train(tmp_path / "trained", base, peft.AdaptionPromptConfig(adapter_len=4, adapter_layers=2, **TASK))
+    updates = open_adapter(adapter, base)
+    rows = measure_updates(updates).rows
+    assert [row["module"] for row in rows] == [f"model.layers.{i}.self_attn.adaption_prompt" for i in (0, 1)]
+    assert {(row["kind"], row["taxonomy"], row["rows"], row["block"]) for row in rows} == {
+        ("adaption_prompt", "addition", 4, i) for i in (0, 1)
+    }
+    assert sum(row["trained"] for row in rows) == updates.trained == 2 * (4 * 32 + 1)  # with the gate of each
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    ("Cartridge", {"num_virtual_tokens": 4}),
+    ("MultitaskPromptTuning", {"num_virtual_tokens": 4, "num_tasks": 2, "num_ranks": 2}),
+    ("CPT", {"cpt_token_ids": [1, 2, 3], "cpt_mask": [1, 1, 1], "cpt_tokens_type_mask": [1, 2, 3]}),
+])  # fmt: skip
+def test_every_table_of_virtual_tokens_is_an_addition(
+    base: Path, tmp_path: Path, name: str, options: dict[str, Any]
+) -> None:
+    import peft
+
+    adapter = make_adapter(tmp_path / "adapter", base, getattr(peft, f"{name}Config")(**TASK, **options))
+    updates = open_adapter(adapter, base)
+    rows = measure_updates(updates).rows
+    assert "prompt_embeddings" in {row["module"] for row in rows}
+    assert all(row["taxonomy"] == "addition" and row["rank"] >= 1 and row["reason"] is None for row in rows)
+    assert sum(row["trained"] for row in rows) == updates.trained
+
+
+@pytest.mark.parametrize("splits", [1, 2])
+def test_the_one_task_of_poly_has_the_update_that_peft_runs(base: Path, tmp_path: Path, splits: int) -> None:
+    import peft
+
+    config = peft.PolyConfig(r=4, n_tasks=1, n_skills=3, n_splits=splits, target_modules=LINEAR, **TASK)
+    adapter = make_adapter(tmp_path / "adapter", base, config)
+    updates = open_adapter(adapter, base)
+    model = adapted(base, adapter)
+    assert updates.names
+    for name in updates.names:
+        layer = model.get_submodule(name.removesuffix(".weight"))
+        inputs = torch.eye(layer.in_features)
+        with torch.no_grad():
+            moved = layer(inputs[None], task_ids=torch.zeros(1, dtype=torch.long))[0] - layer.base_layer(inputs)
+        update = updates.update(name)
+        assert update.matrix is not None
+        assert (update.matrix.whole() - moved.T).abs().max() <= 1e-6
+        values = torch.linalg.svdvals(update.matrix.whole())
+        assert (values[:4] - torch.tensor(decompose(update.matrix).values)).abs().max() <= 1e-10 * float(values[0])
+    assert {(row["kind"], row["rank_given"]) for row in measure_updates(updates).rows} == {("poly", 4)}
+
+
+@pytest.mark.parametrize(("family", "target"), [("llama", "v_proj"), ("gpt_neox", "query_key_value")])
+def test_a_bias_is_added_whether_or_not_there_was_one(tmp_path: Path, family: str, target: str) -> None:
+    import peft
+
+    base = make_checkpoint(tmp_path / "base", family)
+    adapter = make_adapter(tmp_path / "adapter", base, peft.BeftConfig(target_modules=[target], **TASK))
+    updates = open_adapter(adapter, base)
+    model = adapted(base, adapter)
+    assert updates.names
+    for name in updates.names:
+        layer = model.get_submodule(name.removesuffix(".bias"))
+        with torch.no_grad():
+            inputs = torch.randn(3, layer.in_features)
+            moved = layer(inputs) - layer.base_layer(inputs)
+        update = updates.update(name)
+        assert update.matrix is not None
+        assert (update.matrix.whole()[:, 0] - moved).abs().max() <= 1e-6
+    rows = measure_updates(updates).rows
+    assert {(row["kind"], row["taxonomy"], row["reason"]) for row in rows} == {("beft", "specification", None)}
+    assert all(row["norm"] > 0 for row in rows)
+    assert {row["relative_norm"] is None for row in rows} == {family == "llama"}  # no bias to compare with
 
 
 def test_gpt2_stores_input_by_output_and_is_put_right(tmp_path: Path) -> None:

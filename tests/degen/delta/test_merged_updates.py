@@ -24,10 +24,10 @@ MERGED: dict[str, dict[str, Any]] = {
     "GRALORA": {}, "HIRA": {}, "HRA": {"r": 4}, "MISS": {"r": 8}, "RANDLORA": {}, "ROAD": {"group_size": 8},
     "SHIRA": {"r": 2}, "VBLORA": {"vector_length": 4, "num_vectors": 8}, "WAVEFT": {"n_frequency": 20}, "OSF": {},
     "DEFT": {}, "FROD": {}, "GLORA": {}, "PEANUT": {}, "PSOFT": {"r": 8}, "PVERA": {}, "SUPERTUNING": {},
-    "TINYLORA": {}, "UNILORA": {},
+    "TINYLORA": {}, "UNILORA": {}, "ADAMSS": {"r": 100},
 }  # fmt: skip
-# PEFT has no merging for them.
-NOT_MERGED = ("LILY", "POLY")
+# Their update is another one for every token, or for every task.
+NO_MATRIX: dict[str, dict[str, Any]] = {"LILY": {}, "SHADOW": {}, "POLY": {"n_tasks": 2}}
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +41,16 @@ def make(folder: Path, base: Path, kind: str) -> Path:
     if kind not in PEFT_TYPE_TO_CONFIG_MAPPING:
         pytest.skip(f"this version of peft has no {kind}")
     config = PEFT_TYPE_TO_CONFIG_MAPPING[kind]
-    options = dict(MERGED.get(kind, {}))
+    options = MERGED.get(kind, {}) | NO_MATRIX.get(kind, {})
     if "target_modules" in inspect.signature(config).parameters:
         options["target_modules"] = LINEAR
     with quiet():
         return make_adapter(folder, base, config(**TASK, **options))
 
 
-@pytest.mark.parametrize("kind", MERGED)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.extras] if kind == "ADAMSS" else []) for kind in MERGED]
+)
 def test_the_other_kinds_are_those_that_peft_merges(base: Path, tmp_path: Path, kind: str) -> None:
     adapter = make(tmp_path / "adapter", base, kind)
     with quiet():
@@ -69,10 +71,12 @@ def test_the_other_kinds_are_those_that_peft_merges(base: Path, tmp_path: Path, 
         assert max(row["rank"] for row in rows) <= 4
 
 
-@pytest.mark.parametrize("kind", NOT_MERGED)
-def test_kinds_that_cannot_be_merged_say_so(base: Path, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "why"), [("LILY", "there is no ΔW"), ("SHADOW", "there is no ΔW"), ("POLY", "an update for every task")]
+)
+def test_kinds_without_one_update_say_so(base: Path, tmp_path: Path, kind: str, why: str) -> None:
     adapter = make(tmp_path / "adapter", base, kind)
-    with quiet(), pytest.raises(CheckpointError, match="cannot be merged into this base"):
+    with quiet(), pytest.raises(CheckpointError, match=why):
         open_adapter(adapter, base)
 
 
