@@ -8,7 +8,7 @@ the entry-point group `degen.probes`, ours and others'.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 OnProgress = Callable[[str, int, int], None]
-Need = Literal["head", "tensors", "states", "head_input", "losses", "readout", "model"]
+Need = Literal["head", "tensors", "states", "head_input", "losses", "readout", "model", "counts"]
 Indices = tuple["torch.Tensor", "torch.Tensor"]  # rows and columns, on the device
 
 
@@ -46,7 +46,8 @@ class Probe(ABC):
         measures: what it measures, in one line.
         needs: `head` (the stored head matrix), `tensors` (all stored tensors), `states` (hidden states at every
             site), `head_input` (those the head receives), `losses` (the loss of every token), `readout` (what lies
-            between the last block and the head), `model` (the loaded model itself).
+            between the last block and the head), `model` (the loaded model itself), `counts` (how often each token is
+            in the sample).
         columns: the columns it fills, by table; `checkpoints`, `layers` and `windows` are the engine's, others its own.
         metrics: what its columns are and mean: formula, source, range, high and low, names that clash; may be left out.
         cost: what it takes, in time and memory; empty where it does not say.
@@ -80,9 +81,21 @@ class Probe(ABC):
 
 
 class HeadProbe(Probe):
-    """A probe of the head's weights alone: no forward pass."""
+    """A probe of the head's weights alone: no forward pass.
+
+    Attributes:
+        counts: how often each id is among the scored tokens of the sample, one number for each row of the head, unused
+            ones included. None without text, and for a probe that does not need `counts`.
+
+    Args:
+        options: those that the user set for this probe, by name.
+    """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"head"})
+    counts: Ints | None = None
+
+    def __init__(self, **_options: Any) -> None:
+        super().__init__()
 
     @abstractmethod
     def measure(self, head: Head) -> Rows:
@@ -315,7 +328,12 @@ class StreamProbe(Probe):
         """Return the rows of one checkpoint, by table."""
 
 
-def needs_text(probes: Iterable[type[Probe]]) -> bool:
+def needs_text(probes: Collection[type[Probe]]) -> bool:
+    """Return whether one of some probes needs text, sent through the model or counted."""
+    return sends_text(probes) or any("counts" in probe.needs for probe in probes)
+
+
+def sends_text(probes: Collection[type[Probe]]) -> bool:
     """Return whether one of some probes needs text sent through the model."""
     return any(issubclass(probe, StreamProbe) or "model" in probe.needs for probe in probes)
 

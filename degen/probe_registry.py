@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 
 from .errors import DegenError, one_line
@@ -12,11 +12,17 @@ from .model_probe import ModelProbe
 from .probe import HeadProbe, Probe, SourceProbe, StreamProbe
 
 GROUP = "degen.probes"
+OWN = "degen.probes."  # where the classes of this package's own probes are
 
 
 def installed() -> dict[str, EntryPoint]:
     """Return the entry point of every installed probe by name, in alphabetical order."""
     return {e.name: e for e in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
+
+
+def bundled() -> list[str]:
+    """Return the names of the probes that come with this package, in alphabetical order."""
+    return [name for name, entry in installed().items() if entry.value.startswith(OWN)]
 
 
 def load_probes(names: Sequence[str] | None) -> dict[str, type[Probe]]:
@@ -30,8 +36,20 @@ def load_probes(names: Sequence[str] | None) -> dict[str, type[Probe]]:
         return {name: probe for name, entry in entries.items() if (probe := _usable(entry)) and probe.default}
     for name in names:
         if name not in entries:
-            raise DegenError(f"no probe is called {name!r}; {did_you_mean(name, entries)}")
+            raise DegenError(f"no probe is called {name!r}; {_probe_of(name, entries) or did_you_mean(name, entries)}")
     return {name: _load(entries[name]) for name in sorted(set(names))}
+
+
+def _probe_of(name: str, entries: Mapping[str, EntryPoint]) -> str | None:
+    """Return which probe fills a column of this name, or names a figure by it; None where none does."""
+    words = name.replace("_", " ").strip().lower()
+    for own, probe in ((own, _usable(entry)) for own, entry in entries.items()):
+        for metric in probe.metrics if probe is not None and words else ():
+            if name in metric.columns:
+                return f"probe {own} measures it"
+            if words in metric.clashes.lower():
+                return f"see `degen probes {own}`, {metric.columns[0]}: {metric.clashes}"
+    return None
 
 
 def _usable(entry: EntryPoint) -> type[Probe] | None:

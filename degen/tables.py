@@ -17,7 +17,7 @@ from .version import __version__
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 6  # since `layers` has the figures of massive activations
+SCHEMA_VERSION = 6  # since `layers` has massive activations, and there is a table `domains`
 READABLE = (1, 2, 3, 4, 5, 6)  # versions of which every column means what it means now; those of later ones are missing
 
 Row = dict[str, Any]
@@ -77,6 +77,7 @@ KEYS = (
 
 CHECKPOINTS = "checkpoints"
 TIMING = "timing"
+DOMAINS = "domains"  # what `checkpoints` and `layers` have, of the documents of one domain
 SATURATION = "saturation"  # one file a model, of all checkpoints scanned so far
 SIMILARITY = "similarity"  # one file a model, its checkpoints compared with one another
 STATES, HEAD_ROWS = "states", "head_rows"  # of the probe states
@@ -129,6 +130,13 @@ ENGINE_TABLES: dict[str, tuple[Column, ...]] = {
         Column("window", "int64", "", "window of sample.parquet", key=True),
         Column("document", "int64", "", "document of the corpus, counted from 0"),
         Column("domain", "string", "", "domain of the document; null if unknown"),
+    ),
+    DOMAINS: (
+        Column("domain", "string", "", "domain of the documents; null for those of unknown domain", key=True),
+        Column("layer", "int64", "", "0 for the embedding, 1 to L for the blocks; null for the whole model", key=True),
+        Column("site", "string", "", "embedding, block or head_input; null for the whole model", key=True),
+        Column("documents", "int64", "documents", "documents of the domain"),
+        Column("reason", "string", "", "why a figure is missing or rough; null where none is"),
     ),
     TIMING: (
         Column("phase", "string", "", "fetch, load, forward, a probe's name, or total", key=True),

@@ -1,4 +1,4 @@
-"""Write `commands.md`, `tables.md` and the rates in `saturation.md` from the code, and counts of what ships everywhere.
+"""Write `commands.md`, `tables.md`, `probes.md`, the rates in `saturation.md`, and counts of what ships, from the code.
 
 A test checks that they are fresh.
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from degen.ngram.result import COLUMNS as NGRAM_COLUMNS
-from degen.probe_registry import installed, load_probes
+from degen.probe_registry import bundled, load_probes
 from degen.published import published_table
 from degen.saturation import find_saturation
 from degen.saturation.result import COLUMNS
@@ -48,8 +48,8 @@ def commands() -> str:
 
 def tables() -> str:
     """Every table of a run with the probes that come with degen: column, type, unit, definition."""
-    probes = load_probes([name for name, entry in installed().items() if entry.value.startswith("degen.probes.")])
-    schemas = Tables({name: probe.columns for name, probe in probes.items()})
+    classes = load_probes(bundled())
+    schemas = Tables({name: probe.columns for name, probe in classes.items()})
     pages = [
         "# Tables\n\nMade by `docs/generate.py` from the code. Unit and definition are also on every Parquet field, as "
         "metadata.\nEvery table starts with `model`, `revision` and `step`; `saturation` and `ngram`, of whole "
@@ -63,6 +63,34 @@ def tables() -> str:
             f"## `{name}`\n\n| column | type | unit | definition |\n| --- | --- | --- | --- |\n" + "\n".join(rows)
         )
     return "\n\n".join(pages) + "\n"
+
+
+def probes() -> str:
+    """Every probe that comes with degen: what it measures, needs, costs, and what each of its figures is and means."""
+    pages = [
+        "# Probes\n\nMade by `docs/generate.py` from the code; `degen probes NAME` shows the same of one probe, and of "
+        "those of other packages.\nThe columns they fill are in [tables.md](tables.md), and what to make of the "
+        "default ones in [metrics.md](metrics.md)."
+    ]
+    for name, probe in load_probes(bundled()).items():
+        how = "by default" if probe.default else f"with `--probes {name}`"
+        parts = [f"## `{name}`", f"{_capital(probe.measures)}. Measured {how}."]
+        parts.append(f"- **needs**: {', '.join(f'`{need}`' for need in sorted(probe.needs))}\n- **cost**: {probe.cost}")
+        for metric in probe.metrics:
+            first, *others = metric.columns
+            beside = f" (with {', '.join(f'`{column}`' for column in others)})" if others else ""
+            lines = [f"### `{first}`{beside}\n", "| | |", "| --- | --- |"]
+            facts = {"formula": metric.formula, "source": metric.source, "range": metric.range, "high": metric.high,
+                     "low": metric.low, "name clashes": metric.clashes}  # fmt: skip
+            lines += [f"| {title} | {text.replace('|', chr(92) + '|')} |" for title, text in facts.items()]
+            parts.append("\n".join(lines))
+        pages.append("\n\n".join(parts))
+    return "\n\n".join(pages) + "\n"
+
+
+def _capital(text: str) -> str:
+    """Return a text with its first letter a capital."""
+    return text[:1].upper() + text[1:]
 
 
 def saturation() -> str:
@@ -188,6 +216,7 @@ COUNTED = ("README.md", "degen/demo/README.md", "docs/scaling.md", "docs/familie
 if __name__ == "__main__":
     (HERE / "commands.md").write_text(commands(), encoding="utf-8")
     (HERE / "tables.md").write_text(tables(), encoding="utf-8")
+    (HERE / "probes.md").write_text(probes(), encoding="utf-8")
     (HERE / "saturation.md").write_text(saturation(), encoding="utf-8")
     for page in COUNTED:
         (HERE.parent / page).write_text(counts(page), encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from degen.device import as_float64, product_in_float32
 from degen.probe import Batch, Site, StreamProbe
 from degen.stats.document_interval import jackknife_range
 from degen.stats.jackknife import jackknife_error
-from degen.tables import Column, Metric, Row, Rows
+from degen.tables import DOMAINS, Column, Metric, Row, Rows
+from degen.text.domains import documents_by_domain
 from degen.text.windows import Sample
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def weighted_sums(weights: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
 def _add_windows(sums: _Sums, batch: Batch, unit: Any, norms: Any) -> None:
     """Add the sums of windows of a batch, as `window_sums` gives them."""
     unit[~np.isfinite(norms).all(axis=1)] = np.nan  # a length of infinity would have dropped its vector
-    sums.add_batch(batch, unit, (norms >= SHORTEST).sum(axis=1), norms.sum(dtype=np.float64))
+    sums.add_batch(batch, unit, (norms >= SHORTEST).sum(axis=1), norms.sum(axis=1, dtype=np.float64))
 
 
 class _Sums:
@@ -139,7 +140,7 @@ class _Sums:
     def __init__(self, documents: int, width: int) -> None:
         self.unit = np.zeros((documents, width))  # s_w
         self.count = np.zeros(documents)  # n_w
-        self.norm = 0.0  # Σ‖h‖
+        self.norm = np.zeros(documents)  # Σ‖h‖
         self.zeros = 0  # vectors without a direction
 
     def touch(self, batch: Batch) -> None:
@@ -147,13 +148,13 @@ class _Sums:
         self.unit[batch.documents] += 0.0
 
     def add_batch(self, batch: Batch, unit: Floats, counted: Floats, norm: Floats) -> None:
-        """Add a batch: the sum of unit vectors and their count for each row, Σ‖h‖ over all of them."""
+        """Add a batch: the sum of unit vectors, their count and Σ‖h‖ for each row."""
         if len(set(batch.documents.tolist())) == len(batch.documents):
             self.unit[batch.documents] += unit
         else:
             np.add.at(self.unit, batch.documents, unit)
         np.add.at(self.count, batch.documents, counted)
-        self.norm += float(norm)
+        np.add.at(self.norm, batch.documents, norm)
         self.zeros += batch.token_count - int(counted.sum())
 
     def add(self, other: _Sums) -> None:
@@ -169,7 +170,10 @@ class Anisotropy(StreamProbe):
     measures = "mean cosine between hidden states at every layer, within and across documents"
     needs = frozenset({"states"})
     default = True
-    few_documents = (20, "pairs within a document raise anisotropy; compare anisotropy_across between runs")
+    few_documents: ClassVar[tuple[int, str]] = (
+        20,
+        "pairs within a document raise anisotropy; compare anisotropy_across between runs",
+    )
     cost = "one reading of the states at every site; memory: documents × d numbers a site"
     metrics = METRICS
     columns = {
@@ -189,6 +193,16 @@ class Anisotropy(StreamProbe):
                    "mean cosine over pairs of different documents; null for one document"),
             Column("mean_norm", "float64", "", "mean length ‖h‖"),
             Column("zero_vectors", "int64", "vectors", "vectors of length zero, left out of the cosines"),
+        ),
+        DOMAINS: (
+            Column("anisotropy", "float64", "cosine",
+                   "mean cos(hᵢ, hⱼ) over all i ≠ j of the domain; without a layer, of what the head receives"),
+            Column("anisotropy_se", "float64", "cosine", "its delete-one-document jackknife standard error"),
+            *_EXTREMES,
+            Column("anisotropy_within", "float64", "cosine", "mean cosine over pairs of the same document"),
+            Column("anisotropy_across", "float64", "cosine",
+                   "mean cosine over pairs of different documents of the domain; null for one document"),
+            Column("mean_norm", "float64", "", "mean length ‖h‖ of those that are not zero"),
         ),
     }  # fmt: skip
 
@@ -214,7 +228,7 @@ class Anisotropy(StreamProbe):
         norms = upcast.norm(dim=-1)
         inverse = norms.reciprocal().masked_fill(norms == 0, 0.0)
         unit = (inverse.unsqueeze(1) @ upcast).squeeze(1)
-        batch.read(partial(sums.add_batch, batch), unit, (norms != 0).sum(dim=1), norms.sum())
+        batch.read(partial(sums.add_batch, batch), unit, (norms != 0).sum(dim=1), norms.sum(dim=1))
 
     def merge(self, other: Self) -> None:
         """Add another instance's sums."""
@@ -222,8 +236,11 @@ class Anisotropy(StreamProbe):
             self._sums.setdefault(site, _Sums(*sums.unit.shape)).add(sums)
 
     def finish(self) -> Rows:
-        """Return rows by table: in `layers` one for every layer and site, in `checkpoints` one for the head's input."""
-        layers = []
+        """Return rows by table: in `layers` one for every layer and site, in `checkpoints` one for the head's input.
+
+        In `domains` is the same of the documents of every domain.
+        """
+        layers: list[Row] = []
         of_head_input: Row = {}
         for site in sorted(self._sums, key=lambda s: (s.layer, s.name == "head_input")):
             row = _layer_row(self._sums[site])
@@ -233,16 +250,40 @@ class Anisotropy(StreamProbe):
                 if row["anisotropy"] is None:
                     count = "all" if row["zero_vectors"] else "none"
                     of_head_input["reason"] = f"no anisotropy: {count} of the vectors that the head receives are zero"
-        return {"checkpoints": [of_head_input], "layers": layers}
+        return {"checkpoints": [of_head_input], "layers": layers, DOMAINS: self._domain_rows()}
+
+    def _domain_rows(self) -> list[Row]:
+        """Return the rows of table `domains`: of every site, and of the head's input once more without a layer."""
+        rows: list[Row] = []
+        few, why = self.few_documents
+        for domain, documents in documents_by_domain(self.sample).items():
+            reason = f"{len(documents)} document{'s' * (len(documents) > 1)}, below {few}: {why}"
+            for site, sums in self._sums.items():
+                found = _document_row(sums.unit[documents], sums.count[documents], sums.norm[documents])
+                row = {
+                    "domain": domain,
+                    "documents": len(documents),
+                    "reason": reason if len(documents) < few else None,
+                }
+                rows.append(row | {"layer": site.layer, "site": site.name} | found)
+                if site.name == "head_input":
+                    rows.append(row | {"layer": None, "site": None} | {name: found[name] for name in OF_CHECKPOINT})
+        return rows
+
+
+def _document_row(unit: Floats, count: Floats, norm: Floats) -> Row:
+    """Return the figures of some documents: of the sums of their unit vectors, the counts of these, and Σ‖h‖."""
+    measured, vectors = count > 0, float(count.sum())
+    figures = document_figures(unit[measured], count[measured])
+    return {**figures, "mean_norm": float(norm.sum()) / vectors if vectors else None}
 
 
 def _layer_row(sums: _Sums) -> Row:
     """Return the columns of table `layers` for one site, from its sums."""
-    measured = sums.count > 0
     vectors = float(sums.count.sum()) + sums.zeros
     return {
-        **document_figures(sums.unit[measured], sums.count[measured]),
-        "mean_norm": sums.norm / vectors if vectors else None,
+        **_document_row(sums.unit, sums.count, sums.norm),
+        "mean_norm": float(sums.norm.sum()) / vectors if vectors else None,
         "zero_vectors": sums.zeros,
     }
 

@@ -11,7 +11,8 @@ from degen.arrays import Floats, Ints
 from degen.device import as_float64
 from degen.probe import Batch, StreamProbe
 from degen.stats.jackknife import ratio_error
-from degen.tables import Column, Metric, Rows
+from degen.tables import DOMAINS, Column, Metric, Row, Rows
+from degen.text.domains import documents_by_domain, windows_by_domain
 from degen.text.windows import Sample
 
 if TYPE_CHECKING:
@@ -76,6 +77,13 @@ class Loss(StreamProbe):
             Column("loss", "float64", "nats/token", "mean cross-entropy over the window's scored tokens"),
             Column("tokens", "int64", "tokens", "scored tokens of the window"),
         ),
+        DOMAINS: (
+            Column("loss", "float64", "nats/token", "mean cross-entropy of the scored tokens of the domain"),
+            Column("loss_se", "float64", "nats/token", "its delete-one-document jackknife standard error"),
+            Column("perplexity", "float64", "", "exp(loss)"),
+            Column("bits_per_byte", "float64", "bits/byte", "Σ nats / (ln 2 · bytes of the scored tokens)"),
+            Column("tokens_scored", "int64", "tokens", "tokens the loss is a mean of"),
+        ),
     }  # fmt: skip
 
     def __init__(self, sample: Sample) -> None:
@@ -99,23 +107,36 @@ class Loss(StreamProbe):
         self._scored += other._scored
 
     def finish(self) -> Rows:
-        """Return rows by table: the loss over all tokens in `checkpoints`, and one row for every window in `windows`.
+        """Return rows by table: the loss of all tokens in `checkpoints`, of each window in `windows`, of each domain.
 
         Formulas: loss = Σ nats / Σ scored tokens; the jackknife leaves out one document's sums at a time.
         """
-        nats, scored = float(self._nats.sum()), int(self._scored.sum())
         windows = [
             {"window": w.number, "loss": float(x) / int(k) if k else None, "tokens": int(k)}
             for w, x, k in zip(self.sample.windows, self._nats, self._scored, strict=True)
         ]
+        documents = {domain: len(slots) for domain, slots in documents_by_domain(self.sample).items()}
+        domains = [
+            {"domain": domain, "layer": None, "site": None, "documents": documents[domain], **self._figures(indices)}
+            for domain, indices in windows_by_domain(self.sample).items()
+        ]
+        for row in domains:
+            if row["documents"] == 1:
+                row["reason"] = "no standard error of the loss: the domain has one document"
+        whole = self._figures(np.arange(len(self.sample.windows)))
+        return {"checkpoints": [whole], "windows": windows, DOMAINS: domains}
+
+    def _figures(self, windows: Ints) -> Row:
+        """Return the columns of table `checkpoints` for some windows, by their indices in the sample."""
+        nats, scored = float(self._nats[windows].sum()), int(self._scored[windows].sum())
         if not scored:
-            return {"checkpoints": [{"tokens_scored": 0}], "windows": windows}
+            return {"tokens_scored": 0}
         loss = nats / scored
-        row = {
+        _, slots = np.unique(self.sample.document_slots[windows], return_inverse=True)
+        return {
             "loss": loss,
-            "loss_se": ratio_error(self._nats, self._scored, self.sample.document_slots),
+            "loss_se": ratio_error(self._nats[windows], self._scored[windows], slots),
             "perplexity": math.exp(loss) if loss < 700 else math.inf,
-            "bits_per_byte": bits_per_byte(nats, sum(w.bytes for w in self.sample.windows)),
+            "bits_per_byte": bits_per_byte(nats, sum(self.sample.windows[i].bytes for i in windows.tolist())),
             "tokens_scored": scored,
         }
-        return {"checkpoints": [row], "windows": windows}

@@ -28,6 +28,65 @@ if TYPE_CHECKING:
     import torch
 
 
+SHAPE_METRICS = (
+    Metric(
+        ("singular_entropy",),
+        formula="KL(p‖uniform) = ln d − H(p), p = σ²/Σσ²",
+        source="Godey et al. 2024 (arXiv 2404.07647), figure 5",
+        range="0 to ln d; d/(2V) for a Gaussian head of V × d",
+        high="few directions carry the head: its spectrum is degenerate",
+        low="all directions carry it alike: a flat spectrum",
+        clashes="the entropy H(p) itself, which falls where this rises; the same of p = σ/Σσ",
+    ),
+    Metric(
+        ("singular_entropy_sigma",),
+        formula="KL(p‖uniform) = ln d − H(p), p = σ/Σσ",
+        source="Godey et al. 2024 (arXiv 2404.07647), by its formula",
+        range="0 to ln d; d/(8V) for a Gaussian head of V × d",
+        high="few directions carry the head",
+        low="a flat spectrum",
+        clashes="singular_entropy, of p = σ²/Σσ²",
+    ),
+    Metric(
+        ("effective_rank",),
+        formula="exp(H(p)), p = σ/Σσ",
+        source="Roy and Vetterli 2007",
+        range="1 to d",
+        high="many directions carry the head",
+        low="few directions carry it",
+        clashes="exp(H(λ/Σλ)) of eigenvalues λ = σ², by the same name in later papers; RankMe; the stable rank; "
+        "(Σλ)²/Σλ²",
+    ),
+    Metric(
+        ("stable_rank",),
+        formula="Σσ²/σ₁² = ‖W‖²_F/‖W‖²₂",
+        source="Rudelson and Vershynin 2007",
+        range="1 to d",
+        high="no direction stands out",
+        low="one direction holds most of the energy",
+        clashes="numerical rank, which counts; Σσ/σ₁, intrinsic dimension of a matrix",
+    ),
+    Metric(
+        ("top_singular_share",),
+        formula="σ₁²/Σσ², the inverse of the stable rank",
+        source="degen; of centred vectors the explained variance of the first direction",
+        range="1/d to 1",
+        high="one direction holds most of the energy",
+        low="no direction stands out",
+        clashes="σ₁/Σσ; called anisotropy in other papers",
+    ),
+)
+VALUE_METRIC = Metric(
+    ("singular_value",),
+    formula="σᵢ of the used rows of W, descending",
+    source="Golub and Van Loan, Matrix Computations, 8.6",
+    range="0 to infinity",
+    high="a direction that moves the logits much",
+    low="a direction that they ignore",
+    clashes="eigenvalues σ² of WᵀW",
+)
+
+
 def singular_values(blocks: Iterable[torch.Tensor]) -> Floats:
     """Return the singular values of a tall matrix that comes in blocks of rows, descending.
 
@@ -82,63 +141,7 @@ class Spectrum(HeadProbe):
     measures = "singular values of the LM head, their entropy, effective and stable rank"
     default = True
     cost = "a QR decomposition of the head, 2Vd² FLOPs, once a checkpoint; memory: a block of rows and d × d numbers"
-    metrics = (
-        Metric(
-            ("singular_entropy",),
-            formula="KL(p‖uniform) = ln d − H(p), p = σ²/Σσ²",
-            source="Godey et al. 2024 (arXiv 2404.07647), figure 5",
-            range="0 to ln d; d/(2V) for a Gaussian head of V × d",
-            high="few directions carry the head: its spectrum is degenerate",
-            low="all directions carry it alike: a flat spectrum",
-            clashes="the entropy H(p) itself, which falls where this rises; the same of p = σ/Σσ",
-        ),
-        Metric(
-            ("singular_entropy_sigma",),
-            formula="KL(p‖uniform) = ln d − H(p), p = σ/Σσ",
-            source="Godey et al. 2024 (arXiv 2404.07647), by its formula",
-            range="0 to ln d; d/(8V) for a Gaussian head of V × d",
-            high="few directions carry the head",
-            low="a flat spectrum",
-            clashes="singular_entropy, of p = σ²/Σσ²",
-        ),
-        Metric(
-            ("effective_rank",),
-            formula="exp(H(p)), p = σ/Σσ",
-            source="Roy and Vetterli 2007",
-            range="1 to d",
-            high="many directions carry the head",
-            low="few directions carry it",
-            clashes="exp(H(λ/Σλ)) of eigenvalues λ = σ², by the same name in later papers; RankMe; the stable rank; "
-            "(Σλ)²/Σλ²",
-        ),
-        Metric(
-            ("stable_rank",),
-            formula="Σσ²/σ₁² = ‖W‖²_F/‖W‖²₂",
-            source="Rudelson and Vershynin 2007",
-            range="1 to d",
-            high="no direction stands out",
-            low="one direction holds most of the energy",
-            clashes="numerical rank, which counts; Σσ/σ₁, intrinsic dimension of a matrix",
-        ),
-        Metric(
-            ("top_singular_share",),
-            formula="σ₁²/Σσ², the inverse of the stable rank",
-            source="degen; of centred vectors the explained variance of the first direction",
-            range="1/d to 1",
-            high="one direction holds most of the energy",
-            low="no direction stands out",
-            clashes="σ₁/Σσ; called anisotropy in other papers",
-        ),
-        Metric(
-            ("singular_value",),
-            formula="σᵢ of the used rows of W, descending",
-            source="Golub and Van Loan, Matrix Computations, 8.6",
-            range="0 to infinity",
-            high="a direction that moves the logits much",
-            low="a direction that they ignore",
-            clashes="eigenvalues σ² of WᵀW",
-        ),
-    )
+    metrics = (*SHAPE_METRICS, VALUE_METRIC)
     columns = {
         "checkpoints": (
             Column("singular_entropy", "float64", "nats", "KL(p‖uniform), p = σ²/Σσ²: 0 flat, ln d one direction",
@@ -164,10 +167,10 @@ class Spectrum(HeadProbe):
         if not np.isfinite(values).all():
             raise NotFiniteError(f"the LM head ({head.key}) holds values too large for its singular values in float64")
         spectrum = [{"index": i, "singular_value": float(v)} for i, v in enumerate(values)]
-        return {"checkpoints": [_figures(values)], "spectrum": spectrum}
+        return {"checkpoints": [shape_figures(values)], "spectrum": spectrum}
 
 
-def _figures(values: Floats) -> Row:
+def shape_figures(values: Floats) -> Row:
     """Return the columns of table `checkpoints` for descending singular values.
 
     Where none of them is above zero, every column is None, and `reason` says why.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 from degen.metrics.run_parts import LAYERS, RunParts
-from degen.tables import CHECKPOINTS, ENGINE_TABLES, Column
+from degen.tables import CHECKPOINTS, DOMAINS, ENGINE_TABLES, Column
 
 from .module_curves import check_module_rule
 from .rule import Rule
@@ -22,7 +22,7 @@ NUMBERS = ("float64", "int64")
 def check_rules(rules: Sequence[Rule], plan: Plan) -> None:
     """Refuse rules about metrics or models that the planned scan would not measure.
 
-    Layers, sites and domains are not checked: they are known only after the scan.
+    Layers, sites and names of domains are not checked: they are known only after the scan.
 
     Raises:
         DegenError: a rule has a metric or a model that the scan does not measure.
@@ -36,7 +36,8 @@ def check_rules(rules: Sequence[Rule], plan: Plan) -> None:
             if table.name not in plan.tables.names:
                 raise rule.error(f"this scan does not measure {table.measures}; add --probes {table.name}")
             continue
-        name = LAYERS if rule.layer is not None or rule.site is not None else CHECKPOINTS
+        by_layer = rule.layer is not None or rule.site is not None
+        name = LAYERS if by_layer else CHECKPOINTS if rule.domain is None else DOMAINS
         columns = plan.tables.columns(name) if name in plan.tables.names else ()
         metrics = [*_metrics(columns), *_declared(name)]
         if rule.metric not in metrics:
@@ -52,7 +53,7 @@ def check_metric(rule: Rule, table: str, parts: RunParts) -> None:
 
     Args:
         rule: the rule.
-        table: the table to look in, `checkpoints` or `layers`; the rule's selectors decide which.
+        table: the table to look in, `checkpoints`, `layers` or `domains`; the rule's selectors decide which.
         parts: the run.
 
     Raises:
@@ -63,6 +64,8 @@ def check_metric(rule: Rule, table: str, parts: RunParts) -> None:
         return
     if rule.metric in columns:
         raise rule.error(f"column {rule.metric} of table {table} holds no numbers; name a column of numbers")
+    if table == DOMAINS and parts.columns(CHECKPOINTS).get(rule.metric) and rule.metric not in _declared(DOMAINS):
+        raise rule.error(f"{rule.metric} is not measured for a single domain; drop the selector domain")
     other = CHECKPOINTS if table == LAYERS else LAYERS
     if parts.columns(other).get(rule.metric) and columns:
         if table == CHECKPOINTS:

@@ -12,6 +12,7 @@ from degen.metrics.curve import Curve
 from degen.metrics.part_curves import (
     HEAD_INPUT,
     domain_curve,
+    domain_metric_curve,
     domains_of,
     layer_curves,
     unmeasured_curve,
@@ -21,7 +22,7 @@ from degen.metrics.run_parts import LAYERS, RunParts
 from degen.metrics.summary import summarise_run
 from degen.readers.source_summary import SourceSummary
 from degen.runs.run import Run
-from degen.tables import CHECKPOINTS, Row
+from degen.tables import CHECKPOINTS, DOMAINS, Row
 
 from .metric_checks import check_metric
 from .module_curves import check_module_rule, read_modules, select_modules
@@ -98,10 +99,8 @@ class RunSource:
             rows: label of the model -> its rows of table `checkpoints`.
         """
         by_layer = rule.layer is not None or rule.site is not None
-        if by_layer and rule.domain is not None:
-            raise rule.error("no metric is measured for a layer and a domain at once; drop one of the selectors")
         if rule.domain is not None:
-            return [self._of_domain(rule, model, own, rule.domain) for model, own in rows.items()]
+            return [curve for model, own in rows.items() for curve in self._of_domain(rule, model, own, rule.domain)]
         if rule.of_modules is not None:
             return self._of_modules(rule, *rule.of_modules, rows)
         if rule.module is not None:
@@ -120,22 +119,29 @@ class RunSource:
         ]
 
     def _of_layers(self, rule: Rule, model: str, rows: Sequence[Row]) -> list[Curve]:
-        curves = layer_curves(self._parts, model, rows, rule.metric)
+        curves = layer_curves(self._parts, model, rows, rule.metric, rule.domain)
         if not curves:  # the run was not measured at any layer, which is no fault of the rule
-            place = " ".join(str(part) for part in ("layer", rule.layer, rule.site) if part is not None)
+            of_domain = ("domain", rule.domain) if rule.domain is not None else ()
+            place = " ".join(str(part) for part in ("layer", rule.layer, rule.site, *of_domain) if part is not None)
             return [unmeasured_curve(model, rule.metric, rows, place)]
         return _selected(rule, self.path, curves)
 
-    def _of_domain(self, rule: Rule, model: str, rows: Sequence[Row], domain: str) -> Curve:
+    def _of_domain(self, rule: Rule, model: str, rows: Sequence[Row], domain: str) -> list[Curve]:
+        """Return the curves of a domain: one, or one for each layer and site that the rule selects."""
+        by_layer = rule.layer is not None or rule.site is not None
+        if by_layer:
+            check_metric(rule, LAYERS, self._parts)
         if rule.metric != "loss":
-            raise rule.error(
-                f"only the loss is measured for a single domain, not {rule.metric}; write loss, or drop domain"
-            )
+            check_metric(rule, DOMAINS, self._parts)
         domains = domains_of(self._parts, model, rows)
         if domains is not None and domain not in domains:
             hint = did_you_mean(domain, sorted(domains))
             raise rule.error(f"{self.path}: no text of the domain {domain!r} was measured; {hint}")
-        return domain_curve(self._parts, model, rows, domain)
+        if by_layer:
+            return self._of_layers(rule, model, rows)
+        if rule.metric == "loss":  # from its windows, so that differences are paired
+            return [domain_curve(self._parts, model, rows, domain)]
+        return [domain_metric_curve(self._parts, model, rows, rule.metric, domain)]
 
     def _of_modules(self, rule: Rule, table: ModuleTable, column: str, rows: Mapping[str, list[Row]]) -> list[Curve]:
         """Return a curve for each module that the rule selects, of a column of a table of modules."""

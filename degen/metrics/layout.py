@@ -37,6 +37,7 @@ ALWAYS_APART = ("task", "num_fewshot", "limit")
 # Text columns that differ between the checkpoints of one series.
 NAMES_CHECKPOINT = frozenset(
     {"revision", "stage", "architecture", "reason", "status", "duplicate_of", "head_sha256", "date", "path", "file"}
+    | {"head_tail_reason", "frequency_reason"}
 )
 # Number columns that are metrics only where a user names them.
 FACTS = frozenset(
@@ -47,6 +48,7 @@ FACTS = frozenset(
     | {"window", "windows", "document", "documents", "index", "zero_vectors", "_runtime", "_timestamp"}
     | {"sink_sequences", "kept_positions", "tail_count", "vectors", "directions", "noise_share"}
     | {"outlier_dimension", "coordinate"}
+    | {"head_tail_count", "frequency_tokens", "unargmaxable_checked"}
 )
 # Words in the names of what logs say about a training besides its metrics.
 _FACT_WORDS = (

@@ -11,7 +11,7 @@ import numpy as np
 
 from degen.readers.columns import bounded
 from degen.stats.document_interval import JackknifeRange
-from degen.tables import Row
+from degen.tables import DOMAINS, Row
 
 from .curve import Curve, Point, curve_from_points, reason_for_missing
 from .run_parts import LAYERS, WINDOWS, RunParts
@@ -20,14 +20,17 @@ from .window_losses import WINDOW_COLUMNS
 HEAD_INPUT = "head_input"  # the site whose vectors the LM head sees
 
 
-def layer_curves(parts: RunParts, model: str, rows: Sequence[Row], metric: str) -> list[Curve]:
+def layer_curves(
+    parts: RunParts, model: str, rows: Sequence[Row], metric: str, domain: str | None = None
+) -> list[Curve]:
     """Return the curves of a metric, one for every layer and site.
 
     Args:
         parts: the run.
         model: label of the series.
         rows: the rows of table `checkpoints` for the checkpoints of the curves.
-        metric: a column of table `layers`.
+        metric: a column of table `layers`, or of table `domains` where there is a domain.
+        domain: of the text; None for all text.
 
     Returns:
         The curves, sorted by layer and site, the head's input last in its layer; empty where the metric was measured
@@ -35,20 +38,61 @@ def layer_curves(parts: RunParts, model: str, rows: Sequence[Row], metric: str) 
     """
     measured: list[dict[tuple[int, str], Row]] = []
     for row in rows:
-        columns = ("layer", "site", metric, f"{metric}_se", *spread_columns(metric))
-        part = parts.part(LAYERS, model, row["revision"], columns) if row["status"] != "failed" else None
-        measured.append({(r["layer"], r["site"]): r for r in part.to_pylist()} if part is not None else {})
+        found = _metric_rows(parts, model, row, metric, domain)
+        measured.append({(r["layer"], r["site"]): r for r in found if r.get("layer") is not None})
     keys = sorted({key for sites in measured for key in sites}, key=lambda key: (key[0], key[1] == HEAD_INPUT))
     curves = []
     for layer, site in keys:
         own = [sites.get((layer, site), {}) for sites in measured]
         points = [
-            replace(_point(row, r.get(metric), r.get(f"{metric}_se"), parts.freedom), spread=row_spread(r, metric))
+            _point_of_row(row, r, metric, parts.freedom if domain is None else _freedom(r))
             for row, r in zip(rows, own, strict=True)
         ]
-        place = f"layer {layer} {site}"
+        place = f"layer {layer} {site}" if domain is None else f"layer {layer} {site} domain {domain}"
         curves.append(curve_from_points(model, metric, points, place=place, layer=layer, site=site))
     return curves
+
+
+def domain_metric_curve(parts: RunParts, model: str, rows: Sequence[Row], metric: str, domain: str) -> Curve:
+    """Return the curve of a metric of the whole model on the text of one domain.
+
+    Args:
+        parts: the run.
+        model: label of the series.
+        rows: the rows of table `checkpoints` for the checkpoints of the curve.
+        metric: a column of table `domains`.
+        domain: name of the domain.
+    """
+    points = []
+    for row in rows:
+        found = _metric_rows(parts, model, row, metric, domain)
+        own = next((r for r in found if r.get("layer") is None), {})
+        points.append(_point_of_row(row, own, metric, _freedom(own)))
+    return curve_from_points(model, metric, points, place=f"domain {domain}")
+
+
+def _metric_rows(parts: RunParts, model: str, row: Row, metric: str, domain: str | None) -> list[Row]:
+    """Return the rows of a checkpoint in table `layers`, or those of a domain in table `domains`; none where it failed.
+
+    They have the columns of the metric, of its error, and of what says how single documents move it.
+    """
+    columns: tuple[str, ...] = ("layer", "site", metric, f"{metric}_se", *spread_columns(metric))
+    if domain is not None:
+        columns = ("domain", "documents", *columns)
+    table = LAYERS if domain is None else DOMAINS
+    part = parts.part(table, model, row["revision"], columns) if row["status"] != "failed" else None
+    return [r for r in part.to_pylist() if r.get("domain") == domain] if part is not None else []
+
+
+def _freedom(row: Row) -> int | None:
+    """Return the degrees of freedom of a domain's standard errors: its documents − 1, at least 1; None if unknown."""
+    documents = row.get("documents")
+    return max(documents - 1, 1) if isinstance(documents, int) else None
+
+
+def _point_of_row(row: Row, own: Row, metric: str, freedom: int | None) -> Point:
+    """Return the point of a checkpoint, by its row of table `checkpoints` and its own row of another table."""
+    return replace(_point(row, own.get(metric), own.get(f"{metric}_se"), freedom), spread=row_spread(own, metric))
 
 
 def spread_columns(metric: str) -> tuple[str, str, str]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LAYERS, WINDOWS = "layers", "windows"
 _CHECKPOINT_COLUMNS = ["model", "revision", "step", "status", "reason"]
 _NEEDED = {LAYERS: ("layer", "site"), WINDOWS: ("window", "document", "domain", "tokens", "loss")}
-_KEYS = frozenset({"model", "revision", "step", "layer", "site"})
+_KEYS = frozenset({"model", "revision", "step", "layer", "site", "domain"})
 
 
 class RunParts:

@@ -10,6 +10,7 @@ from degen.errors import CheckpointError, one_line
 
 from .config_entries import attention_size, attention_windows, config_entry
 from .configuration import config_sha256
+from .final_norm import FinalNorm, find_final_norm
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,6 +46,7 @@ class Architecture:
         not_causal: why it cannot be run as a causal LM; None where it can.
         attention_windows: of each block that slides a window over the context, how many tokens it sees, itself
             included; None of one that sees all. Empty where none slides.
+        final_norm: the norm in front of the head; None where it is not found.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Architecture:
     head_bias: bool = False
     not_causal: str | None = None
     attention_windows: tuple[int | None, ...] = ()
+    final_norm: FinalNorm | None = None
 
 
 def describe(config: Any, trust: bool = False) -> Architecture:
@@ -171,6 +174,7 @@ def describe_module(model: Any) -> Architecture:
         not_causal=_why_not_causal(model.config),
         attention_windows=attention_windows(text, count_layers(model.config)),
         positions=_count_positions(text, positions[0]) if positions else None,
+        final_norm=find_final_norm(model, head.weight.shape[1]),
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from degen.arrays import Ints
+from degen.arrays import Floats, Ints
 from degen.device import as_float64
 from degen.errors import CheckpointError, NotFiniteError
 from degen.weights.scaled_tensor import SCALE_NAMES, ScaledTensor
@@ -17,6 +17,7 @@ from degen.weights.stored_tensors import StoredTensors
 from degen.weights.tensor_kinds import explain, is_adapter_part, name_some
 
 from .architecture import Architecture
+from .final_norm import FinalNorm, norm_weight
 
 if TYPE_CHECKING:
     import torch
@@ -35,12 +36,16 @@ class Head:
         key: its name among them.
         used: ids of the rows that the tokenizer has, ascending; None for all rows.
         device: an accelerator with float64, on which it may be factorised; None for the CPU.
+        final_norm: the norm in front of it; None where it is not known.
+        shared: what probes of it compute once for all of them, by name; empty again once they are done.
     """
 
     tensors: StoredTensors
     key: str
     used: Ints | None
     device: torch.device | None = None
+    final_norm: FinalNorm | None = None
+    shared: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -52,6 +57,27 @@ class Head:
     def rows_used(self) -> int:
         """Number of used rows."""
         return self.shape[0] if self.used is None else len(self.used)
+
+    @property
+    def bias(self) -> Floats | None:
+        """The bias of the used rows, float64; None without one.
+
+        Raises:
+            NotFiniteError: it holds NaN or infinity.
+        """
+        key = f"{self.key.removesuffix('weight')}bias"
+        if key == self.key or key not in self.tensors.keys:
+            return None
+        stored = self.tensors.rows(key, 0, self.shape[0]).double().numpy()
+        bias: Floats = stored if self.used is None else stored[self.used]
+        if not np.isfinite(bias).all():
+            raise NotFiniteError(f"the bias of the LM head ({key}) holds NaN or infinity")
+        return bias
+
+    @property
+    def norm_weight(self) -> Floats | None:
+        """γ, what the norm in front of the head multiplies each dimension by; None where it is not known."""
+        return None if self.final_norm is None else norm_weight(self.tensors, self.final_norm, self.shape[1])
 
     @cached_property
     def sha256(self) -> str:
@@ -66,6 +92,11 @@ class Head:
         """
         for first, last, stored in self._stored_blocks(rows):
             block = stored.double()
+            if (
+                block.sum().isfinite()
+            ):  # which one value of NaN or infinity would spoil, and takes less than to look at all
+                yield block
+                continue
             bad = int((~block.isfinite()).any(dim=1).sum())
             if bad:
                 raise NotFiniteError(
@@ -118,7 +149,8 @@ def find_stored_head(
     key = tensors.head_key(architecture.tied, (architecture.vocab_size, architecture.head_size))
     if key is None:
         return None
-    return Head(_readable(tensors, key, architecture, block), key, used_rows(ids, architecture.vocab_size), device)
+    used = used_rows(ids, architecture.vocab_size)
+    return Head(_readable(tensors, key, architecture, block), key, used, device, architecture.final_norm)
 
 
 def _readable(tensors: StoredTensors, key: str, architecture: Architecture, block: tuple[int, int]) -> StoredTensors:

@@ -93,12 +93,14 @@ class Section:
         title: its heading.
         table: the table of a run that it reads; empty for one that reads run.json alone.
         build: makes its blocks; none where there is nothing to say, and the page then goes without the section.
+        also: other tables that it reads, and that have no section of their own.
     """
 
     name: str
     title: str
     table: str
     build: Callable[[ReportData], Sequence[Block]]
+    also: tuple[str, ...] = ()
 
 
 def table_of(rows: Sequence[Row], caption: str, name: str, definitions: Mapping[str, Any] | None = None) -> TableBlock:

@@ -31,7 +31,7 @@ LAST = (failures.SECTION, cost.SECTION, provenance.SECTION)
 
 def sections_of(data: ReportData) -> list[Section]:
     """Return all sections of a page: ours, and a plain one for each table that none of ours reads."""
-    known = {section.table for section in (*FIRST, *LAST)}
+    known = {table for section in (*FIRST, *LAST) for table in (section.table, *section.also)}
     return [*FIRST, *(plain_section(table) for table in data.tables if table not in known), *LAST]
 
 

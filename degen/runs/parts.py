@@ -98,6 +98,7 @@ def check_columns(file: Path, part: pa.Table, needed: Sequence[str]) -> None:
     for name in needed:
         if name not in part.column_names:
             raise damaged(file, ValueError(f"it has no column {name}"))
+    whole_model = {"layer", "site"} if "domain" in part.column_names else set()  # of which a row of a domain may be
     for name in part.column_names:
         kind, stored = _TYPES.get(name), part.schema.field(name).type
         if stored == pa.large_string():  # polars writes strings as such
@@ -105,7 +106,7 @@ def check_columns(file: Path, part: pa.Table, needed: Sequence[str]) -> None:
         if kind is not None and stored != pa.type_for_alias(kind):
             raise damaged(file, ValueError(f"its column {name} holds no {kind}"))
         outside = name == "layer" and "site" not in part.column_names  # weights that are in no block
-        if name in _KEYS and part[name].null_count and not outside:
+        if name in _KEYS and name not in whole_model and part[name].null_count and not outside:
             raise damaged(file, ValueError(f"it has rows without {name}"))
 
 

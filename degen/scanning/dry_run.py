@@ -15,7 +15,7 @@ from degen.model.configuration import read_config
 from degen.model.flops import forward_flops
 from degen.model_probe import ModelProbe
 from degen.paths import expand_user
-from degen.probe import SourceProbe, StreamProbe, needs_text
+from degen.probe import SourceProbe, StreamProbe, needs_text, sends_text
 from degen.runs.run_file import RUN_FILE, read_info
 from degen.runs.run_writer import RunWriter, check_folder, check_run
 from degen.tables import Row
@@ -100,7 +100,7 @@ def total_cost(costs: Sequence[Row]) -> tuple[int, float]:
 
 def _estimate_cost(checkpoint: Checkpoint, plan: Plan, settings: Settings, device: torch.device) -> Row:
     row: Row = {"model": checkpoint.model, "revision": checkpoint.revision, "step": checkpoint.step}
-    streams = needs_text(plan.probes.values())
+    streams = sends_text(plan.probes.values())
     whole = streams or any(issubclass(probe, SourceProbe) for probe in plan.probes.values())
     try:
         trust = settings.trust_remote_code

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from degen.checkpoints.source import Source
 from degen.device import factor_device
 from degen.model.architecture import find_head
+from degen.model.final_norm import find_final_norm
 from degen.model.lm_head import Head, used_rows
 from degen.probe import probe_errors
 from degen.tables import Rows
@@ -16,14 +16,18 @@ from degen.weights.open_weights import LoadedTensors
 from .measure_spec import MeasureSpec
 from .timing import Clock
 
-P = TypeVar("P")
-
 
 def head_of(model: Any, ids: frozenset[int] | None) -> Head:
     """Return the head of a model in memory, as head probes see it; `ids` are the tokenizer's."""
-    weight = find_head(model).weight.detach()
+    head = find_head(model)
+    weight = head.weight.detach()
     device, rows = factor_device(weight.device), used_rows(ids, weight.shape[0])
-    return Head(LoadedTensors({"lm_head.weight": weight.cpu()}), "lm_head.weight", rows, device)
+    tensors = {"lm_head.weight": weight.cpu()}
+    if getattr(head, "bias", None) is not None:
+        tensors["lm_head.bias"] = head.bias.detach().cpu()
+    if (norm := find_final_norm(model, weight.shape[1])) is not None:
+        tensors[f"{norm.name}.weight"] = model.get_submodule(norm.name).weight.detach().cpu()
+    return Head(LoadedTensors(tensors), "lm_head.weight", rows, device, norm)
 
 
 def measure_head(head: Head, spec: MeasureSpec, clock: Clock) -> list[tuple[str, Rows]]:
@@ -32,7 +36,17 @@ def measure_head(head: Head, spec: MeasureSpec, clock: Clock) -> list[tuple[str,
     Raises:
         CheckpointError: a probe failed.
     """
-    return _measure_each(spec.head_probes, clock, lambda probe: probe().measure(head))
+    measured = []
+    try:
+        for name, probe_class in spec.head_probes.items():
+            with clock.phase(name), probe_errors(name):
+                probe = probe_class(**spec.options.get(name, {}))
+                if "counts" in probe.needs:
+                    probe.counts = spec.token_counts(head.shape[0])
+                measured.append((name, probe.measure(head)))
+    finally:
+        head.shared.clear()
+    return measured
 
 
 def measure_sources(source: Source, spec: MeasureSpec, clock: Clock) -> list[tuple[str, Rows]]:
@@ -41,13 +55,8 @@ def measure_sources(source: Source, spec: MeasureSpec, clock: Clock) -> list[tup
     Raises:
         CheckpointError: a probe failed.
     """
-    return _measure_each(spec.source_probes, clock, lambda probe: probe().measure(source, spec.first or source))
-
-
-def _measure_each(probes: Mapping[str, P], clock: Clock, measure: Callable[[P], Rows]) -> list[tuple[str, Rows]]:
-    """Return what `measure` gives of each probe, beside its name; the time is that of the phase of this name."""
     measured = []
-    for name, probe in probes.items():
+    for name, probe in spec.source_probes.items():
         with clock.phase(name), probe_errors(name):
-            measured.append((name, measure(probe)))
+            measured.append((name, probe().measure(source, spec.first or source)))
     return measured

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from degen.arrays import Ints
 from degen.checkpoints.source import Source
 from degen.model_probe import ModelProbe
 from degen.probe import HeadProbe, OnProgress, Probe, SourceProbe, StreamProbe
@@ -50,6 +53,13 @@ class MeasureSpec:
     on_progress: OnProgress = lambda *_: None
     first: Source | None = None
     skip_first: int = 0
+
+    def token_counts(self, rows: int) -> Ints | None:
+        """Return how often each id from 0 to `rows` − 1 is among the scored tokens of the sample; None without one."""
+        if self.sample is None:
+            return None
+        scored = np.concatenate([window.tokens[1:] for window in self.sample.windows])
+        return np.bincount(scored[scored < rows], minlength=rows).astype(np.int64)
 
     @property
     def needs_all_tensors(self) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from degen.checkpoints.series import Series
 from degen.errors import DegenError
 from degen.paths import expand_user
-from degen.probe import needs_text
+from degen.probe import needs_text, sends_text
 from degen.runs.ownership import check_part
 from degen.runs.parts import owner_of
 from degen.runs.run import SAMPLE
@@ -66,8 +66,9 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
             scanned with others.
     """
     of_series = {series.model: _load_tokenizer(settings, series) for series in plan.series}
-    streamed = [name for name, probe in plan.probes.items() if needs_text([probe])]
-    tokenizers = {t.fingerprint: t for t in of_series.values() if t is not None}.values() if streamed else ()
+    streamed = [name for name, probe in plan.probes.items() if sends_text([probe])]
+    known = {t.fingerprint: t for t in of_series.values() if t is not None}
+    tokenizers = known.values() if needs_text(plan.probes.values()) else ()
     if not tokenizers:
         if streamed and settings.probes is not None:
             raise DegenError(

@@ -154,8 +154,35 @@ def test_probes_lists_measures_needs_and_columns() -> None:
     assert rows["anisotropy"]["needs"] == ["states"]
     assert rows["loss"]["fills"]["windows"] == ["loss", "tokens"]
     assert rows["spectrum"]["fills"]["spectrum"] == ["singular_value"]
+    assert rows["spectrum"]["metrics"][0]["source"].startswith("Godey et al. 2024")
     table = degen("probes").out
     for row in rows.values():
         assert row["name"] in table
         assert row["measures"]
     assert json.dumps(rows)
+
+
+def test_one_probe_shows_all_that_it_says_of_itself() -> None:
+    (row,) = degen("probes", "anisotropy", "--json").json()["rows"]
+    assert row == {r["name"]: r for r in degen("probes", "--json").json()["rows"]}["anisotropy"]
+    shown = degen("probes", "anisotropy").out
+    for metric in row["metrics"]:
+        for name in ("formula", "source", "range", "high", "low", "clashes"):
+            assert metric[name] in shown
+        assert all(column in shown for column in metric["columns"])
+    assert row["cost"] in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("anisotrpy", "did you mean 'anisotropy'"),
+        ("gradient_lost", "probe rank measures it"),
+        ("representation dispersion", "see `degen probes anisotropy`, anisotropy: 1 − representation dispersion"),
+        ("representation_dispersion", "see `degen probes anisotropy`, anisotropy: 1 − representation dispersion"),
+    ],
+)
+def test_another_name_leads_to_its_probe(name: str, words: str) -> None:
+    result = degen("probes", name)
+    assert result.code == 2
+    assert words in result.message

@@ -12,9 +12,7 @@ import pytest
 from faults.command import SMALL, CommandResult, degen, degen_process
 
 from degen import read_run
-from degen.probe_registry import installed
-
-OURS = [name for name, entry in installed().items() if entry.value.startswith("degen.probes.")]
+from degen.probe_registry import bundled
 
 PYPROJECT = """
 [build-system]
@@ -166,7 +164,7 @@ def test_probe_of_another_package_fills_its_columns_and_its_table(
     result = degen_with(site, *args, "--probes", "norms,loss", "--json")
     assert result.code == 0, result.err
     run = read_run(out)
-    assert run.tables == ["checkpoints", "layers", "longest_by_window", "timing", "windows"]
+    assert run.tables == ["checkpoints", "domains", "layers", "longest_by_window", "timing", "windows"]
     layers, windows = run.table("layers"), run.table("longest_by_window")
     assert windows.schema.names == ["model", "revision", "step", "window", "longest", "where", "beyond_ten"]
     assert [str(t) for t in windows.schema.types] == [
@@ -197,7 +195,8 @@ def without(run: Path) -> tuple[int, str, str]:
 
 def test_probe_of_another_package_is_listed(install: Install) -> None:
     rows: dict[str, Any] = {r["name"]: r for r in degen_with(install("Norms"), "probes", "--json").json()["rows"]}
-    assert list(rows) == sorted([*OURS, "norms"])
+    assert list(rows) == sorted([*bundled(), "norms"])
+    assert {"anisotropy", "delta", "loss", "rank", "spectrum"} <= set(rows)
     assert rows["norms"] == {
         "name": "norms",
         "default": False,
@@ -208,7 +207,13 @@ def test_probe_of_another_package_is_listed(install: Install) -> None:
             "layers": ["longest"],
             "longest_by_window": ["longest", "where", "beyond_ten"],
         },
+        "cost": "",
+        "metrics": [],
     }
+    shown = degen_with(install("Norms"), "probes", "norms").out
+    assert "norms: largest length of a hidden state, by layer and by window" in shown
+    assert "cost: not stated" in shown
+    assert "formula, source, range and meaning: not stated" in shown
 
 
 def test_probe_of_another_package_is_not_measured_by_default(

@@ -20,7 +20,7 @@ from tiny import make_series
 
 from degen import read_run
 
-TABLES = ("checkpoints", "layers", "windows", "spectrum", "timing")
+TABLES = ("checkpoints", "layers", "domains", "windows", "spectrum", "timing")
 
 
 @pytest.fixture(scope="module")

@@ -272,7 +272,7 @@ def test_a_wrong_logit_transform_fails_the_checkpoint(
     assert row["status"] == "failed"
     assert f"identity check failed for model type '{family}'" in row["reason"]
     assert row["loss"] is row["anisotropy"] is row["singular_entropy"] is None
-    assert run.tables == ["checkpoints", "layers", "spectrum", "timing", "windows"]
+    assert run.tables == ["checkpoints", "domains", "layers", "spectrum", "timing", "windows"]
     assert all(len(run.table(name)) == 0 for name in ("layers", "windows", "spectrum"))
 
 

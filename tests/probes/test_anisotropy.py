@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -289,3 +290,28 @@ def test_states_are_summed_in_float64_on_a_cpu_whatever_their_dtype() -> None:
     assert not any(sums_in_float32(torch.zeros(1, dtype=dtype)) for dtype in (torch.bfloat16, torch.float32))
     assert sums_in_float32(torch.zeros(1, dtype=torch.bfloat16, device="meta"))
     assert not sums_in_float32(torch.zeros(1, dtype=torch.float32, device="meta"))
+
+
+@given(shapes, seeds)
+def test_a_domain_has_the_figures_of_its_documents_alone(windows: Any, seed: int) -> None:
+    """Documents of even number are of one domain, the others of none."""
+    states = some_states(windows, seed)
+    whole = a_sample(windows)
+    named = tuple(replace(w, domain="even" if w.document % 2 == 0 else None) for w in whole.windows)
+    probe = Anisotropy(Sample("t", named))
+    feed(probe, states, list(range(len(windows))))
+    rows = {(row["domain"], row["layer"]): row for row in probe.finish()["domains"]}
+    for domain, parity in (("even", 0), (None, 1)):
+        chosen = [i for i, (document, _) in enumerate(windows) if document % 2 == parity]
+        if not chosen:
+            assert (domain, HEAD.layer) not in rows
+            continue
+        own = [windows[i] for i in chosen]
+        expected = explicit(own, [states[i] for i in chosen])
+        same(rows[domain, HEAD.layer], expected, 1e-10)
+        same(rows[domain, None], {name: expected[name] for name in OF_CHECKPOINT}, 1e-10)
+        vectors = np.concatenate([states[i] for i in chosen])
+        assert rows[domain, HEAD.layer]["mean_norm"] == pytest.approx(np.linalg.norm(vectors, axis=1).mean())
+        documents = len({document for document, _ in own})
+        assert rows[domain, None]["documents"] == documents
+        assert rows[domain, None]["reason"].startswith(f"{documents} document{'s' * (documents > 1)}, below 20: pairs")

@@ -8,10 +8,8 @@ from dataclasses import fields, replace
 import pytest
 
 from degen.probe import HeadProbe, Probe
-from degen.probe_registry import installed, load_probes
+from degen.probe_registry import bundled, load_probes
 from degen.tables import Column, Metric, Rows
-
-OURS = [name for name, entry in installed().items() if entry.value.startswith("degen.probes.")]
 
 
 def missing(probe: type[Probe]) -> Iterator[str]:
@@ -35,7 +33,7 @@ def missing(probe: type[Probe]) -> Iterator[str]:
     yield from (f"{name} twice" for name in set(described) if described.count(name) > 1)
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", bundled())
 def test_a_probe_of_ours_says_what_its_figures_are_and_mean(name: str) -> None:
     assert list(missing(load_probes([name])[name])) == []
 

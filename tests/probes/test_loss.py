@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -104,3 +105,29 @@ def test_a_huge_loss_has_an_infinite_perplexity() -> None:
 def test_bits_per_byte_by_hand() -> None:
     assert bits_per_byte(math.log(256), 1) == pytest.approx(8)
     assert bits_per_byte(1.0, 0) is None
+
+
+@given(shapes, seeds)
+def test_a_domain_has_the_loss_of_its_windows_alone(windows: Any, seed: int) -> None:
+    """Documents of even number are of one domain, the others of none."""
+    losses = some(windows, seed)
+    named = tuple(replace(w, domain="even" if w.document % 2 == 0 else None) for w in a_sample(windows).windows)
+    probe = Loss(Sample("t", named))
+    for i in range(len(windows)):
+        feed(probe, losses, [i])
+    rows = {row["domain"]: row for row in probe.finish()["domains"]}
+    for domain, parity in (("even", 0), (None, 1)):
+        chosen = [i for i, (document, _) in enumerate(windows) if document % 2 == parity]
+        if not chosen:
+            assert domain not in rows
+            continue
+        expected, _ = measured([windows[i] for i in chosen], [losses[i] for i in chosen])
+        row = rows.pop(domain)
+        assert (row.pop("domain"), row.pop("layer"), row.pop("site")) == (domain, None, None)
+        documents = len({windows[i][0] for i in chosen})
+        assert row.pop("documents") == documents
+        reason = "no standard error of the loss: the domain has one document"
+        assert row.pop("reason", None) == (reason if documents == 1 else None)
+        assert set(row) == set(expected)
+        for name, value in expected.items():
+            assert row[name] == (None if value is None else pytest.approx(value, rel=1e-9, abs=1e-12)), name

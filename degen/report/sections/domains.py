@@ -1,4 +1,4 @@
-"""Loss by domain of the text over training."""
+"""Loss and anisotropy by domain of the text over training."""
 
 from __future__ import annotations
 
@@ -24,19 +24,40 @@ def build(data: ReportData) -> Sequence[Block]:
         return []
     figures = draw(data)
     if figures:
-        return [Paragraph("Loss over training on the text of each domain."), *map(Drawing, figures)]
+        return [Paragraph("Loss and anisotropy over training on the text of each domain."), *map(Drawing, figures)]
     return [Paragraph("The text has no domains that would be compared. degen export --table windows has every window.")]
 
 
 def draw(data: ReportData) -> list[Figure]:
-    """Return a figure of the loss on each domain; none where there are fewer than two."""
-    if "windows" not in data.tables:
-        return []
-    rows = _domain_rows(data)
-    domains = list(dict.fromkeys(row["domain"] for row in rows))
-    if len(domains) < 2:
-        return []
-    return [_figure(i, domain, rows, data.models) for i, domain in enumerate(domains[:MOST_DOMAINS])]
+    """Return a figure of the loss on each domain, then of anisotropy; none where there are fewer than two."""
+    figures = []
+    for metric, unit, rows in (("Loss", "loss (nats/token)", _domain_rows(data)),
+                               ("Anisotropy", "anisotropy (cosine)", _anisotropy_rows(data))):  # fmt: skip
+        domains = list(dict.fromkeys(row["domain"] for row in rows))
+        if len(domains) > 1:
+            shown = domains[:MOST_DOMAINS]
+            figures += [_figure(i, metric, unit, domain, rows, data.models) for i, domain in enumerate(shown)]
+    return figures
+
+
+def _anisotropy_rows(data: ReportData) -> list[Row]:
+    """Return the anisotropy of what the head receives, of each checkpoint and domain."""
+    columns = ("domain", "layer", "anisotropy")
+    found = []
+    for run in data.runs:
+        for row in run.parts.rows:
+            failed = row["status"] == "failed" or row["step"] is None
+            part = None if failed else run.parts.part("domains", row["model"], row["revision"], columns)
+            if part is None or set(part.column_names) != set(columns):  # it was scanned without anisotropy
+                continue
+            found += [
+                {"model": run.labels[row["model"]], "revision": printable(row["revision"]), "step": row["step"],
+                 "tokens": row.get("tokens_seen"), "low": None, "high": None, "domain": r["domain"],
+                 "value": r["anisotropy"]}
+                for r in part.to_pylist()
+                if r["domain"] and r["layer"] is None and r["anisotropy"] is not None
+            ]  # fmt: skip
+    return found
 
 
 def _domain_rows(data: ReportData) -> list[Row]:
@@ -66,12 +87,14 @@ def _domain_rows(data: ReportData) -> list[Row]:
     return rows
 
 
-def _figure(index: int, domain: str, rows: Sequence[Row], among: Sequence[str]) -> Figure:
+def _figure(index: int, metric: str, unit: str, domain: str, rows: Sequence[Row], among: Sequence[str]) -> Figure:
+    """Return the figure of a metric on one domain; `index` is that of the domain."""
     own = [{key: value for key, value in row.items() if key != "domain"} for row in rows if row["domain"] == domain]
     models = list(dict.fromkeys(row["model"] for row in own))
-    title = f"Loss on {printable(domain)}"
+    title = f"{metric} on {printable(domain)}"
     description = f"{title} over training of {together(models)}, at {plural(len(own), 'checkpoint')}."
-    return training_curves(f"domain-{index + 1}", title, "loss (nats/token)", own, [], models, description, among=among)
+    name = f"domain-{index + 1}" if metric == "Loss" else f"domain-{metric.lower()}-{index + 1}"
+    return training_curves(name, title, unit, own, [], models, description, among=among)
 
 
-SECTION = Section("domains", "By domain", "windows", build)
+SECTION = Section("domains", "By domain", "windows", build, ("domains",))

@@ -110,6 +110,25 @@ def test_domains_are_means_over_their_tokens(run: degen.Run) -> None:
         assert value.error > 0
 
 
+def test_metrics_of_a_domain_are_those_of_its_rows_in_table_domains(run: degen.Run) -> None:
+    rows = [r for r in run.table("domains").to_pylist() if r["revision"] == "step1000" and r["domain"] == "Github"]
+    assert [(r["layer"], r["site"]) for r in rows if r["layer"] is not None] == [
+        (0, "embedding"), (1, "block"), (2, "block"), (2, "head_input")
+    ]  # fmt: skip
+    (whole,) = [r for r in rows if r["layer"] is None]
+    for metric in ("perplexity", "bits_per_byte", "anisotropy", "anisotropy_across"):
+        value = value_of(f"{metric}[domain=Github] < 3", run.path)
+        assert (value.value, value.place) == (whole[metric], "domain Github")
+    value = value_of("anisotropy[domain=Github] < 3", run.path)
+    assert value.error == whole["anisotropy_se"] > 0
+    assert value.freedom == whole["documents"] - 1
+    values = values_of("anisotropy[domain=Github,layer=all] < 3", run.path)
+    assert [v.value for v in values] == [r["anisotropy"] for r in rows if r["layer"] is not None]
+    assert [v.place for v in values][1] == "layer 1 block domain Github"
+    (last,) = [r for r in rows if r["site"] == "head_input"]
+    assert value_of("mean_norm[domain=Github,layer=last] < 1", run.path).value == last["mean_norm"]
+
+
 @pytest.mark.parametrize("domain", [None, "Github"])
 def test_a_rise_is_from_the_best_so_far_with_the_paired_error(domain: str | None, run: degen.Run) -> None:
     selector = f",domain={domain}" if domain else ""
@@ -298,8 +317,8 @@ def test_a_run_of_heads_has_not_measured_other_metrics(series: Path, tmp_path: P
         ("anisotropy[site=blok] < 3", r"no site 'blok'; did you mean 'block'\?"),
         ("anisotropy[layer=last,site=embedding] < 3", "layer 2 of tiny has no site 'embedding'; it has block, "),
         ("loss[domain=github] < 3", r"no text of the domain 'github' was measured; did you mean 'Github'\?"),
-        ("perplexity[domain=Github] < 3", "only the loss is measured for a single domain"),
-        ("loss[domain=Github,layer=1] < 3", "no metric is measured for a layer and a domain at once"),
+        ("singular_entropy[domain=Github] < 3", "singular_entropy is not measured for a single domain; drop"),
+        ("loss[domain=Github,layer=1] < 3", "loss is a metric of whole checkpoints; drop the selectors layer and site"),
         ('"a\nb" < 3', '^rule ""a b" < 3": '),
     ],
 )  # fmt: skip

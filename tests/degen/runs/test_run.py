@@ -21,7 +21,7 @@ from tiny import make_checkpoint, make_series
 import degen
 from degen import DegenError
 
-TABLES = ("checkpoints", "layers", "spectrum", "timing", "windows")
+TABLES = ("checkpoints", "domains", "layers", "spectrum", "timing", "windows")
 SETTINGS: dict[str, Any] = {"tokens": 400, "context": 32, "batch_size": 4}
 
 
@@ -88,9 +88,9 @@ def test_run_json_holds_settings_versions_and_sample(scanned: degen.Run, series:
     assert info["asked"]["series"] == [str(series)]
     assert (info["asked"]["tokens"], info["asked"]["context"], info["asked"]["seed"]) == (400, 32, 0)
     assert info["versions"]["torch"] == torch.__version__
-    assert info["tables"] == ["checkpoints", "layers", "windows", "spectrum", "timing"] or set(info["tables"]) == set(
-        TABLES
-    )
+    assert info["tables"] == ["checkpoints", "layers", "domains", "windows", "spectrum", "timing"] or set(
+        info["tables"]
+    ) == set(TABLES)
     ((fingerprint, windows),) = info["sample"]["windows"].items()
     assert pq.read_table(scanned.path / "sample.parquet")["tokenizer"].unique().to_pylist() == [fingerprint]
     assert windows["tokens"] == 400
@@ -182,7 +182,7 @@ def test_fresh_starts_over_and_touches_nothing_else(
     shutil.copytree(scanned.path, tmp_path / "run")
     (tmp_path / "run" / "notes.txt").write_text("mine")
     run = degen.scan(series, corpus=corpus, out=tmp_path / "run", fresh=True, probes=["loss"], steps="100", **SETTINGS)
-    assert run.tables == ["checkpoints", "timing", "windows"]
+    assert run.tables == ["checkpoints", "domains", "timing", "windows"]
     assert [row["revision"] for row in run.checkpoints()] == ["step100"]
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
     assert not (tmp_path / "run" / "spectrum").exists()
