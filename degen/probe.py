@@ -8,7 +8,7 @@ the entry-point group `degen.probes`, ours and others'.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -326,16 +326,6 @@ class StreamProbe(Probe):
     @abstractmethod
     def finish(self) -> Rows:
         """Return the rows of one checkpoint, by table."""
-
-
-def needs_text(probes: Collection[type[Probe]]) -> bool:
-    """Return whether one of some probes needs text, sent through the model or counted."""
-    return sends_text(probes) or any("counts" in probe.needs for probe in probes)
-
-
-def sends_text(probes: Collection[type[Probe]]) -> bool:
-    """Return whether one of some probes needs text sent through the model."""
-    return any(issubclass(probe, StreamProbe) or "model" in probe.needs for probe in probes)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 
 from .errors import DegenError, one_line
@@ -69,3 +69,13 @@ def _load(entry: EntryPoint) -> type[Probe]:
     if not (isinstance(probe, type) and issubclass(probe, HeadProbe | ModelProbe | SourceProbe | StreamProbe)):
         raise DegenError(f"probe {entry.name} ({entry.value}) is no HeadProbe, ModelProbe, SourceProbe or StreamProbe")
     return probe
+
+
+def needs_text(probes: Collection[type[Probe]]) -> bool:
+    """Return whether one of some probes needs text, sent through the model or counted."""
+    return sends_text(probes) or any("counts" in probe.needs for probe in probes)
+
+
+def sends_text(probes: Collection[type[Probe]]) -> bool:
+    """Return whether one of some probes needs text sent through the model."""
+    return any(issubclass(probe, StreamProbe) or "model" in probe.needs for probe in probes)

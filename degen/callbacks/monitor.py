@@ -12,7 +12,8 @@ from degen.forward.out_of_memory import halve_batch
 from degen.hashing import fingerprint
 from degen.model.architecture import Architecture, describe_module
 from degen.model.configuration import config_sha256
-from degen.probe import StreamProbe, needs_text
+from degen.probe import StreamProbe
+from degen.probe_registry import needs_text
 from degen.scanning.checkpoint_columns import model_columns
 from degen.scanning.measure_head import head_of, measure_head
 from degen.scanning.measure_spec import MeasureSpec

@@ -12,7 +12,7 @@ from degen.errors import CheckpointError, DegenError
 from degen.forward.learned_positions import too_long
 from degen.model.architecture import Architecture, describe, text_config
 from degen.model.configuration import read_config
-from degen.probe import needs_text
+from degen.probe_registry import needs_text
 from degen.runs.run_file import RUN_FILE, is_run, read_info
 
 from .progress import Progress

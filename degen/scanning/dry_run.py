@@ -15,7 +15,8 @@ from degen.model.configuration import read_config
 from degen.model.flops import forward_flops
 from degen.model_probe import ModelProbe
 from degen.paths import expand_user
-from degen.probe import SourceProbe, StreamProbe, needs_text, sends_text
+from degen.probe import SourceProbe, StreamProbe
+from degen.probe_registry import needs_text, sends_text
 from degen.runs.run_file import RUN_FILE, read_info
 from degen.runs.run_writer import RunWriter, check_folder, check_run
 from degen.tables import Row

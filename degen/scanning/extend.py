@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from degen.checkpoints.series import Checkpoint
-from degen.probe import needs_text
-from degen.probe_registry import load_probes
+from degen.probe_registry import load_probes, needs_text
 from degen.runs.run_file import RUN_FILE, read_info
 from degen.runs.run_writer import RunWriter, write_errors
 from degen.tables import CHECKPOINTS, KEYS, SATURATION, Rows, Tables, file_name, write_parquet

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from degen.checkpoints.series import Series
 from degen.errors import DegenError
 from degen.paths import expand_user
-from degen.probe import needs_text, sends_text
+from degen.probe_registry import needs_text, sends_text
 from degen.runs.ownership import check_part
 from degen.runs.parts import owner_of
 from degen.runs.run import SAMPLE
