@@ -33,7 +33,7 @@ class States(StreamProbe):
     metrics = (
         Metric(
             ("kept_positions",),
-            formula="min(positions, scored tokens)",
+            formula="min(positions, scored tokens), less those that --skip-first leaves out",
             source="degen",
             range="0 to the option positions",
             high="more to compare, and a larger run",
@@ -98,7 +98,7 @@ class States(StreamProbe):
         """Keep the states of a batch that are among the positions, as float32."""
         import torch
 
-        rows, columns, numbers = self._positions.in_rows(batch.windows)
+        rows, columns, numbers = self._positions.in_rows(batch.windows, batch.first)
         if not len(rows):
             return
         at = tuple(torch.from_numpy(index).to(states.device) for index in (rows, columns))

@@ -26,11 +26,12 @@ class SamplePositions:
     def __len__(self) -> int:
         return len(self.windows)
 
-    def in_rows(self, windows: Ints) -> tuple[Ints, Ints, Ints]:
+    def in_rows(self, windows: Ints, first_column: int = 0) -> tuple[Ints, Ints, Ints]:
         """Return where the positions are in a batch.
 
         Args:
             windows: the index of the window of each row of the batch.
+            first_column: the index in its window of the token of the first column; those before it are left out.
 
         Returns:
             The row, the column and the number among all positions of each that is there.
@@ -38,7 +39,9 @@ class SamplePositions:
         first, last = (np.searchsorted(self.windows, windows, side) for side in ("left", "right"))
         rows = np.repeat(np.arange(len(windows)), last - first)
         numbers = np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)]).astype(np.int64)
-        return rows, self.tokens[numbers], numbers
+        columns = self.tokens[numbers] - first_column
+        there = columns >= 0
+        return rows[there], columns[there], numbers[there]
 
 
 def draw_positions(sample: Sample, count: int, seed: int = 0) -> SamplePositions:

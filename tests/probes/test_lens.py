@@ -194,3 +194,18 @@ def test_a_model_whose_end_is_no_chain_of_modules_has_a_reason_and_its_head_inpu
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(DegenError, match="positions"):
         Lens.check(options)
+
+
+@torch.no_grad()
+def test_left_out_positions_have_no_part_in_it() -> None:
+    model, sample = make_model("gpt_neox"), a_sample()
+    probe = Lens(sample)
+    run_pass(model, sample, {"lens": probe}, 60, CPU, lambda _: None, skip_first=5)
+    losses = []
+    for window in sample.windows:
+        ids = torch.from_numpy(window.tokens.astype(np.int64))
+        logits = model(input_ids=ids.unsqueeze(0)).logits[0]
+        losses.append(torch.nn.functional.cross_entropy(logits[5:-1], ids[6:], reduction="none"))
+    head_input = probe.finish()["layers"][-1]
+    assert head_input["site"] == "head_input"
+    assert head_input["lens_loss"] == pytest.approx(float(torch.cat(losses).mean()), abs=1e-5)

@@ -8,6 +8,7 @@ import torch
 from degen.probes.states import States
 
 from degen.errors import DegenError
+from degen.forward.batches import without_first
 from degen.model.architecture import describe_module
 from degen.model.logit_transform import LogitTransform
 from degen.probe import Batch, OutputHead, Site
@@ -26,6 +27,22 @@ def fed(states: torch.Tensor, rows: list[int], positions: int = 20) -> States:
     ids = torch.zeros(len(rows), states.shape[1], dtype=torch.int64)
     probe.update_states(Batch(ids, None, index, sample.document_slots[index]), Site(1, "block"), states[rows])
     return probe
+
+
+def test_left_out_positions_are_not_kept_and_the_others_are_as_they_came() -> None:
+    states = torch.randn(6, 12, 3, generator=torch.Generator().manual_seed(1))
+    sample, index = a_sample(), np.arange(6)
+    probe = States(sample, 20)
+    whole = Batch(torch.zeros(6, 12, dtype=torch.int64), None, index, sample.document_slots[index])
+    later = without_first(whole, 5)
+    assert later is not None
+    probe.update_states(later, Site(1, "block"), states[:, 5:])
+    rows = probe.finish()
+    of_all = [(row["window"], row["token"]) for row in fed(states, [0, 1, 2, 3, 4, 5]).finish()["states"]]
+    assert [(row["window"], row["token"]) for row in rows["states"]] == [at for at in of_all if at[1] >= 5]
+    assert 0 < rows["checkpoints"][0]["kept_positions"] == len(rows["states"]) < 20
+    for row in rows["states"]:
+        assert np.array_equal(row["state"], states[row["window"] - 10, row["token"]].numpy())
 
 
 def plain(rows: dict[str, Any]) -> dict[str, Any]:
