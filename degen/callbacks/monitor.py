@@ -176,7 +176,7 @@ class Monitor:
         """Run the probes once, and return rows by table; where a batch does not fit in memory, halve it and repeat."""
         head = head_of(model, spec.ids)
         rows = [("degen", {CHECKPOINTS: [model_columns(shape, head)]}), *measure_head(head, spec, clock)]
-        if (sample := spec.sample) is not None and spec.stream_probes:
+        if (sample := spec.sample) is not None and spec.text_probes:
 
             def attempt(batch_tokens: int) -> list[tuple[str, Rows]]:
                 self._batch_tokens = batch_tokens

@@ -188,6 +188,13 @@ def test_probes_of_the_head_need_no_text(tokenizer: Any) -> None:
     assert "loss" not in row
 
 
+def test_probes_that_call_the_model_need_no_other_beside_them(tokenizer: Any, corpus: Path) -> None:
+    alone = measure_model(make_trainee(), tokenizer, corpus=corpus, probes=["fragility"], **MEASURED)
+    beside = measure_model(make_trainee(), tokenizer, corpus=corpus, probes=["fragility", "loss"], **MEASURED)
+    assert alone["fragility"] == beside["fragility"]
+    assert isinstance(alone["fragility"], float)
+
+
 def test_sharded_weights_are_refused(tokenizer: Any, corpus: Path) -> None:
     import torch
     from accelerate import init_empty_weights
