@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from degen.arrays import Floats
-from degen.errors import CheckpointError, DegenError
+from degen.errors import CheckpointError, DegenError, NotFiniteError
 from degen.model_probe import LoadedModel, ModelProbe
 from degen.stats.jackknife import ratio_error
 from degen.tables import Column, Metric, Row, Rows
@@ -107,12 +107,15 @@ class Sinks(ModelProbe):
 
         Raises:
             CheckpointError: there is no window of 64 tokens, or the model gives no attention weights.
+            NotFiniteError: attention weights are not finite.
         """
         if not self._windows:
             raise CheckpointError(f"no window has {TOKENS} tokens; scan with a longer --context")
         batches = self._scores(model)
         layers = [layer for layer, _ in batches[0]]
         scores = [np.concatenate([batch[k][1] for batch in batches]) for k in range(len(layers))]
+        if not all(np.isfinite(of_layer).all() for of_layer in scores):
+            raise NotFiniteError("attention weights are NaN or infinite")
         shares = np.stack([(of_layer > THRESHOLD).mean(axis=1) for of_layer in scores])
         means = np.stack([of_layer.mean(axis=1) for of_layer in scores])
         rows: list[Row] = [

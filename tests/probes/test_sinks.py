@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tiny import FAMILIES, LAYERS, make_model, make_series
 
 import degen
-from degen.errors import CheckpointError, DegenError
+from degen.errors import CheckpointError, DegenError, NotFiniteError
 from degen.forward.loaded_model import ModelInMemory
 from degen.text.windows import Sample, Window
 
@@ -110,6 +110,14 @@ def test_what_has_no_attention_or_no_long_window_has_a_reason() -> None:
         measured(make_model("mamba"), a_sample())
     with pytest.raises(CheckpointError, match="no window has 64 tokens"):
         measured(make_model("llama"), a_sample(length=60))
+
+
+def test_attention_that_is_not_finite_is_no_share_of_zero() -> None:
+    model = make_model("llama")
+    with torch.no_grad():
+        next(p for name, p in model.named_parameters() if name.endswith("q_proj.weight")).fill_(torch.nan)
+    with pytest.raises(NotFiniteError, match="attention weights are NaN or infinite"):
+        measured(model, a_sample())
 
 
 @pytest.mark.parametrize("family", ["llama", "mamba"])
