@@ -77,10 +77,11 @@ def _compare_model(run: Run, model: str, checkpoints: Sequence[Row]) -> Iterator
 
 
 def compare_states(one: Kept, other: Kept) -> list[Row]:
-    """Return the figures of two checkpoints, a row for each site that both have."""
-    sites = sorted(one.keys() & other.keys(), key=lambda site: (site[0], ("embedding", "block").count(site[1]) == 0))
+    """Return the figures of two checkpoints, a row for each site that both have, in the order of the first."""
     return [
-        {"layer": layer, "site": site} | _compare_site(one[layer, site], other[layer, site]) for layer, site in sites
+        {"layer": layer, "site": site} | _compare_site(vectors, other[layer, site])
+        for (layer, site), vectors in one.items()
+        if (layer, site) in other
     ]
 
 

@@ -90,7 +90,8 @@ def test_every_checkpoint_is_compared_with_the_previous_the_first_and_the_last(k
         assert row["directions"] == 16
         assert row["overlap"] == pytest.approx(np.linalg.norm(V[0] @ V[1].T) ** 2 / 16, abs=1e-6)
         assert row["reason"] is None
-    assert {(r["layer"], r["site"]) for r in rows} == {*by_step[0], (2, "head")}
+    order = [(0, "embedding"), (1, "block"), (2, "block"), (2, "head_input"), (2, "head")]
+    assert [(r["layer"], r["site"]) for r in rows] == order * len(pairs)
 
 
 def test_the_command_prints_the_figures_and_writes_them_into_the_run(
