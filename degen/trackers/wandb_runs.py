@@ -36,10 +36,11 @@ def write(series: Sequence[TrackedSeries], options: Mapping[str, str]) -> list[s
             if run.config.get(CONTENT) == content:
                 lines.append(f"{one.name}: its {len(one.rows)} rows are there already")
                 continue
-            run.config.update({**one.settings, CONTENT: content}, allow_val_change=True)
+            run.config.update(one.settings, allow_val_change=True)
             for step, row in one.rows.items():
                 if step >= run.step:
                     run.log(row, step=step)
+            run.config.update({CONTENT: content}, allow_val_change=True)  # last: until then the rows are not all there
             if run.dir is not None and run.offline:
                 (Path(run.dir) / f"{CONTENT}-{content}").touch()
             lines.append(f"{one.name}: {len(one.rows)} rows as run {one.identity} of project {options['project']}")
