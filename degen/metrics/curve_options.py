@@ -51,13 +51,18 @@ class CurveOptions:
             self._warned.add(line)
             self.warn(line)
 
-    def direction(self, metric: str) -> Better:
+    def direction(self, metric: str, name: str) -> Better:
         """Return which way the metric gets better, `min` or `max`: by the option, else by the source, else by its name.
 
         `min`, with a warning, where none of them says it.
+
+        Args:
+            metric: the bare name of the metric, as `acc`.
+            name: its whole name, as `arc/acc`; a direction given for it overrides one for the bare name.
         """
-        if (said := self.better.get(metric, self.better.get(None))) is not None:
-            return said
+        given = [self.better[key] for key in (name, metric, None) if key in self.better]
+        if given:
+            return given[0]
         if metric in self.higher_is_better:
             return "max" if self.higher_is_better[metric] else "min"
         if (kind := kind_of(metric)) is not None:

@@ -58,7 +58,8 @@ def read_curves(
             `degen.readers.registry` recognises: a log of training, or results of evaluations.
         metrics: names of metrics, bare or whole; empty for the usual ones.
         where: values that columns must have.
-        better: which way is better, `min` or `max`, for all metrics or by bare name; None to go by their names.
+        better: which way is better, `min` or `max`, for all metrics or by bare or whole name; None to go by their
+            names.
         floors: least changes that matter by bare or whole name; the key None holds for all other metrics.
         sort: sort rows by step. Those of folders of parts or of result files are always sorted.
         warn: called with each line of warning.
@@ -71,8 +72,8 @@ def read_curves(
         DegenError: the target cannot be read, or lacks a metric, column or value.
     """
     target = expand_user(target)
-    said: Mapping[str | None, Better] = {None: better} if isinstance(better, str) else better or {}
-    options = CurveOptions(metrics, said, floors, sort, warn, undo=not sort)
+    directions: Mapping[str | None, Better] = {None: better} if isinstance(better, str) else better or {}
+    options = CurveOptions(metrics, directions, floors, sort, warn, undo=not sort)
     opened = open_target(target, options.warn_once)
     if isinstance(opened, Run):
         curves = _without_empty(run_curves(opened, where, options))

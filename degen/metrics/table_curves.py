@@ -41,7 +41,7 @@ def read_curve(checkpoints: CheckpointTable, group: CurveRows, options: CurveOpt
     values = checkpoints.numbers(group.column)[rows]
     values[checkpoints.failed[rows] | ~(np.isfinite(values) | (np.isinf(values) & options.keep_infinite))] = np.nan
     width = _model_fact(checkpoints, WIDTH, rows)
-    better = options.direction(group.metric)
+    better = options.direction(group.metric, group.name)
     tokens = first_column(table, TOKENS)
     counted = tokens is not None and is_numeric(table, tokens)  # text such as "300B" is not read
     layer, site = _layer_and_site(checkpoints, int(rows[0]))

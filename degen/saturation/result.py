@@ -149,7 +149,8 @@ def find_saturation(
         target: a run folder, a table, a log of training, or results of evaluations; see `read_curves`.
         metrics: names of metrics; empty for the usual ones.
         where: values that columns must have.
-        better: which way is better, `min` or `max`, for all metrics or by bare name; None to go by their names.
+        better: which way is better, `min` or `max`, for all metrics or by bare or whole name; None to go by their
+            names.
         floors: least changes that matter, by metric; the key None holds for all other metrics.
         sort: sort rows by step.
         level: how often a curve that never gets worse may be called saturated.

@@ -114,6 +114,16 @@ def test_without_a_known_name_all_numbers_but_facts_are_metrics(tmp_path: Path) 
     assert names(read(tmp_path, text, metrics=["epoch"], better="max")) == ["t epoch"]  # whoever asks gets it
 
 
+def test_a_direction_of_a_whole_name_goes_before_that_of_a_bare_one(tmp_path: Path) -> None:
+    text = "step,task,metric,value\n0,a,brier,1\n0,b,brier,2\n1,a,brier,2\n1,b,brier,3\n"
+    curves = read(tmp_path, text, better={"a/brier": "max"}, warn=lambda line: None)
+    assert [(c.metric, c.better) for c in curves] == [("a/brier", "max"), ("b/brier", "min")]
+    both = read(tmp_path, text, better={"a/brier": "min", "brier": "max"})
+    assert [(c.metric, c.better) for c in both] == [("a/brier", "min"), ("b/brier", "max")]
+    with pytest.raises(DegenError, match="--better names 'c/brier'"):
+        read(tmp_path, text, better={"c/brier": "max"}, warn=lambda line: None)
+
+
 @pytest.mark.parametrize("column", ["loss_stderr", "loss_se", "stderr", "se", "Loss_SE"])
 def test_standard_errors_without_a_name_are_those_of_the_only_metric(column: str, tmp_path: Path) -> None:
     (curve,) = read(tmp_path, f"step,loss,{column}\n0,1,.1\n1,2,\n2,2,inf\n")
