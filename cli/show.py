@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
@@ -207,16 +208,23 @@ def _with_error(value: float, error: float | None) -> str:
 
 
 def _print_layers(run: Run, rows: list[Row]) -> None:
-    """Print a table for each metric of the layers: a row for each checkpoint, a column for each layer and site."""
+    """Print a table for each metric of the layers: a row for each checkpoint, a column for each layer and site.
+
+    Behind them is each reason why figures are missing or biased, once, with the number of rows that give it.
+    """
     sites = list(dict.fromkeys((row["layer"], row["site"]) for row in rows))
     heads = [str(layer) if site == "block" else f"{layer} {site}" for layer, site in sites]
     checkpoints: dict[tuple[str, str], dict[tuple[int, str], Row]] = {}
     for row in rows:
         checkpoints.setdefault((row["model"], row["revision"]), {})[row["layer"], row["site"]] = row
-    metrics = [f.name for f in run.table("layers").schema if f.name not in LAYER_KEYS and not f.name.endswith("_se")]
+    others = (*LAYER_KEYS, "reason")
+    metrics = [f.name for f in run.table("layers").schema if f.name not in others and not f.name.endswith("_se")]
     for metric in metrics:
         if any(row[metric] is not None for row in rows):
             cells = [
                 [*name, *(of_site.get(site, {}).get(metric) for site in sites)] for name, of_site in checkpoints.items()
             ]
             output.result_table(["model", "revision", *heads], cells, title=f"{metric} by layer")
+    reasons = Counter(reason for row in rows for reason in (row.get("reason") or "").split("; ") if reason)
+    for reason, times in reasons.items():
+        output.result(f"{times} of {output.count(len(rows), 'row')}: {reason}")

@@ -25,8 +25,8 @@ def print_summary(run: Run, rows: Sequence[Row]) -> None:
     """
     models = list(dict.fromkeys(row["model"] for row in rows))
     counts = Counter(row["status"] for row in rows)
-    said = ", ".join(f"{number} {status}" for status, number in counts.items())
-    output.result(f"{output.count(len(rows), 'checkpoint')} of {output.count(len(models), 'model')}: {said}")
+    statuses = ", ".join(f"{number} {status}" for status, number in counts.items())
+    output.result(f"{output.count(len(rows), 'checkpoint')} of {output.count(len(models), 'model')}: {statuses}")
     failed = [row for row in rows if row["status"] == "failed"]
     for row in failed[:MOST]:
         output.result_line("failed", f"{row['model']}@{row['revision']}: {row['reason'] or 'no reason is kept'}")

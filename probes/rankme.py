@@ -15,6 +15,8 @@ from degen.states.shared_states import StateProbe
 from degen.states.spectra import FEWEST_FITTED, FIT_FIRST, alpha_req, rankme
 from degen.tables import Column, Metric, Row
 
+SAMPLINGS = "all", "last"  # all positions, and the last of each window
+
 
 class RankMe(StateProbe):
     """RankMe by its first definition and by the later one, and α-ReQ, each for two samplings of positions."""
@@ -82,7 +84,7 @@ class RankMe(StateProbe):
             "rankme_all": rankme(singular_values),
             "rankme_last": _number(rankme(of_last)),
         }
-        for sampling, values in zip(("all", "last"), eigenvalues, strict=True):
+        for sampling, values in zip(SAMPLINGS, eigenvalues, strict=True):
             row |= {
                 f"rankme_covariance_{sampling}": _number(rankme(values)),
                 f"alpha_req_{sampling}": alpha_req(values),
@@ -91,7 +93,7 @@ class RankMe(StateProbe):
             few_positions(moments.count, moments.width),
             constant(moments),
             _few_last(*last.shape),
-            _short_of(min(int((values > 0).sum()) for values in eigenvalues)),
+            *(_short_of(name, values) for name, values in zip(SAMPLINGS, eigenvalues, strict=True)),
         ]
         return row | {"reason": "; ".join(reason for reason in reasons if reason) or None}
 
@@ -117,8 +119,9 @@ def _few_last(count: int, width: int) -> str | None:
     return f"{count} last tokens for {width} dimensions: rankme_last is {min(count, width)} at most, and biased"
 
 
-def _short_of(positive: int) -> str | None:
-    """Return why α-ReQ is missing where so few eigenvalues are above zero; None where it is not."""
+def _short_of(sampling: str, eigenvalues: Floats) -> str | None:
+    """Return why α-ReQ of a sampling is missing where so few eigenvalues are above zero; None where it is not."""
+    positive = int((eigenvalues > 0).sum())
     if positive >= FIT_FIRST + FEWEST_FITTED:
         return None
-    return f"alpha_req needs {FIT_FIRST + FEWEST_FITTED} eigenvalues above zero, and has {positive}"
+    return f"alpha_req_{sampling} needs {FIT_FIRST + FEWEST_FITTED} eigenvalues above zero, and has {positive}"

@@ -112,6 +112,16 @@ def test_show_layers_has_a_column_for_each_layer(run: Path) -> None:
     assert document["rows"] == read_run(run).table("layers").to_pylist()
 
 
+def test_show_layers_gives_each_reason_once_behind_the_tables(series: Path, corpus: Path, tmp_path: Path) -> None:
+    probes = ("--probes", "isoscore", "--tokens", "200", "--context", "32", "--threads", "1", "-o", tmp_path / "run")
+    assert degen("scan", series, "--corpus", corpus, *probes).code == 0
+    rows = read_run(tmp_path / "run").table("layers").to_pylist()
+    (reason,) = {row["reason"] for row in rows}
+    shown = degen("show", tmp_path / "run", "--layers").out
+    assert shown.count(reason) == 1
+    assert shown.splitlines()[-1] == f"{len(rows)} of {len(rows)} rows: {reason}"
+
+
 # --- dry run -------------------------------------------------------------------------------------------------------
 
 

@@ -247,7 +247,7 @@ def test_few_positions_give_the_value_and_a_reason_and_enough_of_them_none() -> 
     assert "10 last tokens for 30 dimensions: rankme_last is 10 at most" in row["reason"]
     assert row["rankme_last"] <= 10
     assert row["alpha_req_last"] is None
-    assert "alpha_req needs 20 eigenvalues above zero, and has 9" in row["reason"]
+    assert "alpha_req_last needs 20 eigenvalues above zero, and has 9" in row["reason"]
     assert row["alpha_req_all"] is not None
 
 
