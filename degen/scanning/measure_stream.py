@@ -86,6 +86,7 @@ def measure_stream(
     for name, probe in probes.items():
         with clock.phase(name), probe_errors(name):
             measured.append((name, probe.finish()))
+    del probe, probes  # what they keep of the states need not be in memory beside what model probes take
     return measured + measure_model(model, spec, sample, batch_tokens, clock)
 
 
