@@ -14,7 +14,7 @@ _KINDS = {
     "attention_v": ("v_proj", "value", "wv", "attn_v", "v_lin"),
     "attention_kv": ("kv_a_proj_with_mqa", "kv_b_proj", "attn_kv_a_mqa", "attn_kv_b"),
     "attention_qkv": ("query_key_value", "qkv_proj", "Wqkv", "qkv", "attn_qkv", "c_attn"),
-    "attention_output": ("o_proj", "wo", "attn_output", "out_lin"),
+    "attention_output": ("o_proj", "attn_output", "out_lin"),
     "mlp_gate": ("gate_proj", "w1", "ffn_gate", "ffn_gate_exps", "ffn_gate_shexp"),
     "mlp_up": ("up_proj", "w3", "fc1", "fc_in", "c_fc", "dense_h_to_4h", "ffn_up", "ffn_up_exps", "ffn_up_shexp"),
     "mlp_gate_up": ("gate_up_proj", "ffn_gate_up_exps"),
@@ -24,8 +24,9 @@ _KINDS = {
 }  # fmt: skip
 _KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names}
 # Names that mean one thing within an attention and another outside.
-_IN_ATTENTION = {"dense": "attention_output", "c_proj": "attention_output", "out_proj": "attention_output"}
-_OUTSIDE = {"c_proj": "mlp_down"}
+_IN_ATTENTION = {"dense": "attention_output", "c_proj": "attention_output", "out_proj": "attention_output",
+                 "wo": "attention_output"}  # fmt: skip
+_OUTSIDE = {"c_proj": "mlp_down", "wo": "mlp_down"}
 _ATTENTION = re.compile(r"(^|\.)(self_)?(attn|attention)(\.|$)")
 _BLOCK = re.compile(r"(?:^|\.)(?:layers?|h|blocks?|blk)\.(\d+)\.")
 _WEIGHT = re.compile(r"\.(weight|weights|kernel)$")

@@ -134,6 +134,8 @@ def test_a_layout_that_the_configuration_does_not_give_is_one_matrix(
         ("gpt_neox.layers.3.mlp.dense_4h_to_h.weight", "mlp_down", 4),
         ("transformer.h.0.mlp.c_proj.weight", "mlp_down", 1),
         ("transformer.h.0.attn.c_proj.weight", "attention_output", 1),
+        ("model.layers.2.attention.wo.weight", "attention_output", 3),
+        ("encoder.block.2.layer.1.DenseReluDense.wo.weight", "mlp_down", 3),
         ("blk.4.attn_output.weight", "attention_output", 5),
         ("blk.4.ffn_up.weight", "mlp_up", 5),
         ("token_embd.weight", "embedding", None),
