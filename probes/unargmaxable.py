@@ -72,14 +72,17 @@ class Unargmaxable(HeadProbe):
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> None:
-        """Refuse options that make no sense.
+        """Check the options: whether it is `exact`, and how many tokens are `checked`.
 
         Raises:
-            DegenError: an option is unknown, or no token would be checked.
+            DegenError: an option is unknown, or has a value that it cannot have.
         """
         super().check({name: value for name, value in options.items() if name not in OPTIONS})
-        if options.get("checked", CHECKED) < 1:
-            raise DegenError("probe unargmaxable: option checked must be at least 1, a number of tokens")
+        checked, exact = options.get("checked", CHECKED), options.get("exact", False)
+        if not isinstance(checked, int) or isinstance(checked, bool) or checked < 1:
+            raise DegenError(f"probe unargmaxable: checked is {checked!r}; must be at least 1, a number of tokens")
+        if not isinstance(exact, bool):
+            raise DegenError(f"probe unargmaxable: exact is {exact!r}; must be True or False")
 
     def __init__(self, exact: bool = False, checked: int = CHECKED) -> None:
         super().__init__()

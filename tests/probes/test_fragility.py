@@ -144,7 +144,18 @@ def test_a_scan_fills_the_table_and_leaves_the_other_figures_as_they_are(corpus:
 
 
 @pytest.mark.parametrize(
-    "options", [{"shares": []}, {"shares": [0.0]}, {"shares": ["a"]}, {"draws": 0}, {"tokens": 1.5}, {"size": 3}]
+    "options",
+    [
+        {"shares": []},
+        {"shares": [0.0]},
+        {"shares": ["a"]},
+        {"shares": 0.1},
+        {"shares": [10]},
+        {"seed": -1},
+        {"draws": 0},
+        {"tokens": 1.5},
+        {"size": 3},
+    ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(DegenError, match="fragility"):

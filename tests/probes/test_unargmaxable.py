@@ -113,7 +113,10 @@ def test_one_row_says_so_and_wrong_options_are_refused() -> None:
     row = measured(Unargmaxable, head_of(np.ones((1, 3))))["checkpoints"][0]
     assert row == {"reason": "no unargmaxable tokens: the LM head has fewer than two used rows"}
     Unargmaxable.check({"exact": True, "checked": 5})
-    with pytest.raises(DegenError, match="checked must be at least 1"):
-        Unargmaxable.check({"checked": 0})
+    for wrong in (0, "many", True):
+        with pytest.raises(DegenError, match=f"checked is {wrong!r}; must be at least 1"):
+            Unargmaxable.check({"checked": wrong})
+    with pytest.raises(DegenError, match="exact is 'no'; must be True or False"):
+        Unargmaxable.check({"exact": "no"})
     with pytest.raises(DegenError, match="no option 'exactly'"):
         Unargmaxable.check({"exactly": True})
