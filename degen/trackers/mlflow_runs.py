@@ -25,14 +25,14 @@ def write(series: Sequence[TrackedSeries], options: Mapping[str, str]) -> list[s
     for one in series:
         found = client.search_runs([number], f"tags.`{IDENTITY}` = '{one.identity}'")
         run = found[0] if found else client.create_run(number, tags={IDENTITY: one.identity}, run_name=one.name)
-        added = _add(client, run, one, is_new=not found)
+        added = _add(client, run, one)
         client.set_terminated(run.info.run_id)
         lines.append(f"{one.name}: {added} values added, run {run.info.run_id} of experiment {options['experiment']}")
     return lines
 
 
-def _add(client: Any, run: Any, series: TrackedSeries, *, is_new: bool) -> int:
-    """Log what a run has not yet, and return how many values that are."""
+def _add(client: Any, run: Any, series: TrackedSeries) -> int:
+    """Log the settings and values that a run has not yet, and return how many values that are."""
     import time
 
     from mlflow.entities import Metric, Param
@@ -45,9 +45,9 @@ def _add(client: Any, run: Any, series: TrackedSeries, *, is_new: bool) -> int:
         Metric(name, value, now, step)
         for step, row in series.rows.items() for name, value in row.items() if (name, step) not in there
     ]  # fmt: skip
+    known = run.data.params
+    params = [Param(name, str(value)[:250]) for name, value in series.settings.items() if name not in known]
+    client.log_batch(run.info.run_id, params=params)
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run.info.run_id, metrics=metrics[start : start + BATCH])
-    if is_new:
-        params = [Param(name, str(value)[:250]) for name, value in series.settings.items()]
-        client.log_batch(run.info.run_id, params=params)
     return len(metrics)

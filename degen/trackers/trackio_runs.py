@@ -1,4 +1,4 @@
-"""Runs in trackio, one for each series, kept on this machine."""
+"""Runs in trackio, one for each series, kept on this machine or, with `space_id`, in a Space of the hub."""
 
 from __future__ import annotations
 
