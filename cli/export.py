@@ -52,7 +52,7 @@ def export(
         raise DegenError("nothing to write to; name a file, as in --out layers.csv, or a tracker with --to")
     if out_file is not None:
         _write(opened, table, out_file, "--out")
-    elif destination is not None and not is_destination(destination):
+    if destination is not None and not is_destination(destination):
         _write(opened, table, Path(destination), "--to")
 
 

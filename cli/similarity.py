@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from . import options, output
 
@@ -19,10 +16,7 @@ if TYPE_CHECKING:
 
 def similarity(
     run: options.RunFolder,
-    result_file: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="The file to write: .parquet, .csv, .json or .duckdb.", show_default=False),
-    ] = None,
+    out_file: options.ResultFile = None,
     json: options.Json = False,
 ) -> None:
     """Compare every checkpoint of a run with the one before it, the first and the last.
@@ -31,11 +25,12 @@ def similarity(
     the leading principal directions, and how far the vectors moved, at every layer and of rows of the LM head. The run
     keeps the result as table similarity.
     """
-    from degen.runs.export import check_result_file, write_table
+    from degen.runs.export import check_result_file
     from degen.runs.run import read_run
+    from degen.tables import SIMILARITY
 
-    if result_file is not None:
-        check_result_file(result_file, run, option="--out")
+    if out_file is not None:
+        check_result_file(out_file, run, option="--out")
     opened = read_run(run)
     from degen.cli.progress import amount_bar
 
@@ -48,8 +43,8 @@ def similarity(
     else:
         _print_similarity(result.rows)
     _keep(result, opened)
-    if result_file is not None:
-        write_table(result.table(), "similarity", result_file)
+    if out_file is not None:
+        output.write_rows(result.table(), SIMILARITY, out_file)
 
 
 def _keep(result: SimilarityResult, run: Run) -> None:
@@ -86,6 +81,6 @@ def _cells(rows: Sequence[Row]) -> list[Any]:
     cka = [figure("cka", against, "head_input") for against in ("previous", "first", "last")]
     layers = [r for r in rows if r["against"] == "previous" and r["site"] != "head" and r["cka"] is not None]
     least = min(layers, key=lambda row: row["cka"], default=None)
-    place = f"{output.format_cell(least['cka'])} at {least['layer']}" if least is not None else None
+    at_layer = f"{output.format_cell(least['cka'])} at {least['layer']}" if least is not None else None
     overlap, moved = figure("overlap", "previous", "head_input"), figure("displacement", "previous", "head")
-    return [rows[0]["revision"], rows[0]["step"], *cka, place, overlap, moved]
+    return [rows[0]["revision"], rows[0]["step"], *cka, at_layer, overlap, moved]

@@ -46,7 +46,9 @@ def test_every_command_takes_them(kept: Path, tmp_path: Path) -> None:
     assert degen("gate", kept, "--rule", f"loss < {float(str(last['loss'])) + 0.1}").code == 0
     assert degen("gate", kept, "--rule", f"loss < {float(str(last['loss'])) - 0.1}").code == 1
     assert degen("gate", kept, "--rule", "anisotropy[layer=all] < 2", "--confidence", "0.9").code == 0
-    assert degen("export", kept, "--to", tmp_path / "layers.csv", "--table", "layers").code == 0
+    files = tmp_path / "layers.csv", tmp_path / "layers.json"
+    assert degen("export", kept, "--to", files[0], "--out", files[1], "--table", "layers").code == 0
+    assert all(file.is_file() for file in files)
     assert len((tmp_path / "layers.csv").read_text().splitlines()) == len(stored(kept, "layers")) + 1
     assert degen("report", kept, "-o", tmp_path / "page.html").code == 0
     assert (tmp_path / "page.html").stat().st_size > 100_000

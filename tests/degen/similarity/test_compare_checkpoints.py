@@ -99,6 +99,8 @@ def test_the_command_prints_the_figures_and_writes_them_into_the_run(
 ) -> None:
     shown = command("similarity", kept.path, "-o", tmp_path / "s.csv")
     assert shown.code == 0
+    assert "s.csv: " in shown.err
+    assert " rows of similarity" in shown.err
     rows = degen.read_run(kept.path).table("similarity").to_pylist()
     first = next(r for r in rows if (r["step"], r["against"], r["site"]) == (100, "previous", "head_input"))
     line = next(line for line in shown.out.splitlines() if "step100 " in line)
