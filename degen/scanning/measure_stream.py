@@ -74,6 +74,16 @@ def measure_stream(
             inputs = ModelHeadInputs(model, batch_tokens, spec.device, passed.padded, flops)
             with clock.phase(f"{name} training"), probe_errors(name), memory_errors():
                 probe.train(inputs, spec.training(), folder / name, spec.on_progress)
+    measured = _rows_of_pass(spec, sample, passed)
+    for name, probe in probes.items():
+        with clock.phase(name), probe_errors(name):
+            measured.append((name, probe.finish()))
+    del probe, probes  # what they keep of the states need not be in memory beside what model probes take
+    return measured + measure_model(model, spec, sample, batch_tokens, clock)
+
+
+def _rows_of_pass(spec: MeasureSpec, sample: Sample, passed: PassResult) -> list[tuple[str, Rows]]:
+    """Return the rows that no probe fills: of windows, of the number of blocks, of sites that could not be read."""
     measured: list[tuple[str, Rows]] = []
     if "windows" in spec.tables.names:
         windows = [{"window": w.number, "document": w.document, "domain": w.domain} for w in sample.windows]
@@ -83,11 +93,7 @@ def measure_stream(
     if passed.unread and "layers" in spec.tables.names:
         sites = [{"layer": site.layer, "site": site.name, "reason": reason} for site, reason in passed.unread.items()]
         measured.append(("degen", {"layers": sites}))
-    for name, probe in probes.items():
-        with clock.phase(name), probe_errors(name):
-            measured.append((name, probe.finish()))
-    del probe, probes  # what they keep of the states need not be in memory beside what model probes take
-    return measured + measure_model(model, spec, sample, batch_tokens, clock)
+    return measured
 
 
 def _run_once(
