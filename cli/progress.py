@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from degen.printable import printable
-from degen.scanning.progress import Progress, counted
+from degen.scanning.progress import PHASES, Progress, counted
 from degen.scanning.series_clock import SeriesClock, format_seconds
 
 from . import output
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-
-PHASES = {"fetch": "fetching", "load": "loading", "forward": "measuring"}
 BAR_WIDTH = 12
 LONG = 60  # seconds from which on a plain line says how much time is left
 

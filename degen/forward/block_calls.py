@@ -137,7 +137,7 @@ def _chains(calls: Sequence[Call], group: Sequence[int], width: int) -> Iterator
     for i in group:
         if not any(out.dim() > 1 and out.shape[-1] == width for out in calls[i].outputs[:1]):
             continue
-        if runs and is_linked(calls[runs[-1][-1]], calls[i]):
+        if runs and _is_linked(calls[runs[-1][-1]], calls[i]):
             runs[-1].append(i)
         else:
             runs.append([i])
@@ -148,10 +148,14 @@ def _chains(calls: Sequence[Call], group: Sequence[int], width: int) -> Iterator
             yield run
 
 
-def is_linked(one: Call, other: Call) -> bool:
+def _is_linked(one: Call, other: Call) -> bool:
     """Return whether the first thing that a call put out, as it is or as a view, is handed to another call."""
-    return any(out.data_ptr() == given.data_ptr() and out.numel() == given.numel()
-               for out in one.outputs[:1] for given in other.inputs)  # fmt: skip
+    return any(is_same_memory(out, given) for out in one.outputs[:1] for given in other.inputs)
+
+
+def is_same_memory(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Return whether two tensors are the same numbers in memory, or views of all of them."""
+    return one.data_ptr() == other.data_ptr() and one.numel() == other.numel()
 
 
 def _ancestors(calls: Sequence[Call], i: int) -> Iterator[int]:

@@ -8,7 +8,7 @@ from degen.model.architecture import find_head
 from degen.model.logit_tolerances import SAME_CALL
 from degen.model.readout import Readout
 
-from .block_calls import BlockCalls, record_calls
+from .block_calls import BlockCalls, is_same_memory, record_calls
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ def find_readout(model: Any, ids: torch.Tensor, blocks: BlockCalls) -> Readout:
     outputs, received, path = calls[last].outputs[0], calls[head].inputs[0], []
     current = outputs
     for call in calls[last + 1 : head]:
-        if call.outputs and any(_same_memory(current, given) for given in call.inputs):
+        if call.outputs and any(is_same_memory(current, given) for given in call.inputs):
             path.append(model.get_submodule(call.name))
             current = call.outputs[0]
     readout = Readout(tuple(path))
@@ -49,11 +49,6 @@ def find_readout(model: Any, ids: torch.Tensor, blocks: BlockCalls) -> Readout:
     if made.shape != received.shape or not _is_close(made, received):
         return Readout(reason=UNKNOWN)
     return readout
-
-
-def _same_memory(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Return whether two tensors are the same numbers, or views of them."""
-    return one.data_ptr() == other.data_ptr() and one.numel() == other.numel()
 
 
 def _is_close(made: torch.Tensor, received: torch.Tensor) -> bool:

@@ -12,11 +12,10 @@ from typing import Any
 from degen.checkpoints.series import Checkpoint
 from degen.printable import printable
 
-from .progress import Progress
+from .progress import PHASES, Progress
 from .series_clock import SeriesClock, format_seconds
 
 Show = Callable[[str, str, bool], None]  # called with text, HTML, and whether it replaces what was shown before
-PHASES = {"fetch": "fetching", "load": "loading", "forward": "measuring"}
 SELDOM = 0.2  # seconds between two displays of the same checkpoint
 
 

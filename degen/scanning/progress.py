@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger("degen")
 
+PHASES = {"fetch": "fetching", "load": "loading", "forward": "measuring"}  # in words, for bars
+
 
 def counted(total: int, nouns: str) -> str:
     """Return a number of things that are done, as in `154 revisions listed` and `1 revision listed`."""
