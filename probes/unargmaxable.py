@@ -78,8 +78,11 @@ class Unargmaxable(HeadProbe):
             DegenError: an option is unknown, or no token would be checked.
         """
         super().check({name: value for name, value in options.items() if name not in OPTIONS})
-        if options.get("checked", CHECKED) < 1:
-            raise DegenError("probe unargmaxable: option checked must be at least 1, a number of tokens")
+        checked = options.get("checked", CHECKED)
+        if not isinstance(checked, int) or isinstance(checked, bool) or checked < 1:
+            raise DegenError(f"probe unargmaxable: checked is {checked!r}; it must be a number of tokens, 1 or more")
+        if not isinstance(exact := options.get("exact", False), bool):
+            raise DegenError(f"probe unargmaxable: exact is {exact!r}; it must be true or false")
 
     def __init__(self, exact: bool = False, checked: int = CHECKED) -> None:
         super().__init__()

@@ -113,7 +113,7 @@ def test_one_row_says_so_and_wrong_options_are_refused() -> None:
     row = measured(Unargmaxable, head_of(np.ones((1, 3))))["checkpoints"][0]
     assert row == {"reason": "no unargmaxable tokens: the LM head has fewer than two used rows"}
     Unargmaxable.check({"exact": True, "checked": 5})
-    with pytest.raises(DegenError, match="checked must be at least 1"):
+    with pytest.raises(DegenError, match="checked is 0; it must be a number of tokens"):
         Unargmaxable.check({"checked": 0})
     with pytest.raises(DegenError, match="no option 'exactly'"):
         Unargmaxable.check({"exactly": True})
