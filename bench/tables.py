@@ -47,19 +47,27 @@ print(time.process_time() - began)
 """
 
 
-def run_process(command: list[str]) -> tuple[float, int, str]:
+def run_process(command: list[str], apart: bool = False) -> tuple[float, int, str]:
     """Return CPU seconds, peak bytes of memory and output of a process.
+
+    Args:
+        command: what runs.
+        apart: whether it sees only what is installed beside its interpreter, and no package of this folder.
 
     Raises:
         SystemExit: it failed.
     """
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(command, stdout=output, env=os.environ | THREADS)
+    env, folder = os.environ | THREADS, tempfile.gettempdir() if apart else None
+    if apart:
+        env.pop("PYTHONPATH", None)
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(command, stdout=output, stderr=errors, env=env, cwd=folder)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         if process.returncode:
-            raise SystemExit(f"{' '.join(command)}: exit {process.returncode}")
+            errors.seek(0)
+            raise SystemExit(f"{' '.join(command)}: exit {process.returncode}\n{errors.read().decode()}")
         return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, output.read().decode()
 
 
