@@ -18,7 +18,7 @@ from .plan import Plan, tables_of
 from .settings import Settings
 
 TOKENS = "tokens_per_step"
-TEXT = frozenset({"corpus", "tokens", "context", "seed", "sample", "batch_size"})
+TEXT = frozenset({"corpus", "tokens", "context", "seed", "sample", "batch_size", "target_se"})
 
 
 def continue_settings(settings: Settings, begun: Path | None) -> Settings:
