@@ -16,7 +16,7 @@ from degen.checkpoints.series import Checkpoint, Series
 from degen.errors import DegenError, one_line
 from degen.hints import did_you_mean
 from degen.probe import StreamProbe
-from degen.tables import CHECKPOINTS, Row, Tables
+from degen.tables import CHECKPOINTS, Row, Rows, Tables
 from degen.text.windows import Sample
 
 from .plan import Plan
@@ -26,6 +26,8 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     import torch
+
+    from .measure_spec import MeasureSpec
 
 KEY = "target_se"  # of what run.json says of the sample
 FEWEST_WINDOWS = 40  # of a pilot
@@ -65,16 +67,17 @@ def windows_needed(measured: int, documents: int, errors: Mapping[str, float], t
 
     freedom = documents - 1
     worst = max((errors[metric] / target) ** 2 for metric, target in targets.items())
-    return math.ceil(measured * worst * freedom / chi2.ppf(1 - SURE, freedom))
+    return math.ceil(measured * worst * freedom / float(chi2.ppf(1 - SURE, freedom)))
 
 
 def above_targets(targets: Mapping[str, float] | None, row: Row) -> list[str]:
     """Return a phrase for each standard error of a checkpoint that is above its target."""
-    errors = {metric: row.get(f"{metric}_se") for metric in targets or {}}
-    return [
-        f"{metric}_se is {errors[metric]:.2g}, above the target of {target:g}"
-        for metric, target in (targets or {}).items() if errors[metric] is not None and errors[metric] > target
-    ]  # fmt: skip
+    phrases = []
+    for metric, target in (targets or {}).items():
+        error = row.get(f"{metric}_se")
+        if error is not None and error > target:
+            phrases.append(f"{metric}_se is {error:.2g}, above the target of {target:g}")
+    return phrases
 
 
 def fit_windows(
@@ -133,13 +136,7 @@ def _measure_last(
     progress: Progress,
 ) -> tuple[Checkpoint, dict[str, float]] | None:
     """Return the last checkpoint of a series that can be measured, and its errors; None where none can."""
-    from degen.forward.batch_size import batch_tokens_for
-    from degen.forward.out_of_memory import halve_batch
-
-    from .measure import measure
     from .measure_spec import MeasureSpec
-    from .open_checkpoint import open_checkpoint
-    from .timing import Clock
 
     targets, tokenizer = settings.target_se or {}, samples.tokenizers[series.model]
     names = {f"{metric}_se" for metric in targets}
@@ -153,19 +150,33 @@ def _measure_last(
     )  # fmt: skip
     for checkpoint in reversed(series.checkpoints):
         try:
-            files = checkpoint.source.fetch(downloads, whole=True)
-            opened = open_checkpoint(checkpoint, files, spec, Clock())
-            batch = batch_tokens_for(pilot, settings.batch_size, pilot.longest, opened.architecture, spec.device)
-            rows = halve_batch(
-                lambda tokens, opened=opened: measure(opened, spec, tokens, lambda _: None),
-                batch, pilot.longest, "--context", lambda _: None,
-            )  # fmt: skip
+            row = _measure_pilot(checkpoint, spec, pilot, settings.batch_size, downloads)
         except Exception as error:  # its own row will say so; an earlier one may do
             progress.note(f"{checkpoint}: no pilot on it ({one_line(error)})")
             continue
         finally:
             downloads.release(checkpoint.source.key)
-        errors = {metric: rows[CHECKPOINTS][0].get(f"{metric}_se") for metric in targets}
-        if all(error is not None for error in errors.values()):
+        errors = {metric: row[f"{metric}_se"] for metric in targets if row.get(f"{metric}_se") is not None}
+        if len(errors) == len(targets):
             return checkpoint, errors
     return None
+
+
+def _measure_pilot(
+    checkpoint: Checkpoint, spec: MeasureSpec, pilot: Sample, batch_size: int | None, downloads: Downloads
+) -> Row:
+    """Return the row of table `checkpoints` of a checkpoint, measured on the windows of a pilot."""
+    from degen.forward.batch_size import batch_tokens_for
+    from degen.forward.out_of_memory import halve_batch
+
+    from .measure import measure
+    from .open_checkpoint import open_checkpoint
+    from .timing import Clock
+
+    opened = open_checkpoint(checkpoint, checkpoint.source.fetch(downloads, whole=True), spec, Clock())
+    first = batch_tokens_for(pilot, batch_size, pilot.longest, opened.architecture, spec.device)
+
+    def attempt(batch_tokens: int) -> Rows:
+        return measure(opened, spec, batch_tokens, lambda _: None)
+
+    return halve_batch(attempt, first, pilot.longest, "--context", lambda _: None)[CHECKPOINTS][0]
