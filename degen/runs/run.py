@@ -136,6 +136,8 @@ class Run:
     @property
     def failed(self) -> list[Row]:
         """The checkpoints that could not be measured."""
+        if "failed" not in self.table(CHECKPOINTS, ["status"])["status"].to_pylist():
+            return []  # one column takes a third of the time of all
         return [row for row in self.checkpoints() if row["status"] == "failed"]
 
 
