@@ -213,7 +213,7 @@ def _print_layers(run: Run, rows: list[Row]) -> None:
     checkpoints: dict[tuple[str, str], dict[tuple[int, str], Row]] = {}
     for row in rows:
         checkpoints.setdefault((row["model"], row["revision"]), {})[row["layer"], row["site"]] = row
-    metrics = [f.name for f in run.table("layers").schema if f.name not in LAYER_KEYS and not f.name.endswith("_se")]
+    metrics = [c for c in run.columns("layers") if c not in LAYER_KEYS and not c.endswith("_se")]
     for metric in metrics:
         if any(row[metric] is not None for row in rows):
             cells = [

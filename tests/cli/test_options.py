@@ -29,6 +29,11 @@ SETTINGS: dict[str, tuple[tuple[str, ...], Any, Any]] = {
     "steps": (("--steps", "log:3"), "log:3", "log:3"),
     "corpus": (("--corpus", "a.txt"), Path("a.txt"), "a.txt"),
     "tokens": (("--tokens", "4321"), 4321, 4321),
+    "target_se": (
+        ("--target-se", "loss=0.01, anisotropy=0.5"),
+        {"loss": 0.01, "anisotropy": 0.5},
+        {"loss": 0.01, "anisotropy": 0.5},
+    ),
     "context": (("--context", "77"), 77, 77),
     "seed": (("--seed", "5"), 5, 5),
     "skip_first": (("--skip-first", "11"), 11, 11),
