@@ -90,6 +90,7 @@ class ScanOptions(OptionGroup):
 
     corpus: Annotated[str, setting(TEXT, "corpus", autocompletion=complete_corpus)] = Settings.corpus
     tokens: Annotated[int, setting(TEXT, "tokens")] = Settings.tokens
+    target_se: Annotated[str | None, setting(TEXT, "target_se", show_default="all of --tokens")] = None
     context: Annotated[
         int | None,
         setting(TEXT, "context", show_default=f"{CONTEXT}, or the learned positions of a model that has fewer"),
@@ -146,6 +147,9 @@ class ScanOptions(OptionGroup):
         folder_options = {"out", "track", "fresh", "keep"}  # of the run folder; no result depends on them
         values: dict[str, Any] = {name: getattr(self, name) for name in self.options() if name not in folder_options}
         values["batch_size"] = parsing.parse_batch_size(self.batch_size)
+        if self.target_se is not None:
+            targets = parsing.parse_floats("--target-se", self.target_se.split(","), "anisotropy=0.005,loss=0.01")
+            values["target_se"] = targets
         if trust_remote_code:
             output.warn(
                 "--trust-remote-code: Python code of these checkpoints runs on this machine with your permissions"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from degen.errors import DegenError
 
@@ -48,6 +48,37 @@ def parse_floats(option: str, texts: Sequence[str] | None, example: str) -> dict
         except ValueError:
             raise DegenError(f"{option} {name}={value}: {value!r} is no number, as in {example}") from None
     return numbers
+
+
+def parse_probe_options(option: str, texts: Sequence[str] | None) -> dict[str, dict[str, Any]]:
+    """Return a dict: probe -> option -> value, from texts such as `two_nn.positions=4000`.
+
+    A value is a number, true or false, or else a text; with a comma it is the list of its parts.
+
+    Raises:
+        DegenError: a text has another form, or an option occurs twice.
+    """
+    example = "two_nn.positions=4000"
+    found: dict[str, dict[str, Any]] = {}
+    for name, text in parse_pairs(option, texts, example).items():
+        probe, dot, key = name.partition(".")
+        if not (probe and dot and key):
+            raise DegenError(f"{option} {name}={text}: must be PROBE.OPTION=VALUE, as in {example}")
+        parts = [_value(part.strip()) for part in text.split(",") if part.strip()]
+        found.setdefault(probe, {})[key] = parts if "," in text else parts[0]
+    return found
+
+
+def _value(text: str) -> bool | int | float | str:
+    """Return the number, true or false that a text is, else the text."""
+    if text in ("true", "false"):
+        return text == "true"
+    if (number := whole_number(text)) is not None:
+        return number
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def parse_choice(option: str, text: str, choices: Sequence[T]) -> T:

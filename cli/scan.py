@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import options, output
-from .option_groups import expand_groups
+from . import options, output, parsing
+from .option_groups import OptionGroup, expand_groups
+from .option_panels import PASS
 
 if TYPE_CHECKING:
     from degen.cli.progress import ConsoleProgress
@@ -20,11 +22,45 @@ if TYPE_CHECKING:
     from degen.trackers.destination import Destination
 
 
+class ProbeOptions(OptionGroup):
+    """Options of single probes."""
+
+    probe_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An option of a probe, as two_nn.positions=4000 or fragility.shares=0.01,0.1; again for more. `degen "
+            "probes NAME` names them.",
+            show_default=False,
+            rich_help_panel=PASS,
+        ),
+    ] = None
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Of the probe unargmaxable: prove by linear programs which tokens can never be the most likely one.",
+            rich_help_panel=PASS,
+        ),
+    ] = False
+
+    def options_by_probe(self) -> dict[str, dict[str, Any]]:
+        """Return the options of each probe, by name.
+
+        Raises:
+            DegenError: a text is no probe, option and value.
+        """
+        found = parsing.parse_probe_options("--probe-option", self.probe_option)
+        if self.exact:
+            found.setdefault("unargmaxable", {})["exact"] = True
+        return found
+
+
 @expand_groups
 def scan(
     *,
     series: options.SeriesArgument = None,
     scan_options: options.ScanOptions,
+    probe_options: ProbeOptions,
     trust_remote_code: options.TrustRemoteCode = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
@@ -35,6 +71,7 @@ def scan(
     code 4: some checkpoints failed; each has a row with the reason, and the others are measured.
     """
     settings = scan_options.settings(series, trust_remote_code=trust_remote_code)
+    settings = replace(settings, options=probe_options.options_by_probe())
     if dry_run:
         print_costs(settings, scan_options, json)
         return

@@ -218,7 +218,7 @@ def _print_layers(run: Run, rows: list[Row]) -> None:
     for row in rows:
         checkpoints.setdefault((row["model"], row["revision"]), {})[row["layer"], row["site"]] = row
     others = (*LAYER_KEYS, "reason")
-    metrics = [f.name for f in run.table("layers").schema if f.name not in others and not f.name.endswith("_se")]
+    metrics = [c for c in run.columns("layers") if c not in others and not c.endswith("_se")]
     for metric in metrics:
         if any(row[metric] is not None for row in rows):
             cells = [

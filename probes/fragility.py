@@ -88,10 +88,12 @@ class Fragility(ModelProbe):
         """
         for name, value in options.items():
             if name == "shares":
-                listed = value if isinstance(value, list | tuple) else ()
-                numbers = [isinstance(x, int | float) and not isinstance(x, bool) and 0 < x < 10 for x in listed]
+                given = value if isinstance(value, list | tuple) else ()
+                numbers = [isinstance(x, int | float) and not isinstance(x, bool) and 0 < x < 10 for x in given]
                 if not numbers or not all(numbers):
-                    raise DegenError(f"shares of probe fragility: {value!r} is no list of numbers above 0 and below 10")
+                    raise DegenError(
+                        f"shares of probe fragility: {value!r} is no list of numbers above 0; of one write 0.1,"
+                    )
             elif name in ("draws", "tokens", "seed"):
                 least = 0 if name == "seed" else 1
                 if not isinstance(value, int) or isinstance(value, bool) or value < least:

@@ -78,11 +78,11 @@ class Unargmaxable(HeadProbe):
             DegenError: an option is unknown, or has a value that it cannot have.
         """
         super().check({name: value for name, value in options.items() if name not in OPTIONS})
-        checked, exact = options.get("checked", CHECKED), options.get("exact", False)
+        checked = options.get("checked", CHECKED)
         if not isinstance(checked, int) or isinstance(checked, bool) or checked < 1:
-            raise DegenError(f"probe unargmaxable: checked is {checked!r}; must be at least 1, a number of tokens")
-        if not isinstance(exact, bool):
-            raise DegenError(f"probe unargmaxable: exact is {exact!r}; must be True or False")
+            raise DegenError(f"probe unargmaxable: checked is {checked!r}; it must be a number of tokens, 1 or more")
+        if not isinstance(exact := options.get("exact", False), bool):
+            raise DegenError(f"probe unargmaxable: exact is {exact!r}; it must be true or false")
 
     def __init__(self, exact: bool = False, checked: int = CHECKED) -> None:
         super().__init__()

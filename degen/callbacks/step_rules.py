@@ -12,6 +12,7 @@ from degen.gate import Outcome, Rule, judge
 from degen.gate.rule import StepRange
 from degen.hints import did_you_mean
 from degen.model.architecture import Architecture
+from degen.runs.part_cache import PartCache
 from degen.tables import CHECKPOINTS
 
 from .monitor import Measurement, Monitor
@@ -110,7 +111,7 @@ def check_site(rule: Rule, shape: Architecture) -> None:
 
 
 def judge_step(
-    rules: Sequence[Rule], folder: Path, step: int, confidence: float | None
+    rules: Sequence[Rule], folder: Path, step: int, confidence: float | None, cache: PartCache | None = None
 ) -> tuple[dict[Rule, str], dict[Rule, Undecided]]:
     """Judge the measurement of one step by rules; earlier steps are not judged again.
 
@@ -119,11 +120,12 @@ def judge_step(
         folder: the run folder with the measurements so far.
         step: the step to judge.
         confidence: of the one-sided interval by which a rule must be broken; None to compare figures as they are.
+        cache: what earlier steps read of the folder; None to read all that is needed.
 
     Returns:
         Two dicts: broken rule -> a text that says so, and rule that cannot be judged -> the reason.
     """
-    outcomes, refused = _outcomes(rules, folder, confidence)
+    outcomes, refused = _outcomes(rules, folder, confidence, cache)
     broken: dict[Rule, str] = {}
     undecided = {rule: Undecided(rule, reason, _is_to_come(rule, step)) for rule, reason in refused.items()}
     for rule in rules:
@@ -147,7 +149,9 @@ def _is_to_come(rule: Rule, step: int) -> bool:
     return isinstance(rule.step, StepRange) and rule.step.first is not None and step < rule.step.first
 
 
-def _outcomes(rules: Sequence[Rule], folder: Path, confidence: float | None) -> tuple[list[Outcome], dict[Rule, str]]:
+def _outcomes(
+    rules: Sequence[Rule], folder: Path, confidence: float | None, cache: PartCache | None
+) -> tuple[list[Outcome], dict[Rule, str]]:
     """Return the gate's outcomes of all rules, and a dict: rule that the gate refuses -> why.
 
     The gate refuses a rule, for example, if it selects a step that is not measured yet.
@@ -155,13 +159,13 @@ def _outcomes(rules: Sequence[Rule], folder: Path, confidence: float | None) -> 
     if not rules:
         return [], {}
     try:
-        return list(judge(rules, folder, confidence=confidence, warn=_ignore).outcomes), {}
+        return list(judge(rules, folder, confidence=confidence, warn=_ignore, cache=cache).outcomes), {}
     except DegenError:
         outcomes: list[Outcome] = []
     refused: dict[Rule, str] = {}
     for rule in rules:  # one by one, for the others can be judged
         try:
-            outcomes += judge([rule], folder, confidence=confidence, warn=_ignore).outcomes
+            outcomes += judge([rule], folder, confidence=confidence, warn=_ignore, cache=cache).outcomes
         except DegenError as error:
             refused[rule] = one_line(error).removeprefix(f'rule "{rule}": ').removeprefix(f"{folder}: ")
     return outcomes, refused

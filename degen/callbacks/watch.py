@@ -14,6 +14,7 @@ from degen.errors import DegenError, NotFiniteError, one_line
 from degen.gate import Rule, parse_rule
 from degen.model.architecture import describe_module
 from degen.paths import expand_user
+from degen.runs.part_cache import PartCache
 
 from .monitor import MODEL, Measurement, Monitor
 from .preserve_state import check_finite, unwrapped
@@ -57,6 +58,7 @@ class Watch:
             folder = _temporary_folder()
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._recorder = RunRecorder(folder, self.monitor, self.label) if folder is not None else None
+        self._cache = PartCache()
         self._begun = False
         self._open = {rule: Undecided(rule, "nothing was measured") for rule in self._rules}
 
@@ -117,7 +119,7 @@ class Watch:
         elif (reason := failed or write_error) is not None:
             undecided = {rule: Undecided(rule, reason) for rule in self._rules if not is_over(rule, step)}
         elif self._recorder is not None:
-            broken, undecided = judge_step(self._rules, self._recorder.folder, step, self.confidence)
+            broken, undecided = judge_step(self._rules, self._recorder.folder, step, self.confidence, self._cache)
         self._note_decided(step, broken, undecided)
         return StepReport(step, measurement, failed, tuple(broken.values()), tuple(undecided.values()), write_error)
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from degen.errors import DegenError
 from degen.printable import printable
 from degen.readers.source_summary import SourceSummary
+from degen.runs.part_cache import PartCache
 from degen.stats.document_interval import document_interval
 
 from .metric_values import MetricValue, find_metric_values
@@ -103,6 +104,7 @@ def judge(
     warn: Callable[[str], None] | None = None,
     series: Mapping[str, Sequence[str]] | None = None,
     family_wise: bool = False,
+    cache: PartCache | None = None,
 ) -> Verdicts:
     """Judge the measurements of a run or table by rules.
 
@@ -122,6 +124,7 @@ def judge(
             steps belong to a training that was undone, and are left out. None to use all measurements.
         family_wise: whether the confidence is that of all values of a rule together: with m of them, each is judged
             with 1 − (1 − confidence)/m (Bonferroni). Else a rule that is about several warns of what that does.
+        cache: of a run that is judged again and again while it grows, what was read of its parts before.
 
     Returns:
         The outcomes, with the exit code.
@@ -135,7 +138,7 @@ def judge(
         raise DegenError("there is no rule to judge by; give one, as in --rule 'anisotropy[layer=last] < 0.6'")
     check_confidence(confidence, strict, family_wise)
     warn = warn or (lambda line: logging.getLogger("degen").warning(printable(line)))
-    source = open_source(target, warn, series)
+    source = open_source(target, warn, series, cache)
     other = open_source(baseline, warn) if baseline is not None else None
     if other is not None and all(rule.relation is None for rule in rules):
         warn(f"the baseline {other.path} is not used, because no rule has a .rise or .drop")

@@ -11,6 +11,7 @@ from degen.metrics.open_target import folders_in, open_target
 from degen.paths import expand_user
 from degen.readers.registry import find_reader
 from degen.readers.table_file import FORMATS, has_parts
+from degen.runs.part_cache import PartCache
 from degen.runs.run import Run
 from degen.runs.run_file import is_run
 
@@ -36,7 +37,10 @@ def is_measured(target: str | Path) -> bool:
 
 
 def open_source(
-    target: str | Path, warn: Callable[[str], None], series: Mapping[str, Sequence[str]] | None = None
+    target: str | Path,
+    warn: Callable[[str], None],
+    series: Mapping[str, Sequence[str]] | None = None,
+    cache: PartCache | None = None,
 ) -> Source:
     """Open a run or a table as the source of the curves that rules are about.
 
@@ -45,11 +49,12 @@ def open_source(
             `degen.readers.registry` recognises: a log of training, or results of evaluations.
         warn: called with each line of warning.
         series: for a run, label of the model -> the revisions that it has now; None to use all that were measured.
+        cache: what was read of the run's parts before; None to read all that is needed.
 
     Raises:
         DegenError: the path does not exist, or holds none of these.
     """
     opened = open_target(Path(target), warn)
     if isinstance(opened, Run):
-        return RunSource(opened, warn, series)
+        return RunSource(opened, warn, series, cache)
     return ModuleTableSource(opened, warn) if is_module_table(opened) else TableSource(opened, warn)

@@ -21,6 +21,7 @@ from degen.metrics.run_curves import all_checkpoints, checkpoint_curve
 from degen.metrics.run_parts import LAYERS, RunParts
 from degen.metrics.summary import summarise_run
 from degen.readers.source_summary import SourceSummary
+from degen.runs.part_cache import PartCache
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS, DOMAINS, Row
 
@@ -38,12 +39,17 @@ class RunSource:
         warn: called with each line of warning.
         series: label of the model -> the revisions that it has now; measurements of later steps are left out. None to
             use all.
+        cache: what was read of the run's parts before; None to read all that is needed.
     """
 
     def __init__(
-        self, run: Run, warn: Callable[[str], None], series: Mapping[str, Sequence[str]] | None = None
+        self,
+        run: Run,
+        warn: Callable[[str], None],
+        series: Mapping[str, Sequence[str]] | None = None,
+        cache: PartCache | None = None,
     ) -> None:
-        self._parts = RunParts(run)
+        self._parts = RunParts(run, cache)
         self._warn = warn
         self._series = series
         self._curves: dict[Rule, list[Curve]] = {}

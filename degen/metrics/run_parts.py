@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from degen.arrays import Floats
 from degen.errors import DegenError
-from degen.runs.parts import check_columns, part_files, read_part
+from degen.runs.joined_parts import JoinedParts, take_parts
+from degen.runs.part_cache import PartCache
+from degen.runs.parts import check_columns, part_files, read_part_and_schema
 from degen.runs.run import Run
 from degen.runs.training_positions import training_positions
 from degen.tables import CHECKPOINTS, Row, file_name
@@ -33,10 +35,12 @@ class RunParts:
 
     Args:
         run: the run.
+        cache: what was read of its parts before; None to read all that is needed.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, cache: PartCache | None = None) -> None:
         self.run = run
+        self._read = read_part_and_schema if cache is None else cache.read
         self._parts: dict[tuple[str, str, str, tuple[str, ...]], pa.Table | None] = {}
         self._windows: dict[tuple[str, str, str | None], WindowLosses | None] = {}
 
@@ -56,28 +60,35 @@ class RunParts:
         """
         import pyarrow as pa
 
-        parts = []
+        joined = JoinedParts()
         for path in part_files(self.path / CHECKPOINTS):
-            part = read_part(path)
+            part, schema = self._read(path)
             check_columns(path, part, _CHECKPOINT_COLUMNS)
             if len(part):
-                parts.append(part)
-        if not parts:
+                joined.add(path, part, schema)
+        if not joined.files:
             raise DegenError(f"{self.path}: this run has no checkpoint yet; continue the scan")
-        models = {model: i for i, model in enumerate(self.run.info.get("models", []))}
-        pattern = self.run.info.get("asked", {}).get("revision_pattern")
-        positions = training_positions((part.slice(0, 1).to_pylist()[0] for part in parts), pattern)
-
-        def position(part: pa.Table) -> tuple[int, str, int]:
-            model, revision = part["model"][0].as_py(), part["revision"][0].as_py()
-            return models.get(model, len(models)), model, positions[model, revision]
-
         try:
-            return pa.concat_tables(sorted(parts, key=position), promote_options="permissive")
+            table = joined.table("permissive")
         except pa.ArrowException as error:
             raise DegenError(
                 f"{self.path / CHECKPOINTS}: the parts of this table do not fit together ({error}); scan into a new run"
             ) from error
+        return self._in_order(table, joined)
+
+    def _in_order(self, table: pa.Table, joined: JoinedParts) -> pa.Table:
+        """Return the parts of table `checkpoints` in the order of models, then of training."""
+        models = {model: i for i, model in enumerate(self.run.info.get("models", []))}
+        pattern = self.run.info.get("asked", {}).get("revision_pattern")
+        rows, starts = joined.position_rows(table), joined.starts()
+        positions = training_positions((rows[start] for start in starts), pattern)
+
+        def position(part: int) -> tuple[int, str, int]:
+            model, revision = rows[starts[part]]["model"], rows[starts[part]]["revision"]
+            return models.get(model, len(models)), model, positions[model, revision]
+
+        order = sorted(range(len(starts)), key=position)
+        return take_parts(table, joined, order)
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -126,7 +137,7 @@ class RunParts:
         key = (table, model, revision, columns)
         if key not in self._parts:
             path = self.path / table / file_name(model) / f"{file_name(revision)}.parquet"
-            part = read_part(path, columns) if path.is_file() else None
+            part = self._read(path, columns)[0] if path.is_file() else None
             if part is not None:
                 check_columns(path, part, [name for name in columns if name in _NEEDED.get(table, ())])
             self._parts[key] = part
@@ -140,7 +151,7 @@ class RunParts:
         import pyarrow as pa
 
         files = part_files(self.path / table)
-        schema = read_part(files[0]).schema if files else pa.schema([])
+        schema = self._read(files[0])[1] if files else pa.schema([])
         return {
             f.name: pa.types.is_integer(f.type) or pa.types.is_floating(f.type) for f in schema if f.name not in _KEYS
         }

@@ -56,13 +56,23 @@ def read_part(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
     Raises:
         DegenError: it is damaged.
     """
+    return read_part_and_schema(file, columns)[0]
+
+
+def read_part_and_schema(file: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, pa.Schema]:
+    """Read one part of a table as `read_part` does, and return with it the schema of all its columns.
+
+    Raises:
+        DegenError: it is damaged.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(file, page_checksum_verification=True) as part:
-            names = None if columns is None else [c for c in columns if c in part.schema_arrow.names]
-            return part.read(names, use_threads=False)
+        with pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as part:
+            schema = part.schema_arrow
+            names = None if columns is None else [c for c in columns if c in schema.names]
+            return part.read(names, use_threads=False), schema
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(file, error) from error
 
@@ -93,20 +103,34 @@ def check_columns(file: Path, part: pa.Table, needed: Sequence[str]) -> None:
     Raises:
         DegenError: it is such a part.
     """
+    check_schema(file, part.schema, needed)
+    check_keys(file, part)
+
+
+def check_schema(file: Path, schema: pa.Schema, needed: Sequence[str]) -> None:
+    """Refuse a part that lacks a column, or has one of another type than the engine writes; see `check_columns`."""
     import pyarrow as pa
 
     for name in needed:
-        if name not in part.column_names:
+        if schema.get_field_index(name) < 0:
             raise damaged(file, ValueError(f"it has no column {name}"))
-    whole_model = {"layer", "site"} if "domain" in part.column_names else set()  # of which a row of a domain may be
-    for name in part.column_names:
-        kind, stored = _TYPES.get(name), part.schema.field(name).type
+    for name, stored in zip(schema.names, schema.types, strict=True):
+        if (kind := _TYPES.get(name)) is None:
+            continue
         if stored == pa.large_string():  # polars writes strings as such
             stored = pa.string()
-        if kind is not None and stored != pa.type_for_alias(kind):
+        if stored != pa.type_for_alias(kind):
             raise damaged(file, ValueError(f"its column {name} holds no {kind}"))
-        outside = name == "layer" and "site" not in part.column_names  # weights that are in no block
-        if name in _KEYS and name not in whole_model and part[name].null_count and not outside:
+
+
+def check_keys(file: Path, part: pa.Table) -> None:
+    """Refuse a part that has a row without its keys; see `check_columns`."""
+    names = part.column_names  # which makes a list of them each time
+    may_lack = {"layer", "site"} if "domain" in names else set()  # a row of a domain may be of the whole model
+    if "site" not in names:
+        may_lack.add("layer")  # of weights that are in no block
+    for name in _KEYS:
+        if name in names and name not in may_lack and part.column(names.index(name)).null_count:
             raise damaged(file, ValueError(f"it has rows without {name}"))
 
 

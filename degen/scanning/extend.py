@@ -17,7 +17,7 @@ from .plan import Plan, tables_of
 from .settings import Settings
 
 TOKENS = "tokens_per_step"
-TEXT = frozenset({"corpus", "tokens", "context", "seed", "skip_first", "sample", "batch_size"})
+TEXT = frozenset({"corpus", "tokens", "context", "seed", "skip_first", "sample", "batch_size", "target_se"})
 ADDED_LATER = {"skip_first": 0}  # settings that runs of before do not name, and what they did
 
 

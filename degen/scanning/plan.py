@@ -61,7 +61,9 @@ def plan_probes(settings: Settings) -> tuple[dict[str, type[Probe]], Tables]:
     probes = load_probes(settings.probes)
     for name, options in settings.options.items():
         if name not in probes:
-            raise DegenError(f"options are set for the probe {name!r}, which is not asked for")
+            raise DegenError(
+                f"options are set for the probe {name!r}, which is not asked for; name it among the probes"
+            )
         probes[name].check(options)
     return probes, tables_of(probes)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,10 @@ class Samples:
             with write_errors(writer.path):
                 write_samples(writer.path / SAMPLE, list(self.samples.values()))
 
+    def with_info(self, more: dict[str, Any]) -> Samples:
+        """Return the windows with more for run.json, which says anew how many there are."""
+        return replace(self, info=self.info | {"windows": _summaries(self.samples)} | more)
+
     def sample_of(self, series: Series) -> Sample | None:
         """Return the windows of a series; None where it has no tokenizer or no probe needs text."""
         tokenizer = self.tokenizers[series.model]
@@ -85,12 +89,21 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
         samples, info = find_samples(settings, tokenizers, progress)
         if settings.sample is None:
             _warn_of_few_documents(plan, samples, info["corpus"], progress)
+        if before and settings.target_se:  # a pilot has said how many, when the run began
+            kept = {f: entry.get("windows", 0) for f, entry in before.get("windows", {}).items()}
+            samples = {f: first_windows(sample, kept.get(f, len(sample.windows))) for f, sample in samples.items()}
+            info = before | info | {"windows": _summaries(samples)}
     if before and before.get("windows") != info["windows"]:  # none where no probe needed text
         raise DegenError(
             f"{writer.path}: was scanned with other windows than {SAMPLE} or the corpus gives now; bring the file "
             "back, or start over with --fresh"
         )
     return Samples(of_series, samples, info, saved)
+
+
+def first_windows(sample: Sample, count: int) -> Sample:
+    """Return the first windows of a sample, all of them where there are no more; each is drawn like the others."""
+    return replace(sample, windows=sample.windows[:count])
 
 
 def find_samples(

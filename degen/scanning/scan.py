@@ -32,6 +32,7 @@ from .run_info import complete_info
 from .sampling import prepare_samples
 from .series_scan import Pending, SeriesScan
 from .settings import RUN_FOLDER, ScanKeywords, Settings, list_settings, make_settings
+from .target_error import KEY, check_targets, fit_windows
 
 
 @list_settings(ScanKeywords)
@@ -83,6 +84,7 @@ def scan_with_settings(
     settings = continue_settings(settings, begun)
     progress.start_phase("finding checkpoints")
     plan = make_plan(settings, progress.note)
+    check_targets(settings, plan.tables)
     on_plan(plan)
     settings = fit_context(settings, plan, begun, progress.note)
     with open_run(out, settings.to_json(), fresh, adds_only) as writer:
@@ -119,6 +121,8 @@ def _measure(
     threads = settings.threads or writer.info.get("threads")  # as asked for, or as when the run began
     if threads is not None:
         torch.set_num_threads(threads)
+    if settings.target_se and KEY not in (writer.info.get("sample") or {}):
+        samples = fit_windows(settings, plan, samples, downloads, (device, dtype), progress)
     complete_info(writer, [s.model for s in plan.series], plan.probes, plan.tables, samples, device, dtype)
     writer.start()  # from here on the folder changes
     samples.save(writer)

@@ -29,6 +29,7 @@ from .plan import Plan
 from .progress import Progress
 from .sampling import Samples, training_windows
 from .settings import Settings
+from .target_error import above_targets
 
 if TYPE_CHECKING:
     from .measure_spec import MeasureSpec
@@ -223,6 +224,9 @@ class SeriesScan:
             progress.start_checkpoint(opened.checkpoint, spec.sample.tokens if spec.sample else 0)
 
         rows = halve_batch(attempt, self.batch_tokens or longest, longest, "--context", on_halved)
+        if above := above_targets(settings.target_se, rows[CHECKPOINTS][0]):
+            progress.note(f"{opened.checkpoint}: {', '.join(above)}")
+            opened.notes += above
         reasons = dict.fromkeys(reason for reason in (rows[CHECKPOINTS][0].get("reason"), *opened.notes) if reason)
         rows[CHECKPOINTS][0] |= {"status": "ok", "reason": "; ".join(reasons) or None}
         return rows

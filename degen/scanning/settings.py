@@ -56,6 +56,11 @@ class Settings:
         "hf://org/dataset[:split], a name of `degen corpora`, or demo.",
     ] = "demo"
     tokens: Annotated[int, "Tokens to stream through each checkpoint."] = 50_000
+    target_se: Annotated[
+        Mapping[str, float] | None,
+        "Standard errors that are enough, as in anisotropy=0.005,loss=0.01: a pilot on the last checkpoint fixes how "
+        "many windows all are measured on, of those that tokens allows.",
+    ] = None
     context: Annotated[
         int | None,
         f"Longest window, in tokens; without it {CONTEXT}, or the learned positions of a model that has fewer.",
@@ -118,6 +123,10 @@ class Settings:
                 "tokens; take fewer, or a larger --context"
             )
 
+        for metric, target in (self.target_se or {}).items():
+            if not 0 < target < float("inf"):
+                raise DegenError(f"--target-se {metric}={target:g}: must be above 0")
+
     @property
     def longest_window(self) -> int:
         """The longest window, in tokens."""
@@ -143,6 +152,7 @@ class Settings:
             "tokenizer": _absolute(self.tokenizer) if self.tokenizer else None,
             "model_config": _absolute(self.model_config) if self.model_config else None,
             "probes": sorted(set(self.probes)) if self.probes is not None else None,
+            "target_se": dict(self.target_se) if self.target_se else None,
             "options": json.loads(json.dumps(self.options)),  # lists, as they come back from the file
         }
 
@@ -164,6 +174,7 @@ class MeasureKeywords(TypedDict, total=False):
 class ScanKeywords(MeasureKeywords, total=False):
     """All settings of a scan but its series, as keywords with every type that callers may pass."""
 
+    target_se: Mapping[str, float] | None
     tokenizer: str | Path | None
     model_config: str | Path | None
     steps: str

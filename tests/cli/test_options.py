@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -15,6 +16,7 @@ from faults.command import degen
 from typer.testing import CliRunner
 
 import degen as package
+from degen import read_run
 from degen.callbacks import LightningDegenerationCallback, Monitor, measure_model
 from degen.callbacks.trainer import DegenerationCallback
 from degen.errors import DegenError
@@ -27,6 +29,11 @@ SETTINGS: dict[str, tuple[tuple[str, ...], Any, Any]] = {
     "steps": (("--steps", "log:3"), "log:3", "log:3"),
     "corpus": (("--corpus", "a.txt"), Path("a.txt"), "a.txt"),
     "tokens": (("--tokens", "4321"), 4321, 4321),
+    "target_se": (
+        ("--target-se", "loss=0.01, anisotropy=0.5"),
+        {"loss": 0.01, "anisotropy": 0.5},
+        {"loss": 0.01, "anisotropy": 0.5},
+    ),
     "context": (("--context", "77"), 77, 77),
     "seed": (("--seed", "5"), 5, 5),
     "skip_first": (("--skip-first", "11"), 11, 11),
@@ -273,3 +280,38 @@ def test_option_group_refuses_unknown_and_missing_options() -> None:
         Two(three=3)  # type: ignore[call-arg]
     with pytest.raises(AttributeError, match="needed"):
         Needed()  # type: ignore[call-arg]
+
+
+def test_options_of_probes_reach_them_and_are_refused_by_them(series: Path, corpus: Path, tmp_path: Path) -> None:
+    command = (
+        "scan",
+        series,
+        "--corpus",
+        corpus,
+        "--tokens",
+        "256",
+        "--context",
+        "32",
+        "-o",
+        tmp_path / "run",
+        "--fresh",
+    )
+    probes = ("--probes", "unargmaxable,fragility")
+    given = ("--exact", "--probe-option", "fragility.shares=0.01,0.1", "--probe-option", "unargmaxable.checked=5")
+    result = degen(*command, *probes, *given)
+    assert result.code == 0, result.err
+    run = read_run(tmp_path / "run")
+    assert {row["unargmaxable_checked"] for row in run.checkpoints()} == {5}
+    assert {row["noise_share"] for row in run.table("fragility").to_pylist()} == {0.01, 0.1}
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["asked"]["options"] == {
+        "fragility": {"shares": [0.01, 0.1]}, "unargmaxable": {"checked": 5, "exact": True},
+    }  # fmt: skip
+    for wrong, message in (
+        ("two_nn=3", "must be PROBE.OPTION=VALUE"),
+        ("two_nn.positions=300", "not asked for; name it among the probes"),
+        ("fragility.shares=0.1", "of one write 0.1,"),
+        ("unargmaxable.checked=many", "must be a number of tokens"),
+    ):
+        refused = degen(*command, *probes, "--probe-option", wrong)
+        assert refused.code == 2
+        assert message in refused.message

@@ -114,9 +114,9 @@ def test_one_row_says_so_and_wrong_options_are_refused() -> None:
     assert row == {"reason": "no unargmaxable tokens: the LM head has fewer than two used rows"}
     Unargmaxable.check({"exact": True, "checked": 5})
     for wrong in (0, "many", True):
-        with pytest.raises(DegenError, match=f"checked is {wrong!r}; must be at least 1"):
+        with pytest.raises(DegenError, match=f"checked is {wrong!r}; it must be a number of tokens"):
             Unargmaxable.check({"checked": wrong})
-    with pytest.raises(DegenError, match="exact is 'no'; must be True or False"):
+    with pytest.raises(DegenError, match="exact is 'no'; it must be true or false"):
         Unargmaxable.check({"exact": "no"})
     with pytest.raises(DegenError, match="no option 'exactly'"):
         Unargmaxable.check({"exactly": True})

@@ -49,7 +49,7 @@ def test_a_duckdb_file_gains_tables_and_replaces_its_own(run: degen.Run, tmp_pat
 def test_what_cannot_be_written_is_refused(run: degen.Run, tmp_path: Path) -> None:
     with pytest.raises(DegenError, match=r"ends in none of \.parquet, \.csv, \.json, \.duckdb"):
         export_table(run, "layers", tmp_path / "t.xlsx")
-    with pytest.raises(DegenError, match="no table 'layer'; there are checkpoints, layers"):
+    with pytest.raises(DegenError, match="no table 'layer'; there are checkpoints, domains, layers"):
         export_table(run, "layer", tmp_path / "t.csv")
     (tmp_path / "t.duckdb").write_text("not a database")
     with pytest.raises(DegenError, match="not a DuckDB file"):
