@@ -93,7 +93,7 @@ class Lens(StreamProbe):
 
         assert self._head is not None
         assert self._head.readout is not None
-        rows, columns, _ = self._positions.in_rows(batch.windows)
+        rows, columns, _ = self._positions.in_rows(batch.windows, batch.first)
         if not len(rows) or (self._head.readout.reason is not None and site.name != "head_input"):
             return
         at, next_at = (

@@ -98,7 +98,7 @@ class States(StreamProbe):
         """Keep the states of a batch that are among the positions, as float32."""
         import torch
 
-        rows, columns, numbers = self._positions.in_rows(batch.windows)
+        rows, columns, numbers = self._positions.in_rows(batch.windows, batch.first)
         if not len(rows):
             return
         at = tuple(torch.from_numpy(index).to(states.device) for index in (rows, columns))

@@ -26,19 +26,22 @@ class SamplePositions:
     def __len__(self) -> int:
         return len(self.windows)
 
-    def in_rows(self, windows: Ints) -> tuple[Ints, Ints, Ints]:
+    def in_rows(self, windows: Ints, first: int = 0) -> tuple[Ints, Ints, Ints]:
         """Return where the positions are in a batch.
 
         Args:
             windows: the index of the window of each row of the batch.
+            first: position in its window of the batch's first column; those before it are not in the batch.
 
         Returns:
             The row, the column and the number among all positions of each that is there.
         """
-        first, last = (np.searchsorted(self.windows, windows, side) for side in ("left", "right"))
-        rows = np.repeat(np.arange(len(windows)), last - first)
-        numbers = np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)]).astype(np.int64)
-        return rows, self.tokens[numbers], numbers
+        starts, ends = (np.searchsorted(self.windows, windows, side) for side in ("left", "right"))
+        rows = np.repeat(np.arange(len(windows)), ends - starts)
+        numbers = np.concatenate([np.arange(a, b) for a, b in zip(starts, ends, strict=True)]).astype(np.int64)
+        there = self.tokens[numbers] >= first
+        rows, numbers = rows[there], numbers[there]
+        return rows, self.tokens[numbers] - first, numbers
 
 
 def draw_positions(sample: Sample, count: int, seed: int = 0) -> SamplePositions:
