@@ -12,6 +12,7 @@ from degen.tables import Column, Metric, Row, Rows
 
 MIN_TOKENS = 30  # different ones, for a correlation
 FEW_TOKENS = 300  # with fewer, its standard error is above 1/√300 = 0.06
+ROUNDING = 1e-12  # of the largest value: a smaller spread is no spread
 
 
 class HeadFrequency(HeadProbe):
@@ -90,16 +91,22 @@ class HeadFrequency(HeadProbe):
         along = np.concatenate([block.numpy() @ both for block in head.blocks()])[seen]
         logs = np.log(counts[seen])
         few = f"the correlations are over {tokens} tokens; with fewer than {FEW_TOKENS} they are rough"
+        of_mean, of_first = (_pearson(values, logs) for values in along.T)
+        reasons = [few] if tokens < FEW_TOKENS else []
+        if of_mean is None or of_first is None:
+            reasons.append("no correlation where all the tokens lie equally far along, or are equally frequent")
         return {
-            "mean_row_frequency_r": _pearson(along[:, 0], logs),
-            "first_direction_frequency_r": _pearson(along[:, 1], logs),
+            "mean_row_frequency_r": of_mean,
+            "first_direction_frequency_r": of_first,
             "frequency_tokens": tokens,
-            "frequency_reason": few if tokens < FEW_TOKENS else None,
+            "frequency_reason": "; ".join(reasons) or None,
         }
 
 
 def _pearson(x: Floats, y: Floats) -> float | None:
-    """Return Pearson's r; None where one of the two is constant."""
+    """Return Pearson's r; None where one of the two is constant, but for rounding."""
+    if any(np.ptp(values) <= ROUNDING * float(np.abs(values).max()) for values in (x, y)):
+        return None
     x, y = x - x.mean(), y - y.mean()
     scale = float(np.linalg.norm(x) * np.linalg.norm(y))
     return float(x @ y) / scale if scale > 0 else None

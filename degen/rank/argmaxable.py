@@ -55,7 +55,7 @@ class Best:
     Attributes:
         score: max over j ≠ i of z_j·x, one for each direction.
         row: j.
-        vector: z_j.
+        vector: a_j.
     """
 
     score: Floats
@@ -115,6 +115,16 @@ def nearest(cloud: Cloud, count: int) -> tuple[Ints, Floats, Floats]:
     return rows, points, distances
 
 
+def rows_of(cloud: Cloud, rows: Ints) -> Floats:
+    """Return a_i of some rows i, as they are stored: differences of these are exactly zero for equal rows."""
+    found, first = np.zeros((len(rows), len(cloud.whiten))), 0
+    for block in cloud.blocks():
+        inside = (rows >= first) & (rows < first + len(block))
+        found[inside] = block[rows[inside] - first]
+        first += len(block)
+    return found
+
+
 def best_others(cloud: Cloud, rows: Ints, directions: Floats) -> Best:
     """Return for every direction x of a row i the row j ≠ i with the largest z_j·x, in one pass over all rows.
 
@@ -137,7 +147,7 @@ def best_others(cloud: Cloud, rows: Ints, directions: Floats) -> Best:
         better = here > score
         score[better], row[better], vector[better] = here[better], first + at[better], block[at[better]]
         first += len(block)
-    return Best(score, row, (vector - cloud.mean) @ cloud.whiten)
+    return Best(score, row, vector)
 
 
 def without_direction(cloud: Cloud, rows: Ints, points: Floats) -> Mask:
@@ -151,7 +161,7 @@ def without_direction(cloud: Cloud, rows: Ints, points: Floats) -> Mask:
         rows: i, those that are checked.
         points: z_i.
     """
-    left, x = np.ones(len(rows), dtype=bool), points.copy()
+    left, x, own = np.ones(len(rows), dtype=bool), points.copy(), rows_of(cloud, rows)
     looks = LOOKS * len(rows)
     for _ in range(ROUNDS):
         at = np.flatnonzero(left)
@@ -161,8 +171,8 @@ def without_direction(cloud: Cloud, rows: Ints, points: Floats) -> Mask:
         if cloud.bias:
             x[:, -1] = np.maximum(x[:, -1], 0)
         best = best_others(cloud, rows[at], x[at])
-        apart = points[at] - best.vector
-        short = best.score - (points[at] * x[at]).sum(axis=1)  # how far another is ahead
+        apart = (own[at] - best.vector) @ cloud.whiten
+        short = -(apart * x[at]).sum(axis=1)  # how far another is ahead: exactly 0 for an equal row
         lengths = np.maximum((apart**2).sum(axis=1), 1e-300)
         scale = np.sqrt(lengths) * np.linalg.norm(x[at], axis=1)
         left[at] = short >= -MARGIN * scale
@@ -189,11 +199,12 @@ def prove(cloud: Cloud, row: int, point: Floats) -> bool | None:
         RuntimeError: the solver gives up.
     """
     constraints: Floats = np.zeros((0, len(point)))
+    (own,) = rows_of(cloud, np.asarray([row]))
     x = point.copy()
     if cloud.bias:
         x[-1] = max(x[-1], 0.0)
     for _ in range(LIMIT):
-        winners = _winners(cloud, row, point, x)
+        winners = _winners(cloud, row, own, x)
         if not len(winners):
             return True
         lengths = np.linalg.norm(winners, axis=1)
@@ -206,23 +217,21 @@ def prove(cloud: Cloud, row: int, point: Floats) -> bool | None:
     return None
 
 
-def _winners(cloud: Cloud, row: int, point: Floats, x: Floats) -> Floats:
-    """Return z_i − z_j of the rows j that win most against row i in direction x; none where i is the argmax."""
-    found: list[Floats] = []
-    scores: list[Floats] = []
+def _winners(cloud: Cloud, row: int, own: Floats, x: Floats) -> Floats:
+    """Return z_i − z_j of the rows j that win most against row i, a_i, or tie in direction x; none where i is ahead."""
+    found: list[Floats] = [np.zeros((0, len(x)))]
     first, mapped = 0, cloud.whiten @ x
-    own = float(point @ x) + float(cloud.mean @ mapped)
     for block in cloud.blocks():
-        ahead = block @ mapped - own
+        scores = block @ mapped
         if first <= row < first + len(block):
-            ahead[row - first] = -np.inf
-        at = np.argsort(-ahead)[:ADDED]
-        at = at[ahead[at] >= 0]
-        found.append(point - (block[at] - cloud.mean) @ cloud.whiten)
-        scores.append(ahead[at])
+            scores[row - first] = -np.inf
+        at = np.argsort(-scores)[:ADDED]
+        found.append((own - block[at[scores[at] > -np.inf]]) @ cloud.whiten)
         first += len(block)
-    order = np.argsort(-np.concatenate(scores))[:ADDED]
-    chosen: Floats = np.concatenate(found)[order]
+    apart = np.concatenate(found)
+    ahead = -apart @ x  # exactly 0 for an equal row, as a difference of two scores would not be
+    order = np.argsort(-ahead)[:ADDED]
+    chosen: Floats = apart[order[ahead[order] >= 0]]
     return chosen
 
 

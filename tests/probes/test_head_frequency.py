@@ -70,6 +70,14 @@ def test_a_centred_head_has_no_mean_row_and_all_rows_alike_have_nothing_else() -
     assert alike["mean_row_norm"] == pytest.approx(2)
 
 
+def test_equal_rows_or_equal_counts_have_no_correlation_and_a_reason() -> None:
+    equal = np.tile(normal((1, 8), 3), (400, 1)).astype(np.float32).astype(np.float64)
+    for W, counts in ((equal, np.arange(1, 401)), (normal((400, 8), 3), np.full(400, 7))):
+        row = checkpoint_row(HeadFrequency, head_of(W), counts)
+        assert [row[name] for name in CORRELATIONS] == [None, None]
+        assert row["frequency_reason"].startswith("no correlation")
+
+
 def test_few_tokens_give_a_value_and_a_reason_and_fewer_give_a_reason_alone() -> None:
     head, counts = head_of(normal((400, 4), 1)), np.zeros(400, dtype=np.int64)
     counts[:29] = np.arange(1, 30)

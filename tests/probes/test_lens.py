@@ -115,6 +115,20 @@ def test_fewer_positions_are_some_of_all_and_the_same_again() -> None:
     assert few != layers_of(model, sample, positions=21)
 
 
+def test_positions_that_are_left_out_have_no_part_in_it() -> None:
+    model, sample, skipped = make_model("llama", seed=3).double(), a_sample(), 3
+    probe = Lens(sample)
+    run_pass(model, sample, {"lens": probe}, 60, CPU, lambda _: None, skip_first=skipped)
+    losses: list[torch.Tensor] = []
+    with torch.no_grad():
+        for window in sample.windows:
+            ids = torch.from_numpy(window.tokens.astype(np.int64))
+            logits = model(input_ids=ids[None], use_cache=False).logits[0, :-1]
+            losses.append(torch.nn.functional.cross_entropy(logits, ids[1:], reduction="none")[skipped:])
+    (row,) = (row for row in probe.finish()["layers"] if row["site"] == "head_input")
+    assert row["lens_loss"] == pytest.approx(float(torch.cat(losses).mean()), abs=1e-8)
+
+
 def fed(sample: Sample, states: torch.Tensor, rows: list[int]) -> Lens:
     """Return a probe that was fed some windows of a sample, all of one length."""
     probe = Lens(sample, positions=40)

@@ -9,6 +9,7 @@ from degen.probes.states import States
 
 from degen.errors import DegenError
 from degen.forward.batches import without_first
+from degen.forward.run_pass import run_pass
 from degen.model.architecture import describe_module
 from degen.model.logit_transform import LogitTransform
 from degen.probe import Batch, OutputHead, Site
@@ -18,6 +19,25 @@ from degen.text.windows import Sample, Window
 def a_sample(count: int = 6, length: int = 12) -> Sample:
     windows = (Window(i + 10, i, None, 0, 9, np.arange(length, dtype=np.int32)) for i in range(count))
     return Sample("t", tuple(windows))
+
+
+def kept(model: Any, sample: Sample, skip_first: int) -> dict[tuple[Any, ...], Any]:
+    probe = States(sample, positions=60)
+    run_pass(model, sample, {"states": probe}, 60, torch.device("cpu"), lambda _: None, skip_first=skip_first)
+    return {tuple(row[k] for k in ("layer", "site", "window", "token")): row["state"]
+            for row in probe.finish()["states"]}  # fmt: skip
+
+
+def test_positions_that_are_left_out_are_not_kept_and_the_others_are_the_same_ones() -> None:
+    from tiny import make_model
+
+    draw = np.random.default_rng(1)
+    windows = (Window(i, i, None, 0, 9, draw.integers(400, size=n, dtype=np.int32)) for i, n in enumerate((24, 17, 9)))
+    model, sample = make_model("llama"), Sample("t", tuple(windows))
+    every, later = kept(model, sample, 0), kept(model, sample, 4)
+    assert later.keys() == {key for key in every if key[-1] >= 4}
+    for key, state in later.items():
+        assert np.array_equal(state, every[key]), key
 
 
 def fed(states: torch.Tensor, rows: list[int], positions: int = 20) -> States:

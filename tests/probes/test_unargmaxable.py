@@ -85,6 +85,15 @@ def test_a_point_between_two_others_and_equal_rows_can_but_tie() -> None:
     assert exact(W)[1] == {2: "unargmaxable", 3: "unargmaxable", 4: "unargmaxable"}
 
 
+@pytest.mark.parametrize("width", [6, 16, 48])
+def test_equal_rows_of_any_numbers_are_no_argmax(width: int) -> None:
+    W = 0.1 + 0.02 * normal((60, width), width)  # as an untrained or padded vocabulary has them
+    W = np.concatenate([W, W[:30]]).astype(np.float32).astype(np.float64)
+    twice = {*range(30), *range(60, 90)}
+    assert {token for token, verdict in exact(W)[1].items() if verdict == "unargmaxable"} >= twice
+    assert {row["token"] for row in measured(Unargmaxable, head_of(W))["unargmaxable"]} >= twice
+
+
 def test_gaussian_rows_of_many_dimensions_can_all_be_the_argmax() -> None:
     rows = measured(Unargmaxable, head_of(normal((5000, 64), 0)))
     assert rows["checkpoints"] == [{"unargmaxable_candidates": 0, "unargmaxable": None, "unargmaxable_checked": 256}]
