@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class Fragility(ModelProbe):
             ("loss_rise", "loss_rise_se", "loss_rise_sd", "fragility", "noisy_loss"),
             formula="mean over draws of the loss of θ + share · ‖W‖_F · g/‖g‖_F, less that of θ, on the same tokens",
             source="Springer et al. 2025 (arXiv 2503.19206), there with noise of one size for all tensors",
-            range="any; above 0 almost always",
+            range="any; above 0 for models that have learnt something",
             high="small changes of the weights, as fine-tuning makes them, undo what was learnt",
             low="the model stands them",
             clashes="sharpness, which is of the worst direction and not of a random one",
@@ -73,7 +74,8 @@ class Fragility(ModelProbe):
             Column("noise_share", "float64", "", "norm of the noise over that of each tensor", key=True),
             Column("noisy_loss", "float64", "nats/token", "mean loss over the draws"),
             Column("loss_rise", "float64", "nats/token", "noisy_loss less the loss without noise on the same tokens"),
-            Column("loss_rise_se", "float64", "nats/token", "its delete-one-document jackknife standard error"),
+            Column("loss_rise_se", "float64", "nats/token",
+                   "its standard error over documents (jackknife) and draws; of one draw over documents alone"),
             Column("loss_rise_sd", "float64", "nats/token", "its standard deviation over draws; null for one draw"),
             Column("reason", "string", "", "why there is no loss; null where there is one"),
         ),
@@ -148,7 +150,7 @@ class Fragility(ModelProbe):
         return row | {
             "noisy_loss": float(noisy.sum() / scored.sum() / self._draws),
             "loss_rise": float(rises.mean()),
-            "loss_rise_se": ratio_error((noisy - plain).mean(axis=0), scored, slots),
+            "loss_rise_se": _rise_error(ratio_error((noisy - plain).mean(axis=0), scored, slots), rises),
             "loss_rise_sd": float(rises.std(ddof=1)) if self._draws > 1 else None,
         }
 
@@ -164,6 +166,13 @@ class Fragility(ModelProbe):
             }
         with model.replaced(noisy):
             return model.losses(self._windows)
+
+
+def _rise_error(over_documents: float | None, rises: Floats) -> float | None:
+    """Return the standard error of the mean rise over documents and draws, √(s_documents² + s_draws²/draws)."""
+    if over_documents is None or len(rises) < 2:
+        return over_documents
+    return math.hypot(over_documents, float(rises.std(ddof=1)) / math.sqrt(len(rises)))
 
 
 def _first_tokens(sample: Sample, tokens: int) -> list[Window]:

@@ -25,7 +25,7 @@ class HeadFrequency(HeadProbe):
         Metric(
             ("mean_row_share", "mean_row_norm"),
             formula="V‖μ‖²/‖W‖²_F, μ the mean of the rows",
-            source="Mu and Viswanath 2018 (arXiv 1702.01417); Bis et al. 2021 (arXiv 2105.04949) for the drift of μ",
+            source="Mu and Viswanath 2018 (arXiv 1702.01417); Biś et al. 2021 (NAACL, Too much in common), its drift",
             range="0 to 1",
             high="the rows share one direction, which moves all logits alike",
             low="the rows are centred",

@@ -9,7 +9,7 @@ from degen.model.lm_head import Head
 from degen.probe import HeadProbe
 from degen.rank.head_factor import head_factor
 from degen.stats.power_law_tail import power_law_tail
-from degen.stats.spectral_figures import squares
+from degen.stats.spectral_figures import above_rounding, squares
 from degen.tables import Column, Metric, Rows
 
 
@@ -46,7 +46,7 @@ class HeadTail(HeadProbe):
         values = np.zeros(0) if factor is None else factor.directions[0]
         if not np.isfinite(values).all():
             raise NotFiniteError(f"the LM head ({head.key}) holds values too large for its singular values in float64")
-        tail = power_law_tail(squares(values))
+        tail = power_law_tail(squares(above_rounding(values)))
         if tail is None:
             return {"checkpoints": [{"reason": "no tail exponent: the head has fewer than two different eigenvalues"}]}
         row = {

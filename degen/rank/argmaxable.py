@@ -211,7 +211,9 @@ def prove(cloud: Cloud, row: int, point: Floats) -> bool | None:
         if not lengths.min() > 0:
             return False  # an equal row, with which it can but tie
         constraints = np.concatenate([constraints, winners / lengths[:, None]])
-        margin, x = _solve(constraints, cloud.bias)
+        if (solved := _solve(constraints, cloud.bias)) is None:
+            return None
+        margin, x = solved
         if margin <= MARGIN:
             return False
     return None
@@ -235,8 +237,8 @@ def _winners(cloud: Cloud, row: int, own: Floats, x: Floats) -> Floats:
     return chosen
 
 
-def _solve(constraints: Floats, bias: bool) -> tuple[float, Floats]:
-    """Return the largest ε, and x, with every constraint·x ≥ ε and |x_k| ≤ 1."""
+def _solve(constraints: Floats, bias: bool) -> tuple[float, Floats] | None:
+    """Return the largest ε, and x, with every constraint·x ≥ ε and |x_k| ≤ 1; None where the solver gives up."""
     from scipy.optimize import linprog
 
     width = constraints.shape[1]
@@ -249,5 +251,5 @@ def _solve(constraints: Floats, bias: bool) -> tuple[float, Floats]:
         options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )  # fmt: skip
     if solved.x is None:
-        raise RuntimeError(f"the linear program was not solved: {solved.message}")
+        return None
     return float(solved.x[-1]), solved.x[:-1]

@@ -36,8 +36,8 @@ class SiteVectors:
 
     @cached_property
     def directions(self) -> Floats:
-        """The leading principal directions, d × k, k ≤ 16."""
-        return leading_directions(self.vectors, DIRECTIONS)
+        """The leading principal directions, d × k, k ≤ 16 and at most half of d: all of them span all there is."""
+        return leading_directions(self.vectors, min(DIRECTIONS, self.vectors.shape[1] // 2))
 
 
 def read_states(folder: Path, model: str, revision: str) -> dict[Site, SiteVectors]:

@@ -29,6 +29,13 @@ def squares(values: Floats) -> Floats:
     return scaled
 
 
+def above_rounding(values: Floats) -> Floats:
+    """Return the singular values above 16·n·ε·σ₁, n how many there are: rounding makes smaller ones of zeros."""
+    floor = 16 * len(values) * np.finfo(np.float64).eps * float(values.max(initial=0.0))
+    kept: Floats = values[values > floor]
+    return kept
+
+
 def effective_rank(values: Floats) -> float | None:
     """Return exp(H(p)), p = σ/Σσ: from 1 for one direction to n for a flat spectrum; None for zeros alone.
 

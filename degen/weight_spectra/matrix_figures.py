@@ -12,7 +12,14 @@ import numpy as np
 from degen.arrays import Floats
 from degen.rank.linear_algebra import triangular_factor
 from degen.stats.power_law_tail import power_law_tail
-from degen.stats.spectral_figures import any_above_zero, effective_rank, entropy_from_flat, squares, stable_rank
+from degen.stats.spectral_figures import (
+    above_rounding,
+    any_above_zero,
+    effective_rank,
+    entropy_from_flat,
+    squares,
+    stable_rank,
+)
 from degen.tables import Row
 
 if TYPE_CHECKING:
@@ -95,7 +102,7 @@ def _figures(values: Floats, sizes: _Magnitudes) -> Row:
     if not any_above_zero(values):
         return {"reason": "all of it is zero"}
     entropy, width = entropy_from_flat(squares(values)), math.log(len(values))
-    tail = power_law_tail(squares(values))
+    tail = power_law_tail(squares(above_rounding(values)))
     quantile = sizes.quantile(QUANTILE)
     row: Row = {
         "stable_rank": stable_rank(values), "effective_rank": effective_rank(values), "singular_entropy": entropy,

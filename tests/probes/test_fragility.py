@@ -66,6 +66,7 @@ def test_the_rise_is_that_of_a_copy_with_the_noise_in_its_weights(family: str) -
             rises.append((sums(noisy, sample) - plain).sum() / scored)
         assert row["loss_rise"] == pytest.approx(np.mean(rises), abs=1e-8)
         assert row["loss_rise_sd"] == pytest.approx(np.std(rises, ddof=1), abs=1e-8)
+        assert row["loss_rise_se"] >= row["loss_rise_sd"] / np.sqrt(len(rises))
         assert row["noisy_loss"] == pytest.approx(np.mean(rises) + plain.sum() / scored, abs=1e-8)
     assert rows["checkpoints"] == [{"fragility": rows["fragility"][-1]["loss_rise"]}]
     assert abs(rows["fragility"][0]["loss_rise"]) < abs(rows["fragility"][1]["loss_rise"])

@@ -45,7 +45,7 @@ def test_a_planted_power_law_is_found_again() -> None:
     assert row["head_tail_reason"] is None
 
 
-@pytest.mark.parametrize("W", [np.zeros((9, 3)), np.outer(np.ones(9), np.array([1.0, 0, 0]))])
+@pytest.mark.parametrize("W", [np.zeros((9, 3)), np.outer(np.ones(9), np.array([1.0, 0, 0])), np.full((300, 64), 0.3)])
 def test_fewer_than_two_eigenvalues_say_so(W: np.ndarray) -> None:
     assert checkpoint_row(HeadTail, head_of(W)) == {
         "reason": "no tail exponent: the head has fewer than two different eigenvalues"

@@ -129,3 +129,21 @@ def test_one_row_says_so_and_wrong_options_are_refused() -> None:
         Unargmaxable.check({"exact": "no"})
     with pytest.raises(DegenError, match="no option 'exactly'"):
         Unargmaxable.check({"exactly": True})
+
+
+def test_a_linear_program_that_is_given_up_leaves_the_token_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    from scipy import optimize
+
+    real = optimize.linprog
+
+    def in_no_time(*args: Any, options: dict[str, Any], **more: Any) -> Any:
+        return real(*args, options=options | {"time_limit": 0.0}, **more)
+
+    W = normal((400, 8), 1)
+    W[7] = W[20:30].mean(axis=0)
+    found = measured(Unargmaxable, head_of(W), exact=True, checked=20)
+    assert {row["verdict"] for row in found["unargmaxable"]} >= {"unargmaxable"}
+    monkeypatch.setattr(optimize, "linprog", in_no_time)
+    given_up = measured(Unargmaxable, head_of(W), exact=True, checked=20)
+    assert len(given_up["unargmaxable"]) == len(found["unargmaxable"])
+    assert {row["verdict"] for row in given_up["unargmaxable"]} == {"undecided"}

@@ -138,3 +138,13 @@ def test_the_size_of_the_largest_entries_does_not_hang_on_their_type(size: tuple
 )
 def test_what_has_no_spectrum_has_a_reason_alone(W: torch.Tensor, reason: str) -> None:
     assert figures(W) == {"reason": reason}
+
+
+def test_what_rounding_leaves_of_zeros_is_in_no_tail() -> None:
+    found = figures(torch.full((512, 300), 0.3, dtype=torch.float64))
+    assert (found["tail_exponent"], found["tail_count"]) == (None, None)
+    assert found["reason"] == "too few singular values for a tail"
+    generator = torch.Generator().manual_seed(1)
+    thin = torch.randn(512, 60, generator=generator, dtype=torch.float64)
+    low_rank = figures(thin @ torch.randn(60, 300, generator=generator, dtype=torch.float64))
+    assert low_rank["tail_count"] <= 60
