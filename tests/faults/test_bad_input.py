@@ -46,7 +46,7 @@ LATIN = ("Grüße aus Köln, und noch viel mehr davon. " * 40).encode("latin-1")
 OUTSIDE = '{"weight_map": {"embed_out.weight": "../step0/model.safetensors"}}'
 UP = "gpt_neox.layers.1.mlp.dense_h_to_4h.weight"
 DAMAGED = '{"schema'
-PROBES = "anisotropy, delta, loss, rank, spectrum"
+PROBES = "anisotropy, common_mode, delta, "  # and so on, by name
 
 KINDS: dict[str, Refused | Spoiled] = {
     # what is named as a series
@@ -77,7 +77,7 @@ KINDS: dict[str, Refused | Spoiled] = {
     "unknown option": Refused(scan("--token", "5"), ("--token", "--tokens", "degen scan --help")),
     "unknown command": Refused(lambda p: ("scann",), ("'scann'", "scan", "degen --help")),
     "argument missing": Refused(lambda p: ("show",), ("RUN", "degen show --help")),
-    "option missing": Refused(lambda p: ("export", p.folder), ("--table", "degen export --help")),
+    "option missing": Refused(lambda p: ("scaling", "fit"), ("TABLE", "degen scaling fit --help")),
     "value missing": Refused(lambda p: ("scan", "--tokens"), ("--tokens", "argument", "--help")),
     "--tokens 0": Refused(scan("--tokens", 0), ("--tokens 0", "at least 16")),
     "--tokens many": Refused(scan("--tokens", "many"), ("--tokens", "integer")),

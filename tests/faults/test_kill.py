@@ -291,5 +291,5 @@ def test_a_checkpoint_that_failed_is_tried_again(uncut: Uncut, tmp_path: Path) -
     then = files(out)
     assert [row["status"] for row in read_run(out).checkpoints()] == ["ok", "ok", "ok"]
     assert {name for name in then if then[name] != first.get(name)} == {
-        *(f"{table}/tiny/step1.parquet" for table in ("checkpoints", "layers", "windows", "spectrum"))
+        *(f"{table}/tiny/step1.parquet" for table in ("checkpoints", "layers", "windows", "spectrum", "domains"))
     }

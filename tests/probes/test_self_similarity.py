@@ -78,7 +78,7 @@ def test_states_that_depend_on_the_token_alone_have_self_similarity_1_and_random
 
 def test_the_tokens_are_the_200_most_frequent_ones_that_occur_twice() -> None:
     draw = np.random.default_rng(0)
-    tokens = [draw.zipf(1.3, size=500).clip(max=600).astype(np.int32) for _ in range(8)]
+    tokens = [draw.zipf(1.3, size=500).clip(max=600).astype(np.int32) for _ in range(40)]
     sample = Sample("t", tuple(Window(i, i, None, 0, 500, t) for i, t in enumerate(tokens)))
     for first in (0, 100):
         counts = Counter(np.concatenate([t[first:] for t in tokens]).tolist())

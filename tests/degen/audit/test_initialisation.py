@@ -123,7 +123,7 @@ def test_the_last_line_says_what_was_looked_at(tmp_path: Path) -> None:
     folder = make_tokenizer(make_checkpoint(tmp_path / "model", "phi"))
     line = "nothing is wrong in what was looked at: "
     assert (
-        degen("audit", folder).out.splitlines()[-1] == f"{line}names, hashes, shapes and the values read of 1 revisions"
+        degen("audit", folder).out.splitlines()[-1] == f"{line}names, hashes, shapes and the values read of 1 revision"
     )
     last = degen("audit", folder, "--read", "none").out.splitlines()[-1]
-    assert last == f"{line}names and hashes of 1 revisions"
+    assert last == f"{line}names and hashes of 1 revision"

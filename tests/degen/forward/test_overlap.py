@@ -125,9 +125,9 @@ def test_a_stream_whose_head_has_changed_is_measured_in_a_second_pass(
     expected = degen.scan(series, out=tmp_path / "expected", **options).checkpoints()
     passes = []
 
-    def overlapping(*arguments: Any) -> Any:
+    def overlapping(*arguments: Any, **more: Any) -> Any:
         passes.append(arguments)
-        return run_pass(*arguments, overlaps=True)
+        return run_pass(*arguments, overlaps=True, **more)
 
     monkeypatch.setattr(measure_stream, "run_pass", overlapping)
     assert degen.scan(series, out=tmp_path / "first", **options).checkpoints() == expected
