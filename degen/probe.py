@@ -52,8 +52,8 @@ class Probe(ABC):
         metrics: what its columns are and mean: formula, source, range, high and low, names that clash; may be left out.
         cost: what it takes, in time and memory; empty where it does not say.
         default: whether a scan measures it without `--probes`.
-        few_documents: the number of documents below which a scan warns, and what so few do to its figures; None for a
-            probe that they do nothing to.
+        whole_numbers: the names of its options whose value is a whole number above zero, which `check` looks at.
+        few_documents: the number of documents below which a scan warns, and what so few do to its figures; or None.
     """
 
     measures: ClassVar[str]
@@ -62,17 +62,22 @@ class Probe(ABC):
     metrics: ClassVar[Sequence[Metric]] = ()
     cost: ClassVar[str] = ""
     default: ClassVar[bool] = False
+    whole_numbers: ClassVar[tuple[str, ...]] = ()
     few_documents: ClassVar[tuple[int, str] | None] = None
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> None:
-        """Check the options that a user set for this probe, before anything is measured; by default there are none.
+        """Check the options that a user set for this probe, before anything is measured: those of `whole_numbers`.
 
         Raises:
             DegenError: an option is unknown, or its value is wrong.
         """
-        for name in options:
-            raise DegenError(f"probe {cls.__name__.lower()} has no option {name!r}")
+        for name, value in options.items():
+            if name not in cls.whole_numbers:
+                hint = f"; its option is {', '.join(cls.whole_numbers)}" if cls.whole_numbers else ""
+                raise DegenError(f"probe {cls.__name__.lower()} has no option {name!r}{hint}")
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise DegenError(f"{name} of probe {cls.__name__.lower()}: {value!r} is no whole number above zero")
 
     @classmethod
     def stored_bytes(cls, shape: Architecture, **_options: Any) -> int:

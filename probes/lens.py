@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from degen.arrays import Floats, Ints
-from degen.errors import DegenError
 from degen.forward.head_entropy import losses_and_entropies
 from degen.probe import Batch, OutputHead, Site, StreamProbe
 from degen.stats.jackknife import ratio_error
@@ -17,8 +16,6 @@ from degen.text.sample_positions import draw_positions
 from degen.text.windows import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import torch
 
 POSITIONS = 2000
@@ -29,6 +26,7 @@ class Lens(StreamProbe):
 
     measures = "loss and entropy of the LM head on the states of every layer, behind the final norm (logit lens)"
     needs = frozenset({"states", "readout"})
+    whole_numbers = ("positions",)
     cost = "the head on 2,000 positions (option positions) of every layer, no pass of its own; memory: a tile of logits"
     metrics = (
         Metric(
@@ -57,19 +55,6 @@ class Lens(StreamProbe):
             Column("lens_entropy", "float64", "nats", "mean entropy of what the head predicts from them"),
         ),
     }  # fmt: skip
-
-    @classmethod
-    def check(cls, options: Mapping[str, Any]) -> None:
-        """Check the options: `positions`, how many positions of the sample are taken.
-
-        Raises:
-            DegenError: another option, or no whole number above zero.
-        """
-        for name, value in options.items():
-            if name != "positions":
-                raise DegenError(f"probe lens has no option {name!r}; its option is positions")
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise DegenError(f"positions of probe lens: {value!r} is no whole number above zero")
 
     def __init__(self, sample: Sample, positions: int = POSITIONS) -> None:
         super().__init__(sample)

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from degen.arrays import Floats
-from degen.errors import CheckpointError, DegenError, NotFiniteError
+from degen.errors import CheckpointError, NotFiniteError
 from degen.model_probe import LoadedModel, ModelProbe
 from degen.stats.jackknife import ratio_error
 from degen.tables import Column, Metric, Row, Rows
 from degen.text.windows import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import torch
 
 TOKENS, THRESHOLD, SEQUENCES = 64, 0.3, 100  # T, ε and the number of sequences of the paper
@@ -44,6 +42,7 @@ class Sinks(ModelProbe):
     """The share of heads whose mean attention to the first token exceeds 0.3, in sequences of 64 tokens."""
 
     measures = "share of the heads that attend to the first token above all (attention sinks), by layer"
+    whole_numbers = ("sequences",)
     cost = "100 sequences of 64 tokens (option sequences) with eager attention; memory: the attention of 16 of them"
     metrics = (
         Metric(
@@ -77,19 +76,6 @@ class Sinks(ModelProbe):
             Column("sink_attention", "float64", "", "mean attention to the first token, α₁"),
         ),
     }  # fmt: skip
-
-    @classmethod
-    def check(cls, options: Mapping[str, Any]) -> None:
-        """Check the options: `sequences`, how many sequences are taken at most.
-
-        Raises:
-            DegenError: another option, or no whole number above zero.
-        """
-        for name, value in options.items():
-            if name != "sequences":
-                raise DegenError(f"probe sinks has no option {name!r}; its option is sequences")
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise DegenError(f"sequences of probe sinks: {value!r} is no whole number above zero")
 
     @classmethod
     def forward_tokens(cls, sequences: int = SEQUENCES, **_options: Any) -> int:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from degen.arrays import Ints
-from degen.errors import DegenError
 from degen.model.architecture import Architecture
 from degen.probe import Batch, OutputHead, Site, StreamProbe
 from degen.tables import HEAD_ROWS, STATES, Column, Metric, Row, Rows
@@ -16,8 +15,6 @@ from degen.text.sample_positions import draw_positions
 from degen.text.windows import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import torch
 
 POSITIONS = 512
@@ -29,6 +26,7 @@ class States(StreamProbe):
 
     measures = "nothing by itself: it keeps the states of 512 positions, which degen similarity compares"
     needs = frozenset({"states"})
+    whole_numbers = ("positions",)
     cost = "512 positions (option positions) × width × 4 bytes for every layer, in memory and in the run"
     metrics = (
         Metric(
@@ -57,19 +55,6 @@ class States(StreamProbe):
             Column("state", "list<float32>", "", "the row of the LM head"),
         ),
     }  # fmt: skip
-
-    @classmethod
-    def check(cls, options: Mapping[str, Any]) -> None:
-        """Check the options: `positions`, how many are kept.
-
-        Raises:
-            DegenError: another option, or no whole number above zero.
-        """
-        for name, value in options.items():
-            if name != "positions":
-                raise DegenError(f"probe states has no option {name!r}; its option is positions")
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise DegenError(f"positions of probe states: {value!r} is no whole number above zero")
 
     @classmethod
     def stored_bytes(cls, shape: Architecture, positions: int = POSITIONS, **_options: Any) -> int:
