@@ -48,21 +48,6 @@ class Cloud:
     bias: bool
 
 
-@dataclass(frozen=True)
-class Best:
-    """The best other row for some directions.
-
-    Attributes:
-        score: max over j ≠ i of z_j·x, one for each direction.
-        row: j.
-        vector: a_j.
-    """
-
-    score: Floats
-    row: Ints
-    vector: Floats
-
-
 def cloud_of(head: Head) -> Cloud | None:
     """Return the used rows of a head as a cloud, without directions in which they do not differ; None if all are equal.
 
@@ -125,16 +110,16 @@ def rows_of(cloud: Cloud, rows: Ints) -> Floats:
     return found
 
 
-def best_others(cloud: Cloud, rows: Ints, directions: Floats) -> Best:
-    """Return for every direction x of a row i the row j ≠ i with the largest z_j·x, in one pass over all rows.
+def best_others(cloud: Cloud, rows: Ints, directions: Floats) -> Floats:
+    """Return for every direction x of a row i the row a_j, j ≠ i, with the largest z_j·x, in one pass over all rows.
 
     Args:
         cloud: all rows.
         rows: i, one for each direction.
         directions: x, one a row.
     """
-    score, row = np.full(len(rows), -np.inf), np.full(len(rows), -1)
-    vector, first = np.zeros((len(rows), len(cloud.whiten))), 0
+    score, first = np.full(len(rows), -np.inf), 0
+    vectors = np.zeros((len(rows), len(cloud.whiten)))
     mapped = cloud.whiten @ directions.T
     shift = cloud.mean @ mapped
     for block in cloud.blocks():
@@ -145,9 +130,9 @@ def best_others(cloud: Cloud, rows: Ints, directions: Floats) -> Best:
         at = dots.argmax(axis=0)
         here = dots[at, np.arange(len(rows))]
         better = here > score
-        score[better], row[better], vector[better] = here[better], first + at[better], block[at[better]]
+        score[better], vectors[better] = here[better], block[at[better]]
         first += len(block)
-    return Best(score, row, vector)
+    return vectors
 
 
 def without_direction(cloud: Cloud, rows: Ints, points: Floats) -> Mask:
@@ -170,8 +155,7 @@ def without_direction(cloud: Cloud, rows: Ints, points: Floats) -> Mask:
             break
         if cloud.bias:
             x[:, -1] = np.maximum(x[:, -1], 0)
-        best = best_others(cloud, rows[at], x[at])
-        apart = (own[at] - best.vector) @ cloud.whiten
+        apart = (own[at] - best_others(cloud, rows[at], x[at])) @ cloud.whiten
         short = -(apart * x[at]).sum(axis=1)  # how far another is ahead: exactly 0 for an equal row
         lengths = np.maximum((apart**2).sum(axis=1), 1e-300)
         scale = np.sqrt(lengths) * np.linalg.norm(x[at], axis=1)

@@ -146,7 +146,7 @@ def _measure_last(
     }  # fmt: skip
     spec = MeasureSpec(
         probes, plan.tables, pilot, tokenizer.ids if tokenizer is not None else None, *on_device,
-        trust=settings.trust_remote_code, options=settings.options,
+        trust=settings.trust_remote_code, options=settings.options, skip_first=settings.skip_first,
     )  # fmt: skip
     for checkpoint in reversed(series.checkpoints):
         try:

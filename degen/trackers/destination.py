@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from degen.errors import DegenError, one_line
+from degen.readers.records import counted
 
 from .tracked_series import TrackedSeries, tracked_series
 
@@ -84,7 +85,8 @@ class Destination:
             note(f"{self.tracker}: {line}")
         for one in series:
             if one.without_step:
-                note(f"{self.tracker}: {one.name}: {one.without_step} checkpoints have no step, and so no row")
+                left_out = counted(one.without_step, "checkpoints without a step, and so without a row")
+                note(f"{self.tracker}: {one.name}: {left_out}")
 
 
 def _writer(tracker: str) -> Callable[[Sequence[TrackedSeries], Mapping[str, str]], list[str]]:

@@ -106,3 +106,15 @@ def test_targets_that_make_no_sense_are_refused(two: tuple[Path, Path], tmp_path
     refuse("--target-se loss=-1: must be above 0", target_se={"loss": -1.0})
     refuse("windows of --sample are given", target_se={"loss": 0.1}, sample="x.parquet")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("skip_first", [0, 8])
+def test_a_pilot_of_all_windows_has_the_errors_of_the_scan(
+    skip_first: int, two: tuple[Path, Path], tmp_path: Path
+) -> None:
+    few = SCAN | {"tokens": 900}  # fewer windows than a pilot has at least
+    run = degen.scan(
+        two[0], corpus=two[1], out=tmp_path / "run", target_se={"anisotropy": 1e-9}, skip_first=skip_first, **few
+    )
+    (errors,) = run.info["sample"]["target_se"]["pilot_errors"].values()
+    assert errors == {"anisotropy": run.checkpoints()[-1]["anisotropy_se"]}
