@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from degen.arrays import Floats
-from degen.probe import Batch, Site
-from degen.text.windows import Sample
 
-from .shared_states import Accumulator
-from .state_rows import StateRows
+from .state_rows import Vectors
+from .summed_parts import SummedParts, Sums
 
 if TYPE_CHECKING:
     import torch
 
 
-COST = "Σ h hᵀ at every site, which probes of states share: 2·d² FLOPs a token; memory: d² numbers in float64 a site"
+COST = (
+    "Σ h hᵀ at every site, which probes of states share: 2·d² FLOPs a token; memory: d² numbers in float64 a site, and "
+    "again for each of 8 domains, or of so many that they take no more than 256 MiB a site"
+)
 
 
 def _products(values: torch.Tensor) -> torch.Tensor:
@@ -32,7 +33,7 @@ def _products(values: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(rows.T @ rows)
 
 
-class SiteMoments:
+class SiteMoments(Sums):
     """Sums over the n states of one site, float64, kept where the states are.
 
     Attributes:
@@ -53,8 +54,8 @@ class SiteMoments:
         self.sum, self.products = zeros(width), zeros(width, width)
         self.square_sum, self.weighted_sum = zeros(), zeros(width)
 
-    def add(self, rows: StateRows) -> None:
-        """Add the states of a batch."""
+    def add(self, rows: Vectors) -> None:
+        """Add some states."""
         values, squares = rows.values, rows.norms.square()
         self.count += len(values)
         self.sum += values.sum(dim=0)
@@ -117,22 +118,12 @@ class SiteMoments:
         return values
 
 
-class Moments(Accumulator):
+class Moments(SummedParts[SiteMoments]):
     """The moments of the states of every site."""
 
-    def __init__(self, sample: Sample, first: int = 0) -> None:
-        super().__init__(sample, first)
-        self.sites: dict[Site, SiteMoments] = {}
+    kind = SiteMoments
 
-    def add(self, batch: Batch, site: Site, rows: StateRows) -> None:
-        """Add the states of a batch at one site."""
-        if site not in self.sites:
-            self.sites[site] = SiteMoments(rows.values.shape[1], rows.values.device)
-        self.sites[site].add(rows)
-
-    def merge(self, other: Self) -> None:
-        """Add the sums of another instance."""
-        for site, moments in other.sites.items():
-            if site not in self.sites:
-                self.sites[site] = SiteMoments(moments.width, moments.sum.device)
-            self.sites[site].merge(moments)
+    @classmethod
+    def numbers(cls, width: int) -> int:
+        """Return how many numbers are kept of one domain at a site: those of Σ h hᵀ."""
+        return width**2

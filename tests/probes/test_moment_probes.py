@@ -205,7 +205,7 @@ def test_probes_that_share_add_each_batch_and_merge_each_accumulator_once() -> N
     feed_all(two, values, [3, 4, 5])
     for probe, other in zip(one, two, strict=True):
         probe.merge(other)
-    assert one[0].shared.get(Moments).sites[SITE].count == sum(LENGTHS)
+    assert one[0].shared.get(Moments).of(SITE).count == sum(LENGTHS)
     assert one[0].shared.get(Moments) is one[-1].shared.get(Moments)
     row: dict[str, Any] = {}
     for probe in one:
