@@ -18,11 +18,14 @@ from degen.states.state_rows import StateRows
 from degen.tables import Column, Metric, Row
 from degen.text.windows import Sample
 
+MANY_DOMAINS = 8
+
 
 class MedianRows(Reservoir):
     """The states at 256 positions, and of each domain as many, whose coordinates are enough for a median."""
 
     limit = 256
+    most_domains = MANY_DOMAINS
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Extremes:
 
 class WindowExtremes(Accumulator):
     """The largest coordinate and the norms of every site and domain, each state read twice and never copied."""
+
+    most_domains = MANY_DOMAINS
 
     def __init__(self, sample: Sample, first: int = 0) -> None:
         super().__init__(sample, first)

@@ -12,7 +12,6 @@ from degen.probes.anisotropy import mean_cosine
 from degen.arrays import Floats, Ints
 from degen.probe import Batch, Site
 from degen.states.directions import Directions
-from degen.states.sample_domains import MOST_DOMAINS
 from degen.states.shared_states import Accumulator, StateProbe
 from degen.states.state_rows import StateRows
 from degen.tables import Column, Metric, Row
@@ -77,7 +76,7 @@ class TokenDirections(Accumulator):
         super().__init__(sample, first)
         domains = len(self.domains.names) if len(self.domains.names) > 1 else 0
         of_domains = [[w for w, k in zip(sample.windows, self.domains.of_window, strict=True) if k == domain]
-                      for domain in range(min(domains, MOST_DOMAINS))]  # fmt: skip
+                      for domain in range(min(domains, self.most_domains))]  # fmt: skip
         self.tokens = [frequent_tokens(sample.windows, first), *(frequent_tokens(w, first) for w in of_domains)]
         self._starts = np.cumsum([0, *map(len, self.tokens)])
         largest = max((int(w.tokens.max()) for w in sample.windows), default=0)

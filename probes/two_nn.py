@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from degen.arrays import Floats
+from degen.arrays import Floats, Ints
 from degen.errors import DegenError
 from degen.probe import Site
 from degen.states.chosen_rows import POSITIONS, Reservoir
@@ -20,6 +20,7 @@ FEWEST = 3
 MOST = 50_000
 DISCARDED = 0.1  # of the largest ratios
 CANDIDATES = 4  # neighbours by products, whose distances are then computed by differences
+CLOSE = 0.01  # of the product of lengths: from a smaller squared distance rounding of products would be seen
 AT_ONCE = 2_000_000  # distances of a block of rows, where there are more than 2,000 states
 
 
@@ -40,11 +41,26 @@ def nearest_two(states: Floats) -> tuple[Floats, Floats]:
         apart += squares[rows, None]
         apart += squares
         apart[np.arange(len(apart)), np.arange(start, start + len(apart))] = np.inf
-        count = min(CANDIDATES, n - 1)
-        near = np.argpartition(apart, count - 1, axis=1)[:, :count]
-        exact = np.stack([np.linalg.norm(states[rows] - states[near[:, k]], axis=1) for k in range(count)], axis=1)
-        found[rows] = np.sort(exact, axis=1)[:, :2]
+        least = np.partition(apart, 1, axis=1)[:, :2]
+        found[rows] = np.sqrt(least.clip(min=0))
+        close = np.flatnonzero(least[:, 0] < CLOSE * np.sqrt(squares[rows] * squares.max()))
+        found[close + start] = _nearest_by_differences(states, close + start, apart[close])
     return found[:, 0], found[:, 1]
+
+
+def _nearest_by_differences(states: Floats, rows: Ints, apart: Floats) -> Floats:
+    """Return the distances of some states to their two nearest ones, by differences of those that are nearest roughly.
+
+    Args:
+        states: n × d.
+        rows: indices of those states, m.
+        apart: their squared distances to all, by products, m × n.
+    """
+    count = min(CANDIDATES, len(states) - 1)
+    near = np.argpartition(apart, count - 1, axis=1)[:, :count]
+    exact = np.stack([np.linalg.norm(states[rows] - states[near[:, k]], axis=1) for k in range(count)], axis=1)
+    nearest: Floats = np.sort(exact, axis=1)[:, :2]
+    return nearest
 
 
 def two_nn(states: Floats) -> float | None:

@@ -14,7 +14,6 @@ from degen.device import copied_ahead
 from degen.probe import Batch, Site
 from degen.text.windows import Sample
 
-from .sample_domains import MOST_DOMAINS
 from .shared_states import Accumulator
 from .state_rows import StateRows
 
@@ -64,7 +63,7 @@ class ChosenRows(Accumulator):
         of_whole, of_domain = np.zeros(len(order), dtype=bool), np.zeros(len(order), dtype=bool)
         of_whole[: self.limit] = True
         if len(self.domains.names) > 1:
-            for domain in range(min(MOST_DOMAINS, len(self.domains.names))):
+            for domain in range(min(self.most_domains, len(self.domains.names))):
                 of_domain[np.flatnonzero(domains == domain)[: self.limit]] = True
         kept = np.flatnonzero(of_whole | of_domain)
         kept = kept[np.argsort(order[kept])]

@@ -8,17 +8,18 @@ from degen.arrays import Ints
 from degen.text.domains import documents_by_domain, windows_by_domain
 from degen.text.windows import Sample
 
-MOST_DOMAINS = 8
+MOST_DOMAINS = 4  # the spectra and distances of each cost as much as those of all text
 MOST_NUMBERS = 2**25  # of a site, for all its domains: 256 MiB in float64
 
 
-def kept_domains(numbers: int) -> int:
-    """Return how many domains are kept apart at a site: 8, or fewer where that takes more than 2²⁵ numbers.
+def kept_domains(numbers: int, most: int = MOST_DOMAINS) -> int:
+    """Return how many domains are kept apart at a site: `most`, or fewer where that takes more than 2²⁵ numbers.
 
     Args:
         numbers: that are kept of one domain at the site; d² for sums of products of states of width d.
+        most: the most domains.
     """
-    return min(MOST_DOMAINS, MOST_NUMBERS // max(numbers, 1))
+    return min(most, MOST_NUMBERS // max(numbers, 1))
 
 
 class SampleDomains:

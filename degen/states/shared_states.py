@@ -10,7 +10,7 @@ from degen.probe import Batch, Need, Site, StreamProbe
 from degen.tables import DOMAINS, Row, Rows
 from degen.text.windows import Sample
 
-from .sample_domains import SampleDomains, kept_domains
+from .sample_domains import MOST_DOMAINS, SampleDomains, kept_domains
 from .state_rows import StateRows
 
 if TYPE_CHECKING:
@@ -25,7 +25,12 @@ class Accumulator(ABC):
     Args:
         sample: the windows that will come.
         first: the first position of a window whose states come; those before it are left out.
+
+    Attributes:
+        most_domains: how many domains are kept apart, at most.
     """
+
+    most_domains: ClassVar[int] = MOST_DOMAINS
 
     def __init__(self, sample: Sample, first: int = 0) -> None:
         self.sample = sample
@@ -40,7 +45,7 @@ class Accumulator(ABC):
     @classmethod
     def kept(cls, width: int) -> int:
         """Return how many domains are kept apart at a site whose states are of this width."""
-        return kept_domains(cls.numbers(width))
+        return kept_domains(cls.numbers(width), cls.most_domains)
 
     @abstractmethod
     def add(self, batch: Batch, site: Site, rows: StateRows) -> None:
