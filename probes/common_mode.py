@@ -34,8 +34,8 @@ def common_mode_energy(moments: SiteMoments) -> float | None:
     if length == 0:
         return None
     direction = moments.mean / length
-    along = moments.products.cpu().numpy() @ direction
-    return float(direction @ along) / moments.count / moments.energy
+    along = moments.second_moment.cpu().numpy() @ direction
+    return float(direction @ along) / moments.energy
 
 
 def centred_cosine(states: Floats, mean: Floats) -> float | None:

@@ -38,11 +38,8 @@ def standardised(states: Floats, moments: SiteMoments) -> Floats:
 
     Mean and standard deviation are those of all positions; a variance that rounding alone may give counts as 0.
     """
-    second = (moments.products.diagonal() / moments.count).cpu().numpy()
-    variances = second - moments.mean**2
-    varies = variances > len(second) * np.finfo(np.float64).eps * second
-    scale: Floats = np.divide(1, np.sqrt(variances, where=varies, out=np.ones_like(second)), where=varies,
-                      out=np.zeros_like(second))  # fmt: skip
+    deviations = np.sqrt(moments.variances)
+    scale: Floats = np.divide(1, deviations, where=deviations > 0, out=np.zeros_like(deviations))
     return (states - moments.mean) * scale
 
 
