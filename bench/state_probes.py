@@ -2,7 +2,8 @@
 
 The pass grows with the tokens; spectra and distances at its end are paid once a checkpoint. So both are timed apart,
 and a scan of 50,000 tokens is the pass scaled up and one end. Times of the CPU are printed beside those of the clock,
-which another program on the machine can spoil. `--memory` runs one pass of all probes and prints the peak memory.
+which another program on the machine can spoil. Windows are of `--domains` domains in turn. `--memory` runs one pass of
+all probes and prints the peak memory.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -46,6 +48,12 @@ def new_probes(sample: Sample, names: tuple[str, ...]) -> dict[str, StreamProbe]
     return probes
 
 
+def in_domains(sample: Sample, count: int) -> Sample:
+    """Return the windows, each of the next of so many domains."""
+    windows = (replace(window, domain=f"domain {i % count}") for i, window in enumerate(sample.windows))
+    return replace(sample, windows=tuple(windows))
+
+
 def timed(call: Callable[[], object]) -> tuple[float, float]:
     clock, cpu = time.perf_counter(), time.process_time()
     call()
@@ -56,9 +64,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--tokens", type=int, default=2048)
+    parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--context", type=int, default=512)
     parser.add_argument("--batch-tokens", type=int, default=1024)
+    parser.add_argument("--domains", type=int, default=8)
     parser.add_argument("--memory", action="store_true", help="run one pass of all probes and print the peak memory")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -67,9 +76,10 @@ def main() -> None:
     model = AutoModelForCausalLM.from_config(GPTNeoXConfig(**NEOX_134M)).eval()
     model.config.use_cache = False
     shape = describe(model.config)
-    sample = sample_of(arguments.tokens, arguments.context, shape.vocab_size)
+    sample = in_domains(sample_of(arguments.tokens, arguments.context, shape.vocab_size), arguments.domains)
     print(
-        f"{shape.name}, {shape.parameters / 1e6:.0f}M parameters, {sample.tokens} tokens, {arguments.threads} threads"
+        f"{shape.name}, {shape.parameters / 1e6:.0f}M parameters, {sample.tokens} tokens of {arguments.domains} "
+        f"domains, {arguments.threads} threads"
     )
 
     def passed(probes: dict[str, StreamProbe]) -> None:

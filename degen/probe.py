@@ -108,9 +108,17 @@ class HeadProbe(Probe):
 
 
 class SourceProbe(Probe):
-    """A probe of what is stored of a checkpoint, of its adapter and of the first checkpoint: no forward pass."""
+    """A probe of what is stored of a checkpoint, of its adapter and of the first checkpoint: no forward pass.
+
+    Attributes:
+        ids: every id that the tokenizer has; None where there is none.
+        counts_of: given a number of rows, how often each id below it is among the scored tokens of the sample; None
+            without text, and for a probe that does not need `counts`.
+    """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"tensors"})
+    ids: frozenset[int] | None = None
+    counts_of: Callable[[int], Ints | None] | None = None
 
     @abstractmethod
     def measure(self, source: Source, first: Source) -> Rows:

@@ -34,8 +34,8 @@ def common_mode_energy(moments: SiteMoments) -> float | None:
     if length == 0:
         return None
     direction = moments.mean / length
-    along = moments.products.cpu().numpy() @ direction
-    return float(direction @ along) / moments.count / moments.energy
+    along = moments.second_moment.cpu().numpy() @ direction
+    return float(direction @ along) / moments.energy
 
 
 def centred_cosine(states: Floats, mean: Floats) -> float | None:
@@ -60,7 +60,7 @@ class CommonMode(StateProbe):
 
     measures = "share of the mean vector in the states, and the mean cosine without it, at every layer"
     accumulators = (Moments, Reservoir)
-    cost = f"{COST}, 2,000 states"
+    cost = f"{COST}; 2,000 states of each"
     metrics = (
         Metric(
             ("mean_vector_share",),
@@ -99,12 +99,12 @@ class CommonMode(StateProbe):
         )
     }  # fmt: skip
 
-    def layer_row(self, site: Site) -> Row:
-        """Return the columns of table `layers` for one site."""
-        moments = self.shared.get(Moments).sites[site]
+    def layer_row(self, site: Site, domain: int | None = None) -> Row:
+        """Return the columns of table `layers` for one site, of the states of all or of one domain."""
+        moments = self.shared.get(Moments).of(site, domain)
         if (reason := unmeasurable(moments)) is not None:
             return {"reason": reason}
         row: Row = {"mean_vector_share": mean_vector_share(moments), "common_mode_energy": common_mode_energy(moments)}
         if (reason := constant(moments)) is not None:
             return row | {"reason": reason}
-        return row | {"centred_cosine": centred_cosine(self.shared.get(Reservoir).states(site), moments.mean)}
+        return row | {"centred_cosine": centred_cosine(self.shared.get(Reservoir).states(site, domain), moments.mean)}

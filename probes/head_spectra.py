@@ -105,7 +105,7 @@ def _values(R: torch.Tensor, rows: int) -> Floats:
 def _figures(values: Floats, head: Head) -> Row:
     """Return the columns of one spectrum."""
     if not np.isfinite(values).all():
-        raise NotFiniteError(f"the LM head ({head.key}) holds values too large for its singular values in float64")
+        raise NotFiniteError(f"the {head.name} ({head.key}) holds values too large for its singular values in float64")
     row = shape_figures(values) | {
         "condition_number": condition_number(values, MIN_SINGULAR),
         "spectral_gap": spectral_gap(values),

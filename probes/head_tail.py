@@ -45,7 +45,9 @@ class HeadTail(HeadProbe):
         factor = head_factor(head)
         values = np.zeros(0) if factor is None else factor.directions[0]
         if not np.isfinite(values).all():
-            raise NotFiniteError(f"the LM head ({head.key}) holds values too large for its singular values in float64")
+            raise NotFiniteError(
+                f"the {head.name} ({head.key}) holds values too large for its singular values in float64"
+            )
         tail = power_law_tail(squares(above_rounding(values)))
         if tail is None:
             return {"checkpoints": [{"reason": "no tail exponent: the head has fewer than two different eigenvalues"}]}

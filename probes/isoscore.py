@@ -61,9 +61,9 @@ class IsoScore(StateProbe):
         )
     }  # fmt: skip
 
-    def layer_row(self, site: Site) -> Row:
-        """Return the columns of table `layers` for one site."""
-        moments = self.shared.get(Moments).sites[site]
+    def layer_row(self, site: Site, domain: int | None = None) -> Row:
+        """Return the columns of table `layers` for one site, of the states of all or of one domain."""
+        moments = self.shared.get(Moments).of(site, domain)
         if (reason := unmeasurable(moments) or constant(moments)) is not None:
             return {"reason": reason}
         value = isoscore(moments.covariance_eigenvalues)

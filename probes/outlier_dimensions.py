@@ -38,11 +38,8 @@ def standardised(states: Floats, moments: SiteMoments) -> Floats:
 
     Mean and standard deviation are those of all positions; a variance that rounding alone may give counts as 0.
     """
-    second = (moments.products.diagonal() / moments.count).cpu().numpy()
-    variances = second - moments.mean**2
-    varies = variances > len(second) * np.finfo(np.float64).eps * second
-    scale: Floats = np.divide(1, np.sqrt(variances, where=varies, out=np.ones_like(second)), where=varies,
-                      out=np.zeros_like(second))  # fmt: skip
+    deviations = np.sqrt(moments.variances)
+    scale: Floats = np.divide(1, deviations, where=deviations > 0, out=np.zeros_like(deviations))
     return (states - moments.mean) * scale
 
 
@@ -51,7 +48,7 @@ class OutlierDimensions(StateProbe):
 
     measures = "coordinates that carry the mean cosine of the states, and the mean cosine of standardised coordinates"
     accumulators = (Moments, Directions, Reservoir)
-    cost = f"{COST}, 2,000 states"
+    cost = f"{COST}; 2,000 states of each"
     metrics = (
         Metric(
             ("outlier_share", "outlier_dimension", "coordinate", "cosine_share"),
@@ -103,25 +100,25 @@ class OutlierDimensions(StateProbe):
             ]
         return rows | {"outlier_dimensions": listed}
 
-    def _shares(self, site: Site) -> Floats | None:
+    def _shares(self, site: Site, domain: int | None = None) -> Floats | None:
         """Return the share of each coordinate in the mean cosine; None where that is near zero or not known."""
-        unit_sum, unit_squares, count = self.shared.get(Directions).sites[site].arrays()
+        unit_sum, unit_squares, count = self.shared.get(Directions).of(site, domain).arrays()
         return _shares_of(cosine_by_coordinate(unit_sum, unit_squares, count)) if count > 1 else None
 
-    def layer_row(self, site: Site) -> Row:
-        """Return the columns of table `layers` for one site."""
-        moments = self.shared.get(Moments).sites[site]
+    def layer_row(self, site: Site, domain: int | None = None) -> Row:
+        """Return the columns of table `layers` for one site, of the states of all or of one domain."""
+        moments = self.shared.get(Moments).of(site, domain)
         if (reason := unmeasurable(moments)) is not None:
             return {"reason": reason}
         row: Row = {}
         reasons = []
-        if (shares := self._shares(site)) is not None:
+        if (shares := self._shares(site, domain)) is not None:
             row |= {"outlier_share": float(shares.max()), "outlier_dimension": int(shares.argmax())}
         else:
             reasons.append(f"no outlier_share: the mean cosine is below {LEAST_COSINE} or has no two states")
         if (reason := constant(moments)) is not None:
             return row | {"reason": "; ".join([*reasons, reason])}
-        z = standardised(self.shared.get(Reservoir).states(site), moments)
+        z = standardised(self.shared.get(Reservoir).states(site, domain), moments)
         norms = np.linalg.norm(z, axis=1)
         unit = z[norms > 0] / norms[norms > 0, None]
         if len(unit) > 1:

@@ -37,22 +37,21 @@ def corrected_participation_ratio(moments: SiteMoments) -> float | None:
     scale = n / (n - 1)
     trace = scale * float(moments.covariance_eigenvalues.sum())
     square = scale**2 * float(moments.covariance_eigenvalues @ moments.covariance_eigenvalues)
-    fourth = _centred_fourth(moments) / (n - 1)
+    fourth = centred_fourth(moments) / (n - 1)
     of_trace = 2 * square + (n * n - 3 * n + 1) * trace**2 - n * fourth
     of_square = (n - 1) * (n - 2) * square + trace**2 - n * fourth
     return of_trace / of_square if of_square > 0 else None
 
 
-def _centred_fourth(moments: SiteMoments) -> float:
-    """Return Σ ‖h − μ‖⁴, from Σ ‖h‖⁴, Σ ‖h‖² h, Σ h hᵀ and μ."""
-    mean: torch.Tensor = moments.sum / moments.count
+def centred_fourth(moments: SiteMoments) -> float:
+    """Return Σ ‖h − μ‖⁴, from Σ ‖y‖⁴, Σ ‖y‖² y, Σ y yᵀ and the mean of y = h − c."""
+    mean: torch.Tensor = moments.from_origin
     length = float(mean @ mean)
-    energy = moments.energy * moments.count
     value = (
         float(moments.square_sum)
         + 4 * float(mean @ moments.products @ mean)
         - 4 * float(moments.weighted_sum @ mean)
-        + 2 * energy * length
+        + 2 * moments.count * moments.square_from_origin * length
         - 3 * moments.count * length**2
     )
     return max(value, 0.0)
@@ -92,9 +91,9 @@ class ParticipationRatio(StateProbe):
         )
     }  # fmt: skip
 
-    def layer_row(self, site: Site) -> Row:
-        """Return the columns of table `layers` for one site."""
-        moments = self.shared.get(Moments).sites[site]
+    def layer_row(self, site: Site, domain: int | None = None) -> Row:
+        """Return the columns of table `layers` for one site, of the states of all or of one domain."""
+        moments = self.shared.get(Moments).of(site, domain)
         if (reason := unmeasurable(moments) or constant(moments)) is not None:
             return {"reason": reason}
         corrected = corrected_participation_ratio(moments)

@@ -23,7 +23,7 @@ class RankMe(StateProbe):
 
     measures = "RankMe and α-ReQ of the states at every layer, over all positions and over the last of each window"
     accumulators = (Moments, LastTokens)
-    cost = f"{COST}, 2,000 states"
+    cost = f"{COST}; 2,000 states of each"
     metrics = (
         Metric(
             ("rankme_all", "rankme_last"),
@@ -67,17 +67,17 @@ class RankMe(StateProbe):
         )
     }  # fmt: skip
 
-    def layer_row(self, site: Site) -> Row:
-        """Return the columns of table `layers` for one site.
+    def layer_row(self, site: Site, domain: int | None = None) -> Row:
+        """Return the columns of table `layers` for one site, of the states of all or of one domain.
 
         Source: Garrido et al. 2023 (arXiv 2210.02885); Li et al. 2025 (arXiv 2509.23024), who take the last token.
         """
-        moments = self.shared.get(Moments).sites[site]
+        moments = self.shared.get(Moments).of(site, domain)
         if (reason := unmeasurable(moments)) is not None:
             return {"reason": reason}
         kept = min(moments.count, moments.width)
         singular_values: Floats = np.sqrt(moments.second_moment_eigenvalues[:kept])
-        last = self.shared.get(LastTokens).states(site)
+        last = self.shared.get(LastTokens).states(site, domain)
         of_last = np.linalg.svd(last, compute_uv=False).astype(np.float64)
         eigenvalues = moments.covariance_eigenvalues[:kept], _covariance_eigenvalues(last)
         row: Row = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -13,7 +15,7 @@ from degen.states.directions import Directions
 from degen.states.shared_states import Accumulator, StateProbe
 from degen.states.state_rows import StateRows
 from degen.tables import Column, Metric, Row
-from degen.text.windows import Sample
+from degen.text.windows import Sample, Window
 
 if TYPE_CHECKING:
     import torch
@@ -21,82 +23,142 @@ if TYPE_CHECKING:
 WORDS = 200
 
 
-def frequent_tokens(sample: Sample, first: int = 0) -> Ints:
+def frequent_tokens(windows: Iterable[Window], first: int = 0) -> Ints:
     """Return the ids of the 200 most frequent tokens that occur twice or more, the smaller id first among equals.
 
     Args:
-        sample: the windows.
+        windows: that are counted.
         first: the first position of a window that counts.
     """
-    tokens = np.concatenate([np.zeros(0, dtype=np.int64), *(w.tokens[first:] for w in sample.windows)])
+    tokens = np.concatenate([np.zeros(0, dtype=np.int64), *(w.tokens[first:] for w in windows)])
     ids, counts = np.unique(tokens, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:WORDS]
     kept: Ints = ids[order[counts[order] > 1]].astype(np.int64)
     return kept
 
 
-class _TokenSums:
-    """Of one site: the sums of unit vectors of each frequent token and their counts; similarities of windows."""
+@dataclass(frozen=True)
+class TokenSums:
+    """Of the states of one site, of the whole sample or of one domain.
 
-    def __init__(self, tokens: int, width: int, device: torch.device) -> None:
+    Attributes:
+        sums: the sum of unit vectors of each frequent token, k × d.
+        counts: how many, k.
+        similarity: Σ over windows of their similarity.
+        windows: how many windows that is of.
+    """
+
+    sums: Floats
+    counts: Floats
+    similarity: float
+    windows: float
+
+
+class _SiteSums:
+    """Of one site: sums of unit vectors and counts by slot of a token; similarities and their number by part."""
+
+    def __init__(self, slots: int, parts: int, width: int, device: torch.device) -> None:
         import torch
 
-        self.sums = torch.zeros((tokens, width), dtype=torch.float64, device=device)
-        self.counts = torch.zeros(tokens, dtype=torch.float64, device=device)
-        self.windows = torch.zeros(2, dtype=torch.float64, device=device)  # Σ similarity, and of how many windows
+        self.sums = torch.zeros((slots, width), dtype=torch.float64, device=device)
+        self.counts = torch.zeros(slots, dtype=torch.float64, device=device)
+        self.windows = torch.zeros((parts, 2), dtype=torch.float64, device=device)
 
-    def merge(self, other: _TokenSums) -> None:
+    def merge(self, other: _SiteSums) -> None:
         for name in ("sums", "counts", "windows"):
             getattr(self, name).add_(getattr(other, name).to(self.sums.device))
 
 
 class TokenDirections(Accumulator):
-    """The sums of directions of the most frequent tokens of the sample, and the mean similarity within windows."""
+    """The sums of directions of the most frequent tokens of the sample and of its domains; similarities of windows."""
 
     def __init__(self, sample: Sample, first: int = 0) -> None:
         super().__init__(sample, first)
-        self.tokens = frequent_tokens(sample, first)
+        domains = len(self.domains.names) if len(self.domains.names) > 1 else 0
+        of_domains = [[w for w, k in zip(sample.windows, self.domains.of_window, strict=True) if k == domain]
+                      for domain in range(min(domains, self.most_domains))]  # fmt: skip
+        self.tokens = [frequent_tokens(sample.windows, first), *(frequent_tokens(w, first) for w in of_domains)]
+        self._starts = np.cumsum([0, *map(len, self.tokens)])
         largest = max((int(w.tokens.max()) for w in sample.windows), default=0)
-        self._slots = np.full(largest + 1, -1, dtype=np.int64)
-        self._slots[self.tokens] = np.arange(len(self.tokens))
-        self.sites: dict[Site, _TokenSums] = {}
+        self._slots = np.full((len(self.tokens), largest + 1), -1, dtype=np.int64)
+        for i, tokens in enumerate(self.tokens):
+            self._slots[i, tokens] = self._starts[i] + np.arange(len(tokens))
+        self.sites: dict[Site, _SiteSums] = {}
+
+    @classmethod
+    def numbers(cls, width: int) -> int:
+        """Return how many numbers are kept of one domain at a site."""
+        return WORDS * width
 
     def add(self, batch: Batch, site: Site, rows: StateRows) -> None:
         """Add the states of a batch at one site."""
         import torch
 
         values, inverse, device = rows.values, rows.inverse_norms, rows.values.device
+        kept = self.kept(values.shape[1])
         if site not in self.sites:
-            self.sites[site] = _TokenSums(len(self.tokens), values.shape[1], device)
+            self.sites[site] = _SiteSums(int(self._starts[-1]), kept + 1, values.shape[1], device)
         sums = self.sites[site]
         units = values * inverse.unsqueeze(1)
         nonzero = (rows.norms != 0).double()
-        window_of = torch.from_numpy(rows.window_rows).to(device)
-        shape = (len(batch.windows), values.shape[1])
-        # mean over a window of cos(s, h), s the mean of the window's states: ⟨s/‖s‖, Σ ĥ⟩ / n
-        window_sums = values.new_zeros(shape).index_add_(0, window_of, values)
+        parts = self.domains.parts(batch.windows, kept)
+        similarity, measured = self._window_similarities(rows, units, nonzero)
+        of_windows = torch.stack([similarity, measured], dim=1)
+        sums.windows.index_add_(0, torch.from_numpy(parts).to(device), of_windows)
+        tokens = np.concatenate([self._tokens(batch, row) for row in range(len(batch.windows))])
+        of_tokens = parts[rows.window_rows]
+        own = np.where(of_tokens + 1 < len(self._slots), of_tokens + 1, 0)  # row of its domain, or of the whole
+        slots = np.concatenate([self._slots[0, tokens], np.where(own > 0, self._slots[own, tokens], -1)])
+        kept_slots = np.flatnonzero(slots >= 0)
+        at = torch.from_numpy(kept_slots % len(tokens)).to(device)
+        slot = torch.from_numpy(slots[kept_slots]).to(device)
+        sums.sums.index_add_(0, slot, units[at])
+        sums.counts.index_add_(0, slot, nonzero[at])
+
+    @staticmethod
+    def _window_similarities(
+        rows: StateRows, units: torch.Tensor, nonzero: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return for each window the mean of cos(s, h), s the mean of its states, and 1; or 0 and 0 without one.
+
+        It is ⟨s/‖s‖, Σ ĥ⟩ / n.
+        """
+        import torch
+
+        window_of = torch.from_numpy(rows.window_rows).to(units.device)
+        shape = (len(rows.batch.windows), units.shape[1])
+        window_sums = units.new_zeros(shape).index_add_(0, window_of, rows.values)
         unit_sums = units.new_zeros(shape).index_add_(0, window_of, units)
         counts = nonzero.new_zeros(shape[0]).index_add_(0, window_of, nonzero)
         norms = window_sums.norm(dim=1)
         measured = (norms > 0) & (counts > 0)
         similarity = (window_sums * unit_sums).sum(dim=1) / (norms * counts).masked_fill(~measured, 1.0)
-        sums.windows += torch.stack([similarity.masked_fill(~measured, 0.0).sum(), measured.double().sum()])
-        slots = self._slots[np.concatenate([self._tokens(batch, row) for row in range(len(batch.windows))])]
-        kept = np.flatnonzero(slots >= 0)
-        at, slot = torch.from_numpy(kept).to(device), torch.from_numpy(slots[kept]).to(device)
-        sums.sums.index_add_(0, slot, units[at])
-        sums.counts.index_add_(0, slot, nonzero[at])
+        return similarity.masked_fill(~measured, 0.0), measured.double()
 
     def _tokens(self, batch: Batch, row: int) -> Ints:
         """Return the ids of the states of one row, from the sample, so that no device is read from."""
         tokens = self.sample.windows[int(batch.windows[row])].tokens
         return tokens[batch.first : batch.first + int(batch.row_lengths[row])].astype(np.int64)
 
+    def of(self, site: Site, domain: int | None = None) -> TokenSums:
+        """Return the sums over the states of one site.
+
+        Args:
+            site: where the states were taken.
+            domain: index of a domain that is kept apart; None for the states of all.
+        """
+        sums = self.sites[site]
+        index = 0 if domain is None else domain + 1
+        slots = slice(int(self._starts[index]), int(self._starts[index + 1]))
+        windows = sums.windows.sum(dim=0) if domain is None else sums.windows[domain]
+        similarity, count = windows.tolist()
+        return TokenSums(sums.sums[slots].cpu().numpy(), sums.counts[slots].cpu().numpy(), similarity, count)
+
     def merge(self, other: Self) -> None:
         """Add the sums of another instance."""
         for site, sums in other.sites.items():
             if site not in self.sites:
-                self.sites[site] = _TokenSums(len(self.tokens), sums.sums.shape[1], sums.sums.device)
+                self.sites[site] = _SiteSums(len(sums.sums), len(sums.windows), sums.sums.shape[1], sums.sums.device)
             self.sites[site].merge(sums)
 
 
@@ -118,7 +180,7 @@ class SelfSimilarity(StateProbe):
 
     measures = "how alike the states of one token are in all its contexts, and those of one window, at every layer"
     accumulators = (Directions, TokenDirections)
-    cost = "few sums over the states; memory: 200·d numbers a site"
+    cost = "few sums over the states; memory: 200·d numbers a site and domain"
     metrics = (
         Metric(
             ("self_similarity", "self_similarity_adjusted", "self_similarity_tokens"),
@@ -151,25 +213,24 @@ class SelfSimilarity(StateProbe):
         )
     }  # fmt: skip
 
-    def layer_row(self, site: Site) -> Row:
-        """Return the columns of table `layers` for one site."""
-        unit_sum, _, count = self.shared.get(Directions).sites[site].arrays()
-        sums = self.shared.get(TokenDirections).sites[site]
+    def layer_row(self, site: Site, domain: int | None = None) -> Row:
+        """Return the columns of table `layers` for one site, of the states of all or of one domain."""
+        unit_sum, _, count = self.shared.get(Directions).of(site, domain).arrays()
+        sums = self.shared.get(TokenDirections).of(site, domain)
         if not np.isfinite(unit_sum).all():
             return {"reason": "its states are not finite, or too large for their squares"}
         baseline = float(mean_cosine(float(unit_sum @ unit_sum), float(count)))
         if np.isnan(baseline):
             return {"reason": "no similarity: it has no two states other than zero"}
-        of_tokens = token_similarities(sums.sums.cpu().numpy(), sums.counts.cpu().numpy())
+        of_tokens = token_similarities(sums.sums, sums.counts)
         of_tokens = of_tokens[~np.isnan(of_tokens)]
-        similarity, windows = sums.windows.tolist()
         row: Row = {"self_similarity_tokens": len(of_tokens), "reason": None}
         if len(of_tokens):
             row["self_similarity"] = float(of_tokens.mean())
             row["self_similarity_adjusted"] = row["self_similarity"] - baseline
         else:
             row["reason"] = "no self_similarity: no token occurs twice"
-        if windows:
-            row["intra_similarity"] = similarity / windows
+        if sums.windows:
+            row["intra_similarity"] = sums.similarity / sums.windows
             row["intra_similarity_adjusted"] = row["intra_similarity"] - baseline
         return row

@@ -69,14 +69,14 @@ class StateSpectrum(StateProbe):
         )
     }  # fmt: skip
 
-    def layer_row(self, site: Site) -> Row:
-        """Return the columns of table `layers` for one site.
+    def layer_row(self, site: Site, domain: int | None = None) -> Row:
+        """Return the columns of table `layers` for one site, of the states of all or of one domain.
 
         Source: effective rank: Roy and Vetterli 2007; of eigenvalues: Li et al. 2025 (arXiv 2509.23024); matrix
         entropy: Giraldo et al. 2014 for α → 1, of hidden states Skean et al. 2025 (arXiv 2502.02013); share of the
         first direction: Razzhigaev et al. 2024 (arXiv 2311.05928), who call it anisotropy.
         """
-        moments = self.shared.get(Moments).sites[site]
+        moments = self.shared.get(Moments).of(site, domain)
         if (reason := unmeasurable(moments)) is not None:
             return {"reason": reason}
         squares = moments.second_moment_eigenvalues

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from degen.arrays import Floats
+from degen.arrays import Floats, Ints
 from degen.errors import DegenError
 from degen.probe import Site
 from degen.states.chosen_rows import POSITIONS, Reservoir
@@ -20,7 +20,8 @@ FEWEST = 3
 MOST = 50_000
 DISCARDED = 0.1  # of the largest ratios
 CANDIDATES = 4  # neighbours by products, whose distances are then computed by differences
-AT_ONCE = 1000  # rows of the matrix of distances
+CLOSE = 0.01  # of the product of lengths: from a smaller squared distance rounding of products would be seen
+AT_ONCE = 2_000_000  # distances of a block of rows, where there are more than 2,000 states
 
 
 def nearest_two(states: Floats) -> tuple[Floats, Floats]:
@@ -30,17 +31,36 @@ def nearest_two(states: Floats) -> tuple[Floats, Floats]:
         states: n × d, n of 3 or more.
     """
     h = states - states.mean(axis=0)
-    squares = (h**2).sum(axis=1)
-    found = np.empty((len(h), 2))
-    for start in range(0, len(h), AT_ONCE):
-        rows = slice(start, start + AT_ONCE)
-        apart = squares[rows, None] + squares - 2 * h[rows] @ h.T
+    squares, n = (h**2).sum(axis=1), len(h)
+    found = np.empty((n, 2))
+    rows_at_once = n if n <= POSITIONS else max(AT_ONCE // n, 1)  # all at once: a symmetric product takes half the time
+    for start in range(0, n, rows_at_once):
+        rows = slice(start, start + rows_at_once)
+        apart = h[rows] @ h.T
+        apart *= -2
+        apart += squares[rows, None]
+        apart += squares
         apart[np.arange(len(apart)), np.arange(start, start + len(apart))] = np.inf
-        count = min(CANDIDATES, len(h) - 1)
-        near = np.argpartition(apart, count - 1, axis=1)[:, :count]
-        exact = np.stack([np.linalg.norm(states[rows] - states[near[:, k]], axis=1) for k in range(count)], axis=1)
-        found[rows] = np.sort(exact, axis=1)[:, :2]
+        least = np.partition(apart, 1, axis=1)[:, :2]
+        found[rows] = np.sqrt(least.clip(min=0))
+        close = np.flatnonzero(least[:, 0] < CLOSE * np.sqrt(squares[rows] * squares.max()))
+        found[close + start] = _nearest_by_differences(states, close + start, apart[close])
     return found[:, 0], found[:, 1]
+
+
+def _nearest_by_differences(states: Floats, rows: Ints, apart: Floats) -> Floats:
+    """Return the distances of some states to their two nearest ones, by differences of those that are nearest roughly.
+
+    Args:
+        states: n × d.
+        rows: indices of those states, m.
+        apart: their squared distances to all, by products, m × n.
+    """
+    count = min(CANDIDATES, len(states) - 1)
+    near = np.argpartition(apart, count - 1, axis=1)[:, :count]
+    exact = np.stack([np.linalg.norm(states[rows] - states[near[:, k]], axis=1) for k in range(count)], axis=1)
+    nearest: Floats = np.sort(exact, axis=1)[:, :2]
+    return nearest
 
 
 def two_nn(states: Floats) -> float | None:
@@ -81,7 +101,7 @@ class TwoNN(StateProbe):
 
     measures = "intrinsic dimension of the states at every layer, by the distances to two nearest neighbours"
     accumulators: ClassVar[tuple[type[Reservoir], ...]] = (Reservoir,)
-    cost = "distances of 2,000 states of every site at the end: 8·10⁶·d FLOPs; memory: 2,000 states a site"
+    cost = "distances of 2,000 states of every site at the end: 8·10⁶·d FLOPs; memory: 2,000 states a site and domain"
     metrics = (
         Metric(
             ("two_nn_dimension",),
@@ -113,10 +133,10 @@ class TwoNN(StateProbe):
         if not isinstance(value, int) or isinstance(value, bool) or not FEWEST <= value <= MOST:
             raise DegenError(f"probe two_nn: positions is {value!r}; must be a whole number of {FEWEST} to {MOST}")
 
-    def layer_row(self, site: Site) -> Row:
-        """Return the columns of table `layers` for one site."""
+    def layer_row(self, site: Site, domain: int | None = None) -> Row:
+        """Return the columns of table `layers` for one site, of the states of all or of one domain."""
         reservoir = self.shared.get(self._reservoir)
-        different, positions = reservoir.different_states(site), len(reservoir.states(site))
+        different, positions = reservoir.different_states(site, domain), len(reservoir.states(site, domain))
         if not np.isfinite(different).all():
             return {"reason": "its states are not finite, or too large for their squares"}
         value = two_nn(different)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from degen.errors import DegenError
@@ -44,6 +44,25 @@ def check_rules(rules: Sequence[Rule], plan: Plan) -> None:
             raise rule.error(
                 f"this scan does not measure {rule.metric!r} for table {name}; {did_you_mean(rule.metric, metrics)}"
             )
+        if name == DOMAINS:
+            of_model = [*_metrics(plan.tables.columns(CHECKPOINTS)), *_declared(CHECKPOINTS)]
+            check_layer_of_domain(rule, of_model, _metrics(columns))
+
+
+def check_layer_of_domain(rule: Rule, of_model: Collection[str], of_domains: Collection[str]) -> None:
+    """Refuse a rule on a domain without a layer, about a metric that table `domains` has of layers alone.
+
+    Args:
+        rule: the rule.
+        of_model: metrics of whole checkpoints.
+        of_domains: metrics of table `domains`.
+
+    Raises:
+        DegenError: the metric is among those of domains and not of whole checkpoints, and the rule selects no layer.
+    """
+    if rule.layer is None and rule.site is None and rule.metric in of_domains and rule.metric not in of_model:
+        selectors = f"layer=last,domain={rule.domain}"
+        raise rule.error(f"{rule.metric} is a metric of layers; select a layer, as in {rule.metric}[{selectors}]")
 
 
 def check_metric(rule: Rule, table: str, parts: RunParts) -> None:

@@ -25,7 +25,7 @@ from degen.runs.part_cache import PartCache
 from degen.runs.run import Run
 from degen.tables import CHECKPOINTS, DOMAINS, Row
 
-from .metric_checks import check_metric
+from .metric_checks import check_layer_of_domain, check_metric
 from .module_curves import check_module_rule, read_modules, select_modules
 from .module_tables import ModuleTable
 from .rule import Rule
@@ -139,6 +139,7 @@ class RunSource:
             check_metric(rule, LAYERS, self._parts)
         if rule.metric != "loss":
             check_metric(rule, DOMAINS, self._parts)
+            check_layer_of_domain(rule, self._parts.columns(CHECKPOINTS), self._parts.columns(DOMAINS))
         domains = domains_of(self._parts, model, rows)
         if domains is not None and domain not in domains:
             hint = did_you_mean(domain, sorted(domains))

@@ -76,7 +76,7 @@ def _metric_rows(parts: RunParts, model: str, row: Row, metric: str, domain: str
 
     They have the columns of the metric, of its error, and of what says how single documents move it.
     """
-    columns: tuple[str, ...] = ("layer", "site", metric, f"{metric}_se", *spread_columns(metric))
+    columns: tuple[str, ...] = ("layer", "site", "reason", metric, f"{metric}_se", *spread_columns(metric))
     if domain is not None:
         columns = ("domain", "documents", *columns)
     table = LAYERS if domain is None else DOMAINS
@@ -91,7 +91,11 @@ def _freedom(row: Row) -> int | None:
 
 
 def _point_of_row(row: Row, own: Row, metric: str, freedom: int | None) -> Point:
-    """Return the point of a checkpoint, by its row of table `checkpoints` and its own row of another table."""
+    """Return the point of a checkpoint, by its row of table `checkpoints` and its own row of another table.
+
+    Where both give a reason, that of the other table is about this very value.
+    """
+    row = row | {"reason": own["reason"]} if own.get("reason") and row["status"] != "failed" else row
     return replace(_point(row, own.get(metric), own.get(f"{metric}_se"), freedom), spread=row_spread(own, metric))
 
 

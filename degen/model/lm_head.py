@@ -45,6 +45,7 @@ class Head:
     used: Ints | None
     device: torch.device | None = None
     final_norm: FinalNorm | None = None
+    name: str = "LM head"
     shared: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -100,7 +101,7 @@ class Head:
             bad = int((~block.isfinite()).any(dim=1).sum())
             if bad:
                 raise NotFiniteError(
-                    f"the LM head ({self.key}) holds NaN or infinity in {bad} of its rows {first} to {last - 1}"
+                    f"the {self.name} ({self.key}) holds NaN or infinity in {bad} of its rows {first} to {last - 1}"
                 )
             yield block
 

@@ -56,7 +56,11 @@ def measure_sources(source: Source, spec: MeasureSpec, clock: Clock) -> list[tup
         CheckpointError: a probe failed.
     """
     measured = []
-    for name, probe in spec.source_probes.items():
+    for name, probe_class in spec.source_probes.items():
         with clock.phase(name), probe_errors(name):
-            measured.append((name, probe().measure(source, spec.first or source)))
+            probe = probe_class()
+            probe.ids = spec.ids
+            if "counts" in probe.needs:
+                probe.counts_of = spec.token_counts
+            measured.append((name, probe.measure(source, spec.first or source)))
     return measured

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from degen.arrays import Floats, Ints
+from degen.arrays import Floats, Ints, Mask
 from degen.device import copied_ahead
 from degen.probe import Batch, Site
 from degen.text.windows import Sample
@@ -45,6 +45,8 @@ class ChosenRows(Accumulator):
     """The states at some positions of the sample; where there are more than `limit`, at those with the least hashes.
 
     So which positions they are depends on the sample alone: not on the batches, nor on the order in which they come.
+    Of each domain that is kept apart there are as many, those that its windows alone would give; the whole sample's are
+    among them, but for those of other domains.
 
     Attributes:
         limit: the most positions.
@@ -56,9 +58,19 @@ class ChosenRows(Accumulator):
         super().__init__(sample, first)
         windows, positions = self.candidates()
         numbers = np.asarray([w.number for w in sample.windows], dtype=np.int64)
-        hashes = position_hashes(numbers[windows], positions)
-        kept = np.sort(np.argsort(hashes, kind="stable")[: self.limit])
-        self.windows, self.positions = windows[kept], positions[kept]
+        order = np.argsort(position_hashes(numbers[windows], positions), kind="stable")
+        domains = self.domains.of_window[windows[order]]
+        of_whole, of_domain = np.zeros(len(order), dtype=bool), np.zeros(len(order), dtype=bool)
+        of_whole[: self.limit] = True
+        if len(self.domains.names) > 1:
+            for domain in range(min(self.most_domains, len(self.domains.names))):
+                of_domain[np.flatnonzero(domains == domain)[: self.limit]] = True
+        kept = np.flatnonzero(of_whole | of_domain)
+        kept = kept[np.argsort(order[kept])]
+        self.windows, self.positions = windows[order[kept]], positions[order[kept]]
+        self._of_whole: Mask = of_whole[kept]
+        self._domains: Ints = np.where(of_domain[kept], domains[kept], -1)
+        # A row that is never written takes no memory: zeros are given by the system when they are first touched.
         self.rows: dict[Site, np.ndarray[tuple[int, int], np.dtype[np.floating]]] = {}
         self.filled: dict[Site, np.ndarray[tuple[int], np.dtype[np.bool_]]] = {}
 
@@ -66,11 +78,17 @@ class ChosenRows(Accumulator):
     def candidates(self) -> tuple[Ints, Ints]:
         """Return the positions to choose from: index of the window in the sample, and position in it."""
 
+    @classmethod
+    def numbers(cls, width: int) -> int:
+        """Return how many numbers are kept of one domain at a site."""
+        return cls.limit * width
+
     def add(self, batch: Batch, site: Site, rows: StateRows) -> None:
         """Keep the states of a batch at the chosen positions."""
         import torch
 
-        slots = np.flatnonzero(np.isin(self.windows, batch.windows))
+        kept = (self._domains >= 0) & (self._domains < self.kept(rows.states.shape[-1]))
+        slots = np.flatnonzero(np.isin(self.windows, batch.windows) & (self._of_whole | kept))
         if not len(slots):
             return
         row_of = {window: row for row, window in enumerate(batch.windows.tolist())}
@@ -88,27 +106,39 @@ class ChosenRows(Accumulator):
         self.rows[site][slots] = states
         self.filled[site][slots] = True
 
-    def states(self, site: Site) -> Floats:
-        """Return the states h at the chosen positions, n × d float64, in the order of the sample."""
+    def _slots(self, site: Site, domain: int | None) -> Ints:
+        """Return which of the positions have states of a site, of one domain or of the whole sample."""
+        if site not in self.filled:
+            return np.zeros(0, dtype=np.int64)
+        chosen = self._of_whole if domain is None else self._domains == domain
+        return np.flatnonzero(self.filled[site] & chosen)
+
+    def states(self, site: Site, domain: int | None = None) -> Floats:
+        """Return the states h at the chosen positions, n × d float64, in the order of the sample.
+
+        Args:
+            site: where the states were taken.
+            domain: index of a domain that is kept apart; None for the positions of the whole sample.
+        """
         if site not in self.rows:
             return np.zeros((0, 0))
-        states: Floats = self.rows[site][self.filled[site]].astype(np.float64)
+        states: Floats = self.rows[site][self._slots(site, domain)].astype(np.float64)
         return states
 
-    def different_states(self, site: Site) -> Floats:
+    def different_states(self, site: Site, domain: int | None = None) -> Floats:
         """Return the states without copies, n × d float64: equal ones, and those behind the same tokens.
 
         A causal model gives the same state behind the same tokens, but for rounding.
         """
-        filled = self.filled.get(site, np.zeros(len(self.windows), dtype=bool))
         first: dict[bytes, int] = {}
-        for slot in np.flatnonzero(filled).tolist():
+        for slot in self._slots(site, domain).tolist():
             tokens = self.sample.windows[self.windows[slot]].tokens[: self.positions[slot] + 1]
             first.setdefault(hashlib.sha256(tokens.tobytes()).digest(), slot)
         if not first:
             return np.zeros((0, 0))
-        states: Floats = np.unique(self.rows[site][list(first.values())].astype(np.float64) + 0.0, axis=0)  # −0 is 0
-        return states
+        states: Floats = self.rows[site][list(first.values())].astype(np.float64) + 0.0  # −0 is 0
+        as_bytes = np.ascontiguousarray(states).view(np.dtype((np.void, states.dtype.itemsize * states.shape[1])))
+        return states[np.sort(np.unique(as_bytes.ravel(), return_index=True)[1])]
 
     def merge(self, other: Self) -> None:
         """Add the states that another instance kept."""
@@ -118,7 +148,7 @@ class ChosenRows(Accumulator):
 
 
 class Reservoir(ChosenRows):
-    """The states at 2,000 positions of the sample, or at all of fewer."""
+    """The states at 2,000 positions of the sample and of each domain, or at all of fewer."""
 
     def candidates(self) -> tuple[Ints, Ints]:
         """Return every position that is not left out."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from degen.arrays import Floats
-from degen.probe import Batch, Site
-from degen.text.windows import Sample
 
-from .shared_states import Accumulator
-from .state_rows import StateRows
+from .state_rows import Vectors
+from .summed_parts import SummedParts, Sums
 
 if TYPE_CHECKING:
     import torch
 
 
-class SiteDirections:
+class SiteDirections(Sums):
     """Sums over the states of one site that have a direction ĥ = h/‖h‖, float64, kept where the states are.
 
     Attributes:
@@ -32,8 +30,8 @@ class SiteDirections:
         self.nonzero = torch.zeros((), dtype=torch.int64, device=device)
         self.sum, self.squares = torch.zeros((2, width), dtype=torch.float64, device=device)
 
-    def add(self, rows: StateRows) -> None:
-        """Add the states of a batch."""
+    def add(self, rows: Vectors) -> None:
+        """Add some states."""
         inverse = rows.inverse_norms
         self.count += len(inverse)
         self.nonzero += (rows.norms != 0).sum()
@@ -51,22 +49,12 @@ class SiteDirections:
         return self.sum.cpu().numpy(), self.squares.cpu().numpy(), int(self.nonzero)
 
 
-class Directions(Accumulator):
+class Directions(SummedParts[SiteDirections]):
     """The sums of directions of the states of every site."""
 
-    def __init__(self, sample: Sample, first: int = 0) -> None:
-        super().__init__(sample, first)
-        self.sites: dict[Site, SiteDirections] = {}
+    kind = SiteDirections
 
-    def add(self, batch: Batch, site: Site, rows: StateRows) -> None:
-        """Add the states of a batch at one site."""
-        if site not in self.sites:
-            self.sites[site] = SiteDirections(rows.values.shape[1], rows.values.device)
-        self.sites[site].add(rows)
-
-    def merge(self, other: Self) -> None:
-        """Add the sums of another instance."""
-        for site, directions in other.sites.items():
-            if site not in self.sites:
-                self.sites[site] = SiteDirections(len(directions.sum), directions.sum.device)
-            self.sites[site].merge(directions)
+    @classmethod
+    def numbers(cls, width: int) -> int:
+        """Return how many numbers are kept of one domain at a site."""
+        return 2 * width

@@ -83,14 +83,15 @@ class StoredTensors(ABC):
         fitting = [key for key in self.keys if self.shape(key) == shape and (tied or "emb" not in key.lower())]
         return fitting[0] if len(fitting) == 1 else None
 
-    def embedding_key(self, shape: tuple[int, int]) -> str | None:
-        """Return the known name of the input embedding's tensor, of this shape; None where there is none."""
+    def embedding_key(self, shape: tuple[int, int] | None = None) -> str | None:
+        """Return the known name of the input embedding's tensor, of this shape or of any; None where there is none."""
         return self._known(EMBEDDING_KEYS, shape)
 
-    def _known(self, names: Sequence[str], shape: tuple[int, int]) -> str | None:
+    def _known(self, names: Sequence[str], shape: tuple[int, int] | None) -> str | None:
         """Return the first of some names under which a tensor of this shape is stored, wrappers before it or not."""
         stored = {WRAPPERS.sub("", key): key for key in self.keys}
-        return next((stored[name] for name in names if name in stored and self.shape(stored[name]) == shape), None)
+        known = (stored[name] for name in names if name in stored)
+        return next((key for key in known if shape is None or self.shape(key) == shape), None)
 
     def beside(self, key: str) -> list[str]:
         """Return the other tensors of the module that a tensor is the weight of."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 from degen.probes.common_mode import CommonMode
 from degen.probes.isoscore import IsoScore, isoscore
-from degen.probes.participation_ratio import ParticipationRatio
+from degen.probes.participation_ratio import ParticipationRatio, centred_fourth
 from degen.probes.rankme import RankMe
 from degen.probes.state_spectrum import StateSpectrum
 from hypothesis import given, settings
@@ -31,8 +31,9 @@ from state_feeds import (
     without_reason,
 )
 
-from degen.states.moments import Moments
+from degen.states.moments import Moments, SiteMoments
 from degen.states.spectra import alpha_req
+from degen.states.state_rows import Vectors
 from degen.stats.spectral_figures import participation_ratio
 
 PROBES = [CommonMode, IsoScore, ParticipationRatio, RankMe, StateSpectrum]
@@ -205,7 +206,7 @@ def test_probes_that_share_add_each_batch_and_merge_each_accumulator_once() -> N
     feed_all(two, values, [3, 4, 5])
     for probe, other in zip(one, two, strict=True):
         probe.merge(other)
-    assert one[0].shared.get(Moments).sites[SITE].count == sum(LENGTHS)
+    assert one[0].shared.get(Moments).of(SITE).count == sum(LENGTHS)
     assert one[0].shared.get(Moments) is one[-1].shared.get(Moments)
     row: dict[str, Any] = {}
     for probe in one:
@@ -263,3 +264,39 @@ def test_a_coordinate_of_massive_activations_does_not_spoil_the_small_variances(
     values = cloud(5, 400, 8, 0)
     values[:, 2] = 3000 + 0.1 * values[:, 2]
     alike(all_figures(values, [398, 2]), explicit(values, values[[397, 399]]))
+
+
+@settings(max_examples=20)
+@given(seeds, st.sampled_from([1e3, 1e5, 1e7]))
+def test_moving_all_states_far_away_leaves_what_their_covariance_says(seed: int, far: float) -> None:
+    values = cloud(seed, sum(LENGTHS), 6, 0.0).astype(np.float32).astype(np.float64)
+    away = np.zeros(6)
+    away[2] = float(2 ** round(math.log2(far)))
+    moved = np.round(values * 2**20) / 2**20 + away  # a grid on which moving rounds nothing away
+    near = moved - away
+    batches = [[0, 1], [2, 3, 4], [5]]
+    for kind in (IsoScore, ParticipationRatio, StateSpectrum):
+        row, expected = (without_reason(measure(kind, v, LENGTHS, batches)) for v in (moved, near))
+        for name in ("isoscore", "participation_ratio", "participation_ratio_corrected", "effective_rank_covariance"):
+            if name in row:
+                assert row[name] == pytest.approx(expected[name], rel=1e-9), name
+
+
+@given(seeds)
+def test_moments_of_two_passes_add_up_whatever_their_origins(seed: int) -> None:
+    values = cloud(seed, 40, 5, 3.0)
+    values[20:] += 50.0
+    whole, first, second = (SiteMoments(5, torch.device("cpu")) for _ in range(3))
+    whole.add(Vectors(torch.from_numpy(values)))
+    first.add(Vectors(torch.from_numpy(values[:20])))
+    second.add(Vectors(torch.from_numpy(values[20:])))
+    first.merge(second)
+    centred = values - values.mean(axis=0)
+    assert first.count == whole.count == 40
+    np.testing.assert_allclose(first.mean, values.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(first.second_moment.numpy(), values.T @ values / 40, rtol=1e-10)
+    np.testing.assert_allclose(first.variances, values.var(axis=0), rtol=1e-10)
+    assert first.energy == pytest.approx((values**2).sum() / 40, rel=1e-12)
+    fourth = ((centred**2).sum(axis=1) ** 2).sum()
+    for moments in (first, whole):
+        assert centred_fourth(moments) == pytest.approx(fourth, rel=1e-9)

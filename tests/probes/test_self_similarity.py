@@ -83,8 +83,8 @@ def test_the_tokens_are_the_200_most_frequent_ones_that_occur_twice() -> None:
     for first in (0, 100):
         counts = Counter(np.concatenate([t[first:] for t in tokens]).tolist())
         ordered = sorted(counts, key=lambda token: (-counts[token], token))[:WORDS]
-        assert frequent_tokens(sample, first).tolist() == [token for token in ordered if counts[token] > 1]
-    assert len(frequent_tokens(sample)) == WORDS
+        assert frequent_tokens(sample.windows, first).tolist() == [token for token in ordered if counts[token] > 1]
+    assert len(frequent_tokens(sample.windows)) == WORDS
 
 
 def test_merged_halves_are_the_whole() -> None:

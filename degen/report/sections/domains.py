@@ -1,4 +1,4 @@
-"""Loss and anisotropy by domain of the text over training."""
+"""Loss and anisotropy by domain of the text over training, and other figures of states at the last checkpoint."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 from degen.figures.figure import Figure
 from degen.figures.training_curves import training_curves
 from degen.printable import printable
-from degen.report.content import Block, Drawing, Paragraph, Section
+from degen.report.content import Block, Drawing, Paragraph, Section, table_of
 from degen.report.run_data import ReportData
 from degen.report.words import plural, together
-from degen.tables import Row
+from degen.tables import Row, file_name
 
 MOST_DOMAINS = 12
 COLUMNS = ("domain", "tokens", "loss")
+NO_FIGURES = ("layer", "step")
 
 
 def build(data: ReportData) -> Sequence[Block]:
@@ -24,7 +25,8 @@ def build(data: ReportData) -> Sequence[Block]:
         return []
     figures = draw(data)
     if figures:
-        return [Paragraph("Loss and anisotropy over training on the text of each domain."), *map(Drawing, figures)]
+        lead = Paragraph("Loss and anisotropy over training on the text of each domain.")
+        return [lead, *map(Drawing, figures), *_state_tables(data)]
     return [Paragraph("The text has no domains that would be compared. degen export --table windows has every window.")]
 
 
@@ -58,6 +60,26 @@ def _anisotropy_rows(data: ReportData) -> list[Row]:
                 if r["domain"] and r["layer"] is None and r["anisotropy"] is not None
             ]  # fmt: skip
     return found
+
+
+def _state_tables(data: ReportData) -> list[Block]:
+    """Return a table for each model: what table `domains` has of the head's input at the last checkpoint."""
+    tables: list[Block] = []
+    for run in data.runs:
+        last = {row["model"]: row for row in run.parts.rows if row["status"] != "failed"}
+        names = [name for name, numeric in run.parts.columns("domains").items() if numeric and name not in NO_FIGURES]
+        for model, row in last.items():
+            part = run.parts.part("domains", model, row["revision"], ("domain", "site", *names, "reason"))
+            rows = [
+                {"domain": printable(r["domain"] or "unknown")} | {name: r.get(name) for name in (*names, "reason")}
+                for r in (part.to_pylist() if part is not None else [])
+                if r.get("site") == "head_input"
+            ]
+            label = run.labels[model]
+            caption = f"What the head of {label} receives, by domain, at {printable(row['revision'])}"
+            if len(rows) > 1:
+                tables.append(table_of(rows, caption, f"domains-{file_name(label)}"))
+    return tables
 
 
 def _domain_rows(data: ReportData) -> list[Row]:

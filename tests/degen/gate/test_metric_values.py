@@ -126,7 +126,20 @@ def test_metrics_of_a_domain_are_those_of_its_rows_in_table_domains(run: degen.R
     assert [v.value for v in values] == [r["anisotropy"] for r in rows if r["layer"] is not None]
     assert [v.place for v in values][1] == "layer 1 block domain Github"
     (last,) = [r for r in rows if r["site"] == "head_input"]
-    assert value_of("mean_norm[domain=Github,layer=last] < 1", run.path).value == last["mean_norm"]
+    for metric in ("mean_norm", "max_activation", "max_over_median"):
+        assert value_of(f"{metric}[domain=Github,layer=last] < 1", run.path).value == last[metric] > 0
+
+
+def test_a_figure_of_layers_on_a_domain_asks_for_a_layer(run: degen.Run) -> None:
+    with pytest.raises(DegenError, match=r"select a layer, as in max_activation\[layer=last,domain=Github\]"):
+        values_of("max_activation[domain=Github] < 3", run.path)
+
+
+def test_a_missing_figure_of_a_domain_gives_the_reason_of_its_row(run_copy: Path) -> None:
+    for revision in ("step0", "step100", "step1000"):
+        change(run_copy, "domains", revision, max_activation=None, reason="too few")
+    value = value_of("max_activation[domain=Github,layer=last] < 3", run_copy)
+    assert (value.value, value.missing) == (None, "not measured: too few")
 
 
 @pytest.mark.parametrize("domain", [None, "Github"])

@@ -185,3 +185,13 @@ def test_script_data_survives_escaping(key: str, value: str) -> None:
 @pytest.mark.parametrize("value", [None, True, 3, 0.1, float("nan"), 'a"b', "a\nb"])
 def test_csv_of_a_page_is_one_line_a_row(value: Any) -> None:
     assert csv_text(["x"], [{"x": value}]).count("\n") == 2
+
+
+def test_what_the_head_receives_stands_by_domain_at_the_last_checkpoint(run: degen.Run) -> None:
+    html = build_page([run])
+    assert "What the head of tiny receives, by domain, at step1000" in html
+    (row,) = [r for r in run.table("domains").to_pylist() if r["revision"] == "step1000" and r["domain"] == "Github"
+              and r["site"] == "head_input"]  # fmt: skip
+    found = re.search(r"<tr>\s*<t[dh][^>]*>Github.*?</tr>", html, re.DOTALL)
+    assert found is not None
+    assert f"{row['max_activation']:.4g}" in found[0]

@@ -57,7 +57,7 @@ class Moment(StateProbe):
         super().__init__(sample)
         self.made.append(weakref.ref(self))
 
-    def layer_row(self, site: Site) -> Row:
+    def layer_row(self, site: Site, domain: int | None = None) -> Row:
         self.made.append(weakref.ref(self.shared.get(Moments)))
         return {"moment": 1}
 

@@ -43,6 +43,12 @@ def test_a_scan_fills_every_column_at_every_site_whatever_the_batch(series: Path
             if row[name] is None or other[name] is None:
                 continue
             assert row[name] == pytest.approx(other[name], rel=1e-3, abs=1e-4), name
+    of_domains = [row for row in runs[0].table("domains").to_pylist() if row["layer"] is not None]
+    assert len(of_domains) == 4 * len({row["domain"] for row in of_domains}) > 4
+    assert declared <= set(of_domains[0])
+    for name in declared - {"outlier_share_standardised", "alpha_req_last"}:  # of which few windows have none
+        assert all(row[name] is not None or row["reason"] for row in of_domains), name
+        assert sum(row[name] is not None for row in of_domains) > len(of_domains) / 2, name
     listed = runs[0].table("outlier_dimensions").to_pylist()
     assert [row["index"] for row in listed if row["site"] == "head_input"] == list(range(10))
 
