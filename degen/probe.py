@@ -1,7 +1,6 @@
 """The base classes of probes, and the types that probes receive.
 
-A probe is one measure in one file. It declares what it needs and the columns it fills; a scan loads no more of a
-checkpoint than its probes need. `degen.probe_registry` finds those of the entry-point group `degen.probes`.
+A probe is one measure in one file. It declares what it needs, and no more is loaded; and the columns that it fills.
 """
 
 from __future__ import annotations
@@ -111,7 +110,7 @@ class SourceProbe(Probe):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"tensors"})
     ids: frozenset[int] | None = None  # of the tokenizer, where there is one
-    counts_of: Callable[[int], Ints | None] | None = None  # of each id below a number, as `counts` of a probe of the head
+    counts_of: Callable[[int], Ints | None] | None = None  # of each id below a number, where `counts` are needed
 
     @abstractmethod
     def measure(self, source: Source, first: Source) -> Rows:
