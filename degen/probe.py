@@ -1,8 +1,6 @@
 """The base classes of probes, and the types that probes receive.
 
-A probe is one measure in one file. It declares what it needs and the columns it fills; a scan loads no more of a
-checkpoint than its probes need. `degen.probe_registry` finds probes through
-the entry-point group `degen.probes`, ours and others'.
+A probe is one measure in one file. It declares what it needs, and no more is loaded; and the columns that it fills.
 """
 
 from __future__ import annotations
@@ -108,17 +106,11 @@ class HeadProbe(Probe):
 
 
 class SourceProbe(Probe):
-    """A probe of what is stored of a checkpoint, of its adapter and of the first checkpoint: no forward pass.
-
-    Attributes:
-        ids: every id that the tokenizer has; None where there is none.
-        counts_of: given a number of rows, how often each id below it is among the scored tokens of the sample; None
-            without text, and for a probe that does not need `counts`.
-    """
+    """A probe of what is stored of a checkpoint, of its adapter and of the first checkpoint: no forward pass."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"tensors"})
-    ids: frozenset[int] | None = None
-    counts_of: Callable[[int], Ints | None] | None = None
+    ids: frozenset[int] | None = None  # of the tokenizer, where there is one
+    counts_of: Callable[[int], Ints | None] | None = None  # of each id below a number, where `counts` are needed
 
     @abstractmethod
     def measure(self, source: Source, first: Source) -> Rows:

@@ -14,6 +14,7 @@ from degen.probe import Batch, Site
 from degen.states.directions import Directions
 from degen.states.shared_states import Accumulator, StateProbe
 from degen.states.state_rows import StateRows
+from degen.states.word_directions import WordDirections, WordSums
 from degen.tables import Column, Metric, Row
 from degen.text.windows import Sample, Window
 
@@ -179,8 +180,8 @@ class SelfSimilarity(StateProbe):
     """Self-similarity of frequent tokens and similarity within windows, and both less the mean cosine of all pairs."""
 
     measures = "how alike the states of one token are in all its contexts, and those of one window, at every layer"
-    accumulators = (Directions, TokenDirections)
-    cost = "few sums over the states; memory: 200·d numbers a site and domain"
+    accumulators = (Directions, TokenDirections, WordDirections)
+    cost = "few sums over the states; memory: 400·d numbers a site and domain"
     metrics = (
         Metric(
             ("self_similarity", "self_similarity_adjusted", "self_similarity_tokens"),
@@ -189,7 +190,16 @@ class SelfSimilarity(StateProbe):
             range="−1 to 1, adjusted −2 to 2",
             high="a token has about the same state in all contexts",
             low="states depend on the context; adjusted near 0, no more alike than any two states",
-            clashes="of words, not tokens, as the paper has it; frequent tokens are the least alike",
+            clashes="word_self_similarity, of words; frequent tokens are the least alike",
+        ),
+        Metric(
+            ("word_self_similarity", "word_self_similarity_adjusted", "self_similarity_words"),
+            formula="the same of words, the state of a word the mean of its tokens'; less the mean cosine of all words",
+            source="Ethayarajh 2019 (arXiv 1909.00512), definition 1 and section 3.4",
+            range="−1 to 1, adjusted −2 to 2",
+            high="a word has about the same state in all contexts",
+            low="states depend on the context; adjusted near 0, no more alike than any two words",
+            clashes="of tokens (self_similarity); the state of a word's last token; words of one sentence each",
         ),
         Metric(
             ("intra_similarity", "intra_similarity_adjusted"),
@@ -207,6 +217,10 @@ class SelfSimilarity(StateProbe):
                    "mean over the 200 most frequent tokens of the mean cosine of pairs of their occurrences"),
             Column("self_similarity_adjusted", "float64", "cosine", "the same less the mean cosine of all pairs"),
             Column("self_similarity_tokens", "int64", "tokens", "how many tokens that is the mean of"),
+            Column("word_self_similarity", "float64", "cosine",
+                   "mean over the 200 most frequent words of the mean cosine of pairs of their occurrences"),
+            Column("word_self_similarity_adjusted", "float64", "cosine", "the same less the mean cosine of all words"),
+            Column("self_similarity_words", "int64", "words", "how many words that is the mean of"),
             Column("intra_similarity", "float64", "cosine",
                    "mean over windows of mean cos(s, h), s the mean state of the window"),
             Column("intra_similarity_adjusted", "float64", "cosine", "the same less the mean cosine of all pairs"),
@@ -230,7 +244,36 @@ class SelfSimilarity(StateProbe):
             row["self_similarity_adjusted"] = row["self_similarity"] - baseline
         else:
             row["reason"] = "no self_similarity: no token occurs twice"
+        row |= self._of_words(site, domain, row["reason"])
         if sums.windows:
             row["intra_similarity"] = sums.similarity / sums.windows
             row["intra_similarity_adjusted"] = row["intra_similarity"] - baseline
         return row
+
+    def _of_words(self, site: Site, domain: int | None, reason: str | None) -> Row:
+        """Return the columns of words, and the reason of the row with theirs added."""
+        words = self.shared.get(WordDirections)
+        if not words.tells_words:
+            lacking = "the tokenizer does not tell where words begin"
+            return {"reason": "; ".join(filter(None, (reason, f"no word_self_similarity: {lacking}")))}
+        return word_figures(words.of(site, domain), reason)
+
+
+def word_figures(sums: WordSums, reason: str | None = None) -> Row:
+    """Return the columns of words.
+
+    Formulas: for each word the mean cosine over pairs of its occurrences (`mean_cosine`), its mean over words, and that
+    less the mean cosine over all pairs of words.
+
+    Args:
+        sums: of unit vectors of the frequent words, and of all words.
+        reason: of other columns, which is kept.
+    """
+    of_words = token_similarities(sums.sums, sums.counts)
+    of_words = of_words[~np.isnan(of_words)]
+    row: Row = {"self_similarity_words": len(of_words), "reason": reason}
+    if not len(of_words):
+        return row | {"reason": "; ".join(filter(None, (reason, "no word_self_similarity: no word occurs twice")))}
+    similarity = float(of_words.mean())
+    baseline = float(mean_cosine(float(sums.total @ sums.total), sums.total_count))
+    return row | {"word_self_similarity": similarity, "word_self_similarity_adjusted": similarity - baseline}

@@ -156,7 +156,7 @@ def _read_samples(file: Path, tokenizers: Iterable[Tokenizer], name: str) -> dic
                 f"{name}: its windows were made by another tokenizer than {tokenizer.source} "
                 f"({', '.join(stored)}, not {tokenizer.fingerprint})"
             )
-        samples[tokenizer.fingerprint] = stored[tokenizer.fingerprint]
+        samples[tokenizer.fingerprint] = replace(stored[tokenizer.fingerprint], words=tokenizer.words)
     return samples
 
 

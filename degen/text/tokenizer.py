@@ -17,6 +17,8 @@ from degen.errors import CheckpointError, DegenError, one_line
 from degen.paths import expand_user, is_file
 from degen.weights.gguf_reader import quick_reader
 
+from .words import Word, words_of
+
 # A folder without any of these has no tokenizer; transformers would make an empty one.
 FILES = (
     "tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt",
@@ -96,6 +98,10 @@ class Tokenizer:
             if len(tokens) >= limit + 32 or len(part) == len(text):
                 return Piece(tokens[:limit], ends[:limit])
             length *= 2
+
+    def words(self, tokens: Tokens) -> list[Word] | None:
+        """Return the words that consecutive tokens write; None for a tokenizer that does not tell where words begin."""
+        return words_of(self._inner, tokens.tolist())
 
     def _encode(self, text: str) -> tuple[Any, Any]:
         if self._inner.is_fast:

@@ -17,6 +17,7 @@ from degen.tables import SCHEMA_VERSION, write_parquet
 
 from .corpus import Corpus, Document
 from .tokenizer import Tokenizer
+from .words import Word
 
 SHORTEST = 16  # tokens; a shorter document gives no window
 STREAMED_AT_ONCE = 4096  # documents kept of one pass over a local corpus
@@ -52,12 +53,14 @@ class Sample:
         tokenizer: the tokenizer's fingerprint.
         windows: in the order they were drawn.
         too_short: number of documents too short for a window.
+        words: returns the words of a window's tokens, or None where the tokenizer does not tell them; None without one.
         document_slots: for each window the index of its document among those of the sample, in order of first use.
     """
 
     tokenizer: str
     windows: tuple[Window, ...]
     too_short: int = 0
+    words: Callable[[Tokens], list[Word] | None] | None = field(default=None, compare=False, repr=False)
     document_slots: Ints = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -157,7 +160,7 @@ def draw_sample(corpus: Corpus, tokenizer: Tokenizer, tokens: int, context: int,
             f"{corpus.name}: no document is long enough for a window, which needs {SHORTEST} tokens "
             f"({too_short} documents were too short); name a corpus of longer documents"
         )
-    return Sample(tokenizer.fingerprint, tuple(windows), too_short)
+    return Sample(tokenizer.fingerprint, tuple(windows), too_short, tokenizer.words)
 
 
 def stream_windows(

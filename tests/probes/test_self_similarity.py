@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter, defaultdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from state_feeds import alike, cloud, feed, measure, rotation, sample_of, seeds, split, without_reason
 
 from degen.text.windows import Sample, Window
+from degen.text.words import Word
 
 LENGTHS = [9, 4, 1, 16, 7, 12]
 
@@ -120,3 +122,74 @@ def test_what_has_no_similarity_has_a_reason(values: np.ndarray, vocabulary: int
     row: dict[str, Any] = measure(SelfSimilarity, values, vocabulary=vocabulary)
     assert words in row["reason"]
     assert all(v is None or math.isfinite(v) for v in without_reason(row).values())
+
+
+def with_words(sample: Sample) -> Sample:
+    """Return the sample with words of one, two or three tokens: a token of 0 or 1 goes on with the word before it."""
+
+    def words(tokens: np.ndarray) -> list[Word]:
+        starts = [i for i, token in enumerate(tokens.tolist()) if token > 1 or i == 0]
+        ends = [*starts[1:], len(tokens)]
+        return [Word("-".join(map(str, tokens[a:b])), a, b) for a, b in zip(starts, ends, strict=True)]
+
+    return replace(sample, words=words)
+
+
+def explicit_words(states: list[np.ndarray], sample: Sample) -> dict[str, float]:
+    assert sample.words is not None
+    occurrences = defaultdict(list)
+    for window, h in zip(sample.windows, states, strict=True):
+        for word in sample.words(window.tokens) or []:
+            occurrences[word.text].append(h[word.first : word.last].mean(axis=0))
+    every = [x for own in occurrences.values() for x in own]
+    of_words = [
+        np.mean([cosine(a, b) for a, b in itertools.permutations(own, 2)])
+        for own in occurrences.values()
+        if len(own) > 1
+    ]
+    baseline = np.mean([cosine(a, b) for a, b in itertools.permutations(every, 2)])
+    return {
+        "word_self_similarity": float(np.mean(of_words)),
+        "word_self_similarity_adjusted": float(np.mean(of_words) - baseline),
+        "self_similarity_words": len(of_words),
+    }
+
+
+@settings(max_examples=20)
+@given(seeds, st.integers(1, 6), st.permutations(range(6)), st.integers(1, 6))
+def test_figures_of_words_are_those_of_all_pairs_of_means_of_their_tokens(
+    seed: int, width: int, order: list[int], size: int
+) -> None:
+    values, sample = split(cloud(seed, sum(LENGTHS), width), LENGTHS), with_words(sample_of(LENGTHS))
+    halves = SelfSimilarity(sample), SelfSimilarity(sample)
+    batches = [order[i : i + size] for i in range(0, len(order), size)]
+    for i, rows in enumerate(batches):
+        feed(halves[i % 2], values, rows)
+    halves[0].merge(halves[1])
+    (row,) = halves[0].finish()["layers"]
+    alike(row, explicit_words(values, sample))
+    assert row["reason"] is None
+
+
+def test_words_of_a_domain_are_those_of_its_windows_alone() -> None:
+    values, plain = split(cloud(3, sum(LENGTHS), 4), LENGTHS), with_words(sample_of(LENGTHS))
+    windows = [replace(w, domain="ab"[i % 2]) for i, w in enumerate(plain.windows)]
+    probe = SelfSimilarity(replace(plain, windows=tuple(windows)))
+    feed(probe, values, [4, 0, 1])
+    feed(probe, values, [5, 3, 2])
+    rows = {row["domain"]: row for row in probe.finish()["domains"]}
+    for i, domain in enumerate("ab"):
+        alone = replace(plain, windows=tuple(windows[i::2]))
+        alike(rows[domain], explicit_words(values[i::2], alone))
+
+
+def test_without_words_the_reason_says_so() -> None:
+    row = measure(SelfSimilarity, cloud(3, 20, 4))
+    assert row["reason"] == "no word_self_similarity: the tokenizer does not tell where words begin"
+    assert row["self_similarity"] is not None
+    apart = replace(
+        sample_of([4], vocabulary=10**6), words=lambda tokens: [Word(str(t), i, i + 1) for i, t in enumerate(tokens)]
+    )
+    probe = SelfSimilarity(apart)
+    feed(probe, [cloud(1, 4, 3)], [0])
+    assert probe.finish()["layers"][0]["reason"].endswith("no word_self_similarity: no word occurs twice")
