@@ -34,7 +34,7 @@ from .run_info import complete_info
 from .sampling import prepare_samples
 from .series_scan import Pending, SeriesScan
 from .settings import RUN_FOLDER, ScanKeywords, Settings, list_settings, make_settings
-from .shards import parse_shard
+from .shards import parse_shard, stagger
 from .target_error import KEY, check_targets, fit_windows
 
 
@@ -91,6 +91,8 @@ def scan_with_settings(
     part = parse_shard(shard) if shard is not None else None
     if part is not None and fresh:
         raise DegenError("--fresh: shards share their folder, and one would delete what others have; name a new --out")
+    if part is not None:
+        stagger(part, settings.series)
     begun = None if fresh else out
     settings = continue_settings(settings, begun)
     progress.start_phase("finding checkpoints")
