@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from degen.scanning.fetch import FetchItem
 
 
+NOT_OF_FETCH = ("out", "track", "fresh", "keep", "shard", "engine", "ray_address", "workers")
+
+
 @expand_groups
 def fetch(
     *,
     series: options.SeriesRequired,
-    scan_options: Annotated[options.ScanOptions, Without("out", "track", "fresh", "keep", "shard")],
+    scan_options: Annotated[options.ScanOptions, Without(*NOT_OF_FETCH)],
     probe_options: ProbeOptions,
     trust_remote_code: options.TrustRemoteCode = False,
     stagger: Annotated[
