@@ -19,6 +19,7 @@ from degen.checkpoints.source import Source
 from degen.errors import CheckpointError, DegenError, one_line
 from degen.model.architecture import describe
 from degen.model.configuration import read_config
+from degen.model.lm_head import head_tensors
 from degen.probe import SourceProbe
 from degen.probe_registry import needs_text, sends_text
 from degen.tables import Row
@@ -149,13 +150,12 @@ def _has_head(source: HubSource) -> bool:
 
 
 def _head_bytes(source: HubSource, trust: bool) -> int:
-    """Return the bytes that are read for the head of a revision: of its tensor, or of the files that may hold it."""
+    """Return the bytes that are read for the head of a revision: of its tensors, or of the files that may hold them."""
     if source.layout.kind != "safetensors":
         return source.size()
-    shape = describe(read_config(source.config(), trust), trust)
     tensors = source.tensors()
-    key = tensors.head_key(shape.tied, (shape.vocab_size, shape.head_size))
-    return tensors.size(key) if key is not None else source.size()
+    keys = head_tensors(tensors, describe(read_config(source.config(), trust), trust))
+    return sum(tensors.size(key) for key in keys) or source.size()
 
 
 def fetch(items: list[FetchItem], progress: Progress) -> list[FetchItem]:

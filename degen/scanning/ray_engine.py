@@ -176,6 +176,12 @@ class _Driver:
         group = self._under_way.pop(reference)
         try:
             result: GroupResult = self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            raise DegenError(
+                f"a worker cannot measure {group[0]} ({one_line(error.cause or error, 200)}); every node needs "
+                "degen-lm and its packages in the versions that are here",
+                exit_code=4,
+            ) from error
         except (self._ray.exceptions.RayError, OSError) as error:
             self._fail(group, f"its worker was lost {RETRIES + 1} times ({one_line(error, 150)})")
             return
@@ -193,10 +199,13 @@ class _Driver:
     def _fail(self, group: Group, reason: str) -> None:
         """Write rows for checkpoints that no worker could measure."""
         for checkpoint in (c for c in group if c in self._job.pending):
+            self._progress.finish_elsewhere(checkpoint, "failed", reason, 0.0)
+            if len(self._job.pending[checkpoint]) < len(self._job.plan.probes):
+                self._not_added.append(f"{checkpoint}: {reason}")  # what it had is kept
+                continue
             row = {"tokens_seen": checkpoint.tokens_seen, "status": "failed", "reason": reason,
                    "stage": checkpoint.stage, "seed": checkpoint.seed}  # fmt: skip
             self._writer.write(checkpoint, self._job.plan.tables, {CHECKPOINTS: [row]}, "")
-            self._progress.finish_elsewhere(checkpoint, "failed", reason, 0.0)
 
     def _show(self) -> None:
         """Show what the workers report."""

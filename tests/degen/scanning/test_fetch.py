@@ -12,6 +12,7 @@ from hub_scans import Scans, revisions
 
 from degen.scanning import fetch as fetch_module
 
+HEAD = (416 + 1) * 32 * 4  # bytes of the head and of the norm before it
 WORDS = ("--tokens", "128", "--context", "32", "--threads", "1")
 
 
@@ -52,7 +53,7 @@ def test_of_heads_no_more_is_fetched_than_a_scan_reads(scans: Scans, with_copy: 
     read = weights_served(scans)
     scans.forget()
     planned = command("fetch", "org/tiny@step*", "--probes", "spectrum", "--dry-run", "--json").json()["rows"]
-    assert [row["bytes"] for row in planned] == [416 * 32 * 4] * 3 + [0]
+    assert [row["bytes"] for row in planned] == [HEAD] * 3 + [0]
     assert [row["status"] for row in planned] == ["to fetch"] * 3 + ["copy"]
     scans.forget()
     assert command("fetch", "org/tiny@step*", "--probes", "spectrum").code == 0
