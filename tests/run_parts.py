@@ -1,4 +1,4 @@
-"""Parts of a run's tables, written over."""
+"""Parts of a run's tables, written over; tables of two runs, compared."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+import degen
 
 
 def change(run: Path, table: str, revision: str, **columns: Any) -> None:
@@ -17,3 +19,13 @@ def change(run: Path, table: str, revision: str, **columns: Any) -> None:
         i = part.schema.get_field_index(name)
         part = part.set_column(i, part.schema.field(i), pa.array([value] * len(part), part.schema.field(i).type))
     pq.write_table(part, path)
+
+
+def assert_equal(run: degen.Run, other: degen.Run) -> None:
+    """Hold that two runs have the same tables bit for bit, and the same windows."""
+    assert run.tables == other.tables
+    for name in run.tables:
+        if name != "timing":
+            assert run.table(name).equals(other.table(name)), name
+    assert (run.path / "sample.parquet").read_bytes() == (other.path / "sample.parquet").read_bytes()
+    assert run.info["config_hash"] == other.info["config_hash"]
