@@ -128,7 +128,7 @@ def gate(
     ],
     rule_options: RuleOptions,
     report_options: ReportOptions,
-    scan_options: Annotated[GateScanOptions, Without("tokens_per_step")],
+    scan_options: Annotated[GateScanOptions, Without("tokens_per_step", "shard")],
     dry_run: options.DryRun = False,
     trust_remote_code: options.TrustRemoteCode = False,
     json: options.Json = False,

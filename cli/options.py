@@ -137,6 +137,15 @@ class ScanOptions(OptionGroup):
             rich_help_panel=RUN,
         ),
     ] = "none"
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="Measure one part of the checkpoints, as 3/16 the third of 16, into a run folder that the others write"
+            " to as well, at the same time or later, from this machine or another.",
+            show_default="all checkpoints",
+            rich_help_panel=RUN,
+        ),
+    ] = None
 
     def settings(self, series: Sequence[str] | None, *, trust_remote_code: bool) -> Settings:
         """Return the settings of a scan of `series` with these options.
@@ -144,7 +153,7 @@ class ScanOptions(OptionGroup):
         Raises:
             DegenError: an option cannot be parsed, or its value is out of range.
         """
-        folder_options = {"out", "track", "fresh", "keep"}  # of the run folder; no result depends on them
+        folder_options = {"out", "track", "fresh", "keep", "shard"}  # of the run folder; no result depends on them
         values: dict[str, Any] = {name: getattr(self, name) for name in self.options() if name not in folder_options}
         values["batch_size"] = parsing.parse_batch_size(self.batch_size)
         if self.target_se is not None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from degen.runs.run import Run
+    from degen.scanning.plan import Plan
     from degen.tables import Row
 
 
@@ -121,13 +122,14 @@ def rank(
     probe_options = rank_options.probe_options(scan_options.seed)
     settings = scan_options.settings(series, trust_remote_code=trust_remote_code)
     settings = replace(settings, probes=("loss", "rank"), options={"rank": probe_options})
-    run = scan.run_scan(settings, scan_options)
+    plans: list[Plan] = []
+    run = scan.run_scan(settings, scan_options, plans.append)
     _print(run, json, rank_options.within)
     if plot is not None:
         from degen.figures.rank_curves import draw_ranks
 
         output.write_figure(draw_ranks(run.table("ranks").to_pylist() if "ranks" in run.tables else []), plot)
-    if run.failed:
+    if scan.any_failed(run, plans[0]):
         raise typer.Exit(4)
 
 
@@ -142,10 +144,15 @@ def _parse_ranks(text: str) -> list[int]:
 
 def _print(run: Run, json: bool, within: float) -> None:
     from degen.cli.show import print_checkpoints
+    from degen.cli.show_summary import print_missing
 
     rows = run.table("ranks").to_pylist() if "ranks" in run.tables else []
     if json:
-        output.result_json({"run": str(run.path), "rows": rows, "checkpoints": run.checkpoints()})
+        checkpoints = run.checkpoints() if run.tables else []
+        output.result_json({"run": str(run.path), "rows": rows, "checkpoints": checkpoints, "missing": run.missing})
+        return
+    print_missing(run)
+    if not run.tables:
         return
     columns = ["model", "revision", "method", "rank", "loss", "loss_gap", "loss_gap_se", "perplexity", "w_error"]
     if any(row["reason"] for row in rows):

@@ -75,9 +75,10 @@ def scan(
     if dry_run:
         print_costs(settings, scan_options, json)
         return
-    run = run_scan(settings, scan_options)
+    plans: list[Plan] = []
+    run = run_scan(settings, scan_options, plans.append)
     _print_run(run, json)
-    if run.failed:
+    if any_failed(run, plans[0]):
         raise typer.Exit(4)
 
 
@@ -105,12 +106,18 @@ def run_scan(
     with ConsoleProgress() as progress:
         run = scan_with_settings(
             settings, out=scan_options.out, fresh=scan_options.fresh, progress=progress, keep=scan_options.keep,
-            on_plan=check_plan or (lambda _: None),
+            shard=scan_options.shard, on_plan=check_plan or (lambda _: None),
         )  # fmt: skip
         for destination in destinations:
             progress.start_phase(f"sending the run to {destination.tracker}")
             _send(destination, run, progress)
     return run
+
+
+def any_failed(run: Run, plan: Plan) -> bool:
+    """Return whether a checkpoint failed that this process was to measure; it may have been none."""
+    own = {(c.model, c.revision) for c in plan.checkpoints if plan.measures(c)}
+    return bool(run.tables) and any((row["model"], row["revision"]) in own for row in run.failed)
 
 
 def _send(destination: Destination, run: Run, progress: ConsoleProgress) -> None:
@@ -125,11 +132,15 @@ def _send(destination: Destination, run: Run, progress: ConsoleProgress) -> None
 
 def _print_run(run: Run, json: bool) -> None:
     from degen.cli.show import print_checkpoints
+    from degen.cli.show_summary import print_missing
 
     if json:
-        output.result_json({"run": str(run.path), "rows": run.checkpoints()})
-    else:
+        rows = run.checkpoints() if run.tables else []
+        output.result_json({"run": str(run.path), "rows": rows, "missing": run.missing})
+        return
+    if run.tables:
         print_checkpoints(run)
+    print_missing(run)
 
 
 def print_costs(settings: Settings, scan_options: options.ScanOptions, json: bool) -> None:

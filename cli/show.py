@@ -47,7 +47,7 @@ def show(
     opened = read_run(run)
     rows = opened.table("layers").to_pylist() if layers else opened.checkpoints()
     if json:
-        output.result_json({"run": str(opened.path), "rows": rows})
+        output.result_json({"run": str(opened.path), "rows": rows, "missing": opened.missing})
     elif layers:
         _print_layers(opened, rows)
     else:

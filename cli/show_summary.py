@@ -32,7 +32,16 @@ def print_summary(run: Run, rows: Sequence[Row]) -> None:
         output.result_line("failed", f"{row['model']}@{row['revision']}: {row['reason'] or 'no reason is kept'}")
     if len(failed) > MOST:
         output.result_line("failed", f"and {len(failed) - MOST} more")
+    print_missing(run)
     _print_turned(run)
+
+
+def print_missing(run: Run) -> None:
+    """Print how many checkpoints of each series the run does not have yet, as while other shards are at work."""
+    for model, revisions in run.missing.items():
+        named = ", ".join(revisions[:MOST]) + (", …" if len(revisions) > MOST else "")
+        planned = len(run.info["planned"][model])
+        output.result_line("missing", f"{model}: {len(revisions)} of {planned} not measured yet ({named})")
 
 
 def _print_turned(run: Run) -> None:

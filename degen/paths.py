@@ -85,6 +85,54 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def create_once(path: Path, text: str) -> bool:
+    """Write a new file whole, unless there is one already.
+
+    Of several processes that do so at once one succeeds, on machines that share a file system, too: a file gets its
+    name as a hard link, which NFS gives to one of them even where its locks are not kept. Where there are no hard links
+    the name is taken first, and the file is incomplete for a moment.
+
+    Args:
+        path: the file; its folder is there.
+        text: its content.
+
+    Returns:
+        Whether this process wrote it.
+    """
+    temporary = path.parent / f".{secrets.token_hex(8)}.partial"
+    try:
+        _write_new(temporary, text)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return temporary.stat().st_nlink > 1  # linked after all, and the server's reply was lost
+        except OSError:
+            return _take_name(path, text)
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _take_name(path: Path, text: str) -> bool:
+    try:
+        _write_new(path, text)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file under a name that no file has, and wait until it is on the disk.
+
+    Raises:
+        FileExistsError: one has it.
+    """
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def natural_order(name: str) -> list[tuple[int, str]]:
     """Return a key by which names with dots are sorted with the numbers between the dots as numbers."""
     return [(int(word), "") if word.isdecimal() and len(word) < 12 else (-1, word) for word in name.split(".")]

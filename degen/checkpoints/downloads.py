@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import re
+import secrets
 import shutil
 import threading
-from collections.abc import Callable, Hashable
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,12 +18,42 @@ from degen.weights.checkpoint_files import CheckpointFiles
 
 Keep = Literal["none", "all"]
 _SHARED = "shared-"  # what several checkpoints are made of
-_FOLDER = re.compile(rf"[0-9a-f]{{16}}|{_SHARED}(whole|head)")
+_LOCK = ".lock"
+_OWN = "process-"  # what one of several processes downloads
+_FOLDER = re.compile(rf"[0-9a-f]{{16}}|{_SHARED}(whole|head)|{_OWN}[0-9a-f]{{8}}-[0-9a-f]{{8}}")
 
 
 def is_download(folder: Path) -> bool:
     """Return whether `folder`, a folder among the downloads, was made by `Downloads`: by the form of its name."""
     return bool(_FOLDER.fullmatch(folder.name)) and folder.is_dir() and not folder.is_symlink()
+
+
+@contextmanager
+def own_downloads(path: Path, keep: str) -> Iterator[Downloads]:
+    """Yield a place for the downloads of this process alone, where others download below the same folder.
+
+    It is deleted at the end of the block, and with it those of processes of this machine that were killed.
+
+    Args:
+        path: the folder of all of them.
+        keep: as for `Downloads`.
+    """
+    from filelock import FileLock, Timeout
+
+    machine, token = hashlib.sha256(platform.node().encode()).hexdigest()[:8], secrets.token_hex(4)
+    for left in path.glob(f"{_OWN}{machine}-*"):
+        with suppress(Timeout, OSError), FileLock(left / _LOCK, timeout=0):
+            shutil.rmtree(left, ignore_errors=True)
+    folder, unlocked = path / f"{_OWN}{machine}-{token}", path / f"{_OWN}{'0' * 8}-{token}"
+    unlocked.mkdir(parents=True)
+    try:
+        with FileLock(unlocked / _LOCK, timeout=0):
+            unlocked.rename(folder)  # from here on others of this machine see it, and its lock
+            yield Downloads(folder, keep)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            path.rmdir()
 
 
 class Downloads:

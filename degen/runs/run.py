@@ -15,7 +15,7 @@ from degen.tables import CHECKPOINTS, Row
 
 from .joined_parts import POSITION_COLUMNS, JoinedParts, sort_by_keys
 from .parts import check_keys, check_schema, damaged, owner_of, part_files, read_part_and_schema, read_schema
-from .run_file import PROBES_BY_CONFIG, RUN_FILE, read_info
+from .run_file import PLANNED, PROBES_BY_CONFIG, RUN_FILE, read_info
 from .training_positions import training_positions
 
 if TYPE_CHECKING:
@@ -132,6 +132,19 @@ class Run:
         """Return the rows of table `checkpoints`."""
         rows: list[Row] = self.table(CHECKPOINTS).to_pylist()
         return rows
+
+    @cached_property
+    def missing(self) -> dict[str, list[str]]:
+        """The revisions that were to be measured and have no row yet, by model; unknown for runs of before."""
+        there: set[tuple[str, str]] = set()
+        if CHECKPOINTS in self.tables:
+            table = self.table(CHECKPOINTS, ["model", "revision"])
+            there = set(zip(table["model"].to_pylist(), table["revision"].to_pylist(), strict=True))
+        missing = {
+            model: [revision for revision in revisions if (model, revision) not in there]
+            for model, revisions in self.info.get(PLANNED, {}).items()
+        }
+        return {model: revisions for model, revisions in missing.items() if revisions}
 
     @property
     def failed(self) -> list[Row]:

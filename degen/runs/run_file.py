@@ -12,6 +12,7 @@ from degen.tables import READABLE
 
 RUN_FILE = "run.json"
 PROBES_BY_CONFIG = "probes_by_config"  # its key: config_hash -> names of probes, where probes were added to a run
+PLANNED = "planned"  # its key: model -> revisions that the scan was to measure
 MAX_SIZE = 1 << 26  # bytes; that of a run of ten thousand checkpoints takes one
 MAX_THREADS = 1 << 16  # of a CPU
 _SETTINGS = {"series", "corpus", "tokens", "context", "seed"}  # every scan keeps them under `asked`
@@ -97,6 +98,10 @@ def _is_sample(value: Any) -> bool:
     )
 
 
+def _is_planned(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_texts(revisions) for revisions in value.values())
+
+
 def _is_asked(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("revision_pattern"), str | None)
 
@@ -105,6 +110,7 @@ def _is_asked(value: Any) -> bool:
 _ENTRIES: dict[str, Callable[[Any], bool]] = {
     "asked": _is_asked,
     "models": _is_texts,
+    PLANNED: _is_planned,
     "tables": _is_texts,
     "resolved": lambda value: isinstance(value, dict),
     "batch_tokens": lambda value: isinstance(value, dict) and all(type(n) is int for n in value.values()),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import same_version
 from degen.errors import DegenError, RunFolderError
-from degen.paths import atomic
+from degen.paths import atomic, create_once
 from degen.tables import (
     CHECKPOINTS,
     SATURATION,
@@ -25,9 +26,11 @@ from degen.tables import (
     write_part,
 )
 
-from .ownership import LOCK, check_part, delete, delete_partials, files_of_run, files_of_table, is_leftover
+from .ownership import check_part, delete, delete_partials, files_of_run, files_of_table, is_leftover
 from .parts import owner_of, read_notes, read_part
 from .run_file import PROBES_BY_CONFIG, RUN_FILE, kind_of, read_info
+from .run_lock import run_lock
+from .shared_info import merge_info
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,10 +75,18 @@ def unwritable(path: Path, error: OSError) -> RunFolderError:
 class RunWriter:
     """A run folder while it is scanned. Make one with `open_run`."""
 
-    def __init__(self, path: Path, info: dict[str, Any], fresh: bool, before: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        info: dict[str, Any],
+        fresh: bool,
+        before: dict[str, Any] | None = None,
+        shared: bool = False,
+    ) -> None:
         self.path = path
         self.info = info
         self.fresh = fresh  # what lies in the folder is about to be replaced
+        self.shared = shared  # other processes may write to it at the same time
         self._info_before = before
         self._replaced = files_of_run(path, before) if fresh and kind_of(path / RUN_FILE) != "absent" else []
 
@@ -88,10 +99,26 @@ class RunWriter:
                 delete(self.path, self._replaced, self._info_before)
         self.fresh = False
 
+    @property
+    def is_new(self) -> bool:
+        """Whether there was no run when the folder was opened."""
+        return self._info_before is None
+
+    def create_info(self) -> bool:
+        """Write run.json of a new run; return whether this process did so, and no other before it."""
+        with write_errors(self.path):
+            created = create_once(self.path / RUN_FILE, _to_text(self.info))
+        if created:
+            self._info_before = deepcopy(self.info)
+        return created
+
     def save_info(self) -> None:
-        """Write run.json, if it says anything new."""
+        """Write run.json, if it says anything new; what other processes added to a shared run stays."""
         file = self.path / RUN_FILE
-        text = json.dumps(self.info, indent=2, ensure_ascii=False) + "\n"
+        if self.shared and (stored := read_info(file)) is not None:
+            self.info = merge_info(stored, self._info_before or stored, self.info)
+            self._info_before = deepcopy(self.info)
+        text = _to_text(self.info)
         if file.is_file() and file.read_text(encoding="utf-8") == text:
             return
         with write_errors(self.path), atomic(file) as temporary:
@@ -175,9 +202,18 @@ class RunWriter:
             write_part(self.part(name, checkpoint), tables.schema(name), part, notes)
 
 
+def _to_text(info: Mapping[str, Any]) -> str:
+    """Return run.json as text."""
+    return json.dumps(info, indent=2, ensure_ascii=False) + "\n"
+
+
 @contextmanager
 def open_run(
-    path: Path, settings: dict[str, Any], fresh: bool, adds_only: AddsOnly = lambda old, new: False
+    path: Path,
+    settings: dict[str, Any],
+    fresh: bool,
+    adds_only: AddsOnly = lambda old, new: False,
+    shared: bool = False,
 ) -> Iterator[RunWriter]:
     """Open a run folder for scanning: new, or one to continue; locked while the block lasts.
 
@@ -187,33 +223,25 @@ def open_run(
         fresh: take the folder as if it were new; `RunWriter.start` empties it, once all input is checked.
         adds_only: returns whether other settings than those of the run, which it gets first, do no more than add to it;
             they then take their place.
+        shared: whether other processes may open the folder shared at the same time.
 
     Raises:
         RunFolderError: the folder holds something else, other settings, or another scan is at work in it.
     """
-    from filelock import FileLock, Timeout
-
     check_folder(path)
-    lock = FileLock(path / LOCK, timeout=0)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise RunFolderError(f"{path}: another scan is at work in it", "wait for it or choose another --out") from None
-    except OSError as error:
-        raise unwritable(path, error) from error
-    try:
+    with ExitStack() as stack:
+        with write_errors(path):
+            stack.enter_context(run_lock(path, shared))
         before = _info_to_replace(path) if fresh else read_info(path / RUN_FILE)
-        info = None if fresh else before
+        info = None if fresh else deepcopy(before)
         if info is not None and adds_only(info.get("asked", {}), settings):
             info["asked"] = settings
         _check_settings(path, info, settings)
-        with write_errors(path):  # a run folder, or what a scan left that was killed before it wrote run.json
-            delete_partials(path, before or {})
+        if not shared:  # else they may be another's, who is at work
+            with write_errors(path):  # a run folder, or what a scan left that was killed before it wrote run.json
+                delete_partials(path, before or {})
         new = {"schema_version": SCHEMA_VERSION, "asked": settings}
-        yield RunWriter(path, info if info is not None else new, fresh, before)
-    finally:
-        lock.release()
+        yield RunWriter(path, info if info is not None else new, fresh, before, shared)
 
 
 def check_run(path: Path, settings: dict[str, Any], adds_only: AddsOnly = lambda old, new: False) -> None:

@@ -11,9 +11,9 @@ from degen.checkpoints.series import Checkpoint
 from degen.probe_registry import load_probes, needs_text
 from degen.runs.run_file import RUN_FILE, read_info
 from degen.runs.run_writer import RunWriter, write_errors
-from degen.tables import CHECKPOINTS, KEYS, SATURATION, Rows, Tables, file_name, write_parquet
+from degen.tables import CHECKPOINTS, KEYS, SATURATION, Rows, file_name, write_parquet
 
-from .plan import Plan, tables_of
+from .plan import Plan
 from .settings import Settings
 
 TOKENS = "tokens_per_step"
@@ -61,7 +61,7 @@ def adds_only(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     if not grows or kept != old.get("options", {}):
         return False
     old, new = ADDED_LATER | dict(old), ADDED_LATER | dict(new)
-    free = {"series", "probes", "options"}
+    free = {"series", "probes", "options", "threads"}  # threads are of the machine
     free |= {TOKENS} if old.get(TOKENS) is None else set()
     free |= {"steps"} if new.get("steps") == "all" else set()
     free |= set() if needs_text(load_probes(sorted(before)).values()) else TEXT
@@ -75,30 +75,33 @@ def _probe_names(asked: Mapping[str, Any]) -> set[str]:
 
 
 def probes_to_measure(plan: Plan, writer: RunWriter) -> dict[Checkpoint, list[str]]:
-    """Return the checkpoints still to be measured, each with the probes that it lacks.
+    """Return the checkpoints that this process is still to measure, each with the probes that it lacks.
 
     A copy of one that is measured anew is measured anew, too: it may be none any more.
     """
     pending: dict[Checkpoint, list[str]] = {}
-    tables: dict[tuple[str, ...], Tables] = {tuple(plan.probes): plan.tables}
     for series in plan.series:
         anew: set[str] = set()
-        for checkpoint in series.checkpoints:
-            before = _probes_before(checkpoint, plan, writer)
-            if before not in tables:
-                tables[before] = tables_of({name: plan.probes[name] for name in before})
-            row = writer.done(checkpoint, tables[before]) if before else None
-            missing = [name for name in plan.probes if row is None or name not in before]
-            if missing or (row is not None and row["duplicate_of"] in anew):
+        for checkpoint in filter(plan.measures, series.checkpoints):
+            missing, copy_of = missing_probes(checkpoint, plan, writer)
+            if missing or copy_of in anew:
                 anew.add(checkpoint.revision)
                 pending[checkpoint] = missing or list(plan.probes)
     return pending
 
 
+def missing_probes(checkpoint: Checkpoint, plan: Plan, writer: RunWriter) -> tuple[list[str], str | None]:
+    """Return the probes that a run lacks of a checkpoint, and of which revision it is a copy; None where it is none."""
+    before = _probes_before(checkpoint, plan, writer)
+    row = writer.done(checkpoint, plan.tables_with(before)) if before else None
+    missing = [name for name in plan.probes if row is None or name not in before]
+    return missing, row["duplicate_of"] if row is not None else None
+
+
 def earlier_rows(checkpoint: Checkpoint, plan: Plan, writer: RunWriter) -> Rows:
     """Return the rows of a checkpoint measured with fewer probes, by table, without the columns that every part has."""
     before = _probes_before(checkpoint, plan, writer)
-    rows = writer.rows(checkpoint, tables_of({name: plan.probes[name] for name in before}))
+    rows = writer.rows(checkpoint, plan.tables_with(before))
     keys = {column.name for column in KEYS}
     return {table: [{k: v for k, v in row.items() if k not in keys} for row in part] for table, part in rows.items()}
 

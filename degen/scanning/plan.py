@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from degen.checkpoints.find_series import find_series
 from degen.checkpoints.series import Checkpoint, Series
@@ -23,16 +23,37 @@ class Plan:
         series: in the order they are scanned.
         probes: by name.
         tables: what the probes fill.
+        shard: the checkpoints that this process measures, of several that measure one run; None for all.
     """
 
     series: list[Series]
     probes: dict[str, type[Probe]]
     tables: Tables
+    shard: frozenset[Checkpoint] | None = None
+    _tables: dict[tuple[str, ...], Tables] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
         """All checkpoints in the order they are scanned."""
         return [c for s in self.series for c in s.checkpoints]
+
+    def measures(self, checkpoint: Checkpoint) -> bool:
+        """Return whether this process measures a checkpoint."""
+        return self.shard is None or checkpoint in self.shard
+
+    def tables_with(self, probes: Sequence[str]) -> Tables:
+        """Return the tables that some of the probes fill."""
+        names = tuple(probes)
+        if names == tuple(self.probes):
+            return self.tables
+        if names not in self._tables:
+            self._tables[names] = tables_of({name: self.probes[name] for name in names})
+        return self._tables[names]
+
+    @property
+    def revisions(self) -> dict[str, list[str]]:
+        """The revisions of all checkpoints by the label of their series, as run.json keeps them."""
+        return {s.model: [c.revision for c in s.checkpoints] for s in self.series}
 
 
 def make_plan(settings: Settings, note: Callable[[str], None] = lambda _: None) -> Plan:

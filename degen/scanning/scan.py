@@ -14,13 +14,15 @@ What calls what, from a batch of text to a row of a table:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Unpack
 
-from degen.checkpoints.downloads import Downloads
+from degen.checkpoints.downloads import Downloads, own_downloads
 from degen.checkpoints.prefetch import Fetcher
 from degen.errors import DegenError
 from degen.runs.run import DOWNLOADS, Run, read_run
+from degen.runs.run_file import PLANNED
 from degen.runs.run_writer import RunWriter, open_run
 
 from .context import check_context, fit_context
@@ -32,6 +34,7 @@ from .run_info import complete_info
 from .sampling import prepare_samples
 from .series_scan import Pending, SeriesScan
 from .settings import RUN_FOLDER, ScanKeywords, Settings, list_settings, make_settings
+from .shards import parse_shard
 from .target_error import KEY, check_targets, fit_windows
 
 
@@ -43,6 +46,7 @@ def scan(
     fresh: bool = False,
     progress: Progress | None = None,
     keep: str = "none",
+    shard: str | None = None,
     **settings: Unpack[ScanKeywords],
 ) -> Run:
     """Measure every checkpoint of the series, in order, into a run folder.
@@ -56,6 +60,7 @@ def scan(
         progress: gets notes, warnings and how far the scan is; by default they go to the log `degen`, and how far the
             scan is to a bar in a notebook.
         keep: `all` leaves weights of the hub in its cache; `none` deletes what the scan downloaded.
+        shard: one part of the checkpoints, as `3/16`, for processes that measure one run together.
         settings: the other fields of `Settings`, by name.
 
     Returns:
@@ -67,7 +72,9 @@ def scan(
     Source: Godey, de la Clergerie and Sagot 2024 (arXiv 2404.07647).
     """
     chosen = make_settings(series, **settings)
-    return scan_with_settings(chosen, out=Path(out), fresh=fresh, progress=progress or usual_progress(), keep=keep)
+    return scan_with_settings(
+        chosen, out=Path(out), fresh=fresh, progress=progress or usual_progress(), keep=keep, shard=shard
+    )
 
 
 def scan_with_settings(
@@ -77,25 +84,45 @@ def scan_with_settings(
     fresh: bool,
     progress: Progress,
     keep: str,
+    shard: str | None = None,
     on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> Run:
     """Do what `scan` does, with settings that are made already; `on_plan` gets the plan before anything is measured."""
+    part = parse_shard(shard) if shard is not None else None
+    if part is not None and fresh:
+        raise DegenError("--fresh: shards share their folder, and one would delete what others have; name a new --out")
     begun = None if fresh else out
     settings = continue_settings(settings, begun)
     progress.start_phase("finding checkpoints")
     plan = make_plan(settings, progress.note)
     check_targets(settings, plan.tables)
+    if part is not None:
+        progress.start_phase("telling shards apart")
+        plan.shard = part.members(plan.checkpoints, settings.trust_remote_code)
     on_plan(plan)
     settings = fit_context(settings, plan, begun, progress.note)
-    with open_run(out, settings.to_json(), fresh, adds_only) as writer:
-        pending = probes_to_measure(plan, writer)
-        progress.start_scan(plan.checkpoints, len(plan.checkpoints) - len(pending))
-        if pending or "config_hash" not in writer.info:
-            _measure(settings, plan, pending, writer, Downloads(out / DOWNLOADS, keep), progress)
-        writer.save_info()
-        if filled := sum(fill_tokens(checkpoint, writer) for checkpoint in plan.checkpoints):
-            progress.note(f"tokens_seen filled in for {filled} checkpoints")
+    while not _scan_into(out, settings, fresh, plan, keep, progress):
+        pass  # another process has made the run: go on with what it has made
     return read_run(out)
+
+
+def _scan_into(out: Path, settings: Settings, fresh: bool, plan: Plan, keep: str, progress: Progress) -> bool:
+    """Measure into a run folder; return whether that was done, and no other process made the run meanwhile."""
+    shared = plan.shard is not None
+    own = [checkpoint for checkpoint in plan.checkpoints if plan.measures(checkpoint)]
+    with open_run(out, settings.to_json(), fresh, adds_only, shared) as writer:
+        pending = probes_to_measure(plan, writer)
+        writer.info[PLANNED] = plan.revisions
+        progress.start_scan(own, len(own) - len(pending))
+        if pending or "config_hash" not in writer.info:
+            folder = out / DOWNLOADS
+            with own_downloads(folder, keep) if shared else nullcontext(Downloads(folder, keep)) as downloads:
+                if not _measure(settings, plan, pending, writer, downloads, progress):
+                    return False
+        writer.save_info()
+        if filled := sum(fill_tokens(checkpoint, writer) for checkpoint in own):
+            progress.note(f"tokens_seen filled in for {filled} checkpoints")
+    return True
 
 
 def _measure(
@@ -105,8 +132,12 @@ def _measure(
     writer: RunWriter,
     downloads: Downloads,
     progress: Progress,
-) -> None:
-    """Draw the windows, then measure checkpoint after checkpoint."""
+) -> bool:
+    """Draw the windows, then measure checkpoint after checkpoint.
+
+    Returns:
+        Whether that was done; else another process has made the run since this one opened its folder.
+    """
     progress.start_phase("loading torch and transformers")
     import torch
 
@@ -125,6 +156,8 @@ def _measure(
         samples = fit_windows(settings, plan, samples, downloads, (device, dtype), progress)
     complete_info(writer, [s.model for s in plan.series], plan.probes, plan.tables, samples, device, dtype)
     writer.start()  # from here on the folder changes
+    if writer.shared and writer.is_new and not writer.create_info():
+        return False
     samples.save(writer)
     writer.save_info()
     scans = {
@@ -141,3 +174,4 @@ def _measure(
             f"{kept[0]}; what was measured before is kept, and the same command tries again",
             exit_code=4,
         )
+    return True

@@ -24,7 +24,7 @@ from degen.runs.run_writer import RunWriter
 from degen.tables import CHECKPOINTS, TIMING, Rows, file_name
 
 from .duplicates import MeasuredCheckpoints, published_digest, source_hash
-from .extend import earlier_rows
+from .extend import earlier_rows, missing_probes
 from .plan import Plan
 from .progress import Progress
 from .sampling import Samples, training_windows
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .timing import Clock
 
 
+ELSEWHERE = "measured by another process meanwhile"
 Pending = Mapping[Checkpoint, Sequence[str]]  # checkpoints to be measured -> names of the probes to do it with
 
 
@@ -84,12 +85,23 @@ class SeriesScan:
         """Measure the pending checkpoints; the others were measured earlier and may have copies among these."""
         if self.spec.skipped:
             self.progress.warn(f"{self.series.model}: {self.spec.skipped}")
-        for checkpoint in self.series.checkpoints:
+        for checkpoint in filter(self.plan.measures, self.series.checkpoints):
             self.batch_tokens = self.writer.info["batch_tokens"].get(str(checkpoint), self.batch_tokens)
-            if checkpoint in pending:
-                self._measure(checkpoint, self._spec_of(pending[checkpoint]), fetcher)
-            else:
+            if checkpoint not in pending:
                 self._add_measured(checkpoint)
+            elif self._measured_elsewhere(checkpoint, pending):
+                self._add_measured(checkpoint)
+                self.progress.start_checkpoint(checkpoint, 0)
+                self.progress.finish_checkpoint(checkpoint, "ok", ELSEWHERE)
+            else:
+                self._measure(checkpoint, self._spec_of(pending[checkpoint]), fetcher)
+
+    def _measured_elsewhere(self, checkpoint: Checkpoint, pending: Pending) -> bool:
+        """Return whether another process has measured a checkpoint since this one looked which are pending."""
+        if not self.writer.shared:
+            return False
+        missing, copy_of = missing_probes(checkpoint, self.plan, self.writer)
+        return not missing and copy_of not in {c.revision for c in pending if c.model == checkpoint.model}
 
     def _add_measured(self, checkpoint: Checkpoint) -> None:
         """Add a checkpoint that was measured earlier to those whose copies are recognised."""
@@ -143,6 +155,9 @@ class SeriesScan:
             if earlier is not None:
                 self.not_added.append(f"{checkpoint}: {one_line(error)}")
                 progress.finish_checkpoint(checkpoint, "failed", f"{one_line(error)}; what it had is kept")
+                return
+            if self.writer.shared and not missing_probes(checkpoint, self.plan, self.writer)[0]:
+                progress.finish_checkpoint(checkpoint, "ok", ELSEWHERE)
                 return
             row = {"tokens_seen": checkpoint.tokens_seen, "status": "failed", "reason": one_line(error)}
             rows = {CHECKPOINTS: [(self.opened.model_columns if self.opened is not None else {}) | row]}

@@ -54,8 +54,10 @@ FOLDER_OPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
     "out": (("--out", "elsewhere"), Path("elsewhere")),
     "fresh": (("--fresh",), True),
     "keep": (("--keep", "all"), "all"),
+    "shard": (("--shard", "3/16"), "3/16"),
 }
-FOLDER_DEFAULTS = {"out": Path("degen-run"), "fresh": False, "keep": "none"}
+FOLDER_DEFAULTS = {"out": Path("degen-run"), "fresh": False, "keep": "none", "shard": None}
+NOT_OF_GATE = {"shard"}  # which judges a run that is whole
 
 
 def folder_of(command: str) -> dict[str, Any]:
@@ -118,6 +120,9 @@ def test_scan_option_changes_only_its_setting(command: str, name: str, scans: li
 @pytest.mark.parametrize("command", COMMANDS)
 def test_folder_option_changes_no_setting(command: str, name: str, scans: list[Any]) -> None:
     words, value = FOLDER_OPTIONS[name]
+    if command == "gate" and name in NOT_OF_GATE:
+        assert "No such option" in degen(*COMMANDS[command][0], *words).message
+        return
     assert degen(*COMMANDS[command][0], *words).message == "recorded"
     assert scans == [(default_of(command), folder_of(command) | {name: value})]
 
@@ -126,11 +131,12 @@ def test_folder_option_changes_no_setting(command: str, name: str, scans: list[A
 def test_all_scan_options_together_reach_their_settings(command: str, scans: list[Any]) -> None:
     named, without = COMMANDS[command]
     offered = {name: value for name, value in SETTINGS.items() if name not in without}
-    words = [word for option, *_ in (*offered.values(), *FOLDER_OPTIONS.values()) for word in option]
+    folder = {k: v for k, v in FOLDER_OPTIONS.items() if command != "gate" or k not in NOT_OF_GATE}
+    words = [word for option, *_ in (*offered.values(), *folder.values()) for word in option]
     assert degen(*named, *words).message == "recorded"
     values = {name: value for name, (_, _, value) in offered.items()}
     expected = replace(default_of(command, seed=5), **values)
-    assert scans == [(expected, {name: value for name, (_, value) in FOLDER_OPTIONS.items()})]
+    assert scans == [(expected, folder_of(command) | {name: value for name, (_, value) in folder.items()})]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -183,7 +189,7 @@ def test_keywords_of_scan_set_folder_and_probe_options(scans: list[Any]) -> None
     assert scans == [
         (
             Settings(("a", "b"), options={"rank": {"ranks": (3,)}}, probes=("rank",)),
-            {"out": Path("o"), "fresh": True, "keep": "all"},
+            {"out": Path("o"), "fresh": True, "keep": "all", "shard": None},
         )
     ]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from degen import DegenError
-from degen.checkpoints.downloads import Downloads
+from degen.checkpoints.downloads import Downloads, own_downloads
 from degen.checkpoints.hub_source import HubSource
 
 SOURCES = [HubSource("org/m", name, commit * 40) for name, commit in (("a", "1"), ("a", "2"), ("b", "1"))]
@@ -50,3 +50,21 @@ def test_a_download_folder_that_is_a_link_is_not_followed(tmp_path: Path) -> Non
 def test_an_unknown_value_of_keep_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DegenError, match="--keep some: must be one of none, all"):
         Downloads(tmp_path, "some")
+
+
+def test_processes_keep_their_downloads_apart_and_clear_those_of_dead_ones(tmp_path: Path) -> None:
+    folder = tmp_path / "downloads"
+    with own_downloads(folder, "none") as one:
+        kept = one.folder(SOURCES[0].key)
+        dead = one.path.with_name(f"{one.path.name.rpartition('-')[0]}-00000000")
+        elsewhere = folder / "process-89abcdef-00000000"  # of another machine, whose locks may not be seen here
+        for left in (dead, elsewhere):
+            (left / "0123456789abcdef").mkdir(parents=True)
+        with own_downloads(folder, "none") as other:
+            assert other.path != one.path
+            assert kept.is_dir()
+            assert elsewhere.is_dir()
+            assert not dead.exists()
+    assert list(folder.iterdir()) == [elsewhere]
+    Downloads(folder).clear()  # of a scan that has the folder alone
+    assert not folder.exists()
