@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,10 +16,13 @@ if TYPE_CHECKING:
 
 def compare(
     first: Annotated[
-        Path, typer.Argument(metavar="RUN", help="The run folder that differences start from.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="RUN", help="The run folder, or its URL, that differences start from.", show_default=False
+        ),
     ],
     second: Annotated[
-        Path, typer.Argument(metavar="OTHER", help="The run folder to compare with it.", show_default=False)
+        str, typer.Argument(metavar="OTHER", help="The run folder, or its URL, to compare with it.", show_default=False)
     ],
     compared_metric: Annotated[
         list[str] | None,
@@ -76,7 +78,7 @@ def compare(
     _print(comparison, every, (first, second))
 
 
-def _print(comparison: Comparison, every: bool, runs: tuple[Path, Path]) -> None:
+def _print(comparison: Comparison, every: bool, runs: tuple[str, str]) -> None:
     rows = [row for row in comparison.rows if every or row["is_last"]]
     heads = ["model", "metric", comparison.unit, "first", "second", "difference", "second is"]
     output.result_table(heads, [_cells(row, comparison) for row in rows])

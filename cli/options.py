@@ -15,7 +15,14 @@ from .completion import complete_corpus, complete_probes, complete_series, compl
 from .option_groups import OptionGroup
 from .option_panels import PASS, RUN, SERIES, TEXT
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `degen scan` wrote.")]
+RunFolder = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run folder that `degen scan` wrote, or hf://datasets/ORG/NAME[@REVISION].",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table; its list is `rows`.")]
 
 SeriesArgument = Annotated[

@@ -14,7 +14,12 @@ PAGE = Path("report.html")
 
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run folders that `degen scan` wrote.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Run folders that `degen scan` wrote, or URLs as hf://datasets/ORG/NAME.",
+            show_default=False,
+        ),
     ],
     page: Annotated[
         Path | None,

@@ -13,6 +13,7 @@ from degen.checkpoints.hub_client import HubFile, download, listing, offline_not
 from degen.checkpoints.hub_errors import hub_errors, status_of
 from degen.errors import CheckpointError, DegenError
 from degen.paths import is_inside
+from degen.runs.hub_run import is_part_name
 from degen.runs.parts import owner_of, part_files, read_part
 from degen.runs.run import Run
 from degen.runs.run_file import PROBES_BY_CONFIG, RUN_FILE, read_info
@@ -86,7 +87,7 @@ def plan_push(
     files[CARD] = card.encode()
     files |= dict(_parts(run, cutter))
     changed = {name: content for name, content in files.items() if not _is_same(content, there.get(name))}
-    gone = [name for name in there if name not in files and _is_part(name)]
+    gone = [name for name in there if name not in files and is_part_name(name)]
     return Push(repo, revision, changed, gone, len(files) - len(changed), commit, known is None)
 
 
@@ -211,8 +212,3 @@ def _is_same(content: bytes | Path, there: HubFile | None) -> bool:
     if len(there.hash) == 64:
         return hashlib.sha256(stored).hexdigest() == there.hash
     return hashlib.sha1(b"blob %d\0" % len(stored) + stored).hexdigest() == there.hash
-
-
-def _is_part(name: str) -> bool:
-    """Return whether a file of a repository that holds a run is a part of a table."""
-    return name.endswith(".parquet") and 2 <= len(Path(name).parts) <= 3
