@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,16 +14,13 @@ if TYPE_CHECKING:
     from degen.tables import Row
 
 
+def _run(name: str, meaning: str) -> Any:
+    return typer.Argument(metavar=name, help=meaning, show_default=False)
+
+
 def compare(
-    first: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN", help="The run folder, or its URL, that differences start from.", show_default=False
-        ),
-    ],
-    second: Annotated[
-        str, typer.Argument(metavar="OTHER", help="The run folder, or its URL, to compare with it.", show_default=False)
-    ],
+    first: Annotated[str, _run("RUN", "The run folder, or its URL, that differences start from.")],
+    second: Annotated[str, _run("OTHER", "The run folder, or its URL, to compare with it.")],
     compared_metric: Annotated[
         list[str] | None,
         typer.Option(

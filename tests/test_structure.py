@@ -18,6 +18,7 @@ ORDER = (
     "printable", "errors", "version", "hints", "arrays", "paths", "bounds", "hashing", "device",
     "demo", "published",
     "tables",
+    "stores",
     "weights", "text", "checkpoint_formats", "stats", "model", "laws", "checkpoints",
     "readers",
     "probe", "model_probe", "probe_registry", "states", "forward", "rank", "delta", "weight_spectra", "runs",

@@ -11,10 +11,10 @@ from degen.metrics.open_target import folders_in, open_target
 from degen.paths import expand_user
 from degen.readers.registry import find_reader
 from degen.readers.table_file import FORMATS, has_parts
-from degen.runs.locate import url_of
 from degen.runs.part_cache import PartCache
 from degen.runs.run import Run
 from degen.runs.run_file import is_run
+from degen.stores.urls import url_of
 
 from .module_curves import ModuleTableSource, is_module_table
 from .run_source import RunSource

@@ -21,7 +21,7 @@ from typing import Any
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 from degen.paths import expand_user
-from degen.runs.locate import url_of
+from degen.stores.urls import url_of
 
 from .parser import parse_rule
 from .rule import Bound, Rule

@@ -11,9 +11,9 @@ from degen.readers.csv_log import as_log
 from degen.readers.open_table import OpenTable
 from degen.readers.registry import RESULTS, find_reader, kinds_of_folders
 from degen.readers.table_file import has_parts, read_table_file
-from degen.runs.locate import url_of
 from degen.runs.run import Run, read_run
 from degen.runs.run_file import is_run
+from degen.stores.urls import url_of
 from degen.tables import CHECKPOINTS, TIMING
 
 

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from degen.errors import DegenError
 from degen.paths import expand_user
-
-_URL = re.compile(r"([a-z][a-z0-9+.\-]+):/{1,2}(?=[^/])(.*)", re.DOTALL)  # a Path makes one slash of two
-
-
-def url_of(target: str | Path) -> str | None:
-    """Return the URL that a target is, such as hf://datasets/org/name; None where it is a path, or there is one."""
-    found = _URL.fullmatch(str(target))
-    if found is None or Path(target).exists():
-        return None
-    return f"{found[1]}://{found[2]}"
+from degen.stores.urls import HUB, url_of
 
 
 def local_run(target: str | Path) -> Path:
@@ -30,6 +20,6 @@ def local_run(target: str | Path) -> Path:
     url = url_of(target)
     if url is None:
         return expand_user(target)
-    if url.startswith("hf://"):
+    if url.startswith(HUB):
         return download_run(url)
     raise DegenError(f"{url}: not a URL of a run; write a folder, or {PREFIX}org/name")

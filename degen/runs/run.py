@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.errors import DegenError, RunFolderError
+from degen.stores.urls import url_of
 from degen.tables import CHECKPOINTS, Row
 
 from .joined_parts import POSITION_COLUMNS, JoinedParts, sort_by_keys
-from .locate import local_run, url_of
+from .locate import local_run
 from .parts import check_keys, check_schema, damaged, owner_of, part_files, read_part_and_schema, read_schema
 from .run_file import PLANNED, PROBES_BY_CONFIG, RUN_FILE, read_info
 from .training_positions import training_positions

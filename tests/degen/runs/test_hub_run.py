@@ -14,7 +14,7 @@ import degen as package
 from degen.errors import DegenError
 from degen.gate import judge, parse_rule
 from degen.runs.hub_run import parse_dataset
-from degen.runs.locate import url_of
+from degen.stores.urls import url_of
 
 URL = "hf://datasets/org/measured"
 LFS = (".parquet",)
