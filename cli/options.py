@@ -89,7 +89,12 @@ def former(flag: str, now: str) -> Any:
 
 
 TRACKERS = "wandb:project=x, trackio:project=x, mlflow:experiment=x or tensorboard:DIR"
-OUT = typer.Option("--out", "-o", rich_help_panel=RUN, help="The run folder; a run that stopped is resumed.")
+OUT = typer.Option(
+    "--out",
+    "-o",
+    rich_help_panel=RUN,
+    help="The run folder, or its URL (s3://bucket/run); a run that stopped is resumed.",
+)
 
 
 class ScanOptions(OptionGroup):

@@ -1,4 +1,4 @@
-"""Parts of a run's tables, written over."""
+"""Parts of a run's tables: written over, and compared."""
 
 from __future__ import annotations
 
@@ -17,3 +17,9 @@ def change(run: Path, table: str, revision: str, **columns: Any) -> None:
         i = part.schema.get_field_index(name)
         part = part.set_column(i, part.schema.field(i), pa.array([value] * len(part), part.schema.field(i).type))
     pq.write_table(part, path)
+
+
+def part_bytes(run: Path) -> dict[str, bytes]:
+    """Return the parts of all tables but `timing`, which no two scans have in common, as path in the run -> content."""
+    files = {file.relative_to(run).as_posix(): file for file in run.rglob("[!.]*.parquet")}
+    return {name: file.read_bytes() for name, file in files.items() if not name.startswith("timing/")}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from degen.errors import DegenError
 from degen.paths import expand_user
 from degen.stores.urls import HUB, url_of
 
@@ -15,11 +14,12 @@ def local_run(target: str | Path) -> Path:
     Raises:
         DegenError: the run of a URL cannot be had, or there is no such kind of URL.
     """
-    from .hub_run import PREFIX, download_run
+    from .hub_run import download_run
+    from .stored_run import fetch_run
 
     url = url_of(target)
     if url is None:
         return expand_user(target)
     if url.startswith(HUB):
         return download_run(url)
-    raise DegenError(f"{url}: not a URL of a run; write a folder, or {PREFIX}org/name")
+    return fetch_run(url)

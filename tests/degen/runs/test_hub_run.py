@@ -80,7 +80,9 @@ def test_a_baseline_of_degen_toml_may_lie_there(served: Scans, run: package.Run,
     assert result.code == 0, result.err
 
 
-def test_show_compare_saturation_export_and_report_read_it(served: Scans, run: package.Run, tmp_path: Path) -> None:
+def test_show_compare_saturation_export_and_report_read_it(
+    served: Scans, run: package.Run, run_copy: Path, tmp_path: Path
+) -> None:
     def lines(text: str) -> list[str]:
         return [line for line in text.splitlines() if "degen " not in line]
 
@@ -89,7 +91,7 @@ def test_show_compare_saturation_export_and_report_read_it(served: Scans, run: p
     compared = degen("compare", run.path, URL, "--json").json()
     assert compared["second"] == URL
     assert {row["difference"] for row in compared["rows"]} == {0.0}
-    verdicts = [degen("saturation", path, "--json").json()["rows"] for path in (URL, run.path)]
+    verdicts = [degen("saturation", path, "--json").json()["rows"] for path in (URL, run_copy)]
     assert verdicts[0] == verdicts[1]
     out = tmp_path / "layers.csv"
     assert degen("export", URL, "--table", "layers", "--out", out).code == 0
