@@ -71,6 +71,7 @@ COMMANDS = {
         SEE,
     ),
     "export": CommandEntry("export", "Write one table of a run as one file, or replay the run into a tracker.", SEE),
+    "push": CommandEntry("push", "Send a run's tables to the hub, as a dataset whose viewer shows each table.", SEE),
     "probes": CommandEntry("probes", "List every installed probe, or show one.", LISTS),
     "suites": CommandEntry("suites", "List every named suite of models.", LISTS),
     "corpora": CommandEntry("corpora", "List every named corpus.", LISTS),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,13 +14,13 @@ if TYPE_CHECKING:
     from degen.tables import Row
 
 
+def _run(name: str, meaning: str) -> Any:
+    return typer.Argument(metavar=name, help=meaning, show_default=False)
+
+
 def compare(
-    first: Annotated[
-        Path, typer.Argument(metavar="RUN", help="The run folder that differences start from.", show_default=False)
-    ],
-    second: Annotated[
-        Path, typer.Argument(metavar="OTHER", help="The run folder to compare with it.", show_default=False)
-    ],
+    first: Annotated[str, _run("RUN", "The run folder, or its URL, that differences start from.")],
+    second: Annotated[str, _run("OTHER", "The run folder, or its URL, to compare with it.")],
     compared_metric: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,7 +75,7 @@ def compare(
     _print(comparison, every, (first, second))
 
 
-def _print(comparison: Comparison, every: bool, runs: tuple[Path, Path]) -> None:
+def _print(comparison: Comparison, every: bool, runs: tuple[str, str]) -> None:
     rows = [row for row in comparison.rows if every or row["is_last"]]
     heads = ["model", "metric", comparison.unit, "first", "second", "difference", "second is"]
     output.result_table(heads, [_cells(row, comparison) for row in rows])

@@ -47,7 +47,8 @@ class RuleOptions(OptionGroup):
         Path | None,
         typer.Option(
             metavar="RUN|TABLE",
-            help="What .rise and .drop compare with, at the same step or else at its latest.",
+            help="What .rise and .drop compare with, at the same step or else at its latest; a run may lie on the hub, "
+            "as hf://datasets/ORG/NAME.",
             show_default="the best so far of the same series",
         ),
     ] = None

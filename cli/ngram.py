@@ -123,6 +123,8 @@ def ngram(
     from degen.runs.run import read_run
 
     opened = read_run(run) if run is not None else None
+    if opened is not None:
+        opened.check_writable()  # before anything is counted
     with amount_bar() as on_amount:
         result = measure_ngrams(corpora, names, settings, run=opened, progress=ConsoleProgress(), on_amount=on_amount)
     if json:

@@ -15,7 +15,14 @@ from .completion import complete_corpus, complete_probes, complete_series, compl
 from .option_groups import OptionGroup
 from .option_panels import PASS, RUN, SERIES, TEXT
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `degen scan` wrote.")]
+RunFolder = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run folder that `degen scan` wrote, or hf://datasets/ORG/NAME[@REVISION].",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table; its list is `rows`.")]
 
 SeriesArgument = Annotated[
@@ -82,7 +89,12 @@ def former(flag: str, now: str) -> Any:
 
 
 TRACKERS = "wandb:project=x, trackio:project=x, mlflow:experiment=x or tensorboard:DIR"
-OUT = typer.Option("--out", "-o", rich_help_panel=RUN, help="The run folder; a run that stopped is resumed.")
+OUT = typer.Option(
+    "--out",
+    "-o",
+    rich_help_panel=RUN,
+    help="The run folder, or its URL (s3://bucket/run); a run that stopped is resumed.",
+)
 
 
 class ScanOptions(OptionGroup):

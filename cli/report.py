@@ -10,12 +10,15 @@ import typer
 from . import output, parsing
 
 PAGE = Path("report.html")
+RUNS = typer.Argument(
+    metavar="RUN...",
+    help="Run folders that `degen scan` wrote, or URLs as hf://datasets/ORG/NAME.",
+    show_default=False,
+)
 
 
 def report(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run folders that `degen scan` wrote.", show_default=False)
-    ],
+    runs: Annotated[list[str], RUNS],
     page: Annotated[
         Path | None,
         typer.Option(

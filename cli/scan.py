@@ -92,12 +92,13 @@ def run_scan(
         scan_options: the options of the run folder.
         check_plan: called with the plan before anything is measured.
     """
+    from degen.stores.urls import url_of
     from degen.trackers.destination import parse_destination
 
     destinations = [parse_destination("--track", text) for text in scan_options.track or ()]
     for destination in destinations:
         destination.check()
-    output.first_word(f"scanning into {scan_options.out}")
+    output.first_word(f"scanning into {url_of(scan_options.out) or scan_options.out}")
     os.environ.setdefault("TQDM_DISABLE", "1")  # libraries would draw bars beside ours
     from degen.cli.progress import ConsoleProgress
 
@@ -128,7 +129,7 @@ def _send(destination: Destination, run: Run, progress: ConsoleProgress) -> None
     try:
         destination.send(run, progress.note)
     except DegenError as error:
-        progress.warn(f"{error}; the run is kept in {run.path}, and degen export {run.path} --to … tries again")
+        progress.warn(f"{error}; the run is kept in {run.name}, and degen export {run.name} --to … tries again")
 
 
 def _print_run(run: Run, json: bool) -> None:
@@ -137,7 +138,7 @@ def _print_run(run: Run, json: bool) -> None:
 
     if json:
         rows = run.checkpoints() if run.tables else []
-        output.result_json({"run": str(run.path), "rows": rows} | missing_entry(run))
+        output.result_json({"run": run.name, "rows": rows} | missing_entry(run))
         return
     if run.tables:
         print_checkpoints(run)

@@ -47,7 +47,7 @@ def show(
     opened = read_run(run)
     rows = opened.table("layers").to_pylist() if layers else opened.checkpoints()
     if json:
-        output.result_json({"run": str(opened.path), "rows": rows} | missing_entry(opened))
+        output.result_json({"run": opened.name, "rows": rows} | missing_entry(opened))
     elif layers:
         _print_layers(opened, rows)
     else:
@@ -80,7 +80,7 @@ def print_checkpoints(run: Run, rows: list[Row] | None = None, *, all_rows: bool
         columns.append("reason")
     output.result_table(columns, [[row[name] for name in columns] for row in rows])
     if len(rows) < every:
-        output.result(f"{len(rows)} of {every} checkpoints; degen show {run.path} --all shows every one")
+        output.result(f"{len(rows)} of {every} checkpoints; degen show {run.name} --all shows every one")
 
 
 def thin(rows: list[Row], most: int) -> list[Row]:

@@ -60,7 +60,7 @@ def _print_turned(run: Run) -> None:
     for model, phrases in by_model.items():
         output.result_line("worse", f"{model}: {'; '.join(phrases)}")
     if by_model and not is_judged:
-        output.result(f"degen saturation {run.path} says whether that is more than noise, and since when")
+        output.result(f"degen saturation {run.name} says whether that is more than noise, and since when")
 
 
 def _saturated(run: Run) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ def check_regular(path: Path) -> None:
         raise DegenError(f"{path}: is a pipe or a device; write it into a file, and name that")
 
 
-def check_expansion(path: Path, read: int, made: int) -> None:
+def check_expansion(path: object, read: int, made: int) -> None:
     """Refuse a compressed file that becomes many times its size.
 
     Args:
@@ -37,17 +37,19 @@ def check_expansion(path: Path, read: int, made: int) -> None:
         raise DegenError(f"{path}: becomes more than {MAX_RATIO} times its size; unpack it, if you trust it")
 
 
-def check_parquet(path: Path, metadata: Any) -> None:
+def check_parquet(path: object, metadata: Any, size: int | None) -> None:
     """Refuse a Parquet file with more rows, or larger columns, than its size can hold.
 
     Args:
         path: the file.
         metadata: of Arrow.
+        size: of the file in bytes; None where it is not known.
 
     Raises:
         DegenError: it is such a file.
     """
-    size = path.stat().st_size
+    if size is None:
+        return
     if metadata.num_rows > 1_000_000 and metadata.num_rows > 64 * size:
         raise DegenError(f"{path}: {metadata.num_rows:,} rows in {size:,} bytes, which are no rows of a table")
     for i in range(metadata.num_row_groups):

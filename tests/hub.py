@@ -11,7 +11,6 @@ client before it has read what the redirect says of the file.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,19 +19,13 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from hub_http import listening
 from hub_repo import DAY, Blob, Repo, Snapshot
-from hub_traffic import Fault, Request, Response, Traffic, refusal
+from hub_traffic import Fault, RefusedError, Request, Response, Traffic, json_response, refusal
+from hub_uploads import Uploads
 
 __all__ = ["Fault", "Hub", "Repo", "Request", "hub"]
 
 API = re.compile(r"/api/(model|dataset)s/([^/]+/[^/]+?)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.+))?|/(refs))?")
 RESOLVE = re.compile(r"(?:/(dataset)s)?/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
-
-
-class RefusedError(Exception):
-    """Carries the error out of wherever it was found."""
-
-    def __init__(self, status: int, code: str | None, message: str, **headers: str) -> None:
-        self.response = refusal(status, code, message, **headers)
 
 
 class Hub(Traffic):
@@ -44,6 +37,7 @@ class Hub(Traffic):
             pattern of revision and path matches there as well as at the endpoint.
         repos: by id; may be added to, and replaced, at any time.
         page: how many entries of a tree are listed at once (with `expand` 50 at most).
+        uploads: what has been sent to it, and who may send.
     """
 
     def __init__(self, repos: Mapping[str, Repo]) -> None:
@@ -51,12 +45,15 @@ class Hub(Traffic):
         self.endpoint = self.cdn = ""
         self.repos = dict(repos)
         self.page = 1000
+        self.uploads = Uploads(self)
         self._stored: dict[str, bytes] = {}
 
-    def at_endpoint(self, target: str, token: str | None, body: bytes) -> Response:
+    def at_endpoint(self, method: str, target: str, token: str | None, body: bytes) -> Response:
         """Return the response of huggingface.co to a request."""
         url = urlsplit(target)
         try:
+            if method == "POST" and (response := self.uploads.respond(url.path, token, body)):
+                return response
             if match := RESOLVE.fullmatch(url.path):
                 repo = self._repo(match[1] or "model", match[2], token, files=True)
                 return self._file(repo, target, unquote(match[3]), unquote(match[4]))
@@ -66,8 +63,10 @@ class Hub(Traffic):
             return refused.response
         return refusal(404, None, "Sorry, we can't find the page you are looking for.")
 
-    def at_cdn(self, target: str, token: str | None, body: bytes) -> Response:
+    def at_cdn(self, method: str, target: str, token: str | None, body: bytes) -> Response:
         """Return the response of the storage: an address holds its own permission and outlives the revision."""
+        if method == "PUT":
+            return self.uploads.store(target, body)
         content = self._stored.get("".join(parse_qs(urlsplit(target).query).get("sha256", [])))
         if content is None:
             return Response(403, b"<Error><Code>AccessDenied</Code></Error>", {"Content-Type": "application/xml"})
@@ -118,13 +117,13 @@ class Hub(Traffic):
         kind, name, verb, revision, under, refs = match.groups()
         repo = self._repo(kind, name, token, files=False)
         if refs:
-            return _json(repo.refs())
+            return json_response(repo.refs())
         snapshot = self._snapshot(repo, unquote(revision or "main"))
         if verb == "tree":
             return self._tree(snapshot, match[0], unquote(under or ""), query)
         if verb == "paths-info":
-            return _json(snapshot.entries(form.get("paths", []), _yes(form, "expand")))
-        return _json(_info(repo, name, snapshot, query))
+            return json_response(snapshot.entries(form.get("paths", []), _yes(form, "expand")))
+        return json_response(_info(repo, name, snapshot, query))
 
     def _tree(self, snapshot: Snapshot, url: str, under: str, query: dict[str, list[str]]) -> Response:
         expand = _yes(query, "expand")
@@ -133,7 +132,7 @@ class Hub(Traffic):
             raise RefusedError(404, "EntryNotFound", f"{under} does not exist", **{"X-Repo-Commit": snapshot.commit})
         first = int(query.get("cursor", ["0"])[0])
         last = first + min(self.page, 50 if expand else self.page)
-        response = _json(entries[first:last])
+        response = json_response(entries[first:last])
         if last < len(entries):
             following = urlencode({**query, "cursor": [str(last)]}, doseq=True)
             response.headers["Link"] = f'<{self.endpoint}{url}?{following}>; rel="next"'
@@ -142,10 +141,6 @@ class Hub(Traffic):
 
 def _yes(query: dict[str, list[str]], name: str) -> bool:
     return query.get(name, ["false"])[0].lower() == "true"
-
-
-def _json(document: object) -> Response:
-    return Response(200, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
 
 def _info(repo: Repo, name: str, snapshot: Snapshot, query: dict[str, list[str]]) -> dict[str, Any]:

@@ -27,6 +27,9 @@ def online(cache: Path) -> Iterator[list[float]]:
         patch.setattr(constants, "HF_HUB_OFFLINE", False)
         patch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", True)
         patch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        patch.setattr(
+            constants, "HF_HUB_DISABLE_XET", True
+        )  # the other way to send large files, LFS, is the stand-in's
         # a list that the client would fetch from huggingface.co, where no test goes
         patch.setattr(_detect_agent, "_registry", _detect_agent._EMPTY_REGISTRY)
         # the modules' own `time`, and not `time.sleep`, on which other threads may be

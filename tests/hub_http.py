@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from hub_traffic import PIECE, TICK, Request, Response, Traffic, part
 
-Responder = Callable[[str, str | None, bytes], Response]  # path and query as sent, token, body
+Responder = Callable[[str, str, str | None, bytes], Response]  # method, path and query as sent, token, body
 
 
 class Server(ThreadingHTTPServer):
@@ -61,11 +61,11 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        traffic, body = self.server.traffic, self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        traffic, body = self.server.traffic, self._body()
         token = self.headers.get("Authorization", "").removeprefix("Bearer ") or None
-        request = Request(self.command, unquote(self.path), self.headers.get("Range"), token)
+        request = Request(self.command, unquote(self.path), self.headers.get("Range"), token, received=len(body))
         traffic.requests.append(request)
-        response = self.server.respond(self.path, token, body)
+        response = self.server.respond(self.command, self.path, token, body)
         if self.command == "GET" and response.status == 200 and "Accept-Ranges" in response.headers:
             response = part(response, request.range)
         fault = traffic.fault(request, 0 if self.command == "HEAD" else len(response.body))
@@ -76,7 +76,18 @@ class Handler(BaseHTTPRequestHandler):
             return
         self._send(request, response, fault.cut if fault else None)
 
-    do_HEAD = do_POST = do_GET  # noqa: N815 - the base class's own naming
+    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 - the base class's own naming
+
+    def _body(self) -> bytes:
+        """Return the body of the request, which may come in chunks."""
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def _send(self, request: Request, response: Response, cut: int | None) -> None:
         request.status = response.status

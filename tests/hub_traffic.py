@@ -22,6 +22,7 @@ class Request:
         token: what it bore as `Authorization: Bearer`.
         status: of the answer; 0 until there is one, and where the server hung up without one.
         served: bytes of the body that were written.
+        received: bytes of the request's own body.
     """
 
     method: str
@@ -30,6 +31,7 @@ class Request:
     token: str | None = None
     status: int = 0
     served: int = 0
+    received: int = 0
 
 
 @dataclass
@@ -87,6 +89,18 @@ def refusal(status: int, code: str | None, message: str, **headers: str) -> Resp
     """Return an error as the hub words it: for the client in headers, for others in JSON."""
     sent = {"X-Error-Message": message, **headers} | ({"X-Error-Code": code} if code else {})
     return Response(status, json.dumps({"error": message}).encode(), sent)
+
+
+def json_response(document: object) -> Response:
+    """Return a document as the API sends it."""
+    return Response(200, json.dumps(document).encode(), {"Content-Type": "application/json"})
+
+
+class RefusedError(Exception):
+    """Carries the error out of wherever it was found."""
+
+    def __init__(self, status: int, code: str | None, message: str, **headers: str) -> None:
+        self.response = refusal(status, code, message, **headers)
 
 
 def part(response: Response, byte_range: str | None) -> Response:

@@ -3,6 +3,8 @@
 Retries and time limits are ours. The client has no time limit in `HfApi.list_repo_refs` and `list_repo_tree`, does not
 retry `model_info` or the HEAD request of `hf_hub_download`, and neither retries a streamed body that breaks off nor
 limits the wait that a `Retry-After` header asks for.
+
+A repository is `org/name` where it holds a model, and `datasets/org/name` where it holds a dataset.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from degen.errors import CheckpointError
 from degen.paths import is_inside
 
 from .hub_errors import OFFLINE, hub_errors, is_connection_error, status_of
-from .hub_records import recorded_files, recorded_refs, repo_folder
+from .hub_records import kind_and_name, recorded_files, recorded_refs, repo_folder
 
 T = TypeVar("T")
 
@@ -93,7 +95,9 @@ def commit_of(repo: str, revision: str) -> str:
                 raise CheckpointError(f"{repo}@{revision}: not {OFFLINE}")
             return commits[0]
         timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
-        commit = str(_with_retries(lambda: HfApi().model_info(repo, revision=revision, timeout=timeout)).sha)
+        kind, name = kind_and_name(repo)
+        found = _with_retries(lambda: HfApi().repo_info(name, repo_type=kind, revision=revision, timeout=timeout))
+        commit = str(found.sha)
         if not COMMIT.fullmatch(commit):
             raise ValueError(f"it gave {commit!r:.60} for a commit")
         return commit
@@ -184,7 +188,8 @@ def in_cache(repo: str, commit: str, name: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     try:
-        path = try_to_load_from_cache(repo, name, revision=commit)
+        kind, repo_id = kind_and_name(repo)
+        path = try_to_load_from_cache(repo_id, name, revision=commit, repo_type=kind)
     except ValueError:  # a name that the client takes for a path out of its cache, on some system
         return None
     return Path(path) if isinstance(path, str) else None
@@ -213,8 +218,10 @@ def download(repo: str, commit: str, name: str, folder: Path | None = None) -> P
 
     disable_progress_bars()
     set_verbosity_error()  # errors are reported once, as the reason of a failed checkpoint
+    kind, repo_id = kind_and_name(repo)
+    where = {"repo_id": repo_id, "repo_type": kind, "revision": commit, "local_dir": folder}
     with hub_errors(f"{repo}: {name} at {commit[:8]}"):
-        return Path(_with_retries(lambda: hf_hub_download(repo, name, revision=commit, local_dir=folder)))
+        return Path(_with_retries(lambda: hf_hub_download(filename=name, **where)))
 
 
 def read_range(repo: str, commit: str, name: str, first: int, last: int) -> bytes:
@@ -241,7 +248,8 @@ def read_range(repo: str, commit: str, name: str, first: int, last: int) -> byte
                 file.seek(first)
                 content = file.read(last - first)
         else:
-            url = hf_hub_url(repo, name, revision=commit)
+            kind, repo_id = kind_and_name(repo)
+            url = hf_hub_url(repo_id, name, revision=commit, repo_type=kind)
             content = _with_retries(lambda: _get_range(url, first, last))
     if len(content) != last - first:
         raise CheckpointError(
@@ -280,8 +288,9 @@ def _api(repo: str) -> str:
     from huggingface_hub import constants
     from huggingface_hub.utils import validate_repo_id
 
-    validate_repo_id(repo)
-    return f"{constants.ENDPOINT}/api/models/{repo}"
+    kind, name = kind_and_name(repo)
+    validate_repo_id(name)
+    return f"{constants.ENDPOINT}/api/{kind}s/{name}"
 
 
 def _get(url: str) -> Any:

@@ -18,13 +18,20 @@ from degen.tables import file_name
 MAX_RECORD = 1 << 26  # bytes
 
 
+def kind_and_name(repo: str) -> tuple[str, str]:
+    """Return what a repository holds, `model` or `dataset`, and its `org/name`."""
+    kind, _, name = repo.partition("/")
+    return ("dataset", name) if kind == "datasets" and "/" in name else ("model", repo)
+
+
 def repo_folder(repo: str) -> Path:
     """Return the folder of a repository in the user's cache."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    name: str = repo_folder_name(repo_id=repo, repo_type="model")
-    return Path(constants.HF_HUB_CACHE) / name
+    kind, name = kind_and_name(repo)
+    folder: str = repo_folder_name(repo_id=name, repo_type=kind)
+    return Path(constants.HF_HUB_CACHE) / folder
 
 
 def record_refs(repo: str, commits: Mapping[str, str]) -> None:

@@ -221,7 +221,7 @@ def _parquet_rows(path: Path) -> list[Mapping[str, Any]]:
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(path)
-    check_parquet(path, file.metadata)
+    check_parquet(path, file.metadata, path.stat().st_size)
     rows: list[Mapping[str, Any]] = file.read([name for name in COLUMNS if name in file.schema_arrow.names]).to_pylist()
     return rows
 

@@ -14,6 +14,7 @@ from degen.readers.table_file import FORMATS, has_parts
 from degen.runs.part_cache import PartCache
 from degen.runs.run import Run
 from degen.runs.run_file import is_run
+from degen.stores.urls import url_of
 
 from .module_curves import ModuleTableSource, is_module_table
 from .run_source import RunSource
@@ -25,6 +26,8 @@ _MODEL_FILES = ("config.json", "adapter_config.json")
 
 def is_measured(target: str | Path) -> bool:
     """Return whether a target is a run, a table, a log or results, and not a series to be scanned."""
+    if url_of(target) is not None:
+        return True
     path = expand_user(target)
     if not path.is_dir():
         is_table = path.name.lower().endswith((*FORMATS, ".json"))

@@ -3,7 +3,7 @@
 [gate]                                  # in pyproject.toml: [tool.degen.gate]
 rules = ["anisotropy[layer=last] < 0.6", "loss.rise < max(0.02, 1%)"]
 max_singular_entropy = 3.5
-baseline = "runs/main"                  # a path, relative to this file
+baseline = "runs/main"                  # a path, relative to this file, or hf://datasets/org/name
 confidence = 0.95
 strict = true
 family_wise = false                     # the confidence holds for each value of a rule, not for all together
@@ -21,6 +21,7 @@ from typing import Any
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 from degen.paths import expand_user
+from degen.stores.urls import url_of
 
 from .parser import parse_rule
 from .rule import Bound, Rule
@@ -73,7 +74,7 @@ class GateSettings:
             DegenError: the baseline that the file names does not exist, or `strict` or `family_wise` is set without a
                 confidence.
         """
-        if above.baseline is None and self.baseline is not None and not self.baseline.exists():
+        if above.baseline is None and self.baseline is not None and not _may_exist(self.baseline):
             raise DegenError(
                 f"{self.file}: the baseline {self.baseline} does not exist; correct the path, or give a --baseline"
             )
@@ -169,12 +170,23 @@ def _settings(table: Mapping[str, Any], file: Path) -> GateSettings:
     return GateSettings(
         rules=tuple(rules),
         shortcuts={name: _number(gate[name], file, name, "0.6") for name in SHORTCUTS if name in gate},
-        baseline=file.resolve().parent / expand_user(baseline) if baseline is not None else None,
+        baseline=_baseline(baseline, file),
         confidence=confidence,
         strict=_checked(gate.get("strict"), bool, file, "strict", "true or false"),
         family_wise=_checked(gate.get("family_wise"), bool, file, "family_wise", "true or false"),
         file=file,
     )
+
+
+def _baseline(text: str | None, file: Path) -> Path | None:
+    """Return the baseline that a file names: a path beside the file, or a URL as it is."""
+    if text is None:
+        return None
+    return Path(text) if url_of(text) is not None else file.resolve().parent / expand_user(text)
+
+
+def _may_exist(baseline: Path) -> bool:
+    return url_of(baseline) is not None or baseline.exists()
 
 
 def _check_keys(table: Mapping[str, Any], known: Sequence[str], file: Path, where: str) -> None:

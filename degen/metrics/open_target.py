@@ -13,6 +13,7 @@ from degen.readers.registry import RESULTS, find_reader, kinds_of_folders
 from degen.readers.table_file import has_parts, read_table_file
 from degen.runs.run import Run, read_run
 from degen.runs.run_file import is_run
+from degen.stores.urls import url_of
 from degen.tables import CHECKPOINTS, TIMING
 
 
@@ -20,8 +21,8 @@ def open_target(path: Path, warn: Callable[[str], None], only_tables: bool = Fal
     """Open a run, a table, a log or results.
 
     Args:
-        path: a run folder, the folder of one of its tables, a CSV or Parquet file, a folder of Parquet parts, or what
-            one of the readers in `degen.readers.registry` recognises.
+        path: a run folder or the URL of a run, the folder of one of its tables, a CSV or Parquet file, a folder of
+            Parquet parts, or what one of the readers in `degen.readers.registry` recognises.
         warn: called with each line of warning.
         only_tables: whether logs and results are refused.
 
@@ -31,6 +32,8 @@ def open_target(path: Path, warn: Callable[[str], None], only_tables: bool = Fal
     Raises:
         DegenError: the path does not exist, or holds none of these.
     """
+    if url_of(path) is not None:
+        return read_run(path)
     path = expand_user(path)
     try:
         run = _open_run(path) if path.is_dir() else None

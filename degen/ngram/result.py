@@ -144,8 +144,9 @@ def write_result(result: NgramResult, run: Run) -> None:
     """Write a result into the run that it was compared with, as table `ngram`, a file for each model.
 
     Raises:
-        DegenError: a file cannot be written, or one that degen did not write is in the way.
+        DegenError: the run lies elsewhere, a file cannot be written, or one that degen did not write is in the way.
     """
+    run.check_writable()
     notes = {"degen.config_hash": str(run.info.get("config_hash", ""))}
     every = result.rows()
     for head in result.heads:

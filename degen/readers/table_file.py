@@ -155,7 +155,7 @@ def _parquet(path: Path) -> pa.Table:
 
     try:
         file = pq.ParquetFile(path)
-        check_parquet(path, file.metadata)
+        check_parquet(path, file.metadata, path.stat().st_size)
         table = file.read()
         for i, field in enumerate(table.schema):
             if pa.types.is_dictionary(field.type):

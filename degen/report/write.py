@@ -14,7 +14,7 @@ from degen.runs.run import Run
 from .page import build_page
 
 
-def check_page(file: Path, sources: Sequence[Path]) -> None:
+def check_page(file: Path, sources: Sequence[str | Path]) -> None:
     """Refuse a file that the page cannot be written to, before anything is read.
 
     Args:

@@ -21,7 +21,7 @@ from .run_data import ReportData
 WIDTH, HEIGHT = 260, 170  # pixels of a plot that, with its axis, is as wide as a column of 84 mm
 
 
-def check_folder(folder: Path, sources: Sequence[Path]) -> Path:
+def check_folder(folder: Path, sources: Sequence[str | Path]) -> Path:
     """Refuse a folder that figures cannot be written to, before anything is read, and return it with `~` replaced.
 
     Raises:

@@ -50,7 +50,7 @@ def check_ending(to: Path) -> None:
         raise DegenError(f"{to}: ends in none of {', '.join(_WRITERS)}")
 
 
-def check_result_file(to: Path, *sources: Path, option: str = "") -> None:
+def check_result_file(to: Path, *sources: str | Path, option: str = "") -> None:
     """Refuse a file for a result before it is computed.
 
     Args:

@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from degen.errors import DegenError
-from degen.paths import expand_user
+from degen.errors import DegenError, RunFolderError
+from degen.stores.urls import url_of
 from degen.tables import CHECKPOINTS, Row
 
 from .joined_parts import POSITION_COLUMNS, JoinedParts, sort_by_keys
+from .locate import local_run
 from .parts import check_keys, check_schema, damaged, owner_of, part_files, read_part_and_schema, read_schema
 from .run_file import PLANNED, PROBES_BY_CONFIG, RUN_FILE, read_info
 from .training_positions import training_positions
@@ -32,10 +33,26 @@ class Run:
 
     Attributes:
         path: the run folder.
+        url: of a run that lies elsewhere, of which the folder holds a copy; None for others.
     """
 
     path: Path
     info: Mapping[str, Any] = field(repr=False)
+    url: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What a user calls it: its URL, or its folder."""
+        return self.url or str(self.path)
+
+    def check_writable(self) -> None:
+        """Refuse a run of which there is only a copy on this machine.
+
+        Raises:
+            RunFolderError: it is such a run.
+        """
+        if self.url is not None:
+            raise RunFolderError(f"{self.url}: is read from there, and nothing can be added", "name a run folder")
 
     @cached_property
     def tables(self) -> list[str]:
@@ -155,15 +172,18 @@ class Run:
 
 
 def read_run(path: str | Path) -> Run:
-    """Read a run folder.
+    """Read a run folder, or the run of a URL, of which a copy is kept on this machine.
+
+    Args:
+        path: the folder, or hf://datasets/org/name[@revision].
 
     Raises:
-        DegenError: the folder is no run, or of a schema this version does not know.
+        DegenError: the folder is no run, or of a schema this version does not know; or the run cannot be downloaded.
     """
-    folder = expand_user(path)
+    url, folder = url_of(path), local_run(path)
     info = read_info(folder / RUN_FILE)
     if info is None and not folder.exists():
         raise DegenError(f"{folder}: no such folder; `degen scan SERIES -o {folder}` makes a run there")
     if info is None:
         raise DegenError(f"{folder}: not a run folder (no {RUN_FILE} in it); `degen scan` makes one of a series")
-    return Run(folder, info)
+    return Run(folder, info, url)

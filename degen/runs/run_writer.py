@@ -13,6 +13,7 @@ from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import same_version
 from degen.errors import DegenError, RunFolderError
 from degen.paths import atomic, create_once
+from degen.stores.urls import url_of
 from degen.tables import (
     CHECKPOINTS,
     SATURATION,
@@ -34,6 +35,8 @@ from .shared_info import merge_info
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from .stored_run import StoredRun
 
 AddsOnly = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
 
@@ -82,8 +85,10 @@ class RunWriter:
         fresh: bool,
         before: dict[str, Any] | None = None,
         shared: bool = False,
+        store: StoredRun | None = None,
     ) -> None:
         self.path = path
+        self.store = store  # where the run lies, if the folder is a copy of it
         self.info = info
         self.fresh = fresh  # what lies in the folder is about to be replaced
         self.shared = shared  # other processes may write to it at the same time
@@ -97,7 +102,13 @@ class RunWriter:
                 files_of_table(self.path / table, self._info_before)  # refuses files of others
             with write_errors(self.path):
                 delete(self.path, self._replaced, self._info_before)
+            self.publish()
         self.fresh = False
+
+    def publish(self) -> None:
+        """Carry over what has changed to where the run lies, if the folder is a copy of it."""
+        if self.store is not None:
+            self.store.push()
 
     @property
     def is_new(self) -> bool:
@@ -108,6 +119,8 @@ class RunWriter:
         """Write run.json of a new run; return whether this process did so, and no other before it."""
         with write_errors(self.path):
             created = create_once(self.path / RUN_FILE, _to_text(self.info))
+        if created and self.store is not None:
+            created = self.store.create_info()
         if created:
             self._info_before = deepcopy(self.info)
         return created
@@ -115,6 +128,8 @@ class RunWriter:
     def save_info(self) -> None:
         """Write run.json, if it says anything new; what other processes added to a shared run stays."""
         file = self.path / RUN_FILE
+        if self.shared and self.store is not None:
+            self.store.pull_info()
         if self.shared and (stored := read_info(file)) is not None:
             self.info = merge_info(stored, self._info_before or stored, self.info)
             self._info_before = deepcopy(self.info)
@@ -123,6 +138,7 @@ class RunWriter:
             return
         with write_errors(self.path), atomic(file) as temporary:
             temporary.write_text(text, encoding="utf-8")
+        self.publish()
 
     def part(self, table: str, checkpoint: PartKeys) -> Path:
         """Return the path of a checkpoint's part of a table."""
@@ -200,6 +216,7 @@ class RunWriter:
         for name in sorted(tables.names, key=lambda n: n == CHECKPOINTS):
             part = [{**row, **keys} for row in rows.get(name, [])]
             write_part(self.part(name, checkpoint), tables.schema(name), part, notes)
+        self.publish()
 
 
 def _to_text(info: Mapping[str, Any]) -> str:
@@ -214,6 +231,7 @@ def open_run(
     fresh: bool,
     adds_only: AddsOnly = lambda old, new: False,
     shared: bool = False,
+    store: StoredRun | None = None,
 ) -> Iterator[RunWriter]:
     """Open a run folder for scanning: new, or one to continue; locked while the block lasts.
 
@@ -224,6 +242,7 @@ def open_run(
         adds_only: returns whether other settings than those of the run, which it gets first, do no more than add to it;
             they then take their place.
         shared: whether other processes may open the folder shared at the same time.
+        store: where the run lies, if the folder is a copy of it.
 
     Raises:
         RunFolderError: the folder holds something else, other settings, or another scan is at work in it.
@@ -241,7 +260,7 @@ def open_run(
             with write_errors(path):  # a run folder, or what a scan left that was killed before it wrote run.json
                 delete_partials(path, before or {})
         new = {"schema_version": SCHEMA_VERSION, "asked": settings}
-        yield RunWriter(path, info if info is not None else new, fresh, before, shared)
+        yield RunWriter(path, info if info is not None else new, fresh, before, shared, store)
 
 
 def check_run(path: Path, settings: dict[str, Any], adds_only: AddsOnly = lambda old, new: False) -> None:
@@ -283,6 +302,8 @@ def check_folder(path: Path) -> None:
     Raises:
         RunFolderError: it does, or it is no folder.
     """
+    if (url := url_of(path)) is not None:
+        raise RunFolderError(f"{url}: is no folder", "name a folder; `degen scan` alone writes to URLs")
     if path.exists() and not path.is_dir():
         raise RunFolderError(f"{path}: is a file", "choose another folder with --out")
     kind = kind_of(path / RUN_FILE)

@@ -182,8 +182,9 @@ def write_result(result: SaturationResult, run: Run) -> None:
     """Write a result into its run, as table `saturation`, a file for each model.
 
     Raises:
-        DegenError: a file cannot be written, or one that degen did not write is in the way.
+        DegenError: the run lies elsewhere, a file cannot be written, or one that degen did not write is in the way.
     """
+    run.check_writable()
     notes = {"degen.config_hash": str(run.info.get("config_hash", ""))}
     every = result.rows()
     for model in dict.fromkeys(v.curve.model for v in result.verdicts):

@@ -20,6 +20,8 @@ from degen.probe import SourceProbe, StreamProbe
 from degen.probe_registry import needs_text, sends_text
 from degen.runs.run_file import RUN_FILE, read_info
 from degen.runs.run_writer import RunWriter, check_folder, check_run
+from degen.runs.stored_run import copy_for_reading
+from degen.stores.urls import url_of
 from degen.tables import Row
 from degen.text.windows import read_samples
 
@@ -45,7 +47,7 @@ def estimate_costs(
     Args:
         settings: of the scan.
         note: called with a message where windows are shorter than by default.
-        out: the run folder; None for none.
+        out: the run folder, or its URL; None for none.
         fresh: whether the scan would start over there.
 
     Returns:
@@ -59,6 +61,8 @@ def estimate_costs(
     """
     from degen.model.loading import choose_device
 
+    if out is not None and (url := url_of(out)) is not None:
+        out = copy_for_reading(url)
     begun = None if fresh else out
     settings = continue_settings(settings, begun)
     plan = make_plan(settings)

@@ -24,6 +24,8 @@ from degen.errors import DegenError
 from degen.runs.run import DOWNLOADS, Run, read_run
 from degen.runs.run_file import PLANNED
 from degen.runs.run_writer import RunWriter, open_run
+from degen.runs.stored_run import StoredRun, working_copy
+from degen.stores.urls import url_of
 
 from .context import check_context, fit_context
 from .engine import LOCAL, RAY, Engine
@@ -35,7 +37,7 @@ from .run_info import complete_info
 from .sampling import Samples, prepare_samples
 from .series_scan import Pending, SeriesScan
 from .settings import RUN_FOLDER, ScanKeywords, Settings, list_settings, make_settings
-from .shards import parse_shard, stagger
+from .shards import Shard, parse_shard, stagger
 from .target_error import KEY, check_targets, fit_windows
 
 
@@ -59,7 +61,7 @@ def scan(
         series: one or several of: a checkpoint folder, a folder of checkpoints, a file (`.gguf`, `.ckpt`, `.pt`),
             `base+adapter`, a suite such as `pythia:70m`, revisions of the hub such as `org/name@step*`; each perhaps
             with `label=` in front. None: the bundled demo.
-        out: the run folder. A run that stopped goes on where it was.
+        out: the run folder, or its URL as s3://bucket/run. A run that stopped goes on where it was.
         fresh: start over in a folder that holds a run.
         progress: gets notes, warnings and how far the scan is; by default they go to the log `degen`, and how far the
             scan is to a bar in a notebook.
@@ -105,6 +107,28 @@ def scan_with_settings(
         raise DegenError("--fresh: shards share their folder, and one would delete what others have; name a new --out")
     if part is not None:
         stagger(part, settings.series)
+    url = url_of(out)
+    if url is None:
+        _scan(settings, out, fresh, progress, keep, part, on_plan, runner)
+        return read_run(out)
+    progress.start_phase(f"looking what there is at {url}")
+    with working_copy(url, shared=part is not None) as store:
+        _scan(settings, store.folder, fresh, progress, keep, part, on_plan, runner, store)
+    return read_run(url)
+
+
+def _scan(
+    settings: Settings,
+    out: Path,
+    fresh: bool,
+    progress: Progress,
+    keep: str,
+    part: Shard | None,
+    on_plan: Callable[[Plan], None],
+    engine: Engine,
+    store: StoredRun | None = None,
+) -> None:
+    """Scan into a run folder, which may be the copy of one at a URL."""
     begun = None if fresh else out
     settings = continue_settings(settings, begun)
     progress.start_phase("finding checkpoints")
@@ -115,18 +139,25 @@ def scan_with_settings(
         plan.shard = part.members(plan.checkpoints, settings.trust_remote_code)
     on_plan(plan)
     settings = fit_context(settings, plan, begun, progress.note)
-    while not _scan_into(out, settings, fresh, plan, keep, runner, progress):
-        pass  # another process has made the run: go on with what it has made
-    return read_run(out)
+    while not _scan_into(out, settings, fresh, plan, keep, engine, progress, store):
+        if store is not None:
+            store.pull()  # another process has made the run: go on with what it has made
 
 
 def _scan_into(
-    out: Path, settings: Settings, fresh: bool, plan: Plan, keep: str, engine: Engine, progress: Progress
+    out: Path,
+    settings: Settings,
+    fresh: bool,
+    plan: Plan,
+    keep: str,
+    engine: Engine,
+    progress: Progress,
+    store: StoredRun | None,
 ) -> bool:
     """Measure into a run folder; return whether that was done, and no other process made the run meanwhile."""
     shared = plan.shard is not None
     own = [checkpoint for checkpoint in plan.checkpoints if plan.measures(checkpoint)]
-    with open_run(out, settings.to_json(), fresh, adds_only, shared) as writer:
+    with open_run(out, settings.to_json(), fresh, adds_only, shared, store) as writer:
         pending = probes_to_measure(plan, writer)
         writer.info[PLANNED] = plan.revisions
         progress.start_scan(own, len(own) - len(pending))
@@ -138,6 +169,7 @@ def _scan_into(
         writer.save_info()
         if filled := sum(fill_tokens(checkpoint, writer) for checkpoint in own):
             progress.note(f"tokens_seen filled in for {filled} checkpoints")
+        writer.publish()
     return True
 
 

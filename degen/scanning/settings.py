@@ -53,7 +53,7 @@ class Settings:
     corpus: Annotated[
         str,
         "Text to stream: .jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt, a folder of those, "
-        "hf://org/dataset[:split], a name of `degen corpora`, or demo.",
+        "s3://bucket/val.jsonl.zst and other URLs, hf://org/dataset[:split], a name of `degen corpora`, or demo.",
     ] = "demo"
     tokens: Annotated[int, "Tokens to stream through each checkpoint."] = 50_000
     target_se: Annotated[

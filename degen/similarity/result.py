@@ -52,8 +52,9 @@ def write_result(result: SimilarityResult, run: Run) -> None:
     """Write the comparisons into the run that they are of, as table `similarity`, a file for each model.
 
     Raises:
-        DegenError: a file cannot be written, or one that degen did not write is in the way.
+        DegenError: the run lies elsewhere, a file cannot be written, or one that degen did not write is in the way.
     """
+    run.check_writable()
     notes = {"degen.config_hash": str(run.info.get("config_hash", ""))}
     for model in dict.fromkeys(row["model"] for row in result.rows):
         part = run.path / SIMILARITY / f"{file_name(model)}.parquet"

@@ -8,14 +8,16 @@ import heapq
 import json
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from degen.bounds import MAX_LINE, check_expansion, check_parquet
 from degen.errors import DegenError
+from degen.stores.filesystem import store_errors
+from degen.stores.remote_file import RemoteFile, open_binary, size_of
 
 FORMATS = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".parquet", ".txt")
 PIECE = 1 << 17  # bytes read at a time
@@ -82,7 +84,7 @@ class Corpus(ABC):
         """
 
 
-def file_format(path: Path) -> str | None:
+def file_format(path: Path | RemoteFile) -> str | None:
     """Return which of `FORMATS` the name of a file ends in; None for other files."""
     return next((f for f in sorted(FORMATS, key=len, reverse=True) if path.name.lower().endswith(f)), None)
 
@@ -94,11 +96,13 @@ class FileCorpus(Corpus):
     first, and the text of the others is not parsed.
     """
 
-    def __init__(self, name: str, files: list[Path]) -> None:
+    def __init__(self, name: str, files: Sequence[Path | RemoteFile]) -> None:
         super().__init__()
         self.name = name
         self._files = files
-        self.provenance = {"files": len(files), "bytes": sum(p.stat().st_size for p in files)}
+        sizes = [size_of(file) for file in files]
+        known = [size for size in sizes if size is not None]
+        self.provenance = {"files": len(files), "bytes": sum(known) if len(known) == len(sizes) else None}
 
     def draw(self, seed: int, at_least: int) -> Iterator[Document]:
         """Yield every document once, in the order of the hashes of (seed, document number).
@@ -136,17 +140,33 @@ class FileCorpus(Corpus):
 
     def _records(self) -> Iterator[tuple[str, Any]]:
         for path in self._files:
-            try:
-                yield from _RECORDS[file_format(path) or ""](path)
-            except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-                raise _unreadable(path, error) from error
+            records = _RECORDS[file_format(path) or ""](path)
+            with store_errors(str(path)) if isinstance(path, RemoteFile) else nullcontext():
+                yield from _readable(path, records)
+
+
+def _readable(path: Path | RemoteFile, records: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield the records of a file.
+
+    Raises:
+        DegenError: it is damaged, or a local file cannot be read.
+        OSError: a file at a URL cannot be read.
+    """
+    try:
+        yield from records
+    except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+    except OSError as error:
+        if isinstance(path, RemoteFile):
+            raise
+        raise _unreadable(path, error) from error
 
 
 @dataclass(frozen=True, slots=True)
 class _LineOfFile:
     """A line of a file that is not compressed, not kept itself: `length` bytes from `start`."""
 
-    path: Path
+    path: Path | RemoteFile
     start: int
     length: int
 
@@ -156,6 +176,8 @@ class _LineOfFile:
         Raises:
             DegenError: the file can no longer be read.
         """
+        if isinstance(self.path, RemoteFile):
+            return self.path.read_range(self.start, self.length)
         try:
             with self.path.open("rb") as file:
                 file.seek(self.start)
@@ -164,24 +186,24 @@ class _LineOfFile:
             raise _unreadable(self.path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> DegenError:
+def _unreadable(path: Path | RemoteFile, error: Exception) -> DegenError:
     return DegenError(
         f"{path}: this corpus file cannot be read to its end ({error}); "
         "check that it is complete and that you may read it"
     )
 
 
-def _plain_line_records(path: Path) -> Iterator[tuple[str, Any]]:
+def _plain_line_records(path: Path | RemoteFile) -> Iterator[tuple[str, Any]]:
     """Yield the lines of a file that is not compressed, as `_LineOfFile`."""
     start = 0
-    with path.open("rb") as raw:
+    with open_binary(path) as raw:
         for number, line in enumerate(_lines(path, iter(lambda: raw.read(PIECE), b"")), 1):
             if line.strip():
                 yield f"{path}, line {number}", _LineOfFile(path, start, len(line))
             start += len(line) + 1
 
 
-def _line_records(path: Path) -> Iterator[tuple[str, Any]]:
+def _line_records(path: Path | RemoteFile) -> Iterator[tuple[str, Any]]:
     """Yield the lines of a compressed file, as bytes."""
     with _open_lines(path) as lines:
         for number, line in enumerate(lines, 1):
@@ -190,15 +212,15 @@ def _line_records(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 @contextmanager
-def _open_lines(path: Path) -> Iterator[Iterable[bytes]]:
+def _open_lines(path: Path | RemoteFile) -> Iterator[Iterable[bytes]]:
     if path.name.lower().endswith(".zst"):
         yield _lines(path, _zstandard_pieces(path))
     else:
-        with path.open("rb") as raw, gzip.open(raw, "rb") as opened:
+        with open_binary(path) as raw, gzip.open(raw, "rb") as opened:
             yield _lines(path, _gzip_pieces(path, raw, opened))
 
 
-def _gzip_pieces(path: Path, raw: IO[bytes], opened: gzip.GzipFile) -> Iterator[bytes]:
+def _gzip_pieces(path: Path | RemoteFile, raw: IO[bytes], opened: gzip.GzipFile) -> Iterator[bytes]:
     made = 0
     while piece := opened.read(PIECE):
         made += len(piece)
@@ -206,7 +228,7 @@ def _gzip_pieces(path: Path, raw: IO[bytes], opened: gzip.GzipFile) -> Iterator[
         yield piece
 
 
-def _zstandard_pieces(path: Path) -> Iterator[bytes]:
+def _zstandard_pieces(path: Path | RemoteFile) -> Iterator[bytes]:
     """Yield the decompressed bytes of a zstandard file, all of its frames.
 
     The stream reader of the library is not used, because it ends without an error where the file is truncated.
@@ -219,7 +241,7 @@ def _zstandard_pieces(path: Path) -> Iterator[bytes]:
     frame: Any = None
     made = 0
     try:
-        with path.open("rb") as raw:
+        with open_binary(path) as raw:
             while piece := raw.read(1 << 10):  # a piece may become many thousand times as long
                 while piece:
                     frame = frame or zstandard.ZstdDecompressor().decompressobj()
@@ -234,7 +256,7 @@ def _zstandard_pieces(path: Path) -> Iterator[bytes]:
         raise DegenError(f"{path}: the zstandard file ends too early (it is truncated); get or write it again")
 
 
-def _lines(path: Path, pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _lines(path: Path | RemoteFile, pieces: Iterable[bytes]) -> Iterator[bytes]:
     rest: list[bytes] = []
     number, length = 1, 0
     for piece in pieces:
@@ -249,13 +271,13 @@ def _lines(path: Path, pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(rest)
 
 
-def _parquet_records(path: Path) -> Iterator[tuple[str, Any]]:
+def _parquet_records(path: Path | RemoteFile) -> Iterator[tuple[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(path)
-        check_parquet(path, file.metadata)
+        file = pq.ParquetFile(path if isinstance(path, Path) else path.open())
+        check_parquet(path, file.metadata, size_of(path))
         names = file.schema_arrow.names
         if "text" not in names:
             raise DegenError(f"{path}: a Parquet corpus must have a column 'text'; it has {', '.join(names)}")
@@ -269,7 +291,7 @@ def _parquet_records(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 # Format -> function that yields the records of a file: file and line or row, for messages, and what `_parse` takes.
-_RECORDS: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {
+_RECORDS: dict[str, Callable[[Path | RemoteFile], Iterator[tuple[str, Any]]]] = {
     ".txt": lambda path: iter([(str(path), path)]),
     ".jsonl": _plain_line_records,
     ".jsonl.zst": _line_records,
@@ -297,7 +319,7 @@ def _parse(number: int, source: str, raw: Any) -> Document:
     Raises:
         DegenError: the record is not UTF-8 or not JSON, has no `text`, or a domain that cannot be printed.
     """
-    if isinstance(raw, Path):
+    if isinstance(raw, Path | RemoteFile):
         try:
             return Document(number, raw.read_bytes().decode("utf-8-sig"), None)  # with its own ends of lines
         except UnicodeDecodeError as error:

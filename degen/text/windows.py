@@ -298,7 +298,7 @@ def read_samples(path: Path) -> dict[str, Sample]:
     check_regular(path)
     try:
         with pq.ParquetFile(path) as file:
-            check_parquet(path, file.metadata)
+            check_parquet(path, file.metadata, path.stat().st_size)
             table = file.read()
         names = ("tokenizer", "window", "document", "domain", "start", "bytes", "tokens")
         rows = zip(*(table[name].to_pylist() for name in names), strict=True)

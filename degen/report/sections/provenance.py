@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,12 +10,10 @@ from degen.printable import printable
 from degen.report.content import Block, Command, Heading, Section, TableBlock
 from degen.report.run_data import ReportData
 from degen.runs.run import Run
-from degen.scanning.settings import Settings
+from degen.scanning.run_command import run_command
 from degen.tables import Row
 
 COLUMNS = {"what": "what", "value": "value"}
-# entries of `asked` that are options of `degen scan` under another name, or none
-NOT_OPTIONS = {"series", "options", "trust_remote_code"}
 
 
 def build(data: ReportData) -> Sequence[Block]:
@@ -25,25 +22,10 @@ def build(data: ReportData) -> Sequence[Block]:
     for run in data.runs:
         if len(data.runs) > 1:
             blocks.append(Heading(printable(str(run.run.path))))
-        blocks.append(Command(command_of(run.run)))
+        blocks.append(Command(run_command(run.run.info, str(run.run.path))))
         rows = [{"what": what, "value": value} for what, value in _facts(run.run)]
         blocks.append(TableBlock("Provenance", COLUMNS, rows, "provenance"))
     return blocks
-
-
-def command_of(run: Run) -> str:
-    """Return the command that makes the run again, for a POSIX shell."""
-    asked = run.info.get("asked", {})
-    defaults = {name: getattr(Settings, name, None) for name in asked}
-    words = ["degen", "scan", *map(str, asked.get("series") or [])]
-    for name, value in asked.items():
-        if name in NOT_OPTIONS or value is None or value == defaults[name]:
-            continue
-        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-        words += [f"--{name.replace('_', '-')}", text]
-    if asked.get("trust_remote_code"):
-        words.append("--trust-remote-code")
-    return printable(shlex.join([*words, "-o", str(run.path)]))
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
