@@ -22,7 +22,7 @@ class CommandEntry(NamedTuple):
     panel: str
 
 
-MEASURE, JUDGE, SEE, LISTS = "Measure", "Judge", "See and pass on", "What there is"
+MEASURE, JUDGE, SEE, LISTS, HELP = "Measure", "Judge", "See and pass on", "What there is", "Set up"
 
 # of each panel of `degen --help`
 EXAMPLES = {
@@ -30,6 +30,7 @@ EXAMPLES = {
     JUDGE: "degen saturation my-run",
     SEE: "degen show my-run",
     LISTS: "degen suites",
+    HELP: "degen doctor",
 }
 
 COMMANDS = {
@@ -71,4 +72,7 @@ COMMANDS = {
     "probes": CommandEntry("probes", "List every installed probe, or show one.", LISTS),
     "suites": CommandEntry("suites", "List every named suite of models.", LISTS),
     "corpora": CommandEntry("corpora", "List every named corpus.", LISTS),
+    "doctor": CommandEntry(
+        "doctor", "Check this installation: versions, devices, disk, the hub, and figures of the demo.", HELP
+    ),
 }
