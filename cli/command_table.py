@@ -72,6 +72,7 @@ COMMANDS = {
     "probes": CommandEntry("probes", "List every installed probe, or show one.", LISTS),
     "suites": CommandEntry("suites", "List every named suite of models.", LISTS),
     "corpora": CommandEntry("corpora", "List every named corpus.", LISTS),
+    "init": CommandEntry("init", "Write a configuration file, from questions or from options.", HELP),
     "doctor": CommandEntry(
         "doctor", "Check this installation: versions, devices, disk, the hub, and figures of the demo.", HELP
     ),

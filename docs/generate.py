@@ -29,7 +29,7 @@ RATES_BEGIN, RATES_END = "<!-- rates, from saturation_rates.json -->", "<!-- end
 COMMANDS = (
     "", "scan", "rank", "show", "report", "compare", "saturation", "scaling", "scaling fit", "scaling slopes",
     "scaling pareto", "scaling shapes", "scaling cost", "ngram", "delta", "similarity", "gate", "export", "audit",
-    "probes", "suites", "corpora", "doctor",
+    "probes", "suites", "corpora", "init", "doctor",
 )  # fmt: skip
 
 

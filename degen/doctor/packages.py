@@ -45,13 +45,13 @@ def check_packages() -> CheckResult:
     wrong: list[str] = []
     for name, allowed in _requirements():
         try:
-            versions[name] = version(name)
+            number = versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = None
             wrong.append(f"{name} is not installed")
             continue
-        if not allowed.contains(versions[name], prereleases=True):
-            wrong.append(f"{name} is {versions[name]}, and degen needs {allowed}")
+        if not allowed.contains(number, prereleases=True):
+            wrong.append(f"{name} is {number}, and degen needs {allowed}")
     listed = ", ".join(f"{name} {number}" for name, number in versions.items() if number is not None)
     if not wrong:
         return CheckResult("packages", "ok", listed, facts=versions)
