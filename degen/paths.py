@@ -52,6 +52,29 @@ def path_of_spec(spec: str) -> Path:
     return expand_user(spec)
 
 
+def resolve_spec(spec: str, folder: Path | None = None) -> str:
+    """Return an existing path as absolute, also behind a label or among adapter and base; any other name as it is.
+
+    Args:
+        spec: a path, perhaps `label=PATH` or `PATH+PATH`, or a name of something else.
+        folder: from which a relative path starts; None for the working folder. What begins with a dot is a path even
+            where there is none.
+
+    Raises:
+        DegenError: as `expand_user`.
+    """
+    path = (folder or Path()) / expand_user(spec)
+    if path.exists():
+        # a link keeps its name where it is going to name a model
+        return str(path.resolve()) if folder is None else os.path.abspath(path)
+    for separator in "=+":
+        front, _, rest = spec.partition(separator)
+        if front and rest:
+            first = front if separator == "=" else resolve_spec(front, folder)
+            return f"{first}{separator}{resolve_spec(rest, folder)}"
+    return os.path.abspath(path) if folder is not None and spec.startswith((".", "~")) else spec
+
+
 def is_file(path: Path) -> bool:
     """Return whether a checkpoint has a file.
 

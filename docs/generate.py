@@ -29,7 +29,7 @@ RATES_BEGIN, RATES_END = "<!-- rates, from saturation_rates.json -->", "<!-- end
 COMMANDS = (
     "", "scan", "fetch", "rank", "show", "report", "compare", "saturation", "scaling", "scaling fit", "scaling slopes",
     "scaling pareto", "scaling shapes", "scaling cost", "ngram", "delta", "similarity", "gate", "export", "push",
-    "audit", "probes", "suites", "corpora",
+    "audit", "probes", "suites", "corpora", "init", "doctor",
 )  # fmt: skip
 
 

@@ -17,7 +17,13 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def on_terminal(
-    *args: object, width: int = 80, cwd: Path | None = None, streams: str = "both", colours: bool = False, **more: str
+    *args: object,
+    width: int = 80,
+    cwd: Path | None = None,
+    streams: str = "both",
+    colours: bool = False,
+    typed: str | None = None,
+    **more: str,
 ) -> tuple[int, str]:
     """Run `degen …` on a terminal, and return its exit code and the text that it wrote there.
 
@@ -27,18 +33,20 @@ def on_terminal(
         cwd: the working directory.
         streams: `both`, or `stdout` or `stderr` alone; the other one is a pipe.
         colours: keep the sequences that colour the text, and all others.
+        typed: what is typed at the terminal; None to give the command no input.
         more: variables of the environment.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")}
     process = subprocess.Popen(
-        [executable(), *map(str, args)], cwd=cwd, stdin=subprocess.DEVNULL,
+        [executable(), *map(str, args)], cwd=cwd, stdin=subprocess.DEVNULL if typed is None else theirs,
         stdout=theirs if streams in ("both", "stdout") else subprocess.DEVNULL,
         stderr=theirs if streams in ("both", "stderr") else subprocess.DEVNULL,
         env=environment | {"TERM": "xterm"} | more,
     )  # fmt: skip
     os.close(theirs)
+    os.write(ours, (typed or "").encode())
     written = bytearray()
     while chunk := _read(ours):
         written += chunk

@@ -12,21 +12,18 @@ family_wise = false                     # the confidence holds for each value of
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from degen.errors import DegenError
-from degen.hints import did_you_mean
 from degen.paths import expand_user
 from degen.stores.urls import url_of
+from degen.scanning.config_file import ConfigFile, check_keys, checked, find_config, read_config, rule_texts, table_name
 
 from .parser import parse_rule
 from .rule import Bound, Rule
 
-OWN, PROJECT = "degen.toml", "pyproject.toml"
 # Common rules that have an option of their own for the bound: metric and relation.
 SHORTCUTS: dict[str, tuple[str, str | None]] = {
     "max_anisotropy": ("anisotropy", None),
@@ -94,23 +91,13 @@ class GateSettings:
 
 
 def find_settings(folder: Path) -> GateSettings | None:
-    """Return the settings of the file nearest to `folder`: in it, or in its parents up to the root of the repository.
-
-    In each folder `degen.toml` is read before `pyproject.toml`; files without settings of degen are skipped. Outside of
-    a repository only the folder itself is searched.
-
-    Returns:
-        The settings of the first such file; None where there is none.
+    """Return the settings of the file nearest to `folder`, as `find_config` finds it; None where there is none.
 
     Raises:
         DegenError: the file cannot be read, is not TOML, or has an unknown key or a wrong value.
     """
-    for parent in _up_to_repository(folder.resolve()):
-        for name in (OWN, PROJECT):
-            file = parent / name
-            if file.is_file() and (table := _read_toml(file)) is not None:
-                return _settings(table, file)
-    return None
+    config = find_config(folder)
+    return None if config is None else gate_settings(config)
 
 
 def read_settings(file: Path) -> GateSettings:
@@ -120,50 +107,19 @@ def read_settings(file: Path) -> GateSettings:
         DegenError: the file cannot be read, is not TOML or has no settings of degen, or has an unknown key or a wrong
             value.
     """
-    table = _read_toml(expand_user(file))
-    if table is None:
-        head = "[tool.degen.gate]" if file.name == PROJECT else "[gate]"
-        raise DegenError(f"{file}: this file has no settings of degen; add {head} with rules = [...]")
-    return _settings(table, expand_user(file))
+    return gate_settings(read_config(file))
 
 
-def _up_to_repository(folder: Path) -> Sequence[Path]:
-    """Return a folder and its parents, up to the root of the repository; the folder alone outside of one."""
-    folders = (folder, *folder.parents)
-    root = next((i for i, f in enumerate(folders) if (f / ".git").exists()), 0)
-    return folders[: root + 1]
-
-
-def _read_toml(file: Path) -> dict[str, Any] | None:
-    """Return the settings of degen in a file, unchecked, as a dict; None where it has none.
+def gate_settings(config: ConfigFile) -> GateSettings:
+    """Return the settings of a gate that a configuration file has.
 
     Raises:
-        DegenError: the file cannot be read, or is not TOML.
+        DegenError: an unknown key, or a wrong value.
     """
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DegenError(
-            f"{file}: the settings cannot be read ({error.strerror or error}); check the path and its permissions"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DegenError(f"{file}: the file is not valid TOML ({error}); correct it there") from error
-    if file.name != PROJECT:
-        return content or None
-    tool = content.get("tool")
-    table = tool.get("degen") if isinstance(tool, dict) else None
-    settings: dict[str, Any] | None = _checked(table, dict, file, "[tool.degen]", "a table")
-    return settings
-
-
-def _settings(table: Mapping[str, Any], file: Path) -> GateSettings:
-    head = "tool.degen." if file.name == PROJECT else ""
-    _check_keys(table, ("gate", "rules"), file, f"[{head.rstrip('.')}]" if head else "the file")
-    where = f"[{head}gate]"
-    gate: dict[str, Any] = _checked(table.get("gate", {}), dict, file, where, "a table")
-    _check_keys(gate, _KEYS, file, where)
-    rules = [*_rules(table.get("rules", []), file), *_rules(gate.get("rules", []), file)]
-    baseline: str | None = _checked(gate.get("baseline"), str, file, "baseline", 'a path, as in "runs/main"')
+    file, gate = config.file, config.gate
+    check_keys(gate, _KEYS, file, table_name(file, "gate"))
+    rules = _rules([*config.rules, *rule_texts(gate.get("rules", []), file)], file)
+    baseline: str | None = checked(gate.get("baseline"), str, file, "baseline", 'a path, as in "runs/main"')
     confidence = _number(gate["confidence"], file, "confidence", "0.95") if "confidence" in gate else None
     if confidence is not None and not 0.5 <= confidence < 1:
         raise DegenError(f"{file}: confidence = {confidence:g}: must be at least 0.5 and below 1, as 0.95")
@@ -172,8 +128,8 @@ def _settings(table: Mapping[str, Any], file: Path) -> GateSettings:
         shortcuts={name: _number(gate[name], file, name, "0.6") for name in SHORTCUTS if name in gate},
         baseline=_baseline(baseline, file),
         confidence=confidence,
-        strict=_checked(gate.get("strict"), bool, file, "strict", "true or false"),
-        family_wise=_checked(gate.get("family_wise"), bool, file, "family_wise", "true or false"),
+        strict=checked(gate.get("strict"), bool, file, "strict", "true or false"),
+        family_wise=checked(gate.get("family_wise"), bool, file, "family_wise", "true or false"),
         file=file,
     )
 
@@ -189,17 +145,9 @@ def _may_exist(baseline: Path) -> bool:
     return url_of(baseline) is not None or baseline.exists()
 
 
-def _check_keys(table: Mapping[str, Any], known: Sequence[str], file: Path, where: str) -> None:
-    for key in table:
-        if key not in known:
-            raise DegenError(f"{file}: {where} has an unknown key {key!r}; {did_you_mean(key, known)}")
-
-
-def _rules(value: object, file: Path) -> list[Rule]:
-    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise DegenError(f'{file}: rules must be a list of texts, as in rules = ["loss.rise < 0.02"]')
+def _rules(texts: Sequence[str], file: Path) -> list[Rule]:
     try:
-        return [parse_rule(text) for text in value]
+        return [parse_rule(text) for text in texts]
     except DegenError as error:
         raise DegenError(f"{file}: {error}") from None
 
@@ -208,24 +156,6 @@ def _number(value: object, file: Path, name: str, example: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise DegenError(f"{file}: {name} = {value!r}: must be a finite number, as in {name} = {example}")
     return float(value)
-
-
-def _checked(value: Any, kind: type, file: Path, name: str, expected: str) -> Any:
-    """Return `value` as it is, after checking that it is None or of the type `kind`.
-
-    Args:
-        value: the value of a key in the file.
-        kind: the type that it must have.
-        file: the file, for the error.
-        name: the key, for the error.
-        expected: what the value must be, in words, for the error.
-
-    Raises:
-        DegenError: the value is of another type.
-    """
-    if value is not None and not isinstance(value, kind):
-        raise DegenError(f"{file}: {name} = {value!r}: must be {expected}")
-    return value
 
 
 def _shortcut(name: str, bound: float) -> Rule:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, TypeVar, Unpack, get_type_hints
 
 from degen.errors import DegenError, shorten_number
-from degen.paths import expand_user
+from degen.paths import resolve_spec
 
 if TYPE_CHECKING:
     from degen.checkpoints.series import Grammar
@@ -145,12 +145,12 @@ class Settings:
         Paths are absolute, for a relative one names another file in another working directory.
         """
         return asdict(self) | {
-            "series": [_absolute(s) for s in self.series],
+            "series": [resolve_spec(s) for s in self.series],
             "context": self.longest_window,
-            "corpus": _absolute(self.corpus),
-            "sample": _absolute(self.sample) if self.sample else None,
-            "tokenizer": _absolute(self.tokenizer) if self.tokenizer else None,
-            "model_config": _absolute(self.model_config) if self.model_config else None,
+            "corpus": resolve_spec(self.corpus),
+            "sample": resolve_spec(self.sample) if self.sample else None,
+            "tokenizer": resolve_spec(self.tokenizer) if self.tokenizer else None,
+            "model_config": resolve_spec(self.model_config) if self.model_config else None,
             "probes": sorted(set(self.probes)) if self.probes is not None else None,
             "target_se": dict(self.target_se) if self.target_se else None,
             "options": json.loads(json.dumps(self.options)),  # lists, as they come back from the file
@@ -252,15 +252,3 @@ def list_settings(keywords: type[MeasureKeywords], **other_defaults: object) -> 
         return target
 
     return decorate
-
-
-def _absolute(name: str) -> str:
-    """Return an existing path as absolute, also behind a label or among adapter and base; any other name as it is."""
-    path = expand_user(name)
-    if path.exists():
-        return str(path.resolve())
-    for separator in "=+":
-        front, _, rest = name.partition(separator)
-        if front and rest:
-            return f"{front if separator == '=' else _absolute(front)}{separator}{_absolute(rest)}"
-    return name
