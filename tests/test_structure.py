@@ -22,8 +22,8 @@ ORDER = (
     "weights", "text", "checkpoint_formats", "stats", "model", "laws", "checkpoints",
     "readers",
     "probe", "model_probe", "probe_registry", "states", "forward", "rank", "delta", "weight_spectra", "runs",
-    "trackers", "scanning", "doctor", "publishing", "ngram", "metrics", "similarity", "saturation", "scaling", "gate", "audit",
-    "callbacks", "run_comparison", "figures", "report", "", "cli", "__main__", "probes",
+    "trackers", "scanning", "doctor", "publishing", "ngram", "metrics", "similarity", "saturation", "scaling", "gate",
+    "audit", "callbacks", "run_comparison", "figures", "report", "", "cli", "__main__", "probes",
 )  # fmt: skip
 LAST_FOR_PROBES = "weight_spectra"
 

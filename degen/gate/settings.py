@@ -18,8 +18,8 @@ from pathlib import Path
 
 from degen.errors import DegenError
 from degen.paths import expand_user
-from degen.stores.urls import url_of
 from degen.scanning.config_file import ConfigFile, check_keys, checked, find_config, read_config, rule_texts, table_name
+from degen.stores.urls import url_of
 
 from .parser import parse_rule
 from .rule import Bound, Rule
