@@ -140,9 +140,3 @@ def test_the_generated_reference_is_up_to_date(page: str, generate: Any) -> None
 def test_counts_of_what_ships_are_up_to_date(page: str, generate: Any) -> None:
     assert page in generate.COUNTED
     assert (ROOT / page).read_text(encoding="utf-8") == generate.counts(page)
-
-
-def test_links_in_the_documents_lead_to_existing_files() -> None:
-    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):
-            assert (document.parent / target).exists(), f"{document.name}: {target}"
