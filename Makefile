@@ -52,7 +52,7 @@ browser: .venv/ready
 # The site of docs/ in build/site, to be opened from the disk: a warning is an error, and so is a broken link.
 docs: .venv/ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
-	rm -rf build/site && $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/site
+	rm -rf build/site && $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --doctree-dir build/doctrees docs build/site
 	$(BIN)/python docs/check_site.py build/site
 
 # A wheel, installed where nothing of the repository is in sight.

@@ -34,21 +34,26 @@ html_use_index = False  # names.md is one
 html_theme_options = {"top_of_page_buttons": []}
 
 
-def add_navigation(app: Sphinx, document: str, source: list[str]) -> None:
-    """Give the index a hidden table of contents for each of its headings with links below."""
-    if document != app.config.root_doc:
-        return
-    heading, *parts = re.split(r"^## ", source[0], flags=re.MULTILINE)
+def adapt(app: Sphinx, document: str, source: list[str]) -> None:
+    """Adapt a page to Sphinx: links to Markdown outside docs/ are files to it, and the index is the navigation."""
+    source[0] = re.sub(r"\]\((\.\./[^)#]+\.md)\)", r"](path:\1)", source[0])
+    if document == app.config.root_doc:
+        source[0] = add_navigation(source[0])
+
+
+def add_navigation(index: str) -> str:
+    """Return the index with a hidden table of contents for each of its headings with links below."""
+    heading, *parts = re.split(r"^## ", index, flags=re.MULTILINE)
     for number, part in enumerate(parts):
         caption = part.partition("\n")[0]
         pages = re.findall(r"^- \[[^]]*\]\((\w+)\.md\)", part, flags=re.MULTILINE)
         if pages:
             tree = "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```"])
             parts[number] = f"{part.rstrip()}\n\n{tree}\n\n"
-    source[0] = "## ".join([heading, *parts])
+    return "## ".join([heading, *parts])
 
 
 def setup(app: Sphinx) -> None:
     """Connect what this file adds to a build."""
-    app.connect("source-read", add_navigation)
+    app.connect("source-read", adapt)
     app.add_lexer("csv", TextLexer)
