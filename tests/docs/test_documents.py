@@ -17,6 +17,7 @@ import degen
 from degen.saturation import find_saturation
 
 START, READING = read("docs/start.md"), read("docs/reading.md")
+PYTHON = [code for text in (read("README.md"), START, READING) for code in blocks("python", text)]
 
 
 def assert_same(expected: str, printed: str) -> None:
@@ -71,7 +72,9 @@ def test_the_worked_examples_of_scaling_print_what_is_shown(tmp_path: Path) -> N
         assert_same(expected, run_degen(shlex.split(command), tmp_path).stdout)
 
 
-@pytest.mark.parametrize("code", [*blocks("python", START), *blocks("python", READING)])
+@pytest.mark.parametrize(
+    "code", [*blocks("python", read("README.md")), *blocks("python", START), *blocks("python", READING)]
+)
 def test_python_of_the_pages_runs(demo: tuple[Path, list[str]], code: str) -> None:
     assert run_python(code, demo[0]).strip()
 
