@@ -68,7 +68,7 @@ def parse_degen(words: list[str]) -> None:
     group: Any = typer.main.get_command(app)
     with group.make_context("degen", list(words)) as context:
         while True:
-            name, command, rest = group.resolve_command(context, [*context.protected_args, *context.args])
+            name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
             with command.make_context(name, rest, parent=context) as inner:
                 if not hasattr(command, "resolve_command"):
                     return
