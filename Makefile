@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := degen probes cli
 
-.PHONY: demo test check lint types tests faults extras browser wheel sweep clean
+.PHONY: demo test check lint types tests faults extras browser docs wheel sweep clean
 
 demo: .venv/ready
 	@$(BIN)/degen scan --out degen-run >/dev/null
@@ -45,6 +45,12 @@ browser: .venv/ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
 	npm install --silent --no-save --prefix build/browser axe-core@4.14.1
 	$(BIN)/pytest -m browser tests/browser
+
+# The site of docs/ in build/site, to be opened from the disk: a warning is an error, and so is a broken link.
+docs: .venv/ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
+	rm -rf build/site && $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --doctree-dir build/doctrees docs build/site
+	$(BIN)/python docs/check_site.py build/site
 
 # A wheel, installed where nothing of the repository is in sight.
 wheel: .venv/ready

@@ -1,4 +1,4 @@
-"""Write `commands.md`, `tables.md`, `probes.md`, the rates in `saturation.md`, and counts of what ships, from the code.
+"""Write what of the pages comes from the code: commands, tables, probes, suites, an index, rates, counts of what ships.
 
 A test checks that they are fresh.
 
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
-import subprocess
 import sys
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,13 @@ from degen.published import published_table
 from degen.saturation import find_saturation
 from degen.saturation.result import COLUMNS
 from degen.similarity.result import COLUMNS as SIMILARITY_COLUMNS
-from degen.tables import NGRAM, SATURATION, SIMILARITY, Tables
+from degen.tables import NGRAM, SATURATION, SIMILARITY, Column, Tables
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import reference  # noqa: E402
+from reference import suites  # noqa: E402
+
 RATES_BEGIN, RATES_END = "<!-- rates, from saturation_rates.json -->", "<!-- end of the rates -->"
 COMMANDS = (
     "", "scan", "fetch", "rank", "show", "report", "compare", "saturation", "scaling", "scaling fit", "scaling slopes",
@@ -36,33 +40,52 @@ COMMANDS = (
 def commands() -> str:
     """Every command's help, as it prints it at 100 columns."""
     pages = ["# Commands\n\nMade by `docs/generate.py` from `--help`.\n"]
-    for command in COMMANDS:
-        words = ["degen", *command.split()]
-        line = [sys.executable, "-c", "from degen.cli.main import main; main()", *command.split(), "--help"]
-        environment = os.environ | {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}
-        text = subprocess.run(line, capture_output=True, text=True, check=True, env=environment).stdout
-        body = "\n".join(row.rstrip() for row in text.strip("\n").splitlines())
-        pages.append(f"## `{' '.join(words)}`\n\n```text\n{body}\n```\n")
+    for command, text in helps().items():
+        pages.append(f"## `{f'degen {command}'.strip()}`\n\n```text\n{text}\n```\n")
     return "\n".join(pages)
+
+
+@cache
+def helps() -> dict[str, str]:
+    """Return the help of every command, by its words without `degen`."""
+    from degen.cli.main import app
+    from typer.testing import CliRunner
+
+    texts = {}
+    environment = {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}
+    for command in COMMANDS:
+        done = CliRunner().invoke(
+            app, [*command.split(), "--help"], env=environment, prog_name="degen", terminal_width=78
+        )
+        texts[command] = "\n".join(row.rstrip() for row in done.output.strip("\n").splitlines())
+    return texts
 
 
 def tables() -> str:
     """Every table of a run with the probes that come with degen: column, type, unit, definition."""
-    classes = load_probes(bundled())
-    schemas = Tables({name: probe.columns for name, probe in classes.items()})
     pages = [
         "# Tables\n\nMade by `docs/generate.py` from the code. Unit and definition are also on every Parquet field, as "
         "metadata.\nEvery table starts with `model`, `revision` and `step`; `saturation` and `ngram`, of whole "
         "series, have `model`."
     ]
-    columns = {name: schemas.columns(name)[3:] for name in schemas.names} | {SATURATION: COLUMNS[1:]}
-    columns |= {NGRAM: NGRAM_COLUMNS[1:], SIMILARITY: SIMILARITY_COLUMNS[3:]}
-    for name, of_table in columns.items():
+    for name, of_table in columns().items():
         rows = [f"| `{c.name}` | {c.type} | {c.unit} | {c.definition.replace('|', chr(92) + '|')} |" for c in of_table]
         pages.append(
             f"## `{name}`\n\n| column | type | unit | definition |\n| --- | --- | --- | --- |\n" + "\n".join(rows)
         )
     return "\n\n".join(pages) + "\n"
+
+
+def columns() -> dict[str, Sequence[Column]]:
+    """Return the columns of every table, without the key columns that all share."""
+    schemas = Tables({name: probe.columns for name, probe in load_probes(bundled()).items()})
+    found = {name: schemas.columns(name)[3:] for name in schemas.names} | {SATURATION: COLUMNS[1:]}
+    return found | {NGRAM: NGRAM_COLUMNS[1:], SIMILARITY: SIMILARITY_COLUMNS[3:]}
+
+
+def names() -> str:
+    """Return the index of names."""
+    return reference.index_of_names(helps(), columns(), load_probes(bundled()))
 
 
 def probes() -> str:
@@ -180,8 +203,8 @@ def _counts(page: str, text: str) -> list[tuple[str, int]]:
     """Return the counts of a page: a pattern whose two groups surround the number, and the number."""
     from degen.demo import corpus_path, series_paths
 
-    if page == "README.md":
-        return [(r"(the )[\d,]+( small ones of the demo)", sum(len(_steps(path)) for path in series_paths()))]
+    if page == "docs/start.md":
+        return [(r"(Its\s)[\d,]+( small checkpoints)", sum(len(_steps(path)) for path in series_paths()))]
     if page == "degen/demo/README.md":
         with gzip.open(corpus_path(), "rt", encoding="utf-8") as file:
             pieces = sum(1 for _ in file)
@@ -211,12 +234,14 @@ def _entries(text: str, title: str) -> int:
     return len(re.findall(r"`[^`]+`", listed)) + len(re.findall(r"^\| `", table, re.MULTILINE))
 
 
-COUNTED = ("README.md", "degen/demo/README.md", "docs/scaling.md", "docs/families.md")
+COUNTED = ("docs/start.md", "degen/demo/README.md", "docs/scaling.md", "docs/families.md")
 
 if __name__ == "__main__":
     (HERE / "commands.md").write_text(commands(), encoding="utf-8")
     (HERE / "tables.md").write_text(tables(), encoding="utf-8")
     (HERE / "probes.md").write_text(probes(), encoding="utf-8")
+    (HERE / "suites.md").write_text(suites(), encoding="utf-8")
+    (HERE / "names.md").write_text(names(), encoding="utf-8")
     (HERE / "saturation.md").write_text(saturation(), encoding="utf-8")
     for page in COUNTED:
         (HERE.parent / page).write_text(counts(page), encoding="utf-8")

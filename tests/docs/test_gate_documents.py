@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from documents import marked, read
 from junitparser import Error, Failure, JUnitXml
 from safetensors.torch import load_file, save_file
 from trainings import load_tokenizer, make_examples, make_trainee, module_class
@@ -21,16 +22,17 @@ from trainings import load_tokenizer, make_examples, make_trainee, module_class
 from degen.demo import corpus_path, series_paths
 from degen.gate import rule
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "gate.md").read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+PAGE, TRAINING, README = read("docs/gate.md"), read("docs/training.md"), read("README.md")
+ACTION = yaml.safe_load(read("action.yml"))
 (HEALTHY, *_) = series_paths()
+DOCUMENTS = 30  # of the demo's text, enough for an interval; the figures of the gate's pages are of all
 
 
-def marked(text: str, mark: str) -> list[str]:
-    """Return the blocks below comments that begin with a mark."""
-    return re.findall(rf"<!-- {mark}[a-z, /]+ -->\n```\w+\n(.*?)```", text, re.DOTALL)
+def text(file: Path) -> Path:
+    """Write the first documents of the demo's text into a file."""
+    lines = gzip.decompress(corpus_path().read_bytes()).splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:DOCUMENTS]))
+    return file
 
 
 def series(folder: Path, spoil: bool = False) -> Path:
@@ -64,12 +66,13 @@ def junit(file: Path) -> Any:
 def test_the_script_of_the_readme_passes_fails_and_is_undecidable(tmp_path: Path) -> None:
     (script,) = marked(README, "a script")
     made = series(tmp_path)
-    done = shell(script, tmp_path, SERIES=str(made))
+    corpus = str(text(tmp_path / "val.jsonl"))
+    done = shell(script, tmp_path, SERIES=str(made), CORPUS=corpus)
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith("passed")
     suite = junit(tmp_path / "degen.xml")
     assert (suite.tests, suite.failures, suite.errors) == (2, 0, 0)
-    done = shell(script, tmp_path, SERIES=str(made), MAX_ANISOTROPY="0.1")
+    done = shell(script, tmp_path, SERIES=str(made), CORPUS=corpus, MAX_ANISOTROPY="0.1")
     assert done.returncode == 1, done.stderr
     assert not done.stdout.startswith("::")
     suite = junit(tmp_path / "degen.xml")
@@ -79,7 +82,7 @@ def test_the_script_of_the_readme_passes_fails_and_is_undecidable(tmp_path: Path
     assert isinstance(failed.result[0], Failure)
     shutil.rmtree(tmp_path / "runs")
     shutil.rmtree(tmp_path / "gated")
-    done = shell(script, tmp_path, SERIES=str(series(tmp_path, spoil=True)))
+    done = shell(script, tmp_path, SERIES=str(series(tmp_path, spoil=True)), CORPUS=corpus)
     assert done.returncode == 3, done.stderr
     suite = junit(tmp_path / "degen.xml")
     assert (suite.tests, suite.failures, suite.errors) == (3, 0, 3)
@@ -93,13 +96,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make the folder of a project as the workflows assume it."""
     folder = tmp_path_factory.mktemp("project")
     series(folder)
-    (folder / "val.jsonl").write_bytes(gzip.decompress(corpus_path().read_bytes()))
+    text(folder / "val.jsonl")
     return folder
 
 
 def test_the_pipeline_for_gitlab_runs(project: Path) -> None:
-    (text,) = marked(PAGE, "a pipeline")
-    job = yaml.safe_load(text)["degeneration"]
+    (pipeline,) = marked(PAGE, "a pipeline")
+    job = yaml.safe_load(pipeline)["degeneration"]
     install, script = job["script"]
     assert install.startswith("pip install ")
     done = shell(script, project)
@@ -121,8 +124,8 @@ def action(folder: Path, inputs: dict[str, str]) -> subprocess.CompletedProcess[
 
 
 def test_the_workflow_for_github_runs(project: Path) -> None:
-    (text,) = marked(PAGE, "a workflow")
-    workflow = yaml.safe_load(text)
+    (written,) = marked(PAGE, "a workflow")
+    workflow = yaml.safe_load(written)
     (step,) = [s for s in workflow["jobs"]["gate"]["steps"] if "degen@" in s.get("uses", "")]
     assert set(step["with"]) <= set(ACTION["inputs"])
     assert {name for name, definition in ACTION["inputs"].items() if definition.get("required")} <= set(step["with"])
@@ -154,7 +157,7 @@ def test_the_grammar_of_rules_on_the_page_is_that_of_the_code() -> None:
     assert textwrap.indent(grammar, "    ", lambda line: True).rstrip() in str(rule.__doc__)
 
 
-TRAINER, LIGHTNING, OWN = marked(PAGE, "run by")
+TRAINER, LIGHTNING, OWN = marked(TRAINING, "run by")
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""A probe of degen in a package of its own."""
