@@ -31,6 +31,7 @@ from .ownership import check_part, delete, delete_partials, files_of_run, files_
 from .parts import owner_of, read_notes, read_part
 from .run_file import PROBES_BY_CONFIG, RUN_FILE, kind_of, read_info
 from .run_lock import run_lock
+from .same_settings import check_settings
 from .shared_info import merge_info
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ def open_run(
         info = None if fresh else deepcopy(before)
         if info is not None and adds_only(info.get("asked", {}), settings):
             info["asked"] = settings
-        _check_settings(path, info, settings)
+        check_settings(path, info, settings)
         if not shared:  # else they may be another's, who is at work
             with write_errors(path):  # a run folder, or what a scan left that was killed before it wrote run.json
                 delete_partials(path, before or {})
@@ -277,23 +278,7 @@ def check_run(path: Path, settings: dict[str, Any], adds_only: AddsOnly = lambda
     check_folder(path)
     info = read_info(path / RUN_FILE)
     if info is None or not adds_only(info.get("asked", {}), settings):
-        _check_settings(path, info, settings)
-
-
-def _check_settings(path: Path, info: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:
-    """Refuse to continue a run of other settings.
-
-    Args:
-        path: the run folder.
-        info: its run.json; None where there is none.
-        settings: of this scan.
-
-    Raises:
-        RunFolderError: they differ.
-    """
-    if info is not None and info.get("asked") != settings:
-        difference = _difference(info.get("asked", {}), settings)
-        raise RunFolderError(f"{path}: {difference}", "choose another --out, or --fresh")
+        check_settings(path, info, settings)
 
 
 def check_folder(path: Path) -> None:
@@ -322,32 +307,3 @@ def _info_to_replace(path: Path) -> dict[str, Any] | None:
         return read_info(path / RUN_FILE)
     except RunFolderError:
         return None
-
-
-def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Return which settings differ, as the user would write them."""
-    old, new = _flat(old), _flat(new)
-    new = dict.fromkeys(old.keys() - new.keys()) | new
-    names = [name for name in new if old.get(name) != new[name]]
-    shown = [f"{n} {_format_setting(old.get(n))} (now {_format_setting(new[n])})" for n in names[:2]]
-    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return f"was scanned with other settings: {', '.join(shown)}{more}"
-
-
-def _flat(settings: Mapping[str, Any], names: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return settings in one level: those within others by their own name, as `ranks of rank` for a probe's option."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        inner = (*names, name)
-        if isinstance(value, Mapping):
-            flat |= _flat(value, inner)
-        else:
-            flat[" of ".join(reversed([n for n in inner if n != "options"]))] = value
-    return flat
-
-
-def _format_setting(value: Any) -> str:
-    """Return a setting as a user would write it."""
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "by default" if value is None else str(value)
