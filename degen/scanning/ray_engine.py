@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -80,6 +81,7 @@ def _connected(engine: Engine, device: torch.device) -> Iterator[Any]:
         if was_connected:
             pass  # a caller in Python chose the cluster
         elif engine.address is not None:
+            _check_address(engine.address)
             ray.init(address=engine.address, **quiet)
         else:
             cards = torch.cuda.device_count() if device.type == "cuda" else 0
@@ -87,7 +89,7 @@ def _connected(engine: Engine, device: torch.device) -> Iterator[Any]:
                 address="local", num_cpus=engine.workers or max(cards, 1), num_gpus=cards,
                 _node_ip_address="127.0.0.1", **quiet | {"include_dashboard": False},
             )  # fmt: skip
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         shown = engine.address or "this machine"
         raise DegenError(f"--engine ray: no cluster at {shown} ({one_line(error)}); see `ray status`") from error
     try:
@@ -95,6 +97,17 @@ def _connected(engine: Engine, device: torch.device) -> Iterator[Any]:
     finally:
         if not was_connected:
             ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address at which nobody listens, for which Ray would wait for minutes.
+
+    Raises:
+        OSError: it is such an address.
+    """
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdecimal() and int(port) < 1 << 16:
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 class _Driver:

@@ -19,6 +19,7 @@ from waiting import wait_until
 
 import degen
 from degen.checkpoints.series import Checkpoint
+from degen.errors import DegenError
 from degen.scanning.progress import Progress
 
 pytestmark = pytest.mark.extras
@@ -153,3 +154,8 @@ def test_interrupted_scan_ends_cleanly_and_another_engine_goes_on(
     assert 0 < len(before) < len(STEPS)
     assert_equal(degen.scan(long_series, corpus=corpus, out=out, **OPTIONS), local)
     assert parts(out).items() >= before.items()
+
+
+def test_address_without_a_cluster_is_refused_at_once(series: Path, corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(DegenError, match=r"--engine ray: no cluster at 127\.0\.0\.1:1 \(ConnectionRefusedError"):
+        degen.scan(series, corpus=corpus, out=tmp_path / "run", engine="ray", ray_address="127.0.0.1:1", **OPTIONS)
