@@ -34,6 +34,9 @@ EXAMPLES = {
 
 COMMANDS = {
     "scan": CommandEntry("scan", "Measure every checkpoint of a series into a run folder.", MEASURE),
+    "fetch": CommandEntry(
+        "fetch", "Fetch what a scan reads from the hub into its cache, for scans without network.", MEASURE
+    ),
     "rank": CommandEntry(
         "rank",
         "Measure the loss of the LM head at restricted rank, W = AB, for every checkpoint of a series.",

@@ -158,6 +158,28 @@ class ScanOptions(OptionGroup):
             rich_help_panel=RUN,
         ),
     ] = None
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="What measures: local, this process; or ray, several on cards or machines.", rich_help_panel=RUN
+        ),
+    ] = "local"
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            help="A cluster of Ray, as auto or 10.0.0.1:6379.",
+            show_default="workers on this machine, while the scan lasts",
+            rich_help_panel=RUN,
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="How many checkpoints Ray measures at once.",
+            show_default="one for each card, one on a CPU, as many as a cluster has room for",
+            rich_help_panel=RUN,
+        ),
+    ] = None
 
     def settings(self, series: Sequence[str] | None, *, trust_remote_code: bool) -> Settings:
         """Return the settings of a scan of `series` with these options.
@@ -165,7 +187,16 @@ class ScanOptions(OptionGroup):
         Raises:
             DegenError: an option cannot be parsed, or its value is out of range.
         """
-        folder_options = {"out", "track", "fresh", "keep", "shard"}  # of the run folder; no result depends on them
+        folder_options = {
+            "out",
+            "track",
+            "fresh",
+            "keep",
+            "shard",
+            "engine",
+            "ray_address",
+            "workers",
+        }  # of the run folder; no result depends on them
         values: dict[str, Any] = {name: getattr(self, name) for name in self.options() if name not in folder_options}
         values["batch_size"] = parsing.parse_batch_size(self.batch_size)
         if self.target_se is not None:

@@ -136,7 +136,14 @@ class ConsoleProgress(Progress):
 
     def finish_checkpoint(self, checkpoint: Checkpoint, status: str, summary: str) -> None:
         """Print one line for the checkpoint."""
-        seconds = self._clock.finish_checkpoint()
+        self._print_finished(checkpoint, status, summary, self._clock.finish_checkpoint())
+
+    def finish_elsewhere(self, checkpoint: Checkpoint, status: str, summary: str, seconds: float) -> None:
+        """Print one line for a checkpoint that a worker has measured."""
+        self._clock.finish_checkpoint()
+        self._print_finished(checkpoint, status, summary, seconds)
+
+    def _print_finished(self, checkpoint: Checkpoint, status: str, summary: str, seconds: float) -> None:
         self._update_series(0.0)
         left = self._clock.seconds_left
         soon = left is None or left < LONG or self._bar is not None  # a bar says it itself

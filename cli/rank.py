@@ -144,12 +144,13 @@ def _parse_ranks(text: str) -> list[int]:
 
 def _print(run: Run, json: bool, within: float) -> None:
     from degen.cli.show import print_checkpoints
-    from degen.cli.show_summary import print_missing
+    from degen.cli.show_summary import missing_entry, print_missing
 
     rows = run.table("ranks").to_pylist() if "ranks" in run.tables else []
     if json:
         checkpoints = run.checkpoints() if run.tables else []
-        output.result_json({"run": str(run.path), "rows": rows, "checkpoints": checkpoints, "missing": run.missing})
+        document = {"run": str(run.path), "rows": rows, "checkpoints": checkpoints}
+        output.result_json(document | missing_entry(run))
         return
     print_missing(run)
     if not run.tables:

@@ -107,7 +107,8 @@ def run_scan(
     with ConsoleProgress() as progress:
         run = scan_with_settings(
             settings, out=scan_options.out, fresh=scan_options.fresh, progress=progress, keep=scan_options.keep,
-            shard=scan_options.shard, on_plan=check_plan or (lambda _: None),
+            shard=scan_options.shard, engine=scan_options.engine, ray_address=scan_options.ray_address,
+            workers=scan_options.workers, on_plan=check_plan or (lambda _: None),
         )  # fmt: skip
         for destination in destinations:
             progress.start_phase(f"sending the run to {destination.tracker}")
@@ -133,11 +134,11 @@ def _send(destination: Destination, run: Run, progress: ConsoleProgress) -> None
 
 def _print_run(run: Run, json: bool) -> None:
     from degen.cli.show import print_checkpoints
-    from degen.cli.show_summary import print_missing
+    from degen.cli.show_summary import missing_entry, print_missing
 
     if json:
         rows = run.checkpoints() if run.tables else []
-        output.result_json({"run": run.name, "rows": rows, "missing": run.missing})
+        output.result_json({"run": run.name, "rows": rows} | missing_entry(run))
         return
     if run.tables:
         print_checkpoints(run)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options, output
-from .show_summary import print_summary
+from .show_summary import missing_entry, print_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,7 +47,7 @@ def show(
     opened = read_run(run)
     rows = opened.table("layers").to_pylist() if layers else opened.checkpoints()
     if json:
-        output.result_json({"run": opened.name, "rows": rows, "missing": opened.missing})
+        output.result_json({"run": opened.name, "rows": rows} | missing_entry(opened))
     elif layers:
         _print_layers(opened, rows)
     else:

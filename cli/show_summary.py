@@ -36,6 +36,11 @@ def print_summary(run: Run, rows: Sequence[Row]) -> None:
     _print_turned(run)
 
 
+def missing_entry(run: Run) -> dict[str, dict[str, list[str]]]:
+    """Return the entry of a JSON document on a run that lacks checkpoints: revisions by model; none where none are."""
+    return {"missing": run.missing} if run.missing else {}
+
+
 def print_missing(run: Run) -> None:
     """Print how many checkpoints of each series the run does not have yet, as while other shards are at work."""
     for model, revisions in run.missing.items():

@@ -27,7 +27,7 @@ from degen.tables import NGRAM, SATURATION, SIMILARITY, Tables
 HERE = Path(__file__).parent
 RATES_BEGIN, RATES_END = "<!-- rates, from saturation_rates.json -->", "<!-- end of the rates -->"
 COMMANDS = (
-    "", "scan", "rank", "show", "report", "compare", "saturation", "scaling", "scaling fit", "scaling slopes",
+    "", "scan", "fetch", "rank", "show", "report", "compare", "saturation", "scaling", "scaling fit", "scaling slopes",
     "scaling pareto", "scaling shapes", "scaling cost", "ngram", "delta", "similarity", "gate", "export", "push",
     "audit", "probes", "suites", "corpora",
 )  # fmt: skip

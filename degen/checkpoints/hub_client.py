@@ -9,6 +9,7 @@ A repository is `org/name` where it holds a model, and `datasets/org/name` where
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from degen.errors import CheckpointError
 from degen.paths import is_inside
 
 from .hub_errors import OFFLINE, hub_errors, is_connection_error, status_of
+from .hub_records import kind_and_name, recorded_files, recorded_refs, repo_folder
 
 T = TypeVar("T")
 
@@ -60,7 +62,7 @@ def refs(repo: str) -> dict[str, str]:
         CheckpointError: there is no such repository, or the hub cannot be reached.
     """
     with hub_errors(repo):
-        if _is_offline():
+        if is_offline():
             commits = _cached_refs(repo)
         else:
             listed = _get(f"{_api(repo)}/refs").json()
@@ -69,10 +71,11 @@ def refs(repo: str) -> dict[str, str]:
 
 
 def _cached_refs(repo: str) -> dict[str, str]:
-    if not (_cached(repo) / "snapshots").is_dir():
+    if not (repo_folder(repo) / "snapshots").is_dir():
         raise CheckpointError(f"{repo}: no file of this repository is {OFFLINE}")
-    folder = _cached(repo) / "refs"
-    return {str(f.relative_to(folder)): f.read_text().strip() for f in folder.rglob("*") if f.is_file()}
+    folder = repo_folder(repo) / "refs"
+    cached = {str(f.relative_to(folder)): f.read_text().strip() for f in folder.rglob("*") if f.is_file()}
+    return recorded_refs(repo) | cached
 
 
 def commit_of(repo: str, revision: str) -> str:
@@ -86,8 +89,8 @@ def commit_of(repo: str, revision: str) -> str:
     from huggingface_hub import HfApi, constants
 
     with hub_errors(f"{repo}@{revision}"):
-        if _is_offline():
-            commits = [f.name for f in (_cached(repo) / "snapshots").glob(f"{revision}*")]
+        if is_offline():
+            commits = [f.name for f in (repo_folder(repo) / "snapshots").glob(f"{revision}*")]
             if len(commits) != 1:
                 raise CheckpointError(f"{repo}@{revision}: not {OFFLINE}")
             return commits[0]
@@ -114,7 +117,7 @@ def listing(repo: str, commit: str) -> dict[str, HubFile]:
         CheckpointError: there is no such revision, or the hub cannot be reached.
     """
     with hub_errors(f"{repo} at {commit[:8]}"):
-        if _is_offline():
+        if is_offline():
             return _cached_files(repo, commit)
         files: dict[str, HubFile] = {}
         url = f"{_api(repo)}/tree/{commit}?recursive=true"
@@ -138,9 +141,12 @@ def _file(entry: Mapping[str, Any]) -> HubFile:
 def _cached_files(repo: str, commit: str) -> dict[str, HubFile]:
     """Return the files of a revision that are in the cache, as a dict: path in the repository -> file.
 
-    In the cache each is a link to a file that is named by its hash.
+    In the cache each is a link to a file that is named by its hash. Where all files of the revision were listed for
+    scans without network, it is these.
     """
-    folder = _cached(repo) / "snapshots" / commit
+    if listed := recorded_files(repo, commit):
+        return {name: HubFile(name, size, hash) for name, (size, hash) in listed.items() if is_inside(name)}
+    folder = repo_folder(repo) / "snapshots" / commit
     files = [(str(f.relative_to(folder)), f) for f in folder.rglob("*") if f.is_file()]
     return {name: HubFile(name, f.stat().st_size, (f.readlink() if f.is_symlink() else f).name) for name, f in files}
 
@@ -150,10 +156,11 @@ def offline_note() -> str:
 
     Empty without HF_HUB_OFFLINE.
     """
-    return f" {OFFLINE}" if _is_offline() else ""
+    return f" {OFFLINE}" if is_offline() else ""
 
 
-def _is_offline() -> bool:
+def is_offline() -> bool:
+    """Return whether HF_HUB_OFFLINE forbids to ask the hub."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
@@ -165,17 +172,9 @@ def write_ref(repo: str, revision: str, commit: str) -> None:
     The client does so itself where a file is downloaded by branch or tag; we download by commit.
     """
     if not commit.startswith(revision) and is_inside(revision):
-        file = _cached(repo) / "refs" / revision
+        file = repo_folder(repo) / "refs" / revision
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(commit)
-
-
-def _cached(repo: str) -> Path:
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
-
-    kind, name = kind_and_name(repo)
-    return Path(constants.HF_HUB_CACHE) / str(repo_folder_name(repo_id=name, repo_type=kind))
 
 
 def in_cache(repo: str, commit: str, name: str) -> Path | None:
@@ -198,7 +197,7 @@ def in_cache(repo: str, commit: str, name: str) -> Path | None:
 
 def blob_is_cached(repo: str, hash: str) -> bool:
     """Return whether the user's own cache has a file with the hash `hash` from any revision of the repository."""
-    return re.fullmatch(r"[0-9a-f]+", hash) is not None and (_cached(repo) / "blobs" / hash).is_file()
+    return re.fullmatch(r"[0-9a-f]+", hash) is not None and (repo_folder(repo) / "blobs" / hash).is_file()
 
 
 def download(repo: str, commit: str, name: str, folder: Path | None = None) -> Path:
@@ -285,12 +284,6 @@ def _get_range(url: str, first: int, last: int) -> bytes:
     return bytes(content[: last - first])
 
 
-def kind_and_name(repo: str) -> tuple[str, str]:
-    """Return what a repository holds, `model` or `dataset`, and its `org/name`."""
-    kind, _, name = repo.partition("/")
-    return ("dataset", name) if kind == "datasets" and "/" in name else ("model", repo)
-
-
 def _api(repo: str) -> str:
     from huggingface_hub import constants
     from huggingface_hub.utils import validate_repo_id
@@ -324,7 +317,8 @@ def _with_retries(call: Callable[[], T]) -> T:
         except Exception as error:
             if attempt == ATTEMPTS - 1 or not _is_transient(error):
                 raise
-            time.sleep(max(min(FIRST_WAIT * 2**attempt, MAX_WAIT), _retry_after(error)))
+            wait = max(min(FIRST_WAIT * 2**attempt, MAX_WAIT), _retry_after(error))
+            time.sleep(wait * (1 + random.random() / 4))  # others that were refused with us do not come back at once
     raise AssertionError("the last attempt returns or raises")
 
 

@@ -15,6 +15,7 @@ from degen.weights.open_weights import WeightLayout, find_weights
 from degen.weights.stored_tensors import EMBEDDING_KEYS, HEAD_KEYS
 
 from . import hub_client as hub
+from . import hub_records as records
 from .source import Source
 
 if TYPE_CHECKING:
@@ -149,11 +150,11 @@ class HubSource(Source):
             for name in ("config.json", *code):
                 downloads.link(config / name, folder / name)
             if downloads.keep == "all":
-                self._keep()
+                self.keep_beside()
             cached = all(hub.in_cache(self.repo, self.commit, self.files[name].name) for name in self.layout.shards)
             if whole or cached:
                 self._fetch_shards(self.layout.shards, folder, downloads)
-            elif not self._fetch_head(folder):
+            elif not self._fetch_head(folder, downloads):
                 self._fetch_shards(self._head_shards(), folder, downloads)
                 whole = set(self._head_shards()) == set(self.layout.shards)
         except OSError as error:
@@ -163,12 +164,18 @@ class HubSource(Source):
             ) from error
         return CheckpointFiles(folder, whole=whole or cached)
 
+    def record(self) -> None:
+        """Keep in the user's cache what a scan without network asks of the hub: names of revisions, list of files."""
+        records.record_refs(self.repo, records.recorded_refs(self.repo) | hub.refs(self.repo))
+        listed = self.listed if self.listed is not None else {file.name: file for file in self.files.values()}
+        records.record_files(self.repo, self.commit, {name: (f.size, f.hash) for name, f in listed.items()})
+
     def cache_alias(self) -> None:
         """Add this revision to the user's cache, if the cache has its weights already from another revision."""
         if all(hub.blob_is_cached(self.repo, hash) for hash in self.hashes().values()):
-            self._keep([name for name in (*self.layout.shards, self.layout.index) if name is not None])
+            self.keep_beside([name for name in (*self.layout.shards, self.layout.index) if name is not None])
 
-    def _keep(self, names: Collection[str] = ()) -> None:
+    def keep_beside(self, names: Collection[str] = ()) -> None:
         """Download all that a scan without the hub needs: configuration, code, tokenizer, and the files `names`."""
         own = ["config.json"] if "config.json" in self.files else []
         for name in (*own, *self._code, *self._tokenizer, *names):
@@ -187,23 +194,31 @@ class HubSource(Source):
             shard_of = {key: shard for key, shard in self.layout.shard_of.items() if shard in shards}
             (folder / self.layout.index).write_text(json.dumps({"weight_map": shard_of}))
 
-    def _fetch_head(self, folder: Path) -> bool:
-        """Write only the tensor of the head into `folder`, if the headers of the files tell which one it is.
+    def _fetch_head(self, folder: Path, downloads: Downloads) -> bool:
+        """Write only what measuring the head reads into `folder`, if the headers of the files tell which tensors it is.
+
+        Where downloads are kept in the user's cache it is, too.
 
         Returns:
             Whether they do, and it was written.
         """
         from degen.model.architecture import describe
         from degen.model.configuration import read_config
+        from degen.model.lm_head import head_tensors
 
         if self.layout.kind != "safetensors":
             return False
-        shape = describe(read_config(self.config(), self.trust), self.trust)
+        kept = records.head_file(self.repo, self.commit, self.subfolder)
+        if kept.is_file():
+            downloads.link(kept, folder / "model.safetensors")
+            return True
         tensors = self.tensors()
-        key = tensors.head_key(shape.tied, (shape.vocab_size, shape.head_size))
-        if key is not None:
-            tensors.save(key, folder / "model.safetensors")
-        return key is not None
+        keys = head_tensors(tensors, describe(read_config(self.config(), self.trust), self.trust))
+        if keys:
+            tensors.save(keys, folder / "model.safetensors")
+            if downloads.keep == "all":
+                records.record_head(self.repo, self.commit, self.subfolder, folder / "model.safetensors")
+        return bool(keys)
 
     def _head_shards(self) -> tuple[str, ...]:
         """Return the names of the shards that may hold the head, by the names of their tensors; if none may, of all."""

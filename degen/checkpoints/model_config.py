@@ -45,7 +45,9 @@ def find_model_config(name: str, trust: bool = False) -> Path:
         commit = hub.refs(repo).get(revision)
         if commit is None:
             raise DegenError(f"--model-config {name}: {repo} has no revision {revision}")
-        return HubSource(repo, revision, commit, trust).config()
+        folder = HubSource(repo, revision, commit, trust).config()
+        hub.write_ref(repo, revision, commit)  # as the client does where a file is downloaded by branch
+        return folder
     except CheckpointError as error:
         raise DegenError(f"--model-config {name}: {error}") from error
 

@@ -69,4 +69,8 @@ def _candidates(series: Series, trust: bool) -> Iterator[Callable[[], Path | Non
 def _tokenizer_on_hub(repo: str, trust: bool) -> Path | None:
     """Return the folder with the tokenizer of the main branch of a repository; None where it has none."""
     commit = hub.refs(repo).get("main")
-    return HubSource(repo, "main", commit, trust).tokenizer() if commit is not None else None
+    if commit is None:
+        return None
+    folder = HubSource(repo, "main", commit, trust).tokenizer()
+    hub.write_ref(repo, "main", commit)  # as the client does where a file is downloaded by branch
+    return folder

@@ -31,6 +31,7 @@ from .ownership import check_part, delete, delete_partials, files_of_run, files_
 from .parts import owner_of, read_notes, read_part
 from .run_file import PROBES_BY_CONFIG, RUN_FILE, kind_of, read_info
 from .run_lock import run_lock
+from .settings_difference import describe_difference
 from .shared_info import merge_info
 
 if TYPE_CHECKING:
@@ -292,7 +293,7 @@ def _check_settings(path: Path, info: Mapping[str, Any] | None, settings: Mappin
         RunFolderError: they differ.
     """
     if info is not None and info.get("asked") != settings:
-        difference = _difference(info.get("asked", {}), settings)
+        difference = describe_difference(info.get("asked", {}), settings)
         raise RunFolderError(f"{path}: {difference}", "choose another --out, or --fresh")
 
 
@@ -322,32 +323,3 @@ def _info_to_replace(path: Path) -> dict[str, Any] | None:
         return read_info(path / RUN_FILE)
     except RunFolderError:
         return None
-
-
-def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Return which settings differ, as the user would write them."""
-    old, new = _flat(old), _flat(new)
-    new = dict.fromkeys(old.keys() - new.keys()) | new
-    names = [name for name in new if old.get(name) != new[name]]
-    shown = [f"{n} {_format_setting(old.get(n))} (now {_format_setting(new[n])})" for n in names[:2]]
-    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return f"was scanned with other settings: {', '.join(shown)}{more}"
-
-
-def _flat(settings: Mapping[str, Any], names: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return settings in one level: those within others by their own name, as `ranks of rank` for a probe's option."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        inner = (*names, name)
-        if isinstance(value, Mapping):
-            flat |= _flat(value, inner)
-        else:
-            flat[" of ".join(reversed([n for n in inner if n != "options"]))] = value
-    return flat
-
-
-def _format_setting(value: Any) -> str:
-    """Return a setting as a user would write it."""
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "by default" if value is None else str(value)

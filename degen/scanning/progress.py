@@ -58,3 +58,7 @@ class Progress:
         """Report that the checkpoint is measured and written, or failed for the reason given."""
         text = printable(f"{checkpoint}: {status} {summary}")
         (_log.warning if status == "failed" else _log.info)(text)
+
+    def finish_elsewhere(self, checkpoint: Checkpoint, status: str, summary: str, seconds: float) -> None:
+        """Report what `finish_checkpoint` does, of a checkpoint that a worker has measured in so many seconds."""
+        self.finish_checkpoint(checkpoint, status, summary)

@@ -69,7 +69,7 @@ def prepare_samples(settings: Settings, plan: Plan, writer: RunWriter, progress:
         DegenError: text is asked for and no series has a tokenizer, there are no windows, or a continued run was
             scanned with others.
     """
-    of_series = {series.model: _load_tokenizer(settings, series) for series in plan.series}
+    of_series = {series.model: load_tokenizer(settings, series) for series in plan.series}
     streamed = [name for name, probe in plan.probes.items() if sends_text([probe])]
     known = {t.fingerprint: t for t in of_series.values() if t is not None}
     tokenizers = known.values() if needs_text(plan.probes.values()) else ()
@@ -190,12 +190,17 @@ def training_windows(settings: Settings, series: Series, sample: Sample) -> Iter
     evaluated = {w.document for w, first in zip(sample.windows, sample.in_fit_half, strict=True) if not first}
     if settings.sample is not None:
         return cycle([w for w in sample.windows if w.document not in evaluated])
-    tokenizer = _load_tokenizer(settings, series)
+    tokenizer = load_tokenizer(settings, series)
     assert tokenizer is not None
     return stream_windows(open_scanned_corpus(settings), tokenizer, settings.longest_window, settings.seed, evaluated)
 
 
-def _load_tokenizer(settings: Settings, series: Series) -> Tokenizer | None:
+def load_tokenizer(settings: Settings, series: Series) -> Tokenizer | None:
+    """Return the tokenizer of a series: the one that the settings name, or its own; None where it has none.
+
+    Raises:
+        DegenError: it cannot be loaded.
+    """
     from degen.checkpoints.series_tokenizer import tokenizer_of
     from degen.text.tokenizer import Tokenizer
 

@@ -28,15 +28,16 @@ from degen.runs.stored_run import StoredRun, working_copy
 from degen.stores.urls import url_of
 
 from .context import check_context, fit_context
+from .engine import LOCAL, RAY, Engine
 from .extend import adds_only, continue_settings, fill_tokens, probes_to_measure
 from .notebook_progress import usual_progress
 from .plan import Plan, make_plan
 from .progress import Progress
 from .run_info import complete_info
-from .sampling import prepare_samples
+from .sampling import Samples, prepare_samples
 from .series_scan import Pending, SeriesScan
 from .settings import RUN_FOLDER, ScanKeywords, Settings, list_settings, make_settings
-from .shards import Shard, parse_shard
+from .shards import Shard, parse_shard, stagger
 from .target_error import KEY, check_targets, fit_windows
 
 
@@ -49,6 +50,9 @@ def scan(
     progress: Progress | None = None,
     keep: str = "none",
     shard: str | None = None,
+    engine: str = LOCAL,
+    ray_address: str | None = None,
+    workers: int | None = None,
     **settings: Unpack[ScanKeywords],
 ) -> Run:
     """Measure every checkpoint of the series, in order, into a run folder.
@@ -63,6 +67,9 @@ def scan(
             scan is to a bar in a notebook.
         keep: `all` leaves weights of the hub in its cache; `none` deletes what the scan downloaded.
         shard: one part of the checkpoints, as `3/16`, for processes that measure one run together.
+        engine: `local`, this process; or `ray`, workers on this machine or a cluster.
+        ray_address: of a cluster of Ray, as `auto`; None: workers on this machine, while the scan lasts.
+        workers: how many checkpoints Ray measures at once; None: one for each card, or as a cluster has room.
         settings: the other fields of `Settings`, by name.
 
     Returns:
@@ -75,8 +82,9 @@ def scan(
     """
     chosen = make_settings(series, **settings)
     return scan_with_settings(
-        chosen, out=Path(out), fresh=fresh, progress=progress or usual_progress(), keep=keep, shard=shard
-    )
+        chosen, out=Path(out), fresh=fresh, progress=progress or usual_progress(), keep=keep, shard=shard,
+        engine=engine, ray_address=ray_address, workers=workers,
+    )  # fmt: skip
 
 
 def scan_with_settings(
@@ -87,19 +95,23 @@ def scan_with_settings(
     progress: Progress,
     keep: str,
     shard: str | None = None,
+    engine: str = LOCAL,
+    ray_address: str | None = None,
+    workers: int | None = None,
     on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> Run:
     """Do what `scan` does, with settings that are made already; `on_plan` gets the plan before anything is measured."""
     part = parse_shard(shard) if shard is not None else None
+    runner = Engine(engine, ray_address, workers)
     if part is not None and fresh:
         raise DegenError("--fresh: shards share their folder, and one would delete what others have; name a new --out")
     url = url_of(out)
     if url is None:
-        _scan(settings, out, fresh, progress, keep, part, on_plan)
+        _scan(settings, out, fresh, progress, keep, part, runner, on_plan)
         return read_run(out)
     progress.start_phase(f"looking what there is at {url}")
     with working_copy(url, shared=part is not None) as store:
-        _scan(settings, store.folder, fresh, progress, keep, part, on_plan, store)
+        _scan(settings, store.folder, fresh, progress, keep, part, runner, on_plan, store)
     return read_run(url)
 
 
@@ -110,10 +122,13 @@ def _scan(
     progress: Progress,
     keep: str,
     part: Shard | None,
+    engine: Engine,
     on_plan: Callable[[Plan], None],
     store: StoredRun | None = None,
 ) -> None:
     """Scan into a run folder, which may be the copy of one at a URL."""
+    if part is not None:
+        stagger(part, settings.series)
     begun = None if fresh else out
     settings = continue_settings(settings, begun)
     progress.start_phase("finding checkpoints")
@@ -124,7 +139,7 @@ def _scan(
         plan.shard = part.members(plan.checkpoints, settings.trust_remote_code)
     on_plan(plan)
     settings = fit_context(settings, plan, begun, progress.note)
-    while not _scan_into(out, settings, fresh, plan, keep, progress, store):
+    while not _scan_into(out, settings, fresh, plan, keep, engine, progress, store):
         if store is not None:
             store.pull()  # another process has made the run: go on with what it has made
 
@@ -135,6 +150,7 @@ def _scan_into(
     fresh: bool,
     plan: Plan,
     keep: str,
+    engine: Engine,
     progress: Progress,
     store: StoredRun | None,
 ) -> bool:
@@ -148,7 +164,7 @@ def _scan_into(
         if pending or "config_hash" not in writer.info:
             folder = out / DOWNLOADS
             with own_downloads(folder, keep) if shared else nullcontext(Downloads(folder, keep)) as downloads:
-                if not _measure(settings, plan, pending, writer, downloads, progress):
+                if not _measure(settings, plan, pending, writer, downloads, engine, progress):
                     return False
         writer.save_info()
         if filled := sum(fill_tokens(checkpoint, writer) for checkpoint in own):
@@ -163,6 +179,7 @@ def _measure(
     pending: Pending,
     writer: RunWriter,
     downloads: Downloads,
+    engine: Engine,
     progress: Progress,
 ) -> bool:
     """Draw the windows, then measure checkpoint after checkpoint.
@@ -182,6 +199,7 @@ def _measure(
     samples = prepare_samples(settings, plan, writer, progress)
     check_context(plan, samples, progress, settings.trust_remote_code)
     threads = settings.threads or writer.info.get("threads")  # as asked for, or as when the run began
+    threads = threads or engine.default_threads()
     if threads is not None:
         torch.set_num_threads(threads)
     if settings.target_se and KEY not in (writer.info.get("sample") or {}):
@@ -192,6 +210,27 @@ def _measure(
         return False
     samples.save(writer)
     writer.save_info()
+    if engine.name == RAY:
+        from .ray_engine import measure_on_ray
+        from .ray_worker import RayJob
+
+        job = RayJob(settings, plan, writer.path.resolve(), writer.info, downloads.keep, pending)
+        measure_on_ray(engine, job, writer, device, progress)
+    else:
+        _measure_here(settings, plan, pending, writer, samples, downloads, progress)
+    return True
+
+
+def _measure_here(
+    settings: Settings,
+    plan: Plan,
+    pending: Pending,
+    writer: RunWriter,
+    samples: Samples,
+    downloads: Downloads,
+    progress: Progress,
+) -> None:
+    """Measure checkpoint after checkpoint in this process."""
     scans = {
         s.model: SeriesScan(s, settings, plan, samples, writer, progress)
         for s in plan.series if not pending.keys().isdisjoint(s.checkpoints)
@@ -206,4 +245,3 @@ def _measure(
             f"{kept[0]}; what was measured before is kept, and the same command tries again",
             exit_code=4,
         )
-    return True

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from degen.checkpoint_formats.registry import find_format
 from degen.checkpoints.adapter_source import AdapterSource
+from degen.checkpoints.find_series import split_label
+from degen.checkpoints.hub_client import is_offline
+from degen.checkpoints.hub_series import is_hub_name
 from degen.checkpoints.local import LocalSource
 from degen.checkpoints.series import Checkpoint
+from degen.checkpoints.suites import is_suite
 from degen.errors import CheckpointError, DegenError
 from degen.hashing import fingerprint
+from degen.paths import path_of_spec
 
 from .duplicates import published_digest
 
 MAX_SHARDS = 1 << 20
+MAX_STAGGER = 30.0  # seconds
 BLOCKS, BLOCK = 16, 4096  # of each file of weights, read to tell it from others; bytes
 
 
@@ -63,6 +71,16 @@ def parse_shard(text: str) -> Shard:
     if not 1 <= index <= count <= MAX_SHARDS:
         raise DegenError(f"--shard {text:.40}: must be I/N with I from 1 to N, as in 3/16")
     return Shard(index, count)
+
+
+def stagger(shard: Shard, series: Iterable[str]) -> None:
+    """Wait a random time where series are on the hub and may be asked for: of all shards that begin at once few ask.
+
+    Formula: at most half a second for each shard, and 30 s.
+    """
+    names = [name for spec in series if not path_of_spec(name := split_label(spec)[1]).exists()]
+    if any(is_suite(name) or is_hub_name(name) for name in names) and not is_offline():
+        time.sleep(random.uniform(0, min(MAX_STAGGER, 0.5 * (shard.count - 1))))
 
 
 def identity(checkpoint: Checkpoint, trust: bool) -> str:

@@ -55,8 +55,12 @@ FOLDER_OPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
     "fresh": (("--fresh",), True),
     "keep": (("--keep", "all"), "all"),
     "shard": (("--shard", "3/16"), "3/16"),
+    "engine": (("--engine", "ray"), "ray"),
+    "ray_address": (("--ray-address", "10.0.0.1:6379"), "10.0.0.1:6379"),
+    "workers": (("--workers", "8"), 8),
 }
-FOLDER_DEFAULTS = {"out": Path("degen-run"), "fresh": False, "keep": "none", "shard": None}
+FOLDER_DEFAULTS = {"out": Path("degen-run"), "fresh": False, "keep": "none", "shard": None, "engine": "local"}
+FOLDER_DEFAULTS |= {"ray_address": None, "workers": None}
 NOT_OF_GATE = {"shard"}  # which judges a run that is whole
 
 
@@ -189,7 +193,7 @@ def test_keywords_of_scan_set_folder_and_probe_options(scans: list[Any]) -> None
     assert scans == [
         (
             Settings(("a", "b"), options={"rank": {"ranks": (3,)}}, probes=("rank",)),
-            {"out": Path("o"), "fresh": True, "keep": "all", "shard": None},
+            FOLDER_DEFAULTS | {"out": Path("o"), "fresh": True, "keep": "all"},
         )
     ]
 

@@ -1,11 +1,12 @@
-"""Shards of a scan: which checkpoints each measures, and one run out of several processes."""
+"""Shards of a scan: which checkpoints each measures, and one run out of several.
+
+The recipe for Slurm in the documents runs two as processes at once; see tests/docs.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from faults.command import degen as command
 from hub_scans import Scans, revisions
 from hypothesis import given
 from hypothesis import strategies as st
+from run_parts import assert_equal
 
 import degen
 from degen.checkpoints.local import LocalSource
@@ -44,16 +46,6 @@ def local(with_copy: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactor
     return degen.scan(with_copy, corpus=corpus, out=tmp_path_factory.mktemp("local") / "run", **OPTIONS)
 
 
-def assert_equal(run: degen.Run, other: degen.Run) -> None:
-    """Hold that two runs have the same tables bit for bit, and the same windows."""
-    assert run.tables == other.tables
-    for name in run.tables:
-        if name != "timing":
-            assert run.table(name).equals(other.table(name)), name
-    assert (run.path / "sample.parquet").read_bytes() == (other.path / "sample.parquet").read_bytes()
-    assert run.info["config_hash"] == other.info["config_hash"]
-
-
 def test_four_shards_in_any_order_with_one_run_twice_give_the_tables_of_one_scan(
     local: degen.Run, with_copy: Path, corpus: Path, tmp_path: Path
 ) -> None:
@@ -64,19 +56,6 @@ def test_four_shards_in_any_order_with_one_run_twice_give_the_tables_of_one_scan
     assert [row["duplicate_of"] for row in run.checkpoints()] == [None, None, None, "step0"]
     assert not list(run.path.glob(".downloads"))
     assert degen.scan(with_copy, corpus=corpus, out=tmp_path / "run", **OPTIONS).info == run.info  # nothing was left
-
-
-def test_two_processes_at_once_give_the_tables_of_one_scan(
-    local: degen.Run, with_copy: Path, corpus: Path, tmp_path: Path
-) -> None:
-    words = [sys.executable, "-m", "degen", "scan", str(with_copy), "--corpus", str(corpus), "-o", "run", *WORDS]
-    both = [
-        subprocess.Popen([*words, "--shard", shard], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for shard in ("1/2", "2/2")
-    ]
-    errors = [process.communicate(timeout=300)[1].decode() for process in both]
-    assert [process.returncode for process in both] == [0, 0], errors
-    assert_equal(read_run(tmp_path / "run"), local)
 
 
 class During(Progress):
