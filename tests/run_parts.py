@@ -1,4 +1,4 @@
-"""Parts of a run's tables: written over, and compared."""
+"""Parts of a run's tables, written over; tables of two runs, compared."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ def change(run: Path, table: str, revision: str, **columns: Any) -> None:
     pq.write_table(part, path)
 
 
+def part_bytes(run: Path) -> dict[str, bytes]:
+    """Return the parts of all tables but `timing`, which no two scans have in common, as path in the run -> content."""
+    files = {file.relative_to(run).as_posix(): file for file in run.rglob("[!.]*.parquet")}
+    return {name: file.read_bytes() for name, file in files.items() if not name.startswith("timing/")}
+
+
 def assert_equal(run: degen.Run, other: degen.Run) -> None:
     """Hold that two runs have the same tables bit for bit, and the same windows."""
     assert run.tables == other.tables
@@ -29,9 +35,3 @@ def assert_equal(run: degen.Run, other: degen.Run) -> None:
             assert run.table(name).equals(other.table(name)), name
     assert (run.path / "sample.parquet").read_bytes() == (other.path / "sample.parquet").read_bytes()
     assert run.info["config_hash"] == other.info["config_hash"]
-
-
-def part_bytes(run: Path) -> dict[str, bytes]:
-    """Return the parts of all tables but `timing`, which no two scans have in common, as path in the run -> content."""
-    files = {file.relative_to(run).as_posix(): file for file in run.rglob("[!.]*.parquet")}
-    return {name: file.read_bytes() for name, file in files.items() if not name.startswith("timing/")}

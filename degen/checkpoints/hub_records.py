@@ -30,8 +30,7 @@ def repo_folder(repo: str) -> Path:
     from huggingface_hub.file_download import repo_folder_name
 
     kind, name = kind_and_name(repo)
-    folder: str = repo_folder_name(repo_id=name, repo_type=kind)
-    return Path(constants.HF_HUB_CACHE) / folder
+    return Path(constants.HF_HUB_CACHE) / str(repo_folder_name(repo_id=name, repo_type=kind))
 
 
 def record_refs(repo: str, commits: Mapping[str, str]) -> None:

@@ -31,7 +31,7 @@ from .ownership import check_part, delete, delete_partials, files_of_run, files_
 from .parts import owner_of, read_notes, read_part
 from .run_file import PROBES_BY_CONFIG, RUN_FILE, kind_of, read_info
 from .run_lock import run_lock
-from .same_settings import check_settings
+from .settings_difference import describe_difference
 from .shared_info import merge_info
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ def open_run(
         info = None if fresh else deepcopy(before)
         if info is not None and adds_only(info.get("asked", {}), settings):
             info["asked"] = settings
-        check_settings(path, info, settings)
+        _check_settings(path, info, settings)
         if not shared:  # else they may be another's, who is at work
             with write_errors(path):  # a run folder, or what a scan left that was killed before it wrote run.json
                 delete_partials(path, before or {})
@@ -278,7 +278,23 @@ def check_run(path: Path, settings: dict[str, Any], adds_only: AddsOnly = lambda
     check_folder(path)
     info = read_info(path / RUN_FILE)
     if info is None or not adds_only(info.get("asked", {}), settings):
-        check_settings(path, info, settings)
+        _check_settings(path, info, settings)
+
+
+def _check_settings(path: Path, info: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:
+    """Refuse to continue a run of other settings.
+
+    Args:
+        path: the run folder.
+        info: its run.json; None where there is none.
+        settings: of this scan.
+
+    Raises:
+        RunFolderError: they differ.
+    """
+    if info is not None and info.get("asked") != settings:
+        difference = describe_difference(info.get("asked", {}), settings)
+        raise RunFolderError(f"{path}: {difference}", "choose another --out, or --fresh")
 
 
 def check_folder(path: Path) -> None:

@@ -206,6 +206,7 @@ class _Driver:
         if result.batch_tokens:
             self._writer.info["batch_tokens"] |= result.batch_tokens
             self._writer.save_info()
+        self._writer.publish()
         if result.error is not None:
             raise DegenError(result.error, exit_code=4)
 

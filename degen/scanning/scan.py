@@ -105,15 +105,13 @@ def scan_with_settings(
     runner = Engine(engine, ray_address, workers)
     if part is not None and fresh:
         raise DegenError("--fresh: shards share their folder, and one would delete what others have; name a new --out")
-    if part is not None:
-        stagger(part, settings.series)
     url = url_of(out)
     if url is None:
-        _scan(settings, out, fresh, progress, keep, part, on_plan, runner)
+        _scan(settings, out, fresh, progress, keep, part, runner, on_plan)
         return read_run(out)
     progress.start_phase(f"looking what there is at {url}")
     with working_copy(url, shared=part is not None) as store:
-        _scan(settings, store.folder, fresh, progress, keep, part, on_plan, runner, store)
+        _scan(settings, store.folder, fresh, progress, keep, part, runner, on_plan, store)
     return read_run(url)
 
 
@@ -124,11 +122,13 @@ def _scan(
     progress: Progress,
     keep: str,
     part: Shard | None,
-    on_plan: Callable[[Plan], None],
     engine: Engine,
+    on_plan: Callable[[Plan], None],
     store: StoredRun | None = None,
 ) -> None:
     """Scan into a run folder, which may be the copy of one at a URL."""
+    if part is not None:
+        stagger(part, settings.series)
     begun = None if fresh else out
     settings = continue_settings(settings, begun)
     progress.start_phase("finding checkpoints")

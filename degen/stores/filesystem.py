@@ -31,12 +31,12 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     scheme = url.partition("://")[0]
     if _PASSWORD.search(url):
         raise StoreError(f"{scheme}://…: holds a user's name or password, which run.json would keep; leave it out")
-    import fsspec
+    import fsspec.core
 
     try:
         with store_errors(url):
-            filesystem = fsspec.filesystem(scheme)
-            return filesystem, str(filesystem._strip_protocol(url)).rstrip("/")
+            filesystem, path = fsspec.core.url_to_fs(url)
+            return filesystem, path.rstrip("/")
     except StoreError as error:
         if isinstance(error.__cause__, ImportError):
             package = EXTRAS.get(scheme)

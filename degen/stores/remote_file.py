@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from .filesystem import StoreError, open_filesystem, store_errors
+from .filesystem import open_filesystem, store_errors
 
 BLOCK = 1 << 23  # bytes asked for at once while a file is streamed
 
@@ -76,20 +76,17 @@ def remote_files(url: str, is_wanted: Callable[[str], object]) -> list[RemoteFil
         StoreError: there is nothing, or it cannot be listed.
     """
     filesystem, path = open_filesystem(url)
-    scheme = url.partition("://")[0]
     with store_errors(url):
         filesystem.invalidate_cache()
         known = filesystem.info(path)
         if known["type"] == "file":
             return [RemoteFile(url, known.get("size"), filesystem, path)]
         below = filesystem.find(path, detail=True)
-    files = [
-        RemoteFile(f"{scheme}://{name.lstrip('/') if scheme not in ('file', 'local') else name}", facts.get("size"),
-                   filesystem, name)
+    return [
+        RemoteFile(f"{url.rstrip('/')}/{name[len(path) + 1 :]}", facts.get("size"), filesystem, name)
         for name, facts in sorted(below.items(), key=lambda item: PurePosixPath(item[0]))
         if is_wanted(PurePosixPath(name).name)
-    ]  # fmt: skip
-    return files
+    ]
 
 
 def open_binary(file: Path | RemoteFile) -> IO[bytes]:
@@ -100,6 +97,3 @@ def open_binary(file: Path | RemoteFile) -> IO[bytes]:
 def size_of(file: Path | RemoteFile) -> int | None:
     """Return the size of a file in bytes; None where it is not known."""
     return file.stat().st_size if isinstance(file, Path) else file.size
-
-
-__all__ = ["RemoteFile", "StoreError", "open_binary", "remote_files", "size_of"]

@@ -107,7 +107,7 @@ def test_show_compare_saturation_export_and_report_read_it(
         (f"{URL}@none", "no such revision"),
         ("hf://datasets/org", "must have the form"),
         ("hf://org/model", "must have the form"),
-        ("ftp://host/run", "not a URL of a run"),
+        ("nostore://host/run", "no such kind of URL"),
     ],
 )
 def test_what_is_no_run_is_refused_in_one_line(served: Scans, url: str, message: str) -> None:

@@ -1,31 +1,12 @@
-"""Whether a scan has the settings of the run that it is to continue, and which differ."""
+"""Which settings of a run differ from those of a scan that would continue it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from degen.errors import RunFolderError
 
-
-def check_settings(path: Path, info: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:
-    """Refuse to continue a run of other settings.
-
-    Args:
-        path: the run folder.
-        info: its run.json; None where there is none.
-        settings: of this scan.
-
-    Raises:
-        RunFolderError: they differ.
-    """
-    if info is not None and info.get("asked") != settings:
-        difference = _difference(info.get("asked", {}), settings)
-        raise RunFolderError(f"{path}: {difference}", "choose another --out, or --fresh")
-
-
-def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def describe_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Return which settings differ, as the user would write them."""
     old, new = _flat(old), _flat(new)
     new = dict.fromkeys(old.keys() - new.keys()) | new
