@@ -128,7 +128,7 @@ class TokenDirections(Accumulator):
         among = values.new_zeros((2, len(rows.batch.windows), len(values)))
         at = window_of, torch.arange(len(values), device=values.device)
         among[0][at], among[1][at] = 1.0, rows.inverse_norms
-        window_sums, unit_sums = (among.flatten(0, 1) @ values).unflatten(0, among.shape[:2])
+        window_sums, unit_sums = (among.flatten(0, 1) @ values).view(*among.shape[:2], -1)
         counts = among[0] @ nonzero
         norms = window_sums.norm(dim=1)
         measured = (norms > 0) & (counts > 0)
