@@ -34,7 +34,8 @@ def _own_name(column: str) -> str:
 
 def _metrics() -> tuple[Metric, ...]:
     """Return what the probes of the head say of their figures, under the names of the columns here."""
-    of_head = [metric for probe in (HeadSpectra, *OF_WHOLE) for metric in probe.metrics]
+    probes: tuple[type[HeadProbe], ...] = (HeadSpectra, *OF_WHOLE)
+    of_head = [metric for probe in probes for metric in probe.metrics]
     return tuple(replace(metric, columns=tuple(map(_own_name, metric.columns))) for metric in of_head)
 
 

@@ -100,10 +100,9 @@ class TokenDirections(Accumulator):
         if site not in self.sites:
             self.sites[site] = _SiteSums(int(self._starts[-1]), kept + 1, values.shape[1], device)
         sums = self.sites[site]
-        units = values * inverse.unsqueeze(1)
         nonzero = (rows.norms != 0).double()
         parts = self.domains.parts(batch.windows, kept)
-        similarity, measured = self._window_similarities(rows, units, nonzero)
+        similarity, measured = self._window_similarities(rows, nonzero)
         of_windows = torch.stack([similarity, measured], dim=1)
         sums.windows.index_add_(0, torch.from_numpy(parts).to(device), of_windows)
         tokens = np.concatenate([self._tokens(batch, row) for row in range(len(batch.windows))])
@@ -113,24 +112,24 @@ class TokenDirections(Accumulator):
         kept_slots = np.flatnonzero(slots >= 0)
         at = torch.from_numpy(kept_slots % len(tokens)).to(device)
         slot = torch.from_numpy(slots[kept_slots]).to(device)
-        sums.sums.index_add_(0, slot, units[at])
+        sums.sums.index_add_(0, slot, values[at] * inverse[at].unsqueeze(1))
         sums.counts.index_add_(0, slot, nonzero[at])
 
     @staticmethod
-    def _window_similarities(
-        rows: StateRows, units: torch.Tensor, nonzero: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _window_similarities(rows: StateRows, nonzero: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return for each window the mean of cos(s, h), s the mean of its states, and 1; or 0 and 0 without one.
 
         It is ⟨s/‖s‖, Σ ĥ⟩ / n.
         """
         import torch
 
-        window_of = torch.from_numpy(rows.window_rows).to(units.device)
-        shape = (len(rows.batch.windows), units.shape[1])
-        window_sums = units.new_zeros(shape).index_add_(0, window_of, rows.values)
-        unit_sums = units.new_zeros(shape).index_add_(0, window_of, units)
-        counts = nonzero.new_zeros(shape[0]).index_add_(0, window_of, nonzero)
+        values = rows.values
+        window_of = torch.from_numpy(rows.window_rows).to(values.device)
+        among = values.new_zeros((2, len(rows.batch.windows), len(values)))
+        at = window_of, torch.arange(len(values), device=values.device)
+        among[0][at], among[1][at] = 1.0, rows.inverse_norms
+        window_sums, unit_sums = (among.flatten(0, 1) @ values).view(*among.shape[:2], -1)
+        counts = among[0] @ nonzero
         norms = window_sums.norm(dim=1)
         measured = (norms > 0) & (counts > 0)
         similarity = (window_sums * unit_sums).sum(dim=1) / (norms * counts).masked_fill(~measured, 1.0)
@@ -245,7 +244,7 @@ class SelfSimilarity(StateProbe):
         else:
             row["reason"] = "no self_similarity: no token occurs twice"
         row |= self._of_words(site, domain, row["reason"])
-        if sums.windows:
+        if sums.windows and np.isfinite(sums.similarity):
             row["intra_similarity"] = sums.similarity / sums.windows
             row["intra_similarity_adjusted"] = row["intra_similarity"] - baseline
         return row

@@ -86,13 +86,14 @@ class Layout:
     def usual(self) -> tuple[str, ...]:
         """The columns to read by default: those with the name of a known metric, or without any `likely`.
 
-        Losses of the training text come last.
+        Losses and perplexities of the training text come last.
         """
         usual = tuple(c for c in self.likely if kind_of(c)) or self.likely
         return tuple(sorted(usual, key=self._is_training_loss))
 
     def _is_training_loss(self, column: str) -> bool:
-        if not is_loss(column) or is_validation(column):
+        kind = kind_of(column)
+        if not (is_loss(column) or (kind is not None and kind.logarithmic)) or is_validation(column):
             return False
         return self.is_log or is_training(column)
 

@@ -24,7 +24,8 @@ def judge_in_scale(curve: Curve, level: float = 0.05, confidence: float = 0.9, a
         return judge(curve, level, confidence, after)
     verdict = judge(curve.logarithm(), level, confidence, after)
     if verdict.best_value is None or verdict.final_value is None:
-        return replace(verdict, curve=curve)
+        plain = judge(curve, level, confidence, after)  # its reason has values in the metric's own unit
+        return plain if plain.best_value is None else replace(verdict, curve=curve)
     best = _nearest(curve.values, math.exp(verdict.best_value))
     final = _nearest(curve.values, math.exp(verdict.final_value))
     sign = 1 if curve.better == "min" else -1

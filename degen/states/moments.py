@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 COST = (
     "Σ h hᵀ at every site, which probes of states share: 2·d² FLOPs a token; memory: d² numbers in float64 a site, and "
-    "again for each of 4 domains, or of so many that they take no more than 256 MiB a site"
+    "again for each of 3 domains, or of so many that they take no more than 256 MiB a site"
 )
 
 

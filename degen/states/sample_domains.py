@@ -8,7 +8,7 @@ from degen.arrays import Ints
 from degen.text.domains import documents_by_domain, windows_by_domain
 from degen.text.windows import Sample
 
-MOST_DOMAINS = 4  # the spectra and distances of each cost as much as those of all text
+MOST_DOMAINS = 3  # the spectra and distances of each cost as much as those of all text
 MOST_NUMBERS = 2**25  # of a site, for all its domains: 256 MiB in float64
 
 

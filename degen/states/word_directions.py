@@ -87,7 +87,7 @@ class WordDirections(Accumulator):
             self._slots.append({text: self._starts[-1] + i for i, text in enumerate(frequent)})
             self._starts.append(self._starts[-1] + len(frequent))
         self.sites: dict[Site, _SiteSums] = {}
-        self._latest: tuple[Batch, tuple[Ints, Ints, Ints, Ints]] | None = None
+        self._latest: tuple[Batch, tuple[Ints, ...]] | None = None
 
     @classmethod
     def numbers(cls, width: int) -> int:
@@ -100,27 +100,31 @@ class WordDirections(Accumulator):
 
         values, device = rows.values, rows.values.device
         if site not in self.sites:
-            slots = self._starts[-1] + len(self._slots) + 1
-            self.sites[site] = _SiteSums(slots, values.shape[1], device)
+            self.sites[site] = _SiteSums(self._starts[-1] + len(self._slots), values.shape[1], device)
         if self._latest is None or self._latest[0] is not batch:
             self._latest = batch, self._indices(batch)
-        tokens, word_of, words, slots_of = (torch.from_numpy(index).to(device) for index in self._latest[1])
+        tokens, word_of, words, slots_of, parts = (torch.from_numpy(index).to(device) for index in self._latest[1])
         if not len(tokens):
             return
         count = int(self._latest[1][1][-1]) + 1
         states = values.new_zeros((count, values.shape[1])).index_add_(0, word_of, values[tokens])  # n·mean
         norms = states.norm(dim=1)
-        units = states * norms.reciprocal().masked_fill(norms == 0, 0.0).unsqueeze(1)
-        sums = self.sites[site]
-        sums.sums.index_add_(0, slots_of, units[words])
-        sums.counts.index_add_(0, slots_of, (norms != 0).double()[words])
+        inverse, nonzero = norms.reciprocal().masked_fill(norms == 0, 0.0), (norms != 0).double()
+        sums, totals = self.sites[site], slice(self._starts[-1], None)
+        of_parts = values.new_zeros((len(sums.sums[totals]), count))
+        of_parts[parts, torch.arange(count, device=device)] = inverse
+        sums.sums[totals] += of_parts @ states
+        sums.counts[totals].index_add_(0, parts, nonzero)
+        sums.sums.index_add_(0, slots_of, states[words] * inverse[words].unsqueeze(1))
+        sums.counts.index_add_(0, slots_of, nonzero[words])
 
-    def _indices(self, batch: Batch) -> tuple[Ints, Ints, Ints, Ints]:
-        """Return the rows of the tokens of words, the word of each; and words with the slots that each adds to."""
+    def _indices(self, batch: Batch) -> tuple[Ints, ...]:
+        """Return the rows of the tokens of words, and the word of each; frequent words, and their slots; all parts."""
         tokens: list[int] = []
         word_of: list[int] = []
         words: list[int] = []
         slots: list[int] = []
+        parts: list[int] = []
         count = start = 0
         for row, window in enumerate(batch.windows.tolist()):
             part = min(int(self.domains.parts(np.asarray([window]), len(self._slots) - 1)[0]), len(self._slots) - 1)
@@ -128,15 +132,13 @@ class WordDirections(Accumulator):
             for word in self._words[window]:
                 tokens += range(start + word.first - batch.first, start + word.last - batch.first)
                 word_of += [count] * (word.last - word.first)
-                at = [self._starts[-1] + part, self._slots[0].get(word.text), own.get(word.text)]
-                slots += [slot for slot in at if slot is not None]
-                words += [count] * sum(slot is not None for slot in at)
+                at = [slot for slot in (self._slots[0].get(word.text), own.get(word.text)) if slot is not None]
+                slots += at
+                words += [count] * len(at)
+                parts.append(part)
                 count += 1
             start += int(batch.row_lengths[row])
-        of_tokens, of_words, of_slots, of_sums = (
-            np.asarray(x, dtype=np.int64) for x in (tokens, word_of, words, slots)
-        )
-        return of_tokens, of_words, of_slots, of_sums
+        return tuple(np.asarray(x, dtype=np.int64) for x in (tokens, word_of, words, slots, parts))
 
     def of(self, site: Site, domain: int | None = None) -> WordSums:
         """Return the sums over the states of one site.

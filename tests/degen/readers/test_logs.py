@@ -19,7 +19,7 @@ from no_warning import no_warning
 from degen import DegenError
 from degen.gate.open_target import is_measured
 from degen.metrics.curve import Curve
-from degen.metrics.find_curves import read_curves
+from degen.metrics.find_curves import find_curves, read_curves
 from degen.readers.columns import is_text
 from degen.readers.json_log import read_json_log
 from degen.readers.registry import find_reader
@@ -374,3 +374,14 @@ def test_a_torn_state_in_one_checkpoint_hides_no_other(tmp_path: Path) -> None:
         whole = json.dumps({"log_history": [{"step": 1, "loss": 2.0}]})
         (tmp_path / name / "trainer_state.json").write_text(whole if text is None else text)
     assert read(tmp_path)[1].kind == "Trainer state (checkpoint-3/trainer_state.json)"
+
+
+def test_a_perplexity_of_training_comes_after_those_of_validation(tmp_path: Path) -> None:
+    log = tmp_path / "olmo.jsonl"
+    rows = [
+        {"step": i, "train/PPL": 30.0 - i, "train/CE loss": 4.0 - i / 10, "eval/c4/PPL": 31.0 - i} for i in range(9)
+    ]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [curve.metric for curve in find_curves(log, warn=no_warning)] == [
+        "eval/c4/PPL", "train/PPL", "train/CE loss"
+    ]  # fmt: skip

@@ -88,6 +88,11 @@ def test_a_perplexity_that_is_not_positive_is_judged_as_it_stands(tmp_path: Path
     assert np.allclose(perplexity.logarithm().values, np.log(perplexity.values))
 
 
+def test_a_perplexity_that_never_moves_is_named_by_its_own_value() -> None:
+    verdict = judge_in_scale(made([30.0] * 6, floor=0.0), after=0.0)
+    assert verdict.reason == "all 6 values are 30; a metric that never moves says nothing"
+
+
 def test_a_curve_without_values_has_a_verdict_as_any_other() -> None:
     verdict = judge_in_scale(made([float("nan")] * 4, floor=0.0))
     assert (verdict.verdict, verdict.reason, verdict.gap) == ("undecided", "no checkpoint has a value", None)
