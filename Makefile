@@ -26,7 +26,7 @@ lint: .venv/ready
 
 # mypy follows the mapped package names only in an installed tree: build one and count that no file was missed.
 types: .venv/ready
-	rm -rf build && $(BIN)/python -m pip install --quiet --no-deps --target build/types .
+	rm -rf build/types build/lib build/bdist* && $(BIN)/python -m pip install --quiet --no-deps --target build/types .
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p degen
 	@there=$$(find $(ROOMS) -name '*.py' | wc -l); seen=$$(find build/types/degen -name '*.py' | wc -l); \
 	  echo "types: $$seen files checked, $$there in the rooms $(ROOMS)"; test $$there -eq $$seen
