@@ -5,10 +5,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := degen probes cli
 
-.PHONY: demo test check lint types tests faults extras browser docs wheel sweep clean
+.PHONY: demo test check lint types tests faults extras browser docs wheel stranger dist compat sweep clean
 
+# On a terminal the scan draws a bar; elsewhere a line for each checkpoint, which nobody needs to read.
 demo: .venv/ready
-	@$(BIN)/degen scan --out degen-run >/dev/null
+	@echo 'scanning the bundled demo into degen-run'
+	@if [ -t 2 ]; then $(BIN)/degen scan --out degen-run >/dev/null; else \
+	  $(BIN)/degen scan --out degen-run >.venv/demo.log 2>&1 || { cat .venv/demo.log; exit 1; }; fi
 	@$(BIN)/degen show degen-run
 	@echo 'To type degen yourself, activate the environment: . $(BIN)/activate'
 
@@ -23,7 +26,7 @@ lint: .venv/ready
 
 # mypy follows the mapped package names only in an installed tree: build one and count that no file was missed.
 types: .venv/ready
-	rm -rf build && $(BIN)/python -m pip install --quiet --no-deps --target build/types .
+	rm -rf build/types build/lib build/bdist* && $(BIN)/python -m pip install --quiet --no-deps --target build/types .
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p degen
 	@there=$$(find $(ROOMS) -name '*.py' | wc -l); seen=$$(find build/types/degen -name '*.py' | wc -l); \
 	  echo "types: $$seen files checked, $$there in the rooms $(ROOMS)"; test $$there -eq $$seen
@@ -54,15 +57,32 @@ docs: .venv/ready
 
 # A wheel, installed where nothing of the repository is in sight.
 wheel: .venv/ready
-	rm -rf build/wheel && mkdir -p build/wheel
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
-	$(PYTHON) -m venv build/wheel/venv
-	build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build/wheel/*.whl
+	@rm -rf build/wheel && mkdir -p build/wheel/home
+	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	@$(PYTHON) -m venv build/wheel/venv
+	@build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build/wheel/*.whl
 	cd build/wheel && venv/bin/degen --help >/dev/null && venv/bin/degen --version
+
+# What a stranger does with it: doctor, scan, report, with an empty home, no git and no variable of this shell; each figure
+# of the demo must be as stored.
+stranger: wheel
+	@build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  "$$(echo build/wheel/*.whl)[report]"
+	@cd build/wheel/home && env -i HOME="$$PWD" PATH=/nowhere HF_HUB_OFFLINE=1 ../venv/bin/python ../../../.ci/stranger.py
+
+# A release: wheel and sdist in dist/, the same bytes each time, checked by twine.
+dist: .venv/ready
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group release
+	@$(BIN)/python .ci/dist.py
+
+# The fast tests under the lowest and under the newest versions that pyproject.toml allows; COMPAT=lowest for one of them.
+COMPAT ?= lowest newest
+compat:
+	@for end in $(COMPAT); do PYTHON='$(PYTHON)' .ci/compat $$end || exit 1; done
 
 # Every causal-LM type of transformers against brute force; writes docs/families.md. Three minutes.
 sweep: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python tests/families/sweep.py docs/families.md
 
 clean:
-	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache degen-run
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache degen-run
