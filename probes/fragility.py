@@ -136,7 +136,10 @@ class Fragility(ModelProbe):
             raise CheckpointError("no token is scored")
         plain = model.losses(self._windows)
         rows = [self._row(model, share, plain, scored) for share in self._shares]
-        return {"checkpoints": [{"fragility": rows[-1]["loss_rise"]}], "fragility": rows}
+        last: Row = {"fragility": rows[-1]["loss_rise"]}
+        if (reason := rows[-1].get("reason")) is not None:
+            last["reason"] = f"no fragility: {reason}"
+        return {"checkpoints": [last], "fragility": rows}
 
     def _row(self, model: LoadedModel, share: float, plain: Floats, scored: Floats) -> Row:
         """Return the row of one share of noise."""

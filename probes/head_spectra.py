@@ -114,4 +114,6 @@ def _figures(values: Floats, head: Head) -> Row:
     if row["condition_number"] == np.inf:
         rank = int((values > MIN_SINGULAR * values[0]).sum())
         row["reason"] = f"infinite condition number: the rank is {rank}, of {len(values)}"
+    elif len(values) == 1:
+        row["reason"] = "no spectral gap: there is one singular value alone"
     return row

@@ -188,22 +188,22 @@ class HubSource(Source):
             (folder / self.layout.index).write_text(json.dumps({"weight_map": shard_of}))
 
     def _fetch_head(self, folder: Path) -> bool:
-        """Write only the tensor of the head into `folder`, if the headers of the files tell which one it is.
+        """Write only what measuring the head reads into `folder`, if the headers of the files tell which tensors it is.
 
         Returns:
             Whether they do, and it was written.
         """
         from degen.model.architecture import describe
         from degen.model.configuration import read_config
+        from degen.model.lm_head import head_tensors
 
         if self.layout.kind != "safetensors":
             return False
-        shape = describe(read_config(self.config(), self.trust), self.trust)
         tensors = self.tensors()
-        key = tensors.head_key(shape.tied, (shape.vocab_size, shape.head_size))
-        if key is not None:
-            tensors.save(key, folder / "model.safetensors")
-        return key is not None
+        keys = head_tensors(tensors, describe(read_config(self.config(), self.trust), self.trust))
+        if keys:
+            tensors.save(keys, folder / "model.safetensors")
+        return bool(keys)
 
     def _head_shards(self) -> tuple[str, ...]:
         """Return the names of the shards that may hold the head, by the names of their tensors; if none may, of all."""

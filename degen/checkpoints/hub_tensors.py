@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,9 +139,10 @@ class HubTensors(StoredTensors):
         for first in range(entry.first, entry.last, PIECE):
             yield self._read(shard, first, min(first + PIECE, entry.last))
 
-    def save(self, key: str, file: Path) -> None:
-        """Write the tensor called `key` as a safetensors file that holds nothing else, its bytes as they are stored."""
+    def save(self, keys: Sequence[str], file: Path) -> None:
+        """Write some tensors as a safetensors file that holds nothing else, their bytes as they are stored."""
         with file.open("wb") as opened:
-            opened.write(header_of({key: self.entry(key)}))
-            for piece in self.raw(key):
-                opened.write(piece)
+            opened.write(header_of({key: self.entry(key) for key in keys}))
+            for key in keys:
+                for piece in self.raw(key):
+                    opened.write(piece)

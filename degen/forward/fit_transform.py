@@ -22,6 +22,7 @@ _BENT = 0.9  # of the cap: what lies above is too flat to tell a scale by
 # How near a measured scale or cap is to a number of the configuration that is then taken in its place.
 _SNAP = {"float32": 1e-5, "float64": 1e-9}
 _SNAP_HALF = 4e-3
+_ORTHOGONAL = 0.05  # the largest cosine with a row of the head, below which cancellation leaves too few digits
 _ROWS = 4096  # of the head, evenly spread, that are looked at
 
 
@@ -137,11 +138,20 @@ def call_for_logits(model: Any, ids: torch.Tensor, **options: Any) -> torch.Tens
 
 
 def ladder(states: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Return states of the same shape: zeros first, then the given ones scaled to logits of growing size."""
+    """Return states of the same shape: zeros first, then the given ones scaled to logits of growing size.
+
+    A state that every row of the head is nearly orthogonal to, whose logits would be rounding, gives way to the longest
+    row of the head.
+    """
     import torch
 
     flat = states.flatten(0, -2)
-    unit = (flat @ weight.T).float().abs().amax(dim=-1).clamp(min=1e-6)
+    lengths = torch.linalg.vector_norm(weight, dim=1).float().nan_to_num(nan=0.0, posinf=0.0)
+    longest = lengths.argmax()
+    unit = (flat @ weight.T).float().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().amax(dim=-1)
+    orthogonal = unit < _ORTHOGONAL * torch.linalg.vector_norm(flat, dim=1).float() * lengths[longest]
+    flat = torch.where(orthogonal.unsqueeze(1), weight[longest].to(flat.dtype), flat)
+    unit = torch.where(orthogonal, lengths[longest].square(), unit).clamp(min=1e-6)
     largest = _LARGEST.get(str(states.dtype).removeprefix("torch."), _LARGEST_OTHERS)
     steps = max(len(flat) - 2, 1)
     sizes = [0.0, *(_SMALLEST * (largest / _SMALLEST) ** (k / steps) for k in range(len(flat) - 1))]
@@ -162,14 +172,15 @@ def fit_transform(
         tolerance: largest difference allowed, relative to the largest logit of each row.
         snap: relative.
     """
-    finite = z.isfinite()
+    finite = z.isfinite() & u.isfinite()
     if not finite.any():
         return LogitTransform(), False
+    u, z = u.where(finite, 0), z.where(finite, 0)
 
     def fits(transform: LogitTransform, beta: torch.Tensor | None) -> bool:
         ours = transform(u.clone()) if beta is None else transform(u.clone()) + beta
         apart = (ours - z).where(finite, 0).abs().amax(dim=1)
-        before, after = transform.scale * u.abs().amax(dim=1), z.where(finite, 0).abs().amax(dim=1)
+        before, after = transform.scale * u.abs().amax(dim=1), z.abs().amax(dim=1)
         return bool((apart <= tolerance * before.maximum(after).maximum(after[1])).all())
 
     for scale in _scales(u, z, finite, None, numbers, snap):
@@ -179,7 +190,7 @@ def fit_transform(
         added = z[0] - transform(u[0].clone())
         if bool(added.isfinite().all()) and fits(transform, added):
             return transform, True
-    cap = float(z[-1].where(finite[-1], 0).abs().max())
+    cap = float(z[-1].abs().max())
     for height in _snapped(cap, numbers, snap, lambda x: (x,)):
         for scale in _scales(u, z, finite, height, numbers, snap):
             if fits(transform := LogitTransform(scale, height), None):

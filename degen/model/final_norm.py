@@ -68,8 +68,8 @@ def _offset(module: Any, width: int) -> float | None:
     return {0.0: 0.0, 0.5: 1.0}.get(round(ratio, 3))  # γ = w gives 0, γ = 1 + w gives 1/2
 
 
-def norm_weight(tensors: StoredTensors, norm: FinalNorm, width: int) -> Floats | None:
-    """Return γ of the final norm as it is stored, float64; None where it is not found by its name and shape."""
+def norm_key(tensors: StoredTensors, norm: FinalNorm, width: int) -> str | None:
+    """Return the name of the stored weight of the final norm, by its name and shape; None where it is not found."""
     leaf = norm.name.rpartition(".")[2]
     stored = [
         key
@@ -79,8 +79,14 @@ def norm_weight(tensors: StoredTensors, norm: FinalNorm, width: int) -> Floats |
         and not any(part.isdigit() for part in key.split("."))
         and tensors.shape(key) == (width,)
     ]
-    if len(stored) != 1:
+    return stored[0] if len(stored) == 1 else None
+
+
+def norm_weight(tensors: StoredTensors, norm: FinalNorm, width: int) -> Floats | None:
+    """Return γ of the final norm as it is stored, float64; None where it is not found, or not finite."""
+    key = norm_key(tensors, norm, width)
+    if key is None:
         return None
-    weight = tensors.rows(stored[0], 0, width).double().numpy()
-    gamma: Floats = weight + (0.0 if stored[0].startswith(STORED_ALIKE) else norm.offset)
+    weight = tensors.rows(key, 0, width).double().numpy()
+    gamma: Floats = weight + (0.0 if key.startswith(STORED_ALIKE) else norm.offset)
     return gamma if np.isfinite(gamma).all() else None

@@ -17,7 +17,7 @@ from degen.weights.stored_tensors import StoredTensors
 from degen.weights.tensor_kinds import explain, is_adapter_part, name_some
 
 from .architecture import Architecture
-from .final_norm import FinalNorm, norm_weight
+from .final_norm import FinalNorm, norm_key, norm_weight
 
 if TYPE_CHECKING:
     import torch
@@ -125,6 +125,28 @@ class Head:
         pieces = [block.to(self.device) for _, _, block in self._stored_blocks(rows) if len(block)]
         finite = [as_float64(piece).isfinite().all() for piece in pieces]
         return pieces if pieces and bool(torch.stack(finite).all()) else None
+
+
+def head_tensors(tensors: StoredTensors, architecture: Architecture) -> list[str]:
+    """Return the names of the stored tensors that measuring the head alone reads.
+
+    They are the head, whatever lies beside it and may change what it means (bias, scales, an adapter), the weight of
+    the norm in front of it, and where the configuration ties a head that is stored by itself, the input embedding,
+    which tells whether it is tied.
+
+    Returns:
+        Empty where the head cannot be told by name and shape.
+    """
+    shape = (architecture.vocab_size, architecture.head_size)
+    key = tensors.head_key(architecture.tied, shape)
+    if key is None:
+        return []
+    norm = architecture.final_norm
+    others = [
+        norm_key(tensors, norm, architecture.head_size) if norm is not None else None,
+        tensors.embedding_key(shape) if architecture.tied else None,
+    ]
+    return list(dict.fromkeys([key, *tensors.beside(key), *(other for other in others if other is not None)]))
 
 
 def find_stored_head(

@@ -13,6 +13,7 @@ from degen.forward.learned_positions import too_long
 from degen.model.architecture import Architecture, describe
 from degen.model.configuration import read_config
 from degen.model.flops import forward_flops
+from degen.model.lm_head import head_tensors
 from degen.model_probe import ModelProbe
 from degen.paths import expand_user
 from degen.probe import SourceProbe, StreamProbe
@@ -135,4 +136,4 @@ def _forward_tokens(plan: Plan, settings: Settings) -> int:
 
 def _head_size(source: Source, shape: Architecture) -> int:
     tensors = source.tensors()
-    return tensors.size(tensors.head_key(shape.tied, (shape.vocab_size, shape.head_size)))
+    return sum(tensors.size(key) for key in head_tensors(tensors, shape)) or tensors.size(None)

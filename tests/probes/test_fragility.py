@@ -116,7 +116,9 @@ def test_noise_that_breaks_the_model_is_a_row_with_a_reason() -> None:
     rows = Fragility(sample, shares=(0.1,), draws=1).measure(Overflowing(model, sample, 60, CPU))
     assert rows["fragility"][0]["loss_rise"] is None
     assert "NaN or infinite" in rows["fragility"][0]["reason"]
-    assert rows["checkpoints"] == [{"fragility": None}]
+    assert rows["checkpoints"] == [
+        {"fragility": None, "reason": "no fragility: the loss of some tokens is NaN or infinite"}
+    ]
 
 
 class Overflowing(ModelInMemory):

@@ -49,7 +49,7 @@ def test_tensors_read_by_byte_ranges_are_those_the_library_reads(tmp_path: Path)
         raw = value.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
         assert b"".join(bytes(piece) for piece in tensors.raw(key)) == raw
         assert tensors.sha256(key) == hashlib.sha256(raw).hexdigest()
-        tensors.save(key, tmp_path / key)
+        tensors.save([key], tmp_path / key)
         assert torch.equal(load_file(tmp_path / key)[key], value)
         for first, last in ((0, 2), (1, 1), (3, 5)) if value.dim() else ():
             first, last = min(first, len(value)), min(last, len(value))

@@ -63,3 +63,23 @@ def test_rounded_logits_give_the_number_of_the_configuration(dtype: Any) -> None
 def test_anything_else_is_not_taken_for_one_of_them(other: Any) -> None:
     u = products()
     assert fit_transform(u, other(u), [], 1e-5, 1e-5) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_states_orthogonal_to_every_row_give_way_to_one_whose_logits_are_no_rounding(dtype: Any) -> None:
+    W = torch.ones(50, 8)
+    W[7] *= 2
+    h = torch.randn(1, 16, 8, generator=torch.Generator().manual_seed(0))
+    h -= h.mean(dim=-1, keepdim=True)  # rounding is all that is left of h · 1
+    handed = ladder(h.to(dtype), W.to(dtype))[0].float()
+    cosines = (handed[1:] @ W.T).abs().amax(dim=1) / handed[1:].norm(dim=1) / W.norm(dim=1).max()
+    assert (cosines > 0.99).all()
+    assert ((handed @ W.T).abs().amax(dim=1)[[1, -1]] - torch.tensor([0.25, 1e6])).abs()[0] < 0.01
+
+
+def test_rows_of_a_head_that_are_not_finite_hide_no_scale() -> None:
+    u = products()
+    broken = u.clone()
+    broken[:, 3], broken[:, 5], broken[0, 5] = math.inf, -math.inf, math.nan
+    assert fit_transform(broken, 0.5 * broken, [], 1e-5, 1e-5) == fit_transform(u, 0.5 * u, [], 1e-5, 1e-5)
+    assert fit_transform(broken.tanh(), broken, [], 1e-5, 1e-5) is None

@@ -64,9 +64,9 @@ def test_windows_longer_than_the_learned_positions_are_the_reason_of_a_checkpoin
     assert row["reason"] is None
 
 
-def test_a_dry_run_of_weight_probes_counts_the_head_alone(series: Path) -> None:
+def test_a_dry_run_of_weight_probes_counts_the_head_and_its_norm_alone(series: Path) -> None:
     rows = estimate_costs(Settings((str(series),), probes=("spectrum",)))
-    assert {row["bytes"] for row in rows} == {416 * 32 * 4}
+    assert {row["bytes"] for row in rows} == {(416 + 1) * 32 * 4}
     assert {row["flops"] for row in rows} == {0.0}
 
 
