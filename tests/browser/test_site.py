@@ -13,7 +13,7 @@ import pytest
 from browser.conftest import ROOT, SCREENSHOTS
 
 pytestmark = pytest.mark.browser
-PAGES = ("index", "series", "saturation", "gate", "scaling", "metrics", "report", "commands", "tables", "probes")
+PAGES = ("index", "start", "pythia", "questions", "names", "series", "gate", "metrics", "report", "commands", "tables")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from documents import DOCS, ROOT, blocks, read, run_degen, run_python
+from documents import DOCS, ROOT, blocks, commands, read, run_degen, run_python
 
 import degen
 from degen.saturation import find_saturation
@@ -42,6 +42,12 @@ def assert_same(expected: str, printed: str) -> None:
 @pytest.mark.parametrize("number", range(len(blocks("console", START))))
 def test_the_output_on_the_first_page_is_what_the_commands_print(demo: tuple[Path, list[str]], number: int) -> None:
     assert_same(blocks("text", START)[number], demo[1][number])
+
+
+def test_the_rules_of_the_readme_fail_and_pass_on_the_demo(demo: tuple[Path, list[str]]) -> None:
+    rules = [words for block in blocks("sh", read("README.md")) for words in commands(block) if words[1] == "degen-run"]
+    gates = [words for words in rules if words[0] == "gate"]
+    assert [run_degen(words, demo[0]).exit_code for words in gates] == [1, 0]
 
 
 def test_loss_perplexity_and_bits_per_byte_of_the_demo_have_one_verdict(demo: tuple[Path, list[str]]) -> None:
