@@ -113,6 +113,7 @@ class ScanOptions(OptionGroup):
     revision_pattern: RevisionPattern = Settings.revision_pattern
     tokens_per_step: TokensPerStep = Settings.tokens_per_step
     device: Annotated[str, setting(PASS, "device")] = Settings.device
+    device_map: Annotated[str | None, setting(PASS, "device_map", show_default=False)] = Settings.device_map
     dtype: Annotated[str, setting(PASS, "dtype")] = Settings.dtype
     batch_size: Annotated[str, typer.Option(help="Full windows in a batch, or auto.", rich_help_panel=PASS)] = "auto"
     threads: Annotated[int | None, setting(PASS, "threads", show_default="torch's own choice")] = Settings.threads
