@@ -70,6 +70,17 @@ Better = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done and what it costs, and do nothing.")]
 
+PlannedFor = Annotated[
+    str | None,
+    typer.Option(
+        "--for",
+        metavar="DEVICE[:COUNT]",
+        help="With --dry-run: plan for these devices, as h100:8, by a table of rates, or for the CPU of this machine, "
+        "`here`, measured in seconds: hours, what does not fit, what breaks first.",
+        show_default=False,
+    ),
+]
+
 
 def former(flag: str, now: str) -> Any:
     """Return the hidden option of a name that an option had before, which goes on working.

@@ -18,7 +18,7 @@ ORDER = (
     "printable", "errors", "version", "hints", "arrays", "paths", "bounds", "hashing", "device",
     "demo", "published",
     "tables",
-    "weights", "text", "checkpoint_formats", "stats", "model", "placement", "laws", "checkpoints",
+    "weights", "text", "checkpoint_formats", "stats", "model", "placement", "planning", "laws", "checkpoints",
     "readers",
     "probe", "model_probe", "probe_registry", "states", "forward", "rank", "delta", "weight_spectra", "runs",
     "trackers", "scanning", "ngram", "metrics", "similarity", "saturation", "scaling", "gate", "audit", "callbacks",
