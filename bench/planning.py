@@ -20,9 +20,9 @@ DEMO = Path(__file__).parents[1] / "degen" / "demo"
 WITHIN = 1.5
 # name, layers, width, rows of the head, checkpoints, tokens
 SCANS = (
-    ("narrow", 6, 256, 8192, 6, 20_000),
-    ("middle", 6, 512, 50_304, 3, 10_000),
-    ("wide", 8, 1024, 16_384, 2, 10_000),
+    ("narrow", 4, 256, 8192, 3, 8_000),
+    ("middle", 4, 512, 16_384, 2, 4_000),
+    ("wide", 3, 1024, 8192, 2, 3_000),
 )
 
 
@@ -85,7 +85,8 @@ def main() -> None:
         results.append({"scan": name, "predicted": predicted, "cpu": cpu, "wall": wall, "ratio": ratio})
         print(
             f"{name}: {layers} blocks of {width}, {vocab} rows, {checkpoints} checkpoints, {tokens} tokens: predicted "
-            f"{predicted:.1f} s of CPU time, measured {cpu:.1f} s ({wall:.1f} s of wall time): {ratio:.2f}"
+            f"{predicted:.1f} s of CPU time, measured {cpu:.1f} s ({wall:.1f} s of wall time): {ratio:.2f}",
+            flush=True,
         )
     print(json.dumps(results))
     outside = [r["scan"] for r in results if not 1 / WITHIN <= r["ratio"] <= WITHIN]

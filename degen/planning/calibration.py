@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 
-from .devices import Work
+from .work import Work
 
 LEAST = 0.15  # seconds of CPU time that a rate is measured over
 TOKENS = 512  # rows of the matrix products

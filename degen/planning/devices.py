@@ -11,37 +11,10 @@ from typing import Any, Protocol
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 
+from .work import Work
+
 HERE = "here"
 GB = 1e9
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a checkpoint asks of a device.
-
-    Attributes:
-        flops: of the forward passes.
-        value: bytes of a parameter in the pass.
-        parameters: of the model.
-        width: d of the model.
-        layers: its blocks.
-        vocab: V, rows of its head.
-        head_width: columns of its head.
-        tokens: sent through the model.
-        stored: bytes to read.
-        batches: batches of the pass.
-    """
-
-    flops: float
-    value: int
-    parameters: int
-    width: int
-    layers: int
-    vocab: int
-    head_width: int
-    tokens: int
-    stored: int
-    batches: int
 
 
 class Rates(Protocol):

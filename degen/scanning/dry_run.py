@@ -17,7 +17,8 @@ from degen.model.configuration import read_config
 from degen.model.flops import forward_flops
 from degen.model_probe import ModelProbe
 from degen.paths import expand_user
-from degen.planning.devices import HERE, PlannedDevices, Work
+from degen.planning.devices import HERE, PlannedDevices
+from degen.planning.work import Work
 from degen.probe import SourceProbe, StreamProbe
 from degen.probe_registry import needs_text, sends_text
 from degen.runs.run_file import RUN_FILE, read_info
@@ -89,7 +90,8 @@ def estimate_costs(
         nothing |= {"seconds": 0.0, "longest": None, "fits": True}
     estimator = _Estimator(plan, settings, device, devices)
     costs = ((c, estimator.row(c)) for c in plan.checkpoints)
-    rows = [cost if checkpoint in pending else cost | nothing | {"kept": 0} for checkpoint, cost in costs]
+    every = pending is plan.checkpoints  # thousands of them are not looked for one by one
+    rows = [cost if every or checkpoint in pending else cost | nothing | {"kept": 0} for checkpoint, cost in costs]
     if not any(row["kept"] for row in rows):
         for row in rows:
             del row["kept"]

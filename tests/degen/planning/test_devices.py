@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from degen.errors import DegenError
-from degen.planning.devices import Work, parse_devices, rate_table
+from degen.planning.devices import parse_devices, rate_table
+from degen.planning.work import Work
 from degen.scanning.plan_summary import summarize_plan
 
 WORK = Work(
