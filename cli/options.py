@@ -88,6 +88,17 @@ Better = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done and what it costs, and do nothing.")]
 
+PlannedFor = Annotated[
+    str | None,
+    typer.Option(
+        "--for",
+        metavar="DEVICE[:COUNT]",
+        help="With --dry-run: plan for these devices, as h100:8, by a table of rates, or for the CPU of this machine, "
+        "`here`, measured in seconds: hours, what does not fit, what breaks first.",
+        show_default=False,
+    ),
+]
+
 
 def former(flag: str, now: str) -> Any:
     """Return the hidden option of a name that an option had before, which goes on working.
@@ -162,6 +173,7 @@ class ScanOptions(OptionGroup):
     revision_pattern: RevisionPattern = Settings.revision_pattern
     tokens_per_step: TokensPerStep = Settings.tokens_per_step
     device: Annotated[str, setting(PASS, "device")] = Settings.device
+    device_map: Annotated[str | None, setting(PASS, "device_map", show_default=False)] = Settings.device_map
     dtype: Annotated[str, setting(PASS, "dtype")] = Settings.dtype
     batch_size: Annotated[str, typer.Option(help="Full windows in a batch, or auto.", rich_help_panel=PASS)] = "auto"
     threads: Annotated[int | None, setting(PASS, "threads", show_default="torch's own choice")] = Settings.threads

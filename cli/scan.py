@@ -63,6 +63,7 @@ def scan(
     probe_options: ProbeOptions,
     trust_remote_code: options.TrustRemoteCode = False,
     dry_run: options.DryRun = False,
+    planned_for: options.PlannedFor = None,
     json: options.Json = False,
 ) -> None:
     """Measure every checkpoint of a series into a run folder.
@@ -72,8 +73,10 @@ def scan(
     """
     settings = scan_options.settings(series, trust_remote_code=trust_remote_code)
     settings = replace(settings, options=probe_options.options_by_probe())
+    if planned_for is not None and not dry_run:
+        raise typer.BadParameter("--for plans a scan and starts none; add --dry-run")
     if dry_run:
-        print_costs(settings, scan_options, json)
+        print_costs(settings, scan_options, json, planned_for)
         return
     plans: list[Plan] = []
     run = run_scan(settings, scan_options, plans.append)
@@ -145,16 +148,24 @@ def _print_run(run: Run, json: bool) -> None:
     print_missing(run)
 
 
-def print_costs(settings: Settings, scan_options: options.ScanOptions, json: bool) -> None:
+def print_costs(
+    settings: Settings, scan_options: options.ScanOptions, json: bool, planned_for: str | None = None
+) -> None:
     """Print the checkpoints that a scan would measure and what they cost.
 
     Raises:
         typer.Exit: with code 4, where a checkpoint cannot be measured.
     """
+    from degen.cli.scan_plan import print_plan
+
+    from degen.planning.devices import parse_devices
     from degen.scanning.dry_run import estimate_costs
 
-    costs = estimate_costs(settings, output.note, scan_options.out, scan_options.fresh)
-    if json:
+    devices = parse_devices(planned_for) if planned_for is not None else None
+    costs = estimate_costs(settings, output.note, scan_options.out, scan_options.fresh, devices)
+    if devices is not None:
+        print_plan(costs, devices, json)
+    elif json:
         output.result_json({"rows": costs})
     else:
         _print_cost_table(costs)

@@ -19,7 +19,7 @@ ORDER = (
     "demo", "published",
     "tables",
     "stores",
-    "weights", "text", "checkpoint_formats", "stats", "model", "laws", "checkpoints",
+    "weights", "text", "checkpoint_formats", "stats", "model", "placement", "planning", "laws", "checkpoints",
     "readers",
     "probe", "model_probe", "probe_registry", "states", "forward", "rank", "delta", "weight_spectra", "runs",
     "trackers", "scanning", "doctor", "publishing", "ngram", "metrics", "similarity", "saturation", "scaling", "gate",

@@ -10,11 +10,13 @@ from typing import Any, Literal, get_args
 
 from degen.errors import DegenError
 from degen.gate import Rule, parse_rule
+from degen.placement.shards import is_sharded
 from degen.scanning.progress import Progress
 from degen.scanning.settings import MeasureKeywords
 from degen.trackers.figure_names import figure_name
 
 from .monitor import Monitor
+from .processes import from_main, is_main
 from .step_rules import StepReport
 from .watch import Watch
 
@@ -76,7 +78,7 @@ class CallbackCore:
     def begin(
         self, model: Any, tokenizer: Any, step: int, last: float | None, never_due: tuple[str, str] | None
     ) -> None:
-        """Prepare to measure when a training begins, or continues from a step.
+        """Prepare to measure when a training begins, or continues from a step; called in every process.
 
         Args:
             model: the model that will be trained.
@@ -89,6 +91,15 @@ class CallbackCore:
         Raises:
             DegenError: there is no tokenizer, the settings do not fit the model, or a rule would never be judged.
         """
+        if not is_sharded(model):
+            from_main(lambda: self._begin(model, tokenizer, step, last, never_due))
+        else:
+            self._begin(model, tokenizer, step, last, never_due)
+
+    def _begin(
+        self, model: Any, tokenizer: Any, step: int, last: float | None, never_due: tuple[str, str] | None
+    ) -> None:
+        """Do what `begin` does in the processes that measure."""
         self._check_due(step, last, never_due)
         chosen = self._tokenizer if self._tokenizer is not None else tokenizer
         if chosen is None:
@@ -96,6 +107,8 @@ class CallbackCore:
                 "there is no tokenizer to make windows with; give one to the callback, as the argument tokenizer"
             )
         monitor = Monitor(chosen, **self._settings)
+        if is_sharded(model):
+            monitor.share_windows()
         self._watch = Watch(monitor, rules=self.rules, confidence=self._confidence, out=self._out)
         self._watch.begin(model, step)
         self._write_error: str | None = None
@@ -112,7 +125,8 @@ class CallbackCore:
         reason, remedy = never_due
         if self.rules:
             raise DegenError(f"every={self.every!r}: {reason}, so no rule would ever be judged; {remedy}")
-        self._progress.warn(f"degen: every={self.every!r}: {reason}, so nothing will be measured; {remedy}")
+        if is_main():
+            self._progress.warn(f"degen: every={self.every!r}: {reason}, so nothing will be measured; {remedy}")
 
     def end(self, step: int) -> None:
         """Stop measuring when the training ends, and warn where nothing was measured or a rule was never judged.
@@ -120,7 +134,7 @@ class CallbackCore:
         Args:
             step: the number of optimiser steps of the training.
         """
-        if self._watch is None:
+        if self._watch is None or not is_main():
             return
         if self._watch.latest is None:
             nothing = f"training ended at step {step}, before every={self.every!r} was due for the first time"
@@ -145,15 +159,26 @@ class CallbackCore:
         return event == self.every
 
     def measure_step(self, model: Any, step: int) -> tuple[dict[str, float], bool]:
-        """Measure the model at a step, unless the step was measured already; called in the main process alone.
+        """Measure the model at a step, unless the step was measured already; called in every process.
+
+        The main process measures; where the model is divided among processes (FSDP), all of them do, together.
 
         Returns:
-            The figures for the tracker by name, and whether training must stop.
+            The figures for the tracker by name, in the main process alone; and whether training must stop, in all.
         """
+        if is_sharded(model):
+            figures, stop = self._measure(model, step)
+        else:
+            figures, stop = from_main(lambda: self._measure(model, step))
+        return figures if is_main() else {}, stop
+
+    def _measure(self, model: Any, step: int) -> tuple[dict[str, float], bool]:
+        """Measure the model at a step, and log in the main process; see `measure_step`."""
         if self._watch is None or self._watch.latest == step:
             return {}, False
         report = self._watch.measure_step(model, step)
-        self._log_report(report)
+        if is_main():
+            self._log_report(report)
         figures = dict(report.figures)
         if self.rules:
             figures |= {VIOLATIONS: len(report.broken), UNDECIDED: len(report.undecided)}

@@ -13,6 +13,7 @@ from degen.errors import DegenError
 from degen.scanning.settings import MeasureKeywords, list_settings
 
 from .callback_core import CallbackCore, OnViolation
+from .processes import are_several
 
 NAMES = ("lightning.pytorch", "pytorch_lightning")
 NO_VALIDATION = "this training has no validation", "give fit data for it, or set every to a number of steps"
@@ -60,7 +61,8 @@ class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
 
     The figures go to every logger of the Trainer as `degen/loss` and so on, exact, at the optimiser's step. Training
     itself is what it would be without: weights, optimiser and random states are not touched. In a distributed training
-    the main process measures and the others wait.
+    the main process measures and the others wait; under `ModelParallelStrategy` with `fully_shard`, where each holds a
+    part of the model, all of them measure together.
 
     Args:
         every: `validation`, to measure whenever that has ended, or a number of optimiser steps. Rules that would never
@@ -108,7 +110,7 @@ class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Draw the windows, and refuse settings that do not fit the model or the training."""
-        if trainer.is_global_zero:
+        if trainer.is_global_zero or are_several():
             tokenizer = getattr(pl_module, "tokenizer", None)
             never_due = None if trainer.enable_validation else NO_VALIDATION
             last = _last_step(trainer, pl_module)
@@ -131,7 +133,7 @@ class LightningDegenerationCallback(*_bases()):  # type: ignore[misc]
         if not self._core.is_due(event, trainer.global_step):
             return
         stop = False
-        if trainer.is_global_zero:
+        if trainer.is_global_zero or are_several():
             figures, stop = self._core.measure_step(self._model_of(module), trainer.global_step)
             for logger in trainer.loggers if figures else ():
                 logger.log_metrics(figures, step=trainer.global_step)

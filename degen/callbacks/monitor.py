@@ -10,8 +10,10 @@ from degen.forward.batch_size import batch_tokens_for
 from degen.forward.learned_positions import check_positions
 from degen.forward.out_of_memory import halve_batch
 from degen.hashing import fingerprint
-from degen.model.architecture import Architecture, describe_module
+from degen.model.architecture import Architecture
 from degen.model.configuration import config_sha256
+from degen.placement.describe_trained import describe_trained
+from degen.placement.shards import compute_device, is_sharded
 from degen.probe import StreamProbe
 from degen.probe_registry import needs_text
 from degen.scanning.checkpoint_columns import model_columns
@@ -28,6 +30,7 @@ from degen.text.tokenizer import Tokenizer
 
 from .argument_names import argument_names
 from .preserve_state import preserve_state, unwrapped
+from .processes import from_main
 
 if TYPE_CHECKING:
     import torch
@@ -99,6 +102,7 @@ class Monitor:
         self._sample = next(iter(self.samples.samples.values()), None)
         self._refuse_training()
         self._batch_tokens: int | None = None
+        self._shared = False
 
     def _refuse_training(self) -> None:
         for name, probe in self.probes.items():
@@ -118,7 +122,7 @@ class Monitor:
                 the longest window.
         """
         with argument_names():
-            shape = describe_module(unwrapped(model))
+            shape = describe_trained(unwrapped(model))
             self._fit_windows(shape)
             if self._sample is not None:
                 check_positions(shape, self._sample)
@@ -153,10 +157,20 @@ class Monitor:
         with argument_names():
             return self._measure(unwrapped(model))
 
+    def share_windows(self) -> None:
+        """Take the windows of the main process; called by all processes, before they measure one model together."""
+        if self._shared:
+            return
+        self.settings, self.samples = from_main(lambda: (self.settings, self.samples))
+        self._sample = next(iter(self.samples.samples.values()), None)
+        self._shared = True
+
     def _measure(self, model: Any) -> Measurement:
         """Measure a model that is unwrapped."""
-        shape, device = describe_module(model), model.device
+        shape, device = describe_trained(model), compute_device(model)
         self._fit_windows(shape)
+        if is_sharded(model):
+            self.share_windows()
         spec = MeasureSpec(
             self.probes, self.tables, self._sample, self.tokenizer.ids, device, model.dtype,
             options=self.settings.options, skip_first=self.settings.skip_first,
@@ -174,7 +188,7 @@ class Monitor:
 
     def _rows(self, model: Any, shape: Architecture, spec: MeasureSpec, clock: Clock) -> Rows:
         """Run the probes once, and return rows by table; where a batch does not fit in memory, halve it and repeat."""
-        head = head_of(model, spec.ids)
+        head = head_of(model, spec.ids, shape)
         rows = [("degen", {CHECKPOINTS: [model_columns(shape, head)]}), *measure_head(head, spec, clock)]
         if (sample := spec.sample) is not None and spec.text_probes:
 

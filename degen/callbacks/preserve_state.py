@@ -10,6 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from degen.errors import CheckpointError, NotFiniteError
+from degen.placement.shards import (
+    compute_device,
+    has_flat_parameters,
+    is_divided_by_rows,
+    is_sharded,
+    is_wrapper,
+    local_parameters,
+    reshard,
+)
+
+from .processes import first_of_any
 
 if TYPE_CHECKING:
     import torch
@@ -18,14 +29,16 @@ if TYPE_CHECKING:
 def unwrapped(model: Any) -> Any:
     """Return the causal LM inside what training wraps it in: torch.compile, data parallelism, DeepSpeed, PEFT.
 
+    A model under FSDP in its first version stays wrapped, because only the wrapper gathers parameters.
+
     Raises:
-        CheckpointError: the model is none of transformers, this process does not hold all of its weights, PEFT puts
-            learned prompts in front of the text, or an adapter changes its LM head.
+        CheckpointError: the model is none of transformers, its weights are not in this process nor gathered here, PEFT
+            puts learned prompts in front of the text, or an adapter changes its LM head.
     """
     from torch.nn import DataParallel
     from torch.nn.parallel import DistributedDataParallel
 
-    while True:
+    while not is_wrapper(model):
         if hasattr(model, "_orig_mod"):
             model = model._orig_mod
         elif isinstance(model, DataParallel | DistributedDataParallel) or type(model).__name__ == "DeepSpeedEngine":
@@ -36,6 +49,11 @@ def unwrapped(model: Any) -> Any:
                     "a model with learned prompts (prompt or prefix tuning of PEFT) cannot be measured; train without "
                     "the callback"
                 )
+            if is_sharded(model):
+                raise CheckpointError(
+                    "a model with adapters of PEFT cannot be measured while it is divided among processes; scan the "
+                    "adapters that training saves instead"
+                )
             model = model.get_base_model()
         else:
             break
@@ -44,10 +62,20 @@ def unwrapped(model: Any) -> Any:
             f"{type(model).__name__} is no causal LM of transformers; give the model itself, a PreTrainedModel with "
             "`config` and `get_output_embeddings()`, perhaps wrapped by torch.compile, data parallelism or PEFT"
         )
-    if (name := _sharded_parameter(model)) is not None:
+    if (name := _unreadable_parameter(model)) is not None:
         raise CheckpointError(
-            f"the parameter {name} is not whole in this process (FSDP, ZeRO 3, tensor parallelism or offloading), so "
-            "that the model cannot be measured here; scan the checkpoints that training saves instead"
+            f"the parameter {name} is not whole in this process (tensor parallelism or offloading) and cannot be "
+            "gathered, so that the model cannot be measured here; scan the checkpoints that training saves instead"
+        )
+    if not is_wrapper(model) and model.get_output_embeddings().weight.dim() == 1:
+        raise CheckpointError(
+            "the model is a part of what FSDP wraps, which alone gathers its parameters; give the wrapped model "
+            "itself, or divide it by fully_shard (in Lightning: ModelParallelStrategy)"
+        )
+    if has_flat_parameters(model):
+        raise CheckpointError(
+            "under FSDP with use_orig_params=False the LM head cannot be told from other parameters; set "
+            "use_orig_params=True"
         )
     if _is_adapted(model.get_output_embeddings()):
         raise CheckpointError(
@@ -62,13 +90,10 @@ def _is_adapted(head: Any) -> bool:
     return hasattr(head, "get_base_layer") and not head.merged
 
 
-def _sharded_parameter(model: Any) -> str | None:
-    """Return the name of a parameter that this process does not hold whole; None where it holds all of them."""
-    for module in model.modules():
-        if type(module).__name__ == "FullyShardedDataParallel":
-            return "of a module under FSDP"  # it stands behind "the parameter"
+def _unreadable_parameter(model: Any) -> str | None:
+    """Return the name of a parameter that can be neither read here nor gathered; None where all of them can."""
     for name, parameter in model.named_parameters():
-        if parameter.is_meta or hasattr(parameter, "ds_id") or hasattr(parameter, "device_mesh"):
+        if parameter.is_meta or (hasattr(parameter, "device_mesh") and not is_divided_by_rows(parameter)):
             return str(name)
     return None
 
@@ -80,19 +105,25 @@ def check_finite(model: Any) -> None:
     A shared parameter is read once; integers, as of quantised weights, are never NaN.
 
     Args:
-        model: unwrapped, every parameter whole in this process.
+        model: unwrapped. Where processes hold parts of the parameters each, all of them call this at once.
 
     Raises:
         NotFiniteError: a parameter holds NaN or infinity; the message names the first.
     """
-    for name, parameter in model.named_parameters():
-        if not parameter.is_floating_point() or not parameter.numel():
-            continue
-        values = parameter.detach()
-        if values.element_size() == 1:  # float8 can be stored and cast, and no more
-            values = values.float()
-        if not all(extreme.isfinite() for extreme in values.aminmax()):
-            raise NotFiniteError(f"the parameter {name} holds NaN or infinity")
+    bad = next((name for name, values in local_parameters(model) if not _is_finite(values)), None)
+    if is_sharded(model):
+        bad = first_of_any(bad)
+    if bad is not None:
+        raise NotFiniteError(f"the parameter {bad} holds NaN or infinity")
+
+
+def _is_finite(values: torch.Tensor) -> bool:
+    """Return whether all values of a tensor are finite; integers are."""
+    if not values.is_floating_point() or not values.numel():
+        return True
+    if values.element_size() == 1:  # float8 can be stored and cast, and no more
+        values = values.float()
+    return all(bool(extreme.isfinite()) for extreme in values.aminmax())
 
 
 @contextmanager
@@ -113,8 +144,9 @@ def preserve_state(model: Any) -> Iterator[None]:
         stack.enter_context(_random_states())
         stack.enter_context(_no_cache(model.config))
         for module in model.modules():
-            stack.enter_context(_as_loaded(module))
-        stack.enter_context(torch.autocast(model.device.type, enabled=False))
+            stack.enter_context(_as_loaded(module) if not is_wrapper(module) else _in_evaluation(module))
+        stack.enter_context(torch.autocast(compute_device(model).type, enabled=False))
+        stack.enter_context(_resharded(model))
         yield
 
 
@@ -143,6 +175,27 @@ def _as_loaded(module: Any) -> Iterator[None]:
             if tensor is not None and content is not None and not _same(tensor, content):
                 tensor.copy_(content)
             module._buffers[name] = tensor
+
+
+@contextmanager
+def _in_evaluation(wrapper: Any) -> Iterator[None]:
+    """Put FSDP's wrapper into evaluation mode for the `with` block; its other attributes are its own to change."""
+    before = wrapper.training
+    vars(wrapper)["training"] = False
+    try:
+        yield
+    finally:
+        vars(wrapper)["training"] = before
+
+
+@contextmanager
+def _resharded(model: Any) -> Iterator[None]:
+    """Show each process its part of sharded parameters, before and after the `with` block."""
+    reshard(model)
+    try:
+        yield
+    finally:
+        reshard(model)
 
 
 def _copied(tensor: torch.Tensor | None) -> torch.Tensor | None:

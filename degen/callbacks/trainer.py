@@ -23,7 +23,7 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
     The figures go to whatever tracker the Trainer has, and to `trainer.state.log_history`, as `degen/loss` and so on;
     some trackers put `train/` in front, as they do with all that the Trainer logs. Training itself is what it would be
     without: weights, optimiser and random states are not touched. In a distributed training the main process measures
-    and the others wait.
+    and the others wait; under FSDP, where each holds a part of the model, all of them measure together.
 
         Trainer(..., processing_class=tokenizer, callbacks=[
             DegenerationCallback(corpus="val.jsonl", every=500, rules=["anisotropy < 0.6"], on_violation="stop"),
@@ -74,12 +74,11 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Draw the windows, and refuse settings that do not fit the model or the training."""
-        if state.is_world_process_zero:
-            trainer = _calling_trainer()
-            self._trainer = weakref.ref(trainer) if trainer is not None else None
-            last = state.max_steps if state.max_steps > 0 else None
-            never_due = _never_due(self._core.every, args)
-            self._core.begin(kwargs["model"], kwargs.get("processing_class"), state.global_step, last, never_due)
+        trainer = _calling_trainer() if state.is_world_process_zero else None
+        self._trainer = weakref.ref(trainer) if trainer is not None else None
+        last = state.max_steps if state.max_steps > 0 else None
+        never_due = _never_due(self._core.every, args)
+        self._core.begin(kwargs["model"], kwargs.get("processing_class"), state.global_step, last, never_due)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measure at the end of a step, if `every` is a number of steps and this one is a multiple of it."""
@@ -100,12 +99,10 @@ class DegenerationCallback(TrainerCallback):  # type: ignore[misc]
     def _measure_if_due(self, event: str, state: Any, control: Any, kwargs: Mapping[str, Any]) -> None:
         if not self._core.is_due(event, state.global_step):
             return
-        stop = False
-        if state.is_world_process_zero:
-            figures, stop = self._core.measure_step(kwargs["model"], state.global_step)
-            if figures:
-                _log(self._trainer() if self._trainer is not None else None, figures, state, control)
-        if _broadcast(stop):
+        figures, stop = self._core.measure_step(kwargs["model"], state.global_step)
+        if figures:
+            _log(self._trainer() if self._trainer is not None else None, figures, state, control)
+        if stop:
             control.should_training_stop = True
 
 
@@ -146,17 +143,3 @@ def _calling_trainer() -> Any:
             return caller
         frame = frame.f_back
     return None
-
-
-def _broadcast(stop: bool) -> bool:
-    """Return in every process the decision `stop` of the main process.
-
-    All processes of a distributed training must stop together: if one stopped alone, the others would wait for it.
-    """
-    import torch.distributed as processes
-
-    if not (processes.is_available() and processes.is_initialized() and processes.get_world_size() > 1):
-        return stop
-    decision = [stop]
-    processes.broadcast_object_list(decision, src=0)
-    return decision[0]

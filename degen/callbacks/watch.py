@@ -5,21 +5,25 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from degen.errors import DegenError, NotFiniteError, one_line
 from degen.gate import Rule, parse_rule
-from degen.model.architecture import describe_module
 from degen.paths import expand_user
+from degen.placement.describe_trained import describe_trained
+from degen.placement.shards import compute_device, is_sharded
 from degen.runs.part_cache import PartCache
 
 from .monitor import MODEL, Measurement, Monitor
 from .preserve_state import check_finite, unwrapped
+from .processes import from_main
 from .run_recorder import RunRecorder
 from .step_rules import StepReport, Undecided, check_rule, check_site, is_over, judge_step
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -81,16 +85,19 @@ class Watch:
         """
         self.monitor.check(model)
         inner = unwrapped(model)
+        shape = describe_trained(inner)
         for rule in self._rules:
-            check_site(rule, describe_module(inner))
-        if self._recorder is not None:
-            self._recorder.begin(step, inner.device, inner.dtype)
+            check_site(rule, shape)
+        if (recorder := self._recorder) is not None:
+            self._in_main(model, lambda: recorder.begin(step, compute_device(inner), inner.dtype))
         self._begun = True
 
     def measure_step(self, model: Any, step: int) -> StepReport:
         """Measure the model at a step, write the measurement, and judge the rules.
 
-        Errors of the model or the run folder are in the report and are not raised, so that training continues.
+        Errors of the model or the run folder are in the report and are not raised, so that training continues. Where
+        processes hold parts of the model each (FSDP), all of them call this at the same step: the main one writes and
+        judges, and all of them get its report.
 
         Args:
             model: the model as it is now.
@@ -108,6 +115,21 @@ class Watch:
             measurement = self.monitor.measure(model)
         except Exception as error:  # whatever a model, or a third party's probe, can come up with
             failed, finite = one_line(error), not isinstance(error, NotFiniteError)
+        return self._in_main(model, lambda: self._report(step, measurement, failed, finite))
+
+    def _in_main(self, model: Any, call: Callable[[], T]) -> T:
+        """Return what a function returns; of a model that is divided among processes, in the main one, in all."""
+        return from_main(call) if is_sharded(model) else call()
+
+    def _report(self, step: int, measurement: Measurement | None, failed: str | None, finite: bool) -> StepReport:
+        """Write the measurement of a step and judge the rules; see `_record` for the arguments.
+
+        Args:
+            step: the step.
+            measurement: the measurement; None where the model could not be measured.
+            failed: why it could not be measured; None where it was.
+            finite: whether all parameters are.
+        """
         write_error = self._record(step, measurement, failed)
         broken: dict[Rule, str] = {}
         undecided: dict[Rule, Undecided] = {}

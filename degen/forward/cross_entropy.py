@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from degen.model.logit_transform import LogitTransform
+from degen.placement.rows_on_demand import is_on_demand
 from degen.probe import Indices
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def token_losses(
     Returns:
         n losses in nats, float32.
     """
+    if is_on_demand(head.weight):
+        return fetched_losses(states, targets, head, transform, at)
     losses_of = tiled_losses if states.device.type == "cpu" else whole_row_losses
     return losses_of(states, targets, head, transform, at)
 
@@ -84,6 +87,25 @@ def tiled_losses(
             total.add(z, row, z)
         losses[part] = total.losses()
     return losses
+
+
+def fetched_losses(
+    states: torch.Tensor, targets: torch.Tensor, head: Any, transform: LogitTransform, at: Indices | None = None
+) -> torch.Tensor:
+    """Return what `tiled_losses` does, to the bit, and fetch each block of the head's rows once for all tokens."""
+    import torch
+
+    parts = [slice(first, first + TILE_TOKENS) for first in range(0, len(targets), TILE_TOKENS)]
+    sums = [_OnlineSum(targets[part]) for part in parts]
+    size = min(TILE_TOKENS, len(targets)) * min(TILE_ROWS, len(head.weight))
+    tile = torch.empty(size, dtype=torch.float32, device=states.device)
+    bias = None if head.bias is None else head.bias[:]
+    for row in range(0, len(head.weight), TILE_ROWS):
+        W, b = head.weight[row : row + TILE_ROWS], None if bias is None else bias[row : row + TILE_ROWS]
+        for part, total in zip(parts, sums, strict=True):
+            z = transform(_logits(_taken(states, at, part), W, b, tile))
+            total.add(z, row, z)
+    return torch.cat([total.losses() for total in sums]) if sums else tile.new_empty(0)
 
 
 def nested_token_losses(

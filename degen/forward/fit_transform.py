@@ -10,6 +10,8 @@ from degen.device import as_float64, copied_ahead, is_out_of_memory
 from degen.errors import CheckpointError, one_line
 from degen.model.architecture import text_config
 from degen.model.logit_transform import LogitTransform
+from degen.placement.output_layer import OutputLayer, output_layer, readable
+from degen.placement.shards import whole_shape
 from degen.probe import OutputHead
 
 if TYPE_CHECKING:
@@ -42,30 +44,31 @@ def measure_head(model: Any, head: Any, ids: torch.Tensor, tolerances: Mapping[s
     Raises:
         CheckpointError: the head is not called, or something else is done to the logits.
     """
-    bias = getattr(head, "bias", None)
     given, own = _call_with_ladder(model, head, ids)
     if given.shape[:-1] != own.shape[:-1]:
         raise CheckpointError(_unlike(model, "it puts its logits together from several heads or positions"))
-    fitted = fit_products(model, compare_products(head, given[0], own[0]).cpu(), given.dtype, tolerances)
+    layer = output_layer(model, given.dtype)
+    fitted = fit_products(model, compare_products(layer, given[0], own[0]).cpu(), given.dtype, tolerances)
     if fitted is None:
         raise CheckpointError(_unlike(model, "what it does to the logits after its head is no scale, cap or bias"))
     transform, is_biased = fitted
+    bias = layer.bias
     if is_biased:  # at states of zero the model's logits are f(b) and what is added: s·(b + what is added / s)
-        bias = (own[0, 0].float() / transform.scale).to(head.weight.dtype)
-    return OutputHead(head.weight, bias, transform)
+        bias = (own[0, 0].float() / transform.scale).to(layer.weight.dtype)
+    return OutputHead(layer.weight, bias, transform)
 
 
-def compare_products(head: Any, given: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+def compare_products(head: OutputLayer, given: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
     """Return a head's products h Wᵀ + b beside the logits of the model, for some of its rows: 2 × T × rows, float64.
 
     Args:
-        head: the linear head.
+        head: weight and bias of the linear head.
         given: h, T × d.
         own: the logits that the model gave, T × V.
     """
     import torch
 
-    bias, some = getattr(head, "bias", None), slice(None, None, math.ceil(len(head.weight) / _ROWS))
+    bias, some = head.bias, slice(None, None, math.ceil(len(head.weight) / _ROWS))
     columns = as_float64(head.weight[some]), None if bias is None else as_float64(bias[some])
     u = torch.nn.functional.linear(as_float64(given).to(columns[0].device), *columns)
     return torch.stack([u, as_float64(own[:, some]).to(u.device)])
@@ -101,7 +104,7 @@ def _call_with_ladder(model: Any, head: Any, ids: torch.Tensor) -> tuple[torch.T
     handed: list[torch.Tensor] = []
 
     def hand_over(_module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        handed.append(ladder(args[0], head.weight))
+        handed.append(ladder(args[0], readable(model, head, "weight")))
         return (handed[-1], *args[1:])
 
     hook = head.register_forward_pre_hook(hand_over)
@@ -114,8 +117,9 @@ def _call_with_ladder(model: Any, head: Any, ids: torch.Tensor) -> tuple[torch.T
             f"model type {model.config.model_type!r} does not call its LM head module, so what enters it is unknown; "
             "--probes spectrum measures its head alone"
         )
-    if own.dim() != 3 or own.shape[-1] != len(head.weight) or not isinstance(own, torch.Tensor):
-        raise CheckpointError(_unlike(model, f"its logits are not one row of {len(head.weight)} a token"))
+    rows = whole_shape(head)[0]
+    if own.dim() != 3 or own.shape[-1] != rows or not isinstance(own, torch.Tensor):
+        raise CheckpointError(_unlike(model, f"its logits are not one row of {rows} a token"))
     return handed[-1], own
 
 

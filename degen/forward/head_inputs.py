@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from degen.device import copied_ahead, exact_float32
+from degen.placement.output_layer import without_gradients
 from degen.probe import HeadInputs, Scored
 from degen.text.windows import Sample, Window
 
@@ -50,7 +51,7 @@ class ModelHeadInputs(HeadInputs):
         sample = Sample("", tuple(windows))
         coming = padded_batches(sample, self._batch_tokens, self.device, halves=False, padded=self._padded)
         asks = nullcontext() if self.device.type == "cpu" else one_sequence_a_row()
-        with torch.inference_mode(), exact_float32(), asks, ModelHooks(self._model, {}, NO_BLOCKS) as hooks:
+        with without_gradients(self._model), exact_float32(), asks, ModelHooks(self._model, {}, NO_BLOCKS) as hooks:
             for batch in prefetched(coming):
                 states, _ = hooks.run(batch)
                 rows, columns = at = batch.scored_at

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from degen.errors import CheckpointError
 from degen.model.architecture import count_layers, find_head, text_config
+from degen.placement.output_layer import readable
 from degen.probe import Batch, OutputHead, Site, StreamProbe, probe_errors
 
 from .batches import without_first
@@ -122,11 +123,13 @@ class ModelHooks:
                 f"model type {self._model.config.model_type!r} does not call its LM head module, so what enters it is "
                 "unknown; --probes spectrum measures its head alone"
             )
+        states = states.to(batch.ids.device)
         self._serve(Site(self._layers, "head_input"), states)
         return states, own[0].float()
 
     def _serve(self, site: Site, states: torch.Tensor) -> None:
         assert self._batch is not None
+        states = states.to(self._batch.ids.device)  # blocks may lie on several devices
         for name, probe in self.probes.items():
             if "states" in probe.needs and self._later is not None:
                 with self._errors_of(name):
@@ -160,7 +163,7 @@ class ModelHooks:
         self._states = args[0]
         shown = args[0][:1, self.positions]
         if self._with_ladder:
-            steps = ladder(args[0][:1, :IDENTITY_POSITIONS], self._head.weight)
+            steps = ladder(args[0][:1, :IDENTITY_POSITIONS], readable(self._model, self._head, "weight"))
             self.ladder, shown = steps[0], torch.cat([shown, steps], dim=1)
         return (shown, *args[1:])
 

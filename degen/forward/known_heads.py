@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from degen.errors import CheckpointError
 from degen.model.architecture import find_head
 from degen.model.logit_transform import LogitTransform
+from degen.placement.output_layer import output_layer
 from degen.probe import OutputHead
 
 from .fit_transform import compare_products, fit_products
@@ -34,8 +35,8 @@ def known_head(model: Any, key: Key) -> OutputHead | None:
     """Return the head of a model by what was measured of its configuration; None where nothing was."""
     if key not in _known:
         return None
-    head = find_head(model)
-    return OutputHead(head.weight, getattr(head, "bias", None), _known[key])
+    head = output_layer(model)
+    return OutputHead(head.weight, head.bias, _known[key])
 
 
 def remember_head(model: Any, key: Key, head: OutputHead) -> None:
@@ -77,4 +78,4 @@ def check_known(
                 "earlier one of the same configuration; scan it again, alone"
             )
 
-    read(judge, compare_products(find_head(model), given, own))
+    read(judge, compare_products(output_layer(model, given.dtype), given, own))

@@ -14,6 +14,9 @@ from degen.device import as_float64, exact_float32, is_out_of_memory
 from degen.errors import CheckpointError, NotFiniteError, one_line
 from degen.model.architecture import count_layers
 from degen.model_probe import LoadedModel
+from degen.placement.device_map import is_spread
+from degen.placement.output_layer import without_gradients
+from degen.placement.shards import is_sharded
 from degen.text.windows import Sample, Window
 
 from .batches import padded_batches, prefetched
@@ -50,12 +53,10 @@ class ModelInMemory(LoadedModel):
         Raises:
             NotFiniteError: a loss is not finite.
         """
-        import torch
-
         sample, prepared = Sample("", tuple(windows)), self._prepared
         sums = np.zeros(len(windows))
         coming = padded_batches(sample, self.batch_tokens, self.device, halves=False, padded=prepared.padded)
-        with torch.inference_mode(), exact_float32(), ModelHooks(self.model, {}, NO_BLOCKS) as hooks:
+        with without_gradients(self.model), exact_float32(), ModelHooks(self.model, {}, NO_BLOCKS) as hooks:
             hooks.show_first(slice(0, 1))
             for batch in prefetched(coming):
                 states, _ = hooks.run(batch)
@@ -72,11 +73,9 @@ class ModelInMemory(LoadedModel):
         Raises:
             CheckpointError: the model gives no attention weights.
         """
-        import torch
-
         family = self.model.config.model_type
         try:
-            with torch.inference_mode(), exact_float32(), eager_attention(self.model):
+            with without_gradients(self.model), exact_float32(), eager_attention(self.model):
                 output = self.model(input_ids=ids.to(self.device), output_attentions=True)
         except Exception as error:  # what a model does that was never asked for its weights
             if is_out_of_memory(error):
@@ -93,7 +92,14 @@ class ModelInMemory(LoadedModel):
         """Give parameters other values while the block lasts, and their own ones, to the bit, behind it.
 
         Their own are not written to: the parameters point elsewhere for a while.
+
+        Raises:
+            CheckpointError: this process does not hold the parameters.
         """
+        if is_sharded(self.model) or is_spread(self.model):
+            raise CheckpointError(
+                "its parameters are divided among processes or spread over devices, and cannot be given other values"
+            )
         own = {name: parameter.data for name, parameter in self.model.named_parameters() if name in parameters}
         try:
             for name, values in parameters.items():

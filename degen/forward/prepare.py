@@ -13,6 +13,8 @@ from degen.errors import CheckpointError
 from degen.model.architecture import find_head, text_config
 from degen.model.configuration import config_sha256
 from degen.model.logit_tolerances import OTHER_CALL, SAME_CALL
+from degen.placement.output_layer import without_gradients
+from degen.placement.shards import is_sharded, whole_shape
 from degen.probe import Batch, OutputHead, StreamProbe
 from degen.text.windows import Sample
 
@@ -84,8 +86,8 @@ def prepare(
     ids = copied_ahead(ids, device)
     key = f"{type(model).__module__}.{type(model).__name__} {config_sha256(model.config)}"
     of_head: Key = (key, model.dtype, len(window.tokens))
-    with torch.inference_mode(), exact_float32():
-        known = known_head(model, of_head) if trusts else None
+    with without_gradients(model), exact_float32():
+        known = known_head(model, of_head) if trusts and not is_sharded(model) else None
         head = known if known is not None else measure_head(model, find_head(model), ids, SAME_CALL)
         if key not in _blocks and any("states" in probe.needs for probe in probes.values()):
             _blocks[key] = watch_blocks(model, ids[:, :TOKENS], text_config(model.config).hidden_size)
@@ -97,7 +99,7 @@ def prepare(
 
 def check_ids(model: Any, sample: Sample) -> None:
     """Check that the model has a row for every id; the tokenizer of another model may have more."""
-    rows = min(model.get_input_embeddings().weight.shape[0], find_head(model).weight.shape[0])
+    rows = min(whole_shape(model.get_input_embeddings())[0], whole_shape(find_head(model))[0])
     largest = max(int(w.tokens.max()) for w in sample.windows)
     if largest >= rows:
         raise CheckpointError(

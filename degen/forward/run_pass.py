@@ -12,6 +12,8 @@ import numpy as np
 from degen.device import exact_float32
 from degen.errors import NotFiniteError
 from degen.model.logit_tolerances import OTHER_CALL, SAME_CALL
+from degen.placement.output_layer import without_gradients
+from degen.placement.shards import local_parameters
 from degen.probe import Batch, OutputHead, Site, StreamProbe
 from degen.text.windows import Sample, batches
 
@@ -84,7 +86,7 @@ def run_pass(
     coming = padded_batches(sample, batch_tokens, device, halves, prepared.padded, reads)
     first = next(batches(sample, batch_tokens, halves, prepared.padded))[0]
     window = torch.from_numpy(sample.windows[first].tokens.astype(np.int64)).unsqueeze(0)
-    with torch.inference_mode(), exact_float32(), one_sequence_a_row() if overlaps else nullcontext():
+    with without_gradients(model), exact_float32(), one_sequence_a_row() if overlaps else nullcontext():
         untouched = None if prepared.is_known else call_untouched(model, window, device)
         with ModelHooks(model, probes, prepared.blocks, reads, skip_first) as hooks, reads.explaining():
             hooks.show_first(positions_of(window), with_ladder=prepared.is_known)
@@ -152,8 +154,8 @@ def _check_finite(model: Any, batch: Batch, states: torch.Tensor, sample: Sample
 
 def _cause(model: Any) -> str:
     """Return a message on the parameter that holds NaN or infinity, or on overflow where none does."""
-    for name, parameter in model.named_parameters():
-        bad = int((~parameter.isfinite()).sum())
+    for name, parameter in local_parameters(model):
+        bad = int((~parameter.isfinite()).sum()) if not parameter.is_meta else 0
         if bad:
             return f"the parameter {name} holds {bad} such values"
     return f"the parameters are finite, so {model.dtype} overflows: try --dtype float32"

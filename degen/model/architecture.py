@@ -224,7 +224,8 @@ def find_head(model: Any) -> Any:
     """
     head = model.get_output_embeddings()
     weight = getattr(head, "weight", None)
-    if weight is None or weight.dim() != 2:
+    divided = weight is not None and weight.dim() == 1 and isinstance(getattr(head, "out_features", None), int)
+    if weight is None or (weight.dim() != 2 and not divided):  # FSDP keeps the parts of a matrix flat
         raise CheckpointError(
             f"model type {model.config.model_type!r} has no linear LM head of its own that transformers names "
             "(get_output_embeddings), and nothing here is measured without one"

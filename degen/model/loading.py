@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging as python_logging
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -27,6 +31,7 @@ def silence_transformers() -> None:
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     from transformers.utils import logging
 
+    python_logging.getLogger("accelerate.big_modeling").setLevel(python_logging.ERROR)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 
@@ -66,6 +71,7 @@ def load_model(
     dtype: Any,
     trust: bool = False,
     note: Callable[[str], None] = lambda _: None,
+    device_map: str | Mapping[str, Any] | None = None,
 ) -> Any:
     """Return a checkpoint loaded as a causal LM, in evaluation mode on a device.
 
@@ -76,12 +82,50 @@ def load_model(
         dtype: as transformers takes it.
         trust: whether Python code among the files may run.
         note: called with a remark on tensors that the text model has no part for.
+        device_map: where the modules of the model go, as transformers takes it; None for all on `device`. What goes to
+            the disk lies in a temporary folder for as long as the model lives.
 
     Raises:
         CheckpointError: files are missing or damaged, do not hold a parameter, which transformers alone would fill
             with random numbers, or hold a tensor that the model should take and does not.
     """
+    if device_map is not None and files.adapter is not None:
+        raise CheckpointError(
+            f"{files.path}: an adapter cannot be merged into a model that is spread by --device-map; leave it out, or "
+            "save the merged model first"
+        )
     path, options = _where_from(files)
+    folder = Path(tempfile.mkdtemp(prefix="degen-offload-")) if device_map is not None else None
+    try:
+        model = _load(files, config, path, options | _spreading(device_map, folder), dtype, trust, note)
+    except BaseException:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if folder is not None:
+        weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)
+        return model
+    model = model.to(device)
+    return model if files.adapter is None else merge(model, files.adapter)
+
+
+def _spreading(device_map: str | Mapping[str, Any] | None, folder: Path | None) -> dict[str, Any]:
+    """Return the options of transformers that spread a model over devices, and its files over a folder."""
+    if device_map is None:
+        return {}
+    return {"device_map": device_map, "offload_folder": str(folder), "offload_buffers": True}
+
+
+def _load(
+    files: CheckpointFiles,
+    config: Any,
+    path: Path | None,
+    options: dict[str, Any],
+    dtype: Any,
+    trust: bool,
+    note: Callable[[str], None],
+) -> Any:
+    """Return a checkpoint loaded by transformers, in evaluation mode, its keys checked; see `load_model`."""
     builder = _class_for(config, path)
     options |= {
         "config": config,
@@ -106,8 +150,7 @@ def load_model(
         raise CheckpointError(f"{files.path}: cannot be loaded ({one_line(error)})") from error
     _check_keys(files, model, info, note)
     model.config.use_cache = False
-    model = model.eval().to(device)
-    return model if files.adapter is None else merge(model, files.adapter)
+    return model.eval()
 
 
 def _where_from(files: CheckpointFiles) -> tuple[Path | None, dict[str, Any]]:

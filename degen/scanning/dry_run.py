@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from degen.checkpoints.local import LocalSource
 from degen.checkpoints.series import Checkpoint
 from degen.checkpoints.source import Source
 from degen.errors import CheckpointError, one_line
@@ -16,6 +18,8 @@ from degen.model.flops import forward_flops
 from degen.model.lm_head import head_tensors
 from degen.model_probe import ModelProbe
 from degen.paths import expand_user
+from degen.planning.devices import HERE, PlannedDevices
+from degen.planning.work import Work
 from degen.probe import SourceProbe, StreamProbe
 from degen.probe_registry import needs_text, sends_text
 from degen.runs.run_file import RUN_FILE, read_info
@@ -27,7 +31,7 @@ from degen.text.windows import read_samples
 
 from .context import fit_context
 from .extend import adds_only, continue_settings, probes_to_measure
-from .memory import head_memory, pass_memory
+from .memory import head_memory, pass_memory, planned_memory, value_bytes
 from .plan import Plan, make_plan
 from .sampling import open_scanned_corpus
 from .settings import Settings
@@ -37,7 +41,11 @@ if TYPE_CHECKING:
 
 
 def estimate_costs(
-    settings: Settings, note: Callable[[str], None] = lambda _: None, out: Path | None = None, fresh: bool = False
+    settings: Settings,
+    note: Callable[[str], None] = lambda _: None,
+    out: Path | None = None,
+    fresh: bool = False,
+    devices: PlannedDevices | None = None,
 ) -> list[Row]:
     """Return what each checkpoint of a scan would cost, from configurations and file headers alone.
 
@@ -49,11 +57,15 @@ def estimate_costs(
         note: called with a message where windows are shorter than by default.
         out: the run folder, or its URL; None for none.
         fresh: whether the scan would start over there.
+        devices: those to plan for; None for the one that is here, without times. Of a series on the hub, one
+            configuration and the sizes of one checkpoint are then read, and taken for all.
 
     Returns:
         A row for each checkpoint: `bytes` to read from its files, `flops`, `memory`, the most bytes that the scan takes
         at once on its device; nulls and a `reason` where it cannot be measured, zeros where the run has it already;
-        `kept`, bytes of states that the run keeps, where a probe keeps any.
+        `kept`, bytes of states that the run keeps, where a probe keeps any. Of planned devices also `seconds` on one of
+        them, `longest`, the phase that takes most of these, and `fits`, whether `memory` is there; of this machine's
+        CPU `cpu_seconds`, the time of all threads together.
 
     Raises:
         DegenError: the scan would be refused: series, probes, corpus or device cannot be found, or the run folder is of
@@ -67,7 +79,7 @@ def estimate_costs(
     settings = continue_settings(settings, begun)
     plan = make_plan(settings)
     settings = fit_context(settings, plan, begun, note)
-    device = choose_device(settings.device)
+    device = choose_device(settings.device if devices is None else "cpu")
     streams = needs_text(plan.probes.values())
     _check_inputs(settings, plan, streams)
     if out is not None and not fresh:
@@ -78,9 +90,13 @@ def estimate_costs(
     pending: Collection[Checkpoint] = plan.checkpoints
     if out is not None and info is not None:
         pending = probes_to_measure(plan, RunWriter(out, info, fresh=False))
-    nothing = {"bytes": 0, "flops": 0.0, "memory": 0, "reason": None}
-    costs = ((c, _estimate_cost(c, plan, settings, device)) for c in plan.checkpoints)
-    rows = [cost if checkpoint in pending else cost | nothing | {"kept": 0} for checkpoint, cost in costs]
+    nothing: Row = {"bytes": 0, "flops": 0.0, "memory": 0, "reason": None}
+    if devices is not None:
+        nothing |= {"seconds": 0.0, "longest": None, "fits": True}
+    estimator = _Estimator(plan, settings, device, devices)
+    costs = ((c, estimator.row(c)) for c in plan.checkpoints)
+    every = pending is plan.checkpoints  # thousands of them are not looked for one by one
+    rows = [cost if every or checkpoint in pending else cost | nothing | {"kept": 0} for checkpoint, cost in costs]
     if not any(row["kept"] for row in rows):
         for row in rows:
             del row["kept"]
@@ -104,7 +120,31 @@ def total_cost(costs: Sequence[Row]) -> tuple[int, float]:
     return sum(row["bytes"] or 0 for row in costs), sum(row["flops"] or 0 for row in costs)
 
 
-def _estimate_cost(checkpoint: Checkpoint, plan: Plan, settings: Settings, device: torch.device) -> Row:
+@dataclass
+class _Estimator:
+    """Estimates what checkpoints cost, and of a series on the hub, planned for, what one of them does."""
+
+    plan: Plan
+    settings: Settings
+    device: torch.device
+    devices: PlannedDevices | None
+    _of_series: dict[str, Row] = field(default_factory=dict)
+
+    def row(self, checkpoint: Checkpoint) -> Row:
+        """Return the row of a checkpoint."""
+        own: Row = {"model": checkpoint.model, "revision": checkpoint.revision, "step": checkpoint.step}
+        known = self._of_series.get(checkpoint.model)
+        if known is not None and known["reason"] is None:
+            return known | own
+        row = _estimate_cost(checkpoint, self.plan, self.settings, self.device, self.devices)
+        if self.devices is not None and not isinstance(checkpoint.source, LocalSource):
+            self._of_series[checkpoint.model] = row
+        return row
+
+
+def _estimate_cost(
+    checkpoint: Checkpoint, plan: Plan, settings: Settings, device: torch.device, devices: PlannedDevices | None
+) -> Row:
     row: Row = {"model": checkpoint.model, "revision": checkpoint.revision, "step": checkpoint.step}
     streams = sends_text(plan.probes.values())
     whole = streams or any(issubclass(probe, SourceProbe) for probe in plan.probes.values())
@@ -115,17 +155,58 @@ def _estimate_cost(checkpoint: Checkpoint, plan: Plan, settings: Settings, devic
         if streams and (reason := too_long(shape, settings.longest_window)) is not None:
             raise CheckpointError(reason)
     except CheckpointError as error:
-        unknown = dict.fromkeys(("parameters", "bytes", "flops", "memory"))
+        planned = () if devices is None else ("seconds", "longest", "fits")
+        unknown = dict.fromkeys(("parameters", "bytes", "flops", "memory", *planned))
         return row | unknown | {"kept": None, "reason": one_line(error)}
     copies = max((probe.copies for probe in plan.probes.values() if issubclass(probe, ModelProbe)), default=0)
     options = settings.options
-    return row | {
+    tokens = _forward_tokens(plan, settings)
+    cost: Row = {
         "parameters": shape.parameters,
         "bytes": size,
-        "flops": _forward_tokens(plan, settings) * forward_flops(shape, settings.longest_window),
+        "flops": tokens * forward_flops(shape, settings.longest_window),
         "memory": pass_memory(shape, size, settings, device, copies) if streams else head_memory(shape, size),
-        "kept": sum(probe.stored_bytes(shape, **options.get(name, {})) for name, probe in plan.probes.items()),
-        "reason": None,
+    }
+    if devices is not None:
+        cost |= _planned(cost, shape, settings, tokens, devices, copies if streams else None)
+    return (
+        row
+        | cost
+        | {
+            "kept": sum(probe.stored_bytes(shape, **options.get(name, {})) for name, probe in plan.probes.items()),
+            "reason": None,
+        }
+    )
+
+
+def _planned(
+    cost: Row, shape: Architecture, settings: Settings, tokens: int, devices: PlannedDevices, copies: int | None
+) -> Row:
+    """Return what planning adds to the cost of a checkpoint.
+
+    Args:
+        cost: of the checkpoint, on the CPU.
+        shape: of its model.
+        settings: of the scan.
+        tokens: sent through the model.
+        devices: planned for.
+        copies: of all parameters that a probe holds beside them; None where no text is sent through the model.
+    """
+    on_cpu, memory, size, batch = devices.name == HERE, cost["memory"], cost["bytes"], settings.longest_window
+    if not on_cpu and copies is not None:
+        memory, batch = planned_memory(shape, size, settings, devices.rates.memory, copies)
+    work = Work(
+        flops=cost["flops"], value=2 if value_bytes(shape, size, settings, on_cpu) < 4 else 4,
+        parameters=shape.parameters if copies is not None else 0, width=shape.hidden_size, layers=shape.layers,
+        vocab=shape.vocab_size, head_width=shape.head_size, tokens=tokens, stored=size, batches=-(-tokens // batch),
+    )  # fmt: skip
+    seconds, on_threads = devices.rates.seconds(work), devices.rates.cpu_seconds(work)
+    own = {} if on_threads is None else {"cpu_seconds": sum(on_threads.values())}
+    return own | {
+        "memory": memory,
+        "seconds": sum(seconds.values()),
+        "longest": max(seconds, key=lambda name: seconds[name]),
+        "fits": memory <= devices.rates.memory,
     }
 
 

@@ -113,12 +113,14 @@ def _load(opened: OpenCheckpoint, spec: MeasureSpec) -> Any:
         )
     try:
         with opened.clock.phase("load"), memory_errors():
-            model = load_model(opened.files, opened.config, spec.device, spec.dtype, spec.trust, opened.notes.append)
+            model = load_model(
+                opened.files, opened.config, spec.device, spec.dtype, spec.trust, opened.notes.append, spec.device_map
+            )
             opened.dtype = model.dtype
             return model
     except OutOfMemoryError as error:
         size = opened.architecture.parameters
         raise CheckpointError(
-            f"out of memory while its {size:,} parameters were loaded ({one_line(error)}); a smaller --dtype or "
-            "another --device may hold them"
+            f"out of memory while its {size:,} parameters were loaded ({one_line(error)}); a smaller --dtype, "
+            "another --device or --device-map auto may hold them"
         ) from error

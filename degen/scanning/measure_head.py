@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.source import Source
 from degen.device import factor_device
-from degen.model.architecture import find_head
+from degen.model.architecture import Architecture
 from degen.model.final_norm import find_final_norm
 from degen.model.lm_head import Head, used_rows
+from degen.placement.output_layer import output_layer, readable
+from degen.placement.rows_on_demand import is_on_demand
 from degen.probe import probe_errors
 from degen.tables import Rows
 from degen.weights.open_weights import LoadedTensors
@@ -16,18 +18,34 @@ from degen.weights.open_weights import LoadedTensors
 from .measure_spec import MeasureSpec
 from .timing import Clock
 
+if TYPE_CHECKING:
+    import torch
 
-def head_of(model: Any, ids: frozenset[int] | None) -> Head:
-    """Return the head of a model in memory, as head probes see it; `ids` are the tokenizer's."""
-    head = find_head(model)
-    weight = head.weight.detach()
+
+def head_of(model: Any, ids: frozenset[int] | None, shape: Architecture | None = None) -> Head:
+    """Return the head of a model in memory, as head probes see it.
+
+    Args:
+        model: a causal LM; where it does not hold its head, rows are fetched as they are read.
+        ids: the tokenizer's.
+        shape: the architecture, where the parameters of the model do not show it; None to look at the model.
+    """
+    layer = output_layer(model)
+    weight = layer.weight.detach()
     device, rows = factor_device(weight.device), used_rows(ids, weight.shape[0])
-    tensors = {"lm_head.weight": weight.cpu()}
-    if getattr(head, "bias", None) is not None:
-        tensors["lm_head.bias"] = head.bias.detach().cpu()
-    if (norm := find_final_norm(model, weight.shape[1])) is not None:
-        tensors[f"{norm.name}.weight"] = model.get_submodule(norm.name).weight.detach().cpu()
+    tensors = {"lm_head.weight": _on_cpu(weight)}
+    if layer.bias is not None:
+        tensors["lm_head.bias"] = _on_cpu(layer.bias.detach())
+    norm = shape.final_norm if shape is not None else find_final_norm(model, weight.shape[1])
+    if norm is not None:
+        module = model.get_submodule(norm.name)
+        tensors[f"{norm.name}.weight"] = readable(model, module, "weight", shape=weight.shape[1:]).detach()[:].cpu()
     return Head(LoadedTensors(tensors), "lm_head.weight", rows, device, norm)
+
+
+def _on_cpu(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor on the CPU; rows that are fetched when they are read go there then."""
+    return tensor.on("cpu") if is_on_demand(tensor) else tensor.cpu()  # type: ignore[attr-defined]
 
 
 def measure_head(head: Head, spec: MeasureSpec, clock: Clock) -> list[tuple[str, Rows]]:

@@ -12,6 +12,7 @@ import numpy as np
 from degen.arrays import Ints
 from degen.checkpoints.source import Source
 from degen.model_probe import ModelProbe
+from degen.placement.device_map import DeviceMap
 from degen.probe import HeadProbe, OnProgress, Probe, SourceProbe, StreamProbe
 from degen.tables import Tables
 from degen.text.windows import Sample, Window
@@ -38,6 +39,7 @@ class MeasureSpec:
         on_progress: called during training with the losses as text, tokens trained and tokens to train.
         first: where the files of the first checkpoint are; None for a model in memory.
         skip_first: positions at the start of each window whose states are left out.
+        device_map: where the modules of a model go that is spread over devices; None for one that is not.
     """
 
     probes: Mapping[str, type[Probe]]
@@ -53,6 +55,7 @@ class MeasureSpec:
     on_progress: OnProgress = lambda *_: None
     first: Source | None = None
     skip_first: int = 0
+    device_map: DeviceMap | None = None
 
     def token_counts(self, rows: int) -> Ints | None:
         """Return how often each id from 0 to `rows` − 1 is among the scored tokens of the sample; None without one."""

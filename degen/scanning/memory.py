@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from degen.forward.batch_size import TOKEN_FLOATS, auto_batch_tokens
+from degen.forward.batch_size import DEVICE_MAX_TOKENS, TOKEN_FLOATS, auto_batch_tokens
 from degen.forward.cross_entropy import DEVICE_LOGITS
 from degen.model.architecture import Architecture
 from degen.model.lm_head import HEAD_BLOCK
@@ -36,9 +36,7 @@ def pass_memory(shape: Architecture, stored: int, settings: Settings, device: to
         device: of the pass.
         copies: of all parameters that a probe holds beside them.
     """
-    value = 2 if settings.dtype in ("float16", "bfloat16") else 4
-    if settings.dtype == "auto" and device.type != "cpu":
-        value = min(4, max(1, round(stored / max(shape.parameters, 1))))  # as stored
+    value = value_bytes(shape, stored, settings, device.type == "cpu")
     longest = settings.longest_window
     windows = settings.batch_size
     tokens = windows * longest if windows else auto_batch_tokens(shape, longest, device)
@@ -49,6 +47,31 @@ def pass_memory(shape: Architecture, stored: int, settings: Settings, device: to
         return weights + batch + TILE_BYTES * DEVICE_LOGITS
     converted = stored if abs(stored - weights) > 0.1 * weights else 0
     return weights + batch + converted + peak_rss() + FOR_PASSES
+
+
+def value_bytes(shape: Architecture, stored: int, settings: Settings, on_cpu: bool) -> int:
+    """Return the bytes of a parameter in the dtype of the pass; the checkpoint's own on an accelerator."""
+    if settings.dtype == "auto" and not on_cpu:
+        return min(4, max(1, round(stored / max(shape.parameters, 1))))
+    return 2 if settings.dtype in ("float16", "bfloat16") else 4
+
+
+def planned_memory(shape: Architecture, stored: int, settings: Settings, memory: int, copies: int) -> tuple[int, int]:
+    """Return the bytes that a pass takes at most on an accelerator that need not be here, and the tokens of a batch.
+
+    Args:
+        shape: of the model.
+        stored: bytes of its files.
+        settings: of the scan.
+        memory: bytes of the accelerator.
+        copies: of all parameters that a probe holds beside them.
+    """
+    weights = shape.parameters * value_bytes(shape, stored, settings, on_cpu=False) * (1 + copies)
+    longest, token = settings.longest_window, TOKEN_FLOATS * 4 * shape.hidden_size
+    fitting = min(max(memory - weights, 0) // 2 // token, DEVICE_MAX_TOKENS)
+    tokens = (settings.batch_size or max(fitting // longest, 1)) * longest
+    tokens = min(tokens, max(settings.tokens, longest))
+    return weights + tokens * token + TILE_BYTES * DEVICE_LOGITS, tokens
 
 
 def head_memory(shape: Architecture, stored: int) -> int:

@@ -113,6 +113,7 @@ class SeriesScan:
     def spec(self) -> MeasureSpec:
         """The probes, windows and device that every checkpoint is measured with."""
         from degen.model.loading import choose_device, choose_dtype
+        from degen.placement.device_map import read_device_map
 
         from .measure_spec import MeasureSpec
 
@@ -133,6 +134,7 @@ class SeriesScan:
             on_progress=self.progress.report_training,
             first=self.series.checkpoints[0].source,
             skip_first=settings.skip_first,
+            device_map=read_device_map(settings.device_map),
         )
 
     def _measure(self, checkpoint: Checkpoint, spec: MeasureSpec, fetcher: Fetcher) -> None:

@@ -29,6 +29,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 MAX_INT = 2**63 - 1  # of a column of whole numbers
 LARGEST = {"context": 2**31 - 1, "batch_size": 2**31 - 1, "threads": 1 << 16}  # of other settings than most
 CONTEXT = 512  # tokens of the longest window if nobody says how many
+ON_MACHINE = ("device_map",)  # settings that need not agree where a run is continued
 RUN_FOLDER = "degen-run"  # where a run goes if nobody names a folder
 
 
@@ -80,6 +81,11 @@ class Settings:
         "ORG/MODEL of the hub or a folder: the configuration for weights that have none, as those of .ckpt and .pt.",
     ] = None
     device: Annotated[str, "Device of the pass, as torch names it; auto takes an accelerator."] = "auto"
+    device_map: Annotated[
+        str | None,
+        "Spread a model larger than one device over all of them, memory and disk: auto, balanced, sequential, or a "
+        ".json file that names a device for each module. Needs the extra accelerate.",
+    ] = None
     dtype: Annotated[
         str, "auto, float32, bfloat16 or float16; auto is float32 on a CPU, the checkpoint's own elsewhere."
     ] = "auto"
@@ -142,9 +148,10 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         """Return the settings as run.json keeps them.
 
-        Paths are absolute, for a relative one names another file in another working directory.
+        Paths are absolute, for a relative one names another file in another working directory. What says where on a
+        machine a scan computes, and changes no figure, is left out.
         """
-        return asdict(self) | {
+        return {name: value for name, value in asdict(self).items() if name not in ON_MACHINE} | {
             "series": [resolve_spec(s) for s in self.series],
             "context": self.longest_window,
             "corpus": resolve_spec(self.corpus),
@@ -181,6 +188,7 @@ class ScanKeywords(MeasureKeywords, total=False):
     revision_pattern: str | None
     tokens_per_step: int | None
     device: str
+    device_map: str | Path | None
     dtype: str
     threads: int | None
     trust_remote_code: bool
@@ -201,7 +209,7 @@ def make_settings(
     """
     named = (series,) if isinstance(series, str | Path) else tuple(series or ())
     values: dict[str, Any] = {name: value for name, value in keywords.items() if value is not None}
-    for name in values.keys() & {"corpus", "sample", "tokenizer", "model_config"}:
+    for name in values.keys() & {"corpus", "sample", "tokenizer", "model_config", "device_map"}:
         values[name] = str(values[name])
     if "probes" in values:
         probes = values["probes"]

@@ -27,6 +27,8 @@ from .settings import Settings
 if TYPE_CHECKING:
     import torch
 
+    from degen.placement.device_map import read_device_map
+
     from .measure_spec import MeasureSpec
 
 KEY = "target_se"  # of what run.json says of the sample
@@ -147,6 +149,7 @@ def _measure_last(
     spec = MeasureSpec(
         probes, plan.tables, pilot, tokenizer.ids if tokenizer is not None else None, *on_device,
         trust=settings.trust_remote_code, options=settings.options, skip_first=settings.skip_first,
+        device_map=read_device_map(settings.device_map),
     )  # fmt: skip
     for checkpoint in reversed(series.checkpoints):
         try:

@@ -41,6 +41,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], Any, Any]] = {
     "tokenizer": (("--tokenizer", "tok"), Path("tok"), "tok"),
     "model_config": (("--model-config", "org/model"), Path("org/model"), "org/model"),
     "device": (("--device", "meta"), "meta", "meta"),
+    "device_map": (("--device-map", "map.json"), Path("map.json"), "map.json"),
     "dtype": (("--dtype", "float16"), "float16", "float16"),
     "batch_size": (("--batch-size", "6"), 6, 6),
     "threads": (("--threads", "3"), 3, 3),
