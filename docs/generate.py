@@ -1,6 +1,6 @@
 """Write `commands.md`, `tables.md`, `probes.md`, the rates in `saturation.md`, and counts of what ships, from the code.
 
-A test checks that they are fresh.
+And `performance.md`, from what `make bench` measured. A test checks that they are fresh.
 
 python docs/generate.py
 """
@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from performance_page import performance
 
 from degen.ngram.result import COLUMNS as NGRAM_COLUMNS
 from degen.probe_registry import bundled, load_probes
@@ -218,5 +220,6 @@ if __name__ == "__main__":
     (HERE / "tables.md").write_text(tables(), encoding="utf-8")
     (HERE / "probes.md").write_text(probes(), encoding="utf-8")
     (HERE / "saturation.md").write_text(saturation(), encoding="utf-8")
+    (HERE / "performance.md").write_text(performance(), encoding="utf-8")
     for page in COUNTED:
         (HERE.parent / page).write_text(counts(page), encoding="utf-8")

@@ -131,7 +131,7 @@ def generate(monkeypatch: pytest.MonkeyPatch) -> Any:
     return generate
 
 
-@pytest.mark.parametrize("page", ["commands", "tables", "probes", "saturation"])
+@pytest.mark.parametrize("page", ["commands", "tables", "probes", "saturation", "performance"])
 def test_the_generated_reference_is_up_to_date(page: str, generate: Any) -> None:
     assert (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8") == getattr(generate, page)()
 
