@@ -124,6 +124,9 @@ def main() -> None:
                 row = rows[name](options)
             except MissingPeerError as error:
                 row = {"missing": str(error)}
+            except SystemExit as error:  # a process of the row failed; the others are still worth measuring
+                row = {"missing": str(error).strip().splitlines()[-1]}
+                print(error, file=sys.stderr)
             row |= {"took": time.perf_counter() - start, "load_before": load, "commit": _commit()}
             results.add(name, row | {"date": date.today().isoformat()})
         print(summary(name, results.rows[name]), flush=True)

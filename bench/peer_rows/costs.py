@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds on the clock and of the processor, and the peak memory of the process in bytes where it was measured."""
+    """Seconds on the clock and of the processor, and bytes of memory above the loaded model where they are measured."""
 
     wall: float
     cpu: float
@@ -49,10 +49,10 @@ def in_turn(calls: Mapping[str, Callable[[], Cost]], pairs: int) -> dict[str, li
 
 
 def process_cost(command: Sequence[str | Path], threads: int, apart: bool = False) -> tuple[Cost, str]:
-    """Return the cost of a process, and what it printed."""
+    """Return the time that a process takes, and what it printed."""
     start = time.perf_counter()
-    cpu, peak, output = run_process([str(word) for word in command], apart, threads)
-    return Cost(time.perf_counter() - start, cpu, peak), output
+    cpu, _, output = run_process([str(word) for word in command], apart, threads)
+    return Cost(time.perf_counter() - start, cpu), output
 
 
 def last_line(output: str) -> Any:

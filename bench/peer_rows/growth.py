@@ -32,16 +32,16 @@ def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> tuple[float, f
 
 
 def growth(quantity: str, options: Options) -> Row:
-    """Return the row of one quantity: sizes, seconds of each (the least of a few), the fixed cost and the exponent."""
+    """Return the row of one quantity: sizes, seconds of each (the less of two), the fixed cost and the exponent."""
     command, sizes = _commands(quantity, options)
     seconds = []
     for size in sizes:
-        costs = [process_cost(command(size), 1)[0].cpu for _ in range(options.at_most(3))]
+        costs = [process_cost(command(size), 1)[0].cpu for _ in range(options.at_most(2))]
         seconds.append(min(costs))
     fixed, power = exponent(sizes, seconds)
     return {
         "what": quantity, "sizes": list(sizes), "seconds": seconds, "fixed": fixed, "exponent": power,
-        "pairs": options.at_most(3),
+        "pairs": options.at_most(2),
     }  # fmt: skip
 
 
@@ -79,7 +79,8 @@ def demo(options: Options) -> Row:
 
     def scan(of: Path | str, apart: bool) -> Cost:
         shutil.rmtree(out, ignore_errors=True)
-        command = scan_command("--threads", options.threads, "-o", out, python=of)
+        steps = ("--steps", "3000") if options.quick else ()
+        command = scan_command("--threads", options.threads, *steps, "-o", out, python=of)
         return process_cost(command, options.threads, apart=apart)[0]
 
     calls = {"new": lambda: scan(sys.executable, False), "old": lambda: scan(python, True)}

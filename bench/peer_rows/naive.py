@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .costs import Cost, Row, compare, in_turn, last_line, process_cost
@@ -17,7 +17,7 @@ BAR = {"wall": 0.2}
 def naive(tokens: int, pairs: int, options: Options, of_gemma: bool = False) -> Row:
     """Return the row of a scan of so many tokens beside the script."""
     model = gemma() if of_gemma else checkpoint(options.shape)
-    tokens = min(tokens, 1000) if options.quick else tokens
+    tokens = tokens // 10 if options.quick else tokens
     ours, theirs = [], []
 
     def scan() -> Cost:
@@ -38,31 +38,32 @@ def naive(tokens: int, pairs: int, options: Options, of_gemma: bool = False) -> 
     return row | _words(model, tokens, ours, theirs) | {"bar": None}
 
 
-def at_50k(options: Options) -> Row:
+def at_50k(earlier: Mapping[str, Row], options: Options) -> Row:
     """Return the row of a scan of 50,000 tokens, measured once, beside the script extrapolated from 10,000 and 2,000.
 
     Passes go up with tokens and matrices with their square; so does memory, which is a line in tokens and a square.
+
+    Args:
+        earlier: the rows `naive.2k` and `naive.10k` among them, whose scripts are extrapolated.
+        options: how to measure.
+
+    Raises:
+        SystemExit: these rows are not there.
     """
-    model = checkpoint(options.shape)
-    few, many, target = (500, 1000, 2000) if options.quick else (2000, 10_000, 50_000)
-    documents, costs = [], []
-    for tokens in (few, many):
-        _scan(model, tokens, options)
-        cost, output = process_cost(script("naive", model, _sample(model), BATCH), options.threads)
-        costs.append(cost)
-        documents.append(last_line(output))
-    high = documents[-1]
+    if not {"naive.2k", "naive.10k"} <= earlier.keys():
+        raise SystemExit("naive.50k is extrapolated from naive.2k and naive.10k; measure them first: --only naive")
+    low, high = (earlier[name]["script"] for name in ("naive.2k", "naive.10k"))
+    measured, target = earlier["naive.10k"]["other"], 2000 if options.quick else 50_000
     factor = target / high["tokens"]
     beyond = high["seconds"]["passes"] * (factor - 1) + high["seconds"]["cosines"] * (factor**2 - 1)
-    busy = costs[1].cpu / costs[1].wall
     memory = max(
         high["memory"]["passes"] * factor,
-        _quadratic([d["tokens"] for d in documents], [d["memory"]["cosines"] for d in documents], target),
+        _quadratic([d["tokens"] for d in (low, high)], [d["memory"]["cosines"] for d in (low, high)], target),
     )
-    other = Cost(costs[1].wall + beyond, costs[1].cpu + beyond * busy, memory)
+    other = Cost(measured["wall"] + beyond, measured["cpu"] + beyond * measured["cpu"] / measured["wall"], memory)
+    model = checkpoint(options.shape)
     cost, document = _scan(model, target, options)
-    ours = Cost(cost.wall, cost.cpu, document["memory"])
-    return compare([ours], [other]) | {
+    return compare([Cost(cost.wall, cost.cpu, document["memory"])], [other]) | {
         "what": f"`degen scan` of {target:,} tokens, {model.name}",
         "peer": PEER,
         "unit": "s",
@@ -96,6 +97,7 @@ def _words(model: Path, tokens: int, ours: list[Row], theirs: list[Row]) -> Row:
             f"anisotropy of a layer by {max(differences):.0e} at most"
         ],
         "differences": {"loss": abs(mine["loss"] - other["loss"]), "anisotropy": max(differences)},
+        "script": {key: theirs[-1][key] for key in ("tokens", "seconds", "memory")},
     }
 
 
@@ -122,7 +124,7 @@ def gemma_at_50k(options: Options) -> Row:
     errors = {name: document["figures"][f"{name}_se"] for name in ("loss", "anisotropy")}
     return {
         "what": f"`degen scan` of {document['tokens']:,} tokens, gemma-3-270m from its GGUF file, once",
-        "ours": {"wall": cost.wall, "cpu": cost.cpu, "peak": cost.peak},
+        "ours": {"wall": cost.wall, "cpu": cost.cpu, "peak": document["memory"]},
         "unit": "s",
         "notes": [f"{document['memory'] / 1e9:.2f} GB above the loaded model"],
         "seconds": document["seconds"],

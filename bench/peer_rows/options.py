@@ -42,5 +42,5 @@ def script(name: str, *arguments: object, python: Path | str = sys.executable) -
 
 
 def scan_command(*arguments: object, python: Path | str = sys.executable) -> list[str]:
-    """Return the command of a scan."""
-    return [str(python), "-m", "degen", "scan", *map(str, arguments)]
+    """Return the command of a scan, by the degen that is installed beside an interpreter."""
+    return [str(Path(python).with_name("degen")), "scan", *map(str, arguments)]

@@ -8,13 +8,14 @@ from .costs import Row, compare, costs_of, last_line, process_cost
 from .options import Options, script
 
 BARS = {"pythia-160m": None, "smollm-135m": 0.7, "gemma-3-270m": 0.6}  # least share of the rate of matrix products
+PAIRS = {"pythia-160m": 7}  # 3 of the others
 SIZES = {"gemma-3-270m": (512, 2048)}
 
 
 @cache
 def _costs(shape: str, options: Options) -> Row:
-    small, large = (512, 1024) if options.quick else SIZES.get(shape, (1024, 4096))
-    pairs = 2 if options.quick else options.pairs
+    small, large = (512, 1024) if options.quick else SIZES.get(shape, (1024, 3072))
+    pairs = 2 if options.quick else min(PAIRS.get(shape, 3), options.pairs)
     command = script("pass", "tiny" if options.quick else shape, options.threads, pairs, small, large)
     document: Row = last_line(process_cost(command, options.threads)[1])
     return document

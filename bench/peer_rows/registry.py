@@ -42,7 +42,7 @@ def rows_for(earlier: Mapping[str, Row]) -> dict[str, Callable[[Options], Row]]:
         "floor.135m": partial(passes.floor, "smollm-135m"),
         "naive.2k": partial(naive.naive, 2000, 3),
         "naive.10k": partial(naive.naive, 10_000, 2),
-        "naive.50k": naive.at_50k,
+        "naive.50k": partial(naive.at_50k, earlier),
         "spectrum.weightwatcher": partial(spectra.against, "weightwatcher"),
         "spectrum.diffract": partial(spectra.against, "diffract"),
         "spectrum.series": spectra.of_series,

@@ -74,7 +74,7 @@ def of_series(options: Options) -> Row:
         reading.append(document["bytes"] * len(document["reading"]) / sum(c["wall"] for c in document["reading"]))
         return _mean([Cost(**c) for c in document["costs"]])
 
-    costs = in_turn({"scan": scan, "floor": floor}, options.at_most(5))
+    costs = in_turn({"scan": scan, "floor": floor}, options.at_most(3))
     return compare(costs["scan"], costs["floor"]) | {
         "what": f"a checkpoint more of `degen scan SERIES --probes spectrum`, {options.shape}",
         "peer": "floor: read the bytes of the head, QR and SVD by LAPACK",
