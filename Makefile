@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := degen probes cli
 
-.PHONY: demo test check lint types tests faults extras browser docs wheel stranger dist compat sweep clean
+.PHONY: demo test check lint types tests faults extras browser docs wheel stranger dist compat sweep bench bench-gemma clean
 
 # On a terminal the scan draws a bar; elsewhere a line for each checkpoint, which nobody needs to read.
 demo: .venv/ready
@@ -26,7 +26,7 @@ lint: .venv/ready
 
 # mypy follows the mapped package names only in an installed tree: build one and count that no file was missed.
 types: .venv/ready
-	rm -rf build/types build/lib build/bdist* && $(BIN)/python -m pip install --quiet --no-deps --target build/types .
+	rm -rf build/types build/lib build/bdist.* && $(BIN)/python -m pip install --quiet --no-deps --target build/types .
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p degen
 	@there=$$(find $(ROOMS) -name '*.py' | wc -l); seen=$$(find build/types/degen -name '*.py' | wc -l); \
 	  echo "types: $$seen files checked, $$there in the rooms $(ROOMS)"; test $$there -eq $$seen
@@ -83,6 +83,12 @@ compat:
 # Every causal-LM type of transformers against brute force; writes docs/families.md. Three minutes.
 sweep: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python tests/families/sweep.py docs/families.md
+
+# degen beside what people would use instead and beside the floor; writes docs/bench.json and docs/performance.md. Half
+# an hour on two cores with nothing else running. Goes on where it was stopped; `bench-gemma` adds the rows of Gemma 3 270M.
+bench bench-gemma: .venv/ready
+	$(BIN)/python bench/peers.py $(if $(filter bench-gemma,$@),--only gemma)
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache degen-run

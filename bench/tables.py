@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 MODELS, CHECKPOINTS, LAYERS = [f"EleutherAI/pythia-{i}" for i in range(10)], 154, 32
-THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ARROW_NUM_THREADS"), "1")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS")
 _WINDOWS = ["window", "document", "domain", "tokens", "loss"]
 # command -> its arguments, and the columns that it needs by table; None for all
 COMMANDS: dict[str, tuple[list[str], dict[str, list[str] | None]]] = {
@@ -47,17 +47,18 @@ print(time.process_time() - began)
 """
 
 
-def run_process(command: list[str], apart: bool = False) -> tuple[float, int, str]:
+def run_process(command: list[str], apart: bool = False, threads: int = 1) -> tuple[float, int, str]:
     """Return CPU seconds, peak bytes of memory and output of a process.
 
     Args:
         command: what runs.
         apart: whether it sees only what is installed beside its interpreter, and no package of this folder.
+        threads: of its libraries.
 
     Raises:
         SystemExit: it failed.
     """
-    env, folder = os.environ | THREADS, tempfile.gettempdir() if apart else None
+    env, folder = os.environ | dict.fromkeys(THREADS, str(threads)), tempfile.gettempdir() if apart else None
     if apart:
         env.pop("PYTHONPATH", None)
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:

@@ -1,6 +1,6 @@
 """Write what of the pages comes from the code: commands, tables, probes, suites, an index, rates, counts of what ships.
 
-A test checks that they are fresh.
+And `performance.md`, from what `make bench` measured. A test checks that they are fresh.
 
 python docs/generate.py
 """
@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from performance_page import performance
 
 from degen.ngram.result import COLUMNS as NGRAM_COLUMNS
 from degen.probe_registry import bundled, load_probes
@@ -243,5 +245,6 @@ if __name__ == "__main__":
     (HERE / "suites.md").write_text(suites(), encoding="utf-8")
     (HERE / "names.md").write_text(names(), encoding="utf-8")
     (HERE / "saturation.md").write_text(saturation(), encoding="utf-8")
+    (HERE / "performance.md").write_text(performance(), encoding="utf-8")
     for page in COUNTED:
         (HERE.parent / page).write_text(counts(page), encoding="utf-8")

@@ -114,7 +114,7 @@ def generate(monkeypatch: pytest.MonkeyPatch) -> Any:
     return generate
 
 
-@pytest.mark.parametrize("page", ["commands", "tables", "probes", "suites", "names", "saturation"])
+@pytest.mark.parametrize("page", ["commands", "tables", "probes", "suites", "names", "saturation", "performance"])
 def test_the_generated_reference_is_up_to_date(page: str, generate: Any) -> None:
     assert read(f"docs/{page}.md") == getattr(generate, page)()
 
