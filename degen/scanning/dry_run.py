@@ -80,8 +80,7 @@ def estimate_costs(
     plan = make_plan(settings)
     settings = fit_context(settings, plan, begun, note)
     device = choose_device(settings.device if devices is None else "cpu")
-    streams = needs_text(plan.probes.values())
-    _check_inputs(settings, plan, streams)
+    _check_inputs(settings, plan, needs_text(plan.probes.values()))
     if out is not None and not fresh:
         check_run(out, settings.to_json(), adds_only)
     elif out is not None:
