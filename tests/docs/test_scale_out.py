@@ -30,6 +30,7 @@ for task in "${tasks[@]}"; do wait "$task" || exit; done
 
 def test_the_array_of_slurm_gives_the_tables_of_one_scan(series: Path, corpus: Path, tmp_path: Path) -> None:
     (script,) = re.findall(r"```bash\n(#!/bin/bash\n.*?)```", PAGE, re.DOTALL)
+    assert (ROOT / "examples" / "scan.sbatch").read_text(encoding="utf-8") == script
     (tmp_path / "scan.sbatch").write_text(script)
     sbatch = tmp_path / "bin" / "sbatch"
     sbatch.parent.mkdir()

@@ -59,7 +59,7 @@ def test_every_yaml_file_is_checked_against_a_schema() -> None:
 def test_workflows_may_only_read_and_run_targets_of_make_that_exist(file: Path) -> None:
     workflow = load(file)
     assert workflow["permissions"] == {"contents": "read"}
-    targets = {"docs", *re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)}
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for name, job in workflow["jobs"].items():
         assert job["timeout-minutes"] <= 60
         rights = {right for right, level in job.get("permissions", {}).items() if level == "write"}
