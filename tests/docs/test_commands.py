@@ -6,6 +6,7 @@ import gzip
 import re
 import shlex
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,8 @@ RUN = [
 
 
 @pytest.fixture(scope="module")
-def folder(demo: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder with all that the pages name: series, texts, runs, tables, results."""
+def folder(demo: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield a folder with all that the pages name: series, texts, runs, tables, results."""
     made = tmp_path_factory.mktemp("pages")
     (healthy, *_) = series_paths()
     kept = ("step2000", "step2500", "step3000")
@@ -86,7 +87,9 @@ def folder(demo: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFactor
     make_adapter(made / "my-adapter", made / "runs" / "my-model" / "step3000")
     for step in (100, 200):
         make_adapter(made / "runs" / "lora" / f"checkpoint-{step}", made / "runs" / "my-model" / "step3000", seed=step)
-    return made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEGEN_CACHE", str(made / "cache"))
+        yield made
 
 
 def in_bucket(words: list[str], folder: Path) -> list[str]:
