@@ -109,7 +109,8 @@ class _Layout:
             last = self.side_by_side[-1]
             self._put_beneath([last])
             value, times = max(Counter(row[last] for row in self.rows).items(), key=itemgetter(1), default=("", 0))
-            if value and not self.numeric[last] and "\n" not in value and times > max(MOST * len(self.rows), 2):
+            is_usual = times > max(MOST * len(self.rows), 2) and all(row[last] for row in self.rows)
+            if is_usual and not self.numeric[last] and "\n" not in value:
                 self.usual[last] = value
         if self.width is not None and self._too_wide():  # a single column, of cells of several words
             only, room = self.side_by_side[0], self.width - 1
@@ -136,7 +137,7 @@ class _Layout:
         """Return the lines of the table."""
         widths = self._widths()
         same = [f"{self.columns[i]}: {self.rows[0][i]}" for i in self.same if self.rows[0][i]]
-        same += [f"{self.columns[i]}: {value}, but where a row says otherwise" for i, value in self.usual.items()]
+        same += [f"{self.columns[i]}: {value} (but where a row says otherwise)" for i, value in self.usual.items()]
         lines = [wrap("   ".join(same), self.width, " ")] if same else []
         heads = [self.heads[i].split("\n") for i in self.side_by_side]
         tallest = max(map(len, heads), default=0)

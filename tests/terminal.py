@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
+import functools
 import os
 import pty
 import re
 import struct
-import subprocess
 import termios
+import threading
 from pathlib import Path
 
-from faults.command import executable
+from faults.warm import Warm
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -39,20 +41,29 @@ def on_terminal(
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")}
-    process = subprocess.Popen(
-        [executable(), *map(str, args)], cwd=cwd, stdin=subprocess.DEVNULL if typed is None else theirs,
-        stdout=theirs if streams in ("both", "stdout") else subprocess.DEVNULL,
-        stderr=theirs if streams in ("both", "stderr") else subprocess.DEVNULL,
-        env=environment | {"TERM": "xterm"} | more,
-    )  # fmt: skip
-    os.close(theirs)
-    os.write(ours, (typed or "").encode())
     written = bytearray()
-    while chunk := _read(ours):
-        written += chunk
+    reader = threading.Thread(target=_read_all, args=(ours, written))
+    reader.start()
+    device = Path(os.ttyname(theirs))
+    pid = _process().start(
+        args, device, streams=streams, stdin=Path(os.devnull) if typed is None else device, cwd=cwd,
+        environment=environment | {"TERM": "xterm"} | more,
+    )  # fmt: skip
+    os.write(ours, (typed or "").encode())
+    code = _process().wait(pid)
+    os.close(theirs)
+    reader.join()
     os.close(ours)
     text = written.decode() if colours else CONTROL.sub("", written.decode())
-    return process.wait(), text.replace("\r\n", "\n")
+    return code, text.replace("\r\n", "\n")
+
+
+@functools.cache
+def _process() -> Warm:
+    """Return a process that has imported what commands import, and forks for each of them."""
+    process = Warm().__enter__()
+    atexit.register(process.__exit__, None, None, None)
+    return process
 
 
 def found_whole(text: str, lines: list[str]) -> bool:
@@ -61,8 +72,9 @@ def found_whole(text: str, lines: list[str]) -> bool:
     return any(printed[i : i + len(words)] == words for i in range(len(printed) - len(words) + 1))
 
 
-def _read(terminal: int) -> bytes:
+def _read_all(terminal: int, written: bytearray) -> None:
     try:
-        return os.read(terminal, 65536)
+        while chunk := os.read(terminal, 65536):
+            written += chunk
     except OSError:  # Linux ends a terminal so, once nobody has the other side open
-        return b""
+        return

@@ -69,7 +69,7 @@ def test_every_cell_is_found_whole_on_80_columns(command: str, folder: Path, mon
     words = [word.strip("'") for word in re.findall(r"'[^']*'|\S+", command)]
     piped = degen(*words)
     code, screen = on_terminal(*words, width=WIDTH, cwd=folder, streams="stderr" if piped.code == 2 else "stdout")
-    assert code == piped.code
+    assert code == piped.code, screen
     lines = screen.splitlines()
     whole = piped.err if piped.code == 2 else piped.out
     for line, following in itertools.pairwise([*whole.splitlines(), ""]):

@@ -23,6 +23,7 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]], list[bool]]:
 
 @given(tables(), st.integers(30, 120))
 @example((["0", "0"], [["0", ""], ["0", "0 0 0000 00000000 000000000000"]], [False, False]), 30)
+@example((["0", "1", "0 0"], [["0", "0 0 0 0 0 0", "000 000"]] * 3 + [["000000000000", "1 0", "0 0"]], [False] * 3), 30)
 def test_every_cell_is_found_whole_and_every_line_fits(
     table: tuple[list[str], list[list[str]], list[bool]], width: int
 ) -> None:
@@ -31,6 +32,12 @@ def test_every_cell_is_found_whole_and_every_line_fits(
     for row in rows:
         assert all(found_whole(cell, lines) for cell in row)
     assert max(map(cells, lines)) <= width
+
+
+def test_an_empty_cell_is_not_said_to_hold_what_most_rows_hold() -> None:
+    rows = [["first", "a long value of many words", "x y"]] * 9 + [["last-of-all-rows", "", "z"]]
+    text = "\n".join(lay_out(["model", "note", "more"], rows, [False] * 3, 30))
+    assert "note: a long" not in text
 
 
 @given(tables())

@@ -45,9 +45,30 @@ class Warm:
         assert self._process.stdout is not None
         self._process.stdout.close()
 
-    def start(self, args: tuple[object, ...], log: Path, full: Path | None = None) -> int:
-        """Start `degen …`, its stdout and stderr into a file; gives the pid. The disk is full once `full` is there."""
-        return int(self._ask({"args": [str(a) for a in args], "log": str(log), "full": full and str(full)}))
+    def start(
+        self,
+        args: tuple[object, ...],
+        log: Path,
+        full: Path | None = None,
+        streams: str = "both",
+        stdin: Path = Path(os.devnull),
+        cwd: Path | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> int:
+        """Start `degen …`, and return its pid.
+
+        Args:
+            args: words of the command line.
+            log: the file or terminal that its output goes to.
+            full: a path, from whose appearance on the disk is full.
+            streams: `both`, or `stdout` or `stderr` alone; the other one is lost.
+            stdin: its input.
+            cwd: the working directory.
+            environment: all variables; those of this process by default.
+        """
+        paths = {"log": str(log), "full": full and str(full), "stdin": str(stdin), "cwd": str(cwd or Path.cwd())}
+        words = [str(a) for a in args]
+        return int(self._ask({"args": words, **paths, "streams": streams, "environment": environment}))
 
     def wait(self, pid: int) -> int:
         """Return the exit code of a child, −N for signal N."""
@@ -90,12 +111,27 @@ def _fill(once: str) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1500, resource.RLIM_INFINITY))
 
 
-def _child(args: list[str], log: str, full: str | None) -> None:
+def _child(
+    args: list[str],
+    log: str,
+    full: str | None,
+    streams: str,
+    stdin: str,
+    cwd: str,
+    environment: dict[str, str] | None,
+) -> None:
     """Become `degen …`."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOCTTY)
+    lost = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(descriptor if streams in ("both", "stdout") else lost, 1)
+    os.dup2(descriptor if streams in ("both", "stderr") else lost, 2)
+    os.dup2(os.open(stdin, os.O_RDONLY | os.O_NOCTTY), 0)
+    sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w", buffering=1)  # of the new files
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace")
+    os.chdir(cwd)
+    if environment is not None:
+        os.environ.clear()
+        os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # until degen's own first line
     if full is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -140,7 +176,7 @@ def _serve() -> None:
             else:
                 pid = os.fork()
                 if pid == 0:
-                    _child(request["args"], request["log"], request["full"])
+                    _child(**request)
                 reply(pid)
 
 

@@ -106,4 +106,5 @@ def test_the_pause_before_an_attempt_follows_retry_after_up_to_300_seconds(
     monkeypatch.setattr("degen.checkpoints.hub_client.FIRST_WAIT", 1.0)
     repo.hub.faults += [Fault("/refs", status=429, retry_after=s) for s in (None, 0, 30, 10_000)]
     assert [c.revision for c in repo.find("org/m").checkpoints] == ["main"]
-    assert waited == [1, 2, 30, 300]
+    for pause, least in zip(waited, (1, 2, 30, 300), strict=True):  # and up to a quarter more, by chance
+        assert least <= pause <= 1.25 * least
