@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from degen.arrays import Floats
+from degen.arrays import Floats, Ints
 from degen.device import as_float64, product_in_float32
 from degen.probe import Batch, Site, StreamProbe
 from degen.stats.document_interval import jackknife_range
@@ -141,7 +141,7 @@ class _Sums:
         self.unit = np.zeros((documents, width))  # s_w
         self.count = np.zeros(documents)  # n_w
         self.norm = np.zeros(documents)  # Σ‖h‖
-        self.zeros = 0  # vectors without a direction
+        self.zeros = np.zeros(documents, dtype=np.int64)  # vectors without a direction
 
     def touch(self, batch: Batch) -> None:
         """Have the system give the memory that a batch will be added to, which may take longer than to add it."""
@@ -155,7 +155,7 @@ class _Sums:
             np.add.at(self.unit, batch.documents, unit)
         np.add.at(self.count, batch.documents, counted)
         np.add.at(self.norm, batch.documents, norm)
-        self.zeros += batch.token_count - int(counted.sum())
+        np.add.at(self.zeros, batch.documents, batch.row_lengths - counted.astype(np.int64))
 
     def add(self, other: _Sums) -> None:
         self.unit += other.unit
@@ -202,7 +202,7 @@ class Anisotropy(StreamProbe):
             Column("anisotropy_within", "float64", "cosine", "mean cosine over pairs of the same document"),
             Column("anisotropy_across", "float64", "cosine",
                    "mean cosine over pairs of different documents of the domain; null for one document"),
-            Column("mean_norm", "float64", "", "mean length ‖h‖ of those that are not zero"),
+            Column("mean_norm", "float64", "", "mean length ‖h‖"),
         ),
     }  # fmt: skip
 
@@ -259,7 +259,7 @@ class Anisotropy(StreamProbe):
         for domain, documents in documents_by_domain(self.sample).items():
             reason = f"{len(documents)} document{'s' * (len(documents) > 1)}, below {few}: {why}"
             for site, sums in self._sums.items():
-                found = _document_row(sums.unit[documents], sums.count[documents], sums.norm[documents])
+                found = _document_row(sums, documents)
                 row = {
                     "domain": domain,
                     "documents": len(documents),
@@ -271,21 +271,17 @@ class Anisotropy(StreamProbe):
         return rows
 
 
-def _document_row(unit: Floats, count: Floats, norm: Floats) -> Row:
-    """Return the figures of some documents: of the sums of their unit vectors, the counts of these, and Σ‖h‖."""
-    measured, vectors = count > 0, float(count.sum())
+def _document_row(sums: _Sums, documents: Ints | slice) -> Row:
+    """Return the figures of some documents of a site, from its sums."""
+    unit, count = sums.unit[documents], sums.count[documents]
+    measured, vectors = count > 0, float(count.sum() + sums.zeros[documents].sum())
     figures = document_figures(unit[measured], count[measured])
-    return {**figures, "mean_norm": float(norm.sum()) / vectors if vectors else None}
+    return {**figures, "mean_norm": float(sums.norm[documents].sum()) / vectors if vectors else None}
 
 
 def _layer_row(sums: _Sums) -> Row:
     """Return the columns of table `layers` for one site, from its sums."""
-    vectors = float(sums.count.sum()) + sums.zeros
-    return {
-        **_document_row(sums.unit, sums.count, sums.norm),
-        "mean_norm": float(sums.norm.sum()) / vectors if vectors else None,
-        "zero_vectors": sums.zeros,
-    }
+    return {**_document_row(sums, slice(None)), "zero_vectors": int(sums.zeros.sum())}
 
 
 def document_figures(s: Floats, n: Floats) -> Row:

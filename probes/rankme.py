@@ -103,12 +103,17 @@ def _number(value: float) -> float | None:
 
 
 def _covariance_eigenvalues(states: Floats) -> Floats:
-    """Return the eigenvalues of the covariance of n × d states, min(n, d), with 0 for what rounding alone may give."""
+    """Return the eigenvalues of the covariance of n × d states, min(n, d), with 0 for what rounding alone may give.
+
+    The states are taken from the first of them, so that those far from zero leave as many digits as those around it,
+    and those that are all equal have no variance at all.
+    """
     if not len(states):
         return np.zeros(0)
-    values: Floats = np.linalg.svd(states - states.mean(axis=0), compute_uv=False) ** 2 / len(states)
-    energy = float((states**2).sum()) / len(states)
-    values[values <= states.shape[1] * np.finfo(np.float64).eps * energy] = 0.0
+    y = states - states[0]
+    values: Floats = np.linalg.svd(y - y.mean(axis=0), compute_uv=False) ** 2 / len(y)
+    square = float((y**2).sum()) / len(y)
+    values[values <= y.shape[1] * np.finfo(np.float64).eps * square] = 0.0
     return values
 
 

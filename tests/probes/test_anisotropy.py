@@ -315,3 +315,14 @@ def test_a_domain_has_the_figures_of_its_documents_alone(windows: Any, seed: int
         documents = len({document for document, _ in own})
         assert rows[domain, None]["documents"] == documents
         assert rows[domain, None]["reason"].startswith(f"{documents} document{'s' * (documents > 1)}, below 20: pairs")
+
+
+def test_the_length_of_a_domain_counts_its_zero_vectors_as_that_of_a_layer_does() -> None:
+    states = [np.asarray([[3.0, 4.0], [0.0, 0.0]]), np.asarray([[0.0, 2.0]])]
+    whole = a_sample([(0, 2), (1, 1)])
+    probe = Anisotropy(Sample("t", tuple(replace(w, domain=str(w.document)) for w in whole.windows)))
+    feed(probe, states, [0, 1])
+    rows = probe.finish()
+    lengths = {row["domain"]: row["mean_norm"] for row in rows["domains"] if row["layer"] is not None}
+    assert lengths == {"0": 2.5, "1": 2.0}
+    assert rows["layers"][0]["mean_norm"] == pytest.approx(7 / 3)

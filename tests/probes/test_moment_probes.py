@@ -300,3 +300,19 @@ def test_moments_of_two_passes_add_up_whatever_their_origins(seed: int) -> None:
     fourth = ((centred**2).sum(axis=1) ** 2).sum()
     for moments in (first, whole):
         assert centred_fourth(moments) == pytest.approx(fourth, rel=1e-9)
+
+
+@pytest.mark.parametrize("far", [0.0, 1e6])
+def test_last_states_far_from_zero_keep_their_small_variances_and_equal_ones_have_none(far: float) -> None:
+    draw = np.random.default_rng(0)
+    states = (draw.normal(size=(60, 24)) * np.geomspace(3, 0.1, 24)).round(6)
+    states = (states + far * draw.normal(size=24)).astype(np.float32).astype(np.float64)
+    row = measure(RankMe, states, [1] * 60)
+    centred = states - states.mean(axis=0)
+    λ = np.linalg.svd(centred, compute_uv=False) ** 2 / 60
+    p = λ / λ.sum() + 1e-7
+    assert row["rankme_covariance_last"] == pytest.approx(np.exp(-p @ np.log(p)), rel=1e-9)
+    assert row["alpha_req_last"] == pytest.approx(alpha_req(λ), rel=1e-9)
+    equal = measure(RankMe, np.tile(states[:1] / 3, (60, 1)), [1] * 60)
+    assert equal["rankme_covariance_last"] is None
+    assert equal["alpha_req_last"] is None
