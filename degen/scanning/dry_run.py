@@ -35,6 +35,7 @@ from .memory import head_memory, pass_memory, planned_memory, value_bytes
 from .plan import Plan, make_plan
 from .sampling import open_scanned_corpus
 from .settings import Settings
+from .shards import Shard
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +47,7 @@ def estimate_costs(
     out: Path | None = None,
     fresh: bool = False,
     devices: PlannedDevices | None = None,
+    shard: Shard | None = None,
 ) -> list[Row]:
     """Return what each checkpoint of a scan would cost, from configurations and file headers alone.
 
@@ -59,6 +61,7 @@ def estimate_costs(
         fresh: whether the scan would start over there.
         devices: those to plan for; None for the one that is here, without times. Of a series on the hub, one
             configuration and the sizes of one checkpoint are then read, and taken for all.
+        shard: the part of the checkpoints that is meant; None for all.
 
     Returns:
         A row for each checkpoint: `bytes` to read from its files, `flops`, `memory`, the most bytes that the scan takes
@@ -78,6 +81,8 @@ def estimate_costs(
     begun = None if fresh else out
     settings = continue_settings(settings, begun)
     plan = make_plan(settings)
+    if shard is not None:
+        plan.shard = shard.members(plan.checkpoints, settings.trust_remote_code)
     settings = fit_context(settings, plan, begun, note)
     device = choose_device(settings.device if devices is None else "cpu")
     _check_inputs(settings, plan, needs_text(plan.probes.values()))
@@ -86,15 +91,16 @@ def estimate_costs(
     elif out is not None:
         check_folder(out)
     info = read_info(out / RUN_FILE) if out is not None and not fresh else None
-    pending: Collection[Checkpoint] = plan.checkpoints
+    own = plan.own_checkpoints
+    pending: Collection[Checkpoint] = own
     if out is not None and info is not None:
         pending = probes_to_measure(plan, RunWriter(out, info, fresh=False))
     nothing: Row = {"bytes": 0, "flops": 0.0, "memory": 0, "reason": None}
     if devices is not None:
         nothing |= {"seconds": 0.0, "longest": None, "fits": True}
     estimator = _Estimator(plan, settings, device, devices)
-    costs = ((c, estimator.row(c)) for c in plan.checkpoints)
-    every = pending is plan.checkpoints  # thousands of them are not looked for one by one
+    costs = ((c, estimator.row(c)) for c in own)
+    every = pending is own  # thousands of them are not looked for one by one
     rows = [cost if every or checkpoint in pending else cost | nothing | {"kept": 0} for checkpoint, cost in costs]
     if not any(row["kept"] for row in rows):
         for row in rows:

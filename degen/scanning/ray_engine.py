@@ -58,7 +58,7 @@ def measure_on_ray(engine: Engine, job: RayJob, writer: RunWriter, device: torch
 def find_groups(job: RayJob) -> list[Group]:
     """Return the checkpoints in groups of copies with a pending one each, in order; most groups have one member."""
     groups: dict[str, list[Checkpoint]] = {}
-    for checkpoint in filter(job.plan.measures, job.plan.checkpoints):
+    for checkpoint in job.plan.own_checkpoints:
         groups.setdefault(identity(checkpoint, job.settings.trust_remote_code), []).append(checkpoint)
     return [tuple(group) for group in groups.values() if not job.pending.keys().isdisjoint(group)]
 
