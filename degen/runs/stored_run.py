@@ -202,7 +202,22 @@ def working_copy(url: str, shared: bool) -> Iterator[StoredRun]:
         folder.mkdir()
         run = StoredRun(url, folder)
         run.pull()
-        yield run
+        with naming_url(url, folder):
+            yield run
+
+
+@contextmanager
+def naming_url(url: str, folder: Path) -> Iterator[None]:
+    """Name the URL of a run in the errors of the `with` block where they name its copy.
+
+    Where the copy cannot be written they go on naming it, for its disk is what is full.
+    """
+    try:
+        yield
+    except DegenError as error:
+        if not isinstance(error.__cause__, OSError):
+            error.args = tuple(str(text).replace(str(folder), url) for text in error.args)
+        raise
 
 
 def _delete_abandoned(base: Path) -> None:

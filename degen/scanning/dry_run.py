@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from degen.probe import SourceProbe, StreamProbe
 from degen.probe_registry import needs_text, sends_text
 from degen.runs.run_file import RUN_FILE, read_info
 from degen.runs.run_writer import RunWriter, check_folder, check_run
-from degen.runs.stored_run import copy_for_reading
+from degen.runs.stored_run import copy_for_reading, naming_url
 from degen.stores.urls import url_of
 from degen.tables import Row
 from degen.text.windows import read_samples
@@ -76,8 +77,8 @@ def estimate_costs(
     """
     from degen.model.loading import choose_device
 
-    if out is not None and (url := url_of(out)) is not None:
-        out = copy_for_reading(url)
+    url = url_of(out) if out is not None else None
+    out = copy_for_reading(url) if url is not None else out
     begun = None if fresh else out
     settings = continue_settings(settings, begun)
     plan = make_plan(settings)
@@ -86,10 +87,9 @@ def estimate_costs(
     settings = fit_context(settings, plan, begun, note)
     device = choose_device(settings.device if devices is None else "cpu")
     _check_inputs(settings, plan, needs_text(plan.probes.values()))
-    if out is not None and not fresh:
-        check_run(out, settings.to_json(), adds_only)
-    elif out is not None:
-        check_folder(out)
+    if out is not None:
+        with naming_url(url, out) if url is not None else nullcontext():
+            check_folder(out) if fresh else check_run(out, settings.to_json(), adds_only)
     info = read_info(out / RUN_FILE) if out is not None and not fresh else None
     own = plan.own_checkpoints
     pending: Collection[Checkpoint] = own

@@ -193,7 +193,8 @@ def _open_job(key: str, box: list[Any], progress: Progress) -> tuple[RayJob, Sam
         job: RayJob = ray.get(box[0])
         if not (job.path / RUN_FILE).is_file():
             raise DegenError(
-                f"{job.path}: {platform.node()} does not see this run folder; name one that every node sees with --out"
+                f"{job.path}: {platform.node()} does not see this run folder; name one that every node sees with "
+                "--out, or in DEGEN_CACHE a folder for the copy of a run at a URL"
             )
         os.environ.setdefault("TQDM_DISABLE", "1")
         torch.set_num_threads(job.info["threads"])

@@ -92,6 +92,9 @@ def test_it_is_read_by_every_command(kept: Any, run: package.Run, run_copy: Path
     assert [degen("gate", *paths).code for paths in ((URL, *rule, run.path), (run.path, *rule, URL))] == [0, 0]
     assert degen("export", URL, "--table", "layers", "--out", tmp_path / "layers.csv").code == 0
     assert degen("report", URL, "--out", tmp_path / "page.html").code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert f"-o {URL}</code>" in page
+    assert str(tmp_path) not in page.replace(str(run.path), "")  # nothing of where the copy lies
     assert "saturation" not in package.read_run(URL).tables
 
 
@@ -117,8 +120,10 @@ def test_a_dry_run_sees_what_is_there(kept: Any, series: Path, corpus: Path) -> 
 
 def test_other_settings_and_other_files_are_refused(kept: Any, series: Path, corpus: Path) -> None:
     before = stored(kept)
-    with pytest.raises(RunFolderError, match="was scanned with other settings: seed 0"):
+    with pytest.raises(RunFolderError, match=f"^{URL}: was scanned with other settings: seed 0"):
         package.scan(series, corpus=corpus, out=URL, seed=1, **SMALL)
+    dry = degen("scan", series, "--corpus", corpus, *("--context", 32, "--seed", 1), "--dry-run", "-o", URL)
+    assert dry.message.startswith(f"{URL}: was scanned with other settings")
     kept.pipe_file("/bucket/texts/a.txt", b"text")
     with pytest.raises(RunFolderError, match=r"memory://bucket/texts: holds a\.txt and is no run folder"):
         package.scan(series, corpus=corpus, out="memory://bucket/texts", **SMALL)
