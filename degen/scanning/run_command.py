@@ -33,6 +33,8 @@ def run_command(info: Mapping[str, Any], out: str) -> str:
         words += [f"--{name.replace('_', '-')}", text]
     for probe, options in asked.get("options", {}).items():
         for name, value in options.items():
+            if value is None:
+                continue
             words += ["--probe-option", f"{probe}.{name}={_option_text(value)}"]
     if asked.get("trust_remote_code"):
         words.append("--trust-remote-code")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from itertools import pairwise
 from typing import Any
 
 from degen.cli.parsing import parse_probe_options
@@ -20,7 +21,7 @@ def test_the_options_of_probes_are_read_back_as_they_were() -> None:
     }
     asked = make_settings("m", probes=list(options), options=options, target_se={"loss": 0.01}).to_json()
     words = shlex.split(run_command({"asked": asked}, "my-run"))
-    given = [text for flag, text in zip(words, words[1:], strict=False) if flag == "--probe-option"]
+    given = [text for flag, text in pairwise(words) if flag == "--probe-option"]
     assert parse_probe_options("--probe-option", given) == options
     assert words[words.index("--target-se") + 1] == "loss=0.01"
     assert words[-2:] == ["-o", "my-run"]
