@@ -22,7 +22,7 @@ RunFolder = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="A run folder that `degen scan` wrote, or hf://datasets/ORG/NAME[@REVISION].",
+        help="A run folder that `degen scan` wrote, or its URL: s3://bucket/run, hf://datasets/ORG/NAME[@REVISION].",
         show_default=False,
     ),
 ]
