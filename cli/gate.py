@@ -109,8 +109,8 @@ def gate(
         str | None,
         typer.Argument(
             metavar="TARGET",
-            help="A run folder or its URL; a CSV or Parquet table with model, step and values; a log of training (state "
-            "of a Trainer, TensorBoard events, wandb, trackio, JSON lines, CSVLogger); results of "
+            help="A run folder or its URL; a CSV or Parquet table with model, step and values; a log of training "
+            "(state of a Trainer, TensorBoard events, wandb, trackio, JSON lines, CSVLogger); results of "
             "lm-evaluation-harness, lighteval or OLMES, a file or a folder; or a series as `degen scan` takes it, "
             "which is scanned first. None: the series of the configuration file.",
             show_default=False,
