@@ -79,10 +79,11 @@ def _connected(engine: Engine, device: torch.device) -> Iterator[Any]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": None}
     was_connected = ray.is_initialized()
     try:
+        if engine.address is not None:
+            _check_address(engine.address)
         if was_connected:
             pass  # a caller in Python chose the cluster
         elif engine.address is not None:
-            _check_address(engine.address)
             ray.init(address=engine.address, **quiet)
         else:
             cards = torch.cuda.device_count() if device.type == "cuda" else 0
