@@ -68,8 +68,9 @@ def scan(
 ) -> None:
     """Measure every checkpoint of a series into a run folder.
 
-    Without a series, the bundled demo is scanned. A scan that was stopped resumes when the command is repeated. Exit
-    code 4: some checkpoints failed; each has a row with the reason, and the others are measured.
+    Without a series, those of degen.toml are scanned, else the bundled demo. A scan that was stopped resumes when the
+    command is repeated. Exit code 4: some checkpoints failed; each has a row with the reason, and the others are
+    measured.
     """
     settings = scan_options.settings(series, trust_remote_code=trust_remote_code)
     settings = replace(settings, options=probe_options.options_by_probe())

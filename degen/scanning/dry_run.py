@@ -82,30 +82,34 @@ def estimate_costs(
     begun = None if fresh else out
     settings = continue_settings(settings, begun)
     plan = make_plan(settings)
-    if shard is not None:
-        plan.shard = shard.members(plan.checkpoints, settings.trust_remote_code)
+    plan.shard = shard.members(plan.checkpoints, settings.trust_remote_code) if shard is not None else None
     settings = fit_context(settings, plan, begun, note)
     device = choose_device(settings.device if devices is None else "cpu")
     _check_inputs(settings, plan, needs_text(plan.probes.values()))
     if out is not None:
         with naming_url(url, out) if url is not None else nullcontext():
             check_folder(out) if fresh else check_run(out, settings.to_json(), adds_only)
-    info = read_info(out / RUN_FILE) if out is not None and not fresh else None
-    own = plan.own_checkpoints
-    pending: Collection[Checkpoint] = own
-    if out is not None and info is not None:
-        pending = probes_to_measure(plan, RunWriter(out, info, fresh=False))
+    own, pending = plan.own_checkpoints, _pending(plan, begun)
     nothing: Row = {"bytes": 0, "flops": 0.0, "memory": 0, "reason": None}
     if devices is not None:
         nothing |= {"seconds": 0.0, "longest": None, "fits": True}
     estimator = _Estimator(plan, settings, device, devices)
     costs = ((c, estimator.row(c)) for c in own)
-    every = pending is own  # thousands of them are not looked for one by one
-    rows = [cost if every or checkpoint in pending else cost | nothing | {"kept": 0} for checkpoint, cost in costs]
+    rows = [
+        cost if pending is None or checkpoint in pending else cost | nothing | {"kept": 0} for checkpoint, cost in costs
+    ]
     if not any(row["kept"] for row in rows):
         for row in rows:
             del row["kept"]
     return rows
+
+
+def _pending(plan: Plan, begun: Path | None) -> Collection[Checkpoint] | None:
+    """Return the checkpoints that a run still lacks; None for all, where there is no run."""
+    info = read_info(begun / RUN_FILE) if begun is not None else None
+    if begun is None or info is None:
+        return None
+    return probes_to_measure(plan, RunWriter(begun, info, fresh=False))
 
 
 def _check_inputs(settings: Settings, plan: Plan, streams: bool) -> None:
