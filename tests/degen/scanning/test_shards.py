@@ -66,7 +66,6 @@ def test_a_dry_run_of_shards_counts_each_checkpoint_once(with_copy: Path, corpus
     whole = estimate_costs(settings)
     assert len(whole) == 4
     assert sorted((row for part in parts for row in part), key=lambda row: row["step"]) == whole
-    assert all(len(part) < 4 for part in parts)
 
 
 class During(Progress):
