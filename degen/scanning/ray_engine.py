@@ -258,7 +258,8 @@ def task_resources(
         return {"num_cpus": min(threads, 1), "num_gpus": max(cards, 1)}
     most = min(int(max((node.get("memory", 0) for node in nodes), default=0)), memory)
     cores = min(threads, int(max((node.get("CPU", 1) for node in nodes), default=1)))
-    return {"num_cpus": cores} | ({"memory": most} if most else {})
+    resources: dict[str, float] = {"num_cpus": cores}
+    return resources | {"memory": most} if most else resources
 
 
 def task_memory(job: RayJob, device: torch.device) -> int:
