@@ -41,8 +41,8 @@ class RuleOptions(OptionGroup):
         Path | None,
         typer.Option(
             metavar="RUN|TABLE",
-            help="What .rise and .drop compare with, at the same step or else at its latest; a run may lie on the hub, "
-            "as hf://datasets/ORG/NAME.",
+            help="What .rise and .drop compare with, at the same step or else at its latest; a run may be a URL, as "
+            "hf://datasets/ORG/NAME.",
             show_default="the best so far of the same series",
         ),
     ] = None
@@ -109,8 +109,8 @@ def gate(
         str | None,
         typer.Argument(
             metavar="TARGET",
-            help="A run folder; a CSV or Parquet table with model, step and values; a log of training (state of "
-            "a Trainer, TensorBoard events, wandb, trackio, JSON lines, CSVLogger); results of "
+            help="A run folder or its URL; a CSV or Parquet table with model, step and values; a log of training "
+            "(state of a Trainer, TensorBoard events, wandb, trackio, JSON lines, CSVLogger); results of "
             "lm-evaluation-harness, lighteval or OLMES, a file or a folder; or a series as `degen scan` takes it, "
             "which is scanned first. None: the series of the configuration file.",
             show_default=False,

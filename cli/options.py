@@ -22,7 +22,7 @@ RunFolder = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="A run folder that `degen scan` wrote, or hf://datasets/ORG/NAME[@REVISION].",
+        help="A run folder that `degen scan` wrote, or its URL: s3://bucket/run, hf://datasets/ORG/NAME[@REVISION].",
         show_default=False,
     ),
 ]
@@ -35,7 +35,8 @@ SeriesArgument = Annotated[
         help="A checkpoint folder, a folder of checkpoints (step1000, checkpoint-1000, …), a file (.gguf, .ckpt, .pt), "
         "base+adapter, a suite (pythia:70m,160m; see `degen suites`), revisions on the hub (org/name, "
         "org/name@step*, org/name@step0,step512) or folders of one (org/name@main:checkpoint-*), or a manifest: a "
-        "table with a column path or repo; label=SERIES names the model in the tables. None: the bundled demo.",
+        "table with a column path or repo; label=SERIES names the model in the tables. None: the series "
+        "of the configuration file, else the bundled demo.",
         show_default=False,
         autocompletion=complete_series,
     ),

@@ -149,7 +149,7 @@ def _print(run: Run, json: bool, within: float) -> None:
     rows = run.table("ranks").to_pylist() if "ranks" in run.tables else []
     if json:
         checkpoints = run.checkpoints() if run.tables else []
-        document = {"run": str(run.path), "rows": rows, "checkpoints": checkpoints}
+        document = {"run": run.name, "rows": rows, "checkpoints": checkpoints}
         output.result_json(document | missing_entry(run))
         return
     print_missing(run)

@@ -68,8 +68,9 @@ def scan(
 ) -> None:
     """Measure every checkpoint of a series into a run folder.
 
-    Without a series, the bundled demo is scanned. A scan that was stopped resumes when the command is repeated. Exit
-    code 4: some checkpoints failed; each has a row with the reason, and the others are measured.
+    Without a series, those of degen.toml are scanned, else the bundled demo. A scan that was stopped resumes when the
+    command is repeated. Exit code 4: some checkpoints failed; each has a row with the reason, and the others are
+    measured.
     """
     settings = scan_options.settings(series, trust_remote_code=trust_remote_code)
     settings = replace(settings, options=probe_options.options_by_probe())
@@ -113,6 +114,9 @@ def run_scan(
             shard=scan_options.shard, engine=scan_options.engine, ray_address=scan_options.ray_address,
             workers=scan_options.workers, on_plan=check_plan or (lambda _: None),
         )  # fmt: skip
+        if destinations and run.missing:
+            progress.note("not sent to a tracker yet, as checkpoints are missing: the last shard sends the run")
+            return run
         for destination in destinations:
             progress.start_phase(f"sending the run to {destination.tracker}")
             _send(destination, run, progress)
@@ -121,7 +125,7 @@ def run_scan(
 
 def any_failed(run: Run, plan: Plan) -> bool:
     """Return whether a checkpoint failed that this process was to measure; it may have been none."""
-    own = {(c.model, c.revision) for c in plan.checkpoints if plan.measures(c)}
+    own = {(c.model, c.revision) for c in plan.own_checkpoints}
     return bool(run.tables) and any((row["model"], row["revision"]) in own for row in run.failed)
 
 
@@ -160,9 +164,13 @@ def print_costs(
 
     from degen.planning.devices import parse_devices
     from degen.scanning.dry_run import estimate_costs
+    from degen.scanning.engine import Engine
+    from degen.scanning.shards import parse_shard
 
+    Engine(scan_options.engine, scan_options.ray_address, scan_options.workers)  # refuses what the scan would
+    part = parse_shard(scan_options.shard) if scan_options.shard is not None else None
     devices = parse_devices(planned_for) if planned_for is not None else None
-    costs = estimate_costs(settings, output.note, scan_options.out, scan_options.fresh, devices)
+    costs = estimate_costs(settings, output.note, scan_options.out, scan_options.fresh, devices, part)
     if devices is not None:
         print_plan(costs, devices, json)
     elif json:

@@ -39,7 +39,7 @@ def similarity(
     with amount_bar() as on_amount:
         result = measure_similarity(opened, lambda name, done, count: on_amount(f"{name}, {done} of {count}", 0, 0))
     if json:
-        output.result_json({"run": str(opened.path), "rows": list(result.rows)})
+        output.result_json({"run": opened.name, "rows": list(result.rows)})
     else:
         _print_similarity(result.rows)
     _keep(result, opened)

@@ -64,6 +64,8 @@ def resolve_spec(spec: str, folder: Path | None = None) -> str:
         DegenError: as `expand_user`.
     """
     path = (folder or Path()) / expand_user(spec)
+    if "://" in spec.partition("=")[0] and not path.exists():
+        return spec  # a URL, in which "=" and "+" are no separators
     if path.exists():
         # a link keeps its name where it is going to name a model
         return str(path.resolve()) if folder is None else os.path.abspath(path)

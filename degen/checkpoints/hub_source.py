@@ -165,8 +165,7 @@ class HubSource(Source):
         return CheckpointFiles(folder, whole=whole or cached)
 
     def record(self) -> None:
-        """Keep in the user's cache what a scan without network asks of the hub: names of revisions, list of files."""
-        records.record_refs(self.repo, records.recorded_refs(self.repo) | hub.refs(self.repo))
+        """Keep in the user's cache what a scan without network asks of the hub of this revision: the list of files."""
         listed = self.listed if self.listed is not None else {file.name: file for file in self.files.values()}
         records.record_files(self.repo, self.commit, {name: (f.size, f.hash) for name, f in listed.items()})
 

@@ -39,8 +39,8 @@ def heads_of(run: Run) -> list[Head]:
     """
     if "spectrum" not in run.tables:
         raise DegenError(
-            f"{run.path}: no table spectrum, from which the W-error of a head comes; add it with "
-            f"`degen scan SERIES --probes spectrum -o {run.path}`"
+            f"{run.name}: no table spectrum, from which the W-error of a head comes; add it with "
+            f"`degen scan SERIES --probes spectrum -o {run.name}`"
         )
     values: dict[tuple[str, str], list[float]] = {}
     table = run.table("spectrum")
@@ -57,5 +57,5 @@ def heads_of(run: Run) -> list[Head]:
                 row.get("bottleneck_rank"),
             )  # fmt: skip
     if not heads:
-        raise DegenError(f"{run.path}: no checkpoint has a spectrum; see the column reason of its table checkpoints")
+        raise DegenError(f"{run.name}: no checkpoint has a spectrum; see the column reason of its table checkpoints")
     return list(heads.values())

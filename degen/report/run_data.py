@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 from degen.errors import DegenError
@@ -190,7 +191,9 @@ class ReportData:
 
 def run_names(runs: Sequence[Run]) -> list[str]:
     """Return a name for each run: that of its folder, with as many folders above as tell the runs apart."""
-    paths = [run.path.resolve() for run in runs]
+    paths: list[PurePath] = [
+        run.path.resolve() if run.url is None else PurePosixPath(run.url.partition("://")[2]) for run in runs
+    ]
     for depth in range(1, max(len(path.parts) for path in paths) + 1):
         names = ["/".join(path.parts[-depth:]) for path in paths]
         if len(set(names)) == len(names):

@@ -68,7 +68,7 @@ def write_figures(
     else:
         figures, missing = paper_figures(paper, data, published=published)
     if not figures:
-        raise DegenError(f"{runs[0].path}: nothing to draw was measured")
+        raise DegenError(f"{runs[0].name}: nothing to draw was measured")
     files = [folder / f"{figure.name}.{ending}" for figure in figures]
     for file in files:
         check_output(file)

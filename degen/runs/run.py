@@ -45,6 +45,11 @@ class Run:
         """What a user calls it: its URL, or its folder."""
         return self.url or str(self.path)
 
+    @property
+    def short_name(self) -> str:
+        """The last part of its name."""
+        return self.path.name if self.url is None else self.url.rpartition("/")[2]
+
     def check_writable(self) -> None:
         """Refuse a run of which there is only a copy on this machine.
 
@@ -108,7 +113,7 @@ class Run:
             DegenError: no such table, or a part that is damaged or has other columns than most.
         """
         if name not in self.tables:
-            raise DegenError(f"{self.path}: no table {name!r}; there are {', '.join(self.tables) or 'none yet'}")
+            raise DegenError(f"{self.name}: no table {name!r}; there are {', '.join(self.tables) or 'none yet'}")
         joined = JoinedParts()
         without_key: dict[Path, DegenError] = {}
         for file in part_files(self.path / name):
@@ -175,7 +180,7 @@ def read_run(path: str | Path) -> Run:
     """Read a run folder, or the run of a URL, of which a copy is kept on this machine.
 
     Args:
-        path: the folder, or hf://datasets/org/name[@revision].
+        path: the folder, or a URL: hf://datasets/org/name[@revision], s3://bucket/run and others of fsspec.
 
     Raises:
         DegenError: the folder is no run, or of a schema this version does not know; or the run cannot be downloaded.

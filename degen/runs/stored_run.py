@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -80,30 +80,37 @@ class StoredRun:
     def push(self) -> None:
         """Carry over what has changed in the copy since the last `pull` or `push`.
 
+        Workers may write to the copy meanwhile: where a file is gone that was just listed, it is listed anew.
+
         Raises:
             StoreError: the folder at the URL cannot be written; its exit code is 4.
         """
+        for attempt in range(ATTEMPTS):
+            try:
+                self._push_changed()
+                return
+            except StoreError as error:
+                if attempt == ATTEMPTS - 1 or not isinstance(error.__cause__, FileNotFoundError):
+                    raise StoreError(f"{error}; {KEPT}", exit_code=4) from error
+
+    def _push_changed(self) -> None:
+        """Carry over what differs from what was carried over before."""
         here = self._files()
         changed = [name for name, state in here.items() if self._pushed.get(name) != state]
         gone = [name for name in self._pushed if name not in here]
         if not changed and not gone:
             return
         replaced = [name for name in changed if _is_last(name) and name in self._pushed]
-        try:
-            self._remote.delete(sorted([*gone, *replaced], key=lambda name: (not _is_last(name), name == RUN_FILE)))
-            if RUN_FILE in changed and RUN_FILE not in self._pushed and not self._remote.create(RUN_FILE, self.folder):
-                raise RunFolderError(
-                    f"{self.url}: another scan has begun a run there meanwhile", "run the command again"
-                )
-            for group in (
-                [name for name in changed if name == SAMPLE],
-                [name for name in changed if name == RUN_FILE and name in self._pushed],
-                [name for name in changed if name not in (SAMPLE, RUN_FILE) and not _is_last(name)],
-                [name for name in changed if _is_last(name)],
-            ):
-                self._remote.put(group, self.folder)
-        except StoreError as error:
-            raise StoreError(f"{error}; {KEPT}", exit_code=4) from error
+        self._remote.delete(sorted([*gone, *replaced], key=lambda name: (not _is_last(name), name == RUN_FILE)))
+        if RUN_FILE in changed and RUN_FILE not in self._pushed and not self._remote.create(RUN_FILE, self.folder):
+            raise RunFolderError(f"{self.url}: another scan has begun a run there meanwhile", "run the command again")
+        for group in (
+            [name for name in changed if name == SAMPLE],
+            [name for name in changed if name == RUN_FILE and name in self._pushed],
+            [name for name in changed if name not in (SAMPLE, RUN_FILE) and not _is_last(name)],
+            [name for name in changed if _is_last(name)],
+        ):
+            self._remote.put(group, self.folder)
         self._pushed = here
 
     def create_info(self) -> bool:
@@ -123,7 +130,11 @@ class StoredRun:
         """Return the files of the copy that belong to the run, as path in it -> state."""
         names = [file for file in (self.folder / RUN_FILE, self.folder / SAMPLE) if file.is_file()]
         names += [f for f in self.folder.rglob("[!.]*.parquet") if is_part_name(f.relative_to(self.folder).as_posix())]
-        return {file.relative_to(self.folder).as_posix(): _state_of(file) for file in names}
+        found: dict[str, _FileState] = {}
+        for file in names:
+            with suppress(FileNotFoundError):  # a worker is just replacing it
+                found[file.relative_to(self.folder).as_posix()] = _state_of(file)
+        return found
 
     def _known_versions(self) -> dict[str, str]:
         try:
@@ -202,7 +213,22 @@ def working_copy(url: str, shared: bool) -> Iterator[StoredRun]:
         folder.mkdir()
         run = StoredRun(url, folder)
         run.pull()
-        yield run
+        with naming_url(url, folder):
+            yield run
+
+
+@contextmanager
+def naming_url(url: str, folder: Path) -> Iterator[None]:
+    """Name the URL of a run in the errors of the `with` block where they name its copy.
+
+    Where the copy cannot be written they go on naming it, for its disk is what is full.
+    """
+    try:
+        yield
+    except DegenError as error:
+        if not isinstance(error.__cause__, OSError):
+            error.args = tuple(str(text).replace(str(folder), url) for text in error.args)
+        raise
 
 
 def _delete_abandoned(base: Path) -> None:

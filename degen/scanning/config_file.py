@@ -21,6 +21,7 @@ from typing import Any
 from degen.errors import DegenError
 from degen.hints import did_you_mean
 from degen.paths import expand_user, resolve_spec
+from degen.stores.urls import url_of
 
 OWN, PROJECT = "degen.toml", "pyproject.toml"
 KEYS = ("series", "corpus", "out", "steps", "tokens", "probes", "rules", "gate")
@@ -137,7 +138,7 @@ def _parse(table: Mapping[str, Any], file: Path) -> ConfigFile:
     check_keys(table, KEYS, file, table_name(file))
     folder = file.resolve().parent
     corpus: str | None = checked(table.get("corpus"), str, file, "corpus", 'a path or a name, as in "val.jsonl"')
-    out: str | None = checked(table.get("out"), str, file, "out", 'a path, as in "degen-run"')
+    out: str | None = checked(table.get("out"), str, file, "out", 'a path or a URL, as in "degen-run"')
     tokens = table.get("tokens")
     if tokens is not None and type(tokens) is not int:
         raise DegenError(f"{file}: tokens = {tokens!r}: must be a whole number, as in tokens = 20000")
@@ -147,13 +148,18 @@ def _parse(table: Mapping[str, Any], file: Path) -> ConfigFile:
         file=file,
         series=tuple(resolve_spec(name, folder) for name in series),
         corpus=resolve_spec(corpus, folder) if corpus is not None else None,
-        out=str(folder / expand_user(out)) if out is not None else None,
+        out=_run_folder(out, folder) if out is not None else None,
         steps=checked(table.get("steps"), str, file, "steps", 'a text, as in "log:20"'),
         tokens=tokens,
         probes=probes or None,
         rules=tuple(rule_texts(table.get("rules", []), file)),
         gate=checked(table.get("gate", {}), dict, file, table_name(file, "gate"), "a table"),
     )
+
+
+def _run_folder(out: str, folder: Path) -> str:
+    """Return the run folder that a file names: a path beside the file, or a URL as it is."""
+    return out if url_of(out) is not None else str(folder / expand_user(out))
 
 
 def texts(value: object, file: Path, name: str, example: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from degen.probe import SourceProbe, StreamProbe
 from degen.probe_registry import needs_text, sends_text
 from degen.runs.run_file import RUN_FILE, read_info
 from degen.runs.run_writer import RunWriter, check_folder, check_run
-from degen.runs.stored_run import copy_for_reading
+from degen.runs.stored_run import copy_for_reading, naming_url
 from degen.stores.urls import url_of
 from degen.tables import Row
 from degen.text.windows import read_samples
@@ -35,6 +36,7 @@ from .memory import head_memory, pass_memory, planned_memory, value_bytes
 from .plan import Plan, make_plan
 from .sampling import open_scanned_corpus
 from .settings import Settings
+from .shards import Shard
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +48,7 @@ def estimate_costs(
     out: Path | None = None,
     fresh: bool = False,
     devices: PlannedDevices | None = None,
+    shard: Shard | None = None,
 ) -> list[Row]:
     """Return what each checkpoint of a scan would cost, from configurations and file headers alone.
 
@@ -59,6 +62,7 @@ def estimate_costs(
         fresh: whether the scan would start over there.
         devices: those to plan for; None for the one that is here, without times. Of a series on the hub, one
             configuration and the sizes of one checkpoint are then read, and taken for all.
+        shard: the part of the checkpoints that is meant; None for all.
 
     Returns:
         A row for each checkpoint: `bytes` to read from its files, `flops`, `memory`, the most bytes that the scan takes
@@ -73,33 +77,39 @@ def estimate_costs(
     """
     from degen.model.loading import choose_device
 
-    if out is not None and (url := url_of(out)) is not None:
-        out = copy_for_reading(url)
+    url = url_of(out) if out is not None else None
+    out = copy_for_reading(url) if url is not None else out
     begun = None if fresh else out
     settings = continue_settings(settings, begun)
     plan = make_plan(settings)
+    plan.shard = shard.members(plan.checkpoints, settings.trust_remote_code) if shard is not None else None
     settings = fit_context(settings, plan, begun, note)
     device = choose_device(settings.device if devices is None else "cpu")
     _check_inputs(settings, plan, needs_text(plan.probes.values()))
-    if out is not None and not fresh:
-        check_run(out, settings.to_json(), adds_only)
-    elif out is not None:
-        check_folder(out)
-    info = read_info(out / RUN_FILE) if out is not None and not fresh else None
-    pending: Collection[Checkpoint] = plan.checkpoints
-    if out is not None and info is not None:
-        pending = probes_to_measure(plan, RunWriter(out, info, fresh=False))
+    if out is not None:
+        with naming_url(url, out) if url is not None else nullcontext():
+            check_folder(out) if fresh else check_run(out, settings.to_json(), adds_only)
+    own, pending = plan.own_checkpoints, _pending(plan, begun)
     nothing: Row = {"bytes": 0, "flops": 0.0, "memory": 0, "reason": None}
     if devices is not None:
         nothing |= {"seconds": 0.0, "longest": None, "fits": True}
     estimator = _Estimator(plan, settings, device, devices)
-    costs = ((c, estimator.row(c)) for c in plan.checkpoints)
-    every = pending is plan.checkpoints  # thousands of them are not looked for one by one
-    rows = [cost if every or checkpoint in pending else cost | nothing | {"kept": 0} for checkpoint, cost in costs]
+    costs = ((c, estimator.row(c)) for c in own)
+    rows = [
+        cost if pending is None or checkpoint in pending else cost | nothing | {"kept": 0} for checkpoint, cost in costs
+    ]
     if not any(row["kept"] for row in rows):
         for row in rows:
             del row["kept"]
     return rows
+
+
+def _pending(plan: Plan, begun: Path | None) -> Collection[Checkpoint] | None:
+    """Return the checkpoints that a run still lacks; None for all, where there is no run."""
+    info = read_info(begun / RUN_FILE) if begun is not None else None
+    if begun is None or info is None:
+        return None
+    return probes_to_measure(plan, RunWriter(begun, info, fresh=False))
 
 
 def _check_inputs(settings: Settings, plan: Plan, streams: bool) -> None:

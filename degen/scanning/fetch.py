@@ -76,7 +76,8 @@ def plan_fetch(settings: Settings, progress: Progress) -> list[FetchItem]:
         raise DegenError("HF_HUB_OFFLINE is set, and fetching asks the hub; unset it on the machine with network")
     progress.start_phase("finding checkpoints")
     plan = make_plan(settings, progress.note)
-    items = [item for series in plan.series for item in _plan_series(series, plan, settings, progress)]
+    named: set[str] = set()
+    items = [item for series in plan.series for item in _plan_series(series, plan, settings, named, progress)]
     needed, free = sum(item.bytes for item in items), free_space()
     if needed * RESERVE > free:
         raise DegenError(
@@ -86,8 +87,18 @@ def plan_fetch(settings: Settings, progress: Progress) -> list[FetchItem]:
     return items
 
 
-def _plan_series(series: Series, plan: Plan, settings: Settings, progress: Progress) -> Iterator[FetchItem]:
-    """Yield the checkpoints of one series; its tokenizer is in the cache then."""
+def _plan_series(
+    series: Series, plan: Plan, settings: Settings, named: set[str], progress: Progress
+) -> Iterator[FetchItem]:
+    """Yield the checkpoints of one series; its tokenizer is in the cache then.
+
+    Args:
+        series: the series.
+        plan: of the scan.
+        settings: of the scan.
+        named: the repositories whose names of revisions are in the cache, to which those of this series are added.
+        progress: gets how far the listing is.
+    """
     tokenizer = load_tokenizer(settings, series) if needs_text(plan.probes.values()) else None
     streams = tokenizer is not None and sends_text(plan.probes.values())
     whole = streams or any(issubclass(probe, SourceProbe) for probe in plan.probes.values())
@@ -98,7 +109,7 @@ def _plan_series(series: Series, plan: Plan, settings: Settings, progress: Progr
         sources = list(hub_sources(checkpoint.source))
         try:
             for source in sources:
-                source.record()
+                _record(source, named)
             digest = published_digest(checkpoint.source, settings.trust_remote_code)
             if digest in digests:
                 yield FetchItem(checkpoint, whole, 0, COPY)
@@ -113,6 +124,14 @@ def _plan_series(series: Series, plan: Plan, settings: Settings, progress: Progr
             yield FetchItem(checkpoint, whole, size, status)
         except CheckpointError as error:
             yield FetchItem(checkpoint, whole, 0, FAILED, one_line(error))
+
+
+def _record(source: HubSource, named: set[str]) -> None:
+    """Keep in the cache what a scan without network asks of a revision: its files, and once the names of all others."""
+    if source.repo not in named:
+        records.record_refs(source.repo, records.recorded_refs(source.repo) | hub.refs(source.repo))
+        named.add(source.repo)
+    source.record()
 
 
 def hub_sources(source: Source) -> Iterator[HubSource]:
@@ -165,12 +184,13 @@ def fetch(items: list[FetchItem], progress: Progress) -> list[FetchItem]:
         items: from `plan_fetch`.
         progress: gets how far it is.
     """
-    todo = [item for item in items if item.status in (FETCH, CACHED, COPY)]
+    fetched = (FETCH, CACHED, COPY)
+    todo = [item for item in items if item.status in fetched]
     progress.start_scan([item.checkpoint for item in todo], 0)
     done = []
     with tempfile.TemporaryDirectory() as folder:
         for item in items:
-            if item in todo:
+            if item.status in fetched:
                 progress.start_checkpoint(item.checkpoint, 0)
                 progress.start_phase("fetch")
                 item = _fetch_item(item, Downloads(Path(folder), "all"))
@@ -191,7 +211,7 @@ def _fetch_item(item: FetchItem, downloads: Downloads) -> FetchItem:
             return item
         source.fetch(downloads, item.whole)
         return FetchItem(item.checkpoint, item.whole, item.bytes, "fetched" if item.bytes else CACHED)
-    except CheckpointError as error:
+    except (CheckpointError, OSError) as error:
         return FetchItem(item.checkpoint, item.whole, 0, FAILED, one_line(error))
     finally:
         downloads.release(source.key)

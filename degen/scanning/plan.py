@@ -41,6 +41,11 @@ class Plan:
         """Return whether this process measures a checkpoint."""
         return self.shard is None or checkpoint in self.shard
 
+    @property
+    def own_checkpoints(self) -> list[Checkpoint]:
+        """Those that this process measures, in the order they are scanned."""
+        return [c for c in self.checkpoints if self.measures(c)]
+
     def tables_with(self, probes: Sequence[str]) -> Tables:
         """Return the tables that some of the probes fill."""
         names = tuple(probes)

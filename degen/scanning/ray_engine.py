@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from degen.probe_registry import sends_text
 from degen.tables import CHECKPOINTS
 
 from .engine import Engine
+from .extend import missing_probes
 from .memory import head_memory, pass_memory
 from .progress import Progress
 from .ray_worker import GroupResult, HeartbeatBoard, RayJob, measure_group
@@ -58,7 +59,7 @@ def measure_on_ray(engine: Engine, job: RayJob, writer: RunWriter, device: torch
 def find_groups(job: RayJob) -> list[Group]:
     """Return the checkpoints in groups of copies with a pending one each, in order; most groups have one member."""
     groups: dict[str, list[Checkpoint]] = {}
-    for checkpoint in filter(job.plan.measures, job.plan.checkpoints):
+    for checkpoint in job.plan.own_checkpoints:
         groups.setdefault(identity(checkpoint, job.settings.trust_remote_code), []).append(checkpoint)
     return [tuple(group) for group in groups.values() if not job.pending.keys().isdisjoint(group)]
 
@@ -78,10 +79,11 @@ def _connected(engine: Engine, device: torch.device) -> Iterator[Any]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": None}
     was_connected = ray.is_initialized()
     try:
+        if engine.address is not None:
+            _check_address(engine.address)
         if was_connected:
             pass  # a caller in Python chose the cluster
         elif engine.address is not None:
-            _check_address(engine.address)
             ray.init(address=engine.address, **quiet)
         else:
             cards = torch.cuda.device_count() if device.type == "cuda" else 0
@@ -131,14 +133,13 @@ class _Driver:
         self._not_added: list[str] = []
 
     def _task_resources(self, engine: Engine, device: torch.device) -> dict[str, Any]:
-        """Return what a task takes of its node: a card, or the cores of its threads, and memory on a CPU."""
-        cores = self._job.info["threads"] if engine.address is not None else 1
-        if device.type != "cpu":
-            return {"num_cpus": min(cores, 1), "num_gpus": 1}
+        """Return what a task takes of its node; on a cluster the cores of its threads, and memory on a CPU."""
+        on_cluster = engine.address is not None
+        memory = task_memory(self._job, device) if on_cluster and device.type == "cpu" else 0
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        most = min(int(max((n.get("memory", 0) for n in nodes), default=0)), task_memory(self._job, device))
-        cores = min(cores, int(max((n.get("CPU", 1) for n in nodes), default=1)))
-        return {"num_cpus": cores} | ({"memory": most} if engine.address is not None and most else {})
+        threads = self._job.info["threads"] if on_cluster else 1
+        spreads = self._job.settings.device_map is not None
+        return task_resources(nodes, device.type, threads, memory, spreads=spreads)
 
     def _room(self) -> int:
         """Return how many tasks the cluster can run at once."""
@@ -196,7 +197,8 @@ class _Driver:
                 exit_code=4,
             ) from error
         except (self._ray.exceptions.RayError, OSError) as error:
-            self._fail(group, f"its worker was lost {RETRIES + 1} times ({one_line(error, 150)})")
+            reason = f"its worker was lost {RETRIES + 1} times ({one_line(error, 150)})"
+            self._not_added += fail_group(self._job, self._writer, self._progress, group, reason)
             return
         for is_warning, line in result.lines:
             (self._progress.warn if is_warning else self._progress.note)(line)
@@ -210,23 +212,54 @@ class _Driver:
         if result.error is not None:
             raise DegenError(result.error, exit_code=4)
 
-    def _fail(self, group: Group, reason: str) -> None:
-        """Write rows for checkpoints that no worker could measure."""
-        for checkpoint in (c for c in group if c in self._job.pending):
-            self._progress.finish_elsewhere(checkpoint, "failed", reason, 0.0)
-            if len(self._job.pending[checkpoint]) < len(self._job.plan.probes):
-                self._not_added.append(f"{checkpoint}: {reason}")  # what it had is kept
-                continue
-            row = {"tokens_seen": checkpoint.tokens_seen, "status": "failed", "reason": reason,
-                   "stage": checkpoint.stage, "seed": checkpoint.seed}  # fmt: skip
-            self._writer.write(checkpoint, self._job.plan.tables, {CHECKPOINTS: [row]}, "")
-
     def _show(self) -> None:
         """Show what the workers report."""
         with suppress(self._ray.exceptions.RayError):
             beats = self._ray.get(self._board.read.remote(), timeout=POLL)
             more = f" and {len(beats) - 1} more" if len(beats) > 1 else ""
             self._progress.start_phase(f"{beats[0]}{more}" if beats else "waiting for workers")
+
+
+def fail_group(job: RayJob, writer: RunWriter, progress: Progress, group: Group, reason: str) -> list[str]:
+    """Write rows for the checkpoints of a group whose workers were lost; those measured before that keep theirs.
+
+    Returns:
+        The checkpoints that probes were to be added to, each with the reason; what they had is kept.
+    """
+    not_added = []
+    for checkpoint in (c for c in group if c in job.pending):
+        if not missing_probes(checkpoint, job.plan, writer)[0]:
+            progress.finish_elsewhere(checkpoint, "ok", "", 0.0)
+            continue
+        progress.finish_elsewhere(checkpoint, "failed", reason, 0.0)
+        if len(job.pending[checkpoint]) < len(job.plan.probes):
+            not_added.append(f"{checkpoint}: {reason}")
+            continue
+        row = {"tokens_seen": checkpoint.tokens_seen, "status": "failed", "reason": reason,
+               "stage": checkpoint.stage, "seed": checkpoint.seed}  # fmt: skip
+        writer.write(checkpoint, job.plan.tables, {CHECKPOINTS: [row]}, "")
+    return not_added
+
+
+def task_resources(
+    nodes: Sequence[Mapping[str, float]], device: str, threads: int, memory: int, *, spreads: bool
+) -> dict[str, float]:
+    """Return what a task takes of its node.
+
+    Args:
+        nodes: what each node has, as Ray names it.
+        device: the kind of device of the pass.
+        threads: CPU threads of a checkpoint.
+        memory: bytes that a task on a CPU takes; 0 to ask for none.
+        spreads: whether a model is spread over all cards of a node.
+    """
+    if device != "cpu":
+        cards = max((int(node.get("GPU", 0)) for node in nodes), default=0) if spreads else 1
+        return {"num_cpus": min(threads, 1), "num_gpus": max(cards, 1)}
+    most = min(int(max((node.get("memory", 0) for node in nodes), default=0)), memory)
+    cores = min(threads, int(max((node.get("CPU", 1) for node in nodes), default=1)))
+    resources: dict[str, float] = {"num_cpus": cores}
+    return resources | {"memory": most} if most else resources
 
 
 def task_memory(job: RayJob, device: torch.device) -> int:

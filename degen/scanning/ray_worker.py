@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class RayJob:
         info: its run.json.
         keep: as for `Downloads`.
         pending: the checkpoints still to be measured, each with the probes that it lacks.
+        working_folder: of the driver, from which the relative paths in settings and plan start.
     """
 
     settings: Settings
@@ -46,6 +48,7 @@ class RayJob:
     info: dict[str, Any]
     keep: str
     pending: Mapping[Checkpoint, Sequence[str]]
+    working_folder: Path = field(default_factory=Path.cwd)
 
 
 @dataclass(frozen=True)
@@ -193,8 +196,11 @@ def _open_job(key: str, box: list[Any], progress: Progress) -> tuple[RayJob, Sam
         job: RayJob = ray.get(box[0])
         if not (job.path / RUN_FILE).is_file():
             raise DegenError(
-                f"{job.path}: {platform.node()} does not see this run folder; name one that every node sees with --out"
+                f"{job.path}: {platform.node()} does not see this run folder; name one that every node sees with "
+                "--out, or in DEGEN_CACHE a folder for the copy of a run at a URL"
             )
+        with suppress(OSError):  # else what has a relative path fails in its own row
+            os.chdir(job.working_folder)
         os.environ.setdefault("TQDM_DISABLE", "1")
         torch.set_num_threads(job.info["threads"])
         writer = _WorkerWriter(job.path, job.info, False, job.info, shared=True)

@@ -10,7 +10,7 @@ from degen.printable import printable
 
 from .settings import Settings
 
-# entries of `asked` that are options of `degen scan` under another name, or none
+# entries of `asked` that are written in another way
 NOT_OPTIONS = {"series", "options", "trust_remote_code"}
 
 
@@ -31,6 +31,18 @@ def run_command(info: Mapping[str, Any], out: str) -> str:
             value = [f"{key}={number}" for key, number in value.items()]
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
         words += [f"--{name.replace('_', '-')}", text]
+    for probe, options in asked.get("options", {}).items():
+        for name, value in options.items():
+            if value is None:
+                continue
+            words += ["--probe-option", f"{probe}.{name}={_option_text(value)}"]
     if asked.get("trust_remote_code"):
         words.append("--trust-remote-code")
     return printable(shlex.join([*words, "-o", out]))
+
+
+def _option_text(value: Any) -> str:
+    """Return the value of an option of a probe as `--probe-option` takes it; a list of one ends in a comma."""
+    if isinstance(value, list):
+        return ",".join(map(_option_text, value)) + "," * (len(value) < 2)
+    return str(value).lower() if isinstance(value, bool) else str(value)

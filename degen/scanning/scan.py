@@ -156,7 +156,7 @@ def _scan_into(
 ) -> bool:
     """Measure into a run folder; return whether that was done, and no other process made the run meanwhile."""
     shared = plan.shard is not None
-    own = [checkpoint for checkpoint in plan.checkpoints if plan.measures(checkpoint)]
+    own = plan.own_checkpoints
     with open_run(out, settings.to_json(), fresh, adds_only, shared, store) as writer:
         pending = probes_to_measure(plan, writer)
         writer.info[PLANNED] = plan.revisions

@@ -27,8 +27,6 @@ from .settings import Settings
 if TYPE_CHECKING:
     import torch
 
-    from degen.placement.device_map import read_device_map
-
     from .measure_spec import MeasureSpec
 
 KEY = "target_se"  # of what run.json says of the sample
@@ -138,6 +136,8 @@ def _measure_last(
     progress: Progress,
 ) -> tuple[Checkpoint, dict[str, float]] | None:
     """Return the last checkpoint of a series that can be measured, and its errors; None where none can."""
+    from degen.placement.device_map import read_device_map
+
     from .measure_spec import MeasureSpec
 
     targets, tokenizer = settings.target_se or {}, samples.tokenizers[series.model]

@@ -33,7 +33,7 @@ def measure_similarity(run: Run, on_checkpoint: Callable[[str, int, int], None] 
     """
     if STATES not in run.tables:
         raise DegenError(
-            f"{run.path}: no states are kept in it; the same scan with --probes states adds them to what is there"
+            f"{run.name}: no states are kept in it; the same scan with --probes states adds them to what is there"
         )
     parts = RunParts(run)
     rows: list[Row] = []
@@ -45,7 +45,7 @@ def measure_similarity(run: Run, on_checkpoint: Callable[[str, int, int], None] 
             done += 1
             on_checkpoint(f"{model}@{row['revision']}", done, count)
     if not rows:
-        raise DegenError(f"{run.path}: no model has states of two checkpoints, which could be compared")
+        raise DegenError(f"{run.name}: no model has states of two checkpoints, which could be compared")
     return SimilarityResult(rows)
 
 

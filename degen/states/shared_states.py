@@ -162,7 +162,7 @@ class StateProbe(StreamProbe):
                 elif index < kept:
                     figures = self.layer_row(site, index)
                 else:
-                    figures = {"reason": f"states are kept apart for the {kept} domains with the most tokens alone"}
+                    figures = {"reason": _not_kept(kept)}
                 rows.append({"domain": name, "layer": site.layer, "site": site.name, "documents": documents, **figures})
         return rows
 
@@ -178,3 +178,10 @@ class StateProbe(StreamProbe):
             site: where the states were taken.
             domain: index of the domain whose states are meant; None for those of all.
         """
+
+
+def _not_kept(kept: int) -> str:
+    """Return why a domain has no figures where so many others have them."""
+    if kept == 0:
+        return "states of domains are not kept apart, as those of one take more than 256 MiB a site"
+    return f"states are kept apart for the {kept} domains with the most tokens alone"

@@ -7,6 +7,9 @@ from pathlib import Path
 from faults.command import SMALL, degen, python_process
 
 from degen import read_run
+from degen.scanning.plan import make_plan
+from degen.scanning.settings import make_settings
+from degen.scanning.shards import Shard
 
 
 def test_a_scan_is_sent_to_its_trackers(series: Path, corpus: Path, tmp_path: Path) -> None:
@@ -45,3 +48,24 @@ def test_a_tracker_that_is_not_installed_names_the_extra(series: Path, tmp_path:
     assert result.code == 2
     assert result.message == "mlflow: it needs an extra: pip install 'degen-lm[mlflow]'"
     assert not (tmp_path / "run").exists()
+
+
+def test_shards_send_their_run_when_it_is_whole(series: Path, corpus: Path, tmp_path: Path) -> None:
+    words = (
+        "scan",
+        series,
+        "--corpus",
+        corpus,
+        *SMALL,
+        "-o",
+        tmp_path / "run",
+        "--track",
+        f"tensorboard:{tmp_path}/tb",
+    )
+    checkpoints = make_plan(make_settings(series)).checkpoints
+    shards = [shard for i in range(1, 65) if (shard := Shard(i, 64)).members(checkpoints, trust=False)]
+    results = [degen(*words, "--shard", str(shard)) for shard in shards]
+    waits = "not sent to a tracker yet, as checkpoints are missing: the last shard sends the run"
+    assert [waits in result.err for result in results] == [True] * (len(shards) - 1) + [False]
+    assert "tensorboard: tiny: 3 rows in" in results[-1].err
+    assert len(list((tmp_path / "tb" / "tiny").iterdir())) == 1

@@ -129,6 +129,13 @@ def test_few_domains_of_wide_states_are_kept_apart_within_256_mebibytes_a_site()
     assert [Reservoir.kept(width) for width in (768, 4096, 8192)] == [3, 3, 2]
 
 
+def test_states_too_wide_for_any_domain_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("degen.states.sample_domains.MOST_NUMBERS", 8)
+    rows = rows_of(in_domains(sample_of([6, 6]), ["a", "b"]), split(cloud(1, 12, 3), [6, 6]), [[0, 1]], DOMAINS)
+    assert {row["isoscore"] for row in rows if "isoscore" in row} == set()
+    assert any("those of one take more than 256 MiB a site" in row["reason"] for row in rows)
+
+
 def test_a_domain_of_which_no_position_is_left_has_a_reason() -> None:
     sample = in_domains(sample_of([6, 30]), ["short", "long"])
     values = [v[8:] for v in split(cloud(2, 36, 3), [6, 30])]

@@ -11,6 +11,7 @@ from degen.report.content import Block, Command, Heading, Section, TableBlock
 from degen.report.run_data import ReportData
 from degen.runs.run import Run
 from degen.scanning.run_command import run_command
+from degen.stores.urls import HUB
 from degen.tables import Row
 
 COLUMNS = {"what": "what", "value": "value"}
@@ -21,11 +22,16 @@ def build(data: ReportData) -> Sequence[Block]:
     blocks: list[Block] = []
     for run in data.runs:
         if len(data.runs) > 1:
-            blocks.append(Heading(printable(str(run.run.path))))
-        blocks.append(Command(run_command(run.run.info, str(run.run.path))))
+            blocks.append(Heading(printable(run.run.name)))
+        blocks.append(Command(run_command(run.run.info, _scanned_into(run.run))))
         rows = [{"what": what, "value": value} for what, value in _facts(run.run)]
         blocks.append(TableBlock("Provenance", COLUMNS, rows, "provenance"))
     return blocks
+
+
+def _scanned_into(run: Run) -> str:
+    """Return where a scan would write the run; a folder for one of the hub, which is sent there afterwards."""
+    return run.short_name if run.name.startswith(HUB) else run.name
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:

@@ -44,7 +44,7 @@ def build(data: ReportData) -> Sequence[Block]:
         by_model.setdefault(judged.model, []).append(judged)
     for model, found in by_model.items():
         blocks += [Paragraph(describe_model(found), model), Items([_sentence(judged) for judged in found])]
-    blocks += [Paragraph(f"nothing could be judged: {error}", run.run.path.name) for run, error in data.not_judged]
+    blocks += [Paragraph(f"nothing could be judged: {error}", run.run.short_name) for run, error in data.not_judged]
     if by_model:
         blocks.append(Paragraph(CAUTION))
         rows = [{**judged.row, **_as_words(judged), "onset": onset_interval(judged.row)} for judged in data.judged]
@@ -130,7 +130,7 @@ def not_measured(data: ReportData) -> list[str]:
     for run in data.runs:
         documents = run.parts.freedom
         if documents is not None and documents + 1 < 20:
-            lines.append(f"{run.run.path.name}: {documents + 1} documents are few; anisotropy is raised by so few.")
+            lines.append(f"{run.run.short_name}: {documents + 1} documents are few; anisotropy is raised by so few.")
     return lines
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from degen.errors import DegenError, RunFolderError
 from degen.runs.run_file import RUN_FILE
 from degen.runs.stored_run import StoredRun, working_copy
 from degen.scanning.progress import Progress
+from degen.stores.remote_folder import RemoteFolder
 
 URL = "memory://bucket/run"
 SMALL: dict[str, Any] = {"tokens": 512, "context": 32, "threads": 1}
@@ -92,6 +93,9 @@ def test_it_is_read_by_every_command(kept: Any, run: package.Run, run_copy: Path
     assert [degen("gate", *paths).code for paths in ((URL, *rule, run.path), (run.path, *rule, URL))] == [0, 0]
     assert degen("export", URL, "--table", "layers", "--out", tmp_path / "layers.csv").code == 0
     assert degen("report", URL, "--out", tmp_path / "page.html").code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert f"-o {URL}</code>" in page
+    assert str(tmp_path) not in page.replace(str(run.path), "")  # nothing of where the copy lies
     assert "saturation" not in package.read_run(URL).tables
 
 
@@ -117,8 +121,10 @@ def test_a_dry_run_sees_what_is_there(kept: Any, series: Path, corpus: Path) -> 
 
 def test_other_settings_and_other_files_are_refused(kept: Any, series: Path, corpus: Path) -> None:
     before = stored(kept)
-    with pytest.raises(RunFolderError, match="was scanned with other settings: seed 0"):
+    with pytest.raises(RunFolderError, match=f"^{URL}: was scanned with other settings: seed 0"):
         package.scan(series, corpus=corpus, out=URL, seed=1, **SMALL)
+    dry = degen("scan", series, "--corpus", corpus, *("--context", 32, "--seed", 1), "--dry-run", "-o", URL)
+    assert dry.message.startswith(f"{URL}: was scanned with other settings")
     kept.pipe_file("/bucket/texts/a.txt", b"text")
     with pytest.raises(RunFolderError, match=r"memory://bucket/texts: holds a\.txt and is no run folder"):
         package.scan(series, corpus=corpus, out="memory://bucket/texts", **SMALL)
@@ -164,6 +170,28 @@ def test_a_part_is_uploaded_after_all_else_of_its_checkpoint(memory: Any, run: p
     last = min(time for name, time in created.items() if "/checkpoints/" in name)
     assert all(time <= last for name, time in created.items() if "/checkpoints/" not in name)
     assert created[f"/bucket/run/{RUN_FILE}"] <= min(t for n, t in created.items() if n.count("/") > 3)
+
+
+def test_a_part_that_a_worker_takes_away_while_others_are_carried_over_ends_nothing(
+    memory: Any, run: package.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = StoredRun(URL, tmp_path / "copy")
+    copy.folder.mkdir()
+    copy.pull()
+    shutil.copy(run.path / RUN_FILE, copy.folder / RUN_FILE)
+    copy.push()
+    shutil.copytree(run.path, copy.folder, dirs_exist_ok=True)
+    taken = copy.folder / "checkpoints" / "tiny" / "step100.parquet"
+    put = RemoteFolder.put
+
+    def put_late(folder: RemoteFolder, names: Iterable[str], source: Path) -> None:
+        taken.unlink(missing_ok=True)
+        put(folder, names, source)
+
+    monkeypatch.setattr(RemoteFolder, "put", put_late)
+    copy.push()
+    assert "checkpoints/tiny/step100.parquet" not in stored(memory)
+    assert len(stored(memory)) == len(part_bytes(copy.folder)) + len(list(run.path.glob("timing/*/*"))) + 1
 
 
 def test_one_scan_of_this_machine_at_a_time_unless_they_are_shards(memory: Any) -> None:

@@ -49,6 +49,14 @@ def test_every_key_is_read_and_paths_are_relative_to_the_file(project: bool, rep
     assert [str(rule) for rule in read_settings(file).all_rules()] == ["loss < 3"]
 
 
+def test_urls_stay_as_they_are(repository: Path) -> None:
+    (repository / "2024").mkdir()
+    (repository / "degen.toml").write_text('out = "s3://bucket/runs/mine"\ncorpus = "s3://bucket/year=2024"\n')
+    found = find_config(repository)
+    assert found is not None
+    assert found.scan_options() == {"corpus": "s3://bucket/year=2024", "out": "s3://bucket/runs/mine"}
+
+
 def test_a_name_that_is_no_path_stays_as_it_is(tmp_path: Path) -> None:
     for name in ("pile", "hf://org/data:train", "org/name@step*", "label=org/name", "demo"):
         assert resolve_spec(name, tmp_path) == name

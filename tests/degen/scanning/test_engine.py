@@ -10,9 +10,11 @@ from tiny import make_series
 
 import degen
 from degen.errors import DegenError
+from degen.runs.run_writer import RunWriter
 from degen.scanning.engine import Engine
 from degen.scanning.plan import make_plan
-from degen.scanning.ray_engine import find_groups
+from degen.scanning.progress import Progress
+from degen.scanning.ray_engine import fail_group, find_groups, task_resources
 from degen.scanning.ray_worker import HeartbeatBoard, RayJob
 from degen.scanning.settings import Settings
 
@@ -67,3 +69,25 @@ def test_board_has_the_latest_report_of_each_task_at_work() -> None:
     for task, text in [(2, "c"), (1, "a"), (1, "b"), (3, "d"), (3, None), (4, None)]:
         board.beat(task, text)
     assert board.read() == ["b", "c"]
+
+
+def test_what_lost_workers_measured_of_a_group_is_kept(series: Path, run_copy: Path) -> None:
+    settings = Settings((str(series),))
+    plan = make_plan(settings)
+    info = dict(degen.read_run(run_copy).info)
+    writer = RunWriter(run_copy, info, False, info, shared=True)
+    lost = plan.checkpoints[1]
+    writer.part("checkpoints", lost).unlink()
+    job = RayJob(settings, plan, run_copy, info, "none", {c: list(plan.probes) for c in plan.checkpoints})
+    assert fail_group(job, writer, Progress(), tuple(plan.checkpoints), "its worker was lost") == []
+    rows = degen.read_run(run_copy).checkpoints()
+    assert [row["status"] for row in rows] == ["ok", "failed", "ok"]
+    assert rows[1]["reason"] == "its worker was lost"
+
+
+def test_a_task_takes_a_card_and_all_of_a_node_where_its_model_is_spread() -> None:
+    nodes = [{"CPU": 8.0, "memory": 4e9}, {"CPU": 32.0, "GPU": 8.0, "memory": 9e9}]
+    assert task_resources(nodes, "cuda", 4, 0, spreads=False) == {"num_cpus": 1, "num_gpus": 1}
+    assert task_resources(nodes, "cuda", 4, 0, spreads=True) == {"num_cpus": 1, "num_gpus": 8}
+    assert task_resources(nodes, "cpu", 64, 10**10, spreads=False) == {"num_cpus": 32, "memory": 9 * 10**9}
+    assert task_resources([], "cpu", 2, 0, spreads=True) == {"num_cpus": 1}

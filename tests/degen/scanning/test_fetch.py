@@ -37,7 +37,9 @@ def test_fetched_series_is_scanned_offline_in_shards_as_online(scans: Scans, wit
     done = command("fetch", "org/tiny@step*", "--corpus", corpus, *WORDS)
     size = (with_copy / "step0" / "model.safetensors").stat().st_size
     assert (done.code, weights_served(scans)) == (0, 3 * size)
+    names = len(scans.hub.requests_for("/refs$"))
     assert done.out == f"tiny: 4 checkpoints, 3 fetched, 1 copy; {3 * size / 1e9:.3g} GB\n"
+    assert names == 2  # to find the series, and to be kept: however many checkpoints
     scans.forget()
     scans.offline()
     for shard in ("2/2", "1/2"):

@@ -156,6 +156,14 @@ def test_interrupted_scan_ends_cleanly_and_another_engine_goes_on(
     assert parts(out).items() >= before.items()
 
 
+def test_relative_paths_are_those_of_the_driver(
+    cluster: Any, series: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(series.parent)  # the nodes were started elsewhere
+    run = scan_on(cluster, Path(series.name), corpus, tmp_path / "run")
+    assert [row["status"] for row in run.checkpoints()] == ["ok"] * 3
+
+
 def test_address_without_a_cluster_is_refused_at_once(series: Path, corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(DegenError, match=r"--engine ray: no cluster at 127\.0\.0\.1:1 \(ConnectionRefusedError"):
         degen.scan(series, corpus=corpus, out=tmp_path / "run", engine="ray", ray_address="127.0.0.1:1", **OPTIONS)

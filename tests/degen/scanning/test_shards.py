@@ -23,7 +23,9 @@ from degen.checkpoints.series import Checkpoint
 from degen.errors import DegenError, RunFolderError
 from degen.runs.run import read_run
 from degen.runs.run_writer import open_run
+from degen.scanning.dry_run import estimate_costs
 from degen.scanning.progress import Progress
+from degen.scanning.settings import make_settings
 from degen.scanning.shards import Shard, identity, parse_shard
 
 OPTIONS: dict[str, Any] = {"tokens": 512, "context": 32, "threads": 1}
@@ -56,6 +58,14 @@ def test_four_shards_in_any_order_with_one_run_twice_give_the_tables_of_one_scan
     assert [row["duplicate_of"] for row in run.checkpoints()] == [None, None, None, "step0"]
     assert not list(run.path.glob(".downloads"))
     assert degen.scan(with_copy, corpus=corpus, out=tmp_path / "run", **OPTIONS).info == run.info  # nothing was left
+
+
+def test_a_dry_run_of_shards_counts_each_checkpoint_once(with_copy: Path, corpus: Path) -> None:
+    settings = make_settings(with_copy, corpus=corpus, **OPTIONS)
+    parts = [estimate_costs(settings, shard=Shard(index, 3)) for index in (1, 2, 3)]
+    whole = estimate_costs(settings)
+    assert len(whole) == 4
+    assert sorted((row for part in parts for row in part), key=lambda row: row["step"]) == whole
 
 
 class During(Progress):
