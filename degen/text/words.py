@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 
-WORD = re.compile(r"\w+(?:['’]\w+)*")  # letters and digits, with apostrophes inside; no punctuation
 BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 SPACE = "▁"  # what sentencepiece writes for a space
 CONTINUES = "##"  # before what WordPiece adds to the token before it
+
+
+@cache
+def word_pattern() -> re.Pattern[str]:
+    """Return the pattern of a word: letters, digits and the marks on them, with apostrophes inside; no punctuation.
+
+    Vowel signs of Indic scripts are marks, as are accents that are written behind their letter; joiners stand inside
+    words of Persian and Hindi. For `re` both are no part of a word.
+    """
+    marks = "".join(re.escape(chr(code)) for code in range(sys.maxunicode + 1) if category(chr(code))[0] == "M")
+    part = rf"(?:[^\W_]|[{marks}\u200c\u200d])"
+    return re.compile(rf"[^\W_]{part}*(?:['’]{part}+)*")
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,7 @@ class Word:
 def words_of(tokenizer: Any, ids: Sequence[int]) -> list[Word] | None:
     """Return the words that some consecutive tokens write, in order.
 
-    A word is a run of letters and digits, with apostrophes inside. Left out are the first and the last one where a
+    A word is a run of letters and digits with their marks, and apostrophes inside. Left out are the first and the last one where a
     window or a special token may have cut them, and words that share a token with another one.
 
     Args:
@@ -68,7 +81,7 @@ def _words_of_run(written: list[bytes], start: int) -> list[Word]:
     offsets = np.cumsum([0, *sizes])
     found: list[Word] = []
     uses = np.zeros(len(written), dtype=np.int64)
-    for match in WORD.finditer(text):
+    for match in word_pattern().finditer(text):
         first_byte, last_byte = offsets[match.start()], offsets[match.end()]
         first = int(np.searchsorted(ends, first_byte, side="right")) - 1
         last = int(np.searchsorted(ends, last_byte, side="left"))
