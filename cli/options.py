@@ -126,12 +126,14 @@ def _apply_config(ctx: typer.Context, value: Path | None) -> Path | None:
     Raises:
         DegenError: the file cannot be read, is not TOML, or has an unknown key or a wrong value.
     """
-    from degen.scanning.config_file import find_config, read_config
+    from degen.scanning.config_file import config_above, find_config, read_config
 
     if ctx.resilient_parsing:
         return value
     config = read_config(value) if value is not None else find_config(Path.cwd())
     if config is None:
+        if (above := config_above(Path.cwd())) is not None:
+            output.warn(f"{above} is not read, as this folder is in no repository with it; --config {above} reads it")
         return None
     ctx.default_map = {**(ctx.default_map or {}), **config.scan_options()}
     return config.file

@@ -134,9 +134,14 @@ def call_for_logits(model: Any, ids: torch.Tensor, **options: Any) -> torch.Tens
     except Exception as error:
         if is_out_of_memory(error):
             raise
+        failed = f"model type {model.config.model_type!r} cannot be run on text alone"
+        if getattr(model, "hf_device_map", None):
+            raise CheckpointError(
+                f"{failed} as --device-map spreads it ({one_line(error)}); give modules that share weights, as a tied "
+                "embedding and head, one device"
+            ) from error
         raise CheckpointError(
-            f"model type {model.config.model_type!r} cannot be run on text alone ({one_line(error)}); is its "
-            "config.json sound? --probes spectrum measures its head alone"
+            f"{failed} ({one_line(error)}); is its config.json sound? --probes spectrum measures its head alone"
         ) from error
     return logits
 

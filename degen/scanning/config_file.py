@@ -79,6 +79,13 @@ def find_config(folder: Path) -> ConfigFile | None:
     return None
 
 
+def config_above(folder: Path) -> Path | None:
+    """Return a degen.toml in a parent of `folder` that `find_config` does not look into; None without one."""
+    folder = folder.resolve()
+    searched = _up_to_repository(folder)
+    return next((f / OWN for f in folder.parents if f not in searched and (f / OWN).is_file()), None)
+
+
 def read_config(file: Path) -> ConfigFile:
     """Return the configuration of a given file: `pyproject.toml`, or any other in the form of `degen.toml`.
 

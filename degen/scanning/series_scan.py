@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import traceback
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from degen.checkpoints.downloads import Downloads
 from degen.checkpoints.prefetch import Fetcher, FetchRequest
 from degen.checkpoints.series import Checkpoint, Series
 from degen.errors import DegenError, one_line
-from degen.runs.run import TRAINING_FOLDER
+from degen.runs.run import DOWNLOADS, TRAINING_FOLDER
 from degen.runs.run_writer import RunWriter
 from degen.tables import CHECKPOINTS, TIMING, Rows, file_name
 
@@ -154,20 +155,26 @@ class SeriesScan:
         except Exception as error:
             if os.environ.get("DEGEN_DEBUG") == "1":
                 progress.warn(traceback.format_exc())
+            reason = self._reason(error, checkpoint)
             if earlier is not None:
-                self.not_added.append(f"{checkpoint}: {one_line(error)}")
-                progress.finish_checkpoint(checkpoint, "failed", f"{one_line(error)}; what it had is kept")
+                self.not_added.append(f"{checkpoint}: {reason}")
+                progress.finish_checkpoint(checkpoint, "failed", f"{reason}; what it had is kept")
                 return
             if self.writer.shared and not missing_probes(checkpoint, self.plan, self.writer)[0]:
                 progress.finish_checkpoint(checkpoint, "ok", ELSEWHERE)
                 return
-            row = {"tokens_seen": checkpoint.tokens_seen, "status": "failed", "reason": one_line(error)}
+            row = {"tokens_seen": checkpoint.tokens_seen, "status": "failed", "reason": reason}
             rows = {CHECKPOINTS: [(self.opened.model_columns if self.opened is not None else {}) | row]}
         timing = timing_rows(clock, spec, version, self.opened.dtype if self.opened is not None else None)
         rows[TIMING] = add_timing(earlier[TIMING] if earlier is not None else [], timing)
         self._write(checkpoint, rows, source)
         self._delete_training_state(checkpoint)
         progress.finish_checkpoint(checkpoint, row["status"], row["reason"] or "")
+
+    def _reason(self, error: Exception, checkpoint: Checkpoint) -> str:
+        """Return why a checkpoint failed in one line; what lay in a folder of downloads goes by its name on the hub."""
+        folder = rf"{re.escape(str(self.writer.path / DOWNLOADS))}(?:/[^\s/:]+)*?/[0-9a-f]{{16}}(?![0-9a-f])"
+        return re.sub(folder, lambda _: str(checkpoint.source), one_line(error))
 
     def _delete_training_state(self, checkpoint: Checkpoint) -> None:
         """Delete the file that an interrupted training is continued from, and the folder once it is empty."""

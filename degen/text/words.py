@@ -48,8 +48,8 @@ class Word:
 def words_of(tokenizer: Any, ids: Sequence[int]) -> list[Word] | None:
     """Return the words that some consecutive tokens write, in order.
 
-    A word is a run of letters and digits with their marks, and apostrophes inside. Left out are the first and the last one where a
-    window or a special token may have cut them, and words that share a token with another one.
+    A word is a run of letters and digits with their marks, and apostrophes inside. Left out are the first and the last
+    one where a window or a special token may have cut them, and words that share a token with another one.
 
     Args:
         tokenizer: of transformers.

@@ -54,3 +54,17 @@ def test_the_head_alone_of_the_hub_is_measured_as_that_of_a_folder(
     for table in ("spectrum", "head_spectra"):
         names = [name for name in whole.table(table).column_names if name not in ("model", "revision", "step")]
         assert run.table(table).select(names).equals(whole.table(table).select(names))
+
+
+def test_what_failed_goes_by_its_name_on_the_hub_and_not_by_a_folder_of_downloads(
+    scans: Scans, tmp_path: Path, corpus: Path
+) -> None:
+    folder = stored(tmp_path / "step1", "llama", {}, {})
+    kept = {key: value for key, value in load_file(folder / WEIGHTS).items() if key != HEAD}
+    save_file(kept, folder / WEIGHTS, {"format": "pt"})
+    scans.add("org/m", {"step1": {f.name: f.read_bytes() for f in folder.iterdir()}})
+    for probes in (None, ["spectrum"]):
+        (row,) = scans.scan("org/m@step1", corpus=corpus, probes=probes, out=f"run-{len(probes or ())}").checkpoints()
+        assert row["status"] == "failed"
+        assert row["reason"].startswith("org/m@step1: the files do not hold lm_head.weight"), row["reason"]
+        assert ".downloads" not in row["reason"]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny import make_checkpoint, make_tokenizer
 
 import degen
 from degen.errors import DegenError
@@ -98,3 +99,13 @@ def test_without_accelerate_the_message_says_how_to_install_it(monkeypatch: pyte
     with pytest.raises(DegenError, match=r"pip install 'degen-lm\[accelerate\]'"):
         read_device_map("auto")
     assert read_device_map(None) is None
+
+
+def test_a_map_that_parts_shared_weights_is_named_as_the_cause(corpus: Path, tmp_path: Path) -> None:
+    folder = make_tokenizer(make_checkpoint(tmp_path / "step1", "llama", tie_word_embeddings=True))
+    spread = {"model.embed_tokens": "cpu", "model.layers": "cpu", "model.norm": "cpu", "model.rotary_emb": "cpu"}
+    (tmp_path / "map.json").write_text(json.dumps(spread | {"lm_head": "disk"}))
+    run = degen.scan(folder, corpus=corpus, tokens=200, context=32, threads=1, out=tmp_path / "run",
+                     device_map=str(tmp_path / "map.json"))  # fmt: skip
+    (row,) = run.checkpoints()
+    assert row["status"] == "ok" or "give modules that share weights" in row["reason"], row["reason"]

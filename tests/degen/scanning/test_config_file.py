@@ -10,7 +10,7 @@ from degen.errors import DegenError
 from degen.gate.new_config import NewConfig, write_config
 from degen.gate.settings import read_settings
 from degen.paths import resolve_spec
-from degen.scanning.config_file import find_config, read_config
+from degen.scanning.config_file import config_above, find_config, read_config
 
 EVERYTHING = """
 series = ["runs/m", "big=runs/m", "pythia:70m", "base/a+adapters/b", "./later"]
@@ -142,3 +142,12 @@ def test_what_a_new_file_cannot_say_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DegenError, match=r"degen.toml: cannot be written \((Not a directory|File exists)\)"):
         write_config(NewConfig(["a"]), tmp_path / "file" / "degen.toml")
+
+
+def test_a_file_above_that_is_not_read_is_named(repository: Path) -> None:
+    (repository / "degen.toml").write_text('series = "runs/m"\n')
+    assert config_above(repository / "sub") is None  # it is read
+    (repository / ".git").rmdir()
+    assert find_config(repository / "sub") is None
+    assert config_above(repository / "sub") == repository / "degen.toml"
+    assert config_above(repository) is None
