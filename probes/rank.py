@@ -137,7 +137,7 @@ class Rank(StreamProbe):
                 raise DegenError(f"--method {method}: must be one of {', '.join(METHODS)}")
         if not methods:
             raise DegenError(f"--method: no method is named; name at least one of {', '.join(METHODS)}")
-        if ranks is not None and (not ranks or min(ranks) < 1):
+        if ranks is not None and not (ranks and all(type(rank) is int and rank > 0 for rank in ranks)):
             raise DegenError("--ranks: every rank must be a whole number of at least 1, as in 64,256")
         if not options.get("within", WITHIN) > 0:
             raise DegenError(f"--within {options['within']}: must be above 0, in nats per token")

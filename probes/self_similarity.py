@@ -14,14 +14,12 @@ from degen.probe import Batch, Site
 from degen.states.directions import Directions
 from degen.states.shared_states import Accumulator, StateProbe
 from degen.states.state_rows import StateRows
-from degen.states.word_directions import WordDirections, WordSums
+from degen.states.word_directions import FREQUENT, WordDirections, WordSums
 from degen.tables import Column, Metric, Row
 from degen.text.windows import Sample, Window
 
 if TYPE_CHECKING:
     import torch
-
-WORDS = 200
 
 
 def frequent_tokens(windows: Iterable[Window], first: int = 0) -> Ints:
@@ -33,7 +31,7 @@ def frequent_tokens(windows: Iterable[Window], first: int = 0) -> Ints:
     """
     tokens = np.concatenate([np.zeros(0, dtype=np.int64), *(w.tokens[first:] for w in windows)])
     ids, counts = np.unique(tokens, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:WORDS]
+    order = np.argsort(-counts, kind="stable")[:FREQUENT]
     kept: Ints = ids[order[counts[order] > 1]].astype(np.int64)
     return kept
 
@@ -89,7 +87,7 @@ class TokenDirections(Accumulator):
     @classmethod
     def numbers(cls, width: int) -> int:
         """Return how many numbers are kept of one domain at a site."""
-        return WORDS * width
+        return FREQUENT * width
 
     def add(self, batch: Batch, site: Site, rows: StateRows) -> None:
         """Add the states of a batch at one site."""

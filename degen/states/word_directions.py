@@ -19,7 +19,7 @@ from .state_rows import StateRows
 if TYPE_CHECKING:
     import torch
 
-WORDS = 200
+FREQUENT = 200  # the most frequent words, and tokens, whose directions are summed
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def frequent_words(words: list[list[Word]], first: int = 0) -> list[str]:
         first: the first position that counts.
     """
     counts = Counter(word.text for own in words for word in own if word.first >= first)
-    ordered = sorted(counts, key=lambda text: (-counts[text], text))[:WORDS]
+    ordered = sorted(counts, key=lambda text: (-counts[text], text))[:FREQUENT]
     return [text for text in ordered if counts[text] > 1]
 
 
@@ -92,7 +92,7 @@ class WordDirections(Accumulator):
     @classmethod
     def numbers(cls, width: int) -> int:
         """Return how many numbers are kept of one domain at a site."""
-        return WORDS * width
+        return FREQUENT * width
 
     def add(self, batch: Batch, site: Site, rows: StateRows) -> None:
         """Add the states of a batch at one site."""

@@ -28,6 +28,8 @@ def test_halves_are_of_whole_documents_and_nearly_equal() -> None:
         ({"methods": ("magic",)}, "--method magic"),
         ({"ranks": ()}, "--ranks"),
         ({"ranks": (0, 3)}, "--ranks"),
+        ({"ranks": "64"}, "--ranks"),
+        ({"ranks": [8.5]}, "--ranks"),
         ({"training": {"init": "zeros"}}, "--init zeros"),
         ({"training": {"windows": 0}}, "windows must be 1 or more, not 0"),
         ({"training": {"window": 3}}, "no option 'window'"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from degen.probes.self_similarity import WORDS, SelfSimilarity, frequent_tokens
+from degen.probes.self_similarity import FREQUENT, SelfSimilarity, frequent_tokens
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from state_feeds import alike, cloud, feed, measure, rotation, sample_of, seeds, split, without_reason
@@ -84,9 +84,9 @@ def test_the_tokens_are_the_200_most_frequent_ones_that_occur_twice() -> None:
     sample = Sample("t", tuple(Window(i, i, None, 0, 500, t) for i, t in enumerate(tokens)))
     for first in (0, 100):
         counts = Counter(np.concatenate([t[first:] for t in tokens]).tolist())
-        ordered = sorted(counts, key=lambda token: (-counts[token], token))[:WORDS]
+        ordered = sorted(counts, key=lambda token: (-counts[token], token))[:FREQUENT]
         assert frequent_tokens(sample.windows, first).tolist() == [token for token in ordered if counts[token] > 1]
-    assert len(frequent_tokens(sample.windows)) == WORDS
+    assert len(frequent_tokens(sample.windows)) == FREQUENT
 
 
 def test_merged_halves_are_the_whole() -> None:
