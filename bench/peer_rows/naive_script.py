@@ -22,10 +22,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import AutoModelForCausalLM
 
-
-def resident(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+from peer_rows.resident import forget_peak, read_weights, resident
 
 
 def load(path: Path) -> Any:
@@ -74,13 +71,14 @@ def anisotropy(states: torch.Tensor) -> float:
 def main() -> None:
     model = load(Path(sys.argv[1])).eval()
     windows = pq.read_table(sys.argv[2], columns=["tokens"])["tokens"].to_pylist()
+    read_weights(model)
     size, loaded = int(sys.argv[3]), resident("VmRSS")
     seconds: dict[str, float] = {}
     memory: dict[str, int] = {}
 
     @contextmanager
     def phase(name: str) -> Iterator[None]:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        forget_peak()
         start = time.perf_counter()
         yield
         seconds[name], memory[name] = time.perf_counter() - start, max(resident("VmHWM") - loaded, 0)

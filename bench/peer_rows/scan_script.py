@@ -9,28 +9,24 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import degen.scanning.measure_stream
 from degen import scan
+from peer_rows.resident import forget_peak, read_weights, resident
 
 PASS = degen.scanning.measure_stream.run_pass
-
-
-def resident(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
 def main() -> None:
     series, corpus, tokens, threads, out = sys.argv[1:]
     above = []
 
-    def watched(*arguments: Any, **keywords: Any) -> Any:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    def watched(model: Any, *arguments: Any, **keywords: Any) -> Any:
+        read_weights(model)
+        forget_peak()
         loaded = resident("VmRSS")
-        passed = PASS(*arguments, **keywords)
+        passed = PASS(model, *arguments, **keywords)
         above.append(resident("VmHWM") - loaded)
         return passed
 
