@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts `make test &` so, and processes inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _refuse_deprecations(logger: logging.Logger, message: object, *args: object, **keywords: object) -> None:
+    """Raise what transformers logs of things it is to drop; pyproject.toml makes errors of what it warns of."""
+    if logger.name.startswith("transformers") and "deprecated" in str(message):
+        raise DeprecationWarning(str(message) % args if args else str(message))
+    _warning(logger, message, *args, **keywords)
+
+
+_warning: Callable[..., None] = logging.Logger.warning
+logging.Logger.warning = _refuse_deprecations  # type: ignore[method-assign]
 
 # The same examples every time, however busy the machine is.
 settings.register_profile("degen", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
