@@ -62,11 +62,8 @@ class SeriesScan:
 
     def fetch_requests(self, pending: Pending) -> list[FetchRequest]:
         """Return the pending checkpoints of this series, in order, each with how much of it is needed."""
-        return [
-            FetchRequest(c, self._spec_of(pending[c]).needs_all_tensors)
-            for c in self.series.checkpoints
-            if c in pending
-        ]
+        specs = {c: self._spec_of(pending[c]) for c in self.series.checkpoints if c in pending}
+        return [FetchRequest(c, spec.needs_all_tensors, spec.reads_ahead) for c, spec in specs.items()]
 
     def _spec_of(self, probes: Sequence[str]) -> MeasureSpec:
         """Return `spec` with some of its probes alone."""

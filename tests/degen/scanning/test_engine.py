@@ -26,6 +26,7 @@ from degen.scanning.settings import Settings
         ({"workers": 2}, "--workers: belongs to --engine ray"),
         ({"ray_address": "auto"}, "--ray-address: belongs to --engine ray"),
         ({"engine": "ray", "workers": 0}, "--workers 0: must be from 1 to 65536"),
+        ({"engine": "ray", "device": "cuda:1"}, "--device cuda:1: names one card, and each worker .* --device cuda,"),
     ],
 )
 def test_engines_that_there_are_not_are_refused(options: dict[str, str], message: str, tmp_path: Path) -> None:
@@ -45,7 +46,14 @@ def test_local_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Engine().default_threads() is None
     monkeypatch.setattr("degen.scanning.engine.find_spec", lambda name: name)
     assert [Engine("ray", None, n).default_threads() for n in (None, 2, 3, 20)] == [8, 4, 2, 1]
+    assert [Engine("ray", None, n).default_threads(4) for n in (None, 2)] == [2, 4]  # a worker for each of four cards
     assert Engine("ray", "auto", 2).default_threads() is None
+
+
+def test_a_device_without_a_number_is_for_workers_to_choose() -> None:
+    for device in ("auto", "cpu", "cuda", "cpu:0"):
+        Engine("ray").check_device(device)
+    Engine().check_device("cuda:1")
 
 
 def test_copies_go_to_one_task_with_what_was_measured_of_them(tmp_path: Path) -> None:
