@@ -39,9 +39,9 @@ def pass_memory(shape: Architecture, stored: int, settings: Settings, device: to
     value = value_bytes(shape, stored, settings, device.type == "cpu")
     longest = settings.longest_window
     windows = settings.batch_size
-    tokens = windows * longest if windows else auto_batch_tokens(shape, longest, device)
-    batch = min(tokens, max(settings.tokens, longest)) * TOKEN_FLOATS * 4 * shape.hidden_size
     weights = shape.parameters * value
+    tokens = windows * longest if windows else auto_batch_tokens(shape, longest, device, weights)
+    batch = min(tokens, max(settings.tokens, longest)) * TOKEN_FLOATS * 4 * shape.hidden_size
     batch += copies * weights
     if device.type != "cpu":
         return weights + batch + TILE_BYTES * DEVICE_LOGITS
