@@ -228,14 +228,14 @@ class SeriesScan:
         from degen.forward.out_of_memory import halve_batch
 
         from .measure import measure
-        from .memory import value_bytes
+        from .memory import loaded_bytes
 
         progress, settings, device = self.progress, self.settings, spec.device
         longest = spec.sample.longest if spec.sample else settings.longest_window
         if self.batch_tokens is None and spec.needs_all_tensors:
             shape, windows = opened.architecture, settings.batch_size
-            weights = shape.parameters * value_bytes(shape, opened.tensors.size(None), settings, device.type == "cpu")
-            to_load = 0 if spec.device_map is not None else weights
+            stored, is_spread = opened.tensors.size(None), spec.device_map is not None
+            to_load = 0 if is_spread else loaded_bytes(shape, stored, settings, device)
             first = batch_tokens_for(spec.sample, windows, settings.longest_window, shape, device, to_load)
             self._save_batch_tokens(opened, first)
 
