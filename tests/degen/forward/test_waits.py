@@ -27,8 +27,12 @@ from degen.text.windows import Sample, Window
 
 CPU = torch.device("cpu")
 LENGTHS = {"full": [24] * 11, "ragged": [24, 24, 17, 24, 9, 24, 20, 24, 24, 11, 24]}
-ASKED_FOR_A_NUMBER = {"_local_scalar_dense", "equal", "is_nonzero"}
-OF_UNKNOWN_SIZE = {"nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "bincount"}
+# as they are called, and in inference mode by the names that are made of these
+ASKED_FOR_A_NUMBER = {"_local_scalar_dense", "item", "is_nonzero", "equal", "allclose"}
+OF_UNKNOWN_SIZE = {
+    "nonzero", "nonzero_numpy", "argwhere", "masked_select", "repeat_interleave", "bincount", "_unique", "_unique2",
+    "unique_dim", "unique_consecutive",
+}  # fmt: skip
 TO_THE_HOST = {torch.Tensor.cpu, torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__}
 
 
@@ -97,13 +101,14 @@ class _Operations(TorchDispatchMode):
         name = func.overloadpacket.__name__
         indices = args[1] if name in ("index", "index_put", "index_put_", "_index_put_impl_") else ()
         by_mask = any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in indices)
+        by_mask |= name == "where" and len(args) == 1
         if name in ASKED_FOR_A_NUMBER | OF_UNKNOWN_SIZE or by_mask:
             self._waits.add(f"{name} by a mask" if by_mask else name)
         return func(*args, **(kwargs or {}))
 
 
 class _Functions(TorchFunctionMode):
-    """Sees copies to the host, which are none on a CPU."""
+    """Sees copies to the host, which are none on a CPU: by name, as what is copied to the device of the pass is not."""
 
     def __init__(self, waits: Waits) -> None:
         super().__init__()
@@ -112,7 +117,7 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         options = kwargs or {}
         where = (*args[1:], options.get("device")) if func is torch.Tensor.to else ()
-        if func in TO_THE_HOST or any(str(to) == "cpu" for to in where):
+        if func in TO_THE_HOST or any(isinstance(to, str) and to == "cpu" for to in where):
             self._waits.add(func.__name__)
         return func(*args, **options)
 
@@ -129,6 +134,11 @@ class _Functions(TorchFunctionMode):
         lambda x: x.to(device="cpu"),
         lambda x: x.numpy(),
         lambda x: x.nonzero(),
+        lambda x: x.nonzero(as_tuple=True),
+        lambda x: torch.where(x > 1),
+        lambda x: x.masked_select(x > 1),
+        lambda x: x.repeat_interleave(x.long()),
+        lambda x: torch.allclose(x, x),
         lambda x: torch.equal(x, x),
         lambda x: x[x > 1],
         lambda x: x.clone().index_put_((x > 1,), torch.zeros(())),
@@ -136,9 +146,10 @@ class _Functions(TorchFunctionMode):
         lambda x: x.unique(),
     ],
 )
-def test_what_waits_for_a_device_is_seen(ask: Callable[[torch.Tensor], Any]) -> None:
+@pytest.mark.parametrize("without_gradients", [torch.no_grad, torch.inference_mode])
+def test_what_waits_for_a_device_is_seen(ask: Callable[[torch.Tensor], Any], without_gradients: Any) -> None:
     waits = Waits()
-    with waits.watching():
+    with waits.watching(), without_gradients():
         ask(torch.arange(4.0))
         waits.end_batch()
         torch.arange(4.0)[torch.tensor([1, 2])].to(torch.float64).sum()
