@@ -26,7 +26,6 @@ from degen.scanning.settings import Settings
         ({"workers": 2}, "--workers: belongs to --engine ray"),
         ({"ray_address": "auto"}, "--ray-address: belongs to --engine ray"),
         ({"engine": "ray", "workers": 0}, "--workers 0: must be from 1 to 65536"),
-        ({"engine": "ray", "device": "cuda:1"}, "--device cuda:1: names one card, and each worker .* --device cuda,"),
     ],
 )
 def test_engines_that_there_are_not_are_refused(options: dict[str, str], message: str, tmp_path: Path) -> None:
@@ -50,7 +49,15 @@ def test_local_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Engine("ray", "auto", 2).default_threads() is None
 
 
-def test_a_device_without_a_number_is_for_workers_to_choose() -> None:
+def test_one_card_by_its_number_is_refused_for_workers_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("degen.scanning.engine.find_spec", lambda name: name)
+    for device in ("cuda:1", "xpu:0"):
+        message = f"^--device {device}: names one card, and each worker .* give --device {device[:-2]}, or leave"
+        with pytest.raises(DegenError, match=message):
+            degen.scan(out=tmp_path / "run", engine="ray", device=device)
+    assert not list(tmp_path.iterdir())
     for device in ("auto", "cpu", "cuda", "cpu:0"):
         Engine("ray").check_device(device)
     Engine().check_device("cuda:1")
