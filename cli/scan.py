@@ -167,7 +167,8 @@ def print_costs(
     from degen.scanning.engine import Engine
     from degen.scanning.shards import parse_shard
 
-    Engine(scan_options.engine, scan_options.ray_address, scan_options.workers)  # refuses what the scan would
+    engine = Engine(scan_options.engine, scan_options.ray_address, scan_options.workers)
+    engine.check_device(settings.device)  # refuses what the scan would, as the line before does
     part = parse_shard(scan_options.shard) if scan_options.shard is not None else None
     devices = parse_devices(planned_for) if planned_for is not None else None
     costs = estimate_costs(settings, output.note, scan_options.out, scan_options.fresh, devices, part)

@@ -46,6 +46,13 @@ def has_float64(device: torch.device) -> bool:
     return device.type != "mps"
 
 
+def count_cards(device: torch.device) -> int:
+    """Return how many accelerators of a device's kind this machine has; 0 for a CPU."""
+    import torch
+
+    return 0 if device.type == "cpu" else int(torch.get_device_module(device).device_count())
+
+
 def factor_device(device: torch.device) -> torch.device | None:
     """Return the accelerator on which matrices are factorised in float64; None for a CPU or one without float64."""
     return device if device.type != "cpu" and has_float64(device) else None

@@ -25,7 +25,7 @@ from degen.text.windows import Sample, batches
 
 from .machine import Machine
 from .record import Part, Row
-from .shapes import CONTEXT, PUBLISHED, TINY, Shape, build, random_sample
+from .shapes import CONTEXT, PUBLISHED, TINY, Shape, build, random_sample, shortened
 
 WIDEST = 2048
 
@@ -76,6 +76,8 @@ def _busy(machine: Machine, shape: Shape) -> Iterator[Row]:
     machine.free()  # a scan chooses its batches before anything else has taken memory
     auto = batch_tokens_for(sample, None, CONTEXT, architecture, machine.device)
     whole = statistics.median(_Passes(machine, model, sample, auto).default() for _ in range(shape.pairs))
+    padded = _Passes(machine, model, shortened(sample), shape.batch_tokens)
+    padded.default()  # whether a batch may be padded is asked once for each configuration
     yield {
         "model": shape.name, "dtype": machine.dtype_name, "parameters": architecture.parameters,
         "tokens": sample.tokens, "batch_tokens": shape.batch_tokens,
@@ -86,7 +88,7 @@ def _busy(machine: Machine, shape: Shape) -> Iterator[Row]:
         "bare_share": flops / statistics.median(bare) / matrix_rate(machine),
         "auto_batch_tokens": auto, "auto": whole, "auto_share": flops / whole / matrix_rate(machine),
         **measured.by_phase(built), "spectrum": _spectrum(machine, model),
-        "synchronisations": measured.synchronisations(),
+        "synchronisations": measured.synchronisations(), "synchronisations_padded": padded.synchronisations(),
     }  # fmt: skip
 
 

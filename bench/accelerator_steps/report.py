@@ -82,7 +82,7 @@ TABLES = (
          ("tokens/s", _of("tokens_a_second")), ("bare, share of rate", _percent("bare_share")),
          ("scan, share of rate", _percent("share")), ("automatic batch", _of("auto_batch_tokens")),
          ("scan so, s", _of("auto")), ("share so", _percent("auto_share")),
-         ("waits a batch", _of("synchronisations"))),
+         ("waits a batch", _of("synchronisations")), ("where padded", _of("synchronisations_padded"))),
         "The pass of a default scan over `model(ids, labels=ids)`, same windows and batches, in turn; medians, and the "
         "least and largest ratio. Shares are of the rate of a large matrix product in that dtype on that device.",
     ),

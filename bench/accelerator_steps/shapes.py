@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -90,3 +90,12 @@ def random_windows(tokens: int, rows: int, context: int = CONTEXT) -> tuple[Wind
 def random_sample(tokens: int, rows: int, context: int = CONTEXT) -> Sample:
     """Return a sample of such windows."""
     return Sample("random", random_windows(tokens, rows, context))
+
+
+def shortened(sample: Sample) -> Sample:
+    """Return a sample of which every second window is shorter, each by another length: its batches are padded."""
+    windows = (
+        replace(w, tokens=w.tokens[: len(w.tokens) - 1 - i % (len(w.tokens) // 2)]) if i % 2 else w
+        for i, w in enumerate(sample.windows)
+    )
+    return Sample("shortened", tuple(windows))

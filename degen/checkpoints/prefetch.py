@@ -13,6 +13,7 @@ from degen.errors import CheckpointError
 from degen.weights.checkpoint_files import CheckpointFiles
 
 from .downloads import Downloads
+from .read_ahead import read_ahead, weights_to_load
 from .series import Checkpoint
 
 T = TypeVar("T")
@@ -21,10 +22,17 @@ Fetched = tuple[Checkpoint, Future[CheckpointFiles]]  # a checkpoint, and its fi
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """A checkpoint to be measured, and whether all of its tensors are needed (`whole`) or only the head."""
+    """A checkpoint to be measured.
+
+    Attributes:
+        checkpoint: which one.
+        whole: whether all of its tensors are needed, or only the head.
+        read_ahead: whether its weights are read once they are here, while the one before it is measured.
+    """
 
     checkpoint: Checkpoint
     whole: bool
+    read_ahead: bool = False
 
 
 class Fetcher:
@@ -46,6 +54,7 @@ class Fetcher:
         self._is_copy = is_copy
         self._ahead: Future[Fetched | None] | None = None
         self._closed = False
+        self._stop_reading = threading.Event()
 
     def __enter__(self) -> Self:
         self.downloads.clear()  # what a scan that was killed left there
@@ -53,6 +62,7 @@ class Fetcher:
 
     def __exit__(self, *exception: object) -> None:
         self._closed = True  # for a thread that is still at work
+        self._stop_reading.set()
         self.downloads.clear()
 
     @contextmanager
@@ -106,7 +116,18 @@ class Fetcher:
             following: the requests behind it.
         """
         request = next((r for r in following if not self._is_known_copy(r.checkpoint)), None)
-        return self._fetch(request) if request is not None and request.checkpoint.source != current.source else None
+        if request is None or request.checkpoint.source == current.source:
+            return None
+        fetched = self._fetch(request)
+        if request.read_ahead and fetched[1].exception() is None:
+            self._read_ahead(fetched[1].result())
+        return fetched
+
+    def _read_ahead(self, files: CheckpointFiles) -> None:
+        """Read the weights of a checkpoint in a thread that nobody waits for; it ends where the next one begins."""
+        self._stop_reading.set()
+        stop = self._stop_reading = threading.Event()
+        _in_thread(lambda: read_ahead(weights_to_load(files), lambda: stop.is_set() or self._closed))
 
     def _is_known_copy(self, checkpoint: Checkpoint) -> bool:
         try:

@@ -156,7 +156,7 @@ def ladder(states: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
     flat = states.flatten(0, -2)
     lengths = torch.linalg.vector_norm(weight, dim=1).float().nan_to_num(nan=0.0, posinf=0.0)
-    longest = lengths.argmax()
+    longest = lengths.argmax().unsqueeze(0)  # as one index of a list: a number would be read from the device
     unit = (flat @ weight.T).float().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().amax(dim=-1)
     orthogonal = unit < _ORTHOGONAL * torch.linalg.vector_norm(flat, dim=1).float() * lengths[longest]
     flat = torch.where(orthogonal.unsqueeze(1), weight[longest].to(flat.dtype), flat)

@@ -41,11 +41,27 @@ class Engine:
         if self.name == RAY and find_spec("ray") is None:
             raise DegenError("--engine ray needs an extra: pip install 'degen-lm[ray]'")
 
-    def default_threads(self) -> int | None:
+    def check_device(self, device: str) -> None:
+        """Refuse one card by its number for workers, each of which takes a card of its own.
+
+        Raises:
+            DegenError: the device is such a card.
+        """
+        kind, colon, _ = device.partition(":")
+        if self.name == RAY and colon and kind != "cpu":
+            raise DegenError(
+                f"--device {device}: names one card, and each worker of --engine ray takes a card of its own; give "
+                f"--device {kind}, or leave --engine ray out"
+            )
+
+    def default_threads(self, cards: int = 0) -> int | None:
         """Return the CPU threads of a checkpoint where nobody says how many; None for torch's own choice.
 
         On this machine the workers share its cores.
+
+        Args:
+            cards: how many accelerators this machine has, each with a worker; 0 for a pass on the CPU.
         """
         if self.name == LOCAL or self.address is not None:
             return None
-        return max((os.cpu_count() or 1) // (self.workers or 1), 1)
+        return max((os.cpu_count() or 1) // (self.workers or cards or 1), 1)

@@ -70,6 +70,15 @@ class MeasureSpec:
         return self.sample is not None and bool(self.text_probes)
 
     @property
+    def reads_ahead(self) -> bool:
+        """Whether the weights of the next checkpoint are read while one is measured.
+
+        An accelerator is done before a disk has read the next model; a CPU takes longer than the disk. A model that is
+        spread may lie on the disk itself, which is then read for every batch.
+        """
+        return self.needs_all_tensors and self.device.type != "cpu" and self.device_map is None
+
+    @property
     def head_probes(self) -> dict[str, type[HeadProbe]]:
         """The probes that need the head's weights alone."""
         return {n: p for n, p in self.probes.items() if issubclass(p, HeadProbe)}

@@ -36,17 +36,21 @@ def pass_memory(shape: Architecture, stored: int, settings: Settings, device: to
         device: of the pass.
         copies: of all parameters that a probe holds beside them.
     """
-    value = value_bytes(shape, stored, settings, device.type == "cpu")
     longest = settings.longest_window
     windows = settings.batch_size
-    tokens = windows * longest if windows else auto_batch_tokens(shape, longest, device)
+    weights = loaded_bytes(shape, stored, settings, device)
+    tokens = windows * longest if windows else auto_batch_tokens(shape, longest, device, weights)
     batch = min(tokens, max(settings.tokens, longest)) * TOKEN_FLOATS * 4 * shape.hidden_size
-    weights = shape.parameters * value
     batch += copies * weights
     if device.type != "cpu":
         return weights + batch + TILE_BYTES * DEVICE_LOGITS
     converted = stored if abs(stored - weights) > 0.1 * weights else 0
     return weights + batch + converted + peak_rss() + FOR_PASSES
+
+
+def loaded_bytes(shape: Architecture, stored: int, settings: Settings, device: torch.device) -> int:
+    """Return the bytes of all parameters in the dtype of the pass."""
+    return shape.parameters * value_bytes(shape, stored, settings, device.type == "cpu")
 
 
 def value_bytes(shape: Architecture, stored: int, settings: Settings, on_cpu: bool) -> int:

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.series import Checkpoint
+from degen.device import count_cards
 from degen.errors import CheckpointError, DegenError, one_line
 from degen.model.architecture import describe
 from degen.model.configuration import read_config
@@ -74,7 +75,6 @@ def _connected(engine: Engine, device: torch.device) -> Iterator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would call its makers
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
-    import torch
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": None}
     was_connected = ray.is_initialized()
@@ -86,7 +86,7 @@ def _connected(engine: Engine, device: torch.device) -> Iterator[Any]:
         elif engine.address is not None:
             ray.init(address=engine.address, **quiet)
         else:
-            cards = torch.cuda.device_count() if device.type == "cuda" else 0
+            cards = count_cards(device)
             ray.init(
                 address="local", num_cpus=engine.workers or max(cards, 1), num_gpus=cards,
                 _node_ip_address="127.0.0.1", **quiet | {"include_dashboard": False},

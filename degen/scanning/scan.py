@@ -20,6 +20,7 @@ from typing import Unpack
 
 from degen.checkpoints.downloads import Downloads, own_downloads
 from degen.checkpoints.prefetch import Fetcher
+from degen.device import count_cards
 from degen.errors import DegenError
 from degen.runs.run import DOWNLOADS, Run, read_run
 from degen.runs.run_file import PLANNED
@@ -103,6 +104,7 @@ def scan_with_settings(
     """Do what `scan` does, with settings that are made already; `on_plan` gets the plan before anything is measured."""
     part = parse_shard(shard) if shard is not None else None
     runner = Engine(engine, ray_address, workers)
+    runner.check_device(settings.device)
     if part is not None and fresh:
         raise DegenError("--fresh: shards share their folder, and one would delete what others have; name a new --out")
     url = url_of(out)
@@ -199,7 +201,7 @@ def _measure(
     samples = prepare_samples(settings, plan, writer, progress)
     check_context(plan, samples, progress, settings.trust_remote_code)
     threads = settings.threads or writer.info.get("threads")  # as asked for, or as when the run began
-    threads = threads or engine.default_threads()
+    threads = threads or engine.default_threads(count_cards(device))
     if threads is not None:
         torch.set_num_threads(threads)
     if settings.target_se and KEY not in (writer.info.get("sample") or {}):

@@ -62,11 +62,8 @@ class SeriesScan:
 
     def fetch_requests(self, pending: Pending) -> list[FetchRequest]:
         """Return the pending checkpoints of this series, in order, each with how much of it is needed."""
-        return [
-            FetchRequest(c, self._spec_of(pending[c]).needs_all_tensors)
-            for c in self.series.checkpoints
-            if c in pending
-        ]
+        specs = {c: self._spec_of(pending[c]) for c in self.series.checkpoints if c in pending}
+        return [FetchRequest(c, spec.needs_all_tensors, spec.reads_ahead) for c, spec in specs.items()]
 
     def _spec_of(self, probes: Sequence[str]) -> MeasureSpec:
         """Return `spec` with some of its probes alone."""
@@ -231,12 +228,15 @@ class SeriesScan:
         from degen.forward.out_of_memory import halve_batch
 
         from .measure import measure
+        from .memory import loaded_bytes
 
-        progress, settings = self.progress, self.settings
+        progress, settings, device = self.progress, self.settings, spec.device
         longest = spec.sample.longest if spec.sample else settings.longest_window
         if self.batch_tokens is None and spec.needs_all_tensors:
             shape, windows = opened.architecture, settings.batch_size
-            first = batch_tokens_for(spec.sample, windows, settings.longest_window, shape, spec.device)
+            stored, is_spread = opened.tensors.size(None), spec.device_map is not None
+            to_load = 0 if is_spread else loaded_bytes(shape, stored, settings, device)
+            first = batch_tokens_for(spec.sample, windows, settings.longest_window, shape, device, to_load)
             self._save_batch_tokens(opened, first)
 
         def attempt(batch_tokens: int) -> Rows:

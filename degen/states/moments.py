@@ -22,11 +22,16 @@ COST = (
 )
 
 
+def _on_cpu(tensor: torch.Tensor) -> bool:
+    """Return whether NumPy computes with a tensor; what torch does elsewhere a test does on a CPU, too."""
+    return tensor.device.type == "cpu"
+
+
 def _products(values: torch.Tensor) -> torch.Tensor:
     """Return Σ h hᵀ, d × d float64. On a CPU by NumPy, which computes one half of the symmetric matrix alone."""
     import torch
 
-    if values.device.type != "cpu":
+    if not _on_cpu(values):
         return values.T @ values
     rows = values.numpy()
     with np.errstate(all="ignore"):  # NaN and infinity are found when all is summed
@@ -158,7 +163,7 @@ class SiteMoments(Sums):
         """
         import torch
 
-        if matrix.device.type == "cpu":
+        if _on_cpu(matrix):
             values: Floats = np.linalg.eigvalsh(matrix.numpy())[::-1].copy()
         else:
             values = torch.linalg.eigvalsh(matrix).flip(0).cpu().numpy()

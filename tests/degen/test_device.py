@@ -12,7 +12,15 @@ import torch
 from degen.probes.anisotropy import Anisotropy
 
 import degen
-from degen.device import as_float64, copied_ahead, exact_float32, factor_device, has_float64, product_in_float32
+from degen.device import (
+    as_float64,
+    copied_ahead,
+    count_cards,
+    exact_float32,
+    factor_device,
+    has_float64,
+    product_in_float32,
+)
 
 
 def allowed() -> tuple[bool, bool]:
@@ -77,6 +85,11 @@ def test_matrices_are_factored_on_accelerators_that_have_float64() -> None:
     cpu, cuda, mps = (torch.device(name) for name in ("cpu", "cuda", "mps"))
     assert [has_float64(device) for device in (cpu, cuda, mps)] == [True, True, False]
     assert [factor_device(device) for device in (cpu, cuda, mps)] == [None, cuda, None]
+
+
+def test_a_cpu_is_no_card_and_other_devices_are_counted_as_torch_does() -> None:
+    assert count_cards(torch.device("cpu")) == 0
+    assert count_cards(torch.device("cuda", 1)) == torch.cuda.device_count()
 
 
 def test_products_of_bfloat16_are_summed_and_kept_in_float32() -> None:

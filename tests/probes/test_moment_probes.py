@@ -31,6 +31,7 @@ from state_feeds import (
     without_reason,
 )
 
+from degen.states import moments as module
 from degen.states.moments import Moments, SiteMoments
 from degen.states.spectra import alpha_req
 from degen.states.state_rows import Vectors
@@ -316,3 +317,17 @@ def test_last_states_far_from_zero_keep_their_small_variances_and_equal_ones_hav
     equal = measure(RankMe, np.tile(states[:1] / 3, (60, 1)), [1] * 60)
     assert equal["rankme_covariance_last"] is None
     assert equal["alpha_req_last"] is None
+
+
+def test_figures_by_torch_as_on_an_accelerator_are_those_by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = cloud(3, sum(LENGTHS), 8, 2.0)
+    expected = all_figures(values, LENGTHS)
+    asked: list[torch.Tensor] = []
+
+    def on_an_accelerator(tensor: torch.Tensor) -> bool:
+        asked.append(tensor)
+        return False
+
+    monkeypatch.setattr(module, "_on_cpu", on_an_accelerator)
+    alike(all_figures(values, LENGTHS), expected)
+    assert asked

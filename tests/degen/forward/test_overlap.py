@@ -17,6 +17,7 @@ from tiny import make_model
 from degen.errors import CheckpointError, NotFiniteError
 from degen.forward import known_heads
 from degen.forward.batches import padded_batches
+from degen.forward.head_inputs import ModelHeadInputs
 from degen.forward.hooks import ModelHooks
 from degen.forward.known_heads import HeadChangedError
 from degen.forward.one_sequence import one_sequence_a_row
@@ -172,6 +173,37 @@ def test_windows_are_what_transformers_finds_where_it_looks(family: str) -> None
             assert masking_utils.find_packed_sequence_indices is not looks
             assert torch.equal(model(ids).logits, expected)
     assert masking_utils.find_packed_sequence_indices is looks
+
+
+@pytest.mark.parametrize("family", ["gpt_neox", "gemma2", "llama", "opt"])
+def test_a_mask_is_as_little_left_out_as_where_transformers_looks_at_it(family: str) -> None:
+    from transformers import masking_utils
+
+    looks = masking_utils._ignore_causal_mask_sdpa
+    mask = (torch.arange(24) < torch.tensor([[24], [9]])).long()
+    assert looks(mask.bool(), 24, 24, 0, 0) is False
+    assert looks(None, 24, 24, 0, 0) is True
+    model, ids = make_model(family, scale=4.0).eval(), torch.arange(48).view(2, 24)
+    with torch.no_grad():
+        expected = model(ids, attention_mask=mask).logits
+        with one_sequence_a_row():
+            assert masking_utils._ignore_causal_mask_sdpa(mask.bool(), 24, 24, 0, 0) is False
+            assert masking_utils._ignore_causal_mask_sdpa(None, 24, 24, 0, 0) is True
+            assert torch.equal(model(ids, attention_mask=mask).logits, expected)
+    assert masking_utils._ignore_causal_mask_sdpa is looks
+
+
+@pytest.mark.parametrize("family", ["gpt_neox", "gemma2", "llama", "opt"])
+def test_the_states_that_are_trained_on_are_the_same_where_transformers_is_told_what_a_batch_holds(family: str) -> None:
+    model, windows = make_model(family, scale=4.0).eval(), a_sample(LENGTHS["ragged"]).windows
+    inputs = ModelHeadInputs(model, 100, CPU)
+    expected = list(inputs.of(windows))
+    with one_sequence_a_row():
+        told = list(inputs.of(windows))
+    assert len(told) == len(expected) > 1
+    for one, other in zip(told, expected, strict=True):
+        assert torch.equal(one.states, other.states)
+        assert torch.equal(one.targets, other.targets)
 
 
 @pytest.mark.parametrize("lengths", LENGTHS)

@@ -7,9 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import GPTNeoXForCausalLM
 
 import degen
+from degen.model.loading import choose_dtype
+
+
+def test_the_dtype_is_float32_on_a_cpu_and_the_checkpoints_own_on_an_accelerator() -> None:
+    assert choose_dtype("auto", torch.device("cpu")) is torch.float32
+    assert choose_dtype("auto", torch.device("cuda")) == "auto"  # as transformers names it
+    assert choose_dtype("bfloat16", torch.device("cuda")) is torch.bfloat16
 
 
 def test_a_scan_holds_one_model_at_a_time(

@@ -45,7 +45,22 @@ def test_local_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Engine().default_threads() is None
     monkeypatch.setattr("degen.scanning.engine.find_spec", lambda name: name)
     assert [Engine("ray", None, n).default_threads() for n in (None, 2, 3, 20)] == [8, 4, 2, 1]
+    assert [Engine("ray", None, n).default_threads(4) for n in (None, 2)] == [2, 4]  # a worker for each of four cards
     assert Engine("ray", "auto", 2).default_threads() is None
+
+
+def test_one_card_by_its_number_is_refused_for_workers_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("degen.scanning.engine.find_spec", lambda name: name)
+    for device in ("cuda:1", "xpu:0"):
+        message = f"^--device {device}: names one card, and each worker .* give --device {device[:-2]}, or leave"
+        with pytest.raises(DegenError, match=message):
+            degen.scan(out=tmp_path / "run", engine="ray", device=device)
+    assert not list(tmp_path.iterdir())
+    for device in ("auto", "cpu", "cuda", "cpu:0"):
+        Engine("ray").check_device(device)
+    Engine().check_device("cuda:1")
 
 
 def test_copies_go_to_one_task_with_what_was_measured_of_them(tmp_path: Path) -> None:

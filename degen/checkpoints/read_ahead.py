@@ -1,0 +1,51 @@
+"""Weights read before their turn, so that they come from memory when a model is loaded and not from a disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from degen.checkpoint_formats.registry import format_of
+from degen.weights.checkpoint_files import CheckpointFiles
+
+BLOCK = 1 << 22  # bytes that are read at a time
+SHARE = 0.5  # of the memory of this machine that the files may take; larger ones would drive out their own beginning
+
+
+def weights_to_load(files: CheckpointFiles) -> list[Path]:
+    """Return the files that a model is loaded from: of a folder with weights in two formats the safetensors."""
+    known = format_of(files.path).files(files.path)
+    return [file for file in known if file.suffix == ".safetensors"] or known
+
+
+def read_ahead(files: Sequence[Path], stopped: Callable[[], bool]) -> int:
+    """Read files once and keep nothing: the system's cache holds them from then on, and gives them up for others.
+
+    A file that cannot be read is passed over; whoever loads it says why.
+
+    Args:
+        files: read one after another; none where they take more than half of the memory of this machine.
+        stopped: returns whether to stop, asked before every block.
+
+    Returns:
+        The bytes that were read.
+    """
+    done, block = 0, bytearray(BLOCK)
+    with suppress(OSError):
+        if sum(file.stat().st_size for file in files) > SHARE * physical_memory():
+            return 0
+    for file in files:
+        with suppress(OSError), file.open("rb", buffering=0) as opened:
+            while not stopped() and (count := opened.readinto(block)):
+                done += count
+    return done
+
+
+def physical_memory() -> float:
+    """Return the bytes of memory of this machine; infinity where the system does not tell."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
