@@ -1,6 +1,6 @@
 """How often `degen saturation` is right, on simulated curves whose truth is known.
 
-    python bench/saturation.py [--draws 400] [--seed 0] [--processes 2] [--only TEXT] [-o docs/saturation_rates.json]
+    python bench/saturation.py [--draws 400] [--seed 0] [--processes 2] [--only TEXT] [--level 0.05] [-o FILE]
 
 Curves of 8, 12, 25 and 60 checkpoints, evenly spaced or half doubling and half even: a plateau, an exponential fall
 that ends, a power law that falls to the end. Noise of one standard deviation: independent, with correlated neighbours
@@ -66,9 +66,9 @@ class Rates:
     bias: float | None
 
 
-def rates(case: CurveKind, draws: int, seed: int) -> Rates:
-    """Return what came of the curves of a kind."""
-    results = list(simulate_verdicts(case, draws, seed))
+def rates(case: CurveKind, draws: int, seed: int, level: float) -> Rates:
+    """Return what came of the curves of a kind, by a test of a level."""
+    results = list(simulate_verdicts(case, draws, seed, level))
     words = Counter(v.verdict for v, _ in results)
     unsaid = [_is_unsaid(v) for v, _ in results]
     onsets = [(v.onset, true) for v, true in results if v.verdict == "saturated" and v.onset is not None]
@@ -151,6 +151,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", default="", help="kinds whose row holds this text, as in 'AR .5' or 'ramp'")
+    parser.add_argument("--level", type=float, default=0.05, help="of the test")
     parser.add_argument("-o", "--out", type=Path, help="a JSON file for the rates")
     arguments = parser.parse_args()
     chosen = [
@@ -163,7 +164,7 @@ def main() -> None:
     print(f"{HEADS}{'covered':>9}{'width':>7}{'bias':>7}")
     table: list[Rates] = []
     with ProcessPoolExecutor(arguments.processes) as pool:
-        jobs = [pool.submit(rates, case, arguments.draws, arguments.seed) for case in chosen]
+        jobs = [pool.submit(rates, case, arguments.draws, arguments.seed, arguments.level) for case in chosen]
         for job in jobs:
             table.append(job.result())
             print(line(table[-1]) + (" *" if one_checkpoint(table[-1].case) else ""), flush=True)

@@ -130,7 +130,7 @@ def make_curve(kind: CurveKind, rng: np.random.Generator) -> tuple[Curve, float]
     return Curve("m", "loss", steps, values, "min", 0.005 * values.min(), errors), onset
 
 
-def simulate_verdicts(kind: CurveKind, draws: int, seed: int) -> Iterator[tuple[Verdict, float]]:
+def simulate_verdicts(kind: CurveKind, draws: int, seed: int, level: float = 0.05) -> Iterator[tuple[Verdict, float]]:
     """Yield the verdicts on curves of a kind, each with the step where the rise truly begins.
 
     Kinds that differ in the column of errors alone have the same noise, so that what the column changes is seen.
@@ -139,4 +139,4 @@ def simulate_verdicts(kind: CurveKind, draws: int, seed: int) -> Iterator[tuple[
     rng = np.random.default_rng([seed, *str(plain).encode()])
     for _ in range(draws):
         curve, onset = make_curve(kind, rng)
-        yield judge(curve), onset * LAST
+        yield judge(curve, level), onset * LAST
