@@ -52,7 +52,7 @@ def explain(findings: Findings) -> str:
         parts.append(f"rests on one checkpoint, step {findings.carrier}: {_without_it(findings)}")
     if findings.since is not None:
         step, low, high = findings.since
-        parts.append(f"if it is a rise, since step {step} ({low} to {high})")
+        parts.append(f"if it is a rise, since step {step} ({low} … {high})")
     if findings.strays:
         steps = ", ".join(str(step) for step in findings.strays[:3]) + (", …" if len(findings.strays) > 3 else "")
         if len(findings.strays) == 1:
@@ -74,7 +74,7 @@ def _without_it(findings: Findings) -> str:
     """Return what would be seen without the checkpoint that decides."""
     if not findings.carrier_makes_rise:
         return "without it there is a rise"
-    return f"without it {findings.p_value:.0%} of curves that never get worse look as bad"
+    return f"without it {100 * findings.p_value:.2g}% of curves that never get worse look as bad"
 
 
 def _main(findings: Findings) -> str:
