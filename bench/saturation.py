@@ -1,6 +1,6 @@
 """How often `degen saturation` is right, on simulated curves whose truth is known.
 
-    python bench/saturation.py [--draws 400] [--seed 0] [--processes 2] [--only TEXT] [-o docs/saturation_rates.json]
+    python bench/saturation.py [--draws 400] [--seed 0] [--processes 2] [--only TEXT] [--level 0.05] [-o FILE]
 
 Curves of 8, 12, 25 and 60 checkpoints, evenly spaced or half doubling and half even: a plateau, an exponential fall
 that ends, a power law that falls to the end. Noise of one standard deviation: independent, with correlated neighbours
@@ -9,8 +9,9 @@ half of training, with a column of standard errors that is right, with one that 
 checkpoints share text, and the exact match of a rare event. Half of them as they are, half with a ramp from two
 thirds of training to five deviations at its end, from the level that the fall had reached; those with fewer than
 three checkpoints on the ramp stand apart. Then collapses that begin with two wild checkpoints (normal, of ten
-deviations) and stay five worse over the last quarter, verdicts that one checkpoint could carry, and onsets of many
-shapes. Rates in %, with their Monte-Carlo standard error.
+deviations) and stay five worse over the last quarter, falls that end sharply, verdicts that one checkpoint could
+carry, and onsets of many shapes. Rates in %, with their Monte-Carlo standard error; last the rows that miss the bars of
+bench/saturation_bars.py.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import numpy as np
 from degen.saturation.verdict import Verdict
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from saturation_bars import print_misses
 from simulated_curves import LAST, ONSET, RISES, SHAPES, SINGLES, SPACINGS, CurveKind, simulate_verdicts, training_times
 
 SIZES = (8, 12, 25, 60)
@@ -49,7 +51,7 @@ class Rates:
         case: the kind.
         draws: how many curves.
         shares: of each verdict, from 0 to 1.
-        carried: share with a verdict of a rise that has not support 1, or of none without the word of that checkpoint.
+        carried: share with a verdict of a rise that has not support 1.
         covered: share of the onsets whose interval holds the true one; None where there are few.
         width: median width of these intervals, as a share of training; None as above.
         bias: median error of the onset, as a share of training; None as above.
@@ -64,9 +66,9 @@ class Rates:
     bias: float | None
 
 
-def rates(case: CurveKind, draws: int, seed: int) -> Rates:
-    """Return what came of the curves of a kind."""
-    results = list(simulate_verdicts(case, draws, seed))
+def rates(case: CurveKind, draws: int, seed: int, level: float) -> Rates:
+    """Return what came of the curves of a kind, by a test of a level."""
+    results = list(simulate_verdicts(case, draws, seed, level))
     words = Counter(v.verdict for v, _ in results)
     unsaid = [_is_unsaid(v) for v, _ in results]
     onsets = [(v.onset, true) for v, true in results if v.verdict == "saturated" and v.onset is not None]
@@ -81,10 +83,8 @@ def rates(case: CurveKind, draws: int, seed: int) -> Rates:
 
 
 def _is_unsaid(verdict: Verdict) -> bool:
-    """Return whether a verdict on a curve that one checkpoint spoils keeps silent about that."""
-    if verdict.verdict in ("saturated", "recovered"):
-        return verdict.support != 1
-    return verdict.verdict == "not_saturated" and "one checkpoint" not in verdict.reason
+    """Return whether a verdict of a rise on a curve that one checkpoint spoils keeps silent about that."""
+    return verdict.verdict in ("saturated", "recovered") and verdict.support != 1
 
 
 def one_checkpoint(case: CurveKind) -> bool:
@@ -104,6 +104,8 @@ def cases() -> list[CurveKind]:
         for shape in (SHAPES if kind != "rare event" else SHAPES[:1])
         for change in (("none", "ramp") if kind != "rare event" else ("none",))
     ]
+    sharp = [(kind, n, change) for kind in ("normal", "AR .5") for n in (12, 25) for change in ("none", "ramp")]
+    table += [CurveKind(kind, n, "even", "line", change) for kind, n, change in sharp]
     table += [CurveKind(kind, n, "even", "plateau", "collapse") for kind in ("normal", "errors") for n in COLLAPSES]
     table += [CurveKind("normal", n, "even", shape, one) for one in SINGLES for n in (12, 25) for shape in SHAPES[::2]]
     table += [
@@ -149,6 +151,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", default="", help="kinds whose row holds this text, as in 'AR .5' or 'ramp'")
+    parser.add_argument("--level", type=float, default=0.05, help="of the test")
     parser.add_argument("-o", "--out", type=Path, help="a JSON file for the rates")
     arguments = parser.parse_args()
     chosen = [
@@ -161,16 +164,17 @@ def main() -> None:
     print(f"{HEADS}{'covered':>9}{'width':>7}{'bias':>7}")
     table: list[Rates] = []
     with ProcessPoolExecutor(arguments.processes) as pool:
-        jobs = [pool.submit(rates, case, arguments.draws, arguments.seed) for case in chosen]
+        jobs = [pool.submit(rates, case, arguments.draws, arguments.seed, arguments.level) for case in chosen]
         for job in jobs:
             table.append(job.result())
             print(line(table[-1]) + (" *" if one_checkpoint(table[-1].case) else ""), flush=True)
     print("* fewer than three checkpoints on the ramp")
     print("\n".join(summary(table)))
+    rows: list[dict[str, Any]] = [asdict(one) | {"one_checkpoint": one_checkpoint(one.case)} for one in table]
+    print_misses(rows)
     seconds = time.perf_counter() - begun
     print(f"{seconds:.0f} s")
     if arguments.out is not None:
-        rows: list[dict[str, Any]] = [asdict(one) | {"one_checkpoint": one_checkpoint(one.case)} for one in table]
         head = f'{{"draws": {arguments.draws}, "seed": {arguments.seed}, "seconds": {round(seconds)}, "rows": [\n'
         arguments.out.write_text(head + ",\n".join(map(json.dumps, rows)) + "\n]}\n", encoding="utf-8")
 

@@ -28,8 +28,10 @@ from degen.tables import NGRAM, SATURATION, SIMILARITY, Column, Tables
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
+sys.path.append(str(HERE.parent / "bench"))
 import reference  # noqa: E402
 from reference import suites  # noqa: E402
+from saturation_bars import misses  # noqa: E402
 
 RATES_BEGIN, RATES_END = "<!-- rates, from saturation_rates.json -->", "<!-- end of the rates -->"
 COMMANDS = (
@@ -127,8 +129,9 @@ def saturation() -> str:
 
 
 def rates() -> str:
-    """Return the rates of bench/saturation.py, in four tables."""
+    """Return the rates of bench/saturation.py, in four tables, and those that miss their bars."""
     document = json.loads((HERE / "saturation_rates.json").read_text(encoding="utf-8"))
+    missed = _missed(document["rows"])
     rows = [row | row.pop("case") for row in document["rows"]]
     tables = [f"{document['draws']} curves of each kind; rates in %, with Monte-Carlo errors of up to "
               f"{50 / document['draws'] ** 0.5:.1f}.\n"]  # fmt: skip
@@ -150,7 +153,16 @@ def rates() -> str:
     ]
     heads = "| rise | checkpoints | fall | noise | onset covered | width | bias |\n"
     tables.append(heads + "| --- " * 7 + "|\n" + "\n".join(lines) + "\n")
-    return "\n".join(tables)
+    return "\n".join([*tables, missed])
+
+
+def _missed(rows: list[dict[str, Any]]) -> str:
+    """Return the rates that miss what is asked of them."""
+    lines = [f"| {m.bar} | {m.row} | {m.rate:.1f} | {m.limit:.1f} | {m.error:.1f} |" for m in misses(rows)]
+    heads = "| asked | of | rate | bar | error |\n" + "| --- " * 5 + "|\n"
+    return f"Rates that miss what is asked of them (`python bench/saturation_bars.py`):\n\n{heads}" + "\n".join(
+        [*lines, ""]
+    )
 
 
 def _false_rates(rows: list[dict[str, Any]]) -> str:
@@ -168,9 +180,9 @@ def _found(rows: list[dict[str, Any]]) -> str:
     kinds = list(dict.fromkeys(row["noise"] for row in ramps))
     lines = []
     for key in dict.fromkeys((row["checkpoints"], row["spacing"], row["shape"]) for row in ramps):
-        own = [row for row in ramps if (row["checkpoints"], row["spacing"], row["shape"]) == key]
-        mark = " *" if own[0]["one_checkpoint"] else ""
-        cells = "".join(f" {100 * row['shares']['saturated']:.1f} |" for row in own)
+        own = {r["noise"]: r for r in ramps if (r["checkpoints"], r["spacing"], r["shape"]) == key}
+        mark = " *" if next(iter(own.values()))["one_checkpoint"] else ""
+        cells = "".join(f" {100 * own[kind]['shares']['saturated']:.1f} |" if kind in own else " |" for kind in kinds)
         lines.append(f"| {key[0]}{mark} | {key[1]} | {key[2]} |{cells}")
     heads = "| checkpoints | steps | fall | " + " | ".join(kinds) + " |\n" + "| --- " * (3 + len(kinds)) + "|\n"
     note = "A ramp is found; * with fewer than three checkpoints on it:\n\n"

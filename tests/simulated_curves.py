@@ -1,15 +1,15 @@
 """Simulated curves whose truth is known: where a metric begins to get worse, if it does.
 
-A plateau, an exponential fall that ends, or a power law that falls to the end, with noise of one standard deviation
-and, late in training, nothing, a ramp, a collapse, one wrong checkpoint or a rise of another shape. Tests draw some,
-`bench/saturation.py` all of them.
+A plateau, an exponential fall that ends, a power law that falls to the end, or a line that ends sharply, with noise of
+one standard deviation and, late in training, nothing, a ramp, a collapse, one wrong checkpoint or a rise of another
+shape. Tests draw some, `bench/saturation.py` all of them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ SHAPES = ("plateau", "exponential", "power law")
 SPACINGS = ("even", "doubling")
 SHARED = 3.0  # how much larger an error is that holds what checkpoints share
 SINGLES = ("bad last value", "lucky best", "foreign checkpoint")
+WITHOUT_ERRORS = {"errors": "normal", "shared errors": "normal", "shared errors AR .5": "AR .5"}
 RISES = ("ramp", "jump", "exponential", "flattening", "quadratic")
 
 
@@ -37,7 +38,7 @@ class CurveKind:
         noise: its noise.
         checkpoints: how many.
         spacing: of their steps.
-        shape: of the fall.
+        shape: of the fall: one of `SHAPES`, or `line`.
         change: of what happens late: `none`, `ramp`, `collapse`, one of `SINGLES`, or `onset` and one of `RISES`.
     """
 
@@ -75,8 +76,13 @@ def noise(kind: str, t: Floats, rng: np.random.Generator) -> Floats:
 
 
 def fall(shape: str, t: Floats) -> Floats:
-    """Return a fall in standard deviations, to about nothing or to the end."""
-    return {"plateau": 0 * t, "exponential": 100 * np.exp(-t / 0.12), "power law": 12 * (t + 0.02) ** -0.5}[shape]
+    """Return a fall in standard deviations, to about nothing, to the end, or to a sharp end at two fifths."""
+    return {
+        "plateau": 0 * t,
+        "exponential": 100 * np.exp(-t / 0.12),
+        "power law": 12 * (t + 0.02) ** -0.5,
+        "line": 36 * np.clip(0.4 - t, 0, None),
+    }[shape]
 
 
 def rise(shape: str, t: Floats, onset: float) -> Floats:
@@ -120,13 +126,17 @@ def make_curve(kind: CurveKind, rng: np.random.Generator) -> tuple[Curve, float]
     size = {"errors": 1.0}.get(kind.noise, SHARED if kind.noise.startswith("shared") else None)
     errors = None if size is None else np.full(n, size * NOISE)
     if kind.noise.startswith("shared"):
-        values += math.sqrt(SHARED**2 - 1) * NOISE * rng.standard_normal()
+        values += math.sqrt(SHARED**2 - 1) * NOISE * rng.spawn(1)[0].standard_normal()
     return Curve("m", "loss", steps, values, "min", 0.005 * values.min(), errors), onset
 
 
-def simulate_verdicts(kind: CurveKind, draws: int, seed: int) -> Iterator[tuple[Verdict, float]]:
-    """Yield the verdicts on curves of a kind, each with the step where the rise truly begins."""
-    rng = np.random.default_rng([seed, *str(kind).encode()])
+def simulate_verdicts(kind: CurveKind, draws: int, seed: int, level: float = 0.05) -> Iterator[tuple[Verdict, float]]:
+    """Yield the verdicts on curves of a kind, each with the step where the rise truly begins.
+
+    Kinds that differ in the column of errors alone have the same noise, so that what the column changes is seen.
+    """
+    plain = replace(kind, noise=WITHOUT_ERRORS.get(kind.noise, kind.noise))
+    rng = np.random.default_rng([seed, *str(plain).encode()])
     for _ in range(draws):
         curve, onset = make_curve(kind, rng)
-        yield judge(curve), onset * LAST
+        yield judge(curve, level), onset * LAST

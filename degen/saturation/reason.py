@@ -15,10 +15,11 @@ class Findings:
         side: on which side of the best a worse value lies, `above` or `below`.
         gap: of the final value to the best.
         floor: the least change that matters.
-        p_value: how often a curve that never gets worse looks as bad.
+        p_value: how often a curve that never gets worse looks as bad, whichever checkpoint is left out.
         support: how many checkpoints carry the verdict; None where none was found to.
         carrier: step of the one that decides; None where none does.
         carrier_makes_rise: whether that one makes the rise, or hides it.
+        since: step, low and high of the onset that the rise would have; None where no single one makes it.
         strays: steps of checkpoints that stray alone from their neighbours, which are left out.
         strays_decide: whether the verdict would be another with them.
         excursion: how far the metric was from its best so far at most and the step, of a rise that came back.
@@ -35,6 +36,7 @@ class Findings:
     support: int | None = None
     carrier: int | None = None
     carrier_makes_rise: bool = False
+    since: tuple[int, int, int] | None = None
     strays: Sequence[int] = ()
     strays_decide: bool = False
     excursion: tuple[float, int] | None = None
@@ -47,8 +49,10 @@ def explain(findings: Findings) -> str:
     """Return the reason of a verdict."""
     parts = [_main(findings)]
     if findings.carrier is not None:
-        verb = "makes" if findings.carrier_makes_rise else "hides"
-        parts.append(f"rests on one checkpoint: step {findings.carrier} alone {verb} a rise")
+        parts.append(f"rests on one checkpoint, step {findings.carrier}: {_without_it(findings)}")
+    if findings.since is not None:
+        step, low, high = findings.since
+        parts.append(f"if it is a rise, since step {step} ({low} … {high})")
     if findings.strays:
         steps = ", ".join(str(step) for step in findings.strays[:3]) + (", …" if len(findings.strays) > 3 else "")
         if len(findings.strays) == 1:
@@ -64,6 +68,13 @@ def explain(findings: Findings) -> str:
     if findings.missing:
         parts.append(f"{findings.missing} checkpoint{'s' * (findings.missing > 1)} without a value left out")
     return "; ".join(parts)
+
+
+def _without_it(findings: Findings) -> str:
+    """Return what would be seen without the checkpoint that decides."""
+    if not findings.carrier_makes_rise:
+        return "without it there is a rise"
+    return f"without it {100 * findings.p_value:.2g}% of curves that never get worse look as bad"
 
 
 def _main(findings: Findings) -> str:

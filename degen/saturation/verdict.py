@@ -201,10 +201,10 @@ def _judge(
 
 def _nothing_happened(rise: Rise, checkpoints: int, gap: float, floor: float) -> bool:
     """Return whether a rise that matters would most likely have been seen."""
-    enough = checkpoints >= ENOUGH
+    enough, usual = checkpoints >= ENOUGH, rise.p_value >= 0.5
     if gap < floor:
-        return enough or rise.p_value >= 0.3 or floor >= SMALL_NOISE * rise.noise
-    return enough and rise.p_value >= 0.5
+        return enough or usual or floor >= SMALL_NOISE * rise.noise
+    return enough and usual
 
 
 def _verdict(curve: Curve, kept: Ints, groups: Groups, judged: _Judged, level: float, confidence: float) -> Verdict:
@@ -216,9 +216,12 @@ def _verdict(curve: Curve, kept: Ints, groups: Groups, judged: _Judged, level: f
         other = _judge(steps, values, curve.floor, _error(curve, kept), level, keep_strays=True)
         strays_decide = other is not None and other.label != judged.label
         support = 1 if strays_decide and len(rise.strays) == 1 else support
-    onset = None
+    onset = since = None
     if judged.label in ("saturated", "recovered"):
         onset = _onset(groups, rise, curve.floor, confidence)
+    elif judged.carrier is not None and rise.support == 1:
+        doubted = _onset(groups, rise, curve.floor, confidence)
+        since = curve.step_at(doubted.step), curve.step_at(doubted.low), curve.step_at(doubted.high)
     excursion = _excursion(steps, values, rise, judged.label, level)
     own = curve.values[kept] if curve.better == "min" else -curve.values[kept]
     best = int(np.argmin(own))
@@ -232,6 +235,7 @@ def _verdict(curve: Curve, kept: Ints, groups: Groups, judged: _Judged, level: f
         support=support,
         carrier=None if judged.carrier is None else curve.step_at(int(steps[judged.carrier])),
         carrier_makes_rise=rise.support == 1,
+        since=since,
         strays=[curve.step_at(int(step)) for step in steps[rise.strays]],
         strays_decide=strays_decide,
         excursion=excursion if excursion is None else (excursion[0], curve.step_at(excursion[1])),

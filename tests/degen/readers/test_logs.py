@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -72,6 +73,18 @@ def test_the_verdict_on_a_sparse_metric_is_that_on_its_rows_alone(tmp_path: Path
     alone = find_saturation(tmp_path / "alone.csv").rows()[0]
     assert {**in_log, "model": ""} == {**alone, "model": ""}
     assert (in_log["best_step"], in_log["final_step"], in_log["checkpoints"]) == (3294, 5490, 10)
+
+
+def test_a_rise_that_rests_on_one_checkpoint_is_told_with_its_onset() -> None:
+    """Eval loss of ten checkpoints, four of them after its best: 1 in 15 curves that never get worse looks as bad."""
+    (row,) = find_saturation(DATA / "trainer_state.json", metrics=["eval_loss"]).rows()
+    assert (row["verdict"], row["support"]) == ("undecided", 1)
+    assert "rests on one checkpoint, step 3294: without it 6.6% of curves" in row["reason"]
+    rise = re.search(r"if it is a rise, since step (\d+) \((\d+) … (\d+)\)", row["reason"])
+    assert rise is not None
+    assert int(rise[2]) < 3574 < int(rise[3])
+    (bolder,) = find_saturation(DATA / "trainer_state.json", metrics=["eval_loss"], level=0.1).rows()
+    assert (bolder["verdict"], bolder["onset_low"], bolder["onset_high"]) == ("saturated", int(rise[2]), int(rise[3]))
 
 
 def test_a_step_that_lacks_a_metric_lacks_it_once_however_many_rows_it_has(tmp_path: Path) -> None:

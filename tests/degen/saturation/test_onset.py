@@ -86,8 +86,9 @@ def slow_misfit(times: Floats, values: Floats, place: float, power: float) -> fl
     after = np.clip(times - place, 0, None) / span
     rise = (after > 0).astype(float) if power == 0 else after**power
     before = (np.minimum(times, place) - times[0]) / span
+    lines = (-np.minimum(before, share * (place - times[0]) / span) for share in (0.25, 0.5, 0.75, 1.0))
     sums = []
-    for fall in (-before, *(np.exp(-before / decay) for decay in (0.1, 0.2, 0.4))):
+    for fall in (*lines, *(np.exp(-before / decay) for decay in (0.1, 0.2, 0.4))):
         design = np.column_stack([np.ones(len(times)), fall, rise])
         bounds = [-np.inf, 0, 0], np.inf
         sums.append(2 * float(lsq_linear(design, values, bounds=bounds, tol=1e-14).cost))
@@ -115,6 +116,18 @@ def test_the_interval_is_where_the_misfit_stays_below_its_bound() -> None:
     ends = [n for n in range(12, 21) if slow_onset(times[:n], values[:n], 0.1, bound) == result]
     assert ends  # the first n checkpoints, up to where the rise is certain
     assert values[ends[0] - 1] > 3.6
+
+
+def test_a_fall_that_ends_long_before_the_rise_is_not_taken_for_its_onset() -> None:
+    """A line that ends sharply at two fifths, a ramp from two thirds: with noise, and without."""
+    times = STEPS / STEPS[-1]
+    values = 3 + np.clip(0.4 - times, 0, None) + np.clip(times - 0.66, 0, None)
+    onset = find_onset(STEPS, values, 1e-3, 0.0)
+    assert 50_000 <= onset.low <= 66_000 <= onset.high == 70_000
+    results = list(simulate_verdicts(CurveKind("AR .5", 12, "even", "line", "ramp"), 60, 1))
+    held = [v.onset.low <= true <= v.onset.high for v, true in results if v.onset is not None]
+    assert len(held) > 45
+    assert np.mean(held) >= 0.8
 
 
 # What it depends on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -34,6 +35,13 @@ def test_zero_and_five_shot_results_are_curves_of_their_own() -> None:
     assert zero.steps[int(np.argmax(zero.values))] == 53_000
     verdicts = find_saturation(MIXED, metrics=["acc"]).verdicts
     assert {v.verdict for v in verdicts if v.curve.metric.startswith("hendrycksTest")} <= {"not_saturated", "undecided"}
+    (lambada,) = (v for v in verdicts if v.curve.metric == "lambada_openai/0-shot/acc")
+    assert (lambada.verdict, lambada.support) == ("undecided", 1)
+    rise = re.search(
+        r"one checkpoint, step 53000: .* if it is a rise, since step \d+ \((\d+) … (\d+)\)", lambada.reason
+    )
+    assert rise is not None
+    assert int(rise[1]) < 50_734 < int(rise[2])
 
 
 def test_one_few_shot_setting_is_selected_by_where_and_by_name() -> None:
