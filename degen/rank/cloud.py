@@ -181,7 +181,9 @@ class _RoughLengths:
             points: Singles = rows @ self._whiten
             points -= self._shift
             lengths = lengths_of(points).astype(np.float64)
-            error = product_error(lengths_of(rows) + self._mean, np.asarray(self._size), rows.shape[1])
+            error = product_error(
+                lengths_of(rows).astype(np.float64) + self._mean, np.asarray(self._size), rows.shape[1]
+            )
             error += rounding(len(self._shift)) * lengths
             highest = lengths + error
         if not np.isfinite(highest).all():

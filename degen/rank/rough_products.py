@@ -32,7 +32,7 @@ def rounding(terms: int) -> float:
     return share / (1 - share)
 
 
-def product_error(rows: Floats | float, columns: Floats, terms: int) -> Floats:
+def product_error(rows: Floats | Singles | float, columns: Floats, terms: int) -> Floats:
     """Return how far a·b in float32 may be from a·b, both rounded to float32 before.
 
     Formula: |fl(a·b) − a·b| ≤ γ‖a‖‖b‖, and some more where lengths are so small that squares of them are rounded to 0.
