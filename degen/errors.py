@@ -48,6 +48,10 @@ class NotFiniteError(CheckpointError):
     """NaN or infinity in weights, states or losses."""
 
 
+class ProbeError(CheckpointError):
+    """A probe met an error that is none of degen's: a fault of the probe, or of a library that it calls."""
+
+
 def shorten_number(number: int) -> str:
     """Return a whole number as text; one of more digits than a message can bear is cut."""
     if abs(number) < 10**24:

@@ -23,7 +23,7 @@ from degen.model.readout import Readout
 from degen.text.windows import Sample, Window
 
 from .device import is_out_of_memory
-from .errors import CheckpointError, DegenError, one_line
+from .errors import DegenError, ProbeError, one_line
 from .tables import Column, Metric, Rows
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Probe(ABC):
         columns: the columns it fills, by table; `checkpoints`, `layers` and `windows` are the engine's, others its own.
         metrics: what its columns are and mean: formula, source, range, high and low, names that clash; may be left out.
         cost: what it takes, in time and memory; empty where it does not say.
-        default: whether a scan measures it without `--probes`.
+        default: whether a scan measures it without `--probes`; where such a one fails, the checkpoint does.
         whole_numbers: the names of its options whose value is a whole number above zero, which `check` looks at.
         few_documents: the number of documents below which a scan warns, and what so few do to its figures; or None.
     """
@@ -338,7 +338,7 @@ def probe_errors(name: str) -> Iterator[None]:
     """Turn an error in the block into one that names the probe.
 
     Raises:
-        CheckpointError: the block met an error. Errors of degen's own and out of memory are raised as they are.
+        ProbeError: the block met an error. Errors of degen's own and out of memory are raised as they are.
     """
     try:
         yield
@@ -347,4 +347,4 @@ def probe_errors(name: str) -> Iterator[None]:
     except Exception as error:  # a third party's probe may raise errors of any class
         if is_out_of_memory(error):
             raise
-        raise CheckpointError(f"probe {name}: {one_line(error)}") from error
+        raise ProbeError(f"probe {name}: {one_line(error)}") from error

@@ -9,7 +9,7 @@ from degen.arrays import Floats
 from degen.probe import Site
 from degen.states.chosen_rows import Reservoir
 from degen.states.moments import COST, Moments, SiteMoments
-from degen.states.reasons import constant, unmeasurable
+from degen.states.reasons import constant, rounding_alone, unmeasurable
 from degen.states.shared_states import StateProbe
 from degen.tables import Column, Metric, Row
 
@@ -107,4 +107,7 @@ class CommonMode(StateProbe):
         row: Row = {"mean_vector_share": mean_vector_share(moments), "common_mode_energy": common_mode_energy(moments)}
         if (reason := constant(moments)) is not None:
             return row | {"reason": reason}
-        return row | {"centred_cosine": centred_cosine(self.shared.get(Reservoir).states(site, domain), moments.mean)}
+        return row | {
+            "centred_cosine": centred_cosine(self.shared.get(Reservoir).states(site, domain), moments.mean),
+            "reason": rounding_alone(moments.mean, moments.variances, self.unit(site)),
+        }

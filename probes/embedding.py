@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from degen.probes.head_frequency import HeadFrequency
 from degen.probes.head_spectra import MORE, HeadSpectra
@@ -12,18 +13,18 @@ from degen.probes.spectrum import Spectrum
 
 from degen.checkpoints.adapter_source import AdapterSource
 from degen.checkpoints.source import Source
-from degen.delta.base_weights import FLOATS, open_by_ranges
-from degen.errors import CheckpointError
-from degen.model.architecture import describe
+from degen.delta.base_weights import open_by_ranges
+from degen.errors import CheckpointError, one_line
+from degen.model.architecture import describe, scale_block
 from degen.model.configuration import read_config
-from degen.model.lm_head import Head, used_rows
+from degen.model.lm_head import Head, readable, used_rows
 from degen.probe import HeadProbe, SourceProbe
 from degen.tables import CHECKPOINTS, Column, Metric, Row, Rows
 from degen.weights.open_weights import LoadedTensors
 from degen.weights.stored_tensors import StoredTensors
 
 TABLE = "embedding"
-VARIANTS = ("raw", "centred")  # no final norm stands before an input embedding
+VARIANTS = ("raw", "centred")  # no norm can be folded in, see `variant`
 OF_WHOLE: tuple[type[HeadProbe], ...] = (HeadTail, HeadFrequency, Isotropy)
 
 
@@ -43,7 +44,7 @@ def _columns() -> tuple[Column, ...]:
     """Return the columns of table `embedding`: those of spectra, then those of the row `raw` alone."""
     of_whole = [column for probe in OF_WHOLE for column in probe.columns[CHECKPOINTS]]
     return (
-        Column("variant", "string", "", "raw, or centred: rows less their mean", key=True),
+        Column("variant", "string", "", "raw, or centred: rows less their mean; no norm folds into it", key=True),
         Column("tensor", "string", "", "name of the input embedding's tensor"),
         *(replace(column, summary=False) for column in (*Spectrum.columns[CHECKPOINTS], *MORE)),
         *(
@@ -79,10 +80,13 @@ class Embedding(SourceProbe):
         if _is_head(source, tensors, key):
             reason = "the input embedding is the LM head (tied): the probes of the head have its figures"
             return _unmeasured(reason, key)
-        if tensors.dtype(key) not in FLOATS and not tensors.shard(key).endswith(".gguf"):
-            return _unmeasured(f"stored as {tensors.dtype(key)}, which is no plain float", key)
         rows = tensors.shape(key)[0]
-        held = LoadedTensors({key: tensors.rows(key, 0, rows)})
+        try:
+            own = readable(tensors, key, scale_block(_config(source)), name="input embedding")
+        except CheckpointError as error:
+            return _unmeasured(one_line(error), key)
+        values = own.rows(key, 0, rows)
+        held = LoadedTensors({key: values if values.element_size() > 1 else values.float()})
         matrix = Head(held, key, used_rows(self.ids, rows), name="input embedding")
         return {TABLE: [{"tensor": key} | row for row in self._rows(matrix)]}
 
@@ -109,9 +113,12 @@ def _is_head(source: Source, tensors: StoredTensors, key: str) -> bool:
 
     Two tensors are one where the configuration ties them and their bytes are equal.
     """
+    config = _config(source)
     try:
-        shape = describe(read_config(source.config()))
+        shape = describe(config) if config is not None else None
     except CheckpointError:
+        shape = None
+    if shape is None:
         head = tensors.head_key(False, tensors.shape(key))  # type: ignore[arg-type]  # a matrix
         return head is None
     wanted = shape.vocab_size, shape.head_size
@@ -119,6 +126,14 @@ def _is_head(source: Source, tensors: StoredTensors, key: str) -> bool:
     if head is None or head == key:
         return shape.tied
     return shape.tied and tensors.shape(key) == wanted and tensors.sha256(key) == tensors.sha256(head)
+
+
+def _config(source: Source) -> Any:
+    """Return the configuration of a checkpoint; None where it cannot be read."""
+    try:
+        return read_config(source.config())
+    except CheckpointError:
+        return None
 
 
 def _unmeasured(reason: str, key: str | None = None) -> Rows:

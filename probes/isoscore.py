@@ -9,7 +9,7 @@ import numpy as np
 from degen.arrays import Floats
 from degen.probe import Site
 from degen.states.moments import COST, Moments
-from degen.states.reasons import constant, few_positions, unmeasurable
+from degen.states.reasons import constant, few_positions, joined, rounding_alone, unmeasurable
 from degen.states.shared_states import StateProbe
 from degen.tables import Column, Metric, Row
 
@@ -67,5 +67,10 @@ class IsoScore(StateProbe):
         if (reason := unmeasurable(moments) or constant(moments)) is not None:
             return {"reason": reason}
         value = isoscore(moments.covariance_eigenvalues)
-        reason = few_positions(moments.count, moments.width) if value is not None else "one dimension has no isoscore"
-        return {"isoscore": value, "reason": reason}
+        if value is None:
+            return {"isoscore": None, "reason": "one dimension has no isoscore"}
+        few = few_positions(moments.count, moments.width)
+        return {
+            "isoscore": value,
+            "reason": joined([few, rounding_alone(moments.mean, moments.variances, self.unit(site))]),
+        }

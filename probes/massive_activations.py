@@ -76,7 +76,7 @@ class WindowExtremes(Accumulator):
         with np.errstate(invalid="ignore"):  # of infinite norms; their site has no figures
             others = norm_sums - first_sums
         sums = np.stack([first_sums, firsts, others, lengths - firsts], axis=1)
-        extremes = np.where(np.isnan(norm_sums), np.nan, np.maximum(largest, -least))
+        extremes = np.where(np.isnan(norm_sums), np.nan, np.maximum(np.abs(largest), np.abs(least)))
         self._add(site, self.domains.of_window[batch.windows], extremes, sums)
 
     def _add(self, site: Site, domains: Ints, largest: Floats, sums: Floats) -> None:

@@ -9,7 +9,7 @@ from degen.probe import Site
 from degen.states.chosen_rows import Reservoir
 from degen.states.directions import Directions
 from degen.states.moments import COST, Moments, SiteMoments
-from degen.states.reasons import constant, unmeasurable
+from degen.states.reasons import constant, joined, rounding_alone, unmeasurable
 from degen.states.shared_states import StateProbe
 from degen.tables import Column, Metric, Row, Rows
 
@@ -126,7 +126,7 @@ class OutlierDimensions(StateProbe):
             row["standardised_cosine"] = float(parts.sum())
             if (shares := _shares_of(parts)) is not None:
                 row["outlier_share_standardised"] = float(shares.max())
-        return row | {"reason": "; ".join(reasons) or None}
+        return row | {"reason": joined([*reasons, rounding_alone(moments.mean, moments.variances, self.unit(site))])}
 
 
 def _shares_of(parts: Floats) -> Floats | None:

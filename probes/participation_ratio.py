@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from degen.probe import Site
 from degen.states.moments import COST, Moments, SiteMoments
-from degen.states.reasons import constant, few_positions, unmeasurable
+from degen.states.reasons import constant, few_positions, joined, rounding_alone, unmeasurable
 from degen.states.shared_states import StateProbe
 from degen.stats.spectral_figures import participation_ratio
 from degen.tables import Column, Metric, Row
@@ -97,10 +97,11 @@ class ParticipationRatio(StateProbe):
         if (reason := unmeasurable(moments) or constant(moments)) is not None:
             return {"reason": reason}
         corrected = corrected_participation_ratio(moments)
+        few = few_positions(moments.count, moments.width)
+        if corrected is None:
+            few = f"{moments.count} positions are too few for a corrected participation ratio"
         return {
             "participation_ratio": participation_ratio(moments.covariance_eigenvalues),
             "participation_ratio_corrected": corrected,
-            "reason": few_positions(moments.count, moments.width)
-            if corrected is not None
-            else f"{moments.count} positions are too few for a corrected participation ratio",
+            "reason": joined([few, rounding_alone(moments.mean, moments.variances, self.unit(site))]),
         }

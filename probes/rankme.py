@@ -10,7 +10,14 @@ from degen.arrays import Floats
 from degen.probe import Site
 from degen.states.chosen_rows import LastTokens
 from degen.states.moments import COST, Moments
-from degen.states.reasons import PER_DIMENSION, constant, few_positions, unmeasurable
+from degen.states.reasons import (
+    PER_DIMENSION,
+    constant,
+    few_positions,
+    joined,
+    rounding_alone,
+    unmeasurable,
+)
 from degen.states.shared_states import StateProbe
 from degen.states.spectra import FEWEST_FITTED, FIT_FIRST, alpha_req, rankme
 from degen.tables import Column, Metric, Row
@@ -91,11 +98,11 @@ class RankMe(StateProbe):
             }
         reasons = [
             few_positions(moments.count, moments.width),
-            constant(moments),
+            constant(moments) or rounding_alone(moments.mean, moments.variances, self.unit(site)),
             _few_last(*last.shape),
             *(_short_of(name, values) for name, values in zip(SAMPLINGS, eigenvalues, strict=True)),
         ]
-        return row | {"reason": "; ".join(reason for reason in reasons if reason) or None}
+        return row | {"reason": joined(reasons)}
 
 
 def _number(value: float) -> float | None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from degen.probe import Site
 from degen.states.moments import COST, Moments
-from degen.states.reasons import constant, few_positions, unmeasurable
+from degen.states.reasons import constant, few_positions, joined, rounding_alone, unmeasurable
 from degen.states.shared_states import StateProbe
 from degen.stats.entropy import shannon_entropy
 from degen.stats.spectral_figures import effective_rank
@@ -91,4 +91,5 @@ class StateSpectrum(StateProbe):
         return row | {
             "effective_rank_covariance": effective_rank(variances),
             "first_direction_variance": float(variances[0] / variances.sum()),
+            "reason": joined([row["reason"], rounding_alone(moments.mean, moments.variances, self.unit(site))]),
         }

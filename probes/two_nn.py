@@ -12,6 +12,7 @@ from degen.arrays import Floats, Ints
 from degen.errors import DegenError
 from degen.probe import Site
 from degen.states.chosen_rows import POSITIONS, Reservoir
+from degen.states.reasons import joined, rounding_alone
 from degen.states.shared_states import StateProbe
 from degen.tables import Column, Metric, Row
 from degen.text.windows import Sample
@@ -140,7 +141,7 @@ class TwoNN(StateProbe):
         if not np.isfinite(different).all():
             return {"reason": "its states are not finite, or too large for their squares"}
         value = two_nn(different)
-        reasons = []
+        reasons: list[str | None] = []
         if len(different) < positions:
             reasons.append(f"two_nn_dimension of {len(different)} different states at {positions} positions")
         if value is None:
@@ -148,4 +149,6 @@ class TwoNN(StateProbe):
             reasons.append(f"no two_nn_dimension: {fault}")
         elif len(different) < 10 * value:
             reasons.append(f"two_nn_dimension of {len(different)} states is too low: fewer than 10 for each dimension")
-        return {"two_nn_dimension": value, "reason": "; ".join(reasons) or None}
+        if value is not None:
+            reasons.append(rounding_alone(different.mean(axis=0), different.var(axis=0), self.unit(site)))
+        return {"two_nn_dimension": value, "reason": joined(reasons)}

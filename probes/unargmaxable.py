@@ -10,7 +10,8 @@ import numpy as np
 from degen.errors import DegenError
 from degen.model.lm_head import Head
 from degen.probe import HeadProbe
-from degen.rank.argmaxable import cloud_of, nearest, prove, without_direction
+from degen.rank.argmaxable import prove, without_direction
+from degen.rank.cloud import cloud_of, nearest
 from degen.tables import Column, Metric, Row, Rows
 
 CHECKED = 256  # tokens, those nearest to the mean row
@@ -27,7 +28,7 @@ class Unargmaxable(HeadProbe):
 
     measures = "tokens that no state can make the most likely one: candidates, and proofs on request"
     cost = (
-        "2Vd(256 + d) FLOPs, up to three times that where many are candidates; a QR decomposition of the head, shared "
+        "2Vd(256 + d) FLOPs in float32, more where many are candidates; a QR decomposition of the head, shared "
         "with the other probes of it; option `exact`: some linear programs of d variables for every candidate"
     )
     metrics = (
@@ -98,21 +99,21 @@ class Unargmaxable(HeadProbe):
         cloud = cloud_of(head)
         if cloud is None:
             return {"checkpoints": [{"reason": "no unargmaxable tokens: all used rows of the LM head are equal"}]}
-        rows, points, distances = nearest(cloud, self._checked)
-        left = without_direction(cloud, rows, points)
-        tokens = rows if head.used is None else head.used[rows]
+        checked = nearest(cloud, self._checked)
+        left = without_direction(cloud, checked)
+        tokens = checked.rows if head.used is None else head.used[checked.rows]
         found: list[Row] = []
         for i in np.flatnonzero(left):
             verdict = "candidate"
             if self._exact:
-                can = prove(cloud, int(rows[i]), points[i])
+                can = prove(cloud, checked, int(i))
                 verdict = "undecided" if can is None else "argmaxable" if can else "unargmaxable"
-            found.append({"token": int(tokens[i]), "distance": float(distances[i]), "verdict": verdict})
+            found.append({"token": int(tokens[i]), "distance": float(checked.distances[i]), "verdict": verdict})
         found.sort(key=lambda row: row["token"])
         proven = sum(row["verdict"] == "unargmaxable" for row in found)
         row: Row = {
             "unargmaxable_candidates": len(found),
             "unargmaxable": proven if self._exact else None,
-            "unargmaxable_checked": len(rows),
+            "unargmaxable_checked": len(checked.rows),
         }
         return {"checkpoints": [row], "unargmaxable": found}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
-from degen.errors import DegenError
+from degen.errors import CheckpointError, DegenError
 from degen.forward.batch_size import batch_tokens_for
 from degen.forward.learned_positions import check_positions
 from degen.forward.out_of_memory import halve_batch
@@ -189,7 +189,10 @@ class Monitor:
     def _rows(self, model: Any, shape: Architecture, spec: MeasureSpec, clock: Clock) -> Rows:
         """Run the probes once, and return rows by table; where a batch does not fit in memory, halve it and repeat."""
         head = head_of(model, spec.ids, shape)
-        rows = [("degen", {CHECKPOINTS: [model_columns(shape, head)]}), *measure_head(head, spec, clock)]
+        failures: list[CheckpointError] = []
+        rows = [("degen", {CHECKPOINTS: [model_columns(shape, head)]}), *measure_head(head, spec, clock, failures)]
+        if failures and len(failures) == len(self.probes):
+            raise failures[0]  # as nothing is measured
         if (sample := spec.sample) is not None and spec.text_probes:
 
             def attempt(batch_tokens: int) -> list[tuple[str, Rows]]:

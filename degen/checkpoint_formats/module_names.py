@@ -20,6 +20,9 @@ _NOT_WEIGHTS = re.compile(
     r"^(optim|optimizers?|optimizer_states?|lr_schedulers?|scheduler|train_state|dataloader|rng|rng_state|sampler)(\.|$)"
 )
 
+# of models of text and images, and of trainers, whose prefix is told otherwise
+_NO_PREFIX_BEFORE = ("language_model.", "tok_embeddings.", "model.tok_embeddings.")
+
 
 def model_names(location: str, keys: Iterable[str]) -> dict[str, str]:
     """Return the stored name of every tensor of the model, by the name that it has within the model.
@@ -99,7 +102,8 @@ def _own_names(names: Iterable[str]) -> tuple[_Trainer, str] | None:
 
 def _prefix_of_model(location: str, names: Iterable[str]) -> str:
     stored = list(names)
-    found = {p for name in stored for p in [_before_known(name, EMBEDDING_KEYS)] if p is not None}
+    embeddings = [key for key in EMBEDDING_KEYS if not key.startswith(_NO_PREFIX_BEFORE)]
+    found = {p for name in stored for p in [_before_known(name, embeddings)] if p is not None}
     found = found or {p for name in stored for p in [_before_known(name, HEAD_KEYS)] if p is not None}
     # `language_model.` belongs to the name of a model of text and images; a wrapper's stands before all
     fitting = {p for p in found if not p or _PREFIX.fullmatch(p) or all(name.startswith(p) for name in stored)}

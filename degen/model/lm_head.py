@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,7 @@ class Head:
         Raises:
             NotFiniteError: a row holds NaN or infinity.
         """
-        for first, last, stored in self._stored_blocks(rows):
+        for first, last, stored in self.stored_blocks(rows):
             block = stored.double()
             if (
                 block.sum().isfinite()
@@ -105,8 +105,12 @@ class Head:
                 )
             yield block
 
-    def _stored_blocks(self, rows: int) -> Iterator[tuple[int, int, torch.Tensor]]:
-        """Yield the used rows in blocks of up to `rows` stored rows: the first and last of these, and the block."""
+    def stored_blocks(self, rows: int = HEAD_BLOCK) -> Iterator[tuple[int, int, torch.Tensor]]:
+        """Yield the used rows in blocks of up to `rows` stored rows, as they are stored and unchecked.
+
+        Yields:
+            The first of the stored rows, the one behind the last, and the block, which may be empty.
+        """
         for first in range(0, self.shape[0], rows):
             last = min(first + rows, self.shape[0])
             block = self.tensors.rows(self.key, first, last)
@@ -123,7 +127,7 @@ class Head:
         """
         import torch
 
-        pieces = [block.to(self.device) for _, _, block in self._stored_blocks(rows) if len(block)]
+        pieces = [block.to(self.device) for _, _, block in self.stored_blocks(rows) if len(block)]
         finite = [as_float64(piece).isfinite().all() for piece in pieces]
         return pieces if pieces and bool(torch.stack(finite).all()) else None
 
@@ -173,18 +177,27 @@ def find_stored_head(
     if key is None:
         return None
     used = used_rows(ids, architecture.vocab_size)
-    return Head(_readable(tensors, key, architecture, block), key, used, device, architecture.final_norm)
+    own = [f"{key.removesuffix('weight')}bias"] if architecture.head_bias else []
+    return Head(readable(tensors, key, block, own), key, used, device, architecture.final_norm)
 
 
-def _readable(tensors: StoredTensors, key: str, architecture: Architecture, block: tuple[int, int]) -> StoredTensors:
-    """Return the tensors, the head dequantised where its scales lie beside it.
+def readable(
+    tensors: StoredTensors, key: str, block: tuple[int, int], own: Sequence[str] = (), name: str = "LM head"
+) -> StoredTensors:
+    """Return the tensors, one matrix of them dequantised where its scales lie beside it.
+
+    Args:
+        tensors: of the checkpoint.
+        key: of the matrix.
+        block: rows and columns that share a scale where the matrix has a scale a block.
+        own: other tensors of its module that its class has, as a bias.
+        name: what the matrix is, for messages.
 
     Raises:
         CheckpointError: it is quantised otherwise, an adapter was not merged into it, or it has a bias that its class
             has not.
     """
-    bias = f"{key.removesuffix('weight')}bias"
-    beside = [other for other in tensors.beside(key) if other != bias or not architecture.head_bias]
+    beside = [other for other in tensors.beside(key) if other not in own]
     scale = next((other for other in beside if other.rpartition(".")[2] in SCALE_NAMES), None)
     dtype = tensors.rows(key, 0, 1).dtype
     if scale is not None and beside == [scale] and dtype.is_floating_point:
@@ -194,11 +207,11 @@ def _readable(tensors: StoredTensors, key: str, architecture: Architecture, bloc
             return ScaledTensor(tensors, key, scale, fitting)
     strange = [other for other in (*beside, key) if is_adapter_part(other)] or beside
     if strange:
-        raise CheckpointError(f"the LM head ({key}) has {name_some(strange)} beside it: {explain(strange[0])}")
+        raise CheckpointError(f"the {name} ({key}) has {name_some(strange)} beside it: {explain(strange[0])}")
     if not dtype.is_floating_point:
         kind = str(dtype).removeprefix("torch.")
         raise CheckpointError(
-            f"the LM head ({key}) is stored as {kind}, and no scales are beside it; dequantise the weights before they "
+            f"the {name} ({key}) is stored as {kind}, and no scales are beside it; dequantise the weights before they "
             "are saved"
         )
     return tensors

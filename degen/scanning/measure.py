@@ -53,11 +53,15 @@ def measure(opened: OpenCheckpoint, spec: MeasureSpec, batch_tokens: int, advanc
             opened.head = head_of(model, spec.ids)
         opened.model_columns = model_columns(opened.architecture, opened.head, opened.checkpoint.tokens_seen)
         measured: list[tuple[str, Rows]] = [("degen", {CHECKPOINTS: [opened.model_columns]})]
-        measured += measure_head(opened.head, spec, opened.clock)
-        measured += measure_sources(opened.checkpoint.source, spec, opened.clock)
+        failures: list[CheckpointError] = []
+        measured += measure_head(opened.head, spec, opened.clock, failures)
+        measured += measure_sources(opened.checkpoint.source, spec, opened.clock, failures)
         skipped = spec.skipped or _no_text(opened, spec)
-        if skipped is not None and not spec.head_probes and not spec.source_probes:
+        without_text = len(spec.head_probes) + len(spec.source_probes)
+        if skipped is not None and not without_text:
             raise CheckpointError(skipped)
+        if failures and len(failures) == without_text and (skipped is not None or not spec.text_probes):
+            raise failures[0]  # as nothing is measured
         opened.notes += [skipped] if skipped is not None else []
         if spec.sample is not None and spec.text_probes and skipped is None:
             model = model if model is not None else _load(opened, spec)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from degen.checkpoints.source import Source
 from degen.device import factor_device
+from degen.errors import CheckpointError, NotFiniteError, ProbeError, one_line
 from degen.model.architecture import Architecture
 from degen.model.final_norm import find_final_norm
 from degen.model.lm_head import Head, used_rows
 from degen.placement.output_layer import output_layer, readable
 from degen.placement.rows_on_demand import is_on_demand
-from degen.probe import probe_errors
-from degen.tables import Rows
+from degen.probe import Probe, probe_errors
+from degen.tables import CHECKPOINTS, Rows
 from degen.weights.open_weights import LoadedTensors
 
 from .measure_spec import MeasureSpec
@@ -48,16 +51,24 @@ def _on_cpu(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.on("cpu") if is_on_demand(tensor) else tensor.cpu()  # type: ignore[attr-defined]
 
 
-def measure_head(head: Head, spec: MeasureSpec, clock: Clock) -> list[tuple[str, Rows]]:
-    """Return the rows of every head probe, beside its name.
+def measure_head(
+    head: Head, spec: MeasureSpec, clock: Clock, failures: list[CheckpointError]
+) -> list[tuple[str, Rows]]:
+    """Return the rows of every head probe, beside its name; of one that fails, see `probe_failures`.
+
+    Args:
+        head: of the checkpoint.
+        spec: what is to be measured.
+        clock: the time is added to the phase of each probe.
+        failures: gets the errors of those that failed.
 
     Raises:
-        CheckpointError: a probe failed.
+        CheckpointError: the head cannot be read, or a default probe failed.
     """
-    measured = []
+    measured: list[tuple[str, Rows]] = []
     try:
         for name, probe_class in spec.head_probes.items():
-            with clock.phase(name), probe_errors(name):
+            with clock.phase(name), probe_failures(name, probe_class, measured, failures):
                 probe = probe_class(**spec.options.get(name, {}))
                 if "counts" in probe.needs:
                     probe.counts = spec.token_counts(head.shape[0])
@@ -67,18 +78,42 @@ def measure_head(head: Head, spec: MeasureSpec, clock: Clock) -> list[tuple[str,
     return measured
 
 
-def measure_sources(source: Source, spec: MeasureSpec, clock: Clock) -> list[tuple[str, Rows]]:
-    """Return the rows of every probe of what is stored of a checkpoint, beside its name.
+def measure_sources(
+    source: Source, spec: MeasureSpec, clock: Clock, failures: list[CheckpointError]
+) -> list[tuple[str, Rows]]:
+    """Return the rows of every probe of what is stored of a checkpoint, beside its name; as `measure_head` does.
 
     Raises:
-        CheckpointError: a probe failed.
+        CheckpointError: what is stored cannot be read, or a default probe failed.
     """
-    measured = []
+    measured: list[tuple[str, Rows]] = []
     for name, probe_class in spec.source_probes.items():
-        with clock.phase(name), probe_errors(name):
+        with clock.phase(name), probe_failures(name, probe_class, measured, failures):
             probe = probe_class()
             probe.ids = spec.ids
             if "counts" in probe.needs:
                 probe.counts_of = spec.token_counts
             measured.append((name, probe.measure(source, spec.first or source)))
     return measured
+
+
+@contextmanager
+def probe_failures(
+    name: str, probe_class: type[Probe], measured: list[tuple[str, Rows]], failures: list[CheckpointError]
+) -> Iterator[None]:
+    """Keep the figures of other probes where one that is measured on request alone fails in the block.
+
+    A fault of the probe, or values that are not finite, then leave a reason in `checkpoints`. Where files cannot be
+    read the checkpoint fails, so that it is measured anew when the scan is asked for again.
+
+    Raises:
+        CheckpointError: files cannot be read, or a default probe failed.
+    """
+    try:
+        with probe_errors(name):
+            yield
+    except (ProbeError, NotFiniteError) as error:
+        if probe_class.default:
+            raise
+        failures.append(error)
+        measured.append((name, {CHECKPOINTS: [{"reason": f"{name} not measured: {one_line(error)}"}]}))

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
+
+from degen.arrays import Floats
+
 from .moments import SiteMoments
 
 PER_DIMENSION = 10  # positions; with fewer the small eigenvalues of a covariance are far too small
+
+ROUNDING_STEPS = 4  # of the type of the states: a smaller spread is what two ways to add the same numbers differ by
 
 
 def unmeasurable(moments: SiteMoments) -> str | None:
@@ -30,3 +38,26 @@ def few_positions(count: int, width: int) -> str | None:
     if count >= PER_DIMENSION * width:
         return None
     return f"spectra of {count} positions, fewer than {PER_DIMENSION} for each of {width} dimensions, are biased"
+
+
+def rounding_alone(mean: Floats, variances: Floats, unit: float) -> str | None:
+    """Return a warning for states that differ by no more than the rounding of their type; None where they do.
+
+    That is where no coordinate has a standard deviation above 4u times its root mean square, or that of the median
+    coordinate, as a sum that leaves a small coordinate is rounded by its terms.
+
+    Args:
+        mean: of each coordinate, d.
+        variances: of each coordinate, d; where all are zero `constant` says so.
+        unit: u, the distance from 1 to the next number of the type of the states.
+    """
+    squares = mean**2 + variances
+    limits = (ROUNDING_STEPS * unit) ** 2 * np.maximum(squares, np.median(squares))
+    if not variances.any() or (variances > limits).any():
+        return None
+    return "its states differ by no more than the rounding of their type, which is what figures of their spread show"
+
+
+def joined(reasons: Iterable[str | None]) -> str | None:
+    """Return reasons as one, without those that are None; None where all are."""
+    return "; ".join(reason for reason in reasons if reason) or None

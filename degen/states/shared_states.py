@@ -123,6 +123,7 @@ class StateProbe(StreamProbe):
         super().__init__(sample)
         self.shared = SharedStates(sample)
         self._widths: dict[Site, int] = {}
+        self._units: dict[Site, float] = {}
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Declare the columns of table `layers` for table `domains`, too."""
@@ -136,12 +137,16 @@ class StateProbe(StreamProbe):
 
     def update_states(self, batch: Batch, site: Site, states: torch.Tensor) -> None:
         """Add the states of a batch at one site to the accumulators."""
+        import torch
+
         self._widths[site] = states.shape[-1]
+        self._units[site] = torch.finfo(states.dtype).eps
         self.shared.add(self.accumulators, batch, site, states)
 
     def merge(self, other: Self) -> None:
         """Add what another instance and those it shares with were given."""
         self._widths |= other._widths
+        self._units |= other._units
         self.shared.merge(other.shared)
 
     def finish(self) -> Rows:
@@ -169,6 +174,10 @@ class StateProbe(StreamProbe):
     def sites(self) -> list[Site]:
         """Return the sites whose states came, in the order of the model."""
         return sorted(self._widths, key=lambda site: (site.layer, site.name == "head_input"))
+
+    def unit(self, site: Site) -> float:
+        """Return the distance from 1 to the next number of the type that the states of a site have."""
+        return self._units[site]
 
     @abstractmethod
     def layer_row(self, site: Site, domain: int | None = None) -> Row:

@@ -15,4 +15,4 @@ def shannon_entropy(weights: Floats) -> float:
     if not total > 0:
         return math.nan
     p = weights[weights > 0] / total
-    return float(-(p * np.log(p)).sum())
+    return float(-(p * np.log(p)).sum()) + 0.0  # which makes 0 of −0

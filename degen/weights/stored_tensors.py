@@ -19,7 +19,9 @@ HEAD_KEYS = ("lm_head.weight", "embed_out.weight", "output.weight", "transformer
 EMBEDDING_KEYS = ("model.embed_tokens.weight", "transformer.wte.weight", "wte.weight", "token_embd.weight",
                   "model.decoder.embed_tokens.weight", "decoder.embed_tokens.weight", "gpt_neox.embed_in.weight",
                   "transformer.word_embeddings.weight", "word_embeddings.weight", "embed_tokens.weight",
-                  "model.language_model.embed_tokens.weight", "backbone.embeddings.weight")  # fmt: skip
+                  "model.language_model.embed_tokens.weight", "backbone.embeddings.weight",
+                  "language_model.model.embed_tokens.weight", "tok_embeddings.weight",
+                  "model.tok_embeddings.weight")  # fmt: skip
 
 
 class StoredTensors(ABC):

@@ -276,6 +276,21 @@ def test_failing_probe_fails_the_checkpoint_with_a_reason(
     assert attribute.lower() in row["reason"]
 
 
+@pytest.mark.parametrize("others", ["spectrum", "loss"])
+def test_failing_probe_leaves_a_reason_and_the_others_their_figures(
+    others: str, install: Install, series: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ("scan", series, "--corpus", corpus, *SMALL, "--steps", "0", "--out", tmp_path / "run", "--json")
+    monkeypatch.syspath_prepend(install("Fails"))
+    result = degen(*args, "--probes", f"fails,{others}")
+    assert result.code == 0, result.err
+    (row,) = result.json()["rows"]
+    assert row["status"] == "ok"
+    assert row["reason"] == "fails not measured: probe fails: ZeroDivisionError: a stranger's bug in two lines"
+    assert row["rows"] is None
+    assert row["effective_rank" if others == "spectrum" else "loss"] > 0
+
+
 def test_broken_probe_does_not_disturb_the_others(
     install: Install, series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

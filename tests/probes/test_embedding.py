@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from degen.probes.embedding import Embedding
 from degen.probes.head_frequency import HeadFrequency
 from degen.probes.head_spectra import HeadSpectra
@@ -15,6 +17,8 @@ from degen.probes.isotropy import Isotropy
 from head_matrices import checkpoint_row, head_of, measured
 from hub_scans import Scans
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as load_torch
+from safetensors.torch import save_file as save_torch
 from tiny import make_checkpoint, make_series
 
 import degen
@@ -88,7 +92,59 @@ def test_an_embedding_that_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
     save_file({k.replace("embed_in", "other"): v for k, v in tensors.items()}, file, metadata={"format": "pt"})
     assert rows_of(folder)[0]["reason"] == "no tensor of a known name is an input embedding"
     save_file(tensors | {NAME: tensors[NAME].astype(np.int8)}, file, metadata={"format": "pt"})
-    assert rows_of(folder)[0]["reason"] == "stored as I8, which is no plain float"
+    reason = rows_of(folder)[0]["reason"]
+    assert reason.startswith(f"the input embedding ({NAME}) is stored as int8, and no scales are beside it")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tok_embeddings.weight", "model.tok_embeddings.weight", "language_model.model.embed_tokens.weight",
+     "_orig_mod.language_model.model.embed_tokens.weight"],
+)  # fmt: skip
+def test_names_of_other_libraries_are_known(name: str, tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "m")
+    expected, file = rows_of(folder), folder / "model.safetensors"
+    save_file({name if k == NAME else k: v for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
+    assert rows_of(folder) == [row | {"tensor": name} for row in expected]
+
+
+@pytest.mark.parametrize("kind", ["without scales", "tensor", "row", "block"])
+def test_an_embedding_of_eight_bit_floats_is_multiplied_by_its_scales(kind: str, tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "m")
+    settings = json.loads((folder / "config.json").read_text())
+    quantised = {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 16]}}
+    (folder / "config.json").write_text(json.dumps(settings | quantised))
+    file, draw = folder / "model.safetensors", torch.Generator().manual_seed(0)
+    tensors = load_torch(file)
+    rows, width = tensors[NAME].shape
+    tensors[NAME] = (20 * tensors[NAME]).to(torch.float8_e4m3fn)
+    scales = {
+        "tensor": torch.tensor(0.02), "row": 0.01 + torch.rand(rows, 1, generator=draw),
+        "block": 0.01 + torch.rand(-(-rows // 128), width // 16, generator=draw),
+    }  # fmt: skip
+    whole = {"tensor": torch.full((rows, width), 0.02), "without scales": torch.ones(rows, width)}
+    if kind == "row":
+        whole["row"] = scales["row"].expand(rows, width)
+    if kind == "block":
+        whole["block"] = scales["block"].repeat_interleave(128, 0)[:rows].repeat_interleave(16, 1)
+    added = {f"{NAME}_scale_inv": scales[kind]} if kind in scales else {}
+    save_torch(tensors | added, file, {"format": "pt"})
+    ids = frozenset(range(rows - 26))
+    raw, centred = rows_of(folder, ids=ids)
+    W = (tensors[NAME].double() * whole[kind].double())[: rows - 26].numpy()
+    for row, matrix in ((raw, W), (centred, W - W.mean(axis=0))):
+        s = np.linalg.svd(matrix, compute_uv=False)
+        assert row["stable_rank"] == pytest.approx((s**2).sum() / s[0] ** 2, rel=1e-6)
+
+
+def test_scales_that_fit_no_block_leave_a_reason(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "m")
+    file = folder / "model.safetensors"
+    tensors = load_torch(file)
+    tensors |= {NAME: tensors[NAME].to(torch.float8_e4m3fn), f"{NAME}_scale_inv": torch.ones(5)}
+    save_torch(tensors, file, {"format": "pt"})
+    (row,) = rows_of(folder)
+    assert row["reason"].startswith(f"the input embedding ({NAME}) has {NAME}_scale_inv beside it: scales")
 
 
 def test_a_scan_from_the_hub_reads_head_and_embedding_alone(scans: Scans, tmp_path: Path, corpus: Path) -> None:

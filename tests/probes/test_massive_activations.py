@@ -86,6 +86,11 @@ def test_the_median_of_many_positions_is_that_of_256_which_do_not_depend_on_the_
     assert rows[0]["max_activation"] == explicit(values)["max_activation"]
 
 
+def test_states_of_zeros_have_zero_and_not_its_negative() -> None:
+    for values in (np.zeros((4, 3)), -np.zeros((4, 3))):
+        assert math.copysign(1, measure(MassiveActivations, values)["max_activation"]) == 1
+
+
 def test_merged_halves_are_the_whole() -> None:
     values = split(cloud(3, sum(LENGTHS), 5), LENGTHS)
     halves = MassiveActivations(sample_of(LENGTHS)), MassiveActivations(sample_of(LENGTHS))

@@ -11,9 +11,11 @@ import pytest
 import torch
 from degen.probes.common_mode import CommonMode
 from degen.probes.isoscore import IsoScore, isoscore
+from degen.probes.outlier_dimensions import OutlierDimensions
 from degen.probes.participation_ratio import ParticipationRatio, centred_fourth
 from degen.probes.rankme import RankMe
 from degen.probes.state_spectrum import StateSpectrum
+from degen.probes.two_nn import TwoNN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from state_feeds import (
@@ -239,6 +241,32 @@ def test_states_without_a_spectrum_have_a_reason_and_no_number(kind: Any, values
     assert all(v is None or math.isfinite(v) for v in without_reason(row).values())
     if kind in (IsoScore, ParticipationRatio):
         assert all(v is None for v in without_reason(row).values())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("massive", [1.0, 3000.0])
+@pytest.mark.parametrize("kind", [*PROBES, OutlierDimensions, TwoNN])
+def test_states_that_differ_by_rounding_alone_say_so_and_those_that_differ_by_more_do_not(
+    kind: Any, massive: float, dtype: torch.dtype
+) -> None:
+    draw, step = np.random.default_rng(0), torch.finfo(dtype).eps
+    state = draw.normal(size=12) + 0.01  # some coordinates are small, as is what a sum of large terms leaves
+    state[3] *= massive
+    noise = draw.integers(-1, 2, size=(200, 12)) * step * np.maximum(np.abs(state), 0.5)
+    row = measure(kind, state + noise, [4] * 50, dtype=dtype)
+    assert "differ by no more than the rounding of their type" in row["reason"]
+    row = measure(kind, state + 40 * noise, [4] * 50, dtype=dtype)
+    assert "rounding" not in (row["reason"] or "")
+    only_small = state + noise
+    only_small[:, 5] += 0.5 * draw.normal(size=200)  # one coordinate that does differ
+    row = measure(kind, only_small, [4] * 50, dtype=dtype)
+    assert "rounding" not in (row["reason"] or "")
+
+
+def test_one_direction_has_an_entropy_of_zero_and_not_of_its_negative() -> None:
+    row = measure(StateSpectrum, np.outer([1.0, 2.0, 3.0, -1.0], [1.0, 0.0]))
+    assert math.copysign(1, row["matrix_entropy"]) == 1
+    assert row["matrix_entropy"] == 0
 
 
 def test_few_positions_give_the_value_and_a_reason_and_enough_of_them_none() -> None:
