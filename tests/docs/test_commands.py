@@ -47,17 +47,14 @@ def scripts(page: str) -> list[str]:
     return [script for script in blocks("(?:sh|bash)", text) if not script.startswith(SLURM)]
 
 
-def stories() -> list[tuple[str, str]]:
-    """Return name and script of what is run in one folder: the blocks of a page, or one where they stand apart."""
-    found = []
-    for page in PAGES:
-        told = scripts(page) if page in APART or page.endswith(".sh") else ["".join(scripts(page))]
-        found += [(f"{page}#{i + 1}" if len(told) > 1 else page, script) for i, script in enumerate(told) if script]
-    script = read("examples/pythia_figures.sh")
-    return [*found, ("examples/pythia_figures.sh, for good", script)]
+def stories() -> dict[str, list[str]]:
+    """Return by name the scripts that are run in one folder: the blocks of a page, or one where they stand apart."""
+    found = {page: scripts(page) for page in PAGES if page not in APART and scripts(page)}
+    found |= {f"{page}#{i + 1}": [script] for page in APART for i, script in enumerate(scripts(page))}
+    return found | {"examples/pythia_figures.sh, for good": scripts("examples/pythia_figures.sh")}
 
 
-STORIES = dict(stories())
+STORIES = stories()
 
 
 def reason(call: Call) -> str | None:
@@ -93,8 +90,14 @@ class Place:
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Call]]:
     """Return what a shell starts in each story."""
     folder = tmp_path_factory.mktemp("shell")
-    dry = {story: {"DRY": ""} if story.endswith("for good") else {} for story in STORIES}
-    return {story: record(STORIES[story], folder / re.sub(r"\W", "-", story), **dry[story]) for story in STORIES}
+    return {
+        story: [
+            call
+            for i, script in enumerate(scripts)
+            for call in record(script, folder / f"{story}-{i}", **{"DRY": ""} if story.endswith("for good") else {})
+        ]
+        for story, scripts in STORIES.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -174,10 +177,10 @@ def test_scripts_that_are_called_are_there(told: dict[str, list[Call]]) -> None:
 
 
 def test_no_shell_block_and_no_other_program_is_overlooked() -> None:
-    marked = [block for page in PAGES for block in MARKED.findall(read(page))]
-    assert len(marked) == 3
+    assert len([block for page in PAGES for block in MARKED.findall(read(page))]) == 3
+    told = [script for scripts in STORIES.values() for script in scripts]
     for page in PAGES:
         for script in blocks("(?:sh|bash|shell|zsh)", read(page)):
-            assert script in STORIES.get(page, "") or script in STORIES.values() or script.startswith("#!/bin/"), page
+            assert script in told or script.startswith("#!/bin/"), page
     sentences = [words for page in PAGES for words in re.findall(r"`((?:docker|sbatch|parallel) [^`]+)`", read(page))]
     assert sorted(sentences) == sorted(SENTENCES_NOT_RUN)
