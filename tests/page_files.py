@@ -74,7 +74,7 @@ def add_runs(folder: Path) -> None:
         assert done.exit_code == 0, done.stderr
 
     scan("runs/my-model", "--corpus", "val.jsonl", "-o", "my-run", "--probes", PROBES, "--probe-option", "rank.ranks=4")
-    for name in ("run", "runs/main", "pythia"):
+    for name in ("run", "runs/main", "pythia-run"):
         shutil.copytree(folder / "my-run", folder / name)
     scan("base=runs/base", "--corpus", "val.jsonl", "-o", "before")
     scan("-o", "degen-run")

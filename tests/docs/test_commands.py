@@ -11,12 +11,13 @@ import shlex
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from documents import PAGES, ROOT, blocks, read, run_degen
+from faults.command import degen_process
 from hub_repo import Repo
 from hub_scans import Scans, packed, scanned_hub
 from named_repositories import add_corpora, add_model, add_models, datasets_sent_to
@@ -26,12 +27,13 @@ from recorded_shell import Call, record
 
 MARKED = re.compile(r"<!-- a (script|workflow|pipeline).*?```.*?```", re.DOTALL)  # test_gate_documents runs them
 SLURM = "#!/bin/bash\n#SBATCH"  # test_scale_out runs it, with a stand-in for sbatch
-APART = ("docs/scale_out.md",)  # its blocks are several ways to one run
+APART = ("docs/scale_out.md", "docs/series.md")  # their blocks are several ways to one run
 
 # A page -> what its reader did before, where that is more than the files that all pages name.
 BEFORE = {
     "docs/questions.md": "degen scan runs/my-model --corpus val.jsonl --probes loss,head_tail -o my-run",
-    "docs/scaling.md": "degen scan pythia:14m,31m,70m,160m,410m,1b --corpus val.jsonl --probes loss -o my-run",
+    "docs/report.md": "degen scan runs/wide --sample before/sample.parquet -o after",
+    "docs/scaling.md": "degen scan pythia:14m,31m,70m,160m,410m,1b runs/base --corpus val.jsonl --probes loss -o my-run",
 }
 JUDGES = {"gate": (0, 1, 3), "audit": (0, 1)}  # their exit codes: the values are not those of the pages
 SECRET = "hf_" + "PLANTED" * 5  # made up
@@ -62,6 +64,12 @@ def reason(call: Call) -> str | None:
     return next((pattern for pattern in NOT_RUN if re.fullmatch(pattern, str(call))), None)
 
 
+def on_little_text(words: Sequence[str]) -> list[str]:
+    """Return the words of a command, with fewer tokens for one that scans text of no stated length."""
+    scans = words[0] in ("scan", "rank", "fetch") and not {"--sample", "--tokens"} & set(words)
+    return [*words, *(("--tokens", TOKENS) if scans else ())]
+
+
 @dataclass(frozen=True)
 class Place:
     """Where commands run: a folder with all that pages name, and a hub."""
@@ -74,9 +82,7 @@ class Place:
         line = shlex.join(call.words)
         for long, short in STAND_INS.items():
             line = line.replace(long, short.format(folder=own))
-        words = shlex.split(line)
-        if words[0] in ("scan", "rank", "fetch") and not {"--sample", "--tokens"} & set(words):
-            words += ["--tokens", TOKENS]
+        words = on_little_text(shlex.split(line))
         with pytest.MonkeyPatch.context() as patch:
             if call.offline:
                 from huggingface_hub import constants
@@ -136,11 +142,31 @@ def test_the_commands_of_a_page_run(
         place.run(call, own)
 
 
+@pytest.mark.extras
+@pytest.mark.parametrize("extra", ["--track wandb:", "--engine ray"])
+def test_the_commands_that_need_an_extra_run(
+    place: Place, told: dict[str, list[Call]], extra: str, tmp_path: Path
+) -> None:
+    calls = [call for story in told.values() for call in story if extra in str(call) and "ray-address" not in str(call)]
+    assert calls
+    for i, call in enumerate(calls):
+        own = tmp_path / str(i)
+        link_page_files(place.folder / "files", own)
+        drop_what_is_made([call], own)
+        done = degen_process(
+            *on_little_text(call.words), cwd=own, HF_ENDPOINT=place.scans.hub.endpoint, HF_HUB_OFFLINE="0",
+            HF_HOME=str(own / "home"), WANDB_MODE="offline", WANDB_DIR=str(own), RAY_USAGE_STATS_ENABLED="0",
+        )  # fmt: skip
+        assert done.code == 0, done.err
+        assert list(own.glob("wandb/offline-run-*")) if "wandb" in extra else list(own.glob("pythia-1b/checkpoints"))
+
+
 def drop_what_is_made(run: list[Call], folder: Path) -> None:
     """Take away the runs that commands make themselves."""
     for call in run:
-        if call.words[0] == "scan" and "-o" in call.words:
-            shutil.rmtree(folder / call.words[call.words.index("-o") + 1], ignore_errors=True)
+        if call.words[0] == "scan":
+            out = call.words[call.words.index("-o") + 1] if "-o" in call.words else "degen-run"
+            shutil.rmtree(folder / out, ignore_errors=True)
 
 
 def test_what_is_not_run_stands_on_a_page_and_is_little(told: dict[str, list[Call]]) -> None:
