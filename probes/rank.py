@@ -27,7 +27,7 @@ METHODS = (*CLOSED, "trained")
 
 
 def listed(value: Any) -> Any:
-    """Return an option as a list: a single rank or method, as `--probe-option rank.ranks=64` gives it, is one of one."""
+    """Return an option as a list; a single rank, as of `--probe-option rank.ranks=64`, or method is one of one."""
     return [value] if isinstance(value, int | float | str) else value
 
 
@@ -148,7 +148,7 @@ class Rank(StreamProbe):
         if not (isinstance(within, int | float) and within > 0):
             raise DegenError(f"--within {within}: must be a number above 0, in nats per token")
         if not isinstance(training, Mapping):
-            raise DegenError(f"training of probe rank: {training!r} has no fields; say it by the options of `degen rank`")
+            raise DegenError(f"training of probe rank: {training!r} has no fields; `degen rank` has options for them")
         if unknown := sorted(set(training) - {f.name for f in fields(TrainingPlan)}):
             raise DegenError(
                 f"training has no option {unknown[0]!r}; it has {', '.join(f.name for f in fields(TrainingPlan))}"

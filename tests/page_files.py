@@ -103,12 +103,13 @@ def add_adapters(folder: Path) -> None:
 
 
 def table_of_runs() -> str:
-    """Return a table of models of two families over sizes and tokens, which follow a law."""
+    """Return a table of models of two families over sizes and tokens, with equal compute, which follow a law."""
     lines = ["model,family,dataset,params,size,tokens,loss,nats,glue,seconds,depth,width,heads,feed_forward"]
     for family, edge in (("a", 0.0), ("b", 0.1)):
         for i, params in enumerate((1e7, 3e7, 1e8, 3e8, 1e9)):
-            for tokens in (1e9, 4e9, 1.6e10):
-                loss = 1.7 + 400 / params**0.34 + 410 / tokens**0.28 + edge + 0.002 * ((i * 7 + int(tokens / 1e9)) % 5)
+            for k, flops in enumerate((1e18, 4e18, 1.6e19)):
+                tokens = flops / (6 * params)
+                loss = 1.7 + 400 / params**0.34 + 410 / tokens**0.28 + edge + 0.002 * ((i * 7 + 3 * k) % 5)
                 fields = [f"{family}{i}", family, f"text-{family}", params, params, tokens, loss, loss, 90 - 10 * loss,
                           params / 1e7, 4 + i, 128 * (i + 1), 4, 512 * (i + 1)]  # fmt: skip
                 lines.append(",".join(map(str, fields)))

@@ -59,7 +59,7 @@ def is_suite(spec: str) -> bool:
 
 
 def one_by_one(spec: str) -> list[str]:
-    """Return a name of each model that a spec names within a suite, as `pythia:70m`; of another spec the spec itself."""
+    """Return a name of each model of a suite that a spec names, as `pythia:70m`; of another spec the spec itself."""
     name, colon, models = spec.partition(":")
     if not is_suite(spec):
         return [spec]

@@ -126,7 +126,7 @@ def test_the_law_of_the_published_losses_is_a_figure_of_its_own(run: Path, tmp_p
     assert "fitted to the 6 larger models: A = 118.7" in (tmp_path / "figure-1b-published.svg").read_text()
     tokens = 140_000 * 2_097_152
     expected = [118.66 / n**0.2463 + 410.7 / tokens**0.28 + 1.69 for n in law["parameters"]]
-    assert law["loss"].to_list() == pytest.approx(expected, rel=1e-4)
+    assert law["loss"].to_list() == pytest.approx(expected, rel=5e-4)  # A is rounded
     finals = losses.filter(pl.col("model") == "final loss, predicted")
     assert finals["label"].to_list() == ["pythia-14m", "pythia-31m", "pythia-70m", "pythia-160m"]
     gaps = [loss / by_law - 1 for loss, by_law in zip(finals["loss"], law["loss"][:4], strict=True)]
