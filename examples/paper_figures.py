@@ -43,7 +43,8 @@ print("loss (nats/token)", ends("1a"), sep="\n")
 # its law fitted anew to the losses read off figure 1a.
 print("parameters of the demo's models:", *sorted(set(run.table("checkpoints")["parameters"].to_pylist())))
 law = find_saturation(published_table("pythia_pile_loss")).extrapolation
-print("the law of Pythia 410M to 12B:", {name: round(p["value"], 4) for name, p in law.parameters.items()})
+A, alpha = (law.parameters[name]["value"] for name in ("A", "alpha"))
+print(f"the law of Pythia 410M to 12B: A = {A:.2f}, alpha = {alpha:.4f}; in the paper 119.09 and 0.246")
 for row in law.rows:
     print(f"{row.model:12} {row.role:9} at the end {row.final_gap:+.1%}, at its best {row.best_gap:+.1%}")
 print(f"the four small ones end {law.mean_final_gap:.1%} above it")

@@ -96,7 +96,7 @@ def test_the_section_of_a_report_that_a_page_shows_is_drawn(demo: tuple[Path, li
     from degen.report.run_data import ReportData
 
     def my_figure(rows: list[dict[str, Any]]) -> Any:
-        points = [{**row, "value": row["my_value"], "depth": row["layer"]} for row in rows]
+        points = [{**row, "value": row["anisotropy"], "depth": row["layer"]} for row in rows]
         return depth_curves("mine", "Mine", "value", points, [points[0]["model"]], "Mine.")
 
     names = {"Sequence": Sequence, "Block": Block, "Drawing": Drawing, "Paragraph": Paragraph, "Section": Section}

@@ -37,8 +37,7 @@ def test_the_figures_of_the_paper_are_drawn_with_the_published_ones(tmp_path: Pa
     assert drawn == {"1a", "1b-published", "2", "3a", "3b", "4-1", "4-2", "4-3", "5", "6", "7"}
     for figure in ("1a", "3a", "3b", "5"):
         assert "pythia-70m (published)" in (tmp_path / "paper-figures" / f"figure-{figure}.csv").read_text()
-    assert "'A': 118.66" in printed
-    assert "'alpha': 0.2463" in printed
+    assert "A = 118.66, alpha = 0.2463" in printed
     assert "the four small ones end 8.4% above it" in printed
     cells = re.findall(r"^# %% Figure (\d)", code, re.MULTILINE)
     assert sorted(set(cells)) == list("1234567")
