@@ -31,7 +31,7 @@ def numbers(figure: str) -> pd.DataFrame:
 
 def ends(figure: str) -> str:
     rows = numbers(figure).sort_values("step").groupby("model")["value"]
-    return pd.DataFrame({"best": rows.min(), "last": rows.last()}).round(3).to_string()
+    return pd.DataFrame({"lowest": rows.min(), "last": rows.last()}).round(3).to_string()
 
 
 # %% Figure 1a: loss over training. Other texts and vocabularies, so levels differ; what is alike is the way up again

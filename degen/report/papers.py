@@ -66,6 +66,7 @@ def _curve(metric: str, data: ReportData, published: bool) -> list[Figure]:
     """Return the figure of a metric over training, without the onsets of the page."""
     title, axis, table, column = CURVES[metric]
     rows = [row for curve in data.curves(metric) for row in training.curve_rows(curve)]
+    own = _last_step(rows)
     if rows and published:
         rows += [
             {
@@ -79,7 +80,12 @@ def _curve(metric: str, data: ReportData, published: bool) -> list[Figure]:
         return []
     models = _models(rows)
     description = f"{title} of {together(models)}."
-    return [training_curves("curve", title, axis, rows, [], models, description, log_y=metric == "perplexity")]
+    logs = {"log_y": metric == "perplexity", "log_steps": _last_step(rows) > 10 * own}
+    return [training_curves("curve", title, axis, rows, [], models, description, **logs)]
+
+
+def _last_step(rows: Sequence[Row]) -> int:
+    return max((row["step"] for row in rows if row["step"] is not None), default=0)
 
 
 def _depth(data: ReportData, _published: bool) -> list[Figure]:
