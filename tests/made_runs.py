@@ -57,12 +57,12 @@ def make_run(
     return folder
 
 
-def run_of_a_law(folder: Path) -> Path:
+def run_of_a_law(folder: Path, checkpoints: int = 16) -> Path:
     """Write a run of six models on Hoffmann's law; the smallest ends above it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    run = make_run(folder, ["m1", "small", "m2", "x1", "m3", "x2", "m4", "x3", "m5"], checkpoints=16)
+    run = make_run(folder, ["m1", "small", "m2", "x1", "m3", "x2", "m4", "x3", "m5"], checkpoints)
     for left_out in folder.glob("*/x*"):  # every second model is made to turn; only the small one shall
         shutil.rmtree(left_out)
     for part in folder.glob("checkpoints/*/*.parquet"):

@@ -17,6 +17,7 @@ from degen.demo import corpus_path, series_paths
 KEPT = ("step2000", "step2500", "step3000")  # checkpoints of the demo's healthy series
 TEXTS = 12  # documents of the demo's text
 TOKENS = "1000"
+DEMO_STEPS = "500,2000,3000"
 PROBES = "loss,anisotropy,spectrum,weights,states,rank"
 
 
@@ -77,7 +78,7 @@ def add_runs(folder: Path) -> None:
     for name in ("run", "runs/main", "pythia-run"):
         shutil.copytree(folder / "my-run", folder / name)
     scan("base=runs/base", "--corpus", "val.jsonl", "-o", "before")
-    scan("-o", "degen-run")
+    scan("-o", "degen-run", "--steps", DEMO_STEPS)
 
 
 def add_tables(folder: Path) -> None:

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 from documents import PAGES, ROOT, blocks, read, run_degen
-from faults.command import degen_process
+from faults.command import degen_process, options_of
 from hub_repo import Repo
 from hub_scans import Scans, packed, scanned_hub
 from made_runs import run_of_a_law
 from named_repositories import add_corpora, add_model, add_models, datasets_sent_to
 from not_run import NOT_RUN, SENTENCES_NOT_RUN, STAND_INS
-from page_files import TOKENS, demo_text, install, link_page_files, make_page_files
+from page_files import DEMO_STEPS, TOKENS, demo_text, install, link_page_files, make_page_files
 from recorded_shell import Call, record
 
 MARKED = re.compile(r"<!-- a (script|workflow|pipeline).*?```.*?```", re.DOTALL)  # test_gate_documents runs them
@@ -65,9 +65,15 @@ def reason(call: Call) -> str | None:
 
 
 def on_little_text(words: Sequence[str]) -> list[str]:
-    """Return the words of a command, with fewer tokens for one that scans text of no stated length."""
-    scans = words[0] in ("scan", "rank", "fetch") and not {"--sample", "--tokens"} & set(words)
-    return [*words, *(("--tokens", TOKENS) if scans else ())]
+    """Return the words of a command, with fewer tokens, checkpoints of the demo, or bootstrap draws than by default."""
+    short: list[str] = []
+    if words[0] in ("scan", "rank", "fetch") and not {"--sample", "--tokens"} & set(words):
+        short += ["--tokens", TOKENS]
+    if words[0] == "scan" and words[1].startswith("-"):  # the demo
+        short += ["--steps", DEMO_STEPS]
+    if words[0] == "scaling" and "--bootstrap" in options_of(tuple(words)):
+        short += ["--bootstrap", "20"]
+    return [*words, *short]
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ def test_the_commands_of_a_page_run(
         monkeypatch.syspath_prepend(str(tmp_path / "installed"))
     if story == "docs/scaling.md":  # losses that a law can be fitted to
         shutil.rmtree(own / "my-run")
-        run_of_a_law(own / "my-run")
+        run_of_a_law(own / "my-run", checkpoints=6)
     if story == "docs/object_stores.md":
         tables = packed(own / "my-run")
         monkeypatch.setitem(place.scans.hub.repos, "org/name", Repo({"main": tables, "v2": tables}, kind="dataset"))
