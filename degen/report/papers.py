@@ -80,8 +80,12 @@ def _curve(metric: str, data: ReportData, published: bool) -> list[Figure]:
         return []
     models = _models(rows)
     description = f"{title} of {together(models)}."
-    logs = {"log_y": metric == "perplexity", "log_steps": _last_step(rows) > 10 * own}
-    return [training_curves("curve", title, axis, rows, [], models, description, **logs)]
+    return [
+        training_curves(
+            "curve", title, axis, rows, [], models, description,
+            log_y=metric == "perplexity", log_steps=_last_step(rows) > 10 * own,
+        )
+    ]  # fmt: skip
 
 
 def _last_step(rows: Sequence[Row]) -> int:
