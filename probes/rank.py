@@ -26,6 +26,11 @@ OPTIONS = ("ranks", "methods", "within", "training", "gradient")
 METHODS = (*CLOSED, "trained")
 
 
+def listed(value: Any) -> Any:
+    """Return an option as a list; a single rank, as of `--probe-option rank.ranks=64`, or method is one of one."""
+    return [value] if isinstance(value, int | float | str) else value
+
+
 class Rank(StreamProbe):
     """Loss of the head at restricted rank: the first half of the documents gathers C, the second is evaluated.
 
@@ -131,7 +136,7 @@ class Rank(StreamProbe):
                 `training` is unknown or out of range.
         """
         super().check({name: value for name, value in options.items() if name not in OPTIONS})
-        methods, ranks = options.get("methods", ("whitened",)), options.get("ranks")
+        methods, ranks = listed(options.get("methods", ("whitened",))), listed(options.get("ranks"))
         for method in methods:
             if method not in METHODS:
                 raise DegenError(f"--method {method}: must be one of {', '.join(METHODS)}")
@@ -139,9 +144,11 @@ class Rank(StreamProbe):
             raise DegenError(f"--method: no method is named; name at least one of {', '.join(METHODS)}")
         if ranks is not None and not (ranks and all(type(rank) is int and rank > 0 for rank in ranks)):
             raise DegenError("--ranks: every rank must be a whole number of at least 1, as in 64,256")
-        if not options.get("within", WITHIN) > 0:
-            raise DegenError(f"--within {options['within']}: must be above 0, in nats per token")
-        training = options.get("training") or {}
+        within, training = options.get("within", WITHIN), options.get("training") or {}
+        if not (isinstance(within, int | float) and within > 0):
+            raise DegenError(f"--within {within}: must be a number above 0, in nats per token")
+        if not isinstance(training, Mapping):
+            raise DegenError(f"training of probe rank: {training!r} has no fields; `degen rank` has options for them")
         if unknown := sorted(set(training) - {f.name for f in fields(TrainingPlan)}):
             raise DegenError(
                 f"training has no option {unknown[0]!r}; it has {', '.join(f.name for f in fields(TrainingPlan))}"
@@ -163,11 +170,11 @@ class Rank(StreamProbe):
                 f"ranks need at least two documents, one to fit the heads and one to evaluate them, and the sample has "
                 f"{sample.documents}; scan more tokens, or a corpus of more documents"
             )
-        self._options_ranks = ranks
-        self._methods = tuple(m for m in METHODS if m in methods)  # trained last
+        self._options_ranks = listed(ranks)
+        self._methods = tuple(m for m in METHODS if m in listed(methods))  # trained last
         self._within = within
         self._plan = TrainingPlan(**(training or {}))
-        self.trains = "trained" in methods
+        self.trains = "trained" in self._methods
         self._measures_gradient = gradient
         self._states: torch.Tensor | None = None  # of the batch whose losses come next
 

@@ -12,6 +12,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{page.name}" for page in DOCS.glob("*.md"))]
+PAGES += ["examples/README.md", "examples/pythia_figures.sh"]
 
 
 def read(page: str | Path) -> str:
@@ -58,18 +60,3 @@ def run_python(code: str, folder: Path, **names: Any) -> str:
     with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
         exec(compile(code, "a block of a document", "exec"), {"__name__": "__main__", **names})
     return printed.getvalue()
-
-
-def parse_degen(words: list[str]) -> None:
-    """Parse `degen …` without running it; wrong usage is an error of typer."""
-    import typer
-    from degen.cli.main import app
-
-    group: Any = typer.main.get_command(app)
-    with group.make_context("degen", list(words)) as context:
-        while True:
-            name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
-            with command.make_context(name, rest, parent=context) as inner:
-                if not hasattr(command, "resolve_command"):
-                    return
-                group, context = command, inner

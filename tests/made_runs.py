@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from degen.tables import SCHEMA_VERSION, Rows, Tables, file_name, write_part
 
 TABLES = Tables({probe.__name__: probe.columns for probe in (Loss, Anisotropy, Spectrum, Rank)})
 DOCUMENTS = 40
+SIZES = {"small": 1e7, "m1": 1e8, "m2": 2e8, "m3": 4e8, "m4": 8e8, "m5": 1.6e9}  # models of `run_of_a_law`
 
 
 def make_run(
@@ -53,6 +55,26 @@ def make_run(
                     write_part(path, TABLES.schema(table), keyed, {"degen.config_hash": "made"})
     (folder / "run.json").write_text(json.dumps(_info(models, tables, windows)), encoding="utf-8")
     return folder
+
+
+def run_of_a_law(folder: Path, checkpoints: int = 16) -> Path:
+    """Write a run of six models on Hoffmann's law; the smallest ends above it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    run = make_run(folder, ["m1", "small", "m2", "x1", "m3", "x2", "m4", "x3", "m5"], checkpoints)
+    for left_out in folder.glob("*/x*"):  # every second model is made to turn; only the small one shall
+        shutil.rmtree(left_out)
+    for part in folder.glob("checkpoints/*/*.parquet"):
+        table = pq.read_table(part)
+        size, step = SIZES[part.parent.name], table["step"][0].as_py()
+        loss = 1.69 + 406.4 / size**0.34 + 410.7 / (max(step, 1) * 2e6) ** 0.28
+        loss += 0.03 * max(0, step - 8000) / 1000 if part.parent.name == "small" else 0.0
+        for name, value in (("parameters", int(size)), ("loss", loss)):
+            index = table.column_names.index(name)
+            table = table.set_column(index, table.schema.field(name), pa.array([value]))
+        pq.write_table(table, part)
+    return run
 
 
 def _rows(

@@ -58,6 +58,14 @@ def is_suite(spec: str) -> bool:
     return spec.partition(":")[0] in suites()
 
 
+def one_by_one(spec: str) -> list[str]:
+    """Return a name of each model of a suite that a spec names, as `pythia:70m`; of another spec the spec itself."""
+    name, colon, models = spec.partition(":")
+    if not is_suite(spec):
+        return [spec]
+    return [f"{name}:{model}" for model in (models.split(",") if colon else suites()[name].models)]
+
+
 def tokens_per_step(repo: str) -> int | None:
     """Return how many tokens a model of a repository was trained on per step; None where no suite knows it.
 

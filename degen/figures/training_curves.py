@@ -13,6 +13,8 @@ from .style import HEIGHT, ONLY_VISIBLE, by_model, visible_models
 
 ONSETS = "onsets"
 TICKS = ",d"
+LINEAR = 100  # steps
+DECADES = (0, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 
 
 def training_curves(
@@ -25,6 +27,7 @@ def training_curves(
     description: str,
     *,
     log_y: bool = False,
+    log_steps: bool = False,
     among: Sequence[str] = (),
 ) -> Figure:
     """Return the figure of a metric over training.
@@ -38,11 +41,14 @@ def training_curves(
         models: labels of the models, in the order of the legend.
         description: text alternative.
         log_y: whether the values are on a logarithmic axis.
+        log_steps: whether the steps are on one, linear below `LINEAR`, so that step 0 has a place.
         among: all models of a page; see `by_model`.
     """
     alt = import_altair()
     scale = alt.Scale(type="log") if log_y else alt.Scale(zero=False, nice=True)
     x = alt.X("step", type="quantitative", title="step").axis(format=TICKS, tickCount=6).scale(nice=False)
+    if log_steps:
+        x = x.axis(format=TICKS, values=DECADES).scale(type="symlog", constant=LINEAR, nice=False)
     y = alt.Y("value", type="quantitative", title=axis, scale=scale).axis(tickCount=6)
     values = alt.Chart(alt.NamedData(VALUES)).transform_filter(ONLY_VISIBLE)
     colour = by_model(models, among=among)["color"]

@@ -141,7 +141,7 @@ def judge(
     source = open_source(target, warn, series, cache)
     other = open_source(baseline, warn) if baseline is not None else None
     if other is not None and all(rule.relation is None for rule in rules):
-        warn(f"the baseline {other.path} is not used, because no rule has a .rise or .drop")
+        warn(f"the baseline {other.name} is not used, because no rule has a .rise or .drop")
     outcomes = []
     for rule in rules:
         values = find_metric_values(rule, source, other, intervals=confidence is not None)

@@ -94,9 +94,8 @@ def check_metric(rule: Rule, table: str, parts: RunParts) -> None:
     if rule.metric not in declared:
         names = [*(name for name, numeric in columns.items() if numeric), *declared]
         hint = did_you_mean(rule.metric, names)
-        raise rule.error(
-            f"{parts.path}: table {table} has no metric {rule.metric!r}, and no installed probe measures one; {hint}"
-        )
+        problem = f"{parts.run.name}: table {table} has no metric {rule.metric!r}, and no installed probe measures one"
+        raise rule.error(f"{problem}; {hint}")
 
 
 def depends_on_text(rule: Rule) -> bool:

@@ -140,7 +140,7 @@ def _selected(rule: Rule, curve: Curve, source: Source) -> list[int]:
         return [i for i, p in enumerate(points) if p.step is None or p.step == steps[-1]]
     selected = [i for i, p in enumerate(points) if p.step is not None and p.step in rule.step]
     if not selected:
-        problem = f"{source.path}: {curve.model} has no checkpoint at step {rule.step}"
+        problem = f"{source.name}: {curve.model} has no checkpoint at step {rule.step}"
         raise rule.error(f"{problem}; {_list_steps(sorted(set(steps)))}")
     return selected
 
@@ -194,7 +194,10 @@ def _of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> _SourcePoin
     """Return the point of the baseline to compare the point `own` with, or the reason why there is none."""
     samples, of_baseline = own.source.samples, baseline.samples
     if samples and of_baseline and not samples & of_baseline and depends_on_text(rule):
-        return f"the baseline was measured on other text; scan this run with --sample {baseline.path / SAMPLE}"
+        problem, sample = "the baseline was measured on other text", baseline.path / SAMPLE
+        if not sample.is_file():  # `degen push` leaves it at home
+            return f"{problem}, which is not stored with it; scan this run with the sample.parquet it was scanned with"
+        return f"{problem}; scan this run with --sample {sample}"
     curve = _curve_of_baseline(rule, own, baseline)
     if curve is None:
         return f"the baseline has no value for {own.curve.place}"
@@ -222,7 +225,7 @@ def _curve_of_baseline(rule: Rule, own: _SourcePoint, baseline: Source) -> Curve
     if model not in baseline.models:
         if len(baseline.models) > 1 or (len(own.source.models) > 1 and rule.model is None):
             hint = did_you_mean(model, baseline.models)
-            raise rule.error(f"the baseline {baseline.path} has no model {model!r}; {hint}")
+            raise rule.error(f"the baseline {baseline.name} has no model {model!r}; {hint}")
         model = baseline.models[0]
     curves = baseline.curves(replace(rule, model=model))
     if len(curves) == 1 and (rule.layer == "last" or curves[0].place is None or own.curve.place is None):

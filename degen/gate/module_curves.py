@@ -81,7 +81,7 @@ def module_curves(
     return curves
 
 
-def select_modules(rule: Rule, curves: Sequence[Curve], path: Path) -> list[Curve]:
+def select_modules(rule: Rule, curves: Sequence[Curve], name: str) -> list[Curve]:
     """Return those of the curves of one model whose module a rule selects.
 
     Raises:
@@ -93,7 +93,7 @@ def select_modules(rule: Rule, curves: Sequence[Curve], path: Path) -> list[Curv
     if not selected:
         names = [str(curve.place).removeprefix("module ") for curve in curves]
         problem = "was changed" if rule.metric.startswith("delta") else "is there"
-        raise rule.error(f"{path}: no module {rule.module!r} {problem}; {did_you_mean(rule.module, names)}")
+        raise rule.error(f"{name}: no module {rule.module!r} {problem}; {did_you_mean(rule.module, names)}")
     return selected
 
 
@@ -137,6 +137,11 @@ class ModuleTableSource:
         return self.opened.path
 
     @property
+    def name(self) -> str:
+        """What a user calls it: its path."""
+        return str(self.path)
+
+    @property
     def samples(self) -> frozenset[str]:
         """An empty set: weights and updates are measured on no text."""
         return frozenset()
@@ -176,8 +181,8 @@ class ModuleTableSource:
             raise rule.error(f"{self.path} is a table of {own.measures}; name a run that was scanned for {table.name}")
         check_module_rule(rule, table, column)
         curves = []
-        for model in rule.select_models(self.models, str(self.path)):
-            found = select_modules(rule, module_curves(model, self._measured[model], own, column), self.path)
+        for model in rule.select_models(self.models, self.name):
+            found = select_modules(rule, module_curves(model, self._measured[model], own, column), self.name)
             nothing = Point(None, None, None, None, f"no module has {column}")
             curves += found or [curve_from_points(model, rule.metric, [nothing])]
         return curves

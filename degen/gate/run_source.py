@@ -56,8 +56,13 @@ class RunSource:
 
     @property
     def path(self) -> Path:
-        """The run folder."""
+        """The run folder, or the copy on this machine of a run that lies elsewhere."""
         return self._parts.path
+
+    @property
+    def name(self) -> str:
+        """What a user calls the run: its folder or its URL."""
+        return self._parts.run.name
 
     @property
     def samples(self) -> frozenset[str]:
@@ -88,7 +93,7 @@ class RunSource:
         return self._curves[rule]
 
     def _read_curves(self, rule: Rule) -> list[Curve]:
-        models = rule.select_models(self.models, str(self.path))
+        models = rule.select_models(self.models, self.name)
         rows = {model: [row for row in self._rows if row["model"] == model] for model in models}
         unmeasured = [unmeasured_curve(model, rule.metric, ()) for model, own in rows.items() if not own]
         return unmeasured + self._measured(rule, {model: own for model, own in rows.items() if own})
@@ -130,7 +135,7 @@ class RunSource:
             of_domain = ("domain", rule.domain) if rule.domain is not None else ()
             place = " ".join(str(part) for part in ("layer", rule.layer, rule.site, *of_domain) if part is not None)
             return [unmeasured_curve(model, rule.metric, rows, place)]
-        return _selected(rule, self.path, curves)
+        return _selected(rule, self.name, curves)
 
     def _of_domain(self, rule: Rule, model: str, rows: Sequence[Row], domain: str) -> list[Curve]:
         """Return the curves of a domain: one, or one for each layer and site that the rule selects."""
@@ -143,7 +148,7 @@ class RunSource:
         domains = domains_of(self._parts, model, rows)
         if domains is not None and domain not in domains:
             hint = did_you_mean(domain, sorted(domains))
-            raise rule.error(f"{self.path}: no text of the domain {domain!r} was measured; {hint}")
+            raise rule.error(f"{self.name}: no text of the domain {domain!r} was measured; {hint}")
         if by_layer:
             return self._of_layers(rule, model, rows)
         if rule.metric == "loss":  # from its windows, so that differences are paired
@@ -156,7 +161,7 @@ class RunSource:
         curves = []
         for model, own in rows.items():
             measured = read_modules(self._parts, model, own, table, column)
-            curves += select_modules(rule, measured, self.path) or [unmeasured_curve(model, rule.metric, own)]
+            curves += select_modules(rule, measured, self.name) or [unmeasured_curve(model, rule.metric, own)]
         return curves
 
     @cached_property
@@ -181,16 +186,16 @@ class RunSource:
             (kept if row["model"] in seen else undone).append(row)
         if undone:
             names = ", ".join(f"{row['model']}@{row['revision']}" for row in reversed(undone))
-            self._warn(f"{self.path}: checkpoints left out, because the series no longer has them: {names}")
+            self._warn(f"{self.name}: checkpoints left out, because the series no longer has them: {names}")
         return kept[::-1]
 
 
-def _selected(rule: Rule, path: Path, curves: Sequence[Curve]) -> list[Curve]:
+def _selected(rule: Rule, name: str, curves: Sequence[Curve]) -> list[Curve]:
     """Return those of the curves of one model whose layer and site the rule selects.
 
     Args:
         rule: the rule.
-        path: the run folder, for the error.
+        name: of the run, for the error.
         curves: all curves of the model, one for each layer and site.
 
     Raises:
@@ -203,11 +208,11 @@ def _selected(rule: Rule, path: Path, curves: Sequence[Curve]) -> list[Curve]:
     site = HEAD_INPUT if rule.layer == "last" and rule.site is None else rule.site
     sites = list(dict.fromkeys(curve.site for curve in curves if curve.site is not None))
     if site is not None and site not in sites:
-        raise rule.error(f"{path}: {model} has no site {site!r}; {did_you_mean(site, sites)}")
+        raise rule.error(f"{name}: {model} has no site {site!r}; {did_you_mean(site, sites)}")
     if layer is not None and layer not in layers:
-        raise rule.error(f"{path}: {model} has no layer {layer}; it has 0 to {last}")
+        raise rule.error(f"{name}: {model} has no layer {layer}; it has 0 to {last}")
     selected = [c for c in curves if layer in (None, c.layer) and site in (None, c.site)]
     if not selected:
         sites_of_layer = ", ".join(str(c.site) for c in curves if c.layer == layer)
-        raise rule.error(f"{path}: layer {layer} of {model} has no site {site!r}; it has {sites_of_layer}")
+        raise rule.error(f"{name}: layer {layer} of {model} has no site {site!r}; it has {sites_of_layer}")
     return selected

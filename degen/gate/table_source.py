@@ -63,6 +63,11 @@ class TableSource:
         """The file or folder of the table."""
         return self.opened.path
 
+    @property
+    def name(self) -> str:
+        """What a user calls it: its path."""
+        return str(self.path)
+
     @cached_property
     def models(self) -> list[str]:
         """Labels of the models, in the order of the table."""
@@ -95,7 +100,7 @@ class TableSource:
         return self._curves[rule]
 
     def _read_curves(self, rule: Rule) -> list[Curve]:
-        models = rule.select_models(self.models, str(self.path))
+        models = rule.select_models(self.models, self.name)
         checkpoints = self._selected(rule)
         metric, task = _without_task(checkpoints, rule.metric)
         options = plain_options(metric)

@@ -15,6 +15,7 @@ from degen.figures.figure import VALUES, Figure
 from degen.figures.rank_curves import rank_curves
 from degen.figures.training_curves import training_curves
 from degen.published import published_table
+from degen.saturation import find_saturation
 from degen.tables import Row
 
 from .run_data import ReportData
@@ -39,14 +40,16 @@ CURVES = {
 
 
 def paper_figures(paper: str, data: ReportData, *, published: bool) -> tuple[list[Figure], list[str]]:
-    """Return the figures of a paper, named `figure-1a` and so on, and the numbers of those that cannot be drawn.
+    """Return the figures of a paper, named `figure-1a` and so on, and the numbers of those that the runs lack data for.
 
     Args:
         paper: one of `PAPERS`.
         data: the runs.
-        published: whether the published curves are drawn beside.
+        published: whether the published curves are drawn beside; what stands in no figure of a run is one of its own,
+            named `figure-1b-published`.
     """
-    figures, missing = [], []
+    figures: list[Figure] = []
+    missing: list[str] = []
     for number, draw in PAPERS[paper].items():
         drawn = [figure for figure in draw(data, published) if figure.tables[VALUES]]
         if not drawn:
@@ -54,6 +57,8 @@ def paper_figures(paper: str, data: ReportData, *, published: bool) -> tuple[lis
         for i, figure in enumerate(drawn):
             name = f"figure-{number}" if len(drawn) == 1 else f"figure-{number}-{i + 1}"
             figures.append(replace(figure, name=name))
+        if number in ALONE and published:
+            figures += [replace(figure, name=f"figure-{number}-published") for figure in ALONE[number](data)]
     return figures, missing
 
 
@@ -61,6 +66,7 @@ def _curve(metric: str, data: ReportData, published: bool) -> list[Figure]:
     """Return the figure of a metric over training, without the onsets of the page."""
     title, axis, table, column = CURVES[metric]
     rows = [row for curve in data.curves(metric) for row in training.curve_rows(curve)]
+    own = _last_step(rows)
     if rows and published:
         rows += [
             {
@@ -74,7 +80,16 @@ def _curve(metric: str, data: ReportData, published: bool) -> list[Figure]:
         return []
     models = _models(rows)
     description = f"{title} of {together(models)}."
-    return [training_curves("curve", title, axis, rows, [], models, description, log_y=metric == "perplexity")]
+    return [
+        training_curves(
+            "curve", title, axis, rows, [], models, description,
+            log_y=metric == "perplexity", log_steps=_last_step(rows) > 10 * own,
+        )
+    ]  # fmt: skip
+
+
+def _last_step(rows: Sequence[Row]) -> int:
+    return max((row["step"] for row in rows if row["step"] is not None), default=0)
 
 
 def _depth(data: ReportData, _published: bool) -> list[Figure]:
@@ -121,6 +136,15 @@ def _ranks(data: ReportData, published: bool) -> list[Figure]:
     return [rank_curves("ranks", "Loss by rank of the head", axis, points, models, description, gaps=False)]
 
 
+def _published_law(data: ReportData) -> list[Figure]:
+    """Return the figure of the published losses and their law, which is no law for other texts, where a run has a loss.
+
+    Source: Godey et al. 2024, arXiv 2404.07647, figure 1b, fitted anew to the losses read off figure 1a.
+    """
+    law = find_saturation(published_table("pythia_pile_loss")).extrapolation if data.curves("loss") else None
+    return [loss_law.draw_law("law", loss_law.TITLE + BESIDE, law, {})] if law is not None else []
+
+
 def _of_section(draw: Callable[[ReportData], list[Figure]]) -> Draw:
     """Return the figures of a section of the page, beside which nothing is published."""
     return lambda data, published: draw(data)
@@ -148,3 +172,5 @@ PAPERS: Mapping[str, Mapping[str, Draw]] = {
         "7": _of_section(ngram.draw),
     }
 }
+# Figures of what was published that stand beside those of a run, not within them.
+ALONE: Mapping[str, Callable[[ReportData], list[Figure]]] = {"1b": _published_law}

@@ -76,7 +76,8 @@ def check_context(plan: Plan, samples: Samples, progress: Progress, trust: bool)
             if (reason := too_long(shape, longest, str(checkpoint))) is not None:
                 raise DegenError(reason)
             if longest > trained:
-                progress.warn(f"{checkpoint}: windows of {longest} tokens, and it was made for {trained}")
+                problem = f"{checkpoint}: windows of {longest} tokens, and it was made for {trained}"
+                progress.warn(f"{problem}; --context {trained} draws none that is longer")
             break
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from degen.checkpoints.series import Checkpoint
+from degen.checkpoints.suites import one_by_one
 from degen.probe_registry import load_probes, needs_text
 from degen.runs.run_file import RUN_FILE, read_info
 from degen.runs.run_writer import RunWriter, write_errors
@@ -57,7 +58,7 @@ def adds_only(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """
     before, options = _probe_names(old), new.get("options", {})
     kept = {name: values for name, values in options.items() if name in before}
-    grows = before <= _probe_names(new) and set(old.get("series", ())) <= set(new.get("series", ()))
+    grows = before <= _probe_names(new) and _series_names(old) <= _series_names(new)
     if not grows or kept != old.get("options", {}):
         return False
     old, new = ADDED_LATER | dict(old), ADDED_LATER | dict(new)
@@ -66,6 +67,11 @@ def adds_only(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     free |= {"steps"} if new.get("steps") == "all" else set()
     free |= set() if needs_text(load_probes(sorted(before)).values()) else TEXT
     return all(old.get(name) == new.get(name) for name in (old.keys() | new.keys()) - free)
+
+
+def _series_names(asked: Mapping[str, Any]) -> set[str]:
+    """Return the series of settings as run.json keeps them, those of a suite model by model."""
+    return {name for spec in asked.get("series") or () for name in one_by_one(spec)}
 
 
 def _probe_names(asked: Mapping[str, Any]) -> set[str]:

@@ -105,8 +105,8 @@ def test_svg_speaks_to_screen_readers(run: Path, tmp_path: Path) -> None:
 def test_the_figures_of_the_paper_have_its_numbers(run: Path, tmp_path: Path) -> None:
     result = degen("report", run, "--figures", tmp_path, "--paper", "godey2024", "--published")
     assert result.code == 0
-    drawn = sorted(file.stem for file in tmp_path.glob("*.svg"))
-    assert drawn == ["figure-1a", "figure-2", "figure-3a", "figure-3b", "figure-4-1", "figure-4-2", "figure-5"]
+    drawn = sorted(file.stem.removeprefix("figure-") for file in tmp_path.glob("*.svg"))
+    assert drawn == ["1a", "1b-published", "2", "3a", "3b", "4-1", "4-2", "5"]
     for number in ("1b", "6", "7"):
         assert f"figure {number} of godey2024: not measured" in result.out
     rows = pl.read_csv(tmp_path / "figure-5.csv")
@@ -117,6 +117,20 @@ def test_the_figures_of_the_paper_have_its_numbers(run: Path, tmp_path: Path) ->
     assert depth["depth"].to_list() == [0, 0.5, 1]
     layers = [r for r in read_run(run).table("layers").to_pylist() if (r["model"], r["step"]) == ("bad", 5000)]
     assert depth["value"].to_list() == [row["anisotropy"] for row in layers if row["site"] != "head_input"]
+
+
+def test_the_law_of_the_published_losses_is_a_figure_of_its_own(run: Path, tmp_path: Path) -> None:
+    assert degen("report", run, "--figures", tmp_path, "--paper", "godey2024", "--published").code == 0
+    losses = pl.read_csv(tmp_path / "figure-1b-published.csv").sort("parameters")
+    law = pl.read_csv(tmp_path / "figure-1b-published-law.csv").sort("parameters")
+    assert "fitted to the 6 larger models: A = 118.7" in (tmp_path / "figure-1b-published.svg").read_text()
+    tokens = 140_000 * 2_097_152
+    expected = [118.66 / n**0.2463 + 410.7 / tokens**0.28 + 1.69 for n in law["parameters"]]
+    assert law["loss"].to_list() == pytest.approx(expected, rel=5e-4)  # A is rounded
+    finals = losses.filter(pl.col("model") == "final loss, predicted")
+    assert finals["label"].to_list() == ["pythia-14m", "pythia-31m", "pythia-70m", "pythia-160m"]
+    gaps = [loss / by_law - 1 for loss, by_law in zip(finals["loss"], law["loss"][:4], strict=True)]
+    assert sum(gaps) / 4 == pytest.approx(0.084, abs=5e-4)  # published: 8.4 %
 
 
 def test_the_published_ranks_stand_beside_those_of_a_run(tmp_path: Path) -> None:

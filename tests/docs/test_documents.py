@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from documents import DOCS, ROOT, blocks, commands, read, run_degen, run_python
+from documents import DOCS, PAGES, ROOT, blocks, commands, marked, read, run_degen, run_python
+from faults.command import options_of
+from not_run import BLOCKS_NOT_RUN
+from page_files import add_series, demo_text, install
 
 import degen
 from degen.saturation import find_saturation
 
 START, READING = read("docs/start.md"), read("docs/reading.md")
-PYTHON = [code for text in (read("README.md"), START, READING) for code in blocks("python", text)]
+RUN_PAGES = ("README.md", "docs/start.md", "docs/reading.md")
+PYTHON = list(dict.fromkeys(code for page in RUN_PAGES for code in blocks("python", read(page))))  # one is on two pages
+REPORT, PROBE = read("docs/report.md"), read("docs/write_a_probe.md")
 
 
 def assert_same(expected: str, printed: str) -> None:
@@ -78,24 +83,84 @@ def test_the_worked_examples_of_scaling_print_what_is_shown(tmp_path: Path) -> N
         assert_same(expected, run_degen(shlex.split(command), tmp_path).stdout)
 
 
-@pytest.mark.parametrize(
-    "code", [*blocks("python", read("README.md")), *blocks("python", START), *blocks("python", READING)]
-)
+@pytest.mark.parametrize("code", PYTHON)
 def test_python_of_the_pages_runs(demo: tuple[Path, list[str]], code: str) -> None:
-    assert run_python(code, demo[0]).strip()
+    assert run_python(code.replace("tokens=5_000", "tokens=500"), demo[0]).strip()
+
+
+def test_the_section_of_a_report_that_a_page_shows_is_drawn(demo: tuple[Path, list[str]]) -> None:
+    from collections.abc import Sequence
+
+    from degen.figures.depth_curves import depth_curves
+    from degen.report.content import Block, Drawing, Paragraph, Section
+    from degen.report.run_data import ReportData
+
+    def my_figure(rows: list[dict[str, Any]]) -> Any:
+        points = [{**row, "value": row["anisotropy"], "depth": row["layer"]} for row in rows]
+        return depth_curves("mine", "Mine", "value", points, [points[0]["model"]], "Mine.")
+
+    names = {"Sequence": Sequence, "Block": Block, "Drawing": Drawing, "Paragraph": Paragraph, "Section": Section}
+    (code,) = blocks("python", REPORT)
+    namespace: dict[str, Any] = names | {"ReportData": ReportData, "my_figure": my_figure}
+    exec(code, namespace)
+    data = ReportData([degen.read_run(demo[0] / "degen-run")])
+    assert namespace["SECTION"].build(data) == []  # no run has this table
+    exec(code.replace("my_table", "layers").replace('"my_value"', '"anisotropy"'), namespace)
+    paragraph, drawing = namespace["SECTION"].build(data)
+    assert paragraph.text == "What it is."
+    assert len(drawing.figure.tables["values"]) == 24 * 5
+
+
+def test_the_settings_that_the_page_of_the_gate_shows_are_read(tmp_path: Path) -> None:
+    add_series(tmp_path)
+    (tmp_path / "val.jsonl").write_bytes(demo_text())
+    scan = "scan runs/my-model --corpus val.jsonl --tokens 500 -o runs/main"
+    assert run_degen(shlex.split(scan), tmp_path).exit_code == 0
+    (settings,) = blocks("toml", read("docs/gate.md"))
+    (tmp_path / "degen.toml").write_text(settings.replace("tokens = 20000", "tokens = 500"))
+    done = run_degen(["gate"], tmp_path)
+    assert done.exit_code in (0, 1), done.stderr
+    for rule in ("anisotropy[layer=last] < 0.6", "loss.rise < max(0.02, 1%)", "singular_entropy"):
+        assert rule in done.stdout
+
+
+def test_commands_and_options_in_sentences_are_there() -> None:
+    import typer
+    from degen.cli.main import app
+
+    there: Any = typer.main.get_command(app)
+    sentences = [words.split()[1:] for page in PAGES for words in re.findall(r"`(degen [a-z][^`\n]*)`", read(page))]
+    assert len(sentences) > 100
+    assert {words[0] for words in sentences} <= set(there.commands)
+    for words in sentences:
+        assert {word for word in words if re.fullmatch(r"--[a-z-]+", word)} <= options_of(tuple(words)), words
+
+
+def test_every_block_of_code_is_run_by_a_test_or_has_a_reason() -> None:
+    python = [code for page in PAGES for code in blocks("python", read(page))]
+    run = [*PYTHON, *blocks("python", REPORT), *blocks("python", PROBE), *marked(read("docs/training.md"), "run by")]
+    assert set(python) == set(run)
+    known = {
+        "sh", "bash",  # test_commands
+        "python", "console",  # this file and test_gate_documents
+        "toml", "yaml",  # this file and test_gate_documents
+        "text", "csv", "",  # no code: output, read by tests, and tables that the examples read
+    }  # fmt: skip
+    others = {
+        (page, language)
+        for page in PAGES
+        for language in re.findall(r"^```(\w*)\n.*?^```$", read(page), re.DOTALL | re.MULTILINE)
+        if language not in known
+    }
+    assert others == set(BLOCKS_NOT_RUN)
+    consoles = {page for page in PAGES if blocks("console", read(page))}
+    assert consoles == {"docs/start.md", "docs/scaling.md"}
+    assert {page for page in PAGES if blocks("toml", read(page))} == {"docs/gate.md", "docs/write_a_probe.md"}
+    assert {page for page in PAGES if blocks("yaml", read(page))} == {"docs/gate.md"}
 
 
 def test_the_probe_that_a_page_shows_is_found_and_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = read("docs/write_a_probe.md")
-    package = tmp_path / "my_package"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "outliers.py").write_text(blocks("python", text)[0], encoding="utf-8")
-    info = tmp_path / "my_package-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1\n")
-    entry = blocks("toml", text)[0].splitlines()
-    (info / "entry_points.txt").write_text(f"[degen.probes]\n{entry[1].replace(chr(34), '')}\n")
+    install(ROOT / "examples" / "probe_package", tmp_path)  # test_examples: the very probe of the page
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
     run = degen.scan(tokens=1000, steps="3000", probes=["outliers"], out=tmp_path / "run", threads=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -32,10 +33,14 @@ def test_the_figures_of_the_paper_are_drawn_with_the_published_ones(tmp_path: Pa
     )
     printed = run_python(code, tmp_path)
     assert "pythia-410m" in printed
-    drawn = {file.stem for file in (tmp_path / "paper-figures").glob("*.svg")}
-    assert {f"figure-{n}" for n in ("1a", "2", "3a", "3b", "5", "6")} <= drawn
-    assert {name.split("-")[1] for name in drawn} >= {"4", "7"}
-    assert "pythia-70m (published)" in (tmp_path / "paper-figures" / "figure-1a.csv").read_text()
+    drawn = {file.stem.removeprefix("figure-") for file in (tmp_path / "paper-figures").glob("*.svg")}
+    assert drawn == {"1a", "1b-published", "2", "3a", "3b", "4-1", "4-2", "4-3", "5", "6", "7"}
+    for figure in ("1a", "3a", "3b", "5"):
+        assert "pythia-70m (published)" in (tmp_path / "paper-figures" / f"figure-{figure}.csv").read_text()
+    assert "A = 118.66, alpha = 0.2463" in printed
+    assert "the four small ones end 8.4% above it" in printed
+    cells = re.findall(r"^# %% Figure (\d)", code, re.MULTILINE)
+    assert sorted(set(cells)) == list("1234567")
 
 
 def test_the_training_is_stopped_by_a_rule(tmp_path: Path) -> None:

@@ -35,12 +35,24 @@ def test_halves_are_of_whole_documents_and_nearly_equal() -> None:
         ({"training": {"window": 3}}, "no option 'window'"),
         ({"methods": ()}, "--method"),
         ({"within": 0.0}, "--within 0"),
+        ({"within": "little"}, "--within little"),
+        ({"training": 5}, "training of probe rank: 5"),
+        ({"methods": "magic"}, "--method magic"),
+        ({"ranks": 0}, "--ranks"),
         ({"colour": "blue"}, "no option 'colour'"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(DegenError, match=message):
         Rank.check(options)
+
+
+def test_one_rank_and_one_method_are_lists_of_one() -> None:
+    Rank.check({"ranks": 64, "methods": "svd"})
+    one, list_of_one = (Rank(make_sample([1, 2]), **options) for options in (
+        {"ranks": 64, "methods": "svd"}, {"ranks": [64], "methods": ["svd"]},
+    ))  # fmt: skip
+    assert (one._options_ranks, one._methods) == (list_of_one._options_ranks, list_of_one._methods) == ([64], ("svd",))
 
 
 def test_one_document_cannot_be_halved() -> None:

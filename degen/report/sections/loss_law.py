@@ -14,6 +14,7 @@ from degen.report.words import number, plural
 from degen.saturation.extrapolation import Extrapolation
 from degen.tables import Row
 
+TITLE = "Loss and the law of the larger models"
 WITHOUT = (
     "No scaling law is fitted: it takes models of known size and tokens that are healthy and larger than every one "
     "that got worse. degen saturation RUN --larger NAME names some."
@@ -38,11 +39,19 @@ def draw(data: ReportData) -> list[Figure]:
     for i, (run, result) in enumerate(data.saturation):
         if (law := result.extrapolation) is not None:
             name = "loss-law" if len(data.runs) == 1 else f"loss-law-{i + 1}"
-            figures.append(_figure(name, law, run.labels))
+            figures.append(draw_law(name, TITLE, law, run.labels))
     return figures
 
 
-def _figure(name: str, law: Extrapolation, labels: Mapping[str, str]) -> Figure:
+def draw_law(name: str, title: str, law: Extrapolation, labels: Mapping[str, str]) -> Figure:
+    """Return the figure of a law and the models compared with it.
+
+    Args:
+        name: name of the file.
+        title: heading.
+        law: what was fitted.
+        labels: model -> its label; a model that has none keeps its name.
+    """
     rows: list[Row] = []
     for row in law.rows:
         keys = {"label": labels.get(row.model, row.model), "parameters": row.parameters}
@@ -56,7 +65,7 @@ def _figure(name: str, law: Extrapolation, labels: Mapping[str, str]) -> Figure:
         }
         for row in law.rows
     ]  # fmt: skip
-    return loss_law(name, "Loss and the law of the larger models", rows, curve, _in_words(law))
+    return loss_law(name, title, rows, curve, _in_words(law))
 
 
 def _in_words(law: Extrapolation) -> str:

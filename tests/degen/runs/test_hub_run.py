@@ -73,6 +73,37 @@ def test_a_gate_compares_with_it(served: Scans, run: package.Run) -> None:
     assert result.code == 0, result.err
 
 
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        (("loss.rise[step=7] < 1",), f"{URL}: tiny has no checkpoint at step 7"),
+        (("los < 1",), f"{URL}: table checkpoints has no metric 'los'"),
+        (("anisotropy[layer=9] < 1",), f"{URL}: tiny has no layer 9"),
+        (("anisotropy[model=x,layer=last] < 1",), f"{URL}"),
+        (("loss[domain=x] < 1",), f"{URL}: no text of the domain 'x'"),
+    ],
+)
+def test_messages_of_a_gate_name_its_address_and_not_the_copy(
+    served: Scans, rules: tuple[str, ...], message: str
+) -> None:
+    result = degen("gate", URL, *(word for rule in rules for word in ("--rule", rule)))
+    assert message in result.message
+    assert str(served.cache) not in result.err
+
+
+def test_a_baseline_that_is_not_used_or_on_other_text_is_named_by_its_address(
+    served: Scans, run: package.Run, series: Path, corpus: Path, tmp_path: Path
+) -> None:
+    unused = degen("gate", run.path, "--rule", "loss < 99", "--baseline", URL)
+    assert f"the baseline {URL} is not used" in unused.err
+    options = ("--corpus", corpus, "--tokens", 256, "--context", 16, "--threads", 1, "--out", tmp_path / "other")
+    assert degen("scan", series, *options).code == 0
+    judged = degen("gate", tmp_path / "other", "--rule", "loss.rise < 1", "--baseline", URL)
+    assert judged.code == 3
+    assert "measured on other text, which is not stored with it" in judged.out
+    assert str(served.cache) not in unused.err + judged.out + judged.err
+
+
 def test_a_baseline_of_degen_toml_may_lie_there(served: Scans, run: package.Run, tmp_path: Path) -> None:
     file = tmp_path / "degen.toml"
     file.write_text(f'[gate]\nrules = ["loss.rise < 1e-9"]\nbaseline = "{URL}"\n')

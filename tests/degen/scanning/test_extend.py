@@ -77,6 +77,21 @@ def test_no_other_setting_is_an_addition() -> None:
     assert not adds_only({"tokens_per_step": 4, "seed": 0}, {"tokens_per_step": 5, "seed": 0})
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "adds"),
+    [
+        (["pythia:70m"], ["pythia:70m,160m"], True),
+        (["pythia:160m,70m"], ["pythia"], True),
+        (["pythia:70m"], ["pythia:70m", "org/name"], True),
+        (["pythia:70m,160m"], ["pythia:160m"], False),
+        (["org/name"], ["org/name,other"], False),
+        (["a=pythia:70m"], ["pythia:70m"], False),
+    ],
+)
+def test_further_models_of_a_suite_are_an_addition(before: list[str], now: list[str], adds: bool) -> None:
+    assert adds_only({"series": before, "seed": 0}, {"series": now, "seed": 0}) is adds
+
+
 def test_options_of_probes_are_named_one_by_one(series: Path, corpus: Path, tmp_path: Path) -> None:
     options = {"rank": {"ranks": [4], "methods": ["svd"]}}
     scan = SCAN | {"probes": ("loss", "rank"), "steps": "100", "corpus": corpus, "out": tmp_path / "run"}

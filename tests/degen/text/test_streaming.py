@@ -15,6 +15,7 @@ from faults.command import degen as command
 from faults.command import degen_process
 from hub import Hub, Repo, hub
 from hub_scans import scanned_hub
+from named_repositories import datasets_sent_to
 from tiny import pile
 
 from degen.errors import DegenError
@@ -52,19 +53,9 @@ def words(series: Path, corpus: str, out: Path, *options: str) -> tuple[object, 
 @contextmanager
 def datasets_hub(repos: dict[str, Repo], folder: Path) -> Iterator[Hub]:
     """Yield a hub that this process, and the package `datasets` in it, is sent to."""
-    import datasets
-    from huggingface_hub import HfFileSystem
-
-    with scanned_hub(folder) as scans, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_ENDPOINT", scans.hub.endpoint)
-        patch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
-        patch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)  # else 5 s of every stream of Parquet
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "datasets")
-        patch.setattr(datasets.config, "HF_MODULES_CACHE", folder / "modules")
-        HfFileSystem.clear_instance_cache()  # they lead to the hubs of other tests
+    with scanned_hub(folder) as scans, datasets_sent_to(scans, folder):
         scans.hub.repos |= repos
         yield scans.hub
-        HfFileSystem.clear_instance_cache()
 
 
 def test_a_dataset_is_streamed_in_an_order_the_seed_fixes(series: Path, tmp_path: Path) -> None:
