@@ -74,7 +74,9 @@ def _without_it(findings: Findings) -> str:
     """Return what would be seen without the checkpoint that decides."""
     if not findings.carrier_makes_rise:
         return "without it there is a rise"
-    return f"without it {100 * findings.p_value:.2g}% of curves that never get worse look as bad"
+    percent = 100 * findings.p_value
+    share = f"{percent:.0f}%" if percent >= 10 else f"{percent:.2g}%"
+    return f"without it {share} of curves that never get worse look as bad"
 
 
 def _main(findings: Findings) -> str:

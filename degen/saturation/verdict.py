@@ -184,7 +184,7 @@ def _judge(
     usual = 0.5 if height >= LARGE * floor > 0 else NOT_UNUSUAL
     label: VerdictLabel = "undecided"
     support = rise.support
-    if rise.carrier is not None and rise.support == 1 and gap >= floor:
+    if rise.carrier is not None and rise.support == 1 and not came_back:
         pass  # one checkpoint makes the rise
     elif rise.p_value < level and stays:
         label = "saturated"

@@ -217,6 +217,17 @@ def test_a_hump_below_the_floor_does_not_matter() -> None:
     assert judge(curve(RECOVERED.values, floor=0.3)).verdict == "not_saturated"
 
 
+def test_without_a_floor_a_hump_that_came_back_within_the_noise_has_recovered() -> None:
+    """Also where no rise would be seen without its highest checkpoint."""
+    rng = np.random.default_rng(109)
+    values = 3 + rng.normal(0, SIGMA, 25)
+    first = rng.integers(8, 18)
+    values[first : first + rng.integers(1, 4)] += rng.uniform(0.02, 0.2)
+    verdict = judge(curve(values, floor=0))
+    assert verdict.verdict == "recovered"
+    assert 0 < verdict.gap <= verdict.noise
+
+
 def test_the_level_bounds_the_p_value() -> None:
     p = judge(WEAK).p_value
     assert judge(WEAK, level=1.5 * p).verdict == "saturated"
