@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from .errors import DegenError
 
 if TYPE_CHECKING:
     import torch
@@ -27,12 +31,18 @@ def memory_errors() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means that an allocation failed; on a CPU, torch raises a plain RuntimeError for it."""
-    import torch
+    """Return whether an error means that an allocation failed.
 
-    phrases = ("can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in phrases)
+    On a CPU, torch raises a plain RuntimeError for it, the reader of safetensors an error of its own, and the system an
+    OSError where a file cannot be mapped.
+    """
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    torch = sys.modules.get("torch")  # without it, no error is one of its
+    text = str(error).lower()
+    phrases = ("can't allocate memory", "not enough memory", "cannot allocate memory")
+    return (torch is not None and isinstance(error, torch.OutOfMemoryError)) or (
+        not isinstance(error, DegenError) and any(phrase in text for phrase in phrases)
     )
 
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,11 +29,18 @@ MODULES = (
 
 
 class Warm:
-    """The parent's side."""
+    """The parent's side.
+
+    Args:
+        modules: what the server loads beside MODULES.
+    """
+
+    def __init__(self, modules: Sequence[str] = ()) -> None:
+        self._modules = modules
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, *self._modules], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._read_reply() == "ready"
         return self
@@ -54,6 +61,8 @@ class Warm:
         stdin: Path = Path(os.devnull),
         cwd: Path | None = None,
         environment: dict[str, str] | None = None,
+        starved: Path | None = None,
+        spare: int = 0,
     ) -> int:
         """Start `degen …`, and return its pid.
 
@@ -65,10 +74,13 @@ class Warm:
             stdin: its input.
             cwd: the working directory.
             environment: all variables; those of this process by default.
+            starved: a path, from whose appearance on memory is short.
+            spare: bytes that the process may then take on top of what it has.
         """
         paths = {"log": str(log), "full": full and str(full), "stdin": str(stdin), "cwd": str(cwd or Path.cwd())}
         words = [str(a) for a in args]
-        return int(self._ask({"args": words, **paths, "streams": streams, "environment": environment}))
+        short = {"starved": starved and str(starved), "spare": spare}
+        return int(self._ask({"args": words, **paths, "streams": streams, "environment": environment, **short}))
 
     def wait(self, pid: int) -> int:
         """Return the exit code of a child, −N for signal N."""
@@ -111,6 +123,15 @@ def _fill(once: str) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1500, resource.RLIM_INFINITY))
 
 
+def _starve(once: str, spare: int) -> None:
+    """Let the process take no more than some bytes of memory on top of what it has, once a path is there."""
+    while not os.path.exists(once):
+        time.sleep(0.001)
+    with open("/proc/self/statm") as file:
+        taken = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + spare, resource.RLIM_INFINITY))
+
+
 def _child(
     args: list[str],
     log: str,
@@ -119,6 +140,8 @@ def _child(
     stdin: str,
     cwd: str,
     environment: dict[str, str] | None,
+    starved: str | None,
+    spare: int,
 ) -> None:
     """Become `degen …`."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOCTTY)
@@ -139,6 +162,8 @@ def _child(
             _fill(full)
         else:
             threading.Thread(target=_fill, args=(full,), daemon=True).start()
+    if starved is not None:
+        threading.Thread(target=_starve, args=(starved, spare), daemon=True).start()
     sys.argv = ["degen", *args]
     code = 1
     try:
@@ -165,7 +190,7 @@ def _child(
 def _serve() -> None:
     import importlib
 
-    for name in MODULES:
+    for name in (*MODULES, *sys.argv[1:]):
         importlib.import_module(name)
     with _reply_writer() as reply:
         reply("ready")
