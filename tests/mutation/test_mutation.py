@@ -76,7 +76,7 @@ def test_tests_are_chosen_from_the_nearest_on() -> None:
         assert chosen
         assert len(chosen) == len(set(chosen))
         assert not any(test.startswith(("tests/faults", "tests/mutation")) for test in chosen)
-    assert choose_tests(ROOT, "probes/rankme.py")[0] == ["tests/probes/test_moment_probes.py"]
+    assert "tests/probes/test_moment_probes.py" in choose_tests(ROOT, "probes/rankme.py")[0]
 
 
 def test_a_seed_draws_the_same_hundred_from_all_kinds() -> None:
