@@ -11,7 +11,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,14 +48,9 @@ class Killed:
 
 
 @pytest.fixture(scope="module")
-def warm() -> Iterator[Warm]:
-    with Warm(MODULES) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def commands(run: degen.Run, series: Path, corpus: Path) -> dict[str, Killed]:
+def commands(warm: Warm, run: degen.Run, series: Path, corpus: Path) -> dict[str, Killed]:
     """Return every command by its name."""
+    warm.load(MODULES)
     scanned = (series, "--corpus", corpus, "--tokens", 512, "--context", 64, "--threads", 1, "--steps", "0,100")
     trained = ("--method", "trained,whitened", "--ranks", "2,8", "--train-tokens", 6000, "--train-windows", 2)
     exported = ("export", run.path, "--table", "windows", "--to")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,12 +31,6 @@ def files(run: Path) -> dict[str, bytes]:
     """Return every file of a run but the table `timing` and the lock."""
     there = {str(file.relative_to(run)): file for file in sorted(run.rglob("*")) if file.is_file()}
     return {name: file.read_bytes() for name, file in there.items() if not name.startswith((".lock", "timing/"))}
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Warm]:
-    with Warm() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,15 @@
 """A warm Python that forks a child for every command: `degen …` without three seconds of imports.
 
 Nothing is computed before a fork, so that no thread of torch or Arrow is lost in it. A request is a line of JSON on
-stdin, the answer a line on stdout: `{"args": […], "log": FILE}` gives a child's pid, `{"wait": pid}` its exit code.
+stdin, the answer a line on stdout: `{"args": […], "log": FILE}` gives a child's pid, `{"wait": pid}` its exit code;
+`{"load": […]}` imports more. Tests share one such process, `warm_server()`.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import resource
@@ -28,19 +31,20 @@ MODULES = (
 )  # fmt: skip
 
 
+@functools.cache
+def warm_server() -> Warm:
+    """Return the one server of this process, which starts when it is first asked for and ends with the process."""
+    server = Warm().__enter__()
+    atexit.register(server.__exit__, None, None, None)
+    return server
+
+
 class Warm:
-    """The parent's side.
-
-    Args:
-        modules: what the server loads beside MODULES.
-    """
-
-    def __init__(self, modules: Sequence[str] = ()) -> None:
-        self._modules = modules
+    """The parent's side."""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, __file__, *self._modules], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._read_reply() == "ready"
         return self
@@ -51,6 +55,10 @@ class Warm:
         self._process.wait(timeout=60)
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+    def load(self, modules: Sequence[str]) -> None:
+        """Import more than MODULES, for all commands that are started from here on."""
+        self._ask({"load": list(modules)})
 
     def start(
         self,
@@ -80,7 +88,8 @@ class Warm:
         paths = {"log": str(log), "full": full and str(full), "stdin": str(stdin), "cwd": str(cwd or Path.cwd())}
         words = [str(a) for a in args]
         short = {"starved": starved and str(starved), "spare": spare}
-        return int(self._ask({"args": words, **paths, "streams": streams, "environment": environment, **short}))
+        variables = dict(os.environ) if environment is None else environment
+        return int(self._ask({"args": words, **paths, "streams": streams, "environment": variables, **short}))
 
     def wait(self, pid: int) -> int:
         """Return the exit code of a child, −N for signal N."""
@@ -139,7 +148,7 @@ def _child(
     streams: str,
     stdin: str,
     cwd: str,
-    environment: dict[str, str] | None,
+    environment: dict[str, str],
     starved: str | None,
     spare: int,
 ) -> None:
@@ -152,9 +161,8 @@ def _child(
     sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w", buffering=1)  # of the new files
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace")
     os.chdir(cwd)
-    if environment is not None:
-        os.environ.clear()
-        os.environ.update(environment)
+    os.environ.clear()
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # until degen's own first line
     if full is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -190,13 +198,17 @@ def _child(
 def _serve() -> None:
     import importlib
 
-    for name in (*MODULES, *sys.argv[1:]):
+    for name in MODULES:
         importlib.import_module(name)
     with _reply_writer() as reply:
         reply("ready")
         for line in sys.stdin:
             request = json.loads(line)
-            if "wait" in request:
+            if "load" in request:
+                for name in request["load"]:
+                    importlib.import_module(name)
+                reply("loaded")
+            elif "wait" in request:
                 reply(os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1]))
             else:
                 pid = os.fork()
