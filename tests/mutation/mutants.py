@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 import tomllib
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,8 +54,9 @@ KINDS: dict[str, tuple[int, tuple[str, ...]]] = {  # of 100 mutants so many, in 
 MODULES = (
     "numpy", "scipy.optimize", "scipy.stats", "scipy.linalg", "scipy.special", "pyarrow.parquet", "pyarrow.dataset",
     "pyarrow.csv", "pyarrow.compute", "torch", "transformers", "transformers.models.gpt_neox.modeling_gpt_neox",
-    "safetensors.torch", "tokenizers", "hypothesis", "pandas", "polars", "duckdb", "rich.table", "typer", "pytest",
+    "safetensors.torch", "tokenizers", "pandas", "polars", "duckdb", "rich.table", "typer", "pytest",
 )  # fmt: skip
+LOADED_BEFORE = "ignore::pytest.PytestAssertRewriteWarning"  # plugins that the libraries loaded before pytest began
 
 
 @dataclass
@@ -132,14 +134,17 @@ def child(copy: Path, tests: Sequence[str], log: Path, reply: int) -> None:
         del sys.modules[name]
     sys.dont_write_bytecode = True
     os.environ |= {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-    code = 1
-    with contextlib.suppress(BaseException):
+    try:
         import pytest
 
         first = FirstFailure()
-        code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests], plugins=[first]))
+        words = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", LOADED_BEFORE]
+        code = int(pytest.main([*words, *tests], plugins=[first]))
         os.write(reply, (first.node or ("-" if code in (0, 5) else f"pytest ends with {code}")).encode())
+    except BaseException:
+        traceback.print_exc()
     sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(0)
 
 
