@@ -31,18 +31,26 @@ def memory_errors() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means that an allocation failed.
-
-    On a CPU, torch raises a plain RuntimeError for it, the reader of safetensors an error of its own, and the system an
-    OSError where a file cannot be mapped.
-    """
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
-        return True
+    """Return whether an error means that an allocation failed; on a CPU, torch raises a plain RuntimeError for it."""
     torch = sys.modules.get("torch")  # without it, no error is one of its
-    text = str(error).lower()
-    phrases = ("can't allocate memory", "not enough memory", "cannot allocate memory")
-    return (torch is not None and isinstance(error, torch.OutOfMemoryError)) or (
-        not isinstance(error, DegenError) and any(phrase in text for phrase in phrases)
+    phrases = ("can't allocate memory", "not enough memory")
+    return (
+        isinstance(error, MemoryError)
+        or (torch is not None and isinstance(error, torch.OutOfMemoryError))
+        or (isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in phrases))
+        or is_unmapped(error)
+    )
+
+
+def is_unmapped(error: BaseException) -> bool:
+    """Return whether an error means that the system maps no file for want of memory, which is no fault of the file.
+
+    An allocation whose size the file says may be refused for that size, and is no such error.
+    """
+    text = str(error)
+    return not isinstance(error, DegenError) and (
+        (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or ("Cannot allocate memory" in text and "you tried to allocate" not in text)
     )
 
 

@@ -13,8 +13,9 @@ NOT_MIRRORS = ("mutation", "faults", "docs", "browser", "repository", "bench", "
 def choose_tests(root: Path, file: str) -> list[list[str]]:
     """Return files of tests in levels, each run only where no earlier one noticed.
 
-    First the file of the same name in the mirrored folder; then those that import the module, or that lie in the
-    mirrored folder and name it; then the rest of that folder, and without one the tests of the modules that import it.
+    First the file of the same name in the mirrored folder; then those of that folder that import the module or name it;
+    then the rest of that folder. Without such a folder, the tests elsewhere that import the module, and those that
+    mirror a module which does.
 
     Args:
         root: of the repository.
@@ -22,16 +23,15 @@ def choose_tests(root: Path, file: str) -> list[list[str]]:
     """
     module, stem = module_of(file), Path(file).stem
     folder = root / "tests" / Path(file).parent
-    there = sorted(folder.glob("test_*.py")) if folder.is_dir() else []
-    nested = sorted(set(folder.rglob("test_*.py")) - set(there)) if folder.is_dir() else []
-    same = [test for test in there if test.stem == f"test_{stem}"]
-    importing = [test for test in all_tests(root) if module in imports_of(test)]
-    naming = [test for test in [*there, *nested] if re.search(rf"\b{stem}\b", test.read_text(encoding="utf-8"))]
-    near = [test for test in dict.fromkeys([*importing, *naming]) if test not in same]
-    others = [*there, *nested] or _tests_of_importers(root, module)
-    rest = [test for test in others if test not in same and test not in near]
-    levels = [[str(test.relative_to(root)) for test in level] for level in (same, near, rest)]
-    return [level for level in levels if level]
+    mirrored = sorted(folder.rglob("test_*.py")) if folder.is_dir() else []
+    same = [test for test in mirrored if test == folder / f"test_{stem}.py"]
+    named = re.compile(rf"\b{stem}\b")
+    near = [t for t in mirrored if module in imports_of(t) or named.search(t.read_text(encoding="utf-8"))]
+    levels = [same, [t for t in near if t not in same], [t for t in mirrored if t not in same and t not in near]]
+    if not mirrored:
+        importing = [test for test in all_tests(root) if module in imports_of(test)]
+        levels = [importing, [test for test in _tests_of_importers(root, module) if test not in importing]]
+    return [[str(test.relative_to(root)) for test in level] for level in levels if level]
 
 
 def module_of(file: str) -> str:

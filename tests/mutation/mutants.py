@@ -1,8 +1,8 @@
 """A sample of mutants: 100 small faults, each planted in a copy of the repository, and the tests that notice them.
 
-    python tests/mutation/mutants.py [--seed S] [--count N] [--only TEXT] [--list]
+    python tests/mutation/mutants.py [--seed S] [--count N] [--only TEXT] [--levels N] [--list]
 
-Faults are drawn by a seed from formulas (40 of 100), the gate, saturation and readers (20 each). Each meets the tests
+Faults are drawn by a seed, and by their text alone, from formulas (40 of 100), the gate, saturation and readers (20 each). Each meets the tests
 that `choose_tests` gives, until one fails (which must pass without the fault), or hangs; a fault that none notices
 survives. Exit code 1 where fewer than 90 % are noticed. What was found is written to `build/mutants.json`.
 
@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import importlib
 import itertools
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -77,18 +77,23 @@ class Outcome:
 
 
 def draw(root: Path, seed: int, count: int) -> list[Mutant]:
-    """Return mutants drawn by a seed, of each kind its share."""
+    """Return mutants of each kind, its share: those whose hash is the least, which stay while others come and go."""
     chosen: list[Mutant] = []
-    generator = random.Random(seed)
     for share, patterns in KINDS.values():
         files = sorted({file for pattern in patterns for file in root.glob(pattern)})
-        names = [str(file.relative_to(root)) for file in files]
-        sources = {name: (root / name).read_text(encoding="utf-8") for name in names}
-        possible = [mutant for name, source in sources.items() for mutant in Faults(name, source).collect()]
-        generator.shuffle(possible)
-        sound = (mutant for mutant in possible if is_python(mutant.apply(sources[mutant.file])))
+        sources = {str(file.relative_to(root)): file.read_text(encoding="utf-8") for file in files}
+        found = [mutant for name, source in sources.items() for mutant in Faults(name, source).collect()]
+        found.sort(key=lambda mutant: priority(mutant, sources[mutant.file], seed))
+        sound = (mutant for mutant in found if is_python(mutant.apply(sources[mutant.file])))
         chosen += sorted(itertools.islice(sound, round(share * count / 100)))
     return chosen
+
+
+def priority(mutant: Mutant, source: str, seed: int) -> bytes:
+    """Return a hash of a mutant's file, its line before and after, and a seed."""
+    start, stop = source.rfind("\n", 0, mutant.start) + 1, source.find("\n", mutant.end)
+    line, faulty = source[start:stop], source[start : mutant.start] + mutant.new + source[mutant.end : stop]
+    return hashlib.sha256("\0".join((str(seed), mutant.file, line.strip(), faulty.strip())).encode()).digest()
 
 
 def copy_repository(root: Path, to: Path) -> None:
@@ -222,8 +227,8 @@ def equivalents(root: Path) -> dict[str, str]:
         return {f"{e['file']}: {e['change']}": e["why"] for e in tomllib.load(file)["mutant"]}
 
 
-def judge_all(mutants: Sequence[Mutant], folder: Path) -> list[Outcome]:
-    """Return what came of each mutant, and print it."""
+def judge_all(mutants: Sequence[Mutant], folder: Path, levels: int) -> list[Outcome]:
+    """Return what came of each mutant under so many levels of tests, and print it."""
     copy = folder / "copy"
     copy.mkdir(parents=True)
     copy_repository(ROOT, copy)
@@ -232,7 +237,7 @@ def judge_all(mutants: Sequence[Mutant], folder: Path) -> list[Outcome]:
     runner, known = Runner(copy, folder / "log"), equivalents(ROOT)
     outcomes: list[Outcome] = []
     for number, mutant in enumerate(mutants, 1):
-        noticed, seconds = runner.judge(mutant, choose_tests(ROOT, mutant.file))
+        noticed, seconds = runner.judge(mutant, choose_tests(ROOT, mutant.file)[:levels])
         change = str(mutant).partition(": ")[2]
         outcomes.append(Outcome(str(mutant), noticed, round(seconds, 1), known.get(f"{mutant.file}: {change}", "")))
         print(f"[{number}/{len(mutants)}] {seconds:5.1f} s  {noticed or 'SURVIVES'}  {mutant}", flush=True)
@@ -247,6 +252,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--only", default="", help="only mutants whose line holds this text")
+    parser.add_argument("--levels", type=int, default=3, help="levels of tests: 1 for the nearest alone")
     parser.add_argument("--list", action="store_true", help="list the mutants, and run nothing")
     options = parser.parse_args()
     mutants = [m for m in draw(ROOT, options.seed, options.count) if options.only in str(m)]
@@ -257,7 +263,7 @@ def main() -> int:
     folder = ROOT / "build" / "mutants"
     shutil.rmtree(folder, ignore_errors=True)
     start = time.monotonic()
-    outcomes = judge_all(mutants, folder)
+    outcomes = judge_all(mutants, folder, options.levels)
     minutes = (time.monotonic() - start) / 60
     (ROOT / "build" / "mutants.json").write_text(
         json.dumps([asdict(o) for o in outcomes], indent=1, ensure_ascii=False)
