@@ -2,9 +2,10 @@
 
     python tests/mutation/mutants.py [--seed S] [--count N] [--only TEXT] [--levels N] [--list]
 
-Faults are drawn by a seed, and by their text alone, from formulas (40 of 100), the gate, saturation and readers (20 each). Each meets the tests
-that `choose_tests` gives, until one fails (which must pass without the fault), or hangs; a fault that none notices
-survives. Exit code 1 where fewer than 90 % are noticed. What was found is written to `build/mutants.json`.
+Faults are drawn by a seed, and by their text alone, from formulas (40 of 100), the gate, saturation and readers (20
+each). Each meets the tests that `choose_tests` gives, until one fails (which must pass without the fault), or hangs; a
+fault that none notices survives. Exit code 1 where fewer than 90 % are noticed. What was found is written to
+`build/mutants.json`.
 
 A process that has the large libraries loaded forks a child for each run of pytest: 100 mutants take some twenty
 minutes of one core.
