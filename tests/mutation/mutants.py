@@ -1,11 +1,12 @@
 """A sample of mutants: 100 small faults, each planted in a copy of the repository, and the tests that notice them.
 
-    python tests/mutation/mutants.py [--seed S] [--count N] [--only TEXT] [--levels N] [--list]
+    python tests/mutation/mutants.py [--seed S] [--count N] [--only TEXT] [--levels N]
+        [--part I/N] [--list]
 
 Faults are drawn by a seed, and by their text alone, from formulas (40 of 100), the gate, saturation and readers (20
 each). Each meets the tests that `choose_tests` gives, until one fails (which must pass without the fault), or hangs; a
 fault that none notices survives. Exit code 1 where fewer than 90 % are noticed. What was found is written to
-`build/mutants.json`.
+`build/mutants-1.json`.
 
 A process that has the large libraries loaded forks a child for each run of pytest: 100 mutants take some twenty
 minutes of one core.
@@ -254,21 +255,23 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--only", default="", help="only mutants whose line holds this text")
     parser.add_argument("--levels", type=int, default=3, help="levels of tests: 1 for the nearest alone")
+    parser.add_argument("--part", default="1/1", help="only one part of them, as 2/4, beside which others may run")
     parser.add_argument("--list", action="store_true", help="list the mutants, and run nothing")
     options = parser.parse_args()
-    mutants = [m for m in draw(ROOT, options.seed, options.count) if options.only in str(m)]
+    part, parts = map(int, options.part.split("/"))
+    drawn = draw(ROOT, options.seed, options.count)
+    drawn = drawn[(part - 1) * len(drawn) // parts : part * len(drawn) // parts]
+    mutants = [mutant for mutant in drawn if options.only in str(mutant)]
     if options.list:
         print("\n".join(map(str, mutants)))
         return 0
     os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    folder = ROOT / "build" / "mutants"
+    folder = ROOT / "build" / f"mutants-{part}"
     shutil.rmtree(folder, ignore_errors=True)
     start = time.monotonic()
     outcomes = judge_all(mutants, folder, options.levels)
     minutes = (time.monotonic() - start) / 60
-    (ROOT / "build" / "mutants.json").write_text(
-        json.dumps([asdict(o) for o in outcomes], indent=1, ensure_ascii=False)
-    )
+    folder.with_suffix(".json").write_text(json.dumps([asdict(o) for o in outcomes], indent=1, ensure_ascii=False))
     noticed = sum(bool(outcome.noticed) for outcome in outcomes)
     print(f"seed {options.seed}: {noticed} of {len(outcomes)} mutants noticed, in {minutes:.0f} minutes; survivors:")
     for outcome in outcomes:
