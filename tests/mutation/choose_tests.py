@@ -14,8 +14,7 @@ def choose_tests(root: Path, file: str) -> list[list[str]]:
     """Return files of tests in levels, each run only where no earlier one noticed.
 
     First the file of the same name in the mirrored folder; then those of that folder that import the module or name it;
-    then the rest of that folder. Without such a folder, the tests elsewhere that import the module, and those that
-    mirror a module which does.
+    then the rest of that folder; then tests elsewhere that import the module, and those that mirror a module which does.
 
     Args:
         root: of the repository.
@@ -28,9 +27,9 @@ def choose_tests(root: Path, file: str) -> list[list[str]]:
     named = re.compile(rf"\b{stem}\b")
     near = [t for t in mirrored if module in imports_of(t) or named.search(t.read_text(encoding="utf-8"))]
     levels = [same, [t for t in near if t not in same], [t for t in mirrored if t not in same and t not in near]]
-    if not mirrored:
-        importing = [test for test in all_tests(root) if module in imports_of(test)]
-        levels = [importing, [test for test in _tests_of_importers(root, module) if test not in importing]]
+    importing = [test for test in all_tests(root) if module in imports_of(test) and test not in mirrored]
+    of_importers = [t for t in _tests_of_importers(root, module) if t not in mirrored and t not in importing]
+    levels += [importing, of_importers]
     return [[str(test.relative_to(root)) for test in level] for level in levels if level]
 
 
