@@ -13,8 +13,8 @@ NOT_MIRRORS = ("mutation", "faults", "docs", "browser", "repository", "bench", "
 def choose_tests(root: Path, file: str) -> list[list[str]]:
     """Return files of tests in levels, each run only where no earlier one noticed.
 
-    First the file of the same name in the mirrored folder; then those of that folder that import the module or name it;
-    then the rest of that folder; then tests elsewhere that import the module, and those that mirror a module which does.
+    First the file of the same name in the mirrored folder; then those of that folder that import the module or name
+    it; then the rest of that folder; then tests elsewhere that import it, and those that mirror a module which does.
 
     Args:
         root: of the repository.
