@@ -13,8 +13,8 @@ NOT_MIRRORS = ("mutation", "faults", "docs", "browser", "repository", "bench", "
 def choose_tests(root: Path, file: str) -> list[list[str]]:
     """Return files of tests in levels, each run only where no earlier one noticed.
 
-    First the file of the same name in the mirrored folder; then those of that folder that import the module or name
-    it; then the rest of that folder; then tests elsewhere that import it, and those that mirror a module which does.
+    First the file of the same name in the mirrored folder; then those that import the module, or that lie in that folder
+    and name it; then the rest of that folder, and the tests that mirror a module which imports this one.
 
     Args:
         root: of the repository.
@@ -25,11 +25,11 @@ def choose_tests(root: Path, file: str) -> list[list[str]]:
     mirrored = sorted(folder.rglob("test_*.py")) if folder.is_dir() else []
     same = [test for test in mirrored if test == folder / f"test_{stem}.py"]
     named = re.compile(rf"\b{stem}\b")
-    near = [t for t in mirrored if module in imports_of(t) or named.search(t.read_text(encoding="utf-8"))]
-    levels = [same, [t for t in near if t not in same], [t for t in mirrored if t not in same and t not in near]]
-    importing = [test for test in all_tests(root) if module in imports_of(test) and test not in mirrored]
-    of_importers = [t for t in _tests_of_importers(root, module) if t not in mirrored and t not in importing]
-    levels += [importing, of_importers]
+    naming = [test for test in mirrored if named.search(test.read_text(encoding="utf-8"))]
+    importing = [test for test in all_tests(root) if module in imports_of(test)]
+    near = [test for test in dict.fromkeys([*naming, *importing]) if test not in same]
+    far = [t for t in dict.fromkeys([*mirrored, *_tests_of_importers(root, module)]) if t not in same and t not in near]
+    levels = [same, near, far]
     return [[str(test.relative_to(root)) for test in level] for level in levels if level]
 
 

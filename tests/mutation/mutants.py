@@ -254,7 +254,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--only", default="", help="only mutants whose line holds this text")
-    parser.add_argument("--levels", type=int, default=5, help="levels of tests: 1 for the nearest alone")
+    parser.add_argument("--levels", type=int, default=3, help="levels of tests: 1 for the nearest alone")
     parser.add_argument("--part", default="1/1", help="only one part of them, as 2/4, beside which others may run")
     parser.add_argument("--list", action="store_true", help="list the mutants, and run nothing")
     options = parser.parse_args()
