@@ -13,8 +13,8 @@ NOT_MIRRORS = ("mutation", "faults", "docs", "browser", "repository", "bench", "
 def choose_tests(root: Path, file: str) -> list[list[str]]:
     """Return files of tests in levels, each run only where no earlier one noticed.
 
-    First the file of the same name in the mirrored folder; then those that import the module, or that lie in that folder
-    and name it; then the rest of that folder, and the tests that mirror a module which imports this one.
+    First the file of the same name in the mirrored folder; then those that import the module, or that lie in that
+    folder and name it; then the tests that mirror a module which imports this one, and the rest of that folder.
 
     Args:
         root: of the repository.
@@ -28,7 +28,7 @@ def choose_tests(root: Path, file: str) -> list[list[str]]:
     naming = [test for test in mirrored if named.search(test.read_text(encoding="utf-8"))]
     importing = [test for test in all_tests(root) if module in imports_of(test)]
     near = [test for test in dict.fromkeys([*naming, *importing]) if test not in same]
-    far = [t for t in dict.fromkeys([*mirrored, *_tests_of_importers(root, module)]) if t not in same and t not in near]
+    far = [t for t in dict.fromkeys([*_tests_of_importers(root, module), *mirrored]) if t not in same and t not in near]
     levels = [same, near, far]
     return [[str(test.relative_to(root)) for test in level] for level in levels if level]
 
@@ -61,11 +61,14 @@ def imports_of(file: Path) -> frozenset[str]:
 def _tests_of_importers(root: Path, module: str) -> list[Path]:
     """Return the tests of the same name as a module that imports this one, and those that import such a one."""
     package, _, stem = module.rpartition(".")
+    face = root / package.removeprefix("degen.").replace(".", "/") / "__init__.py"
+    face = face if face.is_file() else root / package.replace(".", "/") / "__init__.py"
+    exported = face.is_file() and stem in imports_of(face)
     importers = set()
     for source in [*(root / "degen").rglob("*.py"), *(root / "probes").glob("*.py"), *(root / "cli").glob("*.py")]:
         own = module_of(str(source.relative_to(root)))
         names = imports_of(source)
-        if module in names or (stem in names and own.rpartition(".")[0] == package):
+        if module in names or (exported and package in names) or (stem in names and own.rpartition(".")[0] == package):
             importers.add(own)
     stems = {name.rpartition(".")[2] for name in importers}
     return [t for t in all_tests(root) if t.stem.removeprefix("test_") in stems or imports_of(t) & importers]
