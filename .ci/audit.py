@@ -12,7 +12,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,23 @@ def audit(pins: Path, words: Sequence[str] = ()) -> int:
             return 0
         print(f"audit: pip-audit ends with {done.returncode}\n{done.stderr}", file=sys.stderr)
         return 2
+    return report(packages)
+
+
+def report(packages: Sequence[Mapping[str, Any]]) -> int:
+    """Print what the service knows of some packages, and return the exit code.
+
+    Args:
+        packages: as pip-audit gives them, each with its vulnerabilities, or with the reason why it was skipped.
+    """
     found = [(package, known) for package in packages for known in package.get("vulns", ())]
+    unknown = [package["name"] for package in packages if "skip_reason" in package]
+    if packages and len(unknown) == len(packages):  # as a mirror does that has packages alone
+        print(f"audit: skipped, the service knows none of the {len(packages)} packages")
+        return 0
     for package, known in found:
         fixed = ", ".join(known["fix_versions"]) or "no version"
         print(f"audit: {package['name']} {package['version']}: {known['id']}, fixed by {fixed}")
-    unknown = [package["name"] for package in packages if "skip_reason" in package]
     print(f"audit: {len(packages) - len(unknown)} packages, {len(found)} known vulnerabilities")
     if unknown:
         print(f"audit: the service does not know {', '.join(unknown)}")

@@ -124,3 +124,18 @@ def test_pins_that_are_none_are_an_error_of_their_own(tmp_path: Path) -> None:
 def test_what_counts_as_out_of_reach(line: str, skipped: bool) -> None:
     pattern = runpy.run_path(str(SCRIPT))["UNREACHABLE"]
     assert bool(pattern.search(f"Traceback (most recent call last):\n{line}\n")) == skipped
+
+
+def test_a_service_that_knows_no_package_has_audited_none(capsys: pytest.CaptureFixture[str]) -> None:
+    report = runpy.run_path(str(SCRIPT))["report"]
+    unknown = [{"name": name, "skip_reason": "not found"} for name in ("a", "b")]
+    known = {"name": "c", "version": "1.0", "vulns": [{"id": "GHSA-x", "fix_versions": []}]}
+    sound = {"name": "d", "version": "1.0", "vulns": []}
+    assert [report(packages) for packages in (unknown, [*unknown, sound], [known, sound])] == [0, 0, 1]
+    assert capsys.readouterr().out.splitlines() == [
+        "audit: skipped, the service knows none of the 2 packages",
+        "audit: 1 packages, 0 known vulnerabilities",
+        "audit: the service does not know a, b",
+        "audit: c 1.0: GHSA-x, fixed by no version",
+        "audit: 2 packages, 1 known vulnerabilities",
+    ]
