@@ -223,14 +223,14 @@ class Runner:
         return "", total
 
 
-def equivalents(root: Path) -> dict[str, str]:
-    """Return why no test can notice some mutants, by file and change."""
+def equivalents(root: Path) -> dict[tuple[str, str, str], str]:
+    """Return why no test can notice some mutants, by file, line of code and change."""
     with (root / "tests" / "mutation" / "equivalent.toml").open("rb") as file:
-        return {f"{e['file']}: {e['change']}": e["why"] for e in tomllib.load(file)["mutant"]}
+        return {(e["file"], e["code"], e["change"]): e["why"] for e in tomllib.load(file)["mutant"]}
 
 
 def judge_all(mutants: Sequence[Mutant], folder: Path, levels: int) -> list[Outcome]:
-    """Return what came of each mutant under so many levels of tests, and print it."""
+    """Return what came of each mutant under so many levels of tests, and print it; equivalent ones are not run."""
     copy = folder / "copy"
     copy.mkdir(parents=True)
     copy_repository(ROOT, copy)
@@ -239,9 +239,10 @@ def judge_all(mutants: Sequence[Mutant], folder: Path, levels: int) -> list[Outc
     runner, known = Runner(copy, folder / "log"), equivalents(ROOT)
     outcomes: list[Outcome] = []
     for number, mutant in enumerate(mutants, 1):
-        noticed, seconds = runner.judge(mutant, choose_tests(ROOT, mutant.file)[:levels])
-        change = str(mutant).partition(": ")[2]
-        outcomes.append(Outcome(str(mutant), noticed, round(seconds, 1), known.get(f"{mutant.file}: {change}", "")))
+        code = (ROOT / mutant.file).read_text(encoding="utf-8").splitlines()[mutant.line - 1].strip()
+        why = known.get((mutant.file, code, mutant.change), "")
+        noticed, seconds = ("", 0.0) if why else runner.judge(mutant, choose_tests(ROOT, mutant.file)[:levels])
+        outcomes.append(Outcome(str(mutant), noticed, round(seconds, 1), why))
         print(f"[{number}/{len(mutants)}] {seconds:5.1f} s  {noticed or 'SURVIVES'}  {mutant}", flush=True)
     for node in sorted(runner.unsound):
         print(f"passed over, for it fails without a fault: {node}")

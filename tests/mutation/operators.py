@@ -54,9 +54,14 @@ class Mutant:
         assert source[self.start : self.end] == self.old
         return source[: self.start] + self.new + source[self.end :]
 
+    @property
+    def change(self) -> str:
+        """What becomes what."""
+        return f"{shown(self.old)} → {shown(self.new)}"
+
     def __str__(self) -> str:
         """Return file, line and change in one line."""
-        return f"{self.file}:{self.line}: {shown(self.old)} → {shown(self.new)}"
+        return f"{self.file}:{self.line}: {self.change}"
 
 
 def shown(text: str) -> str:
