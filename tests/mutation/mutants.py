@@ -1,6 +1,6 @@
 """A sample of mutants: 100 small faults, each planted in a copy of the repository, and the tests that notice them.
 
-    python tests/mutation/mutants.py [--seed S] [--count N] [--only TEXT] [--levels N]
+    python tests/mutation/mutants.py [--seed S] [--count N] [--only PATTERN] [--levels N]
         [--part I/N] [--list]
 
 Faults are drawn by a seed, and by their text alone, from formulas (40 of 100), the gate, saturation and readers (20
@@ -21,6 +21,7 @@ import importlib
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -199,11 +200,12 @@ class Runner:
         file, total = self._copy / mutant.file, 0.0
         source = file.read_text(encoding="utf-8")
         for level in levels:
+            limit = LIMIT
             while True:
                 skipped = [f"--deselect={node}" for node in sorted(self.unsound)]
                 file.write_text(mutant.apply(source), encoding="utf-8")
                 try:
-                    failure, seconds = self.run([*level, *skipped], LIMIT)
+                    failure, seconds = self.run([*level, *skipped], limit)
                 finally:
                     file.write_text(source, encoding="utf-8")
                 total += seconds
@@ -211,9 +213,12 @@ class Runner:
                     break
                 if failure is None:
                     sound = self.sound_seconds([*level, *skipped])
-                    if sound is not None and sound * FACTOR < LIMIT:
+                    if sound is None:
+                        break
+                    if sound * FACTOR <= limit:
                         return "hangs", total
-                    break  # slow tests, and not the mutant
+                    limit = sound * FACTOR  # the tests are slow, which is not of the mutant's making
+                    continue
                 node = failure if "::" in failure or failure.endswith(".py") else ""
                 if self.sound_seconds([node] if node else [*level, *skipped]) is not None:
                     return failure, total
@@ -254,7 +259,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--only", default="", help="only mutants whose line holds this text")
+    parser.add_argument("--only", default="", help="only mutants whose line fits this pattern")
     parser.add_argument("--levels", type=int, default=3, help="levels of tests: 1 for the nearest alone")
     parser.add_argument("--part", default="1/1", help="only one part of them, as 2/4, beside which others may run")
     parser.add_argument("--list", action="store_true", help="list the mutants, and run nothing")
@@ -262,7 +267,7 @@ def main() -> int:
     part, parts = map(int, options.part.split("/"))
     drawn = draw(ROOT, options.seed, options.count)
     drawn = drawn[(part - 1) * len(drawn) // parts : part * len(drawn) // parts]
-    mutants = [mutant for mutant in drawn if options.only in str(mutant)]
+    mutants = [mutant for mutant in drawn if re.search(options.only, str(mutant))]
     if options.list:
         print("\n".join(map(str, mutants)))
         return 0
