@@ -6,7 +6,7 @@
 Faults are drawn by a seed, and by their text alone, from formulas (40 of 100), the gate, saturation and readers (20
 each). Each meets the tests that `choose_tests` gives, until one fails (which must pass without the fault), or hangs; a
 fault that none notices survives. Exit code 1 where fewer than 90 % are noticed. What was found is written to
-`build/mutants-1.json`.
+`build/mutants-1-of-1.json`.
 
 A process that has the large libraries loaded forks a child for each run of pytest: 100 mutants take some twenty
 minutes of one core.
@@ -272,7 +272,7 @@ def main() -> int:
         print("\n".join(map(str, mutants)))
         return 0
     os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    folder = ROOT / "build" / f"mutants-{part}"
+    folder = ROOT / "build" / f"mutants-{part}-of-{parts}"
     shutil.rmtree(folder, ignore_errors=True)
     start = time.monotonic()
     outcomes = judge_all(mutants, folder, options.levels)
