@@ -1,11 +1,12 @@
 # Two commands: `make demo` scans the bundled series, `make test` checks everything. Both set up .venv themselves.
-# `make faults` breaks it at leisure: Ctrl-C at 300 moments, every kill, and all other faults (half an hour).
+# `make faults` breaks it at leisure: Ctrl-C at 300 moments, 200 kills, and all other faults (half an hour).
 
 PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := degen probes cli
 
-.PHONY: demo test check lint types tests faults extras browser docs wheel stranger dist compat sweep bench bench-gemma clean
+.PHONY: demo test check lint types tests faults extras browser docs wheel stranger dist compat audit mutants \
+  coverage sweep bench bench-gemma clean
 
 # On a terminal the scan draws a bar; elsewhere a line for each checkpoint, which nobody needs to read.
 demo: .venv/ready
@@ -35,7 +36,7 @@ tests: .venv/ready
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 faults: .venv/ready
-	DEGEN_INTERRUPTS=100 DEGEN_FUZZ=4500 $(BIN)/pytest -m "faults or not faults" tests/faults
+	DEGEN_INTERRUPTS=100 DEGEN_KILLS=25 DEGEN_FUZZ=4500 $(BIN)/pytest -m "faults or not faults" tests/faults
 
 # Tests of what bringing along too much keeps out of `make test`: logs of wandb and trackio, adapters that need more.
 extras: .venv/ready
@@ -79,6 +80,25 @@ dist: .venv/ready
 COMPAT ?= lowest newest
 compat:
 	@for end in $(COMPAT); do PYTHON='$(PYTHON)' .ci/compat $$end || exit 1; done
+
+# The pinned dependencies against known vulnerabilities; says so and passes where the service cannot be reached.
+audit:
+	@[ -x build/audit/bin/python ] || $(PYTHON) -m venv build/audit
+	@build/audit/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --upgrade pip
+	@build/audit/bin/python -m pip install --quiet --constraint constraints.txt --group audit
+	@build/audit/bin/python .ci/audit.py
+
+# A hundred small faults, drawn by a seed and planted in a copy one at a time: the tests must notice 90 of them.
+mutants: .venv/ready
+	$(BIN)/python tests/mutation/mutants.py
+
+# Which lines the tests of `make test` run, in processes that they start, too: 95 of 100 at least.
+coverage: .venv/ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group coverage
+	mkdir -p build/coverage && $(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --fail-under=95
 
 # Every causal-LM type of transformers against brute force; writes docs/families.md. Three minutes.
 sweep: .venv/ready

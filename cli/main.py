@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from degen.device import is_out_of_memory
 from degen.errors import DegenError, one_line
 from degen.version import __version__
 
@@ -15,6 +16,7 @@ from . import interrupts, output
 from .help_screens import LazyGroup
 from .interrupts import AFTER_INTERRUPTION, INTERRUPTED
 
+AFTER_SHORTAGE = "what was finished is kept, and the same command goes on from there when more memory is free"
 MAX_MESSAGE = 1000  # characters of a message: what a user typed may be long
 
 
@@ -53,15 +55,15 @@ class Boundary(LazyGroup):
             _end(error, AFTER_INTERRUPTION, INTERRUPTED)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has closed the pipe, as head does
-        except OSError as error:
-            _end(error, f"{error.filename or 'a file'}: {error.strerror or error}", 2)
         except UnicodeEncodeError as error:
             _end(error, f"{error.object!r}: holds characters that are no text in UTF-8; rename it", 2)
-        except MemoryError as error:
-            _end(error, f"out of memory ({one_line(error)}); what was finished is kept", 4)
         except (typer.TyperException, typer.Exit, typer.Abort):
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                _end(error, f"out of memory ({one_line(error)}); {AFTER_SHORTAGE}", 4)
+            if isinstance(error, OSError):
+                _end(error, f"{error.filename or 'a file'}: {error.strerror or error}", 2)
             if interrupts.is_under_way():
                 _end(error, AFTER_INTERRUPTION, INTERRUPTED)
             _end(

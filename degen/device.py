@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from .errors import DegenError
 
 if TYPE_CHECKING:
     import torch
@@ -28,11 +32,25 @@ def memory_errors() -> Iterator[None]:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that an allocation failed; on a CPU, torch raises a plain RuntimeError for it."""
-    import torch
-
+    torch = sys.modules.get("torch")  # without it, no error is one of its
     phrases = ("can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in phrases)
+    return (
+        isinstance(error, MemoryError)
+        or (torch is not None and isinstance(error, torch.OutOfMemoryError))
+        or (isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in phrases))
+        or is_unmapped(error)
+    )
+
+
+def is_unmapped(error: BaseException) -> bool:
+    """Return whether an error means that the system maps no file for want of memory, which is no fault of the file.
+
+    An allocation whose size the file says may be refused for that size, and is no such error.
+    """
+    text = str(error)
+    return not isinstance(error, DegenError) and (
+        (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or ("Cannot allocate memory" in text and "you tried to allocate" not in text)
     )
 
 

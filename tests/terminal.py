@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import fcntl
-import functools
 import os
 import pty
 import re
@@ -13,7 +11,7 @@ import termios
 import threading
 from pathlib import Path
 
-from faults.warm import Warm
+from faults.warm import warm_server
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -45,25 +43,17 @@ def on_terminal(
     reader = threading.Thread(target=_read_all, args=(ours, written))
     reader.start()
     device = Path(os.ttyname(theirs))
-    pid = _process().start(
+    pid = warm_server().start(
         args, device, streams=streams, stdin=Path(os.devnull) if typed is None else device, cwd=cwd,
         environment=environment | {"TERM": "xterm"} | more,
     )  # fmt: skip
     os.write(ours, (typed or "").encode())
-    code = _process().wait(pid)
+    code = warm_server().wait(pid)
     os.close(theirs)
     reader.join()
     os.close(ours)
     text = written.decode() if colours else CONTROL.sub("", written.decode())
     return code, text.replace("\r\n", "\n")
-
-
-@functools.cache
-def _process() -> Warm:
-    """Return a process that has imported what commands import, and forks for each of them."""
-    process = Warm().__enter__()
-    atexit.register(process.__exit__, None, None, None)
-    return process
 
 
 def found_whole(text: str, lines: list[str]) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from degen.device import is_unmapped
 from degen.errors import CheckpointError, one_line
 from degen.weights.open_weights import TYPES
 from degen.weights.pickle_check import check_torch_zip
@@ -169,6 +170,8 @@ class DistributedTensors(StoredTensors):
             data.seek(0)
             loaded = torch.load(data, map_location="cpu", weights_only=True)
         except Exception as error:  # a stranger's bytes can fail in any way; none of it is executed
+            if is_unmapped(error):
+                raise
             raise CheckpointError(
                 f"{file}: {key[:200]} is not readable as weights alone ({one_line(error)})"
             ) from error

@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from degen.device import is_unmapped
 from degen.errors import CheckpointError, one_line
 from degen.paths import is_inside
 from degen.weights.pickle_check import MAX_PICKLE, check_pickle
@@ -106,6 +107,8 @@ def _read(file: Path, _modified: int, _size: int) -> Mapping[str, DistributedTen
         metadata: Any = _Unpickler(io.BytesIO(data)).load()
         tensors = _tensors(metadata, _file_sizes(file.parent))
     except Exception as error:  # a stranger's pickle can fail in any way
+        if is_unmapped(error):
+            raise
         raise CheckpointError(f"{file}: not a sound index of a checkpoint ({one_line(error, 300)})") from error
     return tensors
 

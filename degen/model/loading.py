@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degen.checkpoint_formats.registry import format_of, open_tensors
+from degen.device import is_out_of_memory
 from degen.errors import CheckpointError, DegenError, one_line
 from degen.weights.checkpoint_files import CheckpointFiles
 from degen.weights.gguf_reader import quick_reader
@@ -140,13 +141,13 @@ def _load(
     try:
         with BUILD_LOCK, quick_reader() if files.is_gguf else nullcontext():
             model, info = builder.from_pretrained(path, **options)
-    except MemoryError:
-        raise
     except ImportError as error:  # of a package that its kind of quantised weights needs
         raise CheckpointError(
             f"{files.path}: transformers needs another package to load it: {' '.join(str(error).split())}"
         ) from error
     except Exception as error:  # transformers raises errors of any class for a damaged file
+        if is_out_of_memory(error):
+            raise
         raise CheckpointError(f"{files.path}: cannot be loaded ({one_line(error)})") from error
     _check_keys(files, model, info, note)
     model.config.use_cache = False

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from degen.arrays import Floats
-from degen.device import as_float64
+from degen.device import as_float64, is_out_of_memory
 from degen.errors import CheckpointError, one_line
 from degen.paths import atomic
 from degen.probe import OutputHead, Scored
@@ -154,6 +154,8 @@ class Training:
             self.tokens, self.windows, self.steps = (notes[name] for name in ("tokens", "windows", "steps"))
             self.curve = [(tokens, means) for tokens, means in notes["curve"]]
         except Exception as error:  # the library has no narrower class of its own to catch
+            if is_out_of_memory(error):
+                raise
             raise CheckpointError(
                 f"{file}: training cannot continue from this file ({one_line(error)}); delete it to begin anew"
             ) from error

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from degen.checkpoints.downloads import Downloads
 from degen.checkpoints.prefetch import Fetcher, FetchRequest
 from degen.checkpoints.series import Checkpoint, Series
+from degen.device import is_out_of_memory
 from degen.errors import DegenError, one_line
 from degen.runs.run import DOWNLOADS, TRAINING_FOLDER
 from degen.runs.run_writer import RunWriter
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .timing import Clock
 
 
+WHEN_FREE = "the same command measures it when more memory is free"
 ELSEWHERE = "measured by another process meanwhile"
 Pending = Mapping[Checkpoint, Sequence[str]]  # checkpoints to be measured -> names of the probes to do it with
 
@@ -170,6 +172,8 @@ class SeriesScan:
 
     def _reason(self, error: Exception, checkpoint: Checkpoint) -> str:
         """Return why a checkpoint failed in one line; what lay in a folder of downloads goes by its name on the hub."""
+        if is_out_of_memory(error):
+            return f"out of memory ({one_line(error)}); {WHEN_FREE}"
         folder = rf"{re.escape(str(self.writer.path / DOWNLOADS))}(?:/[^\s/:]+)*?/[0-9a-f]{{16}}(?![0-9a-f])"
         return re.sub(folder, lambda _: str(checkpoint.source), one_line(error))
 
@@ -247,7 +251,13 @@ class SeriesScan:
             progress.warn(f"{opened.checkpoint}: out of memory; batches of {batch_tokens} tokens from here")
             progress.start_checkpoint(opened.checkpoint, spec.sample.tokens if spec.sample else 0)
 
-        rows = halve_batch(attempt, self.batch_tokens or longest, longest, "--context", on_halved)
+        before = self.batch_tokens, dict(self.writer.info["batch_tokens"])
+        try:
+            rows = halve_batch(attempt, self.batch_tokens or longest, longest, "--context", on_halved)
+        except Exception:  # other processes may have held the memory: a later attempt begins as this one did
+            self.batch_tokens, self.writer.info["batch_tokens"] = before
+            self.writer.save_info()
+            raise
         if above := above_targets(settings.target_se, rows[CHECKPOINTS][0]):
             progress.note(f"{opened.checkpoint}: {', '.join(above)}")
             opened.notes += above

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from degen.device import is_unmapped
 from degen.errors import CheckpointError, one_line
 
 from .gguf_reader import reader_class
@@ -29,6 +30,8 @@ class GgufTensors(StoredTensors):
         try:
             self._tensors = {t.name: t for t in reader_class()(file).tensors}
         except Exception as error:  # the reader indexes into the file and fails as indexing does
+            if is_unmapped(error):
+                raise
             raise CheckpointError(f"{file}: not a sound GGUF file ({one_line(error)})") from error
 
     @cached_property

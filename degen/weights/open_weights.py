@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from degen.device import is_unmapped
 from degen.errors import CheckpointError, MissingFileError, one_line
 from degen.paths import is_file, is_inside
 
@@ -106,6 +107,8 @@ class SafeTensors(StoredTensors):
             try:
                 opened: Any = safe_open(file, framework="pt")
             except Exception as error:  # the library raises no narrower class of its own
+                if is_unmapped(error):
+                    raise
                 raise CheckpointError(f"{file}: not a sound safetensors file ({one_line(error)})") from error
             self._stored.update((key, (opened, file, entry)) for key, entry in entries.items())
 
@@ -132,6 +135,8 @@ class SafeTensors(StoredTensors):
         try:
             tensor: torch.Tensor = opened.get_slice(key)[first:last]
         except Exception as error:  # the library raises no narrower class of its own
+            if is_unmapped(error):
+                raise
             raise CheckpointError(
                 f"{file}: {key} is {entry.dtype}, which torch cannot read ({one_line(error)})"
             ) from error

@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from degen.device import is_unmapped
 from degen.errors import CheckpointError, one_line
 
 from .pickle_check import check_torch_zip
@@ -30,6 +31,8 @@ def load_weights_only(file: Path) -> Any:
             check_torch_zip(file)
         return torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
     except Exception as error:  # a stranger's pickle can fail in any way; none of it is executed
+        if is_unmapped(error):
+            raise
         raise CheckpointError(f"{file}: not readable as weights alone ({_unpickling(error)})") from error
 
 

@@ -4,6 +4,13 @@ from pathlib import Path
 
 import pytest
 from faults.spoil import Workspace
+from faults.warm import Warm, warm_server
+
+
+@pytest.fixture(scope="session")
+def warm() -> Warm:
+    """Return the process that forks for each command."""
+    return warm_server()
 
 
 @pytest.fixture

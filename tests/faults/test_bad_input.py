@@ -299,6 +299,11 @@ REFUSED = [name for name, kind in KINDS.items() if isinstance(kind, Refused)]
 SPOILED = [name for name, kind in KINDS.items() if isinstance(kind, Spoiled)]
 
 
+def test_the_table_has_a_hundred_kinds_each_with_words_of_its_message() -> None:
+    assert len(KINDS) >= 100
+    assert all(kind.words and all(kind.words) for kind in KINDS.values())
+
+
 @pytest.mark.parametrize("kind", REFUSED)
 def test_bad_input_gets_one_message(kind: str, workspace: Workspace) -> None:
     result = degen(*KINDS[kind].make(workspace))

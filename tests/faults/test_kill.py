@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,12 +50,6 @@ def files(run: Path, timing: bool = False) -> dict[str, bytes]:
         for p in sorted(run.rglob("*"))
         if p.is_file() and p.name != ".lock" and (timing or p.relative_to(run).parts[0] != "timing")
     }
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Warm]:
-    with Warm() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,15 @@
 """A warm Python that forks a child for every command: `degen …` without three seconds of imports.
 
 Nothing is computed before a fork, so that no thread of torch or Arrow is lost in it. A request is a line of JSON on
-stdin, the answer a line on stdout: `{"args": […], "log": FILE}` gives a child's pid, `{"wait": pid}` its exit code.
+stdin, the answer a line on stdout: `{"args": […], "log": FILE}` gives a child's pid, `{"wait": pid}` its exit code;
+`{"load": […]}` imports more. Tests share one such process, `warm_server()`.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import resource
@@ -15,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +29,14 @@ MODULES = (
     "degen.model.loading", "degen.text.tokenizer", "degen.scanning.duplicates", "degen.scanning.dry_run",
     "degen.cli.main", "degen.cli.interrupts", "degen.probes.loss", "degen.probes.anisotropy", "degen.probes.spectrum",
 )  # fmt: skip
+
+
+@functools.cache
+def warm_server() -> Warm:
+    """Return the one server of this process, which starts when it is first asked for and ends with the process."""
+    server = Warm().__enter__()
+    atexit.register(server.__exit__, None, None, None)
+    return server
 
 
 class Warm:
@@ -45,6 +56,10 @@ class Warm:
         assert self._process.stdout is not None
         self._process.stdout.close()
 
+    def load(self, modules: Sequence[str]) -> None:
+        """Import more than MODULES, for all commands that are started from here on."""
+        self._ask({"load": list(modules)})
+
     def start(
         self,
         args: tuple[object, ...],
@@ -54,6 +69,8 @@ class Warm:
         stdin: Path = Path(os.devnull),
         cwd: Path | None = None,
         environment: dict[str, str] | None = None,
+        starved: Path | None = None,
+        spare: int = 0,
     ) -> int:
         """Start `degen …`, and return its pid.
 
@@ -65,10 +82,14 @@ class Warm:
             stdin: its input.
             cwd: the working directory.
             environment: all variables; those of this process by default.
+            starved: a path, from whose appearance on memory is short.
+            spare: bytes that the process may then take on top of what it has.
         """
         paths = {"log": str(log), "full": full and str(full), "stdin": str(stdin), "cwd": str(cwd or Path.cwd())}
         words = [str(a) for a in args]
-        return int(self._ask({"args": words, **paths, "streams": streams, "environment": environment}))
+        short = {"starved": starved and str(starved), "spare": spare}
+        variables = dict(os.environ) if environment is None else environment
+        return int(self._ask({"args": words, **paths, "streams": streams, "environment": variables, **short}))
 
     def wait(self, pid: int) -> int:
         """Return the exit code of a child, −N for signal N."""
@@ -111,6 +132,15 @@ def _fill(once: str) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1500, resource.RLIM_INFINITY))
 
 
+def _starve(once: str, spare: int) -> None:
+    """Let the process take no more than some bytes of memory on top of what it has, once a path is there."""
+    while not os.path.exists(once):
+        time.sleep(0.001)
+    with open("/proc/self/statm") as file:
+        taken = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + spare, resource.RLIM_INFINITY))
+
+
 def _child(
     args: list[str],
     log: str,
@@ -118,7 +148,9 @@ def _child(
     streams: str,
     stdin: str,
     cwd: str,
-    environment: dict[str, str] | None,
+    environment: dict[str, str],
+    starved: str | None,
+    spare: int,
 ) -> None:
     """Become `degen …`."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOCTTY)
@@ -129,9 +161,8 @@ def _child(
     sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w", buffering=1)  # of the new files
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace")
     os.chdir(cwd)
-    if environment is not None:
-        os.environ.clear()
-        os.environ.update(environment)
+    os.environ.clear()
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # until degen's own first line
     if full is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -139,6 +170,8 @@ def _child(
             _fill(full)
         else:
             threading.Thread(target=_fill, args=(full,), daemon=True).start()
+    if starved is not None:
+        threading.Thread(target=_starve, args=(starved, spare), daemon=True).start()
     sys.argv = ["degen", *args]
     code = 1
     try:
@@ -171,7 +204,11 @@ def _serve() -> None:
         reply("ready")
         for line in sys.stdin:
             request = json.loads(line)
-            if "wait" in request:
+            if "load" in request:
+                for name in request["load"]:
+                    importlib.import_module(name)
+                reply("loaded")
+            elif "wait" in request:
                 reply(os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1]))
             else:
                 pid = os.fork()

@@ -52,7 +52,7 @@ def test_a_wrong_file_is_not_valid(tmp_path: Path) -> None:
 
 def test_every_yaml_file_is_checked_against_a_schema() -> None:
     assert set(GITHUB.rglob("*.yml")) <= set(SCHEMAS)
-    assert {file.stem for file in WORKFLOWS} == {"tests", "docs", "release", "action"}
+    assert {file.stem for file in WORKFLOWS} == {"tests", "docs", "release", "action", "audit"}
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from faults.warm import Warm
+from faults.warm import warm_server
 from tiny import make_checkpoint, make_model, make_tokenizer
 from torch.distributed import checkpoint as dcp
 
@@ -34,15 +34,15 @@ def test_a_series_cut_by_sigkill_and_continued(corpus: Path, tmp_path: Path) -> 
             torch.save({"state_dict": {f"model.{k}": v for k, v in state.items()}}, mixed / f"step{step}.ckpt")
     settings = ("--corpus", corpus, "--tokens", 256, "--context", 32, "--threads", 1, "--model-config", saved / "step1")
     scan = ("scan", f"m={mixed}", *settings)
-    with Warm() as warm:
-        log = tmp_path / "log"
-        assert warm.run((*scan, "--out", tmp_path / "uncut"), log) == 0, log.read_text()
-        assert warm.run(("scan", f"m={saved}", *settings, "--out", tmp_path / "reference"), log) == 0, log.read_text()
-        for step in STEPS[:2]:
-            begun = tmp_path / "cut" / "checkpoints" / "m" / f"step{step}.parquet"
-            code = warm.cut((*scan, "--out", tmp_path / "cut"), log, signal.SIGKILL, begun, 0)
-            assert code in (-signal.SIGKILL, 0), log.read_text()
-        assert warm.run((*scan, "--out", tmp_path / "cut"), log) == 0, log.read_text()
+    warm = warm_server()
+    log = tmp_path / "log"
+    assert warm.run((*scan, "--out", tmp_path / "uncut"), log) == 0, log.read_text()
+    assert warm.run(("scan", f"m={saved}", *settings, "--out", tmp_path / "reference"), log) == 0, log.read_text()
+    for step in STEPS[:2]:
+        begun = tmp_path / "cut" / "checkpoints" / "m" / f"step{step}.parquet"
+        code = warm.cut((*scan, "--out", tmp_path / "cut"), log, signal.SIGKILL, begun, 0)
+        assert code in (-signal.SIGKILL, 0), log.read_text()
+    assert warm.run((*scan, "--out", tmp_path / "cut"), log) == 0, log.read_text()
     assert contents(tmp_path / "cut") == contents(tmp_path / "uncut")
     runs = [read_run(tmp_path / name) for name in ("uncut", "reference")]
     for table in ("checkpoints", "layers", "windows", "spectrum"):

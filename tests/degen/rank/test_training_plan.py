@@ -94,6 +94,7 @@ def test_a_curve_is_flat_where_its_second_half_gained_nothing() -> None:
     assert "no finite loss" in str(why_not_flat(curve(float("nan"), float("inf")), 1, 400))
     falls = [possible_fall(falling, 1, 400), possible_fall(flat, 1, 400), possible_fall(flat, 1, 9)]
     assert falls == pytest.approx([5.0, 0.0, float("inf")])
+    assert [possible_fall(falling, 1, steps) for steps in (199, 200)] == pytest.approx([float("inf"), 5.0])
 
 
 def test_a_head_that_ends_above_its_start_says_so() -> None:

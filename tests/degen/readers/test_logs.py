@@ -398,3 +398,11 @@ def test_a_perplexity_of_training_comes_after_those_of_validation(tmp_path: Path
     assert [curve.metric for curve in find_curves(log, warn=no_warning)] == [
         "eval/c4/PPL", "train/PPL", "train/CE loss"
     ]  # fmt: skip
+
+
+def test_a_total_that_was_logged_during_training_is_a_metric(tmp_path: Path) -> None:
+    records = [{"step": step, "train_loss": 3 - step / 100} for step in range(10, 60, 10)]
+    log = lines(tmp_path / "run.jsonl", [*records, {"step": 60, "train_loss": 2.4, "train_runtime": 9.5}])
+    curves, source = read(log)
+    assert points(curves["run train_loss"]) == {**{r["step"]: r["train_loss"] for r in records}, 60: 2.4}
+    assert source.left_out == ("totals of a training (train_runtime)",)

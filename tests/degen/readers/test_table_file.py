@@ -192,6 +192,11 @@ def test_a_column_of_text_is_refused_as_numbers() -> None:
     assert np.isnan(numbers(pa.table({"loss": pa.nulls(2)}), "loss", HERE)).all()
 
 
+def test_numbers_beyond_the_largest_value_are_infinite() -> None:
+    read = numbers(pa.table({"loss": [1e100, -1e100, 1.0000001e100, -1e300, 2.5]}), "loss", HERE)
+    assert read.tolist() == [1e100, -1e100, math.inf, -math.inf, 2.5]
+
+
 def test_columns_are_found_in_any_case() -> None:
     assert first_column(pa.table({"Step": [1], "steps": [1]}), ["step", "steps"]) == "Step"
     assert first_column(pa.table({"x": [1]}), ["step"]) is None

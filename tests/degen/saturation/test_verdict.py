@@ -207,6 +207,7 @@ def test_a_rise_beyond_chance_and_below_the_floor_does_not_matter() -> None:
     gap = judge(SATURATED).gap
     above, below = (judge(curve(SATURATED.values, floor=f)) for f in (0.9 * gap, 1.1 * gap))
     assert (above.verdict, below.verdict) == ("saturated", "not_saturated")
+    assert judge(curve(SATURATED.values, floor=gap)).verdict == "saturated"  # as much as matters
     assert below.p_value < 0.05
     assert below.onset is None
     assert below.reason == f"ends {gap:.3g} above its best, less than the {1.1 * gap:.3g} that matter"
@@ -238,6 +239,19 @@ def test_confidence_makes_the_interval_wider_and_no_other_verdict() -> None:
     low, high = judge(SATURATED, confidence=0.5), judge(SATURATED, confidence=0.99)
     assert low.p_value == high.p_value
     assert high.onset.low <= low.onset.low < low.onset.high <= high.onset.high
+
+
+def test_the_correlation_of_neighbours_widens_the_onset_from_thirty_two_checkpoints_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw = np.random.default_rng(0).normal(0, SIGMA, 34)
+    noise = draw[:-1] + 0.8 * draw[1:]
+    made = curve(3 + 0.01 * np.clip(np.arange(33) - 12, 0, None) + noise, np.arange(1, 34) * 5000)
+    wide = judge(made)
+    monkeypatch.setattr("degen.saturation.verdict.MANY", 33)
+    narrow = judge(made)
+    assert (wide.verdict, narrow.verdict, wide.checkpoints) == ("saturated", "saturated", 32)  # the first is left out
+    assert wide.onset.high - wide.onset.low > narrow.onset.high - narrow.onset.low
 
 
 @pytest.mark.parametrize("errors", [None, np.full(25, SIGMA)])

@@ -66,6 +66,14 @@ def test_the_highest_contrast_is_the_largest_of_all_pairs_of_windows(n: int) -> 
         assert end == best[3] - 1
 
 
+def test_a_plateau_of_five_after_a_level_of_twenty_is_found_whole() -> None:
+    row = np.zeros(40)
+    row[22:27] = 1.0
+    contrasts, ends = highest_contrasts(row[None])
+    assert contrasts == pytest.approx([1 / math.sqrt(slow_variance(5) + slow_variance(20))])
+    assert ends.tolist() == [26]
+
+
 @pytest.mark.parametrize("n", SIZES)
 def test_the_lowest_window_is_that_of_the_final_contrast(n: int) -> None:
     for row in ROWS:

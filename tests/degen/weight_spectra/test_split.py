@@ -125,6 +125,15 @@ def test_a_layout_that_the_configuration_does_not_give_is_one_matrix(
     assert [p.name for p in parts_of((96, 32), "attention_qkv", "a", None)] == [""]
 
 
+def test_tensors_of_three_dimensions_that_are_no_experts_are_one_matrix() -> None:
+    config = make_config("mixtral")  # of four experts
+    names = {
+        key: [part.name for part in parts_of((4, 24, 32), "mlp_down", key, config)]
+        for key in ("model.layers.0.mlp.experts.down_proj", "blk.0.ffn_down_exps.weight", "model.layers.0.conv.weight")
+    }
+    assert list(names.values()) == [[f"expert {i}" for i in range(4)]] * 2 + [[""]]
+
+
 @pytest.mark.parametrize(
     ("key", "kind", "layer"),
     [

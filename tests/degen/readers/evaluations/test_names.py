@@ -134,3 +134,8 @@ def test_the_time_of_a_file_is_that_in_its_name_else_in_a_folder_else_its_date()
     assert identify("results_2025-05-08T12-30-45", ["2024-01-01"], dated).time == MOMENT
     assert identify("results", ["2025-05-08"], dated).time == DAY
     assert identify("results", ["evals"], dated).time == 5.0
+
+
+def test_a_name_says_how_a_model_is_stored_where_all_its_words_do() -> None:
+    names = ("hf", "hf-final", "olmo-hf", "olmo", "")
+    assert [split_name(name).is_storage for name in names] == [True, False, False, False, False]

@@ -71,6 +71,17 @@ def test_architecture_is_not_ranked_beyond_its_points() -> None:
     assert compare(loss(at=20.5), flops)[1] == []
 
 
+def test_crossings_are_in_the_order_of_compute() -> None:
+    x = np.log10(C) - 19
+    values = np.concatenate([3 - 0.2 * x, 3.1 - 0.1 * x, 2.95 - 0.15 * x])  # a meets b at 10^18, c at 10^20
+    labels, flops = ["c"] * 9 + ["a"] * 9 + ["b"] * 9, np.concatenate([C, C, C])
+    for order in (np.arange(27), np.arange(27)[::-1], np.roll(np.arange(27), 9)):
+        lines = fit_architecture_lines([labels[i] for i in order], flops[order], values[order])
+        found = find_crossings(lines, find_regions(flops, 4), Quality("loss", values, "min"))
+        assert [row["flops"] for row in found] == pytest.approx(sorted(row["flops"] for row in found))
+        assert len(found) > 1
+
+
 def test_crossing_of_nearly_parallel_lines_has_no_interval() -> None:
     (crossing,) = [c for seed in range(9) for c in compare(loss(0.3, seed))[1]][:1]
     assert crossing["flops_low"] is None

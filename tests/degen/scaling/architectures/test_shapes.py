@@ -340,3 +340,14 @@ def test_too_few_models_and_values_of_both_signs_have_a_reason(tmp_path: Path) -
     mixed = report(tmp_path, table, upstream="score", directions={"score": "max"})
     assert [row["reason"] for row in mixed.rows] == ["score has values of both signs, and no elasticity"]
     assert {row["verdict"] for row in mixed.turns} == {"cannot tell"}
+
+
+def test_only_columns_of_numbers_whose_names_say_nothing_are_warned_of(tmp_path: Path) -> None:
+    names = ["layers", "d_model", "loss", "loss_stderr", "seconds", "Unnamed: 0", "__index", "q17"]
+    path = tmp_path / "t.csv"
+    rows = [f"{i + 2},{64 * (i % 3 + 1)},{4 - 0.1 * i},0.01,{i + 5},{i},{i},{i * 7 % 5}" for i in range(9)]
+    path.write_text("\n".join([",".join(names), *rows]) + "\n")
+    lines: list[str] = []
+    report_shapes(read_points(path, {}), CompareOptions(), warn=lines.append)
+    (unused,) = [line for line in lines if "are not used" in line]
+    assert "columns of numbers are not used: q17; --downstream" in unused

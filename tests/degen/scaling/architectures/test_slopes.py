@@ -53,6 +53,14 @@ def test_slope_with_error_and_interval_equals_scipy() -> None:
     assert np.sqrt(line.variance_at(0.0)) == pytest.approx(twin.intercept_stderr)
 
 
+def test_the_interval_of_a_row_is_of_the_confidence_asked_for_and_of_nine_tenths_by_default() -> None:
+    loss = 5 - 0.3 * np.log10(N) + 0.01 * np.random.default_rng(2).normal(size=9)
+    line, pairs = fit_line(np.log10(N), loss), quantities(loss, loss)
+    for confidence, rows in ((0.9, find_slopes(["a"] * 9, pairs)), (0.5, find_slopes(["a"] * 9, pairs, 0.5))):
+        found = row(rows, pair="parameters-upstream", axes="semi-log")
+        assert (found["slope_low"], found["slope_high"]) == pytest.approx(line.slope_interval(confidence))
+
+
 def test_coverage_of_the_interval_of_a_slope_is_its_confidence() -> None:
     rng, x = np.random.default_rng(1), np.arange(5.0)
     held = 0
