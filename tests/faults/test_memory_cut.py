@@ -65,7 +65,11 @@ def test_a_scan_that_runs_out_of_memory_keeps_what_is_finished_and_goes_on(
                 assert (out / name).read_bytes() == undisturbed.files[name]
         if row["status"] == "failed":
             assert row["reason"].startswith("out of memory"), row["reason"]
-            assert "when more memory is free" in row["reason"] or "--dtype" in row["reason"] or "--context" in row["reason"]
+            assert (
+                "when more memory is free" in row["reason"]
+                or "--dtype" in row["reason"]
+                or "--context" in row["reason"]
+            )
     assert not list(out.rglob("*.partial"))
     assert warm.run((*undisturbed.args, "--out", out), log) == 0, log.read_text()
     assert files(out) == undisturbed.files
