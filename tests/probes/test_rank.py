@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from degen.probes.rank import Rank
 
+import degen
 from degen.errors import CheckpointError, DegenError
 from degen.text.windows import Sample, Window
 
@@ -58,3 +60,16 @@ def test_one_rank_and_one_method_are_lists_of_one() -> None:
 def test_one_document_cannot_be_halved() -> None:
     with pytest.raises(CheckpointError, match="two documents"):
         Rank(make_sample([3, 3]))
+
+
+def test_each_of_two_methods_has_the_losses_that_it_has_alone(series: Path, corpus: Path, tmp_path: Path) -> None:
+    def losses(*methods: str) -> dict[tuple[str, int], float]:
+        run = degen.scan(
+            series / "step100", corpus=corpus, out=tmp_path / "-".join(methods), tokens=512, context=32, threads=1,
+            probes=("loss", "rank"), options={"rank": {"ranks": [2, 8], "methods": list(methods)}},
+        )  # fmt: skip
+        return {(row["method"], row["rank"]): row["loss"] for row in run.table("ranks").to_pylist()}
+
+    both = losses("svd", "whitened")
+    assert both == pytest.approx(losses("svd") | losses("whitened"), rel=1e-12)
+    assert len(set(both.values())) == 4
