@@ -27,8 +27,11 @@ def scanned(series: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory
     )  # fmt: skip
 
 
-def weight_of(series: Path, step: str, name: str) -> np.ndarray:
-    return AutoModelForCausalLM.from_pretrained(series / step).get_parameter(name).detach().double().numpy()
+def head_and_norm(checkpoint: Path) -> list[np.ndarray]:
+    """The weights of the head and of the final norm; the head's name differs between versions of transformers."""
+    model = AutoModelForCausalLM.from_pretrained(checkpoint)
+    modules = (model.get_output_embeddings(), model.base_model.final_layer_norm)
+    return [module.weight.detach().double().numpy() for module in modules]
 
 
 def test_tokens_are_counted_and_no_model_runs(scanned: degen.Run) -> None:
@@ -40,7 +43,7 @@ def test_tokens_are_counted_and_no_model_runs(scanned: degen.Run) -> None:
 
 
 def test_the_final_norm_is_folded(scanned: degen.Run, series: Path) -> None:
-    W, gamma = (weight_of(series, "step1000", name) for name in ("lm_head.weight", "gpt_neox.final_layer_norm.weight"))
+    W, gamma = head_and_norm(series / "step1000")
     used = scanned.checkpoints()[-1]["vocab_used"]  # the ids of the tokenizer are 0 to used − 1
     expected = np.linalg.svd(W[:used] * gamma, compute_uv=False)
     rows = {r["variant"]: r for r in scanned.table("head_spectra").to_pylist() if r["revision"] == "step1000"}
