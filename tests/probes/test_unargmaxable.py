@@ -9,6 +9,7 @@ from head_matrices import head_of, measured, normal, rotation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
+from scipy.spatial import ConvexHull
 
 from degen.arrays import Floats, Ints
 from degen.errors import DegenError
@@ -147,3 +148,15 @@ def test_a_linear_program_that_is_given_up_leaves_the_token_undecided(monkeypatc
     given_up = measured(Unargmaxable, head_of(W), exact=True, checked=20)
     assert len(given_up["unargmaxable"]) == len(found["unargmaxable"])
     assert {row["verdict"] for row in given_up["unargmaxable"]} == {"undecided"}
+
+
+@pytest.mark.parametrize("gap", [1e-6, 1e-8, 1e-10])
+def test_tokens_that_stick_out_by_a_hair_are_not_proven_and_those_inside_by_a_hair_are(gap: float) -> None:
+    """Points of a sphere, and points a little above and below the middles of facets of their hull."""
+    corners = normal((100, 4), 3)
+    corners /= np.linalg.norm(corners, axis=1)[:, None]
+    middles = corners[ConvexHull(corners).simplices[:20]].mean(axis=1)
+    outside, inside = middles[::2] * (1 + gap), middles[1::2] * (1 - gap)
+    verdicts = exact(np.concatenate([corners, outside, inside]))[1]
+    assert {token for token, verdict in verdicts.items() if verdict == "unargmaxable"} == set(range(110, 120))
+    assert "undecided" not in verdicts.values()
