@@ -59,15 +59,15 @@ def power_law_tail(values: Floats) -> PowerLawTail | None:
         and 3.3; Hill 1975. For spectra of weights: Martin and Mahoney 2021, Implicit self-regularization in deep neural
         networks, JMLR 22.
     """
-    logs = np.log(np.sort(values[values > 0]))
-    starts = np.flatnonzero(np.diff(logs, prepend=-math.inf) > 0)[:-1]  # the first of every value but the largest
-    fits = [_fit(logs[start:] - logs[start]) for start in starts]
+    ascending = np.sort(values[values > 0])
+    starts = np.flatnonzero(np.diff(ascending, prepend=0) > 0)[:-1]  # the first of every value but the largest
+    fits = [_fit(np.log(ascending[start:] / ascending[start])) for start in starts]
     if not fits:
         return None
     best = int(np.argmin([distance for _, distance in fits]))
     (slope, distance), start = fits[best], starts[best]
-    count = len(logs) - int(start)
-    return PowerLawTail(1 + slope, slope / math.sqrt(count), float(np.exp(logs[start])), count, distance)
+    count = len(ascending) - int(start)
+    return PowerLawTail(1 + slope, slope / math.sqrt(count), float(ascending[start]), count, distance)
 
 
 def _fit(logs: Floats) -> tuple[float, float]:

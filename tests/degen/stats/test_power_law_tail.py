@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from degen.arrays import Floats
@@ -31,6 +31,7 @@ def fitted(values: Floats) -> PowerLawTail:
 
 
 @given(samples)
+@example(np.array([1.0, math.nextafter(1000, 0), 1000.0]))  # two values whose logarithms are one
 def test_the_fit_is_the_one_of_the_formulas_written_out(values: Floats) -> None:
     tail = fitted(values)
     alpha, start, count, distance = twin(values)
