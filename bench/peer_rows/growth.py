@@ -32,16 +32,14 @@ def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> tuple[float, f
 
 
 def growth(quantity: str, options: Options) -> Row:
-    """Return the row of one quantity: sizes, seconds of each (the less of two), the fixed cost and the exponent."""
+    """Return the row of one quantity: sizes, seconds of each (the least of three), the fixed cost and the exponent."""
     command, sizes = _commands(quantity, options)
-    seconds = []
-    for size in sizes:
-        costs = [process_cost(command(size), 1)[0].cpu for _ in range(options.at_most(2))]
-        seconds.append(min(costs))
+    rounds = [[process_cost(command(size), 1)[0].cpu for size in sizes] for _ in range(options.at_most(3))]
+    seconds = [min(costs) for costs in zip(*rounds, strict=True)]
     fixed, power = exponent(sizes, seconds)
     return {
         "what": quantity, "sizes": list(sizes), "seconds": seconds, "fixed": fixed, "exponent": power,
-        "pairs": options.at_most(2),
+        "pairs": options.at_most(3),
     }  # fmt: skip
 
 
@@ -51,11 +49,11 @@ def _commands(quantity: str, options: Options) -> tuple[Callable[[int], list[str
 
     def command(series: Path, *more: object) -> list[str]:
         shutil.rmtree(out, ignore_errors=True)
-        words = ("--corpus", corpus(), "--threads", 1, "--batch-size", 4, "-o", out)
+        words = ("--corpus", corpus(documents=800), "--threads", 1, "--batch-size", 4, "-o", out)
         return scan_command(series, *words, *more)
 
     if quantity == "tokens":
-        return lambda n: command(growing_layers(8), "--tokens", n), [2048 * 2**i for i in range(doubled)]
+        return lambda n: command(growing_layers(8), "--tokens", n), [8192 * 2**i for i in range(doubled)]
     if quantity == "layers":
         return lambda n: command(growing_layers(n), "--tokens", 4096), [4 * 2**i for i in range(doubled)]
     series, longest = INPUTS / "growth-series", 20 * 2 ** (doubled - 1)
