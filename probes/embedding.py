@@ -14,7 +14,7 @@ from degen.probes.spectrum import Spectrum
 from degen.checkpoints.adapter_source import AdapterSource
 from degen.checkpoints.source import Source
 from degen.delta.base_weights import open_by_ranges
-from degen.errors import CheckpointError, one_line
+from degen.errors import CheckpointError, FormatError, one_line
 from degen.model.architecture import describe, scale_block
 from degen.model.configuration import read_config
 from degen.model.lm_head import Head, readable, used_rows
@@ -83,7 +83,7 @@ class Embedding(SourceProbe):
         rows = tensors.shape(key)[0]
         try:
             own = readable(tensors, key, scale_block(_config(source)), name="input embedding")
-        except CheckpointError as error:
+        except FormatError as error:
             return _unmeasured(one_line(error), key)
         values = own.rows(key, 0, rows)
         held = LoadedTensors({key: values if values.element_size() > 1 else values.float()})
