@@ -24,7 +24,7 @@ from degen.weights.open_weights import LoadedTensors
 from degen.weights.stored_tensors import StoredTensors
 
 TABLE = "embedding"
-VARIANTS = ("raw", "centred")  # no norm can be folded in, see `variant`
+VARIANTS = ("raw", "centred")  # no norm can be folded in, see docs/metrics.md
 OF_WHOLE: tuple[type[HeadProbe], ...] = (HeadTail, HeadFrequency, Isotropy)
 
 
@@ -44,7 +44,7 @@ def _columns() -> tuple[Column, ...]:
     """Return the columns of table `embedding`: those of spectra, then those of the row `raw` alone."""
     of_whole = [column for probe in OF_WHOLE for column in probe.columns[CHECKPOINTS]]
     return (
-        Column("variant", "string", "", "raw, or centred: rows less their mean; no norm folds into it", key=True),
+        Column("variant", "string", "", "raw, or centred: rows less their mean", key=True),
         Column("tensor", "string", "", "name of the input embedding's tensor"),
         *(replace(column, summary=False) for column in (*Spectrum.columns[CHECKPOINTS], *MORE)),
         *(
