@@ -6,6 +6,7 @@ import ctypes
 import mmap
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,26 @@ def test_the_next_checkpoint_is_read_while_one_is_measured_where_that_is_asked_f
             assert cached_share(folders[1] / "model.safetensors") == (1 if asked else pytest.approx(0, abs=0.1))
         with fetcher.files(checkpoints[1]) as files:
             assert files.path == folders[1]
+
+
+def test_weights_that_no_thread_can_read_ahead_are_left_to_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("step1", "step2", "step3"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"")
+    checkpoints = [Checkpoint("m", f"step{i}", i, None, LocalSource(tmp_path / f"step{i}")) for i in (1, 2, 3)]
+    start = threading.Thread.start
+
+    def start_one(thread: threading.Thread) -> None:
+        if any(other.name == thread.name for other in threading.enumerate()):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_one)
+    requests = [FetchRequest(checkpoint, True, read_ahead=True) for checkpoint in checkpoints]
+    with Fetcher(Downloads(tmp_path / "downloads"), requests, lambda _: False) as fetcher:
+        for checkpoint in checkpoints:
+            with fetcher.files(checkpoint) as files:
+                finish_fetching()
+                assert files.path == tmp_path / checkpoint.revision
