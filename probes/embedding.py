@@ -17,7 +17,7 @@ from degen.delta.base_weights import open_by_ranges
 from degen.errors import CheckpointError, FormatError, one_line
 from degen.model.architecture import describe, scale_block
 from degen.model.configuration import read_config
-from degen.model.lm_head import Head, readable, used_rows
+from degen.model.lm_head import Head, dequantised, used_rows
 from degen.probe import HeadProbe, SourceProbe
 from degen.tables import CHECKPOINTS, Column, Metric, Row, Rows
 from degen.weights.open_weights import LoadedTensors
@@ -82,7 +82,7 @@ class Embedding(SourceProbe):
             return _unmeasured(reason, key)
         rows = tensors.shape(key)[0]
         try:
-            own = readable(tensors, key, scale_block(_config(source)), name="input embedding")
+            own = dequantised(tensors, key, scale_block(_config(source)), name="input embedding")
         except FormatError as error:
             return _unmeasured(one_line(error), key)
         values = own.rows(key, 0, rows)

@@ -178,10 +178,10 @@ def find_stored_head(
         return None
     used = used_rows(ids, architecture.vocab_size)
     own = [f"{key.removesuffix('weight')}bias"] if architecture.head_bias else []
-    return Head(readable(tensors, key, block, own), key, used, device, architecture.final_norm)
+    return Head(dequantised(tensors, key, block, own), key, used, device, architecture.final_norm)
 
 
-def readable(
+def dequantised(
     tensors: StoredTensors, key: str, block: tuple[int, int], own: Sequence[str] = (), name: str = "LM head"
 ) -> StoredTensors:
     """Return the tensors, one matrix of them dequantised where its scales lie beside it.
