@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import mmap
 import os
 import sys
@@ -86,12 +87,19 @@ def test_files_that_would_fill_memory_are_not_read(tmp_path: Path, monkeypatch: 
     assert read_ahead([tmp_path / "a"], lambda: False) == 1000
 
 
-def test_of_weights_in_two_formats_those_are_read_that_are_loaded(tmp_path: Path) -> None:
-    for name in ("model.safetensors", "pytorch_model.bin"):
+def test_of_weights_that_are_there_twice_those_are_read_that_are_loaded(tmp_path: Path) -> None:
+    def names() -> list[str]:
+        return [file.name for file in weights_to_load(CheckpointFiles(tmp_path))]
+
+    for name in ("model.safetensors", "consolidated.safetensors", "pytorch_model.bin", "training_args.bin"):
         (tmp_path / name).write_bytes(b"")
-        assert [file.name for file in weights_to_load(CheckpointFiles(tmp_path))] == ["model.safetensors"]
-    (tmp_path / "model.safetensors").unlink()
-    assert [file.name for file in weights_to_load(CheckpointFiles(tmp_path))] == ["pytorch_model.bin"]
+    assert names() == ["model.safetensors"]
+    (tmp_path / "model.safetensors").rename(tmp_path / "model-1.safetensors")
+    index = {"weight_map": {"a.weight": "model-1.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert names() == ["model-1.safetensors"]
+    (tmp_path / "model.safetensors.index.json").unlink()
+    assert names() == ["pytorch_model.bin"]
 
 
 @pytest.mark.parametrize("asked", [True, False])
