@@ -159,7 +159,7 @@ class CutOff(LocalSource):
         header = 8 + int.from_bytes(data[:8], "little")
 
         def read(shard: str, first: int, last: int) -> bytes:
-            if last > header:
+            if first >= header:
                 raise CheckpointError("the connection was lost")
             return data[first:last]
 
