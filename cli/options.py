@@ -273,5 +273,4 @@ class ScanOptions(OptionGroup):
             output.warn(
                 "--trust-remote-code: Python code of these checkpoints runs on this machine with your permissions"
             )
-        values["probes"] = [name.strip() for name in self.probes.split(",")] if self.probes is not None else None
         return make_settings(series, trust_remote_code=trust_remote_code, **values)

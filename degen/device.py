@@ -35,7 +35,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     torch = sys.modules.get("torch")  # without it, no error is one of its
     phrases = ("can't allocate memory", "not enough memory")
     return (
-        isinstance(error, MemoryError)
+        isinstance(error, MemoryError | OutOfMemoryError)
         or (torch is not None and isinstance(error, torch.OutOfMemoryError))
         or (isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in phrases))
         or is_unmapped(error)

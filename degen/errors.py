@@ -48,6 +48,10 @@ class NotFiniteError(CheckpointError):
     """NaN or infinity in weights, states or losses."""
 
 
+class FormatError(CheckpointError):
+    """Weights that can be read, but not what they mean: quantised without scales, or of a type that torch has not."""
+
+
 class ProbeError(CheckpointError):
     """A probe met an error that is none of degen's: a fault of the probe, or of a library that it calls."""
 

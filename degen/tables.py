@@ -6,11 +6,12 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from .errors import DegenError
+from .errors import DegenError, ProbeError, printable
 from .paths import atomic
 from .version import __version__
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 6  # since `layers` has massive activations, and there is a table `domains`
 READABLE = (1, 2, 3, 4, 5, 6)  # versions of which every column means what it means now; those of later ones are missing
+MAX_SHOWN = 80  # characters of a value in a message
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]  # table -> its rows
@@ -191,6 +193,23 @@ class Tables:
         """Return the schema of a table, with unit and definition on every field."""
         return schema_of(self.columns(table))
 
+    def check_values(self, probe: str, rows: Rows) -> None:
+        """Check that the values of a probe are of the types of their columns, before a part is written of them.
+
+        Args:
+            probe: its name.
+            rows: by table.
+
+        Raises:
+            ProbeError: one is of another type.
+        """
+        for table in (name for name in rows if name in self._columns):
+            for column in self.columns(table):
+                values = [row[column.name] for row in rows[table] if column.name in row]
+                for value in _misfits(values, column.type):
+                    shown = printable(f"{' '.join(repr(value).split()):.{MAX_SHOWN}}")
+                    raise ProbeError(f"probe {probe}: column {table}.{column.name} is of {column.type}, not {shown}")
+
     def merge(self, contributions: Iterable[tuple[str, Rows]]) -> Rows:
         """Return the rows of several probes by table, joined on the key columns of each table.
 
@@ -241,6 +260,27 @@ def _arrow_type(name: Type) -> pa.DataType:
     import pyarrow as pa
 
     return pa.list_(pa.float32()) if name == "list<float32>" else pa.type_for_alias(name)
+
+
+def _misfits(values: Sequence[Any], column_type: Type) -> list[Any]:
+    """Return the first value that cannot be stored as a type; none where all can."""
+    if column_type == "list<float32>":  # arrays of floats can; they may be large
+        values = [v for v in values if getattr(getattr(v, "dtype", None), "kind", "") != "f" or v.ndim != 1]
+    if _can_store(values, column_type):
+        return []
+    return [next((value for value in values if not _can_store([value], column_type)), values)]
+
+
+def _can_store(values: Sequence[Any], column_type: Type) -> bool:
+    import pyarrow as pa
+
+    if column_type == "int64" and any(isinstance(v, Real) and v % 1 != 0 for v in values):
+        return False  # Arrow would cut its decimals off
+    try:
+        pa.array(values, type=_arrow_type(column_type))
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        return False
+    return True
 
 
 def write_part(path: Path, schema: pa.Schema, rows: Sequence[Row], notes: Mapping[str, str]) -> None:

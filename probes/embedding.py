@@ -14,17 +14,17 @@ from degen.probes.spectrum import Spectrum
 from degen.checkpoints.adapter_source import AdapterSource
 from degen.checkpoints.source import Source
 from degen.delta.base_weights import open_by_ranges
-from degen.errors import CheckpointError, one_line
+from degen.errors import CheckpointError, FormatError, one_line
 from degen.model.architecture import describe, scale_block
 from degen.model.configuration import read_config
-from degen.model.lm_head import Head, readable, used_rows
+from degen.model.lm_head import Head, dequantised, used_rows
 from degen.probe import HeadProbe, SourceProbe
 from degen.tables import CHECKPOINTS, Column, Metric, Row, Rows
 from degen.weights.open_weights import LoadedTensors
 from degen.weights.stored_tensors import StoredTensors
 
 TABLE = "embedding"
-VARIANTS = ("raw", "centred")  # no norm can be folded in, see `variant`
+VARIANTS = ("raw", "centred")  # no norm can be folded in, see docs/metrics.md
 OF_WHOLE: tuple[type[HeadProbe], ...] = (HeadTail, HeadFrequency, Isotropy)
 
 
@@ -44,7 +44,7 @@ def _columns() -> tuple[Column, ...]:
     """Return the columns of table `embedding`: those of spectra, then those of the row `raw` alone."""
     of_whole = [column for probe in OF_WHOLE for column in probe.columns[CHECKPOINTS]]
     return (
-        Column("variant", "string", "", "raw, or centred: rows less their mean; no norm folds into it", key=True),
+        Column("variant", "string", "", "raw, or centred: rows less their mean", key=True),
         Column("tensor", "string", "", "name of the input embedding's tensor"),
         *(replace(column, summary=False) for column in (*Spectrum.columns[CHECKPOINTS], *MORE)),
         *(
@@ -82,8 +82,8 @@ class Embedding(SourceProbe):
             return _unmeasured(reason, key)
         rows = tensors.shape(key)[0]
         try:
-            own = readable(tensors, key, scale_block(_config(source)), name="input embedding")
-        except CheckpointError as error:
+            own = dequantised(tensors, key, scale_block(_config(source)), name="input embedding")
+        except FormatError as error:
             return _unmeasured(one_line(error), key)
         values = own.rows(key, 0, rows)
         held = LoadedTensors({key: values if values.element_size() > 1 else values.float()})

@@ -26,7 +26,8 @@ class HeadTail(HeadProbe):
             range="1 to infinity; 2 to 6 in well-trained layers by Martin and Mahoney",
             high="the spectrum falls off fast: no heavy tail, as in a random matrix",
             low="a heavy tail: a few eigenvalues are far larger than the others",
-            clashes="the exponent of the density of σ, 2α − 1; the slope of ln λ over ln rank (α-ReQ), 1/(α − 1)",
+            clashes="the exponent of the density of σ, 2α − 1; the slope of ln λ over ln rank (α-ReQ), 1/(α − 1); the "
+            "two-sided distance of Kolmogorov and Smirnov, which is larger than this one by 1/n at most",
         ),
     )
     columns = {

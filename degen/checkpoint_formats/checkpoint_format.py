@@ -24,6 +24,14 @@ class CheckpointFormat(ABC):
     def files(self, path: Path) -> list[Path]:
         """Return the files that hold the weights of a checkpoint in this format."""
 
+    def files_to_load(self, path: Path) -> list[Path]:
+        """Return those of the files that a model is loaded from.
+
+        Raises:
+            CheckpointError: they cannot be told.
+        """
+        return self.files(path)
+
     @abstractmethod
     def open(self, path: Path) -> StoredTensors:
         """Return the tensors, with names as a model of transformers has them where they can be told.

@@ -29,6 +29,10 @@ class HuggingFaceFolder(CheckpointFormat):
         """Return the weight files and indices."""
         return [file for pattern in WEIGHT_PATTERNS for file in path.glob(pattern)]
 
+    def files_to_load(self, path: Path) -> list[Path]:
+        """Return the weight files, or those that the index names: others may hold the same weights once more."""
+        return weight_files(path)[0]
+
     def open(self, path: Path) -> StoredTensors:
         """Return the tensors under the names that they are stored by."""
         shards, kind = weight_files(path)

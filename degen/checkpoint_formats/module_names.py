@@ -20,7 +20,8 @@ _NOT_WEIGHTS = re.compile(
     r"^(optim|optimizers?|optimizer_states?|lr_schedulers?|scheduler|train_state|dataloader|rng|rng_state|sampler)(\.|$)"
 )
 
-# of models of text and images, and of trainers, whose prefix is told otherwise
+# Names of embeddings before which no prefix is looked for: `language_model.` is part of the name, and those of training
+# libraries are known to `_own_names`.
 _NO_PREFIX_BEFORE = ("language_model.", "tok_embeddings.", "model.tok_embeddings.")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from degen.errors import CheckpointError, one_line
+from degen.errors import CheckpointError, FormatError, one_line
 from degen.weights.open_weights import WeightLayout
 from degen.weights.safetensors_header import Entry, header_of, read_header
 from degen.weights.stored_tensors import StoredTensors
@@ -90,7 +90,8 @@ class HubTensors(StoredTensors):
         """Return the rows `first` to `last` − 1 of the tensor called `key`, read in one request.
 
         Raises:
-            CheckpointError: the hub cannot send them, or their type is unknown to torch.
+            CheckpointError: the hub cannot send them.
+            FormatError: their type is unknown to torch.
         """
         from safetensors.torch import load
 
@@ -100,7 +101,7 @@ class HubTensors(StoredTensors):
         try:
             tensor: torch.Tensor = load(header_of({key: part}) + data)[key]
         except Exception as error:  # the library raises no class of its own for a dtype that torch has not
-            raise CheckpointError(
+            raise FormatError(
                 f"{self._location}: the tensor {key} has a type that cannot be read, {entry.dtype} ({one_line(error)})"
             ) from error
         return tensor

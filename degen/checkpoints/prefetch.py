@@ -127,7 +127,8 @@ class Fetcher:
         """Read the weights of a checkpoint in a thread that nobody waits for; it ends where the next one begins."""
         self._stop_reading.set()
         stop = self._stop_reading = threading.Event()
-        _in_thread(lambda: read_ahead(weights_to_load(files), lambda: stop.is_set() or self._closed))
+        with suppress(RuntimeError):  # no thread can be started: they are read when they are loaded
+            _in_thread(lambda: read_ahead(weights_to_load(files), lambda: stop.is_set() or self._closed))
 
     def _is_known_copy(self, checkpoint: Checkpoint) -> bool:
         try:

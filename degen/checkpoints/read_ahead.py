@@ -15,9 +15,12 @@ SHARE = 0.5  # of the memory of this machine that the files may take; larger one
 
 
 def weights_to_load(files: CheckpointFiles) -> list[Path]:
-    """Return the files that a model is loaded from: of a folder with weights in two formats the safetensors."""
-    known = format_of(files.path).files(files.path)
-    return [file for file in known if file.suffix == ".safetensors"] or known
+    """Return the files that a model is loaded from.
+
+    Raises:
+        CheckpointError: there are none, or one is missing.
+    """
+    return format_of(files.path).files_to_load(files.path)
 
 
 def read_ahead(files: Sequence[Path], stopped: Callable[[], bool]) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from degen.arrays import Floats, Ints
 from degen.device import as_float64
-from degen.errors import CheckpointError, NotFiniteError
+from degen.errors import FormatError, NotFiniteError
 from degen.weights.scaled_tensor import SCALE_NAMES, ScaledTensor
 from degen.weights.stored_tensors import StoredTensors
 from degen.weights.tensor_kinds import explain, is_adapter_part, name_some
@@ -178,10 +178,10 @@ def find_stored_head(
         return None
     used = used_rows(ids, architecture.vocab_size)
     own = [f"{key.removesuffix('weight')}bias"] if architecture.head_bias else []
-    return Head(readable(tensors, key, block, own), key, used, device, architecture.final_norm)
+    return Head(dequantised(tensors, key, block, own), key, used, device, architecture.final_norm)
 
 
-def readable(
+def dequantised(
     tensors: StoredTensors, key: str, block: tuple[int, int], own: Sequence[str] = (), name: str = "LM head"
 ) -> StoredTensors:
     """Return the tensors, one matrix of them dequantised where its scales lie beside it.
@@ -194,8 +194,9 @@ def readable(
         name: what the matrix is, for messages.
 
     Raises:
-        CheckpointError: it is quantised otherwise, an adapter was not merged into it, or it has a bias that its class
-            has not.
+        FormatError: it is quantised otherwise, an adapter was not merged into it, or it has a bias that its class has
+            not.
+        CheckpointError: it cannot be read.
     """
     beside = [other for other in tensors.beside(key) if other not in own]
     scale = next((other for other in beside if other.rpartition(".")[2] in SCALE_NAMES), None)
@@ -207,10 +208,10 @@ def readable(
             return ScaledTensor(tensors, key, scale, fitting)
     strange = [other for other in (*beside, key) if is_adapter_part(other)] or beside
     if strange:
-        raise CheckpointError(f"the {name} ({key}) has {name_some(strange)} beside it: {explain(strange[0])}")
+        raise FormatError(f"the {name} ({key}) has {name_some(strange)} beside it: {explain(strange[0])}")
     if not dtype.is_floating_point:
         kind = str(dtype).removeprefix("torch.")
-        raise CheckpointError(
+        raise FormatError(
             f"the {name} ({key}) is stored as {kind}, and no scales are beside it; dequantise the weights before they "
             "are saved"
         )

@@ -72,7 +72,9 @@ def measure_head(
                 probe = probe_class(**spec.options.get(name, {}))
                 if "counts" in probe.needs:
                     probe.counts = spec.token_counts(head.shape[0])
-                measured.append((name, probe.measure(head)))
+                rows = probe.measure(head)
+                spec.tables.check_values(name, rows)
+                measured.append((name, rows))
     finally:
         head.shared.clear()
     return measured
@@ -93,7 +95,9 @@ def measure_sources(
             probe.ids = spec.ids
             if "counts" in probe.needs:
                 probe.counts_of = spec.token_counts
-            measured.append((name, probe.measure(source, spec.first or source)))
+            rows = probe.measure(source, spec.first or source)
+            spec.tables.check_values(name, rows)
+            measured.append((name, rows))
     return measured
 
 

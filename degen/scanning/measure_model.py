@@ -35,6 +35,7 @@ def measure_model(
         def attempt(size: int, probe: Any = probe, name: str = name) -> Rows:
             with memory_errors(), probe_errors(name):
                 rows: Rows = probe.measure(ModelInMemory(model, sample, size, spec.device))
+                spec.tables.check_values(name, rows)
                 return rows
 
         try:

@@ -77,7 +77,9 @@ def measure_stream(
     measured = _rows_of_pass(spec, sample, passed)
     for name, probe in probes.items():
         with clock.phase(name), probe_errors(name):
-            measured.append((name, probe.finish()))
+            rows = probe.finish()
+            spec.tables.check_values(name, rows)
+            measured.append((name, rows))
     del probe, probes  # what they keep of the states need not be in memory beside what model probes take
     return measured + measure_model(model, spec, sample, batch_tokens, clock)
 

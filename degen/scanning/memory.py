@@ -15,6 +15,9 @@ from .timing import peak_rss
 if TYPE_CHECKING:
     import torch
 
+    from .measure_spec import MeasureSpec
+    from .open_checkpoint import OpenCheckpoint
+
 TILE_BYTES = 10  # a logit of a tile on an accelerator: in 16 bits, in float32, and its logarithm
 
 # What a process holds once torch and transformers are imported is measured; this comes on top, as measured on Linux.
@@ -51,6 +54,13 @@ def pass_memory(shape: Architecture, stored: int, settings: Settings, device: to
 def loaded_bytes(shape: Architecture, stored: int, settings: Settings, device: torch.device) -> int:
     """Return the bytes of all parameters in the dtype of the pass."""
     return shape.parameters * value_bytes(shape, stored, settings, device.type == "cpu")
+
+
+def bytes_to_load(opened: OpenCheckpoint, spec: MeasureSpec, settings: Settings) -> int:
+    """Return the bytes that a device is to take for the weights of a checkpoint; 0 for a model that is spread."""
+    if spec.device_map is not None:
+        return 0
+    return loaded_bytes(opened.architecture, opened.tensors.size(None), settings, spec.device)
 
 
 def value_bytes(shape: Architecture, stored: int, settings: Settings, on_cpu: bool) -> int:

@@ -232,15 +232,14 @@ class SeriesScan:
         from degen.forward.out_of_memory import halve_batch
 
         from .measure import measure
-        from .memory import loaded_bytes
+        from .memory import bytes_to_load
 
-        progress, settings, device = self.progress, self.settings, spec.device
+        progress, settings = self.progress, self.settings
         longest = spec.sample.longest if spec.sample else settings.longest_window
         if self.batch_tokens is None and spec.needs_all_tensors:
             shape, windows = opened.architecture, settings.batch_size
-            stored, is_spread = opened.tensors.size(None), spec.device_map is not None
-            to_load = 0 if is_spread else loaded_bytes(shape, stored, settings, device)
-            first = batch_tokens_for(spec.sample, windows, settings.longest_window, shape, device, to_load)
+            to_load = bytes_to_load(opened, spec, settings)
+            first = batch_tokens_for(spec.sample, windows, settings.longest_window, shape, spec.device, to_load)
             self._save_batch_tokens(opened, first)
 
         def attempt(batch_tokens: int) -> Rows:

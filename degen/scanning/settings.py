@@ -201,7 +201,7 @@ def make_settings(
 
     Args:
         series: one or several of what `degen scan` takes; None: the bundled demo.
-        keywords: fields of `Settings`, by name. Paths may be `Path`, and a single probe a string.
+        keywords: fields of `Settings`, by name. Paths may be `Path`, and probes a string as `--probes` takes it: `a,b`.
 
     Raises:
         DegenError: a value that is out of range, or not one of those allowed.
@@ -213,7 +213,7 @@ def make_settings(
         values[name] = str(values[name])
     if "probes" in values:
         probes = values["probes"]
-        values["probes"] = (probes,) if isinstance(probes, str) else tuple(probes)
+        values["probes"] = tuple(name.strip() for name in (probes.split(",") if isinstance(probes, str) else probes))
     if "options" in values:
         values["options"] = {probe: dict(options) for probe, options in values["options"].items()}
     return Settings(tuple(map(str, named)), **values)

@@ -153,7 +153,7 @@ def _measure_last(
     )  # fmt: skip
     for checkpoint in reversed(series.checkpoints):
         try:
-            row = _measure_pilot(checkpoint, spec, pilot, settings.batch_size, downloads)
+            row = _measure_pilot(checkpoint, spec, pilot, settings, downloads)
         except Exception as error:  # its own row will say so; an earlier one may do
             progress.note(f"{checkpoint}: no pilot on it ({one_line(error)})")
             continue
@@ -166,18 +166,20 @@ def _measure_last(
 
 
 def _measure_pilot(
-    checkpoint: Checkpoint, spec: MeasureSpec, pilot: Sample, batch_size: int | None, downloads: Downloads
+    checkpoint: Checkpoint, spec: MeasureSpec, pilot: Sample, settings: Settings, downloads: Downloads
 ) -> Row:
     """Return the row of table `checkpoints` of a checkpoint, measured on the windows of a pilot."""
     from degen.forward.batch_size import batch_tokens_for
     from degen.forward.out_of_memory import halve_batch
 
     from .measure import measure
+    from .memory import bytes_to_load
     from .open_checkpoint import open_checkpoint
     from .timing import Clock
 
     opened = open_checkpoint(checkpoint, checkpoint.source.fetch(downloads, whole=True), spec, Clock())
-    first = batch_tokens_for(pilot, batch_size, pilot.longest, opened.architecture, spec.device)
+    windows, to_load = settings.batch_size, bytes_to_load(opened, spec, settings)
+    first = batch_tokens_for(pilot, windows, pilot.longest, opened.architecture, spec.device, to_load)
 
     def attempt(batch_tokens: int) -> Rows:
         return measure(opened, spec, batch_tokens, lambda _: None)

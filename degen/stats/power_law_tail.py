@@ -23,7 +23,7 @@ class PowerLawTail:
         standard_error: (α − 1)/√n, for large n.
         start: x_min, the smallest value of the tail.
         count: n, values in the tail.
-        distance: Kolmogorov and Smirnov's, between the tail and the law: from 0 to 1.
+        distance: between the tail and the law, from 0 to 1; Kolmogorov and Smirnov's of one side, see `power_law_tail`.
     """
 
     exponent: float
@@ -45,8 +45,9 @@ def power_law_tail(values: Floats) -> PowerLawTail | None:
 
     Formulas: α = 1 + n/Σ ln(xᵢ/x_min) over the n values xᵢ ≥ x_min, Hill's estimator of the exponent plus one. Of all
     values but the largest, x_min is the one with the least distance max |F(xᵢ) − i/n|, i = 0…n−1, where
-    F(x) = 1 − (x/x_min)^(1−α). That is what `plfit` of the authors does, and
-    the package `powerlaw` where its bound α ≤ 3 is lifted.
+    F(x) = 1 − (x/x_min)^(1−α). That is what `plfit` of the authors does, and the package `powerlaw` where its bound
+    α ≤ 3 is lifted. It looks at the lower end i/n of each step of the empirical distribution alone: the distance that
+    also looks at the upper end (i + 1)/n, as `scipy.stats.kstest` does, is larger by 1/n at most.
 
     Args:
         values: in any order; those not above zero are left out. In a spectrum eigenvalues λ = σ²: of σ itself the

@@ -123,13 +123,14 @@ def spectral_gap(values: Floats) -> float | None:
 
 
 def entropy_from_flat(weights: Floats) -> float:
-    """Return the divergence of a spectrum from a flat one: KL(p‖uniform) = ln d − H(p), with p = w/Σw.
+    """Return the divergence of a spectrum from a flat one: KL(p‖uniform) = ln n − H(p), with p = w/Σw.
 
     Args:
-        weights: non-negative, shape (d,): σ² for `singular_entropy`, σ for `singular_entropy_sigma`.
+        weights: non-negative, n of them, which is min(V, d) for a head of V × d: σ² for `singular_entropy`, σ for
+            `singular_entropy_sigma`.
 
     Returns:
-        Nats: 0 for a flat spectrum, ln d for one direction; NaN where all weights are zero.
+        Nats: 0 for a flat spectrum, ln n for one direction; NaN where all weights are zero.
 
     Source: Godey et al. 2024 (arXiv 2404.07647), figure 5, for p = σ²/Σσ².
     """

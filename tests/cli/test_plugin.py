@@ -121,6 +121,20 @@ class Fails(HeadProbe):
         raise ZeroDivisionError("a stranger's bug\\nin two lines")
 
 
+class Text(Fails):
+    """Returns a text where a whole number belongs."""
+
+    def measure(self, head):
+        return {"checkpoints": [{"rows": "many"}]}
+
+
+class TextOfStates(Norms):
+    """Returns a text where a number belongs."""
+
+    def finish(self):
+        return {"layers": [{"layer": p.layer, "site": p.name, "longest": "far"} for p in self.longest]}
+
+
 class NoProbe:
     """Not a probe."""
 '''
@@ -259,15 +273,22 @@ def test_unusable_probe_is_refused(
     [
         ("Undeclared", "probe undeclared: column checkpoints.secret is not declared"),
         ("Fails", "probe fails: ZeroDivisionError: a stranger's bug in two lines"),
+        ("Text", "probe text: column checkpoints.rows is of int64, not 'many'"),
+        ("TextOfStates", "probe textofstates: column layers.longest is of float64, not 'far'"),
     ],
 )
 def test_failing_probe_fails_the_checkpoint_with_a_reason(
-    attribute: str, words: str, install: Install, series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    attribute: str,
+    words: str,
+    install: Install,
+    series: Path,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    out = tmp_path / "run"
-    args = ("scan", series, "--steps", "0", "--out", out, "--probes", f"{attribute.lower()}", "--json")
+    args = ("scan", series, "--corpus", corpus, *SMALL, "--steps", "0", "--out", tmp_path / "run", "--json")
     monkeypatch.syspath_prepend(install(attribute))
-    result = degen(*args)
+    result = degen(*args, "--probes", attribute.lower())
     assert result.code == 4
     result.assert_no_fault()
     (row,) = result.json()["rows"]
@@ -276,17 +297,32 @@ def test_failing_probe_fails_the_checkpoint_with_a_reason(
     assert attribute.lower() in row["reason"]
 
 
-@pytest.mark.parametrize("others", ["spectrum", "loss"])
+@pytest.mark.parametrize(
+    ("attribute", "others", "problem"),
+    [
+        ("Fails", "spectrum", "ZeroDivisionError: a stranger's bug in two lines"),
+        ("Fails", "loss", "ZeroDivisionError: a stranger's bug in two lines"),
+        ("Text", "spectrum", "column checkpoints.rows is of int64, not 'many'"),
+    ],
+)
 def test_failing_probe_leaves_a_reason_and_the_others_their_figures(
-    others: str, install: Install, series: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    attribute: str,
+    others: str,
+    problem: str,
+    install: Install,
+    series: Path,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     args = ("scan", series, "--corpus", corpus, *SMALL, "--steps", "0", "--out", tmp_path / "run", "--json")
-    monkeypatch.syspath_prepend(install("Fails"))
-    result = degen(*args, "--probes", f"fails,{others}")
+    monkeypatch.syspath_prepend(install(attribute))
+    name = attribute.lower()
+    result = degen(*args, "--probes", f"{name},{others}")
     assert result.code == 0, result.err
     (row,) = result.json()["rows"]
     assert row["status"] == "ok"
-    assert row["reason"] == "fails not measured: probe fails: ZeroDivisionError: a stranger's bug in two lines"
+    assert row["reason"] == f"{name} not measured: probe {name}: {problem}"
     assert row["rows"] is None
     assert row["effective_rank" if others == "spectrum" else "loss"] > 0
 

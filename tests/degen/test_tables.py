@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degen import DegenError, __version__
+from degen.errors import ProbeError
 from degen.paths import atomic
 from degen.tables import ENGINE_TABLES, KEYS, Column, Tables, file_name, write_part
 
@@ -138,3 +142,45 @@ def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
         interrupted()
     assert path.read_text() == "old"
     assert os.listdir(path.parent) == ["file.txt"]
+
+
+TYPES = {"own": tuple(Column(f"a_{t}", t, "", t) for t in ("float64", "int64", "string", "bool", "list<float32>"))}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "shown"),
+    [
+        ("float64", "many", "'many'"),
+        ("float64", "a" * 500, "'" + "a" * 79),
+        ("float64", [1.0], "[1.0]"),
+        ("int64", 2.5, "2.5"),  # Arrow would store 2
+        ("int64", np.float32(0.5), "np.float32(0.5)"),
+        ("int64", 2**70, str(2**70)),
+        ("int64", math.nan, "nan"),
+        ("string", 3, "3"),
+        ("bool", 1.0, "1.0"),
+        ("list<float32>", ["x"], "['x']"),
+        ("list<float32>", np.ones((2, 2)), "array([[1., 1.], [1., 1.]])"),
+    ],
+)
+def test_a_value_of_another_type_is_named_with_its_probe_and_column(column: Any, value: Any, shown: str) -> None:
+    tables = Tables({"probe": TYPES})
+    rows = {"other": [{"a_float64": "x"}], "own": [{}, {f"a_{column}": None}, {f"a_{column}": value}]}
+    with pytest.raises(ProbeError) as error:
+        tables.check_values("mine", rows)
+    assert str(error.value) == f"probe mine: column own.a_{column} is of {column}, not {shown}"
+
+
+def test_values_of_their_types_pass_and_are_stored_as_they_are(tmp_path: Path) -> None:
+    tables = Tables({"probe": TYPES})
+    rows = [
+        {"a_float64": 2, "a_int64": 3.0, "a_string": "x", "a_bool": True, "a_list<float32>": [1, 2.5]},
+        {"a_float64": np.float32(0.5), "a_int64": np.int32(4), "a_list<float32>": np.ones(2, dtype=np.float32)},
+        {"a_float64": math.inf, "a_int64": None, "a_list<float32>": np.ones(2)},
+    ]
+    tables.check_values("mine", {"own": rows})
+    write_part(tmp_path / "part.parquet", tables.schema("own"), rows, {})
+    stored = pq.read_table(tmp_path / "part.parquet")
+    assert stored["a_float64"].to_pylist() == [2.0, 0.5, math.inf]
+    assert stored["a_int64"].to_pylist() == [3, 4, None]
+    assert stored["a_list<float32>"].to_pylist() == [[1.0, 2.5], [1.0, 1.0], [1.0, 1.0]]

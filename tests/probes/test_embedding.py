@@ -22,7 +22,10 @@ from safetensors.torch import save_file as save_torch
 from tiny import make_checkpoint, make_series
 
 import degen
+from degen.checkpoints.hub_tensors import HubTensors
 from degen.checkpoints.local import LocalSource
+from degen.errors import CheckpointError
+from degen.weights.open_weights import find_weights
 
 NAME = "gpt_neox.embed_in.weight"
 
@@ -145,6 +148,33 @@ def test_scales_that_fit_no_block_leave_a_reason(tmp_path: Path) -> None:
     save_torch(tensors, file, {"format": "pt"})
     (row,) = rows_of(folder)
     assert row["reason"].startswith(f"the input embedding ({NAME}) has {NAME}_scale_inv beside it: scales")
+
+
+class CutOff(LocalSource):
+    """A checkpoint whose headers arrive, and no value of its tensors."""
+
+    def tensors(self) -> HubTensors:
+        file = self.path / "model.safetensors"
+        data = file.read_bytes()
+        header = 8 + int.from_bytes(data[:8], "little")
+
+        def read(shard: str, first: int, last: int) -> bytes:
+            if last > header:
+                raise CheckpointError("the connection was lost")
+            return data[first:last]
+
+        layout = find_weights("m", lambda name: name == file.name, lambda name: "")
+        return HubTensors("m", layout, {file.name: len(data)}, read)
+
+
+def test_an_embedding_that_does_not_arrive_is_no_figure_that_cannot_be_measured(tmp_path: Path) -> None:
+    """A reason would stand in the run for good; a checkpoint that failed is measured anew."""
+    source = CutOff(make_checkpoint(tmp_path / "m"))
+    probe = Embedding()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("degen.probes.embedding.open_by_ranges", lambda source: source.tensors())  # as of the hub
+        with pytest.raises(CheckpointError, match="the connection was lost"):
+            probe.measure(source, source)
 
 
 def test_a_scan_from_the_hub_reads_head_and_embedding_alone(scans: Scans, tmp_path: Path, corpus: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from degen.probes.spectrum import Spectrum, singular_values, singular_values_of
+from degen.probes.spectrum import SHAPE_METRICS, Spectrum, singular_values, singular_values_of
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -212,3 +212,13 @@ def test_a_head_that_does_not_fit_on_its_device_is_measured_block_by_block() -> 
     W = torch.from_numpy(matrix((30, 4), 1))
     there = singular_values_of(Full(LoadedTensors({"w": W}), "w", None, CPU))
     assert np.array_equal(there, singular_values([W]))
+
+
+def test_a_head_of_fewer_rows_than_dimensions_has_as_many_directions_as_rows() -> None:
+    one, flat = row_of(np.outer([1.0, 2.0, 3.0], np.ones(10))), row_of(3 * np.eye(3, 10))
+    assert one["singular_entropy"] == pytest.approx(math.log(3), abs=1e-9)
+    assert (flat["singular_entropy"], flat["effective_rank"], flat["top_singular_share"]) == pytest.approx(
+        (0, 3, 1 / 3)
+    )
+    ranges = [metric.range for metric in SHAPE_METRICS]
+    assert all("min(V, d)" in text for text in ranges)

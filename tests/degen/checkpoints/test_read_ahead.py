@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import mmap
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -85,12 +87,19 @@ def test_files_that_would_fill_memory_are_not_read(tmp_path: Path, monkeypatch: 
     assert read_ahead([tmp_path / "a"], lambda: False) == 1000
 
 
-def test_of_weights_in_two_formats_those_are_read_that_are_loaded(tmp_path: Path) -> None:
-    for name in ("model.safetensors", "pytorch_model.bin"):
+def test_of_weights_that_are_there_twice_those_are_read_that_are_loaded(tmp_path: Path) -> None:
+    def names() -> list[str]:
+        return [file.name for file in weights_to_load(CheckpointFiles(tmp_path))]
+
+    for name in ("model.safetensors", "consolidated.safetensors", "pytorch_model.bin", "training_args.bin"):
         (tmp_path / name).write_bytes(b"")
-        assert [file.name for file in weights_to_load(CheckpointFiles(tmp_path))] == ["model.safetensors"]
-    (tmp_path / "model.safetensors").unlink()
-    assert [file.name for file in weights_to_load(CheckpointFiles(tmp_path))] == ["pytorch_model.bin"]
+    assert names() == ["model.safetensors"]
+    (tmp_path / "model.safetensors").rename(tmp_path / "model-1.safetensors")
+    index = {"weight_map": {"a.weight": "model-1.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert names() == ["model-1.safetensors"]
+    (tmp_path / "model.safetensors.index.json").unlink()
+    assert names() == ["pytorch_model.bin"]
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -106,3 +115,26 @@ def test_the_next_checkpoint_is_read_while_one_is_measured_where_that_is_asked_f
             assert cached_share(folders[1] / "model.safetensors") == (1 if asked else pytest.approx(0, abs=0.1))
         with fetcher.files(checkpoints[1]) as files:
             assert files.path == folders[1]
+
+
+def test_weights_that_no_thread_can_read_ahead_are_left_to_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("step1", "step2", "step3"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"")
+    checkpoints = [Checkpoint("m", f"step{i}", i, None, LocalSource(tmp_path / f"step{i}")) for i in (1, 2, 3)]
+    start = threading.Thread.start
+
+    def start_one(thread: threading.Thread) -> None:
+        if any(other.name == thread.name for other in threading.enumerate()):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_one)
+    requests = [FetchRequest(checkpoint, True, read_ahead=True) for checkpoint in checkpoints]
+    with Fetcher(Downloads(tmp_path / "downloads"), requests, lambda _: False) as fetcher:
+        for checkpoint in checkpoints:
+            with fetcher.files(checkpoint) as files:
+                finish_fetching()
+                assert files.path == tmp_path / checkpoint.revision

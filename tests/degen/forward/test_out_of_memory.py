@@ -15,9 +15,10 @@ import torch
 from tiny import make_corpus, make_series, pile
 
 import degen
-from degen.device import OutOfMemoryError
+from degen.device import OutOfMemoryError, memory_errors
 from degen.errors import CheckpointError
 from degen.forward.out_of_memory import halve_batch
+from degen.probe import probe_errors
 
 LIMITED = """
 import json, resource, sys
@@ -151,3 +152,12 @@ def test_one_window_that_does_not_fit_is_an_error_that_names_the_setting() -> No
     ):
         halve_batch(fits(19, tried), 40, 20, "the context", lambda _: None)
     assert tried == [40, 20]
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), torch.OutOfMemoryError("no room")])
+def test_memory_that_is_out_in_a_probe_is_no_fault_of_the_probe(error: Exception) -> None:
+    """Either way round: a training is watched for memory within what names the probe."""
+    with pytest.raises(OutOfMemoryError, match="no room"), probe_errors("rank"), memory_errors():
+        raise error
+    with pytest.raises(OutOfMemoryError, match="no room"), memory_errors(), probe_errors("rank"):
+        raise error

@@ -52,7 +52,7 @@ class Shape(SourceProbe):
 
 
 def spec_of(probes: dict[str, Any]) -> MeasureSpec:
-    return MeasureSpec(probes, Tables({}), None, None, torch.device("cpu"), torch.float32)
+    return MeasureSpec(probes, Tables({"any": COLUMNS}), None, None, torch.device("cpu"), torch.float32)
 
 
 def variant(probe: type, **attributes: Any) -> type:
@@ -92,3 +92,33 @@ def test_a_default_probe_and_files_that_cannot_be_read_fail_the_checkpoint(
         measure_sources(source, spec_of({"b": variant(OfFiles, **attributes)}), Clock(), failures)
     assert failures == []
     assert head.shared == {}
+
+
+class Text(HeadProbe):
+    measures = "a text where a number belongs"
+    columns = COLUMNS
+
+    def measure(self, head: Head) -> Rows:
+        return {"checkpoints": [{"figure": "many"}]}
+
+
+class TextOfFiles(SourceProbe):
+    measures = "a text where a number belongs"
+    columns = COLUMNS
+
+    def measure(self, source: Source, first: Source) -> Rows:
+        return {"checkpoints": [{"figure": "many"}]}
+
+
+def test_a_text_where_a_number_belongs_is_a_failure_of_its_probe(tmp_path: Path) -> None:
+    head, source = head_of(normal((30, 4), 0)), LocalSource(make_checkpoint(tmp_path / "m"))
+    failures: list[CheckpointError] = []
+    problem = "probe a: column checkpoints.figure is of float64, not 'many'"
+    for measured in (
+        measure_head(head, spec_of({"a": Text}), Clock(), failures),
+        measure_sources(source, spec_of({"a": TextOfFiles}), Clock(), failures),
+    ):
+        assert measured == [("a", {"checkpoints": [{"reason": f"a not measured: {problem}"}]})]
+    assert [str(failure) for failure in failures] == [problem] * 2
+    with pytest.raises(CheckpointError, match=problem):
+        measure_head(head, spec_of({"a": variant(Text, default=True)}), Clock(), failures)

@@ -162,6 +162,22 @@ def test_info_keeps_what_other_processes_added(tmp_path: Path) -> None:
     assert info["models"] == ["m", "n"]
 
 
+def test_info_loses_what_this_process_takes_back(tmp_path: Path) -> None:
+    """As the size of a batch that a checkpoint failed with, while another process adds one of its own."""
+    with open_run(tmp_path, ASKED, False, shared=True) as one:
+        one.info["batch_tokens"] = {"m@a": 64}
+        one.create_info()
+        with open_run(tmp_path, ASKED, False, shared=True) as two:
+            one.info["batch_tokens"]["m@b"] = 32
+            one.save_info()
+            two.info["batch_tokens"]["m@c"] = 16
+            two.save_info()
+            one.info["batch_tokens"] = {"m@a": 64}
+            one.save_info()
+            two.save_info()
+    assert json.loads((tmp_path / "run.json").read_text())["batch_tokens"] == {"m@a": 64, "m@c": 16}
+
+
 def test_shard_without_a_checkpoint_makes_the_run_and_says_what_is_missing(
     series: Path, corpus: Path, tmp_path: Path
 ) -> None:

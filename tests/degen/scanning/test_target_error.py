@@ -12,6 +12,7 @@ from tiny import make_checkpoint, make_corpus, make_series, pile
 
 import degen
 from degen import DegenError
+from degen.forward.batch_size import batch_tokens_for
 from degen.scanning.progress import Progress
 from degen.scanning.target_error import windows_needed
 
@@ -118,3 +119,17 @@ def test_a_pilot_of_all_windows_has_the_errors_of_the_scan(
     )
     (errors,) = run.info["sample"]["target_se"]["pilot_errors"].values()
     assert errors == {"anisotropy": run.checkpoints()[-1]["anisotropy_se"]}
+
+
+def test_batches_of_a_pilot_leave_room_for_the_weights_as_those_of_the_scan_do(
+    two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms: list[int] = []
+
+    def noted(*arguments: Any) -> int:
+        rooms.append(arguments[5])
+        return batch_tokens_for(*arguments)
+
+    monkeypatch.setattr("degen.forward.batch_size.batch_tokens_for", noted)
+    run = degen.scan(two[0], corpus=two[1], out=tmp_path / "run", target_se={"loss": 0.1}, **SCAN)
+    assert rooms == [4 * run.checkpoints()[-1]["parameters"]] * 2  # float32, of the pilot and of the scan

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from scipy.stats import kstest
 
 from degen.arrays import Floats
 from degen.stats.power_law_tail import PowerLawTail, power_law_tail
@@ -40,6 +41,14 @@ def test_the_fit_is_the_one_of_the_formulas_written_out(values: Floats) -> None:
         assert tail.exponent == pytest.approx(alpha, rel=1e-8)
         assert tail.start == pytest.approx(start, rel=1e-12)
         assert tail.standard_error == pytest.approx((alpha - 1) / math.sqrt(count), rel=1e-8)
+
+
+@given(samples)
+def test_the_two_sided_distance_is_larger_by_a_value_of_the_tail_at_most(values: Floats) -> None:
+    tail = fitted(values)
+    logs = np.log(values[values >= tail.start] / tail.start)
+    two_sided = float(kstest((tail.exponent - 1) * logs, "expon").statistic)
+    assert tail.distance - 1e-9 <= two_sided <= tail.distance + 1 / tail.count + 1e-9
 
 
 @given(samples, st.integers(-300, 300), st.integers(0, 99))
