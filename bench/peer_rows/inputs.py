@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 import random
@@ -155,7 +156,12 @@ def gemma_folder() -> Path:
             with quick_reader():
                 model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
                 tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-            model.save_pretrained(folder)
+            # what comes from a GGUF is called quantised, and is not saved; its weights in a new model are
+            config = copy.deepcopy(model.config)
+            del config.quantization_config
+            plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+            plain.load_state_dict(model.state_dict())
+            plain.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
     return INPUTS / "gemma-3-270m"
 
