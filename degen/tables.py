@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from .errors import DegenError, ProbeError, printable
+from .errors import DegenError, ProbeError
 from .paths import atomic
+from .printable import printable
 from .version import __version__
 
 if TYPE_CHECKING:
