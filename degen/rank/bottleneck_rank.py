@@ -70,8 +70,8 @@ def _upper_end(gap: float, half: float) -> float:
 def _falling(gaps: Sequence[float], errors: Sequence[float | None]) -> Floats:
     """Return the curve that never rises and is nearest to the gaps, each weighed by one over its variance."""
     spread: Floats = np.asarray([error or 0.0 for error in errors], dtype=np.float64)
-    least = LEAST_ERROR * spread.max() or 1.0
-    return falling_fit(np.asarray(gaps, dtype=np.float64), np.maximum(spread, least) ** -2.0)
+    shares = spread / spread.max() if spread.max() > 0 else np.ones(len(spread))  # their own squares may be no floats
+    return falling_fit(np.asarray(gaps, dtype=np.float64), np.maximum(shares, LEAST_ERROR) ** -2.0)
 
 
 def bottleneck_of_method(rows: Sequence[Row], falls: Sequence[float], within: float, freedom: float | None) -> Row:
