@@ -432,7 +432,7 @@ def test_nan_in_a_parameter_that_no_probe_reads_breaks_rules(
         ({"corpus": "demo", "rules": "anisotropy[layer=9] < 3"}, "only layers 0 to 2"),
         ({"corpus": "demo", "rules": "anisotropy[site=blok] < 3"}, "did you mean 'block'"),
         ({"corpus": "demo", "rules": "bottleneck_rank > 3"}, "is not measured for table checkpoints"),
-        ({"corpus": "demo", "probes": "spectrum,loss"}, "no probe is called"),
+        ({"corpus": "demo", "probes": "spectrum,los"}, "no probe is called 'los'"),
         ({"corpus": "demo", "confidence": 3}, "must be at least 0.5 and below 1"),
     ],
 )
