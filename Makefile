@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := degen probes cli
 
-.PHONY: demo test check lint types tests faults extras browser docs wheel stranger dist compat audit mutants \
+.PHONY: demo test check lint types tests faults extras browser docs packed wheel stranger dist compat audit mutants \
   coverage sweep bench bench-gemma clean
 
 # On a terminal the scan draws a bar; elsewhere a line for each checkpoint, which nobody needs to read.
@@ -16,7 +16,10 @@ demo: .venv/ready
 	@$(BIN)/degen show degen-run
 	@echo 'To type degen yourself, activate the environment: . $(BIN)/activate'
 
-test: lint types tests wheel
+# What takes one core goes side by side; the tests take two.
+test: .venv/ready
+	@$(MAKE) --no-print-directory -j2 lint types wheel
+	@$(MAKE) --no-print-directory tests
 
 .venv/ready: pyproject.toml constraints.txt .ci/setup
 	@PYTHON='$(PYTHON)' .ci/setup
@@ -26,8 +29,8 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 
 # mypy follows the mapped package names only in an installed tree: build one and count that no file was missed.
-types: .venv/ready
-	rm -rf build/types build/lib build/bdist.* && $(BIN)/python -m pip install --quiet --no-deps --target build/types .
+types: packed
+	rm -rf build/types && $(BIN)/python -m pip install --quiet --no-deps --no-compile --target build/types build/wheel/*.whl
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p degen
 	@there=$$(find $(ROOMS) -name '*.py' | wc -l); seen=$$(find build/types/degen -name '*.py' | wc -l); \
 	  echo "types: $$seen files checked, $$there in the rooms $(ROOMS)"; test $$there -eq $$seen
@@ -56,12 +59,14 @@ docs: .venv/ready
 	rm -rf build/site && $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --doctree-dir build/doctrees docs build/site
 	$(BIN)/python docs/check_site.py build/site
 
-# A wheel, installed where nothing of the repository is in sight.
-wheel: .venv/ready
-	@rm -rf build/wheel && mkdir -p build/wheel/home
+packed: .venv/ready
+	@rm -rf build/wheel build/lib build/bdist.* && mkdir -p build/wheel/home
 	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+
+# A wheel, installed where nothing of the repository is in sight; what it imports is compiled as it is imported.
+wheel: packed
 	@$(PYTHON) -m venv build/wheel/venv
-	@build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build/wheel/*.whl
+	@build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt build/wheel/*.whl
 	cd build/wheel && venv/bin/degen --help >/dev/null && venv/bin/degen --version
 
 # What a stranger does with it: doctor, scan, report, with an empty home, no git and no variable of this shell; each figure

@@ -1,6 +1,6 @@
 """`python -m degen`: the command line, where `degen` is not on the path."""
 
-from degen.cli.main import main
+from degen.cli.start import main
 
 if __name__ == "__main__":
     main()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -94,6 +95,18 @@ def own_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     package = dynamic_module_utils.TRANSFORMERS_DYNAMIC_MODULE_NAME
     for name in [n for n in sys.modules if n.partition(".")[0] == package]:
         del sys.modules[name]
+
+
+def pytest_runtest_setup() -> None:
+    """Keep the garbage collector from walking over all that libraries have loaded, a quarter of a second a time."""
+    global _modules_frozen
+    if len(sys.modules) > _modules_frozen + 200:
+        gc.collect()
+        gc.freeze()
+        _modules_frozen = len(sys.modules)
+
+
+_modules_frozen = 0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -152,7 +152,7 @@ def test_a_checkpoint_that_becomes_huge_is_a_row_with_a_reason(workspace: Worksp
 
 MEMORY = """
 import sys
-from degen.cli.main import main
+from degen.cli.start import main
 from degen.scanning.timing import peak_rss
 sys.argv[0] = "degen"
 try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import gc
 import json
 import os
 import resource
@@ -198,8 +199,11 @@ def _child(
 def _serve() -> None:
     import importlib
 
+    gc.disable()  # it would walk over all that is loaded, again and again, and write to what children share
     for name in MODULES:
         importlib.import_module(name)
+    gc.freeze()
+    gc.enable()
     with _reply_writer() as reply:
         reply("ready")
         for line in sys.stdin:

@@ -21,6 +21,8 @@ from degen.forward.out_of_memory import halve_batch
 from degen.probe import probe_errors
 
 LIMITED = """
+import gc
+gc.disable()  # it would walk over torch and transformers again and again while they load
 import json, resource, sys
 import torch
 from degen.scanning.progress import Progress
@@ -30,6 +32,8 @@ from transformers import AutoModelForCausalLM
 torch.set_num_threads(1)
 series, corpus, out, room = sys.argv[1:5]
 AutoModelForCausalLM.from_pretrained(series + "/step1")(torch.zeros(1, 8, dtype=torch.int64))
+gc.freeze()
+gc.enable()
 
 class Limit(Progress):
     limited = False

@@ -84,7 +84,7 @@ def test_the_total_leaves_out_checkpoints_that_cannot_be_measured() -> None:
 
 BOTH = """
 import sys
-from degen.cli.main import main
+from degen.cli.start import main
 for more in (["--dry-run", "--json"], ["-o", OUT]):
     sys.argv = ["degen", *sys.argv[1:WORDS], *more]
     try:
