@@ -35,8 +35,11 @@ types: packed
 	@there=$$(find $(ROOMS) -name '*.py' | wc -l); seen=$$(find build/types/degen -name '*.py' | wc -l); \
 	  echo "types: $$seen files checked, $$there in the rooms $(ROOMS)"; test $$there -eq $$seen
 
+# Bytecode first, which each of some hundred processes would make anew where PYTHONDONTWRITEBYTECODE is set. Asserts are
+# plain, as rewriting them takes a quarter minute; `pytest FILE` rewrites them and shows more of what failed.
 tests: .venv/ready
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m compileall -q $(ROOMS) tests
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --assert=plain --showlocals
 
 faults: .venv/ready
 	DEGEN_INTERRUPTS=100 DEGEN_KILLS=25 DEGEN_FUZZ=4500 $(BIN)/pytest -m "faults or not faults" tests/faults

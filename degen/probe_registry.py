@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
 from .errors import DegenError, one_line
@@ -17,7 +20,21 @@ OWN = "degen.probes."  # where the classes of this package's own probes are
 
 def installed() -> dict[str, EntryPoint]:
     """Return the entry point of every installed probe by name, in alphabetical order."""
-    return {e.name: e for e in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
+    return dict(_entries(tuple((path, _changed(path)) for path in map(os.path.abspath, sys.path))))
+
+
+@lru_cache(maxsize=8)
+def _entries(_paths: tuple[tuple[str, int | None], ...]) -> tuple[tuple[str, EntryPoint], ...]:
+    """Return names and entry points; asked anew where a folder of sys.path changed, since all packages are read."""
+    return tuple((e.name, e) for e in sorted(entry_points(group=GROUP), key=lambda e: e.name))
+
+
+def _changed(path: str) -> int | None:
+    """Return when a folder last got or lost an entry, as installing a package does; None where there is none."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None
 
 
 def bundled() -> list[str]:

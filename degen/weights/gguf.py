@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from degen.device import is_unmapped
 from degen.errors import CheckpointError, one_line
 
-from .gguf_reader import reader_class
+from .gguf_reader import dequantizer, reader_class
 from .stored_tensors import StoredTensors
 
 if TYPE_CHECKING:
@@ -22,11 +22,10 @@ class GgufTensors(StoredTensors):
 
     def __init__(self, file: Path) -> None:
         try:
-            import gguf
+            self._dequantize = dequantizer()
         except ImportError as error:
             raise CheckpointError(f"{file}: GGUF needs an extra: pip install 'degen-lm[gguf]'") from error
         self._name = file.name
-        self._dequantize = gguf.dequantize
         try:
             self._tensors = {t.name: t for t in reader_class()(file).tensors}
         except Exception as error:  # the reader indexes into the file and fails as indexing does

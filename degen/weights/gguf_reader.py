@@ -1,12 +1,17 @@
-"""The metadata of a GGUF file read in a second where a vocabulary is large, and the package takes twenty."""
+"""The metadata of a GGUF file read in a second where a vocabulary is large, and the package takes twenty.
+
+Values are dequantized by the package, with more rows at a time.
+"""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
+
+JOINED = 16  # rows that are dequantized as one: the package takes 16 at a time, which are few values to a call of NumPy
 
 
 @cache
@@ -73,21 +78,49 @@ def _strings(data: Any, first: int, count: int) -> tuple[list[Any], int]:
     return parts, offset
 
 
+@cache
+def dequantizer() -> Callable[[Any, Any], Any]:
+    """Return a function that does what `gguf.dequantize` does, with the same values, in a third to half of the time.
+
+    Blocks of quantized values know nothing of rows, so that neighbouring rows may be joined before.
+
+    Raises:
+        ImportError: the package gguf is not installed.
+    """
+    import gguf
+    import numpy as np
+
+    dequantize = gguf.quants.dequantize  # `quick_reader` replaces gguf.dequantize
+    plain = (gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.F16)
+
+    def quick(data: Any, kind: Any) -> Any:
+        rows = data.reshape(-1, data.shape[-1])
+        whole = len(rows) // JOINED * JOINED
+        if kind in plain or not whole:
+            return dequantize(data, kind)
+        values = dequantize(rows[:whole].reshape(whole // JOINED, -1), kind).reshape(whole, -1)
+        if whole < len(rows):
+            values = np.concatenate([values, dequantize(rows[whole:], kind)])
+        return values.reshape(*data.shape[:-1], -1)
+
+    return quick
+
+
 @contextmanager
 def quick_reader() -> Iterator[None]:
-    """Let transformers, which imports the reader when it needs one, take this one until the end of the block.
+    """Let transformers, which imports reader and `dequantize` when it needs them, take these until the block ends.
 
-    Another thread that takes it or the package's own meanwhile gets the same from either.
+    Another thread that takes one of them or the package's own meanwhile gets the same from either.
     """
     try:
         import gguf
 
-        quick = reader_class()
+        quick, dequantize = reader_class(), dequantizer()
     except ImportError:  # transformers says so itself
         yield
         return
-    gguf.GGUFReader = quick
+    gguf.GGUFReader, gguf.dequantize = quick, dequantize
     try:
         yield
     finally:
-        gguf.GGUFReader = quick.__base__
+        gguf.GGUFReader, gguf.dequantize = quick.__base__, gguf.quants.dequantize

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from documents import marked, read
 from junitparser import Error, Failure, JUnitXml
 from safetensors.torch import load_file, save_file
 from trainings import load_tokenizer, make_examples, make_trainee, module_class
+from warm_shell import warm_programs
 
 from degen.demo import corpus_path, series_paths
 from degen.gate import rule
@@ -25,6 +27,7 @@ from degen.gate import rule
 PAGE, TRAINING, README = read("docs/gate.md"), read("docs/training.md"), read("README.md")
 ACTION = yaml.safe_load(read("action.yml"))
 (HEALTHY, *_) = series_paths()
+INSTALLED = Path(sys.executable).parent
 DOCUMENTS = 30  # of the demo's text, enough for an interval; the figures of the gate's pages are of all
 
 
@@ -48,10 +51,10 @@ def series(folder: Path, spoil: bool = False) -> Path:
     return made
 
 
-def shell(script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a script as a job does, with the degen of this environment."""
+def shell(script: str, folder: Path, programs: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a script as a job does, with the degen of a folder of programs."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("GITHUB_")}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script], cwd=folder, text=True, capture_output=True,
         check=False, env={**clean, "PATH": path, **environment},
@@ -63,16 +66,23 @@ def junit(file: Path) -> Any:
     return suite
 
 
-def test_the_script_of_the_readme_passes_fails_and_is_undecidable(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield a folder of programs with a degen that starts at once."""
+    with warm_programs(tmp_path_factory.mktemp("warm")) as folder:
+        yield folder
+
+
+def test_the_script_of_the_readme_passes_fails_and_is_undecidable(warm: Path, tmp_path: Path) -> None:
     (script,) = marked(README, "a script")
     made = series(tmp_path)
     corpus = str(text(tmp_path / "val.jsonl"))
-    done = shell(script, tmp_path, SERIES=str(made), CORPUS=corpus)
+    done = shell(script, tmp_path, INSTALLED, SERIES=str(made), CORPUS=corpus)
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith("passed")
     suite = junit(tmp_path / "degen.xml")
     assert (suite.tests, suite.failures, suite.errors) == (2, 0, 0)
-    done = shell(script, tmp_path, SERIES=str(made), CORPUS=corpus, MAX_ANISOTROPY="0.1")
+    done = shell(script, tmp_path, warm, SERIES=str(made), CORPUS=corpus, MAX_ANISOTROPY="0.1")
     assert done.returncode == 1, done.stderr
     assert not done.stdout.startswith("::")
     suite = junit(tmp_path / "degen.xml")
@@ -82,7 +92,7 @@ def test_the_script_of_the_readme_passes_fails_and_is_undecidable(tmp_path: Path
     assert isinstance(failed.result[0], Failure)
     shutil.rmtree(tmp_path / "runs")
     shutil.rmtree(tmp_path / "gated")
-    done = shell(script, tmp_path, SERIES=str(series(tmp_path, spoil=True)), CORPUS=corpus)
+    done = shell(script, tmp_path, warm, SERIES=str(series(tmp_path, spoil=True)), CORPUS=corpus)
     assert done.returncode == 3, done.stderr
     suite = junit(tmp_path / "degen.xml")
     assert (suite.tests, suite.failures, suite.errors) == (3, 0, 3)
@@ -100,18 +110,18 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_pipeline_for_gitlab_runs(project: Path) -> None:
+def test_the_pipeline_for_gitlab_runs(project: Path, warm: Path) -> None:
     (pipeline,) = marked(PAGE, "a pipeline")
     job = yaml.safe_load(pipeline)["degeneration"]
     install, script = job["script"]
     assert install.startswith("pip install ")
-    done = shell(script, project)
+    done = shell(script, project, warm)
     assert done.returncode == 0, done.stderr
     assert (project / job["artifacts"]["paths"][0] / "run.json").is_file()
     assert junit(project / job["artifacts"]["reports"]["junit"]).tests == 2
 
 
-def action(folder: Path, inputs: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def action(folder: Path, programs: Path, inputs: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run the action's last step, with inputs and GitHub's environment."""
     all_inputs = {name: str(definition.get("default", "")) for name, definition in ACTION["inputs"].items()} | inputs
     step = ACTION["runs"]["steps"][-1]
@@ -120,36 +130,37 @@ def action(folder: Path, inputs: dict[str, str]) -> subprocess.CompletedProcess[
         for name, text in step["env"].items()
     }
     assert "${{" not in step["run"] + "".join(values.values())
-    return shell(step["run"], folder, GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(folder / "summary.md"), **values)
+    summary = str(folder / "summary.md")
+    return shell(step["run"], folder, programs, GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=summary, **values)
 
 
-def test_the_workflow_for_github_runs(project: Path) -> None:
+def test_the_workflow_for_github_runs(project: Path, warm: Path) -> None:
     (written,) = marked(PAGE, "a workflow")
     workflow = yaml.safe_load(written)
     (step,) = [s for s in workflow["jobs"]["gate"]["steps"] if "degen@" in s.get("uses", "")]
     assert set(step["with"]) <= set(ACTION["inputs"])
     assert {name for name, definition in ACTION["inputs"].items() if definition.get("required")} <= set(step["with"])
-    done = action(project, step["with"])
+    done = action(project, warm, step["with"])
     assert (done.returncode, done.stderr.count("::error")) == (0, 0), done.stderr
     assert (project / "summary.md").read_text().startswith("### degen gate: passed\n")
     assert junit(project / step["with"]["junit"]).tests == 2
-    done = action(project, {**step["with"], "rules": "\n  anisotropy < 0.01\n\nloss < 1\n"})
+    done = action(project, warm, {**step["with"], "rules": "\n  anisotropy < 0.01\n\nloss < 1\n"})
     assert done.returncode == 1
     assert done.stderr.count("::error title=degen gate%3A failed::") == 2
 
 
 @pytest.mark.parametrize("name", ["target", "rules", "baseline", "confidence", "junit", "arguments"])
-def test_no_input_of_the_action_is_a_script(project: Path, name: str) -> None:
+def test_no_input_of_the_action_is_a_script(project: Path, warm: Path, name: str) -> None:
     inputs = {"target": "my-run", "rules": "loss < 99"} | {name: "'\"; touch forged; $(touch forged) `touch forged` #"}
-    assert action(project, inputs).returncode == 2 or name == "junit"
+    assert action(project, warm, inputs).returncode == 2 or name == "junit"
     assert not (project / "forged").exists()
 
 
 @pytest.mark.parametrize(("strict", "code"), [("true", 3), ("True", 3), ("false", 0), ("", 0), ("yes", 2)])
-def test_the_input_strict_of_the_action_is_true_or_false(project: Path, strict: str, code: int) -> None:
+def test_the_input_strict_of_the_action_is_true_or_false(project: Path, warm: Path, strict: str, code: int) -> None:
     (project / "t.csv").write_text("model,step,acc,acc_se\nm,1,.5,.1\n")
     inputs = {"target": "t.csv", "rules": "acc > 0.45", "confidence": "0.95", "strict": strict}
-    assert action(project, inputs).returncode == code
+    assert action(project, warm, inputs).returncode == code
 
 
 def test_the_grammar_of_rules_on_the_page_is_that_of_the_code() -> None:

@@ -72,6 +72,7 @@ class Warm:
         environment: dict[str, str] | None = None,
         starved: Path | None = None,
         spare: int = 0,
+        errors: Path | None = None,
     ) -> int:
         """Start `degen …`, and return its pid.
 
@@ -85,10 +86,11 @@ class Warm:
             environment: all variables; those of this process by default.
             starved: a path, from whose appearance on memory is short.
             spare: bytes that the process may then take on top of what it has.
+            errors: the file that stderr goes to, where it is another one.
         """
         paths = {"log": str(log), "full": full and str(full), "stdin": str(stdin), "cwd": str(cwd or Path.cwd())}
         words = [str(a) for a in args]
-        short = {"starved": starved and str(starved), "spare": spare}
+        short = {"starved": starved and str(starved), "spare": spare, "errors": errors and str(errors)}
         variables = dict(os.environ) if environment is None else environment
         return int(self._ask({"args": words, **paths, "streams": streams, "environment": variables, **short}))
 
@@ -152,12 +154,15 @@ def _child(
     environment: dict[str, str],
     starved: str | None,
     spare: int,
+    errors: str | None,
 ) -> None:
     """Become `degen …`."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOCTTY)
+    writing = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOCTTY
+    descriptor = os.open(log, writing)
+    other = descriptor if errors is None else os.open(errors, writing)
     lost = os.open(os.devnull, os.O_WRONLY)
     os.dup2(descriptor if streams in ("both", "stdout") else lost, 1)
-    os.dup2(descriptor if streams in ("both", "stderr") else lost, 2)
+    os.dup2(other if streams in ("both", "stderr") else lost, 2)
     os.dup2(os.open(stdin, os.O_RDONLY | os.O_NOCTTY), 0)
     sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w", buffering=1)  # of the new files
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace")

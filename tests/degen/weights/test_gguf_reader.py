@@ -8,7 +8,7 @@ import gguf
 import numpy as np
 import pytest
 
-from degen.weights.gguf_reader import quick_reader, reader_class
+from degen.weights.gguf_reader import dequantizer, quick_reader, reader_class
 
 
 @pytest.fixture
@@ -67,8 +67,21 @@ def test_a_number_of_entries_beyond_the_file_is_an_error(file: Path, tmp_path: P
             reader_class()(lying)
 
 
-def test_the_reader_of_the_package_is_back_after_the_block() -> None:
-    own = gguf.GGUFReader
+@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q4_0", "Q5_0", "Q8_0", "Q4_K", "Q6_K", "IQ4_XS"])
+@pytest.mark.parametrize("shape", [(1,), (5,), (16,), (37,), (3, 16)])
+def test_values_are_those_that_the_package_dequantizes(kind: str, shape: tuple[int, ...]) -> None:
+    quantized = gguf.GGMLQuantizationType[kind]
+    _, size = gguf.GGML_QUANT_SIZES[quantized]
+    data = np.random.default_rng(0).integers(0, 256, (*shape, 6 * size), dtype=np.uint8)
+    with np.errstate(all="ignore"):  # scales of any bits may be infinite
+        made, same = dequantizer()(data, quantized), gguf.dequantize(data, quantized)
+    assert (made.dtype, made.shape) == (same.dtype, same.shape)
+    assert made.tobytes() == same.tobytes()
+
+
+def test_what_the_package_has_is_back_after_the_block() -> None:
+    own = gguf.GGUFReader, gguf.dequantize
     with quick_reader():
         assert gguf.GGUFReader is reader_class()
-    assert gguf.GGUFReader is own
+        assert gguf.dequantize is dequantizer()
+    assert (gguf.GGUFReader, gguf.dequantize) == own
