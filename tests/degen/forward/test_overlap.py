@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -180,15 +181,16 @@ def test_a_mask_is_as_little_left_out_as_where_transformers_looks_at_it(family: 
     from transformers import masking_utils
 
     looks = masking_utils._ignore_causal_mask_sdpa
+    offsets = {name: 0 for name in inspect.signature(looks).parameters if name.endswith("_offset")}  # one or two
     mask = (torch.arange(24) < torch.tensor([[24], [9]])).long()
-    assert looks(mask.bool(), 24, 24, 0, 0) is False
-    assert looks(None, 24, 24, 0, 0) is True
+    assert looks(mask.bool(), 24, 24, **offsets) is False
+    assert looks(None, 24, 24, **offsets) is True
     model, ids = make_model(family, scale=4.0).eval(), torch.arange(48).view(2, 24)
     with torch.no_grad():
         expected = model(ids, attention_mask=mask).logits
         with one_sequence_a_row():
-            assert masking_utils._ignore_causal_mask_sdpa(mask.bool(), 24, 24, 0, 0) is False
-            assert masking_utils._ignore_causal_mask_sdpa(None, 24, 24, 0, 0) is True
+            assert masking_utils._ignore_causal_mask_sdpa(mask.bool(), 24, 24, **offsets) is False
+            assert masking_utils._ignore_causal_mask_sdpa(None, 24, 24, **offsets) is True
             assert torch.equal(model(ids, attention_mask=mask).logits, expected)
     assert masking_utils._ignore_causal_mask_sdpa is looks
 
