@@ -30,6 +30,7 @@ MODULES = (
     "degen.model.loading", "degen.text.tokenizer", "degen.scanning.duplicates", "degen.scanning.dry_run",
     "degen.cli.main", "degen.cli.interrupts", "degen.probes.loss", "degen.probes.anisotropy", "degen.probes.spectrum",
 )  # fmt: skip
+CTRL_C = (signal.SIGINT,)
 
 
 @functools.cache
@@ -169,7 +170,6 @@ def _child(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # until degen's own first line
     if full is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         if os.path.exists(full):
@@ -187,6 +187,7 @@ def _child(
         signal.signal(signal.SIGINT, signal.default_int_handler)
         from degen.cli.start import main  # as the installed command does: it handles Ctrl-C before all else
 
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, CTRL_C)
         main()
         code = 0
     except SystemExit as end:
@@ -220,9 +221,11 @@ def _serve() -> None:
             elif "wait" in request:
                 reply(os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1]))
             else:
+                signal.pthread_sigmask(signal.SIG_BLOCK, CTRL_C)  # it waits until the child's degen handles it
                 pid = os.fork()
                 if pid == 0:
                     _child(**request)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, CTRL_C)
                 reply(pid)
 
 
