@@ -96,7 +96,7 @@ class ConsoleProgress(Progress):
         if self._task is None:
             self._task = self._bar.add_task("", total=None, amount="")
         text = f"{self._checkpoint} {PHASES.get(name, name)}".strip()
-        self._bar.update(self._task, description=text)
+        self._bar.update(self._task, description=text, refresh=True)  # a short phase would never be seen
 
     def start_checkpoint(self, checkpoint: Checkpoint, tokens: int) -> None:
         """Start a bar for the checkpoint, on a terminal."""
