@@ -109,6 +109,11 @@ def pytest_runtest_setup() -> None:
 _modules_frozen = 0
 
 
+def pytest_unconfigure() -> None:
+    """Let libraries end as they would, some of which report what is not freed."""
+    gc.unfreeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort the folders with the slowest files first, so that no core waits for one of them at the end."""
     slow = ("real", "docs", "faults")
