@@ -178,7 +178,6 @@ def test_functions_fit_a_screen() -> None:
 
 def test_packages_say_what_they_are_for_and_what_they_import() -> None:
     imports = own_graph()
-    imports = own_graph()
     for module, file in modules(ROOT).items():
         if file.name != "__init__.py" or module in ("degen", "degen.scaling.architectures"):
             continue

@@ -53,7 +53,8 @@ def _commands(quantity: str, options: Options) -> tuple[Callable[[int], list[str
         return scan_command(series, *words, *more)
 
     if quantity == "tokens":
-        return lambda n: command(growing_layers(8), "--tokens", n), [8192 * 2**i for i in range(doubled)]
+        first = 2048 if options.quick else 8192
+        return lambda n: command(growing_layers(8), "--tokens", n), [first * 2**i for i in range(doubled)]
     if quantity == "layers":
         return lambda n: command(growing_layers(n), "--tokens", 4096), [4 * 2**i for i in range(doubled)]
     series, longest = INPUTS / "growth-series", 20 * 2 ** (doubled - 1)
