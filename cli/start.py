@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 
 from . import interrupts
 
@@ -15,6 +16,9 @@ LOADED = 400_000
 
 def main() -> None:
     """Load the commands, and run the command line."""
+    from .idle_threads import sleep_when_idle
+
+    sleep_when_idle(os.environ)
     usual = gc.get_threshold()
 
     def begin(phase: str, _counts: dict[str, int]) -> None:
