@@ -50,7 +50,7 @@ def measure(python: str, folder: Path, count: int, with_demo: bool) -> tuple[flo
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoints", type=int, default=60)
-    parser.add_argument("--against")
+    parser.add_argument("--against", type=lambda path: str(Path(path).absolute()))
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--no-demo", action="store_true")
     asked = parser.parse_args()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import graphlib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -118,6 +119,14 @@ def test_the_drawing_of_the_packages_shows_this_order() -> None:
         if words and words != ["degen/"]:
             names += [word.rstrip(",/") for word in (words if words[0].endswith(",") else words[:1])]
     assert names == [entry or "degen/__init__.py" for entry in reversed(ORDER)]
+
+
+def test_the_picture_and_its_page_name_packages_that_exist() -> None:
+    pages = ("images/architecture.svg", "architecture.md")
+    texts = [(ROOT / "docs" / page).read_text(encoding="utf-8") for page in pages]
+    named = {name for text in texts for name in re.findall(r"\b([a-z_]+)/(?![\w<])", text)}
+    assert named - set(ORDER) <= {"degen"}
+    assert {"checkpoints", "text", "forward", "probes", "runs", "saturation"} <= named
 
 
 PLANTED = {
