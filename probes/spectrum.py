@@ -13,7 +13,7 @@ from degen.device import OutOfMemoryError, memory_errors
 from degen.errors import NotFiniteError
 from degen.model.lm_head import Head
 from degen.probe import HeadProbe
-from degen.rank.linear_algebra import device_factor, triangular_factor
+from degen.rank.linear_algebra import device_factor, head_triangle
 from degen.stats.spectral_figures import (
     any_above_zero,
     effective_rank,
@@ -102,7 +102,7 @@ def singular_values(blocks: Iterable[torch.Tensor]) -> Floats:
     """
     import torch
 
-    triangle = triangular_factor(blocks)
+    triangle = head_triangle(blocks)
     if triangle is None:
         return np.zeros(0)
     values: Floats = torch.linalg.svdvals(triangle).numpy()

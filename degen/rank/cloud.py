@@ -17,7 +17,7 @@ from degen.model.lm_head import Head
 
 from .head_factor import head_factor
 from .linear_algebra import MIN_SINGULAR
-from .rough_products import Singles, lengths_of, product_error, rounding
+from .rough_products import Singles, lengths_of, product, product_error, rounding
 
 if TYPE_CHECKING:
     import torch
@@ -178,7 +178,7 @@ class _RoughLengths:
             return None
         rows = block.stored.float().numpy()
         with np.errstate(all="ignore"):
-            points: Singles = rows @ self._whiten
+            points = product(rows, self._whiten)
             points -= self._shift
             lengths = lengths_of(points).astype(np.float64)
             error = product_error(
@@ -248,7 +248,7 @@ def _in_doubt(
     error = product_error(float(lengths_of(rows).max()), lengths, len(mapped))
     if not np.isfinite(error).all():
         return None
-    dots = rows @ mapped
+    dots = product(rows, mapped)
     dots[own] = -np.inf
     lowest = np.maximum(score, dots.max(axis=0) - error) - error
     with np.errstate(over="ignore"):

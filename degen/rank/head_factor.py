@@ -13,6 +13,7 @@ from degen.device import OutOfMemoryError, as_float64, memory_errors
 from degen.model.lm_head import Head
 
 from .linear_algebra import device_factor
+from .row_chains import fold_blocks
 
 if TYPE_CHECKING:
     import torch
@@ -94,18 +95,26 @@ def _device_factor(pieces: list[torch.Tensor]) -> HeadFactor:
 
 
 def _blockwise_factor(head: Head) -> HeadFactor | None:
+    return fold_blocks((block for block in head.blocks() if len(block)), _next_factor, _merged)
+
+
+def _next_factor(before: HeadFactor | None, block: torch.Tensor) -> HeadFactor:
+    """Return the triangle of the rows so far and a block."""
     import torch
 
-    rows, triangle, mean = 0, None, None
-    for block in head.blocks():
-        if not (added := len(block)):
-            continue
-        own = block.mean(dim=0)
-        if triangle is None or mean is None:
-            stacked, mean = block - own, own
-        else:
-            between = math.sqrt(rows * added / (rows + added)) * (mean - own)
-            stacked = torch.cat([triangle, block - own, between.unsqueeze(0)])
-            mean = mean + (own - mean) * (added / (rows + added))
-        triangle, rows = torch.linalg.qr(stacked, mode="r").R, rows + added
-    return None if triangle is None or mean is None else HeadFactor(rows, mean, triangle)
+    mean = block.mean(dim=0)
+    own = HeadFactor(len(block), mean, block - mean)
+    if before is None:
+        return HeadFactor(own.rows, mean, torch.linalg.qr(own.centred, mode="r").R)
+    return _merged(before, own)
+
+
+def _merged(first: HeadFactor, second: HeadFactor) -> HeadFactor:
+    """Return the triangle of the rows of both; the centred rows of the second may be no triangle."""
+    import torch
+
+    rows = first.rows + second.rows
+    between = math.sqrt(first.rows * second.rows / rows) * (first.mean - second.mean)
+    stacked = torch.cat([first.centred, second.centred, between.unsqueeze(0)])
+    mean = first.mean + (second.mean - first.mean) * (second.rows / rows)
+    return HeadFactor(rows, mean, torch.linalg.qr(stacked, mode="r").R)

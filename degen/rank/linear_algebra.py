@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from degen.device import as_float64
 from degen.model.lm_head import HEAD_BLOCK
 
+from .row_chains import fold_blocks
+
 if TYPE_CHECKING:
     import torch
 
@@ -30,13 +32,23 @@ def triangular_factor(blocks: Iterable[torch.Tensor]) -> torch.Tensor | None:
 
     Source: Golub and Van Loan, Matrix Computations, 5.2.
     """
-    import torch
-
     triangle: torch.Tensor | None = None
     for block in blocks:
-        stacked = block if triangle is None else torch.cat([triangle, block])
-        triangle = torch.linalg.qr(stacked, mode="r").R
+        triangle = _next_triangle(triangle, block)
     return triangle
+
+
+def head_triangle(blocks: Iterable[torch.Tensor]) -> torch.Tensor | None:
+    """Return what `triangular_factor` does, by several chains of blocks at once: faster, and with a block for each."""
+    return fold_blocks(blocks, _next_triangle, _next_triangle)
+
+
+def _next_triangle(triangle: torch.Tensor | None, block: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    stacked = block if triangle is None else torch.cat([triangle, block])
+    R: torch.Tensor = torch.linalg.qr(stacked, mode="r").R
+    return R
 
 
 def cholesky_factor(pieces: Sequence[torch.Tensor]) -> torch.Tensor | None:
@@ -105,7 +117,7 @@ def right_factors(blocks: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.T
 
     Source: Golub and Van Loan, Matrix Computations, 8.6.
     """
-    triangle = triangular_factor(blocks)
+    triangle = head_triangle(blocks)
     assert triangle is not None
     return right_factors_of(triangle)
 

@@ -72,19 +72,18 @@ def _extreme_directions(head: Head, directions: torch.Tensor) -> Ints | None:
 
     Every wᵢ·v is off by γ‖wᵢ‖ at most, and so is ln Z, but for what exponentials and their sums are off.
     """
-    import torch
-
-    rough: Singles = directions.float().numpy()
+    rough = directions.float()
     sums: Floats = np.zeros((2, rough.shape[1]))
     longest, most = 0.0, 1
     for _, _, stored in head.stored_blocks():
         if not len(stored):
             continue
-        rows: Singles = stored.float().numpy()
-        longest, most = max(longest, float(lengths_of(rows).max())), max(most, len(rows))
+        rows = stored.float()
+        lengths: Singles = lengths_of(rows.numpy())
+        longest, most = max(longest, float(lengths.max())), max(most, len(rows))
         if not longest < SAFE_IN_SINGLE:
             return None
-        exponentials = torch.from_numpy(rows @ rough).exp_()
+        exponentials = (rows @ rough).exp_()  # by torch: threads of two libraries in turn wait for each other
         sums[0] += exponentials.sum(dim=0).numpy()
         sums[1] += exponentials.reciprocal_().sum(dim=0).numpy()
     logs = np.log(sums)

@@ -21,6 +21,13 @@ def lengths_of(rows: Singles) -> Singles:
         return cast("Singles", np.sqrt(np.einsum("nk,nk->n", rows, rows)))
 
 
+def product(rows: Singles, columns: Singles) -> Singles:
+    """Return the product of two matrices, by torch, as what is around it: threads of another library would wait."""
+    import torch
+
+    return cast("Singles", (torch.from_numpy(rows) @ torch.from_numpy(columns)).numpy())
+
+
 def rounding(terms: int) -> float:
     """Return γ = mu/(1 − mu), u = 2⁻²⁴ and m some more than the terms: how far a sum in float32 is off in any order.
 
