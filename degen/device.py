@@ -83,6 +83,18 @@ def as_float64(tensor: torch.Tensor) -> torch.Tensor:
     return (tensor if has_float64(tensor.device) else tensor.cpu()).to(torch.float64, copy=True)
 
 
+def gram(rows: torch.Tensor) -> torch.Tensor:
+    """Return XᵀX of n × d rows X, d × d. On a CPU by NumPy, which computes one half of the symmetric matrix alone."""
+    import numpy as np
+    import torch
+
+    if rows.device.type != "cpu":
+        return rows.T @ rows
+    values = rows.numpy()
+    with np.errstate(all="ignore"):  # NaN and infinity are for the caller to find
+        return torch.from_numpy(values.T @ values)
+
+
 def product_in_float32(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
     """Return the products of two batches of matrices of bfloat16, b × m × k and b × k × n, summed and kept in float32.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .matrices import Matrix, Sum, Transposed
+from degen.device import gram
+
+from .matrices import Matrix, Transposed, finite
 from .spectra import Decomposition
 
 if TYPE_CHECKING:
@@ -64,10 +66,10 @@ def compare_with_base(base: Matrix, update: Matrix, spectrum: Decomposition) -> 
     k = min(spectrum.k90, spectrum.left.shape[1])
     left, right = spectrum.left[:, :k], spectrum.right[:, :k]
     if wide:
-        sums = _GramSums(Transposed(base), Transposed(Sum(base, update)), right)
+        sums = _GramSums(Transposed(base), Transposed(update), right)
         left, right = right, left
     else:
-        sums = _GramSums(base, Sum(base, update), left)
+        sums = _GramSums(base, update, left)
     base_norm = float(sums.base.trace().clamp(min=0).sqrt())
     values, basis = _eigen(sums.base)
     short = min(k, len(values))
@@ -100,15 +102,16 @@ class _GramSums:
         projected: U_ΔᵀW, k × m.
     """
 
-    def __init__(self, base: Matrix, tuned: Matrix, left: torch.Tensor) -> None:
+    def __init__(self, base: Matrix, update: Matrix, left: torch.Tensor) -> None:
         import torch
 
         m = base.shape[1]
         self.base, self.tuned, self.crossed = (torch.zeros(m, m, dtype=torch.float64) for _ in range(3))
         self.projected = torch.zeros(left.shape[1], m, dtype=torch.float64)
-        for (first, last, block), (_, _, changed) in zip(base.blocks(), tuned.blocks(), strict=True):
-            self.base.addmm_(block.T, block)
-            self.tuned.addmm_(changed.T, changed)
+        for (first, last, block), (_, _, change) in zip(base.blocks(), update.blocks(), strict=True):
+            changed = finite(block + change)
+            self.base += gram(block)
+            self.tuned += gram(changed)
             self.crossed.addmm_(changed.T, block)
             self.projected.addmm_(left[first:last].T, block)
 

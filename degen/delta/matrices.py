@@ -53,7 +53,7 @@ def finite(values: torch.Tensor) -> torch.Tensor:
     Raises:
         NotFiniteError: one of them is NaN or infinite.
     """
-    if not values.isfinite().all():
+    if not values.sum().isfinite() and not values.isfinite().all():  # the sum takes less time, and rarely overflows
         raise NotFiniteError("it holds NaN or infinity")
     return values
 

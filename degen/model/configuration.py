@@ -14,7 +14,7 @@ from typing import Any
 from degen.checkpoint_formats.registry import find_format
 from degen.errors import CheckpointError, MissingFileError, one_line, shorten_number
 from degen.paths import is_file
-from degen.weights.gguf_reader import quick_reader
+from degen.weights.gguf_reader import quick_reader, without_vocabulary
 from degen.weights.training_formats import format_hint
 
 _PROVENANCE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
@@ -97,7 +97,7 @@ def _gguf_config(path: Path, _modified: int, _size: int) -> Any:
     """Return the configuration of a GGUF file, cached: it takes as long as loading a small model."""
     from transformers import AutoConfig
 
-    with quick_reader():
+    with quick_reader(), without_vocabulary():
         return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
 
 

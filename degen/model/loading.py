@@ -16,7 +16,7 @@ from degen.checkpoint_formats.registry import format_of, open_tensors
 from degen.device import is_out_of_memory
 from degen.errors import CheckpointError, DegenError, one_line
 from degen.weights.checkpoint_files import CheckpointFiles
-from degen.weights.gguf_reader import quick_reader
+from degen.weights.gguf_reader import quick_reader, without_vocabulary
 from degen.weights.open_weights import weight_files
 
 from .architecture import BUILD_LOCK, auto_class
@@ -139,7 +139,7 @@ def _load(
     if path is not None:
         options["trust_remote_code"] = trust
     try:
-        with BUILD_LOCK, quick_reader() if files.is_gguf else nullcontext():
+        with BUILD_LOCK, quick_reader() if files.is_gguf else nullcontext(), without_vocabulary():
             model, info = builder.from_pretrained(path, **options)
     except ImportError as error:  # of a package that its kind of quantised weights needs
         raise CheckpointError(

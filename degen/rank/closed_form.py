@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from degen.device import as_float64, factor_device
+from degen.device import as_float64, factor_device, gram
 from degen.forward.cross_entropy import nested_token_losses
 from degen.probe import Indices, OutputHead
 
@@ -57,7 +57,7 @@ class ClosedForm:
             at: rows and columns of the tokens, or a mask of B × T; None where there is a token everywhere.
         """
         flat = as_float64(states if at is None else states[at]).reshape(-1, states.shape[-1])
-        self._moment += flat.T @ flat
+        self._moment += gram(flat)
         self._count += len(flat)
 
     def merge(self, other: ClosedForm) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from degen.arrays import Floats
+from degen.device import gram
 
 from .state_rows import Vectors
 from .summed_parts import SummedParts, Sums
@@ -28,14 +29,8 @@ def _on_cpu(tensor: torch.Tensor) -> bool:
 
 
 def _products(values: torch.Tensor) -> torch.Tensor:
-    """Return Σ h hᵀ, d × d float64. On a CPU by NumPy, which computes one half of the symmetric matrix alone."""
-    import torch
-
-    if not _on_cpu(values):
-        return values.T @ values
-    rows = values.numpy()
-    with np.errstate(all="ignore"):  # NaN and infinity are found when all is summed
-        return torch.from_numpy(rows.T @ rows)
+    """Return Σ h hᵀ, d × d float64; NaN and infinity are found when all is summed."""
+    return gram(values) if _on_cpu(values) else values.T @ values
 
 
 class SiteMoments(Sums):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from degen.device import is_unmapped
 from degen.errors import CheckpointError, one_line
 
-from .gguf_reader import dequantizer, reader_class
+from .gguf_reader import dequantizer, reader_class, without_vocabulary
 from .stored_tensors import StoredTensors
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ class GgufTensors(StoredTensors):
             raise CheckpointError(f"{file}: GGUF needs an extra: pip install 'degen-lm[gguf]'") from error
         self._name = file.name
         try:
-            self._tensors = {t.name: t for t in reader_class()(file).tensors}
+            with without_vocabulary():
+                self._tensors = {t.name: t for t in reader_class()(file).tensors}
         except Exception as error:  # the reader indexes into the file and fails as indexing does
             if is_unmapped(error):
                 raise

@@ -8,10 +8,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from contextvars import ContextVar
+from functools import cache, lru_cache
 from typing import Any
 
+LONG = 10_000  # entries of an array: more than the layers of any model, to which configurations give one each
 JOINED = 16  # rows that are dequantized as one: the package takes 16 at a time, which are few values to a call of NumPy
+
+_whole = ContextVar("_whole", default=True)  # whether long arrays are read
 
 
 @cache
@@ -19,6 +23,7 @@ def reader_class() -> Any:
     """Return a `gguf.GGUFReader` that makes the same fields, with arrays of strings and numbers read in one go.
 
     The package calls itself for every entry of an array, on a mapped file whose every slice is an object of its own.
+    Within `without_vocabulary` long arrays are counted and not read.
 
     Raises:
         ImportError: the package gguf is not installed.
@@ -34,37 +39,40 @@ def reader_class() -> Any:
                 return super()._get_field_parts(orig_offs, raw_type)
             kind, count = self._get(orig_offs, np.uint32), self._get(orig_offs + 4, np.uint64)
             entry, length, first = gguf.GGUFValueType(int(kind[0])), int(count[0]), orig_offs + 12
+            whole = _whole.get() or length <= LONG
             if entry == gguf.GGUFValueType.STRING:
-                parts, last = _strings(self.data.view(np.ndarray), first, length)
-                indices = range(3, 2 + len(parts), 2)
+                parts, last = _strings(self.data.view(np.ndarray), first, length, whole)
+                indices = list(range(3, 2 + len(parts), 2)) if whole else [2] * length
             elif (dtype := self.gguf_scalar_to_np.get(entry)) is not None:
                 values = np.asarray(self._get(first, dtype, length))
                 if len(values) < length:
                     raise IndexError(f"an array of {length} entries ends after {len(values)}")
-                parts, last = list(values.reshape(-1, 1)), first + values.nbytes
-                indices = range(2, 2 + length)
+                read = length if whole else 1
+                parts, last = list(values[:read].reshape(-1, 1)), first + values.nbytes
+                indices = list(range(2, 2 + read))
             else:
                 return super()._get_field_parts(orig_offs, raw_type)
             types = [gguf.GGUFValueType.ARRAY, *([entry] if length else [])]
-            return last - orig_offs, [kind, count, *parts], list(indices), types
+            return last - orig_offs, [kind, count, *parts], indices, types
 
     return QuickReader
 
 
-def _strings(data: Any, first: int, count: int) -> tuple[list[Any], int]:
+def _strings(data: Any, first: int, count: int, whole: bool) -> tuple[list[Any], int]:
     """Return the length and the bytes of every string in turn, as arrays, and the offset at which they end.
 
     Args:
         data: the bytes of the file.
         first: offset of the first string.
         count: how many strings.
+        whole: whether they are returned; an empty one, without a length, is if not.
 
     Raises:
         IndexError: the file ends before they do.
     """
     import numpy as np
 
-    parts: list[Any] = []
+    parts: list[Any] = [] if whole else [data[:0]]
     read = struct.Struct("=Q").unpack_from
     buffer, offset = memoryview(data), first
     for _ in range(count):
@@ -73,7 +81,8 @@ def _strings(data: Any, first: int, count: int) -> tuple[list[Any], int]:
         (length,) = read(buffer, offset)
         if offset + 8 + length > len(data):
             raise IndexError("the file ends within its metadata")
-        parts += [data[offset : offset + 8].view(np.uint64), data[offset + 8 : offset + 8 + length]]
+        if whole:
+            parts += [data[offset : offset + 8].view(np.uint64), data[offset + 8 : offset + 8 + length]]
         offset += 8 + length
     return parts, offset
 
@@ -107,20 +116,46 @@ def dequantizer() -> Callable[[Any, Any], Any]:
 
 
 @contextmanager
-def quick_reader() -> Iterator[None]:
-    """Let transformers, which imports reader and `dequantize` when it needs them, take these until the block ends.
+def without_vocabulary() -> Iterator[None]:
+    """Let this thread's readers leave out the entries of long arrays until the block ends.
 
-    Another thread that takes one of them or the package's own meanwhile gets the same from either.
+    Of more than `LONG` strings there are as many empty ones, and of more numbers the first: of its vocabulary a model
+    needs the size.
+    """
+    before = _whole.set(False)
+    try:
+        yield
+    finally:
+        _whole.reset(before)
+
+
+@contextmanager
+def quick_reader() -> Iterator[None]:
+    """Let transformers, which imports reader and functions when it needs them, take these until the block ends.
+
+    It makes the same table of names for each module of a model, hundreds of times. Another thread that takes one of
+    them or the package's own meanwhile gets the same from either.
     """
     try:
         import gguf
 
-        quick, dequantize = reader_class(), dequantizer()
+        ours = {"GGUFReader": reader_class(), "dequantize": dequantizer(), "get_tensor_name_map": _name_maps()}
     except ImportError:  # transformers says so itself
         yield
         return
-    gguf.GGUFReader, gguf.dequantize = quick, dequantize
+    own = {"GGUFReader": reader_class().__base__, "dequantize": gguf.quants.dequantize}
+    own["get_tensor_name_map"] = gguf.tensor_mapping.get_tensor_name_map
     try:
+        vars(gguf).update(ours)
         yield
     finally:
-        gguf.GGUFReader, gguf.dequantize = quick.__base__, gguf.quants.dequantize
+        vars(gguf).update(own)
+
+
+@cache
+def _name_maps() -> Callable[[Any, int], Any]:
+    """Return `gguf.get_tensor_name_map`, which makes the same table once."""
+    import gguf
+
+    made: Callable[[Any, int], Any] = lru_cache(maxsize=2)(gguf.tensor_mapping.get_tensor_name_map)
+    return made

@@ -35,8 +35,9 @@ def bomb(suffix: str, content: bytes) -> Callable[[Workspace], Args]:
     return make
 
 
-def parquet_of(column: pa.Array) -> Callable[[Workspace], Args]:
+def parquet_of(column_of: Callable[[], pa.Array]) -> Callable[[Workspace], Args]:
     def make(p: Workspace) -> Args:
+        column = column_of()
         pq.write_table(pa.table({"text": column, "model": column}), p.folder / "bomb.parquet", compression="zstd")
         return p.scan("--corpus", p.folder / "bomb.parquet")
 
@@ -73,9 +74,11 @@ FILES: dict[str, tuple[Callable[[Workspace], Args], tuple[str, ...]]] = {
     "2 GB of equal lines in zstandard": (bomb(".jsonl.zst", b'{"text": "a"}\n'), ("bomb.jsonl.zst", "times its size")),
     "a table of 2 GB": (bomb(".csv.gz", b"1,1,1\n"), ("bomb.csv.gz", "times its size")),
     "a Parquet file of twenty million rows": (
-        parquet_of(pa.nulls(20_000_000, pa.string())), ("bomb.parquet", "20,000,000 rows")
+        parquet_of(lambda: pa.nulls(20_000_000, pa.string())), ("bomb.parquet", "20,000,000 rows")
     ),
-    "a Parquet file of one huge text": (parquet_of(pa.array(["a" * (3 << 25)])), ("bomb.parquet", "times its size")),
+    "a Parquet file of one huge text": (
+        parquet_of(lambda: pa.array(["a" * (3 << 25)])), ("bomb.parquet", "times its size")
+    ),
     "a pipe as a corpus": (pipe("text.jsonl"), ("text.jsonl", "is a pipe")),
     "a pipe as a text": (pipe("text.txt"), ("text.txt", "is a pipe")),
     "a pipe as a sample": (pipe("s.parquet", "scan", "--sample", "PIPE"), ("s.parquet", "is a pipe")),

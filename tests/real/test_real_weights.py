@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import degen
-from degen.weights.gguf_reader import quick_reader
+from degen.weights.gguf_reader import quick_reader, without_vocabulary
 
 # Variable domains of heavy chains, as published with the antibodies of these names.
 ANTIBODIES = {
@@ -103,7 +103,7 @@ def test_figures_of_gemma_3_270m_from_its_gguf_file_are_those_of_brute_force(tmp
     assert (row["parameters"], row["layers"], row["hidden_size"]) == (268_098_176, 18, 640)  # as its card says
     assert (row["vocab_size"], row["vocab_used"], row["tied"]) == (262_144, 262_144, True)
     assert 2.5 < row["loss"] < 5.5  # a working language model on English prose, in windows of 64 tokens
-    with quick_reader():
+    with quick_reader(), without_vocabulary():
         model = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=gguf.name, dtype=torch.float32)
     check_against_brute_force(run, model, model.model.layers, "gemma-3-270m")
     check_ranks(run)

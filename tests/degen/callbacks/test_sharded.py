@@ -24,9 +24,9 @@ def trained(series: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory
     """Return the folder in which two processes left what each kind of training ended with."""
     folder = tmp_path_factory.mktemp("sharded")
     settings = json.dumps(SETTINGS | {"probes": PROBES})
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     script = [str(TESTS / "sharded_training.py"), *map(str, (folder, series, corpus)), settings, *KINDS]
-    done = subprocess.run([*launch, *script], capture_output=True, text=True, timeout=300)
+    launch = [sys.executable, str(TESTS / "two_processes.py"), *script]
+    done = subprocess.run(launch, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 

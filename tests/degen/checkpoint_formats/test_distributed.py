@@ -35,10 +35,8 @@ NAMES = {"model", "revision", "step", "tokens_seen"}
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a checkpoint of every kind, `plain/step100`, and the same model as `plain/reference`."""
     folder = tmp_path_factory.mktemp("trained")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*launch, str(TESTS / "save_distributed.py"), str(folder), *KINDS], capture_output=True, text=True, timeout=500
-    )
+    launch = [sys.executable, str(TESTS / "two_processes.py"), str(TESTS / "save_distributed.py"), str(folder), *KINDS]
+    done = subprocess.run(launch, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
     make_tokenizer(folder / "tokenizer")
     return folder

@@ -8,7 +8,7 @@ import gguf
 import numpy as np
 import pytest
 
-from degen.weights.gguf_reader import dequantizer, quick_reader, reader_class
+from degen.weights.gguf_reader import LONG, dequantizer, quick_reader, reader_class, without_vocabulary
 
 
 @pytest.fixture
@@ -48,6 +48,45 @@ def test_fields_and_tensors_are_those_of_the_package(file: Path) -> None:
         assert np.array_equal(tensor.data, same.data)
 
 
+def test_without_the_vocabulary_long_arrays_are_counted_and_all_else_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "long.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    for count in (LONG, LONG + 1):
+        writer.add_array(f"made.tokens.{count}", [f"token {i}" for i in range(count)])
+        writer.add_array(f"made.scores.{count}", [0.5 * i for i in range(count)])
+    writer.add_array("made.layers", [1, 2, 3])
+    writer.add_tensor("a", np.arange(6, dtype=np.float32).reshape(2, 3))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with without_vocabulary():
+        counted = reader_class()(path)
+    whole = reader_class()(path)
+    assert counted.fields[f"made.tokens.{LONG + 1}"].contents() == [""] * (LONG + 1)
+    assert counted.fields[f"made.scores.{LONG + 1}"].contents() == [0.0]
+    assert whole.fields[f"made.tokens.{LONG + 1}"].contents()[LONG] == f"token {LONG}"
+    assert whole.fields[f"made.scores.{LONG + 1}"].contents()[LONG] == 0.5 * LONG
+    for name in set(whole.fields) - {f"made.{kind}.{LONG + 1}" for kind in ("tokens", "scores")}:
+        assert counted.fields[name].contents() == whole.fields[name].contents(), name
+    assert [(t.name, t.data.tolist()) for t in counted.tensors] == [("a", [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]])]
+
+
+def test_a_file_without_its_end_is_an_error_without_the_vocabulary_too(tmp_path: Path) -> None:
+    path, cut = tmp_path / "long.gguf", tmp_path / "cut.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_array("made.tokens", ["token"] * (LONG + 1))
+    writer.add_array("made.types", [1] * (LONG + 1))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    content = path.read_bytes()
+    for end in (len(content) // 2, len(content) - 40_000, len(content) - 4):
+        cut.write_bytes(content[:end])
+        with without_vocabulary(), pytest.raises(IndexError):
+            reader_class()(cut)
+
+
 def test_a_file_that_ends_anywhere_in_its_metadata_is_an_error(file: Path, tmp_path: Path) -> None:
     content, cut = file.read_bytes(), tmp_path / "cut.gguf"
     first, last = content.index(b"made.tokens"), content.index(b"made.lists")
@@ -80,8 +119,12 @@ def test_values_are_those_that_the_package_dequantizes(kind: str, shape: tuple[i
 
 
 def test_what_the_package_has_is_back_after_the_block() -> None:
-    own = gguf.GGUFReader, gguf.dequantize
+    own = gguf.GGUFReader, gguf.dequantize, gguf.get_tensor_name_map
     with quick_reader():
         assert gguf.GGUFReader is reader_class()
         assert gguf.dequantize is dequantizer()
-    assert (gguf.GGUFReader, gguf.dequantize) == own
+        table = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, 2)
+        assert gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, 2) is table
+        assert table.mapping == own[2](gguf.MODEL_ARCH.GEMMA3, 2).mapping
+        assert gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, 3).mapping == own[2](gguf.MODEL_ARCH.GEMMA3, 3).mapping
+    assert (gguf.GGUFReader, gguf.dequantize, gguf.get_tensor_name_map) == own
