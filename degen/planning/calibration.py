@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 
+from .usable_memory import usable_memory
 from .work import Work
 
 LEAST = 0.15  # seconds of CPU time that a rate is measured over
@@ -25,12 +25,12 @@ class CpuRates:
     """The rates of the CPU of this machine, with all its threads.
 
     Attributes:
-        memory: bytes of the machine.
+        memory: bytes that this process may use; infinity where nobody tells.
         threads: of torch; the seconds are wall time of an otherwise idle machine, CPU time divided by the threads.
         start: seconds that a process takes before its first checkpoint.
     """
 
-    memory: int
+    memory: float
     threads: int
     start: float = START
     _rates: dict[str, float] = field(default_factory=dict)
@@ -64,8 +64,7 @@ def calibrate() -> CpuRates:
     """Return the rates of this machine's CPU; each is measured when it is first needed, 0.2 s each."""
     import torch
 
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return CpuRates(pages, torch.get_num_threads())
+    return CpuRates(usable_memory(), torch.get_num_threads())
 
 
 def _cpu_seconds(call: Callable[[], object]) -> float:

@@ -21,7 +21,7 @@ class Rates(Protocol):
     """The rates of a kind of device."""
 
     @property
-    def memory(self) -> int:
+    def memory(self) -> float:
         """The bytes of one device."""
 
     @property

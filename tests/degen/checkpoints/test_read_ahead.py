@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import math
 import mmap
 import os
 import sys
@@ -18,7 +17,7 @@ from degen.checkpoints import read_ahead as module
 from degen.checkpoints.downloads import Downloads
 from degen.checkpoints.local import LocalSource
 from degen.checkpoints.prefetch import Fetcher, FetchRequest
-from degen.checkpoints.read_ahead import BLOCK, memory_limits, read_ahead, usable_memory, weights_to_load
+from degen.checkpoints.read_ahead import BLOCK, read_ahead, weights_to_load
 from degen.checkpoints.series import Checkpoint
 from degen.weights.checkpoint_files import CheckpointFiles
 
@@ -81,28 +80,10 @@ def test_a_file_that_is_not_there_is_passed_over(tmp_path: Path) -> None:
 
 def test_files_that_would_fill_memory_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_bytes(bytes(1000))
-    assert usable_memory() > 1 << 28
     monkeypatch.setattr(module, "usable_memory", lambda: 1999.0)
     assert read_ahead([tmp_path / "a"], lambda: False) == 0
     monkeypatch.setattr(module, "usable_memory", lambda: 2000.0)
     assert read_ahead([tmp_path / "a"], lambda: False) == 1000
-
-
-def test_a_container_or_a_job_has_the_least_limit_of_the_groups_that_it_is_in(tmp_path: Path) -> None:
-    own, root = tmp_path / "cgroup", tmp_path / "groups"
-    job = root / "slice" / "job"
-    job.mkdir(parents=True)
-    own.write_text("3:cpu,cpuacct:/other\n0::/slice/job\n")
-    (job / "memory.max").write_text("max\n")
-    assert min(memory_limits(own, root)) == math.inf
-    (root / "slice" / "memory.max").write_text("8000\n")
-    (tmp_path / "memory.max").write_text("1\n")  # not above the root
-    assert min(memory_limits(own, root)) == 8000
-    (root / "memory" / "a").mkdir(parents=True)
-    (root / "memory" / "a" / "memory.limit_in_bytes").write_text("700\n")
-    own.write_text("4:memory,hugetlb:/a\n")
-    assert min(memory_limits(own, root)) == 700
-    assert memory_limits(tmp_path / "missing", root) == [math.inf]
 
 
 def test_of_weights_that_are_there_twice_those_are_read_that_are_loaded(tmp_path: Path) -> None:
