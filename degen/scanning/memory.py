@@ -70,7 +70,7 @@ def value_bytes(shape: Architecture, stored: int, settings: Settings, on_cpu: bo
     return 2 if settings.dtype in ("float16", "bfloat16") else 4
 
 
-def planned_memory(shape: Architecture, stored: int, settings: Settings, memory: int, copies: int) -> tuple[int, int]:
+def planned_memory(shape: Architecture, stored: int, settings: Settings, memory: float, copies: int) -> tuple[int, int]:
     """Return the bytes that a pass takes at most on an accelerator that need not be here, and the tokens of a batch.
 
     Args:
@@ -82,7 +82,7 @@ def planned_memory(shape: Architecture, stored: int, settings: Settings, memory:
     """
     weights = shape.parameters * value_bytes(shape, stored, settings, on_cpu=False) * (1 + copies)
     longest, token = settings.longest_window, TOKEN_FLOATS * 4 * shape.hidden_size
-    fitting = min(max(memory - weights, 0) // 2 // token, DEVICE_MAX_TOKENS)
+    fitting = int(min(max(memory - weights, 0) // 2 // token, DEVICE_MAX_TOKENS))
     tokens = (settings.batch_size or max(fitting // longest, 1)) * longest
     tokens = min(tokens, max(settings.tokens, longest))
     return weights + tokens * token + TILE_BYTES * DEVICE_LOGITS, tokens
