@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -108,33 +109,49 @@ def find_rise(
     part = _tested_part(steps.astype(np.float64), values, floor, error, keep_strays)
     if part is None:
         return None
-    row, unit = values[part.tested], part.unit
-    kind: Kind = "known final" if part.known else "final"
+    row = values[part.tested]
     size = len(row) if part.known else part.checkpoints, len(row)
-    few = part.checkpoints < FEW and not part.known
-    measure: Contrasts = partial(evidence_of, few=True) if few else final_contrasts
-    without = measure(without_each(row)) / unit
-    probability = p_value(float(evidence_of(row[None], few=few)[0]) / unit, kind, *size)
-    kind_of_hump: Kind = "known highest" if part.known else "highest"
-    p_hump, support_of_hump = _hump(row, unit, size, level, kind_of_hump) if probability >= level else (1.0, None)
-    critical = critical_evidence(level, kind, *size)
-    seen = float(final_contrasts(row[None])[0]) >= critical * unit
-    support = _support(row, critical * unit, measure) if seen else None
+    to_the_end = _rise_to_the_end(row, part, size, level)
+    kind: Kind = "known highest" if part.known else "highest"
+    unseen = to_the_end.p_value >= level
+    p_hump, support_of_hump = _hump(row, part.unit, size, level, kind) if unseen else (1.0, None)
     return Rise(
         noise=part.noise,
         correlation=part.correlation,
-        p_value=probability,
-        p_without=p_value(float(without.min()), kind, *size),
+        p_value=to_the_end.p_value,
+        p_without=to_the_end.p_without,
         p_hump=p_hump,
-        support=support,
+        support=to_the_end.support,
         support_of_hump=support_of_hump,
-        carrier=_carrier(part.tested, without, support, critical),
+        carrier=to_the_end.carrier,
         level=_level(row, part.noise),
         measurable=part.measurable,
         start=int(part.tested[0]),
         peak=int(part.tested[highest_contrasts(row[None])[1][0]]),
         strays=part.strays,
     )
+
+
+class _ToTheEnd(NamedTuple):
+    """Whether a curve rose to its end; the attributes are those of `Rise`."""
+
+    p_value: float
+    p_without: float
+    support: int | None
+    carrier: int | None
+
+
+def _rise_to_the_end(row: Floats, part: _Part, size: tuple[int, int], level: float) -> _ToTheEnd:
+    """Return the p-value of a rise to the end, its support, and the checkpoint that decides."""
+    kind: Kind = "known final" if part.known else "final"
+    few = part.checkpoints < FEW and not part.known
+    measure: Contrasts = partial(evidence_of, few=True) if few else final_contrasts
+    evidence, without = float(evidence_of(row[None], few=few)[0]) / part.unit, measure(without_each(row)) / part.unit
+    critical = critical_evidence(level, kind, *size)
+    seen = float(final_contrasts(row[None])[0]) >= critical * part.unit
+    support = _support(row, critical * part.unit, measure) if seen else None
+    carrier = _carrier(part.tested, without, support, critical)
+    return _ToTheEnd(p_value(evidence, kind, *size), p_value(float(without.min()), kind, *size), support, carrier)
 
 
 def _carrier(tested: Ints, without: Floats, support: int | None, critical: float) -> int | None:
