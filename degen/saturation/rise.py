@@ -30,6 +30,7 @@ NEAR_AFTER_FALL = 2.0  # as above, of a metric of few checkpoints that fell
 LATEST = 3  # checkpoints at the end, whose mean must stay above the bottom
 NOT_UNUSUAL = 0.15  # p-value, from which on a rise that came back may well be noise
 LEAST_NEAR = 8  # tested values of many checkpoints, from which on their own scatter counts, too, where it is larger
+DOUBTED = 2.0  # levels, at which one of few checkpoints makes a rise that is in doubt
 MOST_SUPPORT = 10  # checkpoints that are left out one by one
 
 
@@ -148,7 +149,8 @@ def _rise_to_the_end(row: Floats, part: _Part, size: tuple[int, int], level: flo
     measure: Contrasts = partial(evidence_of, few=True) if few else final_contrasts
     evidence, without = float(evidence_of(row[None], few=few)[0]) / part.unit, measure(without_each(row)) / part.unit
     critical = critical_evidence(level, kind, *size)
-    seen = float(final_contrasts(row[None])[0]) >= critical * part.unit
+    least = critical_evidence(min(DOUBTED * level, 1.0), kind, *size) if few else critical
+    seen = float(final_contrasts(row[None])[0]) >= least * part.unit
     support = _support(row, critical * part.unit, measure) if seen else None
     carrier = _carrier(part.tested, without, support, critical)
     return _ToTheEnd(p_value(evidence, kind, *size), p_value(float(without.min()), kind, *size), support, carrier)
