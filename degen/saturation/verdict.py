@@ -26,7 +26,7 @@ ENOUGH = 10  # checkpoints, from which on a rise of five deviations would most l
 SMALL_NOISE = 3.0  # deviations in the floor, from which on a gap below it says that nothing happened, of fewer
 MANY = 32  # checkpoints, from which on the correlation of neighbours is known well enough for an onset
 MOST_SHARED = 0.5  # correlation of neighbours, that onsets allow for
-EVEN_ODDS = 0.5  # p-value without the checkpoint that matters most, from which on it alone makes the rise
+LIKELY = 0.8  # p-value without the checkpoint that matters most, from which on that one alone makes the rise
 LARGE = 3.0  # floors, from which on a rise that came back is not passed over unless noise does as much half of the time
 LEAST_THINNED = 5  # checkpoints with every second left out
 
@@ -186,7 +186,7 @@ def _judge(
     usual = 0.5 if height >= LARGE * floor > 0 else NOT_UNUSUAL
     label: VerdictLabel = "undecided"
     support = rise.support
-    in_doubt = rise.p_value >= level or rise.p_without >= EVEN_ODDS
+    in_doubt = rise.p_value >= level or rise.p_without >= LIKELY
     if in_doubt and rise.carrier is not None and rise.support == 1 and not came_back:
         pass  # one checkpoint makes the rise
     elif rise.p_value < level and stays:
