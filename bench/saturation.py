@@ -34,7 +34,18 @@ from degen.saturation.verdict import Verdict
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from saturation_bars import print_misses
-from simulated_curves import LAST, ONSET, RISES, SHAPES, SINGLES, SPACINGS, CurveKind, simulate_verdicts, training_times
+from simulated_curves import (
+    LAST,
+    ONSET,
+    POOR,
+    RISES,
+    SHAPES,
+    SINGLES,
+    SPACINGS,
+    CurveKind,
+    simulate_verdicts,
+    training_times,
+)
 
 SIZES = (8, 12, 25, 60)
 NOISES = ("normal", "AR .3", "AR .5", "t3", "growing", "errors", "shared errors", "shared errors AR .5", "rare event")
@@ -107,7 +118,12 @@ def cases() -> list[CurveKind]:
     sharp = [(kind, n, change) for kind in ("normal", "AR .5") for n in (12, 25) for change in ("none", "ramp")]
     table += [CurveKind(kind, n, "even", "line", change) for kind, n, change in sharp]
     table += [CurveKind(kind, n, "even", "plateau", "collapse") for kind in ("normal", "errors") for n in COLLAPSES]
-    table += [CurveKind("normal", n, "even", shape, one) for one in SINGLES for n in (12, 25) for shape in SHAPES[::2]]
+    table += [
+        CurveKind("normal", n, "even", shape, one)
+        for one in (*SINGLES, POOR)
+        for n in (12, 25)
+        for shape in SHAPES[::2]
+    ]
     table += [
         CurveKind(kind, n, "even", shape, f"onset {form}")
         for form in RISES

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from degen.saturation.evidence import evidence_of
 from degen.saturation.null_quantiles import TABLE, TAILS
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from simulated_evidence import CHECKPOINTS, KNOWN, least, noise, quantiles, rows_of
+from simulated_evidence import CHECKPOINTS, KNOWN, highest_evidence, noise, quantiles, rows_of
 
 
 def main() -> None:
@@ -31,8 +32,8 @@ def main() -> None:
     rows: list[list[object]] = []
     for n in KNOWN:
         drawn = noise(np.random.default_rng([arguments.seed, n]), 10 * arguments.draws, n)
-        rows.append(["known final", n, n, *quantiles(least(drawn))])
-        rows.append(["known highest", n, n, *quantiles(least(drawn, highest=True))])
+        rows.append(["known final", n, n, *quantiles(evidence_of(drawn))])
+        rows.append(["known highest", n, n, *quantiles(highest_evidence(drawn))])
     for n in CHECKPOINTS:
         rows += rows_of(n, arguments.draws, arguments.seed)
         print(f"{n} checkpoints", flush=True)

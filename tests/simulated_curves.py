@@ -26,6 +26,7 @@ SHAPES = ("plateau", "exponential", "power law")
 SPACINGS = ("even", "doubling")
 SHARED = 3.0  # how much larger an error is that holds what checkpoints share
 SINGLES = ("bad last value", "lucky best", "foreign checkpoint")
+POOR = "poor last value"  # by four deviations: neither plainly a spoilt checkpoint nor plainly noise
 WITHOUT_ERRORS = {"errors": "normal", "shared errors": "normal", "shared errors AR .5": "AR .5"}
 RISES = ("ramp", "jump", "exponential", "flattening", "quadratic")
 
@@ -39,7 +40,8 @@ class CurveKind:
         checkpoints: how many.
         spacing: of their steps.
         shape: of the fall: one of `SHAPES`, or `line`.
-        change: of what happens late: `none`, `ramp`, `collapse`, one of `SINGLES`, or `onset` and one of `RISES`.
+        change: of what happens late: `none`, `ramp`, `collapse`, one of `SINGLES`, `POOR`, or `onset`
+            and one of `RISES`.
     """
 
     noise: str
@@ -118,6 +120,8 @@ def make_curve(kind: CurveKind, rng: np.random.Generator) -> tuple[Curve, float]
         values[-last - 2 : -last] = RAMP + 10 * rng.standard_normal(2)
     elif kind.change == "bad last value":
         values[-1] += 20
+    elif kind.change == POOR:
+        values[-1] += 4
     elif kind.change == "lucky best":
         values[int(rng.integers(n // 2, n - 2))] -= 15
     elif kind.change == "foreign checkpoint":

@@ -11,12 +11,13 @@ import math
 import numpy as np
 
 from degen.arrays import Floats
+from degen.saturation.evidence import FEW as FEW_CHECKPOINTS
+from degen.saturation.evidence import evidence_of, evidence_unit
 from degen.saturation.noise import find_scatter, straying
 from degen.saturation.null_quantiles import TAILS
-from degen.saturation.rise import DAMPING, MOST_DAMPED
-from degen.stats.window_contrasts import final_contrasts, highest_contrasts, without_each
+from degen.stats.window_contrasts import highest_contrasts
 
-CHECKPOINTS = (5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 20, 24, 32, 48, 64)
+CHECKPOINTS = (5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 24, 32, 48, 64)
 KNOWN = (3, 4, 5, 6, 7)
 CORRELATION, CORRELATION_OF_FEW, CORRELATION_OF_MANY = 0.5, 0.45, 0.55  # of neighbours
 FEW = range(11, 16)  # checkpoints, with which a ramp of five deviations would else be missed too often
@@ -38,15 +39,12 @@ def unit_of(steps: Floats, values: Floats) -> float:
     kept = ~straying(steps, values)
     scatter = find_scatter(steps[kept], values[kept])
     assert scatter is not None
-    return scatter.deviation * math.exp(DAMPING * float(np.clip(scatter.correlation, -MOST_DAMPED, MOST_DAMPED)))
+    return evidence_unit(scatter, len(values[kept]))
 
 
-def least(values: Floats, highest: bool = False) -> Floats:
-    """Return the least contrast of every row with each value left out in turn."""
-    draws, n = values.shape
-    rows = np.concatenate([without_each(row) for row in values])
-    contrasts = highest_contrasts(rows)[0] if highest else final_contrasts(rows)
-    return np.asarray(contrasts.reshape(draws, n).min(axis=1))
+def highest_evidence(rows: Floats) -> Floats:
+    """Return for every row the evidence of a rise anywhere."""
+    return evidence_of(rows, lambda each: highest_contrasts(each)[0])
 
 
 def quantiles(evidence: Floats) -> list[str]:
@@ -64,8 +62,8 @@ def rows_of(n: int, draws: int, seed: int) -> list[list[object]]:
         values = noise(rng, CHUNK, n)
         units = np.array([unit_of(steps, row) for row in values])
         for f in tested:
-            final[f].append(least(values[:, n - f :]) / units)
+            final[f].append(evidence_of(values[:, n - f :], few=n < FEW_CHECKPOINTS) / units)
         for f in highest:
-            highest[f].append(least(values[:, n - f :], highest=True) / units)
+            highest[f].append(highest_evidence(values[:, n - f :]) / units)
     rows: list[list[object]] = [["final", n, f, *quantiles(np.concatenate(e))] for f, e in final.items()]
     return rows + [["highest", n, f, *quantiles(np.concatenate(e))] for f, e in highest.items()]

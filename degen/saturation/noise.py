@@ -13,7 +13,8 @@ from degen.stats.quantiles import two_sided
 
 LEAST_CHECKPOINTS = 5  # for an estimate of the noise from the values alone
 FREE = 4  # parameters of the smooth curve: a level, a fall, a rise, and where one becomes the other
-DECAYS = (0.1, 0.2, 0.4)  # of exponential falls, as a share of the course
+DECAYS = (0.07, 0.1, 0.14, 0.2, 0.28, 0.4)  # of exponential falls, as shares of the course
+BEGINNINGS = (0.03, 0.1, 0.3)  # how long before the course falls with the power −½ began, as shares of it
 STEEP = 20.0  # deviations above its best, from which on a metric falls too steeply to show its noise
 STRAYS = 6.0  # deviations from the median of five neighbours, beyond which a value strays
 KEPT = 0.7  # share of the residuals between neighbours, the smallest, that count: a collapse is no noise
@@ -44,11 +45,12 @@ def find_scatter(steps: Floats, values: Floats) -> Scatter | None:
     """Return the scatter of values about a smooth fall and rise; None with fewer than 5 checkpoints.
 
     Formula: s² = min Σ(x − c − a·g(min(t, τ)) − b·max(t − τ, 0))²/(n − 4) over the level c, the fall a, the rise b, its
-    begin τ (any checkpoint or the middle between two) and the shape g of the fall: a line, or an exponential that
-    decays over 0.1, 0.2 or 0.4 of the course. Many a collapse is no such curve, or is volatile itself, and would add to
-    the scatter. So from 10 checkpoints on s is no more than 1.6 times the scatter between neighbours
-    (`trimmed_deviation`), as large as the noise of neighbours that correlate by 0.5 may be; from 14 on no more than
-    twice the s of the first two fifths, as large as noise that grows may be.
+    begin τ (any checkpoint or the middle between two) and the shape g of the fall: a line, an exponential that decays
+    over 0.07, 0.1, 0.14, 0.2, 0.28 or 0.4 of the course, or (t + δ)^−½ with δ 0.03, 0.1 or 0.3 of it. A steep fall
+    between two of these shapes would add to the scatter, and hide a rise, so they lie close together. Many a collapse
+    is no such curve, or is volatile itself, and would add to it, too. So from 10 checkpoints on s is no more than 1.6
+    times the scatter between neighbours (`trimmed_deviation`), as large as the noise of neighbours that correlate by
+    0.5 may be; from 14 on no more than twice the s of the first two fifths, as large as noise that grows may be.
 
     Args:
         steps: ascending, n of them.
@@ -90,6 +92,7 @@ def _axes(steps: bytes) -> Floats:
     before = np.minimum(t, turns)
     rises = _centred(np.maximum(t - turns, 0))
     falls = [_centred(before), *(_centred(np.exp(-before / decay)) for decay in DECAYS)]
+    falls += [_centred(1 / np.sqrt(before + beginning)) for beginning in BEGINNINGS]
     first = np.concatenate([_unit(fall) for fall in falls])
     second = np.concatenate([rises] * len(falls))
     second = _unit(second - (second * first).sum(axis=1, keepdims=True) * first)

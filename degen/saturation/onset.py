@@ -10,12 +10,13 @@ from degen.arrays import Floats, Ints
 from degen.stats.monotone import falling_fit
 from degen.stats.quantiles import two_sided
 
-from .noise import DECAYS, FREE
+from .noise import FREE
 
 BEYOND_NOISE = 4.0  # deviations from which on a rise is certain; later values tell nothing about its onset
 SUBDIVISIONS = 8  # change points that are tried between two checkpoints
 POWERS = (0.0, 0.5, 1.0, 2.0)  # of the time since the onset, that a rise may follow; 0 is a jump
 ENDS = (0.25, 0.5, 0.75, 1.0)  # of a fall along a line, as shares of the time to the onset
+DECAYS = (0.02, 0.05, 0.1, 0.2, 0.4)  # of an exponential fall, as shares of the course
 CENTRAL = (0.5, 1.0)  # of these, whose change points the step is the mean of
 CALIBRATION = 3.0  # factor on the likelihood-ratio bound of a regular parameter, from bench/saturation.py
 
@@ -39,14 +40,14 @@ def find_onset(steps: Ints, values: Floats, noise: float, floor: float, confiden
     """Return the change point of a curve that falls or stays level, and then rises.
 
     Model: c + a·g(min(t, τ)) + b·(t − τ)₊^q; the fall g is a line that ends at a quarter, half, three quarters or all
-    of the time to τ, or an exponential, a ≥ 0; the rise follows a power q of 0 (a jump), ½, 1 or 2, b ≥ 0. Only the
-    values up to where the rise is certain enter: where the best curve that rises exceeds the bottom by 4 standard
-    deviations and the floor, or where it never does, by nine tenths of the whole rise. R(τ) is the least misfit over
-    all of these; eight τ between any two checkpoints are tried. The interval is R(τ) ≤ min R + 3·z²·s², z the normal
-    quantile and s the noise, or what the best of these curves leaves per degree of freedom, where that is more; the
-    factor is from simulation, since a change point is no regular parameter, and neighbours share noise. Its ends are
-    moved out to the next checkpoints, as there are no values between them. The step is the mean of τ over a linear rise
-    and one that flattens out (½).
+    of the time to τ, or an exponential that decays over 0.02 to 0.4 of the course, a ≥ 0; the rise follows a power q
+    of 0 (a jump), ½, 1 or 2, b ≥ 0. Only the values up to where the rise is certain enter: where the best curve that
+    rises exceeds the bottom by 4 standard deviations and the floor, or where it never does, by nine tenths of the
+    whole rise. R(τ) is the least misfit over all of these; eight τ between any two checkpoints are tried. The
+    interval is R(τ) ≤ min R + 3·z²·s², z the normal quantile and s the noise, or what the best of these curves leaves
+    per degree of freedom, where that is more; the factor is from simulation, since a change point is no regular
+    parameter, and neighbours share noise. Its ends are moved out to the next checkpoints, as there are no values
+    between them. The step is the mean of τ over a linear rise and one that flattens out (½).
 
     Args:
         steps: ascending.

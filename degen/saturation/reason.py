@@ -16,6 +16,7 @@ class Findings:
         gap: of the final value to the best.
         floor: the least change that matters.
         p_value: how often a curve that never gets worse looks as bad, whichever checkpoint is left out.
+        p_without: the same without the checkpoint that decides.
         support: how many checkpoints carry the verdict; None where none was found to.
         carrier: step of the one that decides; None where none does.
         carrier_makes_rise: whether that one makes the rise, or hides it.
@@ -33,6 +34,7 @@ class Findings:
     gap: float
     floor: float
     p_value: float
+    p_without: float
     support: int | None = None
     carrier: int | None = None
     carrier_makes_rise: bool = False
@@ -74,7 +76,7 @@ def _without_it(findings: Findings) -> str:
     """Return what would be seen without the checkpoint that decides."""
     if not findings.carrier_makes_rise:
         return "without it there is a rise"
-    percent = 100 * findings.p_value
+    percent = 100 * findings.p_without
     share = f"{percent:.0f}%" if percent >= 10 else f"{percent:.2g}%"
     return f"without it {share} of curves that never get worse look as bad"
 

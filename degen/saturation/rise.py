@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from degen.stats.window_contrasts import (
     without_each,
 )
 
+from .evidence import FEW, Contrasts, evidence_of, evidence_unit
 from .noise import LEAST_CHECKPOINTS, find_scatter, first_near, local_deviation, measurable_start, rounding, straying
 from .null_quantiles import Kind, critical_evidence, p_value
 
@@ -24,12 +26,11 @@ ERRORS_COUNT_BELOW = 8  # checkpoints: with fewer, stated errors are needed to t
 NEAR = 3.0  # deviations from its best, within which a metric is tested
 NEAR_FOR = 10  # checkpoints, from which on only those near the best are tested, of any metric
 PLAIN_FALL = 6.0  # deviations, by which a metric fell without doubt
-NEAR_AFTER_FALL = 1.25  # as above, of a metric that fell
-FEW = 16  # checkpoints, below which that is so
-DAMPING = 0.3  # how much the correlation of residuals takes from the evidence
-MOST_DAMPED = 0.5  # correlation
+NEAR_AFTER_FALL = 2.0  # as above, of a metric of few checkpoints that fell
 LATEST = 3  # checkpoints at the end, whose mean must stay above the bottom
 NOT_UNUSUAL = 0.15  # p-value, from which on a rise that came back may well be noise
+LEAST_NEAR = 8  # tested values of many checkpoints, from which on their own scatter counts, too, where it is larger
+DOUBTED = 2.0  # levels, at which one of few checkpoints makes a rise that is in doubt
 MOST_SUPPORT = 10  # checkpoints that are left out one by one
 
 
@@ -42,6 +43,7 @@ class Rise:
         correlation: of neighbouring residuals; 0 where the noise is known.
         p_value: how often noise on a plateau gives as much evidence that it rose to the end, whichever checkpoint is
             left out.
+        p_without: the same without the checkpoint that matters most.
         p_hump: the same of a rise anywhere, which may have come back; 1 where the other p-value is below the
             level.
         support: how many checkpoints must be left out until the rise is not seen; None where it is not seen.
@@ -57,6 +59,7 @@ class Rise:
     noise: float
     correlation: float
     p_value: float
+    p_without: float
     p_hump: float
     support: int | None
     support_of_hump: int | None
@@ -79,13 +82,15 @@ def find_rise(
 ) -> Rise | None:
     """Test whether a curve rose after its best.
 
-    Formula: T = max (mean of the last m − mean of w neighbours before them)/(s·√(v_m + v_w)), over both lengths and all
-    places of the earlier window (`final_contrasts`), among the values from the first one near the best on: within 3
-    deviations and the floor, within 1.25 deviations of a metric of fewer than 16 that fell by more than 6; all of fewer
-    than 10 that did not. The evidence is the least T with each checkpoint left out in turn, times exp(−0.3·r), r the
-    correlation of neighbouring residuals: no single checkpoint can give it. s is the scatter about a smooth fall and
-    rise (`find_scatter`) of the values within 20 deviations of the best; those that stray alone from their neighbours
-    are left out. Where fewer than 8 values are left and a standard error is known, s is that. The p-value is that of a
+    Formula: T = max (mean of the last m − mean of w neighbours before them)/(s·√(v_m + v_w)), over both lengths and
+    all places of the earlier window (`final_contrasts`), among the values from the first one near the best on: within
+    3 deviations and the floor, within 2 deviations of a metric of fewer than 16 that fell by more than 6; all of
+    fewer than 10 that did not. The evidence is the least T with each checkpoint left out in turn: no single one can
+    give it, and of fewer than 16 one may add to it (`evidence_of`), but only so much. Its unit is s·exp(0.3·r), 0.6
+    for 0.3 of fewer than 16, r the correlation of neighbouring residuals (`evidence_unit`); of 16 or more times
+    √(s₁/s) where s₁, the scatter of those tested, is larger. s is the scatter about a smooth fall and rise
+    (`find_scatter`) of the values within 20 deviations of the best; those that stray alone from their neighbours are
+    left out. Where fewer than 8 values are left and a standard error is known, s is that. The p-value is that of a
     plateau whose neighbours correlate by 0.5, of 11 to 15 checkpoints by 0.45 and from 32 on by 0.55 (`p_value`): of
     all curves that never rise the plateau rises most by chance.
 
@@ -105,23 +110,21 @@ def find_rise(
     part = _tested_part(steps.astype(np.float64), values, floor, error, keep_strays)
     if part is None:
         return None
-    row, unit = values[part.tested], part.unit
-    kind: Kind = "known final" if part.known else "final"
+    row = values[part.tested]
     size = len(row) if part.known else part.checkpoints, len(row)
-    whole, each = float(final_contrasts(row[None])[0]) / unit, final_contrasts(without_each(row)) / unit
-    probability = p_value(float(each.min()), kind, *size)
-    kind_of_hump: Kind = "known highest" if part.known else "highest"
-    p_hump, support_of_hump = _hump(row, unit, size, level, kind_of_hump) if probability >= level else (1.0, None)
-    critical = critical_evidence(level, kind, *size)
-    support = _support(row, critical * unit, final_contrasts) if whole >= critical else None
+    to_the_end = _rise_to_the_end(row, part, size, level)
+    kind: Kind = "known highest" if part.known else "highest"
+    unseen = to_the_end.p_value >= level
+    p_hump, support_of_hump = _hump(row, part.unit, size, level, kind) if unseen else (1.0, None)
     return Rise(
         noise=part.noise,
         correlation=part.correlation,
-        p_value=probability,
+        p_value=to_the_end.p_value,
+        p_without=to_the_end.p_without,
         p_hump=p_hump,
-        support=support,
+        support=to_the_end.support,
         support_of_hump=support_of_hump,
-        carrier=_carrier(part.tested, each, support, critical),
+        carrier=to_the_end.carrier,
         level=_level(row, part.noise),
         measurable=part.measurable,
         start=int(part.tested[0]),
@@ -130,18 +133,41 @@ def find_rise(
     )
 
 
-def _carrier(tested: Ints, each: Floats, support: int | None, critical: float) -> int | None:
+class _ToTheEnd(NamedTuple):
+    """Whether a curve rose to its end; the attributes are those of `Rise`."""
+
+    p_value: float
+    p_without: float
+    support: int | None
+    carrier: int | None
+
+
+def _rise_to_the_end(row: Floats, part: _Part, size: tuple[int, int], level: float) -> _ToTheEnd:
+    """Return the p-value of a rise to the end, its support, and the checkpoint that decides."""
+    kind: Kind = "known final" if part.known else "final"
+    few = part.checkpoints < FEW and not part.known
+    measure: Contrasts = partial(evidence_of, few=True) if few else final_contrasts
+    evidence, without = float(evidence_of(row[None], few=few)[0]) / part.unit, measure(without_each(row)) / part.unit
+    critical = critical_evidence(level, kind, *size)
+    least = critical_evidence(min(DOUBTED * level, 1.0), kind, *size) if few else critical
+    seen = float(final_contrasts(row[None])[0]) >= least * part.unit
+    support = _support(row, critical * part.unit, measure) if seen else None
+    carrier = _carrier(part.tested, without, support, critical)
+    return _ToTheEnd(p_value(evidence, kind, *size), p_value(float(without.min()), kind, *size), support, carrier)
+
+
+def _carrier(tested: Ints, without: Floats, support: int | None, critical: float) -> int | None:
     """Return the index of the checkpoint that makes a rise, or hides one; None where none does.
 
     Args:
         tested: indices of the tested values.
-        each: evidence with each of them left out.
+        without: evidence with each of them left out.
         support: of the rise; None where none is seen.
         critical: evidence from which on a rise is seen.
     """
     if support == 1:
-        return int(tested[np.argmin(each)])
-    return int(tested[np.argmax(each)]) if support is None and each.max() >= critical else None
+        return int(tested[np.argmin(without)])
+    return int(tested[np.argmax(without)]) if support is None and without.max() >= critical else None
 
 
 @dataclass(frozen=True)
@@ -185,8 +211,11 @@ def _tested_part(steps: Floats, values: Floats, floor: float, error: float | Non
     if error is not None and known:
         noise = unit = max(error, rounding(values))
     elif scatter is not None:
-        unit = noise * math.exp(DAMPING * float(np.clip(scatter.correlation, -MOST_DAMPED, MOST_DAMPED)))
+        unit = max(evidence_unit(scatter, len(kept)), rounding(values))
     tested = kept[min(_first_tested(values[kept], noise, floor), max(0, len(kept) - LEAST_CHECKPOINTS)) :]
+    if not known and len(kept) >= FEW and LEAST_NEAR <= len(tested) < len(kept):
+        near = find_scatter(steps[tested], values[tested])  # larger where noise grows
+        unit *= math.sqrt(max(1.0, near.deviation / noise)) if near is not None else 1.0
     correlation = 0.0 if known or scatter is None else scatter.correlation
     return _Part(tested, start, len(kept), noise, correlation, unit, known, np.flatnonzero(stray))
 
@@ -216,7 +245,7 @@ def _highest(rows: Floats) -> Floats:
     return highest_contrasts(rows)[0]
 
 
-def _support(row: Floats, critical: float, contrasts_of: Callable[[Floats], Floats]) -> int:
+def _support(row: Floats, critical: float, contrasts_of: Contrasts) -> int:
     """Return how many values must be left out, each time the one that matters most, until no rise is seen."""
     for support in range(1, MOST_SUPPORT):
         if len(row) <= 3:

@@ -23,9 +23,10 @@ VerdictLabel = Literal["saturated", "recovered", "not_saturated", "undecided"]
 STAYS = 0.05  # probability of taking a final level that came back for one that stayed
 LEAST = 3  # checkpoints: the best can then be neither the first nor the last
 ENOUGH = 10  # checkpoints, from which on a rise of five deviations would most likely be seen
-SMALL_NOISE = 2.0  # deviations in the floor, from which on a gap below it says that nothing happened
+SMALL_NOISE = 3.0  # deviations in the floor, from which on a gap below it says that nothing happened, of fewer
 MANY = 32  # checkpoints, from which on the correlation of neighbours is known well enough for an onset
 MOST_SHARED = 0.5  # correlation of neighbours, that onsets allow for
+LIKELY = 0.8  # p-value without the checkpoint that matters most, from which on that one alone makes the rise
 LARGE = 3.0  # floors, from which on a rise that came back is not passed over unless noise does as much half of the time
 LEAST_THINNED = 5  # checkpoints with every second left out
 
@@ -96,11 +97,12 @@ def judge(curve: Curve, level: float = 0.05, confidence: float = 0.9, after: flo
     """Return the verdict on a curve after the beginning of training.
 
     A metric is `saturated` where it got worse after its best (p-value of `find_rise` below the level, which no single
-    checkpoint can bring about), its last values stay above the bottom by more than noise (at 95 %), and the gap reaches
-    the floor. It has `recovered` where it got worse, by the same test or by that of a rise anywhere, and the gap is
-    below the floor again. It is `not_saturated` where the gap is below the floor, or more than half of the curves that
-    never get worse look as bad, and a rise would most likely have been seen. Else it is `undecided`, as it is where one
-    checkpoint decides.
+    checkpoint can bring about), its last values stay above the bottom by more than noise (at 95 %), and the gap
+    reaches the floor. It has `recovered` where it got worse, by the same test or by that of a rise anywhere, and the
+    gap is below the floor again. It is `not_saturated` where the gap is below the floor, or more than half of the
+    curves that never get worse look as bad, and a rise would most likely have been seen: with fewer than 10
+    checkpoints where the gap is below a floor of three times the noise, or nothing at all looks like a rise. Else it
+    is `undecided`, as it is where one checkpoint makes the rise and the others alone give too little evidence of it.
 
     Args:
         curve: the curve.
@@ -184,7 +186,8 @@ def _judge(
     usual = 0.5 if height >= LARGE * floor > 0 else NOT_UNUSUAL
     label: VerdictLabel = "undecided"
     support = rise.support
-    if rise.carrier is not None and rise.support == 1 and not came_back:
+    in_doubt = rise.p_value >= level or rise.p_without >= LIKELY
+    if in_doubt and rise.carrier is not None and rise.support == 1 and not came_back:
         pass  # one checkpoint makes the rise
     elif rise.p_value < level and stays:
         label = "saturated"
@@ -195,16 +198,16 @@ def _judge(
         label = "not_saturated"
     if label == "not_saturated" and rise.carrier is not None:
         label, support = "undecided", 1  # without that checkpoint a rise would be seen
-    carrier = rise.carrier if label == "undecided" and support == 1 else None
+    carrier = rise.carrier if support == 1 and (label == "undecided" or rise.support == 1) else None
     return _Judged(label, rise, support if label in ("saturated", "recovered") or support == 1 else None, carrier, gap)
 
 
 def _nothing_happened(rise: Rise, checkpoints: int, gap: float, floor: float) -> bool:
     """Return whether a rise that matters would most likely have been seen."""
-    enough, usual = checkpoints >= ENOUGH, rise.p_value >= 0.5
-    if gap < floor:
-        return enough or usual or floor >= SMALL_NOISE * rise.noise
-    return enough and usual
+    if checkpoints < ENOUGH:
+        ends_at_best = gap == 0 and rise.p_value == 1
+        return ends_at_best or (gap < floor and floor >= SMALL_NOISE * rise.noise)
+    return gap < floor or rise.p_value >= 0.5
 
 
 def _verdict(curve: Curve, kept: Ints, groups: Groups, judged: _Judged, level: float, confidence: float) -> Verdict:
@@ -232,6 +235,7 @@ def _verdict(curve: Curve, kept: Ints, groups: Groups, judged: _Judged, level: f
         gap=gap,
         floor=curve.floor,
         p_value=rise.p_value,
+        p_without=rise.p_without,
         support=support,
         carrier=None if judged.carrier is None else curve.step_at(int(steps[judged.carrier])),
         carrier_makes_rise=rise.support == 1,

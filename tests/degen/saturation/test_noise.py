@@ -40,7 +40,8 @@ def slow_scatter(steps: Floats, values: Floats) -> tuple[float, float]:
     fits = []
     for turn in turns:
         before = np.minimum(t, turn)
-        for fall in (before, *(np.exp(-before / decay) for decay in (0.1, 0.2, 0.4))):
+        exponentials = (np.exp(-before / decay) for decay in (0.07, 0.1, 0.14, 0.2, 0.28, 0.4))
+        for fall in (before, *exponentials, *((before + begun) ** -0.5 for begun in (0.03, 0.1, 0.3))):
             design = np.stack([np.ones_like(t), fall, np.maximum(t - turn, 0)], axis=1)
             residuals = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
             fits.append((float(residuals @ residuals), residuals))
@@ -54,6 +55,16 @@ def test_the_scatter_is_that_about_the_nearest_of_all_smooth_curves(steps: Float
         values = noisy(seed, len(steps)) + 0.05 * np.exp(-np.arange(len(steps)))
         scatter = find_scatter(steps, values)
         assert (scatter.deviation, scatter.correlation) == pytest.approx(slow_scatter(steps, values), rel=1e-6)
+
+
+@pytest.mark.parametrize("decay", [0.08, 0.12, 0.17, 0.25])
+def test_a_steep_fall_adds_nothing_to_the_scatter(decay: float) -> None:
+    """Twelve checkpoints of an exponential down by 25 deviations: about as much as of noise alone."""
+    steps = np.arange(1.0, 13)
+    fall = 25 * SIGMA * np.exp(-(steps - 1) / 11 / decay)
+    found = np.array([find_scatter(steps, noisy(seed, 12) + fall).deviation for seed in range(60)])
+    alone = np.array([find_scatter(steps, noisy(seed, 12)).deviation for seed in range(60)])
+    assert np.median(found) == pytest.approx(np.median(alone), rel=0.15)
 
 
 def test_the_scatter_is_bounded_by_that_of_neighbours_and_of_the_beginning() -> None:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from simulated_evidence import KNOWN, least, noise, rows_of
+from simulated_evidence import KNOWN, noise, rows_of
 
+from degen.saturation.evidence import evidence_of
 from degen.saturation.null_quantiles import TAILS, critical_evidence, p_value, quantiles_of
 
 
@@ -13,14 +14,14 @@ def test_the_shipped_quantiles_are_drawn_again(n: int, tested: int) -> None:
     drawn = {(row[0], row[2]): np.array(row[3:], dtype=np.float64) for row in rows_of(n, 600, seed=7)}
     for kind in ("final", "highest"):
         shipped, again = quantiles_of(kind, n, tested), drawn[kind, tested]
-        for tail, room in ((0.5, 0.2), (0.2, 0.3), (0.05, 0.5)):
+        for tail, room in ((0.5, 0.3), (0.2, 0.3), (0.05, 0.5)):
             i = TAILS.index(tail)
             assert again[i] == pytest.approx(shipped[i], abs=room)
 
 
 @pytest.mark.parametrize("n", KNOWN)
 def test_with_known_noise_the_shares_of_draws_are_the_p_values(n: int) -> None:
-    evidence = least(noise(np.random.default_rng([5, n]), 4000, n))
+    evidence = evidence_of(noise(np.random.default_rng([5, n]), 4000, n))
     for level in (0.02, 0.1, 0.5):
         assert np.mean(evidence > critical_evidence(level, "known final", n, n)) == pytest.approx(
             level, rel=0.15, abs=0.01

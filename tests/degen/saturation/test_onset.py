@@ -7,7 +7,9 @@ import pytest
 from simulated_curves import RISES, CurveKind, simulate_verdicts
 
 from degen.arrays import Floats, Ints
+from degen.metrics.curve import Curve
 from degen.saturation.onset import Onset, find_onset
+from degen.saturation.verdict import judge
 
 STEPS = np.arange(1, 21) * 5000
 UNEVEN = np.array([1, 2, 8, 64, 500, 2000, 9000, 20_000, 40_000, 45_000, 60_000, 80_000, 90_000, 100_000])
@@ -88,7 +90,7 @@ def slow_misfit(times: Floats, values: Floats, place: float, power: float) -> fl
     before = (np.minimum(times, place) - times[0]) / span
     lines = (-np.minimum(before, share * (place - times[0]) / span) for share in (0.25, 0.5, 0.75, 1.0))
     sums = []
-    for fall in (*lines, *(np.exp(-before / decay) for decay in (0.1, 0.2, 0.4))):
+    for fall in (*lines, *(np.exp(-before / decay) for decay in (0.02, 0.05, 0.1, 0.2, 0.4))):
         level = np.ones(len(times))
         sums.append(float(nnls(np.column_stack([level, -level, fall, rise]), values)[1]) ** 2)
     return min(sums)
@@ -126,6 +128,21 @@ def test_a_fall_that_ends_long_before_the_rise_is_not_taken_for_its_onset() -> N
     held = [v.onset.low <= true <= v.onset.high for v, true in results if v.onset is not None]
     assert len(held) > 45
     assert np.mean(held) >= 0.8
+
+
+@pytest.mark.parametrize("checkpoints", [25, 40])
+@pytest.mark.parametrize("depth", [120, 250])
+def test_a_deep_fall_that_ends_early_does_not_decide_where_the_rise_began(depth: int, checkpoints: int) -> None:
+    """A line down by many deviations, a level, and a ramp of eight: end and onset at no share of one another."""
+    rng, steps, held = np.random.default_rng(checkpoints), np.arange(1, checkpoints + 1) * 1000, []
+    for _ in range(30):
+        end, place = rng.uniform([0.15, 0.55], [0.45, 0.75]) * steps[-1]
+        shape = depth * np.clip(1 - steps / end, 0, None) + 8 * np.clip((steps - place) / (steps[-1] - place), 0, None)
+        verdict = judge(Curve("m", "loss", steps, 3 + 0.01 * (shape + rng.normal(size=checkpoints)), "min", 0.015))
+        if verdict.onset is not None:
+            held.append(verdict.onset.low <= place <= verdict.onset.high)
+    assert len(held) >= 25
+    assert np.mean(held) >= 0.85
 
 
 # What it depends on

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from degen.arrays import Floats
+from degen.saturation.evidence import evidence_of, evidence_unit
 from degen.saturation.noise import find_scatter
 from degen.saturation.null_quantiles import critical_evidence, p_value
 from degen.saturation.rise import Rise, find_rise, rose_before
@@ -43,6 +44,9 @@ def test_the_p_value_is_of_the_least_evidence_without_each_checkpoint(height: fl
         rise = rise_of(values)
         scatter = find_scatter(STEPS.astype(np.float64), values)
         unit = scatter.deviation * math.exp(0.3 * np.clip(scatter.correlation, -0.5, 0.5))
+        if rise.start > 0:
+            near = find_scatter(STEPS[rise.start :].astype(np.float64), values[rise.start :])
+            unit *= math.sqrt(max(1.0, near.deviation / scatter.deviation))
         whole, least = slow_evidence(values[rise.start :], unit)
         size = 25, 25 - rise.start
         assert not len(rise.strays)
@@ -71,6 +75,25 @@ def test_the_level_is_of_the_last_three_above_the_lowest_window() -> None:
     bottom = lowest_window(row)
     error = rise.noise * math.sqrt(mean_variance(3) + mean_variance(bottom.stop - bottom.start))
     assert rise.level == pytest.approx((row[-3:].mean() - row[bottom].mean()) / error)
+
+
+@pytest.mark.parametrize("height", [0.0, 0.04, 0.08])
+def test_with_few_checkpoints_one_may_add_to_the_evidence_of_the_others(height: float) -> None:
+    few = np.arange(1, 13) * 5000
+    ramp = np.clip((few - 40_000) / 20_000, 0, None)
+    for seed in range(6):
+        values = noisy(seed, 12) + height * ramp
+        rise = rise_of(values, steps=few)
+        scatter = find_scatter(few.astype(np.float64), values)
+        unit = evidence_unit(scatter, 12)
+        row, size = values[rise.start :], (12, 12 - rise.start)
+        rests = np.array([float(evidence_of(np.delete(row, i)[None], few=True)[0]) for i in range(len(row))]) / unit
+        assert rise.p_value == pytest.approx(p_value(float(evidence_of(row[None], few=True)[0]) / unit, "final", *size))
+        assert rise.p_without == pytest.approx(p_value(rests.min(), "final", *size))
+        if rise.p_value < 0.05:
+            assert (rise.support == 1) == (rise.p_without >= 0.05)
+        if rise.support == 1:
+            assert rise.carrier == rise.start + int(np.argmin(rests))
 
 
 # One checkpoint

@@ -37,9 +37,7 @@ def test_zero_and_five_shot_results_are_curves_of_their_own() -> None:
     assert {v.verdict for v in verdicts if v.curve.metric.startswith("hendrycksTest")} <= {"not_saturated", "undecided"}
     (lambada,) = (v for v in verdicts if v.curve.metric == "lambada_openai/0-shot/acc")
     assert (lambada.verdict, lambada.support) == ("undecided", 1)
-    rise = re.search(
-        r"one checkpoint, step 53000: .* if it is a rise, since step \d+ \((\d+) … (\d+)\)", lambada.reason
-    )
+    rise = re.search(r"one checkpoint, step \d+: .* if it is a rise, since step \d+ \((\d+) … (\d+)\)", lambada.reason)
     assert rise is not None
     assert int(rise[1]) < 50_734 < int(rise[2])
 
