@@ -39,7 +39,7 @@ types: packed
 # plain, as rewriting them takes a quarter minute; `pytest FILE` rewrites them and shows more of what failed.
 tests: .venv/ready
 	$(BIN)/python -m compileall -q $(ROOMS) tests
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --assert=plain --showlocals
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --assert=plain --showlocals
 
 faults: .venv/ready
 	DEGEN_INTERRUPTS=100 DEGEN_KILLS=25 DEGEN_FUZZ=4500 $(BIN)/pytest -m "faults or not faults" tests/faults
