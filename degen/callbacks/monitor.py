@@ -14,7 +14,7 @@ from degen.model.architecture import Architecture
 from degen.model.configuration import config_sha256
 from degen.placement.describe_trained import describe_trained
 from degen.placement.shards import compute_device, is_sharded
-from degen.probe import StreamProbe
+from degen.probe import SourceProbe, StreamProbe
 from degen.probe_registry import needs_text
 from degen.scanning.checkpoint_columns import model_columns
 from degen.scanning.measure_head import head_of, measure_head
@@ -78,7 +78,7 @@ class Monitor:
         settings: fields of `Settings` that apply to a model in memory, by name.
 
     Raises:
-        DegenError: there is no text to draw windows from, a setting is wrong, or a probe trains for itself.
+        DegenError: there is no text to draw windows from, a setting is wrong, or a probe trains or reads files.
     """
 
     def __init__(self, tokenizer: Any, **settings: Unpack[MeasureKeywords]) -> None:
@@ -100,12 +100,18 @@ class Monitor:
                 )
             self.samples = Samples({MODEL: self.tokenizer}, *find_samples(self.settings, [self.tokenizer], Progress()))
         self._sample = next(iter(self.samples.samples.values()), None)
-        self._refuse_training()
+        self._refuse_unfit()
         self._batch_tokens: int | None = None
         self._shared = False
 
-    def _refuse_training(self) -> None:
+    def _refuse_unfit(self) -> None:
+        """Refuse probes that read files, of which a model in memory has none, and those that train."""
         for name, probe in self.probes.items():
+            if issubclass(probe, SourceProbe):
+                raise DegenError(
+                    f"the probe {name} reads stored tensors, which a model in training has not; measure it with a scan "
+                    "of the saved checkpoints"
+                )
             if self._sample is None or not issubclass(probe, StreamProbe):
                 continue
             if probe(self._sample, **self.settings.options.get(name, {})).trains:

@@ -211,6 +211,12 @@ def test_a_probe_that_trains_is_refused(tokenizer: Any, corpus: Path) -> None:
         Monitor(tokenizer, corpus=corpus, probes="rank", options={"rank": {"methods": ("trained",)}}, **MEASURED)
 
 
+@pytest.mark.parametrize("name", ["weights", "delta", "embedding"])
+def test_a_probe_that_reads_files_is_refused(tokenizer: Any, corpus: Path, name: str) -> None:
+    with pytest.raises(degen.DegenError, match=f"the probe {name} reads stored tensors, which a model in training has"):
+        Monitor(tokenizer, corpus=corpus, probes=["loss", name], **MEASURED)
+
+
 def test_a_monitor_measures_the_probes_that_are_chosen(tokenizer: Any, corpus: Path) -> None:
     monitor = Monitor(tokenizer, corpus=corpus, probes=["rank"], options={"rank": {"ranks": (4, 32)}}, **MEASURED)
     measurement = monitor.measure(make_trainee())
