@@ -55,7 +55,7 @@ def gram_matrix() -> Any:
     def wrong(blocks: Any) -> Any:
         return torch.linalg.cholesky(sum(block.float().T @ block.float() for block in blocks), upper=True).double()
 
-    return mock.patch("degen.probes.spectrum.triangular_factor", wrong)
+    return mock.patch("degen.probes.spectrum.head_triangle", wrong)
 
 
 def head_without_its_scale() -> Any:
