@@ -104,7 +104,7 @@ mutants: .venv/ready
 coverage: .venv/ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group coverage
 	mkdir -p build/coverage && $(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/coverage run -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=95
 
