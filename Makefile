@@ -16,7 +16,7 @@ demo: .venv/ready
 	@$(BIN)/degen show degen-run
 	@echo 'To type degen yourself, activate the environment: . $(BIN)/activate'
 
-# What takes one core goes side by side; the tests take two.
+# What takes one core goes side by side; the tests take two, in three processes, since some wait for servers and disks.
 test: .venv/ready
 	@$(MAKE) --no-print-directory -j2 lint types wheel
 	@$(MAKE) --no-print-directory tests
