@@ -126,5 +126,5 @@ def test_what_the_package_has_is_back_after_the_block() -> None:
         table = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 2)
         assert gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 2) is table
         assert table.mapping == own[2](gguf.MODEL_ARCH.LLAMA, 2).mapping
-        assert gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 3).mapping == own[2](gguf.MODEL_ARCH.GEMMA3, 3).mapping
+        assert gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 3).mapping == own[2](gguf.MODEL_ARCH.LLAMA, 3).mapping
     assert (gguf.GGUFReader, gguf.dequantize, gguf.get_tensor_name_map) == own
