@@ -114,6 +114,12 @@ def pytest_unconfigure() -> None:
     gc.unfreeze()
 
 
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder, where there is no `degen-run` that `make demo` left."""
+    monkeypatch.chdir(tmp_path)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort the folders with the slowest files first, so that no core waits for one of them at the end."""
     slow = ("real", "docs", "faults")

@@ -21,6 +21,8 @@ from tiny import make_series
 
 from degen import read_run
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 TABLES = ("checkpoints", "layers", "domains", "windows", "spectrum", "timing")
 
 

@@ -23,6 +23,8 @@ from degen.checkpoints.find_series import find_series
 from degen.checkpoints.local import LocalSource
 from degen.checkpoints.series import Series
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 SMALL: dict[str, Any] = {"tokens": 200, "context": 48, "threads": 1}
 
 

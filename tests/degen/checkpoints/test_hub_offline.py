@@ -10,6 +10,8 @@ from hub_scans import Scans, file_states, revisions, sharded
 from huggingface_hub import hf_hub_download
 from tiny import make_series
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 
 @pytest.mark.parametrize(("at", "names"), [
     ("step*", ["step0", "step100", "step1000"]),

@@ -12,6 +12,8 @@ from degen import Run, read_run
 from degen.scanning.dry_run import estimate_costs, total_cost
 from degen.scanning.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 
 def test_a_dry_run_loads_no_model_and_counts_all_tokens_and_bytes(
     series: Path, monkeypatch: pytest.MonkeyPatch

@@ -19,6 +19,8 @@ from tiny import pile
 from degen.errors import DegenError
 from degen.text.open_corpus import open_corpus
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 
 @pytest.fixture
 def bucket() -> Iterator[str]:
