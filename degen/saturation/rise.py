@@ -42,7 +42,7 @@ class Rise:
         noise: standard deviation of a value.
         correlation: of neighbouring residuals; 0 where the noise is known.
         p_value: how often noise on a plateau gives as much evidence that it rose to the end, whichever checkpoint is
-            left out.
+            left out; with fewer than 16 the most important one adds to it.
         p_without: the same without the checkpoint that matters most.
         p_hump: the same of a rise anywhere, which may have come back; 1 where the other p-value is below the
             level.

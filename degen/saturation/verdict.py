@@ -97,12 +97,13 @@ def judge(curve: Curve, level: float = 0.05, confidence: float = 0.9, after: flo
     """Return the verdict on a curve after the beginning of training.
 
     A metric is `saturated` where it got worse after its best (p-value of `find_rise` below the level, which no single
-    checkpoint can bring about), its last values stay above the bottom by more than noise (at 95 %), and the gap
-    reaches the floor. It has `recovered` where it got worse, by the same test or by that of a rise anywhere, and the
-    gap is below the floor again. It is `not_saturated` where the gap is below the floor, or more than half of the
-    curves that never get worse look as bad, and a rise would most likely have been seen: with fewer than 10
-    checkpoints where the gap is below a floor of three times the noise, or nothing at all looks like a rise. Else it
-    is `undecided`, as it is where one checkpoint makes the rise and the others alone give too little evidence of it.
+    one of 16 checkpoints or more can bring about, and of fewer not without some evidence of the others), its last
+    values stay above the bottom by more than noise (at 95 %), and the gap reaches the floor. It has `recovered` where
+    it got worse, by the same test or by that of a rise anywhere, and the gap is below the floor again. It is
+    `not_saturated` where the gap is below the floor, or more than half of the curves that never get worse look as bad,
+    and a rise would most likely have been seen: with fewer than 10 checkpoints where the gap is below a floor of three
+    times the noise, or nothing at all looks like a rise. Else it is `undecided`, as it is where one checkpoint makes
+    the rise and the others alone give too little evidence of it.
 
     Args:
         curve: the curve.
